@@ -1,0 +1,137 @@
+//! The agent's configuration: JSON that the webhook writes into the pod and the agent reads.
+//!
+//! It is versioned, because a pod lives longer than a release: a new agent image must read what an
+//! older webhook wrote, and an old agent must say plainly that it cannot read what a newer one wrote.
+//! It holds names and addresses, never a secret.
+
+use serde::{Deserialize, Serialize};
+
+use crate::annotations::FileMode;
+use crate::bundle::BundleRef;
+use crate::reload::Reload;
+
+/// The version that this build writes, and the only one it reads.
+pub const VERSION: u32 = 1;
+
+/// What one agent does. All of it comes from the operator's configuration of the webhook, except
+/// `bundles`, `reload`, `reload_container` and `files.mode`, which the pod's annotations ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// Where secrets come from.
+    pub source: Source,
+    /// The bundles to hold.
+    pub bundles: Vec<BundleRef>,
+    /// The files to keep.
+    pub files: Files,
+    /// How to tell the application.
+    #[serde(default)]
+    pub reload: Reload,
+    /// The container to signal; set where `reload` is a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_container: Option<String>,
+}
+
+/// Where secrets come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Source {
+    /// The control plane, over one stream.
+    Switchyard {
+        /// `https://HOST[:PORT]`.
+        address: String,
+        /// The CAs that may have signed its certificate, PEM. A newer bundle comes on the stream.
+        ca: String,
+        /// The file with the pod's service-account token, read anew for each login.
+        token_file: String,
+    },
+}
+
+/// The files to keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    /// The memory volume's mount point.
+    pub directory: String,
+    /// Each file's mode.
+    pub mode: FileMode,
+}
+
+/// Why a configuration cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not JSON, or a field is missing or wrong.
+    #[error("parse agent configuration: {0}")]
+    Form(#[source] serde_json::Error),
+    /// Written by a webhook of another version.
+    #[error("parse agent configuration: version {found} is not known to this agent, which reads version {VERSION}; update the agent image")]
+    Version {
+        /// The version it names.
+        found: u32,
+    },
+}
+
+impl AgentConfig {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Where it is not of a version and form that this build knows.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        // The version first: a newer form may lack every field that this build knows.
+        let Versioned { version } = serde_json::from_str(text).map_err(ConfigError::Form)?;
+        if version != VERSION {
+            return Err(ConfigError::Version { found: version });
+        }
+        serde_json::from_str(text).map_err(ConfigError::Form)
+    }
+
+    /// Writes the configuration, on one line and always in the same order.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> AgentConfig {
+        AgentConfig {
+            version: VERSION,
+            source: Source::Switchyard {
+                address: "https://switchyard.enclii-system.svc".into(),
+                ca: "-----BEGIN CERTIFICATE-----\n".into(),
+                token_file: "/run/enclii/identity/token".into(),
+            },
+            bundles: vec!["api-prod".parse().unwrap()],
+            files: Files { directory: "/run/secrets".into(), mode: FileMode::OWNER },
+            reload: "signal=SIGHUP".parse().unwrap(),
+            reload_container: Some("app".into()),
+        }
+    }
+
+    #[test]
+    fn the_form_of_version_1() {
+        let json = sample().to_json().unwrap();
+        assert_eq!(
+            json,
+            r#"{"version":1,"source":{"type":"switchyard","address":"https://switchyard.enclii-system.svc","ca":"-----BEGIN CERTIFICATE-----\n","token_file":"/run/enclii/identity/token"},"bundles":["api-prod"],"files":{"directory":"/run/secrets","mode":"0400"},"reload":"signal=SIGHUP","reload_container":"app"}"#
+        );
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), sample());
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let error = AgentConfig::from_json(r#"{"version":2,"everything":"else"}"#).unwrap_err();
+        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(AgentConfig::from_json("{}").is_err());
+        assert!(AgentConfig::from_json("").is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! What the webhook, the agent, switchyard and the command line must agree on.
+//!
+//! Everything here is a value: parsed once, at the edge, into a type that cannot be wrong. There is
+//! no clock, no environment, no file and no network in this crate (its `clippy.toml` bans them).
+
+pub mod agent_config;
+pub mod annotations;
+pub mod api;
+pub mod bundle;
+pub mod layout;
+pub mod name;
+pub mod problem;
+pub mod redacted;
+pub mod reload;
+pub mod scope;
+pub mod secret_bundle;
+pub mod stream;
+
+pub use agent_config::AgentConfig;
+pub use annotations::Annotations;
+pub use bundle::{BundleRef, Generation, Version};
+pub use name::{FileName, SecretName};
+pub use problem::Problem;
+pub use redacted::Redacted;
+pub use reload::Reload;
+pub use scope::{Label, Scope};
+pub use secret_bundle::SecretBundle;

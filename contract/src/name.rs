@@ -1,0 +1,157 @@
+//! The name of a secret, and the file and the variable it becomes in a pod.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::layout;
+
+/// A secret's name: `[A-Za-z_][A-Za-z0-9_.-]{0,252}`, so that it is a Kubernetes env var name, one
+/// path component and never hidden, `.` or `..`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SecretName(String);
+
+/// Why a text is no [`SecretName`] or cannot be a [`FileName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not of the form.
+    #[error("parse secret name {0:?}: must start with a letter or '_' and go on with letters, digits, '_', '.' or '-', at most 253 in all")]
+    Form(String),
+    /// The name of a directory that the agent keeps in the volume.
+    #[error("parse secret name {0:?}: the name is reserved for the service-account token's mount point")]
+    Reserved(String),
+}
+
+impl SecretName {
+    /// The name's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The variable that points an application at the file: `DATABASE_URL` becomes
+    /// `DATABASE_URL_FILE`, the convention of the official database images.
+    #[must_use]
+    pub fn file_variable(&self) -> String {
+        format!("{}_FILE", self.0)
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let bytes = text.as_bytes();
+        let fits = (1..=253).contains(&bytes.len())
+            && bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+        if !fits {
+            return Err(NameError::Form(text.chars().take(80).collect()));
+        }
+        // The mount point for the service-account token lies in the same volume (see `layout`).
+        if text == layout::SERVICE_ACCOUNT_DIRECTORY {
+            return Err(NameError::Reserved(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for SecretName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<SecretName> for String {
+    fn from(name: SecretName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One path component below the secrets directory, never one that the agent uses itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(String);
+
+impl FileName {
+    /// The component's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A secret's file has the secret's name: what the pod asked for is what it finds.
+impl From<&SecretName> for FileName {
+    fn from(name: &SecretName) -> Self {
+        Self(name.0.clone())
+    }
+}
+
+impl AsRef<std::path::Path> for FileName {
+    fn as_ref(&self) -> &std::path::Path {
+        self.0.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_name() {
+        for text in [
+            "",
+            ".",
+            "..",
+            "..data",
+            ".hidden",
+            "a/b",
+            "/abs",
+            "../x",
+            "1ABC",
+            "-x",
+            "A B",
+            "A\0",
+            "A\n",
+            "ÄÖ",
+            "A\\B",
+            "A=B",
+            "kubernetes.io",
+            &"A".repeat(254),
+        ] {
+            assert!(text.parse::<SecretName>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn names_that_are_fine() {
+        for text in ["DATABASE_URL", "_x", "a.b-c", "tls.crt", "a..b", &"A".repeat(253)] {
+            assert_eq!(text.parse::<SecretName>().unwrap().as_str(), text);
+        }
+        assert_eq!("DATABASE_URL".parse::<SecretName>().unwrap().file_variable(), "DATABASE_URL_FILE");
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_one_normal_path_component(text in "\\PC{0,300}") {
+            if let Ok(name) = text.parse::<SecretName>() {
+                let file = FileName::from(&name);
+                let components: Vec<_> = std::path::Path::new(file.as_str()).components().collect();
+                prop_assert!(matches!(components.as_slice(), [std::path::Component::Normal(_)]));
+                prop_assert!(!text.starts_with('.'));
+            }
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The messages that frames carry.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{self, Frame};
+use crate::bundle::{BundleRef, Generation, Version};
+use crate::layout::{MAX_BUNDLE_SECRETS, MAX_POD_BYTES};
+use crate::name::SecretName;
+use crate::redacted::Redacted;
+
+/// What switchyard says to an agent.
+#[derive(Debug)]
+pub enum ServerMessage {
+    /// These are the generations that this pod holds from now on.
+    Hold(Snapshot),
+    /// These are the CAs that may sign switchyard's certificate from now on, PEM.
+    Trust {
+        /// The bundle.
+        ca: String,
+    },
+    /// Are you there?
+    Ping,
+    /// The pod may no longer read what it asked for; the stream ends. The files stay.
+    Refused {
+        /// Who was refused what.
+        detail: String,
+    },
+    /// A kind that this build does not know.
+    Unknown,
+}
+
+/// What a pod holds: one generation of each of its bundles, with the values.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// The bundles, in the order in which the pod named them.
+    pub bundles: Vec<HeldBundle>,
+}
+
+/// One bundle of a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBundle {
+    /// The bundle.
+    pub bundle: BundleRef,
+    /// Its generation.
+    pub generation: Generation,
+    /// Its secrets.
+    pub secrets: BTreeMap<SecretName, HeldSecret>,
+}
+
+/// One secret of a [`HeldBundle`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSecret {
+    /// The version.
+    pub version: Version,
+    /// The value.
+    pub value: Redacted,
+}
+
+/// What an agent says to switchyard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum AgentMessage {
+    /// The first message: who speaks, and what its files hold already.
+    Hello {
+        /// The agent's version.
+        agent: String,
+        /// What the files hold, from before this stream; empty at first.
+        #[serde(default)]
+        holds: Vec<Held>,
+    },
+    /// The files hold these generations, and this is how the application took it.
+    Applied {
+        /// What the files hold.
+        holds: Vec<Held>,
+        /// What came of the reload.
+        reload: Outcome,
+    },
+    /// These generations could not be put into effect; the files hold what they held.
+    Failed {
+        /// What should have been held.
+        wanted: Vec<Held>,
+        /// Where it failed.
+        step: Step,
+        /// What went wrong; never a value.
+        detail: String,
+    },
+    /// The answer to a ping.
+    Pong,
+    /// A kind that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A bundle at a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The bundle.
+    pub bundle: BundleRef,
+    /// The generation.
+    pub generation: Generation,
+}
+
+/// What came of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// No file changed, or the pod asked for no reload, or no application was there yet.
+    NotNeeded,
+    /// The signal was sent to a process that catches it.
+    Signalled,
+    /// The application answered the POST with 2xx.
+    Accepted,
+    /// The files changed, and the application could not be told.
+    Failed,
+}
+
+/// Where putting a generation into effect failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The message was not consistent: two bundles with one name, or too much.
+    Plan,
+    /// The files could not be written.
+    Write,
+    /// The application could not be told.
+    Reload,
+}
+
+/// Why a frame is no message.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// The header is not the JSON of a message.
+    #[error("read message: {0}")]
+    Header(#[source] serde_json::Error),
+    /// The body is shorter or longer than the values that the header lists.
+    #[error("read message: body of {body} bytes does not hold the {listed} bytes that are listed")]
+    Body {
+        /// What there is.
+        body: usize,
+        /// What the header lists.
+        listed: usize,
+    },
+    /// More secrets than a bundle may have, or more bytes than a pod may hold.
+    #[error(
+        "build message: {0} secrets or {1} bytes are over the limit of {MAX_BUNDLE_SECRETS} secrets a bundle and {MAX_POD_BYTES} bytes a pod"
+    )]
+    TooLarge(usize, usize),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+enum ServerHeader {
+    Hold {
+        bundles: Vec<BundleHeader>,
+    },
+    Trust {
+        ca: String,
+    },
+    Ping,
+    Refused {
+        detail: String,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BundleHeader {
+    bundle: BundleRef,
+    generation: Generation,
+    secrets: Vec<SecretHeader>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SecretHeader {
+    name: SecretName,
+    version: Version,
+    length: usize,
+}
+
+impl ServerMessage {
+    /// The message's bytes.
+    ///
+    /// # Errors
+    /// Where a snapshot is over the limits.
+    pub fn encode(&self) -> Result<Redacted, MessageError> {
+        let mut values = Vec::new();
+        let header = match self {
+            Self::Hold(snapshot) => {
+                let mut bundles = Vec::with_capacity(snapshot.bundles.len());
+                for held in &snapshot.bundles {
+                    let mut secrets = Vec::with_capacity(held.secrets.len());
+                    for (name, secret) in &held.secrets {
+                        secrets.push(SecretHeader { name: name.clone(), version: secret.version, length: secret.value.len() });
+                        values.push(secret.value.expose());
+                    }
+                    bundles.push(BundleHeader { bundle: held.bundle.clone(), generation: held.generation, secrets });
+                }
+                let bytes = values.iter().map(|value| value.len()).sum();
+                if bytes > MAX_POD_BYTES || snapshot.bundles.iter().any(|held| held.secrets.len() > MAX_BUNDLE_SECRETS) {
+                    return Err(MessageError::TooLarge(values.len(), bytes));
+                }
+                ServerHeader::Hold { bundles }
+            }
+            Self::Trust { ca } => ServerHeader::Trust { ca: ca.clone() },
+            Self::Ping | Self::Unknown => ServerHeader::Ping,
+            Self::Refused { detail } => ServerHeader::Refused { detail: detail.clone() },
+        };
+        let header = serde_json::to_vec(&header).map_err(MessageError::Header)?;
+        Ok(frame::encode(&header, &values))
+    }
+
+    /// Reads a frame's message.
+    ///
+    /// # Errors
+    /// Where the frame is not of the form.
+    pub fn decode(frame: &Frame) -> Result<Self, MessageError> {
+        let header: ServerHeader = serde_json::from_slice(&frame.header).map_err(MessageError::Header)?;
+        Ok(match header {
+            ServerHeader::Hold { bundles } => Self::Hold(snapshot(bundles, frame.body.expose())?),
+            ServerHeader::Trust { ca } => Self::Trust { ca },
+            ServerHeader::Ping => Self::Ping,
+            ServerHeader::Refused { detail } => Self::Refused { detail },
+            ServerHeader::Unknown => Self::Unknown,
+        })
+    }
+}
+
+fn snapshot(bundles: Vec<BundleHeader>, body: &[u8]) -> Result<Snapshot, MessageError> {
+    let listed = bundles.iter().flat_map(|bundle| &bundle.secrets).fold(0usize, |sum, secret| sum.saturating_add(secret.length));
+    if listed != body.len() {
+        return Err(MessageError::Body { body: body.len(), listed });
+    }
+    let mut rest = body;
+    let bundles = bundles
+        .into_iter()
+        .map(|BundleHeader { bundle, generation, secrets }| {
+            let secrets = secrets
+                .into_iter()
+                .map(|SecretHeader { name, version, length }| {
+                    let (value, tail) = rest.split_at(length);
+                    rest = tail;
+                    (name, HeldSecret { version, value: Redacted::from(value) })
+                })
+                .collect();
+            HeldBundle { bundle, generation, secrets }
+        })
+        .collect();
+    Ok(Snapshot { bundles })
+}
+
+impl AgentMessage {
+    /// The message's bytes.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn encode(&self) -> Result<Redacted, MessageError> {
+        let header = serde_json::to_vec(self).map_err(MessageError::Header)?;
+        Ok(frame::encode(&header, &[]))
+    }
+
+    /// Reads a frame's message.
+    ///
+    /// # Errors
+    /// Where the frame is not of the form.
+    pub fn decode(frame: &Frame) -> Result<Self, MessageError> {
+        serde_json::from_slice(&frame.header).map_err(MessageError::Header)
+    }
+}
+
+impl Snapshot {
+    /// Which generations these are.
+    #[must_use]
+    pub fn holds(&self) -> Vec<Held> {
+        self.bundles.iter().map(|held| Held { bundle: held.bundle.clone(), generation: held.generation }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::stream::frame::Decoder;
+
+    fn through_the_wire(bytes: &Redacted) -> Frame {
+        let mut decoder = Decoder::default();
+        decoder.push(bytes.expose());
+        decoder.next_frame().unwrap().unwrap()
+    }
+
+    fn hold(values: Vec<Vec<u8>>) -> ServerMessage {
+        let secrets = values
+            .into_iter()
+            .enumerate()
+            .map(|(at, value)| (format!("NAME_{at}").parse().unwrap(), HeldSecret { version: Version(7), value: value.into() }))
+            .collect();
+        ServerMessage::Hold(Snapshot {
+            bundles: vec![HeldBundle { bundle: "api-prod".parse().unwrap(), generation: Generation(3), secrets }],
+        })
+    }
+
+    #[test]
+    fn a_kind_of_the_future_is_passed_over() {
+        let frame = Frame { header: br#"{"kind":"dance","tempo":120}"#.to_vec(), body: Redacted::default() };
+        assert!(matches!(ServerMessage::decode(&frame).unwrap(), ServerMessage::Unknown));
+        assert_eq!(AgentMessage::decode(&frame).unwrap(), AgentMessage::Unknown);
+    }
+
+    #[test]
+    fn a_body_that_does_not_fit_is_refused() {
+        let header = br#"{"kind":"hold","bundles":[{"bundle":"api-prod","generation":1,"secrets":[{"name":"A","version":1,"length":5}]}]}"#;
+        for body in [b"four".as_slice(), b"sixsix"] {
+            let frame = Frame { header: header.to_vec(), body: Redacted::from(body) };
+            assert!(matches!(ServerMessage::decode(&frame), Err(MessageError::Body { .. })));
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused_before_it_is_sent() {
+        assert!(matches!(hold(vec![vec![0; MAX_POD_BYTES], vec![0]]).encode(), Err(MessageError::TooLarge(2, _))));
+    }
+
+    #[test]
+    fn agent_messages_round_trip() {
+        let holds = vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(2) }];
+        for message in [
+            AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
+            AgentMessage::Applied { holds: holds.clone(), reload: Outcome::Signalled },
+            AgentMessage::Failed { wanted: holds, step: Step::Reload, detail: "process 7 does not catch SIGHUP".into() },
+            AgentMessage::Pong,
+        ] {
+            assert_eq!(AgentMessage::decode(&through_the_wire(&message.encode().unwrap())).unwrap(), message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapshot_round_trips(values: Vec<Vec<u8>>) {
+            let message = hold(values);
+            let ServerMessage::Hold(back) = ServerMessage::decode(&through_the_wire(&message.encode().unwrap())).unwrap() else { panic!() };
+            let ServerMessage::Hold(sent) = message else { panic!() };
+            prop_assert_eq!(back, sent);
+        }
+    }
+}
