@@ -1,0 +1,15 @@
+//! The plumbing that every daemon of Enclii Secrets shares: start, serve, be observed, stop.
+//!
+//! Nothing here knows what a secret, a pod or a review is. A daemon's `main` wires these parts together:
+//! [`provider::install`], [`logs::init`], one [`tasks::Tasks`], one [`signals::Shutdown`], a
+//! [`tls::serve`] for its work and an [`admin::serve`] for its operator.
+
+pub mod admin;
+pub mod backoff;
+pub mod logs;
+pub mod metrics;
+pub mod provider;
+pub mod readiness;
+pub mod signals;
+pub mod tasks;
+pub mod tls;

@@ -1,0 +1,177 @@
+//! Log lines on standard error: JSON for a cluster, text for people, UTC time stamps in both.
+
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Libraries that say much at `info` and below. They speak from `warn` on, unless the filter names them.
+const NOISY: [&str; 8] = ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower"];
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object per line.
+    #[default]
+    Json,
+    /// Words, coloured when standard error is a terminal.
+    Text,
+}
+
+/// A format that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read log format {0:?}: neither json nor text")]
+pub struct UnknownFormat(String);
+
+impl std::str::FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            other => Err(UnknownFormat(other.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        })
+    }
+}
+
+/// Why logging could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is not a level or a list of `target=level`.
+    #[error("read log filter {filter:?}")]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Somebody set a subscriber before.
+    #[error("start logging")]
+    Taken(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends the log lines of the whole process to standard error.
+///
+/// `filter` is a level (`info`) or a list (`info,webhook=debug`).
+///
+/// # Errors
+/// When the filter cannot be read or logging was started before.
+pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
+    let targets = targets(filter)?;
+    let colour = io::stderr().is_terminal();
+    tracing_subscriber::registry().with(layer(format, colour, io::stderr).with_filter(targets)).try_init()?;
+    Ok(())
+}
+
+fn targets(filter: &str) -> Result<Targets, LogError> {
+    let asked: Targets = filter.parse().map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let default = asked.default_level().unwrap_or(LevelFilter::INFO);
+    Ok(Targets::new().with_default(default).with_targets(NOISY.map(|name| (name, default.min(LevelFilter::WARN)))).with_targets(asked))
+}
+
+fn layer<S, W>(format: Format, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(SystemTime);
+    match format {
+        Format::Json => lines.json().flatten_event(true).with_ansi(false).with_span_list(false).boxed(),
+        Format::Text => lines.with_ansi(colour).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: Format, filter: &str, say: impl FnOnce()) -> String {
+        let page = Page::default();
+        let copy = page.clone();
+        let layer = layer(format, false, move || copy.clone()).with_filter(targets(filter).unwrap());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn json_lines_are_flat_and_utc() {
+        let line = written(Format::Json, "info", || {
+            tracing::info!(pod = "api-0", "injected");
+        });
+        assert!(line.starts_with("{\"timestamp\":\""), "{line}");
+        assert!(line.contains("Z\",\"level\":\"INFO\""), "{line}");
+        assert!(line.contains("\"pod\":\"api-0\""), "{line}");
+    }
+
+    #[test]
+    fn text_has_no_colour_away_from_a_terminal() {
+        let line = written(Format::Text, "info", || tracing::warn!("late"));
+        assert!(line.contains("WARN") && !line.contains('\u{1b}'), "{line}");
+    }
+
+    #[test]
+    fn noisy_libraries_speak_from_warn_on() {
+        let lines = written(Format::Text, "debug", || {
+            tracing::info!(target: "kube_client::client", "chatter");
+            tracing::warn!(target: "kube_client::client", "trouble");
+            tracing::debug!(target: "webhook", "ours");
+        });
+        assert!(!lines.contains("chatter"), "{lines}");
+        assert!(lines.contains("trouble") && lines.contains("ours"), "{lines}");
+    }
+
+    #[test]
+    fn a_named_library_speaks_as_asked() {
+        let lines = written(Format::Text, "warn,hyper=debug", || {
+            tracing::debug!(target: "hyper", "asked for");
+            tracing::info!(target: "webhook", "not asked for");
+        });
+        assert!(lines.contains("asked for") && !lines.contains("not asked for"));
+    }
+
+    #[test]
+    fn a_bad_filter_is_named() {
+        let error = targets("info,webhook=loud").unwrap_err();
+        assert_eq!(error.to_string(), "read log filter \"info,webhook=loud\"");
+    }
+
+    #[test]
+    fn formats_round_trip() {
+        for format in [Format::Json, Format::Text] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        assert!("yaml".parse::<Format>().is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! The end of a process: the first SIGTERM or SIGINT starts the drain, the second one cuts it short.
+//!
+//! Nothing here exits the process. `main` waits in [`Shutdown::conclude`] and turns the answer into
+//! its exit code.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::readiness::Readiness;
+use crate::tasks::{Tasks, Unfinished};
+
+/// The wish to stop. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    first: CancellationToken,
+    second: CancellationToken,
+}
+
+/// The signal handlers could not be set.
+#[derive(Debug, thiserror::Error)]
+#[error("listen for signal {name}")]
+pub struct SignalError {
+    name: &'static str,
+    source: io::Error,
+}
+
+/// How long the end may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace {
+    /// Still serving while the rest of the cluster learns that this process is not ready any more.
+    /// A Service keeps sending for as long as its endpoints travel; one to five seconds are usual.
+    pub notice: Duration,
+    /// Then requests in flight have this long to end.
+    pub drain: Duration,
+}
+
+impl Default for Grace {
+    /// 3 s and 20 s: with some room inside the 30 s that Kubernetes gives a pod.
+    fn default() -> Self {
+        Self { notice: Duration::from_secs(3), drain: Duration::from_secs(20) }
+    }
+}
+
+/// The process did not end in order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StopError {
+    /// A second signal came.
+    #[error("drain tasks: a second signal came")]
+    Aborted,
+    /// The grace time ran out.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
+}
+
+impl Shutdown {
+    /// Without signals: only [`Shutdown::request`] starts it. For tests and for tools.
+    pub fn manual() -> Self {
+        Self::default()
+    }
+
+    /// Listens for SIGTERM and SIGINT from now on.
+    ///
+    /// # Errors
+    /// When the handlers cannot be set.
+    pub fn on_signals(tasks: &Tasks) -> Result<Self, SignalError> {
+        let open = |kind, name| signal(kind).map_err(|source| SignalError { name, source });
+        let mut terminate = open(SignalKind::terminate(), "SIGTERM")?;
+        let mut interrupt = open(SignalKind::interrupt(), "SIGINT")?;
+        let shutdown = Self::manual();
+        let ours = shutdown.clone();
+        tasks.spawn_helper(async move {
+            loop {
+                let name = tokio::select! {
+                    Some(()) = terminate.recv() => "SIGTERM",
+                    Some(()) = interrupt.recv() => "SIGINT",
+                    else => return,
+                };
+                tracing::info!(signal = name, "signal received");
+                ours.request();
+            }
+        });
+        Ok(shutdown)
+    }
+
+    /// What a signal does: the first call starts the drain, the second one cuts it short.
+    pub fn request(&self) {
+        if self.first.is_cancelled() {
+            self.second.cancel();
+        }
+        self.first.cancel();
+    }
+
+    /// Waits for the first signal.
+    pub async fn requested(&self) {
+        self.first.cancelled().await;
+    }
+
+    /// Waits for the second signal.
+    pub async fn aborted(&self) {
+        self.second.cancelled().await;
+    }
+
+    /// Runs a process to its end: waits for the first signal (or for a vital task to end), takes
+    /// the process out of service, gives notice, drains the tasks.
+    ///
+    /// # Errors
+    /// When a second signal came or a task did not end in time.
+    pub async fn conclude(&self, tasks: &Tasks, readiness: &Readiness, grace: Grace) -> Result<(), StopError> {
+        let stopping = tasks.stopping();
+        tokio::select! {
+            () = self.requested() => {
+                readiness.stop();
+                tokio::select! {
+                    () = tokio::time::sleep(grace.notice) => {}
+                    () = stopping.cancelled() => {}
+                    () = self.aborted() => return Err(StopError::Aborted),
+                }
+            }
+            () = stopping.cancelled() => readiness.stop(),
+        }
+        tokio::select! {
+            drained = tasks.drain(grace.drain) => Ok(drained?),
+            () = self.aborted() => Err(StopError::Aborted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    const GRACE: Grace = Grace { notice: Duration::from_secs(3), drain: Duration::from_secs(20) };
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_request_gives_notice_and_drains() {
+        let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
+        let began = tokio::time::Instant::now();
+        let stopping = tasks.stopping();
+        let seen = readiness.clone();
+        tasks.spawn("server", async move {
+            stopping.cancelled().await;
+            assert_eq!(seen.pending(), [Readiness::STOPPING]);
+        });
+        shutdown.request();
+        assert_eq!(shutdown.conclude(&tasks, &readiness, GRACE).await, Ok(()));
+        assert_eq!(began.elapsed(), GRACE.notice);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_request_aborts() {
+        let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
+        tasks.spawn("deaf", pending());
+        shutdown.request();
+        let again = shutdown.clone();
+        tasks.spawn_helper(async move {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            again.request();
+        });
+        let end = shutdown.conclude(&tasks, &readiness, GRACE).await;
+        assert_eq!(end, Err(StopError::Aborted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drain_is_bounded() {
+        let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
+        tasks.spawn("deaf", pending());
+        shutdown.request();
+        let end = shutdown.conclude(&tasks, &readiness, GRACE).await;
+        assert!(matches!(end, Err(StopError::Unfinished(_))), "{end:?}");
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_ends_is_a_reason_too() {
+        let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
+        tasks.spawn_vital("listener", async {});
+        assert_eq!(shutdown.conclude(&tasks, &readiness, GRACE).await, Ok(()));
+    }
+}

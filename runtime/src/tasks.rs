@@ -1,0 +1,206 @@
+//! Every task of a process has an owner, a name and an end.
+//!
+//! [`Tasks`] is the only place where a task is started. A task is told to stop through
+//! [`Tasks::stopping`], has until the end of the grace time, and is dropped at its next await after that.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The tasks of a process. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    stop: CancellationToken,
+    abort: CancellationToken,
+    tracker: TaskTracker,
+    // Helpers that nobody waits for; they end with the process.
+    helpers: TaskTracker,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+/// Tasks did not end in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("drain tasks: still running after {grace:?}: {}", names(.unfinished))]
+pub struct Unfinished {
+    /// How long they were given.
+    pub grace: Duration,
+    /// Name and number of what was still running; it has been cancelled.
+    pub unfinished: BTreeMap<&'static str, usize>,
+}
+
+fn names(unfinished: &BTreeMap<&'static str, usize>) -> String {
+    let parts = unfinished.iter().map(|(name, count)| format!("{name} ({count})"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+impl Tasks {
+    /// No task yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task. It should end soon after [`Tasks::stopping`] is cancelled.
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let entry = Entry::new(&self.running, name);
+        let abort = self.abort.clone();
+        self.tracker.spawn(async move {
+            let _entry = entry;
+            let _ = abort.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Starts a task without which the process is of no use: when it ends or panics before the
+    /// drain, the drain begins, so that the process is started anew instead of limping on.
+    pub fn spawn_vital<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        self.spawn(name, async move {
+            let ends = Ends { name, stop };
+            task.await;
+            drop(ends);
+        });
+    }
+
+    /// Starts a helper that the drain does not wait for.
+    pub(crate) fn spawn_helper<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let abort = self.abort.clone();
+        self.helpers.spawn(async move {
+            let _ = abort.run_until_cancelled_owned(task).await;
+        });
+    }
+
+    /// Cancelled when the drain begins.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Tells every task to stop and does not wait.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Name and number of the running tasks.
+    pub fn running(&self) -> BTreeMap<&'static str, usize> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells every task to stop, waits until they have, and cancels those that run after `grace`.
+    ///
+    /// # Errors
+    /// When a task had to be cancelled; the error names it.
+    pub async fn drain(&self, grace: Duration) -> Result<(), Unfinished> {
+        self.stop.cancel();
+        self.tracker.close();
+        let ended = tokio::time::timeout(grace, self.tracker.wait()).await;
+        let unfinished = self.running();
+        self.abort.cancel();
+        match ended {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Unfinished { grace, unfinished }),
+        }
+    }
+}
+
+/// Lets `hyper` start the tasks of an HTTP/2 connection under the same owner.
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.spawn("stream", task);
+    }
+}
+
+/// Counts a task under its name for as long as it lives, also through a panic.
+struct Entry {
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    name: &'static str,
+}
+
+impl Entry {
+    fn new(running: &Arc<Mutex<BTreeMap<&'static str, usize>>>, name: &'static str) -> Self {
+        *running.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        Self { running: Arc::clone(running), name }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = running.get_mut(self.name) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.name);
+            }
+        }
+    }
+}
+
+/// Begins the drain when a vital task is gone.
+struct Ends {
+    name: &'static str,
+    stop: CancellationToken,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            tracing::error!(task = self.name, "ended too early, stopping the process");
+            self.stop.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_listens_ends_in_time() {
+        let tasks = Tasks::new();
+        let stopping = tasks.stopping();
+        tasks.spawn("good", async move { stopping.cancelled().await });
+        assert_eq!(tasks.running(), BTreeMap::from([("good", 1)]));
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, Ok(()));
+        assert!(tasks.running().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_listen_is_named_and_cancelled() {
+        let tasks = Tasks::new();
+        tasks.spawn("deaf", pending());
+        tasks.spawn("deaf", pending());
+        let error = tasks.drain(Duration::from_secs(3)).await.unwrap_err();
+        assert_eq!(error.to_string(), "drain tasks: still running after 3s: deaf (2)");
+        assert_eq!(tasks.drain(Duration::from_secs(3)).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_vital_task_begins_the_drain() {
+        let tasks = Tasks::new();
+        tasks.spawn("ordinary", async {});
+        tasks.spawn_vital("listener", async { panic!("on purpose") });
+        tasks.stopping().cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn helpers_do_not_hold_up_the_drain() {
+        let tasks = Tasks::new();
+        tasks.spawn_helper(pending());
+        assert_eq!(tasks.drain(Duration::from_secs(5)).await, Ok(()));
+    }
+}

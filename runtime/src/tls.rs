@@ -1,0 +1,204 @@
+//! The accept loop: TLS (or plain text) and HTTP on a listener that the caller has bound.
+//!
+//! What a stranger on the network can hold is bounded: connections by number, the handshake and the
+//! first request by time. When the drain begins the loop stops to accept, requests in flight are
+//! answered, and idle connections are closed. Connections can be upgraded (`hyper::upgrade::on`).
+
+mod connection;
+mod handshake;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::tasks::Tasks;
+use connection::Wire;
+use handshake::Handshakes;
+
+/// Who is at the other end: an extension of every request. IPv4 even when the socket speaks IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// The certificates the client proved, its own first: an extension of a request when the
+/// `ServerConfig` asks for them and the client had some.
+#[derive(Clone, Debug)]
+pub struct PeerCertificates(pub Arc<[CertificateDer<'static>]>);
+
+/// What a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From accept to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the handshake to the end of the first request's header.
+    pub first_request: Duration,
+    /// The wait for a further request on an open HTTP/1 connection, until the end of its header.
+    /// Longer than the 90 s after which the API server closes an idle connection itself, or a
+    /// request could meet a connection that is just being closed.
+    pub idle: Duration,
+    /// Connections at one time; further ones wait in the kernel's queue.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            first_request: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            connections: 1024,
+        }
+    }
+}
+
+/// An HTTP handler: any closure from a request to the future of a response.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// The body of the response.
+    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    /// The answer to come.
+    type Answer: Future<Output = Response<Self::Body>> + Send + 'static;
+
+    /// Answers one request.
+    fn answer(&self, request: Request<Incoming>) -> Self::Answer;
+}
+
+impl<H, F, B> Handler for H
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    type Body = B;
+    type Answer = F;
+
+    fn answer(&self, request: Request<Incoming>) -> F {
+        self(request)
+    }
+}
+
+/// Makes a handler of a tower service that cannot fail, such as an axum `Router`.
+pub fn tower<S, B>(
+    service: S,
+) -> impl Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Response<B>> + Send>> + Clone + Send + Sync + 'static
+where
+    TowerToHyperService<S>: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
+    S: Clone + Send + Sync + 'static,
+    B: 'static,
+{
+    let service = TowerToHyperService::new(service);
+    move |request| {
+        let answer = hyper::service::Service::call(&service, request);
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+/// Serves HTTP/1 and, where ALPN chose it, HTTP/2 over TLS until the drain begins.
+///
+/// Each connection is a task of its own in `tasks`; the drain waits for them.
+pub async fn serve<H: Handler>(listener: TcpListener, tls: Arc<ServerConfig>, limits: Limits, handler: H, tasks: Tasks) {
+    let handshakes = Handshakes::new(tls, limits.handshake);
+    accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
+        let (handshakes, handler, tasks) = (handshakes.clone(), handler.clone(), tasks.clone());
+        async move {
+            let _permit = permit;
+            let stopping = tasks.stopping();
+            let shaken = stopping.run_until_cancelled(handshakes.accept(stream, peer));
+            let Some(Some(secured)) = shaken.await else {
+                return;
+            };
+            let wire = Wire { peer: PeerAddr(peer), certificates: secured.certificates, limits, tasks };
+            if secured.http2 {
+                connection::http2(secured.stream, wire, handler).await;
+            } else {
+                connection::http1(secured.stream, wire, handler).await;
+            }
+        }
+    })
+    .await;
+}
+
+/// Serves HTTP/1 in plain text until the drain begins: for the admin port and for localhost.
+pub async fn serve_plain<H: Handler>(listener: TcpListener, limits: Limits, handler: H, tasks: Tasks) {
+    accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
+        let (handler, tasks) = (handler.clone(), tasks.clone());
+        async move {
+            let _permit = permit;
+            let wire = Wire { peer: PeerAddr(peer), certificates: None, limits, tasks };
+            connection::http1(stream, wire, handler).await;
+        }
+    })
+    .await;
+}
+
+async fn accept<C, F>(listener: TcpListener, limits: Limits, tasks: Tasks, connection: C)
+where
+    C: Fn(TcpStream, SocketAddr, OwnedSemaphorePermit) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let stopping = tasks.stopping();
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let mut pause = Pause::default();
+    loop {
+        // The slot comes first: a connection that has none waits in the kernel, not here.
+        let next = async {
+            let permit = Arc::clone(&slots).acquire_owned().await.ok()?;
+            Some((permit, listener.accept().await))
+        };
+        let Some(Some((permit, accepted))) = stopping.run_until_cancelled(next).await else {
+            return;
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = Pause::default();
+                // Answers are small and complete; waiting to fill a segment only adds latency.
+                let _ = stream.set_nodelay(true);
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                tasks.spawn("connection", connection(stream, peer, permit));
+            }
+            Err(error) if concerns_one_peer(&error) => {}
+            Err(error) => {
+                // Out of file descriptors or memory: the error stays until a connection ends, and
+                // accept would return it at once, again and again.
+                let wait = pause.next();
+                tracing::warn!(%error, ?wait, "accept connection");
+                let _ = stopping.run_until_cancelled(tokio::time::sleep(wait)).await;
+            }
+        }
+    }
+}
+
+/// Errors that accept(2) passes on from a connection that broke before it was accepted.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// The wait after an accept error: 50 ms, doubling to a second.
+#[derive(Debug, Default)]
+struct Pause(Option<Duration>);
+
+impl Pause {
+    fn next(&mut self) -> Duration {
+        let wait = self.0.map_or(Duration::from_millis(50), |last| (last * 2).min(Duration::from_secs(1)));
+        self.0 = Some(wait);
+        wait
+    }
+}

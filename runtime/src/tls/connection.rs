@@ -1,0 +1,117 @@
+//! One HTTP connection, from its first byte to its end or to the drain.
+//!
+//! The protocol is chosen by ALPN and not by looking at the first bytes: that look has no deadline.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Handler, Limits, PeerAddr, PeerCertificates};
+use crate::tasks::Tasks;
+
+/// An idle HTTP/2 connection is asked whether it is alive, so that a peer that vanished without
+/// a word gives its slot back.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_ANSWER: Duration = Duration::from_secs(20);
+
+/// Requests at one time on one HTTP/2 connection.
+const STREAMS: u32 = 256;
+
+/// What a connection knows about itself.
+pub(super) struct Wire {
+    pub(super) peer: PeerAddr,
+    pub(super) certificates: Option<PeerCertificates>,
+    pub(super) limits: Limits,
+    pub(super) tasks: Tasks,
+}
+
+pub(super) async fn http1<I, H>(io: I, wire: Wire, handler: H)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let seen = Arc::new(AtomicBool::new(false));
+    let answer = answers(handler, &wire, Arc::clone(&seen));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // hyper starts this clock when the previous answer is out, so it bounds idleness as well.
+        .header_read_timeout(wire.limits.idle)
+        .serve_connection(TokioIo::new(io), service_fn(answer))
+        .with_upgrades();
+    drive(connection, |open| open.graceful_shutdown(), &wire, &seen).await;
+}
+
+pub(super) async fn http2<I, H>(io: I, wire: Wire, handler: H)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let seen = Arc::new(AtomicBool::new(false));
+    let answer = answers(handler, &wire, Arc::clone(&seen));
+    let connection = http2::Builder::new(wire.tasks.clone())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER)
+        .max_concurrent_streams(STREAMS)
+        .serve_connection(TokioIo::new(io), service_fn(answer));
+    drive(connection, |open| open.graceful_shutdown(), &wire, &seen).await;
+}
+
+fn answers<H: Handler>(
+    handler: H,
+    wire: &Wire,
+    seen: Arc<AtomicBool>,
+) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Result<Response<H::Body>, Infallible>> + Send>> {
+    let (peer, certificates) = (wire.peer, wire.certificates.clone());
+    move |mut request| {
+        seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
+        if let Some(certificates) = &certificates {
+            request.extensions_mut().insert(certificates.clone());
+        }
+        let answer = handler.answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+async fn drive<C, G>(connection: C, finish: G, wire: &Wire, seen: &AtomicBool)
+where
+    C: Future<Output = hyper::Result<()>>,
+    G: FnOnce(Pin<&mut C>),
+{
+    let peer = wire.peer.0;
+    let stopping = wire.tasks.stopping();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = silence(seen, wire.limits.first_request) => {
+            tracing::debug!(%peer, "no request in time");
+            return;
+        }
+        () = stopping.cancelled() => {
+            finish(connection.as_mut());
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection");
+    }
+}
+
+/// Ends when no request has come in time, and never otherwise.
+async fn silence(seen: &AtomicBool, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    if seen.load(Ordering::Relaxed) {
+        pending::<()>().await;
+    }
+}

@@ -1,0 +1,115 @@
+//! One TLS handshake, with a deadline, and its failures in the log without flooding it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::PeerCertificates;
+
+/// Anybody who can reach the port can fail a handshake, so at most one line per this time.
+const ONE_LINE_PER: Duration = Duration::from_secs(10);
+
+/// A connection after its handshake.
+pub(super) struct Secured {
+    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) http2: bool,
+    pub(super) certificates: Option<PeerCertificates>,
+}
+
+/// Makes handshakes for one listener. Clones share the log limit.
+#[derive(Clone)]
+pub(super) struct Handshakes {
+    acceptor: TlsAcceptor,
+    deadline: Duration,
+    refusals: Arc<Refusals>,
+}
+
+impl Handshakes {
+    pub(super) fn new(tls: Arc<ServerConfig>, deadline: Duration) -> Self {
+        Self { acceptor: TlsAcceptor::from(tls), deadline, refusals: Arc::new(Refusals::new()) }
+    }
+
+    /// `None` when it failed; that is logged here.
+    pub(super) async fn accept(&self, stream: TcpStream, peer: SocketAddr) -> Option<Secured> {
+        let accept = self.acceptor.accept(stream);
+        let stream = match tokio::time::timeout(self.deadline, accept).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                let refused = error
+                    .get_ref()
+                    .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+                    .is_some_and(|inner| matches!(inner, rustls::Error::AlertReceived(_)));
+                if refused && let Some(unsaid) = self.refusals.note() {
+                    // The line to look for when a client holds the wrong CA.
+                    tracing::warn!(%peer, %error, unsaid, "client refused the certificate");
+                } else {
+                    tracing::debug!(%peer, %error, "tls handshake");
+                }
+                return None;
+            }
+            Err(_) => {
+                tracing::debug!(%peer, deadline = ?self.deadline, "tls handshake took too long");
+                return None;
+            }
+        };
+        let session = stream.get_ref().1;
+        let http2 = session.alpn_protocol() == Some(b"h2");
+        let certificates =
+            session.peer_certificates().map(|chain| chain.iter().cloned().map(|one| one.into_owned()).collect()).map(PeerCertificates);
+        Some(Secured { stream, http2, certificates })
+    }
+}
+
+/// Counts refusals between two lines of the log.
+struct Refusals {
+    since: Instant,
+    // Milliseconds after `since` from which the next line may be written.
+    next: AtomicU64,
+    unsaid: AtomicU64,
+}
+
+impl Refusals {
+    fn new() -> Self {
+        Self { since: Instant::now(), next: AtomicU64::new(0), unsaid: AtomicU64::new(0) }
+    }
+
+    /// How many were kept quiet since the last line, or `None` when this one should be too.
+    fn note(&self) -> Option<u64> {
+        let now = millis(self.since.elapsed());
+        let next = self.next.load(Ordering::Relaxed);
+        let after = now.saturating_add(millis(ONE_LINE_PER));
+        let free = now >= next && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if free {
+            Some(self.unsaid.swap(0, Ordering::Relaxed))
+        } else {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_counted_between_lines() {
+        let refusals = Refusals::new();
+        assert_eq!(refusals.note(), Some(0));
+        assert_eq!(refusals.note(), None);
+        assert_eq!(refusals.note(), None);
+        tokio::time::advance(ONE_LINE_PER).await;
+        assert_eq!(refusals.note(), Some(2));
+    }
+}
