@@ -1,0 +1,17 @@
+//! Lockbox: where secret values are kept.
+//!
+//! A [`Store`] keeps bytes under scope, name and version and says what it can do besides; who may
+//! read them, and which version is in use, is switchyard's ledger and none of this crate's business.
+//! The `embedded` backend keeps values sealed in switchyard's own database.
+
+pub mod conformance;
+pub mod embedded;
+pub mod key;
+pub mod seal;
+pub mod sqlite;
+pub mod store;
+
+pub use embedded::Embedded;
+pub use key::KeyFile;
+pub use sqlite::Database;
+pub use store::{Capabilities, Put, Reference, Store, StoreError, Stored};
