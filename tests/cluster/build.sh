@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Builds the programs of the test cluster, once, into a cache outside the tree.
+#
+#   build.sh packages|pause|kube|coredns|vault|all ...   install and build what is missing
+#   build.sh --path NAME                                 print where NAME's programs are
+#
+# Go builds take minutes the first time and nothing afterwards: the folder name
+# holds a hash of go.mod, go.sum and the main file.
+HERE=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=lib/common.sh
+. "$HERE/lib/common.sh"
+# shellcheck source=lib/cache.sh
+. "$HERE/lib/cache.sh"
+# shellcheck source=lib/packages.sh
+. "$HERE/lib/packages.sh"
+# shellcheck source=lib/go.sh
+. "$HERE/lib/go.sh"
+
+# compile NAME INTO: the programs of NAME, into the folder INTO.
+compile() {
+	local name=$1 into=$2 version
+	version=$(version_of "$name")
+	if [[ $name == pause ]]; then
+		require_compiler
+		cc -static -Os -s -Wall -o "$into/pause" "$HERE/pause/main.c"
+		return
+	fi
+	require_packages ca-certificates:/etc/ssl/certs/ca-certificates.crt
+	find_go
+	local ldflags="-s -w"
+	if [[ $name == kube ]]; then
+		local v=k8s.io/component-base/version
+		ldflags+=" -X $v.gitVersion=$version -X $v.gitTreeState=clean"
+		ldflags+=" -X $v.gitMajor=$(cut -d. -f1 <<<"${version#v}") -X $v.gitMinor=$(cut -d. -f2 <<<"$version")"
+	fi
+	(cd "$HERE/$name" && CGO_ENABLED=0 GOWORK=off "$GO" build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$into/$name" .)
+	if [[ $name == kube ]]; then
+		local program
+		for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
+			ln -s kube "$into/$program"
+		done
+	fi
+}
+
+build() {
+	local name=$1 bin home began=$SECONDS
+	bin=$(bin_dir "$name")
+	home=${bin%/bin}
+	[[ -d $home ]] && return
+	mkdir -p "$CACHE"
+	# Two test runs at once share one build. The rename makes a build that was
+	# cut short look like none.
+	exec 8>"$CACHE/$name.lock"
+	flock 8
+	if [[ ! -d $home ]]; then
+		say "building $name $(version_of "$name")"
+		rm -rf "$home".tmp.*
+		mkdir -p "$home.tmp.$$/bin"
+		compile "$name" "$home.tmp.$$/bin" 8>&-
+		mv -T "$home.tmp.$$" "$home"
+		say "built $name in $((SECONDS - began)) s"
+	fi
+	exec 8>&-
+}
+
+[[ $# -gt 0 ]] || die "usage: build.sh packages|pause|kube|coredns|vault|all ... | --path NAME"
+if [[ $1 == --path ]]; then
+	bin_dir "${2:?NAME}"
+	exit
+fi
+for target in "$@"; do
+	case $target in
+	packages) require_packages "${PACKAGES[@]}" ;;
+	pause | kube | coredns | vault) build "$target" ;;
+	all)
+		require_packages "${PACKAGES[@]}"
+		build pause
+		build kube
+		build coredns
+		build vault
+		;;
+	*) die "unknown target: $target" ;;
+	esac
+done

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs a command where the cluster is: in its network and mount namespaces, with
+# KUBECONFIG and the rest of cluster.env set and kubectl on PATH. The file tree,
+# the user and the working directory are the caller's.
+#
+#   enter.sh kubectl get pods -A
+#   enter.sh cargo test -p …
+HERE=$(cd "$(dirname "$0")" && pwd)
+for part in common process; do
+	# shellcheck source=/dev/null
+	. "$HERE/lib/$part.sh"
+done
+
+[[ $# -gt 0 ]] || die "usage: enter.sh COMMAND [ARGUMENT...]"
+need_root enter.sh
+[[ -r $DIR/cluster.env ]] && alive node || die "no cluster is up in $DIR: run $HERE/up.sh"
+set -a
+# shellcheck source=/dev/null
+. "$DIR/cluster.env"
+set +a
+export PATH=$KUBE_BIN:$PATH
+exec nsenter -t "$NODE_PID" -n -m --wd="$PWD" -- "$@"

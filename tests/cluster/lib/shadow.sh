@@ -1,0 +1,29 @@
+# Fixed paths that the node covers with folders of its own. The mount points must
+# exist on the machine; those made here carry a marker and go away again. Sourced, never run.
+# shellcheck shell=bash
+
+SHADOWED=(/run/containerd /run/netns /var/lib/cni /var/lib/kubelet /var/log/pods /var/log/containers)
+MARKER=.made-by-enclii-test-cluster
+
+make_shadowed() {
+	local path
+	for path in "${SHADOWED[@]}"; do
+		if [[ ! -d $path ]]; then
+			mkdir -p "$path"
+			touch "$path/$MARKER"
+		fi
+	done
+	printf '%s\n' "${SHADOWED[@]}" >"$DIR/shadow.list"
+}
+
+# A mount point removed on the machine would take the mount of another cluster
+# that is up with it, so one that is still mounted somewhere stays.
+remove_shadowed() {
+	local path
+	for path in "${SHADOWED[@]}"; do
+		[[ -e $path/$MARKER ]] || continue
+		! cat /proc/[0-9]*/mountinfo 2>/dev/null | grep -qF " $path " || continue
+		rm -f "$path/$MARKER"
+		rmdir "$path" 2>/dev/null || true
+	done
+}
