@@ -1,0 +1,158 @@
+//! The process table, read from `/proc`.
+//!
+//! Another process's environment can be read by a process of the same user only. It may hold things
+//! that are nobody's business, so the buffer it is read into is wiped.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
+use zeroize::Zeroizing;
+
+use super::choose::Process;
+
+// A process's arguments and environment come to 2 MiB in practice at most (a quarter of the stack).
+const MAX_ENVIRONMENT_BYTES: u64 = 8 << 20;
+
+/// The processes that this one can see.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) processes: Vec<Process>,
+    /// How many have an environment that cannot be read: those of other users.
+    pub(super) closed: usize,
+}
+
+/// Reads the table. Processes that end meanwhile are left out.
+pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Table> {
+    let marks = [format!("{CONTAINER_VARIABLE}={container}"), format!("{POD_UID_VARIABLE}={pod_uid}")];
+    let mut table = Table::default();
+    let mut environment = Zeroizing::new(Vec::with_capacity(64 << 10));
+    for entry in fs::read_dir(proc)? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(process) = one(proc, pid) else { continue };
+        environment.clear();
+        let of_container = match read_environment(proc, pid, &mut environment) {
+            Ok(()) => marks.iter().all(|mark| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())),
+            Err(error) => {
+                table.closed += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
+                false
+            }
+        };
+        table.processes.push(Process { of_container, ..process });
+    }
+    Ok(table)
+}
+
+/// One process as it is now, without a look at its environment; `None` where it is gone.
+pub(super) fn one(proc: &Path, pid: i32) -> Option<Process> {
+    stat(pid, &fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?)
+}
+
+fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let file = fs::File::open(proc.join(pid.to_string()).join("environ"))?;
+    file.take(MAX_ENVIRONMENT_BYTES).read_to_end(buffer)?;
+    Ok(())
+}
+
+/// A line of `/proc/PID/stat`: see proc_pid_stat(5). One line of one file says everything, and at one
+/// moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and every signal that can be
+/// asked for is below that.
+fn stat(pid: i32, line: &str) -> Option<Process> {
+    // Field 2 is the program's name in parentheses, and it may hold blanks and parentheses itself.
+    let (_, rest) = line.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3).copied();
+    // A process that has ended and waits for its parent takes no signal any more.
+    if matches!(field(3)?, "Z" | "X" | "x") {
+        return None;
+    }
+    Some(Process {
+        pid,
+        parent: field(4)?.parse().ok()?,
+        started: field(22)?.parse().ok()?,
+        caught: field(34)?.parse().ok()?,
+        of_container: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn line(pid: i32, name: &str, state: &str, parent: i32, started: u64, caught: u64) -> String {
+        let zeros = |count: usize| "0 ".repeat(count);
+        format!("{pid} ({name}) {state} {parent} {}{started} {}{caught} {}\n", zeros(17), zeros(11), zeros(18))
+    }
+
+    fn add(proc: &Path, pid: i32, stat: &str, environment: &[u8]) -> PathBuf {
+        let directory = proc.join(pid.to_string());
+        fs::create_dir(&directory).unwrap();
+        io::Write::write_all(&mut fs::File::create(directory.join("stat")).unwrap(), stat.as_bytes()).unwrap();
+        io::Write::write_all(&mut fs::File::create(directory.join("environ")).unwrap(), environment).unwrap();
+        directory
+    }
+
+    #[test]
+    fn only_the_container_of_this_pod_matches() {
+        let temp = tempfile::tempdir().unwrap();
+        let proc = temp.path();
+        fs::create_dir(proc.join("sys")).unwrap();
+        fs::create_dir(proc.join("99")).unwrap();
+        for (pid, environment) in [
+            (20, &b"PATH=/bin\0ENCLII_CONTAINER=app\0ENCLII_POD_UID=u-1\0"[..]),
+            (21, b"ENCLII_CONTAINER=app\0ENCLII_POD_UID=u-2\0"),
+            (22, b"ENCLII_CONTAINER=application\0ENCLII_POD_UID=u-1\0"),
+            (23, b"ENCLII_POD_UID=u-1\0"),
+            (24, b"X=ENCLII_CONTAINER=app\0ENCLII_POD_UID=u-1\0"),
+            (25, b""),
+        ] {
+            add(proc, pid, &line(pid, "app", "S", 0, 5, 1), environment);
+        }
+        let table = read(proc, "app", "u-1").unwrap();
+        let mut matching: Vec<_> = table.processes.iter().filter(|process| process.of_container).map(|process| process.pid).collect();
+        matching.sort_unstable();
+        assert_eq!(matching, [20]);
+        assert_eq!(table.processes.len(), 6);
+        assert_eq!(table.closed, 0);
+    }
+
+    #[test]
+    fn a_name_with_parentheses_and_blanks_is_no_trap() {
+        let found = stat(7, &line(7, "a) S 1 (b c", "R", 3, 44, 0x4001)).unwrap();
+        assert_eq!(found, Process { pid: 7, parent: 3, started: 44, caught: 0x4001, of_container: false });
+    }
+
+    #[test]
+    fn what_has_ended_is_left_out() {
+        assert_eq!(stat(7, &line(7, "x", "Z", 3, 44, 1)), None);
+        assert_eq!(stat(7, ""), None);
+        assert_eq!(stat(7, "7 (x) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_with_what_it_catches() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let found = one(Path::new("/proc"), own).unwrap();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+        assert_eq!(found.caught, mask & 0x7fff_ffff);
+        assert_eq!(found.pid, own);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let temp = tempfile::tempdir().unwrap();
+        let directory = add(temp.path(), 20, &line(20, "app", "S", 0, 5, 1), b"ENCLII_CONTAINER=app\0ENCLII_POD_UID=u\0");
+        fs::set_permissions(directory.join("environ"), fs::Permissions::from_mode(0)).unwrap();
+        let table = read(temp.path(), "app", "u").unwrap();
+        // For root no file is closed.
+        let is_root = rustix::process::geteuid().is_root();
+        assert_eq!(table.closed, usize::from(!is_root));
+        assert_eq!(table.processes[0].of_container, is_root);
+    }
+}

@@ -1,0 +1,390 @@
+//! What a reader of the volume sees, also through crashes and under its eyes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use contract::annotations::FileMode;
+use contract::{Generation, Redacted};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+type Model = BTreeMap<String, Vec<u8>>;
+
+struct Volume(TempDir);
+
+impl Volume {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn try_open(&self) -> Result<Files, FilesError> {
+        Files::open(&Config { directory: self.path().to_str().unwrap().to_owned(), mode: FileMode::OWNER })
+    }
+
+    fn open(&self) -> Files {
+        self.try_open().unwrap()
+    }
+
+    /// What an application finds: every name that leads to a file.
+    fn seen(&self) -> Model {
+        let entries = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries
+            .filter(|name| !name.starts_with("..") && name != SERVICE_ACCOUNT_DIRECTORY)
+            .filter_map(|name| fs::read(self.path().join(&name)).ok().map(|bytes| (name, bytes)))
+            .collect()
+    }
+
+    /// Every name in the volume itself.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn plant(&self, name: &str, bytes: &[u8]) {
+        io::Write::write_all(&mut fs::File::create(self.path().join(name)).unwrap(), bytes).unwrap();
+    }
+}
+
+fn wanted(generation: u64, files: &Model) -> Wanted {
+    Wanted {
+        files: files.iter().map(|(name, bytes)| (file_name(name).unwrap(), Redacted::from(bytes.as_slice()))).collect(),
+        holds: vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(generation) }],
+    }
+}
+
+fn model(pairs: &[(&str, &[u8])]) -> Model {
+    pairs.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect()
+}
+
+fn bundles() -> Vec<BundleRef> {
+    vec!["api-prod".parse().unwrap()]
+}
+
+#[test]
+fn the_volume_after_the_first_generation() {
+    let volume = Volume::new();
+    let mut files = volume.open();
+    assert_eq!(files.present(), Present::Nothing);
+    assert!(files.holds(&bundles()).is_empty());
+    assert!(!exist(volume.path()));
+    files.publish(&wanted(12, &model(&[("A", b"1"), ("tls.crt", b"2")])), false).unwrap();
+    assert_eq!(volume.names(), ["..12", "..data", "A", "kubernetes.io", "tls.crt"]);
+    assert_eq!(fs::read_link(volume.path().join("..data")).unwrap(), Path::new("..12"));
+    assert_eq!(fs::read_link(volume.path().join("A")).unwrap(), Path::new("..data/A"));
+    assert!(volume.path().join("kubernetes.io/serviceaccount").is_dir());
+    assert!(exist(volume.path()));
+    assert_eq!(files.holds(&bundles())[0].generation, Generation(12));
+}
+
+#[test]
+fn bytes_come_out_as_they_went_in() {
+    let volume = Volume::new();
+    let all: Vec<u8> = (0..=255).collect();
+    let contents =
+        model(&[("EMPTY", b""), ("NUL", b"a\0b\0"), ("NEWLINES", b"\n\nx\n\n"), ("BINARY", &all), ("LARGE", &vec![b'x'; MAX_VALUE_BYTES])]);
+    volume.open().publish(&wanted(1, &contents), false).unwrap();
+    assert_eq!(volume.seen(), contents);
+}
+
+/// The cases of kubelet's `atomic_writer_test.go`, `TestUpdate` and `TestMultipleUpdates`.
+#[test]
+fn one_generation_follows_another() {
+    let steps = [
+        model(&[("foo", b"foo"), ("bar", b"bar")]),
+        model(&[("foo", b"foo2"), ("bar", b"bar2")]),
+        model(&[("foo", b"foo2"), ("bar", b"bar2"), ("blu", b"zip")]),
+        model(&[("foo", b"foo2"), ("zip", b"zab")]),
+        model(&[("zip", b"zab")]),
+        model(&[]),
+        model(&[("foo", b"foo")]),
+    ];
+    let volume = Volume::new();
+    let mut files = volume.open();
+    for (at, contents) in steps.iter().enumerate() {
+        files.publish(&wanted(at as u64 + 1, contents), false).unwrap();
+        assert_eq!(volume.seen(), *contents);
+        let Present::Files(present) = files.present() else { panic!() };
+        assert_eq!(present, wanted(1, contents).files);
+        // A name that is gone leaves no link behind, and one generation besides the current is kept.
+        let expected = 2 + contents.len() + 1 + usize::from(at > 0);
+        assert_eq!(volume.names().len(), expected, "{:?}", volume.names());
+    }
+}
+
+#[test]
+fn the_previous_generation_stays_until_it_is_retired() {
+    let volume = Volume::new();
+    let mut files = volume.open();
+    files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+    let resolved = fs::canonicalize(volume.path().join("A")).unwrap();
+    files.publish(&wanted(2, &model(&[("A", b"2")])), false).unwrap();
+    assert_eq!(fs::read(&resolved).unwrap(), b"1");
+    files.retire().unwrap();
+    assert!(!resolved.exists());
+    assert_eq!(volume.seen(), model(&[("A", b"2")]));
+}
+
+#[test]
+fn a_generation_that_comes_back_gets_a_directory_of_its_own() {
+    let volume = Volume::new();
+    let mut files = volume.open();
+    for (generation, directory) in [(1, "..1"), (2, "..2"), (1, "..1_2"), (1, "..1")] {
+        files.publish(&wanted(generation, &model(&[("A", directory.as_bytes())])), false).unwrap();
+        assert_eq!(fs::read_link(volume.path().join("..data")).unwrap(), Path::new(directory));
+        assert_eq!(files.holds(&bundles())[0].generation, Generation(generation));
+        assert_eq!(volume.seen(), model(&[("A", directory.as_bytes())]));
+    }
+}
+
+#[test]
+fn a_restarted_agent_adopts_what_is_there() {
+    let volume = Volume::new();
+    let contents = model(&[("A", b"1"), ("B", b"")]);
+    volume.open().publish(&wanted(7, &contents), false).unwrap();
+    let before = fs::canonicalize(volume.path().join("A")).unwrap();
+    let files = volume.open();
+    assert_eq!(files.holds(&bundles())[0].generation, Generation(7));
+    assert!(files.holds(&[]).is_empty());
+    assert_eq!(files.present(), Present::Files(wanted(7, &contents).files));
+    assert_eq!(fs::canonicalize(volume.path().join("A")).unwrap(), before);
+}
+
+#[test]
+fn a_generation_that_somebody_changed_is_not_trusted() {
+    for plant in [
+        |at: &Path| fs::create_dir(at.join("D")).unwrap(),
+        |at: &Path| symlink("/etc/passwd", at.join("L")).unwrap(),
+        |at: &Path| {
+            drop(fs::File::create(at.join("not a name")).unwrap());
+        },
+    ] {
+        let volume = Volume::new();
+        let mut files = volume.open();
+        files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+        plant(&volume.path().join("..1"));
+        assert_eq!(volume.open().present(), Present::Unreadable);
+        files.publish(&wanted(2, &model(&[("A", b"1")])), false).unwrap();
+        files.retire().unwrap();
+        assert_eq!(volume.names(), ["..2", "..data", "A", "kubernetes.io"]);
+    }
+}
+
+#[test]
+fn readers_of_a_file_may_enter_its_directory() {
+    for (file, directory) in [("0400", 0o700), ("0440", 0o750), ("0444", 0o755), ("0600", 0o700), ("0404", 0o705), ("0644", 0o755)] {
+        let temp = tempfile::tempdir().unwrap();
+        let config = Config { directory: temp.path().to_str().unwrap().to_owned(), mode: file.parse().unwrap() };
+        Files::open(&config).unwrap().publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+        let mode = |path: &str| fs::metadata(temp.path().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("..1"), directory, "{file}");
+        assert_eq!(mode("..1/A"), u32::from(config.mode.bits()));
+        assert_eq!(mode("kubernetes.io"), 0o755);
+        assert_eq!(mode("kubernetes.io/serviceaccount"), 0o755);
+    }
+}
+
+#[test]
+fn what_is_not_the_agents_is_left_alone_or_gives_way() {
+    let volume = Volume::new();
+    volume.plant("foreign", b"theirs");
+    volume.plant("A", b"in the way");
+    fs::create_dir_all(volume.path().join("kubernetes.io/serviceaccount")).unwrap();
+    volume.plant("kubernetes.io/serviceaccount/token", b"token");
+    symlink("foreign", volume.path().join("link")).unwrap();
+    fs::create_dir(volume.path().join("..data")).unwrap();
+    fs::create_dir_all(volume.path().join("..data_tmp/deep/er")).unwrap();
+    let mut files = volume.open();
+    files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+    let expected = model(&[("A", b"1"), ("foreign", b"theirs"), ("link", b"theirs")]);
+    assert_eq!(volume.seen(), expected);
+    assert_eq!(fs::read(volume.path().join("kubernetes.io/serviceaccount/token")).unwrap(), b"token");
+    assert_eq!(volume.names(), ["..1", "..data", "A", "foreign", "kubernetes.io", "link"]);
+}
+
+#[test]
+fn a_failed_write_leaves_everything_as_it_was() {
+    let volume = Volume::new();
+    let mut files = volume.open();
+    let before = model(&[("A", b"1")]);
+    files.publish(&wanted(1, &before), false).unwrap();
+    // A directory does not give way, so the link of the last name fails.
+    fs::create_dir(volume.path().join("Z")).unwrap();
+    let names = volume.names();
+    let error = files.publish(&wanted(2, &model(&[("A", b"2"), ("N", b"new"), ("Z", b"3")])), true).unwrap_err();
+    assert!(matches!(&error, FilesError::Link { name, .. } if name == "Z"), "{error:?}");
+    assert_eq!(volume.seen(), before);
+    assert_eq!(volume.names(), names);
+    assert!(!files.reload_due());
+    fs::remove_dir(volume.path().join("Z")).unwrap();
+    files.publish(&wanted(2, &model(&[("A", b"2")])), true).unwrap();
+    assert_eq!(volume.seen(), model(&[("A", b"2")]));
+}
+
+#[test]
+fn a_full_volume_is_called_full() {
+    let full = || io::Error::from(io::ErrorKind::StorageFull);
+    assert!(FilesError::write("A", full()).to_string().contains("the memory volume is full"));
+    assert!(matches!(FilesError::make("..1", full()), FilesError::Full { .. }));
+    assert!(matches!(FilesError::write("A", io::Error::other("x")), FilesError::Write { .. }));
+    // That is what the kernel's errors become.
+    assert!(matches!(FilesError::write("A", rustix::io::Errno::NOSPC.into()), FilesError::Full { .. }));
+    assert!(matches!(FilesError::write("A", rustix::io::Errno::DQUOT.into()), FilesError::Full { .. }));
+}
+
+#[test]
+fn a_volume_that_is_not_there_is_named() {
+    let error = Files::open(&Config { directory: "/nowhere/at/all".to_owned(), mode: FileMode::OWNER }).unwrap_err();
+    assert_eq!(error.to_string(), "open volume /nowhere/at/all");
+}
+
+#[test]
+fn a_reload_is_due_until_it_is_done() {
+    let volume = Volume::new();
+    let mut files = volume.open();
+    files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+    assert!(!files.reload_due());
+    files.publish(&wanted(2, &model(&[("A", b"2")])), true).unwrap();
+    assert!(files.reload_due());
+    files.publish(&wanted(3, &model(&[("A", b"3")])), true).unwrap();
+    let files = volume.open();
+    assert!(files.reload_due());
+    files.reload_done().unwrap();
+    assert!(!files.reload_due());
+    files.reload_done().unwrap();
+}
+
+#[test]
+fn a_trust_bundle_is_kept_for_the_next_run() {
+    let volume = Volume::new();
+    let files = volume.open();
+    assert_eq!(files.trust(), None);
+    files.keep_trust("old").unwrap();
+    files.keep_trust("new").unwrap();
+    volume.plant("..trust_tmp", b"half");
+    assert_eq!(volume.open().trust().as_deref(), Some("new"));
+    assert_eq!(volume.names(), ["..trust.pem", "kubernetes.io"]);
+}
+
+/// Publishes up to and without step `stop` and then forgets everything, as a crash does. Returns
+/// whether the swap was reached.
+fn crash(volume: &Volume, wanted: &Wanted, stop: usize) -> bool {
+    let files = volume.open();
+    let entries = files.list().unwrap();
+    let label = free_label(wanted, &entries);
+    let mark = files.current.is_some() && !files.reload_due();
+    let steps = steps::commit(wanted.files.keys(), &entries, mark);
+    let done = &steps[..stop.min(steps.len())];
+    for step in done {
+        files.perform(step, &label, &wanted.files).unwrap();
+    }
+    done.contains(&Step::Swap)
+}
+
+#[test]
+fn a_crash_after_any_step_shows_the_old_files_or_the_new_ones() {
+    let old = model(&[("A", b"old"), ("GONE", b"x")]);
+    let new = model(&[("A", b"new"), ("B", b"y")]);
+    let mut reached = [false, false];
+    for stop in 0..=9 {
+        let volume = Volume::new();
+        volume.open().publish(&wanted(1, &old), false).unwrap();
+        let swapped = crash(&volume, &wanted(2, &new), stop);
+        reached[usize::from(swapped)] = true;
+        let expected = if swapped { &new } else { &old };
+        assert_eq!(volume.seen(), *expected, "after {stop} steps");
+
+        let files = volume.open();
+        assert_eq!(volume.seen(), *expected, "after {stop} steps and a restart");
+        assert!(!swapped || files.reload_due());
+        let label = if swapped { "..2" } else { "..1" };
+        let mut names = vec![label.to_owned(), "..data".to_owned(), SERVICE_ACCOUNT_DIRECTORY.to_owned()];
+        names.extend(expected.keys().cloned());
+        names.extend(files.reload_due().then(|| RELOAD_MARK.to_owned()));
+        names.sort();
+        assert_eq!(volume.names(), names, "after {stop} steps and a restart");
+    }
+    assert_eq!(reached, [true, true]);
+}
+
+fn contents() -> impl Strategy<Value = Model> {
+    prop::collection::btree_map("[A-D]", prop::collection::vec(any::<u8>(), 0..20), 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_history_of_writes_and_crashes_shows_whole_generations(
+        history in prop::collection::vec((contents(), 1u64..4, prop::option::of(0usize..12)), 1..8)
+    ) {
+        let volume = Volume::new();
+        let mut expected = Model::new();
+        for (contents, generation, stop) in history {
+            let wanted = wanted(generation, &contents);
+            let swapped = match stop {
+                Some(stop) => crash(&volume, &wanted, stop),
+                None => {
+                    volume.open().publish(&wanted, false).unwrap();
+                    true
+                }
+            };
+            if swapped {
+                expected = contents;
+            }
+            prop_assert_eq!(volume.seen(), expected.clone());
+        }
+        volume.open().retire().unwrap();
+        let left = volume.names().iter().filter(|name| name.starts_with("..") && !name.contains("data") && !name.contains("reload")).count();
+        prop_assert!(left <= 1, "{:?}", volume.names());
+    }
+}
+
+/// A reader that opens one file after another, by path and by the directory it resolved, while
+/// generations are swapped under it. Every file carries its generation as a stamp.
+#[test]
+fn a_hostile_reader_never_sees_a_torn_or_mixed_generation() {
+    const NAMES: [&str; 3] = ["A", "B", "C"];
+    const SWAPS: u64 = 300;
+    let stamped = |generation: u64| {
+        let bytes = generation.to_string().repeat(3000).into_bytes();
+        NAMES.iter().map(|name| ((*name).to_owned(), bytes.clone())).collect::<Model>()
+    };
+    let whole = |bytes: &[u8]| (1..=SWAPS + 1).any(|generation| bytes == generation.to_string().repeat(3000).as_bytes());
+    let volume = Volume::new();
+    let mut files = volume.open();
+    files.publish(&wanted(1, &stamped(1)), false).unwrap();
+
+    let (rounds, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                rounds.fetch_add(1, Ordering::SeqCst);
+                let by_path = fs::read(volume.path().join("B")).unwrap();
+                assert!(whole(&by_path), "torn file of {} bytes", by_path.len());
+                let resolved = fs::canonicalize(volume.path().join("..data")).unwrap();
+                let all: Vec<_> = NAMES.iter().map(|name| fs::read(resolved.join(name)).unwrap()).collect();
+                assert!(all.iter().all(|bytes| *bytes == all[0]), "mixed generations");
+            }
+        });
+        for generation in 2..=SWAPS + 1 {
+            // One whole round of the reader between two swaps, so that what it resolved is the
+            // current generation or the one that is kept.
+            let seen = rounds.load(Ordering::SeqCst);
+            while rounds.load(Ordering::SeqCst) < seen + 2 && !reader.is_finished() {
+                std::thread::yield_now();
+            }
+            files.publish(&wanted(generation, &stamped(generation)), false).unwrap();
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+}
