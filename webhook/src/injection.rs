@@ -1,0 +1,167 @@
+//! What the operator decides of an injection. A pod's annotations can change none of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The operator's part of every injected pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InjectionConfig {
+    /// The namespace of the system itself, whose pods are never touched: they must be able to start
+    /// before the webhook does.
+    pub own_namespace: String,
+    /// The agent's image.
+    pub agent_image: String,
+    /// When the agent's image is pulled.
+    pub agent_image_pull_policy: PullPolicy,
+    /// Switchyard's address, `https://HOST[:PORT]`.
+    pub switchyard: String,
+    /// The CAs that may have signed switchyard's certificate, PEM.
+    pub trust: String,
+    /// What the agent's container asks for and may take.
+    pub resources: Resources,
+    /// The most that the memory volume of the secrets may hold.
+    pub volume_size: Quantity,
+}
+
+impl InjectionConfig {
+    /// The defaults of everything that has one.
+    #[must_use]
+    pub fn new(agent_image: String, switchyard: String, trust: String) -> Self {
+        Self {
+            own_namespace: "enclii-system".to_owned(),
+            agent_image,
+            agent_image_pull_policy: PullPolicy::default(),
+            switchyard,
+            trust,
+            resources: Resources::default(),
+            volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
+        }
+    }
+}
+
+/// Three generations of [`contract::layout::MAX_POD_BYTES`] fit, and a quarter is left for the file
+/// system's own pages.
+pub const DEFAULT_VOLUME_SIZE: &str = "32Mi";
+
+/// What the agent's container asks for and may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// CPU request. An agent sleeps nearly always.
+    pub cpu_request: Quantity,
+    /// Memory request: an agent with twenty secrets, and their pages in the memory volume, which count
+    /// to the container that wrote them.
+    pub memory_request: Quantity,
+    /// CPU limit. The one moment that an agent computes is the TLS handshake, for a few milliseconds
+    /// while the application waits: 200m lets that happen within one scheduling period.
+    pub cpu_limit: Quantity,
+    /// Memory limit: a full volume and the agent.
+    pub memory_limit: Quantity,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        let quantity = |text: &str| Quantity(text.to_owned());
+        Self { cpu_request: quantity("5m"), memory_request: quantity("16Mi"), cpu_limit: quantity("200m"), memory_limit: quantity("64Mi") }
+    }
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Before every start.
+    Always,
+    /// Where the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// Never: the node must have it.
+    Never,
+}
+
+impl PullPolicy {
+    /// The name that Kubernetes has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// Why a text is no [`PullPolicy`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("parse image pull policy {0:?}: must be Always, IfNotPresent or Never")]
+pub struct PullPolicyError(String);
+
+impl FromStr for PullPolicy {
+    type Err = PullPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PullPolicyError> {
+        [Self::Always, Self::IfNotPresent, Self::Never]
+            .into_iter()
+            .find(|policy| policy.as_str() == text)
+            .ok_or_else(|| PullPolicyError(text.to_owned()))
+    }
+}
+
+/// A resource quantity of Kubernetes, as `5m` or `16Mi`. It is checked when the webhook starts, since
+/// a wrong one would have the API server refuse every injected pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantity(String);
+
+/// Why a text is no [`Quantity`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("parse quantity {0:?}: must be a number with an optional suffix of m, k, M, G, Ki, Mi or Gi, as 5m or 16Mi")]
+pub struct QuantityError(String);
+
+impl Quantity {
+    /// The quantity's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Quantity {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let suffix = &text[digits.len()..];
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let number = match digits.split_once('.') {
+            Some((whole, fraction)) => is_number(whole) && is_number(fraction),
+            None => is_number(digits),
+        };
+        let fits = number && matches!(suffix, "" | "m" | "k" | "M" | "G" | "Ki" | "Mi" | "Gi");
+        if fits { Ok(Self(text.to_owned())) } else { Err(QuantityError(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities() {
+        for text in ["5m", "16Mi", "1", "0.5", "1.5Gi"] {
+            assert_eq!(text.parse::<Quantity>().unwrap().to_string(), text);
+        }
+        for text in ["", "m", "5 m", "-5m", "5mb", "1.", ".5", "ä", "1.2.3"] {
+            assert!(text.parse::<Quantity>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn pull_policies() {
+        assert_eq!("Always".parse(), Ok(PullPolicy::Always));
+        assert!("always".parse::<PullPolicy>().is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! What holds of every pod.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use webhook::admit::{Decision, admit};
+use webhook::pod::Pod;
+use webhook::review::{World, respond};
+
+use crate::support::{KEYS, NAMESPACE, apply, catalog, config, decide};
+
+/// In every value of a variable, so that none can hide in a message by being short.
+const CANARY: &str = "cAnArY7Q";
+
+fn variable() -> impl Strategy<Value = Value> {
+    let names = prop_oneof![
+        Just("DATABASE_URL"),
+        Just("STRIPE_API_KEY"),
+        Just("DATABASE_URL_FILE"),
+        Just("REDIS_URL"),
+        Just("LOG_LEVEL"),
+        Just("MY_PASSWORD"),
+        Just("ENCLII_CONTAINER"),
+    ];
+    let sources = prop_oneof![
+        4 => "[a-z:/@$(){}\"\\\\\n]{0,12}".prop_map(|text| json!({ "value": format!("{text}{CANARY}") })),
+        1 => Just(json!({ "value": format!("postgres://a:{CANARY}@b/c") })),
+        1 => Just(json!({ "value": format!("x$(DATABASE_URL){CANARY}") })),
+        1 => Just(json!({ "value": format!("ghp_{CANARY}{}", "a".repeat(40)) })),
+        1 => Just(json!({ "value": "/run/secrets/DATABASE_URL" })),
+        1 => Just(json!({})),
+        1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } } })),
+        1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } } })),
+    ];
+    (names, sources).prop_map(|(name, mut source)| {
+        source["name"] = json!(name);
+        source
+    })
+}
+
+fn optional<S: Strategy<Value = Value> + 'static>(strategy: S) -> impl Strategy<Value = Option<Value>> {
+    prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 4 => strategy.prop_map(Some)]
+}
+
+fn container() -> impl Strategy<Value = Value> {
+    let env = vec(variable(), 0..6).prop_map(Value::Array);
+    let env_from = vec(prop_oneof![Just("api-prod"), Just("other")], 0..3)
+        .prop_map(|names| names.into_iter().map(|name| json!({ "secretRef": { "name": name, "unknownField": 1 } })).collect());
+    let mounts = vec(prop_oneof![9 => Just("/data"), 1 => Just("/run/secrets"), 1 => Just("/var/run")], 0..2)
+        .prop_map(|paths| paths.into_iter().map(|path| json!({ "name": "v", "mountPath": path })).collect());
+    let context = prop_oneof![Just(json!({ "runAsUser": 1000 })), Just(json!({ "runAsUser": 2000 })), Just(json!({}))];
+    (optional(env), optional(env_from), optional(mounts), optional(context)).prop_map(|(env, env_from, mounts, context)| {
+        let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
+        for (key, value) in [("env", env), ("envFrom", env_from), ("volumeMounts", mounts), ("securityContext", context)] {
+            if let Some(value) = value {
+                container[key] = value;
+            }
+        }
+        container
+    })
+}
+
+fn named(containers: Vec<Value>, prefix: &str) -> Value {
+    let name = |(index, mut container): (usize, Value)| {
+        container["name"] = json!(format!("{prefix}{index}"));
+        container
+    };
+    containers.into_iter().enumerate().map(name).collect()
+}
+
+fn pod() -> impl Strategy<Value = Value> {
+    let annotations = (
+        prop_oneof![3 => Just("api-prod"), 1 => Just("api-prod,shared-prod")],
+        prop_oneof![Just(None), Just(Some("signal=SIGHUP")), Just(Some("http=http://127.0.0.1:1/$(A)"))],
+        prop_oneof![3 => Just(None), 1 => Just(Some("a0"))],
+        prop_oneof![3 => Just(None), 1 => Just(Some("MY_PASSWORD,LOG_LEVEL"))],
+        prop_oneof![1 => Just(None), 2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER"))],
+    );
+    let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));
+    let volumes = optional(Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])));
+    (annotations, vec(container(), 1..3), init, volumes, any::<bool>()).prop_map(|(annotations, containers, init, volumes, share)| {
+        let (secrets, reload, containers_named, env, plain) = annotations;
+        let mut pod = json!({
+            "metadata": { "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" }, "unknown": 1 },
+            "spec": { "containers": named(containers, "a"), "futureField": ["x"] },
+            "status": { "kept": true },
+        });
+        for (key, value) in [("reload", reload), ("containers", containers_named), ("env", env), ("plain-env", plain)] {
+            if let Some(value) = value {
+                pod["metadata"]["annotations"][format!("enclii.io/{key}")] = json!(value);
+            }
+        }
+        for (key, value) in [("initContainers", init), ("volumes", volumes), ("shareProcessNamespace", share.then_some(json!(true)))] {
+            if let Some(value) = value {
+                pod["spec"][key] = value;
+            }
+        }
+        pod
+    })
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["containers", "initContainers"].into_iter().flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+}
+
+/// The parts that an injection has nothing to do with.
+fn untouched_parts(pod: &Value) -> Vec<Value> {
+    let parts = containers(pod)
+        .filter(|container| container["name"] != "enclii-agent")
+        .map(|container| json!([container["name"], container["image"], container["futureField"], container["securityContext"]]));
+    parts.chain([pod["metadata"].clone(), pod["status"].clone(), pod["spec"]["futureField"].clone()]).collect()
+}
+
+fn check(pod: &Value) -> Result<bool, TestCaseError> {
+    match decide(pod) {
+        Decision::Untouched(_) => Err(TestCaseError::fail("a pod that asks was left alone")),
+        Decision::Refuse { message, warnings } => {
+            prop_assert!(!message.contains(CANARY), "{message}");
+            prop_assert!(warnings.iter().all(|warning| !warning.contains(CANARY)), "{warnings:?}");
+            Ok(false)
+        }
+        Decision::Inject { patch, warnings } => {
+            prop_assert!(warnings.iter().all(|warning| !warning.contains(CANARY)), "{warnings:?}");
+            prop_assert!(!serde_json::to_string(&patch).unwrap().contains(CANARY), "a value is in the patch");
+            let patched = apply(pod, &patch);
+            prop_assert_eq!(untouched_parts(pod), untouched_parts(&patched));
+            let plain = pod["metadata"]["annotations"]["enclii.io/plain-env"].as_str().unwrap_or_default().to_owned();
+            for variable in containers(&patched).flat_map(|container| container["env"].as_array().into_iter().flatten()) {
+                let name = variable["name"].as_str().unwrap();
+                let is_path = variable["value"].as_str().is_some_and(|value| value.starts_with("/run/secrets/"));
+                let stays = variable["valueFrom"].is_object() || is_path || plain.split(',').any(|plain| plain == name);
+                prop_assert!(!KEYS.contains(&name) || stays, "{} is still there", name);
+            }
+            // Twice is once.
+            match decide(&patched) {
+                Decision::Inject { patch, .. } => prop_assert_eq!(patch, Vec::new()),
+                other => prop_assert!(false, "the second pass: {:?}", other),
+            }
+            Ok(true)
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn every_pod(pod in pod()) {
+        check(&pod)?;
+    }
+
+    #[test]
+    fn the_same_pod_gets_the_same_answer(pod in pod()) {
+        prop_assert_eq!(decide(&pod), decide(&pod));
+    }
+
+    #[test]
+    fn no_json_panics(text in "[\\[\\]{}:,\"a-z0-9 ]{0,80}", bytes in vec(any::<u8>(), 0..200)) {
+        let (catalog, config) = (catalog(), config());
+        let world = World { bundles: &catalog, injection: Ok(&config) };
+        let _ = respond(&bytes, &world);
+        let _ = respond(text.as_bytes(), &world);
+        let review = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "1", "operation": "CREATE", "resource": { "resource": "pods" }, "object": 0,
+        } });
+        let _ = respond(review.to_string().replace(":0", &format!(":{text}")).as_bytes(), &world);
+    }
+
+    #[test]
+    fn no_member_of_a_pod_panics(mut pod in pod(), at in any::<prop::sample::Index>(), with in member()) {
+        let places = places(&pod);
+        let place = &places[at.index(places.len())];
+        *pod.pointer_mut(place).unwrap() = with;
+        let json = pod.to_string();
+        if let Ok(pod) = Pod::parse(&json) {
+            if let Decision::Refuse { message, .. } = admit(&pod, NAMESPACE, &catalog(), &config()) {
+                prop_assert!(!message.contains(CANARY), "{message}");
+            }
+        }
+    }
+}
+
+fn member() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!("enclii-agent")),
+        Just(json!("enclii-secrets")),
+        Just(json!(-1)),
+        Just(json!(["", null])),
+        any::<String>().prop_map(Value::String),
+    ]
+}
+
+/// The pointers of everything in a value.
+fn places(value: &Value) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect(),
+        Value::Array(elements) => elements.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (key, value) in below {
+        found.extend(places(value).into_iter().map(|rest| format!("/{key}{rest}")));
+    }
+    found
+}
+
+/// The generator must not make only pods that are refused, or the properties above say nothing.
+#[test]
+fn many_of_the_pods_are_admitted() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let admitted = (0..300).filter(|_| check(&pod().new_tree(&mut runner).unwrap().current()).unwrap()).count();
+    assert!(admitted > 30, "{admitted} of 300");
+}

@@ -1,0 +1,97 @@
+//! A world to decide in: two bundles, and pods that are made of the parts a test is about.
+
+use serde_json::{Value, json};
+use webhook::admit::{Decision, admit};
+use webhook::bundles::Bundle;
+use webhook::catalog::Catalog;
+use webhook::injection::InjectionConfig;
+use webhook::patch::Operation;
+use webhook::pod::Pod;
+
+/// The namespace that the bundles are in.
+pub(crate) const NAMESPACE: &str = "shop-prod";
+
+/// The keys of bundle `api-prod`.
+pub(crate) const KEYS: [&str; 2] = ["DATABASE_URL", "STRIPE_API_KEY"];
+
+pub(crate) fn config() -> InjectionConfig {
+    InjectionConfig::new("enclii/agent:1".into(), "https://switchyard.enclii-system.svc".into(), "PEM\n".into())
+}
+
+pub(crate) fn catalog() -> Catalog {
+    let catalog = Catalog::default();
+    let bundle = |keys: &[&str]| Bundle {
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        project: Some("shop".into()),
+        environment: Some("prod".into()),
+    };
+    catalog.set(NAMESPACE, "api-prod", bundle(&KEYS));
+    catalog.set(NAMESPACE, "shared-prod", bundle(&["REDIS_URL"]));
+    catalog.set(NAMESPACE, "clash-prod", bundle(&["DATABASE_URL"]));
+    catalog
+}
+
+/// A pod with the annotation `enclii.io/secrets: api-prod` and the given containers.
+pub(crate) fn pod(containers: Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "generateName": "api-", "annotations": { "enclii.io/secrets": "api-prod" } },
+        "spec": { "serviceAccountName": "api", "containers": containers },
+    })
+}
+
+/// The same with one container that has `parts` besides its name.
+pub(crate) fn one(parts: Value) -> Value {
+    let mut container = json!({ "name": "api", "image": "shop/api:1" });
+    merge(&mut container, parts);
+    pod(json!([container]))
+}
+
+pub(crate) fn annotate(mut pod: Value, annotations: &[(&str, &str)]) -> Value {
+    for (key, value) in annotations {
+        pod["metadata"]["annotations"][format!("enclii.io/{key}")] = json!(value);
+    }
+    pod
+}
+
+/// Adds members to the pod's spec.
+pub(crate) fn with_spec(mut pod: Value, parts: Value) -> Value {
+    merge(&mut pod["spec"], parts);
+    pod
+}
+
+fn merge(into: &mut Value, parts: Value) {
+    let Value::Object(parts) = parts else { panic!("parts of an object") };
+    for (key, value) in parts {
+        into[key] = value;
+    }
+}
+
+pub(crate) fn decide(pod: &Value) -> Decision {
+    let json = pod.to_string();
+    admit(&Pod::parse(&json).unwrap(), NAMESPACE, &catalog(), &config())
+}
+
+pub(crate) fn apply(pod: &Value, patch: &[Operation]) -> Value {
+    let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(patch).unwrap()).unwrap();
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &patch).unwrap();
+    patched
+}
+
+/// The pod as it is admitted, and the warnings.
+pub(crate) fn admitted(pod: &Value) -> (Value, Vec<String>) {
+    match decide(pod) {
+        Decision::Inject { patch, warnings } => (apply(pod, &patch), warnings),
+        other => panic!("not injected: {other:?}"),
+    }
+}
+
+/// The message of a refusal.
+pub(crate) fn refused(pod: &Value) -> String {
+    match decide(pod) {
+        Decision::Refuse { message, .. } => message,
+        other => panic!("not refused: {other:?}"),
+    }
+}
