@@ -79,6 +79,22 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Prints an error with all its causes, `a: b: c`, for the one line where the process decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 fn targets(filter: &str) -> Result<Targets, LogError> {
     let asked: Targets = filter.parse().map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     let default = asked.default_level().unwrap_or(LevelFilter::INFO);
@@ -165,6 +181,8 @@ mod tests {
     fn a_bad_filter_is_named() {
         let error = targets("info,webhook=loud").unwrap_err();
         assert_eq!(error.to_string(), "read log filter \"info,webhook=loud\"");
+        let chain = Chain(&error).to_string();
+        assert!(chain.starts_with("read log filter \"info,webhook=loud\": "), "{chain}");
     }
 
     #[test]

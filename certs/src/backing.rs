@@ -1,0 +1,93 @@
+//! Where a certificate state is kept, so that every replica serves under one CA.
+
+pub mod directory;
+pub mod secret;
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+
+use crate::state::Files;
+
+/// A state as it was found, and which version of it.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The files; empty when nothing is stored.
+    pub files: Files,
+    /// The version, where the backing has one; `None` when nothing is stored.
+    pub version: Option<String>,
+}
+
+/// The outcome of a compare-and-swap.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// Written; this is the new version.
+    Written(Option<String>),
+    /// Somebody else has written since; theirs is to be loaded.
+    Lost,
+}
+
+/// Why a backing could not be read or written. Never carries content.
+#[derive(Debug, thiserror::Error)]
+pub enum BackingError {
+    /// A file could not be read.
+    #[error("read {path}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("write {path}")]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The API server refused.
+    #[error("{step} secret {name}")]
+    Refused {
+        /// `get`, `create` or `patch`.
+        step: &'static str,
+        /// Name of the Secret.
+        name: String,
+        /// Code, reason and message.
+        source: secret::Refusal,
+    },
+    /// The API server could not be reached.
+    #[error("{step} secret {name}")]
+    Unreachable {
+        /// `get`, `create` or `patch`.
+        step: &'static str,
+        /// Name of the Secret.
+        name: String,
+        /// What the client says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The answer of the API server made no sense. Its content is not repeated.
+    #[error("{step} secret {name}: unreadable answer")]
+    Unreadable {
+        /// `get`, `create` or `patch`.
+        step: &'static str,
+        /// Name of the Secret.
+        name: String,
+    },
+    /// The runtime is on its way out.
+    #[error("run blocking step")]
+    Cancelled(#[from] tokio::task::JoinError),
+}
+
+/// A place that several processes share, with compare-and-swap.
+pub trait Backing: Send + Sync + 'static {
+    /// Reads what is there.
+    fn load(&self) -> impl Future<Output = Result<Loaded, BackingError>> + Send;
+
+    /// Writes `files` if what is there is still `seen`.
+    fn store(&self, files: &Files, seen: &Loaded) -> impl Future<Output = Result<Stored, BackingError>> + Send;
+
+    /// Waits until what is there may differ from `seen`. May end without a reason, but not in a
+    /// tight loop.
+    fn changed(&self, seen: &Loaded) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,222 @@
+//! A directory on one machine: for `enclii dev`, and for a switchyard with a volume of its own.
+//!
+//! All files change together, also through a crash: they lie in a generation directory that a link
+//! points to, and the link is renamed over the old one. `tls.crt` and so on are links into it.
+//! Directories are 0700, files 0600. Two processes are kept apart by a lock file.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{Backing, BackingError, Loaded, Stored};
+use crate::state::{FILES, Files};
+use crate::watch::DirectoryWatch;
+
+const LINK: &str = "..data";
+const NEW_LINK: &str = "..data-new";
+const LOCK: &str = ".lock";
+
+/// How often a reader starts over because the writer was faster.
+const READS: usize = 5;
+
+/// After a failed watch: short enough for "re-made within seconds", long enough not to spin.
+const WITHOUT_WATCH: Duration = Duration::from_secs(2);
+
+/// A state in a directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// The directory is made with the first write.
+    pub fn new<P: Into<PathBuf>>(path: P) -> Self {
+        Self { path: path.into() }
+    }
+
+    async fn blocking<T, F>(&self, work: F) -> Result<T, BackingError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Path) -> Result<T, BackingError> + Send + 'static,
+    {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || work(&path)).await?
+    }
+}
+
+impl Backing for Directory {
+    async fn load(&self) -> Result<Loaded, BackingError> {
+        self.blocking(load).await
+    }
+
+    async fn store(&self, files: &Files, seen: &Loaded) -> Result<Stored, BackingError> {
+        let (files, seen) = (files.clone(), seen.files.clone());
+        self.blocking(move |path| store(path, &files, &seen)).await
+    }
+
+    async fn changed(&self, seen: &Loaded) {
+        let Ok(watch) = DirectoryWatch::new(&self.path) else {
+            return tokio::time::sleep(WITHOUT_WATCH).await;
+        };
+        // The watch stands, so whatever happens after this look is seen.
+        loop {
+            match self.load().await {
+                Ok(found) if found.files == seen.files && self.path.exists() => {}
+                Ok(_) => return,
+                Err(_) => return tokio::time::sleep(WITHOUT_WATCH).await,
+            }
+            watch.changed().await;
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Loaded, BackingError> {
+    let link = path.join(LINK);
+    for _ in 0..READS {
+        let Some(generation) = optional(&link, fs::read_link(&link))? else {
+            return Ok(Loaded::default());
+        };
+        let mut files = Files::default();
+        for name in FILES {
+            let file = path.join(&generation).join(name);
+            if let Some(content) = optional(&file, fs::read(&file).map(Zeroizing::new))? {
+                files.insert(name, content);
+            }
+        }
+        // Same generation before and after: it was not taken away while it was read.
+        if optional(&link, fs::read_link(&link))? == Some(generation) {
+            return Ok(Loaded { files, version: None });
+        }
+    }
+    Err(BackingError::Read { path: link, source: ErrorKind::ResourceBusy.into() })
+}
+
+fn store(path: &Path, files: &Files, seen: &Files) -> Result<Stored, BackingError> {
+    let mut directories = DirBuilder::new();
+    directories.recursive(true).mode(0o700);
+    directories.create(path).map_err(write_error(path))?;
+    let Some(_lock) = lock(&path.join(LOCK))? else {
+        return Ok(Stored::Lost);
+    };
+    if load(path)?.files != *seen {
+        return Ok(Stored::Lost);
+    }
+    let generation = write_generation(path, files)?;
+    swap_link(path, &generation)?;
+    tidy(path, files, &generation)?;
+    Ok(Stored::Written(None))
+}
+
+/// `None` when another process holds it. The lock ends with the file.
+fn lock(path: &Path) -> Result<Option<File>, BackingError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(path).map_err(write_error(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(write_error(path)(source)),
+    }
+}
+
+/// Writes all files into a directory of their own; returns its name.
+fn write_generation(path: &Path, files: &Files) -> Result<PathBuf, BackingError> {
+    let name = PathBuf::from(format!("..generation-{}", newest(path)? + 1));
+    let directory = path.join(&name);
+    let mut directories = DirBuilder::new();
+    directories.mode(0o700);
+    directories.create(&directory).map_err(write_error(&directory))?;
+    for (file, content) in files.iter() {
+        let file = directory.join(file);
+        let mut options = OpenOptions::new();
+        options.create_new(true).write(true).mode(0o600);
+        options.open(&file).and_then(|mut open| open.write_all(content).and_then(|()| open.sync_all())).map_err(write_error(&file))?;
+    }
+    sync(&directory)?;
+    Ok(name)
+}
+
+fn swap_link(path: &Path, generation: &Path) -> Result<(), BackingError> {
+    let (new, link) = (path.join(NEW_LINK), path.join(LINK));
+    remove_file(&new)?;
+    symlink(generation, &new).map_err(write_error(&new))?;
+    fs::rename(&new, &link).map_err(write_error(&link))?;
+    sync(path)
+}
+
+/// Makes the links that people look for and takes old generations away.
+fn tidy(path: &Path, files: &Files, generation: &Path) -> Result<(), BackingError> {
+    for name in FILES {
+        let link = path.join(name);
+        let target = Path::new(LINK).join(name);
+        let found = fs::read_link(&link).ok();
+        if files.content(name).is_none() {
+            remove_file(&link)?;
+        } else if found.as_ref() != Some(&target) {
+            remove_file(&link)?;
+            symlink(&target, &link).map_err(write_error(&link))?;
+        }
+    }
+    for (number, old) in generations(path)? {
+        let current = generation == Path::new(&format!("..generation-{number}"));
+        if !current {
+            fs::remove_dir_all(&old).map_err(write_error(&old))?;
+        }
+    }
+    Ok(())
+}
+
+fn newest(path: &Path) -> Result<u64, BackingError> {
+    let all = generations(path)?;
+    Ok(all.iter().map(|(number, _)| *number).max().unwrap_or(0))
+}
+
+fn generations(path: &Path) -> Result<Vec<(u64, PathBuf)>, BackingError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(read_error(path))? {
+        let entry = entry.map_err(read_error(path))?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("..generation-"));
+        if let Some(number) = number.and_then(|number| number.parse().ok()) {
+            found.push((number, entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn sync(directory: &Path) -> Result<(), BackingError> {
+    File::open(directory).and_then(|open| open.sync_all()).map_err(write_error(directory))
+}
+
+fn remove_file(path: &Path) -> Result<(), BackingError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(write_error(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn optional<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, BackingError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(read_error(path)(error)),
+    }
+}
+
+fn read_error(path: &Path) -> impl FnOnce(io::Error) -> BackingError {
+    let path = path.to_owned();
+    |source| BackingError::Read { path, source }
+}
+
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> BackingError {
+    let path = path.to_owned();
+    |source| BackingError::Write { path, source }
+}
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+//! A Kubernetes Secret that all replicas share.
+//!
+//! Needs `get`, `watch` and `patch` on this one name. A Secret that exists (it may be empty) is
+//! enough; `create` is tried only when it has been deleted. Secrets are never listed. The watch
+//! asks for metadata alone, so keys travel only when they are read.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::{Backing, BackingError, Loaded, Stored};
+use crate::state::{FILES, Files};
+
+/// Who has written, in `managedFields`.
+const MANAGER: &str = "enclii-certs";
+
+/// The API server ends the watch after this long; below the five minutes of common proxies.
+const WATCH_SECONDS: u32 = 240;
+
+/// Without a watch the Secret is polled about this often.
+const WITHOUT_WATCH: Duration = Duration::from_secs(5);
+
+/// The API server's answer when it refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code} {reason}: {message}")]
+pub struct Refusal {
+    /// HTTP status.
+    pub code: u16,
+    /// Machine-readable reason, such as `Forbidden`.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// A state in a Secret.
+#[derive(Clone)]
+pub struct SecretBacking {
+    api: Api<Secret>,
+    name: String,
+}
+
+impl SecretBacking {
+    /// The Secret `name` in `namespace`.
+    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
+    }
+
+    async fn create(&self, files: &Files) -> Result<Stored, BackingError> {
+        let data: BTreeMap<String, ByteString> =
+            files.iter().map(|(name, content)| (name.to_owned(), ByteString(content.to_vec()))).collect();
+        let mut secret = Secret { data: Some(data), ..Secret::default() };
+        secret.metadata.name = Some(self.name.clone());
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match self.api.create(&params, &secret).await {
+            Ok(made) => Ok(Stored::Written(made.resource_version())),
+            Err(error) => self.lost_or_failed("create", error),
+        }
+    }
+
+    async fn patch(&self, files: &Files, version: &str) -> Result<Stored, BackingError> {
+        let data: Map<String, Value> = FILES
+            .iter()
+            .map(|name| {
+                let content = files.content(name).map(|bytes| ByteString(bytes.to_vec()));
+                ((*name).to_owned(), json!(content))
+            })
+            .collect();
+        // With the version in it the patch is refused (409) when somebody was faster.
+        let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = self.api.patch(&self.name, &params, &Patch::Merge(patch)).await;
+        match patched {
+            Ok(written) => Ok(Stored::Written(written.resource_version())),
+            Err(error) => self.lost_or_failed("patch", error),
+        }
+    }
+
+    fn lost_or_failed(&self, step: &'static str, error: kube::Error) -> Result<Stored, BackingError> {
+        match &error {
+            // Changed, made or deleted by somebody else: look again.
+            kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => Ok(Stored::Lost),
+            _ => Err(self.error(step, error)),
+        }
+    }
+
+    fn error(&self, step: &'static str, error: kube::Error) -> BackingError {
+        let name = self.name.clone();
+        match error {
+            kube::Error::Api(status) => {
+                BackingError::Refused { step, name, source: Refusal { code: status.code, reason: status.reason, message: status.message } }
+            }
+            // These quote what they could not read, and that may be a key.
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => BackingError::Unreadable { step, name },
+            other => BackingError::Unreachable { step, name, source: other.into() },
+        }
+    }
+
+    /// Whether there was news before the watch ended.
+    async fn news(&self, seen: &Loaded) -> Result<bool, kube::Error> {
+        let params = WatchParams::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS).disable_bookmarks();
+        // "0": whatever there is now counts as an event, so a Secret that appears is seen.
+        let from = seen.version.as_deref().unwrap_or("0");
+        let mut events = pin!(self.api.watch_metadata(&params, from).await?);
+        while let Some(event) = events.next().await {
+            match event? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    if object.metadata.resource_version != seen.version {
+                        return Ok(true);
+                    }
+                }
+                WatchEvent::Deleted(_) => return Ok(true),
+                WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+                WatchEvent::Bookmark(_) => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Backing for SecretBacking {
+    async fn load(&self) -> Result<Loaded, BackingError> {
+        let found = self.api.get_opt(&self.name).await;
+        let Some(secret) = found.map_err(|error| self.error("get", error))? else {
+            return Ok(Loaded::default());
+        };
+        let version = secret.resource_version();
+        let mut files = Files::default();
+        for (name, content) in secret.data.unwrap_or_default() {
+            let content = Zeroizing::new(content.0);
+            // Others may keep something of their own beside it.
+            if FILES.contains(&name.as_str()) {
+                files.insert(&name, content);
+            }
+        }
+        Ok(Loaded { files, version })
+    }
+
+    async fn store(&self, files: &Files, seen: &Loaded) -> Result<Stored, BackingError> {
+        match &seen.version {
+            Some(version) => self.patch(files, version).await,
+            None => self.create(files).await,
+        }
+    }
+
+    async fn changed(&self, seen: &Loaded) {
+        match self.news(seen).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(secret = self.name, %error, "watch secret"),
+        }
+        // A watch that is refused or cut short must not become a tight loop.
+        let wait = WITHOUT_WATCH.mul_f64(0.5 + runtime::backoff::random() / 2.0);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+impl std::fmt::Debug for SecretBacking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretBacking").field("name", &self.name).finish_non_exhaustive()
+    }
+}

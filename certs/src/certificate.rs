@@ -1,0 +1,172 @@
+//! One X.509 certificate with what the renewal must know about it: validity and names.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::{RootCertStore, crypto};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::names::Names;
+use crate::pem;
+
+/// A certificate that could be read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    validity: Validity,
+    names: Option<Names>,
+}
+
+/// When a certificate is valid: from `begins` to `ends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub begins: SystemTime,
+    /// The moment from which it is expired.
+    pub ends: SystemTime,
+}
+
+/// Why a certificate was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// No PEM section of the right kind.
+    #[error("read certificate: no certificate in pem form")]
+    NoPem,
+    /// PEM, but what is inside is no certificate.
+    #[error("read certificate: not x.509")]
+    NotX509,
+}
+
+impl Validity {
+    /// Whether `now` is inside.
+    pub fn contains(&self, now: SystemTime) -> bool {
+        self.begins <= now && now < self.ends
+    }
+}
+
+impl Certificate {
+    /// Reads one certificate from DER.
+    ///
+    /// # Errors
+    /// When it is no X.509 certificate.
+    pub fn from_der(der: CertificateDer<'static>) -> Result<Self, CertificateError> {
+        let (validity, names) = {
+            let (rest, read) = X509Certificate::from_der(&der).map_err(|_| CertificateError::NotX509)?;
+            if !rest.is_empty() {
+                return Err(CertificateError::NotX509);
+            }
+            let validity =
+                Validity { begins: moment(read.validity().not_before.timestamp()), ends: moment(read.validity().not_after.timestamp()) };
+            (validity, names_of(&read))
+        };
+        Ok(Self { der, validity, names })
+    }
+
+    /// Reads all certificates of a PEM text, in order; at least one.
+    ///
+    /// # Errors
+    /// When there is none, or one of them cannot be read.
+    pub fn from_pem(text: &[u8]) -> Result<Vec<Self>, CertificateError> {
+        let sections = CertificateDer::pem_slice_iter(text);
+        let read = sections.map(|der| Self::from_der(der.map_err(|_| CertificateError::NoPem)?));
+        let read = read.collect::<Result<Vec<_>, _>>()?;
+        if read.is_empty() {
+            return Err(CertificateError::NoPem);
+        }
+        Ok(read)
+    }
+
+    /// The certificate in PEM form, one section.
+    pub fn pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.der).to_string()
+    }
+
+    /// The certificate in DER form.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// When it is valid.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// The DNS names and IP addresses it is good for; `None` for a CA.
+    pub fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
+    }
+
+    /// Whether a TLS client that trusts `roots` would take this certificate for `name` at `now`.
+    ///
+    /// A root that is not valid at `now` does not count: some clients (Go's among them) look.
+    pub fn trusted_by<'a, I>(&self, roots: I, name: &ServerName<'_>, now: SystemTime) -> bool
+    where
+        I: IntoIterator<Item = &'a Self>,
+    {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            if root.validity.contains(now) && store.add(root.der.clone()).is_err() {
+                return false;
+            }
+        }
+        let Ok(since) = now.duration_since(UNIX_EPOCH) else {
+            return false;
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
+        verifier.is_ok_and(|verifier| {
+            let moment = UnixTime::since_unix_epoch(since);
+            verifier.verify_server_cert(&self.der, &[], name, &[], moment).is_ok()
+        })
+    }
+
+    /// Whether `authority` has signed this certificate, whatever the time is.
+    pub fn signed_by(&self, authority: &Self) -> bool {
+        let Some(name) = self.names.as_ref().and_then(Names::first) else {
+            return false;
+        };
+        let begins = self.validity.begins.max(authority.validity.begins);
+        self.trusted_by([authority], &name, begins)
+    }
+}
+
+/// Names the validity and the names: a certificate is public, but nobody reads DER in a log.
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("validity", &self.validity).field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+/// The provider of this crate, which does not depend on what the process has installed.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(crypto::aws_lc_rs::default_provider())
+}
+
+fn moment(seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let moment = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    moment.unwrap_or(UNIX_EPOCH)
+}
+
+fn names_of(read: &X509Certificate<'_>) -> Option<Names> {
+    let names = read.subject_alternative_name().ok()??;
+    let names = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    });
+    Names::parse(names).ok()
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(std::net::IpAddr::from(four).to_string());
+    }
+    let sixteen = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(std::net::IpAddr::from(sixteen).to_string())
+}

@@ -1,0 +1,189 @@
+//! Makes certificates: a CA, and the serving certificate it signs. The time is an argument.
+//!
+//! ECDSA P-256 throughout: every TLS client takes it, and a key is made in well under a millisecond.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SanType,
+};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroize;
+
+use crate::certificate::{Certificate, CertificateError};
+use crate::names::Names;
+use crate::pair::{Pair, PairError, PrivateKey};
+
+/// Certificates begin this long before they are made, because clocks in a cluster differ.
+pub const BACKDATE: Duration = Duration::from_secs(5 * 60);
+
+/// Why a certificate could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// No key came out of the generator.
+    #[error("make private key")]
+    Key(#[source] rcgen::Error),
+    /// The signing key of the CA cannot be used.
+    #[error("read signing key of the certificate authority")]
+    Authority(#[source] rcgen::Error),
+    /// The certificate could not be signed.
+    #[error("sign certificate")]
+    Sign(#[source] rcgen::Error),
+    /// A name cannot stand in a certificate.
+    #[error("write certificate name {name:?}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: rcgen::Error,
+    },
+    /// What was made cannot be read back.
+    #[error("read new certificate")]
+    Read(#[from] CertificateError),
+    /// What was made does not fit together.
+    #[error("read new pair")]
+    Pair(#[from] PairError),
+}
+
+/// Makes a CA that lives for `life` from `now` on and signs serving certificates only.
+///
+/// `name` is what people see as its subject; the time is added, so that two CAs of one name can be
+/// told apart in a bundle.
+///
+/// # Errors
+/// When the key or the certificate cannot be made.
+pub fn authority(name: &str, now: SystemTime, life: Duration) -> Result<Pair, IssueError> {
+    let mut params = dated(now, after(now, life));
+    let made = params.not_before + BACKDATE;
+    let short: String = name.chars().take(COMMON_NAME_MAX - 30).collect();
+    let subject = format!("{short} {} {}", made.date(), made.time());
+    let subject = DnValue::Utf8String(subject);
+    params.distinguished_name.push(DnType::CommonName, subject);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    with_key(|key| params.self_signed(key).map_err(IssueError::Sign))
+}
+
+/// Makes a serving certificate for `names`, signed by `authority`, that lives for `life` from `now`
+/// on but never longer than its CA.
+///
+/// # Errors
+/// When the key of the CA cannot be used or the certificate cannot be made.
+pub fn leaf(authority: &Pair, names: &Names, now: SystemTime, life: Duration) -> Result<Pair, IssueError> {
+    let ends = after(now, life).min(authority.certificate().validity().ends);
+    let mut params = dated(now, ends);
+    if let Some(first) = names.iter().find(|name| name.len() <= COMMON_NAME_MAX) {
+        params.distinguished_name.push(DnType::CommonName, first);
+    }
+    params.subject_alt_names = names.iter().map(subject_name).collect::<Result<_, _>>()?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let mut signer = KeyPair::try_from(authority.key().der()).map_err(IssueError::Authority)?;
+    let made = Issuer::from_ca_cert_der(authority.certificate().der(), &signer)
+        .map_err(IssueError::Authority)
+        .and_then(|issuer| with_key(|key| params.signed_by(key, &issuer).map_err(IssueError::Sign)));
+    signer.zeroize();
+    made
+}
+
+/// Nothing here lives longer, whatever is asked for: 50 years.
+const LONGEST_LIFE: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
+
+/// X.520's upper bound; a longer name stands among the subject alternative names alone.
+const COMMON_NAME_MAX: usize = 64;
+
+fn dated(now: SystemTime, ends: SystemTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.not_before = now.checked_sub(BACKDATE).unwrap_or(now).into();
+    params.not_after = ends.into();
+    params
+}
+
+fn after(now: SystemTime, life: Duration) -> SystemTime {
+    now.checked_add(life.min(LONGEST_LIFE)).unwrap_or(now)
+}
+
+fn subject_name(name: &str) -> Result<SanType, IssueError> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let text = name.try_into().map_err(|source| IssueError::Name { name: name.to_owned(), source })?;
+    Ok(SanType::DnsName(text))
+}
+
+fn with_key<S>(sign: S) -> Result<Pair, IssueError>
+where
+    S: FnOnce(&KeyPair) -> Result<rcgen::Certificate, IssueError>,
+{
+    let mut key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(IssueError::Key)?;
+    let signed = sign(&key);
+    let der = PrivateKey::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())));
+    key.zeroize();
+    let certificate = Certificate::from_der(signed?.der().clone())?;
+    Ok(Pair::new(certificate, der)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use rustls_pki_types::ServerName;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    #[test]
+    fn a_leaf_is_trusted_for_its_names_while_it_lives() {
+        let ca = authority("test", now(), 10 * HOUR).unwrap();
+        let names = Names::parse(["webhook.svc", "10.0.0.1", "::1"]).unwrap();
+        let leaf = leaf(&ca, &names, now(), HOUR).unwrap();
+        assert_eq!(leaf.certificate().names(), Some(&names));
+        let trusted = |name: &'static str, moment| {
+            let name = ServerName::try_from(name).unwrap();
+            leaf.certificate().trusted_by([ca.certificate()], &name, moment)
+        };
+        for name in ["webhook.svc", "10.0.0.1", "::1"] {
+            assert!(trusted(name, now()), "{name}");
+        }
+        assert!(!trusted("other.svc", now()));
+        assert!(trusted("webhook.svc", now() - Duration::from_secs(299)));
+        assert!(!trusted("webhook.svc", now() - Duration::from_secs(301)));
+        assert!(!trusted("webhook.svc", now() + HOUR + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_leaf_does_not_outlive_its_authority() {
+        let ca = authority("test", now(), HOUR).unwrap();
+        let names = Names::parse(["a"]).unwrap();
+        let leaf = leaf(&ca, &names, now(), 2 * HOUR).unwrap();
+        let (leaf, ca) = (leaf.certificate(), ca.certificate());
+        assert_eq!(leaf.validity().ends, ca.validity().ends);
+        assert_eq!(leaf.validity().begins, now() - BACKDATE);
+    }
+
+    #[test]
+    fn the_signer_is_told_apart() {
+        let (one, other) = (authority("test", now(), HOUR).unwrap(), authority("test", now(), HOUR).unwrap());
+        let leaf = leaf(&one, &Names::parse(["a"]).unwrap(), now(), HOUR).unwrap();
+        assert!(leaf.certificate().signed_by(one.certificate()));
+        assert!(!leaf.certificate().signed_by(other.certificate()));
+    }
+
+    #[test]
+    fn a_long_name_is_no_common_name() {
+        let ca = authority("test", now(), HOUR).unwrap();
+        let long = format!("{}.{}", "a".repeat(60), "b".repeat(60));
+        let names = Names::parse([&long]).unwrap();
+        let leaf = leaf(&ca, &names, now(), HOUR).unwrap();
+        assert_eq!(leaf.certificate().names(), Some(&names));
+    }
+}

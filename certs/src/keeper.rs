@@ -1,0 +1,254 @@
+//! Keeps a CA and a serving certificate: loads them from a [`Backing`], does what [`renewal`] says is
+//! due, writes back by compare-and-swap, and only then serves and publishes.
+//!
+//! Every replica runs one. Whoever is first writes, the others take what was written: there is no
+//! leader whose absence would matter. When the backing is emptied or damaged, what is in memory is
+//! written back; when it cannot be reached, what is in memory is served.
+//!
+//! [`renewal`]: crate::renewal
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use runtime::backoff::{Backoff, random};
+use runtime::logs::Chain;
+use runtime::readiness::Gate;
+
+use crate::backing::{Backing, BackingError, Loaded, Stored};
+use crate::bundle::TrustBundle;
+use crate::clock::Clock;
+use crate::issue::IssueError;
+use crate::names::Names;
+use crate::pair::PairError;
+use crate::renewal::{Policy, Step};
+use crate::resolver::Resolver;
+use crate::state::State;
+
+/// After a failed round. The cap is low: a deleted Secret shall be back within seconds.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
+
+/// After a lost compare-and-swap. Every loss is somebody else's success, so few are enough.
+const CONTENTION: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
+const CONTENTION_TRIES: u32 = 8;
+
+/// What a keeper is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What people see as the subject of the CA, at most 34 characters.
+    pub authority: String,
+    /// The names the serving certificate is for.
+    pub names: Names,
+    /// How long things live.
+    pub policy: Policy,
+    /// How often the wall clock is looked at; a minute is usual.
+    pub poll: Duration,
+    /// How long one read or write of the backing may take.
+    pub deadline: Duration,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Settings {
+    /// The usual: default policy, a look every minute, ten seconds per step, the machine's clock.
+    pub fn new<S: Into<String>>(authority: S, names: Names) -> Self {
+        Self {
+            authority: authority.into(),
+            names,
+            policy: Policy::default(),
+            poll: Duration::from_secs(60),
+            deadline: Duration::from_secs(10),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Why a round failed. What was served before is still served.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The backing failed.
+    #[error(transparent)]
+    Backing(#[from] BackingError),
+    /// Others kept writing.
+    #[error("store certificates: others were faster {CONTENTION_TRIES} times")]
+    Contended,
+    /// The backing took too long.
+    #[error("{step} certificates: no answer after {deadline:?}")]
+    Deadline {
+        /// `load` or `store`.
+        step: &'static str,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The pair is not to rustls' taste.
+    #[error("serve certificate")]
+    Serve(#[from] PairError),
+}
+
+/// The keeper of one certificate.
+#[derive(Debug)]
+pub struct Keeper<B> {
+    backing: B,
+    settings: Settings,
+    resolver: Arc<Resolver>,
+    bundle: watch::Sender<TrustBundle>,
+    gate: Option<Gate>,
+    state: Option<State>,
+    seen: Loaded,
+}
+
+impl<B: Backing> Keeper<B> {
+    /// Serves nothing before the first [`Keeper::step`].
+    pub fn new(backing: B, settings: Settings) -> Self {
+        Self {
+            backing,
+            settings,
+            resolver: Resolver::new(),
+            bundle: watch::Sender::new(TrustBundle::default()),
+            gate: None,
+            state: None,
+            seen: Loaded::default(),
+        }
+    }
+
+    /// Opens `gate` while there is a valid certificate to serve.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// What the listener serves.
+    pub fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// What clients must trust; empty until the first step. Whoever writes it somewhere (a
+    /// `caBundle`) should do so at each change, and again when it was overwritten.
+    pub fn bundle(&self) -> watch::Receiver<TrustBundle> {
+        self.bundle.subscribe()
+    }
+
+    /// Runs until `stop` is cancelled: a step at each change of the backing and at least each poll.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let _ = stop.run_until_cancelled(self.keep()).await;
+    }
+
+    async fn keep(&mut self) {
+        let mut failures = 0;
+        loop {
+            let stepped = self.step().await;
+            self.tell_readiness();
+            match stepped {
+                Ok(_) => {
+                    failures = 0;
+                    tokio::select! {
+                        () = tokio::time::sleep(self.settings.poll) => {}
+                        () = self.backing.changed(&self.seen) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), failures, "keep certificates");
+                    tokio::time::sleep(RETRY.delay(failures, random())).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// One round: load, do what is due, store, serve, publish. Returns what was due; nothing of it
+    /// is seen by anyone before it is stored.
+    ///
+    /// # Errors
+    /// When the backing fails or is too slow, or a certificate cannot be made.
+    pub async fn step(&mut self) -> Result<Vec<Step>, KeepError> {
+        for attempt in 0..CONTENTION_TRIES {
+            let loaded = self.within("load", self.backing.load()).await?;
+            let start = self.starting_point(&loaded);
+            let Settings { authority, names, policy, clock, .. } = &self.settings;
+            let (state, steps) = start.advance(authority, names, clock.now(), policy)?;
+            let files = state.to_files();
+            let seen = if files == loaded.files {
+                loaded
+            } else {
+                match self.within("store", self.backing.store(&files, &loaded)).await? {
+                    Stored::Written(version) => Loaded { files, version },
+                    Stored::Lost => {
+                        tokio::time::sleep(CONTENTION.delay(attempt, random())).await;
+                        continue;
+                    }
+                }
+            };
+            self.publish(state, &steps)?;
+            self.seen = seen;
+            return Ok(steps);
+        }
+        Err(KeepError::Contended)
+    }
+
+    /// What is stored, or what is in memory when nothing usable is stored any more.
+    fn starting_point(&self, loaded: &Loaded) -> State {
+        let (found, problems) = State::from_files(&loaded.files);
+        for problem in problems {
+            tracing::warn!(error = %Chain(&problem), "stored certificates are damaged");
+        }
+        match &self.state {
+            Some(memory) if !found.can_sign() => {
+                tracing::warn!("stored certificates are gone, writing them back");
+                memory.clone()
+            }
+            _ => found,
+        }
+    }
+
+    fn publish(&mut self, state: State, steps: &[Step]) -> Result<(), KeepError> {
+        // The bundle first: clients learn of a CA before they meet it, never after.
+        let bundle = state.bundle();
+        let turned = self.bundle.send_if_modified(|published| {
+            let differs = *published != bundle;
+            *published = bundle;
+            differs
+        });
+        if let Some(leaf) = state.leaf() {
+            let served = self.state.as_ref().and_then(State::leaf);
+            let same = served.is_some_and(|served| served.certificate() == leaf.certificate());
+            if !same {
+                self.resolver.swap(leaf)?;
+            }
+            if turned || !same {
+                let ends = leaf.certificate().validity().ends;
+                let left = ends.duration_since(self.settings.clock.now());
+                let left = left.unwrap_or_default();
+                tracing::info!(?steps, bundle = turned, ?left, "certificates changed");
+            }
+        }
+        self.state = Some(state);
+        self.tell_readiness();
+        Ok(())
+    }
+
+    fn tell_readiness(&self) {
+        let Some(gate) = &self.gate else { return };
+        let now = self.settings.clock.now();
+        let leaf = self.state.as_ref().and_then(State::leaf);
+        if leaf.is_some_and(|leaf| leaf.certificate().validity().contains(now)) {
+            gate.ready();
+        } else {
+            gate.not_ready();
+        }
+    }
+
+    async fn within<T>(&self, step: &'static str, work: impl Future<Output = Result<T, BackingError>>) -> Result<T, KeepError> {
+        let deadline = self.settings.deadline;
+        match tokio::time::timeout(deadline, work).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(KeepError::Deadline { step, deadline }),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The serving certificate of a daemon: made, renewed, published and swapped while connections stay up.
+//!
+//! Two sources with one outcome, a [`resolver::Resolver`] for the listener and a [`bundle::TrustBundle`]
+//! for those who must trust it: [`keeper::Keeper`] has a CA of its own, [`files::FileCertificates`]
+//! follows what cert-manager or an operator puts into a directory. What to do when is decided by
+//! [`renewal`], which sees neither clock nor disk.
+
+pub mod backing;
+pub mod bundle;
+pub mod certificate;
+pub mod clock;
+pub mod files;
+pub mod issue;
+pub mod keeper;
+pub mod names;
+pub mod pair;
+mod pem;
+pub mod renewal;
+pub mod resolver;
+pub mod state;
+mod watch;

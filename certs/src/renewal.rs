@@ -1,0 +1,174 @@
+//! What to do next about the certificates. Pure: a view of them, the time, a policy; no clock, no key.
+//!
+//! A CA is replaced in stages, so that a client that fetched the bundle a while ago never meets a
+//! certificate it does not know: the new CA is published first, signs only after the overlap, and
+//! the old one stays in the bundle until it has expired. The wall clock decides and not a timer:
+//! timers stand still while a machine sleeps.
+
+use std::time::{Duration, SystemTime};
+
+use crate::certificate::Validity;
+use crate::issue::BACKDATE;
+
+#[cfg(test)]
+mod tests;
+
+/// How long things live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    authority_life: Duration,
+    leaf_life: Duration,
+    overlap: Duration,
+}
+
+/// Why a policy was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The last third of a CA's life must hold the overlap and leave room.
+    #[error("read certificate policy: the overlap is longer than a sixth of the ca's life")]
+    Overlap,
+    /// Below this, backdating and rounding to seconds would eat the life.
+    #[error("read certificate policy: the leaf lives for less than a second")]
+    ShortLeaf,
+    /// The leaf would outlive its CA.
+    #[error("read certificate policy: the leaf lives for longer than half of the ca's life")]
+    LongLeaf,
+}
+
+impl Policy {
+    /// A policy of one's own.
+    ///
+    /// # Errors
+    /// When the overlap is longer than a sixth of the CA's life, or the leaf lives for less than a
+    /// second or more than half of the CA's life.
+    pub fn new(authority_life: Duration, leaf_life: Duration, overlap: Duration) -> Result<Self, PolicyError> {
+        if overlap > authority_life / 6 {
+            return Err(PolicyError::Overlap);
+        }
+        if leaf_life < Duration::from_secs(1) {
+            return Err(PolicyError::ShortLeaf);
+        }
+        if leaf_life > authority_life / 2 {
+            return Err(PolicyError::LongLeaf);
+        }
+        Ok(Self { authority_life, leaf_life, overlap })
+    }
+
+    /// How long a new CA lives.
+    pub fn authority_life(&self) -> Duration {
+        self.authority_life
+    }
+
+    /// How long a new leaf lives.
+    pub fn leaf_life(&self) -> Duration {
+        self.leaf_life
+    }
+
+    /// How long a CA is in the bundle before it signs.
+    pub fn overlap(&self) -> Duration {
+        self.overlap
+    }
+}
+
+impl Default for Policy {
+    /// CA 365 days, leaf 7 days, overlap 24 hours.
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        Self { authority_life: 365 * DAY, leaf_life: 7 * DAY, overlap: DAY }
+    }
+}
+
+/// What the decision is made on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The CA that signs; `None` when it or its key is not there or not readable.
+    pub current: Option<Validity>,
+    /// The CA that is in the bundle and will sign next.
+    pub next: Option<Validity>,
+    /// CAs that signed before and are still in the bundle.
+    pub previous: Vec<Validity>,
+    /// The serving certificate.
+    pub leaf: Option<LeafView>,
+}
+
+/// What the decision must know of the serving certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafView {
+    /// When it is valid.
+    pub validity: Validity,
+    /// It is signed by [`View::current`].
+    pub signed_by_current: bool,
+    /// Its names are those that are wanted.
+    pub names_match: bool,
+}
+
+/// One thing to do. After it the question is asked again, until the answer is [`Step::Nothing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Drop the previous CAs that have expired.
+    ForgetPrevious,
+    /// All is well.
+    Nothing,
+    /// The next CA signs from now on; the current one becomes a previous one.
+    Promote,
+    /// Make a next CA and put it into the bundle. One that is there is thrown away.
+    PublishNext,
+    /// Sign a new leaf with the current CA.
+    RenewLeaf,
+    /// Make a new current CA; there is none that could sign.
+    StartAnew,
+}
+
+/// Decides what to do at `now`.
+pub fn next_step(view: &View, now: SystemTime, policy: &Policy) -> Step {
+    let next = view.next.filter(|next| next.contains(now));
+    let Some(current) = view.current.filter(|current| current.contains(now)) else {
+        return next.map_or(Step::StartAnew, |_| Step::Promote);
+    };
+    match (next, view.next) {
+        (Some(next), _) if now >= promotion(current, next, policy) => return Step::Promote,
+        (Some(_), _) => {}
+        // A next CA that is not valid (the clock was turned) would be of no use when its time comes.
+        (None, Some(_)) => return Step::PublishNext,
+        (None, None) if now >= two_thirds(current) => return Step::PublishNext,
+        (None, None) => {}
+    }
+    if view.leaf.is_none_or(|leaf| is_due(leaf, current, now, policy)) {
+        return Step::RenewLeaf;
+    }
+    if view.previous.iter().any(|previous| now >= previous.ends) {
+        return Step::ForgetPrevious;
+    }
+    Step::Nothing
+}
+
+/// When two thirds of a certificate's life are over.
+pub fn two_thirds(validity: Validity) -> SystemTime {
+    let made = issued(validity);
+    let life = validity.ends.duration_since(made).unwrap_or_default();
+    plus(made, life * 2 / 3)
+}
+
+/// The next CA signs after the overlap; sooner only when the current one would not live to see that.
+fn promotion(current: Validity, next: Validity, policy: &Policy) -> SystemTime {
+    let margin = (policy.overlap / 4).min(Duration::from_secs(3600));
+    let last_moment = current.ends.checked_sub(margin).unwrap_or(current.ends);
+    plus(issued(next), policy.overlap).min(last_moment)
+}
+
+fn is_due(leaf: LeafView, current: Validity, now: SystemTime, policy: &Policy) -> bool {
+    if !leaf.signed_by_current || !leaf.names_match || !leaf.validity.contains(now) {
+        return true;
+    }
+    // Near the end of its CA a new leaf would live no longer than the one it replaces.
+    let would_end = plus(now, policy.leaf_life).min(current.ends);
+    now >= two_thirds(leaf.validity) && would_end > leaf.validity.ends
+}
+
+fn issued(validity: Validity) -> SystemTime {
+    plus(validity.begins, BACKDATE).min(validity.ends)
+}
+
+fn plus(moment: SystemTime, duration: Duration) -> SystemTime {
+    moment.checked_add(duration).unwrap_or(moment)
+}

@@ -1,0 +1,75 @@
+//! What the listener serves: one pair that can be swapped under it, one atomic load per handshake.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+
+use crate::certificate::{Certificate, provider};
+use crate::pair::{Pair, PairError};
+
+/// ALPN for a server that speaks HTTP/2 and HTTP/1.1.
+pub const H2_AND_HTTP1: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// The current pair. Until there is one, handshakes fail.
+#[derive(Default)]
+pub struct Resolver(ArcSwapOption<Serving>);
+
+struct Serving {
+    key: Arc<CertifiedKey>,
+    certificate: Certificate,
+}
+
+impl Resolver {
+    /// Serves nothing yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Serves `pair` from the next handshake on; open connections go on as they are.
+    ///
+    /// # Errors
+    /// When rustls does not take the pair; the one before stays.
+    pub fn swap(&self, pair: &Pair) -> Result<(), PairError> {
+        self.0.store(Some(Arc::new(Serving { key: pair.certified()?, certificate: pair.certificate().clone() })));
+        Ok(())
+    }
+
+    /// The certificate that is served, for a metric of its end.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.0.load().as_ref().map(|serving| serving.certificate.clone())
+    }
+
+    /// Whether there is a pair to serve.
+    pub fn is_loaded(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.load().as_ref().map(|serving| Arc::clone(&serving.key))
+    }
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").field("loaded", &self.is_loaded()).finish()
+    }
+}
+
+/// A TLS 1.2 and 1.3 server without client certificates. `alpn` in order of preference, may be empty.
+///
+/// # Errors
+/// When the cryptography provider lacks a protocol version.
+pub fn server_config(resolver: Arc<Resolver>, alpn: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}

@@ -1,0 +1,247 @@
+//! The whole certificate state as a value, to and from named files: the keys of a Kubernetes Secret
+//! or the files of a directory. Reading is lenient: what cannot be used is reported and left out.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
+
+use crate::bundle::TrustBundle;
+use crate::certificate::Certificate;
+use crate::issue::{self, IssueError};
+use crate::names::Names;
+use crate::pair::{Pair, PairError};
+use crate::renewal::{LeafView, Policy, Step, View, next_step};
+
+/// The CA that signs.
+pub const CA_CERT: &str = "ca.crt";
+/// Its key.
+pub const CA_KEY: &str = "ca.key";
+/// The CA that will sign next.
+pub const NEXT_CA_CERT: &str = "next-ca.crt";
+/// Its key.
+pub const NEXT_CA_KEY: &str = "next-ca.key";
+/// The CAs that signed before, newest first.
+pub const PREVIOUS_CA_CERT: &str = "previous-ca.crt";
+/// The serving certificate.
+pub const TLS_CERT: &str = "tls.crt";
+/// Its key.
+pub const TLS_KEY: &str = "tls.key";
+
+/// Every name a state can be stored under.
+pub const FILES: [&str; 7] = [CA_CERT, CA_KEY, NEXT_CA_CERT, NEXT_CA_KEY, PREVIOUS_CA_CERT, TLS_CERT, TLS_KEY];
+
+/// Named contents; `Debug` shows the names alone, and the contents are wiped on drop.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Files(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl Files {
+    /// Adds a file; an empty one is as good as none.
+    pub fn insert(&mut self, name: &str, content: Zeroizing<Vec<u8>>) {
+        if !content.is_empty() {
+            self.0.insert(name.to_owned(), content);
+        }
+    }
+
+    /// The content of a file.
+    pub fn content(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(|content| content.as_slice())
+    }
+
+    /// Names and contents in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let all = self.0.iter();
+        all.map(|(name, content)| (name.as_str(), content.as_slice()))
+    }
+
+    /// Whether there is no file.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<BTreeMap<String, Vec<u8>>> for Files {
+    fn from(files: BTreeMap<String, Vec<u8>>) -> Self {
+        let mut all = Self::default();
+        for (name, content) in files {
+            all.insert(&name, Zeroizing::new(content));
+        }
+        all
+    }
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A part of the state that could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read {file}")]
+pub struct Problem {
+    /// The file that holds the part.
+    pub file: &'static str,
+    /// What is wrong with it.
+    pub source: PairError,
+}
+
+/// CA, next CA, previous CAs and leaf. Everything may be missing.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    current: Option<Pair>,
+    next: Option<Pair>,
+    previous: Vec<Certificate>,
+    leaf: Option<Pair>,
+}
+
+impl State {
+    /// Reads a state; what cannot be used is missing in it and named in the list.
+    ///
+    /// A CA whose key is lost stays trusted: others may still serve what it signed.
+    pub fn from_files(files: &Files) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut pair = |certificate, key| read_pair(files, certificate, key, &mut problems);
+        let mut state = Self {
+            current: pair(CA_CERT, CA_KEY),
+            next: pair(NEXT_CA_CERT, NEXT_CA_KEY),
+            previous: Vec::new(),
+            leaf: pair(TLS_CERT, TLS_KEY),
+        };
+        let orphan = state.current.is_none().then(|| files.content(CA_CERT));
+        if let Some(orphan) = orphan.flatten() {
+            state.previous = Certificate::from_pem(orphan).unwrap_or_default();
+        }
+        if let Some(text) = files.content(PREVIOUS_CA_CERT) {
+            match Certificate::from_pem(text) {
+                Ok(previous) => state.previous.extend(previous),
+                Err(error) => problems.push(Problem { file: PREVIOUS_CA_CERT, source: error.into() }),
+            }
+        }
+        (state, problems)
+    }
+
+    /// The state as files.
+    pub fn to_files(&self) -> Files {
+        let mut files = Files::default();
+        let pairs = [(&self.current, CA_CERT, CA_KEY), (&self.next, NEXT_CA_CERT, NEXT_CA_KEY), (&self.leaf, TLS_CERT, TLS_KEY)];
+        for (pair, certificate, key) in pairs {
+            if let Some(pair) = pair {
+                files.insert(certificate, Zeroizing::new(pair.certificate_pem()));
+                files.insert(key, pair.key_pem());
+            }
+        }
+        let previous: String = self.previous.iter().map(Certificate::pem).collect();
+        files.insert(PREVIOUS_CA_CERT, Zeroizing::new(previous.into_bytes()));
+        files
+    }
+
+    /// Whether there is a current CA with its key.
+    pub fn can_sign(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// The serving certificate.
+    pub fn leaf(&self) -> Option<&Pair> {
+        self.leaf.as_ref()
+    }
+
+    /// What clients must trust: the current CA, the next one, the previous ones.
+    pub fn bundle(&self) -> TrustBundle {
+        let signing = self.current.iter().chain(&self.next).map(Pair::certificate);
+        TrustBundle::new(signing.chain(&self.previous))
+    }
+
+    /// What the renewal decides on; `names` are the ones wanted.
+    pub fn view(&self, names: &Names) -> View {
+        let validity = |pair: &Pair| pair.certificate().validity();
+        View {
+            current: self.current.as_ref().map(validity),
+            next: self.next.as_ref().map(validity),
+            previous: self.previous.iter().map(Certificate::validity).collect(),
+            leaf: self.leaf.as_ref().map(|leaf| LeafView {
+                validity: validity(leaf),
+                signed_by_current: self.current.as_ref().is_some_and(|current| leaf.certificate().signed_by(current.certificate())),
+                names_match: leaf.certificate().names() == Some(names),
+            }),
+        }
+    }
+
+    /// Does what is due at `now`, all of it, and says what that was. `authority` is the name of a new CA.
+    ///
+    /// # Errors
+    /// When a certificate cannot be made; the state is as it was then.
+    pub fn advance(&self, authority: &str, names: &Names, now: SystemTime, policy: &Policy) -> Result<(Self, Vec<Step>), IssueError> {
+        let mut state = self.clone();
+        let mut steps = Vec::new();
+        // Each kind of step is taken at most once in a row; the bound is for a mistake in here.
+        while steps.len() < MOST_STEPS {
+            let step = next_step(&state.view(names), now, policy);
+            if step == Step::Nothing {
+                break;
+            }
+            state.apply(step, authority, names, now, policy)?;
+            steps.push(step);
+        }
+        Ok((state, steps))
+    }
+
+    fn apply(&mut self, step: Step, authority: &str, names: &Names, now: SystemTime, policy: &Policy) -> Result<(), IssueError> {
+        match step {
+            Step::ForgetPrevious => {
+                self.previous.retain(|one| now < one.validity().ends);
+            }
+            Step::Nothing => {}
+            Step::Promote => {
+                let next = self.next.take();
+                self.retire(next);
+            }
+            Step::PublishNext => {
+                let next = issue::authority(authority, now, policy.authority_life())?;
+                self.next = Some(next);
+            }
+            Step::RenewLeaf => {
+                if let Some(current) = &self.current {
+                    self.leaf = Some(issue::leaf(current, names, now, policy.leaf_life())?);
+                }
+            }
+            Step::StartAnew => {
+                let new = issue::authority(authority, now, policy.authority_life())?;
+                self.next = None;
+                self.retire(Some(new));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `new` the current CA; the one before stays trusted.
+    fn retire(&mut self, new: Option<Pair>) {
+        let old = std::mem::replace(&mut self.current, new);
+        let old = old.map(|pair| pair.certificate().clone());
+        self.previous.splice(0..0, old);
+    }
+}
+
+/// Start anew (or promote), publish, renew, forget, with room to spare.
+const MOST_STEPS: usize = 8;
+
+fn read_pair(files: &Files, certificate: &'static str, key: &'static str, problems: &mut Vec<Problem>) -> Option<Pair> {
+    let (found, secret) = (files.content(certificate), files.content(key));
+    if found.is_none() && secret.is_none() {
+        return None;
+    }
+    match Pair::from_pem(found.unwrap_or_default(), secret.unwrap_or_default()) {
+        Ok(pair) => Some(pair),
+        Err(source) => {
+            let file = match source {
+                PairError::Certificate(_) => certificate,
+                PairError::Key | PairError::Mismatch => key,
+            };
+            problems.push(Problem { file, source });
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
