@@ -26,7 +26,7 @@ healthy() {
 }
 
 api() { in_node "$KUBE/kubectl" --kubeconfig="$DIR/kubeconfig" --request-timeout=10s "$@"; }
-node_ready() { api wait node "$NODE_NAME" --for=condition=Ready --timeout=0; }
+node_ready() { api wait node "$NODE_NAME" --for=condition=Ready --timeout=0 >/dev/null; }
 
 "$HERE/build.sh" packages pause kube coredns
 KUBE=$(bin_dir kube)
@@ -70,7 +70,7 @@ kubeconfig admin "$DIR/kubeconfig"
 write_cluster_env
 
 await containerd "containerd" ctr -a "$DIR/containerd/containerd.sock" version
-"$HERE/image.sh" -o "$DIR/pause.tar" "$PAUSE_IMAGE" "$(bin_dir pause)/pause" /pause
+"$HERE/image.sh" -o "$DIR/pause.tar" "$PAUSE_IMAGE" "$(bin_dir pause)/pause" /pause >/dev/null
 "$HERE/load.sh" "$DIR/pause.tar"
 say "containerd is up ($SECONDS s)"
 

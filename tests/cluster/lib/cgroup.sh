@@ -2,8 +2,8 @@
 # whatever became of pid files and parents. Sourced, never run.
 # shellcheck shell=bash
 
-# Every hierarchy of cgroup v1, v2 or the hybrid of both. A v2 hierarchy that
-# only sits beside v1 has no controllers and is left out.
+# Every hierarchy of cgroup v1, v2 or the hybrid of both. In a hybrid, runc makes
+# groups in the v2 hierarchy too, although it has no controllers.
 cgroup_mounts() {
 	local dir
 	if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
@@ -12,7 +12,7 @@ cgroup_mounts() {
 	fi
 	for dir in /sys/fs/cgroup/*/; do
 		dir=${dir%/}
-		[[ -L $dir || ! -e $dir/cgroup.procs || -e $dir/cgroup.controllers ]] || echo "$dir"
+		[[ -L $dir || ! -e $dir/cgroup.procs ]] || echo "$dir"
 	done
 }
 

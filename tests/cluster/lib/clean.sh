@@ -12,7 +12,8 @@ guest_pids() {
 		[[ $ns == "$own" || $ns == "$(readlink /proc/1/ns/net)" ]] || known+=("$ns")
 	done
 	[[ ${#known[@]} -gt 0 ]] || return 0
-	for space in $(printf '%s\n' "${known[@]}" | sort -u); do
+	# For find, the brackets of net:[NUMBER] would be a pattern.
+	for space in $(printf '%s\n' "${known[@]//[][]/?}" | sort -u); do
 		find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/net' -lname "$space" 2>/dev/null | cut -d/ -f3
 	done
 }
@@ -33,10 +34,22 @@ recorded_pids() {
 	done
 }
 
+# A killed process keeps its entry until its parent, mostly process 1, has taken
+# notice. That is soon, and is worth a short wait: nothing of ours is then listed.
+await_reaped() {
+	local pid attempt
+	for attempt in {1..40}; do
+		for pid in "$@"; do
+			[[ ! -d /proc/$pid ]] || { sleep 0.05 && continue 2; }
+		done
+		return 0
+	done
+}
+
 # Everything is killed outright: no state of it is kept, so there is nothing to
 # shut down in order. Again until nothing is left, for what forked meanwhile.
 kill_everything() {
-	local victims mine round guests
+	local victims mine round guests killed=()
 	mine=$(own_pids)
 	guests=$(guest_pids)
 	for round in {1..100}; do
@@ -45,7 +58,11 @@ kill_everything() {
 			cgroup_pids
 			((round > 1)) || printf '%s\n' "$guests"
 		} | grep -E '^[0-9]+$' | sort -un | grep -vxF "$mine" || true)
-		[[ -n $victims ]] || return 0
+		if [[ -z $victims ]]; then
+			await_reaped "${killed[@]}"
+			return 0
+		fi
+		mapfile -t -O "${#killed[@]}" killed <<<"$victims"
 		# shellcheck disable=SC2086
 		kill -KILL $victims 2>/dev/null || true
 		sleep 0.05
@@ -54,10 +71,17 @@ kill_everything() {
 	return 1
 }
 
+# From inside, the cluster's mounts would be in the way, and its end ours.
+refuse_inside() {
+	! alive node || [[ $(readlink /proc/self/ns/mnt) != "$(readlink "/proc/$(pid_of node)/ns/mnt")" ]] ||
+		die "this was called through enter.sh: call it from outside the cluster"
+}
+
 clean_cluster() {
 	local attempt
+	refuse_inside
 	# A folder that up.sh did not make is not ours to delete.
-	if [[ -e $DIR && ! -e $DIR/.enclii-cluster && -n $(ls -A "$DIR") ]]; then
+	if [[ -e $DIR && ! -e $DIR/.enclii-cluster && -n $(ls -A "$DIR") && -z $(cgroups_left) ]]; then
 		die "$DIR has no cluster in it; not touching it"
 	fi
 	kill_everything || true
@@ -68,10 +92,13 @@ clean_cluster() {
 		sleep 0.05
 	done
 	# The namespaces' mounts vanish with their last process; until that moment a removal can fail.
+	# The marker goes last, so that a removal cut short can be taken up again.
 	for attempt in {1..50}; do
-		rm -rf --one-file-system "$DIR" 2>/dev/null && break
+		find "$DIR" -mindepth 1 -maxdepth 1 ! -name .enclii-cluster -exec rm -rf --one-file-system {} + 2>/dev/null &&
+			rm -rf "$DIR" && break
+		[[ -e $DIR ]] || break
 		sleep 0.1
 	done
-	[[ ! -e $DIR ]] || rm -rf --one-file-system "$DIR" || die "could not remove $DIR"
+	[[ ! -e $DIR ]] || die "could not remove $DIR: $(find "$DIR" | head -3 | tr '\n' ' ')"
 	[[ -z $(cgroups_left) ]] || die "cgroups left behind: $(cgroups_left | tr '\n' ' ')"
 }

@@ -22,7 +22,7 @@ remove_shadowed() {
 	local path
 	for path in "${SHADOWED[@]}"; do
 		[[ -e $path/$MARKER ]] || continue
-		! cat /proc/[0-9]*/mountinfo 2>/dev/null | grep -qF " $path " || continue
+		! grep -qsF " $path " /proc/[0-9]*/mountinfo || continue
 		rm -f "$path/$MARKER"
 		rmdir "$path" 2>/dev/null || true
 	done
