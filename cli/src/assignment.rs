@@ -1,0 +1,76 @@
+//! `NAME=VALUE`, `NAME=-` and `NAME=@PATH`.
+
+use std::path::PathBuf;
+
+use contract::{Redacted, SecretName};
+
+use crate::error::Error;
+
+/// One thing to write, and where its value comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) name: SecretName,
+    pub(crate) value: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Given(Redacted),
+    Stdin,
+    File(PathBuf),
+}
+
+impl Assignment {
+    /// Reads one argument. `literal` takes every value as it stands.
+    pub(crate) fn parse(text: &str, literal: bool) -> Result<Self, Error> {
+        // The argument is not quoted in the message: without a '=' it may well be a value.
+        let Some((name, value)) = text.split_once('=') else {
+            return Err(Error::Usage(
+                "write NAME=VALUE, NAME=- (standard input) or NAME=@PATH (a file): an argument has no '='".to_owned(),
+            ));
+        };
+        let name: SecretName = name.parse()?;
+        let value = match value {
+            "-" if !literal => Origin::Stdin,
+            path if !literal && path.len() > 1 && path.starts_with('@') => Origin::File(PathBuf::from(&path[1..])),
+            given => Origin::Given(Redacted::from(given.as_bytes())),
+        };
+        Ok(Self { name, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, literal: bool) -> Result<(String, Origin), String> {
+        Assignment::parse(text, literal).map(|it| (it.name.to_string(), it.value)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn forms() {
+        let given = |text: &str| Origin::Given(Redacted::from(text.as_bytes()));
+        for (text, literal, origin) in [
+            ("A=b", false, given("b")),
+            ("A=", false, given("")),
+            ("A=b=c", false, given("b=c")),
+            ("A=-", false, Origin::Stdin),
+            ("A=-", true, given("-")),
+            ("A=@x", false, Origin::File("x".into())),
+            ("A=@x", true, given("@x")),
+            ("A=@", false, given("@")),
+            ("A= b\n", false, given(" b\n")),
+        ] {
+            assert_eq!(parse(text, literal), Ok(("A".to_owned(), origin)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_names_no_value() {
+        for text in ["hunter2", "1A=hunter2", "A B=hunter2", "=hunter2", ""] {
+            let message = parse(text, false).unwrap_err();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}

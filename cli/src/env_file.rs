@@ -1,0 +1,152 @@
+//! `.env` files.
+//!
+//! The common ground of the tools that read them: `NAME=value`, an optional `export`, `#` comments on
+//! lines of their own or behind an unquoted value, single quotes for a value as it stands, double
+//! quotes with `\n`, `\r`, `\t`, `\\`, `\"` and `\$`, both over several lines. Nothing is expanded: `$X` in a value
+//! is those two characters, since a secret that changes under the user's hand would be worse.
+
+use contract::{Redacted, SecretName};
+
+/// Why a file was refused: the line, never its text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub(crate) struct EnvFileError {
+    pub(crate) line: usize,
+    pub(crate) reason: String,
+}
+
+/// Reads a whole file. A name that comes twice is refused: which one was meant is not ours to guess.
+pub(crate) fn parse(text: &str) -> Result<Vec<(SecretName, Redacted)>, EnvFileError> {
+    let mut found: Vec<(SecretName, Redacted)> = Vec::new();
+    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut line = 1;
+    while !rest.is_empty() {
+        let start = line;
+        let fail = |reason: &str| EnvFileError { line: start, reason: reason.to_owned() };
+        let end = rest.find('\n').map_or(rest.len(), |at| at + 1);
+        let trimmed = rest[..end].trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            rest = &rest[end..];
+            line += 1;
+            continue;
+        }
+        let equals = rest[..end].find('=').ok_or_else(|| fail("there is no '='; write NAME=value"))?;
+        let name = rest[..equals].trim();
+        let name = name.strip_prefix("export ").map_or(name, str::trim);
+        let name: SecretName = name.parse().map_err(|error: contract::name::NameError| fail(&error.to_string()))?;
+        let (value, used) = value(&rest[equals + 1..]).map_err(fail)?;
+        if found.iter().any(|(other, _)| *other == name) {
+            return Err(fail(&format!("{name} is there twice")));
+        }
+        found.push((name, value));
+        let used = equals + 1 + used;
+        line += rest[..used].matches('\n').count();
+        rest = &rest[used..];
+    }
+    Ok(found)
+}
+
+/// The value at the start of `text`, and how many bytes it and the rest of its line take.
+fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
+    let skipped = text.len() - text.trim_start_matches([' ', '\t']).len();
+    let body = &text[skipped..];
+    let (value, used) = match body.chars().next() {
+        Some('\'') => {
+            let end = body[1..].find('\'').ok_or("the single quote is never closed")?;
+            (body[1..=end].to_owned(), end + 2)
+        }
+        Some('"') => double_quoted(&body[1..])?,
+        _ => {
+            let line = &body[..body.find('\n').unwrap_or(body.len())];
+            let end = line.find(" #").or_else(|| line.find("\t#")).unwrap_or(line.len());
+            return Ok((Redacted::from(line[..end].trim_end().as_bytes()), line_end(text, skipped + line.len())));
+        }
+    };
+    let tail = &body[used..];
+    let tail = tail[..tail.find('\n').unwrap_or(tail.len())].trim();
+    if !tail.is_empty() && !tail.starts_with('#') {
+        return Err("there is text behind the closing quote");
+    }
+    Ok((Redacted::from(value), line_end(text, skipped + used)))
+}
+
+fn double_quoted(body: &str) -> Result<(String, usize), &'static str> {
+    let mut value = String::new();
+    let mut characters = body.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Ok((value, at + 2)),
+            '\\' => match characters.next().map(|(_, escaped)| escaped) {
+                Some('n') => value.push('\n'),
+                Some('r') => value.push('\r'),
+                Some('t') => value.push('\t'),
+                Some(same @ ('\\' | '"' | '$')) => value.push(same),
+                Some(other) => value.extend(['\\', other]),
+                None => break,
+            },
+            other => value.push(other),
+        }
+    }
+    Err("the double quote is never closed")
+}
+
+fn line_end(text: &str, from: usize) -> usize {
+    text[from..].find('\n').map_or(text.len(), |at| from + at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<(String, String)> {
+        parse(text)
+            .unwrap()
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8(value.expose().to_vec()).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn forms() {
+        for (text, expected) in [
+            ("A=b", "b"),
+            ("A=b\r\n", "b"),
+            ("export A=b # why", "b"),
+            ("A=b#c", "b#c"),
+            ("A = b c \n", "b c"),
+            ("A=", ""),
+            ("A=''", ""),
+            ("A='b # $c \\n'", "b # $c \\n"),
+            ("A=\"b\\nc\\\"d\\$e\\q\" # x", "b\nc\"d$e\\q"),
+            ("A=\"b\nc\"", "b\nc"),
+            ("# x\n\n  A=b", "b"),
+            ("A=postgres://u:p@h/d?x=y", "postgres://u:p@h/d?x=y"),
+            ("\u{feff}A=b", "b"),
+        ] {
+            assert_eq!(read(text), [("A".to_owned(), expected.to_owned())], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn several_lines_count() {
+        assert_eq!(read("A=1\nB=\"2\n3\"\nC='4'"), [("A", "1"), ("B", "2\n3"), ("C", "4")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(parse("A=\"1\n2\"\nhunter2").unwrap_err(), EnvFileError { line: 3, reason: "there is no '='; write NAME=value".into() });
+    }
+
+    #[test]
+    fn what_is_refused_names_the_line_and_no_value() {
+        for text in ["hunter2", "1A=hunter2", "A='hunter2", "A=\"hunter2", "A='x' hunter2", "A=1\nA=hunter2"] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.starts_with("line ") && !message.contains("hunter2"), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[A-Z=\"'\\\\ #\n$a-z]{0,60}|\\PC*") {
+            let _ = parse(&text);
+        }
+    }
+}

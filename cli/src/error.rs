@@ -1,0 +1,54 @@
+//! What can go wrong, as the user reads it, and the exit code that a script reads.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use contract::Problem;
+
+/// Why a command failed. Never holds a value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("start: {0}")]
+    Start(String),
+    #[error("read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("read standard input: {0}")]
+    Stdin(#[source] io::Error),
+    #[error("write standard output: {0}")]
+    Stdout(#[source] io::Error),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Name(#[from] contract::name::NameError),
+    #[error("no API token: set ENCLII_TOKEN, or name its file with --token-file or ENCLII_TOKEN_FILE")]
+    NoToken,
+    #[error("reach {address}: {reason}; is switchyard running there, and does --cacert (ENCLII_CACERT) name its CA?")]
+    Unreachable { address: String, reason: String },
+    #[error("{0}")]
+    Refused(Problem),
+    #[error("read answer of {address}: {reason}")]
+    Answer { address: String, reason: String },
+    #[error("parse {path}: {reason}")]
+    Manifest { path: PathBuf, reason: String },
+    #[error("the webhook would refuse this pod: {0}")]
+    PodRefused(String),
+    #[error("not deleted: say yes, or give --yes where there is no terminal")]
+    NotConfirmed,
+}
+
+impl Error {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::Name(_) => 2,
+            Self::NoToken => 3,
+            Self::Refused(problem) => match problem.status {
+                401 | 403 => 3,
+                404 => 4,
+                _ => 1,
+            },
+            Self::Unreachable { .. } => 5,
+            _ => 1,
+        })
+    }
+}

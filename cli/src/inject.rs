@@ -1,0 +1,71 @@
+//! `enclii inject`: a pod as the webhook would leave it, by the webhook's own functions.
+
+mod bundles;
+mod manifest;
+
+use std::io::Read;
+
+use serde_json::Value;
+use webhook::admit::{Decision, admit};
+use webhook::injection::InjectionConfig;
+use webhook::pod::Pod;
+
+use crate::args::Inject;
+use crate::error::Error;
+use crate::output::Output;
+
+/// What stands in the agent's configuration where the cluster's own trust bundle would: this command
+/// does not ask the cluster for it.
+const TRUST: &str = "(the webhook puts switchyard's CA here)";
+
+/// The operator's default, which every cluster of the manifests has.
+const SWITCHYARD: &str = "https://switchyard.enclii-system.svc";
+
+pub(crate) async fn run(args: Inject, output: &Output) -> Result<(), Error> {
+    let text = read(&args)?;
+    let documents = manifest::documents(&text).map_err(|reason| Error::Manifest { path: args.file.clone(), reason })?;
+    let config = InjectionConfig::new(args.agent_image.clone(), SWITCHYARD.to_owned(), TRUST.to_owned());
+    let known = bundles::Known::gather(&args, &documents).await?;
+    let mut printed = Vec::with_capacity(documents.len());
+    for mut document in documents {
+        let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(&args.namespace).to_owned();
+        if let Some(pod) = manifest::pod_in(&mut document) {
+            inject(pod, &namespace, &known, &config, output)?;
+        }
+        printed.push(document);
+    }
+    let text = manifest::print(&printed, manifest::is_json(&text)).map_err(|reason| Error::Manifest { path: args.file, reason })?;
+    output.bytes(text.as_bytes())
+}
+
+fn inject(pod: &mut Value, namespace: &str, known: &bundles::Known, config: &InjectionConfig, output: &Output) -> Result<(), Error> {
+    let text = pod.to_string();
+    let view = Pod::parse(&text).map_err(|error| Error::PodRefused(error.to_string()))?;
+    match admit(&view, namespace, known, config) {
+        Decision::Untouched(reason) => output.note(&format!("not injected: {reason}")),
+        Decision::Refuse { message, warnings } => {
+            warnings.iter().for_each(|warning| output.note(warning));
+            if known.is_empty() {
+                output.note("no bundle is known here: give --bundle or --bundle-file, or --project and --env to ask switchyard");
+            }
+            return Err(Error::PodRefused(message));
+        }
+        Decision::Inject { patch, warnings } => {
+            warnings.iter().for_each(|warning| output.note(warning));
+            let failed = |error: &dyn std::fmt::Display| Error::Start(format!("apply patch: {error}"));
+            let patch =
+                serde_json::to_value(patch).and_then(serde_json::from_value::<json_patch::Patch>).map_err(|error| failed(&error))?;
+            json_patch::patch(pod, &patch).map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(args: &Inject) -> Result<String, Error> {
+    if args.file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text).map_err(Error::Stdin)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(&args.file).map_err(|source| Error::Read { path: args.file.clone(), source })
+}

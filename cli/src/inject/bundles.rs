@@ -1,0 +1,132 @@
+//! The keys of the bundles that a manifest asks for: given on the command line, read from a
+//! `SecretBundle` object, or asked of switchyard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use contract::{Annotations, BundleRef, Label, Scope, SecretBundle};
+use serde_json::Value;
+use webhook::bundles::{Bundle, Bundles};
+
+use super::manifest;
+use crate::args::Inject;
+use crate::client::Client;
+use crate::error::Error;
+
+/// What is known of bundles. It holds in every namespace: a manifest says which one it is for.
+#[derive(Default)]
+pub(crate) struct Known(BTreeMap<String, Arc<Bundle>>);
+
+impl Bundles for Known {
+    fn bundle(&self, _namespace: &str, name: &str) -> Option<Arc<Bundle>> {
+        self.0.get(name).cloned()
+    }
+}
+
+impl Known {
+    /// Gathers what the manifest's pods ask for.
+    pub(crate) async fn gather(args: &Inject, documents: &[Value]) -> Result<Self, Error> {
+        let mut known = Self::default();
+        for text in &args.bundle {
+            let (name, keys) = given(text)?;
+            known.add(args, &name, keys);
+        }
+        for path in &args.bundle_file {
+            known.read(args, path)?;
+        }
+        if let (Some(project), Some(environment)) = (&args.project, &args.env) {
+            for bundle in asked_for(documents) {
+                if !known.0.contains_key(bundle.as_str()) {
+                    known.ask(args, project, environment, &bundle).await?;
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Whether nothing was given and nothing found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, args: &Inject, name: &BundleRef, keys: BTreeSet<String>) {
+        let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
+        let bundle = Bundle { keys, project: text(&args.project), environment: text(&args.env) };
+        self.0.insert(name.to_string(), Arc::new(bundle));
+    }
+
+    fn read(&mut self, args: &Inject, path: &Path) -> Result<(), Error> {
+        let refuse = |reason: String| Error::Manifest { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        for document in manifest::documents(&text).map_err(refuse)? {
+            let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let name: BundleRef = name.parse().map_err(|error: contract::bundle::BundleRefError| refuse(error.to_string()))?;
+            let bundle: SecretBundle = serde_json::from_value(document).map_err(|error| refuse(error.to_string()))?;
+            let keys = bundle.keys().ok_or_else(|| refuse(format!("SecretBundle {name} has no keys yet")))?;
+            self.add(args, &name, keys);
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, args: &Inject, project: &Label, environment: &Label, bundle: &BundleRef) -> Result<(), Error> {
+        let Some(service) = bundle.service_in(environment) else { return Ok(()) };
+        let scope = Scope::Service(project.clone(), environment.clone(), service);
+        match Client::new(&args.connection)?.bundle(&scope).await {
+            Ok(found) => {
+                self.add(args, bundle, found.keys);
+                Ok(())
+            }
+            // The decision itself says that a bundle does not exist, and what to do.
+            Err(Error::Refused(problem)) if problem.status == 404 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn asked_for(documents: &[Value]) -> BTreeSet<BundleRef> {
+    let annotations = |document: &Value| {
+        let mut document = document.clone();
+        let pod = manifest::pod_in(&mut document)?;
+        let map = pod.pointer("/metadata/annotations")?.as_object()?;
+        Annotations::parse(map.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))).ok()?
+    };
+    documents.iter().filter_map(annotations).flat_map(|it| it.bundles).collect()
+}
+
+/// `api-prod=DATABASE_URL,STRIPE_API_KEY`
+fn given(text: &str) -> Result<(BundleRef, BTreeSet<String>), Error> {
+    let refuse = |reason: String| Error::Usage(format!("--bundle: {reason}; write BUNDLE=KEY,KEY"));
+    let (name, keys) = text.split_once('=').ok_or_else(|| refuse(format!("{text:?} has no '='")))?;
+    let name = name.parse().map_err(|error: contract::bundle::BundleRefError| refuse(error.to_string()))?;
+    let keys = keys
+        .split(',')
+        .filter(|key| !key.trim().is_empty())
+        .map(|key| key.trim().parse::<contract::SecretName>().map(String::from).map_err(|error| refuse(error.to_string())))
+        .collect::<Result<_, _>>()?;
+    Ok((name, keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_on_the_command_line() {
+        let (name, keys) = given("api-prod=A, B").unwrap();
+        assert_eq!((name.as_str(), keys), ("api-prod", BTreeSet::from(["A".to_owned(), "B".to_owned()])));
+        assert!(given("api-prod=").unwrap().1.is_empty());
+        for text in ["api-prod", "=A", "api=A", "api-prod=1A"] {
+            assert!(given(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn what_a_manifest_asks_for() {
+        let documents = manifest::documents(
+            "kind: Deployment\nspec: {template: {metadata: {annotations: {enclii.io/secrets: 'api-prod,shared-prod'}}}}\n---\nkind: Service\n",
+        )
+        .unwrap();
+        assert_eq!(asked_for(&documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(), ["api-prod", "shared-prod"]);
+    }
+}

@@ -1,0 +1,38 @@
+//! `enclii`: secrets for people and scripts.
+
+mod args;
+mod assignment;
+mod client;
+mod env_file;
+mod error;
+mod inject;
+mod output;
+mod secrets;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let output = output::Output::new(args.color);
+    match run(args.command, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn run(command: args::Command, output: &output::Output) -> Result<(), error::Error> {
+    runtime::provider::install().map_err(|error| error::Error::Start(error.to_string()))?;
+    let threads =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error::Error::Start(error.to_string()))?;
+    threads.block_on(async {
+        match command {
+            args::Command::Secrets(command) => secrets::run(command, output).await,
+            args::Command::Inject(command) => inject::run(command, output).await,
+        }
+    })
+}
