@@ -1,0 +1,65 @@
+# Two words are all that a newcomer needs: `make demo` and `make test`. `make help` lists the others.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+# The triple that .cargo/config.toml builds for, which is the machine's own.
+TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE := target/$(TRIPLE)/release
+AGENT := target/$(TRIPLE)/agent
+export ENCLII_BIN := $(CURDIR)/target/bin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build every program, statically linked, into target/bin
+	$(CARGO) build --locked --release --bins
+	$(CARGO) build --locked --profile agent -p enclii-agent
+	@mkdir -p target/bin
+	@for it in enclii switchyard enclii-webhook enclii-sample enclii-demo enclii-bench; do cp -u $(RELEASE)/$$it target/bin/; done
+	@cp -u $(AGENT)/enclii-agent target/bin/
+
+.PHONY: demo
+demo: build ## the whole system on loopback: no cluster, no root; KEEP=1 stays up
+	@target/bin/enclii-demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: lint test-fast test-cluster ## everything, with a real cluster; installs what it needs (root)
+
+.PHONY: test-fast
+test-fast: build ## what needs neither root nor a network
+	$(CARGO) test --locked --release --workspace --no-fail-fast
+	@target/bin/enclii-demo
+
+.PHONY: test-cluster
+test-cluster: ## the tests on a real cluster; KUBECONFIG names one, else one is made and removed
+	@tests/cluster/test.sh
+
+.PHONY: cluster
+cluster: build ## a real cluster on this machine with the system installed (root)
+	@tests/cluster/build.sh kube coredns
+	@tests/cluster/up.sh
+	@tests/cluster/install.sh
+
+.PHONY: cluster-down
+cluster-down: ## remove every trace of it
+	@tests/cluster/down.sh
+
+.PHONY: bench
+bench: build ## measure the budgets beside their peers: a table and target/bench.json (root for the cluster's part)
+	@bench/run.sh
+
+.PHONY: lint
+lint: ## formatting, clippy, file sizes, dependency rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --release --workspace --all-targets --all-features -- -D warnings
+	@tools/check-sizes.sh
+	@tools/check-dependencies.sh
+
+.PHONY: clean
+clean: ## remove what was built here; the caches of Kubernetes and Vault outside the tree stay
+	$(CARGO) clean
