@@ -1,9 +1,9 @@
 # A Go toolchain that can build the modules here. Sourced, never run.
 # shellcheck shell=bash
 
-# The newest any module here asks for; a system Go from 1.21 on would fetch it by
+# New enough for every module here; a system Go from 1.21 on would fetch it by
 # itself, an older one is only used to fetch this one.
-GO_BOOTSTRAP=go1.26.0
+GO_BOOTSTRAP=go1.26.8
 
 go_minor() { "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
 

@@ -1,0 +1,178 @@
+//! Bad input gets a clear message that names the field and the way out, and nothing is changed or lost.
+
+use e2e::kubectl::{Namespace, apply, object, refusal};
+use e2e::sample::sha256;
+use e2e::wait;
+use serde_json::{Value, json};
+
+use crate::app::{pod, pod_spec, service_account, state};
+use crate::world::{PATIENCE, marker, place, shared, value};
+
+fn namespace(project: &str) -> Namespace {
+    let namespace =
+        Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", project), ("enclii.io/environment", "prod")]).unwrap();
+    service_account(namespace.name(), "api").unwrap();
+    namespace
+}
+
+/// A bundle that does not exist yet: refused, and admitted once it does.
+#[test]
+fn a_bundle_that_does_not_exist_yet() {
+    let (world, _guard) = shared();
+    let namespace = namespace("later");
+    let manifest = pod(namespace.name(), "early", pod_spec(&[("API_TOKEN", "x")])).to_string();
+    let message = refusal(&manifest).unwrap();
+    assert!(message.contains("api-prod") && message.contains("enclii secrets set"), "{message}");
+    world.set("later.prod.api", "API_TOKEN", value("later").as_bytes()).unwrap();
+    wait::until("the pod to be admitted", PATIENCE, || Ok(apply(&manifest).ok())).unwrap();
+}
+
+#[test]
+fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
+    let (world, _guard) = shared();
+    let namespace = namespace("wrong");
+    world.set("wrong.prod.api", "API_TOKEN", value("wrong").as_bytes()).unwrap();
+    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    let good = || pod(namespace.name(), "wrong", pod_spec(&[("API_TOKEN", "x")]));
+    // The webhook learns of the bundle by watching: the good pod is taken once it has.
+    let dry = |manifest: &Value| e2e::kubectl::kubectl(&["version"]).and_then(|_| refusal(&manifest.to_string()));
+    wait::until("the good pod to be taken", PATIENCE, || Ok(apply(&good().to_string()).ok())).unwrap();
+    e2e::kubectl::kubectl(&["-n", namespace.name(), "delete", "pod", "wrong", "--now"]).unwrap();
+
+    let annotated = |key: &str, value: &str| {
+        let mut pod = good();
+        pod["metadata"]["annotations"][key] = json!(value);
+        pod
+    };
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut pod = good();
+        change(&mut pod["spec"]);
+        pod
+    };
+    let mount = |path: &'static str| {
+        with(&move |spec| {
+            spec["volumes"] = json!([{"name": "mine", "emptyDir": {}}]);
+            spec["containers"][0]["volumeMounts"] = json!([{"name": "mine", "mountPath": path}]);
+        })
+    };
+    let cases: Vec<(&str, Value, &[&str])> = vec![
+        ("malformed list", annotated("enclii.io/secrets", "api-prod,,"), &["enclii.io/secrets"]),
+        ("reload", annotated("enclii.io/reload", "signal=SIGKILL"), &["enclii.io/reload", "SIGKILL"]),
+        ("file mode", annotated("enclii.io/file-mode", "0777"), &["enclii.io/file-mode"]),
+        ("containers", annotated("enclii.io/containers", "nobody"), &["enclii.io/containers", "nobody"]),
+        ("mount", mount("/run/secrets"), &["/run/secrets"]),
+        ("mount below", mount("/var/run/secrets/tokens"), &["/var/run/secrets/tokens"]),
+        (
+            "a container named like the agent",
+            with(&|spec| {
+                let mut twin = spec["containers"][0].clone();
+                twin["name"] = json!("enclii-agent");
+                spec["initContainers"] = json!([twin]);
+            }),
+            &["enclii-agent"],
+        ),
+        (
+            "a credential that is no key",
+            with(&|spec| {
+                spec["containers"][0]["env"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"name": "OTHER_URL", "value": "postgres://u:plaintext-password@h/d"}))
+            }),
+            &["OTHER_URL", "enclii secrets set", "enclii.io/plain-env"],
+        ),
+    ];
+    for (name, manifest, words) in cases {
+        let message = dry(&manifest).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for word in words {
+            assert!(message.contains(word), "{name}: {message}");
+        }
+        assert!(!message.contains("plaintext-password"), "{message}");
+    }
+    assert!(object(namespace.name(), "pod", "wrong").unwrap().is_none());
+}
+
+#[test]
+fn two_bundles_with_one_key() {
+    let (_world, _guard) = shared();
+    let namespace = namespace("twice");
+    for name in ["api-prod", "other-prod"] {
+        let bundle = json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": {"name": name, "namespace": namespace.name()}, "spec": {"keys": ["SAME"]}});
+        apply(&bundle.to_string()).unwrap();
+    }
+    let mut manifest = pod(namespace.name(), "twice", pod_spec(&[]));
+    manifest["metadata"]["annotations"]["enclii.io/secrets"] = json!("api-prod,other-prod");
+    let message =
+        wait::until("the refusal", PATIENCE, || Ok(Some(refusal(&manifest.to_string())?).filter(|it| it.contains("SAME")))).unwrap();
+    assert!(message.contains("api-prod") && message.contains("other-prod"), "{message}");
+}
+
+#[test]
+fn an_unknown_annotation_is_a_warning() {
+    let (world, _guard) = shared();
+    let namespace = namespace("typo");
+    world.set("typo.prod.api", "API_TOKEN", value("typo").as_bytes()).unwrap();
+    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    let mut manifest = pod(namespace.name(), "typo", pod_spec(&[("API_TOKEN", "x")]));
+    manifest["metadata"]["annotations"]["enclii.io/relaod"] = json!("none");
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("typo.json");
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), manifest.to_string().as_bytes()).unwrap();
+    let warned = wait::until("the pod to be taken", PATIENCE, || {
+        let output = std::process::Command::new("kubectl").args(["apply", "-f"]).arg(&path).output()?;
+        Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
+    })
+    .unwrap();
+    assert!(warned.contains("enclii.io/relaod") && warned.contains("did you mean enclii.io/reload"), "{warned}");
+}
+
+/// Values are bytes: what goes in comes out, in the command line and in the pod.
+#[test]
+fn values_come_out_as_they_went_in() {
+    let (world, _guard) = shared();
+    let namespace = namespace("bytes");
+    let marked = marker().into_bytes();
+    let values: Vec<(&str, Vec<u8>)> = vec![
+        ("EMPTY", Vec::new()),
+        ("NUL", [b"a\0b".as_slice(), &marked].concat()),
+        ("NEWLINE", [marked.as_slice(), b"\n\n"].concat()),
+        ("BINARY", [b"\xff\xfe\x80".as_slice(), &marked, b"\xc3"].concat()),
+        ("LARGE", marked.iter().copied().cycle().take(1 << 20).collect()),
+    ];
+    for (name, value) in &values {
+        world.set("bytes.prod.api", name, value).unwrap();
+        let mut words = vec!["secrets".to_owned(), "get".to_owned(), (*name).to_owned()];
+        words.extend(place("bytes.prod.api"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = world.enclii(&words, b"").unwrap();
+        assert!(output.status.success() && output.stdout == *value, "{name} came out otherwise");
+    }
+    world.announced(namespace.name(), "api-prod", "LARGE").unwrap();
+    let literals: Vec<_> = values.iter().map(|(name, _)| (*name, "x")).collect();
+    let manifest = pod(namespace.name(), "bytes", pod_spec(&literals)).to_string();
+    wait::until("the pod to be taken", PATIENCE, || Ok(apply(&manifest).ok())).unwrap();
+    let state = wait::until("the application", PATIENCE, || Ok(state(namespace.name(), "bytes").ok())).unwrap();
+    for (name, value) in &values {
+        assert_eq!(state.digests[*name], sha256(value), "{name}");
+    }
+}
+
+#[test]
+fn the_command_line_refuses_what_cannot_be_stored() {
+    let (world, _guard) = shared();
+    let refuse = |words: &[&str], input: &[u8], code: i32| {
+        let mut all = vec!["secrets", "set"];
+        all.extend_from_slice(words);
+        let place = place("refused.prod.api");
+        all.extend(place.iter().map(String::as_str));
+        let output = world.enclii(&all, input).unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {message}");
+        message
+    };
+    assert!(refuse(&["1BAD=x"], b"", 2).contains("1BAD"));
+    assert!(refuse(&["kubernetes.io=x"], b"", 2).contains("reserved"));
+    let large = vec![b'x'; (1 << 20) + 1];
+    assert!(refuse(&["LARGE=-"], &large, 2).contains("LARGE"));
+    let list = world.enclii(&["secrets", "get", "LARGE", "--project", "refused", "--env", "prod", "--service", "api"], b"").unwrap();
+    assert_eq!(list.status.code(), Some(4), "nothing was stored");
+}

@@ -1,0 +1,100 @@
+//! The annotation asks, the identity decides: a pod that may not read a bundle gets nothing, and the
+//! refusal can be found.
+
+use std::time::Duration;
+
+use e2e::kubectl::{Namespace, apply, kubectl, object, refusal};
+use e2e::wait;
+use serde_json::{Value, json};
+
+use crate::app::{pod, pod_spec, service_account};
+use crate::world::{PATIENCE, World, shared, value};
+
+fn namespace(name: &str, project: &str, environment: &str) -> Namespace {
+    let namespace = Namespace::create(name, &[("enclii.io/project", project), ("enclii.io/environment", environment)]).unwrap();
+    service_account(namespace.name(), "api").unwrap();
+    namespace
+}
+
+/// Announces the bundle by hand, as whoever may write objects in a namespace can: the webhook then lets
+/// the pod in, and the pod's identity alone decides.
+fn announce_by_hand(namespace: &str) {
+    let object = json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": {"name": "api-prod", "namespace": namespace}, "spec": {"keys": ["API_TOKEN"]}});
+    apply(&object.to_string()).unwrap();
+}
+
+/// The agent's log says who was refused what, the audit trail has it, and the application never started.
+fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
+    let log = wait::until_every(
+        Duration::from_millis(500),
+        &format!("the agent of {namespace}/{name} to say that it was refused"),
+        PATIENCE,
+        || {
+            let log = kubectl(&["-n", namespace, "logs", name, "-c", "enclii-agent"]).unwrap_or_default();
+            Ok(Some(log).filter(|it| it.contains("may not read")))
+        },
+    )
+    .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace)));
+    assert!(log.contains("api-prod") && log.contains(namespace) && log.contains(account), "{log}");
+
+    let events = world.get("/v1/audit?action=denied&limit=1000").unwrap();
+    let found = events["events"].as_array().unwrap().iter().any(|it| {
+        let text = it.to_string();
+        text.contains(namespace) && text.contains(name) && text.contains("api-prod")
+    });
+    assert!(found, "the audit trail lacks the refusal of {namespace}/{name}: {events}");
+
+    let pod = object(namespace, "pod", name).unwrap().unwrap();
+    let started = |it: &Value| !it["state"]["running"].is_null() || !it["state"]["terminated"].is_null();
+    assert!(
+        !pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(started),
+        "the application started: {}",
+        pod["status"]
+    );
+}
+
+#[test]
+fn another_service_account_gets_nothing() {
+    let (world, _guard) = shared();
+    let namespace = namespace("mine-prod", "mine", "prod");
+    service_account(namespace.name(), "web").unwrap();
+    world.set("mine.prod.api", "API_TOKEN", value("mine").as_bytes()).unwrap();
+    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    let mut spec = pod_spec(&[("API_TOKEN", "x")]);
+    spec["serviceAccountName"] = json!("web");
+    apply(&pod(namespace.name(), "thief", spec).to_string()).unwrap();
+    is_refused(world, namespace.name(), "thief", "web");
+}
+
+#[test]
+fn another_namespace_gets_nothing() {
+    let (world, _guard) = shared();
+    let _owner = namespace("yours-prod", "yours", "prod");
+    world.set("yours.prod.api", "API_TOKEN", value("yours").as_bytes()).unwrap();
+    let stranger = Namespace::create("stranger", &[]).unwrap();
+    service_account(stranger.name(), "api").unwrap();
+
+    let message = refusal(&pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string()).unwrap();
+    assert!(message.contains("api-prod") && message.contains("stranger"), "{message}");
+
+    announce_by_hand(stranger.name());
+    let pod = pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();
+    wait::until("the webhook to know the announcement", PATIENCE, || Ok(apply(&pod).ok())).unwrap();
+    is_refused(world, stranger.name(), "thief", "api");
+}
+
+#[test]
+fn a_dev_namespace_never_gets_a_prod_bundle() {
+    let (world, _guard) = shared();
+    let _prod = namespace("ours-prod", "ours", "prod");
+    let dev = namespace("ours-dev", "ours", "dev");
+    world.set("ours.prod.api", "API_TOKEN", value("prod").as_bytes()).unwrap();
+    world.set("ours.dev.api", "API_TOKEN", value("dev").as_bytes()).unwrap();
+    world.announced(dev.name(), "api-dev", "API_TOKEN").unwrap();
+    assert!(object(dev.name(), "secretbundle", "api-prod").unwrap().is_none(), "a prod bundle is announced in dev");
+
+    announce_by_hand(dev.name());
+    let pod = pod(dev.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();
+    wait::until("the webhook to know the announcement", PATIENCE, || Ok(apply(&pod).ok())).unwrap();
+    is_refused(world, dev.name(), "thief", "api");
+}

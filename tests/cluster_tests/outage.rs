@@ -1,0 +1,82 @@
+//! A part is away: what runs goes on, what must be refused is, and everything comes back by itself.
+
+use std::time::Duration;
+
+use e2e::kubectl::{Namespace, apply, kubectl, object, refusal, rolled_out};
+use e2e::wait;
+use serde_json::json;
+
+use crate::app::{App, LoadClient, pod, pod_spec, service_account};
+use crate::world::{PATIENCE, SYSTEM, alone, value};
+
+#[test]
+fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
+    let (world, _guard) = alone();
+    let namespace = Namespace::create("hooks-prod", &[("enclii.io/project", "hooks"), ("enclii.io/environment", "prod")]).unwrap();
+    service_account(namespace.name(), "api").unwrap();
+    world.set("hooks.prod.api", "API_TOKEN", value("hooks").as_bytes()).unwrap();
+    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+
+    kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=0"]).unwrap();
+    let result = std::panic::catch_unwind(|| {
+        wait::until("the webhook's pods to end", PATIENCE, || {
+            Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=enclii-webhook")?.is_empty().then_some(()))
+        })
+        .unwrap();
+        let asks = pod(namespace.name(), "asks", pod_spec(&[("API_TOKEN", "x")]));
+        let message = refusal(&asks.to_string()).unwrap();
+        assert!(message.contains("pods.enclii.io"), "{message}");
+
+        let mut plain = pod(namespace.name(), "plain", pod_spec(&[("A", "x")]));
+        plain["metadata"]["annotations"] = json!({});
+        apply(&plain.to_string()).unwrap();
+        asks.to_string()
+    });
+    kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=2"]).unwrap();
+    rolled_out(SYSTEM, "deployment/enclii-webhook", PATIENCE).unwrap();
+    let asks = result.unwrap();
+    wait::until("the pod that asks to be admitted", PATIENCE, || Ok(apply(&asks).ok())).unwrap();
+    let found = object(namespace.name(), "pod", "asks").unwrap().unwrap();
+    assert_eq!(found["spec"]["initContainers"][0]["name"], "enclii-agent");
+}
+
+#[test]
+fn switchyard_may_die_and_come_back() {
+    let (world, _guard) = alone();
+    let namespace = Namespace::create("away-prod", &[("enclii.io/project", "away"), ("enclii.io/environment", "prod")]).unwrap();
+    let first = value("first");
+    world.set("away.prod.api", "DATABASE_URL", first.as_bytes()).unwrap();
+    world.set("away.prod.api", "STRIPE_API_KEY", value("key").as_bytes()).unwrap();
+    world.announced(namespace.name(), "api-prod", "STRIPE_API_KEY").unwrap();
+    let app = App::new(namespace.name(), "signal=SIGHUP");
+    app.deploy().unwrap();
+    app.holds("DATABASE_URL", &first).unwrap();
+    let pods = app.pods().unwrap();
+    let load = LoadClient::start(namespace.name(), 200).unwrap();
+
+    kubectl(&["-n", SYSTEM, "scale", "deployment/switchyard", "--replicas=0"]).unwrap();
+    kubectl(&["-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=switchyard", "--grace-period=0", "--force"]).unwrap();
+    let away = std::panic::catch_unwind(|| {
+        wait::until("switchyard's pod to end", PATIENCE, || {
+            Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=switchyard")?.is_empty().then_some(()))
+        })
+        .unwrap();
+        std::thread::sleep(Duration::from_secs(5));
+        for state in app.holds("DATABASE_URL", &first).unwrap() {
+            assert_eq!(state.reloads, 0);
+        }
+        load.without_failure().unwrap();
+    });
+    kubectl(&["-n", SYSTEM, "scale", "deployment/switchyard", "--replicas=1"]).unwrap();
+    rolled_out(SYSTEM, "deployment/switchyard", PATIENCE).unwrap();
+    world.forget_switchyard();
+    away.unwrap();
+
+    let second = value("second");
+    world.set("away.prod.api", "DATABASE_URL", second.as_bytes()).unwrap();
+    for state in app.holds("DATABASE_URL", &second).unwrap() {
+        assert_eq!(state.reloads, 1, "reconnecting is no rotation");
+    }
+    assert_eq!(app.pods().unwrap(), pods, "a pod was replaced");
+    load.without_failure().unwrap();
+}

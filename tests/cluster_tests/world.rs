@@ -1,0 +1,157 @@
+//! The cluster with the system installed, shared by all tests of the run.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::http;
+use e2e::kubectl::{Forward, kubectl, object, rolled_out};
+use e2e::process::program;
+use e2e::wait;
+use serde_json::Value;
+
+/// Where the system runs.
+pub(crate) const SYSTEM: &str = "enclii-system";
+/// How long a pod may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+static QUIET: RwLock<()> = RwLock::new(());
+
+/// Most tests share the system; one that takes a part of it down has it alone.
+pub(crate) struct World {
+    forward: Mutex<Option<Forward>>,
+    directory: PathBuf,
+}
+
+/// The system, for a test that leaves it as it is.
+pub(crate) fn shared() -> (&'static World, RwLockReadGuard<'static, ()>) {
+    let guard = QUIET.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (world(), guard)
+}
+
+/// The system, for a test that takes a part of it down and puts it up again.
+pub(crate) fn alone() -> (&'static World, RwLockWriteGuard<'static, ()>) {
+    let guard = QUIET.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (world(), guard)
+}
+
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| World::find().expect("the system is not installed: run `make test-cluster`"))
+}
+
+impl World {
+    fn find() -> Result<Self> {
+        let _ = runtime::provider::install();
+        ensure!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names no cluster");
+        for workload in ["deployment/switchyard", "deployment/enclii-webhook"] {
+            rolled_out(SYSTEM, workload, PATIENCE)?;
+        }
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
+        let trust = object(SYSTEM, "configmap", "enclii-trust")?.context("ConfigMap enclii-trust")?;
+        std::fs::File::create(directory.join("ca.crt"))?.write_all(trust["data"]["ca.crt"].as_str().context("ca.crt")?.as_bytes())?;
+        let token = kubectl(&["-n", SYSTEM, "get", "secret", "enclii-bootstrap", "-o", "go-template={{.data.token | base64decode}}"])?;
+        std::fs::File::create(directory.join("token"))?.write_all(token.as_bytes())?;
+        Ok(Self { forward: Mutex::new(None), directory })
+    }
+
+    fn port(&self) -> Result<u16> {
+        let mut forward = self.forward.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let dead = |it: &Forward| std::net::TcpStream::connect(("127.0.0.1", it.port())).is_err();
+        if forward.as_ref().is_none_or(dead) {
+            *forward = Some(Forward::open(SYSTEM, "switchyard", 443, PATIENCE)?);
+        }
+        forward.as_ref().map(Forward::port).context("port")
+    }
+
+    /// The next call opens a new way to switchyard: after its pod was replaced.
+    pub(crate) fn forget_switchyard(&self) {
+        *self.forward.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    /// Runs `enclii` with a value on standard input, and gives what it printed and how it ended.
+    pub(crate) fn enclii(&self, words: &[&str], input: &[u8]) -> Result<std::process::Output> {
+        let mut child = Command::new(program("enclii")?)
+            .args(words)
+            .env("ENCLII_ADDR", format!("https://localhost:{}", self.port()?))
+            .env("ENCLII_CACERT", self.directory.join("ca.crt"))
+            .env("ENCLII_TOKEN_FILE", self.directory.join("token"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // A command that refuses its arguments never reads what it is sent.
+        let _ = child.stdin.take().context("stdin")?.write_all(input);
+        Ok(child.wait_with_output()?)
+    }
+
+    /// `enclii secrets set NAME=-` for a scope as `shop.prod.api`.
+    pub(crate) fn set(&self, scope: &str, name: &str, value: &[u8]) -> Result<()> {
+        let place = place(scope);
+        let assignment = format!("{name}=-");
+        let mut words = vec!["secrets", "set", &assignment];
+        words.extend(place.iter().map(String::as_str));
+        let output = self.enclii(&words, value)?;
+        ensure!(output.status.success(), "enclii {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Switchyard's answer to a GET as the bootstrap administrator.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        let token = std::fs::read_to_string(self.directory.join("token"))?;
+        let url = format!("https://localhost:{}{path}", self.port()?);
+        let answer = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token.trim()).send()?;
+        ensure!(answer.status().is_success(), "GET {path}: {}", answer.status());
+        Ok(serde_json::from_slice(&answer.bytes()?)?)
+    }
+
+    /// Waits until a bundle is announced in a namespace, so that the webhook can know it.
+    pub(crate) fn announced(&self, namespace: &str, bundle: &str, key: &str) -> Result<()> {
+        wait::until(&format!("SecretBundle {namespace}/{bundle} with {key}"), PATIENCE, || {
+            let found = object(namespace, "secretbundle", bundle)?;
+            let keys = found.as_ref().and_then(|it| it["status"]["keys"].as_array());
+            Ok(keys.filter(|keys| keys.iter().any(|it| it == key)).map(drop))
+        })
+    }
+}
+
+/// The flags that name a scope.
+pub(crate) fn place(scope: &str) -> Vec<String> {
+    ["--project", "--env", "--service"]
+        .iter()
+        .zip(scope.split('.'))
+        .flat_map(|(flag, part)| [(*flag).to_owned(), part.to_owned()])
+        .collect()
+}
+
+/// A word that every value of this run holds, so that the hunt at the end can look for all of them.
+pub(crate) fn marker() -> String {
+    static MARKER: OnceLock<String> = OnceLock::new();
+    MARKER
+        .get_or_init(|| {
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("run-marker");
+            if let Ok(marker) = std::fs::read_to_string(&path) {
+                return marker;
+            }
+            let mut random = [0u8; 15];
+            aws_lc_rs::rand::fill(&mut random).expect("random bytes");
+            use base64::Engine;
+            // Letters and digits alone: the same in JSON, in a URL and raw.
+            let marker: String =
+                base64::engine::general_purpose::STANDARD.encode(random).chars().filter(char::is_ascii_alphanumeric).collect();
+            let marker = format!("cnry{marker}");
+            std::fs::File::create(&path).and_then(|mut file| file.write_all(marker.as_bytes())).expect("write the marker");
+            marker
+        })
+        .clone()
+}
+
+/// A value for a secret of this run: like no other, and with the marker in it.
+pub(crate) fn value(hint: &str) -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{hint}-{}-{}", marker(), COUNT.fetch_add(1, Ordering::Relaxed))
+}

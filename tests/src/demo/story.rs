@@ -1,0 +1,185 @@
+//! The demonstration's steps, in order; each checks what it shows.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::loopback::{Identity, Loopback, Place};
+use e2e::process::Process;
+use e2e::sample::{Load, sha256};
+use e2e::{admission, wait};
+
+use crate::running::Running;
+use crate::show;
+
+const EXAMPLE: &str = include_str!("../../../manifests/examples/api.yaml");
+const ROTATIONS: usize = 3;
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
+    let directory = tempfile::Builder::new().prefix("enclii-demo-").tempdir()?;
+    // The pod's volumes lie in memory, as they do on a node, where this machine lets us.
+    let memory = tempfile::Builder::new()
+        .prefix("enclii-demo-")
+        .tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::Builder::new().prefix("enclii-demo-").tempdir())?;
+    let identity = Identity {
+        namespace: "shop-prod".into(),
+        service_account: "api".into(),
+        pod: "api-demo".into(),
+        uid: format!("demo-{}-{}", std::process::id(), now_ms()?),
+        token: format!("demo-{}-{}", now_ms()?, directory.path().display()),
+    };
+
+    show::step(1, "Switchyard (SQLite, sealed) and the webhook start on loopback");
+    let places = [Place { namespace: "shop-prod", project: "shop", environment: "prod" }];
+    let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
+    show::line(&format!("switchyard and the webhook are ready; logs in {}", system.logs().display()));
+
+    show::step(2, "A team puts its credentials into the store");
+    let first = format!("postgres://shop:{}@db.shop-prod.svc:5432/shop", now_ms()?);
+    set(&system, "DATABASE_URL", first.as_bytes())?;
+    set(&system, "STRIPE_API_KEY", format!("sk_demo_{}", now_ms()?).as_bytes())?;
+
+    show::step(3, "The API server asks the webhook about a pod of manifests/examples/api.yaml");
+    let documents = admission::documents(EXAMPLE)?;
+    let workload = documents.iter().find(|it| it["kind"] == "Deployment").context("the example has no Deployment")?;
+    let before = admission::pod_of(workload)?;
+    show::line("before:");
+    show::pod(&before);
+    let review = admission::review(&before, "demo-review");
+    // The webhook learns of the new bundle by watching, a moment after the write.
+    let answer = wait::until("the webhook to know the bundle", Duration::from_secs(10), || {
+        let answer = system.review(&review)?;
+        Ok(Some(answer).filter(|it| it["response"]["allowed"] == true))
+    })?;
+    let after = admission::apply(before.clone(), &answer)?;
+    show::line("");
+    show::line("after:");
+    show::pod(&after);
+    for literal in ["correct-horse", "sk_test_"] {
+        ensure!(before.to_string().contains(literal) && !after.to_string().contains(literal), "the pod still holds {literal}");
+    }
+    show::line("");
+    show::line("no credential is left in the pod");
+
+    show::step(4, "The agent and the application start as the patched pod describes them");
+    let secrets = memory.path().join("secrets");
+    let mut running = Running::start(&system, &after, &identity, memory.path())?;
+    let state = running.state()?;
+    ensure!(
+        state.digests.get("DATABASE_URL") == Some(&sha256(first.as_bytes())),
+        "the application read another value than the store holds"
+    );
+    show::line(&format!("the application (pid {}) found its files at its first instruction:", state.pid));
+    for name in state.digests.keys() {
+        show::line(&format!("    {}", secrets.join(name).display()));
+    }
+
+    show::step(5, &format!("{ROTATIONS} rotations while {rate} requests a second reach the application"));
+    let mut load = running.load(rate, ROTATIONS + 2, &system.logs())?;
+    std::thread::sleep(Duration::from_secs(1));
+    for round in 1..=ROTATIONS {
+        rotate(&system, &mut running, round, &secrets)?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let result = finish(&mut load)?;
+    ensure!(running.state()?.pid == state.pid, "the application was restarted");
+    ensure!(result.failed == 0 && result.sent > 0, "requests failed: {} of {} ({:?})", result.failed, result.sent, result.first_error);
+    show::line(&format!("requests sent: {}, requests failed: {}; the application was never restarted", result.sent, result.failed));
+
+    show::step(6, "The audit trail has every read and every write");
+    audit(&system)?;
+    if keep {
+        stay(&system, &running, directory.path())?;
+    }
+    Ok(())
+}
+
+/// `enclii secrets set NAME=-`, with the value on standard input.
+fn set(system: &Loopback, name: &str, value: &[u8]) -> Result<()> {
+    show::command(&format!("enclii secrets set {name}=- --service api --env prod --project shop < value"));
+    let words = ["secrets", "set", &format!("{name}=-"), "--service", "api", "--env", "prod", "--project", "shop"];
+    let mut child = system.enclii()?.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().context("standard input")?.write_all(value)?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("enclii secrets set: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        show::line(line);
+    }
+    Ok(())
+}
+
+/// One rotation: a new value, then the file, then the application.
+fn rotate(system: &Loopback, running: &mut Running, round: usize, secrets: &Path) -> Result<()> {
+    let value = format!("postgres://shop:rotated-{round}-{}@db.shop-prod.svc:5432/shop", now_ms()?);
+    let reloads = running.state()?.reloads;
+    // The clock starts before the command line does, so its own start-up is in the figures.
+    let from = SystemTime::now();
+    set(system, "DATABASE_URL", value.as_bytes())?;
+    let state = wait::until_every(Duration::from_millis(2), "the application to reload", Duration::from_secs(10), || {
+        running.agent.check()?;
+        running.application.check()?;
+        Ok(Some(running.state()?).filter(|it| it.reloads > reloads))
+    })?;
+    ensure!(std::fs::read(secrets.join("DATABASE_URL"))? == value.as_bytes(), "the file holds another value than the store");
+    ensure!(state.digests.get("DATABASE_URL") == Some(&sha256(value.as_bytes())), "the application holds another value than the file");
+    let reloaded = UNIX_EPOCH + Duration::from_millis(state.reloaded_at.context("the application did not say when it reloaded")?);
+    let after = reloaded.duration_since(from).unwrap_or_default();
+    show::line(&format!(
+        "rotation {round}: file replaced, application reloaded by {}, {} ms after the command line was started",
+        state.how.as_deref().unwrap_or("-"),
+        after.as_millis()
+    ));
+    Ok(())
+}
+
+/// The load client's closing line.
+fn finish(load: &mut Process) -> Result<Load> {
+    load.finish(Duration::from_secs(30))?;
+    let log = load.log();
+    let last = log.lines().rfind(|line| line.starts_with('{')).with_context(|| format!("the load client printed no result: {log}"))?;
+    serde_json::from_str(last).context("parse the load client's result")
+}
+
+fn audit(system: &Loopback) -> Result<()> {
+    let events = system.get("/v1/audit?limit=1000")?;
+    let events = events["events"].as_array().context("events")?;
+    let count = |action: &str| events.iter().filter(|it| it["action"] == action).count();
+    let (writes, reads) = (count("write"), count("read"));
+    show::line(&format!("{writes} writes and {reads} reads, with who, when, what and from where"));
+    ensure!(writes >= 2 + ROTATIONS && reads > ROTATIONS, "the audit trail lacks events");
+    Ok(())
+}
+
+/// Stays up until Ctrl-C.
+fn stay(system: &Loopback, running: &Running, directory: &Path) -> Result<()> {
+    let command = system.enclii()?;
+    show::line("");
+    show::line(&format!("It stays up; Ctrl-C ends it. The application is {}", running.url("/state")));
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            show::command(&format!("export {}={}", name.to_string_lossy(), value.to_string_lossy()));
+        }
+    }
+    show::command(&format!("{} secrets list --service api --env prod --project shop", command.get_program().to_string_lossy()));
+    show::line(&format!("everything lies in {}", directory.display()));
+    // Ctrl-C reaches the whole process group; the children end with it and this loop sees that.
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        if running.client_gone() {
+            return Ok(());
+        }
+    }
+}
+
+fn now_ms() -> Result<u128> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_millis())
+}

@@ -1,0 +1,40 @@
+//! HTTPS with a CA of ours, as curl would speak it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reqwest::blocking::Client;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+/// A client that trusts the CAs in a PEM file alone.
+///
+/// # Errors
+/// Where the file holds none.
+pub fn trusting(ca: &Path) -> Result<Client> {
+    let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.context("parse CA")?)?;
+    }
+    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(20)).build().context("build HTTP client")
+}
+
+/// A client for plain HTTP on loopback.
+///
+/// # Errors
+/// Where the client cannot be built.
+pub fn plain() -> Result<Client> {
+    let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(5)).build().context("build HTTP client")
+}
+
+/// A port of loopback that nobody listens on at this moment.
+///
+/// # Errors
+/// Where there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?.local_addr()?.port())
+}

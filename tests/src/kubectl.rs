@@ -1,0 +1,215 @@
+//! A real cluster, as a user speaks to it: `kubectl`, with the cluster that `KUBECONFIG` names.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::wait;
+
+/// Runs `kubectl` and gives its standard output.
+///
+/// # Errors
+/// Where it fails; the message is what it printed.
+pub fn kubectl(words: &[&str]) -> Result<String> {
+    let output = run(words, None)?;
+    if !output.status.success() {
+        bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Applies a manifest.
+///
+/// # Errors
+/// Where the cluster refuses it; the message is its own.
+pub fn apply(manifest: &str) -> Result<()> {
+    let output = run(&["apply", "-f", "-"], Some(manifest))?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// What the cluster says when it refuses a manifest.
+///
+/// # Errors
+/// Where it takes it.
+pub fn refusal(manifest: &str) -> Result<String> {
+    match apply(manifest) {
+        Ok(()) => bail!("the cluster took what it should have refused"),
+        Err(error) => Ok(error.to_string()),
+    }
+}
+
+/// An object, or `None` where there is none.
+///
+/// # Errors
+/// Where kubectl fails otherwise.
+pub fn object(namespace: &str, kind: &str, name: &str) -> Result<Option<Value>> {
+    let text = kubectl(&["-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "json"])?;
+    if text.trim().is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&text)?)) }
+}
+
+/// The objects of a kind that a label selector finds.
+///
+/// # Errors
+/// Where kubectl fails.
+pub fn objects(namespace: &str, kind: &str, selector: &str) -> Result<Vec<Value>> {
+    let text = kubectl(&["-n", namespace, "get", kind, "-l", selector, "-o", "json"])?;
+    let list: Value = serde_json::from_str(&text)?;
+    Ok(list["items"].as_array().cloned().unwrap_or_default())
+}
+
+/// Asks a pod over the API server's proxy, which every cluster has.
+///
+/// # Errors
+/// Where the pod does not answer with 2xx.
+pub fn ask<T: serde::de::DeserializeOwned>(namespace: &str, pod: &str, port: u16, path: &str) -> Result<T> {
+    let text = kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}")])?;
+    serde_json::from_str(&text).with_context(|| format!("answer of {namespace}/{pod}{path}"))
+}
+
+/// Waits until a workload has rolled out.
+///
+/// # Errors
+/// Where it has not by the deadline: the message shows its pods and their events.
+pub fn rolled_out(namespace: &str, workload: &str, deadline: Duration) -> Result<()> {
+    let timeout = format!("--timeout={}s", deadline.as_secs());
+    kubectl(&["-n", namespace, "rollout", "status", workload, &timeout])
+        .map(drop)
+        .map_err(|error| anyhow::anyhow!("{error}\n{}", describe(namespace)))
+}
+
+/// The names of the pods that run and are ready, of a label selector.
+///
+/// # Errors
+/// Where kubectl fails.
+pub fn ready_pods(namespace: &str, selector: &str) -> Result<Vec<String>> {
+    Ok(objects(namespace, "pods", selector)?
+        .iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .filter(|pod| {
+            pod["status"]["conditions"].as_array().into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+        })
+        .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
+        .collect())
+}
+
+/// What a person would look at first when a namespace does not come up.
+#[must_use]
+pub fn describe(namespace: &str) -> String {
+    let show = |words: &[&str]| kubectl(words).unwrap_or_else(|error| error.to_string());
+    format!(
+        "pods of {namespace}:\n{}\nevents:\n{}",
+        show(&["-n", namespace, "get", "pods", "-o", "wide"]),
+        show(&["-n", namespace, "get", "events", "--sort-by=.lastTimestamp"])
+    )
+}
+
+/// A namespace of a test's own, deleted with the value that owns it.
+pub struct Namespace(String);
+
+impl Namespace {
+    /// Makes the namespace, anew where an earlier run left it.
+    ///
+    /// # Errors
+    /// Where the cluster refuses it.
+    pub fn create(name: &str, labels: &[(&str, &str)]) -> Result<Self> {
+        kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=60s"])?;
+        let labels: serde_json::Map<_, _> = labels.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        let manifest = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        apply(&manifest.to_string())?;
+        let namespace = Self(name.to_owned());
+        // Pods are refused until the controller has made the default service account.
+        wait::until("the default service account", Duration::from_secs(30), || object(name, "serviceaccount", "default"))?;
+        Ok(namespace)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = kubectl(&["delete", "namespace", &self.0, "--ignore-not-found", "--wait=false"]);
+    }
+}
+
+/// A port of this machine that leads to a Service, over `kubectl port-forward`.
+pub struct Forward {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl Forward {
+    /// Opens the port and waits until it answers.
+    ///
+    /// # Errors
+    /// Where the Service has no pod by the deadline.
+    pub fn open(namespace: &str, service: &str, port: u16, deadline: Duration) -> Result<Self> {
+        let local = crate::http::free_port()?;
+        wait::until_every(Duration::from_millis(500), &format!("a way to {namespace}/{service}"), deadline, || {
+            let mut child = command(&["-n", namespace, "port-forward", &format!("service/{service}"), &format!("{local}:{port}")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .context("start kubectl port-forward")?;
+            let open = wait::until("the port", Duration::from_secs(5), || {
+                anyhow::ensure!(child.try_wait()?.is_none(), "port-forward ended");
+                Ok(std::net::TcpStream::connect(("127.0.0.1", local)).ok())
+            });
+            if open.is_ok() {
+                return Ok(Some(Self { child, port: local }));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+            Ok(None)
+        })
+    }
+
+    /// The port of loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The repository's folder, where the manifests are.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new("kubectl");
+    command.args(words);
+    command
+}
+
+fn run(words: &[&str], input: Option<&str>) -> Result<Output> {
+    let mut child = command(words)
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("start kubectl")?;
+    if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
+        stdin.write_all(text.as_bytes()).context("write to kubectl")?;
+    }
+    child.wait_with_output().context("wait for kubectl")
+}

@@ -1,0 +1,227 @@
+//! The system on this machine's loopback: switchyard on SQLite and the webhook, without a cluster.
+//!
+//! What Kubernetes would say, a file says: who a token is (`identities.json`), and a directory takes the
+//! place of each object that switchyard publishes and the webhook watches.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::http;
+use crate::process::{Process, program};
+use crate::wait;
+
+/// A pod that the loopback system knows: the identity that its token stands for.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The namespace.
+    pub namespace: String,
+    /// The service account.
+    pub service_account: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's UID.
+    pub uid: String,
+    /// The token.
+    pub token: String,
+}
+
+/// The running system.
+pub struct Loopback {
+    /// Switchyard.
+    pub switchyard: Process,
+    /// The webhook.
+    pub webhook: Process,
+    directory: PathBuf,
+    switchyard_port: u16,
+    webhook_port: u16,
+    https: Client,
+    webhook_https: Client,
+}
+
+/// Which namespace belongs to which project and environment.
+pub struct Place<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// Its project.
+    pub project: &'a str,
+    /// Its environment.
+    pub environment: &'a str,
+}
+
+impl Loopback {
+    /// Starts both servers below `directory` and waits until they are ready.
+    ///
+    /// # Errors
+    /// Where a program is missing or a server does not become ready; the message has its log's end.
+    pub fn start(directory: &Path, places: &[Place<'_>], identities: &[Identity]) -> Result<Self> {
+        let at = |name: &str| directory.join(name);
+        for name in ["logs", "bundles", "trust", "switchyard-certificates", "webhook-certificates", "data"] {
+            std::fs::create_dir_all(at(name))?;
+        }
+        write(&at("identities.json"), &identities_file(places, identities))?;
+        let (switchyard_port, switchyard_admin) = (http::free_port()?, http::free_port()?);
+        let (webhook_port, webhook_admin) = (http::free_port()?, http::free_port()?);
+
+        let mut switchyard = Process::start("switchyard", &mut switchyard(directory, switchyard_port, switchyard_admin)?, &at("logs"))?;
+        ready(&mut switchyard, switchyard_admin)?;
+        let mut webhook =
+            Process::start("webhook", &mut webhook_command(directory, switchyard_port, webhook_port, webhook_admin)?, &at("logs"))?;
+        ready(&mut webhook, webhook_admin)?;
+
+        Ok(Self {
+            switchyard,
+            webhook,
+            https: http::trusting(&at("trust/ca.crt"))?,
+            webhook_https: http::trusting(&at("webhook-certificates/ca.crt"))?,
+            directory: directory.to_owned(),
+            switchyard_port,
+            webhook_port,
+        })
+    }
+
+    /// Ends switchyard at once, as a crash would.
+    ///
+    /// # Errors
+    /// Where it is gone already.
+    pub fn kill_switchyard(&mut self) -> Result<()> {
+        self.switchyard.signal(rustix::process::Signal::KILL)?;
+        self.switchyard.finish(Duration::from_secs(10))?;
+        Ok(())
+    }
+
+    /// Starts switchyard again on the same data and the same port.
+    ///
+    /// # Errors
+    /// Where it does not become ready.
+    pub fn restart_switchyard(&mut self) -> Result<()> {
+        let admin = http::free_port()?;
+        let mut command = switchyard(&self.directory, self.switchyard_port, admin)?;
+        self.switchyard = Process::start("switchyard", &mut command, &self.directory.join("logs"))?;
+        ready(&mut self.switchyard, admin)
+    }
+
+    /// The command line, set up as its user would set it up.
+    ///
+    /// # Errors
+    /// Where it was not built.
+    pub fn enclii(&self) -> Result<Command> {
+        let mut command = Command::new(program("enclii")?);
+        command
+            .env("ENCLII_ADDR", format!("https://localhost:{}", self.switchyard_port))
+            .env("ENCLII_CACERT", self.directory.join("trust/ca.crt"))
+            .env("ENCLII_TOKEN_FILE", self.directory.join("bootstrap-token"));
+        Ok(command)
+    }
+
+    /// Switchyard's answer to a GET as the bootstrap administrator.
+    ///
+    /// # Errors
+    /// Where it is not 2xx.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let token = std::fs::read_to_string(self.directory.join("bootstrap-token"))?;
+        let url = format!("https://localhost:{}{path}", self.switchyard_port);
+        let answer = self.https.get(url).bearer_auth(token.trim()).send()?;
+        ensure!(answer.status().is_success(), "GET {path}: {}", answer.status());
+        Ok(serde_json::from_slice(&answer.bytes()?)?)
+    }
+
+    /// The webhook's answer to a review.
+    ///
+    /// # Errors
+    /// Where it is not 200.
+    pub fn review(&self, review: &Value) -> Result<Value> {
+        let answer = self
+            .webhook_https
+            .post(self.webhook_url())
+            .header("content-type", "application/json")
+            .body(review.to_string())
+            .send()
+            .context("post review")?;
+        let status = answer.status();
+        let body = answer.bytes()?;
+        ensure!(status.is_success(), "POST /mutate: {status}: {}", String::from_utf8_lossy(&body));
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// Where the webhook answers reviews.
+    #[must_use]
+    pub fn webhook_url(&self) -> String {
+        format!("https://localhost:{}/mutate", self.webhook_port)
+    }
+
+    /// Where the logs are.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+}
+
+fn switchyard(directory: &Path, port: u16, admin: u16) -> Result<Command> {
+    let at = |name: &str| directory.join(name);
+    let mut command = Command::new(program("switchyard")?);
+    command
+        .arg("serve")
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")])
+        .arg("--data")
+        .arg(at("data"))
+        .arg("--development-identities")
+        .arg(at("identities.json"))
+        .arg("--publish-directory")
+        .arg(at("bundles"))
+        .arg("--trust-directory")
+        .arg(at("trust"))
+        .arg("--certificates-directory")
+        .arg(at("switchyard-certificates"))
+        .arg("--bootstrap-token-file")
+        .arg(at("bootstrap-token"));
+    Ok(command)
+}
+
+fn webhook_command(directory: &Path, switchyard_port: u16, port: u16, admin: u16) -> Result<Command> {
+    let at = |name: &str| directory.join(name);
+    let mut command = Command::new(program("enclii-webhook")?);
+    command
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")])
+        .args(["--switchyard-address", &format!("https://localhost:{switchyard_port}")])
+        .arg("--bundles-directory")
+        .arg(at("bundles"))
+        .arg("--trust-directory")
+        .arg(at("trust"))
+        .arg("--certificates-directory")
+        .arg(at("webhook-certificates"));
+    Ok(command)
+}
+
+fn ready(process: &mut Process, admin: u16) -> Result<()> {
+    let client = http::plain()?;
+    let url = format!("http://127.0.0.1:{admin}/readyz");
+    wait::until("a server to become ready", Duration::from_secs(30), || {
+        process.check()?;
+        Ok(client.get(&url).send().ok().filter(|answer| answer.status().is_success()).map(drop))
+    })
+    .map_err(|error| anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()))
+}
+
+fn identities_file(places: &[Place<'_>], identities: &[Identity]) -> Value {
+    let namespaces: serde_json::Map<_, _> =
+        places.iter().map(|it| (it.namespace.to_owned(), json!({"project": it.project, "environment": it.environment}))).collect();
+    let pods: Vec<_> = identities
+        .iter()
+        .map(
+            |it| json!({"token": it.token, "namespace": it.namespace, "service_account": it.service_account, "pod": it.pod, "uid": it.uid}),
+        )
+        .collect();
+    json!({"namespaces": namespaces, "identities": pods})
+}
+
+fn write(path: &Path, value: &Value) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(value.to_string().as_bytes()).with_context(|| format!("write {}", path.display()))
+}

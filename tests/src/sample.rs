@@ -1,0 +1,53 @@
+//! What the sample application says of itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Deserialize;
+
+/// The answer of `GET /state`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct State {
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in milliseconds since 1970.
+    pub started_at: u64,
+    /// How often it has read its files again.
+    pub reloads: u64,
+    /// When it last did, in milliseconds since 1970.
+    pub reloaded_at: Option<u64>,
+    /// What made it: `signal` or `http`.
+    pub how: Option<String>,
+    /// SHA-256 of each value, in hex, by the secret's name.
+    pub digests: BTreeMap<String, String>,
+}
+
+/// The answer of `GET /load`, and the last line of a load client.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Load {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered with 2xx.
+    pub ok: u64,
+    /// Requests that failed in any way.
+    pub failed: u64,
+    /// The median, in microseconds.
+    #[serde(default)]
+    pub p50_us: u64,
+    /// The 99th percentile, in microseconds.
+    #[serde(default)]
+    pub p99_us: u64,
+    /// Why the first one failed.
+    #[serde(default)]
+    pub first_error: Option<String>,
+}
+
+/// SHA-256 in hex.
+#[must_use]
+pub fn sha256(value: &[u8]) -> String {
+    digest(&SHA256, value).as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
