@@ -1,6 +1,6 @@
 //! Certificates from files, put there the way kubelet and cert-manager do it.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 #![allow(dead_code, reason = "each test file uses a part of the support")]
 
 mod support;

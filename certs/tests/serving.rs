@@ -1,6 +1,6 @@
 //! A real client against a real listener, while leaf and CA turn over beneath it.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 #![allow(dead_code, reason = "each test file uses a part of the support")]
 
 mod support;

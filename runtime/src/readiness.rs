@@ -115,7 +115,7 @@ mod tests {
     fn never_ready_again_once_stopping() {
         let readiness = Readiness::new();
         readiness.gate("store").ready();
-        readiness.clone().stop();
+        readiness.stop();
         assert_eq!(readiness.pending(), [Readiness::STOPPING]);
     }
 }

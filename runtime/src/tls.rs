@@ -17,7 +17,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Map;
 use hyper::body::{Body, Incoming};
+use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
@@ -90,23 +93,25 @@ where
 }
 
 /// Makes a handler of a tower service that cannot fail, such as an axum `Router`.
-pub fn tower<S, B>(
-    service: S,
-) -> impl Fn(Request<Incoming>) -> std::pin::Pin<Box<dyn Future<Output = Response<B>> + Send>> + Clone + Send + Sync + 'static
+pub fn tower<S>(service: S) -> Tower<S> {
+    Tower(TowerToHyperService::new(service))
+}
+
+/// A tower service as a handler; made by [`tower`].
+#[derive(Clone, Copy, Debug)]
+pub struct Tower<S>(TowerToHyperService<S>);
+
+impl<S, B> Handler for Tower<S>
 where
-    TowerToHyperService<S>: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
     S: Clone + Send + Sync + 'static,
-    B: 'static,
+    TowerToHyperService<S>: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let service = TowerToHyperService::new(service);
-    move |request| {
-        let answer = hyper::service::Service::call(&service, request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
-        })
+    type Body = B;
+    type Answer = Map<<TowerToHyperService<S> as Service<Request<Incoming>>>::Future, fn(Result<Response<B>, Infallible>) -> Response<B>>;
+
+    fn answer(&self, request: Request<Incoming>) -> Self::Answer {
+        self.0.call(request).map(|Ok(response)| response)
     }
 }
 

@@ -218,5 +218,4 @@ fn write_error(path: &Path) -> impl FnOnce(io::Error) -> BackingError {
 }
 
 #[cfg(test)]
-#[path = "directory_tests.rs"]
 mod tests;

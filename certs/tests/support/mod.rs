@@ -24,26 +24,26 @@ use certs::resolver::{Resolver, server_config};
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve};
 
-pub const NAME: &str = "webhook.enclii-system.svc";
+pub(crate) const NAME: &str = "webhook.enclii-system.svc";
 
 /// A clock that stands until it is turned; seconds since 1970.
 #[derive(Clone, Debug)]
-pub struct Hand(Arc<AtomicU64>);
+pub(crate) struct Hand(Arc<AtomicU64>);
 
 impl Hand {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_800_000_000)))
     }
 
-    pub fn turn(&self, duration: Duration) {
+    pub(crate) fn turn(&self, duration: Duration) {
         self.0.fetch_add(duration.as_secs(), Ordering::SeqCst);
     }
 
-    pub fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.0.load(Ordering::SeqCst))
     }
 
-    pub fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         let hand = self.clone();
         Clock::new(move || hand.now())
     }
@@ -56,13 +56,13 @@ impl TimeProvider for Hand {
     }
 }
 
-pub fn settings(hand: &Hand) -> Settings {
+pub(crate) fn settings(hand: &Hand) -> Settings {
     let names = Names::of_service("webhook", "enclii-system").unwrap();
     Settings { clock: hand.clock(), ..Settings::new("Enclii Secrets", names) }
 }
 
 /// Serves "hello" on a port of localhost.
-pub async fn hello(resolver: Arc<Resolver>, tasks: &Tasks) -> SocketAddr {
+pub(crate) async fn hello(resolver: Arc<Resolver>, tasks: &Tasks) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"]).unwrap());
@@ -73,7 +73,7 @@ pub async fn hello(resolver: Arc<Resolver>, tasks: &Tasks) -> SocketAddr {
 }
 
 /// A full handshake by a client that trusts `bundle` and nothing else.
-pub async fn connect(address: SocketAddr, bundle: &TrustBundle, hand: &Hand) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(address: SocketAddr, bundle: &TrustBundle, hand: &Hand) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     for certificate in bundle.certificates() {
         roots.add(certificate.der().clone()).unwrap();
@@ -90,7 +90,7 @@ pub async fn connect(address: SocketAddr, bundle: &TrustBundle, hand: &Hand) -> 
 }
 
 /// One request on an open connection.
-pub async fn ask(stream: &mut TlsStream<TcpStream>) {
+pub(crate) async fn ask(stream: &mut TlsStream<TcpStream>) {
     let request = b"GET / HTTP/1.1\r\nhost: webhook\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
@@ -101,7 +101,7 @@ pub async fn ask(stream: &mut TlsStream<TcpStream>) {
 }
 
 /// Waits until `condition` holds, at most ten seconds.
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..500 {
         if condition() {
             return;
@@ -113,23 +113,23 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// What was published when.
 #[derive(Default)]
-pub struct History(Mutex<Vec<(SystemTime, TrustBundle)>>);
+pub(crate) struct History(Mutex<Vec<(SystemTime, TrustBundle)>>);
 
 impl History {
-    pub fn note(&self, now: SystemTime, bundle: &TrustBundle) {
+    pub(crate) fn note(&self, now: SystemTime, bundle: &TrustBundle) {
         let mut all = self.0.lock().unwrap();
         if all.last().is_none_or(|(_, last)| last != bundle) {
             all.push((now, bundle.clone()));
         }
     }
 
-    pub fn at(&self, moment: SystemTime) -> Option<TrustBundle> {
+    pub(crate) fn at(&self, moment: SystemTime) -> Option<TrustBundle> {
         let all = self.0.lock().unwrap();
         let found = all.iter().rev().find(|(since, _)| *since <= moment);
         found.map(|(_, bundle)| bundle.clone())
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap().len()
     }
 }

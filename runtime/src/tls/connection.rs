@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Map;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,12 +43,12 @@ where
     H: Handler,
 {
     let seen = Arc::new(AtomicBool::new(false));
-    let answer = answers(handler, &wire, Arc::clone(&seen));
+    let service = Answers::new(handler, &wire, &seen);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper starts this clock when the previous answer is out, so it bounds idleness as well.
         .header_read_timeout(wire.limits.idle)
-        .serve_connection(TokioIo::new(io), service_fn(answer))
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     drive(connection, |open| open.graceful_shutdown(), &wire, &seen).await;
 }
@@ -57,30 +59,42 @@ where
     H: Handler,
 {
     let seen = Arc::new(AtomicBool::new(false));
-    let answer = answers(handler, &wire, Arc::clone(&seen));
+    let service = Answers::new(handler, &wire, &seen);
     let connection = http2::Builder::new(wire.tasks.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER)
         .max_concurrent_streams(STREAMS)
-        .serve_connection(TokioIo::new(io), service_fn(answer));
+        .serve_connection(TokioIo::new(io), service);
     drive(connection, |open| open.graceful_shutdown(), &wire, &seen).await;
 }
 
-fn answers<H: Handler>(
+/// The service hyper calls: notes that a request came and says from whom.
+struct Answers<H> {
     handler: H,
-    wire: &Wire,
+    peer: PeerAddr,
+    certificates: Option<PeerCertificates>,
     seen: Arc<AtomicBool>,
-) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Result<Response<H::Body>, Infallible>> + Send>> {
-    let (peer, certificates) = (wire.peer, wire.certificates.clone());
-    move |mut request| {
-        seen.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(peer);
-        if let Some(certificates) = &certificates {
+}
+
+impl<H> Answers<H> {
+    fn new(handler: H, wire: &Wire, seen: &Arc<AtomicBool>) -> Self {
+        Self { handler, peer: wire.peer, certificates: wire.certificates.clone(), seen: Arc::clone(seen) }
+    }
+}
+
+impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
+    type Response = Response<H::Body>;
+    type Error = Infallible;
+    type Future = Map<H::Answer, fn(Self::Response) -> Result<Self::Response, Infallible>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.peer);
+        if let Some(certificates) = &self.certificates {
             request.extensions_mut().insert(certificates.clone());
         }
-        let answer = handler.answer(request);
-        Box::pin(async move { Ok(answer.await) })
+        self.handler.answer(request).map(Ok)
     }
 }
 

@@ -1,0 +1,295 @@
+//! The keeper over a Secret, against a server that answers as the API server does and allows only
+//! what the role in the manifests allows.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+#![allow(dead_code, reason = "each test file uses a part of the support")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Method, Request, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use certs::backing::secret::SecretBacking;
+use certs::keeper::{KeepError, Keeper};
+use certs::renewal::Step;
+use runtime::logs::Chain;
+use runtime::tasks::Tasks;
+use runtime::tls::{Limits, serve_plain};
+use support::{Hand, eventually, settings};
+
+const COLLECTION: &str = "/api/v1/namespaces/enclii-system/secrets";
+const NAME: &str = "webhook-tls";
+
+/// One Secret in one namespace.
+#[derive(Clone)]
+struct ApiServer {
+    // Version and content; the version also grows when the Secret goes away.
+    secret: Arc<watch::Sender<(u64, Option<Value>)>>,
+    requests: Arc<Mutex<Vec<String>>>,
+    may_create: bool,
+}
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+impl ApiServer {
+    fn new(may_create: bool) -> Self {
+        let server = Self { secret: Arc::new(watch::Sender::new((1, None))), requests: Arc::default(), may_create };
+        server.put(json!({ "note": "a2VwdA==" }));
+        server
+    }
+
+    fn put(&self, data: Value) {
+        self.secret.send_modify(|(version, secret)| {
+            *version += 1;
+            let metadata = json!({ "name": NAME, "resourceVersion": version.to_string() });
+            *secret = Some(json!({ "metadata": metadata, "data": data, "type": "Opaque" }));
+        });
+    }
+
+    fn delete(&self) {
+        self.secret.send_modify(|(version, secret)| {
+            *version += 1;
+            *secret = None;
+        });
+    }
+
+    fn data(&self) -> Option<Value> {
+        let held = self.secret.borrow();
+        held.1.as_ref().map(|secret| secret["data"].clone())
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.data().is_some_and(|data| data[key].is_string())
+    }
+
+    fn asked(&self, part: &str) -> usize {
+        let requests = self.requests.lock().unwrap();
+        requests.iter().filter(|line| line.contains(part)).count()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let query = uri.query().unwrap_or_default().to_owned();
+        let line = format!("{method} {} {query}", uri.path());
+        self.requests.lock().unwrap().push(line);
+        let named = uri.path() == format!("{COLLECTION}/{NAME}");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if named && method == Method::GET {
+            return self.found();
+        }
+        if named && method == Method::PATCH {
+            return self.patch(&body);
+        }
+        if uri.path() == COLLECTION && method == Method::POST && self.may_create {
+            return self.create(&body);
+        }
+        let one = format!("fieldSelector=metadata.name%3D{NAME}");
+        if uri.path() == COLLECTION && query.contains("watch=true") && query.contains(&one) {
+            return self.watch(&query);
+        }
+        refuse(403, "Forbidden")
+    }
+
+    fn found(&self) -> Response<Body> {
+        match &self.secret.borrow().1 {
+            Some(secret) => json_body(200, secret),
+            None => refuse(404, "NotFound"),
+        }
+    }
+
+    fn patch(&self, patch: &Value) -> Response<Body> {
+        let Some(mut data) = self.data() else {
+            return refuse(404, "NotFound");
+        };
+        let version = self.secret.borrow().0.to_string();
+        if patch["metadata"]["resourceVersion"] != version {
+            return refuse(409, "Conflict");
+        }
+        for (key, value) in patch["data"].as_object().unwrap() {
+            if value.is_null() {
+                data.as_object_mut().unwrap().remove(key);
+            } else {
+                data[key] = value.clone();
+            }
+        }
+        self.put(data);
+        self.found()
+    }
+
+    fn create(&self, secret: &Value) -> Response<Body> {
+        if self.secret.borrow().1.is_some() {
+            return refuse(409, "AlreadyExists");
+        }
+        self.put(secret["data"].clone());
+        self.found()
+    }
+
+    fn watch(&self, query: &str) -> Response<Body> {
+        let mut since: u64 = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion=")).unwrap().parse().unwrap();
+        let mut changes = self.secret.subscribe();
+        let events = async_stream(move || {
+            let (version, secret) = changes.borrow_and_update().clone();
+            let news = version > since && (since > 0 || secret.is_some());
+            since = since.max(version);
+            let event = news.then(|| {
+                let kind = if secret.is_some() { "MODIFIED" } else { "DELETED" };
+                let metadata = json!({ "name": NAME, "resourceVersion": version.to_string() });
+                json!({ "type": kind, "object": { "metadata": metadata } })
+            });
+            (event, changes.clone())
+        });
+        Response::new(StreamBody::new(events).boxed_unsync())
+    }
+}
+
+/// Asks `look` at each change and passes on what it finds.
+fn async_stream<F>(look: F) -> BoxStream<'static, Result<Frame<Bytes>, Infallible>>
+where
+    F: FnMut() -> (Option<Value>, watch::Receiver<(u64, Option<Value>)>) + Send + 'static,
+{
+    futures_util::stream::unfold(look, |mut look| async move {
+        loop {
+            let (event, mut changes) = look();
+            if let Some(event) = event {
+                let line = Bytes::from(format!("{event}\n"));
+                return Some((Ok(Frame::data(line)), look));
+            }
+            changes.changed().await.ok()?;
+        }
+    })
+    .boxed()
+}
+
+fn json_body(status: u16, value: &Value) -> Response<Body> {
+    let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
+    Response::builder().status(status).body(body).unwrap()
+}
+
+fn refuse(code: u16, reason: &str) -> Response<Body> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "not allowed here", "reason": reason, "code": code,
+    });
+    json_body(code, &status)
+}
+
+async fn start(server: &ApiServer, tasks: &Tasks) -> SecretBacking {
+    runtime::provider::install().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = server.clone();
+    let handler = move |request| {
+        let server = server.clone();
+        async move { server.answer(request).await }
+    };
+    let serving = serve_plain(listener, Limits::default(), handler, tasks.clone());
+    tasks.spawn("apiserver", serving);
+    let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+    let client = kube::Client::try_from(config).unwrap();
+    SecretBacking::new(client, "enclii-system", NAME)
+}
+
+#[tokio::test]
+async fn an_empty_secret_is_filled_and_what_is_beside_it_stays() {
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
+    let backing = start(&server, &tasks).await;
+    let mut keeper = Keeper::new(backing.clone(), settings(&hand));
+    assert_eq!(keeper.step().await.unwrap(), [Step::StartAnew, Step::RenewLeaf]);
+    for key in ["ca.crt", "ca.key", "tls.crt", "tls.key", "note"] {
+        assert!(server.has(key), "{key}");
+    }
+    let mut late = Keeper::new(backing, settings(&hand));
+    assert_eq!(late.step().await.unwrap(), []);
+    assert_eq!(*late.bundle().borrow(), *keeper.bundle().borrow());
+    assert_eq!(server.asked("PATCH"), 1);
+}
+
+#[tokio::test]
+async fn of_three_that_start_at_once_one_wins() {
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
+    let backing = start(&server, &tasks).await;
+    let keeper = || Keeper::new(backing.clone(), settings(&hand));
+    let (mut a, mut b, mut c) = (keeper(), keeper(), keeper());
+    let (x, y, z) = tokio::join!(a.step(), b.step(), c.step());
+    let all = [x.unwrap(), y.unwrap(), z.unwrap()];
+    assert_eq!(all.iter().filter(|steps| !steps.is_empty()).count(), 1, "{all:?}");
+    assert_eq!(*a.bundle().borrow(), *b.bundle().borrow());
+    assert_eq!(*b.bundle().borrow(), *c.bundle().borrow());
+    assert!(a.resolver().certificate() == c.resolver().certificate());
+}
+
+#[tokio::test]
+async fn every_replica_follows_and_a_deleted_secret_comes_back() {
+    let (server, tasks, hand) = (ApiServer::new(true), Tasks::new(), Hand::new());
+    let backing = start(&server, &tasks).await;
+    let mut resolvers = Vec::new();
+    for _ in 0..3 {
+        let keeper = Keeper::new(backing.clone(), settings(&hand));
+        resolvers.push((keeper.resolver(), keeper.bundle()));
+        tasks.spawn("keeper", keeper.run(tasks.stopping()));
+    }
+    let agree = || {
+        let (first, bundle) = &resolvers[0];
+        let same = |other: &(Arc<certs::resolver::Resolver>, watch::Receiver<_>)| {
+            other.0.certificate() == first.certificate() && *other.1.borrow() == *bundle.borrow()
+        };
+        first.is_loaded() && resolvers.iter().all(same)
+    };
+    eventually("all serve the same", agree).await;
+    let trusted = resolvers[0].1.borrow().clone();
+
+    for _ in 0..3 {
+        server.delete();
+        eventually("secret is back", || server.has("tls.key")).await;
+    }
+    server.put(json!({}));
+    eventually("secret is filled again", || server.has("tls.key")).await;
+    eventually("all serve the same", agree).await;
+    assert_eq!(*resolvers[0].1.borrow(), trusted, "the same ca, not a new one");
+
+    hand.turn(Duration::from_secs(5 * 24 * 3600));
+    let before = resolvers[0].0.certificate();
+    server.put(server.data().unwrap());
+    eventually("leaf renewed", || resolvers[0].0.certificate() != before).await;
+    eventually("all serve the same", agree).await;
+    assert_eq!(tasks.drain(Duration::from_secs(5)).await, Ok(()));
+    assert_eq!(server.asked(&format!("GET {COLLECTION} ")), server.asked("watch=true"));
+}
+
+#[tokio::test]
+async fn without_the_right_to_create_a_deleted_secret_is_a_plain_error() {
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
+    let backing = start(&server, &tasks).await;
+    let mut keeper = Keeper::new(backing, settings(&hand));
+    keeper.step().await.unwrap();
+    server.delete();
+    let error = keeper.step().await.unwrap_err();
+    assert!(matches!(error, KeepError::Backing(_)));
+    let chain = Chain(&error).to_string();
+    assert_eq!(chain, "create secret webhook-tls: 403 Forbidden: not allowed here");
+    assert!(keeper.resolver().is_loaded(), "still serves");
+}
+
+#[tokio::test]
+async fn an_unreadable_answer_is_not_repeated() {
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
+    let backing = start(&server, &tasks).await;
+    server.put(json!({ "tls.key": "not base64: canary" }));
+    let mut keeper = Keeper::new(backing, settings(&hand));
+    let error = keeper.step().await.unwrap_err();
+    let chain = Chain(&error).to_string();
+    assert_eq!(chain, "get secret webhook-tls: unreadable answer");
+    assert!(!format!("{error:?}").contains("canary"));
+}
