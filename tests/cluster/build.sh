@@ -33,7 +33,11 @@ compile() {
 		ldflags+=" -X $v.gitVersion=$version -X $v.gitTreeState=clean"
 		ldflags+=" -X $v.gitMajor=$(cut -d. -f1 <<<"${version#v}") -X $v.gitMinor=$(cut -d. -f2 <<<"$version")"
 	fi
-	(cd "$HERE/$name" && CGO_ENABLED=0 GOWORK=off "$GO" build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$into/$name" .)
+	if ! (cd "$HERE/$name" && CGO_ENABLED=0 GOWORK=off "$GO" build -trimpath -buildvcs=false \
+		-ldflags "$ldflags" -o "$into/$name" . >"$CACHE/$name.log" 2>&1); then
+		grep -v '^go: downloading' "$CACHE/$name.log" | tail -n 30 >&2
+		die "could not build $name; all of its output is in $CACHE/$name.log"
+	fi
 	if [[ $name == kube ]]; then
 		local program
 		for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
@@ -53,7 +57,7 @@ build() {
 	exec 8>"$CACHE/$name.lock"
 	flock 8
 	if [[ ! -d $home ]]; then
-		say "building $name $(version_of "$name")"
+		say "building $name $(version_of "$name") (minutes, the first time)"
 		rm -rf "$home".tmp.*
 		mkdir -p "$home.tmp.$$/bin"
 		compile "$name" "$home.tmp.$$/bin" 8>&-

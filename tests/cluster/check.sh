@@ -16,6 +16,7 @@ set +a
 
 NAMESPACE=cluster-check
 IMAGE=enclii.test/check:1
+BUILT_IMAGE=enclii.test/built:1
 work=$(mktemp -d)
 passed=0 failed=0
 k() { "$HERE/enter.sh" kubectl -n "$NAMESPACE" "$@"; }
@@ -46,12 +47,15 @@ applets=()
 for applet in sh sleep cat nslookup httpd echo mkdir ls ps nc; do applets+=("link:/bin/$applet=busybox"); done
 "$HERE/image.sh" -o "$work/check.tar" "$IMAGE" "$(command -v busybox)" /bin/busybox 65532 \
 	dir:/tmp dir:/run link:/var/run=/run "${applets[@]}" >/dev/null
-"$HERE/load.sh" "$work/check.tar" 2>/dev/null
+cp "$(command -v busybox)" "$work/busybox"
+printf 'FROM scratch\nCOPY busybox /busybox\nUSER 65532\nENTRYPOINT ["/busybox", "echo"]\n' >"$work/Dockerfile"
+"$HERE/build-image.sh" "$work/Dockerfile" "$work" "$BUILT_IMAGE" "$work/built.tar" >/dev/null
+"$HERE/load.sh" "$work/check.tar" "$work/built.tar" 2>/dev/null
 
 k create namespace "$NAMESPACE" >/dev/null
 # A claim binds to any free volume: offer one, so that the product's stays free when it is there too.
 "$HERE/volume.sh" cluster-check
-sed "s|CHECK_IMAGE|$IMAGE|" "$HERE/check.yaml" | k apply -f - >/dev/null
+sed -e "s|CHECK_IMAGE|$IMAGE|" -e "s|BUILT_IMAGE|$BUILT_IMAGE|" "$HERE/check.yaml" | k apply -f - >/dev/null
 
 check "deployment" "successfully rolled out" k rollout status deployment/web --timeout=60s
 check "job completes" "condition met" k wait job/job --for=condition=Complete --timeout=60s
@@ -68,7 +72,10 @@ address=$(k get service web -o jsonpath='{.spec.clusterIP}')
 # Not wget: a static glibc program crashes in looking up the name of a port.
 get="printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 $address 80"
 # Right after the endpoints are ready the rules may still be a moment behind.
-for _ in {1..50}; do in_pod sh -c "$get" >/dev/null 2>&1 && break || sleep 0.1; done
+for _ in {1..50}; do
+	! in_pod sh -c "$get" >/dev/null 2>&1 || break
+	sleep 0.1
+done
 check "service address from a pod" "web web-" in_pod sh -c "$get"
 check "service address from the node" "web web-" "$HERE/enter.sh" curl -fsS -m 3 "http://$address/"
 check "service name in a pod (full)" "$address" in_pod nslookup "web.$NAMESPACE.svc.cluster.local"
@@ -96,7 +103,8 @@ forward() {
 	"$HERE/enter.sh" timeout 5 kubectl -n "$NAMESPACE" port-forward service/web 18080:80 >/dev/null &
 	local page='' _
 	for _ in {1..30}; do
-		page=$("$HERE/enter.sh" curl -fsS -m 2 http://127.0.0.1:18080/ 2>/dev/null) && break || sleep 0.1
+		! page=$("$HERE/enter.sh" curl -fsS -m 2 http://127.0.0.1:18080/ 2>/dev/null) || break
+		sleep 0.1
 	done
 	echo "$page"
 	kill $! 2>/dev/null

@@ -13,7 +13,9 @@ done
 
 [[ $# -gt 0 ]] || die "usage: enter.sh COMMAND [ARGUMENT...]"
 need_root enter.sh
-[[ -r $DIR/cluster.env ]] && alive node || die "no cluster is up in $DIR: run $HERE/up.sh"
+if [[ ! -r $DIR/cluster.env ]] || ! alive node; then
+	die "no cluster is up in $DIR: run $HERE/up.sh"
+fi
 set -a
 # shellcheck source=/dev/null
 . "$DIR/cluster.env"

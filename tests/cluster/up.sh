@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings up a one-node Kubernetes cluster in its own namespaces of this machine.
 # Does nothing where a healthy one is up; replaces one that is not. Needs root.
+# shellcheck disable=SC2034
 HERE=$(cd "$(dirname "$0")" && pwd)
 for part in common cache packages cgroup process pki shadow config components clean; do
 	# shellcheck source=/dev/null

@@ -1,6 +1,6 @@
 # The cluster's own cgroups: everything it starts is found again through them,
 # whatever became of pid files and parents. Sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2013
 
 # Every hierarchy of cgroup v1, v2 or the hybrid of both. In a hybrid, runc makes
 # groups in the v2 hierarchy too, although it has no controllers.

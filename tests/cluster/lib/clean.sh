@@ -1,5 +1,5 @@
 # Removing a cluster, or what a crash left of one. Sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2013
 
 # Processes that something put into the node's network namespace: what a test
 # started through enter.sh. The namespace is learnt from processes that are ours
@@ -7,13 +7,13 @@
 guest_pids() {
 	local pid ns own space known=()
 	own=$(readlink /proc/self/ns/net)
-	for pid in $(find "$(tracking_mount)/$ID/node" -name cgroup.procs -exec cat {} + 2>/dev/null); do
+	for pid in $(cat "$(tracking_mount)/$ID/node/cgroup.procs" 2>/dev/null); do
 		ns=$(readlink "/proc/$pid/ns/net" 2>/dev/null) || continue
 		[[ $ns == "$own" || $ns == "$(readlink /proc/1/ns/net)" ]] || known+=("$ns")
 	done
 	[[ ${#known[@]} -gt 0 ]] || return 0
 	# For find, the brackets of net:[NUMBER] would be a pattern.
-	for space in $(printf '%s\n' "${known[@]//[][]/?}" | sort -u); do
+	for space in $(printf '%s\n' "${known[@]}" | tr '[]' '??' | sort -u); do
 		find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/net' -lname "$space" 2>/dev/null | cut -d/ -f3
 	done
 }

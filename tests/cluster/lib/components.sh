@@ -1,5 +1,5 @@
 # One function a component: how it is started. Sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 start_node() {
 	make_shadowed

@@ -1,5 +1,5 @@
 # Debian packages, installed only when something of them is missing. Sourced, never run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 # What proves that a package is there: a command, or a path.
 PACKAGES=(
@@ -62,5 +62,7 @@ require_packages() {
 }
 
 require_compiler() {
-	have cc && have /usr/include/stdio.h || apt_install gcc libc6-dev
+	if ! have cc || ! have /usr/include/stdio.h; then
+		apt_install gcc libc6-dev
+	fi
 }

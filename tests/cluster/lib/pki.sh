@@ -21,7 +21,7 @@ certificate() {
 }
 
 make_pki() {
-	mkdir -p -m 700 "$PKI"
+	mkdir -m 700 "$PKI"
 	openssl genrsa -out "$PKI/sa.key" 2048 2>/dev/null &
 	authority ca enclii-test-cluster
 	authority front-proxy-ca enclii-test-front-proxy

@@ -7,6 +7,7 @@ started_at() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
 	# The name in parentheses may hold spaces; field 22 of the whole is the 20th after it.
+	# shellcheck disable=SC2086
 	set -- ${stat##*) }
 	[[ $1 != Z ]] && echo "${20}"
 }
