@@ -21,6 +21,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # vfs copies where overlay would mount, which is not allowed everywhere; chroot
 # likewise asks for no namespaces.
+# Without a folder named for it, buildah makes /etc/cni.
+printf '[network]\nnetwork_config_dir = "%s"\n' "$work/networks" >"$work/containers.conf"
+export CONTAINERS_CONF=$work/containers.conf
 store=(--root "$work/root" --runroot "$work/run" --storage-driver vfs)
 if ! buildah "${store[@]}" bud --isolation chroot --format docker --timestamp 0 "$@" \
 	-f "$dockerfile" -t "$image" "$context" >"$work/log" 2>&1 ||

@@ -58,7 +58,7 @@ await() {
 	shift 2
 	until "$@" >/dev/null 2>&1; do
 		alive "$name" || fail_with_log "$name" "$name exited while waiting for $what"
-		((SECONDS < DEADLINE)) || fail_with_log "$name" "no $what after $TIMEOUT s"
+		((SECONDS < DEADLINE)) || fail_with_log "$name" "still waiting for $what after $TIMEOUT s"
 		sleep 0.1
 	done
 }
