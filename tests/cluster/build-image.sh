@@ -4,7 +4,7 @@
 #   build-image.sh DOCKERFILE CONTEXT NAME:TAG OUT.tar [BUILDAH OPTION...]
 #
 # Meant for FROM scratch and COPY: there is no registry to take a base from. Takes
-# well under a second, and keeps nothing but OUT.tar. The same input gives the same image.
+# well under a second, and keeps nothing but OUT.tar. The same input gives the same layers.
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"

@@ -53,7 +53,7 @@ printf 'FROM scratch\nCOPY busybox /busybox\nUSER 65532\nENTRYPOINT ["/busybox",
 "$HERE/load.sh" "$work/check.tar" "$work/built.tar" 2>/dev/null
 
 k create namespace "$NAMESPACE" >/dev/null
-# A claim binds to any free volume: offer one, so that the product's stays free when it is there too.
+# Of its own: the product's volume stays free.
 "$HERE/volume.sh" cluster-check
 sed -e "s|CHECK_IMAGE|$IMAGE|" -e "s|BUILT_IMAGE|$BUILT_IMAGE|" "$HERE/check.yaml" | k apply -f - >/dev/null
 
