@@ -59,10 +59,10 @@ impl Handshakes {
                 return None;
             }
         };
-        let session = stream.get_ref().1;
-        let http2 = session.alpn_protocol() == Some(b"h2");
+        let handshake = stream.get_ref().1;
+        let http2 = handshake.alpn_protocol() == Some(b"h2");
         let certificates =
-            session.peer_certificates().map(|chain| chain.iter().cloned().map(|one| one.into_owned()).collect()).map(PeerCertificates);
+            handshake.peer_certificates().map(|chain| chain.iter().cloned().map(|one| one.into_owned()).collect()).map(PeerCertificates);
         Some(Secured { stream, http2, certificates })
     }
 }
