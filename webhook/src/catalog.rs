@@ -1,6 +1,10 @@
 //! The bundles that are known, in memory: keys by namespace and name.
 //!
-//! The edges below fill it; a review only reads it, so no answer waits for a network.
+//! [`kubernetes`] or [`directory`] fills it; a review only reads it, so no answer waits for a network.
+
+pub mod directory;
+pub mod kubernetes;
+mod object;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -254,7 +254,7 @@ mod tests {
             let fill = if matches!(body, Body::Upper) { 'A' } else { 'a' };
             let whole = sample(start, fill, *least);
             assert!(kind("X", &whole).is_some_and(|it| it == *expected || start.starts_with("sk-")), "{start}");
-            assert_eq!(kind("X", &format!(" Bearer {whole}\n")).is_some(), true, "{start}");
+            assert!(kind("X", &format!(" Bearer {whole}\n")).is_some(), "{start}");
             assert_eq!(kind("X", &sample(start, fill, 3)), None, "{start}");
             assert_eq!(kind("X", &format!("{whole} and more")), None, "{start}");
         }

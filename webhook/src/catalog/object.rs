@@ -5,23 +5,28 @@ use serde_json::Value;
 
 use crate::bundles::Bundle;
 
-/// Takes the keys and nothing else. `None` where nobody has said yet what the bundle holds.
+/// Takes the keys of a whole object and nothing else. `None` where nobody has said yet what the bundle
+/// holds.
+pub(super) fn from_value(object: &Value) -> Option<Bundle> {
+    let labels = object.pointer("/metadata/labels");
+    from_parts(object, |name| labels.and_then(|labels| labels.get(name)).and_then(Value::as_str))
+}
+
+/// The same of an object whose metadata somebody else has read.
 ///
 /// Keys that are no legal names are left out: a person may write anything into `spec`, and a key
 /// becomes the last part of a path.
-pub(super) fn bundle<'l>(object: SecretBundle, labels: impl Fn(&str) -> Option<&'l str>) -> Option<Bundle> {
-    let keys = object.keys()?.into_iter().filter(|key| key.parse::<SecretName>().is_ok()).collect();
-    let label = |name| labels(name).map(str::to_owned);
-    Some(Bundle { keys, project: label(layout::PROJECT_LABEL), environment: label(layout::ENVIRONMENT_LABEL) })
-}
-
-/// The same of a whole object.
-pub(super) fn from_value(object: &Value) -> Option<Bundle> {
-    let parts = |name: &str| object.get(name).filter(|part| !part.is_null()).cloned();
-    let spec = parts("spec").map(serde_json::from_value).transpose().ok()?;
-    let status = parts("status").map(serde_json::from_value).transpose().ok()?;
-    let labels = object.pointer("/metadata/labels");
-    bundle(SecretBundle { spec, status }, |name| labels.and_then(|labels| labels.get(name)).and_then(Value::as_str))
+pub(super) fn from_parts<'l>(object: &Value, label: impl Fn(&str) -> Option<&'l str>) -> Option<Bundle> {
+    let part = |name: &str| object.get(name).filter(|part| !part.is_null()).cloned();
+    let spec = part("spec").map(serde_json::from_value).transpose().ok()?;
+    let status = part("status").map(serde_json::from_value).transpose().ok()?;
+    let keys = SecretBundle { spec, status }.keys()?;
+    let label = |name| label(name).map(str::to_owned);
+    Some(Bundle {
+        keys: keys.into_iter().filter(|key| key.parse::<SecretName>().is_ok()).collect(),
+        project: label(layout::PROJECT_LABEL),
+        environment: label(layout::ENVIRONMENT_LABEL),
+    })
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ fn claim(target: &Target<'_>, name: &str, secret: &str, plan: &mut Plan) -> Clai
         return if earlier == secret { Claim::Held } else { Claim::Taken(file_variable) };
     }
     let path = secret_path(secret);
-    let mut present = target.container.env.iter().flatten().filter(|found| &*found.name == file_variable).peekable();
+    let mut present = target.container.env.iter().flatten().filter(|found| *found.name == *file_variable).peekable();
     if present.peek().is_some() {
         let same = present.all(|found| found.literal() == Some(&path));
         return if same { Claim::Held } else { Claim::Taken(file_variable) };

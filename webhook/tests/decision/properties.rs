@@ -172,10 +172,10 @@ proptest! {
         let place = &places[at.index(places.len())];
         *pod.pointer_mut(place).unwrap() = with;
         let json = pod.to_string();
-        if let Ok(pod) = Pod::parse(&json) {
-            if let Decision::Refuse { message, .. } = admit(&pod, NAMESPACE, &catalog(), &config()) {
-                prop_assert!(!message.contains(CANARY), "{message}");
-            }
+        if let Ok(pod) = Pod::parse(&json)
+            && let Decision::Refuse { message, .. } = admit(&pod, NAMESPACE, &catalog(), &config())
+        {
+            prop_assert!(!message.contains(CANARY), "{message}");
         }
     }
 }

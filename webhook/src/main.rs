@@ -1,0 +1,42 @@
+//! `enclii-webhook`: see `--help`.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use runtime::logs::{self, Chain};
+use runtime::provider;
+use runtime::signals::Shutdown;
+use runtime::tasks::Tasks;
+use webhook::args::Args;
+use webhook::run::run;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = logs::init(args.log_format, &args.log_filter) {
+        // There is no log to say it in.
+        let _ = writeln!(std::io::stderr(), "enclii-webhook: {}", Chain(&error));
+        return ExitCode::from(2);
+    }
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %Chain(&*error), "the webhook cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> Result<(), Box<dyn Error>> {
+    provider::install()?;
+    // Two: a review is answered in microseconds, so more threads would only hold more memory.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let tasks = Tasks::new();
+        let shutdown = Shutdown::on_signals(&tasks)?;
+        run(args, tasks, shutdown).await?;
+        tracing::info!("webhook ended");
+        Ok(())
+    })
+}
