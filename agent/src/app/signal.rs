@@ -28,6 +28,14 @@ pub enum SignalFailure {
     /// The process table cannot be read.
     #[error("read process table")]
     Table(#[source] io::Error),
+    /// The agent sees no other container's processes.
+    #[error(
+        "find process of container {container}: the containers of this pod do not share a process namespace; a signal needs shareProcessNamespace: true"
+    )]
+    NotShared {
+        /// The container.
+        container: String,
+    },
     /// No process says that it is of the container.
     #[error("find process of container {container}: there is none{}", unseen(*.closed))]
     Absent {
@@ -71,8 +79,9 @@ pub enum SignalFailure {
 fn unseen(count: usize) -> String {
     match count {
         0 => String::new(),
-        1 => ", and 1 process of another user cannot be looked at; the agent and the application must run as the same user".to_owned(),
-        n => format!(", and {n} processes of other users cannot be looked at; the agent and the application must run as the same user"),
+        n => format!(
+            ", and {n} cannot be looked at; the agent must run as the application's user, and the application without capabilities that the agent lacks"
+        ),
     }
 }
 
@@ -87,6 +96,9 @@ impl Container {
                 Ok(()) => return Ok(Outcome::Signalled),
                 Err(failure) => failure,
             };
+            if matches!(failure, SignalFailure::NotShared { .. }) {
+                return Err(failure);
+            }
             let passed = began.elapsed();
             // A pod has one process that is always closed: the pause process, of a user of its own.
             if matches!(failure, SignalFailure::Absent { closed: 0 | 1, .. }) && schedule::is_absent(passed) {
@@ -99,6 +111,10 @@ impl Container {
     }
 
     fn once(&self) -> Result<(), SignalFailure> {
+        // In a shared namespace the first process is the pause process.
+        if std::process::id() == 1 {
+            return Err(SignalFailure::NotShared { container: self.name.clone() });
+        }
         let Table { processes, closed } = table::read(&self.proc, &self.name, &self.pod_uid).map_err(SignalFailure::Table)?;
         match choose(&processes, self.signal) {
             Choice::Absent => Err(SignalFailure::Absent { container: self.name.clone(), closed }),

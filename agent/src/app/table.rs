@@ -1,7 +1,7 @@
 //! The process table, read from `/proc`.
 //!
-//! Another process's environment can be read by a process of the same user only. It may hold things
-//! that are nobody's business, so the buffer it is read into is wiped.
+//! Another process's environment can be read by a process of the same user, with no capability less.
+//! It may hold things that are nobody's business, so the buffer it is read into is wiped.
 
 use std::fs;
 use std::io::{self, Read};
@@ -23,14 +23,16 @@ pub(super) struct Table {
     pub(super) closed: usize,
 }
 
-/// Reads the table. Processes that end meanwhile are left out.
+/// Reads the table. Processes that end meanwhile are left out, and so is this one: it has closed its
+/// own environment too.
 pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Table> {
+    let own = std::process::id();
     let marks = [format!("{CONTAINER_VARIABLE}={container}"), format!("{POD_UID_VARIABLE}={pod_uid}")];
     let mut table = Table::default();
     let mut environment = Zeroizing::new(Vec::with_capacity(64 << 10));
     for entry in fs::read_dir(proc)? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Some(process) = one(proc, pid) else { continue };
+        let Some(process) = one(proc, pid).filter(|_| u32::try_from(pid) != Ok(own)) else { continue };
         environment.clear();
         let of_container = match read_environment(proc, pid, &mut environment) {
             Ok(()) => marks.iter().all(|mark| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())),
@@ -148,7 +150,7 @@ mod tests {
     fn what_cannot_be_read_is_counted() {
         let temp = tempfile::tempdir().unwrap();
         let directory = add(temp.path(), 20, &line(20, "app", "S", 0, 5, 1), b"ENCLII_CONTAINER=app\0ENCLII_POD_UID=u\0");
-        fs::set_permissions(directory.join("environ"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(directory.join("environ"), fs::Permissions::from_mode(0o000)).unwrap();
         let table = read(temp.path(), "app", "u").unwrap();
         // For root no file is closed.
         let is_root = rustix::process::geteuid().is_root();

@@ -199,7 +199,7 @@ mod tests {
     fn nothing_leaves_the_directory() {
         let temp = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
-        std::fs::File::create(outside.path().join("target")).unwrap();
+        File::create(outside.path().join("target")).unwrap();
         symlink(outside.path(), temp.path().join("door")).unwrap();
         symlink(outside.path().join("target"), temp.path().join("file")).unwrap();
         symlink(outside.path().join("new"), temp.path().join("new")).unwrap();

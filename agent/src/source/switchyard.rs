@@ -10,8 +10,6 @@
 mod address;
 mod dial;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod trust;
 
 use std::path::PathBuf;

@@ -1,0 +1,106 @@
+//! What the server says becomes files.
+
+use std::fs;
+use std::path::Path;
+
+use contract::stream::{AgentMessage, Outcome, ServerMessage, Step};
+
+use crate::pod::{Pod, applied};
+use crate::server::{Authority, Server, hold, hold_of};
+
+#[tokio::test]
+async fn generations_become_files_one_after_another() {
+    let (authority, pod) = (Authority::new(), Pod::new());
+    let server = Server::start(&authority).await;
+    let agent = pod.start(server.address(), &authority.pem, "none");
+    let (mut session, holds) = server.session().await;
+    assert!(holds.is_empty());
+    assert!(pod.volume().join("kubernetes.io/serviceaccount").is_dir());
+
+    for (generation, secrets) in [
+        (1, &[("A", &b"one"[..]), ("E", b"")][..]),
+        (2, &[("A", b"two\0\xff\n"), ("B", b"new")]),
+        (5, &[("A", b"five")]),
+        (2, &[("A", b"two\0\xff\n"), ("B", b"new")]),
+    ] {
+        session.say(&hold(generation, secrets)).await;
+        assert_eq!(applied(&session.hear().await), (generation, Outcome::NotNeeded));
+        for (name, value) in secrets {
+            assert_eq!(pod.file(name).as_deref(), Some(*value));
+        }
+        let links = fs::read_dir(pod.volume()).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count();
+        assert_eq!(links, secrets.len());
+    }
+    agent.stop().await;
+    assert_eq!(pod.file("B").as_deref(), Some(&b"new"[..]));
+}
+
+#[tokio::test]
+async fn a_generation_that_comes_with_the_answer_to_the_login_is_not_lost() {
+    let (authority, pod) = (Authority::new(), Pod::new());
+    let server = Server::start(&authority).await;
+    let _agent = pod.start(server.address(), &authority.pem, "none");
+    let first = hold(1, &[("A", b"early")]).encode().unwrap();
+    let mut session = server.login().await.open_with(first.expose()).await;
+    assert!(matches!(session.hear().await, AgentMessage::Hello { .. }));
+    assert_eq!(applied(&session.hear().await).0, 1);
+    assert_eq!(pod.file("A").as_deref(), Some(&b"early"[..]));
+}
+
+#[tokio::test]
+async fn the_same_content_is_not_written_again_also_after_a_restart() {
+    let (authority, pod) = (Authority::new(), Pod::new());
+    let server = Server::start(&authority).await;
+    let agent = pod.start(server.address(), &authority.pem, "none");
+    let (mut session, _) = server.session().await;
+    session.say(&hold(1, &[("A", b"x")])).await;
+    session.hear().await;
+    session.say(&hold(2, &[("A", b"x")])).await;
+    assert_eq!(applied(&session.hear().await), (2, Outcome::NotNeeded));
+    assert_eq!(fs::read_link(pod.volume().join("..data")).unwrap(), Path::new("..1"));
+    agent.stop().await;
+
+    let _agent = pod.start(server.address(), &authority.pem, "http=http://127.0.0.1:9/");
+    let (mut session, holds) = server.session().await;
+    assert_eq!(holds, [1]);
+    // Nobody listens on port 9: a reload would fail.
+    session.say(&hold(2, &[("A", b"x")])).await;
+    assert_eq!(applied(&session.hear().await), (2, Outcome::NotNeeded));
+    assert_eq!(fs::read_link(pod.volume().join("..data")).unwrap(), Path::new("..1"));
+}
+
+#[tokio::test]
+async fn a_generation_that_cannot_be_is_refused_and_the_files_stay() {
+    let (authority, pod) = (Authority::new(), Pod::new());
+    let server = Server::start(&authority).await;
+    let _agent = pod.start(server.address(), &authority.pem, "none");
+    let (mut session, _) = server.session().await;
+    session.say(&hold(1, &[("A", b"good")])).await;
+    session.hear().await;
+    session.say(&hold_of("other-prod", 7, &[("A", b"not asked for")])).await;
+    let AgentMessage::Failed { wanted, step: Step::Plan, detail } = session.hear().await else { panic!() };
+    assert_eq!((wanted[0].bundle.as_str(), wanted[0].generation.0), ("other-prod", 7));
+    assert!(detail.contains("other-prod") && !detail.contains("not asked for"), "{detail}");
+
+    // A directory where a link has to be: the write fails, and says where.
+    fs::create_dir(pod.volume().join("B")).unwrap();
+    session.say(&hold(2, &[("A", b"bad"), ("B", b"bad")])).await;
+    let AgentMessage::Failed { step: Step::Write, detail, .. } = session.hear().await else { panic!() };
+    assert!(detail.starts_with("link file B: "), "{detail}");
+    assert_eq!(pod.file("A").as_deref(), Some(&b"good"[..]));
+
+    fs::remove_dir(pod.volume().join("B")).unwrap();
+    session.say(&hold(3, &[("A", b"better"), ("B", b"")])).await;
+    assert_eq!(applied(&session.hear().await).0, 3);
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_and_a_message_of_the_future_passed_over() {
+    let (authority, pod) = (Authority::new(), Pod::new());
+    let server = Server::start(&authority).await;
+    let _agent = pod.start(server.address(), &authority.pem, "none");
+    let (mut session, _) = server.session().await;
+    session.write(contract::stream::frame::encode(br#"{"kind":"dance"}"#, &[b"body"]).expose()).await;
+    session.say(&ServerMessage::Ping).await;
+    assert_eq!(session.hear().await, AgentMessage::Pong);
+}

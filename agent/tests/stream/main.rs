@@ -1,0 +1,9 @@
+//! The agent against a switchyard of the test's own: real TLS, real frames, a real directory.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod application;
+mod files;
+mod login;
+mod pod;
+mod server;

@@ -1,0 +1,95 @@
+//! A pod: a volume, a token, and the agent that lives in it.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use agent::app::{Application, PROC};
+use agent::cycle::{self, CycleError};
+use contract::AgentConfig;
+use contract::agent_config::{Files, Source, VERSION};
+use contract::annotations::FileMode;
+use contract::stream::{AgentMessage, Outcome};
+use runtime::signals::Shutdown;
+use runtime::tasks::Tasks;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::server::soon;
+
+/// A pod's directories.
+pub(crate) struct Pod {
+    directory: TempDir,
+}
+
+impl Pod {
+    pub(crate) fn new() -> Self {
+        let pod = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(pod.volume()).unwrap();
+        pod.token("token-1");
+        pod
+    }
+
+    pub(crate) fn volume(&self) -> PathBuf {
+        self.directory.path().join("secrets")
+    }
+
+    pub(crate) fn token(&self, token: &str) {
+        write(&self.directory.path().join("token"), token.as_bytes());
+    }
+
+    pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.volume().join(name)).ok()
+    }
+
+    pub(crate) fn config(&self, server: SocketAddr, ca: &str, reload: &str) -> AgentConfig {
+        AgentConfig {
+            version: VERSION,
+            source: Source::Switchyard {
+                address: format!("https://{server}"),
+                ca: ca.to_owned(),
+                token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
+            },
+            bundles: vec!["api-prod".parse().unwrap()],
+            files: Files { directory: self.volume().to_str().unwrap().to_owned(), mode: FileMode::OWNER },
+            reload: reload.parse().unwrap(),
+            reload_container: None,
+        }
+    }
+
+    pub(crate) fn start(&self, server: SocketAddr, ca: &str, reload: &str) -> Agent {
+        let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
+        let config = self.config(server, ca, reload);
+        let application = Application::new(config.reload.clone(), None, None, PROC.into()).unwrap();
+        let mut running = JoinSet::new();
+        let ours = shutdown.clone();
+        running.spawn(async move { cycle::run(config, application, &tasks, &ours).await });
+        Agent { running, shutdown }
+    }
+}
+
+/// A running agent. Dropped, it ends as if it were killed.
+pub(crate) struct Agent {
+    running: JoinSet<Result<(), CycleError>>,
+    shutdown: Shutdown,
+}
+
+impl Agent {
+    /// Ends it in order.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.request();
+        soon(self.running.join_next()).await.unwrap().unwrap().unwrap();
+    }
+}
+
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
+    fs::File::create(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// The one generation of an `applied` message, and what came of the reload.
+pub(crate) fn applied(message: &AgentMessage) -> (u64, Outcome) {
+    let AgentMessage::Applied { holds, reload } = message else { panic!("{message:?}") };
+    assert_eq!(holds.len(), 1);
+    (holds[0].generation.0, *reload)
+}
