@@ -1,0 +1,88 @@
+//! The REST API: people and programs write, read and list secrets, and see the audit trail.
+//!
+//! Every refusal is a problem document (RFC 9457) with the request's trace id. A body with values is
+//! never logged, and never quoted in an answer.
+
+mod audit;
+mod body;
+mod bundles;
+mod health;
+mod path;
+mod problem;
+mod request;
+mod secrets;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use contract::stream;
+use runtime::tasks::Tasks;
+use tokio::time::Instant;
+
+use crate::access::Access;
+use crate::audit::Audit;
+use crate::identity::{Pods, Tokens};
+use crate::limit::Budget;
+use crate::metrics::Metrics;
+use crate::repository::Repository;
+use crate::secrets::Secrets;
+use crate::stream::Streams;
+
+pub(crate) use health::Health;
+pub(crate) use problem::Refusal;
+pub(crate) use request::{Asked, unauthenticated};
+
+/// What the handlers work with.
+pub(crate) struct App {
+    pub(crate) secrets: Secrets,
+    pub(crate) repository: Repository,
+    pub(crate) audit: Audit,
+    pub(crate) tokens: Tokens,
+    pub(crate) pods: Pods,
+    pub(crate) access: Access,
+    pub(crate) streams: Streams,
+    pub(crate) metrics: Metrics,
+    pub(crate) tasks: Tasks,
+    pub(crate) store: Arc<dyn lockbox::Store>,
+    pub(crate) strangers: Strangers,
+    pub(crate) health: Health,
+}
+
+/// How many refused credentials go into the audit trail: enough to see an attack, too few to fill a
+/// disk with one. The metrics count all of them.
+pub(crate) struct Strangers(Mutex<Budget>);
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self(Mutex::new(Budget::new(100, Duration::from_secs(1), Instant::now())))
+    }
+}
+
+impl Strangers {
+    fn note(&self) -> bool {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(Instant::now())
+    }
+}
+
+/// All routes. A path with a slash at the end is the same path.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let scope = || get(secrets::list).post(secrets::write);
+    let secret = || get(secrets::read).delete(secrets::delete);
+    Router::new()
+        .route("/v1/secrets/{scope}", scope())
+        .route("/v1/secrets/{scope}/", scope())
+        .route("/v1/secrets/{scope}/{name}", secret())
+        .route("/v1/secrets/{scope}/{name}/", secret())
+        .route("/v1/secrets/{scope}/{name}/versions", get(secrets::versions))
+        .route("/v1/bundles/{scope}", get(bundles::read))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/health", get(health::read))
+        .route(stream::PATH, get(crate::stream::open))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .with_state(app)
+        .layer(from_fn(request::frame))
+}

@@ -1,0 +1,46 @@
+//! `/v1/health`: whether secrets can be read and written right now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use runtime::logs::Chain;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::App;
+use super::problem::Refusal;
+use super::secrets::json;
+
+/// Anybody may ask, so the ledger and the store are asked once for all who come within this time.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The last answer, and when it was found out.
+#[derive(Default)]
+pub(crate) struct Health(Mutex<Option<(Instant, bool)>>);
+
+#[derive(Serialize)]
+struct Answer {
+    status: &'static str,
+}
+
+pub(super) async fn read(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let mut last = app.health.0.lock().await;
+    let healthy = match *last {
+        Some((at, healthy)) if at.elapsed() < FRESH => healthy,
+        _ => {
+            let healthy = look(&app).await;
+            *last = Some((Instant::now(), healthy));
+            healthy
+        }
+    };
+    if healthy { json(&Answer { status: "ok" }) } else { Err(Refusal::unavailable("the ledger or the store cannot be reached")) }
+}
+
+async fn look(app: &App) -> bool {
+    let ledger = app.repository.health().await.inspect_err(|error| tracing::warn!(error = %Chain(error), "ledger not healthy"));
+    let store = app.store.health().await.inspect_err(|error| tracing::warn!(error = %Chain(error), "store not healthy"));
+    ledger.is_ok() && store.is_ok()
+}

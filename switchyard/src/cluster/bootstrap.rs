@@ -1,0 +1,44 @@
+//! The Secret that the first administrator's token is put into.
+
+use contract::Redacted;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+
+use super::{Cluster, ClusterError};
+
+const NAME: &str = "enclii-bootstrap";
+const KEY: &str = "token";
+
+impl Cluster {
+    /// Where the token is, for people.
+    #[must_use]
+    pub fn bootstrap_place(&self) -> String {
+        format!("secret {}/{NAME} key {KEY}", self.namespace)
+    }
+
+    /// The token, where there is one.
+    ///
+    /// # Errors
+    /// Where the Secret cannot be read.
+    pub async fn bootstrap_token(&self) -> Result<Option<Redacted>, ClusterError> {
+        let secret = self.call("read secret enclii-bootstrap", self.own_secrets().get(NAME)).await?;
+        Ok(secret.data.and_then(|mut data| data.remove(KEY)).map(|ByteString(bytes)| Redacted::new(bytes)))
+    }
+
+    /// Puts the token there.
+    ///
+    /// # Errors
+    /// Where the Secret cannot be written.
+    pub async fn put_bootstrap_token(&self, token: &Redacted) -> Result<(), ClusterError> {
+        let data = [(KEY.to_owned(), ByteString(token.expose().to_vec()))].into();
+        let patch = Patch::Merge(Secret { data: Some(data), ..Secret::default() });
+        self.call("write secret enclii-bootstrap", self.own_secrets().patch(NAME, &PatchParams::default(), &patch)).await?;
+        Ok(())
+    }
+
+    fn own_secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}

@@ -1,0 +1,35 @@
+//! The ConfigMap with the CAs that may have signed our certificate.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+
+use super::{Cluster, ClusterError};
+
+const NAME: &str = "enclii-trust";
+
+/// The key of the ConfigMap, and the name of the file where a directory takes its place.
+pub(crate) const TRUST_KEY: &str = "ca.crt";
+
+impl Cluster {
+    /// Makes the ConfigMap say `ca`, and touches nothing where it does already.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
+    pub async fn put_trust(&self, ca: &str) -> Result<(), ClusterError> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let data = Some([(TRUST_KEY.to_owned(), ca.to_owned())].into());
+        match self.call("read configmap enclii-trust", maps.get_opt(NAME)).await? {
+            Some(found) if found.data.as_ref().and_then(|data| data.get(TRUST_KEY)).is_some_and(|said| said == ca) => Ok(()),
+            Some(_) => {
+                let patch = Patch::Merge(ConfigMap { data, ..ConfigMap::default() });
+                self.call("write configmap enclii-trust", maps.patch(NAME, &PatchParams::default(), &patch)).await.map(drop)
+            }
+            None => {
+                let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+                let map = ConfigMap { metadata, data, ..ConfigMap::default() };
+                self.call("create configmap enclii-trust", maps.create(&PostParams::default(), &map)).await.map(drop)
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `switchyard`: see `--help`.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use runtime::logs::{self, Chain};
+use runtime::provider;
+use runtime::signals::Shutdown;
+use runtime::tasks::Tasks;
+use switchyard::args::{Args, ServeArgs};
+
+fn main() -> ExitCode {
+    let args = Args::parse().serve();
+    if let Err(error) = logs::init(args.log_format, &args.log_filter) {
+        // There is no log to say it in.
+        let _ = writeln!(std::io::stderr(), "switchyard: {}", Chain(&error));
+        return ExitCode::from(2);
+    }
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %Chain(&*error), "switchyard cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+    provider::install()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let tasks = Tasks::new();
+        let shutdown = Shutdown::on_signals(&tasks)?;
+        switchyard::serve(args, tasks, shutdown).await?;
+        tracing::info!("switchyard ended");
+        Ok(())
+    })
+}

@@ -1,0 +1,161 @@
+//! Announces in each namespace which keys its bundles have, so that the webhook can know them.
+//!
+//! Names and numbers only. What should be announced follows from the ledger and the namespaces'
+//! labels; it is put right at every change of either, and all of it is looked over now and then.
+
+mod directory;
+mod plan;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use contract::SecretName;
+use contract::secret_bundle::Status;
+use runtime::backoff::{Backoff, random};
+use runtime::logs::Chain;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::identity::Namespaces;
+use crate::live::Live;
+use crate::repository::{BundleId, Repository, RepositoryError};
+
+pub use directory::DirectoryError;
+pub use plan::{Announcement, Step, desired, steps};
+
+/// How often everything is read back, for what somebody else changed.
+const REPAIR: Duration = Duration::from_secs(300);
+
+/// What is announced now, as far as is known.
+type Announced = BTreeMap<Announcement, Option<Status>>;
+
+/// Where announcements are put.
+#[derive(Clone, Debug)]
+pub enum Board {
+    /// `SecretBundle` objects.
+    Cluster(Cluster),
+    /// Files `<namespace>/<bundle>.json`.
+    Directory(PathBuf),
+}
+
+/// Why announcements are not right.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+/// Keeps the announcements right.
+#[derive(Debug)]
+pub struct Publisher {
+    board: Board,
+    repository: Repository,
+    namespaces: Namespaces,
+    live: Live,
+    keys: HashMap<BundleId, (u64, Status)>,
+}
+
+impl Publisher {
+    /// A publisher of what `repository` has, to `board`.
+    #[must_use]
+    pub fn new(board: Board, repository: Repository, namespaces: Namespaces, live: Live) -> Self {
+        Self { board, repository, namespaces, live, keys: HashMap::new() }
+    }
+
+    /// Works for ever.
+    pub async fn work(mut self) {
+        let mut any = self.live.any();
+        let mut announced = None;
+        let mut repair = Instant::now();
+        let mut failures = 0u32;
+        loop {
+            if repair <= Instant::now() {
+                announced = None;
+                repair = Instant::now() + REPAIR;
+            }
+            any.mark_unchanged();
+            match self.put_right(&mut announced).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), failures, "announce bundles");
+                    // What is there now is not known any more.
+                    announced = None;
+                    sleep(Backoff::NETWORK.delay(failures, random())).await;
+                    failures = failures.saturating_add(1);
+                    continue;
+                }
+            }
+            tokio::select! {
+                Ok(()) = any.changed() => {}
+                () = self.namespaces.changed() => {}
+                () = sleep_until(repair) => {}
+            }
+        }
+    }
+
+    async fn put_right(&mut self, announced: &mut Option<Announced>) -> Result<(), PublishError> {
+        let wanted = desired(&self.statuses().await?, &self.namespaces.all());
+        let known = match announced.take() {
+            Some(known) => known,
+            None => self.board.read().await?,
+        };
+        let mut left = known;
+        for step in steps(&wanted, &left) {
+            self.board.take(&step).await?;
+            match step {
+                Step::Put(place, status) => drop(left.insert(place, Some(status))),
+                Step::Remove(place) => drop(left.remove(&place)),
+            }
+        }
+        *announced = Some(left);
+        Ok(())
+    }
+
+    /// What each bundle has to say. Only bundles that changed are read.
+    async fn statuses(&mut self) -> Result<Vec<(contract::Scope, Status)>, RepositoryError> {
+        let bundles = self.repository.bundles().await?;
+        let mut all = Vec::with_capacity(bundles.len());
+        for bundle in bundles {
+            let status = match self.keys.get(&bundle.id) {
+                Some((revision, status)) if *revision == bundle.revision => status.clone(),
+                _ => {
+                    let generation = bundle.standing.stable;
+                    let members = self.repository.members(bundle.id, generation).await?;
+                    let keys = members.into_keys().map(|name: SecretName| name.as_str().to_owned()).collect();
+                    let status = Status { keys, generation: Some(generation) };
+                    self.keys.insert(bundle.id, (bundle.revision, status.clone()));
+                    status
+                }
+            };
+            all.push((bundle.scope, status));
+        }
+        Ok(all)
+    }
+}
+
+impl Board {
+    async fn read(&self) -> Result<Announced, PublishError> {
+        match self {
+            Self::Cluster(cluster) => Ok(cluster.announcements().await?),
+            Self::Directory(path) => Ok(directory::read(path)?),
+        }
+    }
+
+    async fn take(&self, step: &Step) -> Result<(), PublishError> {
+        match (self, step) {
+            (Self::Cluster(cluster), Step::Put(place, status)) => match cluster.announce(place, status).await {
+                // The namespace went away a moment ago; its watch says so in the next.
+                Err(error) if error.is_missing() => Ok(()),
+                other => Ok(other?),
+            },
+            (Self::Cluster(cluster), Step::Remove(place)) => Ok(cluster.withdraw(place).await?),
+            (Self::Directory(path), Step::Put(place, status)) => Ok(directory::put(path, place, status)?),
+            (Self::Directory(path), Step::Remove(place)) => Ok(directory::remove(path, place)?),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The ledger: secrets, versions, bundles, generations, grants, tokens, holdings and the audit trail.
+//!
+//! What the rest of the program sees is here; what SQL it takes is in `sqlite`. A second database
+//! comes as a second module with the same methods.
+
+mod sqlite;
+
+use std::collections::BTreeMap;
+
+use contract::api::{VersionState, VersionSummary};
+use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
+use jiff::Timestamp;
+use lockbox::{Reference, Stored};
+use serde::Serialize;
+
+use crate::audit::{Event, Pod};
+use crate::delivery::Standing;
+use crate::snapshot::TooLarge;
+
+pub use sqlite::{Repository, TokenRow};
+
+/// The ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The database.
+    #[error("{step}")]
+    Database {
+        /// What was being done.
+        step: &'static str,
+        /// The database's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A row that nothing of ours wrote.
+    #[error("read ledger: {0} is not of the form")]
+    Form(&'static str),
+    /// The tables could not be brought up to date.
+    #[error("migrate ledger")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+/// Why a change of secrets did not become part of the ledger. Nothing of it did.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// Somebody else was faster.
+    #[error("write {0}: another version was written at the same time")]
+    Conflict(String),
+    /// There is no such secret.
+    #[error("delete {0}: there is no such secret")]
+    NotFound(String),
+    /// A bundle would not fit into a pod.
+    #[error("write bundle {bundle}")]
+    TooLarge {
+        /// The bundle.
+        bundle: Scope,
+        /// What is too much.
+        source: TooLarge,
+    },
+    /// The ledger itself.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+}
+
+/// A secret at its active version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Its name.
+    pub name: SecretName,
+    /// The active version, and the store's name for its value.
+    pub stored: Stored,
+    /// When the secret was first written.
+    pub created_at: Timestamp,
+    /// When the active version was written.
+    pub updated_at: Timestamp,
+}
+
+/// A version that the store has and the ledger does not know yet.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// The secret.
+    pub name: SecretName,
+    /// The version, and the store's name for its value.
+    pub stored: Stored,
+    /// The value's length in bytes.
+    pub size: u64,
+}
+
+/// Who changes what, and when.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The scope that is written to.
+    pub scope: Scope,
+    /// When.
+    pub at: Timestamp,
+    /// Who, for people to read.
+    pub by: String,
+    /// What the audit trail says about it: in the same transaction.
+    pub events: Vec<Event>,
+}
+
+/// The number of a bundle in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleId(pub(crate) i64);
+
+/// A bundle where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// Its number.
+    pub id: BundleId,
+    /// Its service scope.
+    pub scope: Scope,
+    /// Its name as a pod asks for it.
+    pub name: BundleRef,
+    /// Which generations are in use.
+    pub standing: Standing,
+    /// Grows with every change.
+    pub revision: u64,
+}
+
+/// The parts of a service scope.
+pub(crate) fn service_parts(scope: &Scope) -> Option<(&Label, &Label, &Label)> {
+    match scope {
+        Scope::Service(project, environment, service) => Some((project, environment, service)),
+        Scope::Project(_) | Scope::Environment(..) => None,
+    }
+}
+
+/// One secret of a generation, and where its value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The scope that the secret lives in.
+    pub scope: Scope,
+    /// The version, and the store's name for its value.
+    pub stored: Stored,
+}
+
+/// A generation: what it holds by name.
+pub type Members = BTreeMap<SecretName, Member>;
+
+/// A version of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionRow {
+    /// The number.
+    pub version: Version,
+    /// The store's name for its value.
+    pub reference: Reference,
+    /// Where it is in its life.
+    pub state: VersionState,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// Who wrote it.
+    pub created_by: String,
+}
+
+impl From<VersionRow> for VersionSummary {
+    fn from(row: VersionRow) -> Self {
+        let VersionRow { version, reference: _, state, created_at, created_by } = row;
+        Self { version, state, created_at: created_at.to_string(), created_by }
+    }
+}
+
+/// What a pod says about one bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The pod.
+    pub pod: Pod,
+    /// The bundle.
+    pub bundle: BundleId,
+    /// What it says.
+    pub report: Report,
+}
+
+/// What a pod reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Its files hold this generation.
+    Holds {
+        /// The generation.
+        generation: Generation,
+        /// How the application took it.
+        reload: String,
+    },
+    /// It could not put this generation into effect.
+    Failed {
+        /// The generation.
+        wanted: Generation,
+        /// Where it failed.
+        step: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// An audit event with its time, and what it changes of the holdings.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+    /// What the pod of the event says that it holds.
+    pub holding: Option<Holding>,
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Those with a greater number.
+    pub after: u64,
+    /// Those of this action.
+    pub action: Option<String>,
+    /// So many at most.
+    pub limit: u32,
+}
+
+/// An event as the trail has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditRow {
+    /// Its number, without gaps from 1.
+    pub sequence: u64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// `pod`, `token` or `anonymous`.
+    pub actor_type: String,
+    /// Who.
+    pub actor_id: String,
+    /// What was done.
+    pub action: String,
+    /// To what kind of thing.
+    pub resource_type: String,
+    /// To which.
+    pub resource_id: String,
+    /// In which scope.
+    pub scope: Option<String>,
+    /// Which version of a secret, or which generation of a bundle.
+    pub version: Option<u64>,
+    /// What came of it.
+    pub outcome: String,
+    /// From where.
+    pub address: Option<String>,
+    /// With which program.
+    pub user_agent: Option<String>,
+    /// In which request.
+    pub trace_id: Option<String>,
+    /// Which pod, where it was one.
+    pub pod: Option<Pod>,
+    /// The rule that decided, or the reason of a refusal.
+    pub details: Option<String>,
+}

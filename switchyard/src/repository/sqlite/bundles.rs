@@ -1,0 +1,196 @@
+//! Bundles and their generations.
+
+use std::collections::BTreeMap;
+
+use contract::{BundleRef, Generation, Scope, SecretName, Version};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, Transaction};
+
+use super::super::{Bundle, BundleId, Change, ChangeError, Member, Members, RepositoryError, service_parts};
+use super::Repository;
+use super::rows::{columns, count, database, integer, name, optional_count, scope, signed, stored};
+use crate::delivery::Standing;
+use crate::snapshot::{Entry, Visible, resolve};
+
+/// Rows for one INSERT: five numbers each, far below the 32,766 that SQLite binds.
+const CHUNK: usize = 500;
+
+impl Repository {
+    /// Every bundle, where it stands.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn bundles(&self) -> Result<Vec<Bundle>, RepositoryError> {
+        let rows = sqlx::query("SELECT * FROM bundles ORDER BY project, environment, service")
+            .fetch_all(self.database.reader())
+            .await
+            .map_err(database("list bundles"))?;
+        rows.iter().map(bundle).collect()
+    }
+
+    /// The bundle of a service scope.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn bundle(&self, of: &Scope) -> Result<Option<Bundle>, RepositoryError> {
+        let [project, environment, service] = columns(of);
+        let row = sqlx::query("SELECT * FROM bundles WHERE project = ? AND environment = ? AND service = ?")
+            .bind(project)
+            .bind(environment)
+            .bind(service)
+            .fetch_optional(self.database.reader())
+            .await
+            .map_err(database("find bundle"))?;
+        row.as_ref().map(bundle).transpose()
+    }
+
+    /// What a generation holds, and where the values are.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn members(&self, bundle: BundleId, generation: Generation) -> Result<Members, RepositoryError> {
+        let rows = sqlx::query(
+            "SELECT g.name, s.project, s.environment, s.service, g.version, v.vault_ref
+             FROM generation_secrets g
+             JOIN secrets s ON s.id = g.secret_id
+             JOIN secret_versions v ON v.secret_id = g.secret_id AND v.version = g.version
+             WHERE g.bundle_id = ? AND g.number = ?",
+        )
+        .bind(bundle.0)
+        .bind(signed(generation.0))
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("read generation"))?;
+        rows.iter().map(|row| Ok((name(row)?, Member { scope: scope(row)?, stored: stored(row)? }))).collect()
+    }
+}
+
+fn bundle(row: &SqliteRow) -> Result<Bundle, RepositoryError> {
+    let scope = scope(row)?;
+    let (_, environment, service) = service_parts(&scope).ok_or(RepositoryError::Form("bundle"))?;
+    let name = BundleRef::of(service, environment);
+    let stable = Generation(count(row, "stable_generation")?);
+    let target = optional_count(row, "target_generation")?.map(Generation);
+    let (id, revision) = (BundleId(integer(row, "id")?), count(row, "revision")?);
+    Ok(Bundle { id, scope, name, standing: Standing { stable, target }, revision })
+}
+
+type Open = Transaction<'static, Sqlite>;
+
+/// Gives every bundle that sees the changed scope its next generation, where what it holds is
+/// different now. A write in a service scope that has no bundle yet brings it into being.
+pub(super) async fn advance(open: &mut Open, change: &Change, create: bool) -> Result<Vec<Bundle>, ChangeError> {
+    let mut affected = seeing(open, &change.scope).await?;
+    if create && affected.is_empty() && service_parts(&change.scope).is_some() {
+        affected.push(Known { scope: change.scope.clone(), bundle: None });
+    }
+    let mut moved = Vec::new();
+    for known in affected {
+        let too_large = |source| ChangeError::TooLarge { bundle: known.scope.clone(), source };
+        let held = resolve(&known.scope, &visible(open, &known.scope).await?).map_err(too_large)?;
+        if let Some(bundle) = &known.bundle
+            && entries(open, bundle.id, bundle.standing.stable).await? == held
+        {
+            continue;
+        }
+        moved.push(next_generation(open, change, known, &held).await?);
+    }
+    Ok(moved)
+}
+
+/// A bundle that sees the change; it may not be there yet.
+struct Known {
+    scope: Scope,
+    bundle: Option<Bundle>,
+}
+
+async fn seeing(open: &mut Open, changed: &Scope) -> Result<Vec<Known>, RepositoryError> {
+    let [project, environment, service] = columns(changed);
+    let rows =
+        sqlx::query("SELECT * FROM bundles WHERE project = ?1 AND (?2 = '' OR environment = ?2) AND (?3 = '' OR service = ?3) ORDER BY id")
+            .bind(project)
+            .bind(environment)
+            .bind(service)
+            .fetch_all(&mut **open)
+            .await
+            .map_err(database("find bundles that see a change"))?;
+    rows.iter().map(|row| bundle(row).map(|bundle| Known { scope: bundle.scope.clone(), bundle: Some(bundle) })).collect()
+}
+
+async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, RepositoryError> {
+    let [project, environment, service] = columns(of);
+    let rows = sqlx::query(
+        "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
+         FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+         WHERE s.project = ? AND s.environment IN ('', ?) AND s.service IN ('', ?) AND s.deleted_at IS NULL",
+    )
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .fetch_all(&mut **open)
+    .await
+    .map_err(database("read what a bundle sees"))?;
+    rows.iter()
+        .map(|row| {
+            let (secret, version) = (integer(row, "id")?, Version(count(row, "current_version")?));
+            Ok(Visible { secret, scope: scope(row)?, name: name(row)?, version, size: count(row, "size")? })
+        })
+        .collect()
+}
+
+async fn entries(open: &mut Open, bundle: BundleId, generation: Generation) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
+    let rows = sqlx::query("SELECT name, secret_id, version FROM generation_secrets WHERE bundle_id = ? AND number = ?")
+        .bind(bundle.0)
+        .bind(signed(generation.0))
+        .fetch_all(&mut **open)
+        .await
+        .map_err(database("read stable generation"))?;
+    rows.iter()
+        .map(|row| Ok((name(row)?, Entry { secret: integer(row, "secret_id")?, version: Version(count(row, "version")?) })))
+        .collect()
+}
+
+async fn next_generation(
+    open: &mut Open,
+    change: &Change,
+    known: Known,
+    held: &BTreeMap<SecretName, Entry>,
+) -> Result<Bundle, RepositoryError> {
+    let at = change.at.as_millisecond();
+    let [project, environment, service] = columns(&known.scope);
+    // Numbers count on from the newest generation there is, which need not be the stable one.
+    let row = sqlx::query(
+        "INSERT INTO bundles (project, environment, service, stable_generation, revision, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 1, 1, ?4, ?4)
+         ON CONFLICT (project, environment, service) DO UPDATE SET
+             stable_generation = (SELECT max(number) + 1 FROM generations WHERE bundle_id = bundles.id),
+             revision = revision + 1, updated_at = ?4
+         RETURNING *",
+    )
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .bind(at)
+    .fetch_one(&mut **open)
+    .await
+    .map_err(database("advance bundle"))?;
+    let bundle = bundle(&row)?;
+    let number = signed(bundle.standing.stable.0);
+    sqlx::query("INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES (?, ?, ?, ?)")
+        .bind(bundle.id.0)
+        .bind(number)
+        .bind(at)
+        .bind(change.by.clone())
+        .execute(&mut **open)
+        .await
+        .map_err(database("insert generation"))?;
+    for chunk in held.iter().collect::<Vec<_>>().chunks(CHUNK) {
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) ");
+        insert.push_values(chunk, |mut row, (name, entry)| {
+            row.push_bind(bundle.id.0).push_bind(number).push_bind(name.as_str().to_owned());
+            row.push_bind(entry.secret).push_bind(signed(entry.version.0));
+        });
+        insert.build().execute(&mut **open).await.map_err(database("insert generation's secrets"))?;
+    }
+    Ok(bundle)
+}

@@ -1,0 +1,69 @@
+//! From columns to types that cannot be wrong, and back.
+
+use contract::{Scope, SecretName, Version};
+use jiff::Timestamp;
+use lockbox::{Reference, Stored};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::super::RepositoryError;
+
+pub(super) fn database(step: &'static str) -> impl Fn(sqlx::Error) -> RepositoryError {
+    move |source| RepositoryError::Database { step, source }
+}
+
+pub(super) fn text(row: &SqliteRow, column: &'static str) -> Result<String, RepositoryError> {
+    row.try_get(column).map_err(database(column))
+}
+
+pub(super) fn optional_text(row: &SqliteRow, column: &'static str) -> Result<Option<String>, RepositoryError> {
+    row.try_get(column).map_err(database(column))
+}
+
+pub(super) fn integer(row: &SqliteRow, column: &'static str) -> Result<i64, RepositoryError> {
+    row.try_get(column).map_err(database(column))
+}
+
+/// A number that is never negative.
+pub(super) fn count(row: &SqliteRow, column: &'static str) -> Result<u64, RepositoryError> {
+    u64::try_from(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
+}
+
+pub(super) fn optional_count(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, RepositoryError> {
+    let number: Option<i64> = row.try_get(column).map_err(database(column))?;
+    number.map(|number| u64::try_from(number).map_err(|_| RepositoryError::Form(column))).transpose()
+}
+
+pub(super) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, RepositoryError> {
+    Timestamp::from_millisecond(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
+}
+
+pub(super) fn name(row: &SqliteRow) -> Result<SecretName, RepositoryError> {
+    text(row, "name")?.parse().map_err(|_| RepositoryError::Form("name"))
+}
+
+/// The version and its reference, from the columns `version` and `vault_ref`.
+pub(super) fn stored(row: &SqliteRow) -> Result<Stored, RepositoryError> {
+    Ok(Stored { version: Version(count(row, "version")?), reference: Reference::new(text(row, "vault_ref")?) })
+}
+
+/// The scope, from the columns `project`, `environment` and `service`.
+pub(super) fn scope(row: &SqliteRow) -> Result<Scope, RepositoryError> {
+    let label = |text: String| match text.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| RepositoryError::Form("scope")),
+    };
+    let project = label(text(row, "project")?)?.ok_or(RepositoryError::Form("project"))?;
+    Scope::new(project, label(text(row, "environment")?)?, label(text(row, "service")?)?).ok_or(RepositoryError::Form("scope"))
+}
+
+/// A number as SQLite keeps it. Nothing that is counted here comes near the sign bit.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The columns of a scope: '' where it is wider.
+pub(super) fn columns(scope: &Scope) -> [String; 3] {
+    let part = |label: Option<&contract::Label>| label.map_or_else(String::new, |label| label.as_str().to_owned());
+    [scope.project().as_str().to_owned(), part(scope.environment()), part(scope.service())]
+}

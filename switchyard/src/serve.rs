@@ -1,0 +1,188 @@
+//! The process: its parts, wired together, from the database to the end of the drain.
+
+mod surroundings;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use certs::names::{Names, NamesError};
+use certs::resolver::server_config;
+use lockbox::embedded::EmbeddedError;
+use lockbox::sqlite::OpenError;
+use lockbox::{Database, Embedded, KeyFile};
+use prometheus_client::registry::Registry;
+use runtime::readiness::Readiness;
+use runtime::signals::{Grace, Shutdown, StopError};
+use runtime::tasks::Tasks;
+use runtime::tls::Limits;
+use tokio::net::TcpListener;
+
+use crate::access::Access;
+use crate::api::{self, App};
+use crate::args::ServeArgs;
+use crate::audit::Audit;
+use crate::certificates::{self, Certificate};
+use crate::identity::{BootstrapError, DevelopmentError, Tokens, bootstrap};
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::publisher::Publisher;
+use crate::repository::{Repository, RepositoryError};
+use crate::secrets::Secrets;
+use crate::stream::Streams;
+use crate::trust;
+use surroundings::Surroundings;
+
+/// Connections that are no streams yet, and the command line's.
+const CONNECTIONS: usize = 4096;
+
+/// Why switchyard could not start, or did not end in order.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory cannot be made.
+    #[error("make data directory {path}")]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] RepositoryError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] EmbeddedError),
+    /// The development file.
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
+    /// Development identities on an address that others can reach.
+    #[error("take development identities: {0} is not a loopback address, and whoever has the file is every pod in it")]
+    NotLoopback(SocketAddr),
+    /// Neither a service account nor a kubeconfig is usable.
+    #[error("set up the Kubernetes client (without a cluster, give --development-identities)")]
+    Client(#[source] kube::Error),
+    /// The first administrator's token.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// A name for the certificate.
+    #[error("name the certificate")]
+    Names(#[from] NamesError),
+    /// The cryptography provider lacks a TLS version.
+    #[error("set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// A port could not be had.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The drain did not end in order.
+    #[error("stop")]
+    Stop(#[from] StopError),
+}
+
+/// Runs switchyard until `shutdown`.
+///
+/// # Errors
+/// Where it cannot start, or a task does not end in time.
+pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<(), ServeError> {
+    let readiness = Readiness::new();
+    // The ports first: whoever has them is the one that runs.
+    let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
+    let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
+    let database = open(&args.data).await?;
+    start(args, database.clone(), public, operator, &tasks, &readiness).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "switchyard started");
+    let ended = shutdown.conclude(&tasks, &readiness, Grace { notice, ..Grace::default() }).await;
+    // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the file.
+    let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
+    Ok(ended?)
+}
+
+async fn open(data: &Path) -> Result<Database, ServeError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|source| ServeError::Data { path: data.to_owned(), source })?;
+    Ok(Database::open(&data.join("switchyard.db")).await?)
+}
+
+/// Starts every part. What it makes is owned by the tasks: when they end, nothing is left.
+async fn start(
+    args: ServeArgs,
+    database: Database,
+    public: TcpListener,
+    operator: TcpListener,
+    tasks: &Tasks,
+    readiness: &Readiness,
+) -> Result<(), ServeError> {
+    let mut registry = Registry::default();
+    runtime::metrics::register_process(&mut registry, SystemTime::now());
+    let metrics = Metrics::new(&mut registry);
+    tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
+
+    let repository = Repository::open(database.clone()).await?;
+    let key_file = args.key_file.clone().unwrap_or_else(|| args.data.join("key"));
+    let store = Arc::new(Embedded::open(database, &KeyFile::new(key_file)).await?);
+    tracing::info!(key = %store.key_id(), "store opened");
+
+    let names = names(&args)?;
+    let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
+        surroundings::find(args, tasks, readiness).await?;
+    bootstrap(&bootstrap_place, &repository).await?;
+    let gate = readiness.gate("a certificate to serve");
+    let Certificate { resolver, bundle } = certificates::keep(certificate_source, names, gate, tasks);
+    spawn(tasks, "trust bundle", trust::keep(trust_place, bundle.clone()));
+
+    let live = Live::default();
+    spawn(tasks, "publisher", Publisher::new(board, repository.clone(), namespaces.clone(), live.clone()).work());
+    let (audit, clerk) = Audit::new(repository.clone());
+    // It ends by itself when the last one who could send it an event is gone.
+    tasks.spawn_vital("audit clerk", clerk.work());
+
+    let app = App {
+        secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone()),
+        tokens: Tokens::new(repository.clone()),
+        access: Access::new(namespaces, repository.clone()),
+        streams: Streams::new(live, bundle),
+        repository,
+        audit,
+        pods,
+        metrics,
+        tasks: tasks.clone(),
+        store,
+        strangers: api::Strangers::default(),
+        health: api::Health::default(),
+    };
+    let handler = runtime::tls::tower(api::router(Arc::new(app)));
+    // HTTP/1.1 alone: a stream is an upgrade, which HTTP/2 does not have.
+    let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
+    let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+    tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
+    Ok(())
+}
+
+/// Starts a part that works for ever: until the drain.
+fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let stopping = tasks.stopping();
+    tasks.spawn_vital(name, async move {
+        let _ = stopping.run_until_cancelled(work).await;
+    });
+}
+
+/// The names of the Service, loopback, and what the operator adds.
+fn names(args: &ServeArgs) -> Result<Names, NamesError> {
+    let names = Names::of_service(&args.service, &args.namespace)?.and(Names::parse(["localhost", "127.0.0.1", "::1"])?);
+    if args.certificate_names.is_empty() { Ok(names) } else { Ok(names.and(Names::parse(&args.certificate_names)?)) }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}

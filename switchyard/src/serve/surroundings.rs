@@ -1,0 +1,82 @@
+//! Where switchyard finds itself: in a cluster, or on a developer's machine.
+
+use std::sync::Arc;
+
+use kube::Client;
+use runtime::readiness::Readiness;
+use runtime::tasks::Tasks;
+use tokio::sync::watch;
+
+use super::{ServeError, spawn};
+use crate::args::ServeArgs;
+use crate::certificates::Source;
+use crate::cluster::Cluster;
+use crate::identity::{Bindings, Bootstrap, Development, Namespaces, Pods};
+use crate::publisher::Board;
+use crate::trust;
+
+/// What is different between the two.
+pub(super) struct Surroundings {
+    pub(super) pods: Pods,
+    pub(super) namespaces: Namespaces,
+    pub(super) board: Board,
+    pub(super) trust_place: trust::Place,
+    pub(super) bootstrap_place: Bootstrap,
+    pub(super) certificate_source: Source,
+}
+
+/// Finds out, and begins to follow the namespaces.
+pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) -> Result<Surroundings, ServeError> {
+    let ServeArgs {
+        listen,
+        admin,
+        data,
+        key_file: _,
+        namespace,
+        service: _,
+        certificate_names: _,
+        tls_secret,
+        certificates_directory,
+        tls_directory,
+        bootstrap_token_file,
+        development_identities,
+        publish_directory,
+        trust_directory,
+        log_filter: _,
+        log_format: _,
+        drain_notice: _,
+    } = args;
+    let given = certificates_directory.map(Source::Directory).or(tls_directory.map(Source::Files));
+    let Some(file) = development_identities else {
+        let client = Client::try_default().await.map_err(ServeError::Client)?;
+        let cluster = Cluster::new(client.clone(), &namespace);
+        let (sender, receiver) = watch::channel(Arc::new(Bindings::new()));
+        let gate = readiness.gate("a list of the namespaces");
+        let watching = cluster.clone();
+        spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
+        let own = || Bootstrap::Cluster(cluster.clone());
+        return Ok(Surroundings {
+            namespaces: Namespaces::new(receiver),
+            board: Board::Cluster(cluster.clone()),
+            trust_place: trust::Place::Cluster(cluster.clone()),
+            bootstrap_place: bootstrap_token_file.map_or_else(own, Bootstrap::File),
+            certificate_source: given.unwrap_or(Source::Secret { client, namespace, name: tls_secret }),
+            pods: Pods::Cluster(cluster),
+        });
+    };
+    if let Some(address) = [listen, admin].into_iter().find(|address| !address.ip().is_loopback()) {
+        return Err(ServeError::NotLoopback(address));
+    }
+    let (development, bindings) = Development::read(&file)?;
+    tracing::warn!(file = %file.display(), "pods are taken from a file: for development alone");
+    // Nobody sends on it: the file is read once.
+    let (_, receiver) = watch::channel(Arc::new(bindings));
+    Ok(Surroundings {
+        namespaces: Namespaces::new(receiver),
+        board: Board::Directory(publish_directory.unwrap_or_else(|| data.join("bundles"))),
+        trust_place: trust::Place::Directory(trust_directory.unwrap_or_else(|| data.join("trust"))),
+        bootstrap_place: Bootstrap::File(bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token"))),
+        certificate_source: given.unwrap_or_else(|| Source::Directory(data.join("certificates"))),
+        pods: Pods::Development(development),
+    })
+}
