@@ -1,0 +1,105 @@
+//! An agent's side of the stream.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use contract::stream::frame::Decoder;
+use contract::stream::{AgentMessage, Held, Outcome, PROTOCOL, ServerMessage, Snapshot};
+use contract::{Generation, Problem, Redacted};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::yard::{PATIENCE, Yard, problem};
+
+pub(crate) struct Agent {
+    io: TokioIo<Upgraded>,
+    decoder: Decoder,
+    /// The CAs that came on the stream.
+    pub(crate) trust: Option<String>,
+}
+
+fn request(token: &str, query: &str) -> Request<Full<Bytes>> {
+    Request::builder()
+        .uri(format!("/v1/agent/stream?{query}"))
+        .header("host", "localhost")
+        .header("user-agent", "enclii-agent/test")
+        .header("connection", "Upgrade")
+        .header("upgrade", PROTOCOL)
+        .header("authorization", format!("Bearer {token}"))
+        .body(Full::default())
+        .unwrap()
+}
+
+pub(crate) fn held(bundle: &str, generation: u64) -> Held {
+    Held { bundle: bundle.parse().unwrap(), generation: Generation(generation) }
+}
+
+impl Agent {
+    pub(crate) async fn connect(yard: &Yard, token: &str, bundle: &str, holds: Vec<Held>) -> Self {
+        let response = yard.send(request(token, &format!("bundle={bundle}"))).await;
+        if response.status() != 101 {
+            panic!("{}", String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()));
+        }
+        assert_eq!(response.headers()["upgrade"], PROTOCOL);
+        let io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+        let mut agent = Self { io, decoder: Decoder::default(), trust: None };
+        agent.say(&AgentMessage::Hello { agent: "test".into(), holds }).await;
+        agent
+    }
+
+    pub(crate) async fn refused(yard: &Yard, token: &str, query: &str) -> Problem {
+        let response = yard.send(request(token, query)).await;
+        let (head, body) = response.into_parts();
+        problem(head.status, &head.headers, &body.collect().await.unwrap().to_bytes())
+    }
+
+    pub(crate) async fn say(&mut self, message: &AgentMessage) {
+        self.send(&message.encode().unwrap()).await;
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &Redacted) {
+        self.io.write_all(bytes.expose()).await.unwrap();
+        self.io.flush().await.unwrap();
+    }
+
+    /// The next message but trust; `None` where the stream ended.
+    pub(crate) async fn next(&mut self) -> Option<ServerMessage> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                match ServerMessage::decode(&frame).unwrap() {
+                    ServerMessage::Trust { ca } => self.trust = Some(ca),
+                    message => return Some(message),
+                }
+                continue;
+            }
+            let mut bytes = [0; 4096];
+            // A connection that is closed without a word is an end too.
+            match tokio::time::timeout(PATIENCE, self.io.read(&mut bytes)).await.expect("a message in time").unwrap_or(0) {
+                0 => return None,
+                read => self.decoder.push(&bytes[..read]),
+            }
+        }
+    }
+
+    pub(crate) async fn hold(&mut self) -> Snapshot {
+        match self.next().await {
+            Some(ServerMessage::Hold(snapshot)) => snapshot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What it is told to hold of its one bundle: the generation and the values.
+    pub(crate) async fn values(&mut self) -> (u64, BTreeMap<String, Vec<u8>>) {
+        let snapshot = self.hold().await;
+        let [bundle] = <[_; 1]>::try_from(snapshot.bundles).unwrap();
+        let values = bundle.secrets.iter().map(|(name, secret)| (name.as_str().to_owned(), secret.value.expose().to_vec()));
+        (bundle.generation.0, values.collect())
+    }
+
+    pub(crate) async fn applied(&mut self, bundle: &str, generation: u64) {
+        self.say(&AgentMessage::Applied { holds: vec![held(bundle, generation)], reload: Outcome::Signalled }).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! The audit trail.
+
+use http::Method;
+
+use crate::agent::Agent;
+use crate::yard::{Yard, body, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"hunter2")]).await;
+    yard.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    agent.hold().await;
+    agent.applied("api-prod", 1).await;
+    until("the report", async || yard.events("applied").await.len() == 1).await;
+    Agent::refused(&yard, "web", "bundle=api-prod").await;
+    // A refused write takes its numbers back with it.
+    let too_large = body(&[("A", &vec![0; 1 << 20]), ("C", &vec![0; 1 << 20])]);
+    for _ in 0..5 {
+        yard.ask(Method::POST, "/v1/secrets/shop.prod.api/", Some(&yard.token()), too_large.expose()).await;
+    }
+    yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/B", b"").await;
+
+    let all = yard.json("/v1/audit?limit=1000").await;
+    let events = all["events"].as_array().unwrap();
+    let sequences: Vec<_> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
+    let first = &events[0];
+    assert_eq!((&first["actor_type"], &first["actor_id"], &first["action"]), (&"token".into(), &"bootstrap".into(), &"write".into()));
+    assert_eq!((&first["scope"], &first["resource_id"], &first["version"]), (&"shop.prod.api".into(), &"A".into(), &1.into()));
+    for event in events {
+        assert_eq!((&event["address"], event["trace_id"].as_str().unwrap().len()), (&"127.0.0.1".into(), 32), "{event}");
+        assert!(event["at"].as_str().unwrap().ends_with('Z') && event["user_agent"].is_string(), "{event}");
+    }
+    assert!(!all.to_string().contains("hunter2"));
+
+    let page = yard.json("/v1/audit?after=2&limit=3").await;
+    let sequences: Vec<_> = page["events"].as_array().unwrap().iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, [3, 4, 5]);
+    // Nobody changes what is written, not even with the database at hand.
+    let database = yard.database().await;
+    for sql in ["UPDATE audit_events SET actor_id = 'x'", "DELETE FROM audit_events WHERE sequence = 1"] {
+        assert!(sqlx::query(sql).execute(&database).await.is_err(), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_can_be_written_down_nothing_leaves() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    agent.hold().await;
+    let database = yard.database().await;
+    sqlx::query("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk full'); END").execute(&database).await.unwrap();
+
+    let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    assert!(problem.status == 503 && problem.detail.contains("audit trail"), "{problem:?}");
+    assert_eq!(Agent::refused(&yard, "api-two", "bundle=api-prod").await.status, 503);
+    assert_eq!(Agent::refused(&yard, "web", "bundle=api-prod").await.status, 503);
+    // A write is one with its event: neither is there.
+    assert_eq!(yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"two")]).expose()).await.status, 503);
+    assert_eq!(yard.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status, 503);
+    assert_eq!(yard.json("/v1/bundles/shop.prod.api").await["generation"], 1);
+
+    sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
+    yard.set("shop.prod.api", &[("A", b"three")]).await;
+    let (generation, values) = agent.values().await;
+    assert_eq!((generation, values["A"].as_slice()), (2, b"three".as_slice()));
+}

@@ -1,0 +1,214 @@
+//! A switchyard of a test's own, and a client for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Parser as _;
+use contract::api::{NewValue, WriteRequest, Written};
+use contract::{Problem, Redacted};
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use runtime::signals::Shutdown;
+use runtime::tasks::Tasks;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use switchyard::args::Args;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// For what has to happen: far longer than it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Yard {
+    pub(crate) directory: PathBuf,
+    port: u16,
+    admin: u16,
+    tasks: Tasks,
+    shutdown: Shutdown,
+    running: Option<tokio::task::JoinHandle<Result<(), switchyard::ServeError>>>,
+    tls: Arc<ClientConfig>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// The pods of every test: two of service api and one of service web in prod, one of api in dev, and
+/// one in a namespace that belongs to nobody.
+fn identities() -> Value {
+    let pod = |token: &str, namespace: &str, account: &str, uid: &str| {
+        json!({"token": token, "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"), "uid": uid})
+    };
+    json!({
+        "namespaces": {
+            "shop-prod": {"project": "shop", "environment": "prod"},
+            "shop-dev": {"project": "shop", "environment": "dev"},
+        },
+        "identities": [
+            pod("api-one", "shop-prod", "api", "1"),
+            pod("api-two", "shop-prod", "api", "2"),
+            pod("web", "shop-prod", "web", "3"),
+            pod("dev", "shop-dev", "api", "4"),
+            pod("stranger", "stranger", "api", "5"),
+        ],
+    })
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) fn write(path: &Path, text: &str) {
+    std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), text.as_bytes()).unwrap();
+}
+
+impl Yard {
+    pub(crate) async fn start() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = temporary.path().to_owned();
+        write(&directory.join("identities.json"), &identities().to_string());
+        Self { _temporary: Some(temporary), ..Self::start_in(directory).await }
+    }
+
+    async fn start_in(directory: PathBuf) -> Self {
+        runtime::provider::install().unwrap();
+        let (port, admin) = (free_port(), free_port());
+        let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+        let words = ["switchyard", "serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")].map(str::to_owned);
+        let flags = ["--data", "--development-identities", "--publish-directory", "--trust-directory", "--drain-notice"].map(str::to_owned);
+        let values = [at("data"), at("identities.json"), at("bundles"), at("trust"), "0".to_owned()];
+        let words = words.into_iter().chain(flags.into_iter().zip(values).flat_map(|(flag, value)| [flag, value]));
+        let args = Args::try_parse_from(words).unwrap().serve();
+        let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
+        #[expect(clippy::disallowed_methods, reason = "the test owns it, and ends it in `stop`")]
+        let running = tokio::spawn(switchyard::serve(args, tasks.clone(), shutdown.clone()));
+        let ca = directory.join("trust/ca.crt");
+        until("switchyard to be ready", async || ca.exists() && plain(admin, "/readyz").await.is_some_and(|(status, _)| status == 200)).await;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&std::fs::read(ca).unwrap()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        Self { directory, port, admin, tasks, shutdown, running: Some(running), tls, _temporary: None }
+    }
+
+    /// Stops it in order and starts it anew on the same data, on another port.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.stop().await;
+        let temporary = self._temporary.take();
+        Self { _temporary: temporary, ..Self::start_in(self.directory.clone()).await }
+    }
+
+    /// Stops it in order; whatever does not end in time is an error.
+    pub(crate) async fn stop(&mut self) {
+        self.shutdown.request();
+        let ended = self.running.take().unwrap().await.unwrap();
+        ended.unwrap_or_else(|error| panic!("{}: {:?}", runtime::logs::Chain(&error), self.tasks.running()));
+    }
+
+    pub(crate) fn token(&self) -> String {
+        std::fs::read_to_string(self.directory.join("data/bootstrap-token")).unwrap()
+    }
+
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        TlsConnector::from(Arc::clone(&self.tls)).connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<hyper::body::Incoming> {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await)).await.unwrap();
+        self.tasks.spawn("test client", async move {
+            let _ = connection.with_upgrades().await;
+        });
+        sender.send_request(request).await.unwrap()
+    }
+
+    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &[u8]) -> (StatusCode, http::HeaderMap, Bytes) {
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost").header("user-agent", "a test");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = self.send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await;
+        let (head, body) = response.into_parts();
+        (head.status, head.headers, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// An administrator's request that is refused, with its problem document.
+    pub(crate) async fn refused(&self, method: Method, path: &str, body: &[u8]) -> Problem {
+        let (status, headers, answer) = self.ask(method, path, Some(&self.token()), body).await;
+        problem(status, &headers, &answer)
+    }
+
+    /// An administrator's request that succeeds.
+    pub(crate) async fn done(&self, method: Method, path: &str, body: &[u8]) -> Bytes {
+        let (status, headers, answer) = self.ask(method, path, Some(&self.token()), body).await;
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&answer));
+        assert_eq!(headers[CONTENT_TYPE], "application/json");
+        answer
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&self.done(Method::GET, path, b"").await).unwrap()
+    }
+
+    pub(crate) async fn set(&self, scope: &str, values: &[(&str, &[u8])]) -> Written {
+        let body = body(values);
+        serde_json::from_slice(&self.done(Method::POST, &format!("/v1/secrets/{scope}/"), body.expose()).await).unwrap()
+    }
+
+    pub(crate) async fn events(&self, action: &str) -> Vec<Value> {
+        let events = self.json(&format!("/v1/audit?limit=10000&action={action}")).await;
+        events["events"].as_array().unwrap().clone()
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        plain(self.admin, "/metrics").await.unwrap().1
+    }
+
+    pub(crate) async fn database(&self) -> sqlx::SqlitePool {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.directory.join("data/switchyard.db"));
+        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    }
+}
+
+pub(crate) fn body(values: &[(&str, &[u8])]) -> Redacted {
+    let mut request = WriteRequest::default();
+    for (name, value) in values {
+        request.secrets.insert(name.parse().unwrap(), NewValue { value: Redacted::from(*value) });
+    }
+    request.to_body().unwrap()
+}
+
+/// What every refusal looks like.
+pub(crate) fn problem(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Problem {
+    assert_eq!(headers[CONTENT_TYPE], "application/problem+json", "{}", String::from_utf8_lossy(body));
+    let problem: Problem = serde_json::from_slice(body).unwrap();
+    assert_eq!(problem.status, status.as_u16());
+    assert!(problem.kind.starts_with("/problems/") && !problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
+    assert_eq!(problem.instance.as_deref(), headers["trace-id"].to_str().ok());
+    problem
+}
+
+async fn plain(port: u16, path: &str) -> Option<(u16, String)> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let all = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
