@@ -26,8 +26,8 @@ const SMALL: u64 = 64 << 10;
 /// Larger bodies at one time: 24 MiB at most.
 const LARGE_AT_ONCE: usize = 8;
 
-/// How much of a body that is too large is read to its end.
-const DISCARDED: u64 = 32 << 20;
+/// The most of a body that is too large that is read to be forgotten.
+const DISCARDED: usize = 32 << 20;
 
 /// What answers requests.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Service {
     async fn body(&self, mut body: Incoming) -> Result<(Bytes, Option<SemaphorePermit<'_>>), BodyError> {
         let size = body.size_hint();
         if size.lower() > MAX_BYTES as u64 {
-            return discard(body, size.lower()).await;
+            return discard(body).await;
         }
         let permit = match size.upper() {
             Some(upper) if upper <= SMALL => None,
@@ -126,7 +126,7 @@ impl Service {
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
             if whole.len() + data.len() > MAX_BYTES {
-                return discard(body, MAX_BYTES as u64).await;
+                return discard(body).await;
             }
             // Nearly every review comes in one piece, which is then taken as it is.
             if whole.is_empty() && body.is_end_stream() {
@@ -140,10 +140,11 @@ impl Service {
 
 /// Reads on and forgets what it reads, for a while: a client that is still writing when the connection
 /// is closed sees a reset and not the answer.
-async fn discard<T>(mut body: Incoming, mut seen: u64) -> Result<T, BodyError> {
+async fn discard<T>(mut body: Incoming) -> Result<T, BodyError> {
     let rest = async {
+        let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {
-            seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+            seen += frame.data_ref().map_or(0, Bytes::len);
             if seen > DISCARDED {
                 break;
             }

@@ -4,10 +4,11 @@
 //! A second pass (reinvocation) finds the work of the first. A pod whose author wrote something else
 //! under our names must not get away with it: the agent holds the pod's identity.
 
+use contract::agent_config::Source;
 use contract::{AgentConfig, layout};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::Operation;
 use super::agent::{from_variable_text, variable_text};
@@ -73,15 +74,25 @@ pub(super) fn agent(canonical: &Value, wanted: &AgentConfig, found: &Value, plac
             // Quotas, limit ranges and autoscalers change these, and quantities are re-written.
             "resources" => of_found.is_object(),
             "volumeMounts" => has_mounts(value, of_found),
-            "env" => config_operation(value, wanted, of_found, place)?.map(|operation| operations.extend(operation)).is_some(),
-            "securityContext" => user_operations(value, of_found, place).map(|found| operations.extend(found)).is_some(),
+            "env" => {
+                operations.extend(config_operation(value, wanted, of_found, place)?);
+                true
+            }
+            "securityContext" => {
+                operations.extend(user_operations(value, of_found, place)?);
+                true
+            }
             _ => value == of_found,
         };
         if !same {
-            return Err(format!("its {key} is another"));
+            return Err(another(key));
         }
     }
     Ok(operations)
+}
+
+fn another(part: &str) -> String {
+    format!("its {part} is another")
 }
 
 /// The canonical mounts, and at most that of the service-account token, which a plugin of the API
@@ -95,40 +106,42 @@ fn has_mounts(canonical: &Value, found: &Value) -> bool {
     canonical.iter().all(|mount| found.contains(mount)) && found.iter().all(|mount| canonical.contains(mount) || is_token(mount))
 }
 
-/// The agent's variables may differ in the mode of the files alone: a container that came since the
-/// first pass may run as another user.
-fn config_operation(canonical: &Value, wanted: &AgentConfig, found: &Value, place: Place) -> Result<Option<Option<Operation>>, String> {
+/// The agent's configuration may differ in two things: the mode of the files, since a container that
+/// came after the first pass may run as another user; and switchyard's CA, since the replica that made
+/// the first pass may know of a turnover that this one has not seen yet, or the other way round.
+fn config_operation(canonical: &Value, wanted: &AgentConfig, found: &Value, place: Place) -> Result<Option<Operation>, String> {
     if canonical == found {
-        return Ok(Some(None));
+        return Ok(None);
     }
     let text = found.pointer("/0/value").and_then(Value::as_str);
-    let Some(mut config) = text.and_then(from_variable_text) else { return Ok(None) };
-    config.files.mode = wanted.files.mode;
+    let mut config = text.and_then(from_variable_text).ok_or_else(|| another("env"))?;
     let mut rest = found.clone();
     if let (Some(value), Some(of_canonical)) = (rest.pointer_mut("/0/value"), canonical.pointer("/0/value")) {
         value.clone_from(of_canonical);
     }
     if rest != *canonical {
-        return Ok(None);
+        return Err(another("env"));
     }
+    config.files.mode = wanted.files.mode;
+    let (Source::Switchyard { ca, .. }, Source::Switchyard { ca: wanted_ca, .. }) = (&mut config.source, &wanted.source);
+    ca.clone_from(wanted_ca);
     if config != *wanted {
-        return Err(format!("its {} is another", layout::CONFIG_VARIABLE));
+        return Err(another(layout::CONFIG_VARIABLE));
     }
     let value = Value::String(variable_text(wanted));
-    Ok(Some(Some(Operation::Replace { path: place.pointer(format_args!("/env/0/value")), value })))
+    Ok(Some(Operation::Replace { path: place.pointer(format_args!("/env/0/value")), value }))
 }
 
 /// The agent's user follows the application's.
-fn user_operations(canonical: &Value, found: &Value, place: Place) -> Option<Vec<Operation>> {
-    let (canonical, found) = (canonical.as_object()?, found.as_object()?);
-    let without_user = |context: &Map<String, Value>| {
-        let mut context = context.clone();
+fn user_operations(canonical: &Value, found: &Value, place: Place) -> Result<Vec<Operation>, String> {
+    let without_user = |context: &Value| {
+        let mut context = context.as_object().cloned().unwrap_or_default();
         (context.remove("runAsUser"), context.remove("runAsNonRoot"), context)
     };
     let (wanted_user, wanted_root, wanted_rest) = without_user(canonical);
     let (found_user, found_root, found_rest) = without_user(found);
     if wanted_rest != found_rest {
-        return None;
+        return Err(another("securityContext"));
     }
     let pairs = [("runAsUser", wanted_user, found_user), ("runAsNonRoot", wanted_root, found_root)];
     let differing = pairs.into_iter().filter(|(_, wanted, found)| wanted != found);
@@ -136,5 +149,5 @@ fn user_operations(canonical: &Value, found: &Value, place: Place) -> Option<Vec
         path: place.pointer(format_args!("/securityContext/{name}")),
         value: wanted.unwrap_or_default(),
     };
-    Some(differing.map(add).collect())
+    Ok(differing.map(add).collect())
 }

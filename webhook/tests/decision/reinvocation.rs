@@ -52,6 +52,15 @@ fn a_user_that_came_later_becomes_the_agent_s() {
 }
 
 #[test]
+fn a_ca_that_the_other_replica_did_not_know_yet_is_replaced() {
+    let mut earlier = injected();
+    let value = &mut earlier["spec"]["initContainers"][0]["env"][0]["value"];
+    *value = json!(value.as_str().unwrap().replace(r#""ca":"PEM\n""#, r#""ca":"OLD\n""#));
+    assert!(value.as_str().unwrap().contains("OLD"));
+    assert_eq!(admitted(&earlier).0, injected());
+}
+
+#[test]
 fn an_init_container_that_another_webhook_put_first_stays_there() {
     let mut later = injected();
     later["spec"]["initContainers"].as_array_mut().unwrap().insert(0, json!({ "name": "mesh-init" }));
