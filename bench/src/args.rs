@@ -1,0 +1,92 @@
+//! What the command line and the environment say. The only place that reads them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures the budgets of the design. A missed budget is a result; only a measurement that could not
+/// be made is a failure.
+#[derive(Debug, Parser)]
+#[command(
+    name = "enclii-bench",
+    version,
+    after_help = "\
+The programs that are measured lie beside this one, or in ENCLII_BIN. `make bench` runs all of it.
+
+Examples:
+  enclii-bench loopback --out loopback.json --vault /usr/bin/vault
+  KUBECONFIG=… enclii-bench cluster --out cluster.json
+  enclii-bench report loopback.json cluster.json --out bench.json"
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure the agent, the webhook and the way of a write, on loopback
+    Loopback(Loopback),
+    /// Measure what the injection adds to a pod's start, in the cluster that KUBECONFIG names
+    Cluster(Cluster),
+    /// Print the table of what was found, and write it as one list
+    Report(Report),
+}
+
+/// What to measure on loopback.
+#[derive(Debug, clap::Args)]
+pub struct Loopback {
+    /// Where to leave what was found
+    #[arg(long, env = "ENCLII_BENCH_OUT")]
+    pub out: PathBuf,
+    /// The program of HashiCorp Vault, to be measured beside ours [default: none]
+    #[arg(long, env = "ENCLII_BENCH_VAULT")]
+    pub vault: Option<PathBuf>,
+}
+
+/// What to measure in a cluster.
+#[derive(Debug, clap::Args)]
+pub struct Cluster {
+    /// Where to leave what was found
+    #[arg(long, env = "ENCLII_BENCH_OUT")]
+    pub out: PathBuf,
+    /// Pods of each kind
+    #[arg(long, env = "ENCLII_BENCH_PODS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pods: u32,
+}
+
+/// What to report.
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// What the other commands left
+    #[arg(required = true)]
+    pub parts: Vec<PathBuf>,
+    /// The list to write
+    #[arg(long, env = "ENCLII_BENCH_OUT", default_value = "target/bench.json")]
+    pub out: PathBuf,
+    /// Something that the reader should know; more than one may be given
+    #[arg(long = "note")]
+    pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_report_needs_a_part() {
+        assert!(Args::try_parse_from(["enclii-bench", "report"]).is_err());
+        let args = Args::try_parse_from(["enclii-bench", "report", "a", "b", "--note", "x"]).unwrap();
+        let Command::Report(report) = args.command else { panic!() };
+        assert_eq!((report.parts.len(), report.notes.len()), (2, 1));
+    }
+}

@@ -1,0 +1,202 @@
+//! What is measured, in which unit, and how good it has to be.
+
+use serde::{Deserialize, Serialize};
+
+/// A measurement that has a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Name {
+    /// Resident memory of an agent that holds twenty secrets.
+    AgentRss,
+    /// The part of it that no other process can share.
+    AgentPrivateDirty,
+    /// The agent's program.
+    AgentBinary,
+    /// From the agent's start to its files.
+    AgentStart,
+    /// From a write to the store to the replaced file.
+    WriteToFileP99,
+    /// From a write to the store to the application that has read it.
+    WriteToReloadP99,
+    /// Reviews a second over 16 connections.
+    #[serde(rename = "webhook_rps_16")]
+    WebhookRps16,
+    /// The slowest hundredth of them.
+    #[serde(rename = "webhook_p99_16")]
+    WebhookP9916,
+    /// Resident memory of the webhook behind that load.
+    WebhookRss,
+    /// One review without a socket.
+    ReviewInProcess,
+    /// What the injection adds to a pod's start.
+    PodStartAdded,
+}
+
+/// How good a value has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Budget {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+/// What is known of a [`Name`] before anything is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The name as the report has it.
+    pub word: &'static str,
+    /// The unit of its value.
+    pub unit: &'static str,
+    /// How good it has to be.
+    pub budget: Budget,
+    /// Where the budget comes from, if it is not simply a number that was chosen.
+    pub origin: Option<&'static str>,
+}
+
+/// The same thing of somebody else, measured in the same run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Who.
+    pub name: String,
+    /// In the unit of the entry.
+    pub value: f64,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What was measured.
+    pub name: Name,
+    /// How much it is.
+    pub value: f64,
+    /// Of what.
+    pub unit: String,
+    /// How good it has to be.
+    #[serde(flatten)]
+    pub budget: Budget,
+    /// Somebody else's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peer: Option<Peer>,
+}
+
+const WEBHOOK_ORIGIN: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6 as recorded on a machine of this kind \
+    (4,850 1/s, 16 ms); it is no part of this run";
+const POD_ORIGIN: &str =
+    "half of what the Vault Agent Injector added as recorded on a machine of this kind (1.0 s); it is no part of this run";
+
+impl Name {
+    /// Every name, in the report's order.
+    pub const ALL: [Self; 11] = [
+        Self::AgentRss,
+        Self::AgentPrivateDirty,
+        Self::AgentBinary,
+        Self::AgentStart,
+        Self::WriteToFileP99,
+        Self::WriteToReloadP99,
+        Self::WebhookRps16,
+        Self::WebhookP9916,
+        Self::WebhookRss,
+        Self::ReviewInProcess,
+        Self::PodStartAdded,
+    ];
+
+    /// What is known of it.
+    #[must_use]
+    pub fn known(self) -> Known {
+        use Budget::{AtLeast, AtMost};
+        let known = |word, unit, budget| Known { word, unit, budget, origin: None };
+        let relative = |word, unit, budget, origin| Known { word, unit, budget, origin: Some(origin) };
+        match self {
+            Self::AgentRss => known("agent_rss", "MiB", AtMost(4.0)),
+            Self::AgentPrivateDirty => known("agent_private_dirty", "MiB", AtMost(1.0)),
+            Self::AgentBinary => known("agent_binary", "MB", AtMost(5.0)),
+            Self::AgentStart => known("agent_start", "ms", AtMost(20.0)),
+            Self::WriteToFileP99 => known("write_to_file_p99", "ms", AtMost(50.0)),
+            Self::WriteToReloadP99 => known("write_to_reload_p99", "ms", AtMost(50.0)),
+            Self::WebhookRps16 => relative("webhook_rps_16", "1/s", AtLeast(5.0 * 4850.0), WEBHOOK_ORIGIN),
+            Self::WebhookP9916 => relative("webhook_p99_16", "ms", AtMost(16.0 / 4.0), WEBHOOK_ORIGIN),
+            Self::WebhookRss => known("webhook_rss", "MiB", AtMost(12.0)),
+            Self::ReviewInProcess => known("review_in_process", "µs", AtMost(50.0)),
+            Self::PodStartAdded => relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_ORIGIN),
+        }
+    }
+
+    /// A measured value, in the name's own unit.
+    #[must_use]
+    pub fn measured(self, value: f64) -> Entry {
+        let Known { unit, budget, .. } = self.known();
+        Entry { name: self, value: rounded(value), unit: unit.to_owned(), budget, peer: None }
+    }
+}
+
+impl Entry {
+    /// With somebody else's figure, where there is one.
+    #[must_use]
+    pub fn beside(mut self, peer: Option<(&str, f64)>) -> Self {
+        self.peer = peer.map(|(name, value)| Peer { name: name.to_owned(), value: rounded(value) });
+        self
+    }
+
+    /// Whether the value is good enough.
+    #[must_use]
+    pub fn met(&self) -> bool {
+        match self.budget {
+            Budget::AtMost(limit) => self.value <= limit,
+            Budget::AtLeast(limit) => self.value >= limit,
+        }
+    }
+
+    /// How many times better than the peer.
+    #[must_use]
+    pub fn ratio(&self) -> Option<f64> {
+        let peer = self.peer.as_ref()?.value;
+        let (more, less) = match self.budget {
+            Budget::AtMost(_) => (peer, self.value),
+            Budget::AtLeast(_) => (self.value, peer),
+        };
+        (less > 0.0).then(|| more / less)
+    }
+}
+
+/// More digits than these were not measured.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_the_fields_of_the_report() {
+        let entry = Name::AgentRss.measured(3.000_04).beside(Some(("Vault Agent 1.21.1", 144.0)));
+        assert_eq!(
+            serde_json::to_string(&entry).unwrap(),
+            r#"{"name":"agent_rss","value":3.0,"unit":"MiB","at_most":4.0,"peer":{"name":"Vault Agent 1.21.1","value":144.0}}"#
+        );
+        let entry = Name::WebhookRps16.measured(1.0);
+        let json = serde_json::to_string(&entry).unwrap();
+        assert_eq!(json, r#"{"name":"webhook_rps_16","value":1.0,"unit":"1/s","at_least":24250.0}"#);
+        assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), entry);
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_report() {
+        for name in Name::ALL {
+            assert_eq!(serde_json::to_value(name).unwrap(), name.known().word);
+        }
+    }
+
+    #[test]
+    fn more_is_better_where_the_budget_is_a_least() {
+        let peer = |entry: Entry| entry.beside(Some(("peer", 100.0)));
+        let least = peer(Name::WebhookRps16.measured(50_000.0));
+        assert_eq!((least.met(), least.ratio()), (true, Some(500.0)));
+        let most = peer(Name::AgentStart.measured(50.0));
+        assert_eq!((most.met(), most.ratio()), (false, Some(2.0)));
+        assert_eq!(peer(Name::AgentStart.measured(0.0)).ratio(), None);
+        assert!(Name::AgentStart.measured(20.0).met());
+    }
+}

@@ -1,0 +1,74 @@
+//! What the injection adds to a pod's start, in a real cluster with the system installed.
+//!
+//! The two kinds of pod take turns, so that whatever else the machine does meets both alike.
+
+mod api;
+mod pods;
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use e2e::kubectl::{Forward, Namespace, apply, kubectl, object};
+use e2e::wait;
+use serde_json::json;
+
+use crate::budget::{Entry, Name};
+use crate::numbers::median;
+use crate::part::Part;
+use crate::pod::{BUNDLE, names, value};
+use crate::progress::say;
+use crate::store::Store;
+use api::Api;
+use pods::{Kind, started_after};
+
+const SYSTEM: &str = "enclii-system";
+const NAMESPACE: &str = "enclii-bench";
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Measures as many pods of each kind.
+#[must_use]
+pub fn measure(pods: u32) -> Part {
+    let mut part = Part::default();
+    let measured = added(pods, &mut part);
+    part.take("pods", measured);
+    part
+}
+
+fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
+    say("cluster: a namespace with a bundle of twenty secrets");
+    let namespace = Namespace::create(NAMESPACE, &[("enclii.io/project", "bench"), ("enclii.io/environment", "prod")])?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "api", "namespace": NAMESPACE}});
+    apply(&account.to_string())?;
+    write_secrets().context("write secrets")?;
+    wait::until("the bundle", PATIENCE, || object(namespace.name(), "secretbundle", BUNDLE))?;
+
+    let api = Api::open()?;
+    let times = |kind: Kind, number: u32| started_after(&api, namespace.name(), kind, number);
+    // The first of each finds the caches cold, and the webhook may not know the bundle yet.
+    let mut refused = None;
+    wait::until("a first injected pod", PATIENCE, || Ok(times(Kind::Injected, 0).map_err(|error| refused = Some(error)).ok()))
+        .map_err(|error| refused.map_or(error, |refusal| refusal.context("a first injected pod")))?;
+    times(Kind::Plain, 0)?;
+    say(&format!("cluster: {pods} plain and {pods} injected pods, in turns"));
+    let (mut plain, mut injected) = (Vec::new(), Vec::new());
+    for number in 1..=pods {
+        plain.push(times(Kind::Plain, number)?);
+        injected.push(times(Kind::Injected, number)?);
+    }
+    let (plain, injected) = (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
+    part.note(format!("pod_start_added: the application's first instruction came {injected:.0} ms after the create call with the agent, {plain:.0} ms without (medians of {pods})"));
+    Ok(vec![Name::PodStartAdded.measured(injected - plain)])
+}
+
+/// Puts twenty secrets into the bundle, over a port of this machine.
+fn write_secrets() -> Result<()> {
+    let trust = object(SYSTEM, "configmap", "enclii-trust")?.context("the system is not installed: there is no ConfigMap enclii-trust")?;
+    let mut ca = tempfile::NamedTempFile::new()?;
+    ca.write_all(trust["data"]["ca.crt"].as_str().context("the ConfigMap has no ca.crt")?.as_bytes())?;
+    let token = kubectl(&["-n", SYSTEM, "get", "secret", "enclii-bootstrap", "-o", "go-template={{.data.token | base64decode}}"])?;
+    let forward = Forward::open(SYSTEM, "switchyard", 443, PATIENCE)?;
+    let store = Store::new(&format!("https://localhost:{}", forward.port()), ca.path(), &token, "bench.prod.api")?;
+    let secrets: Vec<_> = names().into_iter().enumerate().map(|(number, name)| (name, value("cluster", number))).collect();
+    store.write(secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}

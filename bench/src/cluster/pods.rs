@@ -1,0 +1,75 @@
+//! One pod of the sample application: made, asked when its first instruction ran, and removed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use e2e::sample::State;
+use e2e::wait;
+use serde_json::{Value, json};
+
+use super::api::Api;
+use crate::numbers::milliseconds;
+use crate::pod::BUNDLE;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const PORT: u16 = 8080;
+
+/// With the agent or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As its team wrote it.
+    Plain,
+    /// The same with the annotation.
+    Injected,
+}
+
+/// The milliseconds from just before the create call to the application's first instruction. The pod
+/// is gone when this returns, so that its end takes no time from the next one's start.
+pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32) -> Result<f64> {
+    let name = format!("{}-{number}", if kind == Kind::Plain { "plain" } else { "injected" });
+    let all = format!("/api/v1/namespaces/{namespace}/pods");
+    let one = format!("{all}/{name}");
+    let from = SystemTime::now();
+    api.create(&all, &pod(&name, kind))?;
+    let state = state(api, &one);
+    api.delete(&one, &json!({"gracePeriodSeconds": 1}))?;
+    wait::until("the pod to be gone", DEADLINE, || Ok(api.find(&one)?.is_none().then_some(())))?;
+    let started = UNIX_EPOCH + Duration::from_millis(state?.started_at);
+    Ok(milliseconds(started.duration_since(from).context("the application started before its pod was made")?))
+}
+
+/// What the application says, once it runs.
+fn state(api: &Api, pod: &str) -> Result<State> {
+    let state = wait::until("the application", DEADLINE, || {
+        let found = api.find(pod)?.unwrap_or_default();
+        if found.pointer("/status/containerStatuses/0/state/running").is_none() {
+            return Ok(None);
+        }
+        api.find(&format!("{pod}:{PORT}/proxy/state"))
+    })?;
+    serde_json::from_value(state).context("parse the application's state")
+}
+
+fn pod(name: &str, kind: Kind) -> Value {
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "bench"}},
+        "spec": {
+            "serviceAccountName": "api",
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {"runAsUser": 1000, "runAsNonRoot": true},
+            "containers": [{
+                "name": "api",
+                "image": format!("enclii/sample:{}", env!("CARGO_PKG_VERSION")),
+                "imagePullPolicy": "Never",
+                "ports": [{"containerPort": PORT}],
+                "env": [{"name": "LOG_LEVEL", "value": "info"}]
+            }]
+        }
+    });
+    if kind == Kind::Injected {
+        pod["metadata"]["annotations"] = json!({"enclii.io/secrets": BUNDLE});
+    }
+    pod
+}

@@ -1,0 +1,45 @@
+//! `enclii-bench`: see the library's `args` for what it understands.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use bench::args::{Args, Command, Report};
+use bench::part::{Part, write_json};
+use bench::{cluster, loopback, table};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is gone there is nobody to tell.
+            let _ = writeln!(io::stderr(), "enclii-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<()> {
+    runtime::provider::install()?;
+    let (part, out) = match args.command {
+        Command::Loopback(args) => (loopback::measure(args.vault.as_deref()), args.out),
+        Command::Cluster(args) => (cluster::measure(args.pods), args.out),
+        Command::Report(args) => return report(&args),
+    };
+    part.write(&out)?;
+    ensure!(part.failures.is_empty(), "measurements failed: {}", part.failures.join("; "));
+    Ok(())
+}
+
+fn report(args: &Report) -> Result<()> {
+    let mut parts: Vec<Part> = args.parts.iter().map(|path| Part::read(path)).collect::<Result<_>>()?;
+    parts.push(Part { notes: args.notes.clone(), ..Part::default() });
+    let part = Part::join(parts);
+    let mut out = io::stdout();
+    let colour = out.is_terminal();
+    write!(out, "{}", table::render(&part, colour))?;
+    write_json(&args.out, &part.entries)?;
+    ensure!(part.failures.is_empty(), "{} of the measurements failed", part.failures.len());
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! One review as a function of bytes: what the decision itself costs, without a socket.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use contract::annotations;
+use webhook::bundles::Bundle;
+use webhook::catalog::Catalog;
+use webhook::injection::InjectionConfig;
+use webhook::review::{Outcome, World, respond};
+
+use crate::budget::{Entry, Name};
+use crate::numbers::median;
+use crate::pod::{BUNDLE, NAMESPACE, Setup, names};
+use crate::progress::say;
+
+const BATCHES: usize = 300;
+const BATCH: u32 = 100;
+
+/// Measures the review of the example's pod.
+///
+/// # Errors
+/// Where it is not patched.
+pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
+    say(&format!("review: {BATCHES} batches of {BATCH}"));
+    let catalog = Catalog::default();
+    let keys = names().into_iter().collect();
+    catalog.set(NAMESPACE, BUNDLE, Bundle { keys, project: Some("shop".into()), environment: Some("prod".into()) });
+    let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));
+    let config = InjectionConfig::new(image, "https://switchyard.enclii-system.svc".into(), setup.trust()?);
+    let world = World { bundles: &catalog, injection: Ok(&config) };
+    let body = setup.review.as_bytes();
+    ensure!(respond(body, &world).record.outcome == Outcome::Injected, "the pod with {} was not patched", annotations::SECRETS);
+
+    let batches: Vec<f64> = (0..BATCHES)
+        .map(|_| {
+            let from = Instant::now();
+            for _ in 0..BATCH {
+                black_box(respond(black_box(body), &world));
+            }
+            from.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH)
+        })
+        .collect();
+    Ok(vec![Name::ReviewInProcess.measured(median(&batches).context("no batch")?)])
+}

@@ -1,0 +1,124 @@
+//! The peer of the agent: Vault Agent beside a development server of Vault, both on loopback, with the
+//! same twenty secrets in the same kind of directory.
+
+mod agent;
+mod server;
+
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use e2e::wait;
+use tempfile::TempDir;
+
+use crate::agent::{LOOK, megabytes};
+use crate::memory::Memory;
+use crate::numbers::{median, milliseconds, percentile};
+use crate::pod::{SECRET, names, value};
+use crate::progress::say;
+use crate::writes::seen;
+use agent::{Agent, Refresh};
+use server::Server;
+
+const STARTS: usize = 15;
+// It polls once a second, so that the slowest of thirty is a poll missed by little.
+const WRITES: usize = 30;
+const IDLE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What was measured of Vault Agent, in the units of our own entries.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Its name and version.
+    pub name: String,
+    /// The same with how often it polled.
+    pub polling: String,
+    /// Start to the last of the files, in milliseconds.
+    pub start: f64,
+    /// While it is idle.
+    pub memory: Memory,
+    /// Its program, in MB.
+    pub binary: f64,
+    /// From a write to the file, in milliseconds.
+    pub write_to_file: f64,
+}
+
+/// Measures Vault Agent.
+///
+/// # Errors
+/// Where it does not do what it should.
+pub fn measure(program: &Path) -> Result<Figures> {
+    let name = format!("Vault Agent {}", version(program)?);
+    say(&format!("{name}: a development server with twenty secrets"));
+    let directory = tempfile::Builder::new().prefix("enclii-bench-vault-").tempdir()?;
+    let server = Server::start(program, directory.path())?;
+    for (number, secret) in names().iter().enumerate() {
+        server.write(secret, &value("first", number))?;
+    }
+    say(&format!("{name}: {STARTS} starts"));
+    let start = starts(program, directory.path(), &server)?;
+    say(&format!("{name}: memory while idle"));
+    let memory = memory(program, directory.path(), &server)?;
+    say(&format!("{name}: {WRITES} writes"));
+    let write_to_file = writes(program, directory.path(), &server)?;
+    let polling = format!("{name}, polling every second");
+    Ok(Figures { polling, name, start, memory, binary: megabytes(program)?, write_to_file })
+}
+
+fn version(program: &Path) -> Result<String> {
+    let output = Command::new(program).arg("version").output().with_context(|| format!("start {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let word = text.split_whitespace().nth(1).with_context(|| format!("find the version of {}", program.display()))?;
+    ensure!(output.status.success() && word.starts_with('v'), "{} is no Vault", program.display());
+    Ok(word.trim_start_matches('v').to_owned())
+}
+
+fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
+    let mut times = Vec::with_capacity(STARTS);
+    for _ in 0..STARTS {
+        let files = files()?;
+        let from = Instant::now();
+        let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
+        agent.complete(LOOK, DEADLINE)?;
+        times.push(milliseconds(from.elapsed()));
+    }
+    median(&times).context("no start")
+}
+
+fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
+    let files = files()?;
+    let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
+    agent.complete(LOOK, DEADLINE)?;
+    sleep(IDLE);
+    Memory::of(agent.id())
+}
+
+fn writes(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
+    let files = files()?;
+    let mut agent = Agent::start(program, directory, server, files.path(), Refresh::EverySecond)?;
+    agent.complete(LOOK, DEADLINE)?;
+    let file = files.path().join(SECRET);
+    let mut times = Vec::with_capacity(WRITES);
+    for number in 0..WRITES {
+        // Spread over its interval.
+        sleep(Duration::from_millis((number * 379 % 1000) as u64));
+        let value = value("write", number);
+        times.push(seen(&file, &value, DEADLINE, || server.write(SECRET, &value))?);
+    }
+    percentile(&times, 99).context("no write")
+}
+
+/// A directory in memory, as the injector gives it to the agent.
+fn files() -> Result<TempDir> {
+    let name = || tempfile::Builder::new().prefix("enclii-bench-vault-").to_owned();
+    Ok(name().tempdir_in("/dev/shm").or_else(|_| name().tempdir())?)
+}
+
+/// A process that waits for a file with the end of its log in the error.
+fn until_there(process: &mut e2e::process::Process, pause: Duration, deadline: Duration, mut there: impl FnMut() -> bool) -> Result<()> {
+    let result = wait::until_every(pause, "Vault Agent's files", deadline, || Ok(there().then_some(())));
+    result.map_err(|error| anyhow::anyhow!("{error}; it says:\n{}", process.tail()))?;
+    process.check()
+}
