@@ -12,6 +12,7 @@ mod findings;
 pub mod injection;
 pub mod metrics;
 pub mod patch;
+mod place;
 mod plaintext;
 pub mod pod;
 mod reference;

@@ -9,6 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
+use crate::place::{List, Place};
+
 /// A pod as it stands in an admission request or a manifest.
 #[derive(Debug)]
 pub struct Pod<'a> {
@@ -279,41 +281,6 @@ impl Variable<'_> {
 
     pub(crate) fn field_path(&self) -> Option<&str> {
         self.value_from.as_ref()?.field_ref.as_ref().map(|found| &*found.field_path)
-    }
-}
-
-/// Which of the two lists a container stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum List {
-    Containers,
-    InitContainers,
-}
-
-/// Where a container stands in its pod. Written as `spec.containers[0]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) list: List,
-    pub(crate) index: usize,
-}
-
-impl Place {
-    fn list_name(self) -> &'static str {
-        match self.list {
-            List::Containers => "containers",
-            List::InitContainers => "initContainers",
-        }
-    }
-
-    /// The JSON pointer of something in the container; `rest` begins with a slash or is empty, and its
-    /// parts need no escape.
-    pub(crate) fn pointer(self, rest: fmt::Arguments<'_>) -> String {
-        format!("/spec/{}/{}{rest}", self.list_name(), self.index)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spec.{}[{}]", self.list_name(), self.index)
     }
 }
 

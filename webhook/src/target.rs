@@ -4,7 +4,8 @@ use contract::annotations::FileMode;
 use contract::{Annotations, Reload, annotations, layout};
 
 use crate::findings::{Findings, Refusal, Warning, shown};
-use crate::pod::{Container, List, Place, Pod};
+use crate::place::{List, Place};
+use crate::pod::{Container, Pod};
 
 /// A container of the application's.
 pub(crate) struct Target<'p> {

@@ -7,11 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use certs::certificate::{Certificate, CertificateError};
-use runtime::logs::Chain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
-use crate::watch::Watch;
+use crate::watch::{Said, Watch};
 use crate::world::Known;
 
 const FILE: &str = "ca.crt";
@@ -30,7 +29,7 @@ enum TrustError {
 /// Follows the directory until `stop` is cancelled; opens `gate` when the file was taken.
 pub async fn run(directory: PathBuf, known: Known, gate: Gate, stop: CancellationToken) {
     let follow = async {
-        let (mut last, mut said) = (String::new(), String::new());
+        let (mut last, mut said) = (String::new(), Said::default());
         loop {
             let watch = Watch::new(&directory);
             match read(&directory) {
@@ -41,21 +40,12 @@ pub async fn run(directory: PathBuf, known: Known, gate: Gate, stop: Cancellatio
                     tracing::info!(directory = %directory.display(), "switchyard's CA taken");
                     last = pem;
                 }
-                Err(error) => say_once(&error, &mut said),
+                Err(error) => said.warn("waiting for switchyard's CA", &error),
             }
             watch.changed().await;
         }
     };
     let _ = stop.run_until_cancelled(follow).await;
-}
-
-/// The directory is looked at again and again, and one line about one trouble is enough.
-fn say_once(error: &TrustError, said: &mut String) {
-    let line = Chain(error).to_string();
-    if *said != line {
-        tracing::warn!(error = line, "waiting for switchyard's CA");
-        *said = line;
-    }
 }
 
 fn read(directory: &Path) -> Result<String, TrustError> {

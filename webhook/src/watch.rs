@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use runtime::logs::Chain;
 use tokio::sync::Notify;
 
 /// Writers touch several files in a row; one look after the last of them is enough.
@@ -46,6 +47,21 @@ impl Watch {
         let poll = if self.watcher.is_some() { POLL } else { WITHOUT_WATCH };
         if tokio::time::timeout(poll, self.bell.notified()).await.is_ok() {
             tokio::time::sleep(SETTLE).await;
+        }
+    }
+}
+
+/// Says one trouble once: a directory is looked at again and again.
+#[derive(Default)]
+pub(crate) struct Said(String);
+
+impl Said {
+    /// Warns of an error unless the last one was the same.
+    pub(crate) fn warn(&mut self, what: &'static str, error: &dyn std::error::Error) {
+        let line = Chain(error).to_string();
+        if self.0 != line {
+            tracing::warn!(error = line, "{what}");
+            self.0 = line;
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Catalog, Namespaces, object};
 use crate::bundles::Bundles;
-use crate::watch::Watch;
+use crate::watch::{Said, Watch};
 
 /// Why a part of the directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +28,12 @@ enum DirectoryError {
 /// Follows the directory until `stop` is cancelled; opens `gate` after the first look.
 pub async fn run(root: PathBuf, catalog: Catalog, gate: Gate, stop: CancellationToken) {
     let follow = async {
+        let mut said = Said::default();
         loop {
             let watch = Watch::new(&root);
             match load(&root, &catalog) {
                 Ok(()) => gate.ready(),
-                Err(error) => tracing::warn!(error = %Chain(&error), "bundles directory"),
+                Err(error) => said.warn("waiting for the bundles directory", &error),
             }
             watch.changed().await;
         }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{Operation, append, env, shape};
 use crate::findings::{Findings, Refusal};
 use crate::injection::InjectionConfig;
-use crate::pod::{List, Pod};
+use crate::place::List;
+use crate::pod::Pod;
 use crate::target::Owner;
 
 /// Adds the operations that bring the agent, or that make the one an earlier pass brought fit the

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::Operation;
 use super::agent::{from_variable_text, variable_text};
-use crate::pod::{Place, Pod};
+use crate::place::Place;
+use crate::pod::Pod;
 
 /// Every field of a volume.
 pub(super) fn volume(pod: &Pod<'_>, index: usize) -> Option<Value> {
