@@ -33,7 +33,7 @@ Environment:
   ENCLII_LOG_FORMAT    json or text [default: json]
 
 Example:
-  ENCLII_AGENT_CONFIG=\"$(enclii inject -f pod.yaml --agent-config)\" enclii-agent
+  ENCLII_AGENT_CONFIG=\"$(cat agent.json)\" ENCLII_LOG_FORMAT=text enclii-agent run
 ";
 
 /// What to do.

@@ -87,8 +87,11 @@ pub async fn run(config: AgentConfig, application: Application, tasks: &Tasks, s
     let (holds, holds_receiver) = watch::channel(files.holds(&bundles));
     let wires = Wires { events: event_sender, reports: report_receiver, holds: holds_receiver };
     let stopping = tasks.stopping();
+    // Boxed here: every layer that a future is handed through would otherwise hold it twice, and the
+    // source's is tens of kilobytes.
+    let source = Box::pin(switchyard.run(wires));
     tasks.spawn_vital("source", async move {
-        let _ = stopping.run_until_cancelled(switchyard.run(wires)).await;
+        let _ = stopping.run_until_cancelled(source).await;
     });
 
     let (telling, last_told, retire_at, unwritten) = (None, None, None, None);

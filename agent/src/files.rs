@@ -87,6 +87,17 @@ impl Files {
     /// # Errors
     /// Where a step before the swap failed; the files are then what they were.
     pub fn publish(&mut self, wanted: &Wanted, reload: bool) -> Result<(), FilesError> {
+        match self.try_publish(wanted, reload) {
+            // A late reader of the generation before the current one matters less than the new one.
+            Err(FilesError::Full { .. }) if self.previous.is_some() => {
+                self.retire()?;
+                self.try_publish(wanted, reload)
+            }
+            other => other,
+        }
+    }
+
+    fn try_publish(&mut self, wanted: &Wanted, reload: bool) -> Result<(), FilesError> {
         let entries = self.list()?;
         let was_due = self.reload_due();
         let label = free_label(wanted, &entries);

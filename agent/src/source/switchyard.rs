@@ -84,7 +84,9 @@ impl Switchyard {
         let mut unsent = None;
         while !wires.events.is_closed() {
             let began = Instant::now();
-            let end = match dial::open(&self.address, Arc::clone(&self.tls), &self.token_file, &self.bundles).await {
+            // Boxed, so that what a login needs is given back for the life of the stream.
+            let login = Box::pin(dial::open(&self.address, Arc::clone(&self.tls), &self.token_file, &self.bundles));
+            let end = match login.await {
                 Ok(connection) => {
                     notice.connected(&self.address);
                     self.serve(connection, &mut wires, &mut unsent).await

@@ -42,7 +42,8 @@ impl Authority {
 
     fn acceptor(&self) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let leaf =
+            CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -77,6 +78,7 @@ impl Server {
     pub(crate) async fn login(&self) -> Login {
         soon(async {
             let (tcp, _) = self.listener.accept().await.unwrap();
+            tcp.set_nodelay(true).unwrap();
             let mut tls = self.acceptor.accept(tcp).await.unwrap();
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
