@@ -4,9 +4,9 @@
 //! start and never replaced: without it every value in the database is lost.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
@@ -164,7 +164,7 @@ impl KeyFile {
         if !about.is_file() {
             return Err(KeyError::Kind(path()));
         }
-        if about.mode() & 0o077 != 0 {
+        if about.mode() & 0o077 != 0 && !take_back_from_group(&file, about.mode()) {
             return Err(KeyError::Mode { path: path(), mode: about.mode() & 0o7777 });
         }
         let mut bytes = Zeroizing::new([0u8; KEY_BYTES]);
@@ -197,6 +197,13 @@ impl KeyFile {
     }
 }
 
+/// Kubelet opens every file of a volume to the pod's `fsGroup`, each time it mounts the volume. That
+/// group is this process's own, so nobody else could read the file meanwhile: it is closed again. Where
+/// everybody could read it, somebody may have, and a person has to know.
+fn take_back_from_group(file: &File, mode: u32) -> bool {
+    mode & 0o007 == 0 && file.set_permissions(Permissions::from_mode(0o600)).is_ok()
+}
+
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
@@ -205,8 +212,6 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn directory() -> tempfile::TempDir {
@@ -238,10 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_was_opened_to_its_group_is_closed_again() {
+        let directory = directory();
+        let path = directory.path().join("key");
+        let first = KeyFile::new(path.clone()).load(None).unwrap();
+        for mode in [0o660, 0o640] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(KeyFile::new(path.clone()).load(Some(first.id())).unwrap().id(), first.id());
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
         let directory = directory();
         let path = directory.path().join("key");
-        for (bytes, mode) in [(31, 0o600), (33, 0o600), (0, 0o600), (32, 0o640), (32, 0o604), (32, 0o660)] {
+        for (bytes, mode) in [(31, 0o600), (33, 0o600), (0, 0o600), (32, 0o604), (32, 0o644), (32, 0o666)] {
             let _ = fs::remove_file(&path);
             write_new(&path, &vec![1; bytes]).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
