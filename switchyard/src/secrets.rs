@@ -4,6 +4,9 @@
 //! store has a value that nothing refers to, and nobody ever sees it. The ledger's change, the
 //! generations that follow from it and its audit events are one transaction; the push comes after it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

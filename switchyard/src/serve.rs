@@ -123,6 +123,8 @@ async fn start(
     tasks: &Tasks,
     readiness: &Readiness,
 ) -> Result<(), ServeError> {
+    // Before anybody can ask: without a gate the process would be ready.
+    let starting = readiness.gate("the start");
     let mut registry = Registry::default();
     runtime::metrics::register_process(&mut registry, SystemTime::now());
     let metrics = Metrics::new(&mut registry);
@@ -166,6 +168,7 @@ async fn start(
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
+    starting.ready();
     Ok(())
 }
 

@@ -9,6 +9,8 @@ mod frames;
 mod holds;
 mod login;
 mod reports;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,7 +50,8 @@ async fn a_secret_from_its_first_version_to_its_end() {
 async fn values_are_bytes() {
     let yard = Yard::start().await;
     let large = vec![0xff; MAX_VALUE_BYTES];
-    let values: &[(&str, &[u8])] = &[("EMPTY", b""), ("NUL", b"a\0b"), ("NEWLINES", b"\nx\n\n"), ("BINARY", b"\xff\xfe\x80"), ("LARGE", &large)];
+    let values: &[(&str, &[u8])] =
+        &[("EMPTY", b""), ("NUL", b"a\0b"), ("NEWLINES", b"\nx\n\n"), ("BINARY", b"\xff\xfe\x80"), ("LARGE", &large)];
     yard.set("shop.prod.api", values).await;
     for (name, expected) in values {
         assert_eq!(value(&yard, &format!("/v1/secrets/shop.prod.api/{name}")).await.value.expose(), *expected, "{name}");
@@ -151,7 +152,9 @@ async fn nobody_is_let_in_without_a_valid_token() {
     let token = yard.token();
     let mut wrong = token.clone();
     wrong.replace_range(20..21, if &token[20..21] == "0" { "1" } else { "0" });
-    for path in ["/v1/secrets/shop.prod.api/", "/v1/secrets/shop.prod.api/A", "/v1/audit", "/v1/bundles/shop.prod.api", "/v1/secrets/NOT.VALID/"] {
+    for path in
+        ["/v1/secrets/shop.prod.api/", "/v1/secrets/shop.prod.api/A", "/v1/audit", "/v1/bundles/shop.prod.api", "/v1/secrets/NOT.VALID/"]
+    {
         // A pod's token is no token of the API.
         for token in [None, Some(wrong.as_str()), Some(&token[..token.len() - 1]), Some("api-one"), Some("x")] {
             let (status, headers, body) = yard.ask(Method::GET, path, token, b"").await;

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, held};
 use crate::yard::{Yard, body, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,10 +16,9 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
     until("the report", async || yard.events("applied").await.len() == 1).await;
     Agent::refused(&yard, "web", "bundle=api-prod").await;
     // A refused write takes its numbers back with it.
-    let too_large = body(&[("A", &vec![0; 1 << 20]), ("C", &vec![0; 1 << 20])]);
-    for _ in 0..5 {
-        yard.ask(Method::POST, "/v1/secrets/shop.prod.api/", Some(&yard.token()), too_large.expose()).await;
-    }
+    let (names, value): (Vec<String>, _) = ((0..9).map(|at| format!("BIG_{at}")).collect(), vec![0; 1 << 20]);
+    let too_large = body(&names.iter().map(|name| (name.as_str(), value.as_slice())).collect::<Vec<_>>());
+    assert_eq!(yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", too_large.expose()).await.status, 413);
     yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/B", b"").await;
 
     let all = yard.json("/v1/audit?limit=1000").await;
@@ -52,7 +51,10 @@ async fn where_nothing_can_be_written_down_nothing_leaves() {
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
     let database = yard.database().await;
-    sqlx::query("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk full'); END").execute(&database).await.unwrap();
+    sqlx::query("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        .execute(&database)
+        .await
+        .unwrap();
 
     let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(problem.status == 503 && problem.detail.contains("audit trail"), "{problem:?}");
@@ -67,4 +69,37 @@ async fn where_nothing_can_be_written_down_nothing_leaves() {
     yard.set("shop.prod.api", &[("A", b"three")]).await;
     let (generation, values) = agent.values().await;
     assert_eq!((generation, values["A"].as_slice()), (2, b"three".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_generation_leaves_before_it_is_written_down_to_whom() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    agent.hold().await;
+    let database = yard.database().await;
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events WHEN NEW.action = 'read' BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    sqlx::query(full).execute(&database).await.unwrap();
+    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    assert!(agent.next().await.is_none(), "something was sent");
+    sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
+    assert_eq!(agent.values().await.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_changed_is_named_and_not_served() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = 'B') WHERE name = 'A'";
+    sqlx::query(swap).execute(&yard.database().await).await.unwrap();
+    let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    assert!(problem.status == 500 && problem.detail.contains("shop.prod.api/A version 1"), "{problem:?}");
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    assert!(agent.next().await.is_none(), "something was sent");
+    // What is whole is still served, and a new version mends it.
+    yard.done(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
+    yard.set("shop.prod.api", &[("A", b"three")]).await;
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    assert_eq!(agent.values().await.1["A"], b"three");
 }

@@ -6,6 +6,7 @@
 mod agent;
 mod api;
 mod audit;
+mod crash;
 mod restart;
 mod streams;
 mod yard;

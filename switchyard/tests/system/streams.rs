@@ -40,7 +40,8 @@ async fn two_pods_get_their_bundle_and_every_push() {
     let reads = yard.events("read").await;
     for (pod, uid) in [("api-1", "1"), ("api-2", "2")] {
         let of_pod = reads.iter().filter(|event| event["pod"]["name"] == pod && event["pod"]["uid"] == uid);
-        let generations: Vec<_> = of_pod.filter(|event| event["scope"] == "shop.prod.api").map(|event| event["version"].as_u64().unwrap()).collect();
+        let generations: Vec<_> =
+            of_pod.filter(|event| event["scope"] == "shop.prod.api").map(|event| event["version"].as_u64().unwrap()).collect();
         assert!(generations.starts_with(&[1, 2, 3, 4]), "{generations:?}");
         assert!(generations.is_sorted_by(|a, b| a < b), "{generations:?}");
     }
@@ -65,7 +66,10 @@ async fn what_a_pod_reports_is_kept() {
     let failed = yard.events("failed").await;
     assert_eq!(failed.len(), 1, "it spoke for a bundle that it does not follow: {failed:?}");
     assert_eq!(failed[0]["details"], "reload: process 7 does not catch SIGHUP\u{fffd}\u{fffd}");
-    let row: (i64, String) = sqlx::query_as("SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'").fetch_one(&yard.database().await).await.unwrap();
+    let row: (i64, String) = sqlx::query_as("SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'")
+        .fetch_one(&yard.database().await)
+        .await
+        .unwrap();
     assert_eq!(row, (1, "failed".into()));
 }
 
@@ -101,7 +105,10 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
         let event = denied.last().unwrap();
         assert_eq!((&event["details"], &event["trace_id"]), (&problem.detail.into(), &problem.instance.into()));
         assert_eq!((&event["outcome"], &event["resource_id"], &event["address"]), (&"denied".into(), &bundle.into(), &"127.0.0.1".into()));
-        assert_eq!(format!("{}/{}", event["pod"]["namespace"].as_str().unwrap(), event["pod"]["service_account"].as_str().unwrap()), account);
+        assert_eq!(
+            format!("{}/{}", event["pod"]["namespace"].as_str().unwrap(), event["pod"]["service_account"].as_str().unwrap()),
+            account
+        );
     }
     // One that may be read does not open the door for one that may not.
     assert_eq!(Agent::refused(&yard, "api-one", "bundle=api-prod&bundle=web-prod").await.status, 403);
@@ -167,7 +174,10 @@ async fn the_keys_are_announced_where_they_belong() {
     yard.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"x")]).await;
     yard.set("shop.dev.api", &[("D", b"x")]).await;
     let keys = |path: &str| read(path).and_then(|bundle| bundle.status).map(|status| status.keys.into_iter().collect::<Vec<_>>().join(","));
-    until("the announcements", async || keys("shop-prod/api-prod.json").as_deref() == Some("A,B") && keys("shop-dev/api-dev.json").is_some()).await;
+    until("the announcements", async || {
+        keys("shop-prod/api-prod.json").as_deref() == Some("A,B") && keys("shop-dev/api-dev.json").is_some()
+    })
+    .await;
     assert!(read("shop-prod/api-dev.json").is_none() && read("shop-dev/api-prod.json").is_none());
     yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
     until("the announcement of what is left", async || keys("shop-prod/api-prod.json").as_deref() == Some("B")).await;
@@ -197,4 +207,30 @@ async fn the_drain_ends_streams() {
     agent.hold().await;
     let (end, ()) = tokio::join!(agent.next(), yard.stop());
     assert!(!matches!(end, Some(ServerMessage::Refused { .. })), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_lets_another_account_in_and_its_end_ends_the_stream() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let database = yard.database().await;
+    // A grant beside it, to a bundle of another environment, means nothing.
+    for environment in ["prod", "dev"] {
+        let row = "INSERT INTO grants (namespace, service_account, project, environment, service, created_at, created_by) VALUES ('shop-prod', 'web', 'shop', ?, 'api', 0, 'test')";
+        sqlx::query(row).bind(environment).execute(&database).await.unwrap();
+    }
+    assert_eq!(Agent::refused(&yard, "web", "bundle=api-dev").await.status, 403);
+    let mut agent = Agent::connect(&yard, "web", "api-prod", vec![]).await;
+    assert_eq!(agent.values().await.0, 1);
+    sqlx::query("DELETE FROM grants").execute(&database).await.unwrap();
+    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    match agent.next().await {
+        Some(ServerMessage::Refused { detail }) => {
+            assert!(detail.starts_with("service account shop-prod/web may not read bundle api-prod: "), "{detail}")
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(agent.next().await.is_none());
+    assert_eq!(yard.events("denied").await.len(), 2);
+    assert_eq!(yard.events("read").await.len(), 1);
 }

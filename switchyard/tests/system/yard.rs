@@ -32,17 +32,23 @@ pub(crate) struct Yard {
     admin: u16,
     tasks: Tasks,
     shutdown: Shutdown,
-    running: Option<tokio::task::JoinHandle<Result<(), switchyard::ServeError>>>,
+    running: std::sync::Mutex<Option<Running>>,
     tls: Arc<ClientConfig>,
-    _temporary: Option<tempfile::TempDir>,
+    temporary: Option<tempfile::TempDir>,
+}
+
+/// How switchyard runs.
+enum Running {
+    /// In the test's own process.
+    Here(tokio::task::JoinHandle<Result<(), switchyard::ServeError>>),
+    /// In a process that can be killed.
+    Apart(std::process::Child),
 }
 
 /// The pods of every test: two of service api and one of service web in prod, one of api in dev, and
 /// one in a namespace that belongs to nobody.
 fn identities() -> Value {
-    let pod = |token: &str, namespace: &str, account: &str, uid: &str| {
-        json!({"token": token, "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"), "uid": uid})
-    };
+    let pod = |token: &str, namespace: &str, account: &str, uid: &str| json!({"token": token, "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"), "uid": uid});
     json!({
         "namespaces": {
             "shop-prod": {"project": "shop", "environment": "prod"},
@@ -71,61 +77,100 @@ impl Yard {
         let temporary = tempfile::tempdir().unwrap();
         let directory = temporary.path().to_owned();
         write(&directory.join("identities.json"), &identities().to_string());
-        Self { _temporary: Some(temporary), ..Self::start_in(directory).await }
+        let mut yard = Self::start_in(directory, false).await;
+        yard.temporary = Some(temporary);
+        yard
     }
 
-    async fn start_in(directory: PathBuf) -> Self {
+    /// In a process of its own, on what the directory has from before.
+    pub(crate) async fn start_apart(directory: PathBuf) -> Self {
+        write(&directory.join("identities.json"), &identities().to_string());
+        Self::start_in(directory, true).await
+    }
+
+    async fn start_in(directory: PathBuf, apart: bool) -> Self {
         runtime::provider::install().unwrap();
         let (port, admin) = (free_port(), free_port());
         let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-        let words = ["switchyard", "serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")].map(str::to_owned);
+        let words =
+            ["switchyard", "serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")].map(str::to_owned);
         let flags = ["--data", "--development-identities", "--publish-directory", "--trust-directory", "--drain-notice"].map(str::to_owned);
         let values = [at("data"), at("identities.json"), at("bundles"), at("trust"), "0".to_owned()];
         let words = words.into_iter().chain(flags.into_iter().zip(values).flat_map(|(flag, value)| [flag, value]));
-        let args = Args::try_parse_from(words).unwrap().serve();
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        #[expect(clippy::disallowed_methods, reason = "the test owns it, and ends it in `stop`")]
-        let running = tokio::spawn(switchyard::serve(args, tasks.clone(), shutdown.clone()));
+        let running = if apart {
+            let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"));
+            Running::Apart(command.args(words.skip(1)).stderr(log).spawn().unwrap())
+        } else {
+            let args = Args::try_parse_from(words).unwrap().serve();
+            #[expect(clippy::disallowed_methods, reason = "the test owns it, and ends it in `stop`")]
+            Running::Here(tokio::spawn(switchyard::serve(args, tasks.clone(), shutdown.clone())))
+        };
         let ca = directory.join("trust/ca.crt");
-        until("switchyard to be ready", async || ca.exists() && plain(admin, "/readyz").await.is_some_and(|(status, _)| status == 200)).await;
+        until("switchyard to be ready", async || ca.exists() && plain(admin, "/readyz").await.is_some_and(|(status, _)| status == 200))
+            .await;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&std::fs::read(ca).unwrap()) {
             roots.add(certificate.unwrap()).unwrap();
         }
         let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
-        Self { directory, port, admin, tasks, shutdown, running: Some(running), tls, _temporary: None }
+        Self { directory, port, admin, tasks, shutdown, running: Some(running).into(), tls, temporary: None }
     }
 
     /// Stops it in order and starts it anew on the same data, on another port.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop().await;
-        let temporary = self._temporary.take();
-        Self { _temporary: temporary, ..Self::start_in(self.directory.clone()).await }
+        let mut yard = Self::start_in(self.directory.clone(), false).await;
+        yard.temporary = self.temporary.take();
+        yard
     }
 
     /// Stops it in order; whatever does not end in time is an error.
     pub(crate) async fn stop(&mut self) {
         self.shutdown.request();
-        let ended = self.running.take().unwrap().await.unwrap();
+        let Some(Running::Here(running)) = self.running.get_mut().unwrap().take() else { panic!("it runs in a process of its own") };
+        let ended = running.await.unwrap();
         ended.unwrap_or_else(|error| panic!("{}: {:?}", runtime::logs::Chain(&error), self.tasks.running()));
+    }
+
+    /// Ends its process as a power cut would, as far as a process can tell.
+    pub(crate) fn kill(&self) {
+        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else { panic!("it runs in the test's process") };
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     pub(crate) fn token(&self) -> String {
         std::fs::read_to_string(self.directory.join("data/bootstrap-token")).unwrap()
     }
 
-    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
-        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        TlsConnector::from(Arc::clone(&self.tls)).connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
+    async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        TlsConnector::from(Arc::clone(&self.tls)).connect(ServerName::try_from("localhost").unwrap(), tcp).await
     }
 
-    /// One request on a connection of its own.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<hyper::body::Incoming> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await)).await.unwrap();
+    /// One request on a connection of its own; `None` where switchyard is not there.
+    async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Response<hyper::body::Incoming>> {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await.ok()?)).await.ok()?;
         self.tasks.spawn("test client", async move {
             let _ = connection.with_upgrades().await;
         });
-        sender.send_request(request).await.unwrap()
+        sender.send_request(request).await.ok()
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<hyper::body::Incoming> {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// A write that was acknowledged, or that nobody knows what became of.
+    pub(crate) async fn try_set(&self, token: &str, scope: &str, values: &[(&str, &[u8])]) -> Option<Written> {
+        let request = Request::builder().method(Method::POST).uri(format!("/v1/secrets/{scope}/")).header("host", "localhost");
+        let request =
+            request.header("authorization", format!("Bearer {token}")).body(Full::new(Bytes::copy_from_slice(body(values).expose())));
+        let answer = self.try_send(request.unwrap()).await?;
+        assert_eq!(answer.status(), 200);
+        serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &[u8]) -> (StatusCode, http::HeaderMap, Bytes) {
@@ -173,6 +218,15 @@ impl Yard {
     pub(crate) async fn database(&self) -> sqlx::SqlitePool {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.directory.join("data/switchyard.db"));
         sqlx::SqlitePool::connect_with(options).await.unwrap()
+    }
+}
+
+/// A test that fails leaves no process behind.
+impl Drop for Yard {
+    fn drop(&mut self) {
+        if let Ok(Some(Running::Apart(child))) = self.running.get_mut() {
+            let _ = child.kill();
+        }
     }
 }
 

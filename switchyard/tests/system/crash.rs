@@ -1,0 +1,120 @@
+//! Killed in the middle of writes, again and again: what was acknowledged is there, nothing is there
+//! by half, and the audit trail has all of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use contract::api::{SecretValue, VersionList, VersionState};
+use http::Method;
+
+use crate::agent::Agent;
+use crate::yard::Yard;
+
+const ROUNDS: u64 = 8;
+const WRITERS: u64 = 4;
+
+/// What one writer was told, at the least.
+#[derive(Clone, Copy, Default)]
+struct Acknowledged {
+    version: u64,
+    number: u64,
+}
+
+fn names(writer: u64) -> (String, String) {
+    (format!("LEFT_{writer}"), format!("RIGHT_{writer}"))
+}
+
+/// Writes two secrets together, with one number in both, until switchyard is gone.
+async fn write(yard: &Yard, token: &str, writer: u64, mut last: Acknowledged, count: &AtomicU64) -> Acknowledged {
+    let (left, right) = names(writer);
+    let mut number = last.number;
+    loop {
+        number += 1;
+        let text = number.to_string();
+        let values = [(left.as_str(), text.as_bytes()), (right.as_str(), text.as_bytes())];
+        let Some(written) = yard.try_set(token, "shop.prod.api", &values).await else { return last };
+        let version = written.versions[&left.parse().unwrap()].0;
+        assert!(version > last.version, "version {version} was given twice");
+        last = Acknowledged { version, number };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn value(yard: &Yard, name: &str) -> SecretValue {
+    serde_json::from_slice(&yard.done(Method::GET, &format!("/v1/secrets/shop.prod.api/{name}"), b"").await).unwrap()
+}
+
+/// Looks everything over, and says where each writer goes on.
+async fn check(yard: &Yard, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> {
+    let mut held = BTreeMap::new();
+    let mut next = Vec::new();
+    for (writer, last) in (0..).zip(acknowledged) {
+        let (left, right) = names(writer);
+        let (one, two) = (value(yard, &left).await, value(yard, &right).await);
+        assert_eq!(one.value, two.value, "half of a write is there");
+        let number: u64 = String::from_utf8(one.value.expose().to_vec()).unwrap().parse().unwrap();
+        assert!(number >= last.number && one.version.0 >= last.version, "an acknowledged write is gone");
+        next.push(Acknowledged { version: one.version.0, number });
+        for (name, read) in [(left, one), (right, two)] {
+            let path = format!("/v1/secrets/shop.prod.api/{name}/versions");
+            let versions: VersionList = serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+            let numbers: Vec<_> = versions.versions.iter().map(|one| one.version.0).collect();
+            assert_eq!(numbers, (1..=read.version.0).rev().collect::<Vec<_>>());
+            let active: Vec<_> = versions.versions.iter().filter(|one| one.state == VersionState::Active).map(|one| one.version).collect();
+            assert_eq!(active, [read.version]);
+            held.insert(name, (read.version.0, read.value.expose().to_vec()));
+        }
+    }
+    // A pod holds what the ledger says.
+    let mut agent = Agent::connect(yard, "api-one", "api-prod", vec![]).await;
+    let values: BTreeMap<_, _> = held.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
+    assert_eq!(agent.values().await.1, values);
+    // The trail has every version of every secret, once, and no number is missing.
+    let events = yard.json("/v1/audit?limit=100000").await;
+    let mut writes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (at, event) in (1..).zip(events["events"].as_array().unwrap()) {
+        assert_eq!(event["sequence"], at);
+        if event["action"] == "write" {
+            writes.entry(event["resource_id"].as_str().unwrap().to_owned()).or_default().push(event["version"].as_u64().unwrap());
+        }
+    }
+    for (name, (version, _)) in held {
+        assert_eq!(writes[&name], (1..=version).collect::<Vec<_>>(), "{name}");
+    }
+    next
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = vec![Acknowledged::default(); WRITERS as usize];
+    for round in 0..ROUNDS {
+        let yard = Yard::start_apart(directory.path().to_owned()).await;
+        if round > 0 {
+            acknowledged = check(&yard, &acknowledged).await;
+        }
+        let token = yard.token();
+        // Each round is cut when something was acknowledged, and then at another moment.
+        let count = AtomicU64::new(0);
+        let cut = async {
+            if round == 0 {
+                crate::yard::until("a write of every writer", async || yard.events("write").await.len() >= 2 * WRITERS as usize).await;
+            }
+            crate::yard::until("acknowledged writes", async || count.load(Ordering::Relaxed) >= 3 * WRITERS).await;
+            tokio::time::sleep(Duration::from_millis(1 + 7 * round)).await;
+        };
+        let writers = (0..WRITERS).zip(&acknowledged).map(|(writer, last)| write(&yard, &token, writer, *last, &count));
+        let writers = futures_util::future::join_all(writers);
+        tokio::pin!(writers);
+        tokio::select! {
+            _ = &mut writers => panic!("switchyard went away by itself: {}", std::fs::read_to_string(directory.path().join("log")).unwrap()),
+            () = cut => {}
+        }
+        yard.kill();
+        acknowledged = writers.await;
+    }
+    let yard = Yard::start_apart(directory.path().to_owned()).await;
+    check(&yard, &acknowledged).await;
+    yard.kill();
+}
