@@ -261,7 +261,7 @@ mod tests {
         for (bytes, mode) in [(31, 0o600), (33, 0o600), (0, 0o600), (32, 0o604), (32, 0o644), (32, 0o666)] {
             let _ = fs::remove_file(&path);
             write_new(&path, &vec![1; bytes]).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = KeyFile::new(path.clone()).load(None).unwrap_err();
             match mode {
                 0o600 => assert!(matches!(error, KeyError::Length { .. }), "{error}"),

@@ -157,7 +157,7 @@ mod tests {
     fn the_table() {
         let (prod, dev) = (binding("shop", "prod"), binding("shop", "dev"));
         let grants = [grant("shop-prod", "jobs", "shop.prod.api"), grant("shop-dev", "jobs", "shop.prod.api")];
-        let rows: &[(&str, &str, &str, Option<&Binding>, Option<Rule>)] = &[
+        let rows = [
             ("shop-prod", "api", "api-prod", Some(&prod), Some(Rule::OwnService)),
             ("shop-prod", "web", "api-prod", Some(&prod), None),
             ("shop-prod", "jobs", "api-prod", Some(&prod), Some(Rule::Grant)),
@@ -177,8 +177,8 @@ mod tests {
             ("shop-prod", "api", "api-prod-prod", Some(&prod), None),
         ];
         for (namespace, account, bundle, binding, rule) in rows {
-            let answer = ask(namespace, account, bundle, *binding, &grants);
-            assert_eq!(answer.as_ref().ok().map(|it| it.rule), *rule, "{namespace}/{account} {bundle}: {answer:?}");
+            let answer = ask(namespace, account, bundle, binding, &grants);
+            assert_eq!(answer.as_ref().ok().map(|it| it.rule), rule, "{namespace}/{account} {bundle}: {answer:?}");
         }
     }
 

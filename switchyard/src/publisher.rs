@@ -14,7 +14,7 @@ use contract::SecretName;
 use contract::secret_bundle::Status;
 use runtime::backoff::{Backoff, random};
 use runtime::logs::Chain;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::identity::Namespaces;
@@ -79,41 +79,45 @@ impl Publisher {
                 repair = Instant::now() + REPAIR;
             }
             any.mark_unchanged();
-            match self.put_right(&mut announced).await {
-                Ok(()) => failures = 0,
+            let again = match self.put_right(&mut announced).await {
+                Ok(()) => {
+                    failures = 0;
+                    repair
+                }
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), failures, "announce bundles");
-                    // What is there now is not known any more.
-                    announced = None;
-                    sleep(Backoff::NETWORK.delay(failures, random())).await;
                     failures = failures.saturating_add(1);
-                    continue;
+                    repair.min(Instant::now() + Backoff::NETWORK.delay(failures, random()))
                 }
-            }
+            };
             tokio::select! {
                 Ok(()) = any.changed() => {}
                 () = self.namespaces.changed() => {}
-                () = sleep_until(repair) => {}
+                () = sleep_until(again) => {}
             }
         }
     }
 
+    /// One that cannot be put right keeps none of the others from it.
     async fn put_right(&mut self, announced: &mut Option<Announced>) -> Result<(), PublishError> {
         let wanted = desired(&self.statuses().await?, &self.namespaces.all());
-        let known = match announced.take() {
+        let mut left = match announced.take() {
             Some(known) => known,
             None => self.board.read().await?,
         };
-        let mut left = known;
+        let mut failed = None;
         for step in steps(&wanted, &left) {
-            self.board.take(&step).await?;
+            if let Err(error) = self.board.take(&step).await {
+                failed = Some(error);
+                continue;
+            }
             match step {
                 Step::Put(place, status) => drop(left.insert(place, Some(status))),
                 Step::Remove(place) => drop(left.remove(&place)),
             }
         }
         *announced = Some(left);
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// What each bundle has to say. Only bundles that changed are read.

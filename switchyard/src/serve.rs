@@ -95,6 +95,7 @@ pub enum ServeError {
 /// Where it cannot start, or a task does not end in time.
 pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<(), ServeError> {
     let readiness = Readiness::new();
+    allow_many_files();
     // The ports first: whoever has them is the one that runs.
     let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
     let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
@@ -105,6 +106,15 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the file.
     let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
     Ok(ended?)
+}
+
+/// Each stream is a file, and the usual limit of 1,024 is one that a process may raise for itself.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "raise limit of open files");
+    }
 }
 
 async fn open(data: &Path) -> Result<Database, ServeError> {
@@ -125,22 +135,15 @@ async fn start(
 ) -> Result<(), ServeError> {
     // Before anybody can ask: without a gate the process would be ready.
     let starting = readiness.gate("the start");
-    let mut registry = Registry::default();
-    runtime::metrics::register_process(&mut registry, SystemTime::now());
-    let metrics = Metrics::new(&mut registry);
-    tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
-
+    let metrics = observe(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
-    let key_file = args.key_file.clone().unwrap_or_else(|| args.data.join("key"));
-    let store = Arc::new(Embedded::open(database, &KeyFile::new(key_file)).await?);
-    tracing::info!(key = %store.key_id(), "store opened");
-
+    let store = store(&args, database).await?;
     let names = names(&args)?;
     let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
         surroundings::find(args, tasks, readiness).await?;
     bootstrap(&bootstrap_place, &repository).await?;
-    let gate = readiness.gate("a certificate to serve");
-    let Certificate { resolver, bundle } = certificates::keep(certificate_source, names, gate, tasks);
+    let certificate = readiness.gate("a certificate to serve");
+    let Certificate { resolver, bundle } = certificates::keep(certificate_source, names, certificate, tasks);
     spawn(tasks, "trust bundle", trust::keep(trust_place, bundle.clone()));
 
     let live = Live::default();
@@ -163,13 +166,29 @@ async fn start(
         strangers: api::Strangers::default(),
         health: api::Health::default(),
     };
-    let handler = runtime::tls::tower(api::router(Arc::new(app)));
     // HTTP/1.1 alone: a stream is an upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
+    let handler = runtime::tls::tower(api::router(Arc::new(app)));
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
     starting.ready();
     Ok(())
+}
+
+/// Opens the operator's port.
+fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metrics {
+    let mut registry = Registry::default();
+    runtime::metrics::register_process(&mut registry, SystemTime::now());
+    let metrics = Metrics::new(&mut registry);
+    tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
+    metrics
+}
+
+async fn store(args: &ServeArgs, database: Database) -> Result<Arc<Embedded>, EmbeddedError> {
+    let key_file = args.key_file.clone().unwrap_or_else(|| args.data.join("key"));
+    let store = Embedded::open(database, &KeyFile::new(key_file)).await?;
+    tracing::info!(key = %store.key_id(), "store opened");
+    Ok(Arc::new(store))
 }
 
 /// Starts a part that works for ever: until the drain.

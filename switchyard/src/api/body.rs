@@ -4,6 +4,7 @@
 //! wrong place; so only the position is told. A name is no secret and is named.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::Body;
 use contract::api::{NewValue, WriteRequest};
@@ -19,10 +20,13 @@ use crate::audit::plain;
 /// A pod's worth of values in base64, and room for their names.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
+/// From the header to the end of the body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Reads a write's body.
 pub(super) async fn write_request(body: Body) -> Result<WriteRequest, Refusal> {
-    let body = collect(body).await?;
-    parse(&body)
+    let body = tokio::time::timeout(PATIENCE, collect(body)).await;
+    parse(&body.unwrap_or_else(|_| Err(Refusal::malformed(format!("the body did not come within {PATIENCE:?}"))))?)
 }
 
 async fn collect(mut body: Body) -> Result<Redacted, Refusal> {

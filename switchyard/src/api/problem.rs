@@ -74,6 +74,10 @@ impl Refusal {
         self.status
     }
 
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The document, with the request's trace id.
     pub(super) fn answer(self, trace: &str) -> Response {
         let Self { status, kind, title, detail } = self;

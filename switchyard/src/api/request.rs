@@ -8,7 +8,7 @@ use axum::response::Response;
 use contract::Redacted;
 use http::header::{CACHE_CONTROL, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use runtime::logs::Chain;
 use runtime::tls::PeerAddr;
 use uuid::Uuid;
@@ -49,7 +49,10 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
 fn refused(mut response: Response, trace: &str) -> Response {
     let status = response.status();
     let refusal = response.extensions_mut().remove::<Refusal>().unwrap_or_else(|| Refusal::of_status(status));
-    tracing::info!(trace, status = refusal.status().as_u16(), "request refused");
+    // A stranger can be refused as often as it likes, and fills no log with that.
+    if refusal.status() != StatusCode::UNAUTHORIZED {
+        tracing::info!(trace, status = refusal.status().as_u16(), reason = refusal.detail(), "request refused");
+    }
     let mut answer = refusal.answer(trace);
     if let Some(kept) = response.headers_mut().remove(KEPT) {
         answer.headers_mut().insert(KEPT, kept);

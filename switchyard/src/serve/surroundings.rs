@@ -1,5 +1,6 @@
 //! Where switchyard finds itself: in a cluster, or on a developer's machine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kube::Client;
@@ -46,23 +47,9 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         log_format: _,
         drain_notice: _,
     } = args;
-    let given = certificates_directory.map(Source::Directory).or(tls_directory.map(Source::Files));
+    let given = certificates_directory.map(Source::Directory).or_else(|| tls_directory.map(Source::Files));
     let Some(file) = development_identities else {
-        let client = Client::try_default().await.map_err(ServeError::Client)?;
-        let cluster = Cluster::new(client.clone(), &namespace);
-        let (sender, receiver) = watch::channel(Arc::new(Bindings::new()));
-        let gate = readiness.gate("a list of the namespaces");
-        let watching = cluster.clone();
-        spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
-        let own = || Bootstrap::Cluster(cluster.clone());
-        return Ok(Surroundings {
-            namespaces: Namespaces::new(receiver),
-            board: Board::Cluster(cluster.clone()),
-            trust_place: trust::Place::Cluster(cluster.clone()),
-            bootstrap_place: bootstrap_token_file.map_or_else(own, Bootstrap::File),
-            certificate_source: given.unwrap_or(Source::Secret { client, namespace, name: tls_secret }),
-            pods: Pods::Cluster(cluster),
-        });
+        return in_cluster(given, bootstrap_token_file, namespace, tls_secret, tasks, readiness).await;
     };
     if let Some(address) = [listen, admin].into_iter().find(|address| !address.ip().is_loopback()) {
         return Err(ServeError::NotLoopback(address));
@@ -78,5 +65,30 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         bootstrap_place: Bootstrap::File(bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token"))),
         certificate_source: given.unwrap_or_else(|| Source::Directory(data.join("certificates"))),
         pods: Pods::Development(development),
+    })
+}
+
+async fn in_cluster(
+    given: Option<Source>,
+    bootstrap_token_file: Option<PathBuf>,
+    namespace: String,
+    tls_secret: String,
+    tasks: &Tasks,
+    readiness: &Readiness,
+) -> Result<Surroundings, ServeError> {
+    let client = Client::try_default().await.map_err(ServeError::Client)?;
+    let cluster = Cluster::new(client.clone(), &namespace);
+    let (sender, receiver) = watch::channel(Arc::new(Bindings::new()));
+    let gate = readiness.gate("a list of the namespaces");
+    let watching = cluster.clone();
+    spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
+    let own = || Bootstrap::Cluster(cluster.clone());
+    Ok(Surroundings {
+        namespaces: Namespaces::new(receiver),
+        board: Board::Cluster(cluster.clone()),
+        trust_place: trust::Place::Cluster(cluster.clone()),
+        bootstrap_place: bootstrap_token_file.map_or_else(own, Bootstrap::File),
+        certificate_source: given.unwrap_or(Source::Secret { client, namespace, name: tls_secret }),
+        pods: Pods::Cluster(cluster),
     })
 }

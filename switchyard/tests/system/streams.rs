@@ -184,6 +184,20 @@ async fn the_keys_are_announced_where_they_belong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_namespace_that_takes_no_announcement_keeps_none_of_the_others_from_theirs() {
+    let yard = Yard::start().await;
+    let bundles = yard.directory.join("bundles");
+    std::fs::create_dir_all(&bundles).unwrap();
+    // In the order of names this one comes first, and a file stands where its directory would be.
+    crate::yard::write(&bundles.join("shop-dev"), "");
+    yard.set("shop.dev.api", &[("D", b"x")]).await;
+    yard.set("shop.prod.api", &[("A", b"x")]).await;
+    until("the other announcement", async || bundles.join("shop-prod/api-prod.json").exists()).await;
+    std::fs::remove_file(bundles.join("shop-dev")).unwrap();
+    until("the announcement that could not be made", async || bundles.join("shop-dev/api-dev.json").exists()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_pods_at_once() {
     let yard = Yard::start().await;
     yard.set("shop.prod.api", &[("A", b"one")]).await;
