@@ -15,6 +15,7 @@ The programs that are measured lie beside this one, or in ENCLII_BIN. `make benc
 
 Examples:
   enclii-bench loopback --out loopback.json --vault /usr/bin/vault
+  enclii-bench loopback --out loopback.json --only webhook,review
   KUBECONFIG=… enclii-bench cluster --out cluster.json
   enclii-bench report loopback.json cluster.json --out bench.json"
 )]
@@ -44,6 +45,30 @@ pub struct Loopback {
     /// The program of HashiCorp Vault, to be measured beside ours [default: none]
     #[arg(long, env = "ENCLII_BENCH_VAULT")]
     pub vault: Option<PathBuf>,
+    /// Measure these alone, comma separated [default: all]
+    #[arg(long, env = "ENCLII_BENCH_ONLY", value_delimiter = ',')]
+    pub only: Vec<Subject>,
+}
+
+/// A part of the loopback measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Subject {
+    /// The agent's start, memory and size.
+    Agent,
+    /// The way of a write.
+    Writes,
+    /// The webhook under load.
+    Webhook,
+    /// One review in process.
+    Review,
+}
+
+impl Loopback {
+    /// Whether this is to be measured.
+    #[must_use]
+    pub fn wants(&self, subject: Subject) -> bool {
+        self.only.is_empty() || self.only.contains(&subject)
+    }
 }
 
 /// What to measure in a cluster.
@@ -80,6 +105,17 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_is_measured_where_nothing_is_named() {
+        let loopback = |words: &[&str]| {
+            let args = Args::try_parse_from([&["enclii-bench", "loopback", "--out", "a"], words].concat()).unwrap();
+            let Command::Loopback(loopback) = args.command else { panic!() };
+            (loopback.wants(Subject::Agent), loopback.wants(Subject::Review))
+        };
+        assert_eq!(loopback(&[]), (true, true));
+        assert_eq!(loopback(&["--only", "webhook,review"]), (false, true));
     }
 
     #[test]

@@ -1,10 +1,8 @@
-//! Everything that one machine can show without a cluster, in an order in which nothing that is
-//! measured shares the processors with what was measured before.
-
-use std::path::Path;
+//! Everything that one machine can show without a cluster, one thing after the other.
 
 use anyhow::Result;
 
+use crate::args::{Loopback, Subject};
 use crate::part::Part;
 use crate::pod::Setup;
 use crate::vault::{self, Figures};
@@ -12,30 +10,35 @@ use crate::{agent, load, review, writes};
 
 /// Measures all of it; Vault Agent too, where there is a program of it.
 #[must_use]
-pub fn measure(vault: Option<&Path>) -> Part {
+pub fn measure(args: &Loopback) -> Part {
     let mut part = Part::default();
-    let peer = vault.and_then(|program| peer(program, &mut part));
-    if let Err(error) = ours(peer.as_ref(), &mut part) {
+    let peer = peer(args, &mut part);
+    if let Err(error) = ours(args, peer.as_ref(), &mut part) {
         part.failures.push(format!("start the system on loopback: {error:#}"));
     }
     part
 }
 
-fn ours(peer: Option<&Figures>, part: &mut Part) -> Result<()> {
-    let setup = Setup::start()?;
-    part.take("agent", agent::measure(&setup, peer));
-    part.take("writes", writes::measure(&setup, peer));
-    part.take("webhook", load::measure(&setup));
-    part.take("review", review::measure(&setup));
-    Ok(())
+/// Vault Agent, which is over before our own servers start.
+fn peer(args: &Loopback, part: &mut Part) -> Option<Figures> {
+    let program = args.vault.as_deref().filter(|_| args.wants(Subject::Agent) || args.wants(Subject::Writes))?;
+    vault::measure(program).map_err(|error| part.failures.push(format!("Vault Agent: {error:#}"))).ok()
 }
 
-fn peer(program: &Path, part: &mut Part) -> Option<Figures> {
-    match vault::measure(program) {
-        Ok(figures) => Some(figures),
-        Err(error) => {
-            part.failures.push(format!("Vault Agent: {error:#}"));
-            None
-        }
+fn ours(args: &Loopback, peer: Option<&Figures>, part: &mut Part) -> Result<()> {
+    let setup = Setup::start()?;
+    if args.wants(Subject::Agent) {
+        part.take("agent", agent::measure(&setup, peer));
     }
+    if args.wants(Subject::Writes) {
+        let measured = writes::measure(&setup, peer, part);
+        part.take("writes", measured);
+    }
+    if args.wants(Subject::Webhook) {
+        part.take("webhook", load::measure(&setup));
+    }
+    if args.wants(Subject::Review) {
+        part.take("review", review::measure(&setup));
+    }
+    Ok(())
 }

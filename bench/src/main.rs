@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<()> {
     runtime::provider::install()?;
     let (part, out) = match args.command {
-        Command::Loopback(args) => (loopback::measure(args.vault.as_deref()), args.out),
+        Command::Loopback(args) => (loopback::measure(&args), args.out),
         Command::Cluster(args) => (cluster::measure(args.pods), args.out),
         Command::Report(args) => return report(&args),
     };

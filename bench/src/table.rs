@@ -35,7 +35,7 @@ pub fn render(part: &Part, colour: bool) -> String {
     };
     for origin in origins.iter().map(|(origin, _)| *origin).collect::<BTreeSet<_>>() {
         let words: Vec<_> = origins.iter().filter(|it| it.0 == origin).map(|(_, word)| *word).collect();
-        below("budget", &format!("{} is {origin}", words.join(" and ")));
+        below("budget", &format!("{}: {origin}", words.join(", ")));
     }
     for note in &part.notes {
         below("note", note);
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(line("webhook_rps_16"), "webhook_rps_16 20,000 1/s ≥ 24,250 1/s not met – –");
         assert_eq!(line("pod_start_added"), "pod_start_added not measured");
         assert_eq!(line("failed"), "failed: pods: no cluster");
-        assert!(text.contains("budget: webhook_rps_16 is 5 times") && !text.contains("budget: pod_start_added"));
+        assert!(text.contains("budget: webhook_rps_16: 5 times") && !text.contains("budget: pod_start_added"));
         assert!(!text.contains('\x1b') && render(&part, true).contains("\x1b[31mnot met\x1b[0m"));
     }
 }

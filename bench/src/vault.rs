@@ -72,7 +72,7 @@ fn version(program: &Path) -> Result<String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let word = text.split_whitespace().nth(1).with_context(|| format!("find the version of {}", program.display()))?;
     ensure!(output.status.success() && word.starts_with('v'), "{} is no Vault", program.display());
-    Ok(word.trim_start_matches('v').to_owned())
+    Ok(word.trim_matches(['v', ',']).to_owned())
 }
 
 fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {

@@ -11,7 +11,8 @@ use e2e::wait;
 
 use crate::agent::LOOK;
 use crate::budget::{Entry, Name};
-use crate::numbers::{milliseconds, percentile};
+use crate::numbers::{median, milliseconds, percentile};
+use crate::part::Part;
 use crate::pod::{Running, SECRET, Setup, value};
 use crate::progress::say;
 use crate::vault::Figures;
@@ -25,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Where a write does not arrive.
-pub fn measure(setup: &Setup, peer: Option<&Figures>) -> Result<Vec<Entry>> {
+pub fn measure(setup: &Setup, peer: Option<&Figures>, part: &mut Part) -> Result<Vec<Entry>> {
     say(&format!("store: {WRITES} writes to a running pod"));
     let mut running = setup.volumes()?.run()?;
     let (mut files, mut reloads) = (Vec::with_capacity(WRITES), Vec::with_capacity(WRITES));
@@ -38,6 +39,8 @@ pub fn measure(setup: &Setup, peer: Option<&Figures>) -> Result<Vec<Entry>> {
     }
     running.agent.check()?;
     running.application.check()?;
+    let middle = |values: &[f64]| median(values).context("no write");
+    part.note(format!("write_to_file_p99, write_to_reload_p99: the medians are {:.1} ms and {:.1} ms", middle(&files)?, middle(&reloads)?));
     let p99 = |values: &[f64]| percentile(values, 99).context("no write");
     let peer = peer.map(|it| (it.polling.as_str(), it.write_to_file));
     Ok(vec![Name::WriteToFileP99.measured(p99(&files)?).beside(peer), Name::WriteToReloadP99.measured(p99(&reloads)?)])
