@@ -22,7 +22,7 @@ Keeps a pod's secrets as files and tells the application of new ones.
 Usage: enclii-agent [run | wait]
 
   run        hold the files until SIGTERM (default)
-  wait       return as soon as the files are there (the postStart hook)
+  wait       end as soon as the files are there, or with 1 after 30 s (the postStart hook)
   --help     print this
   --version  print the version
 

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::app::{Application, TellError};
 use crate::fault::chain;
 use crate::files::{Files, FilesError};
+use crate::last_words;
 use crate::plan::{self, Change, Wanted};
 use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
@@ -41,6 +42,10 @@ pub enum CycleError {
     /// The source.
     #[error(transparent)]
     Switchyard(#[from] SwitchyardError),
+    /// The pod may not read what it asks for, and its files were never there: the application cannot
+    /// start, and a container that ends with this message is what a person looks at.
+    #[error("get secrets: {0}")]
+    Refused(String),
     /// The source ended by itself, which it never should.
     #[error("run source: it has ended")]
     SourceEnded,
@@ -72,7 +77,8 @@ struct Cycle {
 /// Holds the pod's files until `shutdown` is requested.
 ///
 /// # Errors
-/// Where the configuration or the volume does not allow it. A server that is away is no error.
+/// Where the configuration or the volume does not allow it, or the first login is refused. A server that
+/// is away is no error, and neither is a refusal later: the files stay.
 pub async fn run(config: AgentConfig, application: Application, tasks: &Tasks, shutdown: &Shutdown) -> Result<(), CycleError> {
     let AgentConfig { version: _, source, bundles, files, reload: _, reload_container: _ } = config;
     let Source::Switchyard { address, ca, token_file } = source;
@@ -99,14 +105,18 @@ pub async fn run(config: AgentConfig, application: Application, tasks: &Tasks, s
     let mut cycle = Cycle { files, application, bundles, holds, reports, telling, swapped, last_told, retire_at, unwritten };
     cycle.resume();
     let stopping = tasks.stopping();
-    tokio::select! {
-        () = shutdown.requested() => {}
-        () = stopping.cancelled() => {}
-        () = cycle.turn(events) => {}
-    }
+    let refused = tokio::select! {
+        () = shutdown.requested() => None,
+        () = stopping.cancelled() => None,
+        refused = cycle.turn(events) => refused,
+    };
     let ended_by_itself = tasks.stopping().is_cancelled();
     tasks.drain(GRACE).await?;
-    if ended_by_itself { Err(CycleError::SourceEnded) } else { Ok(()) }
+    match refused {
+        Some(reason) => Err(CycleError::Refused(reason)),
+        None if ended_by_itself => Err(CycleError::SourceEnded),
+        None => Ok(()),
+    }
 }
 
 impl Cycle {
@@ -121,13 +131,22 @@ impl Cycle {
         }
     }
 
-    async fn turn(&mut self, mut events: mpsc::Receiver<Event>) {
+    /// Ends where the source does, or with the reason why there will be no files.
+    async fn turn(&mut self, mut events: mpsc::Receiver<Event>) -> Option<String> {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Hold { snapshot, received }) => self.hold(snapshot, received),
                     Some(Event::Trust { ca }) => self.keep_trust(&ca),
-                    None => return,
+                    Some(Event::Lost { refused, reason }) => {
+                        if !self.files.are_there() {
+                            last_words::leave(&reason);
+                            if refused {
+                                return Some(reason);
+                            }
+                        }
+                    }
+                    None => return None,
                 },
                 result = ended(&mut self.telling) => self.told(result),
                 () = reached(self.retire_at) => self.retire(),

@@ -124,6 +124,12 @@ impl Files {
         self.tidy()
     }
 
+    /// Whether there is a generation.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Whether the application has not been told of the current generation: the agent ended between
     /// the swap and the reload.
     #[must_use]

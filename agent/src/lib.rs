@@ -20,6 +20,7 @@ pub mod cycle;
 pub mod fault;
 pub mod files;
 pub mod harden;
+pub mod last_words;
 pub mod plan;
 pub mod schedule;
 pub mod source;

@@ -16,10 +16,11 @@ fn main() -> ExitCode {
     let done = match args::parse(&words, args::environment) {
         Ok(Command::Help) => io::stdout().write_all(args::HELP.as_bytes()),
         Ok(Command::Version) => io::stdout().write_all(concat!("enclii-agent ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
-        Ok(Command::Wait(directory)) => {
-            wait::until_files(&directory, |waited| drop(say(&format!("no files yet after {} s", waited.as_secs()))));
-            Ok(())
-        }
+        Ok(Command::Wait(directory)) => match wait::until_files(&directory, wait::DEADLINE) {
+            true => Ok(()),
+            false => say(&format!("no files after {} s; the container's log and last state say why", wait::DEADLINE.as_secs()))
+                .and(Err(io::ErrorKind::TimedOut.into())),
+        },
         Ok(Command::Run(args)) => return start(*args),
         Err(error) => {
             let _ = say(&chain(&error));

@@ -20,6 +20,13 @@ pub enum Event {
         /// When the last byte of it was here.
         received: Instant,
     },
+    /// There is no connection; another try follows by itself.
+    Lost {
+        /// Whether the server is there and said that this pod may not read what it asks for.
+        refused: bool,
+        /// Why.
+        reason: String,
+    },
     /// These CAs may sign the server's certificate from now on (PEM that has been looked at).
     Trust {
         /// The bundle.

@@ -12,21 +12,22 @@ use crate::files;
 const CLOSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
 const LATER: Duration = Duration::from_millis(20);
 
-/// How often the wait says that it still waits.
-const REMIND: Duration = Duration::from_secs(30);
+/// How long the wait lasts. While a hook runs, kubelet neither ends the pod when it is deleted, nor shows
+/// its log, nor says why it does not start; a container that has failed it restarts, with the reason in
+/// the pod's events and in the container's last state. So the hook does not wait for ever.
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Returns when `directory` has a generation. There is no deadline: without its secrets the
-/// application must not start, and the kubelet ends the hook together with the pod.
-pub fn until_files(directory: &Path, mut remind: impl FnMut(Duration)) {
+/// Returns `true` when `directory` has a generation, `false` when it has none by the deadline.
+#[must_use]
+pub fn until_files(directory: &Path, deadline: Duration) -> bool {
     let began = Instant::now();
-    let mut reminded = began;
     while !files::exist(directory) {
-        if reminded.elapsed() >= REMIND {
-            reminded = Instant::now();
-            remind(began.elapsed());
+        if began.elapsed() >= deadline {
+            return false;
         }
         std::thread::sleep(pause(began.elapsed()));
     }
+    true
 }
 
 fn pause(waited: Duration) -> Duration {
@@ -43,7 +44,7 @@ mod tests {
     fn the_wait_ends_with_the_swap_and_not_before() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().to_owned();
-        let waiter = std::thread::spawn(move || until_files(&path, |_| {}));
+        let waiter = std::thread::spawn(move || until_files(&path, DEADLINE));
         std::fs::create_dir(temp.path().join("..1")).unwrap();
         symlink("..1", temp.path().join("..data_tmp")).unwrap();
         // A link to a generation that is not there is no generation.
@@ -51,7 +52,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(50));
         assert!(!waiter.is_finished());
         std::fs::rename(temp.path().join("..data_tmp"), temp.path().join("..data")).unwrap();
-        waiter.join().unwrap();
+        assert!(waiter.join().unwrap());
     }
 
     #[test]
@@ -59,7 +60,13 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir(temp.path().join("..1")).unwrap();
         symlink("..1", temp.path().join("..data")).unwrap();
-        until_files(temp.path(), |_| panic!("waited"));
+        assert!(until_files(temp.path(), Duration::ZERO));
+    }
+
+    #[test]
+    fn the_wait_does_not_last_for_ever() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(!until_files(temp.path(), Duration::from_millis(5)));
     }
 
     #[test]

@@ -138,21 +138,41 @@ async fn the_hook_ends_when_the_files_are_there_and_the_log_shows_no_value() {
     }
 }
 
+const DENIED: &str = "service account shop/web may not read bundle api-prod";
+
+fn denial() -> String {
+    format!(r#"{{"title":"access denied","status":403,"detail":"{DENIED}"}}"#)
+}
+
 #[tokio::test]
-async fn a_refusal_is_logged_once_with_who_was_refused_what() {
+async fn a_refusal_before_the_first_files_ends_it_with_who_was_refused_what() {
+    let (authority, pod) = (Authority::new(), Pod::new());
+    let server = Server::start(&authority).await;
+    let mut agent = start(&pod.config(server.address(), &authority.pem, "none"));
+    server.login().await.refuse("403 Forbidden", &denial()).await;
+    assert_eq!(soon(agent.wait()).await.unwrap().code(), Some(1));
+    let mut log = String::new();
+    soon(agent.stderr.take().unwrap().read_to_string(&mut log)).await.unwrap();
+    assert!(log.lines().any(|line| line.contains("\"level\":\"ERROR\"") && line.contains(DENIED)), "{log}");
+}
+
+#[tokio::test]
+async fn a_refusal_later_is_logged_once_and_the_files_stay() {
     let (authority, pod) = (Authority::new(), Pod::new());
     let server = Server::start(&authority).await;
     let agent = start(&pod.config(server.address(), &authority.pem, "none"));
-    let detail = "service account shop/web may not read bundle api-prod";
+    let (mut session, _) = server.session().await;
+    session.say(&hold(1, &[("A", b"x")])).await;
+    session.hear().await;
+    drop(session);
     for _ in 0..2 {
-        let body = format!(r#"{{"title":"access denied","status":403,"detail":"{detail}"}}"#);
-        server.login().await.refuse("403 Forbidden", &body).await;
+        server.login().await.refuse("403 Forbidden", &denial()).await;
     }
     let (session, _) = server.session().await;
     let log = end(agent).await;
     drop(session);
-    assert_eq!(log.matches(detail).count(), 1, "{log}");
-    assert!(log.lines().any(|line| line.contains("\"level\":\"ERROR\"") && line.contains(detail)), "{log}");
+    assert_eq!(log.matches(DENIED).count(), 1, "{log}");
+    assert_eq!(pod.file("A").as_deref(), Some(&b"x"[..]));
 }
 
 #[tokio::test]

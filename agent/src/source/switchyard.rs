@@ -98,6 +98,10 @@ impl Switchyard {
             }
             failures = failures.saturating_add(1);
             notice.lost(&end, &self.address);
+            let lost = Event::Lost { refused: end.loss == Loss::Refused, reason: end.reason };
+            if wires.events.send(lost).await.is_err() {
+                return;
+            }
             sleep(schedule::reconnect(end.loss, failures, runtime::backoff::random())).await;
         }
     }

@@ -17,9 +17,7 @@ async fn the_login_is_the_contracts_and_reads_the_token_anew_each_time() {
         assert!(login.has(line), "{line}\n{}", login.head);
     }
     pod.token("token-2\n");
-    let body = r#"{"title":"access denied","status":403,"detail":"service account shop/web may not read bundle api-prod"}"#;
-    login.refuse("403 Forbidden", body).await;
-    // A refusal is no reason to end: whoever may read it tomorrow gets it without a restart.
+    login.refuse("503 Service Unavailable", "starting").await;
     let login = server.login().await;
     assert!(login.has("authorization: Bearer token-2"), "{}", login.head);
     let mut session = login.open().await;
