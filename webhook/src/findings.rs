@@ -125,11 +125,17 @@ pub(crate) enum Refusal {
         annotations::CONTAINERS
     )]
     MountBelow { at: String, path: String },
+    #[error(
+        "{at}: runs as root, and {} signal=… cannot reach it, because the agent has no right over a process with more rights than its own: \
+         set securityContext.runAsUser to another UID, or reload with http=… or none",
+        annotations::RELOAD
+    )]
+    RootSignalled { at: String },
     #[error("{at}: mounts the volume {volume}, which the webhook mounts itself where it belongs: take the mount out")]
     OurVolume { at: String, volume: &'static str },
     #[error("spec.volumes[{index}]: is already named {volume}, which is the name of a volume of the webhook's: rename it")]
     VolumeTaken { index: usize, volume: &'static str },
-    #[error("{at}: a container is already named like the agent and is not the agent ({difference}): rename it")]
+    #[error("{at}: a container is already named {name}, like the agent, and is not the agent ({difference}): rename it", name = layout::AGENT_CONTAINER)]
     AgentTaken { at: String, difference: String },
     #[error(
         "{at}: {name} leaves the pod for {variable}, but {variable} exists already and is not {path}: take it out, or name {name} in {}",

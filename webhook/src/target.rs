@@ -66,16 +66,26 @@ pub(crate) fn owner<'p>(pod: &Pod<'_>, annotations: &Annotations, targets: &[Tar
     let first = uids.next().flatten();
     let common = first.filter(|_| uids.all(|uid| uid == first));
     let uid = match reload {
-        Some(target) => target.container.uid(pod).unwrap_or_else(|| {
-            findings.refuse(Refusal::UnknownUid { at: target.at(format_args!("")) });
-            DEFAULT_UID
-        }),
+        Some(target) => uid_of_signalled(pod, target, findings),
         None => common.unwrap_or(DEFAULT_UID),
     };
     let natural = if common == Some(uid) { FileMode::OWNER } else { FileMode::EVERYBODY };
     let mode = annotations.file_mode.unwrap_or(natural);
     check_readable(pod, targets, (uid, mode), findings);
     Owner { uid, mode, signalled: reload.map(|target| &*target.container.name) }
+}
+
+/// The UID that the agent needs to signal the container's process.
+fn uid_of_signalled(pod: &Pod<'_>, target: &Target<'_>, findings: &mut Findings) -> i64 {
+    let at = || target.at(format_args!(""));
+    match target.container.uid(pod) {
+        // The agent drops all capabilities. The kernel lets nobody see the environment of a process
+        // that has more of them, and a root container has unless it drops them too.
+        Some(0) => findings.refuse(Refusal::RootSignalled { at: at() }),
+        Some(uid) => return uid,
+        None => findings.refuse(Refusal::UnknownUid { at: at() }),
+    }
+    DEFAULT_UID
 }
 
 fn check_processes(pod: &Pod<'_>, findings: &mut Findings) {

@@ -101,6 +101,11 @@ fn signals() {
             "annotation enclii.io/reload-container: container migrate is an init container that ends before the application starts: name one that goes on running",
         ),
         (
+            signal(one(json!({ "securityContext": { "runAsUser": 0 } }))),
+            "spec.containers[0] in container api: runs as root, and enclii.io/reload signal=… cannot reach it, because the agent has no right over a process with more rights than its own: \
+             set securityContext.runAsUser to another UID, or reload with http=… or none",
+        ),
+        (
             signal(one(json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }] }))),
             "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook in the container that is signalled: take it out",
         ),

@@ -108,7 +108,9 @@ fn an_agent_that_is_not_the_agent() {
         change(&mut spoofed["spec"]["initContainers"][0]);
         assert_eq!(
             refused(&spoofed),
-            format!("spec.initContainers[0]: a container is already named like the agent and is not the agent ({difference}): rename it")
+            format!(
+                "spec.initContainers[0]: a container is already named enclii-agent, like the agent, and is not the agent ({difference}): rename it"
+            )
         );
     }
 }
@@ -118,15 +120,14 @@ fn an_agent_where_none_may_be() {
     let among_applications = pod(json!([{ "name": "api" }, { "name": "enclii-agent" }]));
     assert_eq!(
         refused(&among_applications),
-        "spec.containers[1]: a container is already named like the agent and is not the agent (it is no init container): rename it"
+        "spec.containers[1]: a container is already named enclii-agent, like the agent, and is not the agent (it is no init container): rename it"
     );
     let mut twice = injected();
     let agent = twice["spec"]["initContainers"][0].clone();
     twice["spec"]["initContainers"].as_array_mut().unwrap().push(agent);
-    assert!(
-        refused(&twice)
-            .contains("spec.initContainers[1]: a container is already named like the agent and is not the agent (there are two)")
-    );
+    assert!(refused(&twice).contains(
+        "spec.initContainers[1]: a container is already named enclii-agent, like the agent, and is not the agent (there are two)"
+    ));
 }
 
 #[test]
