@@ -7,8 +7,7 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 # The triple that .cargo/config.toml builds for, which is the machine's own.
 TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
-RELEASE := target/$(TRIPLE)/release
-AGENT := target/$(TRIPLE)/agent
+OUT := target/$(TRIPLE)
 export ENCLII_BIN := $(CURDIR)/target/bin
 
 .PHONY: help
@@ -18,10 +17,11 @@ help: ## list the targets
 .PHONY: build
 build: ## build every program, statically linked, into target/bin
 	$(CARGO) build --locked --release --bins
+	$(CARGO) build --locked --profile webhook -p enclii-webhook
 	$(CARGO) build --locked --profile agent -p enclii-agent
 	@mkdir -p target/bin
-	@for it in enclii switchyard enclii-webhook enclii-sample enclii-demo enclii-bench; do cp -u $(RELEASE)/$$it target/bin/; done
-	@cp -u $(AGENT)/enclii-agent target/bin/
+	@for it in enclii switchyard enclii-sample enclii-demo enclii-bench; do cp -u $(OUT)/release/$$it target/bin/; done
+	@cp -u $(OUT)/webhook/enclii-webhook $(OUT)/agent/enclii-agent target/bin/
 
 .PHONY: demo
 demo: build ## the whole system on loopback: no cluster, no root; KEEP=1 stays up
