@@ -67,6 +67,9 @@ pub struct Load {
     /// Keep-alive connections to spread the requests over
     #[arg(long, env = "SAMPLE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub connections: u32,
+    /// Seconds to wait for a first answer that is 2xx; counting starts with it
+    #[arg(long, env = "SAMPLE_WAIT", default_value = "0", value_parser = seconds)]
+    pub wait: Duration,
     /// End as soon as this file exists
     #[arg(long, env = "SAMPLE_UNTIL_FILE")]
     pub until_file: Option<PathBuf>,

@@ -96,6 +96,8 @@ impl Running {
 /// # Errors
 /// Where there is nothing to send requests to.
 pub async fn run(load: &Load, running: &Running, stop: &CancellationToken) -> Result<(), UrlError> {
+    let mut first = Client::new(&load.url).ok_or_else(|| UrlError(load.url.clone()))?;
+    first_answer(&mut first, load.wait, stop).await;
     let tasks = TaskTracker::new();
     let schedule = Arc::new(Schedule { start: Instant::now(), rate: load.rate, length: load.duration, next: AtomicU64::new(0) });
     for _ in 0..load.connections {
@@ -141,6 +143,18 @@ impl Schedule {
 }
 
 /// One connection's share: whatever request is due next.
+/// Waits until the server answers with 2xx, for as long as was said and uncounted: a Service's address
+/// leads nowhere for a moment after its first pod is ready.
+async fn first_answer(client: &mut Client, wait: Duration, stop: &CancellationToken) {
+    let end = Instant::now() + wait;
+    while Instant::now() < end && !stop.is_cancelled() {
+        if client.request().await.is_ok_and(|status| status.is_success()) {
+            return;
+        }
+        sleep(LOOK_FOR_FILE).await;
+    }
+}
+
 async fn work(mut client: Client, schedule: Arc<Schedule>, running: Running, stop: CancellationToken) {
     while let Some(due) = schedule.take() {
         // A sleep is a millisecond too long at times, which is not the server's doing: the measure

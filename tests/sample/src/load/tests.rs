@@ -8,6 +8,7 @@ use super::*;
 
 fn load(address: SocketAddr, rate: u32, milliseconds: u64) -> Load {
     Load {
+        wait: Duration::ZERO,
         url: format!("http://{address}/").parse().unwrap(),
         rate,
         duration: Duration::from_millis(milliseconds),
