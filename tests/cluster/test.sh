@@ -6,6 +6,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/lib/common.sh"
 ROOT=$(cd "$HERE/../.." && pwd)
 cd "$ROOT"
+export RUST_BACKTRACE=0 ENCLII_BIN=$ROOT/target/bin
 
 # The binary is built outside: inside there is no way to a package registry.
 build=(cargo test --locked --release -p enclii-e2e --features cluster --test cluster)

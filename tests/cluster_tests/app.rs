@@ -126,7 +126,7 @@ impl LoadClient {
                 "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
                 "containers": [{
                     "name": "load", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
-                    "args": ["load", "--url", format!("http://{address}/"), "--rate", rate.to_string(), "--duration", "600", "--listen", "0.0.0.0:8080"],
+                    "args": ["load", "--url", format!("http://{address}/"), "--rate", rate.to_string(), "--duration", "600", "--wait", "60", "--listen", "0.0.0.0:8080"],
                     "readinessProbe": {"httpGet": {"path": "/load", "port": 8080}, "periodSeconds": 1}
                 }]
             }

@@ -6,13 +6,17 @@ use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{pod, pod_spec, service_account, state};
-use crate::world::{PATIENCE, marker, place, shared, value};
+use crate::world::{PATIENCE, marker, place, project, shared, value};
 
 fn namespace(project: &str) -> Namespace {
     let namespace =
         Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", project), ("enclii.io/environment", "prod")]).unwrap();
     service_account(namespace.name(), "api").unwrap();
     namespace
+}
+
+fn scope(name: &str) -> String {
+    format!("{}.prod.api", project(name))
 }
 
 /// A bundle that does not exist yet: refused, and admitted once it does.
@@ -23,7 +27,7 @@ fn a_bundle_that_does_not_exist_yet() {
     let manifest = pod(namespace.name(), "early", pod_spec(&[("API_TOKEN", "x")])).to_string();
     let message = refusal(&manifest).unwrap();
     assert!(message.contains("api-prod") && message.contains("enclii secrets set"), "{message}");
-    world.set("later.prod.api", "API_TOKEN", value("later").as_bytes()).unwrap();
+    world.set(&scope("later"), "API_TOKEN", value("later").as_bytes()).unwrap();
     wait::until("the pod to be admitted", PATIENCE, || Ok(apply(&manifest).ok())).unwrap();
 }
 
@@ -31,11 +35,10 @@ fn a_bundle_that_does_not_exist_yet() {
 fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
     let (world, _guard) = shared();
     let namespace = namespace("wrong");
-    world.set("wrong.prod.api", "API_TOKEN", value("wrong").as_bytes()).unwrap();
+    world.set(&scope("wrong"), "API_TOKEN", value("wrong").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let good = || pod(namespace.name(), "wrong", pod_spec(&[("API_TOKEN", "x")]));
     // The webhook learns of the bundle by watching: the good pod is taken once it has.
-    let dry = |manifest: &Value| e2e::kubectl::kubectl(&["version"]).and_then(|_| refusal(&manifest.to_string()));
     wait::until("the good pod to be taken", PATIENCE, || Ok(apply(&good().to_string()).ok())).unwrap();
     e2e::kubectl::kubectl(&["-n", namespace.name(), "delete", "pod", "wrong", "--now"]).unwrap();
 
@@ -83,7 +86,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
         ),
     ];
     for (name, manifest, words) in cases {
-        let message = dry(&manifest).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let message = refusal(&manifest.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
         for word in words {
             assert!(message.contains(word), "{name}: {message}");
         }
@@ -111,7 +114,7 @@ fn two_bundles_with_one_key() {
 fn an_unknown_annotation_is_a_warning() {
     let (world, _guard) = shared();
     let namespace = namespace("typo");
-    world.set("typo.prod.api", "API_TOKEN", value("typo").as_bytes()).unwrap();
+    world.set(&scope("typo"), "API_TOKEN", value("typo").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut manifest = pod(namespace.name(), "typo", pod_spec(&[("API_TOKEN", "x")]));
     manifest["metadata"]["annotations"]["enclii.io/relaod"] = json!("none");
@@ -139,9 +142,9 @@ fn values_come_out_as_they_went_in() {
         ("LARGE", marked.iter().copied().cycle().take(1 << 20).collect()),
     ];
     for (name, value) in &values {
-        world.set("bytes.prod.api", name, value).unwrap();
+        world.set(&scope("bytes"), name, value).unwrap();
         let mut words = vec!["secrets".to_owned(), "get".to_owned(), (*name).to_owned()];
-        words.extend(place("bytes.prod.api"));
+        words.extend(place(&scope("bytes")));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let output = world.enclii(&words, b"").unwrap();
         assert!(output.status.success() && output.stdout == *value, "{name} came out otherwise");
@@ -162,7 +165,7 @@ fn the_command_line_refuses_what_cannot_be_stored() {
     let refuse = |words: &[&str], input: &[u8], code: i32| {
         let mut all = vec!["secrets", "set"];
         all.extend_from_slice(words);
-        let place = place("refused.prod.api");
+        let place = place(&scope("refused"));
         all.extend(place.iter().map(String::as_str));
         let output = world.enclii(&all, input).unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -173,6 +176,7 @@ fn the_command_line_refuses_what_cannot_be_stored() {
     assert!(refuse(&["kubernetes.io=x"], b"", 2).contains("reserved"));
     let large = vec![b'x'; (1 << 20) + 1];
     assert!(refuse(&["LARGE=-"], &large, 2).contains("LARGE"));
-    let list = world.enclii(&["secrets", "get", "LARGE", "--project", "refused", "--env", "prod", "--service", "api"], b"").unwrap();
+    let list =
+        world.enclii(&["secrets", "get", "LARGE", "--project", &project("refused"), "--env", "prod", "--service", "api"], b"").unwrap();
     assert_eq!(list.status.code(), Some(4), "nothing was stored");
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::app::{App, LoadClient, TEMPLATE_KEY, TEMPLATE_URL};
 use crate::etcd;
-use crate::world::{shared, value};
+use crate::world::{self, shared, value};
 
 fn namespace(name: &str, project: &str) -> Namespace {
     Namespace::create(name, &[("enclii.io/project", project), ("enclii.io/environment", "prod")]).unwrap()
@@ -24,6 +24,7 @@ fn restarts(pods: &[Value]) -> u64 {
 /// neither a pod nor a container is replaced, and no request is lost.
 fn rotates(project: &str, reload: &str, how: &str) {
     let (world, _guard) = shared();
+    let project = &world::project(project);
     let namespace = namespace(&format!("{project}-prod"), project);
     let scope = format!("{project}.prod.api");
     let (url, key) = (value("url"), value("key"));

@@ -1,5 +1,5 @@
 //! The annotation asks, the identity decides: a pod that may not read a bundle gets nothing, and the
-//! refusal can be found.
+//! refusal can be found: in the agent's log, in the container's last state and in the audit trail.
 
 use std::time::Duration;
 
@@ -8,10 +8,13 @@ use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{pod, pod_spec, service_account};
-use crate::world::{PATIENCE, World, shared, value};
+use crate::world::{PATIENCE, World, project, shared, value};
 
-fn namespace(name: &str, project: &str, environment: &str) -> Namespace {
-    let namespace = Namespace::create(name, &[("enclii.io/project", project), ("enclii.io/environment", environment)]).unwrap();
+fn namespace(name: &str, environment: &str) -> Namespace {
+    let project = &project(name);
+    let namespace =
+        Namespace::create(&format!("{project}-{environment}"), &[("enclii.io/project", project), ("enclii.io/environment", environment)])
+            .unwrap();
     service_account(namespace.name(), "api").unwrap();
     namespace
 }
@@ -23,7 +26,8 @@ fn announce_by_hand(namespace: &str) {
     apply(&object.to_string()).unwrap();
 }
 
-/// The agent's log says who was refused what, the audit trail has it, and the application never started.
+/// The agent's log and last state say who was refused what, the audit trail has it, the application never
+/// started, and the pod can be deleted.
 fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     let log = wait::until_every(
         Duration::from_millis(500),
@@ -56,9 +60,9 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
 #[test]
 fn another_service_account_gets_nothing() {
     let (world, _guard) = shared();
-    let namespace = namespace("mine-prod", "mine", "prod");
+    let namespace = namespace("mine", "prod");
     service_account(namespace.name(), "web").unwrap();
-    world.set("mine.prod.api", "API_TOKEN", value("mine").as_bytes()).unwrap();
+    world.set(&format!("{}.prod.api", project("mine")), "API_TOKEN", value("mine").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["serviceAccountName"] = json!("web");
@@ -69,9 +73,9 @@ fn another_service_account_gets_nothing() {
 #[test]
 fn another_namespace_gets_nothing() {
     let (world, _guard) = shared();
-    let _owner = namespace("yours-prod", "yours", "prod");
-    world.set("yours.prod.api", "API_TOKEN", value("yours").as_bytes()).unwrap();
-    let stranger = Namespace::create("stranger", &[]).unwrap();
+    let _owner = namespace("yours", "prod");
+    world.set(&format!("{}.prod.api", project("yours")), "API_TOKEN", value("yours").as_bytes()).unwrap();
+    let stranger = Namespace::create(&project("stranger"), &[]).unwrap();
     service_account(stranger.name(), "api").unwrap();
 
     let message = refusal(&pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string()).unwrap();
@@ -86,10 +90,10 @@ fn another_namespace_gets_nothing() {
 #[test]
 fn a_dev_namespace_never_gets_a_prod_bundle() {
     let (world, _guard) = shared();
-    let _prod = namespace("ours-prod", "ours", "prod");
-    let dev = namespace("ours-dev", "ours", "dev");
-    world.set("ours.prod.api", "API_TOKEN", value("prod").as_bytes()).unwrap();
-    world.set("ours.dev.api", "API_TOKEN", value("dev").as_bytes()).unwrap();
+    let _prod = namespace("ours", "prod");
+    let dev = namespace("ours", "dev");
+    world.set(&format!("{}.prod.api", project("ours")), "API_TOKEN", value("prod").as_bytes()).unwrap();
+    world.set(&format!("{}.dev.api", project("ours")), "API_TOKEN", value("dev").as_bytes()).unwrap();
     world.announced(dev.name(), "api-dev", "API_TOKEN").unwrap();
     assert!(object(dev.name(), "secretbundle", "api-prod").unwrap().is_none(), "a prod bundle is announced in dev");
 

@@ -7,14 +7,17 @@ use e2e::wait;
 use serde_json::json;
 
 use crate::app::{App, LoadClient, pod, pod_spec, service_account};
-use crate::world::{PATIENCE, SYSTEM, alone, value};
+use crate::world::{PATIENCE, SYSTEM, alone, project, value};
 
 #[test]
 fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
     let (world, _guard) = alone();
-    let namespace = Namespace::create("hooks-prod", &[("enclii.io/project", "hooks"), ("enclii.io/environment", "prod")]).unwrap();
+    let project = project("hooks");
+    let namespace =
+        Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", &project), ("enclii.io/environment", "prod")]).unwrap();
+    let scope = format!("{project}.prod.api");
     service_account(namespace.name(), "api").unwrap();
-    world.set("hooks.prod.api", "API_TOKEN", value("hooks").as_bytes()).unwrap();
+    world.set(&scope, "API_TOKEN", value("hooks").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
 
     kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=0"]).unwrap();
@@ -43,10 +46,13 @@ fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
 #[test]
 fn switchyard_may_die_and_come_back() {
     let (world, _guard) = alone();
-    let namespace = Namespace::create("away-prod", &[("enclii.io/project", "away"), ("enclii.io/environment", "prod")]).unwrap();
+    let project = project("away");
+    let namespace =
+        Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", &project), ("enclii.io/environment", "prod")]).unwrap();
+    let scope = format!("{project}.prod.api");
     let first = value("first");
-    world.set("away.prod.api", "DATABASE_URL", first.as_bytes()).unwrap();
-    world.set("away.prod.api", "STRIPE_API_KEY", value("key").as_bytes()).unwrap();
+    world.set(&scope, "DATABASE_URL", first.as_bytes()).unwrap();
+    world.set(&scope, "STRIPE_API_KEY", value("key").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "STRIPE_API_KEY").unwrap();
     let app = App::new(namespace.name(), "signal=SIGHUP");
     app.deploy().unwrap();
@@ -73,7 +79,7 @@ fn switchyard_may_die_and_come_back() {
     away.unwrap();
 
     let second = value("second");
-    world.set("away.prod.api", "DATABASE_URL", second.as_bytes()).unwrap();
+    world.set(&scope, "DATABASE_URL", second.as_bytes()).unwrap();
     for state in app.holds("DATABASE_URL", &second).unwrap() {
         assert_eq!(state.reloads, 1, "reconnecting is no rotation");
     }

@@ -6,14 +6,19 @@ use e2e::wait;
 use serde_json::json;
 
 use crate::app::{pod, pod_spec, service_account, state};
-use crate::world::{PATIENCE, shared, value};
+use crate::world::{PATIENCE, project, shared, value};
 
-fn place(project: &str, labels: &[(&str, &str)]) -> Namespace {
+fn place(name: &str, labels: &[(&str, &str)]) -> Namespace {
+    let project = &project(name);
     let mut all = vec![("enclii.io/project", project), ("enclii.io/environment", "prod")];
     all.extend_from_slice(labels);
     let namespace = Namespace::create(&format!("{project}-prod"), &all).unwrap();
     service_account(namespace.name(), "api").unwrap();
     namespace
+}
+
+fn scope(name: &str) -> String {
+    format!("{}.prod.api", project(name))
 }
 
 fn ready(namespace: &str, name: &str) {
@@ -28,7 +33,7 @@ fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
     let (world, _guard) = shared();
     let namespace = place("links", &[]);
     let secret = value("linked");
-    world.set("links.prod.api", "API_TOKEN", secret.as_bytes()).unwrap();
+    world.set(&scope("links"), "API_TOKEN", secret.as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["containers"][0]["image"] = json!("enclii/sample-var-run:0.1.0");
@@ -48,7 +53,7 @@ fn a_job_completes() {
     let (world, _guard) = shared();
     let namespace = place("jobs", &[]);
     let secret = value("job");
-    world.set("jobs.prod.api", "API_TOKEN", secret.as_bytes()).unwrap();
+    world.set(&scope("jobs"), "API_TOKEN", secret.as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["restartPolicy"] = json!("Never");
@@ -68,7 +73,7 @@ fn a_namespace_that_enforces_the_restricted_standard_takes_the_pod() {
     let (world, _guard) = shared();
     let namespace = place("strict", &[("pod-security.kubernetes.io/enforce", "restricted")]);
     let secret = value("strict");
-    world.set("strict.prod.api", "API_TOKEN", secret.as_bytes()).unwrap();
+    world.set(&scope("strict"), "API_TOKEN", secret.as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["securityContext"]["seccompProfile"] = json!({"type": "RuntimeDefault"});
@@ -85,7 +90,7 @@ fn init_containers_get_the_files_and_containers_that_are_not_named_do_not() {
     let (world, _guard) = shared();
     let namespace = place("chosen", &[]);
     let secret = value("chosen");
-    world.set("chosen.prod.api", "API_TOKEN", secret.as_bytes()).unwrap();
+    world.set(&scope("chosen"), "API_TOKEN", secret.as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     let mut init = spec["containers"][0].clone();

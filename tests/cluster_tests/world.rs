@@ -149,6 +149,12 @@ pub(crate) fn marker() -> String {
         .clone()
 }
 
+/// A project of this run's own, so that a second run on the same cluster starts from nothing.
+pub(crate) fn project(name: &str) -> String {
+    let run: String = marker().to_lowercase().chars().rev().take(6).collect();
+    format!("{name}-{run}")
+}
+
 /// A value for a secret of this run: like no other, and with the marker in it.
 pub(crate) fn value(hint: &str) -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
