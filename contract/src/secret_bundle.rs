@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Generation;
+use crate::scope::Scope;
 
 /// The API group of our objects.
 pub const GROUP: &str = "enclii.io";
@@ -45,6 +46,9 @@ pub struct Status {
     /// The names of the bundle's secrets.
     #[serde(default)]
     pub keys: BTreeSet<String>,
+    /// The bundle's service scope, as `shop.prod.api`: for the line that a message tells people to type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// The stable generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,

@@ -131,7 +131,7 @@ impl Publisher {
                     let generation = bundle.standing.stable;
                     let members = self.repository.members(bundle.id, generation).await?;
                     let keys = members.into_keys().map(|name: SecretName| name.as_str().to_owned()).collect();
-                    let status = Status { keys, generation: Some(generation) };
+                    let status = Status { keys, scope: Some(bundle.scope.clone()), generation: Some(generation) };
                     self.keys.insert(bundle.id, (bundle.revision, status.clone()));
                     status
                 }

@@ -149,7 +149,7 @@ const OBJECT: &str = "/apis/enclii.io/v1/namespaces/shop-prod/secretbundles/api-
 
 #[tokio::test]
 async fn an_announcement_is_applied_with_its_status() {
-    let status = Status { keys: ["A".to_owned()].into(), generation: Some(Generation(3)) };
+    let status = Status { keys: ["A".to_owned()].into(), scope: Some("shop.prod.api".parse().unwrap()), generation: Some(Generation(3)) };
     let fake = Fake::start(|method, _| if method == Method::GET { refusal(404, "not found") } else { bundle(json!({})) }).await;
     fake.cluster.announce(&place(), &status).await.unwrap();
     let calls = fake.calls();

@@ -86,7 +86,7 @@ pub struct Injection {
     #[arg(long, env = "ENCLII_AGENT_MEMORY_REQUEST", default_value = "16Mi", value_name = "QUANTITY")]
     pub agent_memory_request: Quantity,
     /// The agent's CPU limit
-    #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", default_value = "200m", value_name = "QUANTITY")]
+    #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", default_value = "1", value_name = "QUANTITY")]
     pub agent_cpu_limit: Quantity,
     /// The agent's memory limit; the secrets' volume counts to it
     #[arg(long, env = "ENCLII_AGENT_MEMORY_LIMIT", default_value = "64Mi", value_name = "QUANTITY")]

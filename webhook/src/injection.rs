@@ -51,8 +51,9 @@ pub struct Resources {
     /// Memory request: an agent with twenty secrets, and their pages in the memory volume, which count
     /// to the container that wrote them.
     pub memory_request: Quantity,
-    /// CPU limit. The one moment that an agent computes is the TLS handshake, for a few milliseconds
-    /// while the application waits: 200m lets that happen within one scheduling period.
+    /// CPU limit. An agent computes for a few milliseconds at its start, but the runtime's own work to
+    /// start the container and its hook counts to it too, while the application waits: with a fifth of
+    /// a processor that was cut off twice, for a tenth of a second each.
     pub cpu_limit: Quantity,
     /// Memory limit: a full volume and the agent.
     pub memory_limit: Quantity,
@@ -61,7 +62,7 @@ pub struct Resources {
 impl Default for Resources {
     fn default() -> Self {
         let quantity = |text: &str| Quantity(text.to_owned());
-        Self { cpu_request: quantity("5m"), memory_request: quantity("16Mi"), cpu_limit: quantity("200m"), memory_limit: quantity("64Mi") }
+        Self { cpu_request: quantity("5m"), memory_request: quantity("16Mi"), cpu_limit: quantity("1"), memory_limit: quantity("64Mi") }
     }
 }
 

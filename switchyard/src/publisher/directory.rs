@@ -91,7 +91,7 @@ mod tests {
         let root = directory.path().join("bundles");
         assert!(read(&root).unwrap().is_empty());
         let place = |bundle: &str| Announcement { namespace: "shop-prod".into(), bundle: bundle.into() };
-        let status = Status { keys: ["A".to_owned()].into(), generation: Some(Generation(3)) };
+        let status = Status { keys: ["A".to_owned()].into(), scope: None, generation: Some(Generation(3)) };
         put(&root, &place("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");
         files::publish(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();

@@ -58,7 +58,7 @@ mod tests {
     use crate::policy::Binding;
 
     fn status(key: &str) -> Status {
-        Status { keys: [key.to_owned()].into(), generation: Some(Generation(1)) }
+        Status { keys: [key.to_owned()].into(), scope: None, generation: Some(Generation(1)) }
     }
 
     fn place(namespace: &str, bundle: &str) -> Announcement {

@@ -1,6 +1,6 @@
 //! A `SecretBundle` object as the catalog keeps it, whoever it comes from.
 
-use contract::{SecretBundle, SecretName, layout};
+use contract::{Label, Scope, SecretBundle, SecretName, layout};
 use serde_json::Value;
 
 use crate::bundles::Bundle;
@@ -20,12 +20,15 @@ pub(super) fn from_parts<'l>(object: &Value, label: impl Fn(&str) -> Option<&'l 
     let part = |name: &str| object.get(name).filter(|part| !part.is_null()).cloned();
     let spec = part("spec").map(serde_json::from_value).transpose().ok()?;
     let status = part("status").map(serde_json::from_value).transpose().ok()?;
-    let keys = SecretBundle { spec, status }.keys()?;
+    let bundle = SecretBundle { spec, status };
+    let keys = bundle.keys()?;
+    let scope = bundle.status.and_then(|status| status.scope);
     let label = |name| label(name).map(str::to_owned);
+    let said = |part: Option<&Label>| part.map(ToString::to_string);
     Some(Bundle {
         keys: keys.into_iter().filter(|key| key.parse::<SecretName>().is_ok()).collect(),
-        project: label(layout::PROJECT_LABEL),
-        environment: label(layout::ENVIRONMENT_LABEL),
+        project: said(scope.as_ref().map(Scope::project)).or_else(|| label(layout::PROJECT_LABEL)),
+        environment: said(scope.as_ref().and_then(Scope::environment)).or_else(|| label(layout::ENVIRONMENT_LABEL)),
     })
 }
 
@@ -44,6 +47,16 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(found.keys, ["A".to_owned(), "B".to_owned()].into());
+        assert_eq!((found.project.as_deref(), found.environment.as_deref()), (Some("shop"), Some("prod")));
+    }
+
+    #[test]
+    fn what_switchyard_says_of_the_scope_counts_before_labels() {
+        let found = from_value(&json!({
+            "metadata": { "labels": { "enclii.io/project": "x" } },
+            "status": { "keys": [], "scope": "shop.prod.api" },
+        }))
+        .unwrap();
         assert_eq!((found.project.as_deref(), found.environment.as_deref()), (Some("shop"), Some("prod")));
     }
 
