@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(Command::Wait(directory)) => match wait::until_files(&directory, wait::DEADLINE) {
             true => Ok(()),
             false => say(&format!("no files after {} s; the container's log and last state say why", wait::DEADLINE.as_secs()))
-                .and(Err(io::ErrorKind::TimedOut.into())),
+                .and_then(|()| Err(io::ErrorKind::TimedOut.into())),
         },
         Ok(Command::Run(args)) => return start(*args),
         Err(error) => {

@@ -12,7 +12,8 @@ export RUST_BACKTRACE=0 ENCLII_BIN=$ROOT/target/bin
 build=(cargo test --locked --release -p enclii-e2e --features cluster --test cluster)
 "${build[@]}" --no-run
 # Every value of a run holds one word; a new run gets a new one.
-rm -f target/tmp/run-marker
+rm -rf target/tmp/run-marker target/tmp/pod-logs
+export ENCLII_KEEP_LOGS=$ROOT/target/tmp/pod-logs
 run() {
 	"${enter[@]}" "${build[@]}" --offline -- --test-threads="${ENCLII_TEST_THREADS:-4}" --skip leaks::hunt
 	# Last and alone: it looks for everything that the others wrote.
@@ -28,11 +29,12 @@ fi
 
 need_root test.sh
 "$HERE/build.sh" kube coredns
-trap '"$HERE/down.sh"' EXIT
+# One that somebody works with stays.
+[[ -e $DIR/.enclii-cluster ]] || trap '"$HERE/down.sh"' EXIT
 "$HERE/up.sh"
 "$HERE/install.sh"
 enter=("$HERE/enter.sh")
 # shellcheck source=/dev/null
 . "$DIR/cluster.env"
-export ENCLII_LEAK_PATHS=$ETCD_DATA:$LOG_DIR:/var/log/pods:$DIR/volumes
+export ENCLII_LEAK_PATHS=$ETCD_DATA:$LOG_DIR:/var/log/pods:$DIR/volumes:$ENCLII_KEEP_LOGS
 run

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use crate::app::{pod, pod_spec, service_account, state};
 use crate::world::{PATIENCE, marker, place, project, shared, value};
 
-fn namespace(project: &str) -> Namespace {
-    let namespace =
-        Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", project), ("enclii.io/environment", "prod")]).unwrap();
+fn namespace(name: &str) -> Namespace {
+    let project = project(name);
+    let labels = [("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
+    let namespace = Namespace::create(&format!("{project}-prod"), &labels).unwrap();
     service_account(namespace.name(), "api").unwrap();
     namespace
 }
@@ -82,7 +83,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
                     .unwrap()
                     .push(json!({"name": "OTHER_URL", "value": "postgres://u:plaintext-password@h/d"}))
             }),
-            &["OTHER_URL", "enclii secrets set", "enclii.io/plain-env"],
+            &["enclii secrets set OTHER_URL=- --service api --env prod --project wrong-", "enclii.io/plain-env"],
         ),
     ];
     for (name, manifest, words) in cases {

@@ -50,8 +50,7 @@ fn rotates(project: &str, reload: &str, how: &str) {
             assert_eq!(state.how.as_deref(), Some(how));
         }
         let before = load.without_failure().unwrap();
-        e2e::wait::until("more requests", crate::world::PATIENCE, || Ok(Some(load.now()?).filter(|it| it.sent > before.sent + 100)))
-            .unwrap();
+        e2e::wait::until("more requests", world::PATIENCE, || Ok(Some(load.now()?).filter(|it| it.sent > before.sent + 100))).unwrap();
         load.without_failure().unwrap();
     }
     assert_eq!(app.pods().unwrap(), pods, "a pod was replaced");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::kubectl::{Namespace, apply, kubectl, object, refusal, rolled_out};
+use e2e::kubectl::{Namespace, apply, keep_logs, kubectl, object, refusal, rolled_out};
 use e2e::wait;
 use serde_json::json;
 
@@ -20,6 +20,7 @@ fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
     world.set(&scope, "API_TOKEN", value("hooks").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
 
+    keep_logs(SYSTEM);
     kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=0"]).unwrap();
     let result = std::panic::catch_unwind(|| {
         wait::until("the webhook's pods to end", PATIENCE, || {
@@ -60,6 +61,7 @@ fn switchyard_may_die_and_come_back() {
     let pods = app.pods().unwrap();
     let load = LoadClient::start(namespace.name(), 200).unwrap();
 
+    keep_logs(SYSTEM);
     kubectl(&["-n", SYSTEM, "scale", "deployment/switchyard", "--replicas=0"]).unwrap();
     kubectl(&["-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=switchyard", "--grace-period=0", "--force"]).unwrap();
     let away = std::panic::catch_unwind(|| {

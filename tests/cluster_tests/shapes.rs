@@ -10,7 +10,7 @@ use crate::world::{PATIENCE, project, shared, value};
 
 fn place(name: &str, labels: &[(&str, &str)]) -> Namespace {
     let project = &project(name);
-    let mut all = vec![("enclii.io/project", project), ("enclii.io/environment", "prod")];
+    let mut all = vec![("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
     all.extend_from_slice(labels);
     let namespace = Namespace::create(&format!("{project}-prod"), &all).unwrap();
     service_account(namespace.name(), "api").unwrap();

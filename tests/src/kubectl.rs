@@ -110,6 +110,25 @@ pub fn describe(namespace: &str) -> String {
     )
 }
 
+/// Keeps the logs of a namespace's containers, and of those before them, in the folder that
+/// `ENCLII_KEEP_LOGS` names: they go with their pods, and whoever looks for leaks comes later.
+pub fn keep_logs(namespace: &str) {
+    let Some(folder) = std::env::var_os("ENCLII_KEEP_LOGS").map(PathBuf::from) else { return };
+    let _ = std::fs::create_dir_all(&folder);
+    let pods = kubectl(&["-n", namespace, "get", "pods", "-o", "name"]).unwrap_or_default();
+    for pod in pods.lines() {
+        for previous in ["false", "true"] {
+            let Ok(log) =
+                kubectl(&["-n", namespace, "logs", pod, "--all-containers", "--ignore-errors", &format!("--previous={previous}")])
+            else {
+                continue;
+            };
+            let name = format!("{namespace}-{}-{previous}.log", pod.replace('/', "-"));
+            let _ = std::fs::File::create(folder.join(name)).and_then(|mut file| file.write_all(log.as_bytes()));
+        }
+    }
+}
+
 /// A namespace of a test's own, deleted with the value that owns it.
 pub struct Namespace(String);
 
@@ -138,6 +157,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        keep_logs(&self.0);
         let _ = kubectl(&["delete", "namespace", &self.0, "--ignore-not-found", "--wait=false"]);
     }
 }
