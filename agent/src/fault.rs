@@ -3,20 +3,12 @@
 
 use std::error::Error;
 
+use runtime::logs::Chain;
+
 /// `error: cause: cause of the cause`. A cause whose text the line ends with already is not repeated.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !line.ends_with(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        next = cause.source();
-    }
-    line
+    Chain(error).to_string()
 }
 
 #[cfg(test)]

@@ -144,10 +144,22 @@ pub(crate) struct Connection {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// For people; a value as its bytes and nothing else.
     Table,
-    /// For programs.
+    /// For programs; a value in base64.
     Json,
+}
+
+/// What every command on secrets is told besides.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Request {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// How to print the result.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -162,12 +174,7 @@ pub(crate) struct Set {
     #[arg(long)]
     pub(crate) literal: bool,
     #[command(flatten)]
-    pub(crate) place: Where,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    pub(crate) request: Request,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -176,23 +183,13 @@ pub(crate) struct Get {
     #[arg(value_parser = name)]
     pub(crate) name: SecretName,
     #[command(flatten)]
-    pub(crate) place: Where,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    /// `table` prints the bytes alone, `json` the whole answer with the value in base64.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    pub(crate) request: Request,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct List {
     #[command(flatten)]
-    pub(crate) place: Where,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    pub(crate) request: Request,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -201,12 +198,7 @@ pub(crate) struct Versions {
     #[arg(value_parser = name)]
     pub(crate) name: SecretName,
     #[command(flatten)]
-    pub(crate) place: Where,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    pub(crate) request: Request,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -218,12 +210,7 @@ pub(crate) struct Delete {
     #[arg(long, short)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) place: Where,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-    /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    pub(crate) request: Request,
 }
 
 #[derive(Debug, ClapArgs)]

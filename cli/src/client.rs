@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use contract::api::{Deleted, SecretList, SecretValue, VersionList, WriteRequest, Written};
+use contract::api::{BundleKeys, Deleted, SecretList, SecretValue, VersionList, WriteRequest, Written};
 use contract::{Problem, Redacted, Scope, SecretName};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
+use runtime::logs::Chain;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
@@ -34,7 +35,7 @@ impl Client {
             Some(path) => builder.tls_backend_preconfigured(trusting(path)?),
             None => builder,
         };
-        let http = builder.build().map_err(|error| Error::Start(chain(&error)))?;
+        let http = builder.build().map_err(|error| Error::Start(Chain(&error).to_string()))?;
         Ok(Self { http, address, authorization: authorization(connection)? })
     }
 
@@ -69,7 +70,7 @@ impl Client {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.expose().to_vec());
         }
-        let unreachable = |error: &reqwest::Error| Error::Unreachable { address: self.address.clone(), reason: chain(error) };
+        let unreachable = |error: &reqwest::Error| Error::Unreachable { address: self.address.clone(), reason: Chain(error).to_string() };
         let answer = request.send().await.map_err(|error| unreachable(&error))?;
         let status = answer.status();
         let body = Redacted::new(answer.bytes().await.map_err(|error| unreachable(&error))?.into());
@@ -82,12 +83,6 @@ impl Client {
         }
         Err(Error::Refused(problem(status, &body)))
     }
-}
-
-/// A bundle's keys, as `GET /v1/bundles/{scope}` answers.
-#[derive(serde::Deserialize)]
-pub(crate) struct BundleKeys {
-    pub(crate) keys: std::collections::BTreeSet<String>,
 }
 
 fn problem(status: StatusCode, body: &Redacted) -> Problem {
@@ -128,18 +123,4 @@ fn trusting(path: &std::path::Path) -> Result<rustls::ClientConfig, Error> {
         return Err(refuse("there is no certificate in it".to_owned()));
     }
     Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let step = error.to_string();
-        if !text.contains(&step) {
-            text.push_str(": ");
-            text.push_str(&step);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -6,7 +6,7 @@ use contract::api::{NewValue, WriteRequest};
 use contract::layout::MAX_VALUE_BYTES;
 use contract::{Redacted, Scope, SecretName};
 
-use crate::args::{Delete, Format, Get, List, Secrets, Set, Versions, Where};
+use crate::args::{Delete, Format, Get, List, Request, Secrets, Set, Versions, Where};
 use crate::assignment::{Assignment, Origin};
 use crate::client::Client;
 use crate::env_file;
@@ -24,7 +24,7 @@ pub(crate) async fn run(command: Secrets, output: &Output) -> Result<(), Error> 
 }
 
 async fn set(args: Set, output: &Output) -> Result<(), Error> {
-    let Set { assignments, env_file, literal, place, connection, output: format } = args;
+    let Set { assignments, env_file, literal, request: Request { place, connection, output: format } } = args;
     let scope = scope(place)?;
     let mut request = WriteRequest::default();
     let mut add = |name: SecretName, value: Redacted| {
@@ -88,7 +88,7 @@ fn stdin() -> Result<Redacted, Error> {
 }
 
 async fn get(args: Get, output: &Output) -> Result<(), Error> {
-    let Get { name, place, connection, output: format } = args;
+    let Get { name, request: Request { place, connection, output: format } } = args;
     let secret = Client::new(&connection)?.read(&scope(place)?, &name).await?;
     match format {
         Format::Table => output.bytes(secret.value.expose()),
@@ -100,7 +100,7 @@ async fn get(args: Get, output: &Output) -> Result<(), Error> {
 }
 
 async fn list(args: List, output: &Output) -> Result<(), Error> {
-    let List { place, connection, output: format } = args;
+    let List { request: Request { place, connection, output: format } } = args;
     let list = Client::new(&connection)?.list(&scope(place)?).await?;
     if format == Format::Json {
         return output.json(&list);
@@ -119,7 +119,7 @@ async fn list(args: List, output: &Output) -> Result<(), Error> {
 }
 
 async fn versions(args: Versions, output: &Output) -> Result<(), Error> {
-    let Versions { name, place, connection, output: format } = args;
+    let Versions { name, request: Request { place, connection, output: format } } = args;
     let list = Client::new(&connection)?.versions(&scope(place)?, &name).await?;
     if format == Format::Json {
         return output.json(&list);
@@ -134,7 +134,7 @@ async fn versions(args: Versions, output: &Output) -> Result<(), Error> {
 }
 
 async fn delete(args: Delete, output: &Output) -> Result<(), Error> {
-    let Delete { name, yes, place, connection, output: format } = args;
+    let Delete { name, yes, request: Request { place, connection, output: format } } = args;
     let scope = scope(place)?;
     if !yes && !output.confirm(&format!("Delete {name} from {scope}? Its file leaves every pod that holds it."))? {
         return Err(Error::NotConfirmed);

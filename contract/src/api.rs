@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. A value is standard base64 in a field called `value`, and nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -82,6 +82,16 @@ pub struct BundleState {
     pub bundle: BundleRef,
     /// The generation.
     pub generation: Generation,
+}
+
+/// `GET /v1/bundles/{scope}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleKeys {
+    /// The bundle and its stable generation.
+    #[serde(flatten)]
+    pub state: BundleState,
+    /// The names of its secrets.
+    pub keys: BTreeSet<SecretName>,
 }
 
 /// `GET /v1/secrets/{scope}/`.

@@ -79,19 +79,24 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Prints an error with all its causes, `a: b: c`, for the one line where the process decides.
+/// Prints an error with all its causes, `a: b: c`, for the one line where the process decides. A cause
+/// that the line ends with already is not said again.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a>(pub &'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut line = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            if !line.ends_with(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
             cause = error.source();
         }
-        Ok(())
+        f.write_str(&line)
     }
 }
 

@@ -74,7 +74,7 @@ impl Known {
         let scope = Scope::Service(project.clone(), environment.clone(), service);
         match Client::new(&args.connection)?.bundle(&scope).await {
             Ok(found) => {
-                self.add(args, bundle, found.keys);
+                self.add(args, bundle, found.keys.into_iter().map(String::from).collect());
                 Ok(())
             }
             // The decision itself says that a bundle does not exist, and what to do.

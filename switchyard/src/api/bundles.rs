@@ -1,13 +1,10 @@
 //! `/v1/bundles/{scope}`: the names that a bundle holds, for whoever injects a pod by hand.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use contract::SecretName;
-use contract::api::BundleState;
-use serde::Serialize;
+use contract::api::{BundleKeys, BundleState};
 
 use super::App;
 use super::path::InScope;
@@ -16,13 +13,6 @@ use super::request::Asked;
 use super::secrets::json;
 use crate::repository::service_parts;
 use crate::secrets::SecretsError;
-
-#[derive(Serialize)]
-struct Answer {
-    #[serde(flatten)]
-    state: BundleState,
-    keys: BTreeSet<SecretName>,
-}
 
 pub(super) async fn read(State(app): State<Arc<App>>, asked: Asked, path: Result<InScope, Refusal>) -> Result<Response, Refusal> {
     asked.administrator(&app).await?;
@@ -34,5 +24,5 @@ pub(super) async fn read(State(app): State<Arc<App>>, asked: Asked, path: Result
     let bundle = bundle.ok_or_else(|| Refusal::not_found(format!("{scope} has no bundle: no secret was written to it yet")))?;
     let generation = bundle.standing.stable;
     let keys = app.repository.members(bundle.id, generation).await.map_err(SecretsError::from)?.into_keys().collect();
-    json(&Answer { state: BundleState { scope, bundle: bundle.name, generation }, keys })
+    json(&BundleKeys { state: BundleState { scope, bundle: bundle.name, generation }, keys })
 }
