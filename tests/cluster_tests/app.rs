@@ -57,7 +57,7 @@ impl App {
     /// Waits until every pod's application holds a value.
     pub(crate) fn holds(&self, name: &str, value: &str) -> Result<Vec<State>> {
         let digest = sha256(value.as_bytes());
-        wait::until(&format!("every application of {} to hold the new {name}", self.namespace), Duration::from_secs(30), || {
+        wait::until(&format!("every application of {} to hold the new {name}", self.namespace), Duration::from_secs(60), || {
             let states = self.states()?;
             Ok(Some(states).filter(|it| !it.is_empty() && it.iter().all(|state| state.digests.get(name) == Some(&digest))))
         })
@@ -92,6 +92,15 @@ pub(crate) fn pod(namespace: &str, name: &str, spec: Value) -> Value {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}, "annotations": {"enclii.io/secrets": "api-prod"}},
         "spec": spec
+    })
+}
+
+/// Applies a manifest whose bundle was announced a moment ago: the webhook learns of it by watching.
+pub(crate) fn admit(manifest: &str) -> Result<()> {
+    wait::until("the webhook to know the bundle", PATIENCE, || match apply(manifest) {
+        Ok(()) => Ok(Some(())),
+        Err(error) if error.to_string().contains("does not exist") => Ok(None),
+        Err(error) => Err(error),
     })
 }
 

@@ -7,7 +7,7 @@ use e2e::kubectl::{Namespace, apply, kubectl, object, refusal};
 use e2e::wait;
 use serde_json::{Value, json};
 
-use crate::app::{pod, pod_spec, service_account};
+use crate::app::{admit, pod, pod_spec, service_account};
 use crate::world::{PATIENCE, World, project, shared, value};
 
 fn namespace(name: &str, environment: &str) -> Namespace {
@@ -66,7 +66,7 @@ fn another_service_account_gets_nothing() {
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["serviceAccountName"] = json!("web");
-    apply(&pod(namespace.name(), "thief", spec).to_string()).unwrap();
+    admit(&pod(namespace.name(), "thief", spec).to_string()).unwrap();
     is_refused(world, namespace.name(), "thief", "web");
 }
 
@@ -83,7 +83,7 @@ fn another_namespace_gets_nothing() {
 
     announce_by_hand(stranger.name());
     let pod = pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();
-    wait::until("the webhook to know the announcement", PATIENCE, || Ok(apply(&pod).ok())).unwrap();
+    admit(&pod).unwrap();
     is_refused(world, stranger.name(), "thief", "api");
 }
 
@@ -99,6 +99,6 @@ fn a_dev_namespace_never_gets_a_prod_bundle() {
 
     announce_by_hand(dev.name());
     let pod = pod(dev.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();
-    wait::until("the webhook to know the announcement", PATIENCE, || Ok(apply(&pod).ok())).unwrap();
+    admit(&pod).unwrap();
     is_refused(world, dev.name(), "thief", "api");
 }

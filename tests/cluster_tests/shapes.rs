@@ -5,7 +5,7 @@ use e2e::sample::sha256;
 use e2e::wait;
 use serde_json::json;
 
-use crate::app::{pod, pod_spec, service_account, state};
+use crate::app::{admit, pod, pod_spec, service_account, state};
 use crate::world::{PATIENCE, project, shared, value};
 
 fn place(name: &str, labels: &[(&str, &str)]) -> Namespace {
@@ -38,7 +38,7 @@ fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["containers"][0]["image"] = json!("enclii/sample-var-run:0.1.0");
     spec["automountServiceAccountToken"] = json!(true);
-    apply(&pod(namespace.name(), "linked", spec).to_string()).unwrap();
+    admit(&pod(namespace.name(), "linked", spec).to_string()).unwrap();
     ready(namespace.name(), "linked");
 
     let found = object(namespace.name(), "pod", "linked").unwrap().unwrap();
@@ -79,7 +79,7 @@ fn a_namespace_that_enforces_the_restricted_standard_takes_the_pod() {
     spec["securityContext"]["seccompProfile"] = json!({"type": "RuntimeDefault"});
     spec["containers"][0]["securityContext"] =
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true});
-    apply(&pod(namespace.name(), "strict", spec).to_string()).unwrap();
+    admit(&pod(namespace.name(), "strict", spec).to_string()).unwrap();
     ready(namespace.name(), "strict");
     assert_eq!(state(namespace.name(), "strict").unwrap().digests["API_TOKEN"], sha256(secret.as_bytes()));
 }
@@ -106,7 +106,7 @@ fn init_containers_get_the_files_and_containers_that_are_not_named_do_not() {
     spec["containers"].as_array_mut().unwrap().push(other);
     let mut manifest = pod(namespace.name(), "chosen", spec);
     manifest["metadata"]["annotations"]["enclii.io/containers"] = json!("api,migrate");
-    apply(&manifest.to_string()).unwrap();
+    admit(&manifest.to_string()).unwrap();
     ready(namespace.name(), "chosen");
     let found = object(namespace.name(), "pod", "chosen").unwrap().unwrap();
     let mounts = |container: &serde_json::Value| container["volumeMounts"].to_string();
