@@ -155,7 +155,7 @@ async fn an_announcement_is_applied_with_its_status() {
     let calls = fake.calls();
     assert_eq!(calls[1].2["metadata"]["labels"]["app.kubernetes.io/managed-by"], "switchyard");
     assert!(calls[1].1.contains("fieldManager=switchyard"), "{}", calls[1].1);
-    assert_eq!(calls[2].2["status"], json!({"keys": ["A"], "generation": 3}));
+    assert_eq!(calls[2].2["status"], json!({"keys": ["A"], "scope": "shop.prod.api", "generation": 3}));
     assert_eq!(of(calls), [format!("GET {OBJECT}"), format!("PATCH {OBJECT}"), format!("PATCH {OBJECT}/status")]);
 }
 
