@@ -84,27 +84,6 @@ impl Loopback {
         })
     }
 
-    /// Ends switchyard at once, as a crash would.
-    ///
-    /// # Errors
-    /// Where it is gone already.
-    pub fn kill_switchyard(&mut self) -> Result<()> {
-        self.switchyard.signal(rustix::process::Signal::KILL)?;
-        self.switchyard.finish(Duration::from_secs(10))?;
-        Ok(())
-    }
-
-    /// Starts switchyard again on the same data and the same port.
-    ///
-    /// # Errors
-    /// Where it does not become ready.
-    pub fn restart_switchyard(&mut self) -> Result<()> {
-        let admin = http::free_port()?;
-        let mut command = switchyard(&self.directory, self.switchyard_port, admin)?;
-        self.switchyard = Process::start("switchyard", &mut command, &self.directory.join("logs"))?;
-        ready(&mut self.switchyard, admin)
-    }
-
     /// The command line, set up as its user would set it up.
     ///
     /// # Errors
