@@ -1,4 +1,4 @@
-//! The embedded backend: sealed rows in switchyard's own SQLite database.
+//! The embedded backend: sealed rows in switchyard's own database, SQLite or PostgreSQL.
 //!
 //! It keeps its own table, and its own list of migrations beside the ledger's, so that the ledger
 //! can move to another backend without dragging this one along.
@@ -6,19 +6,18 @@
 use contract::{Redacted, Scope, SecretName, Version};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::key::{KeyError, KeyFile, KeyId, WrappingKey};
 use crate::seal::{self, Row, SealError, Sealed};
-use crate::sqlite::Database;
 use crate::store::{Capabilities, Put, Reference, Store, StoreError, Stored};
 
 const MIGRATIONS_TABLE: &str = "_lockbox_migrations";
 
-/// Sealed values in SQLite.
+/// Sealed values in a database.
 #[derive(Debug)]
 pub struct Embedded {
     database: Database,
@@ -56,9 +55,8 @@ impl Embedded {
     /// # Errors
     /// Where the table or the key is not usable, or the two do not belong together.
     pub async fn open(database: Database, key_file: &KeyFile) -> Result<Self, EmbeddedError> {
-        let mut migrator: Migrator = sqlx::migrate!("migrations/sqlite");
-        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-        migrator.run(database.writer()).await.map_err(EmbeddedError::Migrate)?;
+        let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
+        database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(EmbeddedError::Migrate)?;
         let in_use: Vec<String> = sqlx::query_scalar("SELECT DISTINCT key_id FROM lockbox_values WHERE wrapped_key IS NOT NULL")
             .fetch_all(database.reader())
             .await
@@ -79,12 +77,12 @@ impl Embedded {
         self.key.id()
     }
 
-    async fn insert(&self, transaction: &mut Transaction<'_, Sqlite>, scope: &Scope, put: Put<'_>) -> Result<Reference, StoreError> {
+    async fn insert(&self, transaction: &mut Transaction<'_, Any>, scope: &Scope, put: Put<'_>) -> Result<Reference, StoreError> {
         let reference = Reference::new(Uuid::new_v4().simple().to_string());
         let row = Row { scope, name: put.name, version: put.version, reference: &reference };
         let Sealed { format, key_id, wrapped_key, value } = seal::seal(&self.key, row, put.value)?;
         sqlx::query(
-            "INSERT INTO lockbox_values (reference, scope, name, version, format, key_id, wrapped_key, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO lockbox_values (reference, scope, name, version, format, key_id, wrapped_key, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(reference.as_str().to_owned())
         .bind(scope.to_string())
@@ -100,8 +98,8 @@ impl Embedded {
         Ok(reference)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.database.writer().begin_with("BEGIN IMMEDIATE").await.map_err(backend("begin writing sealed values"))
+    async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        self.database.begin().await.map_err(backend("begin writing sealed values"))
     }
 
     async fn write_all(&self, scope: &Scope, puts: &[Put<'_>]) -> Result<Vec<Reference>, StoreError> {
@@ -121,7 +119,7 @@ impl Embedded {
 
     async fn open_row(&self, scope: &Scope, name: &SecretName, stored: &Stored) -> Result<Redacted, StoreError> {
         let place = Row { scope, name, version: stored.version, reference: &stored.reference };
-        let row = sqlx::query("SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = ?")
+        let row = sqlx::query("SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = $1")
             .bind(stored.reference.as_str().to_owned())
             .fetch_optional(self.database.reader())
             .await
@@ -135,7 +133,7 @@ impl Embedded {
 
     async fn list(&self, scope: &Scope, name: &SecretName) -> Result<Vec<Stored>, StoreError> {
         let rows = sqlx::query(
-            "SELECT version, reference FROM lockbox_values WHERE scope = ? AND name = ? AND wrapped_key IS NOT NULL ORDER BY version DESC, sequence DESC",
+            "SELECT version, reference FROM lockbox_values WHERE scope = $1 AND name = $2 AND wrapped_key IS NOT NULL ORDER BY version DESC, sequence DESC",
         )
         .bind(scope.to_string())
         .bind(name.as_str().to_owned())
@@ -153,7 +151,7 @@ impl Embedded {
         let mut transaction = self.begin().await?;
         // Asked inside the transaction: it holds the only write lock, so nobody comes in between.
         let newest: Option<String> = sqlx::query_scalar(
-            "SELECT reference FROM lockbox_values WHERE scope = ? AND name = ? AND wrapped_key IS NOT NULL ORDER BY version DESC, sequence DESC LIMIT 1",
+            "SELECT reference FROM lockbox_values WHERE scope = $1 AND name = $2 AND wrapped_key IS NOT NULL ORDER BY version DESC, sequence DESC LIMIT 1",
         )
         .bind(scope.to_string())
         .bind(put.name.as_str().to_owned())
@@ -172,7 +170,7 @@ impl Embedded {
 
     async fn forget(&self, scope: &Scope, name: &SecretName, stored: &Stored) -> Result<(), StoreError> {
         let changed = sqlx::query(
-            "UPDATE lockbox_values SET wrapped_key = NULL, sealed = NULL WHERE reference = ? AND scope = ? AND name = ? AND version = ?",
+            "UPDATE lockbox_values SET wrapped_key = NULL, sealed = NULL WHERE reference = $1 AND scope = $2 AND name = $3 AND version = $4",
         )
         .bind(stored.reference.as_str().to_owned())
         .bind(scope.to_string())
@@ -187,7 +185,7 @@ impl Embedded {
     }
 
     async fn remove(&self, scope: &Scope, name: &SecretName) -> Result<(), StoreError> {
-        let removed = sqlx::query("DELETE FROM lockbox_values WHERE scope = ? AND name = ?")
+        let removed = sqlx::query("DELETE FROM lockbox_values WHERE scope = $1 AND name = $2")
             .bind(scope.to_string())
             .bind(name.as_str().to_owned())
             .execute(self.database.writer())
@@ -255,12 +253,12 @@ fn backend(step: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Backend { step, source: Box::new(source) }
 }
 
-/// SQLite's integers have a sign, and no version comes near it.
+/// The database's integers have a sign, and no version comes near it.
 fn number(version: Version) -> Result<i64, StoreError> {
     i64::try_from(version.0).map_err(|error| StoreError::Backend { step: "number version", source: Box::new(error) })
 }
 
-fn stored(row: &SqliteRow) -> Result<Stored, StoreError> {
+fn stored(row: &AnyRow) -> Result<Stored, StoreError> {
     let bad = backend("read sealed value's place");
     let version: i64 = row.try_get("version").map_err(&bad)?;
     let reference: String = row.try_get("reference").map_err(&bad)?;
@@ -269,7 +267,7 @@ fn stored(row: &SqliteRow) -> Result<Stored, StoreError> {
 
 /// The sealed parts of a row; `None` where they were destroyed. A row that is not of the form was
 /// changed by somebody, and is refused as such.
-fn sealed(row: &SqliteRow, place: Row<'_>) -> Result<Option<Sealed>, StoreError> {
+fn sealed(row: &AnyRow, place: Row<'_>) -> Result<Option<Sealed>, StoreError> {
     let bad = backend("read sealed value's parts");
     let format: i64 = row.try_get("format").map_err(&bad)?;
     let format = u8::try_from(format).map_err(|_| SealError::Integrity(place.to_string()))?;

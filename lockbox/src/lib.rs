@@ -5,13 +5,14 @@
 //! The `embedded` backend keeps values sealed in switchyard's own database.
 
 pub mod conformance;
+pub mod database;
 pub mod embedded;
 pub mod key;
 pub mod seal;
-pub mod sqlite;
+
 pub mod store;
 
+pub use database::Database;
 pub use embedded::Embedded;
 pub use key::KeyFile;
-pub use sqlite::Database;
 pub use store::{Capabilities, Put, Reference, Store, StoreError, Stored};

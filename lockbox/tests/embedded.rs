@@ -11,7 +11,7 @@ use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::embedded::EmbeddedError;
 use lockbox::seal::SealError;
 use lockbox::{Database, Embedded, KeyFile, Put, Reference, Store, StoreError, Stored, conformance};
-use sqlx::SqlitePool;
+use sqlx::AnyPool;
 
 async fn open(directory: &Path) -> (Database, Embedded) {
     let database = Database::open(&directory.join("switchyard.db")).await.unwrap();
@@ -33,10 +33,10 @@ async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored 
     Stored { version: Version(version), reference: references[0].clone() }
 }
 
-async fn tamper(pool: &SqlitePool, sql: &'static str, binds: &[&Reference]) {
+async fn tamper(pool: &AnyPool, sql: &'static str, binds: &[&Reference]) {
     let mut query = sqlx::query(sql);
     for reference in binds {
-        query = query.bind(reference.as_str());
+        query = query.bind(reference.as_str().to_owned());
     }
     assert_eq!(query.execute(pool).await.unwrap().rows_affected(), 1, "{sql}");
 }

@@ -3,7 +3,7 @@
 //! What the rest of the program sees is here; what SQL it takes is in `sqlite`. A second database
 //! comes as a second module with the same methods.
 
-mod sqlite;
+mod sql;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::audit::{Event, Pod};
 use crate::delivery::Standing;
 use crate::snapshot::TooLarge;
 
-pub use sqlite::{Repository, TokenRow};
+pub use sql::{Repository, TokenRow};
 
 /// The ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]

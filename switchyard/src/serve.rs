@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use certs::names::{Names, NamesError};
 use certs::resolver::server_config;
+use lockbox::database::OpenError;
 use lockbox::embedded::EmbeddedError;
-use lockbox::sqlite::OpenError;
 use lockbox::{Database, Embedded, KeyFile};
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use contract::{BundleRef, Generation, Scope, SecretName, Version};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, Transaction};
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
 
 use super::super::{Bundle, BundleId, Change, ChangeError, Member, Members, RepositoryError, service_parts};
-use super::Repository;
 use super::rows::{columns, count, database, integer, name, optional_count, scope, signed, stored};
+use super::{Open, Repository};
 use crate::delivery::Standing;
 use crate::snapshot::{Entry, Visible, resolve};
 
-/// Rows for one INSERT: five numbers each, far below the 32,766 that SQLite binds.
+/// Rows for one INSERT: three values each, far below the 32,766 that SQLite binds.
 const CHUNK: usize = 500;
 
 impl Repository {
@@ -34,7 +34,7 @@ impl Repository {
     /// Where the database fails.
     pub async fn bundle(&self, of: &Scope) -> Result<Option<Bundle>, RepositoryError> {
         let [project, environment, service] = columns(of);
-        let row = sqlx::query("SELECT * FROM bundles WHERE project = ? AND environment = ? AND service = ?")
+        let row = sqlx::query("SELECT * FROM bundles WHERE project = $1 AND environment = $2 AND service = $3")
             .bind(project)
             .bind(environment)
             .bind(service)
@@ -54,7 +54,7 @@ impl Repository {
              FROM generation_secrets g
              JOIN secrets s ON s.id = g.secret_id
              JOIN secret_versions v ON v.secret_id = g.secret_id AND v.version = g.version
-             WHERE g.bundle_id = ? AND g.number = ?",
+             WHERE g.bundle_id = $1 AND g.number = $2",
         )
         .bind(bundle.0)
         .bind(signed(generation.0))
@@ -65,7 +65,7 @@ impl Repository {
     }
 }
 
-fn bundle(row: &SqliteRow) -> Result<Bundle, RepositoryError> {
+fn bundle(row: &AnyRow) -> Result<Bundle, RepositoryError> {
     let scope = scope(row)?;
     let (_, environment, service) = service_parts(&scope).ok_or(RepositoryError::Form("bundle"))?;
     let name = BundleRef::of(service, environment);
@@ -74,8 +74,6 @@ fn bundle(row: &SqliteRow) -> Result<Bundle, RepositoryError> {
     let (id, revision) = (BundleId(integer(row, "id")?), count(row, "revision")?);
     Ok(Bundle { id, scope, name, standing: Standing { stable, target }, revision })
 }
-
-type Open = Transaction<'static, Sqlite>;
 
 /// Gives every bundle that sees the changed scope its next generation, where what it holds is
 /// different now. A write in a service scope that has no bundle yet brings it into being.
@@ -107,11 +105,11 @@ struct Known {
 async fn seeing(open: &mut Open, changed: &Scope) -> Result<Vec<Known>, RepositoryError> {
     let [project, environment, service] = columns(changed);
     let rows =
-        sqlx::query("SELECT * FROM bundles WHERE project = ?1 AND (?2 = '' OR environment = ?2) AND (?3 = '' OR service = ?3) ORDER BY id")
+        sqlx::query("SELECT * FROM bundles WHERE project = $1 AND ($2 = '' OR environment = $2) AND ($3 = '' OR service = $3) ORDER BY id")
             .bind(project)
             .bind(environment)
             .bind(service)
-            .fetch_all(&mut **open)
+            .fetch_all(open.run())
             .await
             .map_err(database("find bundles that see a change"))?;
     rows.iter().map(|row| bundle(row).map(|bundle| Known { scope: bundle.scope.clone(), bundle: Some(bundle) })).collect()
@@ -122,12 +120,12 @@ async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, Repository
     let rows = sqlx::query(
         "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
          FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-         WHERE s.project = ? AND s.environment IN ('', ?) AND s.service IN ('', ?) AND s.deleted_at IS NULL",
+         WHERE s.project = $1 AND s.environment IN ('', $2) AND s.service IN ('', $3) AND s.deleted_at IS NULL",
     )
     .bind(project)
     .bind(environment)
     .bind(service)
-    .fetch_all(&mut **open)
+    .fetch_all(open.run())
     .await
     .map_err(database("read what a bundle sees"))?;
     rows.iter()
@@ -139,10 +137,10 @@ async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, Repository
 }
 
 async fn entries(open: &mut Open, bundle: BundleId, generation: Generation) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
-    let rows = sqlx::query("SELECT name, secret_id, version FROM generation_secrets WHERE bundle_id = ? AND number = ?")
+    let rows = sqlx::query("SELECT name, secret_id, version FROM generation_secrets WHERE bundle_id = $1 AND number = $2")
         .bind(bundle.0)
         .bind(signed(generation.0))
-        .fetch_all(&mut **open)
+        .fetch_all(open.run())
         .await
         .map_err(database("read stable generation"))?;
     rows.iter()
@@ -161,36 +159,38 @@ async fn next_generation(
     // Numbers count on from the newest generation there is, which need not be the stable one.
     let row = sqlx::query(
         "INSERT INTO bundles (project, environment, service, stable_generation, revision, created_at, updated_at)
-         VALUES (?1, ?2, ?3, 1, 1, ?4, ?4)
+         VALUES ($1, $2, $3, 1, 1, $4, $4)
          ON CONFLICT (project, environment, service) DO UPDATE SET
              stable_generation = (SELECT max(number) + 1 FROM generations WHERE bundle_id = bundles.id),
-             revision = revision + 1, updated_at = ?4
+             revision = bundles.revision + 1, updated_at = $4
          RETURNING *",
     )
     .bind(project)
     .bind(environment)
     .bind(service)
     .bind(at)
-    .fetch_one(&mut **open)
+    .fetch_one(open.run())
     .await
     .map_err(database("advance bundle"))?;
     let bundle = bundle(&row)?;
     let number = signed(bundle.standing.stable.0);
-    sqlx::query("INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES ($1, $2, $3, $4)")
         .bind(bundle.id.0)
         .bind(number)
         .bind(at)
         .bind(change.by.clone())
-        .execute(&mut **open)
+        .execute(open.run())
         .await
         .map_err(database("insert generation"))?;
     for chunk in held.iter().collect::<Vec<_>>().chunks(CHUNK) {
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) ");
-        insert.push_values(chunk, |mut row, (name, entry)| {
-            row.push_bind(bundle.id.0).push_bind(number).push_bind(name.as_str().to_owned());
-            row.push_bind(entry.secret).push_bind(signed(entry.version.0));
-        });
-        insert.build().execute(&mut **open).await.map_err(database("insert generation's secrets"))?;
+        let rows: Vec<String> = (0..chunk.len()).map(|at| format!("($1, $2, ${}, ${}, ${})", 3 * at + 3, 3 * at + 4, 3 * at + 5)).collect();
+        let sql = format!("INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) VALUES {}", rows.join(", "));
+        // The text is made of numbers of ours alone; names and versions are bound.
+        let mut insert = sqlx::query(AssertSqlSafe(sql)).bind(bundle.id.0).bind(number);
+        for (name, entry) in chunk {
+            insert = insert.bind(name.as_str().to_owned()).bind(entry.secret).bind(signed(entry.version.0));
+        }
+        insert.execute(open.run()).await.map_err(database("insert generation's secrets"))?;
     }
     Ok(bundle)
 }

@@ -4,7 +4,7 @@ use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::{Reference, Stored};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::super::RepositoryError;
 
@@ -12,43 +12,43 @@ pub(super) fn database(step: &'static str) -> impl Fn(sqlx::Error) -> Repository
     move |source| RepositoryError::Database { step, source }
 }
 
-pub(super) fn text(row: &SqliteRow, column: &'static str) -> Result<String, RepositoryError> {
+pub(super) fn text(row: &AnyRow, column: &'static str) -> Result<String, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
-pub(super) fn optional_text(row: &SqliteRow, column: &'static str) -> Result<Option<String>, RepositoryError> {
+pub(super) fn optional_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
-pub(super) fn integer(row: &SqliteRow, column: &'static str) -> Result<i64, RepositoryError> {
+pub(super) fn integer(row: &AnyRow, column: &'static str) -> Result<i64, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
 /// A number that is never negative.
-pub(super) fn count(row: &SqliteRow, column: &'static str) -> Result<u64, RepositoryError> {
+pub(super) fn count(row: &AnyRow, column: &'static str) -> Result<u64, RepositoryError> {
     u64::try_from(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
 
-pub(super) fn optional_count(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, RepositoryError> {
+pub(super) fn optional_count(row: &AnyRow, column: &'static str) -> Result<Option<u64>, RepositoryError> {
     let number: Option<i64> = row.try_get(column).map_err(database(column))?;
     number.map(|number| u64::try_from(number).map_err(|_| RepositoryError::Form(column))).transpose()
 }
 
-pub(super) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp, RepositoryError> {
+pub(super) fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, RepositoryError> {
     Timestamp::from_millisecond(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
 
-pub(super) fn name(row: &SqliteRow) -> Result<SecretName, RepositoryError> {
+pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {
     text(row, "name")?.parse().map_err(|_| RepositoryError::Form("name"))
 }
 
 /// The version and its reference, from the columns `version` and `vault_ref`.
-pub(super) fn stored(row: &SqliteRow) -> Result<Stored, RepositoryError> {
+pub(super) fn stored(row: &AnyRow) -> Result<Stored, RepositoryError> {
     Ok(Stored { version: Version(count(row, "version")?), reference: Reference::new(text(row, "vault_ref")?) })
 }
 
 /// The scope, from the columns `project`, `environment` and `service`.
-pub(super) fn scope(row: &SqliteRow) -> Result<Scope, RepositoryError> {
+pub(super) fn scope(row: &AnyRow) -> Result<Scope, RepositoryError> {
     let label = |text: String| match text.as_str() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| RepositoryError::Form("scope")),

@@ -1,12 +1,13 @@
 //! The audit trail: append and list, nothing else.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::any::AnyRow;
 
 use super::super::{AuditQuery, AuditRow, Record, RepositoryError};
-use super::Repository;
+use super::open::Head;
 use super::rows::{count, database, optional_count, optional_text, signed, text, time};
+use super::{Open, Repository};
 use crate::audit::{Event, Pod};
 
 impl Repository {
@@ -22,7 +23,7 @@ impl Repository {
                 super::holdings::put(&mut open, *at, holding).await?;
             }
         }
-        open.commit().await.map_err(database("commit audit events"))
+        open.commit().await
     }
 
     /// Events in the order in which they were written.
@@ -30,7 +31,7 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, RepositoryError> {
-        let rows = sqlx::query("SELECT * FROM audit_events WHERE sequence > ?1 AND (?2 IS NULL OR action = ?2) ORDER BY sequence LIMIT ?3")
+        let rows = sqlx::query("SELECT * FROM audit_events WHERE sequence > $1 AND ($2 IS NULL OR action = $2) ORDER BY sequence LIMIT $3")
             .bind(signed(query.after))
             .bind(query.action.clone())
             .bind(i64::from(query.limit))
@@ -41,16 +42,18 @@ impl Repository {
     }
 }
 
-/// Adds one event with the next number. The writer's lock is held, so no number is taken twice, and a
-/// transaction that is given up takes its numbers back with it.
-pub(super) async fn insert(open: &mut Transaction<'static, Sqlite>, at: Timestamp, event: &Event) -> Result<(), RepositoryError> {
+/// Adds one event with the next number. The end of the trail is locked, so no number is taken twice,
+/// and a transaction that is given up takes its numbers back with it.
+pub(super) async fn insert(open: &mut Open, at: Timestamp, event: &Event) -> Result<(), RepositoryError> {
     let Event { actor, action, resource, version, outcome, origin, details } = event;
     let pod = actor.pod();
+    let head = link(open.head(), at, event);
     sqlx::query(
         "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, resource_id, scope, version, outcome,
-             address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details)
-         VALUES ((SELECT coalesce(max(sequence), 0) + 1 FROM audit_events), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
+    .bind(signed(head.sequence))
     .bind(at.as_millisecond())
     .bind(actor.kind())
     .bind(actor.id())
@@ -68,13 +71,24 @@ pub(super) async fn insert(open: &mut Transaction<'static, Sqlite>, at: Timestam
     .bind(pod.map(|pod| pod.name.clone()))
     .bind(pod.map(|pod| pod.uid.clone()))
     .bind(details.clone())
-    .execute(&mut **open)
+    .bind(head.hash.clone())
+    .execute(open.run())
     .await
     .map_err(database("insert audit event"))?;
+    open.advance(head);
     Ok(())
 }
 
-fn row(row: &SqliteRow) -> Result<AuditRow, RepositoryError> {
+/// The end of the trail with one more event: its number, and the hash over the one before and it.
+fn link(last: &Head, at: Timestamp, event: &Event) -> Head {
+    let sequence = last.sequence + 1;
+    let mut context = Context::new(&SHA256);
+    context.update(&last.hash);
+    context.update(format!("{sequence} {} {event:?}", at.as_millisecond()).as_bytes());
+    Head { sequence, hash: context.finish().as_ref().to_vec() }
+}
+
+fn row(row: &AnyRow) -> Result<AuditRow, RepositoryError> {
     let pod = match (optional_text(row, "namespace")?, optional_text(row, "service_account")?) {
         (Some(namespace), Some(service_account)) => {
             Some(Pod { namespace, service_account, name: text(row, "pod")?, uid: text(row, "pod_uid")? })

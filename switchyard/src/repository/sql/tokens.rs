@@ -21,7 +21,7 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, RepositoryError> {
-        let rows = sqlx::query("SELECT name, hash FROM api_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)")
+        let rows = sqlx::query("SELECT name, hash FROM api_tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)")
             .bind(jiff::Timestamp::now().as_millisecond())
             .fetch_all(self.database.reader())
             .await
@@ -34,13 +34,16 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn add_admin_token(&self, name: &str, hash: &[u8]) -> Result<(), RepositoryError> {
-        sqlx::query("INSERT INTO api_tokens (name, role, hash, created_at) VALUES (?, 'admin', ?, ?) ON CONFLICT (name) DO NOTHING")
-            .bind(name.to_owned())
-            .bind(hash.to_owned())
-            .bind(jiff::Timestamp::now().as_millisecond())
-            .execute(self.database.writer())
-            .await
-            .map_err(database("insert token"))?;
+        sqlx::query(
+            "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, created_at, created_by)
+             VALUES ($1, 'token', 'token', $1, '[]', 'owner', '', $2, $3, 'system:bootstrap') ON CONFLICT DO NOTHING",
+        )
+        .bind(name.to_owned())
+        .bind(hash.to_owned())
+        .bind(jiff::Timestamp::now().as_millisecond())
+        .execute(self.database.writer())
+        .await
+        .map_err(database("insert token"))?;
         Ok(())
     }
 }

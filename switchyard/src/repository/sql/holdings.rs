@@ -2,11 +2,10 @@
 
 use contract::Generation;
 use jiff::Timestamp;
-use sqlx::{Sqlite, Transaction};
 
 use super::super::{BundleId, Holding, Report, RepositoryError};
-use super::Repository;
 use super::rows::{database, optional_count, signed, text};
+use super::{Open, Repository};
 
 impl Repository {
     /// Which generation of a bundle each pod last said that it holds, by pod UID.
@@ -14,7 +13,7 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn holdings(&self, bundle: BundleId) -> Result<Vec<(String, Option<Generation>)>, RepositoryError> {
-        let rows = sqlx::query("SELECT pod_uid, generation FROM agent_holdings WHERE bundle_id = ? ORDER BY pod_uid")
+        let rows = sqlx::query("SELECT pod_uid, generation FROM agent_holdings WHERE bundle_id = $1 ORDER BY pod_uid")
             .bind(bundle.0)
             .fetch_all(self.database.reader())
             .await
@@ -24,7 +23,7 @@ impl Repository {
 }
 
 /// Keeps the last word of a pod about a bundle. A failure leaves what the files hold as it was.
-pub(super) async fn put(open: &mut Transaction<'static, Sqlite>, at: Timestamp, holding: &Holding) -> Result<(), RepositoryError> {
+pub(super) async fn put(open: &mut Open, at: Timestamp, holding: &Holding) -> Result<(), RepositoryError> {
     let Holding { pod, bundle, report } = holding;
     let (generation, reload, failed, step, detail) = match report {
         Report::Holds { generation, reload } => (Some(signed(generation.0)), Some(reload.clone()), None, None, None),
@@ -33,9 +32,9 @@ pub(super) async fn put(open: &mut Transaction<'static, Sqlite>, at: Timestamp, 
     sqlx::query(
         "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, generation, reload,
              failed_generation, failed_step, failed_detail, reported_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (pod_uid, bundle_id) DO UPDATE SET
-             generation = coalesce(excluded.generation, generation), reload = coalesce(excluded.reload, reload),
+             generation = coalesce(excluded.generation, agent_holdings.generation), reload = coalesce(excluded.reload, agent_holdings.reload),
              failed_generation = excluded.failed_generation, failed_step = excluded.failed_step,
              failed_detail = excluded.failed_detail, reported_at = excluded.reported_at",
     )
@@ -50,7 +49,7 @@ pub(super) async fn put(open: &mut Transaction<'static, Sqlite>, at: Timestamp, 
     .bind(step)
     .bind(detail)
     .bind(at.as_millisecond())
-    .execute(&mut **open)
+    .execute(open.run())
     .await
     .map_err(database("insert holding"))?;
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use lockbox::Reference;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::super::{RepositoryError, Secret, VersionRow};
 use super::Repository;
@@ -21,7 +21,7 @@ impl Repository {
         let rows = sqlx::query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-             WHERE s.project = ? AND s.environment = ? AND s.service = ? AND s.deleted_at IS NULL ORDER BY s.name",
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.deleted_at IS NULL ORDER BY s.name",
         )
         .bind(project)
         .bind(environment)
@@ -41,7 +41,7 @@ impl Repository {
         let row = sqlx::query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-             WHERE s.project = ? AND s.environment = ? AND s.service = ? AND s.name = ? AND s.deleted_at IS NULL",
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND s.deleted_at IS NULL",
         )
         .bind(project)
         .bind(environment)
@@ -63,7 +63,7 @@ impl Repository {
         let rows = sqlx::query(
             "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
-             WHERE s.project = ? AND s.environment = ? AND s.service = ? AND s.name = ? AND s.deleted_at IS NULL
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND s.deleted_at IS NULL
              ORDER BY v.version DESC",
         )
         .bind(project)
@@ -82,22 +82,22 @@ impl Repository {
     /// Where the database fails.
     pub async fn counts(&self, scope: &Scope) -> Result<BTreeMap<SecretName, Version>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let rows = sqlx::query("SELECT name, current_version FROM secrets WHERE project = ? AND environment = ? AND service = ?")
+        let rows = sqlx::query("SELECT name, latest_version FROM secrets WHERE project = $1 AND environment = $2 AND service = $3")
             .bind(project)
             .bind(environment)
             .bind(service)
             .fetch_all(self.database.reader())
             .await
             .map_err(database("count versions"))?;
-        rows.iter().map(|row| Ok((name(row)?, Version(count(row, "current_version")?)))).collect()
+        rows.iter().map(|row| Ok((name(row)?, Version(count(row, "latest_version")?)))).collect()
     }
 }
 
-fn secret(row: &SqliteRow) -> Result<Secret, RepositoryError> {
+fn secret(row: &AnyRow) -> Result<Secret, RepositoryError> {
     Ok(Secret { name: name(row)?, stored: stored(row)?, created_at: time(row, "created_at")?, updated_at: time(row, "updated_at")? })
 }
 
-fn version(row: &SqliteRow) -> Result<VersionRow, RepositoryError> {
+fn version(row: &AnyRow) -> Result<VersionRow, RepositoryError> {
     let state = match text(row, "rotation_status")?.as_str() {
         "pending" => VersionState::Pending,
         "active" => VersionState::Active,

@@ -3,13 +3,10 @@
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName};
-use sqlx::{Sqlite, Transaction};
 
 use super::super::{Bundle, Change, ChangeError, NewVersion, RepositoryError};
-use super::Repository;
 use super::rows::{columns, count, database, integer, signed};
-
-type Open = Transaction<'static, Sqlite>;
+use super::{Open, Repository};
 
 impl Repository {
     /// Takes new versions into the ledger, as one generation of every bundle that sees them, and
@@ -35,11 +32,11 @@ impl Repository {
         let missing = || ChangeError::NotFound(format!("{}/{name}", change.scope));
         let secret = current(&mut open, &change.scope, name).await?.filter(|it| !it.deleted).ok_or_else(missing)?;
         let at = change.at.as_millisecond();
-        sqlx::query("UPDATE secrets SET deleted_at = ?, updated_at = ? WHERE id = ?")
+        sqlx::query("UPDATE secrets SET deleted_at = $1, updated_at = $2 WHERE id = $3")
             .bind(at)
             .bind(at)
             .bind(secret.id)
-            .execute(&mut *open)
+            .execute(open.run())
             .await
             .map_err(database("delete secret"))?;
         archive(&mut open, secret.id).await?;
@@ -51,7 +48,7 @@ impl Repository {
         for event in &change.events {
             super::audit::insert(&mut open, change.at, event).await?;
         }
-        open.commit().await.map_err(database("commit change"))?;
+        open.commit().await?;
         Ok(bundles)
     }
 }
@@ -65,18 +62,18 @@ struct Current {
 async fn current(open: &mut Open, scope: &Scope, name: &SecretName) -> Result<Option<Current>, RepositoryError> {
     let [project, environment, service] = columns(scope);
     let row = sqlx::query(
-        "SELECT id, current_version, deleted_at IS NOT NULL AS deleted FROM secrets
-         WHERE project = ? AND environment = ? AND service = ? AND name = ?",
+        "SELECT id, latest_version, CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END AS deleted FROM secrets
+         WHERE project = $1 AND environment = $2 AND service = $3 AND name = $4",
     )
     .bind(project)
     .bind(environment)
     .bind(service)
     .bind(name.as_str().to_owned())
-    .fetch_optional(&mut **open)
+    .fetch_optional(open.run())
     .await
     .map_err(database("find secret to change"))?;
     row.map(|row| {
-        Ok(Current { id: integer(&row, "id")?, version: count(&row, "current_version")?, deleted: integer(&row, "deleted")? != 0 })
+        Ok(Current { id: integer(&row, "id")?, version: count(&row, "latest_version")?, deleted: integer(&row, "deleted")? != 0 })
     })
     .transpose()
 }
@@ -95,20 +92,20 @@ async fn put(open: &mut Open, change: &Change, new: &NewVersion) -> Result<(), C
             archive(open, current.id).await?;
             // A secret that comes back after a delete counts as made anew; its versions count on.
             sqlx::query(
-                "UPDATE secrets SET current_version = ?1, updated_at = ?2,
-                 created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE ?2 END, deleted_at = NULL WHERE id = ?3",
+                "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, rotated_at = $2,
+                 created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END, deleted_at = NULL WHERE id = $3",
             )
             .bind(signed(stored.version.0))
             .bind(at)
             .bind(current.id)
-            .execute(&mut **open)
+            .execute(open.run())
             .await
             .map_err(database("update secret"))?;
             current.id
         }
     };
     sqlx::query(
-        "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(id)
     .bind(signed(stored.version.0))
@@ -117,7 +114,7 @@ async fn put(open: &mut Open, change: &Change, new: &NewVersion) -> Result<(), C
     .bind(signed(*size))
     .bind(at)
     .bind(change.by.clone())
-    .execute(&mut **open)
+    .execute(open.run())
     .await
     .map_err(database("insert version"))?;
     Ok(())
@@ -127,8 +124,8 @@ async fn create(open: &mut Open, change: &Change, name: &SecretName) -> Result<i
     let [project, environment, service] = columns(&change.scope);
     let at = change.at.as_millisecond();
     sqlx::query_scalar(
-        "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, 1, ?, ?) RETURNING id",
+        "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, latest_version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $7) RETURNING id",
     )
     .bind(project)
     .bind(environment)
@@ -137,17 +134,17 @@ async fn create(open: &mut Open, change: &Change, name: &SecretName) -> Result<i
     .bind(name.as_str().to_owned())
     .bind(at)
     .bind(at)
-    .fetch_one(&mut **open)
+    .fetch_one(open.run())
     .await
     .map_err(database("insert secret"))
 }
 
 async fn archive(open: &mut Open, secret: i64) -> Result<(), RepositoryError> {
-    sqlx::query("UPDATE secret_versions SET rotation_status = ? WHERE secret_id = ? AND rotation_status = ?")
+    sqlx::query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND rotation_status = $3")
         .bind(VersionState::Archived.as_str())
         .bind(secret)
         .bind(VersionState::Active.as_str())
-        .execute(&mut **open)
+        .execute(open.run())
         .await
         .map_err(database("archive version"))?;
     Ok(())

@@ -1,22 +1,23 @@
-//! The ledger on SQLite.
+//! The ledger in SQL, the same statements for SQLite and PostgreSQL.
 //!
-//! Writers take turns on one connection, so a transaction sees nothing move under it. Statements are
-//! checked by tests against a real database and not by the compiler, which would need one to build.
+//! Whoever changes the ledger locks the end of the audit trail first, so changes happen one after the
+//! other on every replica and a transaction sees nothing move under it. Statements are checked by
+//! tests against real databases and not by the compiler, which would need one to build.
 
 mod audit;
 mod bundles;
 mod changes;
 mod grants;
 mod holdings;
+mod open;
 mod rows;
 mod secrets;
 mod tokens;
 
 use lockbox::Database;
-use sqlx::migrate::Migrator;
-use sqlx::{Sqlite, Transaction};
 
 use super::RepositoryError;
+pub(super) use open::Open;
 use rows::database;
 pub use tokens::TokenRow;
 
@@ -34,10 +35,15 @@ impl Repository {
     /// # Errors
     /// Where they cannot be.
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
-        let mut migrator: Migrator = sqlx::migrate!("migrations/sqlite");
-        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-        migrator.run(database.writer()).await.map_err(RepositoryError::Migrate)?;
+        let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
+        database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(RepositoryError::Migrate)?;
         Ok(Self { database })
+    }
+
+    /// The database below.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Whether the ledger can be written right now.
@@ -45,11 +51,7 @@ impl Repository {
     /// # Errors
     /// Where it cannot.
     pub async fn health(&self) -> Result<(), RepositoryError> {
-        let transaction = self.begin().await?;
+        let transaction = self.database.begin().await.map_err(database("begin ledger check"))?;
         transaction.rollback().await.map_err(database("end ledger check"))
-    }
-
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, RepositoryError> {
-        self.database.writer().begin_with("BEGIN IMMEDIATE").await.map_err(database("begin ledger transaction"))
     }
 }

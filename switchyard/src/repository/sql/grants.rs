@@ -2,7 +2,7 @@
 
 use super::super::RepositoryError;
 use super::Repository;
-use super::rows::{columns, database, scope, text};
+use super::rows::{columns, database, scope};
 use crate::policy::Grant;
 
 impl Repository {
@@ -11,16 +11,14 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn grants(&self, namespace: &str, service_account: &str) -> Result<Vec<Grant>, RepositoryError> {
-        let rows = sqlx::query("SELECT * FROM grants WHERE namespace = ? AND service_account = ?")
-            .bind(namespace.to_owned())
-            .bind(service_account.to_owned())
-            .fetch_all(self.database.reader())
-            .await
-            .map_err(database("read grants"))?;
+        let rows =
+            sqlx::query("SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND access = 'read' AND secret = ''")
+                .bind(format!("{namespace}/{service_account}"))
+                .fetch_all(self.database.reader())
+                .await
+                .map_err(database("read grants"))?;
         rows.iter()
-            .map(|row| {
-                Ok(Grant { namespace: text(row, "namespace")?, service_account: text(row, "service_account")?, bundle: scope(row)? })
-            })
+            .map(|row| Ok(Grant { namespace: namespace.to_owned(), service_account: service_account.to_owned(), bundle: scope(row)? }))
             .collect()
     }
 
@@ -31,11 +29,10 @@ impl Repository {
     pub async fn grant(&self, grant: &Grant, by: &str) -> Result<(), RepositoryError> {
         let [project, environment, service] = columns(&grant.bundle);
         sqlx::query(
-            "INSERT INTO grants (namespace, service_account, project, environment, service, created_at, created_by)
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
+             VALUES ('service_account', $1, $2, $3, $4, '', 'read', $5, $6) ON CONFLICT DO NOTHING",
         )
-        .bind(grant.namespace.clone())
-        .bind(grant.service_account.clone())
+        .bind(format!("{}/{}", grant.namespace, grant.service_account))
         .bind(project)
         .bind(environment)
         .bind(service)

@@ -1,0 +1,65 @@
+//! An open change of the ledger: a transaction that holds the end of the audit trail.
+
+use sqlx::{Any, Row as _, Transaction};
+
+use super::super::RepositoryError;
+use super::Repository;
+use super::rows::{count, database, signed};
+
+/// A transaction that nobody else writes beside, whichever replica they are.
+pub(in super::super) struct Open {
+    transaction: Transaction<'static, Any>,
+    head: Head,
+    moved: bool,
+}
+
+/// The end of the trail: the last event's number and its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) sequence: u64,
+    pub(super) hash: Vec<u8>,
+}
+
+impl Repository {
+    /// Begins a change. It waits for its turn behind the others for as long as the database's lock
+    /// timeout allows.
+    pub(super) async fn begin(&self) -> Result<Open, RepositoryError> {
+        let mut transaction = self.database.begin().await.map_err(database("begin ledger transaction"))?;
+        // An update that changes nothing takes the row's lock on either database.
+        let row = sqlx::query("UPDATE audit_head SET sequence = sequence WHERE id = 1 RETURNING sequence, hash")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(database("lock end of audit trail"))?;
+        let head = Head { sequence: count(&row, "sequence")?, hash: row.try_get("hash").map_err(database("hash"))? };
+        Ok(Open { transaction, head, moved: false })
+    }
+}
+
+impl Open {
+    /// What statements run on.
+    pub(super) fn run(&mut self) -> &mut sqlx::AnyConnection {
+        &mut self.transaction
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub(super) fn advance(&mut self, head: Head) {
+        self.head = head;
+        self.moved = true;
+    }
+
+    /// Makes the change durable, and the end of the trail with it.
+    pub(super) async fn commit(mut self) -> Result<(), RepositoryError> {
+        if self.moved {
+            sqlx::query("UPDATE audit_head SET sequence = $1, hash = $2 WHERE id = 1")
+                .bind(signed(self.head.sequence))
+                .bind(self.head.hash.clone())
+                .execute(self.run())
+                .await
+                .map_err(database("move end of audit trail"))?;
+        }
+        self.transaction.commit().await.map_err(database("commit ledger transaction"))
+    }
+}
