@@ -230,7 +230,8 @@ async fn a_grant_lets_another_account_in_and_its_end_ends_the_stream() {
     let database = yard.database().await;
     // A grant beside it, to a bundle of another environment, means nothing.
     for environment in ["prod", "dev"] {
-        let row = "INSERT INTO grants (namespace, service_account, project, environment, service, created_at, created_by) VALUES ('shop-prod', 'web', 'shop', ?, 'api', 0, 'test')";
+        let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
+                   VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, 'test')";
         sqlx::query(row).bind(environment).execute(&database).await.unwrap();
     }
     assert_eq!(Agent::refused(&yard, "web", "bundle=api-dev").await.status, 403);
