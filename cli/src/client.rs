@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 
-use crate::args::Connection;
+use crate::common::Connection;
 use crate::error::Error;
 
 pub(crate) struct Client {

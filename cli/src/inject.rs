@@ -4,13 +4,15 @@ mod bundles;
 mod manifest;
 
 use std::io::Read;
+use std::path::PathBuf;
 
+use contract::Label;
 use serde_json::Value;
 use webhook::admit::{Decision, admit};
 use webhook::injection::InjectionConfig;
 use webhook::pod::Pod;
 
-use crate::args::Inject;
+use crate::common::{self, Connection};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -21,7 +23,45 @@ const TRUST: &str = "(the webhook puts switchyard's CA here)";
 /// The operator's default, which every cluster of the manifests has.
 const SWITCHYARD: &str = "https://switchyard.enclii-system.svc";
 
-pub(crate) async fn run(args: Inject, output: &Output) -> Result<(), Error> {
+const EXAMPLES: &str = "\
+Examples:
+  enclii inject -f pod.yaml --bundle api-prod=DATABASE_URL,STRIPE_API_KEY
+  enclii inject -f deployment.yaml --project shop --env prod        (asks switchyard for the keys)
+  kubectl get deploy api -o yaml | enclii inject -f - --bundle-file bundle.yaml
+
+The webhook's own functions decide, so what is printed is what a cluster would run. A Deployment,
+StatefulSet, DaemonSet, ReplicaSet, Job or CronJob is printed with its pod template injected.";
+
+/// Print a pod as the webhook would leave it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The manifest, YAML or JSON, one or more documents; `-` is standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The namespace of documents that name none.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+    /// A bundle and its keys: BUNDLE=KEY,KEY. May be given several times.
+    #[arg(long, value_name = "BUNDLE=KEYS")]
+    pub(crate) bundle: Vec<String>,
+    /// A file with a SecretBundle object, as `kubectl get secretbundle api-prod -o yaml` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle_file: Vec<PathBuf>,
+    /// The project, to ask switchyard for the keys of bundles that are not given.
+    #[arg(long, env = "ENCLII_PROJECT", value_name = "LABEL", value_parser = common::label, requires = "env")]
+    pub(crate) project: Option<Label>,
+    /// The environment, likewise.
+    #[arg(long, env = "ENCLII_ENV", value_name = "LABEL", value_parser = common::label)]
+    pub(crate) env: Option<Label>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// The agent's image in what is printed.
+    #[arg(long, env = "ENCLII_AGENT_IMAGE", default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) agent_image: String,
+}
+
+pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let text = read(&args)?;
     let documents = manifest::documents(&text).map_err(|reason| Error::Manifest { path: args.file.clone(), reason })?;
     let config = InjectionConfig::new(args.agent_image.clone(), SWITCHYARD.to_owned(), TRUST.to_owned());
@@ -61,7 +101,7 @@ fn inject(pod: &mut Value, namespace: &str, known: &bundles::Known, config: &Inj
     Ok(())
 }
 
-fn read(args: &Inject) -> Result<String, Error> {
+fn read(args: &Args) -> Result<String, Error> {
     if args.file.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin().lock().read_to_string(&mut text).map_err(Error::Stdin)?;

@@ -3,6 +3,7 @@
 mod args;
 mod assignment;
 mod client;
+mod common;
 mod env_file;
 mod error;
 mod inject;
@@ -29,10 +30,5 @@ fn run(command: args::Command, output: &output::Output) -> Result<(), error::Err
     runtime::provider::install().map_err(|error| error::Error::Start(error.to_string()))?;
     let threads =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error::Error::Start(error.to_string()))?;
-    threads.block_on(async {
-        match command {
-            args::Command::Secrets(command) => secrets::run(command, output).await,
-            args::Command::Inject(command) => inject::run(command, output).await,
-        }
-    })
+    threads.block_on(command.run(output))
 }

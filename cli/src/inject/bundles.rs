@@ -9,8 +9,7 @@ use contract::{Annotations, BundleRef, Label, Scope, SecretBundle};
 use serde_json::Value;
 use webhook::bundles::{Bundle, Bundles};
 
-use super::manifest;
-use crate::args::Inject;
+use super::{Args, manifest};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -26,7 +25,7 @@ impl Bundles for Known {
 
 impl Known {
     /// Gathers what the manifest's pods ask for.
-    pub(crate) async fn gather(args: &Inject, documents: &[Value]) -> Result<Self, Error> {
+    pub(crate) async fn gather(args: &Args, documents: &[Value]) -> Result<Self, Error> {
         let mut known = Self::default();
         for text in &args.bundle {
             let (name, keys) = given(text)?;
@@ -50,13 +49,13 @@ impl Known {
         self.0.is_empty()
     }
 
-    fn add(&mut self, args: &Inject, name: &BundleRef, keys: BTreeSet<String>) {
+    fn add(&mut self, args: &Args, name: &BundleRef, keys: BTreeSet<String>) {
         let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
         let bundle = Bundle { keys, project: text(&args.project), environment: text(&args.env) };
         self.0.insert(name.to_string(), Arc::new(bundle));
     }
 
-    fn read(&mut self, args: &Inject, path: &Path) -> Result<(), Error> {
+    fn read(&mut self, args: &Args, path: &Path) -> Result<(), Error> {
         let refuse = |reason: String| Error::Manifest { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         for document in manifest::documents(&text).map_err(refuse)? {
@@ -69,7 +68,7 @@ impl Known {
         Ok(())
     }
 
-    async fn ask(&mut self, args: &Inject, project: &Label, environment: &Label, bundle: &BundleRef) -> Result<(), Error> {
+    async fn ask(&mut self, args: &Args, project: &Label, environment: &Label, bundle: &BundleRef) -> Result<(), Error> {
         let Some(service) = bundle.service_in(environment) else { return Ok(()) };
         let scope = Scope::Service(project.clone(), environment.clone(), service);
         match Client::new(&args.connection)?.bundle(&scope).await {

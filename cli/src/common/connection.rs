@@ -1,0 +1,30 @@
+//! Where switchyard is and who asks.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use contract::Redacted;
+
+/// Where switchyard is and who asks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connection {
+    /// Switchyard's address.
+    #[arg(long, env = "ENCLII_ADDR", value_name = "URL", default_value = "https://localhost:8443", global = true)]
+    pub(crate) addr: String,
+    /// The file with the CA that signed switchyard's certificate (PEM); without it the system's CAs count.
+    #[arg(long, env = "ENCLII_CACERT", value_name = "FILE", global = true)]
+    pub(crate) cacert: Option<PathBuf>,
+    /// The file with the API token.
+    #[arg(long, env = "ENCLII_TOKEN_FILE", value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The API token itself: from the environment, so that no process list shows it.
+    #[arg(long, env = "ENCLII_TOKEN", hide = true, hide_env_values = true, global = true, value_parser = token)]
+    pub(crate) token: Option<Redacted>,
+    /// Seconds until an answer must be there.
+    #[arg(long, env = "ENCLII_TIMEOUT", value_name = "SECONDS", default_value_t = 30, global = true)]
+    pub(crate) timeout: u64,
+}
+
+fn token(text: &str) -> Result<Redacted, std::convert::Infallible> {
+    Ok(Redacted::from(text.as_bytes()))
+}
