@@ -21,7 +21,8 @@ Exit codes:
   2  the command line was not understood
   3  refused: not logged in, or not allowed
   4  there is no such secret, scope or bundle
-  5  switchyard could not be reached";
+  5  switchyard could not be reached
+  6  it is not as the command demanded: another version, or somebody else was faster";
 
 /// Secrets for people and scripts.
 #[derive(Debug, Parser)]
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "ENCLII_COLOR")]
     pub(crate) color: Color,
+    /// Tell each request on standard error: method, path, answer, time, trace id; never a value.
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

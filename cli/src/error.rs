@@ -25,7 +25,7 @@ pub(crate) enum Error {
     NoToken,
     #[error("reach {address}: {reason}; is switchyard running there, and does --cacert (ENCLII_CACERT) name its CA?")]
     Unreachable { address: String, reason: String },
-    #[error("{0}")]
+    #[error("{0}{trace}", trace = trace(.0))]
     Refused(Problem),
     #[error("read answer of {address}: {reason}")]
     Answer { address: String, reason: String },
@@ -33,8 +33,8 @@ pub(crate) enum Error {
     Manifest { path: PathBuf, reason: String },
     #[error("the webhook would refuse this pod: {0}")]
     PodRefused(String),
-    #[error("not deleted: say yes, or give --yes where there is no terminal")]
-    NotConfirmed,
+    #[error("not {0}: say yes, or give --yes where there is no terminal")]
+    NotConfirmed(&'static str),
 }
 
 impl Error {
@@ -45,10 +45,19 @@ impl Error {
             Self::Refused(problem) => match problem.status {
                 401 | 403 => 3,
                 404 => 4,
+                409 | 412 => 6,
                 _ => 1,
             },
             Self::Unreachable { .. } => 5,
             _ => 1,
         })
+    }
+}
+
+/// What to look for in the server's log, where the fault is the server's.
+fn trace(problem: &Problem) -> String {
+    match &problem.instance {
+        Some(instance) if problem.status >= 500 => format!(" (trace {instance})"),
+        _ => String::new(),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let text = read(&args)?;
     let documents = manifest::documents(&text).map_err(|reason| Error::Manifest { path: args.file.clone(), reason })?;
     let config = InjectionConfig::new(args.agent_image.clone(), SWITCHYARD.to_owned(), TRUST.to_owned());
-    let known = bundles::Known::gather(&args, &documents).await?;
+    let known = bundles::Known::gather(&args, &documents, output).await?;
     let mut printed = Vec::with_capacity(documents.len());
     for mut document in documents {
         let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(&args.namespace).to_owned();

@@ -16,7 +16,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    let output = output::Output::new(args.color);
+    let output = output::Output::new(args.color, args.verbose);
     match run(args.command, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,11 +11,12 @@ use crate::error::Error;
 pub(crate) struct Output {
     color_out: bool,
     color_err: bool,
+    verbose: bool,
 }
 
 impl Output {
-    pub(crate) fn new(color: Color) -> Self {
-        Self { color_out: color.is_on(io::stdout().is_terminal()), color_err: color.is_on(io::stderr().is_terminal()) }
+    pub(crate) fn new(color: Color, verbose: bool) -> Self {
+        Self { color_out: color.is_on(io::stdout().is_terminal()), color_err: color.is_on(io::stderr().is_terminal()), verbose }
     }
 
     /// A result in words.
@@ -31,6 +32,13 @@ impl Output {
     /// Something the user should know and need not act on.
     pub(crate) fn note(&self, text: &str) {
         if self.color_err { eprintln!("\x1b[33mnote:\x1b[0m {text}") } else { eprintln!("note: {text}") }
+    }
+
+    /// What only `--verbose` shows. Never a value.
+    pub(crate) fn detail(&self, text: impl FnOnce() -> String) {
+        if self.verbose {
+            if self.color_err { eprintln!("\x1b[2m{}\x1b[0m", text()) } else { eprintln!("{}", text()) }
+        }
     }
 
     pub(crate) fn error(&self, error: &Error) {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use contract::Redacted;
 
+use crate::error::Error;
+
 /// Where switchyard is and who asks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Connection {
@@ -23,6 +25,19 @@ pub(crate) struct Connection {
     /// Seconds until an answer must be there.
     #[arg(long, env = "ENCLII_TIMEOUT", value_name = "SECONDS", default_value_t = 30, global = true)]
     pub(crate) timeout: u64,
+}
+
+impl Connection {
+    /// The token that says who asks.
+    pub(crate) fn credential(&self) -> Result<Redacted, Error> {
+        let token = match (&self.token, &self.token_file) {
+            (Some(token), _) => token.clone(),
+            (None, Some(path)) => std::fs::read(path).map(Redacted::new).map_err(|source| Error::Read { path: path.clone(), source })?,
+            (None, None) => return Err(Error::NoToken),
+        };
+        let token = token.expose().trim_ascii();
+        if token.is_empty() { Err(Error::NoToken) } else { Ok(Redacted::from(token)) }
+    }
 }
 
 fn token(text: &str) -> Result<Redacted, std::convert::Infallible> {

@@ -12,6 +12,7 @@ use webhook::bundles::{Bundle, Bundles};
 use super::{Args, manifest};
 use crate::client::Client;
 use crate::error::Error;
+use crate::output::Output;
 
 /// What is known of bundles. It holds in every namespace: a manifest says which one it is for.
 #[derive(Default)]
@@ -25,7 +26,7 @@ impl Bundles for Known {
 
 impl Known {
     /// Gathers what the manifest's pods ask for.
-    pub(crate) async fn gather(args: &Args, documents: &[Value]) -> Result<Self, Error> {
+    pub(crate) async fn gather(args: &Args, documents: &[Value], output: &Output) -> Result<Self, Error> {
         let mut known = Self::default();
         for text in &args.bundle {
             let (name, keys) = given(text)?;
@@ -37,7 +38,7 @@ impl Known {
         if let (Some(project), Some(environment)) = (&args.project, &args.env) {
             for bundle in asked_for(documents) {
                 if !known.0.contains_key(bundle.as_str()) {
-                    known.ask(args, project, environment, &bundle).await?;
+                    known.ask((args, output), project, environment, &bundle).await?;
                 }
             }
         }
@@ -68,10 +69,16 @@ impl Known {
         Ok(())
     }
 
-    async fn ask(&mut self, args: &Args, project: &Label, environment: &Label, bundle: &BundleRef) -> Result<(), Error> {
+    async fn ask(
+        &mut self,
+        (args, output): (&Args, &Output),
+        project: &Label,
+        environment: &Label,
+        bundle: &BundleRef,
+    ) -> Result<(), Error> {
         let Some(service) = bundle.service_in(environment) else { return Ok(()) };
         let scope = Scope::Service(project.clone(), environment.clone(), service);
-        match Client::new(&args.connection)?.bundle(&scope).await {
+        match Client::new(&args.connection, output)?.bundle(&scope).await {
             Ok(found) => {
                 self.add(args, bundle, found.keys.into_iter().map(String::from).collect());
                 Ok(())

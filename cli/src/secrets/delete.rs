@@ -25,9 +25,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { name, yes, request: Request { place, connection, output: format } } = args;
     let scope = place.scope()?;
     if !yes && !output.confirm(&format!("Delete {name} from {scope}? Its file leaves every pod that holds it."))? {
-        return Err(Error::NotConfirmed);
+        return Err(Error::NotConfirmed("deleted"));
     }
-    let deleted = Client::new(&connection)?.delete(&scope, &name).await?;
+    let deleted = Client::new(&connection, output)?.delete(&scope, &name).await?;
     if format == Format::Json {
         return output.json(&deleted);
     }

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { name, request: Request { place, connection, output: format } } = args;
-    let secret = Client::new(&connection)?.read(&place.scope()?, &name).await?;
+    let secret = Client::new(&connection, output)?.read(&place.scope()?, &name).await?;
     match format {
         Format::Table => output.bytes(secret.value.expose()),
         Format::Json => {

@@ -15,7 +15,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { request: Request { place, connection, output: format } } = args;
-    let list = Client::new(&connection)?.list(&place.scope()?).await?;
+    let list = Client::new(&connection, output)?.list(&place.scope()?).await?;
     if format == Format::Json {
         return output.json(&list);
     }

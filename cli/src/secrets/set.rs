@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         return Err(Error::Usage("nothing to write: the file has no secrets".to_owned()));
     }
 
-    let written = Client::new(&connection)?.write(&scope, &request).await?;
+    let written = Client::new(&connection, output)?.write(&scope, &request).await?;
     if format == Format::Json {
         return output.json(&written);
     }

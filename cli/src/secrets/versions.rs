@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { name, request: Request { place, connection, output: format } } = args;
-    let list = Client::new(&connection)?.versions(&place.scope()?, &name).await?;
+    let list = Client::new(&connection, output)?.versions(&place.scope()?, &name).await?;
     if format == Format::Json {
         return output.json(&list);
     }
