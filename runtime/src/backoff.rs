@@ -19,6 +19,9 @@ impl Backoff {
     /// For calls to a server: up to half a second at first, half a minute at most.
     pub const NETWORK: Self = Self { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
 
+    /// For what others hold for a moment: the next version of a secret, a lock.
+    pub const QUICK: Self = Self { base: Duration::from_millis(20), cap: Duration::from_millis(500) };
+
     /// The longest wait after `attempt` failures (0 = the first failure), without jitter.
     pub fn ceiling(&self, attempt: u32) -> Duration {
         let factor = 1u32.checked_shl(attempt).unwrap_or(u32::MAX);

@@ -1,11 +1,16 @@
 //! The flags. Each can be given by the environment too; nothing else is read from there.
 
+mod database;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
+use jiff::SignedDuration;
 use runtime::logs::Format;
+
+pub use database::DatabaseArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +48,12 @@ pub struct ServeArgs {
     /// Where to answer /metrics, /healthz and /readyz (plain HTTP)
     #[arg(long, env = "ENCLII_ADMIN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub admin: SocketAddr,
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are destroyed
+    #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
+    pub delete_retention: SignedDuration,
     /// The directory of the database, and of what has no flag of its own; one process may have it open
     #[arg(long, env = "ENCLII_DATA", default_value = "/var/lib/enclii", value_name = "DIRECTORY")]
     pub data: PathBuf,
@@ -103,6 +114,11 @@ impl Args {
 
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_secs)
+}
+
+/// A duration in words, whose days have 24 hours.
+fn span(text: &str) -> Result<SignedDuration, jiff::Error> {
+    text.parse::<jiff::Span>()?.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ pub enum Actor {
     Anonymous,
     /// A pod, by its service account.
     Pod(Pod),
+    /// Switchyard itself.
+    System {
+        /// Which part of it.
+        part: &'static str,
+    },
     /// A token of the API.
     Token {
         /// The token's name.
@@ -45,6 +50,7 @@ impl Actor {
         match self {
             Self::Anonymous => "anonymous",
             Self::Pod(_) => "pod",
+            Self::System { .. } => "system",
             Self::Token { .. } => "token",
         }
     }
@@ -55,6 +61,7 @@ impl Actor {
         match self {
             Self::Anonymous => String::new(),
             Self::Pod(pod) => format!("{}/{}", pod.namespace, pod.service_account),
+            Self::System { part } => (*part).to_owned(),
             Self::Token { name } => name.clone(),
         }
     }
@@ -64,7 +71,7 @@ impl Actor {
     pub fn pod(&self) -> Option<&Pod> {
         match self {
             Self::Pod(pod) => Some(pod),
-            Self::Anonymous | Self::Token { .. } => None,
+            Self::Anonymous | Self::System { .. } | Self::Token { .. } => None,
         }
     }
 }
@@ -78,12 +85,20 @@ pub enum Action {
     Delete,
     /// Somebody asked for what the rules do not allow.
     Denied,
+    /// A version's value was destroyed.
+    Destroy,
     /// A pod could not put a generation into effect.
     Failed,
     /// A pod opened its stream, or a credential was refused.
     Login,
     /// A value, or a bundle's values, were handed out.
     Read,
+    /// An older version became the active one.
+    Rollback,
+    /// A secret that is there got a new value.
+    Rotate,
+    /// A deleted secret came back.
+    Undelete,
     /// A version was written.
     Write,
 }
@@ -96,9 +111,13 @@ impl Action {
             Self::Applied => "applied",
             Self::Delete => "delete",
             Self::Denied => "denied",
+            Self::Destroy => "destroy",
             Self::Failed => "failed",
             Self::Login => "login",
             Self::Read => "read",
+            Self::Rollback => "rollback",
+            Self::Rotate => "rotate",
+            Self::Undelete => "undelete",
             Self::Write => "write",
         }
     }

@@ -5,7 +5,8 @@
 //! stream/     one stream for each agent: who holds what, and the push of what is new
 //! identity/   who is asking            access, policy (pure)   whether they may
 //! secrets     a write or a read from end to end: store, ledger, audit trail, push
-//! repository/ the ledger (SQLite)      audit/   the trail      live   the news of the moment
+//! repository/ the ledger               audit/   the trail      live   the news of the moment
+//! replicas/   leases, news of others   
 //! publisher/  announces bundles' keys  cluster/ the Kubernetes API     trust   our CAs
 //! ```
 
@@ -23,6 +24,7 @@ mod live;
 mod metrics;
 pub mod policy;
 pub mod publisher;
+mod replicas;
 pub mod repository;
 mod secrets;
 mod serve;

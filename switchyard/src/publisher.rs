@@ -51,7 +51,7 @@ enum PublishError {
 }
 
 /// Keeps the announcements right.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Publisher {
     board: Board,
     repository: Repository,

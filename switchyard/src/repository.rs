@@ -1,8 +1,9 @@
 //! The ledger: secrets, versions, bundles, generations, grants, tokens, holdings and the audit trail.
 //!
-//! What the rest of the program sees is here; what SQL it takes is in `sqlite`. A second database
-//! comes as a second module with the same methods.
+//! What the rest of the program sees is here; what SQL it takes is in `sql`.
 
+mod change;
+mod lease;
 mod sql;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,10 @@ use serde::Serialize;
 
 use crate::audit::{Event, Pod};
 use crate::delivery::Standing;
-use crate::snapshot::TooLarge;
 
-pub use sql::{Repository, TokenRow};
+pub use change::{Change, ChangeError, Condition, Idempotency, NewVersion, Respond};
+pub use lease::Fence;
+pub use sql::{CHANNEL, Doomed, Repository, TokenRow};
 
 /// The ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -39,28 +41,6 @@ pub enum RepositoryError {
     Migrate(#[source] sqlx::migrate::MigrateError),
 }
 
-/// Why a change of secrets did not become part of the ledger. Nothing of it did.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// Somebody else was faster.
-    #[error("write {0}: another version was written at the same time")]
-    Conflict(String),
-    /// There is no such secret.
-    #[error("delete {0}: there is no such secret")]
-    NotFound(String),
-    /// A bundle would not fit into a pod.
-    #[error("write bundle {bundle}")]
-    TooLarge {
-        /// The bundle.
-        bundle: Scope,
-        /// What is too much.
-        source: TooLarge,
-    },
-    /// The ledger itself.
-    #[error(transparent)]
-    Repository(#[from] RepositoryError),
-}
-
 /// A secret at its active version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
@@ -70,32 +50,30 @@ pub struct Secret {
     pub stored: Stored,
     /// When the secret was first written.
     pub created_at: Timestamp,
-    /// When the active version was written.
+    /// When it was last changed.
     pub updated_at: Timestamp,
+    /// When it was deleted, where it was.
+    pub deleted_at: Option<Timestamp>,
 }
 
-/// A version that the store has and the ledger does not know yet.
-#[derive(Clone, Debug)]
-pub struct NewVersion {
-    /// The secret.
-    pub name: SecretName,
-    /// The version, and the store's name for its value.
-    pub stored: Stored,
-    /// The value's length in bytes.
-    pub size: u64,
+/// How far the versions of a secret are, deleted or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The latest version: the next one is one more.
+    pub latest: Version,
+    /// The active version; `None` where the secret is deleted.
+    pub active: Option<Version>,
 }
 
-/// Who changes what, and when.
+/// Which secrets of a scope to list.
 #[derive(Clone, Debug)]
-pub struct Change {
-    /// The scope that is written to.
-    pub scope: Scope,
-    /// When.
-    pub at: Timestamp,
-    /// Who, for people to read.
-    pub by: String,
-    /// What the audit trail says about it: in the same transaction.
-    pub events: Vec<Event>,
+pub struct ListQuery {
+    /// Those after this name.
+    pub after: Option<SecretName>,
+    /// Deleted ones too.
+    pub deleted: bool,
+    /// So many at most.
+    pub limit: u32,
 }
 
 /// The number of a bundle in the ledger.
@@ -150,11 +128,21 @@ pub struct VersionRow {
     pub created_at: Timestamp,
     /// Who wrote it.
     pub created_by: String,
+    /// When its value was taken out of the store for good.
+    pub destroyed_at: Option<Timestamp>,
+}
+
+impl VersionRow {
+    /// What the store knows it by.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        Stored { version: self.version, reference: self.reference.clone() }
+    }
 }
 
 impl From<VersionRow> for VersionSummary {
     fn from(row: VersionRow) -> Self {
-        let VersionRow { version, reference: _, state, created_at, created_by } = row;
+        let VersionRow { version, reference: _, state, created_at, created_by, destroyed_at: _ } = row;
         Self { version, state, created_at: created_at.to_string(), created_by }
     }
 }

@@ -4,23 +4,31 @@
 //! store has a value that nothing refers to, and nobody ever sees it. The ledger's change, the
 //! generations that follow from it and its audit events are one transaction; the push comes after it.
 
+#[allow(dead_code, reason = "the API's handlers of these come next")]
+mod change;
+#[allow(dead_code, reason = "the API's handlers of these come next")]
+mod read;
+#[allow(dead_code, reason = "the API's handlers of these come next")]
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod turns;
+#[allow(dead_code, reason = "the API's handlers of these come next")]
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use contract::api::{BundleState, Deleted, NewValue, SecretValue, WriteRequest, Written};
-use contract::stream::{HeldBundle, HeldSecret};
-use contract::{Generation, Scope, SecretName, Version};
-use jiff::Timestamp;
-use lockbox::{Put, Store, StoreError, Stored};
-use runtime::logs::Chain;
-use tokio::sync::Mutex;
+use contract::api::{BundleState, Written};
+use contract::{Scope, SecretName, Version};
+use jiff::{SignedDuration, Timestamp};
+use lockbox::{Store, StoreError};
 
 use crate::audit::{Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::live::Live;
-use crate::repository::{Bundle, Change, ChangeError, Member, NewVersion, Repository, RepositoryError};
+use crate::repository::{Bundle, Change, ChangeError, Condition, Fence, Idempotency, Repository, RepositoryError, Respond};
+pub(crate) use sweep::sweep;
+use turns::Turns;
 
 /// Everything that a write or a read touches. Clones share it.
 #[derive(Clone)]
@@ -29,12 +37,16 @@ pub(crate) struct Secrets {
     store: Arc<dyn Store>,
     audit: Audit,
     live: Live,
-    // One write at a time: the next version is read before the store is written and claimed after.
-    turn: Arc<Mutex<()>>,
+    /// One write of a scope at a time: the next version is read before the store is written and
+    /// claimed after. Another replica's write in between is noticed by the ledger.
+    turns: Turns,
+    /// How long a deleted secret can be brought back.
+    retention: SignedDuration,
 }
 
 /// Why a write, read or delete did not happen.
 #[derive(Debug, thiserror::Error)]
+#[allow(dead_code, reason = "the API's handlers of these come next")]
 pub(crate) enum SecretsError {
     /// The store.
     #[error(transparent)]
@@ -56,6 +68,26 @@ pub(crate) enum SecretsError {
         /// The name.
         name: SecretName,
     },
+    /// There is no such version.
+    #[error("read {scope}/{name}: it has no version {version}")]
+    NoVersion {
+        /// The scope.
+        scope: Scope,
+        /// The name.
+        name: SecretName,
+        /// The version.
+        version: Version,
+    },
+    /// The version's value is gone.
+    #[error("read {scope}/{name}: version {version} was destroyed")]
+    Gone {
+        /// The scope.
+        scope: Scope,
+        /// The name.
+        name: SecretName,
+        /// The version.
+        version: Version,
+    },
 }
 
 /// Who asks, and from where.
@@ -65,9 +97,29 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
 }
 
+/// What a change is told besides what it changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    /// What must hold, of the one secret that the change is about.
+    pub(crate) condition: Condition,
+    /// Where the request may be sent again.
+    pub(crate) once: Option<Idempotency>,
+    /// Where a leader's job does it.
+    pub(crate) fence: Option<Fence>,
+    /// The rule that allowed it, for the audit trail.
+    pub(crate) rule: Option<String>,
+}
+
 impl Caller {
     /// An event about a secret.
-    fn event(&self, action: Action, scope: &Scope, name: &SecretName, version: Option<Version>) -> Event {
+    pub(crate) fn event(
+        &self,
+        action: Action,
+        scope: &Scope,
+        name: &SecretName,
+        version: Option<Version>,
+        details: Option<String>,
+    ) -> Event {
         Event {
             actor: self.actor.clone(),
             action,
@@ -75,101 +127,46 @@ impl Caller {
             version: version.map(|version| version.0),
             outcome: Outcome::Allowed,
             origin: self.origin.clone(),
-            details: None,
+            details,
         }
     }
 }
 
 impl Secrets {
-    pub(crate) fn new(repository: Repository, store: Arc<dyn Store>, audit: Audit, live: Live) -> Self {
-        Self { repository, store, audit, live, turn: Arc::default() }
+    pub(crate) fn new(repository: Repository, store: Arc<dyn Store>, audit: Audit, live: Live, retention: SignedDuration) -> Self {
+        Self { repository, store, audit, live, turns: Turns::default(), retention }
     }
 
-    /// Writes every value of a request as its secret's next version: all of them, or none.
-    pub(crate) async fn write(&self, caller: &Caller, scope: &Scope, request: &WriteRequest) -> Result<Written, SecretsError> {
-        let turn = self.turn.lock().await;
-        let counts = self.repository.counts(scope).await?;
-        let next = |name: &SecretName| Version(counts.get(name).map_or(0, |version| version.0) + 1);
-        let puts: Vec<Put<'_>> =
-            request.secrets.iter().map(|(name, NewValue { value })| Put { name, version: next(name), value }).collect();
-        let references = self.store.write(scope, &puts).await?;
-        let versions: Vec<NewVersion> = puts
-            .iter()
-            .zip(references)
-            .map(|(put, reference)| NewVersion {
-                name: put.name.clone(),
-                stored: Stored { version: put.version, reference },
-                size: put.value.len() as u64,
-            })
-            .collect();
-        let events = versions.iter().map(|new| caller.event(Action::Write, scope, &new.name, Some(new.stored.version))).collect();
-        let change = Change { scope: scope.clone(), at: Timestamp::now(), by: by(&caller.actor), events };
-        let moved = match self.repository.write(&change, &versions).await {
-            Ok(moved) => moved,
-            Err(error) => {
-                // Where the database itself failed, the change may have been committed all the same.
-                if matches!(error, ChangeError::Conflict(_) | ChangeError::TooLarge { .. }) {
-                    self.discard(scope, &versions).await;
-                }
-                return Err(error.into());
-            }
-        };
-        drop(turn);
-        let versions = versions.into_iter().map(|new| (new.name, new.stored.version)).collect();
-        Ok(Written { scope: scope.clone(), versions, bundles: self.push(moved) })
-    }
-
-    /// Takes back what the store has and the ledger did not take. Where that fails too, nothing refers
-    /// to it, and it stays sealed.
-    async fn discard(&self, scope: &Scope, versions: &[NewVersion]) {
-        for NewVersion { name, stored, .. } in versions {
-            if let Err(error) = self.store.destroy(scope, name, stored).await {
-                tracing::warn!(%scope, %name, error = %Chain(&error), "value of a refused write not taken back");
-            }
-        }
-    }
-
-    /// The active value of a secret. That it was read is durable when this returns.
-    pub(crate) async fn read(&self, caller: &Caller, scope: &Scope, name: &SecretName) -> Result<SecretValue, SecretsError> {
-        let missing = || SecretsError::NotFound { scope: scope.clone(), name: name.clone() };
-        let secret = self.repository.find(scope, name).await?.ok_or_else(missing)?;
-        let value = self.store.read_version(scope, name, &secret.stored).await?;
-        self.audit.record(caller.event(Action::Read, scope, name, Some(secret.stored.version))).await?;
-        let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
-        Ok(SecretValue { scope, name, version, updated_at: secret.updated_at.to_string(), value })
-    }
-
-    /// Deletes a secret: no bundle holds it from now on.
-    pub(crate) async fn delete(&self, caller: &Caller, scope: &Scope, name: &SecretName) -> Result<Deleted, SecretsError> {
-        let turn = self.turn.lock().await;
-        let events = vec![caller.event(Action::Delete, scope, name, None)];
-        let change = Change { scope: scope.clone(), at: Timestamp::now(), by: by(&caller.actor), events };
-        let moved = self.repository.delete(&change, name).await?;
-        drop(turn);
-        Ok(Deleted { scope: scope.clone(), name: name.clone(), bundles: self.push(moved) })
-    }
-
-    /// The values of a generation. Whoever hands them out writes down to whom first.
-    pub(crate) async fn open(&self, bundle: &Bundle, generation: Generation) -> Result<HeldBundle, SecretsError> {
-        let members = self.repository.members(bundle.id, generation).await?;
-        let mut secrets = BTreeMap::new();
-        for (name, Member { scope, stored }) in members {
-            let value = self.store.read_version(&scope, &name, &stored).await?;
-            secrets.insert(name, HeldSecret { version: stored.version, value });
-        }
-        Ok(HeldBundle { bundle: bundle.name.clone(), generation, secrets })
+    fn change(&self, caller: &Caller, scope: &Scope, terms: &Terms, events: Vec<Event>, respond: Respond) -> Change {
+        let once = terms.once.clone().map(|once| (once, respond));
+        Change { scope: scope.clone(), at: Timestamp::now(), by: by(&caller.actor), events, once, fence: terms.fence.clone() }
     }
 
     fn push(&self, moved: Vec<Bundle>) -> Vec<BundleState> {
         moved
             .into_iter()
             .map(|bundle| {
-                let state = BundleState { scope: bundle.scope.clone(), bundle: bundle.name.clone(), generation: bundle.standing.stable };
+                let state = state_of(&bundle);
                 self.live.tell(bundle);
                 state
             })
             .collect()
     }
+}
+
+/// The answer to a change that made these versions active.
+fn written(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> Respond {
+    let (scope, versions) = (scope.clone(), versions.clone());
+    Respond::new(move |bundles| {
+        let bundles = bundles.iter().map(state_of).collect();
+        // Names and numbers always become JSON.
+        serde_json::to_string(&Written { scope: scope.clone(), versions: versions.clone(), bundles }).unwrap_or_default()
+    })
+}
+
+/// A bundle as answers name it.
+pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
+    BundleState { scope: bundle.scope.clone(), bundle: bundle.name.clone(), generation: bundle.standing.stable }
 }
 
 /// Who did it, for people who read the ledger.

@@ -4,12 +4,13 @@ mod surroundings;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use certs::names::{Names, NamesError};
 use certs::resolver::server_config;
+use contract::Redacted;
 use lockbox::database::OpenError;
 use lockbox::embedded::EmbeddedError;
 use lockbox::{Database, Embedded, KeyFile};
@@ -22,15 +23,16 @@ use tokio::net::TcpListener;
 
 use crate::access::Access;
 use crate::api::{self, App};
-use crate::args::ServeArgs;
+use crate::args::{DatabaseArgs, ServeArgs};
 use crate::audit::Audit;
 use crate::certificates::{self, Certificate};
 use crate::identity::{BootstrapError, DevelopmentError, Tokens, bootstrap};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
+use crate::replicas::{self, Leader};
 use crate::repository::{Repository, RepositoryError};
-use crate::secrets::Secrets;
+use crate::secrets::{self, Secrets};
 use crate::stream::Streams;
 use crate::trust;
 use surroundings::Surroundings;
@@ -45,6 +47,14 @@ pub enum ServeError {
     #[error("make data directory {path}")]
     Data {
         /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file with the database's URL.
+    #[error("read database URL from {path}")]
+    DatabaseUrl {
+        /// The file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -99,7 +109,7 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     // The ports first: whoever has them is the one that runs.
     let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
     let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
-    let database = open(&args.data).await?;
+    let database = open(&args).await?;
     start(args, database.clone(), public, operator, &tasks, &readiness).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "switchyard started");
     let ended = shutdown.conclude(&tasks, &readiness, Grace { notice, ..Grace::default() }).await;
@@ -117,11 +127,22 @@ fn allow_many_files() {
     }
 }
 
-async fn open(data: &Path) -> Result<Database, ServeError> {
+async fn open(args: &ServeArgs) -> Result<Database, ServeError> {
     use std::os::unix::fs::DirBuilderExt as _;
+    let data = &args.data;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| ServeError::Data { path: data.to_owned(), source })?;
-    Ok(Database::open(&data.join("switchyard.db")).await?)
+    let DatabaseArgs { database_url_file, database_url } = &args.database;
+    let database = match (database_url_file, database_url) {
+        (Some(path), _) => {
+            let read = std::fs::read(path).map_err(|source| ServeError::DatabaseUrl { path: path.clone(), source })?;
+            Database::connect(&Redacted::new(read)).await?
+        }
+        (None, Some(url)) => Database::connect(url).await?,
+        (None, None) => Database::open(&data.join("switchyard.db")).await?,
+    };
+    tracing::info!(kind = database.kind().as_str(), "database opened");
+    Ok(database)
 }
 
 /// Starts every part. What it makes is owned by the tasks: when they end, nothing is left.
@@ -138,7 +159,7 @@ async fn start(
     let metrics = observe(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
     let store = store(&args, database).await?;
-    let names = names(&args)?;
+    let (names, retention) = (names(&args)?, args.delete_retention);
     let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
         surroundings::find(args, tasks, readiness).await?;
     bootstrap(&bootstrap_place, &repository).await?;
@@ -147,13 +168,20 @@ async fn start(
     spawn(tasks, "trust bundle", trust::keep(trust_place, bundle.clone()));
 
     let live = Live::default();
-    spawn(tasks, "publisher", Publisher::new(board, repository.clone(), namespaces.clone(), live.clone()).work());
+    spawn(tasks, "listener", replicas::listen(repository.clone(), live.clone()));
+    let leader = Leader::new(repository.clone());
+    let publisher = Publisher::new(board, repository.clone(), namespaces.clone(), live.clone());
+    leader.lead("publisher", tasks, move |_| publisher.clone().work());
     let (audit, clerk) = Audit::new(repository.clone());
     // It ends by itself when the last one who could send it an event is gone.
     tasks.spawn_vital("audit clerk", clerk.work());
 
+    let secrets = Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
+    let sweeping = secrets.clone();
+    leader.lead("sweep", tasks, move |fence| secrets::sweep(sweeping.clone(), fence));
+
     let app = App {
-        secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone()),
+        secrets,
         tokens: Tokens::new(repository.clone()),
         access: Access::new(namespaces, repository.clone()),
         streams: Streams::new(live, bundle),

@@ -8,7 +8,7 @@ CREATE TABLE secrets (
     environment     TEXT    NOT NULL,
     service         TEXT    NOT NULL,
     scope_kind      TEXT    NOT NULL CHECK (scope_kind IN ('project', 'environment', 'service')),
-    name            TEXT    NOT NULL,
+    name            TEXT    COLLATE "C" NOT NULL,
     -- The active version. After a rollback it is not the latest.
     current_version BIGINT NOT NULL CHECK (current_version > 0),
     -- Versions count on after a delete, so that a number never names two values.
@@ -63,7 +63,7 @@ CREATE TABLE generations (
 CREATE TABLE generation_secrets (
     bundle_id BIGINT NOT NULL,
     number    BIGINT NOT NULL,
-    name      TEXT    NOT NULL,
+    name      TEXT    COLLATE "C" NOT NULL,
     secret_id BIGINT NOT NULL,
     version   BIGINT NOT NULL,
     PRIMARY KEY (bundle_id, number, name),
@@ -205,7 +205,6 @@ CREATE TABLE idempotency (
     principal   TEXT    NOT NULL,
     key_hash    BYTEA   NOT NULL,
     fingerprint BYTEA   NOT NULL,
-    status      BIGINT NOT NULL,
     body        TEXT    NOT NULL,
     created_at  BIGINT NOT NULL,
     PRIMARY KEY (principal, key_hash)

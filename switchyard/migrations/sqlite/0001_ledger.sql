@@ -203,7 +203,6 @@ CREATE TABLE idempotency (
     principal   TEXT    NOT NULL,
     key_hash    BLOB    NOT NULL,
     fingerprint BLOB    NOT NULL,
-    status      INTEGER NOT NULL,
     body        TEXT    NOT NULL,
     created_at  INTEGER NOT NULL,
     PRIMARY KEY (principal, key_hash)

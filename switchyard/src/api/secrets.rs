@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use contract::Redacted;
-use contract::api::{SecretList, SecretSummary, VersionList};
+use contract::api::{Deleted, SecretList, SecretSummary, VersionList};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -18,14 +18,16 @@ use super::path::{InScope, OneSecret};
 use super::problem::Refusal;
 use super::request::Asked;
 use crate::metrics::{Ending, Operation};
-use crate::secrets::SecretsError;
+use crate::repository::{Condition, ListQuery};
+use crate::secrets::{SecretsError, Terms};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, path: Result<InScope, Refusal>) -> Result<Response, Refusal> {
     asked.administrator(&app).await?;
     let InScope(scope) = path?;
-    let found = app.repository.list(&scope).await.map_err(SecretsError::from)?;
+    let found =
+        app.repository.list(&scope, &ListQuery { after: None, deleted: false, limit: u32::MAX }).await.map_err(SecretsError::from)?;
     let secrets = found
         .into_iter()
         .map(|secret| SecretSummary {
@@ -48,14 +50,20 @@ pub(super) async fn write(
     let InScope(scope) = path?;
     let request = super::body::write_request(body).await.inspect_err(|_| app.metrics.count(Operation::Write, Ending::Refused))?;
     let secrets = app.secrets.clone();
-    let written = whole(&app, Operation::Write, async move { secrets.write(&caller, &scope, &request).await }).await?;
+    let written =
+        whole(
+            &app,
+            Operation::Write,
+            async move { secrets.write(&caller, &scope, &request, |_| Condition::None, &Terms::default()).await },
+        )
+        .await?;
     json(&written)
 }
 
 pub(super) async fn read(State(app): State<Arc<App>>, asked: Asked, path: Result<OneSecret, Refusal>) -> Result<Response, Refusal> {
     let caller = asked.administrator(&app).await?;
     let OneSecret { scope, name } = path?;
-    let value = app.secrets.read(&caller, &scope, &name).await;
+    let value = app.secrets.read(&caller, &scope, &name, None).await;
     count(&app, Operation::Read, &value);
     // A struct of texts, numbers and base64 always becomes JSON.
     let body = value?.to_body().unwrap_or_default();
@@ -65,7 +73,7 @@ pub(super) async fn read(State(app): State<Arc<App>>, asked: Asked, path: Result
 pub(super) async fn versions(State(app): State<Arc<App>>, asked: Asked, path: Result<OneSecret, Refusal>) -> Result<Response, Refusal> {
     asked.administrator(&app).await?;
     let OneSecret { scope, name } = path?;
-    let versions = app.repository.versions(&scope, &name).await.map_err(SecretsError::from)?;
+    let versions = app.repository.versions(&scope, &name, None, u32::MAX).await.map_err(SecretsError::from)?;
     if versions.is_empty() {
         return Err(SecretsError::NotFound { scope, name }.into());
     }
@@ -76,8 +84,9 @@ pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked, path: Resu
     let caller = asked.administrator(&app).await?;
     let OneSecret { scope, name } = path?;
     let secrets = app.secrets.clone();
-    let deleted = whole(&app, Operation::Delete, async move { secrets.delete(&caller, &scope, &name).await }).await?;
-    json(&deleted)
+    let (at, of) = (scope.clone(), name.clone());
+    let removed = whole(&app, Operation::Delete, async move { secrets.delete(&caller, &at, &of, &Terms::default()).await }).await?;
+    json(&Deleted { scope, name, bundles: removed.bundles })
 }
 
 /// Runs a change to its end, also when the client goes away in the middle: between the ledger's commit

@@ -7,9 +7,13 @@
 mod audit;
 mod bundles;
 mod changes;
+mod destroy;
 mod grants;
 mod holdings;
+mod leases;
+mod news;
 mod open;
+mod repeats;
 mod rows;
 mod secrets;
 mod tokens;
@@ -17,6 +21,8 @@ mod tokens;
 use lockbox::Database;
 
 use super::RepositoryError;
+pub use destroy::Doomed;
+pub use news::CHANNEL;
 pub(super) use open::Open;
 use rows::database;
 pub use tokens::TokenRow;

@@ -1,5 +1,6 @@
-use contract::Redacted;
-use lockbox::{Database, Embedded, KeyFile};
+use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
+use contract::{Generation, Redacted};
+use lockbox::{Database, Embedded, KeyFile, Put};
 use runtime::tasks::Tasks;
 
 use super::*;
@@ -19,18 +20,22 @@ impl World {
         let store = Arc::new(Embedded::open(database.clone(), &KeyFile::new(directory.path().join("key"))).await.unwrap());
         let (audit, clerk) = Audit::new(repository.clone());
         Tasks::new().spawn("clerk", clerk.work());
-        let secrets = Secrets::new(repository, store.clone(), audit, Live::default());
+        let secrets = Secrets::new(repository, store.clone(), audit, Live::default(), SignedDuration::from_hours(1));
         Self { secrets, store, database, _directory: directory }
+    }
+
+    fn with_retention(&self, retention: SignedDuration) -> Secrets {
+        Secrets { retention, ..self.secrets.clone() }
     }
 
     async fn write(&self, value: &str) -> Result<Written, SecretsError> {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue { value: Redacted::from(value.to_owned()) });
-        self.secrets.write(&caller(), &scope(), &request).await
+        self.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await
     }
 
     async fn read(&self) -> SecretValue {
-        self.secrets.read(&caller(), &scope(), &name()).await.unwrap()
+        self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap()
     }
 }
 
@@ -73,7 +78,7 @@ async fn what_the_ledger_refuses_is_taken_back_from_the_store() {
     for at in 0..9 {
         request.secrets.insert(format!("BIG_{at}").parse().unwrap(), NewValue { value: vec![0; 1 << 20].into() });
     }
-    let error = world.secrets.write(&caller(), &scope(), &request).await.unwrap_err();
+    let error = world.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await.unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::TooLarge { .. })), "{error}");
     for name in request.secrets.keys() {
         assert_eq!(world.store.list_versions(&scope(), name).await.unwrap(), []);
@@ -103,4 +108,127 @@ async fn writers_at_one_moment_get_versions_of_their_own() {
     let mut versions: Vec<_> = written.into_iter().map(|written| written.unwrap().versions[&name()].0).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_must_hold_is_looked_at() {
+    let world = World::new().await;
+    let on = |condition| Terms { condition, ..Terms::default() };
+    let rotate = async |condition| {
+        let value = Redacted::from("x".to_owned());
+        world.secrets.rotate(&caller(), &scope(), &name(), &value, &on(condition)).await
+    };
+    let refused = |answer: Result<Written, SecretsError>, expected: Option<u64>| match answer {
+        Err(SecretsError::Change(ChangeError::Precondition { active, .. })) => assert_eq!(active, expected.map(Version)),
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(rotate(Condition::None).await, Err(SecretsError::Change(ChangeError::NotFound(_)))));
+    refused(rotate(Condition::Active(Version(1))).await, None);
+    world.write("one").await.unwrap();
+    refused(rotate(Condition::Absent).await, Some(1));
+    refused(rotate(Condition::Active(Version(2))).await, Some(1));
+    assert_eq!(rotate(Condition::Active(Version(1))).await.unwrap().versions[&name()], Version(2));
+    refused(rotate(Condition::Active(Version(1))).await, Some(2));
+    let stale = world.secrets.delete(&caller(), &scope(), &name(), &on(Condition::Active(Version(1)))).await;
+    assert!(matches!(stale, Err(SecretsError::Change(ChangeError::Precondition { .. }))), "{stale:?}");
+    // What was refused left nothing in the store.
+    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn back_to_an_older_version_is_a_new_generation() {
+    let world = World::new().await;
+    for value in ["one", "two", "three"] {
+        world.write(value).await.unwrap();
+    }
+    let back = world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await.unwrap();
+    assert_eq!((back.versions[&name()], back.bundles[0].generation), (Version(1), Generation(4)));
+    let read = world.read().await;
+    assert_eq!((read.version, read.value.expose()), (Version(1), b"one".as_slice()));
+    let states: Vec<_> = world.secrets.repository.versions(&scope(), &name(), None, 10).await.unwrap();
+    let states: Vec<_> = states.into_iter().map(|row| (row.version.0, row.state)).collect();
+    assert_eq!(states, [(3, VersionState::Archived), (2, VersionState::Archived), (1, VersionState::Active)]);
+    // Versions count on from the latest, not from the active one.
+    assert_eq!(world.write("four").await.unwrap().versions[&name()], Version(4));
+    let error = world.secrets.rollback(&caller(), &scope(), &name(), Version(9), &Terms::default()).await.unwrap_err();
+    assert!(matches!(error, SecretsError::Change(ChangeError::NoVersion { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_delete_can_be_undone_until_its_retention_is_over() {
+    let world = World::new().await;
+    world.write("one").await.unwrap();
+    let delete = async || world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await;
+    let undelete = async || world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await;
+    let removed = delete().await.unwrap();
+    assert_eq!(removed.bundles[0].generation, Generation(2));
+    assert!(removed.recoverable_until > Timestamp::now());
+    assert!(matches!(delete().await, Err(SecretsError::Change(ChangeError::NotFound(_)))));
+    let back = undelete().await.unwrap();
+    assert_eq!((back.versions[&name()], back.bundles[0].generation), (Version(1), Generation(3)));
+    assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::NotDeleted(_)))));
+    delete().await.unwrap();
+    let past = world.with_retention(SignedDuration::from_secs(-1));
+    let fence = past.repository.take_lease("sweep", "me", std::time::Duration::from_secs(9)).await.unwrap().unwrap();
+    past.sweep_once(&fence).await.unwrap();
+    assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::Destroyed { .. }))));
+    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap(), []);
+    // A new secret of that name counts on.
+    assert_eq!(world.write("two").await.unwrap().versions[&name()], Version(2));
+}
+
+#[tokio::test]
+async fn a_destroyed_version_is_gone_from_store_and_ledger() {
+    let world = World::new().await;
+    world.write("one").await.unwrap();
+    world.write("two").await.unwrap();
+    let destroy = async |version| world.secrets.destroy(&caller(), &scope(), &name(), &[Version(version)], &Terms::default()).await;
+    assert!(matches!(destroy(2).await, Err(SecretsError::Change(ChangeError::InUse { .. }))));
+    assert!(matches!(destroy(3).await, Err(SecretsError::Change(ChangeError::NoVersion { .. }))));
+    assert_eq!(destroy(1).await.unwrap().gone, [Version(1)]);
+    let read = world.secrets.read_version(&caller(), &scope(), &name(), Version(1), None).await;
+    assert!(matches!(read, Err(SecretsError::Gone { .. })), "{read:?}");
+    let back = world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await;
+    assert!(matches!(back, Err(SecretsError::Change(ChangeError::Destroyed { .. }))), "{back:?}");
+    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_twice_is_done_once() {
+    let world = World::new().await;
+    let once = |fingerprint: u8| Idempotency { principal: "token:test".into(), key_hash: vec![1; 32], fingerprint: vec![fingerprint; 32] };
+    let write = async |fingerprint| {
+        let mut request = WriteRequest::default();
+        request.secrets.insert(name(), NewValue { value: Redacted::from("x".to_owned()) });
+        let terms = Terms { once: Some(once(fingerprint)), ..Terms::default() };
+        world.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &terms).await
+    };
+    // At the same moment too: one is done, and the other one hears of it.
+    let (first, second) = tokio::join!(write(1), write(1));
+    let (done, repeated) = if first.is_ok() { (first, second) } else { (second, first) };
+    match repeated {
+        Err(SecretsError::Change(ChangeError::Repeated(answer))) => {
+            assert_eq!(serde_json::from_str::<Written>(&answer).unwrap(), done.unwrap());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(write(2).await, Err(SecretsError::Change(ChangeError::KeyReused))));
+    assert_eq!(world.read().await.version, Version(1));
+}
+
+#[tokio::test]
+async fn a_leader_that_was_overtaken_writes_nothing() {
+    let world = World::new().await;
+    world.write("one").await.unwrap();
+    let second = std::time::Duration::from_secs(9);
+    let old = world.secrets.repository.take_lease("sweep", "old", second).await.unwrap().unwrap();
+    let again = world.secrets.repository.take_lease("sweep", "old", second).await.unwrap().unwrap();
+    assert_eq!(old, again, "a renewal is no new fence");
+    let new = world.secrets.repository.take_lease("sweep", "new", second).await.unwrap().unwrap();
+    assert!(new.number > old.number);
+    let terms = |fence: &Fence| Terms { fence: Some(fence.clone()), ..Terms::default() };
+    let error = world.secrets.delete(&caller(), &scope(), &name(), &terms(&old)).await.unwrap_err();
+    assert!(matches!(error, SecretsError::Change(ChangeError::Fenced(_))), "{error}");
+    assert_eq!(world.read().await.value.expose(), b"one");
+    world.secrets.delete(&caller(), &scope(), &name(), &terms(&new)).await.unwrap();
 }

@@ -32,6 +32,8 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         listen,
         admin,
         data,
+        database: _,
+        delete_retention: _,
         key_file: _,
         namespace,
         service: _,

@@ -15,8 +15,8 @@ use crate::api::{Health, Strangers};
 use crate::audit::{Actor, Audit, Origin, Pod};
 use crate::identity::{Bindings, Development, Namespaces, Pods, Tokens};
 use crate::policy::Binding;
-use crate::repository::{AuditQuery, Repository};
-use crate::secrets::{Caller, Secrets};
+use crate::repository::{AuditQuery, Condition, Repository};
+use crate::secrets::{Caller, Secrets, Terms};
 
 /// A switchyard without its edges: the namespaces and the CAs are the test's to change.
 struct World {
@@ -57,7 +57,7 @@ impl World {
         let identities = directory.path().join("identities.json");
         crate::files::publish(&identities, b"{}", crate::files::Readers::Owner).unwrap();
         let app = App {
-            secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone()),
+            secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), jiff::SignedDuration::from_hours(1)),
             tokens: Tokens::new(repository.clone()),
             access: Access::new(Namespaces::new(bound), repository.clone()),
             streams: Streams::new(live, trusted),
@@ -82,7 +82,11 @@ impl World {
     async fn set(&self, value: &str) {
         let mut request = contract::api::WriteRequest::default();
         request.secrets.insert("A".parse().unwrap(), contract::api::NewValue { value: Redacted::from(value.to_owned()) });
-        self.app.secrets.write(&Self::caller(), &"shop.prod.api".parse().unwrap(), &request).await.unwrap();
+        self.app
+            .secrets
+            .write(&Self::caller(), &"shop.prod.api".parse().unwrap(), &request, |_| Condition::None, &Terms::default())
+            .await
+            .unwrap();
     }
 
     /// Opens a stream and says hello.

@@ -28,6 +28,20 @@ impl Repository {
         rows.iter().map(bundle).collect()
     }
 
+    /// Some bundles, in the order of their numbers.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn bundles_after(&self, after: BundleId, limit: u32) -> Result<Vec<Bundle>, RepositoryError> {
+        let rows = sqlx::query("SELECT * FROM bundles WHERE id > $1 ORDER BY id LIMIT $2")
+            .bind(after.0)
+            .bind(i64::from(limit))
+            .fetch_all(self.database.reader())
+            .await
+            .map_err(database("page through bundles"))?;
+        rows.iter().map(bundle).collect()
+    }
+
     /// The bundle of a service scope.
     ///
     /// # Errors
@@ -65,7 +79,7 @@ impl Repository {
     }
 }
 
-fn bundle(row: &AnyRow) -> Result<Bundle, RepositoryError> {
+pub(super) fn bundle(row: &AnyRow) -> Result<Bundle, RepositoryError> {
     let scope = scope(row)?;
     let (_, environment, service) = service_parts(&scope).ok_or(RepositoryError::Form("bundle"))?;
     let name = BundleRef::of(service, environment);

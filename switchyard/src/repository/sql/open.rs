@@ -1,10 +1,10 @@
 //! An open change of the ledger: a transaction that holds the end of the audit trail.
 
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::{Any, Transaction};
 
 use super::super::RepositoryError;
 use super::Repository;
-use super::rows::{count, database, signed};
+use super::rows::{bytes, count, database, signed};
 
 /// A transaction that nobody else writes beside, whichever replica they are.
 pub(in super::super) struct Open {
@@ -30,7 +30,7 @@ impl Repository {
             .fetch_one(&mut *transaction)
             .await
             .map_err(database("lock end of audit trail"))?;
-        let head = Head { sequence: count(&row, "sequence")?, hash: row.try_get("hash").map_err(database("hash"))? };
+        let head = Head { sequence: count(&row, "sequence")?, hash: bytes(&row, "hash")? };
         Ok(Open { transaction, head, moved: false })
     }
 }

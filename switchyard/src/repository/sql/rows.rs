@@ -24,6 +24,10 @@ pub(super) fn integer(row: &AnyRow, column: &'static str) -> Result<i64, Reposit
     row.try_get(column).map_err(database(column))
 }
 
+pub(super) fn bytes(row: &AnyRow, column: &'static str) -> Result<Vec<u8>, RepositoryError> {
+    row.try_get(column).map_err(database(column))
+}
+
 /// A number that is never negative.
 pub(super) fn count(row: &AnyRow, column: &'static str) -> Result<u64, RepositoryError> {
     u64::try_from(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
@@ -36,6 +40,11 @@ pub(super) fn optional_count(row: &AnyRow, column: &'static str) -> Result<Optio
 
 pub(super) fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, RepositoryError> {
     Timestamp::from_millisecond(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
+}
+
+pub(super) fn optional_time(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, RepositoryError> {
+    let number: Option<i64> = row.try_get(column).map_err(database(column))?;
+    number.map(|number| Timestamp::from_millisecond(number).map_err(|_| RepositoryError::Form(column))).transpose()
 }
 
 pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {

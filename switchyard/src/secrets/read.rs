@@ -1,0 +1,65 @@
+//! Values on their way out. That they were read is durable before they leave.
+
+use std::collections::BTreeMap;
+
+use contract::api::{SecretValue, VersionState};
+use contract::stream::{HeldBundle, HeldSecret};
+use contract::{Generation, Scope, SecretName, Version};
+
+use super::{Caller, Secrets, SecretsError};
+use crate::audit::Action;
+use crate::repository::{Bundle, Member};
+
+impl Secrets {
+    /// The active value of a secret.
+    pub(crate) async fn read(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        name: &SecretName,
+        rule: Option<String>,
+    ) -> Result<SecretValue, SecretsError> {
+        let missing = || SecretsError::NotFound { scope: scope.clone(), name: name.clone() };
+        let secret = self.repository.find(scope, name).await?.ok_or_else(missing)?;
+        let value = self.store.read_version(scope, name, &secret.stored).await?;
+        self.audit.record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule)).await?;
+        let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
+        Ok(SecretValue { scope, name, version, updated_at: secret.updated_at.to_string(), value })
+    }
+
+    /// The value of one version of a secret.
+    pub(crate) async fn read_version(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        name: &SecretName,
+        version: Version,
+        rule: Option<String>,
+    ) -> Result<SecretValue, SecretsError> {
+        let (in_scope, named) = (|| scope.clone(), || name.clone());
+        let Some(row) = self.repository.find_version(scope, name, version).await? else {
+            return Err(match self.repository.find(scope, name).await? {
+                Some(_) => SecretsError::NoVersion { scope: in_scope(), name: named(), version },
+                None => SecretsError::NotFound { scope: in_scope(), name: named() },
+            });
+        };
+        if row.state == VersionState::Destroyed {
+            return Err(SecretsError::Gone { scope: in_scope(), name: named(), version });
+        }
+        let updated_at = row.created_at.to_string();
+        let value = self.store.read_version(scope, name, &row.stored()).await?;
+        self.audit.record(caller.event(Action::Read, scope, name, Some(version), rule)).await?;
+        Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })
+    }
+
+    /// The values of a generation. Whoever hands them out writes down to whom first.
+    pub(crate) async fn open(&self, bundle: &Bundle, generation: Generation) -> Result<HeldBundle, SecretsError> {
+        let members = self.repository.members(bundle.id, generation).await?;
+        let mut secrets = BTreeMap::new();
+        for (name, Member { scope, stored }) in members {
+            let value = self.store.read_version(&scope, &name, &stored).await?;
+            secrets.insert(name, HeldSecret { version: stored.version, value });
+        }
+        Ok(HeldBundle { bundle: bundle.name.clone(), generation, secrets })
+    }
+}
