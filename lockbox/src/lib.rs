@@ -9,10 +9,9 @@ pub mod database;
 pub mod embedded;
 pub mod key;
 pub mod seal;
-
 pub mod store;
 
 pub use database::Database;
 pub use embedded::Embedded;
 pub use key::KeyFile;
-pub use store::{Capabilities, Put, Reference, Store, StoreError, Stored};
+pub use store::{Capabilities, Changed, Known, Put, Reference, Store, StoreError, Stored};

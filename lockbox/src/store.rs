@@ -5,8 +5,10 @@
 //! name for that value. Both are needed to read it again.
 
 use std::fmt;
+use std::time::Duration;
 
 use contract::{Redacted, Scope, SecretName, Version};
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 /// What a backend can do besides keeping values. One that cannot says so here, and its caller makes
@@ -67,6 +69,32 @@ pub struct Stored {
     pub version: Version,
     /// The backend's name for it.
     pub reference: Reference,
+}
+
+/// A value in use, as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The scope.
+    pub scope: Scope,
+    /// The secret's name.
+    pub name: SecretName,
+    /// The active version, and the store's name for its value.
+    pub stored: Stored,
+}
+
+/// A value that somebody changed in the store itself.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The scope.
+    pub scope: Scope,
+    /// The secret's name.
+    pub name: SecretName,
+    /// The version that was in use when it was seen.
+    pub on: Stored,
+    /// What the value is now.
+    pub value: Redacted,
+    /// The backend's name for this change: another one has another name. It says nothing about the value.
+    pub revision: String,
 }
 
 /// Why a store did not do what it was asked. No variant holds a value.
@@ -141,4 +169,17 @@ pub trait Store: Send + Sync {
 
     /// Whether the backend can be read and written right now.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// How often to call [`Store::changes`]; `None` where nobody can change a value but through here.
+    fn watch_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Tells the store which values are in use, all of them, and asks which of them somebody changed
+    /// in the store itself. A change is reported again until its value is the one in use, so that
+    /// whoever dies after hearing of it loses nothing. One caller at a time.
+    fn changes<'a>(&'a self, known: &'a [Known]) -> BoxFuture<'a, Result<Vec<Changed>, StoreError>> {
+        let _ = known;
+        async { Ok(Vec::new()) }.boxed()
+    }
 }
