@@ -1,6 +1,7 @@
 //! What several commands are told: a scope, where switchyard is, how to print.
 
 mod connection;
+pub(crate) mod input;
 mod place;
 
 pub(crate) use connection::Connection;

@@ -13,6 +13,8 @@ pub(crate) enum Error {
     Start(String),
     #[error("read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
+    #[error("write {path}: {source}{}", way_out(.source))]
+    Write { path: PathBuf, source: io::Error },
     #[error("read standard input: {0}")]
     Stdin(#[source] io::Error),
     #[error("write standard output: {0}")]
@@ -52,6 +54,10 @@ impl Error {
             _ => 1,
         })
     }
+}
+
+fn way_out(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" }
 }
 
 /// What to look for in the server's log, where the fault is the server's.

@@ -1,14 +1,13 @@
 //! `enclii`: secrets for people and scripts.
 
 mod args;
-mod assignment;
 mod client;
 mod common;
-mod env_file;
 mod error;
 mod inject;
 mod output;
 mod secrets;
+mod values;
 
 use std::process::ExitCode;
 

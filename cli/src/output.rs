@@ -80,6 +80,26 @@ impl Output {
         out.write_all(bytes).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush()).map_err(Error::Stdout)
     }
 
+    /// Whether a person reads the results.
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// How far long work is, for a person alone: one line that is written over.
+    pub(crate) fn progress(&self, doing: &str, done: usize, total: usize) {
+        // What takes a moment needs no line.
+        if total >= 10 && !self.verbose && io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{doing} {done}/{total}");
+        }
+    }
+
+    /// Takes the line of [`Output::progress`] away.
+    pub(crate) fn progress_ends(&self) {
+        if !self.verbose && io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+
     /// Asks a question that is answered with y or n. `false` where there is no terminal to ask on.
     pub(crate) fn confirm(&self, question: &str) -> Result<bool, Error> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {

@@ -1,8 +1,12 @@
 //! `enclii secrets …`: one file for each command.
 
+mod assignment;
 mod delete;
+mod export;
 mod get;
+mod import;
 mod list;
+mod report;
 mod set;
 mod versions;
 
@@ -19,6 +23,8 @@ pub(crate) enum Command {
     List(list::Args),
     Versions(versions::Args),
     Delete(delete::Args),
+    Import(import::Args),
+    Export(export::Args),
 }
 
 pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
@@ -28,5 +34,7 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
         Command::List(it) => list::run(it, output).await,
         Command::Versions(it) => versions::run(it, output).await,
         Command::Delete(it) => delete::run(it, output).await,
+        Command::Import(it) => import::run(it, output).await,
+        Command::Export(it) => export::run(it, output).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use contract::SecretName;
 
+use super::report;
 use crate::client::Client;
 use crate::common::{self, Format, Request};
 use crate::error::Error;
@@ -32,8 +33,6 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         return output.json(&deleted);
     }
     output.done(&format!("{scope} {name} is deleted"));
-    for state in &deleted.bundles {
-        output.line(&format!("bundle {} ({}) is generation {}", state.bundle, state.scope, state.generation));
-    }
+    report::bundles(&deleted.bundles, output);
     Ok(())
 }

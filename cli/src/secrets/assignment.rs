@@ -1,4 +1,4 @@
-//! `NAME=VALUE`, `NAME=-` and `NAME=@PATH`.
+//! `NAME=VALUE`, `NAME=-`, `NAME=@PATH` and `NAME`.
 
 use std::path::PathBuf;
 
@@ -19,18 +19,16 @@ pub(crate) enum Origin {
     Given(Redacted),
     Stdin,
     File(PathBuf),
+    Terminal,
 }
 
 impl Assignment {
     /// Reads one argument. `literal` takes every value as it stands.
     pub(crate) fn parse(text: &str, literal: bool) -> Result<Self, Error> {
-        // The argument is not quoted in the message: without a '=' it may well be a value.
         let Some((name, value)) = text.split_once('=') else {
-            return Err(Error::Usage(
-                "write NAME=VALUE, NAME=- (standard input) or NAME=@PATH (a file): an argument has no '='".to_owned(),
-            ));
+            return Ok(Self { name: parse_name(text)?, value: Origin::Terminal });
         };
-        let name: SecretName = name.parse()?;
+        let name = parse_name(name)?;
         let value = match value {
             "-" if !literal => Origin::Stdin,
             path if !literal && path.len() > 1 && path.starts_with('@') => Origin::File(PathBuf::from(&path[1..])),
@@ -38,6 +36,17 @@ impl Assignment {
         };
         Ok(Self { name, value })
     }
+}
+
+/// The name may be a misplaced value, so that it is not quoted.
+fn parse_name(text: &str) -> Result<SecretName, Error> {
+    text.parse().map_err(|_| {
+        Error::Usage(
+            "write NAME=VALUE, NAME=- (standard input), NAME=@PATH (a file) or NAME (typed): a name has letters, digits, '_', '.' and '-', \
+             and no digit first"
+                .to_owned(),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -61,6 +70,7 @@ mod tests {
             ("A=@x", true, given("@x")),
             ("A=@", false, given("@")),
             ("A= b\n", false, given(" b\n")),
+            ("A", false, Origin::Terminal),
         ] {
             assert_eq!(parse(text, literal), Ok(("A".to_owned(), origin)), "{text:?}");
         }
@@ -68,9 +78,9 @@ mod tests {
 
     #[test]
     fn what_is_refused_names_no_value() {
-        for text in ["hunter2", "1A=hunter2", "A B=hunter2", "=hunter2", ""] {
+        for text in ["hunter 2", "1hunter2", "1A=hunter2", "A B=hunter2", "=hunter2", "postgres://u:hunter2@h?a=b", ""] {
             let message = parse(text, false).unwrap_err();
-            assert!(!message.contains("hunter2"), "{message}");
+            assert!(!message.contains("hunter"), "{message}");
         }
     }
 }
