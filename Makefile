@@ -28,12 +28,16 @@ demo: build ## the whole system on loopback: no cluster, no root; KEEP=1 stays u
 	@target/bin/enclii-demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint test-fast test-cluster ## everything, with a real cluster; installs what it needs (root)
+test: lint test-fast test-stores test-cluster ## everything, with a real cluster; installs what it needs (root)
 
 .PHONY: test-fast
 test-fast: build ## what needs neither root nor a network
 	$(CARGO) test --locked --release --workspace --no-fail-fast
 	@target/bin/enclii-demo
+
+.PHONY: test-stores
+test-stores: build ## the tests beside a real PostgreSQL; installs what they need (root)
+	@tests/stores.sh
 
 .PHONY: test-cluster
 test-cluster: ## the tests on a real cluster; KUBECONFIG names one, else one is made and removed

@@ -98,6 +98,30 @@ impl Drop for Process {
     }
 }
 
+/// The processes that a process started and that have not ended.
+///
+/// # Errors
+/// Where the process table cannot be read.
+pub fn children(parent: u32) -> Result<Vec<u32>> {
+    let processes = std::fs::read_dir("/proc").context("read /proc")?.flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    Ok(ids.filter(|id| status(*id).is_some_and(|(state, of)| of == parent && state != "Z")).collect())
+}
+
+/// Whether a process runs; one that ended and that nobody has asked for its status does not.
+#[must_use]
+pub fn is_there(id: u32) -> bool {
+    status(id).is_some_and(|(state, _)| state != "Z")
+}
+
+/// A process's state, as one letter, and its parent.
+fn status(id: u32) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // Its name is in brackets, and may hold any letter, brackets and spaces too.
+    let mut words = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+}
+
 /// A program of ours: from `ENCLII_BIN`, else from beside the running program.
 ///
 /// # Errors

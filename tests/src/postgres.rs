@@ -1,0 +1,302 @@
+//! A real PostgreSQL of a test's own: its data in a temporary directory, on loopback, with a password,
+//! and as durable as it comes (`fsync` is on).
+//!
+//! PostgreSQL refuses to run as root, so that root runs it as `postgres`, or `nobody` where the package
+//! made no such user. It ends with the value that owns it, and its data with it.
+
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, getuid, kill_process};
+use tempfile::TempDir;
+
+use crate::http;
+use crate::process::{Process, children, is_there};
+use crate::sample::sha256;
+use crate::wait;
+
+const VERSIONS: &str = "/usr/lib/postgresql";
+const USER: &str = "enclii";
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running (or killed) PostgreSQL with one empty database.
+pub struct Postgres {
+    process: Option<Process>,
+    directory: TempDir,
+    programs: PathBuf,
+    account: Option<Account>,
+    port: u16,
+    password: String,
+}
+
+/// The user of this machine that it runs as.
+#[derive(Clone, Debug)]
+struct Account {
+    name: &'static str,
+    uid: u32,
+    gid: u32,
+}
+
+impl Postgres {
+    /// Makes a database cluster and starts it.
+    ///
+    /// # Errors
+    /// Where PostgreSQL is not installed or does not start; the message has its log's end.
+    pub fn start() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("enclii-postgres-").tempdir()?;
+        let mut random = [0; 16];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow::anyhow!("make a password"))?;
+        let mut postgres = Self {
+            process: None,
+            programs: programs()?,
+            account: account()?,
+            port: http::free_port()?,
+            password: sha256(&random),
+            directory,
+        };
+        postgres.initialise()?;
+        postgres.run()?;
+        postgres.create("enclii")?;
+        Ok(postgres)
+    }
+
+    fn initialise(&self) -> Result<()> {
+        // Its user has to come through to what is his.
+        std::fs::set_permissions(self.directory.path(), std::fs::Permissions::from_mode(0o711))?;
+        let (data, password) = (self.data(), self.directory.path().join("password"));
+        std::fs::create_dir(&data)?;
+        let mut file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&password)?;
+        file.write_all(self.password.as_bytes())?;
+        if let Some(Account { uid, gid, .. }) = self.account {
+            for path in [&data, &password] {
+                chown(path, Some(uid), Some(gid)).with_context(|| format!("hand over {}", path.display()))?;
+            }
+        }
+        let mut command = self.command("initdb");
+        command
+            .args(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync", &format!("--username={USER}")])
+            .arg(format!("--pwfile={}", password.display()))
+            .arg("-D")
+            .arg(&data);
+        output(&mut command, "initdb").map(drop)
+    }
+
+    /// Starts it again on the data that it has, and waits until it takes connections.
+    ///
+    /// # Errors
+    /// Where it runs already, or does not start.
+    pub fn run(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "PostgreSQL runs already");
+        let settings = [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "fsync=on",
+            "full_page_writes=on",
+            "synchronous_commit=on",
+            "max_connections=200",
+            "shared_buffers=32MB",
+            "log_min_messages=warning",
+            // A client's session that nobody serves any more must not be waited for.
+            "tcp_keepalives_idle=10",
+        ];
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        command.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        let mut process = Process::start("postgres", &mut command, self.directory.path())?;
+        wait::until("PostgreSQL to take connections", DEADLINE, || {
+            process.check()?;
+            let mut ask = Command::new(self.programs.join("pg_isready"));
+            ask.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+            Ok(ask.status()?.success().then_some(()))
+        })
+        .map_err(|error| anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()))?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills every process of it at once, as a machine that loses its power would. The data stays.
+    ///
+    /// # Errors
+    /// Where it does not run, or a process is still there afterwards.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("PostgreSQL does not run")?;
+        // It stands still first, so that it makes no process that is not on the list.
+        process.signal(Signal::STOP)?;
+        let backends = children(process.id())?;
+        process.signal(Signal::KILL)?;
+        for backend in &backends {
+            // One that ended by itself meanwhile is as dead.
+            let _ = i32::try_from(*backend).ok().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+        }
+        process.finish(DEADLINE)?;
+        // A new one would refuse the data while an old one's process has the shared memory.
+        wait::until("every process of PostgreSQL to end", DEADLINE, || Ok((!backends.iter().copied().any(is_there)).then_some(())))
+    }
+
+    /// Ends it in order, without waiting for its clients.
+    ///
+    /// # Errors
+    /// Where it does not run, or does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("PostgreSQL does not run")?;
+        process.signal(Signal::INT)?;
+        process.finish(DEADLINE).map(drop)
+    }
+
+    /// The processes that serve its clients, and its own helpers.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        children(self.process.as_ref().context("PostgreSQL does not run")?.id())
+    }
+
+    /// Makes another empty database and gives its address.
+    ///
+    /// # Errors
+    /// Where there is one of that name.
+    pub fn create(&self, database: &str) -> Result<String> {
+        self.sql("postgres", &format!("CREATE DATABASE {database}"))?;
+        Ok(self.url_of(database))
+    }
+
+    /// What a statement answers, as `psql -At` prints it.
+    ///
+    /// # Errors
+    /// Where PostgreSQL refuses it.
+    pub fn sql(&self, database: &str, statement: &str) -> Result<String> {
+        let mut command = Command::new(self.programs.join("psql"));
+        command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", USER]);
+        command.args(["-d", database, "-c", statement]).env("PGPASSWORD", &self.password);
+        output(&mut command, "psql")
+    }
+
+    /// The address of its database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of("enclii")
+    }
+
+    /// Its port of loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        self.url_through(self.port, database)
+    }
+
+    /// The address of a database behind a proxy's port.
+    #[must_use]
+    pub fn url_through(&self, port: u16, database: &str) -> String {
+        format!("postgres://{USER}:{}@127.0.0.1:{port}/{database}", self.password)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A program of PostgreSQL's server, as the user that may run it.
+    fn command(&self, program: &str) -> Command {
+        let path = self.programs.join(program);
+        let mut command = match self.account {
+            None => Command::new(path),
+            Some(Account { name, .. }) => {
+                let mut command = Command::new("setpriv");
+                command.args([&format!("--reuid={name}"), &format!("--regid={name}"), "--clear-groups", "--"]).arg(path);
+                command
+            }
+        };
+        // It may not enter the directory that the test runs in.
+        command.current_dir("/").env("LC_ALL", "C");
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.process.is_some() && self.stop().is_err() {
+            let _ = self.kill();
+        }
+    }
+}
+
+/// The newest of Debian's, from 15 on.
+fn programs() -> Result<PathBuf> {
+    let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
+    let numbered = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))));
+    let newest = numbered.filter(|(version, programs)| *version >= 15 && programs.join("postgres").is_file()).max();
+    let (_, programs) =
+        newest.with_context(|| format!("PostgreSQL is not in {VERSIONS}: install postgresql-15 (make test-stores does)"))?;
+    Ok(programs)
+}
+
+/// Whom root runs it as; nobody else where we are not root.
+fn account() -> Result<Option<Account>> {
+    if !getuid().is_root() {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
+    for name in ["postgres", "nobody"] {
+        let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name);
+        if let Some([_, _, uid, gid, ..]) = fields.as_deref() {
+            return Ok(Some(Account { name, uid: uid.parse()?, gid: gid.parse()? }));
+        }
+    }
+    bail!("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+}
+
+fn output(command: &mut Command, name: &str) -> Result<String> {
+    let output = command.output().with_context(|| format!("start {name}"))?;
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(all(test, feature = "stores"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_has_committed_outlives_a_kill() {
+        let mut postgres = Postgres::start().unwrap();
+        postgres.sql("enclii", "CREATE TABLE it (n int)").unwrap();
+        for round in 1..=3 {
+            postgres.sql("enclii", &format!("INSERT INTO it VALUES ({round})")).unwrap();
+            let processes = postgres.processes().unwrap();
+            assert!(!processes.is_empty());
+            postgres.kill().unwrap();
+            assert!(postgres.sql("enclii", "SELECT 1").is_err(), "it is still there");
+            assert!(!processes.into_iter().any(is_there));
+            postgres.run().unwrap();
+            assert_eq!(postgres.sql("enclii", "SELECT sum(n) FROM it").unwrap(), (round * (round + 1) / 2).to_string());
+        }
+        assert_eq!(postgres.sql("enclii", "SHOW fsync").unwrap(), "on");
+        assert!(postgres.create("enclii").is_err(), "two databases of one name");
+        assert!(postgres.create("another").unwrap().ends_with("/another"));
+    }
+
+    #[test]
+    fn it_ends_with_its_owner() {
+        let postgres = Postgres::start().unwrap();
+        let (mut processes, directory) = (postgres.processes().unwrap(), postgres.directory.path().to_owned());
+        processes.push(postgres.process.as_ref().unwrap().id());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _owned = postgres;
+            panic!("as a test that fails does");
+        }));
+        assert!(panicked.is_err());
+        assert!(!processes.into_iter().any(is_there) && !directory.exists());
+    }
+
+    #[test]
+    fn nobody_comes_in_without_the_password() {
+        let mut postgres = Postgres::start().unwrap();
+        postgres.password = "another".to_owned();
+        assert!(postgres.sql("enclii", "SELECT 1").unwrap_err().to_string().contains("password"));
+    }
+}
