@@ -5,6 +5,39 @@ use runtime::tasks::Tasks;
 
 use super::*;
 
+/// Runs each of these on SQLite as a test of its own, and all of them on one PostgreSQL.
+macro_rules! on_each_database {
+    ($($test:ident),+ $(,)?) => {
+        $(#[tokio::test]
+        async fn $test() {
+            super::$test(World::on_sqlite().await).await;
+        })+
+
+        #[cfg(feature = "stores")]
+        #[tokio::test]
+        async fn all_on_postgres() {
+            let server = e2e::postgres::Postgres::start().unwrap();
+            $(super::$test(World::on_postgres(&server, stringify!($test)).await).await;)+
+        }
+    };
+}
+
+mod each {
+    use super::World;
+
+    on_each_database!(
+        what_a_crash_left_in_the_store_is_never_seen,
+        what_the_ledger_refuses_is_taken_back_from_the_store,
+        writers_at_one_moment_get_versions_of_their_own,
+        what_must_hold_is_looked_at,
+        back_to_an_older_version_is_a_new_generation,
+        a_delete_can_be_undone_until_its_retention_is_over,
+        a_destroyed_version_is_gone_from_store_and_ledger,
+        a_request_that_is_sent_twice_is_done_once,
+        a_leader_that_was_overtaken_writes_nothing,
+    );
+}
+
 struct World {
     secrets: Secrets,
     store: Arc<Embedded>,
@@ -13,9 +46,19 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn on_sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
+        Self::on(database, directory).await
+    }
+
+    #[cfg(feature = "stores")]
+    async fn on_postgres(server: &e2e::postgres::Postgres, name: &str) -> Self {
+        let url = Redacted::from(server.create(name).unwrap());
+        Self::on(Database::connect(&url).await.unwrap(), tempfile::tempdir().unwrap()).await
+    }
+
+    async fn on(database: Database, directory: tempfile::TempDir) -> Self {
         let repository = Repository::open(database.clone()).await.unwrap();
         let store = Arc::new(Embedded::open(database.clone(), &KeyFile::new(directory.path().join("key"))).await.unwrap());
         let (audit, clerk) = Audit::new(repository.clone());
@@ -51,9 +94,7 @@ fn caller() -> Caller {
     Caller { actor: Actor::Token { name: "test".into() }, origin: Origin::default() }
 }
 
-#[tokio::test]
-async fn what_a_crash_left_in_the_store_is_never_seen() {
-    let world = World::new().await;
+async fn what_a_crash_left_in_the_store_is_never_seen(world: World) {
     world.write("one").await.unwrap();
     // What a process leaves that dies after the store's write and before the ledger's.
     let orphan = Redacted::from("orphan".to_owned());
@@ -70,9 +111,7 @@ async fn what_a_crash_left_in_the_store_is_never_seen() {
     assert_eq!(world.read().await.value.expose(), b"two");
 }
 
-#[tokio::test]
-async fn what_the_ledger_refuses_is_taken_back_from_the_store() {
-    let world = World::new().await;
+async fn what_the_ledger_refuses_is_taken_back_from_the_store(world: World) {
     world.write("one").await.unwrap();
     let mut request = WriteRequest::default();
     for at in 0..9 {
@@ -87,7 +126,7 @@ async fn what_the_ledger_refuses_is_taken_back_from_the_store() {
 
 #[tokio::test]
 async fn a_write_whose_end_is_not_known_keeps_its_value() {
-    let world = World::new().await;
+    let world = World::on_sqlite().await;
     world.write("one").await.unwrap();
     let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(full).execute(world.database.writer()).await.unwrap();
@@ -100,9 +139,7 @@ async fn a_write_whose_end_is_not_known_keeps_its_value() {
     assert_eq!(world.read().await.value.expose(), b"three");
 }
 
-#[tokio::test]
-async fn writers_at_one_moment_get_versions_of_their_own() {
-    let world = World::new().await;
+async fn writers_at_one_moment_get_versions_of_their_own(world: World) {
     let values: Vec<String> = (0..20).map(|at| at.to_string()).collect();
     let written = futures_util::future::join_all(values.iter().map(|value| world.write(value))).await;
     let mut versions: Vec<_> = written.into_iter().map(|written| written.unwrap().versions[&name()].0).collect();
@@ -110,9 +147,7 @@ async fn writers_at_one_moment_get_versions_of_their_own() {
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn what_must_hold_is_looked_at() {
-    let world = World::new().await;
+async fn what_must_hold_is_looked_at(world: World) {
     let on = |condition| Terms { condition, ..Terms::default() };
     let rotate = async |condition| {
         let value = Redacted::from("x".to_owned());
@@ -135,9 +170,7 @@ async fn what_must_hold_is_looked_at() {
     assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn back_to_an_older_version_is_a_new_generation() {
-    let world = World::new().await;
+async fn back_to_an_older_version_is_a_new_generation(world: World) {
     for value in ["one", "two", "three"] {
         world.write(value).await.unwrap();
     }
@@ -154,9 +187,7 @@ async fn back_to_an_older_version_is_a_new_generation() {
     assert!(matches!(error, SecretsError::Change(ChangeError::NoVersion { .. })), "{error}");
 }
 
-#[tokio::test]
-async fn a_delete_can_be_undone_until_its_retention_is_over() {
-    let world = World::new().await;
+async fn a_delete_can_be_undone_until_its_retention_is_over(world: World) {
     world.write("one").await.unwrap();
     let delete = async || world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await;
     let undelete = async || world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await;
@@ -177,9 +208,7 @@ async fn a_delete_can_be_undone_until_its_retention_is_over() {
     assert_eq!(world.write("two").await.unwrap().versions[&name()], Version(2));
 }
 
-#[tokio::test]
-async fn a_destroyed_version_is_gone_from_store_and_ledger() {
-    let world = World::new().await;
+async fn a_destroyed_version_is_gone_from_store_and_ledger(world: World) {
     world.write("one").await.unwrap();
     world.write("two").await.unwrap();
     let destroy = async |version| world.secrets.destroy(&caller(), &scope(), &name(), &[Version(version)], &Terms::default()).await;
@@ -193,9 +222,7 @@ async fn a_destroyed_version_is_gone_from_store_and_ledger() {
     assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_request_that_is_sent_twice_is_done_once() {
-    let world = World::new().await;
+async fn a_request_that_is_sent_twice_is_done_once(world: World) {
     let once = |fingerprint: u8| Idempotency { principal: "token:test".into(), key_hash: vec![1; 32], fingerprint: vec![fingerprint; 32] };
     let write = async |fingerprint| {
         let mut request = WriteRequest::default();
@@ -216,15 +243,17 @@ async fn a_request_that_is_sent_twice_is_done_once() {
     assert_eq!(world.read().await.version, Version(1));
 }
 
-#[tokio::test]
-async fn a_leader_that_was_overtaken_writes_nothing() {
-    let world = World::new().await;
+async fn a_leader_that_was_overtaken_writes_nothing(world: World) {
     world.write("one").await.unwrap();
-    let second = std::time::Duration::from_secs(9);
-    let old = world.secrets.repository.take_lease("sweep", "old", second).await.unwrap().unwrap();
-    let again = world.secrets.repository.take_lease("sweep", "old", second).await.unwrap().unwrap();
-    assert_eq!(old, again, "a renewal is no new fence");
-    let new = world.secrets.repository.take_lease("sweep", "new", second).await.unwrap().unwrap();
+    let (short, long) = (std::time::Duration::from_millis(50), std::time::Duration::from_secs(60));
+    let take = async |holder, ttl| world.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap();
+    let old = take("old", long).await.unwrap();
+    if world.database.kind() == lockbox::database::Kind::Postgres {
+        assert_eq!(take("new", long).await, None, "it has a holder");
+    }
+    assert_eq!(take("old", short).await.unwrap(), old, "a renewal is no new fence");
+    tokio::time::sleep(4 * short).await;
+    let new = take("new", long).await.unwrap();
     assert!(new.number > old.number);
     let terms = |fence: &Fence| Terms { fence: Some(fence.clone()), ..Terms::default() };
     let error = world.secrets.delete(&caller(), &scope(), &name(), &terms(&old)).await.unwrap_err();
