@@ -46,7 +46,7 @@ impl Store {
     pub fn write<'a>(&self, secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
         let mut request = WriteRequest::default();
         for (name, value) in secrets {
-            request.secrets.insert(name.parse().context("name of a secret")?, NewValue { value: Redacted::from(value.as_bytes()) });
+            request.secrets.insert(name.parse().context("name of a secret")?, NewValue::new(Redacted::from(value.as_bytes())));
         }
         let body = request.to_body()?.expose().to_vec();
         let answer = self

@@ -85,10 +85,31 @@ impl fmt::Display for Generation {
     }
 }
 
-/// The number of a secret's version, from 1.
+/// The number of a secret's version, from 1 to the largest integer that every JSON parser reads exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Version(pub u64);
+
+/// Why a number is no [`Version`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("parse version {0}: must be a number from 1 to {LARGEST}")]
+pub struct VersionError(u64);
+
+const LARGEST: u64 = (1 << 53) - 1;
+
+impl TryFrom<u64> for Version {
+    type Error = VersionError;
+
+    fn try_from(number: u64) -> Result<Self, VersionError> {
+        if (1..=LARGEST).contains(&number) { Ok(Self(number)) } else { Err(VersionError(number)) }
+    }
+}
+
+impl From<Version> for u64 {
+    fn from(version: Version) -> Self {
+        version.0
+    }
+}
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// What went wrong, for a program (`kind`, `status`) and for a person (`title`, `detail`). It never
 /// holds a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The kind of problem: a relative reference that is the same in every version, as
     /// `/problems/denied`. RFC 9457 calls it `type`.

@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         .values
         .into_iter()
         .filter(|(name, _)| changes.get(name) != Some(&Change::Unchanged))
-        .map(|(name, value)| (name, NewValue { value }))
+        .map(|(name, value)| (name, NewValue::new(value)))
         .collect();
     let written = if dry_run || secrets.is_empty() { None } else { Some(client.write(&scope, &WriteRequest { secrets }).await?) };
     if format == Format::Json {

@@ -85,6 +85,6 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     if values.is_empty() {
         return Err(Error::Usage("nothing to write: the file has no secrets".to_owned()));
     }
-    let request = WriteRequest { secrets: values.into_iter().map(|(name, value)| (name, NewValue { value })).collect() };
+    let request = WriteRequest { secrets: values.into_iter().map(|(name, value)| (name, NewValue::new(value))).collect() };
     report::written(&Client::new(&connection, output)?.write(&scope, &request).await?, format, output)
 }

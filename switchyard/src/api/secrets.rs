@@ -35,9 +35,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, path: Result
             version: secret.stored.version,
             created_at: secret.created_at.to_string(),
             updated_at: secret.updated_at.to_string(),
+            deleted_at: None,
+            recoverable_until: None,
         })
         .collect();
-    json(&SecretList { scope, secrets })
+    json(&SecretList { scope, secrets, next: None })
 }
 
 pub(super) async fn write(
@@ -77,7 +79,7 @@ pub(super) async fn versions(State(app): State<Arc<App>>, asked: Asked, path: Re
     if versions.is_empty() {
         return Err(SecretsError::NotFound { scope, name }.into());
     }
-    json(&VersionList { scope, name, versions: versions.into_iter().map(Into::into).collect() })
+    json(&VersionList { scope, name, versions: versions.into_iter().map(Into::into).collect(), next: None })
 }
 
 pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked, path: Result<OneSecret, Refusal>) -> Result<Response, Refusal> {
@@ -86,7 +88,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked, path: Resu
     let secrets = app.secrets.clone();
     let (at, of) = (scope.clone(), name.clone());
     let removed = whole(&app, Operation::Delete, async move { secrets.delete(&caller, &at, &of, &Terms::default()).await }).await?;
-    json(&Deleted { scope, name, bundles: removed.bundles })
+    json(&Deleted { scope, name, bundles: removed.bundles, recoverable_until: Some(removed.recoverable_until.to_string()) })
 }
 
 /// Runs a change to its end, also when the client goes away in the middle: between the ledger's commit

@@ -73,7 +73,7 @@ impl World {
 
     async fn write(&self, value: &str) -> Result<Written, SecretsError> {
         let mut request = WriteRequest::default();
-        request.secrets.insert(name(), NewValue { value: Redacted::from(value.to_owned()) });
+        request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
         self.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await
     }
 
@@ -115,7 +115,7 @@ async fn what_the_ledger_refuses_is_taken_back_from_the_store(world: World) {
     world.write("one").await.unwrap();
     let mut request = WriteRequest::default();
     for at in 0..9 {
-        request.secrets.insert(format!("BIG_{at}").parse().unwrap(), NewValue { value: vec![0; 1 << 20].into() });
+        request.secrets.insert(format!("BIG_{at}").parse().unwrap(), NewValue::new(vec![0; 1 << 20].into()));
     }
     let error = world.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await.unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::TooLarge { .. })), "{error}");
@@ -226,7 +226,7 @@ async fn a_request_that_is_sent_twice_is_done_once(world: World) {
     let once = |fingerprint: u8| Idempotency { principal: "token:test".into(), key_hash: vec![1; 32], fingerprint: vec![fingerprint; 32] };
     let write = async |fingerprint| {
         let mut request = WriteRequest::default();
-        request.secrets.insert(name(), NewValue { value: Redacted::from("x".to_owned()) });
+        request.secrets.insert(name(), NewValue::new(Redacted::from("x".to_owned())));
         let terms = Terms { once: Some(once(fingerprint)), ..Terms::default() };
         world.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &terms).await
     };

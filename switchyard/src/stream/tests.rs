@@ -81,7 +81,7 @@ impl World {
 
     async fn set(&self, value: &str) {
         let mut request = contract::api::WriteRequest::default();
-        request.secrets.insert("A".parse().unwrap(), contract::api::NewValue { value: Redacted::from(value.to_owned()) });
+        request.secrets.insert("A".parse().unwrap(), contract::api::NewValue::new(Redacted::from(value.to_owned())));
         self.app
             .secrets
             .write(&Self::caller(), &"shop.prod.api".parse().unwrap(), &request, |_| Condition::None, &Terms::default())

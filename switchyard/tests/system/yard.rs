@@ -233,7 +233,7 @@ impl Drop for Yard {
 pub(crate) fn body(values: &[(&str, &[u8])]) -> Redacted {
     let mut request = WriteRequest::default();
     for (name, value) in values {
-        request.secrets.insert(name.parse().unwrap(), NewValue { value: Redacted::from(*value) });
+        request.secrets.insert(name.parse().unwrap(), NewValue::new(Redacted::from(*value)));
     }
     request.to_body().unwrap()
 }

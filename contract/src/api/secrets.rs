@@ -1,0 +1,306 @@
+//! `/v1/secrets/…`: values are written, rotated, read, listed and deleted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::body::redacted;
+use super::bundles::BundleState;
+use super::word::words;
+use crate::bundle::Version;
+use crate::name::SecretName;
+use crate::redacted::{Redacted, Wire};
+use crate::scope::Scope;
+
+/// New secrets or new versions. All of them become one generation, or none does.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WriteRequest {
+    /// The values by name: 1 to 1000 of them.
+    pub secrets: BTreeMap<SecretName, NewValue>,
+}
+
+/// One value of a write.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewValue {
+    /// The bytes.
+    pub value: Redacted,
+    /// Write only if this is the active version; 0: only if there is no such secret.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(minimum = 0, maximum = 9_007_199_254_740_991_u64))]
+    pub if_version: Option<u64>,
+}
+
+impl NewValue {
+    /// A value that is written whatever is there.
+    #[must_use]
+    pub fn new(value: Redacted) -> Self {
+        Self { value, if_version: None }
+    }
+}
+
+impl WriteRequest {
+    /// The request's body. It holds values, so it is [`Redacted`] as a whole.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            secrets: BTreeMap<&'a SecretName, One<'a>>,
+        }
+        #[derive(Serialize)]
+        struct One<'a> {
+            value: Wire<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            if_version: Option<u64>,
+        }
+        let secrets = self.secrets.iter().map(|(name, NewValue { value, if_version })| {
+            let one = One { value: value.wire(), if_version: *if_version };
+            (name, one)
+        });
+        redacted(&Body { secrets: secrets.collect() })
+    }
+}
+
+/// The answer to a write, a rotation, a rollback and an undelete: which version of each secret is
+/// active now, and what became of the bundles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Written {
+    /// The scope written to.
+    pub scope: Scope,
+    /// The active version of each name.
+    pub versions: BTreeMap<SecretName, Version>,
+    /// The bundles that hold the names, and their new generation.
+    pub bundles: Vec<BundleState>,
+}
+
+/// A new value for a secret that exists: the one given, or one that the server makes up. With neither
+/// of the two, one is made up as usual. The value is never in the answer.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// The bytes.
+    #[serde(default)]
+    pub value: Option<Redacted>,
+    /// How to make one up.
+    #[serde(default)]
+    pub generate: Option<Generate>,
+    /// Rotate only if this is the active version.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 9_007_199_254_740_991_u64))]
+    pub if_version: Option<u64>,
+}
+
+impl RotateRequest {
+    /// The request's body. It may hold a value, so it is [`Redacted`] as a whole.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            value: Option<Wire<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            generate: Option<Generate>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            if_version: Option<u64>,
+        }
+        let Self { value, generate, if_version } = self;
+        redacted(&Body { value: value.as_ref().map(Redacted::wire), generate: *generate, if_version: *if_version })
+    }
+}
+
+/// How to make up a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Generate {
+    /// How many characters.
+    #[cfg_attr(feature = "schema", schema(minimum = 8, maximum = 4096, default = 32))]
+    pub length: u32,
+    /// Of which alphabet.
+    pub alphabet: Alphabet,
+}
+
+impl Generate {
+    /// The shortest value that is made up.
+    pub const SHORTEST: u32 = 8;
+    /// The longest value that is made up.
+    pub const LONGEST: u32 = 4096;
+}
+
+impl Default for Generate {
+    fn default() -> Self {
+        Self { length: 32, alphabet: Alphabet::Alphanumeric }
+    }
+}
+
+words! { "alphabet",
+    /// The characters of a value that is made up. Each is as likely as any other.
+    Alphabet {
+        /// `A-Z a-z 0-9`.
+        Alphanumeric = "alphanumeric",
+        /// Every character of ASCII that can be seen, from `!` to `~`.
+        Ascii = "ascii",
+        /// `A-Z a-z 0-9 - _`.
+        Base64Url = "base64url",
+        /// `0-9 a-f`.
+        Hex = "hex",
+    }
+}
+
+/// The secrets of a scope, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SecretList {
+    /// The scope listed.
+    pub scope: Scope,
+    /// Its secrets, without values.
+    pub secrets: Vec<SecretSummary>,
+    /// The cursor of the next page; absent where this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One secret without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SecretSummary {
+    /// The name.
+    pub name: SecretName,
+    /// The active version.
+    pub version: Version,
+    /// When the secret was first written.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub created_at: String,
+    /// When the active version was written or made active again.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub updated_at: String,
+    /// When it was deleted, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub deleted_at: Option<String>,
+    /// Until when a deleted secret can be had back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub recoverable_until: Option<String>,
+}
+
+/// One version of a secret with its value.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SecretValue {
+    /// The scope.
+    pub scope: Scope,
+    /// The name.
+    pub name: SecretName,
+    /// The version that the value is of.
+    pub version: Version,
+    /// When that version was written.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub updated_at: String,
+    /// The value.
+    pub value: Redacted,
+}
+
+impl SecretValue {
+    /// The answer's body. It holds a value, so it is [`Redacted`] as a whole.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            scope: &'a Scope,
+            name: &'a SecretName,
+            version: Version,
+            updated_at: &'a str,
+            value: Wire<'a>,
+        }
+        let Self { scope, name, version, updated_at, value } = self;
+        redacted(&Body { scope, name, version: *version, updated_at, value: value.wire() })
+    }
+}
+
+/// A secret was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Deleted {
+    /// The scope.
+    pub scope: Scope,
+    /// The name.
+    pub name: SecretName,
+    /// The bundles that no longer hold it, and their new generation.
+    pub bundles: Vec<BundleState>,
+    /// Until when it can be had back; absent where it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub recoverable_until: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_round_trips_any_bytes() {
+        let mut request = WriteRequest::default();
+        for (name, value) in [("EMPTY", b"".as_slice()), ("NUL", b"a\0b"), ("NEWLINE", b"line\n"), ("BINARY", b"\xff\xfe\x00")] {
+            request.secrets.insert(name.parse().unwrap(), NewValue::new(Redacted::from(value)));
+        }
+        request.secrets.insert("NEW".parse().unwrap(), NewValue { value: Redacted::default(), if_version: Some(0) });
+        let body = request.to_body().unwrap();
+        let back: WriteRequest = serde_json::from_slice(body.expose()).unwrap();
+        assert_eq!(back.secrets.len(), request.secrets.len());
+        for (name, NewValue { value, if_version }) in &request.secrets {
+            assert_eq!((&back.secrets[name].value, back.secrets[name].if_version), (value, *if_version), "{name}");
+        }
+        assert!(!format!("{request:?}").contains("line"));
+    }
+
+    #[test]
+    fn a_rotation_round_trips() {
+        let given = RotateRequest { value: Some(Redacted::from(b"x\0".as_slice())), generate: None, if_version: Some(3) };
+        assert_eq!(given.to_body().unwrap().expose(), br#"{"value":"eAA=","if_version":3}"#);
+        let made = Generate { length: 64, alphabet: Alphabet::Base64Url };
+        let body = RotateRequest { generate: Some(made), ..RotateRequest::default() }.to_body().unwrap();
+        assert_eq!(body.expose(), br#"{"generate":{"length":64,"alphabet":"base64url"}}"#);
+        assert_eq!(serde_json::from_slice::<RotateRequest>(body.expose()).unwrap().generate, Some(made));
+        let short: RotateRequest = serde_json::from_str(r#"{"generate":{"alphabet":"hex"}}"#).unwrap();
+        assert_eq!(short.generate, Some(Generate { length: 32, alphabet: Alphabet::Hex }));
+        assert!(serde_json::from_str::<RotateRequest>(r#"{"version":1}"#).is_err());
+    }
+
+    #[test]
+    fn a_value_round_trips() {
+        let value = SecretValue {
+            scope: "shop.prod.api".parse().unwrap(),
+            name: "A".parse().unwrap(),
+            version: Version(3),
+            updated_at: "2026-01-01T00:00:00Z".into(),
+            value: Redacted::from(b"x\0".as_slice()),
+        };
+        let body = value.to_body().unwrap();
+        assert_eq!(
+            body.expose(),
+            br#"{"scope":"shop.prod.api","name":"A","version":3,"updated_at":"2026-01-01T00:00:00Z","value":"eAA="}"#
+        );
+        assert_eq!(serde_json::from_slice::<SecretValue>(body.expose()).unwrap().value, value.value);
+    }
+
+    #[test]
+    fn what_is_absent_is_not_written() {
+        let summary = r#"{"name":"A","version":1,"created_at":"x","updated_at":"y"}"#;
+        let list = format!(r#"{{"scope":"shop","secrets":[{summary}]}}"#);
+        let read: SecretList = serde_json::from_str(&list).unwrap();
+        assert_eq!(read.secrets[0].deleted_at, None);
+        assert_eq!(serde_json::to_string(&read).unwrap(), list);
+    }
+}

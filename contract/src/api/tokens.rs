@@ -1,0 +1,220 @@
+//! `/v1/tokens`: tokens of the API, for programs and for people without a browser.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::body::redacted;
+use super::grants::Role;
+use super::word::words;
+use crate::credential::{Credential, Text};
+use crate::redacted::Redacted;
+use crate::scope::Scope;
+
+/// The name of a token: 1 to 63 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, with a letter or digit first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TokenName(String);
+
+/// Why a text is no [`TokenName`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit first")]
+pub struct TokenNameError(String);
+
+impl TokenName {
+    /// The name's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TokenName {
+    type Err = TokenNameError;
+
+    fn from_str(text: &str) -> Result<Self, TokenNameError> {
+        let bytes = text.as_bytes();
+        let fits = bytes.len() <= 63
+            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if fits { Ok(Self(text.to_owned())) } else { Err(TokenNameError(text.chars().take(80).collect())) }
+    }
+}
+
+impl TryFrom<String> for TokenName {
+    type Error = TokenNameError;
+
+    fn try_from(text: String) -> Result<Self, TokenNameError> {
+        text.parse()
+    }
+}
+
+impl From<TokenName> for String {
+    fn from(name: TokenName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+words! { "kind of token",
+    /// What kind of token it is.
+    TokenKind {
+        /// Made for a program, with a role of its own.
+        Token = "token",
+        /// The session of somebody who logged in.
+        Session = "session",
+    }
+}
+
+/// A new token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// Its name, which no other valid token has.
+    pub name: TokenName,
+    /// What it may do.
+    pub role: Role,
+    /// Where: this scope and all below it; everywhere where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// How long it is valid.
+    #[serde(default = "TokenRequest::usual_ttl_seconds")]
+    #[cfg_attr(feature = "schema", schema(minimum = 60, maximum = 7_776_000, default = 86_400))]
+    pub ttl_seconds: u64,
+}
+
+impl TokenRequest {
+    /// The shortest life of a token.
+    pub const SHORTEST_TTL_SECONDS: u64 = 60;
+    /// The life of a token where nothing is said: a day.
+    pub const USUAL_TTL_SECONDS: u64 = 24 * 60 * 60;
+    /// The longest life of a token: 90 days.
+    pub const LONGEST_TTL_SECONDS: u64 = 90 * 24 * 60 * 60;
+
+    fn usual_ttl_seconds() -> u64 {
+        Self::USUAL_TTL_SECONDS
+    }
+}
+
+/// A token that was just made. This is the only time that it is shown.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TokenCreated {
+    /// The token, for the header `Authorization: Bearer`.
+    pub token: Credential,
+    /// Its name.
+    pub name: TokenName,
+    /// What it may do.
+    pub role: Role,
+    /// Where; everywhere where it is absent.
+    #[serde(default)]
+    pub scope: Option<Scope>,
+    /// When it ends.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub expires_at: String,
+}
+
+impl TokenCreated {
+    /// The answer's body. It holds a token, so it is [`Redacted`] as a whole.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            token: Text<'a>,
+            name: &'a TokenName,
+            role: Role,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            scope: Option<&'a Scope>,
+            expires_at: &'a str,
+        }
+        let Self { token, name, role, scope, expires_at } = self;
+        redacted(&Body { token: token.text(), name, role: *role, scope: scope.as_ref(), expires_at })
+    }
+}
+
+/// A valid token, without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TokenSummary {
+    /// Its name.
+    pub name: TokenName,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// What it may do, where it has a role of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Where; everywhere where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// When it was made.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub created_at: String,
+    /// Who made it.
+    pub created_by: String,
+    /// When it ends; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub expires_at: Option<String>,
+    /// When it was last used, to the minute or so; absent where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub last_used_at: Option<String>,
+}
+
+/// The valid tokens that the caller may see, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TokenList {
+    /// The tokens.
+    pub tokens: Vec<TokenSummary>,
+    /// The cursor of the next page; absent where this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for text in ["ci", "CI-2", "a.b_c", &"a".repeat(63)] {
+            assert_eq!(text.parse::<TokenName>().unwrap().as_str(), text);
+        }
+        for text in ["", "-ci", ".", "..", "a/b", "a b", "ä", "a\n", &"a".repeat(64)] {
+            assert!(text.parse::<TokenName>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_request_has_a_usual_life() {
+        let read: TokenRequest = serde_json::from_str(r#"{"name":"ci","role":"developer"}"#).unwrap();
+        assert_eq!((read.scope.as_ref(), read.ttl_seconds), (None, 86_400));
+        assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"name":"ci","role":"developer","ttl_seconds":86400}"#);
+    }
+
+    #[test]
+    fn a_new_token_round_trips_and_is_not_printed() {
+        let created = TokenCreated {
+            token: "enclii_abc".parse().unwrap(),
+            name: "ci".parse().unwrap(),
+            role: Role::Developer,
+            scope: None,
+            expires_at: "x".into(),
+        };
+        let body = created.to_body().unwrap();
+        assert_eq!(body.expose(), br#"{"token":"enclii_abc","name":"ci","role":"developer","expires_at":"x"}"#);
+        let back: TokenCreated = serde_json::from_slice(body.expose()).unwrap();
+        assert_eq!(back.token, created.token);
+        assert!(!format!("{created:?}").contains("enclii_abc"));
+    }
+}

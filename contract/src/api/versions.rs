@@ -1,0 +1,112 @@
+//! `/v1/secrets/{scope}/{name}/versions`, `…/rollback` and `…/destroy`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::word::words;
+use crate::bundle::Version;
+use crate::name::SecretName;
+use crate::scope::Scope;
+
+/// The versions of a secret, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VersionList {
+    /// The scope.
+    pub scope: Scope,
+    /// The name.
+    pub name: SecretName,
+    /// The versions.
+    pub versions: Vec<VersionSummary>,
+    /// The cursor of the next page; absent where this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One version without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct VersionSummary {
+    /// The number.
+    pub version: Version,
+    /// Where it is in its life.
+    pub state: VersionState,
+    /// When it was written.
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub created_at: String,
+    /// Who wrote it.
+    pub created_by: String,
+    /// When its value was destroyed, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(format = DateTime))]
+    pub destroyed_at: Option<String>,
+}
+
+words! { "version state",
+    /// Where a version is in its life.
+    VersionState {
+        /// Written, not yet in use anywhere.
+        Pending = "pending",
+        /// The one that bundles hold.
+        Active = "active",
+        /// Replaced, and kept.
+        Archived = "archived",
+        /// Its value is gone for good.
+        Destroyed = "destroyed",
+    }
+}
+
+/// Which version becomes the active one again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The version.
+    pub version: Version,
+}
+
+/// Which versions' values are destroyed. The active one cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DestroyRequest {
+    /// The versions.
+    #[cfg_attr(feature = "schema", schema(min_items = 1, max_items = 1000))]
+    pub versions: BTreeSet<Version>,
+}
+
+/// The values of these versions are gone for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Destroyed {
+    /// The scope.
+    pub scope: Scope,
+    /// The name.
+    pub name: SecretName,
+    /// The versions.
+    pub versions: BTreeSet<Version>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_a_number_from_one() {
+        for text in
+            [r#"{"version":0}"#, r#"{"version":-1}"#, r#"{"version":"1"}"#, r#"{"version":1.5}"#, r#"{"version":9007199254740992}"#, "{}"]
+        {
+            assert!(serde_json::from_str::<RollbackRequest>(text).is_err(), "{text} was taken");
+        }
+        assert_eq!(serde_json::from_str::<RollbackRequest>(r#"{"version":7}"#).unwrap(), RollbackRequest { version: Version(7) });
+    }
+
+    #[test]
+    fn a_list_round_trips() {
+        let list = r#"{"scope":"shop","name":"A","versions":[{"version":2,"state":"active","created_at":"x","created_by":"token:t"},{"version":1,"state":"destroyed","created_at":"x","created_by":"token:t","destroyed_at":"y"}],"next":"c"}"#;
+        let read: VersionList = serde_json::from_str(list).unwrap();
+        assert_eq!(read.versions[1].state, VersionState::Destroyed);
+        assert_eq!(serde_json::to_string(&read).unwrap(), list);
+    }
+}

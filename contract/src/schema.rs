@@ -1,0 +1,82 @@
+//! The OpenAPI schemas of types that are texts or numbers of a certain form.
+
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::api::TokenName;
+use crate::bundle::{BundleRef, Generation, Version};
+use crate::credential::Credential;
+use crate::layout::MAX_VALUE_BYTES;
+use crate::name::SecretName;
+use crate::redacted::Redacted;
+use crate::scope::Scope;
+
+/// The largest integer that every JSON parser reads exactly.
+const LARGEST: f64 = 9_007_199_254_740_991.0;
+
+fn text(description: &str, pattern: &str, length: (usize, usize), example: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .pattern(Some(pattern))
+        .min_length(Some(length.0))
+        .max_length(Some(length.1))
+        .examples([example])
+}
+
+fn number(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .description(Some(description))
+        .minimum(Some(1.0))
+        .maximum(Some(LARGEST))
+        .examples([1])
+}
+
+macro_rules! schemas {
+    ($($name:ty = $object:expr;)+) => { $(
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                RefOr::T(Schema::Object(Object::from($object)))
+            }
+        }
+        impl ToSchema for $name {}
+    )+ };
+}
+
+schemas! {
+    Scope = text(
+        "Where secrets live: `project`, `project.environment` or `project.environment.service`, each part a DNS label.",
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2}$",
+        (1, 191),
+        "shop.prod.api",
+    );
+    SecretName = text(
+        "The name of a secret, which is also the name of its file in a pod. `kubernetes.io` is none.",
+        r"^(?!kubernetes\.io$)[A-Za-z_][A-Za-z0-9_.-]{0,252}$",
+        (1, 253),
+        "DATABASE_URL",
+    );
+    BundleRef = text(
+        "The name of a bundle as a pod asks for it: `<service>-<environment>`.",
+        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        (3, 127),
+        "api-prod",
+    );
+    TokenName = text("The name of a token.", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", (1, 63), "ci-deploy");
+    // Four characters for each three bytes; what is left over ends in zero bits.
+    Redacted = text(
+        "A value, in standard base64 with padding.",
+        r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+        (0, MAX_VALUE_BYTES.div_ceil(3) * 4),
+        "aHVudGVyMg==",
+    )
+    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Byte)))
+    .content_encoding("base64");
+    Credential = text("A token, as it is.", r"^[!-~]+$", (1, 16_384), "enclii_5b1f…")
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)));
+    Version = number("The number of a secret's version.");
+    Generation = number("The number of a bundle's generation.");
+}
