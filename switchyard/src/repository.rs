@@ -12,7 +12,6 @@ use contract::api::{VersionState, VersionSummary};
 use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::{Reference, Stored};
-use serde::Serialize;
 
 use crate::audit::{Event, Pod};
 use crate::delivery::Standing;
@@ -200,39 +199,4 @@ pub struct AuditQuery {
     pub action: Option<String>,
     /// So many at most.
     pub limit: u32,
-}
-
-/// An event as the trail has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuditRow {
-    /// Its number, without gaps from 1.
-    pub sequence: u64,
-    /// When, RFC 3339.
-    pub at: String,
-    /// `pod`, `token` or `anonymous`.
-    pub actor_type: String,
-    /// Who.
-    pub actor_id: String,
-    /// What was done.
-    pub action: String,
-    /// To what kind of thing.
-    pub resource_type: String,
-    /// To which.
-    pub resource_id: String,
-    /// In which scope.
-    pub scope: Option<String>,
-    /// Which version of a secret, or which generation of a bundle.
-    pub version: Option<u64>,
-    /// What came of it.
-    pub outcome: String,
-    /// From where.
-    pub address: Option<String>,
-    /// With which program.
-    pub user_agent: Option<String>,
-    /// In which request.
-    pub trace_id: Option<String>,
-    /// Which pod, where it was one.
-    pub pod: Option<Pod>,
-    /// The rule that decided, or the reason of a refusal.
-    pub details: Option<String>,
 }

@@ -11,7 +11,7 @@ use super::App;
 use super::problem::Refusal;
 use super::request::Asked;
 use super::secrets::json;
-use crate::repository::{AuditQuery, AuditRow};
+use crate::repository::AuditQuery;
 use crate::secrets::SecretsError;
 
 const USUAL: u32 = 100;
@@ -28,7 +28,7 @@ pub(super) struct Parameters {
 
 #[derive(Serialize)]
 struct Answer {
-    events: Vec<AuditRow>,
+    events: Vec<trail::Record>,
 }
 
 pub(super) async fn list(

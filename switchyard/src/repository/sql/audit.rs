@@ -1,12 +1,13 @@
 //! The audit trail: append and list, nothing else.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use trail::Hash;
 
-use super::super::{AuditQuery, AuditRow, Record, RepositoryError};
+use super::super::{AuditQuery, Record, RepositoryError};
 use super::open::Head;
-use super::rows::{count, database, optional_count, optional_text, signed, text, time};
+use super::rows::{bytes, count, database, optional_text, signed, text, time};
 use super::{Open, Repository};
 use crate::audit::{Event, Pod};
 
@@ -30,7 +31,7 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, RepositoryError> {
+    pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<trail::Record>, RepositoryError> {
         let rows = sqlx::query("SELECT * FROM audit_events WHERE sequence > $1 AND ($2 IS NULL OR action = $2) ORDER BY sequence LIMIT $3")
             .bind(signed(query.after))
             .bind(query.action.clone())
@@ -45,33 +46,37 @@ impl Repository {
 /// Adds one event with the next number. The end of the trail is locked, so no number is taken twice,
 /// and a transaction that is given up takes its numbers back with it.
 pub(super) async fn insert(open: &mut Open, at: Timestamp, event: &Event) -> Result<(), RepositoryError> {
-    let Event { actor, action, resource, version, outcome, origin, details } = event;
-    let pod = actor.pod();
-    let head = link(open.head(), at, event);
+    let head = open.head();
+    let record = trail::Record::new(head.sequence + 1, at, event, &head.hash);
+    let head = Head { sequence: record.sequence, hash: record.hash };
+    let [namespace, service_account, pod, pod_uid] = match record.pod {
+        Some(Pod { namespace, service_account, name, uid }) => [namespace, service_account, name, uid].map(Some),
+        None => [None, None, None, None],
+    };
     sqlx::query(
         "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, resource_id, scope, version, outcome,
              address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, hash)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
-    .bind(signed(head.sequence))
-    .bind(at.as_millisecond())
-    .bind(actor.kind())
-    .bind(actor.id())
-    .bind(action.as_str())
-    .bind(resource.kind.as_str())
-    .bind(resource.id.clone())
-    .bind(resource.scope.clone())
-    .bind(version.map(signed))
-    .bind(outcome.as_str())
-    .bind(origin.address.map(|address| address.to_string()))
-    .bind(origin.user_agent.clone())
-    .bind(origin.trace_id.clone())
-    .bind(pod.map(|pod| pod.namespace.clone()))
-    .bind(pod.map(|pod| pod.service_account.clone()))
-    .bind(pod.map(|pod| pod.name.clone()))
-    .bind(pod.map(|pod| pod.uid.clone()))
-    .bind(details.clone())
-    .bind(head.hash.clone())
+    .bind(signed(record.sequence))
+    .bind(record.at.as_millisecond())
+    .bind(record.actor_type)
+    .bind(record.actor_id)
+    .bind(record.action)
+    .bind(record.resource_type)
+    .bind(record.resource_id)
+    .bind(record.scope)
+    .bind(record.version.map(signed))
+    .bind(record.outcome)
+    .bind(record.address)
+    .bind(record.user_agent)
+    .bind(record.trace_id)
+    .bind(namespace)
+    .bind(service_account)
+    .bind(pod)
+    .bind(pod_uid)
+    .bind(record.details)
+    .bind(record.hash.0.to_vec())
     .execute(open.run())
     .await
     .map_err(database("insert audit event"))?;
@@ -79,37 +84,36 @@ pub(super) async fn insert(open: &mut Open, at: Timestamp, event: &Event) -> Res
     Ok(())
 }
 
-/// The end of the trail with one more event: its number, and the hash over the one before and it.
-fn link(last: &Head, at: Timestamp, event: &Event) -> Head {
-    let sequence = last.sequence + 1;
-    let mut context = Context::new(&SHA256);
-    context.update(&last.hash);
-    context.update(format!("{sequence} {} {event:?}", at.as_millisecond()).as_bytes());
-    Head { sequence, hash: context.finish().as_ref().to_vec() }
-}
-
-fn row(row: &AnyRow) -> Result<AuditRow, RepositoryError> {
-    let pod = match (optional_text(row, "namespace")?, optional_text(row, "service_account")?) {
-        (Some(namespace), Some(service_account)) => {
-            Some(Pod { namespace, service_account, name: text(row, "pod")?, uid: text(row, "pod_uid")? })
-        }
-        _ => None,
+/// What a row says. Where somebody changed it to what cannot be, it becomes something near that: its
+/// hash tells on it, and the rest of the trail can still be read.
+fn row(row: &AnyRow) -> Result<trail::Record, RepositoryError> {
+    let pod = ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
+    let pod = match pod {
+        [Ok(None), Ok(None), Ok(None), Ok(None)] => None,
+        [namespace, service_account, name, uid] => Some(Pod {
+            namespace: namespace?.unwrap_or_default(),
+            service_account: service_account?.unwrap_or_default(),
+            name: name?.unwrap_or_default(),
+            uid: uid?.unwrap_or_default(),
+        }),
     };
-    Ok(AuditRow {
+    let version: Option<i64> = row.try_get("version").map_err(database("version"))?;
+    Ok(trail::Record {
         sequence: count(row, "sequence")?,
-        at: time(row, "at")?.to_string(),
+        at: time(row, "at").unwrap_or(Timestamp::MIN),
         actor_type: text(row, "actor_type")?,
         actor_id: text(row, "actor_id")?,
         action: text(row, "action")?,
         resource_type: text(row, "resource_type")?,
         resource_id: text(row, "resource_id")?,
         scope: optional_text(row, "scope")?,
-        version: optional_count(row, "version")?,
+        version: version.map(|version| u64::try_from(version).unwrap_or(u64::MAX)),
         outcome: text(row, "outcome")?,
         address: optional_text(row, "address")?,
         user_agent: optional_text(row, "user_agent")?,
         trace_id: optional_text(row, "trace_id")?,
         pod,
         details: optional_text(row, "details")?,
+        hash: Hash::from_slice(&bytes(row, "hash")?).unwrap_or(Hash::ORIGIN),
     })
 }

@@ -1,6 +1,7 @@
 //! An open change of the ledger: a transaction that holds the end of the audit trail.
 
 use sqlx::{Any, Transaction};
+use trail::Hash;
 
 use super::super::RepositoryError;
 use super::Repository;
@@ -14,10 +15,10 @@ pub(in super::super) struct Open {
 }
 
 /// The end of the trail: the last event's number and its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) sequence: u64,
-    pub(super) hash: Vec<u8>,
+    pub(super) hash: Hash,
 }
 
 impl Repository {
@@ -30,7 +31,8 @@ impl Repository {
             .fetch_one(&mut *transaction)
             .await
             .map_err(database("lock end of audit trail"))?;
-        let head = Head { sequence: count(&row, "sequence")?, hash: bytes(&row, "hash")? };
+        let hash = Hash::from_slice(&bytes(&row, "hash")?).ok_or(RepositoryError::Form("hash"))?;
+        let head = Head { sequence: count(&row, "sequence")?, hash };
         Ok(Open { transaction, head, moved: false })
     }
 }
@@ -41,8 +43,8 @@ impl Open {
         &mut self.transaction
     }
 
-    pub(super) fn head(&self) -> &Head {
-        &self.head
+    pub(super) fn head(&self) -> Head {
+        self.head
     }
 
     pub(super) fn advance(&mut self, head: Head) {
@@ -55,7 +57,7 @@ impl Open {
         if self.moved {
             sqlx::query("UPDATE audit_head SET sequence = $1, hash = $2 WHERE id = 1")
                 .bind(signed(self.head.sequence))
-                .bind(self.head.hash.clone())
+                .bind(self.head.hash.0.to_vec())
                 .execute(self.run())
                 .await
                 .map_err(database("move end of audit trail"))?;

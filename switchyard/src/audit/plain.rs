@@ -1,20 +1,7 @@
-//! Where a request came from, in the words of somebody who need not tell the truth.
-
-use std::net::IpAddr;
+//! The words of somebody who need not tell the truth.
 
 /// The longest text of a stranger that is kept, in characters.
 const LONGEST: usize = 300;
-
-/// Where a request came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The other end of the connection.
-    pub address: Option<IpAddr>,
-    /// What the client calls itself.
-    pub user_agent: Option<String>,
-    /// The request's trace id.
-    pub trace_id: Option<String>,
-}
 
 /// A stranger's text as it may stand in a log or a trail: cut to a length, and without characters
 /// that a terminal or a line-oriented file would act on.

@@ -1,0 +1,135 @@
+//! The hash that ties a record to all that came before it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use crate::{Record, canonical};
+
+/// A link of the chain. Its text is 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Hash(pub [u8; 32]);
+
+/// It is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("parse hash: it is 64 digits 0-9 and a-f")]
+pub struct HashError;
+
+impl Hash {
+    /// What stands before the first record.
+    pub const ORIGIN: Self = Self([0; 32]);
+
+    /// The bytes of a column; `None` where there are not 32.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// The hash of a record that comes behind the one whose hash is `previous`. The record's own field
+/// `hash` does not count.
+#[must_use]
+pub fn chain(previous: &Hash, record: &Record) -> Hash {
+    let mut context = Context::new(&SHA256);
+    context.update(&previous.0);
+    context.update(&canonical(record));
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Hash(hash)
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return Err(HashError);
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let [high, low] = [digit(pair[0])?, digit(pair[1])?];
+            *byte = high << 4 | low;
+        }
+        Ok(Self(hash))
+    }
+}
+
+/// Small letters alone: one hash has one text.
+fn digit(character: u8) -> Result<u8, HashError> {
+    match character {
+        b'0'..=b'9' => Ok(character - b'0'),
+        b'a'..=b'f' => Ok(character - b'a' + 10),
+        _ => Err(HashError),
+    }
+}
+
+impl From<Hash> for String {
+    fn from(hash: Hash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for Hash {
+    type Error = HashError;
+
+    fn try_from(text: String) -> Result<Self, HashError> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture;
+
+    // Computed by another program from the description of the form.
+    #[test]
+    fn the_chain_is_what_it_was_in_every_trail_that_was_written() {
+        let one = fixture::record(1);
+        assert_eq!(chain(&Hash::ORIGIN, &one).to_string(), "b8d2f96882c4f3916ed25a4562fcab67840631d3919f75b80b95f5d5a970f3df");
+        assert_eq!(chain(&one.hash, &fixture::record(2)).to_string(), "b2a19317e71563cc79275dae24280c3f077a4ea626123fec4cfa7ea5656615ab");
+    }
+
+    #[test]
+    fn each_record_hangs_on_the_one_before() {
+        let trail = fixture::trail(9);
+        for pair in trail.windows(2) {
+            assert_eq!(chain(&pair[0].hash, &pair[1]), pair[1].hash);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_is_read_back_and_has_one_text(bytes: [u8; 32], text in "[0-9a-fA-F]{62,66}") {
+            let hash = Hash(bytes);
+            prop_assert_eq!(hash.to_string().parse(), Ok(hash));
+            if let Ok(hash) = text.parse::<Hash>() {
+                prop_assert_eq!(hash.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn it_depends_on_what_came_before(one: [u8; 32], other: [u8; 32]) {
+            let record = fixture::record(3);
+            prop_assert_eq!(chain(&Hash(one), &record) == chain(&Hash(other), &record), one == other);
+        }
+    }
+}
