@@ -3,17 +3,21 @@
 //! It keeps its own table, and its own list of migrations beside the ledger's, so that the ledger
 //! can move to another backend without dragging this one along.
 
-use contract::{Redacted, Scope, SecretName, Version};
+mod keys;
+mod rekey;
+mod rows;
+
+use contract::{Redacted, Scope, SecretName};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _, Transaction};
-use uuid::Uuid;
+use sqlx::{Any, Transaction};
 
 use crate::database::Database;
-use crate::key::{KeyError, KeyFile, KeyId, WrappingKey};
-use crate::seal::{self, Row, SealError, Sealed};
+use crate::key::{KeyError, KeyFile, KeyId, KeyRing, Keys};
+use crate::seal::{self, Place, Row, SealError, Sealed};
 use crate::store::{Capabilities, Put, Reference, Store, StoreError, Stored};
+pub use rekey::{Batch, Position, Standing};
+use rows::{backend, number, sealed, stored};
 
 const MIGRATIONS_TABLE: &str = "_lockbox_migrations";
 
@@ -21,7 +25,7 @@ const MIGRATIONS_TABLE: &str = "_lockbox_migrations";
 #[derive(Debug)]
 pub struct Embedded {
     database: Database,
-    key: WrappingKey,
+    keys: KeyRing,
 }
 
 /// Why the backend cannot be opened.
@@ -33,61 +37,58 @@ pub enum EmbeddedError {
     /// The ids of the keys in use cannot be read.
     #[error("read lockbox key ids")]
     Keys(#[source] sqlx::Error),
-    /// The key file.
+    /// A key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The key file is not the one that the values were sealed under.
+    /// A key that values were sealed under is none of those at hand.
     #[error(
-        "open lockbox: the key file holds key {have}, and the database has values sealed under key {found}; put the right key file back from your backup"
+        "open lockbox: {rows} values need key {missing}, and the keys at hand are {have}; give that key as a previous one (--key-previous), or accept that these values are lost with it (--key-lost {missing})"
     )]
-    WrongKey {
-        /// The key at hand.
-        have: KeyId,
+    Missing {
         /// The key that values need.
-        found: KeyId,
+        missing: KeyId,
+        /// How many values need it.
+        rows: u64,
+        /// The keys at hand.
+        have: String,
     },
 }
 
 impl Embedded {
-    /// Opens the backend: brings its table up to date, then reads the key, which is made where there
-    /// is neither a file nor a value.
+    /// Opens the backend with one key, in a file.
     ///
     /// # Errors
-    /// Where the table or the key is not usable, or the two do not belong together.
+    /// As [`Embedded::with_keys`].
     pub async fn open(database: Database, key_file: &KeyFile) -> Result<Self, EmbeddedError> {
+        Self::with_keys(database, &Keys::in_file(key_file.clone())).await
+    }
+
+    /// Opens the backend: brings its table up to date, then gets the keys. The current one is made
+    /// where it has a file that is not there, and no value is lost by that.
+    ///
+    /// # Errors
+    /// Where the table or a key is not usable, or a value needs a key that is not at hand.
+    pub async fn with_keys(database: Database, keys: &Keys) -> Result<Self, EmbeddedError> {
         let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
         database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(EmbeddedError::Migrate)?;
-        let in_use: Vec<String> = sqlx::query_scalar("SELECT DISTINCT key_id FROM lockbox_values WHERE wrapped_key IS NOT NULL")
-            .fetch_all(database.reader())
-            .await
-            .map_err(EmbeddedError::Keys)?;
-        let in_use: Vec<KeyId> = in_use.into_iter().map(KeyId::new).collect();
-        let key = key_file.load(in_use.first())?;
-        // One damaged row must not keep the whole store shut: it fails when it is read. A key that no
-        // row knows is the wrong file.
-        match in_use.iter().find(|id| *id == key.id()).or_else(|| in_use.first()) {
-            Some(found) if found != key.id() => Err(EmbeddedError::WrongKey { have: key.id().clone(), found: found.clone() }),
-            _ => Ok(Self { database, key }),
-        }
+        let keys = keys::get(&database, keys).await?;
+        Ok(Self { database, keys })
     }
 
-    /// The key-encryption key in use.
-    #[must_use]
-    pub fn key_id(&self) -> &KeyId {
-        self.key.id()
-    }
-
-    async fn insert(&self, transaction: &mut Transaction<'_, Any>, scope: &Scope, put: Put<'_>) -> Result<Reference, StoreError> {
-        let reference = Reference::new(Uuid::new_v4().simple().to_string());
-        let row = Row { scope, name: put.name, version: put.version, reference: &reference };
-        let Sealed { format, key_id, wrapped_key, value } = seal::seal(&self.key, row, put.value)?;
+    async fn insert(
+        &self,
+        transaction: &mut Transaction<'_, Any>,
+        place: Place<'_>,
+        (reference, sealed): (Reference, Sealed),
+    ) -> Result<Reference, StoreError> {
+        let Sealed { format, key_id, wrapped_key, value } = sealed;
         sqlx::query(
             "INSERT INTO lockbox_values (reference, scope, name, version, format, key_id, wrapped_key, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(reference.as_str().to_owned())
-        .bind(scope.to_string())
-        .bind(put.name.as_str().to_owned())
-        .bind(number(put.version)?)
+        .bind(place.scope.to_string())
+        .bind(place.name.as_str().to_owned())
+        .bind(number(place.version)?)
         .bind(i64::from(format))
         .bind(key_id.as_str().to_owned())
         .bind(wrapped_key)
@@ -108,10 +109,14 @@ impl Embedded {
                 return Err(StoreError::Twice(format!("{scope}/{}", put.name)));
             }
         }
+        let places: Vec<(Place<'_>, &Redacted)> = puts.iter().map(|put| (place(scope, *put), put.value)).collect();
+        // Sealed before the transaction begins: the key may be in a server, and nobody waits for that
+        // with the database locked.
+        let sealed = seal::seal(&self.keys, &places).await?;
         let mut transaction = self.begin().await?;
         let mut references = Vec::with_capacity(puts.len());
-        for put in puts {
-            references.push(self.insert(&mut transaction, scope, *put).await?);
+        for ((place, _), sealed) in places.iter().zip(sealed) {
+            references.push(self.insert(&mut transaction, *place, sealed).await?);
         }
         transaction.commit().await.map_err(backend("commit sealed values"))?;
         Ok(references)
@@ -126,7 +131,7 @@ impl Embedded {
             .map_err(backend("read sealed value"))?
             .ok_or_else(|| StoreError::NotFound(place.to_string()))?;
         match sealed(&row, place)? {
-            Some(sealed) => Ok(seal::open(&self.key, place, &sealed)?),
+            Some(sealed) => Ok(seal::open(&self.keys, place, &sealed).await?),
             None => Err(StoreError::Destroyed(place.to_string())),
         }
     }
@@ -148,6 +153,9 @@ impl Embedded {
     }
 
     async fn replace(&self, scope: &Scope, put: Put<'_>, on: &Reference) -> Result<Reference, StoreError> {
+        let place = place(scope, put);
+        let sealed = seal::seal(&self.keys, &[(place, put.value)]).await?.pop();
+        let sealed = sealed.ok_or_else(|| SealError::Seal(place.to_string()))?;
         let mut transaction = self.begin().await?;
         // Asked inside the transaction: it holds the only write lock, so nobody comes in between.
         let newest: Option<String> = sqlx::query_scalar(
@@ -163,7 +171,7 @@ impl Embedded {
         if newest != *on {
             return Err(StoreError::Conflict { secret: secret(), newest });
         }
-        let reference = self.insert(&mut transaction, scope, put).await?;
+        let reference = self.insert(&mut transaction, place, sealed).await?;
         transaction.commit().await.map_err(backend("commit sealed value"))?;
         Ok(reference)
     }
@@ -181,7 +189,11 @@ impl Embedded {
         .map_err(backend("destroy sealed value"))?
         .rows_affected();
         let place = Row { scope, name, version: stored.version, reference: &stored.reference };
-        if changed == 0 { Err(StoreError::NotFound(place.to_string())) } else { Ok(()) }
+        if changed == 0 {
+            return Err(StoreError::NotFound(place.to_string()));
+        }
+        self.fold().await;
+        Ok(())
     }
 
     async fn remove(&self, scope: &Scope, name: &SecretName) -> Result<(), StoreError> {
@@ -192,7 +204,11 @@ impl Embedded {
             .await
             .map_err(backend("delete sealed values"))?
             .rows_affected();
-        if removed == 0 { Err(StoreError::NotFound(format!("{scope}/{name}"))) } else { Ok(()) }
+        if removed == 0 {
+            return Err(StoreError::NotFound(format!("{scope}/{name}")));
+        }
+        self.fold().await;
+        Ok(())
     }
 }
 
@@ -249,34 +265,6 @@ impl Store for Embedded {
     }
 }
 
-fn backend(step: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |source| StoreError::Backend { step, source: Box::new(source) }
-}
-
-/// The database's integers have a sign, and no version comes near it.
-fn number(version: Version) -> Result<i64, StoreError> {
-    i64::try_from(version.0).map_err(|error| StoreError::Backend { step: "number version", source: Box::new(error) })
-}
-
-fn stored(row: &AnyRow) -> Result<Stored, StoreError> {
-    let bad = backend("read sealed value's place");
-    let version: i64 = row.try_get("version").map_err(&bad)?;
-    let reference: String = row.try_get("reference").map_err(&bad)?;
-    Ok(Stored { version: Version(version.unsigned_abs()), reference: Reference::new(reference) })
-}
-
-/// The sealed parts of a row; `None` where they were destroyed. A row that is not of the form was
-/// changed by somebody, and is refused as such.
-fn sealed(row: &AnyRow, place: Row<'_>) -> Result<Option<Sealed>, StoreError> {
-    let bad = backend("read sealed value's parts");
-    let format: i64 = row.try_get("format").map_err(&bad)?;
-    let format = u8::try_from(format).map_err(|_| SealError::Integrity(place.to_string()))?;
-    let key_id: String = row.try_get("key_id").map_err(&bad)?;
-    let wrapped_key: Option<Vec<u8>> = row.try_get("wrapped_key").map_err(&bad)?;
-    let value: Option<Vec<u8>> = row.try_get("sealed").map_err(&bad)?;
-    match (wrapped_key, value) {
-        (Some(wrapped_key), Some(value)) => Ok(Some(Sealed { format, key_id: KeyId::new(key_id), wrapped_key, value })),
-        (None, None) => Ok(None),
-        _ => Err(SealError::Integrity(place.to_string()).into()),
-    }
+fn place<'a>(scope: &'a Scope, put: Put<'a>) -> Place<'a> {
+    Place { scope, name: put.name, version: put.version }
 }

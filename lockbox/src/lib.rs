@@ -4,6 +4,7 @@
 //! read them, and which version is in use, is switchyard's ledger and none of this crate's business.
 //! The `embedded` backend keeps values sealed in switchyard's own database.
 
+mod aead;
 pub mod conformance;
 pub mod database;
 pub mod embedded;
@@ -13,5 +14,5 @@ pub mod store;
 
 pub use database::Database;
 pub use embedded::Embedded;
-pub use key::KeyFile;
+pub use key::{KeyFile, Keys};
 pub use store::{Capabilities, Changed, Known, Put, Reference, Store, StoreError, Stored};

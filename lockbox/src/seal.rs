@@ -1,24 +1,51 @@
-//! Sealing: one data key for each value version, wrapped by the key-encryption key.
+//! Sealing: one data key for each value version, wrapped by a key-encryption key.
 //!
 //! Both layers are AES-256-GCM with a random nonce, and both authenticate where the value belongs
-//! (scope, name, version, reference), the key-encryption key's id and the format. A value that was
-//! moved, changed, cut or put back from an older row does not open, and the error names the row.
+//! (scope, name, version, reference) and the format; the outer one the key-encryption key as well. A
+//! value that was moved, changed, cut or put back from an older row does not open, and the error names
+//! the row. Another key-encryption key takes over by wrapping the data key anew: the value stays as it is.
+
+mod layer;
+mod rewrap;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use contract::{Redacted, Scope, SecretName, Version};
-use zeroize::{Zeroize, Zeroizing};
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use crate::key::{KEY_BYTES, KeyId, WrappingKey};
-use crate::store::Reference;
+use crate::aead::{cipher, decrypt, encrypt};
+use crate::key::{KEY_BYTES, KeyId, KeyRing, KeyWrapper, Packed, Plain, WrapError, Wrapped};
+use crate::store::{Reference, StoreError};
+use layer::Layer;
 
-/// The only format so far: `nonce ‖ ciphertext ‖ tag` in both layers.
-pub const FORMAT: u8 = 1;
+pub use rewrap::{Rewrapped, rewrap};
 
-const TAG_BYTES: usize = 16;
+/// The format that is written. Format 1, where the value was bound to the wrapping key too, is still
+/// read.
+pub const FORMAT: u8 = 2;
 
-/// The place that a sealed value belongs to.
+/// The place that a value belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The scope.
+    pub scope: &'a Scope,
+    /// The secret's name.
+    pub name: &'a SecretName,
+    /// The version.
+    pub version: Version,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} version {}", self.scope, self.name, self.version)
+    }
+}
+
+/// The place that a sealed value belongs to, and its reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// The scope.
@@ -41,7 +68,7 @@ impl fmt::Display for Row<'_> {
 /// A sealed value as a row keeps it. It gives nothing away but its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// The format, [`FORMAT`].
+    /// The format, 1 or [`FORMAT`].
     pub format: u8,
     /// The key-encryption key that wrapped the data key.
     pub key_id: KeyId,
@@ -52,220 +79,158 @@ pub struct Sealed {
 }
 
 /// Why a value could not be sealed or opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum SealError {
     /// The cipher or the system's random numbers failed.
     #[error("seal {0}")]
     Seal(String),
     /// Written by a newer version of this program.
-    #[error("open {row}: it has format {format}, and this build knows format {FORMAT}")]
+    #[error("open {row}: it has format {format}, and this build knows formats 1 to {FORMAT}")]
     Format {
         /// The row.
         row: String,
         /// The format it names.
         format: u8,
     },
-    /// Wrapped by another key-encryption key.
-    #[error("open {row}: it is sealed under key {found}, and the key at hand is {have}")]
+    /// Wrapped by a key that is not at hand.
+    #[error("open {row}: it is sealed under key {found}, and the keys at hand are {have}")]
     Key {
         /// The row.
         row: String,
         /// The key it names.
         found: KeyId,
-        /// The key there is.
-        have: KeyId,
+        /// The keys there are.
+        have: String,
     },
     /// Not what was sealed for this row.
     #[error("open {0}: the row was changed, cut or moved from another place")]
     Integrity(String),
+    /// The key-encryption key cannot be asked right now.
+    #[error("reach the key-encryption key for {row}")]
+    Away {
+        /// The row, or the first of several.
+        row: String,
+        /// Why.
+        source: Arc<WrapError>,
+    },
 }
 
-/// Seals `value` for `row`.
+/// A key that is away is the backend's trouble, which passes; the others are the row's.
+impl From<SealError> for StoreError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Away { source, .. } => Self::Backend { step: "reach the key-encryption key", source: Box::new(source) },
+            other => Self::Seal(other),
+        }
+    }
+}
+
+fn away<R: fmt::Display>(row: R) -> impl FnOnce(WrapError) -> SealError {
+    move |source| SealError::Away { row: row.to_string(), source: Arc::new(source) }
+}
+
+/// Seals values, each for its place, and makes their references. The key-encryption key is asked once.
 ///
 /// # Errors
-/// Where the cipher or the system's random numbers fail.
-pub fn seal(key: &WrappingKey, row: Row<'_>, value: &Redacted) -> Result<Sealed, SealError> {
-    let failed = || SealError::Seal(row.to_string());
+/// Where the cipher or the system's random numbers fail, or the key-encryption key cannot be asked.
+pub async fn seal(keys: &KeyRing, values: &[(Place<'_>, &Redacted)]) -> Result<Vec<(Reference, Sealed)>, SealError> {
+    let Some((first, _)) = values.first() else { return Ok(Vec::new()) };
+    let current = keys.current();
+    let inner = values.iter().map(|(place, value)| Inner::seal(*place, value)).collect::<Result<Vec<_>, _>>()?;
+    let plain: Vec<Plain<'_>> = inner
+        .iter()
+        .zip(values)
+        .map(|(inner, (place, _))| Plain {
+            data_key: &inner.data_key,
+            authenticated: layer::key(current.name(), place.row(&inner.reference)),
+        })
+        .collect();
+    let wrapped = current.wrap(&plain).await.map_err(away(first))?;
+    let sealed = inner.into_iter().zip(wrapped).map(|(Inner { data_key: _, value, reference }, Wrapped { key_id, bytes })| {
+        (reference, Sealed { format: FORMAT, key_id, wrapped_key: bytes, value })
+    });
+    Ok(sealed.collect())
+}
+
+/// A value under its data key, which is not wrapped yet.
+struct Inner {
+    data_key: Redacted,
+    value: Vec<u8>,
+    reference: Reference,
+}
+
+impl Inner {
+    fn seal(place: Place<'_>, value: &Redacted) -> Result<Self, SealError> {
+        let token = Uuid::new_v4().simple().to_string();
+        let (data_key, value) = under_new_key(&layer::value(place, &token), value).ok_or_else(|| SealError::Seal(place.to_string()))?;
+        let reference = layer::reference(&token, &value);
+        Ok(Self { data_key, value, reference })
+    }
+}
+
+fn under_new_key(authenticated: &[u8], value: &Redacted) -> Option<(Redacted, Vec<u8>)> {
     let mut data_key = Zeroizing::new([0u8; KEY_BYTES]);
-    aws_lc_rs::rand::fill(data_key.as_mut()).map_err(|_| failed())?;
-    let key_id = key.id().clone();
-    let cipher = RandomizedNonceKey::new(&AES_256_GCM, data_key.as_ref()).map_err(|_| failed())?;
-    let sealed = encrypt(&cipher, &authenticated(Layer::Value, FORMAT, &key_id, row), value.expose()).ok_or_else(failed)?;
-    let wrapped_key = encrypt(key.cipher(), &authenticated(Layer::Key, FORMAT, &key_id, row), data_key.as_ref()).ok_or_else(failed)?;
-    Ok(Sealed { format: FORMAT, key_id, wrapped_key, value: sealed })
+    aws_lc_rs::rand::fill(data_key.as_mut()).ok()?;
+    let sealed = encrypt(&cipher(data_key.as_ref())?, authenticated, value.expose())?;
+    Some((Redacted::from(data_key.as_slice()), sealed))
 }
 
 /// Opens what was sealed for `row`.
 ///
 /// # Errors
-/// Where anything at all is not as it was sealed.
-pub fn open(key: &WrappingKey, row: Row<'_>, sealed: &Sealed) -> Result<Redacted, SealError> {
-    let Sealed { format, key_id, wrapped_key, value } = sealed;
-    if *format != FORMAT {
-        return Err(SealError::Format { row: row.to_string(), format: *format });
-    }
-    if key_id != key.id() {
-        return Err(SealError::Key { row: row.to_string(), found: key_id.clone(), have: key.id().clone() });
-    }
+/// Where anything at all is not as it was sealed, or the key-encryption key cannot be asked.
+pub async fn open(keys: &KeyRing, row: Row<'_>, sealed: &Sealed) -> Result<Redacted, SealError> {
     let changed = || SealError::Integrity(row.to_string());
-    let data_key = decrypt(key.cipher(), &authenticated(Layer::Key, *format, key_id, row), wrapped_key).ok_or_else(changed)?;
-    let cipher = RandomizedNonceKey::new(&AES_256_GCM, data_key.expose()).map_err(|_| changed())?;
-    decrypt(&cipher, &authenticated(Layer::Value, *format, key_id, row), value).ok_or_else(changed)
+    let key = wrapper(keys, row, sealed.format, &sealed.key_id)?;
+    // Before the key is asked: what is not the ledger's value is no reason to ask.
+    if !layer::holds(row.reference, &sealed.value) {
+        return Err(changed());
+    }
+    let packed = [packed(row, sealed, key)];
+    let data_key = key.unwrap(&packed).await.map_err(away(row))?.pop().flatten().ok_or_else(changed)?;
+    open_value(row, sealed, &data_key).ok_or_else(changed)
 }
 
-/// Which of the two layers a ciphertext is, so that one can never pass for the other.
-#[derive(Clone, Copy)]
-enum Layer {
-    Key,
-    Value,
+/// The key that a row names, where the row can be opened at all.
+fn wrapper<'k>(keys: &'k KeyRing, row: Row<'_>, format: u8, key_id: &KeyId) -> Result<&'k dyn KeyWrapper, SealError> {
+    if !(1..=FORMAT).contains(&format) {
+        return Err(SealError::Format { row: row.to_string(), format });
+    }
+    let missing = || SealError::Key { row: row.to_string(), found: key_id.clone(), have: keys.names() };
+    keys.find(key_id).ok_or_else(missing)
 }
 
-/// The associated data: every part with its length in front, so that no two rows share one text.
-fn authenticated(layer: Layer, format: u8, key_id: &KeyId, row: Row<'_>) -> Vec<u8> {
-    let layer = match layer {
-        Layer::Key => "key",
-        Layer::Value => "value",
+fn packed<'a>(row: Row<'_>, sealed: &'a Sealed, key: &dyn KeyWrapper) -> Packed<'a> {
+    let Sealed { format, key_id, wrapped_key, value: _ } = sealed;
+    let authenticated = match format {
+        1 => layer::first_format(Layer::Key, key_id, row),
+        _ => layer::key(key.name(), row),
     };
-    let mut bytes = b"enclii-lockbox".to_vec();
-    bytes.push(format);
-    let scope = row.scope.to_string();
-    for part in [layer, key_id.as_str(), &scope, row.name.as_str(), row.reference.as_str()] {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    bytes.extend_from_slice(&row.version.0.to_be_bytes());
-    bytes
+    Packed { format: *format, key_id, bytes: wrapped_key, authenticated }
 }
 
-fn encrypt(cipher: &RandomizedNonceKey, authenticated: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
-    // One buffer of the final size: growing would leave a copy of the plain bytes behind.
-    let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + TAG_BYTES);
-    sealed.extend_from_slice(&[0; NONCE_LEN]);
-    sealed.extend_from_slice(plain);
-    let Ok((nonce, tag)) = cipher.seal_in_place_separate_tag(Aad::from(authenticated), &mut sealed[NONCE_LEN..]) else {
-        sealed.zeroize();
-        return None;
+fn open_value(row: Row<'_>, sealed: &Sealed, data_key: &Redacted) -> Option<Redacted> {
+    let authenticated = match sealed.format {
+        1 => layer::first_format(Layer::Value, &sealed.key_id, row),
+        _ => layer::value(row.place(), layer::token(row.reference)),
     };
-    sealed[..NONCE_LEN].copy_from_slice(nonce.as_ref());
-    sealed.extend_from_slice(tag.as_ref());
-    Some(sealed)
+    decrypt(&cipher(data_key.expose())?, &authenticated, &sealed.value)
 }
 
-fn decrypt(cipher: &RandomizedNonceKey, authenticated: &[u8], sealed: &[u8]) -> Option<Redacted> {
-    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let mut plain = Zeroizing::new(rest.to_vec());
-    let length = cipher.open_in_place(nonce, Aad::from(authenticated), &mut plain).ok()?.len();
-    // The tag lies behind the value in the same buffer.
-    plain.truncate(length);
-    Some(Redacted::new(std::mem::take(&mut *plain)))
+impl<'a> Place<'a> {
+    /// The row of a value that is sealed for this place.
+    #[must_use]
+    pub fn row(self, reference: &'a Reference) -> Row<'a> {
+        let Self { scope, name, version } = self;
+        Row { scope, name, version, reference }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    struct Place {
-        scope: Scope,
-        name: SecretName,
-        version: Version,
-        reference: Reference,
-    }
-
-    impl Place {
-        fn new(scope: &str, name: &str, version: u64, reference: &str) -> Self {
-            Self {
-                scope: scope.parse().unwrap(),
-                name: name.parse().unwrap(),
-                version: Version(version),
-                reference: Reference::new(reference.into()),
-            }
-        }
-
-        fn row(&self) -> Row<'_> {
-            Row { scope: &self.scope, name: &self.name, version: self.version, reference: &self.reference }
-        }
-    }
-
-    fn key(byte: u8) -> WrappingKey {
-        WrappingKey::new(&[byte; KEY_BYTES]).unwrap()
-    }
-
-    fn place() -> Place {
-        Place::new("shop.prod.api", "A", 2, "r1")
-    }
-
-    #[test]
-    fn a_value_opens_in_its_own_place_alone() {
-        let value = Redacted::from(b"hunter2".as_slice());
-        let sealed = seal(&key(1), place().row(), &value).unwrap();
-        assert_eq!(open(&key(1), place().row(), &sealed).unwrap(), value);
-        for other in [
-            Place::new("shop.prod.web", "A", 2, "r1"),
-            Place::new("shop.prod", "A", 2, "r1"),
-            Place::new("shop.prod.api", "B", 2, "r1"),
-            Place::new("shop.prod.api", "A", 1, "r1"),
-            Place::new("shop.prod.api", "A", 2, "r2"),
-        ] {
-            let error = open(&key(1), other.row(), &sealed).unwrap_err();
-            assert_eq!(error, SealError::Integrity(other.row().to_string()));
-        }
-    }
-
-    #[test]
-    fn a_new_key_and_nonce_each_time() {
-        let value = Redacted::from(b"same".as_slice());
-        let one = seal(&key(1), place().row(), &value).unwrap();
-        let two = seal(&key(1), place().row(), &value).unwrap();
-        assert_ne!(one.value, two.value);
-        assert_ne!(one.wrapped_key, two.wrapped_key);
-        // The parts of two seals of one place do not mix.
-        let mixed = Sealed { wrapped_key: two.wrapped_key, ..one };
-        assert!(matches!(open(&key(1), place().row(), &mixed), Err(SealError::Integrity(_))));
-    }
-
-    #[test]
-    fn another_key_and_another_format_are_named() {
-        let sealed = seal(&key(1), place().row(), &Redacted::default()).unwrap();
-        let error = open(&key(2), place().row(), &sealed).unwrap_err();
-        assert!(matches!(&error, SealError::Key { .. }) && error.to_string().contains("shop.prod.api/A version 2"), "{error}");
-        // A row that lies about its key does not open under the key that it names.
-        let lying = Sealed { key_id: key(2).id().clone(), ..sealed.clone() };
-        assert!(matches!(open(&key(2), place().row(), &lying), Err(SealError::Integrity(_))));
-        let newer = Sealed { format: 2, ..sealed };
-        assert!(matches!(open(&key(1), place().row(), &newer), Err(SealError::Format { format: 2, .. })));
-    }
-
-    #[test]
-    fn layers_do_not_pass_for_each_other() {
-        let sealed = seal(&key(1), place().row(), &Redacted::from([7u8; KEY_BYTES].as_slice())).unwrap();
-        let crossed = Sealed { wrapped_key: sealed.value.clone(), value: sealed.wrapped_key.clone(), ..sealed };
-        assert!(open(&key(1), place().row(), &crossed).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn bytes_come_out_as_they_went_in(value: Vec<u8>) {
-            let value = Redacted::new(value);
-            let sealed = seal(&key(1), place().row(), &value).unwrap();
-            prop_assert_eq!(open(&key(1), place().row(), &sealed).unwrap(), value);
-        }
-
-        #[test]
-        fn no_bit_can_be_flipped_and_no_byte_cut(value in prop::collection::vec(any::<u8>(), 0..40), at: prop::sample::Index, bit in 0u8..8) {
-            let sealed = seal(&key(1), place().row(), &Redacted::new(value)).unwrap();
-            for (part, is_key) in [(&sealed.wrapped_key, true), (&sealed.value, false)] {
-                let mut flipped = part.clone();
-                flipped[at.index(part.len())] ^= 1 << bit;
-                let cut = part[..at.index(part.len())].to_vec();
-                for damaged in [flipped, cut] {
-                    let mut row = sealed.clone();
-                    *(if is_key { &mut row.wrapped_key } else { &mut row.value }) = damaged;
-                    prop_assert!(matches!(open(&key(1), place().row(), &row), Err(SealError::Integrity(_))));
-                }
-            }
-        }
+impl<'a> Row<'a> {
+    /// The place without the reference.
+    #[must_use]
+    pub fn place(self) -> Place<'a> {
+        let Self { scope, name, version, reference: _ } = self;
+        Place { scope, name, version }
     }
 }

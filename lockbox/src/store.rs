@@ -119,7 +119,7 @@ pub enum StoreError {
     Twice(String),
     /// A value could not be sealed or opened.
     #[error(transparent)]
-    Seal(#[from] crate::seal::SealError),
+    Seal(crate::seal::SealError),
     /// The backend cannot be reached or answers nonsense.
     #[error("{step}")]
     Backend {

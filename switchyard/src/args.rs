@@ -1,6 +1,7 @@
 //! The flags. Each can be given by the environment too; nothing else is read from there.
 
 mod database;
+mod key;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use jiff::SignedDuration;
 use runtime::logs::Format;
 
 pub use database::DatabaseArgs;
+pub use key::KeyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,9 +59,9 @@ pub struct ServeArgs {
     /// The directory of the database, and of what has no flag of its own; one process may have it open
     #[arg(long, env = "ENCLII_DATA", default_value = "/var/lib/enclii", value_name = "DIRECTORY")]
     pub data: PathBuf,
-    /// The file of the key that all values are sealed under; made on first start [default: key in --data]. Back it up: without it every value is lost
-    #[arg(long, env = "ENCLII_KEY_FILE", value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    /// Which keys.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// Our own namespace
     #[arg(long, env = "ENCLII_NAMESPACE", default_value = "enclii-system", value_name = "NAME")]
     pub namespace: String,

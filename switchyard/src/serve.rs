@@ -13,7 +13,7 @@ use certs::resolver::server_config;
 use contract::Redacted;
 use lockbox::database::OpenError;
 use lockbox::embedded::EmbeddedError;
-use lockbox::{Database, Embedded, KeyFile};
+use lockbox::{Database, Embedded};
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
 use runtime::signals::{Grace, Shutdown, StopError};
@@ -213,9 +213,8 @@ fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metri
 }
 
 async fn store(args: &ServeArgs, database: Database) -> Result<Arc<Embedded>, EmbeddedError> {
-    let key_file = args.key_file.clone().unwrap_or_else(|| args.data.join("key"));
-    let store = Embedded::open(database, &KeyFile::new(key_file)).await?;
-    tracing::info!(key = %store.key_id(), "store opened");
+    let store = Embedded::with_keys(database, &args.keys.keys(&args.data)).await?;
+    tracing::info!(keys = store.keys().names(), "store opened");
     Ok(Arc::new(store))
 }
 

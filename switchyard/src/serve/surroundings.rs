@@ -34,7 +34,7 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         data,
         database: _,
         delete_retention: _,
-        key_file: _,
+        keys: _,
         namespace,
         service: _,
         certificate_names: _,

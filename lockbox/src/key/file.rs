@@ -1,0 +1,224 @@
+//! A key in a file.
+//!
+//! The file holds exactly 32 random bytes and is readable by its owner alone. It is made on first
+//! start and never replaced: without it every value in the database is lost.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{KEY_BYTES, KeyId, LocalKey};
+
+/// The file of the key-encryption key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile(PathBuf);
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// There is none, and one must not be made.
+    #[error(
+        "read key file {path}: it is missing, and the database holds values sealed under key {sealed_under}; put the file back from your backup"
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// The key that the values need.
+        sealed_under: KeyId,
+    },
+    /// It cannot be read.
+    #[error("read key file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("read key file {0}: it is no regular file")]
+    Kind(PathBuf),
+    /// Others than its owner may read it.
+    #[error("read key file {path}: its mode is {mode:04o}, so others can read it; run: chmod 0600 {path}")]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not a key.
+    #[error("read key file {path}: it is {length} bytes long, and a key is {KEY_BYTES}; put the right file back from your backup")]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        length: u64,
+    },
+    /// It cannot be made.
+    #[error("make key file {path}")]
+    Make {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system's random numbers or the cipher failed.
+    #[error("make key for {0}")]
+    Random(PathBuf),
+}
+
+impl KeyFile {
+    /// The key file at `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Reads the key, and makes one where there is none and `sealed_under` says that no value needs
+    /// an older one.
+    ///
+    /// # Errors
+    /// Where the file is not what a key file has to be, or cannot be made.
+    pub fn load(&self, sealed_under: Option<&KeyId>) -> Result<LocalKey, KeyFileError> {
+        match self.read() {
+            Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => match sealed_under {
+                Some(id) => Err(KeyFileError::Lost { path: self.0.clone(), sealed_under: id.clone() }),
+                None => {
+                    self.make()?;
+                    self.read()
+                }
+            },
+            other => other,
+        }
+    }
+
+    /// Reads the key, and never makes one.
+    ///
+    /// # Errors
+    /// Where the file is not what a key file has to be.
+    pub fn read(&self) -> Result<LocalKey, KeyFileError> {
+        let path = || self.0.clone();
+        let failed = |source| KeyFileError::Read { path: path(), source };
+        let mut file = File::open(&self.0).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if !about.is_file() {
+            return Err(KeyFileError::Kind(path()));
+        }
+        if about.mode() & 0o077 != 0 && !take_back_from_group(&file, about.mode()) {
+            return Err(KeyFileError::Mode { path: path(), mode: about.mode() & 0o7777 });
+        }
+        let mut bytes = Zeroizing::new([0u8; KEY_BYTES]);
+        if about.len() != KEY_BYTES as u64 {
+            return Err(KeyFileError::Length { path: path(), length: about.len() });
+        }
+        file.read_exact(bytes.as_mut()).map_err(failed)?;
+        LocalKey::new(bytes.as_ref()).ok_or_else(|| KeyFileError::Random(path()))
+    }
+
+    /// Writes a new key whole, then gives it its name with a link: unlike a rename, a link never
+    /// takes the place of a key that somebody else made in the meantime.
+    fn make(&self) -> Result<(), KeyFileError> {
+        let mut key = Zeroizing::new([0u8; KEY_BYTES]);
+        aws_lc_rs::rand::fill(key.as_mut()).map_err(|_| KeyFileError::Random(self.0.clone()))?;
+        let directory = match self.0.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let draft = directory.join(format!(".key-{}", uuid::Uuid::new_v4()));
+        let published = write_new(&draft, key.as_ref()).and_then(|()| match fs::hard_link(&draft, &self.0) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+        let removed = fs::remove_file(&draft);
+        published
+            .and(removed)
+            .and_then(|()| File::open(directory)?.sync_all())
+            .map_err(|source| KeyFileError::Make { path: self.0.clone(), source })
+    }
+}
+
+impl fmt::Display for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file:{}", self.0.display())
+    }
+}
+
+/// Kubelet opens every file of a volume to the pod's `fsGroup`, each time it mounts the volume. That
+/// group is this process's own, so nobody else could read the file meanwhile: it is closed again. Where
+/// everybody could read it, somebody may have, and a person has to know.
+fn take_back_from_group(file: &File, mode: u32) -> bool {
+    mode & 0o007 == 0 && file.set_permissions(Permissions::from_mode(0o600)).is_ok()
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn made_once_and_private() {
+        let directory = directory();
+        let path = directory.path().join("key");
+        let first = KeyFile::new(path.clone()).load(None).unwrap();
+        let about = fs::metadata(&path).unwrap();
+        assert_eq!((about.len(), about.permissions().mode() & 0o7777), (32, 0o600));
+        assert_eq!(KeyFile::new(path).load(None).unwrap().key_id(), first.key_id());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a draft was left behind");
+        let other = KeyFile::new(directory.path().join("other")).load(None).unwrap();
+        assert_ne!(other.key_id(), first.key_id());
+        let text = format!("{first:?}");
+        assert!(text.starts_with("LocalKey(KeyId("), "{text}");
+    }
+
+    #[test]
+    fn no_new_key_where_values_need_the_old_one() {
+        let directory = directory();
+        let path = directory.path().join("key");
+        let error = KeyFile::new(path.clone()).load(Some(&KeyId::new("abc".into()))).unwrap_err();
+        assert!(matches!(error, KeyFileError::Lost { .. }), "{error}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_volume_that_was_opened_to_its_group_is_closed_again() {
+        let directory = directory();
+        let path = directory.path().join("key");
+        let first = KeyFile::new(path.clone()).load(None).unwrap();
+        for mode in [0o660, 0o640] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(KeyFile::new(path.clone()).load(Some(first.key_id())).unwrap().key_id(), first.key_id());
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let directory = directory();
+        let path = directory.path().join("key");
+        for (bytes, mode) in [(31, 0o600), (33, 0o600), (0, 0o600), (32, 0o604), (32, 0o644), (32, 0o666)] {
+            let _ = fs::remove_file(&path);
+            write_new(&path, &vec![1; bytes]).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let error = KeyFile::new(path.clone()).load(None).unwrap_err();
+            match mode {
+                0o600 => assert!(matches!(error, KeyFileError::Length { .. }), "{error}"),
+                _ => assert!(matches!(error, KeyFileError::Mode { .. }) && error.to_string().contains("chmod 0600"), "{error}"),
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(KeyFile::new(path).load(None), Err(KeyFileError::Kind(_))));
+    }
+}

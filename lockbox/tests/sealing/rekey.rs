@@ -1,0 +1,136 @@
+//! Another key takes over.
+
+use lockbox::embedded::{Batch, EmbeddedError, Position};
+use lockbox::key::KeySource;
+use lockbox::{Embedded, Keys, Store, StoreError, Stored};
+
+use crate::world::{World, get, put, scope, secret};
+
+/// Batch after batch, to the end.
+async fn rewrap(store: &Embedded) -> Batch {
+    let current = store.current_key().await.unwrap();
+    let mut all = Batch { next: Some(Position::default()), ..Batch::default() };
+    while let Some(from) = all.next {
+        let Batch { done, failed, next } = store.rewrap(&current, from).await.unwrap();
+        all.done += done;
+        all.failed.extend(failed);
+        all.next = next;
+    }
+    all
+}
+
+async fn filled(world: &World, key: &str, count: u64) -> Vec<Stored> {
+    let store = world.open(key, &[]).await;
+    let mut rows = Vec::new();
+    for version in 1..=count {
+        rows.push(put(&store, "A", version, &format!("value {version}")).await);
+    }
+    rows
+}
+
+async fn all_are_there(store: &Embedded, rows: &[Stored]) {
+    for stored in rows {
+        assert_eq!(get(store, "A", stored).await.unwrap(), format!("value {}", stored.version));
+    }
+}
+
+#[tokio::test]
+async fn every_row_comes_under_the_new_key_and_the_old_one_can_go() {
+    let world = World::new().await;
+    let rows = filled(&world, "old", 250).await;
+    let store = world.open("new", &["old"]).await;
+    all_are_there(&store, &rows).await;
+    let new = put(&store, "A", 251, "value 251").await;
+    assert_eq!(store.standing(&store.current_key().await.unwrap()).await.unwrap().remaining, 250);
+    // A key that rows need is not dropped: it is said which, and how many need it.
+    let error = world.try_open("new", &[]).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Missing { rows: 250, .. }), "{error}");
+    let batch = rewrap(&store).await;
+    assert_eq!((batch.done, batch.failed.len()), (250, 0));
+    assert_eq!(rewrap(&store).await.done, 0, "there was something left to do");
+    std::fs::remove_file(world.path("old")).unwrap();
+    let store = world.open("new", &[]).await;
+    all_are_there(&store, &rows).await;
+    all_are_there(&store, &[new]).await;
+}
+
+#[tokio::test]
+async fn rows_that_do_not_open_are_named_and_stay_as_they_are() {
+    let world = World::new().await;
+    let rows = filled(&world, "old", 120).await;
+    let damage = [
+        "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE version = 3",
+        "UPDATE lockbox_values SET key_id = 'ffff' WHERE version = 50",
+        "UPDATE lockbox_values SET format = 9 WHERE version = 51",
+        "UPDATE lockbox_values SET scope = 'NO SCOPE' WHERE version = 100",
+        "UPDATE lockbox_values SET sealed = NULL WHERE version = 101",
+    ];
+    for sql in damage {
+        assert_eq!(world.run(sql).await, 1, "{sql}");
+    }
+    let picture = "SELECT group_concat(version || scope || format || key_id || hex(wrapped_key), ' ') FROM lockbox_values WHERE version IN (3, 50, 51, 100, 101)";
+    let before = world.text(picture).await;
+    let store = world.open("new", &["old"]).await;
+    let batch = rewrap(&store).await;
+    assert_eq!(batch.done, 115, "{:?}", batch.failed);
+    for version in [3, 50, 51, 100, 101] {
+        assert!(batch.failed.iter().any(|failed| failed.contains(&format!("/A version {version} ("))), "{version}: {:?}", batch.failed);
+    }
+    assert_eq!(world.text(picture).await, before);
+    for stored in rows.iter().filter(|stored| ![3, 50, 51, 100, 101].contains(&stored.version.0)) {
+        assert_eq!(get(&store, "A", stored).await.unwrap(), format!("value {}", stored.version));
+    }
+    // The damaged rows still need the old key, all but the one that names no key at all.
+    let error = world.try_open("new", &[]).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Missing { rows: 4, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_lost_can_be_given_up_by_name() {
+    let world = World::new().await;
+    let rows = filled(&world, "old", 2).await;
+    let missing = world.file("old").read().unwrap().key_id().clone();
+    std::fs::remove_file(world.path("old")).unwrap();
+    // There is no file of the new key yet, and none is made while values need another.
+    assert!(matches!(world.try_open("new", &[]).await, Err(EmbeddedError::Key(_))));
+    let keys = Keys { lost: vec![missing], ..world.keys("new", &[]) };
+    let store = Embedded::with_keys(world.database.clone(), &keys).await.unwrap();
+    assert!(matches!(get(&store, "A", &rows[0]).await, Err(StoreError::Seal(_))));
+    let new = put(&store, "A", 3, "value 3").await;
+    all_are_there(&store, &[new]).await;
+}
+
+/// What happens to a row between its being read and its being changed is not undone.
+#[tokio::test]
+async fn destroying_and_rewrapping_do_not_undo_each_other() {
+    let world = World::new().await;
+    let rows = filled(&world, "old", 300).await;
+    let store = world.open("new", &["old"]).await;
+    let destroyed = async {
+        for stored in rows.iter().step_by(3) {
+            store.destroy(&scope(), &secret("A"), stored).await.unwrap();
+        }
+    };
+    // Two at once, as two replicas would.
+    let (one, two, ()) = tokio::join!(rewrap(&store), rewrap(&store), destroyed);
+    assert!(one.failed.is_empty() && two.failed.is_empty());
+    let store = world.open("new", &[]).await;
+    for (at, stored) in rows.iter().enumerate() {
+        match get(&store, "A", stored).await {
+            Ok(value) => assert!(at % 3 != 0 && value == format!("value {}", stored.version)),
+            Err(StoreError::Destroyed(_)) => assert_eq!(at % 3, 0),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_moves_from_a_file_to_a_command_and_keeps_its_name() {
+    let world = World::new().await;
+    let rows = filled(&world, "key", 3).await;
+    let source: KeySource = format!("command:/bin/cat {}", world.path("key").display()).parse().unwrap();
+    let keys = Keys { current: source, previous: Vec::new(), lost: Vec::new() };
+    let store = Embedded::with_keys(world.database.clone(), &keys).await.unwrap();
+    all_are_there(&store, &rows).await;
+    assert_eq!(store.standing(&store.current_key().await.unwrap()).await.unwrap().remaining, 0);
+}

@@ -1,0 +1,63 @@
+//! Which keys.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as Group;
+use lockbox::key::{KeyId, KeySource};
+use lockbox::{KeyFile, Keys};
+
+/// The flags of the key-encryption keys.
+#[derive(Debug, Clone, Group)]
+pub struct KeyArgs {
+    /// The file of the key that all values are sealed under; made on first start [default: key in --data]. Back it up: without it every value is lost
+    #[arg(long, env = "ENCLII_KEY_FILE", value_name = "FILE", conflicts_with = "key")]
+    pub key_file: Option<PathBuf>,
+    /// The key that all values are sealed under, from elsewhere: file:PATH, or 'command:PROGRAM ARGUMENT …', whose output is the key (no shell; 32 bytes raw, in hex or in base64)
+    #[arg(long, env = "ENCLII_KEY", value_name = "SOURCE")]
+    pub key: Option<KeySource>,
+    /// A key that older values may still be sealed under, until `enclii admin rekey` is done; may be given again, or with commas between
+    #[arg(long, env = "ENCLII_KEY_PREVIOUS", value_name = "SOURCE", value_delimiter = ',')]
+    pub key_previous: Vec<KeySource>,
+    /// The id of a key that is lost for good: start all the same, without the values that need it
+    #[arg(long, env = "ENCLII_KEY_LOST", value_name = "ID", value_delimiter = ',')]
+    pub key_lost: Vec<String>,
+}
+
+impl KeyArgs {
+    /// Where the keys come from.
+    #[must_use]
+    pub fn keys(&self, data: &Path) -> Keys {
+        let Self { key_file, key, key_previous, key_lost } = self;
+        let file = || KeySource::File(KeyFile::new(key_file.clone().unwrap_or_else(|| data.join("key"))));
+        Keys {
+            current: key.clone().unwrap_or_else(file),
+            previous: key_previous.clone(),
+            lost: key_lost.iter().map(|id| KeyId::new(id.clone())).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::Args;
+    use super::*;
+
+    fn keys(words: &[&str]) -> Option<Keys> {
+        let words = ["switchyard"].iter().chain(words);
+        Args::try_parse_from(words).ok().map(|args| args.serve().keys.keys(Path::new("/data")))
+    }
+
+    #[test]
+    fn words_and_keys() {
+        let file = |path: &str| KeySource::File(KeyFile::new(path.into()));
+        assert_eq!(keys(&[]).unwrap().current, file("/data/key"));
+        assert_eq!(keys(&["--key-file", "/key"]).unwrap().current, file("/key"));
+        assert_eq!(keys(&["--key", "file:/key"]).unwrap().current, file("/key"));
+        let rotated = keys(&["--key", "file:/new", "--key-previous", "file:/a,file:/b", "--key-previous", "command:get 1"]).unwrap();
+        assert_eq!(rotated.previous, [file("/a"), file("/b"), "command:get 1".parse().unwrap()]);
+        assert_eq!(keys(&["--key-lost", "0123456789abcdef"]).unwrap().lost, [KeyId::new("0123456789abcdef".into())]);
+        assert!(keys(&["--key", "/key"]).is_none() && keys(&["--key", "file:/a", "--key-file", "/b"]).is_none());
+    }
+}
