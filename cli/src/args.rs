@@ -1,12 +1,14 @@
 //! The command line's words: each command has its own in its own file. The environment is read
 //! through clap alone.
 
+use std::process::ExitCode;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::{inject, secrets};
+use crate::{bundles, completions, doctor, inject, run, secrets};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -65,14 +67,24 @@ impl Color {
 pub(crate) enum Command {
     #[command(subcommand)]
     Secrets(secrets::Command),
+    #[command(subcommand)]
+    Bundles(bundles::Command),
+    Run(run::Args),
     Inject(inject::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
-    pub(crate) async fn run(self, output: &Output) -> Result<(), Error> {
-        match self {
+    pub(crate) async fn run(self, output: &Output) -> Result<ExitCode, Error> {
+        let done = match self {
+            Self::Run(it) => return run::run(it, output).await,
+            Self::Doctor(it) => return doctor::run(it, output).await,
             Self::Secrets(it) => secrets::run(it, output).await,
+            Self::Bundles(it) => bundles::run(it, output).await,
             Self::Inject(it) => inject::run(it, output).await,
-        }
+            Self::Completions(it) => completions::run(it, output).await,
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }

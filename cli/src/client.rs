@@ -11,7 +11,7 @@ mod trust;
 use std::time::{Duration, Instant};
 
 use contract::{Problem, Redacted};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use runtime::backoff;
 use runtime::logs::Chain;
@@ -30,6 +30,13 @@ pub(crate) struct Client<'a> {
     authorization: Option<HeaderValue>,
     timeout: Duration,
     output: &'a Output,
+}
+
+/// An answer as it came, to be judged.
+pub(crate) struct Probe {
+    pub(crate) status: StatusCode,
+    pub(crate) date: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What goes with a request besides its path.
@@ -74,7 +81,6 @@ impl<'a> Client<'a> {
     }
 
     /// The answer to a request with a body that holds no value.
-    #[allow(dead_code, reason = "for the commands that speak to the rest of the API")]
     pub(crate) async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map(Redacted::new).map_err(|error| Error::Start(error.to_string()))?;
         self.parsed(method, path, Extras { body: Some(&body), ..Extras::default() }).await
@@ -89,6 +95,14 @@ impl<'a> Client<'a> {
     #[allow(dead_code, reason = "for the commands that speak to the rest of the API")]
     pub(crate) async fn stream(&self, path: &str) -> Result<Response, Error> {
         self.answer(Method::GET, path, &Extras { streamed: true, ..Extras::default() }, &mut 0).await
+    }
+
+    /// One try, whatever the answer says.
+    pub(crate) async fn probe(&self, path: &str) -> Result<Probe, Error> {
+        let answer = self.once(Method::GET, path, &Extras::default()).await.map_err(|error| self.unreachable(&error))?;
+        let (status, date) = (answer.status(), answer.headers().get(DATE).and_then(|it| it.to_str().ok()).map(str::to_owned));
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?.into();
+        Ok(Probe { status, date, body })
     }
 
     async fn parsed<T: DeserializeOwned>(&self, method: Method, path: &str, mut extras: Extras<'_>) -> Result<T, Error> {

@@ -5,7 +5,7 @@ pub(crate) mod input;
 mod place;
 
 pub(crate) use connection::Connection;
-pub(crate) use place::{Where, label, name};
+pub(crate) use place::{Where, label, name, service, version};
 
 use clap::{Args, ValueEnum};
 

@@ -1,5 +1,6 @@
 //! What can go wrong, as the user reads it, and the exit code that a script reads.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ pub(crate) enum Error {
     Manifest { path: PathBuf, reason: String },
     #[error("the webhook would refuse this pod: {0}")]
     PodRefused(String),
+    #[error("run {}: {source}", program.display())]
+    Exec { program: OsString, source: io::Error },
     #[error("not {0}: say yes, or give --yes where there is no terminal")]
     NotConfirmed(&'static str),
 }
@@ -51,6 +54,9 @@ impl Error {
                 _ => 1,
             },
             Self::Unreachable { .. } => 5,
+            // As shells have it.
+            Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Exec { .. } => 126,
             _ => 1,
         })
     }

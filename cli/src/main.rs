@@ -1,11 +1,15 @@
 //! `enclii`: secrets for people and scripts.
 
 mod args;
+mod bundles;
 mod client;
 mod common;
+mod completions;
+mod doctor;
 mod error;
 mod inject;
 mod output;
+mod run;
 mod secrets;
 mod values;
 
@@ -16,16 +20,14 @@ use clap::Parser;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     let output = output::Output::new(args.color, args.verbose);
-    match run(args.command, &output) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output.error(&error);
-            error.exit_code()
-        }
-    }
+    let result = run(args.command, &output).and_then(|code| output.finish().map(|()| code));
+    result.unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit_code()
+    })
 }
 
-fn run(command: args::Command, output: &output::Output) -> Result<(), error::Error> {
+fn run(command: args::Command, output: &output::Output) -> Result<ExitCode, error::Error> {
     runtime::provider::install().map_err(|error| error::Error::Start(error.to_string()))?;
     let threads =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error::Error::Start(error.to_string()))?;

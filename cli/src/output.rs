@@ -1,7 +1,11 @@
 //! What people and programs read: tables, colour on a terminal alone, JSON.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one file that prints")]
+//!
+//! Standard output may be a pipe whose reader has gone, which is no failure; whatever else keeps results
+//! from being written is one, and [`Output::finish`] says so.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -12,37 +16,83 @@ pub(crate) struct Output {
     color_out: bool,
     color_err: bool,
     verbose: bool,
+    failed: Mutex<Option<io::Error>>,
+}
+
+/// The colours that are used, and for what.
+#[derive(Clone, Copy)]
+pub(crate) enum Paint {
+    Bold,
+    Dim,
+    Green,
+    Red,
+    Yellow,
+}
+
+impl Paint {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Bold => "1",
+            Self::Dim => "2",
+            Self::Green => "32",
+            Self::Red => "31;1",
+            Self::Yellow => "33",
+        }
+    }
+
+    fn on(self, text: &str, color: bool) -> String {
+        if color { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
+    }
 }
 
 impl Output {
     pub(crate) fn new(color: Color, verbose: bool) -> Self {
-        Self { color_out: color.is_on(io::stdout().is_terminal()), color_err: color.is_on(io::stderr().is_terminal()), verbose }
+        let is_on = |terminal| color.is_on(terminal);
+        Self {
+            color_out: is_on(io::stdout().is_terminal()),
+            color_err: is_on(io::stderr().is_terminal()),
+            verbose,
+            failed: Mutex::new(None),
+        }
+    }
+
+    /// Whether all results were written.
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        if let Err(error) = io::stdout().flush() {
+            self.failure(error);
+        }
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), |error| Err(Error::Stdout(error)))
     }
 
     /// A result in words.
     pub(crate) fn line(&self, text: &str) {
-        println!("{text}");
+        self.out(text);
     }
 
     /// A result that succeeded, with a mark that a terminal shows in green.
     pub(crate) fn done(&self, text: &str) {
-        if self.color_out { println!("\x1b[32m✓\x1b[0m {text}") } else { println!("{text}") }
+        if self.color_out { self.out(format_args!("{} {text}", self.painted("✓", Paint::Green))) } else { self.out(text) }
     }
 
     /// Something the user should know and need not act on.
     pub(crate) fn note(&self, text: &str) {
-        if self.color_err { eprintln!("\x1b[33mnote:\x1b[0m {text}") } else { eprintln!("note: {text}") }
+        self.err(format_args!("{} {text}", Paint::Yellow.on("note:", self.color_err)));
     }
 
     /// What only `--verbose` shows. Never a value.
     pub(crate) fn detail(&self, text: impl FnOnce() -> String) {
         if self.verbose {
-            if self.color_err { eprintln!("\x1b[2m{}\x1b[0m", text()) } else { eprintln!("{}", text()) }
+            self.err(Paint::Dim.on(&text(), self.color_err));
         }
     }
 
     pub(crate) fn error(&self, error: &Error) {
-        if self.color_err { eprintln!("\x1b[31;1merror:\x1b[0m {error}") } else { eprintln!("error: {error}") }
+        self.err(format_args!("{} {error}", Paint::Red.on("error:", self.color_err)));
+    }
+
+    /// A part of a line of results, in colour where results are.
+    pub(crate) fn painted(&self, text: &str, paint: Paint) -> String {
+        paint.on(text, self.color_out)
     }
 
     /// Columns as wide as their widest cell.
@@ -55,29 +105,27 @@ impl Output {
             let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
             padded.join("  ").trim_end().to_owned()
         };
-        let head = join(header.to_vec());
-        if self.color_out {
-            println!("\x1b[1m{head}\x1b[0m")
-        } else {
-            println!("{head}")
-        }
+        self.out(self.painted(&join(header.to_vec()), Paint::Bold));
         for row in rows {
-            println!("{}", join(row.iter().map(String::as_str).collect()));
+            self.out(join(row.iter().map(String::as_str).collect()));
         }
     }
 
     /// A result for programs.
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(value).map_err(|error| Error::Start(error.to_string()))?;
-        println!("{text}");
+        self.out(text);
         Ok(())
     }
 
     /// Bytes as they are; with a line end behind them on a terminal, so that the prompt starts anew.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut out = io::stdout().lock();
-        let line_end: &[u8] = if io::stdout().is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
-        out.write_all(bytes).and_then(|()| out.write_all(line_end)).and_then(|()| out.flush()).map_err(Error::Stdout)
+        let line_end: &[u8] = if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.write_all(line_end)) {
+            self.failure(error);
+        }
+        Ok(())
     }
 
     /// Whether a person reads the results.
@@ -89,14 +137,14 @@ impl Output {
     pub(crate) fn progress(&self, doing: &str, done: usize, total: usize) {
         // What takes a moment needs no line.
         if total >= 10 && !self.verbose && io::stderr().is_terminal() {
-            eprint!("\r\x1b[K{doing} {done}/{total}");
+            let _ = write!(io::stderr(), "\r\x1b[K{doing} {done}/{total}");
         }
     }
 
     /// Takes the line of [`Output::progress`] away.
     pub(crate) fn progress_ends(&self) {
         if !self.verbose && io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 
@@ -105,9 +153,26 @@ impl Output {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(false);
         }
-        eprint!("{question} [y/N] ");
+        let _ = write!(io::stderr(), "{question} [y/N] ");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(Error::Stdin)?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    fn out(&self, text: impl Display) {
+        if let Err(error) = writeln!(io::stdout(), "{text}") {
+            self.failure(error);
+        }
+    }
+
+    fn err(&self, text: impl Display) {
+        // There is nowhere left to say that this failed.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    fn failure(&self, error: io::Error) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
     }
 }

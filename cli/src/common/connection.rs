@@ -28,11 +28,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The file that the token is read from, where it is read from one.
+    pub(crate) fn credential_path(&self) -> Option<PathBuf> {
+        self.token.is_none().then(|| self.token_file.clone()).flatten()
+    }
+
     /// The token that says who asks.
     pub(crate) fn credential(&self) -> Result<Redacted, Error> {
-        let token = match (&self.token, &self.token_file) {
+        let token = match (&self.token, self.credential_path()) {
             (Some(token), _) => token.clone(),
-            (None, Some(path)) => std::fs::read(path).map(Redacted::new).map_err(|source| Error::Read { path: path.clone(), source })?,
+            (None, Some(path)) => std::fs::read(&path).map(Redacted::new).map_err(|source| Error::Read { path, source })?,
             (None, None) => return Err(Error::NoToken),
         };
         let token = token.expose().trim_ascii();

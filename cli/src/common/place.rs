@@ -1,7 +1,7 @@
 //! Which scope a command is about.
 
 use clap::Args;
-use contract::{Label, Scope, SecretName};
+use contract::{Label, Scope, SecretName, Version};
 
 use crate::error::Error;
 
@@ -27,6 +27,14 @@ impl Where {
     }
 }
 
+/// The scope of a service, which has a bundle.
+pub(crate) fn service(place: Where) -> Result<Scope, Error> {
+    match place.scope()? {
+        scope @ Scope::Service(..) => Ok(scope),
+        scope => Err(Error::Usage(format!("{scope} is no service, and a bundle is a service's: give --env and --service"))),
+    }
+}
+
 /// Reads a label as clap wants it read.
 pub(crate) fn label(text: &str) -> Result<Label, contract::scope::LabelError> {
     text.parse()
@@ -35,4 +43,10 @@ pub(crate) fn label(text: &str) -> Result<Label, contract::scope::LabelError> {
 /// Reads a secret's name as clap wants it read.
 pub(crate) fn name(text: &str) -> Result<SecretName, contract::name::NameError> {
     text.parse()
+}
+
+/// Reads a version as clap wants it read.
+pub(crate) fn version(text: &str) -> Result<Version, String> {
+    let number: u64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    Version::try_from(number).map_err(|error| error.to_string())
 }

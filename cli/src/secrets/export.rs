@@ -79,7 +79,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
 
 async fn gather(client: &Client<'_>, scope: &Scope, mut names: Vec<SecretName>, output: &Output) -> Result<Values, Error> {
     if names.is_empty() {
-        names = client.list(scope).await?.secrets.into_iter().map(|it| it.name).collect();
+        names = client.list(scope).await?.into_iter().map(|it| it.name).collect();
     }
     if names.is_empty() {
         output.note(&format!("{scope} has no secrets"));

@@ -20,6 +20,7 @@ Examples:
   enclii secrets set TLS_KEY=@server.key --service api --env prod --project shop
   enclii secrets set LOG_TOKEN=abc FLAG=on --env prod --project shop          (for every service of prod)
   enclii secrets set --env-file .env --service api --env prod --project shop
+  enclii secrets set FLAG=on --create --service api --env prod --project shop
 
 NAME       asks for one line at the terminal, without echo
 NAME=-     reads standard input, byte for byte, to its end
@@ -42,12 +43,18 @@ pub(crate) struct Args {
     /// Take values as they stand.
     #[arg(long)]
     literal: bool,
+    /// Write only if this is the active version; for one secret.
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
+    if_version: Option<u64>,
+    /// Write only what does not exist yet.
+    #[arg(long, conflicts_with = "if_version")]
+    create: bool,
     #[command(flatten)]
     request: Request,
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { assignments, env_file, literal, request: Request { place, connection, output: format } } = args;
+    let Args { assignments, env_file, literal, if_version, create, request: Request { place, connection, output: format } } = args;
     let scope = place.scope()?;
     let mut values = Values::default();
     let mut add = |name: SecretName, value: Redacted| {
@@ -85,6 +92,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     if values.is_empty() {
         return Err(Error::Usage("nothing to write: the file has no secrets".to_owned()));
     }
-    let request = WriteRequest { secrets: values.into_iter().map(|(name, value)| (name, NewValue::new(value))).collect() };
+    if if_version.is_some() && values.len() > 1 {
+        return Err(Error::Usage("--if-version is for one secret".to_owned()));
+    }
+    let if_version = if create { Some(0) } else { if_version };
+    let secrets = values.into_iter().map(|(name, value)| (name, NewValue { value, if_version })).collect();
+    let request = WriteRequest { secrets };
     report::written(&Client::new(&connection, output)?.write(&scope, &request).await?, format, output)
 }

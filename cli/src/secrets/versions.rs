@@ -1,31 +1,41 @@
 //! `enclii secrets versions`.
 
-use contract::SecretName;
+use contract::api::VersionSummary;
+use contract::{Scope, SecretName};
+use serde::Serialize;
 
 use crate::client::Client;
 use crate::common::{self, Format, Request};
 use crate::error::Error;
 use crate::output::Output;
 
-/// List the versions of a secret, without values.
+/// List the versions of a secret, newest first, without values.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  enclii secrets versions DATABASE_URL --service api --env prod --project shop")]
 pub(crate) struct Args {
     /// The secret.
     #[arg(value_parser = common::name)]
-    pub(crate) name: SecretName,
+    name: SecretName,
     #[command(flatten)]
-    pub(crate) request: Request,
+    request: Request,
+}
+
+/// What programs read of it: all pages as one.
+#[derive(Serialize)]
+struct All<'a> {
+    scope: &'a Scope,
+    name: &'a SecretName,
+    versions: &'a [VersionSummary],
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { name, request: Request { place, connection, output: format } } = args;
-    let list = Client::new(&connection, output)?.versions(&place.scope()?, &name).await?;
+    let scope = place.scope()?;
+    let versions = Client::new(&connection, output)?.versions(&scope, &name).await?;
     if format == Format::Json {
-        return output.json(&list);
+        return output.json(&All { scope: &scope, name: &name, versions: &versions });
     }
-    let rows: Vec<_> = list
-        .versions
+    let rows: Vec<_> = versions
         .iter()
         .map(|it| vec![it.version.to_string(), it.state.as_str().to_owned(), it.created_at.clone(), it.created_by.clone()])
         .collect();

@@ -56,7 +56,7 @@ pub(super) async fn with_store(
     output: &Output,
 ) -> Result<BTreeMap<SecretName, Change>, Error> {
     let present: BTreeSet<SecretName> = match client.list(scope).await {
-        Ok(list) => list.secrets.into_iter().map(|it| it.name).collect(),
+        Ok(list) => list.into_iter().map(|it| it.name).collect(),
         Err(Error::Refused(problem)) if problem.status == 403 => values.iter().map(|(name, _)| name.clone()).collect(),
         // A scope comes into being with its first secret.
         Err(Error::Refused(problem)) if problem.status == 404 => BTreeSet::new(),

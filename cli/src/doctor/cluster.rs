@@ -1,0 +1,160 @@
+//! What the cluster has of us, asked through kubectl, since it knows how to log in.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use contract::layout::{ENVIRONMENT_LABEL, PROJECT_LABEL};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::check::Check;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const REGISTRATION: &str = "enclii-webhook";
+
+pub(super) async fn checks(kubectl: &Path) -> Vec<Check> {
+    if let Err(reason) = ask(kubectl, &["version"]).await {
+        return vec![Check::skipped("cluster", reason)];
+    }
+    let registration = ask(kubectl, &["get", "mutatingwebhookconfigurations", REGISTRATION, "--ignore-not-found"]).await;
+    let namespaces = ask(kubectl, &["get", "namespaces"]).await;
+    let bundles = ask(kubectl, &["get", "secretbundles.enclii.io", "--all-namespaces"]).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    vec![
+        found("webhook", registration, |it| webhook(it, now)),
+        found("namespaces", namespaces, labelled),
+        found("bundles", bundles, published),
+    ]
+}
+
+/// What kubectl says, as JSON; nothing where it says nothing.
+async fn ask(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
+    let mut command = Command::new(kubectl);
+    command.args(words).args(["--output", "json", "--request-timeout", "5s"]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = match timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(format!("{}: {error}", kubectl.display())),
+        Err(_) => return Err(format!("{} did not answer within {PATIENCE:?}", kubectl.display())),
+    };
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("kubectl: {}", text.lines().last().unwrap_or("it failed")));
+    }
+    if output.stdout.trim_ascii().is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&output.stdout).map_err(|_| "kubectl: the answer is no JSON".to_owned())
+}
+
+/// Who may not look is told so; nothing is known then.
+fn found(name: &'static str, answer: Result<Value, String>, judge: impl FnOnce(&Value) -> Check) -> Check {
+    answer.map_or_else(|reason| Check::skipped(name, reason), |it| judge(&it))
+}
+
+fn webhook(object: &Value, now: Duration) -> Check {
+    let name = "webhook";
+    if object.is_null() {
+        let detail = format!("there is no MutatingWebhookConfiguration {REGISTRATION}");
+        return Check::failed(name, detail, "install the manifests: kubectl apply -k manifests/overlays/default");
+    }
+    let webhooks = object["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for webhook in webhooks {
+        if let Err(reason) = trust(&webhook["clientConfig"]["caBundle"], now) {
+            let detail = format!("caBundle of {}: {reason}", webhook["name"].as_str().unwrap_or("a webhook"));
+            return Check::failed(name, detail, "the webhook fills it in: kubectl -n enclii-system logs deploy/enclii-webhook");
+        }
+    }
+    match webhooks.len() {
+        0 => Check::failed(name, format!("{REGISTRATION} has no webhook"), "apply the manifests again"),
+        _ => Check::ok(name, format!("{REGISTRATION} is there, and its caBundle is valid")),
+    }
+}
+
+/// Whether a caBundle holds a certificate that is valid now.
+fn trust(bundle: &Value, now: Duration) -> Result<(), String> {
+    let text = bundle.as_str().filter(|it| !it.is_empty()).ok_or("is empty")?;
+    // Standard base64, as our own values have it.
+    let pem: contract::Redacted = serde_json::from_value(Value::from(text)).map_err(|_| "is not base64")?;
+    let mut last = "holds no certificate".to_owned();
+    for certificate in CertificateDer::pem_slice_iter(pem.expose()) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(&certificate).map_err(|error| error.to_string())?;
+        let at =
+            x509_parser::time::ASN1Time::from_timestamp(i64::try_from(now.as_secs()).unwrap_or(i64::MAX)).map_err(|it| it.to_string())?;
+        if certificate.validity().is_valid_at(at) {
+            return Ok(());
+        }
+        last = format!("the certificate was valid until {}", certificate.validity().not_after);
+    }
+    Err(last)
+}
+
+/// A namespace with one of the two labels alone was meant to have both.
+fn labelled(list: &Value) -> Check {
+    let name = "namespaces";
+    let (mut both, mut half) = (Vec::new(), Vec::new());
+    for namespace in list["items"].as_array().into_iter().flatten() {
+        let label = |key: &str| namespace["metadata"]["labels"][key].is_string();
+        let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
+        match (label(PROJECT_LABEL), label(ENVIRONMENT_LABEL)) {
+            (true, true) => both.push(name),
+            (false, false) => {}
+            _ => half.push(name),
+        }
+    }
+    let way_out = format!("kubectl label namespace NAME {PROJECT_LABEL}=PROJECT {ENVIRONMENT_LABEL}=ENVIRONMENT");
+    if !half.is_empty() {
+        return Check::failed(name, format!("one of the two labels is missing: {}", half.join(", ")), way_out);
+    }
+    if both.is_empty() {
+        return Check::failed(name, "none belongs to a project and environment", way_out);
+    }
+    Check::ok(name, format!("labelled: {}", both.join(", ")))
+}
+
+fn published(list: &Value) -> Check {
+    let bundles = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let without_keys = bundles.iter().filter(|it| !it["spec"]["keys"].is_array() && !it["status"]["keys"].is_array());
+    let names: Vec<_> = without_keys.filter_map(|it| it["metadata"]["name"].as_str()).collect();
+    if !names.is_empty() {
+        let way_out = "switchyard fills them in: kubectl -n enclii-system logs deploy/switchyard";
+        return Check::failed("bundles", format!("SecretBundle without keys: {}", names.join(", ")), way_out);
+    }
+    Check::ok("bundles", format!("{} SecretBundle objects", bundles.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::check::State;
+    use super::*;
+
+    #[test]
+    fn registrations() {
+        let now = Duration::from_secs(1_800_000_000);
+        let with = |bundle: &str| json!({"webhooks": [{"name": "pods.enclii.io", "clientConfig": {"caBundle": bundle}}]});
+        assert_eq!(webhook(&Value::Null, now).state, State::Failed);
+        assert_eq!(webhook(&json!({"webhooks": []}), now).state, State::Failed);
+        for (bundle, reason) in [("", "is empty"), ("!", "is not base64"), ("eA==", "holds no certificate")] {
+            assert_eq!(webhook(&with(bundle), now).detail, format!("caBundle of pods.enclii.io: {reason}"));
+        }
+    }
+
+    #[test]
+    fn namespaces() {
+        let list = |items: &[Value]| json!({"items": items});
+        let one = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
+        let good = one("shop-prod", json!({"enclii.io/project": "shop", "enclii.io/environment": "prod"}));
+        let half = one("shop-dev", json!({"enclii.io/project": "shop"}));
+        let other = one("default", json!({}));
+        assert_eq!(labelled(&list(&[good.clone(), other.clone()])), Check::ok("namespaces", "labelled: shop-prod"));
+        assert_eq!(labelled(&list(&[good, half])).detail, "one of the two labels is missing: shop-dev");
+        assert_eq!(labelled(&list(&[other])).state, State::Failed);
+    }
+}
