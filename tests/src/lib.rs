@@ -1,15 +1,20 @@
 //! The harness of everything that needs more than one process.
 //!
 //! [`loopback`] runs the system on this machine without a cluster (the demo, the benchmarks);
-//! [`postgres`] is a real PostgreSQL for one test; [`kubectl`] speaks to a real cluster as a user would.
-//! All of them start programs that are already built, so that what is tested is what is shipped.
+//! [`switchyard`] is one replica that can be killed, [`postgres`] a real PostgreSQL of a test's own;
+//! [`kubectl`] speaks to a real cluster as a user would. All of them start programs that are already
+//! built, so that what is tested is what is shipped.
 
 pub mod admission;
+pub mod front;
 pub mod http;
 pub mod kubectl;
+pub mod linearizable;
 pub mod loopback;
 pub mod pod;
 pub mod postgres;
 pub mod process;
 pub mod sample;
+pub mod seeded;
+pub mod switchyard;
 pub mod wait;

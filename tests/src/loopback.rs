@@ -63,7 +63,7 @@ impl Loopback {
         for name in ["logs", "bundles", "trust", "switchyard-certificates", "webhook-certificates", "data"] {
             std::fs::create_dir_all(at(name))?;
         }
-        write(&at("identities.json"), &identities_file(places, identities))?;
+        know(directory, places, identities)?;
         let (switchyard_port, switchyard_admin) = (http::free_port()?, http::free_port()?);
         let (webhook_port, webhook_admin) = (http::free_port()?, http::free_port()?);
 
@@ -140,7 +140,15 @@ impl Loopback {
     }
 }
 
-fn switchyard(directory: &Path, port: u16, admin: u16) -> Result<Command> {
+/// Writes down who the tokens stand for.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn know(directory: &Path, places: &[Place<'_>], identities: &[Identity]) -> Result<()> {
+    write(&directory.join("identities.json"), &identities_file(places, identities))
+}
+
+pub(crate) fn switchyard(directory: &Path, port: u16, admin: u16) -> Result<Command> {
     let at = |name: &str| directory.join(name);
     let mut command = Command::new(program("switchyard")?);
     command
@@ -176,7 +184,7 @@ fn webhook_command(directory: &Path, switchyard_port: u16, port: u16, admin: u16
     Ok(command)
 }
 
-fn ready(process: &mut Process, admin: u16) -> Result<()> {
+pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {
     let client = http::plain()?;
     let url = format!("http://127.0.0.1:{admin}/readyz");
     wait::until("a server to become ready", Duration::from_secs(30), || {

@@ -1,0 +1,84 @@
+//! A real agent, and what it has written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use contract::AgentConfig;
+use contract::agent_config::{Files, Source, VERSION};
+use contract::annotations::FileMode;
+use contract::layout::{CONFIG_VARIABLE, DATA_LINK};
+use contract::reload::Reload;
+use e2e::process::{Process, program};
+use e2e::wait;
+use tempfile::TempDir;
+
+use crate::pair::{BUNDLE, PATIENCE, Pair};
+
+/// Between two looks at a file: far below what is measured.
+const LOOK: Duration = Duration::from_micros(500);
+
+pub(crate) struct Agent {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Agent {
+    /// Starts the agent of pod number `number`, which finds switchyard at that port.
+    pub(crate) fn start(pair: &Pair, number: usize, port: u16) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
+        std::io::Write::write_all(&mut std::fs::File::create(&token_file).unwrap(), crate::pair::token(number).as_bytes()).unwrap();
+        let files = directory.path().join("secrets");
+        std::fs::create_dir(&files).unwrap();
+        let config = AgentConfig {
+            version: VERSION,
+            source: Source::Switchyard {
+                address: format!("https://localhost:{port}"),
+                ca: std::fs::read_to_string(pair.one.ca()).unwrap(),
+                token_file: token_file.to_str().unwrap().to_owned(),
+            },
+            bundles: vec![BUNDLE.parse().unwrap()],
+            files: Files { directory: files.to_str().unwrap().to_owned(), mode: FileMode::OWNER },
+            reload: Reload::None,
+            reload_container: None,
+        };
+        let mut command = std::process::Command::new(program("enclii-agent").unwrap());
+        command.arg("run").env_clear().env(CONFIG_VARIABLE, config.to_json().unwrap());
+        let process = Process::start("agent", &mut command, directory.path()).unwrap();
+        Self { process, directory }
+    }
+
+    /// Waits until it has written this value.
+    pub(crate) fn holds(&mut self, name: &str, value: &str) {
+        let file = self.file(name);
+        let held = wait::until_every(LOOK, &format!("{name} to be {value}"), PATIENCE, || {
+            self.process.check()?;
+            Ok(std::fs::read_to_string(&file).ok().filter(|held| held == value))
+        });
+        held.unwrap_or_else(|error| panic!("{error}; the agent says:\n{}", self.process.tail()));
+    }
+
+    /// Waits until its files are of this generation.
+    pub(crate) fn comes_to(&mut self, generation: &str) {
+        let there = wait::until(&format!("generation {generation}"), PATIENCE, || {
+            self.process.check()?;
+            Ok((self.generation().as_deref() == Some(generation)).then_some(()))
+        });
+        there.unwrap_or_else(|error| panic!("{error}; the agent says:\n{}", self.process.tail()));
+    }
+
+    /// What it has written.
+    pub(crate) fn held(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name)).unwrap()
+    }
+
+    /// Which generation its files are of.
+    pub(crate) fn generation(&self) -> Option<String> {
+        let link = std::fs::read_link(self.directory.path().join("secrets").join(DATA_LINK)).ok()?;
+        Some(link.to_str()?.trim_start_matches('.').to_owned())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join("secrets").join(name)
+    }
+}

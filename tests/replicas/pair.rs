@@ -1,0 +1,84 @@
+//! The two replicas, and what they share.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::front::Front;
+use e2e::loopback::{Identity, Place, know};
+use e2e::postgres::Postgres;
+use e2e::switchyard::Switchyard;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// For what has to happen: far longer than it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const SCOPE: &str = "shop.prod.api";
+pub(crate) const BUNDLE: &str = "api-prod";
+const PODS: usize = 8;
+
+/// Two replicas on one database. The second reaches it through a network that can fail.
+pub(crate) struct Pair {
+    // In the order in which they have to end.
+    pub(crate) one: Switchyard,
+    pub(crate) two: Switchyard,
+    pub(crate) network: Front,
+    pub(crate) postgres: Postgres,
+    pub(crate) directory: TempDir,
+}
+
+/// The token of a pod.
+pub(crate) fn token(number: usize) -> String {
+    format!("pod-{number}")
+}
+
+impl Pair {
+    pub(crate) fn start() -> Self {
+        let mut pair = Self::make(&[]);
+        pair.one.run().unwrap();
+        pair.two.run().unwrap();
+        pair
+    }
+
+    /// The same, and none of them runs yet.
+    pub(crate) fn make(settings: &[(&str, &str)]) -> Self {
+        let (postgres, directory) = (Postgres::start().unwrap(), tempfile::tempdir().unwrap());
+        let places = [Place { namespace: "shop-prod", project: "shop", environment: "prod" }];
+        let pod = |number: usize| Identity {
+            namespace: "shop-prod".to_owned(),
+            service_account: "api".to_owned(),
+            pod: format!("api-{number}"),
+            uid: number.to_string(),
+            token: token(number),
+        };
+        know(directory.path(), &places, &(0..PODS).map(pod).collect::<Vec<_>>()).unwrap();
+        let network = Front::open(&[postgres.port()]).unwrap();
+        let replica = |name: &str, url: &str| {
+            let settings: Vec<_> = settings.iter().copied().chain([("ENCLII_DATABASE_URL", url)]).collect();
+            Switchyard::new(directory.path(), name, &settings).unwrap()
+        };
+        let one = replica("one", &postgres.url());
+        let two = replica("two", &postgres.url_through(network.port(), "enclii"));
+        Self { one, two, network, postgres, directory }
+    }
+
+    /// A port that leads to one of them or the other.
+    pub(crate) fn front(&self) -> Front {
+        Front::open(&[self.one.port(), self.two.port()]).unwrap()
+    }
+}
+
+/// The body of a write.
+pub(crate) fn body(values: &[(&str, &str)]) -> Value {
+    let secrets: serde_json::Map<_, _> =
+        values.iter().map(|(name, value)| ((*name).to_owned(), json!({"value": STANDARD.encode(value)}))).collect();
+    json!({ "secrets": secrets })
+}
+
+/// A write at one of them that is acknowledged; the generation that it made.
+pub(crate) fn write(at: &Switchyard, values: &[(&str, &str)]) -> u64 {
+    let (status, answer) = at.post(&format!("/v1/secrets/{SCOPE}/"), &body(values)).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    answer["bundles"][0]["generation"].as_u64().unwrap()
+}

@@ -1,0 +1,25 @@
+//! SQLite is for one.
+
+use std::time::Duration;
+
+use e2e::loopback::know;
+use e2e::switchyard::Switchyard;
+
+#[test]
+fn a_second_switchyard_on_one_file_says_so_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    know(directory.path(), &[], &[]).unwrap();
+    let mut first = Switchyard::new(directory.path(), "first", &[]).unwrap();
+    first.run().unwrap();
+    let second = Switchyard::new(directory.path(), "second", &[]).unwrap();
+    let mut process = second.spawn().unwrap();
+    let status = process.finish(Duration::from_secs(30)).unwrap();
+    let log = process.log();
+    assert!(!status.success() && log.contains("another process has it open") && log.contains("PostgreSQL"), "{status}: {log}");
+    // The first one has not noticed.
+    assert_eq!(first.get("/v1/audit").unwrap().0, 200);
+    // Killed, it leaves nothing behind that would keep the next one out.
+    first.kill().unwrap();
+    let mut third = Switchyard::new(directory.path(), "third", &[]).unwrap();
+    third.run().unwrap();
+}
