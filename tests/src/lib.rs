@@ -1,8 +1,8 @@
 //! The harness of everything that needs more than one process.
 //!
 //! [`loopback`] runs the system on this machine without a cluster (the demo, the benchmarks);
-//! [`switchyard`] is one replica that can be killed, [`postgres`] a real PostgreSQL of a test's own;
-//! [`kubectl`] speaks to a real cluster as a user would. All of them start programs that are already
+//! [`switchyard`] is one replica that can be killed, [`postgres`] and [`vault`] are real stores of a
+//! test's own; [`kubectl`] speaks to a real cluster as a user would. All of them start programs that are already
 //! built, so that what is tested is what is shipped.
 
 pub mod admission;
@@ -17,4 +17,5 @@ pub mod process;
 pub mod sample;
 pub mod seeded;
 pub mod switchyard;
+pub mod vault;
 pub mod wait;

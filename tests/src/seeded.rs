@@ -12,7 +12,7 @@ impl Seeded {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,13 +22,13 @@ impl Seeded {
 
     /// A number below `end`, which is not zero.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.draw() % end
     }
 
     /// Numbers of its own for somebody else.
     #[must_use]
     pub fn split(&mut self) -> Self {
-        Self(self.next())
+        Self(self.draw())
     }
 }
 
@@ -40,9 +40,9 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers() {
         // The published test vector of SplitMix64.
         let mut one = Seeded::new(1_234_567);
-        assert_eq!([one.next(), one.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!([one.draw(), one.draw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
         let (mut two, mut three) = (Seeded::new(1), Seeded::new(2));
-        assert_ne!(two.split().next(), three.split().next());
+        assert_ne!(two.split().draw(), three.split().draw());
         assert!((0..100).all(|_| two.below(3) < 3));
     }
 }

@@ -1,0 +1,216 @@
+//! A real Vault of a test's own: on loopback, with integrated storage on disk, so that a restart keeps
+//! what it has, and with its file audit device on where that is asked for.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::Method;
+use reqwest::blocking::Client;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{http, kubectl, wait};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Where its KV engine of version 2 is mounted.
+pub const MOUNT: &str = "secret";
+
+/// A running (or killed) Vault, unsealed, with an empty KV engine.
+pub struct Vault {
+    process: Option<Process>,
+    directory: TempDir,
+    program: PathBuf,
+    port: u16,
+    client: Client,
+    unseal_key: String,
+    root: String,
+}
+
+impl Vault {
+    /// Starts a server of the program that `tests/cluster/build.sh vault` builds.
+    ///
+    /// # Errors
+    /// Where it was not built, or does not come up.
+    pub fn start() -> Result<Self> {
+        Self::start_program(&built()?)
+    }
+
+    /// Starts a server of that program, initialises and unseals it.
+    ///
+    /// # Errors
+    /// Where it does not come up; the message has its log's end.
+    pub fn start_program(program: &Path) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("enclii-vault-").tempdir()?;
+        let port = http::free_port()?;
+        configure(directory.path(), port)?;
+        let (client, program) = (http::plain()?, program.to_owned());
+        let mut vault = Self { process: None, directory, program, port, client, unseal_key: String::new(), root: String::new() };
+        vault.spawn()?;
+        let made = vault.api(Method::PUT, "sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}))?;
+        let text = |at: &Value| at.as_str().map(str::to_owned).context("initialise Vault");
+        (vault.unseal_key, vault.root) = (text(&made["keys"][0])?, text(&made["root_token"])?);
+        vault.unseal()?;
+        vault.api(Method::POST, &format!("sys/mounts/{MOUNT}"), &json!({"type": "kv", "options": {"version": "2"}}))?;
+        vault.until("mount its engine", || vault.ask(Method::GET, &format!("{MOUNT}/config"), &Value::Null).is_ok_and(|it| it.0 == 200))?;
+        Ok(vault)
+    }
+
+    /// Starts it again on the storage that it has, and unseals it.
+    ///
+    /// # Errors
+    /// Where it runs already, or does not come up.
+    pub fn run(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.unseal()
+    }
+
+    /// Ends it as a power cut would, as far as a process can tell.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("Vault does not run")?;
+        process.signal(Signal::KILL)?;
+        process.finish(DEADLINE).map(drop)
+    }
+
+    /// Switches its file audit device on, and says where the file is.
+    ///
+    /// # Errors
+    /// Where it refuses.
+    pub fn audit(&self) -> Result<PathBuf> {
+        let file = self.directory.path().join("audit.log");
+        self.api(Method::POST, "sys/audit/file", &json!({"type": "file", "options": {"file_path": file}}))?;
+        Ok(file)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its root token.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// A file with its root token.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn root_file(&self) -> Result<PathBuf> {
+        let path = self.directory.path().join("root-token");
+        std::io::Write::write_all(&mut std::fs::File::create(&path)?, self.root.as_bytes())?;
+        Ok(path)
+    }
+
+    /// A call with the root token that has to succeed.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub fn api(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let (status, answer) = self.ask(method.clone(), path, body)?;
+        ensure!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        Ok(answer)
+    }
+
+    fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let mut request = self.client.request(method, format!("{}/v1/{path}", self.address()));
+        if !self.root.is_empty() {
+            request = request.header("x-vault-token", &self.root);
+        }
+        if !body.is_null() {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().context("ask Vault")?;
+        let status = answer.status().as_u16();
+        Ok((status, serde_json::from_slice(&answer.bytes().context("read Vault's answer")?).unwrap_or_default()))
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "Vault runs already");
+        let mut command = Command::new(&self.program);
+        command.arg("server").arg(format!("-config={}", self.directory.path().join("vault.json").display()));
+        command.env_clear().env("HOME", self.directory.path());
+        self.process = Some(Process::start("vault", &mut command, self.directory.path())?);
+        self.until("answer", || self.ask(Method::GET, "sys/seal-status", &Value::Null).is_ok())
+    }
+
+    fn unseal(&self) -> Result<()> {
+        let key = json!({"key": self.unseal_key});
+        let unsealed = |(status, answer): (u16, Value)| status == 200 && answer["sealed"] == false;
+        self.until("unseal", || self.ask(Method::PUT, "sys/unseal", &key).is_ok_and(unsealed))?;
+        self.until("lead", || self.ask(Method::GET, "sys/health", &Value::Null).is_ok_and(|it| it.0 == 200))
+    }
+
+    fn until(&self, what: &str, there: impl Fn() -> bool) -> Result<()> {
+        let waited = wait::until(&format!("Vault to {what}"), DEADLINE, || Ok(there().then_some(())));
+        waited.map_err(|error| match &self.process {
+            Some(process) => anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()),
+            None => error,
+        })
+    }
+}
+
+fn configure(directory: &Path, port: u16) -> Result<()> {
+    let storage = directory.join("storage");
+    std::fs::create_dir(&storage)?;
+    let cluster = format!("127.0.0.1:{}", http::free_port()?);
+    let config = json!({
+        "storage": {"raft": {"path": storage, "node_id": "one", "performance_multiplier": 1}},
+        "listener": [{"tcp": {"address": format!("127.0.0.1:{port}"), "cluster_address": cluster, "tls_disable": true}}],
+        "api_addr": format!("http://127.0.0.1:{port}"),
+        "cluster_addr": format!("https://{cluster}"),
+        "disable_mlock": true,
+        "log_level": "warn",
+    });
+    serde_json::to_writer(std::fs::File::create(directory.join("vault.json"))?, &config).context("write Vault's configuration")
+}
+
+/// From `ENCLII_VAULT`, else from where `tests/cluster/build.sh` builds it.
+fn built() -> Result<PathBuf> {
+    let path = match std::env::var_os("ENCLII_VAULT") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let script = kubectl::repository().join("tests/cluster/build.sh");
+            let output = Command::new(script).args(["--path", "vault"]).output().context("find Vault")?;
+            Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("vault")
+        }
+    };
+    if !path.is_file() {
+        bail!("{} is not there; `tests/cluster/build.sh vault` builds it", path.display());
+    }
+    Ok(path)
+}
+
+#[cfg(all(test, feature = "stores"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_has_acknowledged_outlives_a_kill() {
+        let mut vault = Vault::start().unwrap();
+        let audit = vault.audit().unwrap();
+        for round in 1..=2 {
+            vault.api(Method::POST, &format!("{MOUNT}/data/it"), &json!({"data": {"round": round}})).unwrap();
+            vault.kill().unwrap();
+            assert!(vault.ask(Method::GET, "sys/health", &Value::Null).is_err(), "it is still there");
+            vault.run().unwrap();
+            let read = vault.api(Method::GET, &format!("{MOUNT}/data/it"), &Value::Null).unwrap();
+            assert_eq!(read["data"]["data"]["round"], round);
+        }
+        assert!(std::fs::metadata(audit).unwrap().len() > 0);
+    }
+}
