@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::{bundles, completions, doctor, inject, run, secrets};
+use crate::{admin, bundles, completions, doctor, inject, run, secrets};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Inject(inject::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
+    #[command(subcommand)]
+    Admin(admin::Command),
 }
 
 impl Command {
@@ -83,6 +85,7 @@ impl Command {
             Self::Secrets(it) => secrets::run(it, output).await,
             Self::Bundles(it) => bundles::run(it, output).await,
             Self::Inject(it) => inject::run(it, output).await,
+            Self::Admin(it) => admin::run(it, output).await,
             Self::Completions(it) => completions::run(it, output).await,
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -40,6 +40,8 @@ pub(crate) enum Error {
     Exec { program: OsString, source: io::Error },
     #[error("not {0}: say yes, or give --yes where there is no terminal")]
     NotConfirmed(&'static str),
+    #[error("{0} values are not under the current key; switchyard's log names those that do not open")]
+    Unfinished(u64),
 }
 
 impl Error {

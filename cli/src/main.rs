@@ -1,5 +1,6 @@
 //! `enclii`: secrets for people and scripts.
 
+mod admin;
 mod args;
 mod bundles;
 mod client;

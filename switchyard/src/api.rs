@@ -3,6 +3,7 @@
 //! Every refusal is a problem document (RFC 9457) with the request's trace id. A body with values is
 //! never logged, and never quoted in an answer.
 
+mod admin;
 mod audit;
 mod body;
 mod bundles;
@@ -27,6 +28,7 @@ use crate::audit::Audit;
 use crate::identity::{Pods, Tokens};
 use crate::limit::Budget;
 use crate::metrics::Metrics;
+use crate::rekey::Rekey;
 use crate::repository::Repository;
 use crate::secrets::Secrets;
 use crate::stream::Streams;
@@ -47,6 +49,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) tasks: Tasks,
     pub(crate) store: Arc<dyn lockbox::Store>,
+    /// Where values are sealed under a key of ours.
+    pub(crate) rekey: Option<Rekey>,
     pub(crate) strangers: Strangers,
     pub(crate) health: Health,
 }
@@ -79,6 +83,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/secrets/{scope}/{name}/versions", get(secrets::versions))
         .route("/v1/bundles/{scope}", get(bundles::read))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/admin/rekey", get(admin::status).post(admin::start))
         .route("/v1/health", get(health::read))
         .route(stream::PATH, get(crate::stream::open))
         .fallback(problem::no_such_path)

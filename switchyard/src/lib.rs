@@ -24,6 +24,7 @@ mod live;
 mod metrics;
 pub mod policy;
 pub mod publisher;
+mod rekey;
 mod replicas;
 pub mod repository;
 mod secrets;

@@ -30,6 +30,7 @@ use crate::identity::{BootstrapError, DevelopmentError, Tokens, bootstrap};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
+use crate::rekey::Rekey;
 use crate::replicas::{self, Leader};
 use crate::repository::{Repository, RepositoryError};
 use crate::secrets::{self, Secrets};
@@ -180,6 +181,10 @@ async fn start(
     let sweeping = secrets.clone();
     leader.lead("sweep", tasks, move |fence| secrets::sweep(sweeping.clone(), fence));
 
+    let rekey = Rekey::new(store.clone(), repository.clone(), audit.clone());
+    let changing = rekey.clone();
+    leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
+
     let app = App {
         secrets,
         tokens: Tokens::new(repository.clone()),
@@ -191,6 +196,7 @@ async fn start(
         metrics,
         tasks: tasks.clone(),
         store,
+        rekey: Some(rekey),
         strangers: api::Strangers::default(),
         health: api::Health::default(),
     };

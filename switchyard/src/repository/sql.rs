@@ -16,6 +16,7 @@ mod open;
 mod repeats;
 mod rows;
 mod secrets;
+mod settings;
 mod tokens;
 
 use lockbox::Database;

@@ -63,6 +63,7 @@ impl World {
             streams: Streams::new(live, trusted),
             pods: Pods::Development(Development::read(&identities).unwrap().0),
             metrics: crate::metrics::Metrics::new(&mut Registry::default()),
+            rekey: None,
             strangers: Strangers::default(),
             health: Health::default(),
             repository,

@@ -7,6 +7,7 @@ mod agent;
 mod api;
 mod audit;
 mod crash;
+mod rekey;
 mod restart;
 mod streams;
 mod yard;

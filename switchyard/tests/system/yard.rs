@@ -77,31 +77,29 @@ impl Yard {
         let temporary = tempfile::tempdir().unwrap();
         let directory = temporary.path().to_owned();
         write(&directory.join("identities.json"), &identities().to_string());
-        let mut yard = Self::start_in(directory, false).await;
+        let mut yard = Self::start_in(directory, false, &[]).await;
         yard.temporary = Some(temporary);
         yard
     }
 
     /// In a process of its own, on what the directory has from before.
     pub(crate) async fn start_apart(directory: PathBuf) -> Self {
-        write(&directory.join("identities.json"), &identities().to_string());
-        Self::start_in(directory, true).await
+        Self::start_apart_with(directory, &[]).await
     }
 
-    async fn start_in(directory: PathBuf, apart: bool) -> Self {
+    /// The same, with further flags.
+    pub(crate) async fn start_apart_with(directory: PathBuf, more: &[String]) -> Self {
+        write(&directory.join("identities.json"), &identities().to_string());
+        Self::start_in(directory, true, more).await
+    }
+
+    async fn start_in(directory: PathBuf, apart: bool, more: &[String]) -> Self {
         runtime::provider::install().unwrap();
         let (port, admin) = (free_port(), free_port());
-        let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-        let words =
-            ["switchyard", "serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")].map(str::to_owned);
-        let flags = ["--data", "--development-identities", "--publish-directory", "--trust-directory", "--drain-notice"].map(str::to_owned);
-        let values = [at("data"), at("identities.json"), at("bundles"), at("trust"), "0".to_owned()];
-        let words = words.into_iter().chain(flags.into_iter().zip(values).flat_map(|(flag, value)| [flag, value]));
+        let words = Self::words(&directory, port, admin, more);
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
         let running = if apart {
-            let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"));
-            Running::Apart(command.args(words.skip(1)).stderr(log).spawn().unwrap())
+            Running::Apart(spawn(&directory, &words))
         } else {
             let args = Args::try_parse_from(words).unwrap().serve();
             #[expect(clippy::disallowed_methods, reason = "the test owns it, and ends it in `stop`")]
@@ -118,10 +116,29 @@ impl Yard {
         Self { directory, port, admin, tasks, shutdown, running: Some(running).into(), tls, temporary: None }
     }
 
+    /// The command line.
+    fn words(directory: &Path, port: u16, admin: u16, more: &[String]) -> Vec<String> {
+        let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+        let words =
+            ["switchyard", "serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")].map(str::to_owned);
+        let flags = ["--data", "--development-identities", "--publish-directory", "--trust-directory", "--drain-notice"].map(str::to_owned);
+        let values = [at("data"), at("identities.json"), at("bundles"), at("trust"), "0".to_owned()];
+        let words = words.into_iter().chain(flags.into_iter().zip(values).flat_map(|(flag, value)| [flag, value]));
+        words.chain(more.iter().cloned()).collect()
+    }
+
+    /// Starts a process and kills it after that time, ready or not.
+    pub(crate) async fn start_and_kill(directory: &Path, more: &[String], after: Duration) {
+        let mut child = spawn(directory, &Self::words(directory, free_port(), free_port(), more));
+        tokio::time::sleep(after).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Stops it in order and starts it anew on the same data, on another port.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop().await;
-        let mut yard = Self::start_in(self.directory.clone(), false).await;
+        let mut yard = Self::start_in(self.directory.clone(), false, &[]).await;
         yard.temporary = self.temporary.take();
         yard
     }
@@ -228,6 +245,11 @@ impl Drop for Yard {
             let _ = child.kill();
         }
     }
+}
+
+fn spawn(directory: &Path, words: &[String]) -> std::process::Child {
+    let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
+    std::process::Command::new(env!("CARGO_BIN_EXE_switchyard")).args(&words[1..]).stderr(log).spawn().unwrap()
 }
 
 pub(crate) fn body(values: &[(&str, &[u8])]) -> Redacted {

@@ -1,0 +1,39 @@
+//! `/v1/admin/rekey`: another key takes over from the one that values were sealed under.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use lockbox::StoreError;
+use runtime::logs::Chain;
+
+use super::App;
+use super::problem::Refusal;
+use super::request::Asked;
+use super::secrets::json;
+use crate::rekey::{Rekey, RekeyError};
+
+pub(super) async fn status(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
+    asked.administrator(&app).await?;
+    json(&rekey(&app)?.status().await?)
+}
+
+pub(super) async fn start(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
+    let caller = asked.administrator(&app).await?;
+    json(&rekey(&app)?.start(&caller).await?)
+}
+
+fn rekey(app: &App) -> Result<&Rekey, Refusal> {
+    app.rekey.as_ref().ok_or_else(|| Refusal::not_found("values are kept in another store, which has keys of its own"))
+}
+
+impl From<RekeyError> for Refusal {
+    fn from(error: RekeyError) -> Self {
+        tracing::error!(error = %Chain(&error), "key not changed");
+        match error {
+            RekeyError::Audit(_) => Self::unavailable("the audit trail cannot be written, so the key is not changed"),
+            RekeyError::Store(StoreError::Backend { step, .. }) => Self::unavailable(format!("{step}: it does not answer")),
+            _ => Self::unavailable("the ledger cannot be reached"),
+        }
+    }
+}

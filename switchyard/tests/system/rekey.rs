@@ -1,0 +1,165 @@
+//! Another key takes over, and switchyard is killed while it does.
+
+use std::path::Path;
+use std::time::Duration;
+
+use contract::api::{Rekey, SecretValue};
+use http::Method;
+
+use crate::yard::{Yard, until};
+
+const PATH: &str = "/v1/admin/rekey";
+
+/// How many values there are, ten batches' worth.
+const SERVICES: usize = 20;
+const EACH: usize = 50;
+
+/// How often it has to be killed in the middle of the work.
+const CUTS: usize = 12;
+
+async fn status(yard: &Yard) -> Rekey {
+    serde_json::from_slice(&yard.done(Method::GET, PATH, b"").await).unwrap()
+}
+
+async fn fill(yard: &Yard) {
+    let names: Vec<String> = (0..EACH).map(|at| format!("NAME_{at}")).collect();
+    for service in 0..SERVICES {
+        let values: Vec<String> = names.iter().map(|name| format!("{name} of {service}")).collect();
+        let pairs: Vec<(&str, &[u8])> = names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        yard.set(&format!("shop.prod.s{service}"), &pairs).await;
+    }
+}
+
+async fn every_value_is_there(yard: &Yard) {
+    for service in 0..SERVICES {
+        for at in 0..EACH {
+            let path = format!("/v1/secrets/shop.prod.s{service}/NAME_{at}");
+            let read: SecretValue = serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+            assert_eq!(read.value.expose(), format!("NAME_{at} of {service}").as_bytes());
+        }
+    }
+}
+
+/// The flags for the key of that number, with the one before it.
+fn flags(directory: &Path, key: usize) -> Vec<String> {
+    let at = |key: usize| format!("file:{}", directory.join(format!("key-{key}")).display());
+    let mut flags = vec!["--key".to_owned(), at(key)];
+    if key > 0 {
+        flags.extend(["--key-previous".to_owned(), at(key - 1)]);
+    }
+    flags
+}
+
+/// How many rows name each key, of whoever has the fewest first.
+async fn by_key(directory: &Path) -> Vec<i64> {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
+    let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let counts = sqlx::query_scalar("SELECT COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER BY 1");
+    let counts = counts.fetch_all(&database).await.unwrap();
+    database.close().await;
+    counts
+}
+
+/// The order is given once for each key; what a killed process left, the next one does.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_key_changes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path();
+    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
+    fill(&yard).await;
+    yard.kill();
+    let (mut key, mut cuts, mut starts) = (0, 0, 0);
+    let mut delay = Duration::from_millis(60);
+    while cuts < CUTS {
+        key += 1;
+        let flags = flags(directory, key);
+        let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
+        let before = status(&yard).await;
+        assert_eq!((before.running, before.remaining), (false, (SERVICES * EACH) as u64));
+        let ordered: Rekey = serde_json::from_slice(&yard.done(Method::POST, PATH, b"").await).unwrap();
+        assert_eq!(ordered.total, before.total);
+        tokio::time::sleep(Duration::from_millis(starts % 7 * 3)).await;
+        yard.kill();
+        let mut left = by_key(directory).await;
+        cuts += usize::from(left.len() > 1);
+        while left.len() > 1 {
+            starts += 1;
+            assert!(starts < 400, "it does not come to an end: {left:?}");
+            Yard::start_and_kill(directory, &flags, delay).await;
+            let now = by_key(directory).await;
+            // Killed before it went on, it gets more time; killed in the middle, a little more; done, less.
+            delay = match (now.len() > 1, now == left) {
+                (true, true) => delay.mul_f64(1.3),
+                (true, false) => delay.mul_f64(1.02),
+                (false, _) => delay.mul_f64(0.9),
+            };
+            cuts += usize::from(now.len() > 1 && now != left);
+            left = now;
+        }
+        assert_eq!(left, [(SERVICES * EACH) as i64], "rows were lost");
+        // What the order came to is said when the next process looks.
+        let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
+        until("the order to be done", async || !status(&yard).await.running).await;
+        let after = status(&yard).await;
+        assert_eq!((after.remaining, after.error), (0, None));
+        yard.kill();
+        std::fs::remove_file(directory.join(format!("key-{}", key - 1))).unwrap();
+    }
+    let last = flags(directory, key);
+    let yard = Yard::start_apart_with(directory.to_owned(), &last[..2]).await;
+    every_value_is_there(&yard).await;
+    let trail = yard.events("rekey").await;
+    assert!(trail.iter().filter(|event| event["actor_type"] == "token").count() == key, "{trail:?}");
+    assert!(trail.iter().filter(|event| event["actor_type"] == "system").count() >= key, "{trail:?}");
+    yard.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path();
+    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
+    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    assert_eq!(yard.ask(Method::POST, PATH, None, b"").await.0, 401);
+    assert_eq!(yard.ask(Method::GET, PATH, None, b"").await.0, 401);
+    yard.kill();
+
+    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 1)).await;
+    yard.set("shop.prod.api", &[("C", b"three")]).await;
+    let before = status(&yard).await;
+    assert_eq!((before.running, before.total, before.remaining, before.done), (false, 3, 2, 0));
+    yard.done(Method::POST, PATH, b"").await;
+    until("the order to be done", async || !status(&yard).await.running).await;
+    let after = status(&yard).await;
+    assert_eq!((after.total, after.remaining, after.done, after.error), (3, 0, 2, None));
+    let trail = yard.events("rekey").await;
+    let said: Vec<_> = trail.iter().map(|event| (event["actor_id"].as_str().unwrap(), event["resource_id"] == after.current_key)).collect();
+    assert!(said.len() == 2 && said[0] == ("bootstrap", true) && said[1].1, "{trail:?}");
+    yard.kill();
+    let log = std::fs::read_to_string(directory.join("log")).unwrap();
+    assert!(!log.contains("three") && !log.contains("\"level\":\"ERROR\""), "{log}");
+}
+
+/// A row that somebody damaged is named, and everything else comes along.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_do_not_open_are_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path();
+    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
+    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    yard.kill();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
+    let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE name = 'B'").execute(&database).await.unwrap();
+    database.close().await;
+    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 1)).await;
+    yard.done(Method::POST, PATH, b"").await;
+    until("the order to be done", async || !status(&yard).await.running).await;
+    let after = status(&yard).await;
+    assert_eq!((after.remaining, after.done), (1, 1));
+    assert!(after.error.unwrap().contains("shop.prod.api/B version 1 ("));
+    let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
+    assert!(problem.status == 500 && problem.detail.contains("shop.prod.api/B version 1 ("), "{problem:?}");
+    yard.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    yard.kill();
+}
