@@ -6,7 +6,7 @@
 use contract::{Label, Redacted, Scope, SecretName, Version};
 use futures_util::future::BoxFuture;
 
-use crate::store::{Put, Reference, Store, StoreError, Stored};
+use crate::store::{Known, Put, Reference, Store, StoreError, Stored};
 
 /// What a backend did wrong.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("a rotation on a stale value is refused", |store, scope| Box::pin(stale_rotation(store, scope))),
     ("a destroyed version is gone, the others stay", |store, scope| Box::pin(destroyed(store, scope))),
     ("a deleted secret is gone, with all versions", |store, scope| Box::pin(deleted(store, scope))),
+    ("a deleted secret can be written anew", |store, scope| Box::pin(written_anew(store, scope))),
+    ("what it was told to keep is no change by others", |store, scope| Box::pin(quiet(store, scope))),
     ("writers at the same time all succeed", |store, scope| Box::pin(at_the_same_time(store, scope))),
 ];
 
@@ -230,6 +232,34 @@ async fn deleted(store: &dyn Store, scope: &Scope) -> Outcome {
     is_gone(store.read_version(scope, &secret, &first).await)?;
     is_gone(store.read_version(scope, &secret, &second).await)?;
     holds(store, scope, &other, &kept, b"kept").await
+}
+
+async fn written_anew(store: &dyn Store, scope: &Scope) -> Outcome {
+    let secret = name("PHOENIX")?;
+    let first = put(store, scope, &secret, 1, b"ashes").await?;
+    store.delete(scope, &secret).await.map_err(said)?;
+    let second = put(store, scope, &secret, 2, b"feathers").await?;
+    holds(store, scope, &secret, &second, b"feathers").await?;
+    is_gone(store.read_version(scope, &secret, &first).await)?;
+    if !store.capabilities().versions {
+        return Ok(());
+    }
+    let found = store.list_versions(scope, &secret).await.map_err(said)?;
+    check(found == [second], "a version from before the delete is listed")
+}
+
+async fn quiet(store: &dyn Store, scope: &Scope) -> Outcome {
+    let secret = name("QUIET")?;
+    let first = put(store, scope, &secret, 1, b"one").await?;
+    let second = put(store, scope, &secret, 2, b"two").await?;
+    // In use, rolled back, and forward again.
+    for stored in [&second, &second, &first, &second] {
+        let known = [Known { scope: scope.clone(), name: secret.clone(), stored: stored.clone() }];
+        let changes = store.changes(&known).await.map_err(said)?;
+        check(changes.is_empty(), &format!("with version {} in use a change was seen that nobody made", stored.version))?;
+    }
+    holds(store, scope, &secret, &first, b"one").await?;
+    holds(store, scope, &secret, &second, b"two").await
 }
 
 async fn at_the_same_time(store: &dyn Store, scope: &Scope) -> Outcome {
