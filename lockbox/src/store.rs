@@ -93,6 +93,8 @@ pub struct Changed {
     pub on: Stored,
     /// What the value is now.
     pub value: Redacted,
+    /// Who did it, by the backend's name for whoever it was.
+    pub by: String,
     /// The backend's name for this change: another one has another name. It says nothing about the value.
     pub revision: String,
 }
