@@ -4,6 +4,7 @@
 //! store has a value that nothing refers to, and nobody ever sees it. The ledger's change, the
 //! generations that follow from it and its audit events are one transaction; the push comes after it.
 
+mod adopt;
 #[allow(dead_code, reason = "the API's handlers of these come next")]
 mod change;
 #[allow(dead_code, reason = "the API's handlers of these come next")]
@@ -27,6 +28,7 @@ use lockbox::{Store, StoreError};
 use crate::audit::{Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::live::Live;
 use crate::repository::{Bundle, Change, ChangeError, Condition, Fence, Idempotency, Repository, RepositoryError, Respond};
+pub(crate) use adopt::adopt;
 pub(crate) use sweep::sweep;
 use turns::Turns;
 

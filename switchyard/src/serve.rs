@@ -13,7 +13,7 @@ use certs::resolver::server_config;
 use contract::Redacted;
 use lockbox::database::OpenError;
 use lockbox::embedded::EmbeddedError;
-use lockbox::{Database, Embedded};
+use lockbox::{Database, Embedded, Store as _};
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
 use runtime::signals::{Grace, Shutdown, StopError};
@@ -180,6 +180,10 @@ async fn start(
     let secrets = Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
     let sweeping = secrets.clone();
     leader.lead("sweep", tasks, move |fence| secrets::sweep(sweeping.clone(), fence));
+    if let Some(every) = store.watch_interval() {
+        let adopting = secrets.clone();
+        leader.lead("adopt", tasks, move |fence| secrets::adopt(adopting.clone(), every, fence));
+    }
 
     let rekey = Rekey::new(store.clone(), repository.clone(), audit.clone());
     let changing = rekey.clone();

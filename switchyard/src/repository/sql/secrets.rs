@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
-use lockbox::Reference;
+use lockbox::{Known, Reference};
 use sqlx::any::AnyRow;
 
 use super::super::{Counted, ListQuery, RepositoryError, Secret, VersionRow};
 use super::Repository;
-use super::rows::{columns, count, database, name, optional_time, signed, stored, text, time};
+use super::rows::{columns, count, database, name, optional_time, scope, signed, stored, text, time};
 
 impl Repository {
     /// Some secrets of a scope itself, by name.
@@ -56,6 +56,22 @@ impl Repository {
         .await
         .map_err(database("find secret"))?;
         row.as_ref().map(secret).transpose()
+    }
+
+    /// Every secret that is there, in every scope, at its active version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn in_use(&self) -> Result<Vec<Known>, RepositoryError> {
+        let rows = sqlx::query(
+            "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, v.vault_ref
+             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+             WHERE s.deleted_at IS NULL ORDER BY s.id",
+        )
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("list secrets in use"))?;
+        rows.iter().map(|row| Ok(Known { scope: scope(row)?, name: name(row)?, stored: stored(row)? })).collect()
     }
 
     /// The version that was active when a secret was deleted; `None` where it is not.

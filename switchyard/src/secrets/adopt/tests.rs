@@ -1,0 +1,146 @@
+//! From a person's edit in 1Password to a version in the ledger, on the stand-in for Connect.
+
+#[allow(dead_code, unused_imports, reason = "a test uses the parts that it needs")]
+#[path = "../../../../lockbox/tests/connect/mod.rs"]
+mod connect;
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect::Connect;
+use contract::api::{NewValue, VersionState, WriteRequest};
+use contract::layout::MAX_VALUE_BYTES;
+use contract::{Redacted, Scope, SecretName, Version};
+use jiff::SignedDuration;
+use lockbox::{Database, OnePassword, OnePasswordConfig};
+use runtime::tasks::Tasks;
+
+use super::super::*;
+
+const CURRENT: &str = "enclii/shop.prod.api/A";
+
+struct World {
+    connect: Connect,
+    secrets: Secrets,
+    database: Database,
+    fence: Fence,
+    refused: HashSet<String>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let connect = Connect::start().await;
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
+        std::fs::File::create(&token_file).unwrap().write_all(Connect::TOKEN.as_bytes()).unwrap();
+        let config = OnePasswordConfig::new(connect.host(), token_file, Connect::VAULT.to_owned());
+        let store = Arc::new(OnePassword::new(&OnePasswordConfig { timeout: Duration::from_secs(2), ..config }).unwrap());
+        let database = Database::open(&directory.path().join("x.db")).await.unwrap();
+        let repository = Repository::open(database.clone()).await.unwrap();
+        let (audit, clerk) = Audit::new(repository.clone());
+        Tasks::new().spawn("clerk", clerk.work());
+        let fence = repository.take_lease("adopt", "me", Duration::from_secs(600)).await.unwrap().unwrap();
+        let secrets = Secrets::new(repository, store, audit, Live::default(), SignedDuration::from_hours(1));
+        Self { connect, secrets, database, fence, refused: HashSet::new(), _directory: directory }
+    }
+
+    async fn write(&self, value: &str) {
+        let mut request = WriteRequest::default();
+        request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
+        self.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await.unwrap();
+    }
+
+    async fn look(&mut self) -> Result<usize, SecretsError> {
+        self.secrets.adopt_once(&self.fence, &mut self.refused).await
+    }
+
+    async fn active(&self) -> (Version, String) {
+        let read = self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap();
+        (read.version, String::from_utf8(read.value.expose().to_vec()).unwrap())
+    }
+
+    /// Actor and details of the events with that action and outcome.
+    async fn events(&self, action: &str, outcome: &str) -> Vec<(String, Option<String>)> {
+        let sql = "SELECT actor_type, actor_id, details FROM audit_events WHERE action = $1 AND outcome = $2 ORDER BY sequence";
+        let rows: Vec<(String, String, Option<String>)> =
+            sqlx::query_as(sql).bind(action.to_owned()).bind(outcome.to_owned()).fetch_all(self.database.reader()).await.unwrap();
+        rows.into_iter().map(|(kind, id, details)| (format!("{kind}:{id}"), details)).collect()
+    }
+}
+
+fn scope() -> Scope {
+    "shop.prod.api".parse().unwrap()
+}
+
+fn name() -> SecretName {
+    "A".parse().unwrap()
+}
+
+fn caller() -> Caller {
+    Caller { actor: Actor::Token { name: "test".into() }, origin: Origin::default() }
+}
+
+#[tokio::test]
+async fn a_persons_edit_becomes_the_next_version() {
+    let mut world = World::new().await;
+    world.write("one").await;
+    for _ in 0..2 {
+        assert_eq!(world.look().await.unwrap(), 0, "the first look is no change");
+    }
+    world.connect.world().type_in(CURRENT, "value", "from a person");
+    assert_eq!(world.look().await.unwrap(), 1);
+    assert_eq!(world.active().await, (Version(2), "from a person".to_owned()));
+    for _ in 0..3 {
+        assert_eq!(world.look().await.unwrap(), 0, "one edit is one version");
+    }
+    let events = world.events("rotate", "allowed").await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].0, "store:DOIHOHSV2NHK5HMSOLCWJUXFDM");
+    assert!(events[0].1.as_deref().unwrap().starts_with("changed in the store itself"), "{events:?}");
+    // The version before is there to go back to, and what people see follows.
+    world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await.unwrap();
+    assert_eq!(world.active().await, (Version(1), "one".to_owned()));
+    assert_eq!(world.look().await.unwrap(), 0);
+    assert_eq!(world.connect.world().titled(CURRENT)[0]["fields"][0]["value"], "one");
+    let versions = world.secrets.repository.versions(&scope(), &name(), None, 9).await.unwrap();
+    let states: Vec<_> = versions.iter().map(|it| (it.version.0, it.state)).collect();
+    assert_eq!(states, [(2, VersionState::Archived), (1, VersionState::Active)]);
+}
+
+#[tokio::test]
+async fn a_value_that_fits_into_no_pod_is_told_of_once() {
+    let mut world = World::new().await;
+    world.write("one").await;
+    assert_eq!(world.look().await.unwrap(), 0);
+    world.connect.world().type_in(CURRENT, "value", &"x".repeat(MAX_VALUE_BYTES + 1));
+    for _ in 0..3 {
+        assert_eq!(world.look().await.unwrap(), 0);
+    }
+    assert_eq!(world.events("rotate", "failed").await.len(), 1);
+    assert_eq!(world.active().await, (Version(1), "one".to_owned()));
+    // Another edit is another change.
+    world.connect.world().type_in(CURRENT, "value", "smaller");
+    assert_eq!(world.look().await.unwrap(), 1);
+    assert_eq!(world.active().await, (Version(2), "smaller".to_owned()));
+}
+
+#[tokio::test]
+async fn deleted_secrets_are_not_looked_at_and_an_overtaken_leader_adopts_nothing() {
+    let mut world = World::new().await;
+    world.write("one").await;
+    assert_eq!(world.look().await.unwrap(), 0);
+    world.connect.world().type_in(CURRENT, "value", "edited");
+    world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await.unwrap();
+    assert_eq!(world.look().await.unwrap(), 0);
+    world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await.unwrap();
+    let another = world.secrets.repository.take_lease("adopt", "another", Duration::from_secs(600)).await.unwrap().unwrap();
+    let error = world.look().await.unwrap_err();
+    assert!(matches!(error, SecretsError::Change(ChangeError::Fenced(_))), "{error}");
+    assert_eq!(world.active().await, (Version(1), "one".to_owned()));
+    world.fence = another;
+    assert_eq!(world.look().await.unwrap(), 1);
+    assert_eq!(world.active().await, (Version(2), "edited".to_owned()));
+}
