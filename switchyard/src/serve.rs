@@ -1,5 +1,6 @@
 //! The process: its parts, wired together, from the database to the end of the drain.
 
+mod store;
 mod surroundings;
 
 use std::io;
@@ -11,9 +12,9 @@ use std::time::{Duration, SystemTime};
 use certs::names::{Names, NamesError};
 use certs::resolver::server_config;
 use contract::Redacted;
+use lockbox::Database;
+use lockbox::Store as _;
 use lockbox::database::OpenError;
-use lockbox::embedded::EmbeddedError;
-use lockbox::{Database, Embedded, Store as _};
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
 use runtime::signals::{Grace, Shutdown, StopError};
@@ -36,6 +37,7 @@ use crate::repository::{Repository, RepositoryError};
 use crate::secrets::{self, Secrets};
 use crate::stream::Streams;
 use crate::trust;
+use store::{Opened, StoreOpenError};
 use surroundings::Surroundings;
 
 /// Connections that are no streams yet, and the command line's.
@@ -68,7 +70,7 @@ pub enum ServeError {
     Ledger(#[from] RepositoryError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] EmbeddedError),
+    Store(#[from] StoreOpenError),
     /// The development file.
     #[error(transparent)]
     Development(#[from] DevelopmentError),
@@ -159,7 +161,7 @@ async fn start(
     let starting = readiness.gate("the start");
     let metrics = observe(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
-    let store = store(&args, database).await?;
+    let Opened { store, embedded } = store::open(&args, database, tasks).await?;
     let (names, retention) = (names(&args)?, args.delete_retention);
     let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
         surroundings::find(args, tasks, readiness).await?;
@@ -185,9 +187,10 @@ async fn start(
         leader.lead("adopt", tasks, move |fence| secrets::adopt(adopting.clone(), every, fence));
     }
 
-    let rekey = Rekey::new(store.clone(), repository.clone(), audit.clone());
-    let changing = rekey.clone();
-    leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
+    let rekey = embedded.map(|embedded| Rekey::new(embedded, repository.clone(), audit.clone()));
+    if let Some(changing) = rekey.clone() {
+        leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
+    }
 
     let app = App {
         secrets,
@@ -200,7 +203,7 @@ async fn start(
         metrics,
         tasks: tasks.clone(),
         store,
-        rekey: Some(rekey),
+        rekey,
         strangers: api::Strangers::default(),
         health: api::Health::default(),
     };
@@ -220,12 +223,6 @@ fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metri
     let metrics = Metrics::new(&mut registry);
     tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
     metrics
-}
-
-async fn store(args: &ServeArgs, database: Database) -> Result<Arc<Embedded>, EmbeddedError> {
-    let store = Embedded::with_keys(database, &args.keys.keys(&args.data)).await?;
-    tracing::info!(keys = store.keys().names(), "store opened");
-    Ok(Arc::new(store))
 }
 
 /// Starts a part that works for ever: until the drain.
