@@ -7,25 +7,30 @@ mod admin;
 mod audit;
 mod body;
 mod bundles;
+mod grants;
 mod health;
+mod login;
 mod path;
 mod problem;
 mod request;
+mod rows;
 mod secrets;
+mod small;
+mod tokens;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use contract::stream;
 use runtime::tasks::Tasks;
 use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::audit::Audit;
-use crate::identity::{Pods, Tokens};
+use crate::identity::{Oidc, Pods, Tokens};
 use crate::limit::Budget;
 use crate::metrics::Metrics;
 use crate::rekey::Rekey;
@@ -44,6 +49,8 @@ pub(crate) struct App {
     pub(crate) audit: Audit,
     pub(crate) tokens: Tokens,
     pub(crate) pods: Pods,
+    /// Whom people log in with, where they can.
+    pub(crate) oidc: Option<Oidc>,
     pub(crate) access: Access,
     pub(crate) streams: Streams,
     pub(crate) metrics: Metrics,
@@ -82,6 +89,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/secrets/{scope}/{name}/", secret())
         .route("/v1/secrets/{scope}/{name}/versions", get(secrets::versions))
         .route("/v1/bundles/{scope}", get(bundles::read))
+        .route("/v1/grants", get(grants::list).post(grants::add))
+        .route("/v1/grants/{id}", delete(grants::remove))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{name}", delete(tokens::revoke))
+        .route("/v1/login", get(login::how).post(login::login))
+        .route("/v1/logout", post(login::logout))
+        .route("/v1/whoami", get(login::whoami))
         .route("/v1/audit", get(audit::list))
         .route("/v1/admin/rekey", get(admin::status).post(admin::start))
         .route("/v1/health", get(health::read))

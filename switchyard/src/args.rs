@@ -2,7 +2,7 @@
 
 mod database;
 mod key;
-mod store;
+mod oidc;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use runtime::logs::Format;
 
 pub use database::DatabaseArgs;
 pub use key::KeyArgs;
-pub use store::{LoginKind, Needed, StoreArgs, StoreKind};
+pub use oidc::OidcArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,9 +55,9 @@ pub struct ServeArgs {
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Which store.
+    /// How people log in.
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub oidc: OidcArgs,
     /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are destroyed
     #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
     pub delete_retention: SignedDuration,

@@ -1,4 +1,5 @@
-//! Who is asking: a pod by the token that kubelet gave it, or a person by a token of the API.
+//! Who is asking: a pod by the token that kubelet gave it, a program by a token of the API, or a person
+//! by the ID token of an identity provider, and then by the session that it was exchanged for.
 //!
 //! Every login is checked anew against the authority that issued the token. There is no cache and no
 //! check that works without the authority: where it cannot be reached, nobody is let in.
@@ -7,6 +8,7 @@ mod bearer;
 mod bootstrap;
 mod development;
 mod namespaces;
+mod oidc;
 mod review;
 mod token;
 
@@ -19,7 +21,9 @@ pub use bearer::bearer;
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use development::{Development, DevelopmentError};
 pub use namespaces::{Bindings, Namespaces, binding_of};
+pub use oidc::{Claim, FetchError, LoginError, Oidc, Person, SetupError, Unverified, oidc};
 pub use review::{Unproven, pod_of};
+pub(crate) use token::generate;
 pub use token::{Hash, Tokens, TokensError};
 
 /// Who says which pod a token belongs to.

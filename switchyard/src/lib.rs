@@ -10,7 +10,7 @@
 //! publisher/  announces bundles' keys  cluster/ the Kubernetes API     trust   our CAs
 //! ```
 
-mod access;
+pub mod access;
 mod api;
 pub mod args;
 pub mod audit;

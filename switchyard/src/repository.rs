@@ -18,7 +18,7 @@ use crate::delivery::Standing;
 
 pub use change::{Change, ChangeError, Condition, Idempotency, NewVersion, Respond};
 pub use lease::Fence;
-pub use sql::{CHANNEL, Doomed, Repository, TokenRow};
+pub use sql::{CHANNEL, Doomed, Holder, NewToken, PersonGrant, Repository, TokenRow};
 
 /// The ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -172,6 +172,6 @@ pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
 }
 
 /// Who did it, for people who read the ledger.
-fn by(actor: &Actor) -> String {
+pub(crate) fn by(actor: &Actor) -> String {
     format!("{}:{}", actor.kind(), actor.id())
 }

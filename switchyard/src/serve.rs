@@ -1,6 +1,5 @@
 //! The process: its parts, wired together, from the database to the end of the drain.
 
-mod store;
 mod surroundings;
 
 use std::io;
@@ -12,9 +11,9 @@ use std::time::{Duration, SystemTime};
 use certs::names::{Names, NamesError};
 use certs::resolver::server_config;
 use contract::Redacted;
-use lockbox::Database;
-use lockbox::Store as _;
 use lockbox::database::OpenError;
+use lockbox::embedded::EmbeddedError;
+use lockbox::{Database, Embedded, Store as _};
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
 use runtime::signals::{Grace, Shutdown, StopError};
@@ -27,7 +26,7 @@ use crate::api::{self, App};
 use crate::args::{DatabaseArgs, ServeArgs};
 use crate::audit::Audit;
 use crate::certificates::{self, Certificate};
-use crate::identity::{BootstrapError, DevelopmentError, Tokens, bootstrap};
+use crate::identity::{self, BootstrapError, DevelopmentError, Tokens, bootstrap};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
@@ -37,7 +36,6 @@ use crate::repository::{Repository, RepositoryError};
 use crate::secrets::{self, Secrets};
 use crate::stream::Streams;
 use crate::trust;
-use store::{Opened, StoreOpenError};
 use surroundings::Surroundings;
 
 /// Connections that are no streams yet, and the command line's.
@@ -70,7 +68,7 @@ pub enum ServeError {
     Ledger(#[from] RepositoryError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] StoreOpenError),
+    Store(#[from] EmbeddedError),
     /// The development file.
     #[error(transparent)]
     Development(#[from] DevelopmentError),
@@ -83,6 +81,9 @@ pub enum ServeError {
     /// The first administrator's token.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// The identity provider.
+    #[error(transparent)]
+    Oidc(#[from] identity::SetupError),
     /// A name for the certificate.
     #[error("name the certificate")]
     Names(#[from] NamesError),
@@ -161,8 +162,9 @@ async fn start(
     let starting = readiness.gate("the start");
     let metrics = observe(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
-    let Opened { store, embedded } = store::open(&args, database, tasks).await?;
+    let store = store(&args, database).await?;
     let (names, retention) = (names(&args)?, args.delete_retention);
+    let (oidc, groups) = (identity::oidc(&args.oidc, args.development_identities.is_some())?, args.oidc.oidc_roles.clone());
     let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
         surroundings::find(args, tasks, readiness).await?;
     bootstrap(&bootstrap_place, &repository).await?;
@@ -187,23 +189,23 @@ async fn start(
         leader.lead("adopt", tasks, move |fence| secrets::adopt(adopting.clone(), every, fence));
     }
 
-    let rekey = embedded.map(|embedded| Rekey::new(embedded, repository.clone(), audit.clone()));
-    if let Some(changing) = rekey.clone() {
-        leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
-    }
+    let rekey = Rekey::new(store.clone(), repository.clone(), audit.clone());
+    let changing = rekey.clone();
+    leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
 
     let app = App {
         secrets,
         tokens: Tokens::new(repository.clone()),
-        access: Access::new(namespaces, repository.clone()),
+        access: Access::new(namespaces, repository.clone(), groups),
         streams: Streams::new(live, bundle),
         repository,
         audit,
         pods,
+        oidc,
         metrics,
         tasks: tasks.clone(),
         store,
-        rekey,
+        rekey: Some(rekey),
         strangers: api::Strangers::default(),
         health: api::Health::default(),
     };
@@ -223,6 +225,12 @@ fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metri
     let metrics = Metrics::new(&mut registry);
     tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
     metrics
+}
+
+async fn store(args: &ServeArgs, database: Database) -> Result<Arc<Embedded>, EmbeddedError> {
+    let store = Embedded::with_keys(database, &args.keys.keys(&args.data)).await?;
+    tracing::info!(keys = store.keys().names(), "store opened");
+    Ok(Arc::new(store))
 }
 
 /// Starts a part that works for ever: until the drain.

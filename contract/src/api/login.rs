@@ -29,6 +29,10 @@ pub struct Login {
 pub struct LoginRequest {
     /// The identity provider's ID token.
     pub id_token: Credential,
+    /// What the client asked the provider to put into it, where it did; it must be there then.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 256))]
+    pub nonce: Option<String>,
 }
 
 impl LoginRequest {
@@ -40,8 +44,11 @@ impl LoginRequest {
         #[derive(Serialize)]
         struct Body<'a> {
             id_token: Text<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            nonce: Option<&'a str>,
         }
-        redacted(&Body { id_token: self.id_token.text() })
+        let Self { id_token, nonce } = self;
+        redacted(&Body { id_token: id_token.text(), nonce: nonce.as_deref() })
     }
 }
 
@@ -137,9 +144,11 @@ mod tests {
 
     #[test]
     fn a_login_round_trips_and_is_not_printed() {
-        let request = LoginRequest { id_token: "a.b.c".parse().unwrap() };
+        let request = LoginRequest { id_token: "a.b.c".parse().unwrap(), nonce: None };
         let body = request.to_body().unwrap();
         assert_eq!(body.expose(), br#"{"id_token":"a.b.c"}"#);
+        let with_nonce = LoginRequest { id_token: "a.b.c".parse().unwrap(), nonce: Some("n".into()) };
+        assert_eq!(with_nonce.to_body().unwrap().expose(), br#"{"id_token":"a.b.c","nonce":"n"}"#);
         assert_eq!(serde_json::from_slice::<LoginRequest>(body.expose()).unwrap().id_token, request.id_token);
         assert!(!format!("{request:?}").contains("a.b.c"));
     }

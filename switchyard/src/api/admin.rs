@@ -11,16 +11,18 @@ use super::App;
 use super::problem::Refusal;
 use super::request::Asked;
 use super::secrets::json;
+use crate::policy::{Target, Verb};
 use crate::rekey::{Rekey, RekeyError};
 
 pub(super) async fn status(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
-    asked.administrator(&app).await?;
+    asked.principal(&app).await?.may(&app, Verb::Admin, Target::Everything).await?;
     json(&rekey(&app)?.status().await?)
 }
 
 pub(super) async fn start(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
-    let caller = asked.administrator(&app).await?;
-    json(&rekey(&app)?.start(&caller).await?)
+    let asker = asked.principal(&app).await?;
+    asker.may(&app, Verb::Admin, Target::Everything).await?;
+    json(&rekey(&app)?.start(&asker.caller).await?)
 }
 
 fn rekey(app: &App) -> Result<&Rekey, Refusal> {

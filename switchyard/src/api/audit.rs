@@ -11,6 +11,7 @@ use super::App;
 use super::problem::Refusal;
 use super::request::Asked;
 use super::secrets::json;
+use crate::policy::{Target, Verb};
 use crate::repository::AuditQuery;
 use crate::secrets::SecretsError;
 
@@ -36,7 +37,7 @@ pub(super) async fn list(
     asked: Asked,
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    asked.administrator(&app).await?;
+    asked.principal(&app).await?.may(&app, Verb::Audit, Target::Everything).await?;
     let Query(Parameters { after, action, limit }) =
         parameters.map_err(|_| Refusal::malformed("the query may have after=<number>, action=<word> and limit=<number>, each once"))?;
     let query = AuditQuery { after, action, limit: limit.unwrap_or(USUAL).min(MOST) };

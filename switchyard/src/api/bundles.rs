@@ -11,12 +11,14 @@ use super::path::InScope;
 use super::problem::Refusal;
 use super::request::Asked;
 use super::secrets::json;
+use crate::policy::{Target, Verb};
 use crate::repository::service_parts;
 use crate::secrets::SecretsError;
 
 pub(super) async fn read(State(app): State<Arc<App>>, asked: Asked, path: Result<InScope, Refusal>) -> Result<Response, Refusal> {
-    asked.administrator(&app).await?;
+    let asker = asked.principal(&app).await?;
     let InScope(scope) = path?;
+    asker.may(&app, Verb::List, Target::Scope(&scope)).await?;
     if service_parts(&scope).is_none() {
         return Err(Refusal::malformed(format!("{scope} is no service; a bundle's scope is project.environment.service")));
     }

@@ -46,7 +46,7 @@ impl Refusal {
     }
 
     /// Somebody else was faster.
-    fn conflict<D: Into<String>>(detail: D) -> Self {
+    pub(crate) fn conflict<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::CONFLICT, "/problems/conflict", "Written by somebody else at the same time", detail)
     }
 

@@ -5,10 +5,12 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use contract::Redacted;
+use contract::api::{Access, PrincipalKind};
+use contract::{Redacted, Scope};
 use http::header::{CACHE_CONTROL, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 use runtime::logs::Chain;
 use runtime::tls::PeerAddr;
 use uuid::Uuid;
@@ -17,6 +19,8 @@ use super::App;
 use super::problem::{KEPT, Refusal};
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind, plain};
 use crate::identity::{TokensError, bearer};
+use crate::policy::{self, Allowed, Denied, Principal, Target, Verb, Which};
+use crate::repository::TokenRow;
 use crate::secrets::Caller;
 
 const TRACE: HeaderName = HeaderName::from_static("trace-id");
@@ -74,26 +78,122 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     }
 }
 
+/// A person or a program that proved who it is.
+pub(crate) struct Asker {
+    /// Who, with all rights of this moment.
+    pub(crate) principal: Principal,
+    /// The same, as the trail has it.
+    pub(crate) caller: Caller,
+    /// The token by which it is known.
+    pub(crate) token: TokenRow,
+}
+
 impl Asked {
-    /// The administrator who asks.
-    pub(super) async fn administrator(self, app: &App) -> Result<Caller, Refusal> {
+    /// Who asks. What they may do is another question: [`Asker::may`].
+    pub(super) async fn principal(self, app: &App) -> Result<Asker, Refusal> {
         let Self { origin, token } = self;
         let Some(token) = token else {
             return Err(Refusal::unauthenticated("send the header 'Authorization: Bearer <token>'"));
         };
-        match app.tokens.identify(&token).await {
-            Ok(name) => Ok(Caller { actor: Actor::Token { name }, origin }),
-            Err(TokensError::Unknown) => Err(unauthenticated(app, origin, "the token is not valid").await),
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "token not checked");
-                Err(Refusal::unavailable("the token cannot be checked"))
-            }
+        let cannot = |error: &dyn std::error::Error| {
+            tracing::error!(error = %Chain(error), "token not checked");
+            Refusal::unavailable("the token cannot be checked")
+        };
+        let token = match app.tokens.identify(&token).await {
+            Ok(token) => token,
+            Err(TokensError::Unknown) => return Err(unauthenticated(app, origin, "the token is not valid").await),
+            Err(error) => return Err(cannot(&error)),
+        };
+        note_use(app, &token);
+        let principal = app.access.principal(&token).await.map_err(|error| cannot(&error))?;
+        let actor = match principal.kind {
+            PrincipalKind::User => Actor::User { name: principal.name.clone() },
+            PrincipalKind::Token | PrincipalKind::ServiceAccount => Actor::Token { name: principal.name.clone() },
+        };
+        Ok(Asker { principal, caller: Caller { actor, origin }, token })
+    }
+}
+
+impl Asker {
+    /// Whether they may do `verb` to `target`: the rule that allows it, for the audit trail. A refusal
+    /// is written down before it is said.
+    pub(super) async fn may(&self, app: &App, verb: Verb, target: Target<'_>) -> Result<String, Refusal> {
+        self.rule(app, target, policy::decide(&self.principal, verb, target)).await
+    }
+
+    /// Which secrets of `scope` they may see the names of.
+    pub(super) async fn may_list(&self, app: &App, scope: &Scope) -> Result<Which, Refusal> {
+        match policy::listing(&self.principal, scope) {
+            Ok((which, _)) => Ok(which),
+            Err(denied) => Err(self.denied(app, Target::Scope(scope), &denied).await),
         }
+    }
+
+    /// Whether they may give `access` to `target`, or take it back; `verb` is grant or token.
+    pub(super) async fn may_hand_out(&self, app: &App, verb: Verb, access: Access, target: Target<'_>) -> Result<String, Refusal> {
+        self.rule(app, target, policy::hand_out(&self.principal, verb, access, target)).await
+    }
+
+    /// Whether what they make may last until `end`: no longer than the token that they make it with. A
+    /// person's session is short by nature, and what a person makes is not bound to it.
+    pub(super) async fn may_last(&self, app: &App, target: Target<'_>, end: Timestamp) -> Result<(), Refusal> {
+        let own = self.token.expires_at.filter(|_| self.principal.kind == PrincipalKind::Token);
+        match policy::lasts_within(&self.principal, target, own, end) {
+            Ok(()) => Ok(()),
+            Err(denied) => Err(self.denied(app, target, &denied).await),
+        }
+    }
+
+    async fn rule(&self, app: &App, target: Target<'_>, answer: Result<Allowed, Denied>) -> Result<String, Refusal> {
+        match answer {
+            Ok(Allowed { rule }) => Ok(rule.to_string()),
+            Err(denied) => Err(self.denied(app, target, &denied).await),
+        }
+    }
+
+    async fn denied(&self, app: &App, target: Target<'_>, denied: &Denied) -> Refusal {
+        let (kind, id) = match target {
+            Target::Everything => (ResourceKind::Api, "api".to_owned()),
+            Target::Scope(scope) => (ResourceKind::Scope, scope.to_string()),
+            Target::Secret(_, secret) => (ResourceKind::Secret, secret.to_string()),
+        };
+        let event = Event {
+            actor: self.caller.actor.clone(),
+            action: Action::Denied,
+            resource: Resource { kind, id, scope: target.scope().map(ToString::to_string) },
+            version: None,
+            outcome: Outcome::Denied,
+            origin: self.caller.origin.clone(),
+            details: Some(format!("{}: {}", denied.verb.as_str(), denied.rule)),
+        };
+        if let Err(error) = app.audit.record(event).await {
+            tracing::error!(error = %Chain(&error), "refusal not written down");
+            return Refusal::unavailable("the audit trail cannot be written, so nothing is answered");
+        }
+        Refusal::denied(denied.to_string())
+    }
+}
+
+/// Notes that a token was used, beside the request and at most once a minute.
+fn note_use(app: &App, token: &TokenRow) {
+    let now = Timestamp::now();
+    if token.is_used_anew(now) {
+        let (repository, token) = (app.repository.clone(), token.clone());
+        app.tasks.spawn("token use", async move {
+            if let Err(error) = repository.note_use(&token, now).await {
+                tracing::warn!(error = %Chain(&error), token = token.name, "use of token not noted");
+            }
+        });
     }
 }
 
 /// Refuses a credential, and writes that down.
 pub(crate) async fn unauthenticated(app: &App, origin: Origin, reason: &str) -> Refusal {
+    refused_credential(app, origin, reason, reason).await
+}
+
+/// Refuses a credential with the words `said`, and writes down the `reason`.
+pub(super) async fn refused_credential(app: &App, origin: Origin, said: &str, reason: &str) -> Refusal {
     let event = Event {
         actor: Actor::Anonymous,
         action: Action::Login,
@@ -108,5 +208,5 @@ pub(crate) async fn unauthenticated(app: &App, origin: Origin, reason: &str) -> 
     {
         tracing::error!(error = %Chain(&error), "refused credential not written down");
     }
-    Refusal::unauthenticated(reason)
+    Refusal::unauthenticated(said)
 }

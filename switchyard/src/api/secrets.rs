@@ -18,18 +18,21 @@ use super::path::{InScope, OneSecret};
 use super::problem::Refusal;
 use super::request::Asked;
 use crate::metrics::{Ending, Operation};
+use crate::policy::{Target, Verb};
 use crate::repository::{Condition, ListQuery};
 use crate::secrets::{SecretsError, Terms};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, path: Result<InScope, Refusal>) -> Result<Response, Refusal> {
-    asked.administrator(&app).await?;
+    let asker = asked.principal(&app).await?;
     let InScope(scope) = path?;
+    let which = asker.may_list(&app, &scope).await?;
     let found =
         app.repository.list(&scope, &ListQuery { after: None, deleted: false, limit: u32::MAX }).await.map_err(SecretsError::from)?;
     let secrets = found
         .into_iter()
+        .filter(|secret| which.has(&secret.name))
         .map(|secret| SecretSummary {
             name: secret.name,
             version: secret.stored.version,
@@ -48,33 +51,34 @@ pub(super) async fn write(
     path: Result<InScope, Refusal>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let caller = asked.administrator(&app).await?;
+    let asker = asked.principal(&app).await?;
     let InScope(scope) = path?;
     let request = super::body::write_request(body).await.inspect_err(|_| app.metrics.count(Operation::Write, Ending::Refused))?;
-    let secrets = app.secrets.clone();
+    let mut terms = Terms::default();
+    for name in request.secrets.keys() {
+        terms.rule = Some(asker.may(&app, Verb::Write, Target::Secret(&scope, name)).await?);
+    }
+    let (secrets, caller) = (app.secrets.clone(), asker.caller);
     let written =
-        whole(
-            &app,
-            Operation::Write,
-            async move { secrets.write(&caller, &scope, &request, |_| Condition::None, &Terms::default()).await },
-        )
-        .await?;
+        whole(&app, Operation::Write, async move { secrets.write(&caller, &scope, &request, |_| Condition::None, &terms).await }).await?;
     json(&written)
 }
 
 pub(super) async fn read(State(app): State<Arc<App>>, asked: Asked, path: Result<OneSecret, Refusal>) -> Result<Response, Refusal> {
-    let caller = asked.administrator(&app).await?;
+    let asker = asked.principal(&app).await?;
     let OneSecret { scope, name } = path?;
-    let value = app.secrets.read(&caller, &scope, &name, None).await;
+    let rule = asker.may(&app, Verb::Read, Target::Secret(&scope, &name)).await?;
+    let value = app.secrets.read(&asker.caller, &scope, &name, Some(rule)).await;
     count(&app, Operation::Read, &value);
     // A struct of texts, numbers and base64 always becomes JSON.
     let body = value?.to_body().unwrap_or_default();
-    Ok(([(CONTENT_TYPE, JSON)], Bytes::from_owner(Wiped(body))).into_response())
+    Ok(wiped(body))
 }
 
 pub(super) async fn versions(State(app): State<Arc<App>>, asked: Asked, path: Result<OneSecret, Refusal>) -> Result<Response, Refusal> {
-    asked.administrator(&app).await?;
+    let asker = asked.principal(&app).await?;
     let OneSecret { scope, name } = path?;
+    asker.may(&app, Verb::List, Target::Secret(&scope, &name)).await?;
     let versions = app.repository.versions(&scope, &name, None, u32::MAX).await.map_err(SecretsError::from)?;
     if versions.is_empty() {
         return Err(SecretsError::NotFound { scope, name }.into());
@@ -83,11 +87,13 @@ pub(super) async fn versions(State(app): State<Arc<App>>, asked: Asked, path: Re
 }
 
 pub(super) async fn delete(State(app): State<Arc<App>>, asked: Asked, path: Result<OneSecret, Refusal>) -> Result<Response, Refusal> {
-    let caller = asked.administrator(&app).await?;
+    let asker = asked.principal(&app).await?;
     let OneSecret { scope, name } = path?;
-    let secrets = app.secrets.clone();
+    let rule = asker.may(&app, Verb::Write, Target::Secret(&scope, &name)).await?;
+    let terms = Terms { rule: Some(rule), ..Terms::default() };
+    let (secrets, caller) = (app.secrets.clone(), asker.caller);
     let (at, of) = (scope.clone(), name.clone());
-    let removed = whole(&app, Operation::Delete, async move { secrets.delete(&caller, &at, &of, &Terms::default()).await }).await?;
+    let removed = whole(&app, Operation::Delete, async move { secrets.delete(&caller, &at, &of, &terms).await }).await?;
     json(&Deleted { scope, name, bundles: removed.bundles, recoverable_until: Some(removed.recoverable_until.to_string()) })
 }
 
@@ -127,7 +133,11 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<Response, Refusal> {
     }
 }
 
-/// A body that is wiped when the last byte of it is sent.
+/// An answer whose body is wiped when the last byte of it is sent.
+pub(super) fn wiped(body: Redacted) -> Response {
+    ([(CONTENT_TYPE, JSON)], Bytes::from_owner(Wiped(body))).into_response()
+}
+
 struct Wiped(Redacted);
 
 impl AsRef<[u8]> for Wiped {

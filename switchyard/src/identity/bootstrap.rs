@@ -4,11 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use contract::Redacted;
+use contract::api::Role;
 
 use super::token::{Hash, generate};
 use crate::cluster::{Cluster, ClusterError};
 use crate::files;
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{Holder, NewToken, Repository, RepositoryError};
 
 /// The token's name in the ledger and the audit trail.
 const NAME: &str = "bootstrap";
@@ -50,25 +51,38 @@ pub enum BootstrapError {
     Short,
 }
 
-/// Makes the token on first start. The place comes first and the ledger second: where the process
+/// Makes the token on first start, with the role owner. It is made once: where it was revoked, it stays so. The place comes first and the ledger second: where the process
 /// dies in between, the next start takes over the token that it finds.
 ///
 /// # Errors
 /// Where the place or the ledger cannot be written.
 pub async fn bootstrap(place: &Bootstrap, repository: &Repository) -> Result<(), BootstrapError> {
-    if repository.tokens().await?.iter().any(|token| token.name == NAME) {
+    if repository.token_named(NAME).await?.is_some() {
         return Ok(());
     }
     let token = match place.read().await? {
         Some(token) if token.len() < SHORTEST => return Err(BootstrapError::Short),
+        // It was revoked. Another one that is put there by hand is taken: the way back in for whoever
+        // may write there.
+        Some(token) if repository.knew_token(NAME, Some(Hash::of(&token).as_bytes())).await? => return Ok(()),
         Some(token) => token,
+        None if repository.knew_token(NAME, None).await? => return Ok(()),
         None => {
             let token = generate().ok_or(BootstrapError::Random)?;
             place.write(&token).await?;
             token
         }
     };
-    repository.add_admin_token(NAME, Hash::of(&token).as_bytes()).await?;
+    let holder = Holder::Program { role: Role::Owner, scope: None };
+    let new = NewToken {
+        name: NAME.to_owned(),
+        holder,
+        hash: Hash::of(&token).as_bytes().to_owned(),
+        expires_at: None,
+        by: "system:bootstrap".to_owned(),
+    };
+    // Where another replica was faster, its token is the one of the place, too.
+    repository.add_token(&new, None).await?;
     tracing::info!(place = place.describe(), "bootstrap token made");
     Ok(())
 }

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use contract::Redacted;
 
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{Repository, RepositoryError, TokenRow};
 
 /// What a token of ours starts with, so that scanners of repositories and logs know it.
 const PREFIX: &str = "enclii_";
+
+/// How many bytes tell a typing error from a wrong token.
+const CHECK: usize = 4;
 
 /// A token's SHA-256. A token has 256 random bits, so no slow hash is needed to keep it from being
 /// guessed.
@@ -38,20 +40,34 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// Makes a token: the prefix, 32 random bytes and four that tell a typing error from a wrong token,
+/// Makes a token: the prefix, 32 random bytes and [`CHECK`] that tell a typing error from a wrong token,
 /// in letters and digits alone. `None` where the system has no random numbers.
-pub(super) fn generate() -> Option<Redacted> {
+pub(crate) fn generate() -> Option<Redacted> {
     let mut random = zeroize::Zeroizing::new([0u8; 32]);
     aws_lc_rs::rand::fill(random.as_mut()).ok()?;
     let check = digest(&SHA256, random.as_ref());
-    let mut text = String::with_capacity(PREFIX.len() + 2 * (32 + 4));
+    let mut text = String::with_capacity(PREFIX.len() + 2 * (32 + CHECK));
     text.push_str(PREFIX);
-    for byte in random.iter().chain(check.as_ref().iter().take(4)) {
+    for byte in random.iter().chain(check.as_ref().iter().take(CHECK)) {
         for digit in [byte >> 4, byte & 15] {
             text.push(char::from_digit(u32::from(digit), 16)?);
         }
     }
     Some(Redacted::from(text))
+}
+
+/// Whether a token that looks like ours was typed or copied whole. What does not look like ours may be
+/// a bootstrap token that an operator made.
+fn is_whole(token: &Redacted) -> bool {
+    let Some(digits) = token.expose().strip_prefix(PREFIX.as_bytes()) else { return true };
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
+    let pair = |pair: &[u8]| match pair {
+        [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
+        _ => None,
+    };
+    let Some(bytes) = digits.chunks(2).map(pair).collect::<Option<Vec<u8>>>().map(zeroize::Zeroizing::new) else { return false };
+    let Some((random, check)) = bytes.split_at_checked(32) else { return false };
+    check.len() == CHECK && digest(&SHA256, random).as_ref().starts_with(check)
 }
 
 /// The tokens that are valid now.
@@ -76,20 +92,19 @@ impl Tokens {
         Self(repository)
     }
 
-    /// The name of the token.
+    /// What the ledger knows of the token.
+    ///
+    /// It is looked up by its hash, in an index, and that is constant-time enough: what the search
+    /// compares is SHA-256 of the token, of which nobody who lacks the token can choose a byte. How
+    /// long it takes says how a hash sorts among others, and leads to no token of 256 random bits.
     ///
     /// # Errors
     /// Where it is not valid.
-    pub async fn identify(&self, token: &Redacted) -> Result<String, TokensError> {
-        let hash = Hash::of(token);
-        // Every token is compared, and each in constant time: how long it takes says nothing.
-        let mut found = None;
-        for row in self.0.tokens().await? {
-            if verify_slices_are_equal(&row.hash, hash.as_bytes()).is_ok() {
-                found = Some(row.name);
-            }
+    pub async fn identify(&self, token: &Redacted) -> Result<TokenRow, TokensError> {
+        if !is_whole(token) {
+            return Err(TokensError::Unknown);
         }
-        found.ok_or(TokensError::Unknown)
+        self.0.token(Hash::of(token).as_bytes()).await?.ok_or(TokensError::Unknown)
     }
 }
 
@@ -106,5 +121,23 @@ mod tests {
         assert_eq!(Hash::of(&one), Hash::of(&one));
         assert_ne!(Hash::of(&one), Hash::of(&two));
         assert_eq!(format!("{:?}", Hash::of(&one)), "<hash>");
+    }
+
+    #[test]
+    fn a_typing_error_needs_no_look_into_the_ledger() {
+        let token = generate().unwrap();
+        assert!(is_whole(&token));
+        assert!(is_whole(&Redacted::from("what an operator chose, and long enough".to_owned())));
+        for at in PREFIX.len()..token.len() {
+            let mut text = token.expose().to_vec();
+            text[at] = if text[at] == b'0' { b'1' } else { b'0' };
+            assert!(!is_whole(&Redacted::new(text)), "{at}");
+        }
+        let text = token.expose();
+        for cut in
+            [&text[..text.len() - 1], &text[..text.len() - 2], &text[..PREFIX.len()], &[text, b"00"].concat(), &[text, b"z"].concat()]
+        {
+            assert!(!is_whole(&Redacted::from(cut)));
+        }
     }
 }

@@ -23,10 +23,11 @@ use lockbox::Database;
 
 use super::RepositoryError;
 pub use destroy::Doomed;
+pub use grants::PersonGrant;
 pub use news::CHANNEL;
 pub(super) use open::Open;
 use rows::database;
-pub use tokens::TokenRow;
+pub use tokens::{Holder, NewToken, TokenRow};
 
 const MIGRATIONS_TABLE: &str = "_switchyard_migrations";
 

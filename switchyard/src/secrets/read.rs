@@ -8,6 +8,7 @@ use contract::{Generation, Scope, SecretName, Version};
 
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::Action;
+use crate::policy::Which;
 use crate::repository::{Bundle, Member};
 
 impl Secrets {
@@ -52,11 +53,11 @@ impl Secrets {
         Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })
     }
 
-    /// The values of a generation. Whoever hands them out writes down to whom first.
-    pub(crate) async fn open(&self, bundle: &Bundle, generation: Generation) -> Result<HeldBundle, SecretsError> {
+    /// The values of a generation, of those secrets that `which` has. Whoever hands them out writes down to whom first.
+    pub(crate) async fn open(&self, bundle: &Bundle, generation: Generation, which: &Which) -> Result<HeldBundle, SecretsError> {
         let members = self.repository.members(bundle.id, generation).await?;
         let mut secrets = BTreeMap::new();
-        for (name, Member { scope, stored }) in members {
+        for (name, Member { scope, stored }) in members.into_iter().filter(|(name, _)| which.has(name)) {
             let value = self.store.read_version(&scope, &name, &stored).await?;
             secrets.insert(name, HeldSecret { version: stored.version, value });
         }

@@ -104,7 +104,7 @@ async fn what_a_crash_left_in_the_store_is_never_seen(world: World) {
     assert_eq!(written.versions[&name()], Version(2));
     let bundle = world.secrets.repository.bundle(&scope()).await.unwrap().unwrap();
     for generation in [1, 2] {
-        let held = world.secrets.open(&bundle, Generation(generation)).await.unwrap();
+        let held = world.secrets.open(&bundle, Generation(generation), &crate::policy::Which::All).await.unwrap();
         let expected = if generation == 1 { b"one" } else { b"two" };
         assert_eq!(held.secrets[&name()].value.expose(), expected);
     }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, Held, SILENCE_SECONDS, ServerMessage};
-use contract::{Generation, Redacted};
+use contract::{Generation, Redacted, SecretName};
 use futures_util::future::select_all;
 use runtime::logs::Chain;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frames::{Frames, FramesError};
-use super::holds::HoldError;
+use super::holds::{HoldError, Wanted};
 use super::login::{Admission, Admitted, deny};
 use super::reports::{self, Written};
 use crate::access::AccessError;
@@ -25,6 +26,7 @@ use crate::delivery::generation_for;
 use crate::identity::Namespaces;
 use crate::limit::Budget;
 use crate::metrics::{Ending, Operation};
+use crate::policy::{BundleAllowed, BundleRule, Which};
 use crate::repository::Bundle;
 use crate::secrets::Caller;
 
@@ -44,8 +46,11 @@ pub(super) struct Connection {
     pod: Admitted,
     caller: Caller,
     namespaces: Namespaces,
+    grants: watch::Receiver<u64>,
     /// What the pod was told to hold, or said that it holds.
     holds: Vec<Held>,
+    /// Which secrets of its bundles the pod was sent on this stream; none before the first time.
+    sent: Option<Vec<Which>>,
     budget: Budget,
 }
 
@@ -88,15 +93,16 @@ enum News {
     Heard(AgentMessage),
     Bundle,
     Namespaces,
+    Grants,
     Trust,
     Beat,
 }
 
 impl Connection {
     pub(super) fn new(app: Arc<App>, pod: Admitted, caller: Caller) -> Self {
-        let namespaces = app.access.namespaces();
+        let (namespaces, grants) = (app.access.namespaces(), app.access.grants());
         let budget = Budget::new(REPORTS, Duration::from_secs(1), Instant::now());
-        Self { app, pod, caller, namespaces, holds: Vec::new(), budget }
+        Self { app, pod, caller, namespaces, grants, holds: Vec::new(), sent: None, budget }
     }
 
     /// Serves the pod until either side ends it.
@@ -143,6 +149,7 @@ impl Connection {
                 message = frames.next() => News::Heard(message?),
                 () = bundle_changed(&mut self.pod.bundles) => News::Bundle,
                 () = self.namespaces.changed() => News::Namespaces,
+                Ok(()) = self.grants.changed() => News::Grants,
                 Ok(()) = trust.changed() => News::Trust,
                 () = sleep_until(beat) => News::Beat,
                 () = sleep_until(heard + SILENCE) => return Err(End::Silent(SILENCE)),
@@ -154,6 +161,7 @@ impl Connection {
                 }
                 News::Bundle => self.deliver(frames).await?,
                 News::Namespaces => self.check_all().await?,
+                News::Grants => self.check_granted(frames).await?,
                 News::Trust => {
                     let ca = trust.borrow_and_update().clone();
                     send_trust(frames, ca.as_pem()).await?;
@@ -161,6 +169,8 @@ impl Connection {
                 News::Beat => {
                     frames.send(&ServerMessage::Ping.encode().map_err(FramesError::from)?).await?;
                     beat = Instant::now() + HEARTBEAT;
+                    // Another replica's grants make no news here.
+                    self.check_granted(frames).await?;
                 }
             }
         }
@@ -186,17 +196,27 @@ impl Connection {
     async fn deliver<I: AsyncRead + AsyncWrite + Unpin>(&mut self, frames: &mut Frames<I>) -> Result<(), End> {
         let standing = self.standing();
         let uid = &self.pod.pod.uid;
-        let wanted: Vec<(Bundle, Generation)> =
-            standing.iter().map(|(bundle, _)| (bundle.clone(), generation_for(&bundle.standing, uid))).collect();
-        let holds: Vec<Held> =
-            wanted.iter().map(|(bundle, generation)| Held { bundle: bundle.name.clone(), generation: *generation }).collect();
-        if holds == self.holds {
+        let generations: Vec<Generation> = standing.iter().map(|(bundle, _)| generation_for(&bundle.standing, uid)).collect();
+        let holds: Vec<Held> = standing
+            .iter()
+            .zip(&generations)
+            .map(|((bundle, _), generation)| Held { bundle: bundle.name.clone(), generation: *generation })
+            .collect();
+        if holds == self.holds && self.has_what_it_may() {
             return Ok(());
         }
         self.check_all().await?;
+        let which: Vec<Which> = self.pod.bundles.iter().map(|one| one.which.clone()).collect();
+        let wanted: Vec<Wanted> = standing
+            .iter()
+            .zip(generations)
+            .zip(&which)
+            .map(|(((bundle, _), generation), which)| Wanted { bundle: bundle.clone(), generation, which: which.clone() })
+            .collect();
         let outcome = self.send_holds(frames, &wanted).await;
         self.app.metrics.count(Operation::Deliver, if outcome.is_ok() { Ending::Ok } else { Ending::Failed });
         outcome?;
+        self.sent = Some(which);
         for (bundle, since) in &standing {
             let known = self.holds.iter().any(|held| held.bundle == bundle.name);
             let same = holds.iter().any(|held| self.holds.contains(held) && held.bundle == bundle.name);
@@ -209,19 +229,34 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the pod was sent just what it may read. A pod that comes back says which generation its
+    /// files hold, and not which part of it: where a grant decides that, it is sent again.
+    fn has_what_it_may(&self) -> bool {
+        let bundles = &self.pod.bundles;
+        match &self.sent {
+            Some(sent) => bundles.iter().map(|one| &one.which).eq(sent),
+            None => bundles.iter().all(|one| one.rule == BundleRule::OwnService),
+        }
+    }
+
+    /// Looks at the grants again, where one of them decides.
+    async fn check_granted<I: AsyncRead + AsyncWrite + Unpin>(&mut self, frames: &mut Frames<I>) -> Result<(), End> {
+        if self.pod.bundles.iter().all(|one| one.rule == BundleRule::OwnService) {
+            return Ok(());
+        }
+        self.check_all().await?;
+        self.deliver(frames).await
+    }
+
     /// The values are opened, then it is written down to whom they go, then they leave.
-    async fn send_holds<I: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        frames: &mut Frames<I>,
-        wanted: &[(Bundle, Generation)],
-    ) -> Result<(), End> {
+    async fn send_holds<I: AsyncRead + AsyncWrite + Unpin>(&self, frames: &mut Frames<I>, wanted: &[Wanted]) -> Result<(), End> {
         let frame = match self.app.streams.holds.frame(&self.app.secrets, wanted).await {
             Ok(frame) => frame,
             // No reconnect would change that.
             Err(error @ HoldError::Message(_)) => return Err(End::Refused(error.to_string())),
             Err(error) => return Err(End::Hold(error)),
         };
-        let events = wanted.iter().map(|(bundle, generation)| self.app.audit.record(self.read_event(bundle, *generation)));
+        let events = wanted.iter().zip(&self.pod.bundles).map(|(it, admission)| self.app.audit.record(self.read_event(it, admission)));
         futures_util::future::try_join_all(events).await?;
         if let Some(bytes) = frame.get() {
             frames.send(bytes).await?;
@@ -229,7 +264,13 @@ impl Connection {
         Ok(())
     }
 
-    fn read_event(&self, bundle: &Bundle, generation: Generation) -> Event {
+    fn read_event(&self, wanted: &Wanted, admission: &Admission) -> Event {
+        let Wanted { bundle, generation, which } = wanted;
+        let rule = admission.rule.as_str();
+        let details = match which {
+            Which::All => rule.to_owned(),
+            Which::Only(names) => format!("{rule}: {}", names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(",")),
+        };
         Event {
             actor: self.caller.actor.clone(),
             action: Action::Read,
@@ -237,15 +278,18 @@ impl Connection {
             version: Some(generation.0),
             outcome: Outcome::Allowed,
             origin: self.caller.origin.clone(),
-            details: None,
+            details: Some(crate::audit::plain(&details)),
         }
     }
 
     /// Whether the pod may still read everything that it follows.
-    async fn check_all(&self) -> Result<(), End> {
-        for Admission { name, scope, .. } in &self.pod.bundles {
-            match self.app.access.check(&self.pod.pod, name).await {
-                Ok(allowed) if allowed.scope == *scope => {}
+    async fn check_all(&mut self) -> Result<(), End> {
+        for one in &mut self.pod.bundles {
+            match self.app.access.check(&self.pod.pod, &one.name).await {
+                Ok(BundleAllowed { scope, which, rule }) if scope == one.scope => {
+                    one.which = which;
+                    one.rule = rule;
+                }
                 Ok(_) => return Err(End::Moved),
                 Err(AccessError::Denied(denied)) => {
                     self.app.metrics.count(Operation::Deliver, Ending::Denied);

@@ -7,11 +7,21 @@ use contract::stream::{MessageError, ServerMessage, Snapshot};
 use contract::{Generation, Redacted};
 use tokio::sync::OnceCell;
 
+use crate::policy::Which;
 use crate::repository::{Bundle, BundleId};
 use crate::secrets::{Secrets, SecretsError};
 
+/// What a pod should hold of one bundle.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) bundle: Bundle,
+    pub(super) generation: Generation,
+    /// Which of its secrets.
+    pub(super) which: Which,
+}
+
 /// Which generations a frame is about, in the order in which the pod named its bundles.
-type Key = Vec<(BundleId, Generation)>;
+type Key = Vec<(BundleId, Generation, Which)>;
 
 /// The frames that somebody has in hand right now. Nothing is kept beyond that.
 #[derive(Clone, Debug, Default)]
@@ -33,13 +43,13 @@ pub(super) enum HoldError {
 
 impl Holds {
     /// The frame for these generations. It stays for as long as its callers hold on to it.
-    pub(super) async fn frame(&self, secrets: &Secrets, wanted: &[(Bundle, Generation)]) -> Result<Arc<Frame>, HoldError> {
-        let frame = self.place(wanted.iter().map(|(bundle, generation)| (bundle.id, *generation)).collect());
+    pub(super) async fn frame(&self, secrets: &Secrets, wanted: &[Wanted]) -> Result<Arc<Frame>, HoldError> {
+        let frame = self.place(wanted.iter().map(|it| (it.bundle.id, it.generation, it.which.clone())).collect());
         frame
             .get_or_try_init(|| async {
                 let mut snapshot = Snapshot::default();
-                for (bundle, generation) in wanted {
-                    snapshot.bundles.push(secrets.open(bundle, *generation).await?);
+                for Wanted { bundle, generation, which } in wanted {
+                    snapshot.bundles.push(secrets.open(bundle, *generation, which).await?);
                 }
                 Ok::<_, HoldError>(ServerMessage::Hold(snapshot).encode()?)
             })

@@ -9,7 +9,7 @@ use crate::api::{App, Asked, Refusal, unauthenticated};
 use crate::audit::{Action, Actor, Event, Outcome, Pod, Resource, ResourceKind};
 use crate::identity::PodError;
 use crate::live::Following;
-use crate::policy::Denied;
+use crate::policy::{BundleAllowed, BundleDenied, BundleRule, Which};
 use crate::secrets::Caller;
 
 /// More bundles than a pod could have a use for.
@@ -31,6 +31,10 @@ pub(super) struct Admitted {
 pub(super) struct Admission {
     pub(super) name: BundleRef,
     pub(super) scope: Scope,
+    /// Which of its secrets.
+    pub(super) which: Which,
+    /// The rule that allows it.
+    pub(super) rule: BundleRule,
     pub(super) following: Following,
 }
 
@@ -77,15 +81,15 @@ pub(super) async fn admit(app: &App, identified: &Identified, named: Vec<BundleR
     let Identified { pod, caller } = identified;
     let mut bundles = Vec::with_capacity(named.len());
     for name in named {
-        let scope = match app.access.check(pod, &name).await {
-            Ok(allowed) => allowed.scope,
+        let allowed = match app.access.check(pod, &name).await {
+            Ok(allowed) => allowed,
             Err(AccessError::Denied(denied)) => return Err(deny(app, caller, &denied).await),
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "grants not read");
                 return Err(Refusal::unavailable("the grants cannot be read"));
             }
         };
-        bundles.push(follow(app, name, scope).await?);
+        bundles.push(follow(app, name, allowed).await?);
     }
     let event = Event {
         actor: caller.actor.clone(),
@@ -104,7 +108,8 @@ pub(super) async fn admit(app: &App, identified: &Identified, named: Vec<BundleR
 }
 
 /// Follows the bundle first and asks the ledger second: no news falls in between.
-async fn follow(app: &App, name: BundleRef, scope: Scope) -> Result<Admission, Refusal> {
+async fn follow(app: &App, name: BundleRef, allowed: BundleAllowed) -> Result<Admission, Refusal> {
+    let BundleAllowed { scope, which, rule } = allowed;
     let found = app.repository.bundle(&scope).await.map_err(|error| {
         tracing::error!(error = %Chain(&error), "bundle not read");
         Refusal::unavailable("the ledger cannot be reached")
@@ -114,11 +119,11 @@ async fn follow(app: &App, name: BundleRef, scope: Scope) -> Result<Admission, R
     };
     let following = app.streams.live.follow(&scope);
     app.streams.live.tell(bundle);
-    Ok(Admission { name, scope, following })
+    Ok(Admission { name, scope, which, rule, following })
 }
 
 /// Writes a refusal down and says it.
-pub(super) async fn deny(app: &App, caller: &Caller, denied: &Denied) -> Refusal {
+pub(super) async fn deny(app: &App, caller: &Caller, denied: &BundleDenied) -> Refusal {
     let event = Event {
         actor: caller.actor.clone(),
         action: Action::Denied,

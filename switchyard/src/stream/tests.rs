@@ -59,9 +59,10 @@ impl World {
         let app = App {
             secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), jiff::SignedDuration::from_hours(1)),
             tokens: Tokens::new(repository.clone()),
-            access: Access::new(Namespaces::new(bound), repository.clone()),
+            access: Access::new(Namespaces::new(bound), repository.clone(), Vec::new()),
             streams: Streams::new(live, trusted),
             pods: Pods::Development(Development::read(&identities).unwrap().0),
+            oidc: None,
             metrics: crate::metrics::Metrics::new(&mut Registry::default()),
             rekey: None,
             strangers: Strangers::default(),

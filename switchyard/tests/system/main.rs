@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
+mod access;
 mod agent;
 mod api;
 mod audit;

@@ -1,46 +1,205 @@
-//! Grants: rows that let a service account read another service's bundle.
+//! Grants: who may do what besides the rules.
+
+use contract::api::{Access, Grant, GrantRequest, Subject, SubjectKind};
+use contract::{Scope, SecretName};
+use jiff::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{Any, QueryBuilder};
 
 use super::super::RepositoryError;
-use super::Repository;
-use super::rows::{columns, database, scope};
-use crate::policy::Grant;
+use super::rows::{columns, count, database, scope, signed, text, time};
+use super::{Open, Repository};
+use crate::audit::Event;
+use crate::policy::{BundleGrant, Permit};
+
+/// A grant of a person, or of one of the person's groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonGrant {
+    /// Its number.
+    pub id: u64,
+    /// What it allows.
+    pub access: Access,
+    /// Where.
+    pub scope: Scope,
+    /// The one secret; all where it is absent.
+    pub secret: Option<SecretName>,
+}
+
+impl From<PersonGrant> for Permit {
+    fn from(row: PersonGrant) -> Self {
+        let PersonGrant { id, access, scope, secret } = row;
+        Self { grant: id, access, scope, secret }
+    }
+}
 
 impl Repository {
-    /// The grants of one service account.
+    /// The grants of one service account: bundles, and single secrets of bundles.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn grants(&self, namespace: &str, service_account: &str) -> Result<Vec<Grant>, RepositoryError> {
-        let rows =
-            sqlx::query("SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND access = 'read' AND secret = ''")
-                .bind(format!("{namespace}/{service_account}"))
-                .fetch_all(self.database.reader())
-                .await
-                .map_err(database("read grants"))?;
-        rows.iter()
-            .map(|row| Ok(Grant { namespace: namespace.to_owned(), service_account: service_account.to_owned(), bundle: scope(row)? }))
-            .collect()
+    pub async fn bundle_grants(&self, namespace: &str, service_account: &str) -> Result<Vec<BundleGrant>, RepositoryError> {
+        let rows = sqlx::query(
+            "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND access = 'read' AND service <> ''",
+        )
+        .bind(format!("{namespace}/{service_account}"))
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("read grants"))?;
+        let grant = |row| {
+            Ok(BundleGrant {
+                namespace: namespace.to_owned(),
+                service_account: service_account.to_owned(),
+                bundle: scope(row)?,
+                secret: secret(row)?,
+            })
+        };
+        rows.iter().map(grant).collect()
     }
 
-    /// Adds a grant; one that is there already stays as it is.
+    /// The grants of a person and of the person's groups.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn grant(&self, grant: &Grant, by: &str) -> Result<(), RepositoryError> {
-        let [project, environment, service] = columns(&grant.bundle);
+    pub async fn grants_of(&self, user: &str, groups: &[String]) -> Result<Vec<PersonGrant>, RepositoryError> {
+        let mut query = QueryBuilder::<Any>::new("SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = ");
+        query.push_bind(user.to_owned());
+        query.push(")");
+        if !groups.is_empty() {
+            query.push(" OR (subject_kind = 'group' AND subject IN (");
+            let mut all = query.separated(", ");
+            for group in groups {
+                all.push_bind(group.clone());
+            }
+            query.push("))");
+        }
+        query.push(" ORDER BY id");
+        let rows = query.build().fetch_all(self.database.reader()).await.map_err(database("read grants of a person"))?;
+        let grant = |row| Ok(PersonGrant { id: count(row, "id")?, access: access(row)?, scope: scope(row)?, secret: secret(row)? });
+        rows.iter().map(grant).collect()
+    }
+
+    /// All grants after the one of number `after`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn grants(&self, after: u64, limit: u32) -> Result<Vec<Grant>, RepositoryError> {
+        let rows = sqlx::query("SELECT * FROM grants WHERE id > $1 ORDER BY id LIMIT $2")
+            .bind(signed(after))
+            .bind(i64::from(limit))
+            .fetch_all(self.database.reader())
+            .await
+            .map_err(database("list grants"))?;
+        rows.iter().map(grant).collect()
+    }
+
+    /// The grant of this number.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn grant(&self, id: u64) -> Result<Option<Grant>, RepositoryError> {
+        let found = sqlx::query("SELECT * FROM grants WHERE id = $1")
+            .bind(signed(id))
+            .fetch_optional(self.database.reader())
+            .await
+            .map_err(database("find grant"))?;
+        found.as_ref().map(grant).transpose()
+    }
+
+    /// Adds a grant and writes down that it was. One that is there already stays as it is, and the
+    /// trail has nothing new.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn add_grant(&self, new: &GrantRequest, by: &str, event: &Event) -> Result<Grant, RepositoryError> {
+        let now = Timestamp::now();
+        let mut open = self.begin().await?;
+        if let Some(there) = same(&mut open, new).await? {
+            return Ok(there);
+        }
+        let [project, environment, service] = columns(&new.scope);
         sqlx::query(
             "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
-             VALUES ('service_account', $1, $2, $3, $4, '', 'read', $5, $6) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
-        .bind(format!("{}/{}", grant.namespace, grant.service_account))
+        .bind(new.subject.kind.as_str())
+        .bind(new.subject.name.clone())
         .bind(project)
         .bind(environment)
         .bind(service)
-        .bind(jiff::Timestamp::now().as_millisecond())
+        .bind(new.secret.as_ref().map_or_else(String::new, ToString::to_string))
+        .bind(new.access.as_str())
+        .bind(now.as_millisecond())
         .bind(by.to_owned())
-        .execute(self.database.writer())
+        .execute(open.run())
         .await
         .map_err(database("insert grant"))?;
-        Ok(())
+        super::audit::insert(&mut open, now, event).await?;
+        let added = same(&mut open, new).await?.ok_or(RepositoryError::Form("grant"))?;
+        open.commit().await?;
+        Ok(added)
+    }
+
+    /// Takes a grant back, and writes that down. `false` where it was gone already.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn remove_grant(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
+        let mut open = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM grants WHERE id = $1")
+            .bind(signed(id))
+            .execute(open.run())
+            .await
+            .map_err(database("delete grant"))?
+            .rows_affected();
+        if gone == 0 {
+            return Ok(false);
+        }
+        super::audit::insert(&mut open, Timestamp::now(), event).await?;
+        open.commit().await?;
+        Ok(true)
+    }
+}
+
+/// The row that says the same as `new`.
+async fn same(open: &mut Open, new: &GrantRequest) -> Result<Option<Grant>, RepositoryError> {
+    let [project, environment, service] = columns(&new.scope);
+    let found = sqlx::query(
+        "SELECT * FROM grants WHERE subject_kind = $1 AND subject = $2 AND project = $3 AND environment = $4 AND service = $5
+             AND secret = $6 AND access = $7",
+    )
+    .bind(new.subject.kind.as_str())
+    .bind(new.subject.name.clone())
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .bind(new.secret.as_ref().map_or_else(String::new, ToString::to_string))
+    .bind(new.access.as_str())
+    .fetch_optional(open.run())
+    .await
+    .map_err(database("find grant"))?;
+    found.as_ref().map(grant).transpose()
+}
+
+fn grant(row: &AnyRow) -> Result<Grant, RepositoryError> {
+    let kind: SubjectKind = text(row, "subject_kind")?.parse().map_err(|_| RepositoryError::Form("subject_kind"))?;
+    Ok(Grant {
+        id: count(row, "id")?,
+        subject: Subject { kind, name: text(row, "subject")? },
+        scope: scope(row)?,
+        secret: secret(row)?,
+        access: access(row)?,
+        created_at: time(row, "created_at")?.to_string(),
+        created_by: text(row, "created_by")?,
+    })
+}
+
+fn access(row: &AnyRow) -> Result<Access, RepositoryError> {
+    text(row, "access")?.parse().map_err(|_| RepositoryError::Form("access"))
+}
+
+fn secret(row: &AnyRow) -> Result<Option<SecretName>, RepositoryError> {
+    match text(row, "secret")?.as_str() {
+        "" => Ok(None),
+        name => name.parse().map(Some).map_err(|_| RepositoryError::Form("secret")),
     }
 }

@@ -1,0 +1,110 @@
+//! `/v1/login`, `/v1/logout` and `/v1/whoami`: a person's ID token becomes a session of ours.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use contract::api::{Login, LoginRequest, Principal, RoleIn, Session};
+use contract::credential::Credential;
+use http::StatusCode;
+use jiff::Timestamp;
+use runtime::logs::Chain;
+use uuid::Uuid;
+
+use super::App;
+use super::problem::Refusal;
+use super::request::{Asked, refused_credential};
+use super::secrets::{json, wiped};
+use super::small;
+use crate::audit::{Action, Actor, Event, Outcome, Resource, ResourceKind};
+use crate::identity::{Hash, LoginError, Oidc, generate};
+use crate::policy;
+use crate::repository::{Holder, NewToken, TokenRow};
+use crate::secrets::{SecretsError, by};
+
+/// What everybody is told whose ID token is not taken, whatever is wrong with it.
+const NOT_VALID: &str = "the ID token is not valid";
+
+pub(super) async fn how(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let oidc = provider(&app)?;
+    json(&Login { issuer: oidc.issuer().to_owned(), client_id: oidc.client().to_owned(), scopes: oidc.scopes().to_vec() })
+}
+
+pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Result<Response, Refusal> {
+    let oidc = provider(&app)?;
+    let LoginRequest { id_token, nonce } = small::read(body).await?;
+    let person = match oidc.identify(id_token.redacted(), nonce.as_deref()).await {
+        Ok(person) => person,
+        Err(LoginError::Unavailable(error)) => {
+            tracing::error!(error = %Chain(&error), "ID token not checked");
+            return Err(Refusal::unavailable("the identity provider's keys cannot be had, so nobody can log in"));
+        }
+        Err(error) => return Err(refused_credential(&app, asked.origin, NOT_VALID, &error.to_string()).await),
+    };
+    let token = generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
+    let actor = Actor::User { name: person.name.clone() };
+    let expires_at = Timestamp::now().checked_add(oidc.session()).unwrap_or(Timestamp::MAX);
+    let new = NewToken {
+        name: format!("session-{}", Uuid::new_v4().simple()),
+        by: by(&actor),
+        holder: Holder::Person { name: person.name, groups: person.groups },
+        hash: Hash::of(&token).as_bytes().to_owned(),
+        expires_at: Some(expires_at),
+    };
+    let event = Event {
+        actor,
+        action: Action::Login,
+        resource: Resource { kind: ResourceKind::Session, id: new.name.clone(), scope: None },
+        version: None,
+        outcome: Outcome::Allowed,
+        origin: asked.origin,
+        details: Some(format!("until {expires_at}")),
+    };
+    if !app.repository.add_token(&new, Some(&event)).await.map_err(SecretsError::from)? {
+        return Err(Refusal::unavailable("the session's name is taken"));
+    }
+    let row = app.repository.token(&new.hash).await.map_err(SecretsError::from)?;
+    let row = row.ok_or_else(|| Refusal::unavailable("the session ended before it began"))?;
+    let principal = app.access.principal(&row).await.map_err(SecretsError::from)?;
+    let internal = || Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR);
+    let token = Credential::try_from(token).map_err(|_| internal())?;
+    let session = Session { token, expires_at: expires_at.to_string(), principal: described(principal, &row) };
+    Ok(wiped(session.to_body().map_err(|_| internal())?))
+}
+
+pub(super) async fn logout(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
+    let asker = asked.principal(&app).await?;
+    if matches!(asker.token.holder, Holder::Program { .. }) {
+        let name = &asker.token.name;
+        return Err(Refusal::malformed(format!("{name} is a token and no session; revoke it with DELETE /v1/tokens/{name}")));
+    }
+    let event = Event {
+        actor: asker.caller.actor.clone(),
+        action: Action::Logout,
+        resource: Resource { kind: ResourceKind::Session, id: asker.token.name.clone(), scope: None },
+        version: None,
+        outcome: Outcome::Allowed,
+        origin: asker.caller.origin.clone(),
+        details: None,
+    };
+    app.repository.revoke_token(asker.token.id, &event).await.map_err(SecretsError::from)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn whoami(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
+    let asker = asked.principal(&app).await?;
+    json(&described(asker.principal, &asker.token))
+}
+
+fn provider(app: &App) -> Result<&Oidc, Refusal> {
+    app.oidc.as_ref().ok_or_else(|| {
+        Refusal::not_found("nobody can log in here: switchyard has no --oidc-issuer; use a token, as 'enclii tokens create' makes them")
+    })
+}
+
+fn described(principal: policy::Principal, row: &TokenRow) -> Principal {
+    let policy::Principal { kind, name, groups, roles, permits: _ } = principal;
+    let roles = roles.into_iter().map(|it| RoleIn { role: it.role, scope: it.within.scope().cloned() }).collect();
+    Principal { kind, name, groups, roles, expires_at: row.expires_at.map(|at| at.to_string()) }
+}
