@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::{admin, bundles, completions, doctor, inject, run, secrets};
+use crate::{admin, bundles, completions, doctor, grants, inject, login, run, secrets, tokens};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -71,6 +71,13 @@ pub(crate) enum Command {
     Bundles(bundles::Command),
     Run(run::Args),
     Inject(inject::Args),
+    Login(login::Args),
+    Logout(login::Logout),
+    Whoami(login::Whoami),
+    #[command(subcommand)]
+    Grants(grants::Command),
+    #[command(subcommand)]
+    Tokens(tokens::Command),
     Doctor(doctor::Args),
     Completions(completions::Args),
     #[command(subcommand)]
@@ -86,6 +93,11 @@ impl Command {
             Self::Bundles(it) => bundles::run(it, output).await,
             Self::Inject(it) => inject::run(it, output).await,
             Self::Admin(it) => admin::run(it, output).await,
+            Self::Login(it) => login::run(it, output).await,
+            Self::Logout(it) => login::logout(it, output).await,
+            Self::Whoami(it) => login::whoami(it, output).await,
+            Self::Grants(it) => grants::run(it, output).await,
+            Self::Tokens(it) => tokens::run(it, output).await,
             Self::Completions(it) => completions::run(it, output).await,
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -6,7 +6,10 @@
 
 mod again;
 mod endpoints;
+mod people;
 mod trust;
+
+pub(crate) use trust::trusting;
 
 use std::time::{Duration, Instant};
 
@@ -68,7 +71,7 @@ impl<'a> Client<'a> {
             .read_timeout(timeout)
             .user_agent(concat!("enclii/", env!("CARGO_PKG_VERSION")));
         let builder = match &connection.cacert {
-            Some(path) => builder.tls_backend_preconfigured(trust::trusting(path)?),
+            Some(path) => builder.tls_backend_preconfigured(trusting(path)?),
             None => builder,
         };
         let http = builder.build().map_err(|error| Error::Start(Chain(&error).to_string()))?;

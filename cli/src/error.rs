@@ -24,8 +24,12 @@ pub(crate) enum Error {
     Usage(String),
     #[error("{0}")]
     Name(#[from] contract::name::NameError),
-    #[error("no API token: set ENCLII_TOKEN, or name its file with --token-file or ENCLII_TOKEN_FILE")]
+    #[error("not logged in: run 'enclii login'; or set ENCLII_TOKEN, or name a token's file with --token-file or ENCLII_TOKEN_FILE")]
     NoToken,
+    #[error("the session of {name} ended at {at}: run 'enclii login' again")]
+    SessionEnded { name: String, at: String },
+    #[error("reach identity provider {issuer}: {reason}; does --oidc-cacert (ENCLII_OIDC_CACERT) name its CA?")]
+    Provider { issuer: String, reason: String },
     #[error("reach {address}: {reason}; is switchyard running there, and does --cacert (ENCLII_CACERT) name its CA?")]
     Unreachable { address: String, reason: String },
     #[error("{0}{trace}", trace = trace(.0))]
@@ -48,14 +52,14 @@ impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Name(_) => 2,
-            Self::NoToken => 3,
+            Self::NoToken | Self::SessionEnded { .. } => 3,
             Self::Refused(problem) => match problem.status {
                 401 | 403 => 3,
                 404 => 4,
                 409 | 412 => 6,
                 _ => 1,
             },
-            Self::Unreachable { .. } => 5,
+            Self::Unreachable { .. } | Self::Provider { .. } => 5,
             // As shells have it.
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Exec { .. } => 126,

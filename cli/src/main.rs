@@ -6,12 +6,16 @@ mod bundles;
 mod client;
 mod common;
 mod completions;
+mod credentials;
 mod doctor;
 mod error;
+mod grants;
 mod inject;
+mod login;
 mod output;
 mod run;
 mod secrets;
+mod tokens;
 mod values;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use contract::Redacted;
 
+use crate::credentials;
 use crate::error::Error;
 
 /// Where switchyard is and who asks.
@@ -33,12 +34,12 @@ impl Connection {
         self.token.is_none().then(|| self.token_file.clone()).flatten()
     }
 
-    /// The token that says who asks.
+    /// The token that says who asks: the one that is named, or the session of whoever logged in.
     pub(crate) fn credential(&self) -> Result<Redacted, Error> {
         let token = match (&self.token, self.credential_path()) {
             (Some(token), _) => token.clone(),
             (None, Some(path)) => std::fs::read(&path).map(Redacted::new).map_err(|source| Error::Read { path, source })?,
-            (None, None) => return Err(Error::NoToken),
+            (None, None) => return credentials::session(&self.addr),
         };
         let token = token.expose().trim_ascii();
         if token.is_empty() { Err(Error::NoToken) } else { Ok(Redacted::from(token)) }

@@ -1,0 +1,67 @@
+//! Who asks and who may what: logins, grants and tokens.
+
+use contract::api::{
+    Grant, GrantList, GrantRequest, Login, LoginRequest, Principal, Session, TokenCreated, TokenList, TokenName, TokenRequest,
+};
+use reqwest::Method;
+
+use super::{Client, Extras};
+use crate::error::Error;
+
+impl Client<'_> {
+    /// How to log in there.
+    pub(crate) async fn login_how(&self) -> Result<Login, Error> {
+        self.get("/v1/login").await
+    }
+
+    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Session, Error> {
+        let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
+        self.parsed(Method::POST, "/v1/login", Extras { body: Some(&body), ..Extras::default() }).await
+    }
+
+    pub(crate) async fn logout(&self) -> Result<(), Error> {
+        self.call(Method::POST, "/v1/logout").await
+    }
+
+    pub(crate) async fn whoami(&self) -> Result<Principal, Error> {
+        self.get("/v1/whoami").await
+    }
+
+    /// All grants that the caller may see.
+    pub(crate) async fn grants(&self) -> Result<Vec<Grant>, Error> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let GrantList { grants, next } = self.get(&format!("/v1/grants?limit=1000{cursor}")).await?;
+            all.extend(grants);
+            let Some(next) = next else { return Ok(all) };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
+    pub(crate) async fn grant(&self, request: &GrantRequest) -> Result<Grant, Error> {
+        self.send(Method::POST, "/v1/grants", request).await
+    }
+
+    pub(crate) async fn remove_grant(&self, id: u64) -> Result<Grant, Error> {
+        self.call(Method::DELETE, &format!("/v1/grants/{id}")).await
+    }
+
+    /// All tokens that the caller may see.
+    pub(crate) async fn tokens(&self) -> Result<TokenList, Error> {
+        let (mut all, mut cursor) = (TokenList { tokens: Vec::new(), next: None }, String::new());
+        loop {
+            let TokenList { tokens, next } = self.get(&format!("/v1/tokens?limit=1000{cursor}")).await?;
+            all.tokens.extend(tokens);
+            let Some(next) = next else { return Ok(all) };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
+    pub(crate) async fn create_token(&self, request: &TokenRequest) -> Result<TokenCreated, Error> {
+        self.send(Method::POST, "/v1/tokens", request).await
+    }
+
+    pub(crate) async fn revoke_token(&self, name: &TokenName) -> Result<(), Error> {
+        self.call(Method::DELETE, &format!("/v1/tokens/{name}")).await
+    }
+}
