@@ -28,7 +28,7 @@ demo: build ## the whole system on loopback: no cluster, no root; KEEP=1 stays u
 	@target/bin/enclii-demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint test-fast test-stores test-cluster ## everything, with a real cluster; installs what it needs (root)
+test: lint test-fast test-stores test-oidc test-cluster ## everything, with a real cluster; installs what it needs (root)
 
 .PHONY: test-fast
 test-fast: build ## what needs neither root nor a network
@@ -36,8 +36,12 @@ test-fast: build ## what needs neither root nor a network
 	@target/bin/enclii-demo
 
 .PHONY: test-stores
-test-stores: build ## the tests beside a real PostgreSQL and a real Vault; installs what they need (root)
+test-stores: build ## the tests beside a real PostgreSQL; installs what they need (root)
 	@tests/stores.sh
+
+.PHONY: test-oidc
+test-oidc: build ## people's logins with a certified OpenID provider; installs what it needs (root where node is missing)
+	@tests/oidc.sh
 
 .PHONY: test-cluster
 test-cluster: ## the tests on a real cluster; KUBECONFIG names one, else one is made and removed
