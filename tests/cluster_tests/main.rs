@@ -10,6 +10,7 @@
     reason = "a test says what it measured, and is told by the environment where the cluster is"
 )]
 
+mod access;
 mod app;
 mod bad_input;
 mod encodings;
@@ -17,6 +18,7 @@ mod etcd;
 mod flow;
 mod identity;
 mod leaks;
+mod login;
 mod outage;
 mod shapes;
 mod world;

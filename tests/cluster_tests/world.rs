@@ -74,8 +74,16 @@ impl World {
 
     /// Runs `enclii` with a value on standard input, and gives what it printed and how it ended.
     pub(crate) fn enclii(&self, words: &[&str], input: &[u8]) -> Result<std::process::Output> {
-        let mut child = Command::new(program("enclii")?)
-            .args(words)
+        self.run(Command::new(program("enclii")?).args(words), input)
+    }
+
+    /// The same, as whoever has this token.
+    pub(crate) fn enclii_as(&self, token: &str, words: &[&str], input: &[u8]) -> Result<std::process::Output> {
+        self.run(Command::new(program("enclii")?).args(words).env("ENCLII_TOKEN", token), input)
+    }
+
+    fn run(&self, command: &mut Command, input: &[u8]) -> Result<std::process::Output> {
+        let mut child = command
             .env("ENCLII_ADDR", format!("https://localhost:{}", self.port()?))
             .env("ENCLII_CACERT", self.directory.join("ca.crt"))
             .env("ENCLII_TOKEN_FILE", self.directory.join("token"))
@@ -106,6 +114,18 @@ impl World {
         let answer = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token.trim()).send()?;
         ensure!(answer.status().is_success(), "GET {path}: {}", answer.status());
         Ok(serde_json::from_slice(&answer.bytes()?)?)
+    }
+
+    /// Switchyard's answer to an agent that logs in with this token and names these bundles: its status, and
+    /// the words of a refusal.
+    pub(crate) fn login(&self, token: &str, query: &str) -> Result<(u16, String)> {
+        let url = format!("https://localhost:{}/v1/agent/stream?{query}", self.port()?);
+        let request = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token);
+        let answer = request.header("connection", "upgrade").header("upgrade", contract::stream::PROTOCOL).send()?;
+        let status = answer.status().as_u16();
+        // Behind 101 there is a stream, which has no end.
+        let words = if status == 101 { String::new() } else { answer.text()? };
+        Ok((status, words))
     }
 
     /// Waits until a bundle is announced in a namespace, so that the webhook can know it.

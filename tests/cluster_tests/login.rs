@@ -1,0 +1,159 @@
+//! Attacks on the login of pods: whatever is no token of a living pod, of our audience, from this cluster, is
+//! refused with 401, and whatever is one reads its own bundle and no other, whatever it writes in its place.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use e2e::kubectl::{Namespace, apply, kubectl, object};
+use e2e::wait;
+use serde_json::{Value, json};
+
+use crate::app::{pod_spec, service_account};
+use crate::world::{PATIENCE, World, project, shared, value};
+
+/// A namespace with a pod `api` that asks for nothing, and a bundle that it may read.
+fn setting(world: &World, name: &str) -> Namespace {
+    let project = project(name);
+    let labels = [("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
+    let namespace = Namespace::create(&format!("{project}-prod"), &labels).unwrap();
+    for account in ["api", "web"] {
+        service_account(namespace.name(), account).unwrap();
+    }
+    world.set(&format!("{project}.prod.api"), "API_TOKEN", value(name).as_bytes()).unwrap();
+    run(&namespace, "bare", "api");
+    namespace
+}
+
+/// Starts a pod without an annotation, which has no agent, and gives its UID.
+fn run(namespace: &Namespace, name: &str, account: &str) -> String {
+    let mut spec = pod_spec(&[]);
+    spec["serviceAccountName"] = json!(account);
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace.name()}, "spec": spec});
+    apply(&pod.to_string()).unwrap();
+    object(namespace.name(), "pod", name).unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+fn token(namespace: &Namespace, account: &str, more: &[&str]) -> String {
+    let words = [&["-n", namespace.name(), "create", "token", account][..], more].concat();
+    kubectl(&words).unwrap().trim().to_owned()
+}
+
+/// A token as kubelet would give it to the agent of this pod.
+fn bound(namespace: &Namespace, account: &str, pod: &str, uid: &str) -> String {
+    let binding = ["--bound-object-kind", "Pod", "--bound-object-name", pod, "--bound-object-uid", uid];
+    token(namespace, account, &[&["--audience", "enclii.io", "--duration", "10m"][..], &binding].concat())
+}
+
+#[test]
+fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
+    let (world, _guard) = shared();
+    let namespace = setting(world, "attacks");
+    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let good = bound(&namespace, "api", "bare", &uid);
+    assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
+
+    let pod = ["--bound-object-kind", "Pod", "--bound-object-name", "bare", "--bound-object-uid", &uid];
+    let legacy = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "legacy", "namespace": namespace.name(), "annotations": {"kubernetes.io/service-account.name": "api"}},
+    });
+    apply(&legacy.to_string()).unwrap();
+    let secret = wait::until("the legacy token", PATIENCE, || {
+        let secret = object(namespace.name(), "secret", "legacy")?;
+        Ok(secret.filter(|it| it["data"]["token"].is_string()))
+    })
+    .unwrap();
+    let legacy = String::from_utf8(STANDARD.decode(secret["data"]["token"].as_str().unwrap()).unwrap()).unwrap();
+    let by_secret = ["--bound-object-kind", "Secret", "--bound-object-name", "legacy", "--bound-object-uid"];
+    let secret_uid = secret["metadata"]["uid"].as_str().unwrap();
+    let (head, rest) = good.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    let mut other: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    other["kubernetes.io"]["pod"]["uid"] = json!("00000000-0000-0000-0000-000000000000");
+    let changed = URL_SAFE_NO_PAD.encode(other.to_string());
+    let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
+
+    let attacks = [
+        ("for the API server", token(&namespace, "api", &pod)),
+        ("for another audience", token(&namespace, "api", &[&["--audience", "vault"][..], &pod].concat())),
+        ("for an audience that looks alike", token(&namespace, "api", &[&["--audience", "Enclii.io"][..], &pod].concat())),
+        ("bound to no pod", token(&namespace, "api", &["--audience", "enclii.io"])),
+        ("bound to a Secret", token(&namespace, "api", &[&["--audience", "enclii.io"][..], &by_secret, &[secret_uid]].concat())),
+        ("a Secret's, from before tokens ended", legacy),
+        ("with another pod in it", format!("{head}.{changed}.{signature}")),
+        ("without a signature", format!("{unsigned}.{claims}.")),
+        ("with another signature", format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode([7; 256]))),
+        ("cut", good[..good.len() - 8].to_owned()),
+        ("a token of the API's form", format!("enclii_{}", "0".repeat(72))),
+    ];
+    for (name, token) in &attacks {
+        let (status, detail) = world.login(token, "bundle=api-prod").unwrap();
+        assert_eq!(status, 401, "{name}: {detail}");
+        assert!(!detail.contains(&token[..16]), "{name}: {detail}");
+    }
+    let events = world.get("/v1/audit?action=login&outcome=denied&limit=1000").unwrap().to_string();
+    assert!(!events.contains(signature) && events.contains("not bound to a pod") && events.contains("audience"), "{events}");
+    // Nothing of that took the pod's own right away.
+    assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
+}
+
+#[test]
+fn a_pod_that_is_gone_takes_its_token_along() {
+    let (world, _guard) = shared();
+    let namespace = setting(world, "gone");
+    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let old = bound(&namespace, "api", "bare", &uid);
+    assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 101);
+    kubectl(&["-n", namespace.name(), "delete", "pod", "bare", "--wait", "--grace-period=1"]).unwrap();
+    // The API server may remember a token that it has just seen for a few seconds.
+    let refused = || Ok(Some(world.login(&old, "bundle=api-prod")?.0).filter(|status| *status == 401).map(drop));
+    wait::until_every(Duration::from_secs(1), "the token of a deleted pod to be refused", Duration::from_secs(60), refused).unwrap();
+
+    // Another pod of that name is another pod.
+    let new = run(&namespace, "bare", "api");
+    assert_ne!(uid, new);
+    assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 401);
+    assert_eq!(world.login(&bound(&namespace, "api", "bare", &new), "bundle=api-prod").unwrap().0, 101);
+}
+
+#[test]
+fn a_pod_names_its_own_bundle_or_gets_nothing() {
+    let (world, _guard) = shared();
+    let namespace = setting(world, "names");
+    let other = setting(world, "names-other");
+    let uid = run(&namespace, "web", "web");
+    let web = bound(&namespace, "web", "web", &uid);
+    let (status, detail) = world.login(&web, "bundle=api-prod").unwrap();
+    assert!(status == 403 && detail.contains("api-prod") && detail.contains("no grant"), "{status} {detail}");
+
+    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let api = bound(&namespace, "api", "bare", &uid);
+    let elsewhere = format!("bundle={}.prod.api", project("names-other"));
+    for query in [
+        "bundle=api-dev",
+        "bundle=web-prod",
+        "bundle=../api-prod",
+        "bundle=*",
+        "bundle=api-*",
+        "bundle=+",
+        "bundle=api-prod+",
+        "bundle=api%2dprod",
+        "bundle=..%2fapi-prod",
+        "bundle=API-PROD",
+        "bundle=Api-prod",
+        "bundle=api-prod%20",
+        "bundle=api-prod%00",
+        "bundle=%D0%B0pi-prod",
+        "bundle=api-prod%E2%80%8B",
+        "bundle=api%E2%80%90prod",
+        "bundle=api-prod&bundle=web-prod",
+        "bundle=api-prod&namespace=other",
+        elsewhere.as_str(),
+    ] {
+        let (status, detail) = world.login(&api, query).unwrap();
+        assert!(matches!(status, 400 | 403 | 404), "{query}: {status} {detail}");
+        assert!(!detail.contains(&value("names-other")), "{query}");
+    }
+    drop(other);
+}
