@@ -1,6 +1,5 @@
 //! Two replicas of switchyard that share a PostgreSQL, and real agents at them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
 mod agent;
 mod cut_off;
