@@ -28,7 +28,7 @@ demo: build ## the whole system on loopback: no cluster, no root; KEEP=1 stays u
 	@target/bin/enclii-demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint test-fast test-stores test-oidc test-cluster ## everything, with a real cluster; installs what it needs (root)
+test: lint test-fast test-api test-stores test-oidc test-cluster ## everything, with a real cluster; installs what it needs (root)
 
 .PHONY: test-fast
 test-fast: build ## what needs neither root nor a network
@@ -38,6 +38,10 @@ test-fast: build ## what needs neither root nor a network
 .PHONY: test-stores
 test-stores: build ## the tests beside a real PostgreSQL; installs what they need (root)
 	@tests/stores.sh
+
+.PHONY: test-api
+test-api: build ## the API with requests that a property-based tester makes up; installs it (root where Python is missing)
+	@tests/api/schemathesis.sh
 
 .PHONY: test-oidc
 test-oidc: build ## people's logins with a certified OpenID provider; installs what it needs (root where node is missing)
@@ -67,6 +71,10 @@ lint: ## formatting, clippy, file sizes, dependency rules
 	$(CARGO) clippy --locked --release --workspace --all-targets --all-features -- -D warnings
 	@tools/check-sizes.sh
 	@tools/check-dependencies.sh
+
+.PHONY: openapi
+openapi: ## write docs/openapi.json anew from the handlers' annotations
+	ENCLII_RENEW=1 $(CARGO) test --locked --release -p enclii-switchyard --lib api::document
 
 .PHONY: clean
 clean: ## remove what was built here; the caches of Kubernetes and Vault outside the tree stay

@@ -25,6 +25,13 @@ fn text(description: &str, pattern: &str, length: (usize, usize), example: &str)
         .examples([example])
 }
 
+/// One of these words.
+pub(crate) fn words(what: &str, all: &[&str]) -> RefOr<Schema> {
+    let object =
+        ObjectBuilder::new().schema_type(Type::String).description(Some(format!("A {what}."))).enum_values(Some(all.iter().copied()));
+    RefOr::T(Schema::Object(object.build()))
+}
+
 fn number(description: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Integer)

@@ -4,26 +4,34 @@
 //! never logged, and never quoted in an answer.
 
 mod admin;
+mod answer;
 mod audit;
 mod body;
 mod bundles;
+mod conditions;
+mod document;
 mod grants;
 mod health;
 mod login;
+mod once;
+mod pace;
+mod page;
 mod path;
 mod problem;
 mod request;
 mod rows;
 mod secrets;
+mod sent;
 mod small;
 mod tokens;
+mod versions;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use contract::stream;
 use runtime::tasks::Tasks;
 use tokio::time::Instant;
@@ -39,6 +47,7 @@ use crate::secrets::Secrets;
 use crate::stream::Streams;
 
 pub(crate) use health::Health;
+pub(crate) use pace::Pace;
 pub(crate) use problem::Refusal;
 pub(crate) use request::{Asked, unauthenticated};
 
@@ -59,6 +68,7 @@ pub(crate) struct App {
     /// Where values are sealed under a key of ours.
     pub(crate) rekey: Option<Rekey>,
     pub(crate) strangers: Strangers,
+    pub(crate) pace: Pace,
     pub(crate) health: Health,
 }
 
@@ -78,28 +88,42 @@ impl Strangers {
     }
 }
 
-/// All routes. A path with a slash at the end is the same path.
+/// All routes, as the OpenAPI document has them.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+    vec![
+        ("/v1/secrets/{scope}/", get(secrets::list).post(secrets::write)),
+        ("/v1/secrets/{scope}/{name}", get(secrets::read).delete(secrets::delete)),
+        ("/v1/secrets/{scope}/{name}/versions", get(versions::list)),
+        ("/v1/secrets/{scope}/{name}/rotate", post(versions::rotate)),
+        ("/v1/secrets/{scope}/{name}/rollback", post(versions::rollback)),
+        ("/v1/secrets/{scope}/{name}/undelete", post(versions::undelete)),
+        ("/v1/secrets/{scope}/{name}/destroy", post(versions::destroy)),
+        ("/v1/bundles", get(bundles::list)),
+        ("/v1/bundles/{scope}", get(bundles::read)),
+        ("/v1/bundles/{scope}/values", get(bundles::values)),
+        ("/v1/grants", get(grants::list).post(grants::add)),
+        ("/v1/grants/{id}", delete(grants::remove)),
+        ("/v1/tokens", get(tokens::list).post(tokens::create)),
+        ("/v1/tokens/{name}", delete(tokens::revoke)),
+        ("/v1/login", get(login::how).post(login::login)),
+        ("/v1/logout", post(login::logout)),
+        ("/v1/whoami", get(login::whoami)),
+        ("/v1/audit", get(audit::list)),
+        ("/v1/admin/rekey", get(admin::status).post(admin::start)),
+        ("/v1/health", get(health::read)),
+        ("/v1/openapi.json", get(document::read)),
+        (stream::PATH, get(crate::stream::open)),
+    ]
+}
+
+/// The routes with what they all share. A path with a slash at the end is the same path.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let scope = || get(secrets::list).post(secrets::write);
-    let secret = || get(secrets::read).delete(secrets::delete);
-    Router::new()
-        .route("/v1/secrets/{scope}", scope())
-        .route("/v1/secrets/{scope}/", scope())
-        .route("/v1/secrets/{scope}/{name}", secret())
-        .route("/v1/secrets/{scope}/{name}/", secret())
-        .route("/v1/secrets/{scope}/{name}/versions", get(secrets::versions))
-        .route("/v1/bundles/{scope}", get(bundles::read))
-        .route("/v1/grants", get(grants::list).post(grants::add))
-        .route("/v1/grants/{id}", delete(grants::remove))
-        .route("/v1/tokens", get(tokens::list).post(tokens::create))
-        .route("/v1/tokens/{name}", delete(tokens::revoke))
-        .route("/v1/login", get(login::how).post(login::login))
-        .route("/v1/logout", post(login::logout))
-        .route("/v1/whoami", get(login::whoami))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/admin/rekey", get(admin::status).post(admin::start))
-        .route("/v1/health", get(health::read))
-        .route(stream::PATH, get(crate::stream::open))
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+        router = router.route(path, methods.clone()).route(&other, methods);
+    }
+    router
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(app)

@@ -3,6 +3,7 @@
 mod database;
 mod key;
 mod oidc;
+mod rate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use runtime::logs::Format;
 pub use database::DatabaseArgs;
 pub use key::KeyArgs;
 pub use oidc::OidcArgs;
+pub use rate::RateArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +60,9 @@ pub struct ServeArgs {
     /// How people log in.
     #[command(flatten)]
     pub oidc: OidcArgs,
+    /// How fast one principal may ask.
+    #[command(flatten)]
+    pub rate: RateArgs,
     /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are destroyed
     #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
     pub delete_retention: SignedDuration,

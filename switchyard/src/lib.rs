@@ -18,6 +18,7 @@ mod certificates;
 pub mod cluster;
 pub mod delivery;
 mod files;
+mod generate;
 pub mod identity;
 mod limit;
 mod live;

@@ -32,6 +32,17 @@ impl Budget {
         self.left = self.left.saturating_sub(1);
         taken
     }
+
+    /// How long until there is one more, where there is none left.
+    pub(crate) fn wait(&self, now: Instant) -> Duration {
+        (self.since + self.every).saturating_duration_since(now)
+    }
+
+    /// Whether all of it is there.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since).as_nanos();
+        passed / self.every.as_nanos().max(1) >= u128::from(self.burst - self.left)
+    }
 }
 
 #[cfg(test)]

@@ -16,10 +16,18 @@ pub(crate) enum Operation {
     Delete,
     /// A generation for a pod.
     Deliver,
+    /// Destroying versions.
+    Destroy,
     /// Opening a stream.
     Login,
     /// Reading a value.
     Read,
+    /// Going back to an older version.
+    Rollback,
+    /// Rotating a secret.
+    Rotate,
+    /// Bringing a deleted secret back.
+    Undelete,
     /// Writing values.
     Write,
 }

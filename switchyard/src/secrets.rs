@@ -5,16 +5,12 @@
 //! generations that follow from it and its audit events are one transaction; the push comes after it.
 
 mod adopt;
-#[allow(dead_code, reason = "the API's handlers of these come next")]
 mod change;
-#[allow(dead_code, reason = "the API's handlers of these come next")]
 mod read;
-#[allow(dead_code, reason = "the API's handlers of these come next")]
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod turns;
-#[allow(dead_code, reason = "the API's handlers of these come next")]
 mod write;
 
 use std::collections::BTreeMap;
@@ -48,7 +44,6 @@ pub(crate) struct Secrets {
 
 /// Why a write, read or delete did not happen.
 #[derive(Debug, thiserror::Error)]
-#[allow(dead_code, reason = "the API's handlers of these come next")]
 pub(crate) enum SecretsError {
     /// The store.
     #[error(transparent)]

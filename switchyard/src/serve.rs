@@ -22,7 +22,7 @@ use runtime::tls::Limits;
 use tokio::net::TcpListener;
 
 use crate::access::Access;
-use crate::api::{self, App};
+use crate::api::{self, App, Pace};
 use crate::args::{DatabaseArgs, ServeArgs};
 use crate::audit::Audit;
 use crate::certificates::{self, Certificate};
@@ -165,6 +165,7 @@ async fn start(
     let store = store(&args, database).await?;
     let (names, retention) = (names(&args)?, args.delete_retention);
     let (oidc, groups) = (identity::oidc(&args.oidc, args.development_identities.is_some())?, args.oidc.oidc_roles.clone());
+    let pace = Pace::new(args.rate.rate_limit, args.rate.rate_burst);
     let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
         surroundings::find(args, tasks, readiness).await?;
     bootstrap(&bootstrap_place, &repository).await?;
@@ -207,6 +208,7 @@ async fn start(
         store,
         rekey: Some(rekey),
         strangers: api::Strangers::default(),
+        pace,
         health: api::Health::default(),
     };
     // HTTP/1.1 alone: a stream is an upgrade, which HTTP/2 does not have.

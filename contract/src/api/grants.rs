@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::object::object;
 use super::word::words;
 use crate::name::SecretName;
 use crate::scope::Scope;
@@ -93,6 +94,7 @@ pub struct Subject {
 #[serde(deny_unknown_fields)]
 pub struct GrantRequest {
     /// Whom it is for.
+    #[serde(deserialize_with = "object")]
     pub subject: Subject,
     /// Where it holds: this scope and all below it.
     pub scope: Scope,

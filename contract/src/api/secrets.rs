@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
 use super::bundles::BundleState;
+use super::object::optional;
 use super::word::words;
 use crate::bundle::Version;
 use crate::name::SecretName;
@@ -89,7 +90,7 @@ pub struct RotateRequest {
     #[serde(default)]
     pub value: Option<Redacted>,
     /// How to make one up.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional")]
     pub generate: Option<Generate>,
     /// Rotate only if this is the active version.
     #[serde(default)]

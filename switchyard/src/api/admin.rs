@@ -8,17 +8,25 @@ use lockbox::StoreError;
 use runtime::logs::Chain;
 
 use super::App;
+use super::answer::json;
 use super::problem::Refusal;
 use super::request::Asked;
-use super::secrets::json;
 use crate::policy::{Target, Verb};
 use crate::rekey::{Rekey, RekeyError};
 
+/// Ask how far a change of keys is
+#[utoipa::path(get, path = "/v1/admin/rekey", operation_id = "readRekey", tag = "server",
+    responses((status = 200, description = "How far it is", body = contract::api::Rekey)))]
 pub(super) async fn status(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
     asked.principal(&app).await?.may(&app, Verb::Admin, Target::Everything).await?;
     json(&rekey(&app)?.status().await?)
 }
 
+/// Seal everything under the current key
+///
+/// Starts it in the background, or says that it runs.
+#[utoipa::path(post, path = "/v1/admin/rekey", operation_id = "startRekey", tag = "server",
+    responses((status = 200, description = "How far it is", body = contract::api::Rekey)))]
 pub(super) async fn start(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     asker.may(&app, Verb::Admin, Target::Everything).await?;

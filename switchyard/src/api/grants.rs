@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
-use contract::api::{Access, Grant, GrantList, GrantRequest, SubjectKind};
+use contract::api::{Access, Grant, GrantList, GrantRequest, Page, SubjectKind};
 use contract::{Label, Scope, SecretName};
 use http::StatusCode;
 use http::request::Parts;
 
 use super::App;
+use super::answer::json;
 use super::problem::Refusal;
 use super::request::{Asked, Asker};
 use super::rows::Rows;
-use super::secrets::json;
+use super::sent::Sent;
 use super::small;
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, plain};
 use crate::policy::{Principal, Target, Verb, decide};
@@ -40,6 +40,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Number {
     }
 }
 
+/// List grants
+///
+/// Those that the caller may see: all of a place for whoever may grant there, and everybody's own.
+#[utoipa::path(get, path = "/v1/grants", operation_id = "listGrants", tag = "grants",
+    params(Page),
+    responses((status = 200, description = "The grants", body = GrantList)))]
 pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, rows: Result<Rows, Refusal>) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let visible = |grant: Grant| may_see(&asker.principal, &grant).then_some(grant);
@@ -47,9 +53,15 @@ pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, rows: Result
     json(&GrantList { grants, next })
 }
 
-pub(super) async fn add(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Result<Response, Refusal> {
+/// Grant access
+///
+/// A role in a scope and below, or reading or writing a scope or one secret of it.
+#[utoipa::path(post, path = "/v1/grants", operation_id = "addGrant", tag = "grants",
+    request_body(content = GrantRequest, example = json!({"subject": {"kind": "group", "name": "sre"}, "scope": "shop.prod", "access": "admin"})),
+    responses((status = 201, description = "The grant", body = Grant)))]
+pub(super) async fn add(State(app): State<Arc<App>>, asked: Asked, sent: Sent) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
-    let request: GrantRequest = small::read(body).await?;
+    let request: GrantRequest = small::read(sent).await?;
     sound(&app, &request)?;
     let rule = asker.may_hand_out(&app, Verb::Grant, request.access, target(&request.scope, request.secret.as_ref())).await?;
     let subject = format!("{}:{}", request.subject.kind, request.subject.name);
@@ -60,6 +72,10 @@ pub(super) async fn add(State(app): State<Arc<App>>, asked: Asked, body: Body) -
     Ok((StatusCode::CREATED, body).into_response())
 }
 
+/// Take a grant back
+#[utoipa::path(delete, path = "/v1/grants/{id}", operation_id = "removeGrant", tag = "grants",
+    params(("id" = u64, Path, description = "The grant's number", minimum = 1, maximum = 9_007_199_254_740_991_u64)),
+    responses((status = 200, description = "The grant that there was", body = Grant)))]
 pub(super) async fn remove(State(app): State<Arc<App>>, asked: Asked, number: Result<Number, Refusal>) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let Number(id) = number?;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use contract::api::{self, HealthStatus};
 use runtime::logs::Chain;
-use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::App;
+use super::answer::json;
 use super::problem::Refusal;
-use super::secrets::json;
 
 /// Anybody may ask, so the ledger and the store are asked once for all who come within this time.
 const FRESH: Duration = Duration::from_secs(1);
@@ -21,11 +21,11 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Health(Mutex<Option<(Instant, bool)>>);
 
-#[derive(Serialize)]
-struct Answer {
-    status: &'static str,
-}
-
+/// Ask for the server's health
+///
+/// Whether secrets can be read and written right now.
+#[utoipa::path(get, path = "/v1/health", operation_id = "readHealth", tag = "server", security(()),
+    responses((status = 200, description = "The ledger and the store can be reached", body = api::Health)))]
 pub(super) async fn read(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let mut last = app.health.0.lock().await;
     let healthy = match *last {
@@ -36,7 +36,11 @@ pub(super) async fn read(State(app): State<Arc<App>>) -> Result<Response, Refusa
             healthy
         }
     };
-    if healthy { json(&Answer { status: "ok" }) } else { Err(Refusal::unavailable("the ledger or the store cannot be reached")) }
+    if healthy {
+        json(&api::Health { status: HealthStatus::Ok })
+    } else {
+        Err(Refusal::unavailable("the ledger or the store cannot be reached"))
+    }
 }
 
 async fn look(app: &App) -> bool {

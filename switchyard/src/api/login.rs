@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use contract::api::{Login, LoginRequest, Principal, RoleIn, Session};
@@ -13,9 +12,10 @@ use runtime::logs::Chain;
 use uuid::Uuid;
 
 use super::App;
+use super::answer::{json, wiped};
 use super::problem::Refusal;
 use super::request::{Asked, refused_credential};
-use super::secrets::{json, wiped};
+use super::sent::Sent;
 use super::small;
 use crate::audit::{Action, Actor, Event, Outcome, Resource, ResourceKind};
 use crate::identity::{Hash, LoginError, Oidc, generate};
@@ -26,14 +26,23 @@ use crate::secrets::{SecretsError, by};
 /// What everybody is told whose ID token is not taken, whatever is wrong with it.
 const NOT_VALID: &str = "the ID token is not valid";
 
+/// Ask how to log in
+#[utoipa::path(get, path = "/v1/login", operation_id = "readLogin", tag = "login", security(()),
+    responses((status = 200, description = "Where to get an ID token", body = Login)))]
 pub(super) async fn how(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let oidc = provider(&app)?;
     json(&Login { issuer: oidc.issuer().to_owned(), client_id: oidc.client().to_owned(), scopes: oidc.scopes().to_vec() })
 }
 
-pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Result<Response, Refusal> {
+/// Log in
+///
+/// An ID token of the identity provider becomes a session. The answer is the only time that its token is shown.
+#[utoipa::path(post, path = "/v1/login", operation_id = "login", tag = "login", security(()),
+    request_body = LoginRequest,
+    responses((status = 200, description = "The session", body = Session)))]
+pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, sent: Sent) -> Result<Response, Refusal> {
     let oidc = provider(&app)?;
-    let LoginRequest { id_token, nonce } = small::read(body).await?;
+    let LoginRequest { id_token, nonce } = small::read(sent).await?;
     let person = match oidc.identify(id_token.redacted(), nonce.as_deref()).await {
         Ok(person) => person,
         Err(LoginError::Unavailable(error)) => {
@@ -73,6 +82,11 @@ pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, body: Body)
     Ok(wiped(session.to_body().map_err(|_| internal())?))
 }
 
+/// Log out
+///
+/// The session that asks is not valid from now on.
+#[utoipa::path(post, path = "/v1/logout", operation_id = "logout", tag = "login",
+    responses((status = 204, description = "The session ended")))]
 pub(super) async fn logout(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     if matches!(asker.token.holder, Holder::Program { .. }) {
@@ -92,6 +106,9 @@ pub(super) async fn logout(State(app): State<Arc<App>>, asked: Asked) -> Result<
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// Ask who is asking
+#[utoipa::path(get, path = "/v1/whoami", operation_id = "whoami", tag = "login",
+    responses((status = 200, description = "The principal and its roles", body = Principal)))]
 pub(super) async fn whoami(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     json(&described(asker.principal, &asker.token))

@@ -1,7 +1,10 @@
 //! Refusals as problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use contract::problem::{MEDIA_TYPE, Problem};
+use contract::{Scope, SecretName, Version};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use lockbox::StoreError;
@@ -18,11 +21,13 @@ pub(crate) struct Refusal {
     kind: &'static str,
     title: &'static str,
     detail: String,
+    /// How many seconds to wait, where that is known.
+    wait: Option<u64>,
 }
 
 impl Refusal {
     fn new<D: Into<String>>(status: StatusCode, kind: &'static str, title: &'static str, detail: D) -> Self {
-        Self { status, kind, title, detail: detail.into() }
+        Self { status, kind, title, detail: detail.into(), wait: None }
     }
 
     /// The request is not of the form.
@@ -48,6 +53,30 @@ impl Refusal {
     /// Somebody else was faster.
     pub(crate) fn conflict<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::CONFLICT, "/problems/conflict", "Written by somebody else at the same time", detail)
+    }
+
+    /// What the request says must hold does not.
+    pub(super) fn precondition(scope: &Scope, name: &SecretName, active: Option<Version>) -> Self {
+        let error = ChangeError::Precondition { secret: format!("{scope}/{name}"), active };
+        Self::from(SecretsError::from(error))
+    }
+
+    /// The body is of another kind.
+    pub(super) fn unsupported<D: Into<String>>(detail: D) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "The body is not JSON", detail)
+    }
+
+    /// The path and the query are longer than any of ours.
+    pub(super) fn uri_too_long<D: Into<String>>(detail: D) -> Self {
+        Self::new(StatusCode::URI_TOO_LONG, "/problems/uri-too-long", "The URI is too long", detail)
+    }
+
+    /// More than one principal may ask for; `wait` is for how long.
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let detail = "more requests than one token or person may make; try again later, and less often";
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/too-many-requests", "Too many requests", detail);
+        Self { wait: Some(seconds.max(1)), ..refusal }
     }
 
     /// More than a pod can hold.
@@ -80,7 +109,7 @@ impl Refusal {
 
     /// The document, with the request's trace id.
     pub(super) fn answer(self, trace: &str) -> Response {
-        let Self { status, kind, title, detail } = self;
+        let Self { status, kind, title, detail, wait } = self;
         let problem =
             Problem { kind: kind.to_owned(), title: title.to_owned(), status: status.as_u16(), detail, instance: Some(trace.to_owned()) };
         // A struct of texts and numbers always becomes JSON.
@@ -90,14 +119,40 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match status {
             StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
             StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 headers.insert(UPGRADE, HeaderValue::from_static(contract::stream::PROTOCOL))
             }
             _ => None,
         };
+        if let Some(seconds) = wait.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1)) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
+    }
+
+    fn gone<D: Into<String>>(detail: D) -> Self {
+        Self::new(StatusCode::GONE, "/problems/gone", "The value was destroyed", detail)
+    }
+
+    /// What is said of a change that the ledger does not take; `None` where that is nobody's fault but ours.
+    fn of_change(error: &ChangeError, said: &str) -> Option<Self> {
+        Some(match error {
+            ChangeError::NotFound(_) | ChangeError::NoVersion { .. } => Self::not_found(said),
+            ChangeError::Destroyed { .. } => Self::gone(said),
+            ChangeError::TooLarge { .. } => Self::too_large(said),
+            ChangeError::Conflict(_) => Self::conflict(said),
+            ChangeError::InUse { .. } => Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", said),
+            ChangeError::NotDeleted(_) => Self::new(StatusCode::CONFLICT, "/problems/not-deleted", "Not deleted", said),
+            ChangeError::Precondition { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed", "What must hold does not", said)
+            }
+            ChangeError::KeyReused => {
+                let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The key was used for another request");
+                Self::new(status, "/problems/idempotency-key-reused", title, said)
+            }
+            ChangeError::Repeated(_) | ChangeError::Fenced(_) | ChangeError::Repository(_) => return None,
+        })
     }
 
     /// What is said of an answer that axum itself refused.
@@ -115,9 +170,13 @@ impl From<SecretsError> for Refusal {
     fn from(error: SecretsError) -> Self {
         let said = Chain(&error).to_string();
         match &error {
-            SecretsError::NotFound { .. } | SecretsError::Change(ChangeError::NotFound(_)) => return Self::not_found(said),
-            SecretsError::Change(ChangeError::TooLarge { .. }) => return Self::too_large(said),
-            SecretsError::Change(ChangeError::Conflict(_)) => return Self::conflict(said),
+            SecretsError::NotFound { .. } | SecretsError::NoVersion { .. } => return Self::not_found(said),
+            SecretsError::Gone { .. } => return Self::gone(said),
+            SecretsError::Change(change) => {
+                if let Some(refusal) = Self::of_change(change, &said) {
+                    return refusal;
+                }
+            }
             _ => {}
         }
         tracing::error!(error = said, "request not done");

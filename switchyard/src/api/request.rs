@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use contract::api::{Access, PrincipalKind};
 use contract::{Redacted, Scope};
 use http::header::{CACHE_CONTROL, USER_AGENT};
@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use runtime::logs::Chain;
 use runtime::tls::PeerAddr;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::App;
@@ -21,7 +22,10 @@ use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind
 use crate::identity::{TokensError, bearer};
 use crate::policy::{self, Allowed, Denied, Principal, Target, Verb, Which};
 use crate::repository::TokenRow;
-use crate::secrets::Caller;
+use crate::secrets::{Caller, by};
+
+/// A path of ours with its query is far shorter.
+const LONGEST_URI: usize = 8 << 10;
 
 const TRACE: HeaderName = HeaderName::from_static("trace-id");
 
@@ -35,7 +39,10 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
     };
     let (method, path) = (request.method().clone(), plain(request.uri().path()));
     request.extensions_mut().insert(origin);
-    let response = next.run(request).await;
+    let response = match request.uri().path_and_query().map_or(0, |it| it.as_str().len()) {
+        0..=LONGEST_URI => next.run(request).await,
+        _ => Refusal::uri_too_long(format!("the path and the query are over {LONGEST_URI} bytes")).into_response(),
+    };
     let status = response.status();
     tracing::debug!(trace, %method, path, status = status.as_u16(), "request");
     let mut response = match status {
@@ -68,13 +75,16 @@ fn refused(mut response: Response, trace: &str) -> Response {
 pub(crate) struct Asked {
     pub(crate) origin: Origin,
     pub(crate) token: Option<Redacted>,
+    /// Whether it changes something.
+    pub(crate) writes: bool,
 }
 
 impl<S: Sync> FromRequestParts<S> for Asked {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self { origin: parts.extensions.get().cloned().unwrap_or_default(), token: bearer(&parts.headers) })
+        let writes = !parts.method.is_safe();
+        Ok(Self { origin: parts.extensions.get().cloned().unwrap_or_default(), token: bearer(&parts.headers), writes })
     }
 }
 
@@ -91,7 +101,7 @@ pub(crate) struct Asker {
 impl Asked {
     /// Who asks. What they may do is another question: [`Asker::may`].
     pub(super) async fn principal(self, app: &App) -> Result<Asker, Refusal> {
-        let Self { origin, token } = self;
+        let Self { origin, token, writes } = self;
         let Some(token) = token else {
             return Err(Refusal::unauthenticated("send the header 'Authorization: Bearer <token>'"));
         };
@@ -110,6 +120,7 @@ impl Asked {
             PrincipalKind::User => Actor::User { name: principal.name.clone() },
             PrincipalKind::Token | PrincipalKind::ServiceAccount => Actor::Token { name: principal.name.clone() },
         };
+        app.pace.take(&by(&actor), writes, Instant::now()).map_err(Refusal::too_many)?;
         Ok(Asker { principal, caller: Caller { actor, origin }, token })
     }
 }

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
-use contract::api::{Access, TokenCreated, TokenList, TokenName, TokenRequest, TokenSummary};
+use contract::api::{Access, Page, TokenCreated, TokenList, TokenName, TokenRequest, TokenSummary};
 use contract::credential::Credential;
 use http::StatusCode;
 use http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
 
 use super::App;
+use super::answer::{json, wiped};
 use super::problem::Refusal;
 use super::request::{Asked, Asker};
 use super::rows::Rows;
-use super::secrets::{json, wiped};
+use super::sent::Sent;
 use super::small;
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::identity::{Hash, generate};
@@ -38,6 +38,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// List tokens
+///
+/// The valid ones that the caller may see, without the tokens themselves.
+#[utoipa::path(get, path = "/v1/tokens", operation_id = "listTokens", tag = "tokens",
+    params(Page),
+    responses((status = 200, description = "The tokens", body = TokenList)))]
 pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, rows: Result<Rows, Refusal>) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let visible = |row: TokenRow| may_see(&asker, &row).then(|| summary(row)).flatten();
@@ -45,9 +51,15 @@ pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, rows: Result
     json(&TokenList { tokens, next })
 }
 
-pub(super) async fn create(State(app): State<Arc<App>>, asked: Asked, body: Body) -> Result<Response, Refusal> {
+/// Make a token
+///
+/// The answer is the only time that it is shown.
+#[utoipa::path(post, path = "/v1/tokens", operation_id = "createToken", tag = "tokens",
+    request_body(content = TokenRequest, example = json!({"name": "ci-deploy", "role": "developer", "scope": "shop.prod", "ttl_seconds": 3600})),
+    responses((status = 201, description = "The token", body = TokenCreated)))]
+pub(super) async fn create(State(app): State<Arc<App>>, asked: Asked, sent: Sent) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
-    let TokenRequest { name, role, scope, ttl_seconds } = small::read(body).await?;
+    let TokenRequest { name, role, scope, ttl_seconds } = small::read(sent).await?;
     let (shortest, longest) = (TokenRequest::SHORTEST_TTL_SECONDS, TokenRequest::LONGEST_TTL_SECONDS);
     if !(shortest..=longest).contains(&ttl_seconds) {
         return Err(Refusal::malformed(format!("ttl_seconds is {ttl_seconds}, and must be {shortest} to {longest}")));
@@ -76,6 +88,12 @@ pub(super) async fn create(State(app): State<Arc<App>>, asked: Asked, body: Body
     Ok((StatusCode::CREATED, wiped(body)).into_response())
 }
 
+/// Revoke a token
+///
+/// It is not valid from now on.
+#[utoipa::path(delete, path = "/v1/tokens/{name}", operation_id = "revokeToken", tag = "tokens",
+    params(("name" = TokenName, Path)),
+    responses((status = 204, description = "It was revoked")))]
 pub(super) async fn revoke(State(app): State<Arc<App>>, asked: Asked, named: Result<Named, Refusal>) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let Named(name) = named?;

@@ -34,6 +34,7 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         data,
         database: _,
         oidc: _,
+        rate: _,
         delete_retention: _,
         keys: _,
         namespace,

@@ -62,7 +62,7 @@ pub(super) fn named(query: Option<&str>) -> Result<Vec<BundleRef>, Refusal> {
 
 /// The pod whose token the request has.
 pub(super) async fn identify(app: &App, asked: Asked) -> Result<Identified, Refusal> {
-    let Asked { origin, token } = asked;
+    let Asked { origin, token, writes: _ } = asked;
     let Some(token) = token else {
         return Err(Refusal::unauthenticated("send the header 'Authorization: Bearer <the pod's service-account token>'"));
     };

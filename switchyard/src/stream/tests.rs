@@ -66,6 +66,7 @@ impl World {
             metrics: crate::metrics::Metrics::new(&mut Registry::default()),
             rekey: None,
             strangers: Strangers::default(),
+            pace: crate::api::Pace::new(0, 0),
             health: Health::default(),
             repository,
             audit,

@@ -1,5 +1,11 @@
 //! The REST API.
 
+mod changes;
+mod conditions;
+mod form;
+mod pages;
+mod repeats;
+
 use contract::api::{Deleted, SecretList, SecretValue, VersionList, VersionState};
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};
 use contract::{Generation, Version};

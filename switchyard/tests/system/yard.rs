@@ -26,6 +26,9 @@ use tokio_rustls::client::TlsStream;
 /// For what has to happen: far longer than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The parts of an answer.
+pub(crate) type Answer = (StatusCode, http::HeaderMap, Bytes);
+
 pub(crate) struct Yard {
     pub(crate) directory: PathBuf,
     port: u16,
@@ -74,10 +77,16 @@ pub(crate) fn write(path: &Path, text: &str) {
 
 impl Yard {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With further flags.
+    pub(crate) async fn start_with(flags: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let directory = temporary.path().to_owned();
         write(&directory.join("identities.json"), &identities().to_string());
-        let mut yard = Self::start_in(directory, false, &[]).await;
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut yard = Self::start_in(directory, false, &flags).await;
         yard.temporary = Some(temporary);
         yard
     }
@@ -190,10 +199,24 @@ impl Yard {
         serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()
     }
 
-    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &[u8]) -> (StatusCode, http::HeaderMap, Bytes) {
+    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &[u8]) -> Answer {
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+        self.by(method, path, &headers, body).await
+    }
+
+    /// An administrator's request with these headers.
+    pub(crate) async fn with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let authorization = format!("Bearer {}", self.token());
+        let headers: Vec<_> = [("authorization", authorization.as_str())].into_iter().chain(headers.iter().copied()).collect();
+        self.by(method, path, &headers, body).await
+    }
+
+    /// A request with these headers alone.
+    pub(crate) async fn by(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost").header("user-agent", "a test");
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = self.send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await;
         let (head, body) = response.into_parts();

@@ -1,0 +1,146 @@
+//! What a request says must hold.
+
+use std::collections::BTreeMap;
+
+use contract::Version;
+use http::Method;
+use serde_json::json;
+
+use super::value;
+use crate::yard::{Yard, body, problem};
+
+const SCOPE: &str = "/v1/secrets/shop.prod.api/";
+const A: &str = "/v1/secrets/shop.prod.api/A";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_is_told_apart_by_its_version() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    let reads = yard.events("read").await.len();
+    for (query, headers, status) in [
+        ("", &[][..], 200),
+        ("", &[("if-none-match", "\"2\"")], 304),
+        ("", &[("if-none-match", "\"1\", W/\"2\"")], 304),
+        ("", &[("if-none-match", "*")], 304),
+        ("", &[("if-none-match", "\"1\"")], 200),
+        ("?version=1", &[("if-none-match", "\"1\"")], 304),
+        ("?version=1", &[("if-none-match", "\"2\"")], 200),
+        ("", &[("if-match", "\"2\"")], 200),
+        ("", &[("if-match", "\"1\", \"2\"")], 200),
+        ("", &[("if-match", "\"1\"")], 412),
+        ("", &[("if-match", "W/\"2\"")], 412),
+        ("", &[("if-match", "*")], 200),
+        ("", &[("if-match", "2")], 400),
+        ("", &[("if-none-match", "\"2")], 400),
+    ] {
+        let (found, answered, body) = yard.with(Method::GET, &format!("{A}{query}"), headers, b"").await;
+        assert_eq!(found, status, "{query} {headers:?}");
+        let etag = answered.get("etag").map(|it| it.to_str().unwrap());
+        let expected = if query.is_empty() { "\"2\"" } else { "\"1\"" };
+        assert_eq!(etag, (status < 400).then_some(expected), "{query} {headers:?}");
+        assert_eq!(body.is_empty(), status == 304);
+    }
+    // What was not handed out was not read.
+    assert_eq!(yard.events("read").await.len() - reads, 6);
+    assert_eq!(yard.with(Method::GET, "/v1/secrets/shop.prod.api/ABSENT", &[("if-none-match", "*")], b"").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_happens_only_where_its_condition_holds() {
+    let yard = Yard::start().await;
+    let one = body(&[("A", b"x")]);
+    let both = body(&[("A", b"x"), ("B", b"x")]);
+    // Each line is tried on what the lines before it left.
+    for (headers, status, active) in [
+        (&[("if-match", "*")][..], 412, 0),
+        (&[("if-match", "\"1\"")], 412, 0),
+        (&[("if-none-match", "*")], 200, 1),
+        (&[("if-none-match", "*")], 412, 1),
+        (&[("if-match", "\"1\"")], 200, 2),
+        (&[("if-match", "\"1\"")], 412, 2),
+        (&[("if-match", "\"1\", \"2\"")], 200, 3),
+        (&[("if-match", "W/\"3\"")], 412, 3),
+        (&[("if-match", "\"x\"")], 412, 3),
+        (&[("if-match", "*")], 200, 4),
+        (&[("if-none-match", "\"4\"")], 412, 4),
+        (&[("if-none-match", "\"3\"")], 200, 5),
+        (&[("if-match", "5")], 400, 5),
+        (&[("if-match", "\"5\""), ("if-none-match", "\"4\"")], 200, 6),
+    ] {
+        let (found, answered, answer) = yard.with(Method::POST, SCOPE, headers, one.expose()).await;
+        assert_eq!(found, status, "{headers:?}: {answer:?}");
+        if status == 412 {
+            let problem = problem(found, &answered, &answer);
+            let says = if active == 0 { "there is no such secret".to_owned() } else { format!("its active version is {active}") };
+            assert!(problem.kind == "/problems/precondition-failed" && problem.detail.contains("shop.prod.api/A"), "{problem:?}");
+            assert!(problem.detail.contains(&says), "{problem:?}");
+        }
+        if active > 0 {
+            assert_eq!(value(&yard, A).await.version, Version(active), "{headers:?}");
+        }
+    }
+    assert_eq!(yard.with(Method::POST, SCOPE, &[("if-match", "\"6\"")], both.expose()).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_secrets_have_a_condition_each_and_are_written_together() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"one")]).await;
+    let write = async |a: u64, b: u64, c: Option<u64>| {
+        let one = |version: Option<u64>| match version {
+            Some(version) => json!({"value": "", "if_version": version}),
+            None => json!({"value": ""}),
+        };
+        let secrets = BTreeMap::from([("A", one(Some(a))), ("B", one(Some(b))), ("C", one(c))]);
+        yard.with(Method::POST, SCOPE, &[], json!({ "secrets": secrets }).to_string().as_bytes()).await.0.as_u16()
+    };
+    assert_eq!(write(1, 2, Some(0)).await, 412);
+    assert_eq!(write(0, 1, None).await, 412);
+    assert_eq!(value(&yard, A).await.version, Version(1), "a part was written");
+    assert_eq!(write(1, 1, Some(0)).await, 200);
+    assert_eq!(write(2, 2, Some(0)).await, 412);
+    assert_eq!(write(2, 2, Some(9_007_199_254_740_992)).await, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_changes_have_conditions_too() {
+    let yard = Yard::start().await;
+    for text in [b"one".as_slice(), b"two"] {
+        yard.set("shop.prod.api", &[("A", text)]).await;
+    }
+    let old = [("if-match", "\"9\"")];
+    for (method, path, body) in [
+        (Method::POST, format!("{A}/rotate"), &b"{}"[..]),
+        (Method::POST, format!("{A}/rollback"), br#"{"version":1}"#),
+        (Method::DELETE, A.to_owned(), b""),
+    ] {
+        assert_eq!(yard.with(method.clone(), &path, &old, body).await.0, 412, "{path}");
+        let active = value(&yard, A).await.version;
+        let current = format!("\"{active}\"");
+        assert_eq!(yard.with(method, &path, &[("if-match", &current)], body).await.0, 200, "{path}");
+    }
+    yard.done(Method::POST, &format!("{A}/undelete"), b"").await;
+    assert_eq!(yard.with(Method::POST, &format!("{A}/rotate"), &[("if-match", "\"1\"")], br#"{"if_version":1}"#).await.0, 400);
+    for verb in ["undelete", "destroy"] {
+        let body = br#"{"versions":[2]}"#;
+        assert_eq!(yard.with(Method::POST, &format!("{A}/{verb}"), &old, body).await.0, 400, "{verb}");
+    }
+}
+
+/// Of many writers that each saw the same version, one writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_many_wins() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    for round in 1..=5 {
+        let tag = format!("\"{round}\"");
+        let bodies: Vec<_> = (0..8).map(|at| body(&[("A", format!("{round} {at}").as_bytes())])).collect();
+        let headers = [("if-match", tag.as_str())];
+        let writes = bodies.iter().map(|body| yard.with(Method::POST, SCOPE, &headers, body.expose()));
+        let mut statuses: Vec<u16> = futures_util::future::join_all(writes).await.into_iter().map(|it| it.0.as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
+    }
+    assert_eq!(value(&yard, A).await.version, Version(6));
+}

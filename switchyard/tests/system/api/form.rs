@@ -1,0 +1,71 @@
+//! Methods, media types, lengths, and the document that says it all.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::Value;
+
+use crate::yard::{Yard, body, problem};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_has_the_methods_that_the_routes_have() {
+    let yard = Yard::start().await;
+    let (status, headers, document) = yard.ask(Method::GET, "/v1/openapi.json", None, b"").await;
+    assert_eq!((status.as_u16(), &headers["content-type"]), (200, &"application/json".parse().unwrap()));
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let documented: BTreeSet<String> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        for method in ["TRACE", "OPTIONS", "PATCH"] {
+            let (status, headers, answer) = yard.with(method.parse().unwrap(), path, &[], b"").await;
+            assert_eq!(problem(status, &headers, &answer).status, 405, "{method} {path}");
+            let mut allowed: BTreeSet<String> = headers["allow"].to_str().unwrap().split(',').map(|it| it.trim().to_owned()).collect();
+            // Whatever answers GET answers HEAD.
+            assert_eq!(allowed.remove("HEAD"), documented.contains("GET"), "{path}");
+            assert_eq!(allowed, documented, "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_a_get_without_its_body() {
+    let yard = Yard::start().await;
+    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let path = "/v1/secrets/shop.prod.api/A";
+    let (status, headers, answer) = yard.with(Method::HEAD, path, &[], b"").await;
+    let (_, of_get, body) = yard.with(Method::GET, path, &[], b"").await;
+    assert!(status == 200 && answer.is_empty() && headers["etag"] == "\"1\"");
+    assert_eq!(
+        (&headers["content-length"], headers["content-length"].to_str().unwrap()),
+        (&of_get["content-length"], body.len().to_string().as_str())
+    );
+    let (status, headers, answer) = yard.with(Method::HEAD, "/v1/secrets/shop.prod.api/ABSENT", &[], b"").await;
+    assert!(status == 404 && answer.is_empty() && headers["content-type"] == "application/problem+json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_json_and_uris_have_an_end() {
+    let yard = Yard::start().await;
+    let write = body(&[("A", b"x")]);
+    let scope = "/v1/secrets/shop.prod.api/";
+    for (headers, status) in [
+        (&[("content-type", "text/plain")][..], 415),
+        (&[("content-type", "application/x-www-form-urlencoded")], 415),
+        (&[("content-encoding", "gzip")], 415),
+        (&[("content-type", "application/json; charset=utf-8")], 200),
+        (&[], 200),
+    ] {
+        let (found, answered, answer) = yard.with(Method::POST, scope, headers, write.expose()).await;
+        assert_eq!(found, status, "{headers:?}");
+        if status == 415 {
+            assert_eq!(problem(found, &answered, &answer).kind, "/problems/unsupported-media-type");
+        }
+    }
+    let long = format!("{scope}?cursor={}", "x".repeat(9000));
+    assert_eq!(yard.refused(Method::GET, &long, b"").await.kind, "/problems/uri-too-long");
+    let large = vec![b' '; (64 << 10) + 1];
+    for (path, body) in [(format!("{scope}A/rollback"), &large), (format!("{scope}A/destroy"), &large), ("/v1/grants".to_owned(), &large)] {
+        assert_eq!(yard.refused(Method::POST, &path, body).await.status, 413, "{path}");
+    }
+    assert_eq!(yard.refused(Method::POST, &format!("{scope}A/rotate"), &vec![b' '; (2 << 20) + 1]).await.status, 413);
+}
