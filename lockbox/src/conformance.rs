@@ -3,6 +3,8 @@
 //! A backend without a capability is not asked for it. The suite writes below a project of its own,
 //! so that it can run against a store that is in use.
 
+pub mod disturbed;
+
 use contract::{Label, Redacted, Scope, SecretName, Version};
 use futures_util::future::BoxFuture;
 
