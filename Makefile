@@ -36,7 +36,7 @@ test-fast: build ## what needs neither root nor a network
 	@target/bin/enclii-demo
 
 .PHONY: test-stores
-test-stores: build ## the tests beside a real PostgreSQL; installs what they need (root)
+test-stores: build ## the tests beside a real PostgreSQL and a real Vault; installs what they need (root)
 	@tests/stores.sh
 
 .PHONY: test-api

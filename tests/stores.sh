@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need a real PostgreSQL on this machine; installs it where it is missing (root).
+# Runs the tests that need a real PostgreSQL or a real Vault on this machine; installs the one and builds the
+# other where they are missing (root).
 HERE=$(cd "$(dirname "$0")/cluster" && pwd)
 # shellcheck source=cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -10,3 +11,8 @@ export RUST_BACKTRACE=0 ENCLII_BIN=$PWD/target/bin
 
 require_packages util-linux:setpriv postgresql-15:/usr/lib/postgresql/15/bin/postgres
 cargo test --locked --release -p enclii-e2e --features stores --no-fail-fast
+
+"$HERE/build.sh" vault
+ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
+export ENCLII_VAULT
+cargo test --locked --release -p enclii-lockbox --features vault --test vault
