@@ -4,6 +4,7 @@ mod database;
 mod key;
 mod oidc;
 mod rate;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use database::DatabaseArgs;
 pub use key::KeyArgs;
 pub use oidc::OidcArgs;
 pub use rate::RateArgs;
+pub use store::{LoginKind, Needed, StoreArgs, StoreKind};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +65,9 @@ pub struct ServeArgs {
     /// How fast one principal may ask.
     #[command(flatten)]
     pub rate: RateArgs,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are destroyed
     #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
     pub delete_retention: SignedDuration,

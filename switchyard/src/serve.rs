@@ -1,5 +1,6 @@
 //! The process: its parts, wired together, from the database to the end of the drain.
 
+mod store;
 mod surroundings;
 
 use std::io;
@@ -11,9 +12,8 @@ use std::time::{Duration, SystemTime};
 use certs::names::{Names, NamesError};
 use certs::resolver::server_config;
 use contract::Redacted;
+use lockbox::Database;
 use lockbox::database::OpenError;
-use lockbox::embedded::EmbeddedError;
-use lockbox::{Database, Embedded, Store as _};
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
 use runtime::signals::{Grace, Shutdown, StopError};
@@ -36,6 +36,7 @@ use crate::repository::{Repository, RepositoryError};
 use crate::secrets::{self, Secrets};
 use crate::stream::Streams;
 use crate::trust;
+use store::{Opened, StoreOpenError};
 use surroundings::Surroundings;
 
 /// Connections that are no streams yet, and the command line's.
@@ -68,7 +69,7 @@ pub enum ServeError {
     Ledger(#[from] RepositoryError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] EmbeddedError),
+    Store(#[from] StoreOpenError),
     /// The development file.
     #[error(transparent)]
     Development(#[from] DevelopmentError),
@@ -162,7 +163,7 @@ async fn start(
     let starting = readiness.gate("the start");
     let metrics = observe(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
-    let store = store(&args, database).await?;
+    let Opened { store, embedded } = store::open(&args, database, tasks).await?;
     let (names, retention) = (names(&args)?, args.delete_retention);
     let (oidc, groups) = (identity::oidc(&args.oidc, args.development_identities.is_some())?, args.oidc.oidc_roles.clone());
     let pace = Pace::new(args.rate.rate_limit, args.rate.rate_burst);
@@ -190,9 +191,10 @@ async fn start(
         leader.lead("adopt", tasks, move |fence| secrets::adopt(adopting.clone(), every, fence));
     }
 
-    let rekey = Rekey::new(store.clone(), repository.clone(), audit.clone());
-    let changing = rekey.clone();
-    leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
+    let rekey = embedded.map(|embedded| Rekey::new(embedded, repository.clone(), audit.clone()));
+    if let Some(changing) = rekey.clone() {
+        leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
+    }
 
     let app = App {
         secrets,
@@ -206,7 +208,7 @@ async fn start(
         metrics,
         tasks: tasks.clone(),
         store,
-        rekey: Some(rekey),
+        rekey,
         strangers: api::Strangers::default(),
         pace,
         health: api::Health::default(),
@@ -227,12 +229,6 @@ fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metri
     let metrics = Metrics::new(&mut registry);
     tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
     metrics
-}
-
-async fn store(args: &ServeArgs, database: Database) -> Result<Arc<Embedded>, EmbeddedError> {
-    let store = Embedded::with_keys(database, &args.keys.keys(&args.data)).await?;
-    tracing::info!(keys = store.keys().names(), "store opened");
-    Ok(Arc::new(store))
 }
 
 /// Starts a part that works for ever: until the drain.

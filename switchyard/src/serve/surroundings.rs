@@ -50,6 +50,7 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         log_filter: _,
         log_format: _,
         drain_notice: _,
+        store: _,
     } = args;
     let given = certificates_directory.map(Source::Directory).or_else(|| tls_directory.map(Source::Files));
     let Some(file) = development_identities else {

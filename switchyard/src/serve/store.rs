@@ -1,0 +1,49 @@
+//! The backend that was chosen.
+
+use std::sync::Arc;
+
+use lockbox::embedded::EmbeddedError;
+use lockbox::vault::ConfigError;
+use lockbox::{Database, Embedded, Store, Vault};
+use runtime::tasks::Tasks;
+
+use crate::args::{Needed, ServeArgs, StoreKind};
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreOpenError {
+    /// The rows in the database, or their key.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// A flag is missing.
+    #[error(transparent)]
+    Needed(#[from] Needed),
+    /// Vault's configuration.
+    #[error(transparent)]
+    Vault(#[from] ConfigError),
+}
+
+/// The store, and the same again where it has keys of its own that can be changed.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) embedded: Option<Arc<Embedded>>,
+}
+
+/// Opens the store, and keeps alive what it needs.
+pub(super) async fn open(args: &ServeArgs, database: Database, tasks: &Tasks) -> Result<Opened, StoreOpenError> {
+    match args.store.store {
+        StoreKind::Embedded => {
+            let store = Arc::new(Embedded::with_keys(database, &args.keys.keys(&args.data)).await?);
+            tracing::info!(keys = store.keys().names(), "store opened");
+            Ok(Opened { store: Arc::clone(&store) as Arc<dyn Store>, embedded: Some(store) })
+        }
+        StoreKind::Vault => {
+            let config = args.store.vault()?;
+            let store = Arc::new(Vault::open(&config)?);
+            let keeper = Arc::clone(&store);
+            super::spawn(tasks, "vault token", async move { keeper.keep().await });
+            tracing::info!(address = %config.address, mount = %config.mount, prefix = %config.prefix, "store is Vault");
+            Ok(Opened { store, embedded: None })
+        }
+    }
+}
