@@ -125,7 +125,7 @@ impl Refusal {
             }
             _ => None,
         };
-        if let Some(seconds) = wait.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1)) {
+        if let Some(seconds) = wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1)) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
