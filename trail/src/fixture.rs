@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::{Action, Actor, Event, Hash, Origin, Outcome, Pod, Record, Resource, ResourceKind, chain};
+use crate::{Action, Actor, Event, Hash, Origin, Outcome, Pod, Record, Resource, ResourceKind, SigningKey, chain};
 
 /// What a pod read, as the record number `sequence` behind nothing.
 pub(crate) fn record(sequence: u64) -> Record {
@@ -27,6 +27,48 @@ pub(crate) fn read() -> Event {
         origin: Origin { address: Some([192, 0, 2, 7].into()), user_agent: Some(text("enclii-agent/0.1.0")), trace_id: Some(text("4bf9")) },
         details: Some(text("own service")),
     }
+}
+
+/// One record of each kind that the forms tell apart.
+pub(crate) fn kinds() -> Vec<Record> {
+    let user = Actor::User { name: "ann|e=x@example.com".to_owned() };
+    let secret = Resource { kind: ResourceKind::Secret, id: "DATABASE_URL".to_owned(), scope: Some("shop.prod".to_owned()) };
+    let write = Event { actor: user.clone(), action: Action::Write, resource: secret.clone(), version: Some(1), ..read() };
+    let denied = Event {
+        actor: Actor::Token { name: "ci".to_owned() },
+        action: Action::Denied,
+        outcome: Outcome::Denied,
+        origin: Origin {
+            address: Some("2001:db8::1".parse().unwrap()),
+            user_agent: Some("curl/8.1 \\ \"a\"=|b".to_owned()),
+            trace_id: None,
+        },
+        details: Some("no rule\nallows it".to_owned()),
+        resource: secret,
+        version: None,
+    };
+    let login = Event {
+        actor: user,
+        action: Action::Login,
+        resource: Resource { kind: ResourceKind::Session, id: "s1".to_owned(), scope: None },
+        version: None,
+        ..read()
+    };
+    let sweep = Event {
+        actor: Actor::System { part: "retention" },
+        action: Action::Destroy,
+        outcome: Outcome::Failed,
+        origin: Origin::default(),
+        ..read()
+    };
+    let events = [read(), write, denied, login, sweep];
+    link(events.iter().zip(1..).map(|(event, sequence)| Record::new(sequence, time(sequence), event, &Hash::ORIGIN)).collect())
+}
+
+/// A signing key that is the same in every run.
+pub(crate) fn key(seed: u8) -> SigningKey {
+    let head = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    SigningKey::from_pkcs8(&[&head[..], &[seed; 32]].concat()).unwrap()
 }
 
 /// A whole chain of records.

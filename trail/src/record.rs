@@ -74,7 +74,7 @@ impl Record {
 }
 
 /// What the database keeps of a time. The hash covers all of a time, so it must be cut before.
-fn to_the_millisecond(at: Timestamp) -> Timestamp {
+pub(crate) fn to_the_millisecond(at: Timestamp) -> Timestamp {
     at.round(TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc)).unwrap_or(at)
 }
 
