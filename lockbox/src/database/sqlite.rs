@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use url::Url;
 
 use super::{Database, Kind, OpenError, pool};
@@ -46,6 +46,9 @@ pub(super) async fn open(path: &Path) -> Result<Database, OpenError> {
 async fn connect(path: &Path, most: u32, mode: &str) -> Result<AnyPool, OpenError> {
     let options = options(path, mode).ok_or_else(|| OpenError::Path(path.to_owned()))?;
     let pool = pool(most).after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }));
+    // Where a commit fails (a full disk), SQLite rolls back by itself and sqlx goes on counting the
+    // transaction as open: each later one would be refused, for ever. Such a connection is not used again.
+    let pool = pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
     pool.connect_with(options).await.map_err(|source| OpenError::Open { path: path.to_owned(), source })
 }
 
