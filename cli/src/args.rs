@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::{admin, bundles, completions, doctor, grants, inject, login, run, secrets, tokens};
+use crate::{admin, audit, bundles, completions, doctor, grants, inject, login, run, secrets, tokens};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -24,7 +24,8 @@ Exit codes:
   3  refused: not logged in, or not allowed
   4  there is no such secret, scope or bundle
   5  switchyard could not be reached
-  6  it is not as the command demanded: another version, or somebody else was faster";
+  6  it is not as the command demanded: another version, or somebody else was faster
+  7  the audit trail is not what was written";
 
 /// Secrets for people and scripts.
 #[derive(Debug, Parser)]
@@ -82,6 +83,7 @@ pub(crate) enum Command {
     Completions(completions::Args),
     #[command(subcommand)]
     Admin(admin::Command),
+    Audit(audit::Command),
 }
 
 impl Command {
@@ -98,6 +100,7 @@ impl Command {
             Self::Whoami(it) => login::whoami(it, output).await,
             Self::Grants(it) => grants::run(it, output).await,
             Self::Tokens(it) => tokens::run(it, output).await,
+            Self::Audit(it) => audit::run(it, output).await,
             Self::Completions(it) => completions::run(it, output).await,
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -95,7 +95,6 @@ impl<'a> Client<'a> {
     }
 
     /// An answer that is read piece by piece, for what may be long.
-    #[allow(dead_code, reason = "for the commands that speak to the rest of the API")]
     pub(crate) async fn stream(&self, path: &str) -> Result<Response, Error> {
         self.answer(Method::GET, path, &Extras { streamed: true, ..Extras::default() }, &mut 0).await
     }

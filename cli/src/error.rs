@@ -16,6 +16,8 @@ pub(crate) enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("write {path}: {source}{}", way_out(.source))]
     Write { path: PathBuf, source: io::Error },
+    #[error("the audit trail is not what was written: {0}")]
+    Tampered(String),
     #[error("read standard input: {0}")]
     Stdin(#[source] io::Error),
     #[error("write standard output: {0}")]
@@ -63,6 +65,7 @@ impl Error {
             // As shells have it.
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Exec { .. } => 126,
+            Self::Tampered(_) => 7,
             _ => 1,
         })
     }

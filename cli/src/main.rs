@@ -2,6 +2,7 @@
 
 mod admin;
 mod args;
+mod audit;
 mod bundles;
 mod client;
 mod common;

@@ -1,0 +1,84 @@
+//! From when until when: a time, or how long ago.
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+/// From when until when.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Span {
+    /// Events from this time on: RFC 3339, or how long ago (30m, 2h, 7d).
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Events before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
+}
+
+impl Span {
+    /// As the API wants it, `&since=…&until=…`.
+    pub(crate) fn query(&self, now: Timestamp) -> String {
+        let part = |name: &str, when: &Option<When>| when.map_or_else(String::new, |when| format!("&{name}={}", when.at(now)));
+        part("since", &self.since) + &part("until", &self.until)
+    }
+}
+
+/// A time, or so long before now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    At(Timestamp),
+    Ago(Duration),
+}
+
+impl When {
+    fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+impl std::str::FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        let wrong = || "it is a time as 2026-01-31T12:00:00Z, or how long ago as 30m, 2h or 7d".to_owned();
+        let unit = text.chars().last().ok_or_else(wrong)?;
+        let seconds: u64 = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(wrong()),
+        };
+        let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+        count.checked_mul(seconds).map(|seconds| Self::Ago(Duration::from_secs(seconds))).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+        for (text, at) in
+            [("2h", "2026-01-31T10:00:00Z"), ("7d", "2026-01-24T12:00:00Z"), ("2026-01-30T00:00:00+01:00", "2026-01-29T23:00:00Z")]
+        {
+            assert_eq!(text.parse::<When>().unwrap().at(now).to_string(), at);
+        }
+        for text in ["", "h", "2x", "-2h", "2h3m", "yesterday", "99999999999999999999d", "18446744073709551615w", "2\u{e4}"] {
+            assert!(text.parse::<When>().is_err(), "{text}");
+        }
+        let span = Span { since: Some(When::Ago(Duration::from_secs(60))), until: None };
+        assert_eq!(span.query(now), "&since=2026-01-31T11:59:00Z");
+        assert_eq!(When::Ago(Duration::MAX).at(now), Timestamp::MIN);
+    }
+}
