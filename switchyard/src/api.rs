@@ -53,6 +53,8 @@ pub(crate) use request::{Asked, unauthenticated};
 
 /// What the handlers work with.
 pub(crate) struct App {
+    /// The key that checkpoints are signed with, as PEM.
+    pub(crate) trail_key: Option<String>,
     pub(crate) secrets: Secrets,
     pub(crate) repository: Repository,
     pub(crate) audit: Audit,
@@ -109,6 +111,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/logout", post(login::logout)),
         ("/v1/whoami", get(login::whoami)),
         ("/v1/audit", get(audit::list)),
+        ("/v1/audit/checkpoints", get(audit::checkpoints)),
+        ("/v1/audit/export", get(audit::export)),
         ("/v1/admin/rekey", get(admin::status).post(admin::start)),
         ("/v1/health", get(health::read)),
         ("/v1/openapi.json", get(document::read)),

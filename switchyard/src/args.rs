@@ -1,5 +1,6 @@
 //! The flags. Each can be given by the environment too; nothing else is read from there.
 
+mod audit;
 mod database;
 mod key;
 mod oidc;
@@ -14,6 +15,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use jiff::SignedDuration;
 use runtime::logs::Format;
 
+pub use audit::AuditArgs;
 pub use database::DatabaseArgs;
 pub use key::KeyArgs;
 pub use oidc::OidcArgs;
@@ -68,6 +70,9 @@ pub struct ServeArgs {
     /// Which store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// What becomes of the audit trail outside of the database.
+    #[command(flatten)]
+    pub audit: AuditArgs,
     /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are destroyed
     #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
     pub delete_retention: SignedDuration,

@@ -51,6 +51,39 @@ struct Labels {
     ending: Ending,
 }
 
+/// A sink of the audit trail; the operator names them in a file, so there are few.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sink {
+    sink: String,
+}
+
+/// What becomes of the audit trail outside of the database.
+#[derive(Clone, Debug, Default)]
+struct Outside {
+    exported: Family<Sink, Counter>,
+    failures: Family<Sink, Counter>,
+    waiting: Family<Sink, Gauge>,
+    age: Family<Sink, Gauge>,
+    signed: Gauge,
+    broken: Gauge,
+}
+
+impl Outside {
+    fn register(&self, registry: &mut Registry) {
+        let Self { exported, failures, waiting, age, signed, broken } = self;
+        registry.register("switchyard_audit_exported", "Audit events that a sink has confirmed", exported.clone());
+        registry.register("switchyard_audit_export_failures", "Batches of audit events that did not arrive", failures.clone());
+        registry.register("switchyard_audit_export_waiting", "Audit events that a sink does not have yet", waiting.clone());
+        registry.register(
+            "switchyard_audit_export_age_seconds",
+            "Age of the oldest audit event that a sink does not have yet",
+            age.clone(),
+        );
+        registry.register("switchyard_audit_checkpoint_sequence", "The last audit event that a checkpoint was signed for", signed.clone());
+        registry.register("switchyard_audit_trail_broken", "1 where the trail does not lead on from what was signed", broken.clone());
+    }
+}
+
 /// The numbers. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -59,6 +92,7 @@ pub(crate) struct Metrics {
     delivery: Histogram,
     applied: Counter,
     failed: Counter,
+    outside: Outside,
 }
 
 impl Metrics {
@@ -70,8 +104,10 @@ impl Metrics {
             delivery: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             applied: Counter::default(),
             failed: Counter::default(),
+            outside: Outside::default(),
         };
-        let Self { operations, agents, delivery, applied, failed } = &metrics;
+        let Self { operations, agents, delivery, applied, failed, outside } = &metrics;
+        outside.register(registry);
         registry.register("switchyard_operations", "Requests and deliveries, by how they ended", operations.clone());
         registry.register("switchyard_agents_connected", "Open streams of agents", agents.clone());
         registry.register("switchyard_delivery_seconds", "From the commit of a generation to its last byte on a stream", delivery.clone());
@@ -90,6 +126,33 @@ impl Metrics {
 
     pub(crate) fn reported(&self, worked: bool) {
         if worked { &self.applied } else { &self.failed }.inc();
+    }
+
+    /// A sink has confirmed events.
+    pub(crate) fn exported(&self, sink: &str, events: usize) {
+        self.outside.exported.get_or_create(&Sink { sink: sink.to_owned() }).inc_by(events as u64);
+    }
+
+    /// A batch did not arrive.
+    pub(crate) fn export_failed(&self, sink: &str) {
+        self.outside.failures.get_or_create(&Sink { sink: sink.to_owned() }).inc();
+    }
+
+    /// How many events a sink does not have yet, and the age of the oldest in seconds.
+    pub(crate) fn export_lag(&self, sink: &str, events: u64, seconds: i64) {
+        let labels = Sink { sink: sink.to_owned() };
+        self.outside.waiting.get_or_create(&labels).set(i64::try_from(events).unwrap_or(i64::MAX));
+        self.outside.age.get_or_create(&labels).set(seconds);
+    }
+
+    /// A checkpoint is where it belongs.
+    pub(crate) fn signed(&self, sequence: u64) {
+        self.outside.signed.set(i64::try_from(sequence).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the trail does not lead on from what was signed.
+    pub(crate) fn trail_broken(&self, broken: bool) {
+        self.outside.broken.set(broken.into());
     }
 
     /// Counts an open stream until it is dropped.

@@ -18,7 +18,7 @@ use crate::delivery::Standing;
 
 pub use change::{Change, ChangeError, Condition, Idempotency, NewVersion, Respond};
 pub use lease::Fence;
-pub use sql::{CHANNEL, Doomed, Holder, NewToken, PersonGrant, Repository, TokenRow};
+pub use sql::{CHANNEL, Doomed, Holder, Kept, NewToken, PersonGrant, Repository, TokenRow};
 
 /// The ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum RepositoryError {
     /// A row that nothing of ours wrote.
     #[error("read ledger: {0} is not of the form")]
     Form(&'static str),
+    /// A disk that could not flush.
+    #[error("write ledger: the disk could not flush what was written before")]
+    Lost,
     /// The tables could not be brought up to date.
     #[error("migrate ledger")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -191,12 +194,22 @@ pub struct Record {
 }
 
 /// Which events to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditQuery {
     /// Those with a greater number.
     pub after: u64,
     /// Those of this action.
     pub action: Option<String>,
+    /// Those of this actor.
+    pub actor: Option<String>,
+    /// Those in this scope and below.
+    pub scope: Option<String>,
+    /// Those that ended so.
+    pub outcome: Option<String>,
+    /// Those from this time on.
+    pub since: Option<Timestamp>,
+    /// Those before this time.
+    pub until: Option<Timestamp>,
     /// So many at most.
     pub limit: u32,
 }

@@ -2,6 +2,7 @@
 
 mod store;
 mod surroundings;
+mod trail_keeping;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use crate::access::Access;
 use crate::api::{self, App, Pace};
 use crate::args::{DatabaseArgs, ServeArgs};
-use crate::audit::Audit;
+use crate::audit::{Audit, SigningKeyError, SinksError};
 use crate::certificates::{self, Certificate};
 use crate::identity::{self, BootstrapError, DevelopmentError, Tokens, bootstrap};
 use crate::live::Live;
@@ -99,6 +100,12 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The key that checkpoints of the audit trail are signed with.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// The sinks of the audit trail.
+    #[error(transparent)]
+    Sinks(#[from] SinksError),
     /// The drain did not end in order.
     #[error("stop")]
     Stop(#[from] StopError),
@@ -163,7 +170,11 @@ async fn start(
     let starting = readiness.gate("the start");
     let metrics = observe(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
+    // Its end is the process' end.
+    let losing = repository.clone();
+    spawn(tasks, "durable ledger", async move { losing.lost().await });
     let Opened { store, embedded } = store::open(&args, database, tasks).await?;
+    let (outside, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
     let (oidc, groups) = (identity::oidc(&args.oidc, args.development_identities.is_some())?, args.oidc.oidc_roles.clone());
     let pace = Pace::new(args.rate.rate_limit, args.rate.rate_burst);
@@ -196,7 +207,10 @@ async fn start(
         leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
     }
 
+    let trail_key = trail_keeping::keep(&outside, &data, &repository, &leader, &metrics, tasks)?;
+
     let app = App {
+        trail_key,
         secrets,
         tokens: Tokens::new(repository.clone()),
         access: Access::new(namespaces, repository.clone(), groups),

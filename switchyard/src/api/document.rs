@@ -30,7 +30,7 @@ use super::{admin, audit, bundles, grants, health, login, secrets, tokens, versi
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,
         login::how, login::login, login::logout, login::whoami,
-        audit::list,
+        audit::list, audit::checkpoints, audit::export,
         admin::status, admin::start, health::read, read,
     ),
     components(schemas(Problem)),

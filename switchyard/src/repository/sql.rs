@@ -10,6 +10,7 @@ mod changes;
 mod destroy;
 mod grants;
 mod holdings;
+mod kept;
 mod leases;
 mod news;
 mod open;
@@ -20,10 +21,12 @@ mod settings;
 mod tokens;
 
 use lockbox::Database;
+use tokio_util::sync::CancellationToken;
 
 use super::RepositoryError;
 pub use destroy::Doomed;
 pub use grants::PersonGrant;
+pub use kept::Kept;
 pub use news::CHANNEL;
 pub(super) use open::Open;
 use rows::database;
@@ -35,6 +38,8 @@ const MIGRATIONS_TABLE: &str = "_switchyard_migrations";
 #[derive(Clone, Debug)]
 pub struct Repository {
     database: Database,
+    /// Cancelled when the disk could not flush what a transaction wrote.
+    lost: CancellationToken,
 }
 
 impl Repository {
@@ -45,13 +50,20 @@ impl Repository {
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
         let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
         database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(RepositoryError::Migrate)?;
-        Ok(Self { database })
+        Ok(Self { database, lost: CancellationToken::new() })
     }
 
     /// The database below.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Returns when the disk could not flush what was written. The system may then say of the next flush
+    /// that it worked, and mean only what came after: nothing is written any more, and the process must
+    /// end, so that the next one reads what the disk really has.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
     }
 
     /// Whether the ledger can be written right now.

@@ -35,6 +35,7 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         database: _,
         oidc: _,
         rate: _,
+        audit: _,
         delete_retention: _,
         keys: _,
         namespace,

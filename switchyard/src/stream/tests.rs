@@ -57,6 +57,7 @@ impl World {
         let identities = directory.path().join("identities.json");
         crate::files::publish(&identities, b"{}", crate::files::Readers::Owner).unwrap();
         let app = App {
+            trail_key: None,
             secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), jiff::SignedDuration::from_hours(1)),
             tokens: Tokens::new(repository.clone()),
             access: Access::new(Namespaces::new(bound), repository.clone(), Vec::new()),
@@ -149,7 +150,7 @@ async fn a_namespace_that_loses_its_labels_loses_its_streams() {
         other => panic!("{other:?}"),
     }
     assert!(agent.next().await.is_none());
-    let query = AuditQuery { after: 0, action: Some("denied".into()), limit: 10 };
+    let query = AuditQuery { action: Some("denied".into()), limit: 10, ..AuditQuery::default() };
     let denied = world.app.repository.audit(&query).await.unwrap();
     assert_eq!((denied.len(), denied[0].pod.clone()), (1, Some(pod())));
 }
@@ -162,7 +163,7 @@ async fn a_namespace_that_moves_to_another_project_gets_nothing_of_the_old_one()
     // No refusal: the pod may read api-prod, of the other project, and comes back for it.
     assert!(agent.next().await.is_none());
     world.set("two").await;
-    let reads = AuditQuery { after: 0, action: Some("read".into()), limit: 10 };
+    let reads = AuditQuery { action: Some("read".into()), limit: 10, ..AuditQuery::default() };
     assert_eq!(world.app.repository.audit(&reads).await.unwrap().len(), 1);
 }
 

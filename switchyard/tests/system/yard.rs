@@ -82,10 +82,15 @@ impl Yard {
 
     /// With further flags.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        Self::start_prepared(|_| flags.iter().map(|flag| (*flag).to_owned()).collect()).await
+    }
+
+    /// With further flags, which may speak of files that the caller puts into the directory.
+    pub(crate) async fn start_prepared(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let directory = temporary.path().to_owned();
         write(&directory.join("identities.json"), &identities().to_string());
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let flags = flags(&directory);
         let mut yard = Self::start_in(directory, false, &flags).await;
         yard.temporary = Some(temporary);
         yard
@@ -197,6 +202,31 @@ impl Yard {
         let answer = self.try_send(request.unwrap()).await?;
         assert_eq!(answer.status(), 200);
         serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()
+    }
+
+    /// As [`Yard::ask`]; `None` where switchyard is not there.
+    #[cfg(feature = "machine")]
+    pub(crate) async fn try_ask(&self, method: Method, path: &str, token: &str, body: &[u8]) -> Option<Answer> {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let (head, body) = self.try_send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await?.into_parts();
+        Some((head.status, head.headers, body.collect().await.ok()?.to_bytes()))
+    }
+
+    /// The process that it runs in.
+    #[cfg(feature = "machine")]
+    pub(crate) fn process(&self) -> u32 {
+        let running = self.running.lock().unwrap();
+        let Some(Running::Apart(child)) = running.as_ref() else { panic!("it runs in the test's process") };
+        child.id()
+    }
+
+    /// Whether that has ended by itself.
+    #[cfg(feature = "machine")]
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut running = self.running.lock().unwrap();
+        let Some(Running::Apart(child)) = running.as_mut() else { panic!("it runs in the test's process") };
+        child.try_wait().unwrap().is_some()
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &[u8]) -> Answer {

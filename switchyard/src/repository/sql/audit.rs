@@ -32,13 +32,29 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<trail::Record>, RepositoryError> {
-        let rows = sqlx::query("SELECT * FROM audit_events WHERE sequence > $1 AND ($2 IS NULL OR action = $2) ORDER BY sequence LIMIT $3")
-            .bind(signed(query.after))
-            .bind(query.action.clone())
-            .bind(i64::from(query.limit))
-            .fetch_all(self.database.reader())
-            .await
-            .map_err(database("list audit events"))?;
+        let time = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
+        let rows = sqlx::query(
+            "SELECT * FROM audit_events WHERE sequence > $1
+                 AND (CAST($2 AS TEXT) IS NULL OR action = CAST($2 AS TEXT))
+                 AND (CAST($3 AS TEXT) IS NULL OR actor_id = CAST($3 AS TEXT))
+                 AND (CAST($4 AS TEXT) IS NULL OR scope = CAST($4 AS TEXT)
+                      OR substr(scope, 1, length(CAST($4 AS TEXT)) + 1) = CAST($4 AS TEXT) || '.')
+                 AND (CAST($5 AS TEXT) IS NULL OR outcome = CAST($5 AS TEXT))
+                 AND (CAST($6 AS BIGINT) IS NULL OR at >= CAST($6 AS BIGINT))
+                 AND (CAST($7 AS BIGINT) IS NULL OR at < CAST($7 AS BIGINT))
+             ORDER BY sequence LIMIT $8",
+        )
+        .bind(signed(query.after))
+        .bind(query.action.clone())
+        .bind(query.actor.clone())
+        .bind(query.scope.clone())
+        .bind(query.outcome.clone())
+        .bind(time(query.since))
+        .bind(time(query.until))
+        .bind(i64::from(query.limit))
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("list audit events"))?;
         rows.iter().map(row).collect()
     }
 }

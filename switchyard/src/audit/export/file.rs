@@ -1,0 +1,83 @@
+//! A file that events are added to. Somebody else may move it away at any time: the next batch is
+//! written to a new one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use trail::{Format, Record};
+
+use super::SendError;
+
+#[derive(Clone, Debug)]
+pub(super) struct FileSink {
+    path: PathBuf,
+    format: Format,
+}
+
+impl FileSink {
+    pub(super) fn new(path: PathBuf, format: Format) -> Self {
+        Self { path, format }
+    }
+
+    pub(super) async fn send(&self, records: &[Record]) -> Result<(), SendError> {
+        let mut lines = String::new();
+        for record in records {
+            lines.push_str(&self.format.line(record));
+            lines.push('\n');
+        }
+        let path = self.path.clone();
+        let failed = |source| SendError::Io { step: "write", place: self.path.display().to_string(), source };
+        let written = tokio::task::spawn_blocking(move || add(&path, lines.as_bytes())).await;
+        written.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)
+    }
+}
+
+/// Adds whole lines. They are durable when this returns.
+fn add(path: &Path, lines: &[u8]) -> io::Result<()> {
+    // Opened anew each time: that is cheap beside the flush, and a file that was moved away is left alone.
+    let new = !path.exists();
+    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+    if is_torn(&mut file)? {
+        // The batch that it belongs to was not confirmed, so it comes again whole.
+        file.write_all(b"\n")?;
+    }
+    file.write_all(lines)?;
+    file.sync_data()?;
+    if new && let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Whether the last line has no end.
+fn is_torn(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_moved_away_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("audit"), directory.path().join("audit.1"));
+        add(&path, b"one\n").unwrap();
+        fs::rename(&path, &moved).unwrap();
+        add(&path, b"two\n").unwrap();
+        add(&path, b"three").unwrap();
+        add(&path, b"three\n").unwrap();
+        assert_eq!(fs::read(&moved).unwrap(), b"one\n");
+        assert_eq!(fs::read(&path).unwrap(), b"two\nthree\nthree\n");
+    }
+}

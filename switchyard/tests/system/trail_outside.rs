@@ -1,0 +1,188 @@
+//! The trail outside of its database: tampering is found, checkpoints vouch, sinks get everything.
+
+use std::path::Path;
+
+use http::Method;
+use serde_json::Value;
+use sqlx::SqlitePool;
+use trail::{Checkpoint, Format, Kind, PublicKey, Record, Report, Start, Verifier};
+
+use crate::yard::{Yard, until, write};
+
+/// The trail as the API has it.
+async fn records(yard: &Yard) -> Vec<Record> {
+    serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap()
+}
+
+fn verify(records: &[Record], checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Report {
+    let mut verifier = Verifier::new(Start::Origin, checkpoints, keys);
+    records.iter().for_each(|record| verifier.take(record));
+    verifier.finish()
+}
+
+fn placed(directory: &Path) -> Vec<Checkpoint> {
+    let text = std::fs::read_to_string(directory.join("outside/checkpoints.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Somebody who may do everything to the database.
+async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
+    for trigger in ["audit_events_stay", "audit_events_remain"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP TRIGGER IF EXISTS {trigger}"))).execute(database).await.unwrap();
+    }
+    for sql in statements {
+        sqlx::query(*sql).execute(database).await.unwrap();
+    }
+}
+
+/// Twenty events, a copy of which each kind of tampering gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_tampering_in_the_database_is_found() {
+    let table: &[(&[&str], u64, Kind)] = &[
+        (&["UPDATE audit_events SET actor_id = 'somebody' WHERE sequence = 7"], 7, Kind::Edited),
+        (&["UPDATE audit_events SET namespace = '' WHERE sequence = 7"], 7, Kind::Edited),
+        (&["UPDATE audit_events SET version = -1 WHERE sequence = 7"], 7, Kind::Edited),
+        (&["UPDATE audit_events SET at = 9223372036854775807 WHERE sequence = 7"], 7, Kind::Edited),
+        (&["UPDATE audit_events SET hash = x'00' WHERE sequence = 7"], 7, Kind::Edited),
+        (&["DELETE FROM audit_events WHERE sequence IN (7, 8)"], 7, Kind::Deleted { until: Some(8) }),
+        (
+            &[
+                "DELETE FROM audit_events WHERE sequence = 7",
+                "UPDATE audit_events SET sequence = -sequence WHERE sequence > 7",
+                "UPDATE audit_events SET sequence = -sequence - 1 WHERE sequence < 0",
+            ],
+            7,
+            Kind::Deleted { until: Some(7) },
+        ),
+        (
+            &[
+                "UPDATE audit_events SET sequence = -7 WHERE sequence = 7",
+                "UPDATE audit_events SET sequence = 7 WHERE sequence = 8",
+                "UPDATE audit_events SET sequence = 8 WHERE sequence = -7",
+            ],
+            7,
+            Kind::Reordered,
+        ),
+        (
+            &[
+                "UPDATE audit_events SET sequence = -sequence WHERE sequence > 6",
+                "UPDATE audit_events SET sequence = -sequence + 1 WHERE sequence < 0",
+                "UPDATE audit_head SET sequence = sequence + 1",
+                "INSERT INTO audit_events SELECT 7, at, actor_type, 'somebody', action, resource_type, resource_id, scope, version, outcome,
+                     address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, zeroblob(32)
+                 FROM audit_events WHERE sequence = 6",
+            ],
+            7,
+            Kind::Inserted,
+        ),
+    ];
+    for (statements, sequence, kind) in table {
+        let yard = Yard::start().await;
+        for _ in 0..20 {
+            yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+        }
+        assert_eq!(verify(&records(&yard).await, vec![], &[]).finding, None);
+        tamper(&yard.database().await, statements).await;
+        let finding = verify(&records(&yard).await, vec![], &[]).finding.unwrap();
+        assert_eq!((finding.sequence, &finding.kind), (*sequence, kind), "{statements:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
+    let yard = Yard::start_prepared(|at| {
+        let directory = at.join("outside").to_str().unwrap().to_owned();
+        ["--audit-checkpoint-interval", "1", "--audit-checkpoint-events", "5", "--audit-checkpoint-directory", &directory]
+            .map(str::to_owned)
+            .into()
+    })
+    .await;
+    for _ in 0..12 {
+        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    }
+    let signed = || placed(&yard.directory).last().map_or(0, |checkpoint| checkpoint.sequence);
+    until("a checkpoint", async || signed() >= 12).await;
+    let answer = yard.json("/v1/audit/checkpoints").await;
+    let keys = PublicKey::all_from_pem(answer["public_key"].as_str().unwrap()).unwrap();
+    let kept = placed(&yard.directory);
+    let report = verify(&records(&yard).await, kept, &keys);
+    assert!(report.finding.is_none() && report.signed.unwrap().0 >= 12, "{report:?}");
+    until("the database to know", async || {
+        let answer = yard.json("/v1/audit/checkpoints").await;
+        answer["checkpoints"]
+            .as_array()
+            .unwrap()
+            .last()
+            .is_some_and(|last| last["sequence"].as_u64() == Some(signed()) && last["placed_at"].is_string())
+    })
+    .await;
+
+    // The end is cut off, and the database made to look as if it had never been there.
+    let database = yard.database().await;
+    let cut = [
+        "DELETE FROM audit_checkpoints",
+        "DELETE FROM audit_events WHERE sequence > 6",
+        "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence = 6)",
+    ];
+    tamper(&database, &cut).await;
+    until("the alarm", async || yard.metrics().await.contains("switchyard_audit_trail_broken 1")).await;
+    let kept = placed(&yard.directory);
+    // The look at the trail that follows is event 7 of another history.
+    let report = verify(&records(&yard).await, kept.clone(), &keys);
+    assert!(matches!(report.finding.unwrap().kind, Kind::CutOff { .. } | Kind::Rewritten { .. }));
+    for _ in 0..12 {
+        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    }
+    let report = verify(&records(&yard).await, kept.clone(), &keys);
+    assert!(matches!(report.finding.unwrap().kind, Kind::Rewritten { .. }));
+    assert_eq!(placed(&yard.directory), kept, "something was signed that does not lead on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
+    let yard = Yard::start_prepared(|at| {
+        let sinks =
+            format!("sinks:\n- {{name: archive, file: {0}/archive.jsonl}}\n- {{name: away, file: {0}/missing/audit}}\n", at.display());
+        write(&at.join("sinks.yaml"), &sinks);
+        vec!["--audit-sinks".to_owned(), at.join("sinks.yaml").to_str().unwrap().to_owned()]
+    })
+    .await;
+    for _ in 0..30 {
+        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    }
+    let file = |name: &str| std::fs::read_to_string(yard.directory.join(name)).unwrap_or_default();
+    until("the file to have all", async || file("archive.jsonl").lines().count() >= 30).await;
+    std::fs::rename(yard.directory.join("archive.jsonl"), yard.directory.join("archive.1")).unwrap();
+    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    until("a new file", async || file("archive.jsonl").lines().count() >= 1).await;
+    let lines = file("archive.1") + &file("archive.jsonl");
+    let archived: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(verify(&archived, vec![], &[]).finding, None);
+    assert!(!lines.contains("hunter2"));
+
+    // A sink that is away is told of, and gets all of it when it comes.
+    until("the sink that is away to be told of", async || {
+        let metrics = yard.metrics().await;
+        metrics.contains("switchyard_audit_export_failures_total{sink=\"away\"}")
+            && metrics.contains("switchyard_audit_export_waiting{sink=\"archive\"} 0")
+    })
+    .await;
+    std::fs::create_dir(yard.directory.join("missing")).unwrap();
+    until("what waited", async || file("missing/audit").lines().count() >= 31).await;
+
+    for format in Format::ALL {
+        let (status, headers, body) = yard.ask(Method::GET, &format!("/v1/audit/export?format={format}"), Some(&yard.token()), b"").await;
+        assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (200, format.media_type()));
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        let expected: String = archived.iter().map(|record| format.line(record) + "\n").collect();
+        assert!(text.starts_with(&expected), "{format}");
+    }
+    let exports: Vec<Value> = yard.events("export").await;
+    assert_eq!(exports.len(), 3);
+    let denied = yard.json("/v1/audit?scope=shop.prod&outcome=allowed&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z").await;
+    assert_eq!(denied["events"].as_array().unwrap().len(), 31);
+    for query in ["scope=shop.pro", "outcome=denied", "until=2020-01-01T00:00:00Z", "actor=nobody"] {
+        assert_eq!(yard.json(&format!("/v1/audit?{query}")).await["events"].as_array().unwrap().len(), 0, "{query}");
+    }
+    assert_eq!(yard.refused(Method::GET, "/v1/audit?since=yesterday", b"").await.status, 400);
+}
