@@ -29,7 +29,7 @@ Exit codes:
 
 /// Secrets for people and scripts.
 #[derive(Debug, Parser)]
-#[command(name = "enclii", version, styles = STYLES, after_help = EXIT_CODES, propagate_version = true, infer_subcommands = true)]
+#[command(name = "enclii", version, styles = STYLES, after_help = EXIT_CODES, infer_subcommands = true)]
 pub(crate) struct Args {
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "ENCLII_COLOR")]
@@ -104,5 +104,17 @@ impl Command {
             Self::Completions(it) => completions::run(it, output).await,
         };
         done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_words_fit_together() {
+        Args::command().debug_assert();
     }
 }

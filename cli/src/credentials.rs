@@ -69,6 +69,11 @@ fn canonical(address: &str) -> String {
     address.trim_end_matches('/').to_lowercase()
 }
 
+/// The file that sessions are kept in, where there is one.
+pub(crate) fn file() -> Option<PathBuf> {
+    place().ok().filter(|it| it.exists())
+}
+
 /// Where the base-directory convention puts it (<https://specifications.freedesktop.org/basedir-spec>).
 fn place() -> Result<PathBuf, Error> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it: &PathBuf| it.is_absolute());

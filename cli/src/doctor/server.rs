@@ -15,7 +15,7 @@ use url::Url;
 use super::check::Check;
 use crate::client::{Client, Probe};
 use crate::common::Connection;
-use crate::error::Error;
+use crate::credentials;
 use crate::output::Output;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -147,8 +147,8 @@ fn credential_file(connection: &Connection) -> Check {
     if connection.token.is_some() {
         return Check::skipped("credential file", "the token comes from ENCLII_TOKEN");
     }
-    let Some(path) = connection.credential_path() else {
-        return Check::skipped("credential file", "none is named");
+    let Some(path) = connection.credential_path().or_else(credentials::file) else {
+        return Check::skipped("credential file", "none is named, and nobody is logged in");
     };
     match std::fs::metadata(&path) {
         Ok(found) if found.mode() & 0o077 == 0 => Check::ok("credential file", format!("{} is its owner's alone", path.display())),
@@ -170,7 +170,6 @@ async fn token(connection: &Connection, output: &Output) -> Check {
     let way_out = "`enclii login`, or have a token made with `enclii tokens create`, and name it with --token-file or ENCLII_TOKEN_FILE";
     let client = match Client::new(connection, output) {
         Ok(client) => client,
-        Err(Error::NoToken) => return Check::failed("token", "there is none", way_out),
         Err(error) => return Check::failed("token", error.to_string(), way_out),
     };
     match client.get::<Principal>("/v1/whoami").await {

@@ -1,0 +1,96 @@
+//! What happens at a terminal alone: values typed without echo, confirmation, colour.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::world::World;
+
+/// Runs a program at a terminal of its own and answers its questions, each when it is asked.
+fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, String) {
+    let quote = |it: &std::ffi::OsStr| format!("'{}'", it.to_str().unwrap());
+    let line = std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (sender, pieces) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = stdout.read(&mut piece) {
+            let _ = sender.send(piece[..length].to_vec());
+        }
+    });
+    let mut seen = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    for (question, answer) in answers {
+        while !String::from_utf8_lossy(&seen).contains(question) {
+            let piece = pieces.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            seen.extend(piece.unwrap_or_else(|_| panic!("it never asked {question:?}: {}", String::from_utf8_lossy(&seen))));
+        }
+        stdin.write_all(answer.as_bytes()).unwrap();
+    }
+    let status = child.wait().unwrap();
+    reader.join().unwrap();
+    seen.extend(pieces.try_iter().flatten());
+    (status.code(), String::from_utf8_lossy(&seen).into_owned())
+}
+
+#[test]
+fn a_value_is_asked_for_and_not_shown() {
+    let world = World::start();
+    let (code, seen) = at_terminal(&world.enclii(&["secrets", "set", "A"]), &[("Value of A", "hunter2 canary\n")]);
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(!seen.contains("hunter2"), "the value was shown: {seen}");
+    assert_eq!(world.ok(&["secrets", "get", "A"], b""), "hunter2 canary");
+
+    let (code, seen) = at_terminal(&world.enclii(&["secrets", "set", "A"]), &[("Value of A", "line 1\nline 2\n")]);
+    assert!(code == Some(2) && seen.contains("more than one line"), "{code:?} {seen}");
+    let (code, seen) = at_terminal(&world.enclii(&["secrets", "rotate", "A", "--value", "?"]), &[("Value of A", "\n")]);
+    assert!(code == Some(2) && seen.contains("nothing was typed"), "{code:?} {seen}");
+    assert_eq!(world.ok(&["secrets", "get", "A"], b""), "hunter2 canary");
+    assert!(world.fails(2, &["secrets", "set", "A"]).contains("no terminal"));
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_confirmed() {
+    let world = World::start();
+    world.set("A", b"1");
+    let (code, seen) = at_terminal(&world.enclii(&["secrets", "delete", "A"]), &[("[y/N]", "n\n")]);
+    assert!(code == Some(1) && seen.contains("not deleted"), "{code:?} {seen}");
+    assert_eq!(world.ok(&["secrets", "get", "A"], b""), "1");
+    let (code, seen) = at_terminal(&world.enclii(&["secrets", "delete", "A"]), &[("[y/N]", "y\n")]);
+    assert!(code == Some(0) && seen.contains("A is deleted"), "{code:?} {seen}");
+    world.fails(4, &["secrets", "get", "A"]);
+}
+
+#[test]
+fn people_see_colour_a_line_end_and_a_word_before_values() {
+    let world = World::start();
+    world.set("A", b"value");
+    let (_, seen) = at_terminal(&world.enclii(&["secrets", "list"]), &[]);
+    assert!(seen.contains("\x1b[1mNAME"), "{seen:?}");
+    let (_, seen) = at_terminal(world.enclii(&["secrets", "list"]).env("NO_COLOR", "1"), &[]);
+    assert!(seen.contains("NAME") && !seen.contains('\x1b'), "{seen:?}");
+    let (_, seen) = at_terminal(&world.enclii(&["secrets", "get", "A"]), &[]);
+    assert_eq!(seen, "value\r\n");
+    let (_, seen) = at_terminal(&world.enclii(&["secrets", "export"]), &[]);
+    assert!(seen.contains("values follow") && seen.contains("A=value"), "{seen:?}");
+}
+
+#[test]
+fn ctrl_c_reaches_a_program_once_and_its_end_is_ours() {
+    let world = World::start();
+    world.set("A", b"1");
+    let script =
+        "count=0; trap 'count=$((count+1))' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; echo got $count; exit 7";
+    let (code, seen) = at_terminal(&world.enclii(&["run", "--", "bash", "-c", script.replace('\'', "\"").as_str()]), &[("ready", "\x03")]);
+    assert!(code == Some(7) && seen.contains("got 1"), "{code:?} {seen:?}");
+}
