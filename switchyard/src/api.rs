@@ -19,6 +19,7 @@ mod page;
 mod path;
 mod problem;
 mod request;
+mod rest;
 mod rows;
 mod secrets;
 mod sent;

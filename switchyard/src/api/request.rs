@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use contract::api::{Access, PrincipalKind};
 use contract::{Redacted, Scope};
-use http::header::{CACHE_CONTROL, USER_AGENT};
+use http::header::{CACHE_CONTROL, EXPECT, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::problem::{KEPT, Refusal};
+use super::rest::Rest;
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind, plain};
 use crate::identity::{TokensError, bearer};
 use crate::policy::{self, Allowed, Denied, Principal, Target, Verb, Which};
@@ -39,6 +40,11 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
     };
     let (method, path) = (request.method().clone(), plain(request.uri().path()));
     request.extensions_mut().insert(origin);
+    // Whoever waits for our leave sends nothing that would have to be read.
+    let waits = request.headers().contains_key(EXPECT);
+    let (head, body) = request.into_parts();
+    let (body, rest) = Rest::of(body);
+    let request = Request::from_parts(head, body);
     let response = match request.uri().path_and_query().map_or(0, |it| it.as_str().len()) {
         0..=LONGEST_URI => next.run(request).await,
         _ => Refusal::uri_too_long(format!("the path and the query are over {LONGEST_URI} bytes")).into_response(),
@@ -46,7 +52,12 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
     let status = response.status();
     tracing::debug!(trace, %method, path, status = status.as_u16(), "request");
     let mut response = match status {
-        status if status.is_client_error() || status.is_server_error() => refused(response, &trace),
+        status if status.is_client_error() || status.is_server_error() => {
+            if !waits {
+                rest.drain().await;
+            }
+            refused(response, &trace)
+        }
         _ => response,
     };
     if let Ok(value) = HeaderValue::from_str(&trace) {

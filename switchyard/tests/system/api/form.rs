@@ -43,6 +43,26 @@ async fn a_head_is_a_get_without_its_body() {
     assert!(status == 404 && answer.is_empty() && headers["content-type"] == "application/problem+json");
 }
 
+/// The answer arrives although the client still writes when it is clear that nobody will read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_body_that_nobody_reads_is_answered_all_the_same() {
+    let yard = Yard::start().await;
+    let large = vec![b' '; 12 << 20];
+    for (path, token, status) in [
+        ("/v1/secrets/shop.prod.api/", None, 401),
+        ("/v1/secrets/shop.prod.api/", Some("wrong"), 401),
+        ("/v1/login", None, 404),
+        ("/v1/nowhere", None, 404),
+        ("/v1/health", None, 405),
+        ("/v1/secrets/NOT.VALID/", Some(yard.token().as_str()), 400),
+    ] {
+        for _ in 0..3 {
+            let (found, headers, answer) = yard.ask(Method::POST, path, token, &large).await;
+            assert_eq!(problem(found, &headers, &answer).status, status, "{path}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_json_and_uris_have_an_end() {
     let yard = Yard::start().await;
