@@ -14,6 +14,8 @@ use std::fmt;
 use contract::Redacted;
 use futures_util::future::BoxFuture;
 
+use crate::vault::CallError;
+
 pub use command::{CommandError, KeyCommand};
 pub use file::{KeyFile, KeyFileError};
 pub use local::LocalKey;
@@ -120,6 +122,9 @@ pub enum WrapError {
     /// The cipher or the system's random numbers failed.
     #[error("wrap data key under key {0}")]
     Cipher(String),
+    /// Vault cannot be reached, or does not let the key be used.
+    #[error(transparent)]
+    Vault(#[from] CallError),
 }
 
 #[cfg(test)]

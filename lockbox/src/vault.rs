@@ -6,6 +6,7 @@
 //! - `apart`: values in entries of their own, out of the reach of KV's eviction.
 //! - `kv`: the engine's calls with their odd answers made plain.
 //! - `session`, `login`, `renewal`: the token, got, renewed in time and got again.
+//! - `transit`: a key of the transit engine, under which the `embedded` store can seal.
 //! - `client`: the only place that speaks HTTP, with requests that vaultrs makes.
 //!
 //! One entry per scope, whose keys are the secrets' names: a change of several keys is one KV version,
@@ -26,8 +27,10 @@ mod place;
 mod renewal;
 mod session;
 mod store;
+mod transit;
 mod write;
 
 pub use call::CallError;
 pub use config::{ConfigError, VaultConfig, VaultLogin};
 pub use store::Vault;
+pub use transit::Transit;

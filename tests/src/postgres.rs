@@ -175,6 +175,14 @@ impl Postgres {
         output(&mut command, "psql")
     }
 
+    /// One of PostgreSQL's own clients, told where this server is.
+    #[must_use]
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", USER).env("PGPASSWORD", &self.password);
+        command
+    }
+
     /// The address of its database.
     #[must_use]
     pub fn url(&self) -> String {

@@ -5,20 +5,28 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{CommandError, KeyCommand, KeyFile, KeyFileError, KeyId, KeyRing, KeyWrapper};
+use super::{CommandError, KeyCommand, KeyFile, KeyFileError, KeyId, KeyRing, KeyWrapper, WrapError};
+use crate::vault::{ConfigError, Transit, VaultConfig};
 
-/// Where one key comes from: `file:PATH` or `command:PROGRAM ARGUMENT …`.
+/// Where one key comes from: `file:PATH`, `command:PROGRAM ARGUMENT …` or `transit:MOUNT/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A file.
     File(KeyFile),
     /// What a program prints.
     Command(KeyCommand),
+    /// Vault's transit engine, which gives the key to nobody.
+    Transit {
+        /// Where the engine is mounted.
+        mount: String,
+        /// The key's name there.
+        key: String,
+    },
 }
 
 /// A text that names no source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key comes from file:PATH or from 'command:PROGRAM ARGUMENT …'")]
+#[error("a key comes from file:PATH, from 'command:PROGRAM ARGUMENT …' or from transit:MOUNT/NAME")]
 pub struct SourceError;
 
 impl FromStr for KeySource {
@@ -32,6 +40,10 @@ impl FromStr for KeySource {
                 let program = words.next().ok_or(SourceError)?;
                 Ok(Self::Command(KeyCommand::new(program, words.collect())))
             }
+            ("transit", path) => match path.rsplit_once('/').ok_or(SourceError)? {
+                (mount, key) if !mount.is_empty() && !key.is_empty() => Ok(Self::Transit { mount: mount.to_owned(), key: key.to_owned() }),
+                _ => Err(SourceError),
+            },
             _ => Err(SourceError),
         }
     }
@@ -42,6 +54,7 @@ impl fmt::Display for KeySource {
         match self {
             Self::File(file) => file.fmt(f),
             Self::Command(command) => command.fmt(f),
+            Self::Transit { mount, key } => write!(f, "transit:{mount}/{key}"),
         }
     }
 }
@@ -55,6 +68,20 @@ pub enum KeyError {
     /// From its command.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// From Vault, and it is not said where Vault is.
+    #[error("use key {0}: it is not said where Vault is")]
+    NoVault(String),
+    /// From Vault, which cannot be spoken to as it is said.
+    #[error(transparent)]
+    Vault(#[from] ConfigError),
+    /// It does not wrap and unwrap.
+    #[error("try key {key}")]
+    Wrap {
+        /// The key.
+        key: String,
+        /// Why not.
+        source: WrapError,
+    },
 }
 
 /// Where all keys come from.
@@ -66,13 +93,15 @@ pub struct Keys {
     pub previous: Vec<KeySource>,
     /// Keys that are lost for good: values under them cannot be read, and the store opens all the same.
     pub lost: Vec<KeyId>,
+    /// Where Vault is and how to log in, for keys that are there.
+    pub vault: Option<VaultConfig>,
 }
 
 impl Keys {
     /// One key in a file, and no other.
     #[must_use]
     pub fn in_file(file: KeyFile) -> Self {
-        Self { current: KeySource::File(file), previous: Vec::new(), lost: Vec::new() }
+        Self { current: KeySource::File(file), previous: Vec::new(), lost: Vec::new(), vault: None }
     }
 
     /// Gets every key. The current one's file is made where there is none and every key of `in_use`
@@ -83,17 +112,28 @@ impl Keys {
     pub async fn load(&self, in_use: &[KeyId]) -> Result<KeyRing, KeyError> {
         let mut previous: Vec<Arc<dyn KeyWrapper>> = Vec::with_capacity(self.previous.len());
         for source in &self.previous {
-            previous.push(match source {
-                KeySource::File(file) => Arc::new(file.read()?),
-                KeySource::Command(command) => Arc::new(command.load().await?),
-            });
+            previous.push(self.existing(source).await?);
         }
         let covered = |id: &&KeyId| self.lost.contains(id) || previous.iter().any(|key| key.name() == id.name());
         let current: Arc<dyn KeyWrapper> = match &self.current {
             KeySource::File(file) => Arc::new(file.load(in_use.iter().find(|id| id.is_well_formed() && !covered(id)))?),
-            KeySource::Command(command) => Arc::new(command.load().await?),
+            other => self.existing(other).await?,
         };
         Ok(KeyRing::new(current, previous))
+    }
+
+    /// A key that must be there already.
+    async fn existing(&self, source: &KeySource) -> Result<Arc<dyn KeyWrapper>, KeyError> {
+        Ok(match source {
+            KeySource::File(file) => Arc::new(file.read()?),
+            KeySource::Command(command) => Arc::new(command.load().await?),
+            KeySource::Transit { mount, key } => {
+                let vault = self.vault.as_ref().ok_or_else(|| KeyError::NoVault(source.to_string()))?;
+                let transit = Transit::new(vault, mount, key)?;
+                transit.check().await.map_err(|error| KeyError::Wrap { key: source.to_string(), source: error })?;
+                Arc::new(transit)
+            }
+        })
     }
 }
 
@@ -114,6 +154,10 @@ mod tests {
             ("file:", None),
             ("command: ", None),
             ("/run/key", None),
+            ("transit:transit/enclii", Some(KeySource::Transit { mount: "transit".into(), key: "enclii".into() })),
+            ("transit:a/b/c", Some(KeySource::Transit { mount: "a/b".into(), key: "c".into() })),
+            ("transit:enclii", None),
+            ("transit:/enclii", None),
             ("vault:x", None),
             ("", None),
         ] {

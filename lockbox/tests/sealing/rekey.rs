@@ -129,7 +129,7 @@ async fn a_key_moves_from_a_file_to_a_command_and_keeps_its_name() {
     let world = World::new().await;
     let rows = filled(&world, "key", 3).await;
     let source: KeySource = format!("command:/bin/cat {}", world.path("key").display()).parse().unwrap();
-    let keys = Keys { current: source, previous: Vec::new(), lost: Vec::new() };
+    let keys = Keys { current: source, previous: Vec::new(), lost: Vec::new(), vault: None };
     let store = Embedded::with_keys(world.database.clone(), &keys).await.unwrap();
     all_are_there(&store, &rows).await;
     assert_eq!(store.standing(&store.current_key().await.unwrap()).await.unwrap().remaining, 0);

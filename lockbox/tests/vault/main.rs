@@ -11,6 +11,7 @@ mod hands;
 mod login;
 mod server;
 mod store;
+mod transit;
 
 use std::time::Duration;
 

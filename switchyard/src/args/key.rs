@@ -6,13 +6,15 @@ use clap::Args as Group;
 use lockbox::key::{KeyId, KeySource};
 use lockbox::{KeyFile, Keys};
 
+use super::store::{Needed, StoreArgs};
+
 /// The flags of the key-encryption keys.
 #[derive(Debug, Clone, Group)]
 pub struct KeyArgs {
     /// The file of the key that all values are sealed under; made on first start [default: key in --data]. Back it up: without it every value is lost
     #[arg(long, env = "ENCLII_KEY_FILE", value_name = "FILE", conflicts_with = "key")]
     pub key_file: Option<PathBuf>,
-    /// The key that all values are sealed under, from elsewhere: file:PATH, or 'command:PROGRAM ARGUMENT …', whose output is the key (no shell; 32 bytes raw, in hex or in base64)
+    /// The key that all values are sealed under, from elsewhere: file:PATH; 'command:PROGRAM ARGUMENT …', whose output is the key (no shell; 32 bytes raw, in hex or in base64); or transit:MOUNT/NAME, a key that stays in Vault (--vault-address and the login's flags say where)
     #[arg(long, env = "ENCLII_KEY", value_name = "SOURCE")]
     pub key: Option<KeySource>,
     /// A key that older values may still be sealed under, until `enclii admin rekey` is done; may be given again, or with commas between
@@ -25,15 +27,17 @@ pub struct KeyArgs {
 
 impl KeyArgs {
     /// Where the keys come from.
-    #[must_use]
-    pub fn keys(&self, data: &Path) -> Keys {
+    ///
+    /// # Errors
+    /// Where one is in Vault and a flag that says where Vault is is missing.
+    pub fn keys(&self, data: &Path, store: &StoreArgs) -> Result<Keys, Needed> {
         let Self { key_file, key, key_previous, key_lost } = self;
         let file = || KeySource::File(KeyFile::new(key_file.clone().unwrap_or_else(|| data.join("key"))));
-        Keys {
-            current: key.clone().unwrap_or_else(file),
-            previous: key_previous.clone(),
-            lost: key_lost.iter().map(|id| KeyId::new(id.clone())).collect(),
-        }
+        let current = key.clone().unwrap_or_else(file);
+        let in_vault = key_previous.iter().chain([&current]).any(|source| matches!(source, KeySource::Transit { .. }));
+        let vault = if in_vault { Some(store.vault()?) } else { None };
+        let lost = key_lost.iter().map(|id| KeyId::new(id.clone())).collect();
+        Ok(Keys { current, previous: key_previous.clone(), lost, vault })
     }
 }
 
@@ -46,7 +50,8 @@ mod tests {
 
     fn keys(words: &[&str]) -> Option<Keys> {
         let words = ["switchyard"].iter().chain(words);
-        Args::try_parse_from(words).ok().map(|args| args.serve().keys.keys(Path::new("/data")))
+        let args = Args::try_parse_from(words).ok()?.serve();
+        args.keys.keys(Path::new("/data"), &args.store).ok()
     }
 
     #[test]
@@ -58,6 +63,9 @@ mod tests {
         let rotated = keys(&["--key", "file:/new", "--key-previous", "file:/a,file:/b", "--key-previous", "command:get 1"]).unwrap();
         assert_eq!(rotated.previous, [file("/a"), file("/b"), "command:get 1".parse().unwrap()]);
         assert_eq!(keys(&["--key-lost", "0123456789abcdef"]).unwrap().lost, [KeyId::new("0123456789abcdef".into())]);
+        let vault = ["--key", "transit:transit/enclii", "--vault-address", "https://vault:8200"];
+        assert_eq!(keys(&vault).unwrap().vault.unwrap().address, "https://vault:8200");
+        assert!(keys(&vault[..2]).is_none() && keys(&["--key", "file:/a"]).unwrap().vault.is_none());
         assert!(keys(&["--key", "/key"]).is_none() && keys(&["--key", "file:/a", "--key-file", "/b"]).is_none());
     }
 }

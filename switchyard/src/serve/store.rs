@@ -33,7 +33,7 @@ pub(super) struct Opened {
 pub(super) async fn open(args: &ServeArgs, database: Database, tasks: &Tasks) -> Result<Opened, StoreOpenError> {
     match args.store.store {
         StoreKind::Embedded => {
-            let store = Arc::new(Embedded::with_keys(database, &args.keys.keys(&args.data)).await?);
+            let store = Arc::new(Embedded::with_keys(database, &args.keys.keys(&args.data, &args.store)?).await?);
             tracing::info!(keys = store.keys().names(), "store opened");
             Ok(Opened { store: Arc::clone(&store) as Arc<dyn Store>, embedded: Some(store) })
         }

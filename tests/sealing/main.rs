@@ -1,0 +1,186 @@
+//! Sealed rows in a real PostgreSQL: those who write to the database, the change of the key, backups.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use contract::{Redacted, Scope, SecretName, Version};
+use e2e::postgres::Postgres;
+use lockbox::embedded::{Batch, EmbeddedError, Position};
+use lockbox::key::KeySource;
+use lockbox::{Database, Embedded, KeyFile, Keys, Put, Reference, Store, StoreError, Stored};
+
+struct World {
+    postgres: Postgres,
+    database: Database,
+    directory: tempfile::TempDir,
+}
+
+fn scope() -> Scope {
+    "shop.prod.api".parse().unwrap()
+}
+
+fn secret(name: &str) -> SecretName {
+    name.parse().unwrap()
+}
+
+async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
+    let (name, value) = (secret(name), Redacted::from(value.to_owned()));
+    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await.unwrap();
+    Stored { version: Version(version), reference: references[0].clone() }
+}
+
+async fn get(store: &Embedded, name: &str, stored: &Stored) -> Result<String, StoreError> {
+    let value = store.read_version(&scope(), &secret(name), stored).await?;
+    Ok(String::from_utf8(value.expose().to_vec()).unwrap())
+}
+
+/// Batch after batch, to the end.
+async fn rewrap(store: &Embedded) -> Batch {
+    let current = store.current_key().await.unwrap();
+    let mut all = Batch { next: Some(Position::default()), ..Batch::default() };
+    while let Some(from) = all.next {
+        let Batch { done, failed, next } = store.rewrap(&current, from).await.unwrap();
+        all.done += done;
+        all.failed.extend(failed);
+        all.next = next;
+    }
+    all
+}
+
+impl World {
+    async fn new() -> Self {
+        let postgres = Postgres::start().unwrap();
+        let database = Database::connect(&Redacted::from(postgres.url())).await.unwrap();
+        Self { postgres, database, directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str) -> KeyFile {
+        KeyFile::new(self.directory.path().join(name))
+    }
+
+    async fn open(&self, current: &str, previous: &[&str]) -> Result<Embedded, EmbeddedError> {
+        let previous = previous.iter().map(|name| KeySource::File(self.file(name))).collect();
+        let keys = Keys { previous, ..Keys::in_file(self.file(current)) };
+        Embedded::with_keys(self.database.clone(), &keys).await
+    }
+
+    /// Makes a change behind the store's back.
+    fn sql(&self, statement: &str) -> String {
+        self.postgres.sql("enclii", statement).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
+    let world = World::new().await;
+    let store = world.open("key", &[]).await.unwrap();
+    let older = put(&store, "A", 1, "older value").await;
+    let current = put(&store, "A", 2, "current value").await;
+    let other = put(&store, "B", 1, "another value").await;
+    world.sql("CREATE TABLE kept AS SELECT * FROM lockbox_values");
+    let from = |columns: &str, whose: &str| {
+        format!("UPDATE lockbox_values SET ({columns}) = (SELECT {columns} FROM kept WHERE {whose}) WHERE name = 'A' AND version = 2")
+    };
+    let here = "WHERE name = 'A' AND version = 2";
+    let token = current.reference.as_str().split_once('.').unwrap().0;
+    let attacks = [
+        from("wrapped_key, sealed", "name = 'B'"),
+        from("wrapped_key, sealed", "name = 'A' AND version = 1"),
+        from("wrapped_key, sealed, format, key_id", "name = 'A' AND version = 1"),
+        from("sealed, key_id", "name = 'A' AND version = 1"),
+        from("wrapped_key, key_id", "name = 'A' AND version = 1"),
+        format!("UPDATE lockbox_values SET sealed = set_byte(sealed, 13, get_byte(sealed, 13) # 1) {here}"),
+        format!("UPDATE lockbox_values SET wrapped_key = set_bit(wrapped_key, 7, 1 - get_bit(wrapped_key, 7)) {here}"),
+        format!("UPDATE lockbox_values SET sealed = substr(sealed, 1, length(sealed) - 1) {here}"),
+        format!("UPDATE lockbox_values SET sealed = '' {here}"),
+        format!("UPDATE lockbox_values SET sealed = NULL {here}"),
+        format!("UPDATE lockbox_values SET wrapped_key = NULL {here}"),
+        format!("UPDATE lockbox_values SET format = 1 {here}"),
+        format!("UPDATE lockbox_values SET format = 3 {here}"),
+        format!("UPDATE lockbox_values SET key_id = 'ffff' {here}"),
+    ];
+    for attack in &attacks {
+        world.sql(attack);
+        let error = get(&store, "A", &current).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Seal(_)) && text.contains("shop.prod.api/A version 2 ("), "{attack}: {text}");
+        assert!(!text.contains("value"), "{attack}: {text}");
+        assert_eq!(get(&store, "A", &older).await.unwrap(), "older value", "{attack}");
+        assert_eq!(get(&store, "B", &other).await.unwrap(), "another value", "{attack}");
+        world.sql(&from("wrapped_key, sealed, format, key_id", &format!("reference = '{}'", current.reference)));
+        assert_eq!(get(&store, "A", &current).await.unwrap(), "current value");
+    }
+    // A reference without its hash is none that the store gave out.
+    world.sql(&format!("UPDATE lockbox_values SET reference = '{token}' {here}"));
+    let asked = Stored { reference: Reference::new(token.to_owned()), ..current };
+    assert!(matches!(get(&store, "A", &asked).await.unwrap_err(), StoreError::Seal(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_takes_over_while_values_are_destroyed() {
+    let world = World::new().await;
+    let store = world.open("old", &[]).await.unwrap();
+    let mut rows = Vec::new();
+    for version in 1..=300 {
+        rows.push(put(&store, "A", version, &format!("value {version}")).await);
+    }
+    let store = world.open("new", &["old"]).await.unwrap();
+    let destroyed = async {
+        for stored in rows.iter().step_by(3) {
+            store.destroy(&scope(), &secret("A"), stored).await.unwrap();
+        }
+    };
+    // Two at once, as two replicas would.
+    let (one, two, ()) = tokio::join!(rewrap(&store), rewrap(&store), destroyed);
+    assert!(one.failed.is_empty() && two.failed.is_empty());
+    let current = store.current_key().await.unwrap();
+    let standing = store.standing(&current).await.unwrap();
+    assert_eq!((standing.total, standing.remaining), (200, 0));
+    let store = world.open("new", &[]).await.unwrap();
+    for (at, stored) in rows.iter().enumerate() {
+        match get(&store, "A", stored).await {
+            Ok(value) => assert!(at % 3 != 0 && value == format!("value {}", stored.version)),
+            Err(StoreError::Destroyed(_)) => assert_eq!(at % 3, 0),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    let error = world.open("old", &[]).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Missing { rows: 200, .. }), "{error}");
+}
+
+/// `pg_dump` while values are written, `pg_restore` into another database.
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_by_postgresqls_own_tools_restore() {
+    let world = World::new().await;
+    let store = world.open("key", &[]).await.unwrap();
+    let mut rows = Vec::new();
+    for version in 1..=50 {
+        rows.push(put(&store, "A", version, &format!("value {version}")).await);
+    }
+    let destroyed = rows.remove(0);
+    let gone = world.sql("SELECT encode(wrapped_key, 'hex') FROM lockbox_values WHERE version = 1");
+    let kept = world.sql("SELECT encode(wrapped_key, 'hex') FROM lockbox_values WHERE version = 2");
+    store.destroy(&scope(), &secret("A"), &destroyed).await.unwrap();
+    let dump = world.directory.path().join("dump");
+    let plain = world.directory.path().join("dump.sql");
+    let run = |program: &str, arguments: &[&str]| {
+        let output = world.postgres.client(program).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("pg_dump", &["--format=custom", "--file", dump.to_str().unwrap(), "enclii"]);
+    run("pg_dump", &["--file", plain.to_str().unwrap(), "enclii"]);
+    // What was destroyed before is in no backup made afterwards.
+    let text = std::fs::read_to_string(&plain).unwrap();
+    assert!(text.contains(&kept) && !text.contains(&gone));
+    let restored = world.postgres.create("restored").unwrap();
+    run("pg_restore", &["--exit-on-error", "--dbname", "restored", dump.to_str().unwrap()]);
+    let database = Database::connect(&Redacted::from(restored)).await.unwrap();
+    assert!(Embedded::open(database.clone(), &world.file("another")).await.is_err(), "a backup opens without its key");
+    let copy = Embedded::open(database, &world.file("key")).await.unwrap();
+    for stored in &rows {
+        assert_eq!(get(&copy, "A", stored).await.unwrap(), format!("value {}", stored.version));
+    }
+    assert!(matches!(get(&copy, "A", &destroyed).await.unwrap_err(), StoreError::Destroyed(_)));
+    // It goes on as a database, too: the next number is a new one.
+    let next = put(&copy, "A", 51, "value 51").await;
+    assert_eq!(get(&copy, "A", &next).await.unwrap(), "value 51");
+}
