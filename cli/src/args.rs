@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Completions(completions::Args),
     #[command(subcommand)]
     Admin(admin::Command),
+    #[command(subcommand)]
     Audit(audit::Command),
 }
 
