@@ -13,6 +13,8 @@ use crate::policy::{Account, Assigned, BundleAllowed, BundleDenied, Principal, R
 use crate::repository::{Holder, Repository, RepositoryError, TokenRow};
 
 mod mapping;
+#[cfg(test)]
+mod tests;
 
 pub use mapping::{GroupRole, GroupRoleError};
 

@@ -9,6 +9,7 @@ use contract::credential::Credential;
 use http::StatusCode;
 use jiff::Timestamp;
 use runtime::logs::Chain;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::App;
@@ -51,8 +52,10 @@ pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, sent: Sent)
         }
         Err(error) => return Err(refused_credential(&app, asked.origin, NOT_VALID, &error.to_string()).await),
     };
-    let token = generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
     let actor = Actor::User { name: person.name.clone() };
+    // Each login is a row and an event, and one ID token would be good for any number of them.
+    app.pace.take(&by(&actor), true, Instant::now()).map_err(Refusal::too_many)?;
+    let token = generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
     let expires_at = Timestamp::now().checked_add(oidc.session()).unwrap_or(Timestamp::MAX);
     let new = NewToken {
         name: format!("session-{}", Uuid::new_v4().simple()),

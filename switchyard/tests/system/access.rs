@@ -151,7 +151,7 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_needs_no_credential_is_health_and_how_to_log_in() {
+async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
     let yard = Yard::start().await;
     yard.set("shop.prod.api", &[("A", b"x")]).await;
     let routes = [
@@ -160,7 +160,13 @@ async fn what_needs_no_credential_is_health_and_how_to_log_in() {
         (Method::GET, "/v1/secrets/shop.prod.api/A"),
         (Method::DELETE, "/v1/secrets/shop.prod.api/A"),
         (Method::GET, "/v1/secrets/shop.prod.api/A/versions"),
+        (Method::POST, "/v1/secrets/shop.prod.api/A/rotate"),
+        (Method::POST, "/v1/secrets/shop.prod.api/A/rollback"),
+        (Method::POST, "/v1/secrets/shop.prod.api/A/undelete"),
+        (Method::POST, "/v1/secrets/shop.prod.api/A/destroy"),
+        (Method::GET, "/v1/bundles"),
         (Method::GET, "/v1/bundles/shop.prod.api"),
+        (Method::GET, "/v1/bundles/shop.prod.api/values"),
         (Method::GET, "/v1/grants"),
         (Method::POST, "/v1/grants"),
         (Method::DELETE, "/v1/grants/1"),
@@ -178,7 +184,9 @@ async fn what_needs_no_credential_is_health_and_how_to_log_in() {
             assert_eq!(yard.ask(method.clone(), path, token, b"{}").await.0, 401, "{method} {path}");
         }
     }
-    assert_eq!(yard.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
+    for path in ["/v1/health", "/v1/openapi.json"] {
+        assert_eq!(yard.ask(Method::GET, path, None, b"").await.0, 200);
+    }
     // Without a provider nobody logs in.
     assert_eq!(yard.ask(Method::GET, "/v1/login", None, b"").await.0, 404);
     assert_eq!(yard.ask(Method::POST, "/v1/login", None, br#"{"id_token":"a.b.c"}"#).await.0, 404);

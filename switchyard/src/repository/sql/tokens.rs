@@ -13,6 +13,9 @@ use crate::audit::Event;
 /// How exact `last_used_at` is: a token that is used all the time costs one write a minute.
 const USE_SECONDS: i64 = 60;
 
+/// How long a session's row stays after its end, in milliseconds: a week.
+const SESSIONS_KEPT: i64 = 7 * 24 * 60 * 60 * 1000;
+
 /// A token that is valid now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
@@ -157,6 +160,12 @@ impl Repository {
             .execute(open.run())
             .await
             .map_err(database("release name of token"))?;
+        // The trail remembers sessions; these rows are for as long as somebody may ask what they were.
+        sqlx::query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
+            .bind(now.as_millisecond() - SESSIONS_KEPT)
+            .execute(open.run())
+            .await
+            .map_err(database("delete old sessions"))?;
         let (role, scope, subject_kind, subject, groups) = match &new.holder {
             Holder::Program { role, scope } => (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned()),
             // Texts always become JSON.
