@@ -4,6 +4,7 @@ mod audit;
 mod database;
 mod key;
 mod oidc;
+mod onepassword;
 mod rate;
 mod store;
 
@@ -19,6 +20,7 @@ pub use audit::AuditArgs;
 pub use database::DatabaseArgs;
 pub use key::KeyArgs;
 pub use oidc::OidcArgs;
+pub use onepassword::OnePasswordArgs;
 pub use rate::RateArgs;
 pub use store::{LoginKind, Needed, StoreArgs, StoreKind};
 

@@ -12,7 +12,7 @@ const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccou
 /// The flags of the store.
 #[derive(Clone, Debug, Group)]
 pub struct StoreArgs {
-    /// Where values are kept: embedded (sealed, in the database) or vault
+    /// Where values are kept: embedded (sealed, in the database), vault or 1password
     #[arg(long, env = "ENCLII_STORE", default_value = "embedded", value_name = "STORE")]
     pub store: StoreKind,
     /// Vault's address: https://HOST:PORT
@@ -57,6 +57,9 @@ pub struct StoreArgs {
     /// How many KV versions an entry in Vault keeps at least; what is needed for longer is moved in time
     #[arg(long, env = "ENCLII_VAULT_MAX_VERSIONS", default_value_t = VaultConfig::MAX_VERSIONS, value_name = "NUMBER")]
     pub vault_max_versions: u32,
+    /// Where 1Password is.
+    #[command(flatten)]
+    pub onepassword: super::OnePasswordArgs,
 }
 
 /// A backend.
@@ -66,6 +69,9 @@ pub enum StoreKind {
     Embedded,
     /// Vault's KV engine.
     Vault,
+    /// A vault of 1Password, behind its Connect server.
+    #[value(name = "1password")]
+    OnePassword,
 }
 
 /// A way to a token of Vault.
@@ -82,7 +88,7 @@ pub enum LoginKind {
 /// A flag that the others make necessary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("set up the store: --{0} is needed")]
-pub struct Needed(&'static str);
+pub struct Needed(pub(super) &'static str);
 
 impl StoreArgs {
     /// Where Vault is and how to log in.

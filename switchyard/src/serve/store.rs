@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use lockbox::embedded::EmbeddedError;
+use lockbox::onepassword::SetupError;
 use lockbox::vault::ConfigError;
-use lockbox::{Database, Embedded, Store, Vault};
+use lockbox::{Database, Embedded, OnePassword, Store, Vault};
 use runtime::tasks::Tasks;
 
 use crate::args::{Needed, ServeArgs, StoreKind};
@@ -21,6 +22,9 @@ pub enum StoreOpenError {
     /// Vault's configuration.
     #[error(transparent)]
     Vault(#[from] ConfigError),
+    /// 1Password's configuration.
+    #[error(transparent)]
+    OnePassword(#[from] SetupError),
 }
 
 /// The store, and the same again where it has keys of its own that can be changed.
@@ -43,6 +47,12 @@ pub(super) async fn open(args: &ServeArgs, database: Database, tasks: &Tasks) ->
             let keeper = Arc::clone(&store);
             super::spawn(tasks, "vault token", async move { keeper.keep().await });
             tracing::info!(address = %config.address, mount = %config.mount, prefix = %config.prefix, "store is Vault");
+            Ok(Opened { store, embedded: None })
+        }
+        StoreKind::OnePassword => {
+            let config = args.store.onepassword.config()?;
+            let store = Arc::new(OnePassword::new(&config)?);
+            tracing::info!(host = %config.host, vault = %config.vault, "store is 1Password");
             Ok(Opened { store, embedded: None })
         }
     }

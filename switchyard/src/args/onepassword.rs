@@ -1,0 +1,94 @@
+//! Where 1Password's Connect server is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as Group;
+use lockbox::OnePasswordConfig;
+
+use super::Needed;
+
+/// The flags of the store `1password`.
+#[derive(Debug, Clone, Group)]
+pub struct OnePasswordArgs {
+    /// For --store 1password: the address of the Connect server, https://HOST:PORT; http:// on loopback alone
+    #[arg(long, env = "ENCLII_ONEPASSWORD_HOST", value_name = "URL")]
+    pub onepassword_host: Option<String>,
+    /// The file with Connect's access token; it is read again when Connect refuses the token
+    #[arg(long, env = "ENCLII_ONEPASSWORD_TOKEN_FILE", value_name = "FILE")]
+    pub onepassword_token_file: Option<PathBuf>,
+    /// The vault that values are kept in, by name or id
+    #[arg(long, env = "ENCLII_ONEPASSWORD_VAULT", value_name = "NAME")]
+    pub onepassword_vault: Option<String>,
+    /// The certificates to trust for Connect [default: the system's]
+    #[arg(long, env = "ENCLII_ONEPASSWORD_CA_FILE", value_name = "FILE")]
+    pub onepassword_ca_file: Option<PathBuf>,
+    /// Take an http:// address that is not loopback: values travel in the open
+    #[arg(long, env = "ENCLII_ONEPASSWORD_PLAIN_HTTP")]
+    pub onepassword_plain_http: bool,
+    /// How many seconds one call to Connect may take
+    #[arg(long, env = "ENCLII_ONEPASSWORD_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = super::seconds)]
+    pub onepassword_timeout: Duration,
+    /// How many seconds a write may take until Connect shows it
+    #[arg(long, env = "ENCLII_ONEPASSWORD_SETTLE", value_name = "SECONDS", default_value = "15", value_parser = super::seconds)]
+    pub onepassword_settle: Duration,
+    /// Every how many seconds to look for values that people changed in 1Password
+    #[arg(long, env = "ENCLII_ONEPASSWORD_WATCH", value_name = "SECONDS", default_value = "10", value_parser = super::seconds)]
+    pub onepassword_watch: Duration,
+}
+
+impl OnePasswordArgs {
+    /// Where Connect is and which vault.
+    ///
+    /// # Errors
+    /// Where a flag is missing.
+    pub fn config(&self) -> Result<OnePasswordConfig, Needed> {
+        let needed = |flag| move || Needed(flag);
+        let host = self.onepassword_host.clone().ok_or_else(needed("onepassword-host"))?;
+        let token_file = self.onepassword_token_file.clone().ok_or_else(needed("onepassword-token-file"))?;
+        let vault = self.onepassword_vault.clone().ok_or_else(needed("onepassword-vault"))?;
+        Ok(OnePasswordConfig {
+            ca_file: self.onepassword_ca_file.clone(),
+            plain_http: self.onepassword_plain_http,
+            timeout: self.onepassword_timeout,
+            settle: self.onepassword_settle,
+            watch: self.onepassword_watch.max(Duration::from_secs(1)),
+            ..OnePasswordConfig::new(host, token_file, vault)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        onepassword: OnePasswordArgs,
+    }
+
+    fn config(words: &str) -> Result<OnePasswordConfig, Needed> {
+        Words::try_parse_from(std::iter::once("x").chain(words.split_whitespace())).unwrap().onepassword.config()
+    }
+
+    #[test]
+    fn host_token_and_vault_are_needed_and_the_rest_has_its_usual_values() {
+        let whole = "--onepassword-host https://c --onepassword-token-file f --onepassword-vault V";
+        let plain = config(whole).unwrap();
+        assert_eq!((plain.host.as_str(), plain.vault.as_str(), plain.plain_http), ("https://c", "V", false));
+        let usual = (OnePasswordConfig::TIMEOUT, OnePasswordConfig::SETTLE, OnePasswordConfig::WATCH);
+        assert_eq!((plain.timeout, plain.settle, plain.watch), usual);
+        let set = config(&format!("{whole} --onepassword-watch 0 --onepassword-settle 3 --onepassword-plain-http")).unwrap();
+        assert_eq!((set.watch, set.settle, set.plain_http), (Duration::from_secs(1), Duration::from_secs(3), true));
+        for (words, flag) in [
+            ("", "onepassword-host"),
+            ("--onepassword-host https://c", "onepassword-token-file"),
+            ("--onepassword-host https://c --onepassword-token-file f", "onepassword-vault"),
+        ] {
+            assert_eq!(config(words).unwrap_err(), Needed(flag), "{words}");
+        }
+    }
+}
