@@ -47,6 +47,10 @@ test-api: build ## the API with requests that a property-based tester makes up; 
 test-oidc: build ## people's logins with a certified OpenID provider; installs what it needs (root where node is missing)
 	@tests/oidc.sh
 
+.PHONY: test-crash
+test-crash: build ## switchyard, PostgreSQL and Vault killed 300 times each, in the middle of everything (root)
+	@ENCLII_CRASH_KILLS=300 tests/stores.sh
+
 .PHONY: test-cluster
 test-cluster: ## the tests on a real cluster; KUBECONFIG names one, else one is made and removed
 	@tests/cluster/test.sh

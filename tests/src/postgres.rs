@@ -85,6 +85,12 @@ impl Postgres {
         output(&mut command, "initdb").map(drop)
     }
 
+    /// Whether there is one on this machine.
+    #[must_use]
+    pub fn is_installed() -> bool {
+        programs().is_ok()
+    }
+
     /// Starts it again on the data that it has, and waits until it takes connections.
     ///
     /// # Errors

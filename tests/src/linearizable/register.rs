@@ -17,7 +17,7 @@ impl Register {
         let same = || self.clone();
         match action {
             Action::Read => (self.active().map_or(Answer::Missing, |version| self.version(version)), same()),
-            Action::ReadVersion(version) if self.current > 0 => (self.version(*version), same()),
+            Action::ReadVersion(version) if self.active().is_some() => (self.version(*version), same()),
             Action::ReadVersion(_) => (Answer::Missing, same()),
             Action::Write { value, condition } => match self.refusal(*condition) {
                 Some(refusal) => (refusal, same()),

@@ -105,18 +105,30 @@ impl<'a> Search<'a> {
         let mut order: Vec<(usize, Register)> = Vec::new();
         let mut furthest: Option<(usize, usize, Register)> = None;
         let mut place = self.after[head];
+        // Calls without an answer come last: most of them never happened, and none is needed before
+        // nothing else goes on.
+        let mut unanswered = false;
         while answered > 0 {
             let moment = self.moments.get(place).copied();
             if let Some(Moment::Begin(call)) = moment {
+                if unanswered != (self.history[call].answer == Answer::Unknown) {
+                    place = self.after[place];
+                    continue;
+                }
                 place = match self.step(call, &state) {
                     Some(next) => {
                         order.push((call, std::mem::replace(&mut state, next)));
                         self.take(call);
-                        answered -= usize::from(self.history[call].answer != Answer::Unknown);
+                        answered -= usize::from(!unanswered);
+                        unanswered = false;
                         self.after[head]
                     }
                     None => self.after[place],
                 };
+                continue;
+            }
+            if !unanswered {
+                (unanswered, place) = (true, self.after[head]);
                 continue;
             }
             if let Some(Moment::End(call)) = moment
@@ -127,7 +139,8 @@ impl<'a> Search<'a> {
             let Some((call, previous)) = order.pop() else { return Err(self.failure(furthest)) };
             state = previous;
             self.put_back(call);
-            answered += usize::from(self.history[call].answer != Answer::Unknown);
+            unanswered = self.history[call].answer == Answer::Unknown;
+            answered += usize::from(!unanswered);
             if self.seen.len() > MOST_STATES {
                 return Err(Refused::TooTangled);
             }

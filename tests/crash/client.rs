@@ -1,0 +1,159 @@
+//! A client that writes down what it asked and what it was told.
+
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::linearizable::{Action, Answer, Call, Condition};
+use e2e::switchyard::Switchyard;
+use reqwest::Method;
+use reqwest::blocking::Client as Http;
+use serde_json::{Value, json};
+
+/// A call about one secret, and how the trail is to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The secret.
+    pub(crate) name: String,
+    /// The call.
+    pub(crate) call: Call,
+    /// Its trace id, where it was answered.
+    pub(crate) trace: Option<String>,
+    /// The generation that a change made.
+    pub(crate) generation: Option<u64>,
+}
+
+/// How a request ended.
+enum Ended {
+    /// With this status and body.
+    Answered { status: u16, trace: Option<String>, body: Value },
+    /// Nobody knows.
+    Lost,
+    /// It was not sent.
+    NotSent,
+}
+
+pub(crate) struct Client {
+    http: Http,
+    address: String,
+    token: String,
+    scope: String,
+    clock: Instant,
+}
+
+impl Client {
+    pub(crate) fn new(switchyard: &Switchyard, scope: &str, clock: Instant) -> Self {
+        let (http, token) = (switchyard.client().unwrap(), switchyard.token().unwrap());
+        Self { http, address: switchyard.url("/v1/secrets/"), token, scope: scope.to_owned(), clock }
+    }
+
+    /// Does something with one secret. `None` where it certainly was not done.
+    pub(crate) fn act(&self, name: &str, action: Action) -> Option<Seen> {
+        let (method, path, body) = request(name, &action);
+        let from = self.now();
+        let ended = self.send(method, &path, &body);
+        self.seen(name, action, from, &ended)
+    }
+
+    /// Writes one value to two secrets at once, on a condition of the first.
+    pub(crate) fn write_pair(&self, names: [&str; 2], value: u64, condition: Condition) -> Vec<Seen> {
+        let [one, two] = names;
+        let body = json!({"secrets": {one: new_value(value, condition), two: new_value(value, Condition::Any)}});
+        let from = self.now();
+        let ended = self.send(Method::POST, "", &body);
+        let first = self.seen(one, Action::Write { value, condition }, from, &ended);
+        let second = self.seen(two, Action::Write { value, condition: Condition::Any }, from, &ended);
+        // Nothing was refused of the second: it was not done because of the first.
+        first.into_iter().chain(second.filter(|seen| seen.call.answer != Answer::Refused)).collect()
+    }
+
+    fn seen(&self, name: &str, action: Action, from: u64, ended: &Ended) -> Option<Seen> {
+        let until = self.now();
+        let (answer, trace, generation) = match ended {
+            Ended::NotSent => return None,
+            Ended::Lost => (Answer::Unknown, None, None),
+            Ended::Answered { status, trace, body } => {
+                let answer = answer(&self.scope, name, &action, *status, body)?;
+                let generation = body["bundles"][0]["generation"].as_u64().filter(|_| matches!(answer, Answer::Done(_)));
+                let known = answer != Answer::Unknown;
+                (answer, trace.clone().filter(|_| known), generation)
+            }
+        };
+        Some(Seen { name: name.to_owned(), call: Call { from, until, action, answer }, trace, generation })
+    }
+
+    fn send(&self, method: Method, path: &str, body: &Value) -> Ended {
+        let request = self.http.request(method, format!("{}{}/{path}", self.address, self.scope)).bearer_auth(&self.token);
+        let request = if body.is_null() { request } else { request.header("content-type", "application/json").body(body.to_string()) };
+        match request.send() {
+            Err(error) if error.is_connect() => Ended::NotSent,
+            Err(_) => Ended::Lost,
+            Ok(answer) => {
+                let (status, trace) =
+                    (answer.status().as_u16(), answer.headers().get("trace-id").and_then(|id| id.to_str().ok()).map(str::to_owned));
+                match answer.bytes().ok().and_then(|body| serde_json::from_slice(&body).ok()) {
+                    Some(body) => Ended::Answered { status, trace, body },
+                    None => Ended::Lost,
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_nanos()).unwrap()
+    }
+}
+
+/// The request of an action.
+fn request(name: &str, action: &Action) -> (Method, String, Value) {
+    match action {
+        Action::Read => (Method::GET, name.to_owned(), Value::Null),
+        Action::ReadVersion(version) => (Method::GET, format!("{name}?version={version}"), Value::Null),
+        Action::Write { value, condition: Condition::Present } => {
+            (Method::POST, format!("{name}/rotate"), json!({"value": encoded(*value)}))
+        }
+        Action::Write { value, condition } => (Method::POST, String::new(), json!({"secrets": {name: new_value(*value, *condition)}})),
+        Action::Rollback(version) => (Method::POST, format!("{name}/rollback"), json!({"version": version})),
+        Action::Delete(_) => (Method::DELETE, name.to_owned(), Value::Null),
+        Action::Undelete => (Method::POST, format!("{name}/undelete"), json!({})),
+    }
+}
+
+fn new_value(value: u64, condition: Condition) -> Value {
+    let mut new = json!({"value": encoded(value)});
+    match condition {
+        Condition::Any | Condition::Present => {}
+        Condition::Absent => new["if_version"] = json!(0),
+        Condition::Version(version) => new["if_version"] = json!(version),
+    }
+    new
+}
+
+fn encoded(value: u64) -> String {
+    STANDARD.encode(value.to_string())
+}
+
+/// What an answer says. `None` where it says that nothing was done.
+fn answer(scope: &str, name: &str, action: &Action, status: u16, body: &Value) -> Option<Answer> {
+    let asked = || format!("{action:?} of {scope}/{name}: {status} {body}");
+    let version = |at: &Value| at.as_u64().unwrap_or_else(|| panic!("{}", asked()));
+    Some(match (status, action) {
+        (200, Action::Read | Action::ReadVersion(_)) => {
+            let text = STANDARD.decode(body["value"].as_str().unwrap()).unwrap();
+            let value = String::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("half a value: {name}"));
+            Answer::Value { version: version(&body["version"]), value }
+        }
+        (200, Action::Delete(_)) => Answer::Done(0),
+        (200, _) => Answer::Done(version(&body["versions"][name])),
+        (404, _) => Answer::Missing,
+        (409, Action::Undelete) if body["type"] == "/problems/not-deleted" => Answer::Refused,
+        // Somebody else was faster, or too many asked at once: nothing was done.
+        (409 | 429, _) => return None,
+        // It was gone by the time that it was to be rotated.
+        (412, Action::Write { condition: Condition::Present, .. }) => Answer::Missing,
+        (412, _) => Answer::Refused,
+        (500.., Action::Read | Action::ReadVersion(_)) => return None,
+        (500.., _) => Answer::Unknown,
+        _ => panic!("{}", asked()),
+    })
+}

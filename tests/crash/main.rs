@@ -1,0 +1,129 @@
+//! Killed in the middle of everything, again and again: what was acknowledged is there, nothing is
+//! there by half, every history has an order that explains it, and the audit trail has all of it.
+//!
+//! `ENCLII_CRASH_KILLS` says how often each of them is killed, `ENCLII_CRASH_SEED` which run it is.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test says what it did, and is told by the environment how long to go on"
+)]
+
+mod client;
+mod epoch;
+mod rounds;
+mod trail;
+mod verify;
+mod work;
+
+use std::path::Path;
+
+use e2e::postgres::Postgres;
+use e2e::switchyard::Switchyard;
+use e2e::vault::Vault;
+
+use rounds::Victim;
+
+fn replica(directory: &Path, settings: &[(&str, &str)]) -> Switchyard {
+    e2e::loopback::know(directory, &[], &[]).unwrap();
+    // The clients are one principal, and in a hurry.
+    let settings: Vec<_> = settings.iter().copied().chain([("ENCLII_RATE_LIMIT", "0")]).collect();
+    let mut switchyard = Switchyard::new(directory, "switchyard", &settings).unwrap();
+    switchyard.run().unwrap();
+    switchyard
+}
+
+/// Switchyard is killed, and nothing else.
+struct Alone(Switchyard);
+
+impl Victim for Alone {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+    }
+
+    fn revive(&mut self) {
+        self.0.run().unwrap();
+    }
+
+    fn switchyard(&self) -> &Switchyard {
+        &self.0
+    }
+}
+
+/// The database is killed, with every process of it, and switchyard lives on.
+struct Database {
+    switchyard: Switchyard,
+    postgres: Postgres,
+}
+
+impl Victim for Database {
+    fn kill(&mut self) {
+        self.postgres.kill().unwrap();
+    }
+
+    fn revive(&mut self) {
+        self.postgres.run().unwrap();
+        self.switchyard.process().unwrap().check().unwrap();
+        rounds::answers(&self.switchyard);
+    }
+
+    fn switchyard(&self) -> &Switchyard {
+        &self.switchyard
+    }
+}
+
+/// Vault is killed, and switchyard lives on.
+struct Store {
+    switchyard: Switchyard,
+    vault: Vault,
+}
+
+impl Victim for Store {
+    fn kill(&mut self) {
+        self.vault.kill().unwrap();
+    }
+
+    fn revive(&mut self) {
+        self.vault.run().unwrap();
+        self.switchyard.process().unwrap().check().unwrap();
+        rounds::answers(&self.switchyard);
+    }
+
+    fn switchyard(&self) -> &Switchyard {
+        &self.switchyard
+    }
+}
+
+#[test]
+fn switchyard_on_sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    rounds::run("switchyard on SQLite", &mut Alone(replica(directory.path(), &[])));
+}
+
+#[test]
+fn switchyard_on_postgres() {
+    let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
+    let switchyard = replica(directory.path(), &[("ENCLII_DATABASE_URL", &postgres.url())]);
+    rounds::run("switchyard on PostgreSQL", &mut Alone(switchyard));
+}
+
+#[test]
+fn postgres_under_switchyard() {
+    let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
+    let switchyard = replica(directory.path(), &[("ENCLII_DATABASE_URL", &postgres.url())]);
+    rounds::run("PostgreSQL under switchyard", &mut Database { switchyard, postgres });
+}
+
+#[test]
+fn vault_under_switchyard() {
+    let (directory, vault) = (tempfile::tempdir().unwrap(), Vault::start().unwrap());
+    let token = vault.root_file().unwrap();
+    let settings = [
+        ("ENCLII_STORE", "vault"),
+        ("ENCLII_VAULT_ADDRESS", &vault.address()),
+        ("ENCLII_VAULT_LOGIN", "token"),
+        ("ENCLII_VAULT_TOKEN_FILE", token.to_str().unwrap()),
+    ];
+    let switchyard = replica(directory.path(), &settings);
+    rounds::run("Vault under switchyard", &mut Store { switchyard, vault });
+}

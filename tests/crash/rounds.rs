@@ -1,0 +1,58 @@
+//! Epochs of work, each of one scope and a few kills, until there were enough; and then the trail.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use e2e::seeded::Seeded;
+use e2e::switchyard::Switchyard;
+use e2e::wait;
+
+use crate::{epoch, trail, verify};
+
+/// Kills in one epoch: each leaves calls behind of which nobody knows what became, and the fewer of
+/// them a history has the sooner it is checked.
+const KILLS: u64 = 10;
+
+const USUAL: u64 = 25;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who is killed and started again.
+pub(crate) trait Victim {
+    fn kill(&mut self);
+    /// Starts it again, and waits until switchyard answers.
+    fn revive(&mut self);
+    fn switchyard(&self) -> &Switchyard;
+}
+
+/// Waits until switchyard can do what it is there for.
+pub(crate) fn answers(switchyard: &Switchyard) {
+    wait::until("switchyard to answer", PATIENCE, || Ok(switchyard.get("/v1/audit?limit=1").ok().filter(|(status, _)| *status == 200)))
+        .unwrap();
+}
+
+/// All of it, and it says what it saw.
+pub(crate) fn run(what: &str, victim: &mut impl Victim) {
+    let kills = setting("ENCLII_CRASH_KILLS").unwrap_or(USUAL);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let seed = setting("ENCLII_CRASH_SEED").unwrap_or_else(|| since.as_secs() ^ u64::from(since.subsec_nanos()));
+    println!("{what}: {kills} kills, ENCLII_CRASH_SEED={seed}");
+    let mut random = Seeded::new(seed);
+    let clock = Instant::now();
+    let (mut killed, mut epochs) = (0, 0);
+    let mut expected = trail::Expected::default();
+    while killed < kills {
+        let here = KILLS.min(kills - killed);
+        let scope = format!("shop.prod.e{epochs}");
+        let done = epoch::run(victim, &scope, here, &mut random, clock);
+        let (calls, unknown) = verify::check(victim.switchyard(), &scope, done, clock, &mut expected);
+        killed += here;
+        epochs += 1;
+        println!("{what}: {killed} kills; {calls} calls of {scope}, {unknown} without an answer, are explained");
+    }
+    let events = trail::check(victim.switchyard(), &expected);
+    println!("{what}: the trail's {events} events have all of {} acknowledged calls; {:?}", expected.len(), clock.elapsed());
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}

@@ -1,0 +1,86 @@
+//! The audit trail, beside what the clients were told.
+
+use std::collections::BTreeMap;
+
+use e2e::linearizable::{Action, Answer};
+use e2e::switchyard::Switchyard;
+use trail::{Hash, Record, chain};
+
+use crate::client::Seen;
+
+const PAGE: usize = 1000;
+
+/// What must be in the trail: each call that handed something out or changed something.
+#[derive(Default)]
+pub(crate) struct Expected(Vec<One>);
+
+struct One {
+    trace: String,
+    action: &'static str,
+    scope: String,
+    name: String,
+    version: Option<u64>,
+}
+
+impl Expected {
+    pub(crate) fn extend(&mut self, scope: &str, seen: &[Seen]) {
+        for Seen { name, call, trace, .. } in seen {
+            let version = match call.answer {
+                Answer::Value { version, .. } | Answer::Done(version) => Some(version).filter(|version| *version > 0),
+                Answer::Missing | Answer::Refused | Answer::Unknown => continue,
+            };
+            let trace = trace.clone().unwrap_or_else(|| panic!("an answer without a trace id: {call:?}"));
+            self.0.push(One { trace, action: word(&call.action), scope: scope.to_owned(), name: name.clone(), version });
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The word that the trail has for it.
+fn word(action: &Action) -> &'static str {
+    use e2e::linearizable::Condition;
+    match action {
+        Action::Read | Action::ReadVersion(_) => "read",
+        Action::Write { condition: Condition::Present, .. } => "rotate",
+        Action::Write { .. } => "write",
+        Action::Rollback(_) => "rollback",
+        Action::Delete(_) => "delete",
+        Action::Undelete => "undelete",
+    }
+}
+
+/// Compares, and gives the number of events.
+pub(crate) fn check(switchyard: &Switchyard, expected: &Expected) -> u64 {
+    let mut events: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    let (mut last, mut head) = (0, Hash::ORIGIN);
+    loop {
+        let (status, page) = switchyard.get(&format!("/v1/audit?limit={PAGE}&after={last}")).unwrap();
+        assert_eq!(status, 200, "{page}");
+        let page = page["events"].as_array().unwrap();
+        for event in page {
+            let event: Record = serde_json::from_value(event.clone()).unwrap();
+            last += 1;
+            assert_eq!(event.sequence, last, "a number is missing in the trail");
+            head = chain(&head, &event);
+            assert_eq!(event.hash, head, "the chain of the trail is broken at {last}");
+            events.entry(event.trace_id.clone().unwrap_or_default()).or_default().push(event);
+        }
+        if page.is_empty() {
+            break;
+        }
+    }
+    for One { trace, action, scope, name, version } in &expected.0 {
+        let found = events.get(trace).into_iter().flatten().any(|event| {
+            event.action == *action
+                && event.resource_id == *name
+                && event.scope.as_deref() == Some(scope)
+                && event.version == *version
+                && event.outcome == "allowed"
+        });
+        assert!(found, "the trail lacks {action} of {scope}/{name} version {version:?} ({trace}); it has {:?}", events.get(trace));
+    }
+    last
+}

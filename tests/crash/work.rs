@@ -1,0 +1,77 @@
+//! What a client does next.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use e2e::linearizable::{Action, Answer, Condition};
+use e2e::seeded::Seeded;
+
+use crate::client::{Client, Seen};
+use crate::epoch::Signs;
+
+/// Secrets that everything happens to.
+pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
+
+/// Secrets that are only ever written together, with one value.
+pub(crate) const PAIR: [&str; 2] = ["LEFT", "RIGHT"];
+
+/// One thing after the other, until it is over.
+pub(crate) fn go_on(client: &Client, mut random: Seeded, signs: &Signs) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    while !signs.over.load(Ordering::SeqCst) {
+        if !signs.up.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        }
+        let new = once(client, &mut random, signs, &seen);
+        let changes = new.iter().any(|it| matches!(it.call.answer, Answer::Done(_)));
+        signs.acknowledged.fetch_add(u64::from(changes), Ordering::SeqCst);
+        // Who was told that something is wrong does not ask again at once.
+        if new.iter().all(|it| it.call.answer == Answer::Unknown) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        seen.extend(new);
+    }
+    seen
+}
+
+fn once(client: &Client, random: &mut Seeded, signs: &Signs, seen: &[Seen]) -> Vec<Seen> {
+    let fresh = || signs.values.fetch_add(1, Ordering::SeqCst) + 1;
+    let which = random.below(100);
+    if which < 20 {
+        let condition = condition(random, latest(seen, PAIR[0]));
+        return client.write_pair(PAIR, fresh(), condition);
+    }
+    let name = NAMES[usize::try_from(random.below(3)).unwrap_or_default()];
+    let latest = latest(seen, name);
+    let action = match which {
+        20..50 => Action::Write { value: fresh(), condition: condition(random, latest) },
+        50..58 => Action::Write { value: fresh(), condition: Condition::Present },
+        58..64 => Action::Rollback(1 + random.below(latest.max(1))),
+        64..68 => Action::Delete(Condition::Any),
+        68..74 => Action::Undelete,
+        74..78 => return client.act(PAIR[usize::from(which.is_multiple_of(2))], Action::Read).into_iter().collect(),
+        _ => Action::Read,
+    };
+    client.act(name, action).into_iter().collect()
+}
+
+/// Mostly what the client believes to be so, now and then what is not.
+fn condition(random: &mut Seeded, latest: u64) -> Condition {
+    match random.below(10) {
+        0..4 => Condition::Any,
+        4 => Condition::Absent,
+        5 => Condition::Version(latest + 1),
+        _ if latest == 0 => Condition::Absent,
+        _ => Condition::Version(latest),
+    }
+}
+
+/// The last version of a secret that this client has seen.
+fn latest(seen: &[Seen], name: &str) -> u64 {
+    let of = |it: &Seen| match it.call.answer {
+        Answer::Value { version, .. } | Answer::Done(version) if it.name == name => Some(version),
+        _ => None,
+    };
+    seen.iter().rev().find_map(of).unwrap_or(0)
+}
