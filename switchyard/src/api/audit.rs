@@ -26,6 +26,9 @@ use crate::secrets::{Caller, SecretsError};
 const USUAL: u32 = 100;
 const MOST: u32 = 100_000;
 
+/// No event has a greater number: it is the largest integer that every JSON parser reads exactly.
+const LARGEST: u64 = (1 << 53) - 1;
+
 /// Records in one read of an export.
 const PAGE: u32 = 1000;
 
@@ -34,6 +37,7 @@ const PAGE: u32 = 1000;
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     #[serde(default)]
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64, default = 0)]
     after: u64,
     #[param(minimum = 1, maximum = 100_000, default = 100)]
     limit: Option<u32>,
@@ -74,6 +78,9 @@ pub(super) async fn list(
     if !(1..=MOST).contains(&limit) {
         return Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {MOST}")));
     }
+    if after > LARGEST {
+        return Err(Refusal::malformed("after is greater than any event's number"));
+    }
     let query = AuditQuery { after, action, actor, scope, outcome, since, until, limit };
     let events = app.repository.audit(&query).await.map_err(SecretsError::from)?;
     // Else whoever follows the trail would follow nothing but himself.
@@ -103,7 +110,7 @@ pub(super) struct Which {
 /// All of them that were there at the start of the export, one a line.
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "exportAudit", tag = "audit",
     params(Which),
-    responses((status = 200, description = "The events", body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, description = "The events", content((String = "application/x-ndjson"), (String = "text/plain")))))]
 pub(super) async fn export(
     State(app): State<Arc<App>>,
     asked: Asked,
@@ -140,6 +147,7 @@ pub(super) async fn export(
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
     #[serde(default)]
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64, default = 0)]
     cursor: u64,
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -190,6 +198,9 @@ pub(super) async fn checkpoints(
     let limit = limit.unwrap_or(USUAL);
     if !(1..=1000).contains(&limit) {
         return Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to 1000")));
+    }
+    if cursor > LARGEST {
+        return Err(Refusal::malformed("the cursor is not one that this list gave"));
     }
     let kept = app.repository.checkpoints(cursor, limit).await.map_err(SecretsError::from)?;
     let (sequence, hash) = app.repository.trail_head().await.map_err(SecretsError::from)?;
