@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need a real PostgreSQL or a real Vault on this machine; installs the one and builds the
-# other where they are missing (root). ENCLII_CRASH_KILLS says how often each of them is killed.
+# Runs the tests that need a real PostgreSQL, Vault or rsyslog on this machine; installs or builds what is
+# missing (root). ENCLII_CRASH_KILLS says how often each of them is killed.
 HERE=$(cd "$(dirname "$0")/cluster" && pwd)
 # shellcheck source=cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -13,6 +13,8 @@ require_packages util-linux:setpriv rsyslog:rsyslogd rsyslog-openssl:/usr/lib/$(
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
-cargo test --locked --release -p enclii-e2e --features stores --no-fail-fast
-cargo test --locked --release -p enclii-lockbox --features vault --test vault
-cargo test --locked --release -p enclii-switchyard --features machine --test system --no-fail-fast -- rsyslog disk
+# The whole workspace with all its features each time: one build of the dependencies serves every test.
+tests=(cargo test --locked --release --workspace --all-features --no-fail-fast)
+"${tests[@]}" --lib -- postgres
+"${tests[@]}" --test sealing --test vault --test replicas --test crash
+"${tests[@]}" --test system -- rsyslog disk
