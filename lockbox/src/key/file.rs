@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::process::getegid;
 use zeroize::Zeroizing;
 
 use super::{KEY_BYTES, KeyId, LocalKey};
@@ -107,7 +108,8 @@ impl KeyFile {
         if !about.is_file() {
             return Err(KeyFileError::Kind(path()));
         }
-        if about.mode() & 0o077 != 0 && !take_back_from_group(&file, about.mode()) {
+        let alone = about.mode() & 0o077 == 0 || take_back_from_group(&file, about.mode());
+        if !alone && !is_secret_volume(about.mode(), (about.uid(), about.gid()), getegid().as_raw()) {
             return Err(KeyFileError::Mode { path: path(), mode: about.mode() & 0o7777 });
         }
         let mut bytes = Zeroizing::new([0u8; KEY_BYTES]);
@@ -151,6 +153,12 @@ impl fmt::Display for KeyFile {
 /// everybody could read it, somebody may have, and a person has to know.
 fn take_back_from_group(file: &File, mode: u32) -> bool {
     mode & 0o007 == 0 && file.set_permissions(Permissions::from_mode(0o600)).is_ok()
+}
+
+/// A file of a Secret volume is root's, opened for reading to the pod's `fsGroup`, and on a volume that
+/// nobody writes: its mode cannot be changed, and need not be, since the group is this process's own.
+fn is_secret_volume(mode: u32, (owner, group): (u32, u32), own_group: u32) -> bool {
+    mode & 0o777 == 0o440 && owner == 0 && group == own_group
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -200,6 +208,14 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             assert_eq!(KeyFile::new(path.clone()).load(Some(first.key_id())).unwrap().key_id(), first.key_id());
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_secret_volume_is_taken_and_nothing_like_it() {
+        assert!(is_secret_volume(0o440, (0, 65532), 65532));
+        for (mode, owner, group) in [(0o640, 0, 65532), (0o444, 0, 65532), (0o460, 0, 65532), (0o440, 65532, 65532), (0o440, 0, 1000)] {
+            assert!(!is_secret_volume(mode, (owner, group), 65532), "{mode:o} {owner} {group}");
         }
     }
 
