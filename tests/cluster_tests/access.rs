@@ -106,7 +106,9 @@ fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away()
     let added = done(world, &["grants", "add", &account, "read", &scope, "--secret", "API_TOKEN", "--output", "json"]);
     let id = serde_json::from_str::<Value>(&added).unwrap()["id"].to_string();
 
-    let mut spec = pod_spec(&[]);
+    // The application reads both files where they are there, and starts where one is not.
+    let mut spec = pod_spec(&[("API_TOKEN", "x"), ("OTHER_TOKEN", "x")]);
+    spec["containers"][0]["args"] = json!(["--allow-missing"]);
     spec["serviceAccountName"] = json!("jobs");
     admit(&pod(namespace.name(), "jobs", spec).to_string()).unwrap();
     let holds = wait::until_every(Duration::from_millis(500), "the granted file", PATIENCE, || {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use contract::name::NameError;
 use contract::{Redacted, SecretName};
 
 use crate::error::Error;
@@ -40,12 +41,16 @@ impl Assignment {
 
 /// The name may be a misplaced value, so that it is not quoted.
 fn parse_name(text: &str) -> Result<SecretName, Error> {
-    text.parse().map_err(|_| {
-        Error::Usage(
+    text.parse().map_err(|error| {
+        match error {
+        // This one is a word of ours and no value.
+        NameError::Reserved(_) => Error::Name(error),
+        NameError::Form(_) => Error::Usage(
             "write NAME=VALUE, NAME=- (standard input), NAME=@PATH (a file) or NAME (typed): a name has letters, digits, '_', '.' and '-', \
              and no digit first"
                 .to_owned(),
-        )
+        ),
+    }
     })
 }
 
