@@ -27,7 +27,7 @@ fn announce_by_hand(namespace: &str) {
 }
 
 /// The agent's log and last state say who was refused what, the audit trail has it, the application never
-/// started, and the pod can be deleted.
+/// worked, and the pod can be deleted.
 fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     let log = wait::until_every(
         Duration::from_millis(500),
@@ -49,12 +49,10 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     assert!(found, "the audit trail lacks the refusal of {namespace}/{name}: {events}");
 
     let pod = object(namespace, "pod", name).unwrap().unwrap();
-    let started = |it: &Value| !it["state"]["running"].is_null() || !it["state"]["terminated"].is_null();
-    assert!(
-        !pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(started),
-        "the application started: {}",
-        pod["status"]
-    );
+    // On a busy node kubelet may start it in the moment between the agent's end and its restart; it finds
+    // no file then, and ends with an error.
+    let worked = |it: &Value| it["ready"] == true || it["state"]["terminated"]["exitCode"] == 0;
+    assert!(!pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(worked), "the application worked: {}", pod["status"]);
 }
 
 #[test]
