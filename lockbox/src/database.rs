@@ -8,7 +8,6 @@
 mod postgres;
 mod sqlite;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
@@ -50,7 +49,7 @@ pub struct Database {
     writer: AnyPool,
     /// Where a listener of its own connects to. Of PostgreSQL alone.
     address: Option<Arc<Redacted>>,
-    _lock: Option<Arc<File>>,
+    _lock: Option<Arc<sqlite::Lock>>,
 }
 
 /// Why the database cannot be opened.

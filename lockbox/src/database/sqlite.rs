@@ -61,16 +61,26 @@ fn options(path: &Path, mode: &str) -> Option<AnyConnectOptions> {
     AnyConnectOptions::from_url(&url).ok()
 }
 
-/// Takes the lock file beside the database. The kernel gives it back when the process ends, however
-/// it ends.
-fn lock(database: &Path) -> Result<File, OpenError> {
+/// The lock file beside the database. The kernel gives it back when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is not enough: a program that is being started may hold a copy for a moment.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes it.
+fn lock(database: &Path) -> Result<Lock, OpenError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
     let failed = |source| OpenError::Lock { path: path.clone(), source };
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Taken(database.to_owned())),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
