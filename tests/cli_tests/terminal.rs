@@ -12,6 +12,8 @@ fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, Str
     let quote = |it: &std::ffi::OsStr| format!("'{}'", it.to_str().unwrap());
     let line = std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect::<Vec<_>>().join(" ");
     let mut script = Command::new("script");
+    // Without `exec`, some shells stay in between, and what Ctrl-C does to the shell is what is returned.
+    let line = format!("exec {line}");
     script.args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"]);
     for (name, value) in command.get_envs() {
         match value {
