@@ -13,3 +13,4 @@ pub mod readiness;
 pub mod signals;
 pub mod tasks;
 pub mod tls;
+pub mod trust;

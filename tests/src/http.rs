@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reqwest::blocking::Client;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 
 /// A client that trusts the CAs in a PEM file alone.
 ///
@@ -14,10 +12,7 @@ use rustls_pki_types::pem::PemObject;
 /// Where the file holds none.
 pub fn trusting(ca: &Path) -> Result<Client> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        roots.add(certificate.context("parse CA")?)?;
-    }
+    let roots = runtime::trust::roots(&pem).with_context(|| format!("parse CA {}", ca.display()))?;
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(20)).build().context("build HTTP client")
 }

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
@@ -50,17 +48,8 @@ pub(super) fn tls(address: &str, ca_file: Option<&Path>) -> Result<Option<Client
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
-    let refuse = |reason: String| SetupError::Certificates { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-        roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(refuse("there is no certificate in it".to_owned()));
-    }
-    Ok(roots)
+    runtime::trust::roots(&pem).map_err(|error| SetupError::Certificates { path: path.to_owned(), reason: error.to_string() })
 }
 
 #[cfg(test)]

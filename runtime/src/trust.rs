@@ -1,0 +1,49 @@
+//! The CAs that somebody names in a PEM file, and nobody else's.
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+
+/// Why a text names no CAs.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// It is not PEM.
+    #[error(transparent)]
+    Pem(PemError),
+    /// A certificate in it cannot be a CA's.
+    #[error(transparent)]
+    Certificate(rustls::Error),
+    /// It is PEM at most.
+    #[error("there is no certificate in it")]
+    Empty,
+}
+
+/// The certificates of a PEM text, as what a TLS client trusts.
+///
+/// # Errors
+/// Where one cannot be read, or there is none.
+pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(RootsError::Pem)?).map_err(RootsError::Certificate)?;
+    }
+    if roots.is_empty() { Err(RootsError::Empty) } else { Ok(roots) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_and_nothing_else_make_roots() {
+        let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+        assert_eq!(roots(format!("# two of them\n{ca}{ca}").as_bytes()).unwrap().len(), 2);
+        let cut = ca.replace("-----END", "-----MIDDLE");
+        let other = ca.replace("CERTIFICATE", "PUBLIC KEY");
+        let nonsense = "-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n";
+        for (text, expected) in [("", "Empty"), (&other, "Empty"), (&cut, "Pem"), (nonsense, "Certificate")] {
+            let error = roots(text.as_bytes()).unwrap_err();
+            assert!(format!("{error:?}").starts_with(expected), "{text}: {error:?}");
+        }
+    }
+}
