@@ -16,6 +16,7 @@ use trail::{Format, Hash, Record};
 
 use super::App;
 use super::answer::json;
+use super::page;
 use super::problem::Refusal;
 use super::request::Asked;
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
@@ -23,7 +24,6 @@ use crate::policy::{Target, Verb};
 use crate::repository::AuditQuery;
 use crate::secrets::{Caller, SecretsError};
 
-const USUAL: u32 = 100;
 const MOST: u32 = 100_000;
 
 /// No event has a greater number: it is the largest integer that every JSON parser reads exactly.
@@ -74,10 +74,7 @@ pub(super) async fn list(
             "the query may have after=<number>, limit=<number>, action=, actor=, scope=, outcome=, since=<RFC 3339> and until=<RFC 3339>, each once",
         )
     })?;
-    let limit = limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {MOST}")));
-    }
+    let limit = page::limit_within(limit, MOST)?;
     if after > LARGEST {
         return Err(Refusal::malformed("after is greater than any event's number"));
     }
@@ -195,10 +192,7 @@ pub(super) async fn checkpoints(
     auditor(asked, &app).await?;
     let Query(Page { cursor, limit }) =
         page.map_err(|_| Refusal::malformed("the query may have limit=<number> and the cursor that the last answer gave as next"))?;
-    let limit = limit.unwrap_or(USUAL);
-    if !(1..=1000).contains(&limit) {
-        return Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to 1000")));
-    }
+    let limit = page::limit(limit)?;
     if cursor > LARGEST {
         return Err(Refusal::malformed("the cursor is not one that this list gave"));
     }

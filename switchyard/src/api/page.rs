@@ -17,12 +17,13 @@ pub(super) fn query<T: DeserializeOwned>(uri: &Uri, form: &str) -> Result<T, Ref
 
 /// How many are asked for.
 pub(super) fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
+    limit_within(asked, Page::MOST)
+}
+
+/// How many are asked for, of a list that gives `most` at once.
+pub(super) fn limit_within(asked: Option<u32>, most: u32) -> Result<u32, Refusal> {
     let limit = asked.unwrap_or(Page::USUAL);
-    if (1..=Page::MOST).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {}", Page::MOST)))
-    }
+    if (1..=most).contains(&limit) { Ok(limit) } else { Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {most}"))) }
 }
 
 /// Where a page ended, for whoever asks for the next one. `list` says of which kind of list it is.
