@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::App;
+use super::path::OneSecret;
 use super::problem::{KEPT, Refusal};
 use super::rest::Rest;
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind, plain};
@@ -133,6 +134,20 @@ impl Asked {
         };
         app.pace.take(&by(&actor), writes, Instant::now()).map_err(Refusal::too_many)?;
         Ok(Asker { principal, caller: Caller { actor, origin }, token })
+    }
+
+    /// Who asks to do `verb` to one secret, which one, and the rule that allows it. Who it is comes
+    /// before what the path says: a stranger is not told that it is not of the form.
+    pub(super) async fn about(
+        self,
+        app: &App,
+        path: Result<OneSecret, Refusal>,
+        verb: Verb,
+    ) -> Result<(Asker, OneSecret, String), Refusal> {
+        let asker = self.principal(app).await?;
+        let secret = path?;
+        let rule = asker.may(app, verb, Target::Secret(&secret.scope, &secret.name)).await?;
+        Ok((asker, secret, rule))
     }
 }
 

@@ -170,9 +170,7 @@ pub(super) async fn read(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    let rule = asker.may(&app, Verb::Read, Target::Secret(&scope, &name)).await?;
+    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Read).await?;
     let Wanted { version } = query(&uri, "version=<number>")?;
     let conditions = Conditions::of(&headers)?;
     if !conditions.is_empty()
@@ -222,9 +220,7 @@ pub(super) async fn delete(
     path: Result<OneSecret, Refusal>,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    let rule = asker.may(&app, Verb::Write, Target::Secret(&scope, &name)).await?;
+    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
     let terms = sent.without_body().terms(&app, &asker, rule, (&scope, &name)).await?;
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
     change(&app, Operation::Delete, async move {

@@ -19,7 +19,7 @@ use super::secrets::{if_version, unmet};
 use super::sent::Sent;
 use crate::generate::generate;
 use crate::metrics::Operation;
-use crate::policy::{Target, Verb};
+use crate::policy::Verb;
 use crate::repository::Condition;
 use crate::secrets::SecretsError;
 
@@ -35,9 +35,7 @@ pub(super) async fn list(
     path: Result<OneSecret, Refusal>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    asker.may(&app, Verb::List, Target::Secret(&scope, &name)).await?;
+    let (_, OneSecret { scope, name }, _) = asked.about(&app, path, Verb::List).await?;
     let asked: Page = query(&uri, "limit=<1 to 1000> and cursor=<next of the page before>")?;
     let most = limit(asked.limit)?;
     let before = after::<u64>("versions", asked.cursor.as_deref())?.map(Version);
@@ -67,9 +65,7 @@ pub(super) async fn rotate(
     path: Result<OneSecret, Refusal>,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    let rule = asker.may(&app, Verb::Write, Target::Secret(&scope, &name)).await?;
+    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
     let whole = sent.read(body::MOST_OF_ONE).await?;
     let RotateRequest { value, generate: how, if_version: number } = body::rotate_request(&whole.body)?;
     let mut terms = whole.terms(&app, &asker, rule, (&scope, &name)).await?;
@@ -108,9 +104,7 @@ pub(super) async fn rollback(
     path: Result<OneSecret, Refusal>,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    let rule = asker.may(&app, Verb::Write, Target::Secret(&scope, &name)).await?;
+    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
     let whole = sent.read(body::SMALL).await?;
     let RollbackRequest { version } = body::parse(&whole.body, r#"{"version": <number>}"#)?;
     let terms = whole.terms(&app, &asker, rule, (&scope, &name)).await?;
@@ -137,9 +131,7 @@ pub(super) async fn undelete(
     path: Result<OneSecret, Refusal>,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    let rule = asker.may(&app, Verb::Write, Target::Secret(&scope, &name)).await?;
+    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
     let terms = sent.without_body().terms_without_condition(&asker, rule)?;
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
     change(&app, Operation::Undelete, async move { secrets.undelete(&caller, &scope, &name, &terms).await }).await
@@ -162,9 +154,7 @@ pub(super) async fn destroy(
     path: Result<OneSecret, Refusal>,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let OneSecret { scope, name } = path?;
-    let rule = asker.may(&app, Verb::Destroy, Target::Secret(&scope, &name)).await?;
+    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Destroy).await?;
     let whole = sent.read(body::SMALL).await?;
     let versions = body::destroy_request(&whole.body)?;
     let terms = whole.terms_without_condition(&asker, rule)?;

@@ -113,13 +113,9 @@ impl Secrets {
         Ok(Destroyed { gone: self.let_go(scope, name, versions).await })
     }
 
-    async fn not_done_before(&self, terms: &Terms) -> Result<(), SecretsError> {
-        match &terms.once {
-            Some(once) => match self.repository.answered(once).await? {
-                Some(answer) => Err(ChangeError::Repeated(answer).into()),
-                None => Ok(()),
-            },
-            None => Ok(()),
-        }
+    /// Refuses, with the answer that was given, what was done before.
+    pub(super) async fn not_done_before(&self, terms: &Terms) -> Result<(), SecretsError> {
+        let Some(once) = &terms.once else { return Ok(()) };
+        self.repository.answered(once).await?.map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer).into()))
     }
 }

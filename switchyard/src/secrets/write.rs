@@ -57,11 +57,7 @@ impl Secrets {
         values: &[Incoming<'_>],
         terms: &Terms,
     ) -> Result<Written, SecretsError> {
-        if let Some(once) = &terms.once
-            && let Some(answer) = self.repository.answered(once).await?
-        {
-            return Err(ChangeError::Repeated(answer).into());
-        }
+        self.not_done_before(terms).await?;
         let mut tries = 1;
         loop {
             match self.try_store(caller, scope, action, values, terms).await {

@@ -1,6 +1,7 @@
 //! Requests that may be sent again: what was answered is kept with the change itself.
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::{Any, Executor};
 
 use super::super::{Bundle, Change, ChangeError, Idempotency, RepositoryError};
 use super::rows::{bytes, database, text};
@@ -15,14 +16,7 @@ impl Repository {
     /// # Errors
     /// Where the key was used for another request, or the database fails.
     pub async fn answered(&self, once: &Idempotency) -> Result<Option<String>, ChangeError> {
-        let row = sqlx::query("SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND key_hash = $2 AND created_at > $3")
-            .bind(once.principal.clone())
-            .bind(once.key_hash.clone())
-            .bind(oldest(Timestamp::now()))
-            .fetch_optional(self.database.reader())
-            .await
-            .map_err(database("look for an earlier answer"))?;
-        row.map(|row| answer(&row, once)).transpose()
+        look(self.database.reader(), once, Timestamp::now()).await
     }
 
     /// Forgets answers that are past their time.
@@ -42,17 +36,7 @@ impl Repository {
 /// Looks again, now that nobody else writes.
 pub(super) async fn check(open: &mut Open, change: &Change) -> Result<(), ChangeError> {
     let Some((once, _)) = &change.once else { return Ok(()) };
-    let row = sqlx::query("SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND key_hash = $2 AND created_at > $3")
-        .bind(once.principal.clone())
-        .bind(once.key_hash.clone())
-        .bind(oldest(change.at))
-        .fetch_optional(open.run())
-        .await
-        .map_err(database("look for an earlier answer"))?;
-    match row {
-        Some(row) => Err(ChangeError::Repeated(answer(&row, once)?)),
-        None => Ok(()),
-    }
+    look(open.run(), once, change.at).await?.map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer)))
 }
 
 /// Keeps the answer.
@@ -74,8 +58,19 @@ pub(super) async fn keep(open: &mut Open, change: &Change, bundles: &[Bundle]) -
     Ok(())
 }
 
-fn answer(row: &sqlx::any::AnyRow, once: &Idempotency) -> Result<String, ChangeError> {
-    if bytes(row, "fingerprint")? == once.fingerprint { Ok(text(row, "body")?) } else { Err(ChangeError::KeyReused) }
+async fn look<'c>(on: impl Executor<'c, Database = Any>, once: &Idempotency, now: Timestamp) -> Result<Option<String>, ChangeError> {
+    let row = sqlx::query("SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND key_hash = $2 AND created_at > $3")
+        .bind(once.principal.clone())
+        .bind(once.key_hash.clone())
+        .bind(oldest(now))
+        .fetch_optional(on)
+        .await
+        .map_err(database("look for an earlier answer"))?;
+    match row {
+        None => Ok(None),
+        Some(row) if bytes(&row, "fingerprint")? == once.fingerprint => Ok(Some(text(&row, "body")?)),
+        Some(_) => Err(ChangeError::KeyReused),
+    }
 }
 
 fn oldest(now: Timestamp) -> i64 {
