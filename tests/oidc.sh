@@ -19,4 +19,4 @@ if [[ ! -e $provider/node_modules ]]; then
 	rm -rf "$provider" && mv "$provider.new" "$provider"
 fi
 export ENCLII_OIDC_MODULES=$provider/node_modules
-cargo test --locked --release --workspace --all-features --test oidc --no-fail-fast
+cargo test --locked --release --workspace --test oidc --no-fail-fast

@@ -13,8 +13,7 @@ require_packages util-linux:setpriv rsyslog:rsyslogd rsyslog-openssl:/usr/lib/$(
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
-# The whole workspace with all its features each time: one build of the dependencies serves every test.
-tests=(cargo test --locked --release --workspace --all-features --no-fail-fast)
-"${tests[@]}" --lib -- postgres
+# The whole workspace each time: one build of the dependencies serves every test.
+tests=(cargo test --locked --release --workspace --no-fail-fast)
+"${tests[@]}" --lib --test system -- --ignored
 "${tests[@]}" --test sealing --test vault --test replicas --test crash
-"${tests[@]}" --test system -- rsyslog disk

@@ -271,11 +271,12 @@ fn output(command: &mut Command, name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-#[cfg(all(test, feature = "stores"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "needs PostgreSQL: make test-stores"]
     fn what_it_has_committed_outlives_a_kill() {
         let mut postgres = Postgres::start().unwrap();
         postgres.sql("enclii", "CREATE TABLE it (n int)").unwrap();
@@ -295,6 +296,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs PostgreSQL: make test-stores"]
     fn it_ends_with_its_owner() {
         let postgres = Postgres::start().unwrap();
         let (mut processes, directory) = (postgres.processes().unwrap(), postgres.directory.path().to_owned());
@@ -308,6 +310,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs PostgreSQL: make test-stores"]
     fn nobody_comes_in_without_the_password() {
         let mut postgres = Postgres::start().unwrap();
         postgres.password = "another".to_owned();

@@ -111,8 +111,8 @@ async fn on_sqlite() {
     on(Database::open(&directory.path().join("x.db")).await.unwrap()).await;
 }
 
-#[cfg(feature = "stores")]
 #[tokio::test]
+#[ignore = "needs PostgreSQL: make test-stores"]
 async fn on_postgres() {
     let server = e2e::postgres::Postgres::start().unwrap();
     on(Database::connect(&contract::Redacted::from(server.create("access").unwrap())).await.unwrap()).await;

@@ -13,8 +13,8 @@ macro_rules! on_each_database {
             super::$test(World::on_sqlite().await).await;
         })+
 
-        #[cfg(feature = "stores")]
         #[tokio::test]
+        #[ignore = "needs PostgreSQL: make test-stores"]
         async fn all_on_postgres() {
             let server = e2e::postgres::Postgres::start().unwrap();
             $(super::$test(World::on_postgres(&server, stringify!($test)).await).await;)+
@@ -52,7 +52,6 @@ impl World {
         Self::on(database, directory).await
     }
 
-    #[cfg(feature = "stores")]
     async fn on_postgres(server: &e2e::postgres::Postgres, name: &str) -> Self {
         let url = Redacted::from(server.create(name).unwrap());
         Self::on(Database::connect(&url).await.unwrap(), tempfile::tempdir().unwrap()).await

@@ -43,6 +43,7 @@ async fn counted(yard: &Yard) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and strace: make test-stores"]
 async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -75,6 +76,7 @@ async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and strace: make test-stores"]
 async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_lost() {
     let directory = tempfile::tempdir().unwrap();
     let yard = Yard::start_apart(directory.path().to_owned()).await;

@@ -8,11 +8,9 @@ mod agent;
 mod api;
 mod audit;
 mod crash;
-#[cfg(feature = "machine")]
 mod disk;
 mod rekey;
 mod restart;
-#[cfg(feature = "machine")]
 mod rsyslog;
 mod streams;
 mod trail_outside;

@@ -82,6 +82,7 @@ fn certificates(directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rsyslog: make test-stores"]
 async fn rsyslog_gets_every_event_however_long_it_was_away() {
     let mut rsyslog = None;
     let yard = Yard::start_prepared(|at| {

@@ -205,7 +205,6 @@ impl Yard {
     }
 
     /// As [`Yard::ask`]; `None` where switchyard is not there.
-    #[cfg(feature = "machine")]
     pub(crate) async fn try_ask(&self, method: Method, path: &str, token: &str, body: &[u8]) -> Option<Answer> {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let request = request.header("authorization", format!("Bearer {token}"));
@@ -214,7 +213,6 @@ impl Yard {
     }
 
     /// The process that it runs in.
-    #[cfg(feature = "machine")]
     pub(crate) fn process(&self) -> u32 {
         let running = self.running.lock().unwrap();
         let Some(Running::Apart(child)) = running.as_ref() else { panic!("it runs in the test's process") };
@@ -222,7 +220,6 @@ impl Yard {
     }
 
     /// Whether that has ended by itself.
-    #[cfg(feature = "machine")]
     pub(crate) fn has_ended(&self) -> bool {
         let mut running = self.running.lock().unwrap();
         let Some(Running::Apart(child)) = running.as_mut() else { panic!("it runs in the test's process") };
