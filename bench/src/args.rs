@@ -28,7 +28,7 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measure the agent, the webhook and the way of a write, on loopback
+    /// Measure the agent, the webhook, switchyard and the way of a write, on loopback
     Loopback(Loopback),
     /// Measure what the injection adds to a pod's start, in the cluster that KUBECONFIG names
     Cluster(Cluster),
@@ -61,6 +61,12 @@ pub enum Subject {
     Webhook,
     /// One review in process.
     Review,
+    /// Switchyard's reads and writes.
+    Stores,
+    /// Many agents at one replica.
+    Streams,
+    /// From one replica to the other.
+    Replicas,
 }
 
 impl Loopback {

@@ -28,6 +28,26 @@ pub enum Name {
     WebhookRss,
     /// One review without a socket.
     ReviewInProcess,
+    /// Reads of a value a second over 16 connections, each in the audit trail before it leaves.
+    #[serde(rename = "store_reads_16")]
+    StoreReads16,
+    /// The slowest hundredth of them.
+    #[serde(rename = "store_read_p99_16")]
+    StoreReadP9916,
+    /// Writes a second over 16 connections.
+    #[serde(rename = "store_writes_16")]
+    StoreWrites16,
+    /// The slowest hundredth of them.
+    #[serde(rename = "store_write_p99_16")]
+    StoreWriteP9916,
+    /// Resident memory of a switchyard with 5,000 open streams.
+    #[serde(rename = "streams_rss_5000")]
+    StreamsRss5000,
+    /// From a write until it is at each of 1,000 streams.
+    #[serde(rename = "push_1000_p99")]
+    Push1000P99,
+    /// From a write at one replica until it is at an agent of the other.
+    ReplicaPushP99,
     /// What the injection adds to a pod's start.
     PodStartAdded,
 }
@@ -88,7 +108,7 @@ const POD_ORIGIN: &str =
 
 impl Name {
     /// Every name, in the report's order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
         Self::AgentBinary,
@@ -99,6 +119,13 @@ impl Name {
         Self::WebhookP9916,
         Self::WebhookRss,
         Self::ReviewInProcess,
+        Self::StoreReads16,
+        Self::StoreReadP9916,
+        Self::StoreWrites16,
+        Self::StoreWriteP9916,
+        Self::StreamsRss5000,
+        Self::Push1000P99,
+        Self::ReplicaPushP99,
         Self::PodStartAdded,
     ];
 
@@ -119,6 +146,13 @@ impl Name {
             Self::WebhookP9916 => relative("webhook_p99_16", "ms", AtMost(16.0 / 4.0), WEBHOOK_ORIGIN),
             Self::WebhookRss => known("webhook_rss", "MiB", AtMost(12.0)),
             Self::ReviewInProcess => known("review_in_process", "µs", AtMost(50.0)),
+            Self::StoreReads16 => known("store_reads_16", "1/s", AtLeast(1000.0)),
+            Self::StoreReadP9916 => known("store_read_p99_16", "ms", AtMost(50.0)),
+            Self::StoreWrites16 => known("store_writes_16", "1/s", AtLeast(200.0)),
+            Self::StoreWriteP9916 => known("store_write_p99_16", "ms", AtMost(200.0)),
+            Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(200.0)),
+            Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(1000.0)),
+            Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
             Self::PodStartAdded => relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_ORIGIN),
         }
     }

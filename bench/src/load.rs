@@ -1,16 +1,18 @@
 //! The webhook under the load of 16 busy connections that share this machine with it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use http::Method;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use crate::budget::{Entry, Name};
-use crate::driver::{Load, drive};
+use crate::driver::{Asked, Load, drive};
 use crate::memory::Memory;
 use crate::pod::Setup;
 use crate::progress::say;
@@ -29,13 +31,18 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     let load = Load {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, url.port_u16().context("port of the webhook")?)),
         host: "localhost",
-        path: url.path().to_owned(),
-        body: setup.review.clone().into(),
+        requests: vec![Asked {
+            method: Method::POST,
+            path: url.path().to_owned(),
+            header: ("accept", "application/json".to_owned()),
+            body: setup.review.clone().into(),
+        }],
+        tls: Some(tls(&setup.webhook_ca())?),
         connections: CONNECTIONS,
         warm_up: WARM_UP,
         duration: DURATION,
     };
-    let found = drive(&load, tls(setup)?, patched)?;
+    let found = drive(&load, patched)?;
     let memory = Memory::of(setup.system.webhook.id())?;
     Ok(vec![
         Name::WebhookRps16.measured(found.per_second),
@@ -44,10 +51,11 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     ])
 }
 
-fn tls(setup: &Setup) -> Result<Arc<rustls::ClientConfig>> {
+/// Trusts the CAs of that file alone.
+pub(crate) fn tls(ca: &Path) -> Result<Arc<rustls::ClientConfig>> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(setup.webhook_ca()).context("read the webhook's CA")? {
-        roots.add(certificate.context("parse the webhook's CA")?)?;
+    for certificate in CertificateDer::pem_file_iter(ca).with_context(|| format!("read {}", ca.display()))? {
+        roots.add(certificate.with_context(|| format!("parse {}", ca.display()))?)?;
     }
     Ok(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
 }

@@ -1,0 +1,118 @@
+//! Switchyard's reads and writes, and those of a Vault with its file audit device on: sixteen busy
+//! keep-alive connections that share this machine with the server.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use e2e::loopback::know;
+use e2e::switchyard::Switchyard;
+use e2e::vault::{MOUNT, Vault};
+use http::Method;
+use reqwest::Method as Verb;
+use serde_json::{Value, json};
+
+use crate::budget::{Entry, Name};
+use crate::driver::{Asked, Found, Load, drive};
+use crate::load::tls;
+use crate::part::Part;
+use crate::pod::value;
+use crate::progress::say;
+
+const CONNECTIONS: usize = 16;
+const WARM_UP: Duration = Duration::from_secs(2);
+const DURATION: Duration = Duration::from_secs(10);
+const SCOPE: &str = "shop.prod.api";
+
+/// What was found of a store.
+struct Figures {
+    reads: Found,
+    writes: Found,
+}
+
+/// Measures switchyard; and Vault, where there is a program of it.
+///
+/// # Errors
+/// Where a request is not answered as it should be.
+pub fn measure(vault: Option<&Path>, part: &mut Part) -> Result<Vec<Entry>> {
+    let peer = vault.map(|program| peer(program).context("Vault")).transpose()?;
+    let ours = switchyard()?;
+    let median =
+        |who: &str, it: &Figures| format!("{who}: the medians are {:.2} ms of a read and {:.2} ms of a write", it.reads.p50, it.writes.p50);
+    part.note(median("store_*_16, switchyard", &ours));
+    if let Some(peer) = &peer {
+        part.note(median("store_*_16, Vault with its file audit device", peer));
+    }
+    let entry =
+        |name: Name, of: fn(&Figures) -> f64| name.measured(of(&ours)).beside(peer.as_ref().map(|it| ("Vault, file audit device", of(it))));
+    Ok(vec![
+        entry(Name::StoreReads16, |it| it.reads.per_second),
+        entry(Name::StoreReadP9916, |it| it.reads.p99),
+        entry(Name::StoreWrites16, |it| it.writes.per_second),
+        entry(Name::StoreWriteP9916, |it| it.writes.p99),
+    ])
+}
+
+/// The secret of a connection: no two of them wait for one another's.
+fn name(connection: usize) -> String {
+    format!("SECRET_{connection:02}")
+}
+
+fn load(port: u16, requests: Vec<Asked>) -> Load {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Load { address, host: "localhost", requests, connections: CONNECTIONS, tls: None, warm_up: WARM_UP, duration: DURATION }
+}
+
+fn switchyard() -> Result<Figures> {
+    let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
+    know(directory.path(), &[], &[])?;
+    // One client stands for many here.
+    let mut switchyard = Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
+    switchyard.run()?;
+    let body = |connection: usize| json!({"secrets": {name(connection): {"value": STANDARD.encode(value("store", connection))}}});
+    for connection in 0..CONNECTIONS {
+        let (status, answer) = switchyard.post(&format!("/v1/secrets/{SCOPE}/"), &body(connection))?;
+        ensure!(status == 200, "write secret: {status} {answer}");
+    }
+    let bearer = format!("Bearer {}", switchyard.token()?);
+    let asked = |method: Method, path: String, body: Bytes| Asked { method, path, header: ("authorization", bearer.clone()), body };
+    let reads = (0..CONNECTIONS).map(|it| asked(Method::GET, format!("/v1/secrets/{SCOPE}/{}", name(it)), Bytes::new())).collect();
+    let writes = (0..CONNECTIONS).map(|it| asked(Method::POST, format!("/v1/secrets/{SCOPE}/"), body(it).to_string().into())).collect();
+    let drive = |what: &str, requests, check| {
+        say(&format!("switchyard: {what} over {CONNECTIONS} connections for {} s", DURATION.as_secs()));
+        drive(&Load { tls: Some(tls(&switchyard.ca())?), ..load(switchyard.port(), requests) }, check)
+    };
+    Ok(Figures { reads: drive("reads", reads, |it| has(it, "/value"))?, writes: drive("writes", writes, |it| has(it, "/versions"))? })
+}
+
+fn peer(program: &Path) -> Result<Figures> {
+    let vault = Vault::start_program(program)?;
+    vault.audit()?;
+    let path = |connection: usize| format!("{MOUNT}/data/{}", name(connection));
+    let body = |connection: usize| json!({"data": {"value": value("store", connection)}});
+    for connection in 0..CONNECTIONS {
+        vault.api(Verb::POST, &path(connection), &body(connection))?;
+    }
+    let asked =
+        |method: Method, path: String, body: Bytes| Asked { method, path, header: ("x-vault-token", vault.root().to_owned()), body };
+    let reads = (0..CONNECTIONS).map(|it| asked(Method::GET, format!("/v1/{}", path(it)), Bytes::new())).collect();
+    let writes = (0..CONNECTIONS).map(|it| asked(Method::POST, format!("/v1/{}", path(it)), body(it).to_string().into())).collect();
+    let drive = |what: &str, requests, check| {
+        say(&format!("Vault: {what} over {CONNECTIONS} connections for {} s", DURATION.as_secs()));
+        drive(&load(vault.port(), requests), check)
+    };
+    Ok(Figures {
+        reads: drive("reads", reads, |it| has(it, "/data/data/value"))?,
+        writes: drive("writes", writes, |it| has(it, "/data/version"))?,
+    })
+}
+
+fn has(body: &[u8], at: &str) -> Result<()> {
+    let answer: Value = serde_json::from_slice(body).context("parse answer")?;
+    ensure!(answer.pointer(at).is_some(), "the answer has no {at}");
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Many agents at one replica: what their open streams cost it, and how soon a write has reached all
+//! of them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::loopback::{Identity, Place, know};
+use e2e::switchyard::Switchyard;
+use serde_json::json;
+
+use crate::budget::{Entry, Name};
+use crate::memory::Memory;
+use crate::numbers::{median, milliseconds, percentile};
+use crate::part::Part;
+use crate::pod::{NAMESPACE, names, value};
+use crate::progress::say;
+
+pub(crate) mod client;
+
+use client::Streams;
+
+const MANY: usize = 5000;
+const REACHED: usize = 1000;
+const WRITES: usize = 10;
+const IDLE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Measures one replica with many streams.
+///
+/// # Errors
+/// Where a stream does not open, or a write does not arrive.
+pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
+    client::allow_many_files()?;
+    let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
+    know(directory.path(), &places(), &pods(MANY))?;
+    let mut switchyard = Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
+    switchyard.run()?;
+    let twenty: Vec<_> = names().into_iter().enumerate().map(|(number, name)| (name, value("first", number))).collect();
+    write(&switchyard, &twenty)?;
+    let before = Memory::of(switchyard.process()?.id())?;
+
+    say(&format!("switchyard: {MANY} open streams"));
+    let streams = Streams::open(switchyard.port(), &switchyard.ca(), MANY)?;
+    streams.until_all_hold(1, DEADLINE)?;
+    // Two heartbeats pass, so that what opening them took is given back.
+    std::thread::sleep(IDLE);
+    let memory = Memory::of(switchyard.process()?.id())?;
+    ensure!(streams.open_now() == MANY, "{} of {MANY} streams are open", streams.open_now());
+    part.note(format!(
+        "streams_rss_5000: {:.1} MiB before the first stream, {:.1} KiB for each",
+        before.resident,
+        (memory.resident - before.resident) * 1024.0 / MANY as f64
+    ));
+    drop(streams);
+
+    say(&format!("switchyard: {WRITES} writes to {REACHED} streams"));
+    let streams = Streams::open(switchyard.port(), &switchyard.ca(), REACHED)?;
+    streams.until_all_hold(1, DEADLINE)?;
+    let mut times = Vec::with_capacity(WRITES * REACHED);
+    for number in 0..WRITES {
+        let from = Instant::now();
+        let generation = write(&switchyard, &[(names().swap_remove(0), value("write", number))])?;
+        let arrived = streams.until_all_hold(generation, DEADLINE)?;
+        times.extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let most = times.iter().copied().fold(0.0, f64::max);
+    part.note(format!(
+        "push_1000_p99: the median is {:.0} ms and the last of {} arrivals came after {most:.0} ms",
+        median(&times).context("no arrival")?,
+        times.len()
+    ));
+    Ok(vec![Name::StreamsRss5000.measured(memory.resident), Name::Push1000P99.measured(percentile(&times, 99).context("no arrival")?)])
+}
+
+/// The namespace of all pods here.
+pub(crate) fn places() -> [Place<'static>; 1] {
+    [Place { namespace: NAMESPACE, project: "shop", environment: "prod" }]
+}
+
+/// Pods of one service.
+pub(crate) fn pods(count: usize) -> Vec<Identity> {
+    let pod = |number: usize| Identity {
+        namespace: NAMESPACE.to_owned(),
+        service_account: "api".to_owned(),
+        pod: format!("api-{number}"),
+        uid: number.to_string(),
+        token: client::token(number),
+    };
+    (0..count).map(pod).collect()
+}
+
+/// Writes values as one generation, and says which.
+pub(crate) fn write(switchyard: &Switchyard, values: &[(String, String)]) -> Result<u64> {
+    let secrets: serde_json::Map<_, _> =
+        values.iter().map(|(name, value)| (name.clone(), json!({"value": STANDARD.encode(value)}))).collect();
+    let (status, answer) = switchyard.post("/v1/secrets/shop.prod.api/", &json!({"secrets": secrets}))?;
+    ensure!(status == 200, "write secrets: {status} {answer}");
+    answer["bundles"][0]["generation"].as_u64().context("read generation")
+}
