@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use crate::budget::{Entry, Name};
@@ -53,10 +51,8 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
 
 /// Trusts the CAs of that file alone.
 pub(crate) fn tls(ca: &Path) -> Result<Arc<rustls::ClientConfig>> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(ca).with_context(|| format!("read {}", ca.display()))? {
-        roots.add(certificate.with_context(|| format!("parse {}", ca.display()))?)?;
-    }
+    let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
+    let roots = runtime::trust::roots(&pem).with_context(|| format!("parse {}", ca.display()))?;
     Ok(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
 }
 
