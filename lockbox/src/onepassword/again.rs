@@ -27,6 +27,12 @@ pub(super) fn again(repeat: Repeat, error: &ConnectError, tries: u32) -> bool {
     tries < most && error.may_pass() && (repeat == Repeat::Safe || !error.maybe_done())
 }
 
+/// How long after its first try one call is tried again: for as long as a write may take to show, and
+/// a few times where a try may take longer than that.
+pub(super) fn limit(timeout: Duration, settle: Duration) -> Duration {
+    (timeout * 3).max(settle)
+}
+
 /// How long to wait before the next try.
 pub(super) fn wait(tries: u32) -> Duration {
     BACKOFF.delay(tries.saturating_sub(1), random())

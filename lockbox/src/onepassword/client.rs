@@ -1,7 +1,8 @@
 //! Connect's REST API: the only file of the backend that speaks HTTP.
 //!
-//! Every call has a deadline. What fails in passing is made again where that is safe; a creation is
-//! not, so its caller looks first. Errors hold Connect's own words, never a value.
+//! Every call has a deadline, and so have all its tries together: a server that swallows everything is
+//! not asked for minutes. What fails in passing is made again where that is safe; a creation is not, so
+//! its caller looks first. Errors hold Connect's own words, never a value.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::again::{self, Repeat};
@@ -30,6 +32,8 @@ pub(super) struct Client {
     host: String,
     token: Token,
     timeout: Duration,
+    /// How long one call is tried again.
+    limit: Duration,
 }
 
 /// What `/health` says.
@@ -69,7 +73,8 @@ impl Client {
             None => builder,
         };
         let http = builder.build().map_err(SetupError::Http)?;
-        Ok(Self { http, host, token: Token::read(config.token_file.clone())?, timeout: config.timeout })
+        let limit = again::limit(config.timeout, config.settle);
+        Ok(Self { http, host, token: Token::read(config.token_file.clone())?, timeout: config.timeout, limit })
     }
 
     /// The vaults that the token reaches. All of them: servers differ in which filter they take.
@@ -120,8 +125,8 @@ impl Client {
 
     /// Deletes an item. Whether there was one.
     pub(super) async fn remove(&self, vault: &str, id: &str) -> Result<bool, ConnectError> {
-        let removed = self.bytes(Repeat::Safe, |http, host| http.delete(format!("{host}/v1/vaults/{vault}/items/{id}"))).await;
-        match removed {
+        let request = |http: &reqwest::Client, host: &str| http.delete(format!("{host}/v1/vaults/{vault}/items/{id}"));
+        match self.bytes(Repeat::Safe, Instant::now() + self.limit, request).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_absent() => Ok(false),
             Err(error) => Err(error),
@@ -138,19 +143,26 @@ impl Client {
         repeat: Repeat,
         request: impl Fn(&reqwest::Client, &str) -> RequestBuilder,
     ) -> Result<T, ConnectError> {
+        let end = Instant::now() + self.limit;
         let mut tries = 0;
         loop {
-            let bytes = self.bytes(repeat, &request).await?;
+            let bytes = self.bytes(repeat, end, &request).await?;
             tries += 1;
+            let wait = again::wait(tries);
             match parse(&bytes) {
-                Err(error) if again::again(repeat, &error, tries) => tokio::time::sleep(again::wait(tries)).await,
+                Err(error) if again::again(repeat, &error, tries) && Instant::now() + wait < end => tokio::time::sleep(wait).await,
                 parsed => return parsed,
             }
         }
     }
 
-    /// Makes a call, again where it failed in passing.
-    async fn bytes(&self, repeat: Repeat, request: impl Fn(&reqwest::Client, &str) -> RequestBuilder) -> Result<Redacted, ConnectError> {
+    /// Makes a call, again until `end` where it failed in passing.
+    async fn bytes(
+        &self,
+        repeat: Repeat,
+        end: Instant,
+        request: impl Fn(&reqwest::Client, &str) -> RequestBuilder,
+    ) -> Result<Redacted, ConnectError> {
         let mut tries = 0;
         let mut renewed = false;
         loop {
@@ -164,10 +176,11 @@ impl Client {
                 continue;
             }
             tries += 1;
-            if !again::again(repeat, &error, tries) {
+            let wait = again::wait(tries);
+            if !again::again(repeat, &error, tries) || Instant::now() + wait >= end {
                 return Err(error);
             }
-            tokio::time::sleep(again::wait(tries)).await;
+            tokio::time::sleep(wait).await;
         }
     }
 

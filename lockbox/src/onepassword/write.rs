@@ -73,7 +73,12 @@ impl Vault {
     }
 
     async fn find(&self, new: &New<'_>) -> Result<Option<String>, ConnectError> {
-        Ok(self.copies(new, &self.client.titled(self.id().await?, &new.title).await?).await?.into_iter().next())
+        Ok(self.made(new).await?.into_iter().next())
+    }
+
+    /// The items that this write made, as far as they show, the oldest first.
+    async fn made(&self, new: &New<'_>) -> Result<Vec<String>, ConnectError> {
+        self.copies(new, &self.client.titled(self.id().await?, &new.title).await?).await
     }
 
     /// The items among those of one title that this write made, the oldest first.
@@ -102,17 +107,29 @@ impl Vault {
         Ok(oldest.clone())
     }
 
-    /// Takes back what was made of a write that failed, as far as it can be found. What stays is
-    /// referred to by nothing.
+    /// Takes back what was made of a write that failed, as far as it can be found in time. What stays
+    /// is referred to by nothing.
     pub(super) async fn undo(&self, news: &[New<'_>], made: &[String]) {
+        let limit = self.settle * 2;
+        if tokio::time::timeout(limit, self.take_back(news, made)).await.is_err() {
+            tracing::warn!(titles = titles(news), ?limit, "items of a failed write not taken back in time");
+        }
+    }
+
+    async fn take_back(&self, news: &[New<'_>], made: &[String]) {
         let mut ids = made.to_vec();
         for new in news {
-            match self.find(new).await {
-                Ok(Some(id)) if !ids.contains(&id) => ids.push(id),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(title = new.title, %error, "item of a failed write not looked for"),
+            match self.made(new).await {
+                Ok(copies) => ids.extend(copies),
+                // The others would be asked for in vain too.
+                Err(error) => {
+                    tracing::warn!(titles = titles(news), %error, "items of a failed write not looked for");
+                    break;
+                }
             }
         }
+        ids.sort();
+        ids.dedup();
         if ids.is_empty() {
             return;
         }
@@ -125,4 +142,8 @@ impl Vault {
     pub(super) fn patience(&self) -> Duration {
         self.settle.min(Duration::from_secs(1))
     }
+}
+
+fn titles(news: &[New<'_>]) -> String {
+    news.iter().map(|new| new.title.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -23,7 +23,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-pub(crate) use world::{Grant, Part, World};
+pub(crate) use world::{Grant, Halt, Part, World};
 
 /// A running Connect. Its vaults outlive a restart.
 pub(crate) struct Connect {
@@ -67,6 +67,7 @@ impl Connect {
     /// Starts the server at its address.
     pub(crate) async fn up(&mut self) {
         self.down();
+        self.world().used = false;
         let listener = loop {
             match std::net::TcpListener::bind(self.address) {
                 Ok(listener) => break listener,
@@ -94,16 +95,17 @@ impl Drop for Connect {
 
 async fn serve(State(world): State<Arc<Mutex<World>>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let body: Option<Value> = serde_json::from_slice(&body).ok();
-    let (answer, hang) = {
+    let answer = {
         let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answer::answer(&mut world, &method, &uri, &headers, body.as_ref());
-        let hang = method == Method::POST && take(&mut world.hanging_posts);
-        (answer, hang)
+        let halt = world.halts(format!("{method} {}", uri.path()));
+        let done = (halt != Some(Halt::Before)).then(|| answer::answer(&mut world, &method, &uri, &headers, body.as_ref()));
+        let hang = method == Method::POST && done.is_some() && take(&mut world.hanging_posts);
+        done.filter(|_| halt.is_none() && !hang)
     };
-    if hang {
-        std::future::pending::<()>().await;
+    match answer {
+        Some(answer) => answer,
+        None => std::future::pending().await,
     }
-    answer
 }
 
 /// Uses up one of a number of occasions.

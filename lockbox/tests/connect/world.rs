@@ -14,6 +14,15 @@ pub(crate) struct Grant {
     pub(crate) write: bool,
 }
 
+/// Where a request is stopped, for a test that does something in the middle of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// Before anything of it is done.
+    Before,
+    /// When it is done, and nobody was told.
+    After,
+}
+
 /// A part of the server, as `/health` lists it.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -58,6 +67,10 @@ pub(crate) struct World {
     pub(crate) hanging_posts: u32,
     /// How many POSTs from now on are done twice.
     pub(crate) double_posts: u32,
+    /// After how many requests from now on one is stopped, and where: it gets no answer.
+    pub(crate) halt: Option<(u32, Halt)>,
+    /// The requests that were stopped, as method and path.
+    pub(crate) halted: Vec<String>,
     /// What is wrong with the server's parts.
     pub(crate) ill: Vec<Part>,
     /// Whether a good token was seen since the start.
@@ -80,6 +93,8 @@ impl Default for World {
             lost_posts: 0,
             hanging_posts: 0,
             double_posts: 0,
+            halt: None,
+            halted: Vec::new(),
             ill: Vec::new(),
             used: false,
             log: Vec::new(),
@@ -110,6 +125,18 @@ impl World {
 
     pub(crate) fn revoke(&mut self, token: &str) {
         self.tokens.remove(token);
+    }
+
+    /// Whether this is the request to stop, and where.
+    pub(super) fn halts(&mut self, request: String) -> Option<Halt> {
+        let (left, halt) = self.halt?;
+        if let Some(left) = left.checked_sub(1) {
+            self.halt = Some((left, halt));
+            return None;
+        }
+        self.halt = None;
+        self.halted.push(request);
+        Some(halt)
     }
 
     /// A number that nobody foresees and every run has alike.

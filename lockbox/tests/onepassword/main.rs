@@ -9,6 +9,7 @@ mod connect;
 #[path = "../faults/mod.rs"]
 mod faults;
 
+mod disturbed;
 mod people;
 mod setup;
 mod stand_in;
