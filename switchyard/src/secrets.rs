@@ -57,6 +57,9 @@ pub(crate) enum SecretsError {
     /// The audit trail could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Writes to the same scope that came before take too long.
+    #[error("wait for the turn to write to {0}")]
+    Busy(Scope),
     /// There is no such secret.
     #[error("read {scope}/{name}: there is no such secret")]
     NotFound {

@@ -185,6 +185,7 @@ impl From<SecretsError> for Refusal {
             SecretsError::Store(StoreError::Seal(error)) => Self::internal(error.to_string()),
             SecretsError::Store(error @ (StoreError::NotFound(_) | StoreError::Destroyed(_))) => Self::internal(error.to_string()),
             SecretsError::Store(_) => Self::unavailable("the store cannot be reached"),
+            SecretsError::Busy(scope) => Self::unavailable(format!("other writes to {scope} take too long")),
             _ => Self::unavailable("the ledger cannot be reached"),
         }
     }

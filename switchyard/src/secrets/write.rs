@@ -80,7 +80,7 @@ impl Secrets {
         values: &[Incoming<'_>],
         terms: &Terms,
     ) -> Result<Written, SecretsError> {
-        let turn = self.turns.take(scope).await;
+        let turn = self.turns.take(scope).await.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
         let counts = self.repository.counts(scope).await?;
         for Incoming { name, condition, .. } in values {
             let active = counts.get(*name).and_then(|counted| counted.active);

@@ -6,6 +6,7 @@ use lockbox::embedded::EmbeddedError;
 use lockbox::onepassword::SetupError;
 use lockbox::vault::ConfigError;
 use lockbox::{Database, Embedded, OnePassword, Store, Vault};
+use runtime::logs::Chain;
 use runtime::tasks::Tasks;
 
 use crate::args::{Needed, ServeArgs, StoreKind};
@@ -35,6 +36,23 @@ pub(super) struct Opened {
 
 /// Opens the store, and keeps alive what it needs.
 pub(super) async fn open(args: &ServeArgs, database: Database, tasks: &Tasks) -> Result<Opened, StoreOpenError> {
+    let opened = choose(args, database, tasks).await?;
+    look(Arc::clone(&opened.store), tasks);
+    Ok(opened)
+}
+
+/// Says once, at the start, what is wrong with the store. Nothing waits for it: a server may come up
+/// later than we do, and until then whoever reads or writes is told.
+fn look(store: Arc<dyn Store>, tasks: &Tasks) {
+    let stopping = tasks.stopping();
+    tasks.spawn("look at the store", async move {
+        if let Some(Err(error)) = stopping.run_until_cancelled(store.health()).await {
+            tracing::error!(error = %Chain(&error), "the store cannot be used, and until it can nothing is read or written");
+        }
+    });
+}
+
+async fn choose(args: &ServeArgs, database: Database, tasks: &Tasks) -> Result<Opened, StoreOpenError> {
     match args.store.store {
         StoreKind::Embedded => {
             let store = Arc::new(Embedded::with_keys(database, &args.keys.keys(&args.data, &args.store)?).await?);

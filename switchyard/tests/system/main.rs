@@ -9,6 +9,7 @@ mod api;
 mod audit;
 mod crash;
 mod disk;
+mod onepassword;
 mod rekey;
 mod restart;
 mod rsyslog;

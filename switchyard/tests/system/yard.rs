@@ -141,6 +141,20 @@ impl Yard {
         words.chain(more.iter().cloned()).collect()
     }
 
+    /// What a process that cannot start says before it ends.
+    pub(crate) async fn cannot_start(directory: &Path, more: &[String]) -> String {
+        write(&directory.join("identities.json"), &identities().to_string());
+        let mut child = spawn(directory, &Self::words(directory, free_port(), free_port(), more));
+        let mut ended = None;
+        until("a program that cannot start to end", async || {
+            ended = child.try_wait().unwrap();
+            ended.is_some()
+        })
+        .await;
+        assert_eq!(ended.unwrap().code(), Some(1));
+        std::fs::read_to_string(directory.join("log")).unwrap()
+    }
+
     /// Starts a process and kills it after that time, ready or not.
     pub(crate) async fn start_and_kill(directory: &Path, more: &[String], after: Duration) {
         let mut child = spawn(directory, &Self::words(directory, free_port(), free_port(), more));
@@ -210,6 +224,13 @@ impl Yard {
         let request = request.header("authorization", format!("Bearer {token}"));
         let (head, body) = self.try_send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await?.into_parts();
         Some((head.status, head.headers, body.collect().await.ok()?.to_bytes()))
+    }
+
+    /// Ends its process in order.
+    pub(crate) async fn end(&self) {
+        let process = rustix::process::Pid::from_raw(i32::try_from(self.process()).unwrap()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        until("the process to end", async || self.has_ended()).await;
     }
 
     /// The process that it runs in.
