@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(15) };
 
+/// The longest that a sink may ask to be left alone.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// A batch did not arrive, or nobody knows.
 #[derive(Debug, thiserror::Error)]
 enum SendError {
@@ -44,13 +47,25 @@ enum SendError {
     #[error("post to {place}")]
     Http { place: String, source: reqwest::Error },
     #[error("post to {place}: it answered {status}")]
-    Status { place: String, status: u16 },
+    Status { place: String, status: u16, rest: Option<Duration> },
     #[error("{place} did not say that it has read everything")]
     NotConfirmed { place: String },
     #[error("not done within {PATIENCE:?}")]
     Slow,
     #[error("read token file {path}: it is not a header's text")]
     Token { path: String },
+}
+
+impl SendError {
+    /// How long the sink asks to be left alone.
+    fn rest(&self) -> Option<Duration> {
+        if let Self::Status { rest, .. } = self { *rest } else { None }
+    }
+}
+
+/// How long to wait after so many failures in a row: what the sink asks for where that is longer.
+fn pause(failures: u32, asked: Option<Duration>, random: f64) -> Duration {
+    BACKOFF.delay(failures, random).max(asked.unwrap_or_default().min(LONGEST))
 }
 
 /// Sends to all sinks.
@@ -85,7 +100,8 @@ impl Exporter {
                         tracing::warn!(sink = sink.name, error = %Chain(&*error), "audit events not sent, they wait");
                     }
                     failures += 1;
-                    sleep(BACKOFF.delay(failures, random())).await;
+                    let asked = error.downcast_ref::<SendError>().and_then(SendError::rest);
+                    sleep(pause(failures, asked, random())).await;
                     continue;
                 }
             };
@@ -128,4 +144,23 @@ enum Step {
     Idle,
     /// Another replica sends now.
     Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_may_ask_for_a_longer_pause_and_not_for_an_endless_one() {
+        let seconds = Duration::from_secs;
+        for (failures, asked, random, expected) in [
+            (1, None, 1.0, seconds(1)),
+            (9, None, 1.0, seconds(15)),
+            (1, Some(seconds(7)), 0.5, seconds(7)),
+            (9, Some(seconds(7)), 1.0, seconds(15)),
+            (1, Some(Duration::MAX), 0.0, LONGEST),
+        ] {
+            assert_eq!(pause(failures, asked, random), expected, "{failures} {asked:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod access;
 mod agent;
 mod api;
 mod audit;
+mod collector;
 mod crash;
 mod disk;
 mod onepassword;

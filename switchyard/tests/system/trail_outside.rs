@@ -14,7 +14,7 @@ async fn records(yard: &Yard) -> Vec<Record> {
     serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap()
 }
 
-fn verify(records: &[Record], checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Report {
+pub(crate) fn verify(records: &[Record], checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Report {
     let mut verifier = Verifier::new(Start::Origin, checkpoints, keys);
     records.iter().for_each(|record| verifier.take(record));
     verifier.finish()

@@ -67,6 +67,8 @@ struct Entry {
 struct Https {
     url: String,
     ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
     token_file: Option<PathBuf>,
 }
 
@@ -124,21 +126,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
         }
         let target = match (file, https, syslog) {
             (Some(path), None, None) => Target::File(FileSink::new(path, format)),
-            (None, Some(Https { url, ca, token_file }), None) => {
+            (None, Some(Https { url, ca, certificate, key, token_file }), None) => {
                 if !url.starts_with("https://") {
                     return Err(form(format!("sink {name}: the URL must start with https://")));
                 }
-                let tls = ca.map(|ca| tls(&name, &ca, None)).transpose()?;
+                let tls = match (ca, pair(&name, certificate, key).map_err(form)?) {
+                    (Some(ca), own) => Some(tls(&name, &ca, own)?),
+                    (None, None) => None,
+                    (None, Some(_)) => return Err(form(format!("sink {name}: with a certificate, ca says whom it is shown to"))),
+                };
                 let sink = HttpsSink::new(url, tls, token_file, format);
                 Target::Https(sink.map_err(|reason| SinksError::Tls { sink: name.clone(), reason })?)
             }
             (None, None, Some(Syslog { address, ca, certificate, key })) => {
-                let own = match (certificate, key) {
-                    (Some(certificate), Some(key)) => Some((certificate, key)),
-                    (None, None) => None,
-                    _ => return Err(form(format!("sink {name}: certificate and key come together"))),
-                };
-                let tls = tls(&name, &ca, own)?;
+                let tls = tls(&name, &ca, pair(&name, certificate, key).map_err(form)?)?;
                 let sink = SyslogSink::new(&address, tls, format);
                 Target::Syslog(sink.ok_or_else(|| form(format!("sink {name}: the address is HOST:PORT")))?)
             }
@@ -147,6 +148,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
         ready.push(SinkConfig { name, target });
     }
     Ok(ready)
+}
+
+/// The files that say who sends: both, or none.
+fn pair(sink: &str, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, String> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
+        _ => Err(format!("sink {sink}: certificate and key come together")),
+    }
 }
 
 fn tls(sink: &str, ca: &Path, own: Option<(PathBuf, PathBuf)>) -> Result<Arc<ClientConfig>, SinksError> {
@@ -198,6 +208,9 @@ mod tests {
             ("sinks:\n- name: a\n  file: /x\n  colour: red\n", "colour"),
             ("sinks:\n- name: a\n  format: xml\n  file: /x\n", "xml"),
             ("sinks:\n- name: a\n  https: {url: 'http://siem'}\n", "https://"),
+            ("sinks:\n- name: a\n  https: {url: 'https://siem', ca: /x, certificate: /x}\n", "come together"),
+            ("sinks:\n- name: a\n  https: {url: 'https://siem', certificate: /x, key: /x}\n", "ca says"),
+            ("sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /x, key: /x}\n", "come together"),
             ("sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /does/not/exist}\n", "/does/not/exist"),
             ("{", "read"),
         ];

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contract::Redacted;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use runtime::logs::Chain;
 use rustls::ClientConfig;
 use trail::{Format, Record};
@@ -45,8 +46,16 @@ impl HttpsSink {
         let place = self.url.split(['?', '@']).next().unwrap_or_default().to_owned();
         let answer = request.send().await.map_err(|error| SendError::Http { place: place.clone(), source: error.without_url() })?;
         let status = answer.status();
-        if status.is_success() { Ok(()) } else { Err(SendError::Status { place, status: status.as_u16() }) }
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(SendError::Status { place, status: status.as_u16(), rest: rest(answer.headers()) })
     }
+}
+
+/// How long the server asks to be left alone, where it says so in seconds.
+fn rest(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Read each time: whoever renews it need not tell us.

@@ -1,0 +1,241 @@
+//! An HTTPS server on loopback that takes lines of events from whoever shows a certificate of its CA, and
+//! that can be in many moods.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use trail::Record;
+
+use crate::yard::write;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It is read and confirmed.
+    Well,
+    /// It is read and answered with 500.
+    Fails,
+    /// It is read and answered with 429 and `Retry-After`.
+    Busy,
+    /// The connection is closed before it is read.
+    TornBefore,
+    /// It is read, and the connection is closed without an answer.
+    TornAfter,
+    /// It is read, and never answered.
+    Silent,
+}
+
+#[derive(Default)]
+struct State {
+    /// What becomes of the next requests; after them all is well.
+    moods: VecDeque<Mood>,
+    met: Vec<Mood>,
+    /// The events that were confirmed, by path, each once.
+    confirmed: BTreeMap<String, Vec<Record>>,
+    paths: BTreeSet<String>,
+    complaints: Vec<String>,
+    /// Handshakes that came to nothing.
+    refused: usize,
+}
+
+/// The server. What it has outlives a restart.
+pub(crate) struct Collector {
+    port: u16,
+    tls: TlsAcceptor,
+    state: Arc<Mutex<State>>,
+    tasks: JoinSet<()>,
+}
+
+impl Collector {
+    /// Puts into the directory what its clients need: its CA, two client certificates, of which one is of
+    /// a CA that it trusts (`known`), and a token.
+    pub(crate) fn new(directory: &Path) -> Self {
+        runtime::provider::install().unwrap();
+        let (server_ca, servers) = authority("the server's CA");
+        let (client_ca, clients) = authority("the clients' CA");
+        let (_, others) = authority("somebody's CA");
+        write(&directory.join("server-ca.pem"), &server_ca);
+        write(&directory.join("sesame"), "sesame\n");
+        for (name, issuer) in [("known", &clients), ("stranger", &others)] {
+            let (certificate, key) = leaf(name, issuer);
+            write(&directory.join(format!("{name}.pem")), &certificate);
+            write(&directory.join(format!("{name}.key")), &key);
+        }
+        let roots = Arc::new(runtime::trust::roots(client_ca.as_bytes()).unwrap());
+        let verifier = WebPkiClientVerifier::builder(roots).build().unwrap();
+        let (certificate, key) = leaf("127.0.0.1", &servers);
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { port, tls: Arc::new(config).into(), state: Arc::default(), tasks: JoinSet::new() }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Listens.
+    pub(crate) async fn up(&mut self) {
+        let listener = loop {
+            match TcpListener::bind(("127.0.0.1", self.port)).await {
+                Ok(listener) => break listener,
+                // The one before it may not have let go yet.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        self.tasks.spawn(accept(listener, self.tls.clone(), Arc::clone(&self.state)));
+    }
+
+    /// Goes away, with all connections, whatever they are at.
+    pub(crate) async fn down(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// What becomes of the next requests.
+    pub(crate) fn feels(&self, moods: impl IntoIterator<Item = Mood>) {
+        self.state().moods.extend(moods);
+    }
+
+    /// The moods that requests have met so far.
+    pub(crate) fn met(&self) -> Vec<Mood> {
+        self.state().met.clone()
+    }
+
+    /// What was confirmed to a sink.
+    pub(crate) fn confirmed(&self, sink: &str) -> Vec<Record> {
+        self.state().confirmed.get(&format!("/{sink}")).cloned().unwrap_or_default()
+    }
+
+    /// The paths that anything came to.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.state().paths.iter().cloned().collect()
+    }
+
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.state().complaints.clone()
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.state().refused
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+}
+
+impl State {
+    /// Notes a batch, and what is wrong with it: a gap, another order, an event that was another one before.
+    fn note(&mut self, path: &str, mood: Mood, authorization: &str, body: &[u8]) {
+        if authorization != "Bearer sesame" {
+            self.complaints.push(format!("the token is {authorization:?}"));
+        }
+        let text = String::from_utf8_lossy(body);
+        if text.contains("hunter2") {
+            self.complaints.push("a value came".to_owned());
+        }
+        let records: Vec<Record> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let confirmed = self.confirmed.entry(path.to_owned()).or_default();
+        let sequences: Vec<u64> = records.iter().map(|record| record.sequence).collect();
+        let (first, next) = (sequences.first().copied().unwrap_or_default(), confirmed.len() as u64 + 1);
+        let in_order = sequences.iter().zip(first..).all(|(found, expected)| *found == expected);
+        let known = records.iter().filter(|record| record.sequence < next);
+        let same =
+            known.clone().all(|record| confirmed.iter().any(|before| before.sequence == record.sequence && before.hash == record.hash));
+        if first == 0 || first > next || !in_order || !same {
+            self.complaints.push(format!("{sequences:?} came where {next} was next"));
+        } else if mood == Mood::Well {
+            let again = known.count();
+            confirmed.extend(records.into_iter().skip(again));
+        }
+    }
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<Mutex<State>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((tcp, _)) = accepted else { continue };
+                connections.spawn(serve(tcp, tls.clone(), Arc::clone(&state)));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<Mutex<State>>) {
+    let Ok(stream) = tls.accept(tcp).await else {
+        locked(&state).refused += 1;
+        return;
+    };
+    let service = service_fn(|request| take(request, Arc::clone(&state)));
+    // A mood that tears the connection is an error here.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn take(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Full<Bytes>>> {
+    let mood = locked(&state).moods.pop_front().unwrap_or(Mood::Well);
+    let path = request.uri().path().to_owned();
+    locked(&state).paths.insert(path.clone());
+    let torn = || io::Error::other("the connection is torn");
+    if mood == Mood::TornBefore {
+        locked(&state).met.push(mood);
+        return Err(torn());
+    }
+    let authorization = request.headers().get("authorization").and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+    let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    {
+        let mut state = locked(&state);
+        state.note(&path, mood, &authorization, &body);
+        state.met.push(mood);
+    }
+    let answer = |status: StatusCode| Response::builder().status(status);
+    let answer = match mood {
+        Mood::TornBefore | Mood::TornAfter => return Err(torn()),
+        Mood::Silent => std::future::pending().await,
+        Mood::Well => answer(StatusCode::NO_CONTENT),
+        Mood::Fails => answer(StatusCode::INTERNAL_SERVER_ERROR),
+        Mood::Busy => answer(StatusCode::TOO_MANY_REQUESTS).header("retry-after", "1"),
+    };
+    answer.body(Full::default()).map_err(io::Error::other)
+}
+
+/// A CA: its certificate as PEM, and what signs.
+fn authority(name: &str) -> (String, rcgen::Issuer<'static, rcgen::KeyPair>) {
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.pem(), rcgen::Issuer::new(params, key))
+}
+
+/// A certificate of that CA and its key, as PEM.
+fn leaf(name: &str, issuer: &rcgen::Issuer<'static, rcgen::KeyPair>) -> (String, String) {
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    params.use_authority_key_identifier_extension = true;
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
+}
