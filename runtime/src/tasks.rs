@@ -50,6 +50,9 @@ impl Tasks {
     {
         let entry = Entry::new(&self.running, name);
         let abort = self.abort.clone();
+        // Each future that is moved into another one takes its place there once more: in a box it is
+        // there once, however many of these tasks there are.
+        let task = Box::pin(task);
         self.tracker.spawn(async move {
             let _entry = entry;
             let _ = abort.run_until_cancelled_owned(task).await;

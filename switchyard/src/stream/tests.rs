@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use contract::stream::frame::Decoder;
-use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, SILENCE_SECONDS, ServerMessage};
-use contract::{Redacted, Version};
+use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, Held, Outcome, SILENCE_SECONDS, ServerMessage};
+use contract::{Generation, Redacted, Version};
 use lockbox::{Database, Embedded, KeyFile};
 use prometheus_client::registry::Registry;
 use runtime::tasks::Tasks;
@@ -188,6 +188,30 @@ async fn new_cas_are_told_on_open_streams() {
         Some(ServerMessage::Trust { ca }) => assert_eq!(ca, bundle.as_pem()),
         other => panic!("{other:?}"),
     }
+}
+
+fn applied(generation: u64) -> AgentMessage {
+    let holds = vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(generation) }];
+    AgentMessage::Applied { holds, reload: Outcome::NotNeeded }
+}
+
+#[tokio::test]
+async fn an_agent_reports_what_it_was_sent_however_often_and_nothing_else() {
+    let world = World::new().await;
+    let mut agent = world.open().await;
+    agent.say(&applied(1)).await;
+    for version in 2..=100 {
+        world.set("another").await;
+        assert_eq!(agent.version().await, Version(version));
+        agent.say(&applied(version)).await;
+    }
+    let report = applied(100).encode().unwrap();
+    let mut taken = 0;
+    while agent.io.write_all(report.expose()).await.is_ok() {
+        taken += 1;
+        assert!(taken < 100_000, "it may say what it likes");
+    }
+    assert!(agent.next().await.is_none());
 }
 
 #[tokio::test]
