@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use e2e::kubectl::{Namespace, apply, kubectl, object};
@@ -43,6 +45,41 @@ fn token(namespace: &Namespace, account: &str, more: &[&str]) -> String {
 fn bound(namespace: &Namespace, account: &str, pod: &str, uid: &str) -> String {
     let binding = ["--bound-object-kind", "Pod", "--bound-object-name", pod, "--bound-object-uid", uid];
     token(namespace, account, &[&["--audience", "enclii.io", "--duration", "10m"][..], &binding].concat())
+}
+
+/// The same claims with other times, signed with the cluster's own key: what a token is when its time is
+/// over, since the API server gives none for less than ten minutes. `None` where the cluster is somebody
+/// else's.
+fn at_another_time(token: &str, seconds: i64) -> Option<String> {
+    let pem = std::fs::read_to_string(std::env::var("SERVICE_ACCOUNT_KEY").ok()?).unwrap();
+    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(text).unwrap()).unwrap();
+    let mut parts = token.split('.');
+    let (head, claims) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    for time in ["exp", "iat", "nbf"] {
+        claims[time] = json!(claims[time].as_i64().unwrap() + seconds);
+    }
+    let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+    Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+#[test]
+fn a_token_is_good_for_its_time_alone() {
+    let (world, _guard) = shared();
+    let namespace = setting(world, "expired");
+    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let good = bound(&namespace, "api", "bare", &uid);
+    // Where we cannot sign, the API server's own token is all that there is.
+    let Some(same) = at_another_time(&good, -60) else { return };
+    assert_eq!(world.login(&same, "bundle=api-prod").unwrap().0, 101);
+    for (name, seconds) in [("expired", -3600), ("of tomorrow", 24 * 3600)] {
+        let (status, detail) = world.login(&at_another_time(&good, seconds).unwrap(), "bundle=api-prod").unwrap();
+        assert_eq!(status, 401, "{name}: {detail}");
+    }
+    assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
 }
 
 #[test]

@@ -121,6 +121,7 @@ write_cluster_env() {
 		KUBECONFIG=$DIR/kubeconfig
 		API_SERVER=https://$NODE_IP:6443
 		CLUSTER_CA=$PKI/ca.crt
+		SERVICE_ACCOUNT_KEY=$PKI/sa.key
 		ETCD_ENDPOINT=http://127.0.0.1:2379
 		ETCD_DATA=$DIR/etcd
 		LOG_DIR=$DIR/logs
