@@ -1,8 +1,8 @@
 //! Connect's REST API: the only file of the backend that speaks HTTP.
 //!
 //! Every call has a deadline, and so have all its tries together: a server that swallows everything is
-//! not asked for minutes. What fails in passing is made again where that is safe; a creation is not, so
-//! its caller looks first. Errors hold Connect's own words, never a value.
+//! not asked for minutes. What fails in passing is made again where that is safe; a creation or a
+//! replacement is not, so its caller looks first. Errors hold Connect's own words, never a value.
 
 use std::time::Duration;
 
@@ -117,10 +117,10 @@ impl Client {
         self.call(Repeat::Unsafe, |http, host| with(http.post(format!("{host}/v1/vaults/{vault}/items")), &body)).await
     }
 
-    /// Replaces an item as a whole.
+    /// Replaces an item as a whole. Where the answer is lost it may have been done, and edited since.
     pub(super) async fn replace(&self, vault: &str, item: &Item) -> Result<Item, ConnectError> {
         let body = body(item)?;
-        self.call(Repeat::Safe, |http, host| with(http.put(format!("{host}/v1/vaults/{vault}/items/{}", item.id)), &body)).await
+        self.call(Repeat::Unsafe, |http, host| with(http.put(format!("{host}/v1/vaults/{vault}/items/{}", item.id)), &body)).await
     }
 
     /// Deletes an item. Whether there was one.

@@ -226,9 +226,9 @@ impl OnePassword {
             return Ok(());
         };
         item.set(place, value, seal);
-        let replaced = self.vault.client.replace(vault, &item).await?;
+        let replaced = self.vault.replace(&item, seen.version).await?;
         drop(turn);
-        if replaced.version > seen.version + 1 {
+        if replaced > seen.version + 1 {
             tracing::warn!(
                 title = item.title,
                 id = item.id,
@@ -238,7 +238,7 @@ impl OnePassword {
         let limit = self.vault.settle;
         let shown = settle::until(limit, || async {
             let item = self.vault.client.item(vault, &seen.id).await?;
-            Ok(item.filter(|item| item.version >= replaced.version))
+            Ok(item.filter(|item| item.version >= replaced))
         });
         shown.await?.map(drop).ok_or_else(|| ConnectError::Unsettled { what: format!("item {:?}", item.title), limit })
     }

@@ -1,4 +1,4 @@
-//! Making an item once: also where the answer is lost, or Connect shows it late.
+//! Making an item once, and replacing one once: also where the answer is lost, or Connect shows it late.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::proof::{ItemReference, Place, Seal};
 use super::settle;
 use super::vault::Vault;
 
-/// How often an item is tried to be made, each time after looking for the one before.
+/// How often an item is tried to be made or replaced, each time after looking for the one before.
 const TRIES: u32 = 5;
 
 /// An item to make.
@@ -70,6 +70,30 @@ impl Vault {
         let titled = seen.await?.ok_or_else(|| ConnectError::Unsettled { what: format!("item {:?}", new.title), limit })?;
         let id = if titled.len() > 1 { self.keep_oldest(new, titled, id).await? } else { id };
         Ok(ItemReference { id, code: new.seal.code.clone() })
+    }
+
+    /// Replaces an item that was seen at that version, and answers with the version that it has now.
+    /// Where the answer is lost, whoever repeats it without a look overwrites what a person typed since.
+    pub(super) async fn replace(&self, item: &Item, seen: i64) -> Result<i64, ConnectError> {
+        let vault = self.id().await?;
+        let mut tries = 1;
+        loop {
+            let error = match self.client.replace(vault, item).await {
+                Ok(replaced) => return Ok(replaced.version),
+                Err(error) => error,
+            };
+            if !error.maybe_done() || tries == TRIES {
+                return Err(error);
+            }
+            tries += 1;
+            let moved = settle::until(self.settle / 2, || async {
+                let now = self.client.item(vault, &item.id).await?.map(|item| item.version);
+                Ok(now.filter(|version| *version > seen))
+            });
+            if let Some(version) = moved.await? {
+                return Ok(version);
+            }
+        }
     }
 
     async fn find(&self, new: &New<'_>) -> Result<Option<String>, ConnectError> {

@@ -208,6 +208,52 @@ async fn a_restart_at_any_request_of_anything_is_not_noticed() {
     join_all(runs).await;
 }
 
+/// A person changes the item that follows the version in use while the request of number `at` is under
+/// way, and its answer is lost. The request, if there was one.
+async fn typed(at: u32, halt: Halt) -> Option<String> {
+    let mut world = World::new().await;
+    let before = Act::Follow.prepare(&world).await;
+    world.connect.world().halt = Some((at, halt));
+    let World { connect, store, directory: _directory } = &mut world;
+    let known = [known("A", &before[1])];
+    let over = AtomicBool::new(false);
+    let work = async {
+        for _ in 0..3 {
+            store.changes(&known).await.unwrap_or_else(|error| panic!("{halt:?} request {at}: {}", said(&error)));
+        }
+        over.store(true, Ordering::SeqCst);
+    };
+    let person = async {
+        while connect.world().halt.is_some() {
+            if over.load(Ordering::SeqCst) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        connect.world().type_in("enclii/shop.prod.api/A", "value", "typed");
+        connect.down();
+        connect.up().await;
+    };
+    tokio::join!(work, person);
+    let request = world.connect.world().halted.pop()?;
+    let changes = world.store.changes(&known).await.unwrap();
+    let values: Vec<_> = changes.iter().map(|change| change.value.expose()).collect();
+    assert_eq!(values, [b"typed"], "{halt:?} request {at}, {request}");
+    Some(request)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_types_while_an_answer_is_lost_is_not_overwritten() {
+    let runs = [Halt::Before, Halt::After].map(async |halt| {
+        let mut requests = Vec::new();
+        while let Some(request) = typed(requests.len() as u32, halt).await {
+            requests.push(request);
+        }
+        assert!(requests.iter().any(|request| request.starts_with("PUT")), "{requests:?}");
+    });
+    join_all(runs).await;
+}
+
 /// The write is refused, what was there is there, and the same version can be written again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_connect_leaves_for_good_is_refused_and_in_nobodys_way() {
