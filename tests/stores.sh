@@ -9,7 +9,7 @@ HERE=$(cd "$(dirname "$0")/cluster" && pwd)
 cd "$HERE/../.."
 export RUST_BACKTRACE=0 ENCLII_BIN=$PWD/target/bin
 
-require_packages util-linux:setpriv rsyslog:rsyslogd rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so strace:strace openssl:openssl postgresql-15:/usr/lib/postgresql/15/bin/postgres
+require_packages util-linux:setpriv rsyslog:rsyslogd rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so strace:strace e2fsprogs:mkfs.ext4 openssl:openssl postgresql-15:/usr/lib/postgresql/15/bin/postgres
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT

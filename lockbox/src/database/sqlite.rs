@@ -31,21 +31,34 @@ const SETTINGS: &str = "
     PRAGMA secure_delete = ON;
     PRAGMA temp_store = MEMORY;";
 
+/// What the one that writes is told besides. Where a file cannot be opened for writing, SQLite opens it for
+/// reading alone, and such a connection would go on refusing when the disk can be written again. This is a
+/// write that leaves nothing behind, so that it never gets into the pool.
+const WRITES: &str = "BEGIN IMMEDIATE; PRAGMA application_id = 0; ROLLBACK;";
+
 pub(super) async fn open(path: &Path) -> Result<Database, OpenError> {
     let lock = lock(path)?;
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    let writer = connect(path, 1, "rwc").await?;
+    let writer = connect(path, 1, "rwc", Some(WRITES)).await?;
     let found: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await.map_err(failed)?;
     if parse(&found).is_none_or(|found| found < OLDEST) {
         return Err(OpenError::Version { path: path.to_owned(), found });
     }
-    let reader = connect(path, READERS, "rw").await?;
+    let reader = connect(path, READERS, "rw", None).await?;
     Ok(Database { kind: Kind::Sqlite, reader, writer, address: None, _lock: Some(Arc::new(lock)) })
 }
 
-async fn connect(path: &Path, most: u32, mode: &str) -> Result<AnyPool, OpenError> {
+async fn connect(path: &Path, most: u32, mode: &str, probe: Option<&'static str>) -> Result<AnyPool, OpenError> {
     let options = options(path, mode).ok_or_else(|| OpenError::Path(path.to_owned()))?;
-    let pool = pool(most).after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }));
+    let pool = pool(most).after_connect(move |connection, _| {
+        Box::pin(async move {
+            connection.execute(SETTINGS).await?;
+            match probe {
+                Some(probe) => connection.execute(probe).await.map(drop),
+                None => Ok(()),
+            }
+        })
+    });
     // Where a commit fails (a full disk), SQLite rolls back by itself and sqlx goes on counting the
     // transaction as open: each later one would be refused, for ever. Such a connection is not used again.
     let pool = pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));

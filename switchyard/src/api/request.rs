@@ -1,6 +1,7 @@
 //! What every request has: a trace id, an origin, and one who asks.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
@@ -29,6 +30,10 @@ use crate::secrets::{Caller, by};
 /// A path of ours with its query is far shorter.
 const LONGEST_URI: usize = 8 << 10;
 
+/// From the head of a request to the head of its answer: more than a body and a store's own tries take
+/// together. What waits longer waits for a disk or a database that does not answer at all.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 const TRACE: HeaderName = HeaderName::from_static("trace-id");
 
 /// Gives a request its trace id, and turns whatever is refused into a problem document.
@@ -47,7 +52,10 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
     let (body, rest) = Rest::of(body);
     let request = Request::from_parts(head, body);
     let response = match request.uri().path_and_query().map_or(0, |it| it.as_str().len()) {
-        0..=LONGEST_URI => next.run(request).await,
+        0..=LONGEST_URI => tokio::time::timeout(DEADLINE, next.run(request)).await.unwrap_or_else(|_| {
+            let detail = format!("there was no end to it within {DEADLINE:?}; whether a change was made can be seen in what is there");
+            Refusal::unavailable(detail).into_response()
+        }),
         _ => Refusal::uri_too_long(format!("the path and the query are over {LONGEST_URI} bytes")).into_response(),
     };
     let status = response.status();

@@ -19,6 +19,8 @@ pub(crate) struct Agent {
     decoder: Decoder,
     /// The CAs that came on the stream.
     pub(crate) trust: Option<String>,
+    /// The trace id of its login.
+    pub(crate) trace: String,
 }
 
 fn request(token: &str, query: &str) -> Request<Full<Bytes>> {
@@ -39,15 +41,21 @@ pub(crate) fn held(bundle: &str, generation: u64) -> Held {
 
 impl Agent {
     pub(crate) async fn connect(yard: &Yard, token: &str, bundle: &str, holds: Vec<Held>) -> Self {
-        let response = yard.send(request(token, &format!("bundle={bundle}"))).await;
+        Self::try_connect(yard, token, bundle, holds).await.unwrap()
+    }
+
+    /// `None` where switchyard is not there, or goes away.
+    pub(crate) async fn try_connect(yard: &Yard, token: &str, bundle: &str, holds: Vec<Held>) -> Option<Self> {
+        let response = yard.try_send(request(token, &format!("bundle={bundle}"))).await?;
         if response.status() != 101 {
             panic!("{}", String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()));
         }
         assert_eq!(response.headers()["upgrade"], PROTOCOL);
-        let io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
-        let mut agent = Self { io, decoder: Decoder::default(), trust: None };
-        agent.say(&AgentMessage::Hello { agent: "test".into(), holds }).await;
-        agent
+        let trace = response.headers()["trace-id"].to_str().unwrap().to_owned();
+        let io = TokioIo::new(hyper::upgrade::on(response).await.ok()?);
+        let mut agent = Self { io, decoder: Decoder::default(), trust: None, trace };
+        agent.try_send(&AgentMessage::Hello { agent: "test".into(), holds }.encode().unwrap()).await.ok()?;
+        Some(agent)
     }
 
     pub(crate) async fn refused(yard: &Yard, token: &str, query: &str) -> Problem {
@@ -61,8 +69,12 @@ impl Agent {
     }
 
     pub(crate) async fn send(&mut self, bytes: &Redacted) {
-        self.io.write_all(bytes.expose()).await.unwrap();
-        self.io.flush().await.unwrap();
+        self.try_send(bytes).await.unwrap();
+    }
+
+    async fn try_send(&mut self, bytes: &Redacted) -> std::io::Result<()> {
+        self.io.write_all(bytes.expose()).await?;
+        self.io.flush().await
     }
 
     /// The next message but trust; `None` where the stream ended.

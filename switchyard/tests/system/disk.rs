@@ -1,17 +1,19 @@
 //! The audit trail on a disk that is full or broken: no value leaves without its event, every refusal
 //! comes in time, and what was acknowledged is there afterwards.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use contract::stream::ServerMessage;
+use futures_util::future::join_all;
 use http::Method;
 use trail::{Record, Start, Verifier};
 
+use crate::agent::{Agent, held};
+use crate::faults::{Faults, Frozen, Mounted, ReadOnly, fill};
 use crate::yard::{Yard, body, until};
 
-/// How long a refusal may take: the clerk's patience, and room for a busy machine.
-const BOUND: Duration = Duration::from_secs(20);
+/// How long a refusal may take: the server's own deadline for any request, and room for a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 
 async fn ask(yard: &Yard, method: Method, path: &str, body: &[u8]) -> Option<u16> {
     let token = yard.token();
@@ -26,6 +28,26 @@ async fn ask(yard: &Yard, method: Method, path: &str, body: &[u8]) -> Option<u16
 
 async fn read(yard: &Yard) -> Option<u16> {
     ask(yard, Method::GET, "/v1/secrets/shop.prod.api/A", b"").await
+}
+
+async fn read_bundle(yard: &Yard) -> Option<u16> {
+    ask(yard, Method::GET, "/v1/bundles/shop.prod.api/values", b"").await
+}
+
+/// What an agent that logs in is refused with.
+async fn log_in(yard: &Yard) -> Option<u16> {
+    let refused = tokio::time::timeout(BOUND, Agent::refused(yard, "api-two", "bundle=api-prod")).await.expect("the answer came too late");
+    Some(refused.status)
+}
+
+/// Reads on until an agent is sent this generation, or its stream ends: it said nothing for too long.
+async fn nothing_but(agent: &mut Agent, generation: u64) {
+    while let Some(message) = agent.next().await {
+        if let ServerMessage::Hold(snapshot) = message {
+            assert_eq!(snapshot.bundles[0].generation.0, generation);
+            return;
+        }
+    }
 }
 
 async fn set(yard: &Yard) -> Option<u16> {
@@ -107,70 +129,74 @@ async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_l
     assert_eq!(read(&yard).await, Some(200));
 }
 
-/// Takes what is left, to the last byte.
-fn fill(directory: &Path) {
-    let mut file = std::fs::File::create(directory.join("filler")).unwrap();
-    let mut block = 1 << 16;
-    while block > 0 {
-        if std::io::Write::write_all(&mut file, &vec![7; block]).is_err() {
-            block /= 2;
-        }
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and strace: make test-stores"]
+async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mounted = Mounted::ext4(directory.path(), &data);
+    let yard = Yard::start_apart(directory.path().to_owned()).await;
+    assert_eq!((set(&yard).await, read(&yard).await, read_bundle(&yard).await), (Some(200), Some(200), Some(200)));
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    assert_eq!(agent.values().await.0, 1);
+    let read_only = ReadOnly::make(&data);
+    for _ in 0..2 {
+        let answers = tokio::join!(read(&yard), set(&yard), read_bundle(&yard), log_in(&yard));
+        assert_eq!(answers, (Some(503), Some(503), Some(503), Some(503)));
     }
+    drop(read_only);
+    let mut reads = 1;
+    until("it to serve again", async || {
+        let status = read(&yard).await;
+        reads += usize::from(status == Some(200));
+        status == Some(200)
+    })
+    .await;
+    assert_eq!(set(&yard).await, Some(200));
+    nothing_but(&mut agent, 2).await;
+    let (read_events, write_events) = counted(&yard).await;
+    // One read of the bundle, and a generation that an agent was sent.
+    assert!(read_events >= reads + 2 && write_events == 2, "{reads} reads of {read_events}, {write_events} writes");
+    yard.kill();
+    drop(mounted);
 }
 
-/// A small disk. Needs root.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn tmpfs(at: &Path, size: &str) -> Self {
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"]).arg(at).status().unwrap();
-        assert!(done.success(), "mount a tmpfs: this test needs root");
-        Self(at.to_owned())
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and strace: make test-stores"]
+async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mounted = Mounted::ext4(directory.path(), &data);
+    let yard = Yard::start_apart(directory.path().to_owned()).await;
+    assert_eq!((set(&yard).await, read(&yard).await), (Some(200), Some(200)));
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    assert_eq!(agent.values().await.0, 1);
+    drop(agent);
+    let frozen = Frozen::freeze(&data);
+    let (reads, sets, bundles, logins) = tokio::join!(
+        join_all((0..8).map(|_| read(&yard))),
+        join_all((0..3).map(|_| set(&yard))),
+        join_all((0..2).map(|_| read_bundle(&yard))),
+        join_all((0..2).map(|_| log_in(&yard))),
+    );
+    for status in reads.into_iter().chain(sets).chain(bundles).chain(logins) {
+        assert_eq!(status, Some(503));
     }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
-/// Errors in place of a process' system calls.
-struct Faults(Child);
-
-impl Faults {
-    fn attach(process: u32, inject: &str) -> Self {
-        let calls = inject.split(':').next().unwrap();
-        let mut command = Command::new("strace");
-        command.args([
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            &format!("trace={calls}"),
-            "-e",
-            &format!("inject={inject}"),
-            "-p",
-            &process.to_string(),
-        ]);
-        let child = command.stderr(Stdio::null()).spawn().expect("strace is needed: tests/stores.sh installs it");
-        let status = format!("/proc/{process}/status");
-        // It is attached when the kernel says who traces.
-        while std::fs::read_to_string(&status).unwrap().lines().any(|line| line == "TracerPid:\t0") {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self(child)
-    }
-
-    fn end(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Faults {
-    fn drop(&mut self) {
-        self.end();
-    }
+    drop(frozen);
+    let mut reads = 1;
+    until("it to serve again", async || {
+        let status = read(&yard).await;
+        reads += usize::from(status == Some(200));
+        status == Some(200)
+    })
+    .await;
+    // What was refused may have been done when the disk was back; what is acknowledged now was done.
+    until("a write", async || set(&yard).await == Some(200)).await;
+    let generation = yard.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
+    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
+    nothing_but(&mut agent, generation).await;
+    let (read_events, write_events) = counted(&yard).await;
+    assert!(read_events >= reads + 2 && write_events >= 2, "{reads} reads of {read_events}, {write_events} writes");
+    yard.kill();
+    drop(mounted);
 }

@@ -196,7 +196,7 @@ impl Yard {
     }
 
     /// One request on a connection of its own; `None` where switchyard is not there.
-    async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Response<hyper::body::Incoming>> {
+    pub(crate) async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Response<hyper::body::Incoming>> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await.ok()?)).await.ok()?;
         self.tasks.spawn("test client", async move {
             let _ = connection.with_upgrades().await;
