@@ -39,9 +39,14 @@ use crate::stream::Streams;
 use crate::trust;
 use store::{Opened, StoreOpenError};
 use surroundings::Surroundings;
+use trail_keeping::{Kept, LastWord};
 
 /// Connections that are no streams yet, and the command line's.
 const CONNECTIONS: usize = 4096;
+
+/// For each thing that is left to do after the drain. Notice, drain and this have room in the 30 s that
+/// Kubernetes gives a pod.
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// Why switchyard could not start, or did not end in order.
 #[derive(Debug, thiserror::Error)]
@@ -122,11 +127,17 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
     let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
     let database = open(&args).await?;
-    start(args, database.clone(), public, operator, &tasks, &readiness).await?;
+    let last_word = start(args, database.clone(), public, operator, &tasks, &readiness).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "switchyard started");
     let ended = shutdown.conclude(&tasks, &readiness, Grace { notice, ..Grace::default() }).await;
+    // Nobody writes any more, so this is the trail's end.
+    if let Some(last_word) = last_word
+        && tokio::time::timeout(CLOSING, last_word.say()).await.is_err()
+    {
+        tracing::error!("no checkpoint signed at the end: it took over {CLOSING:?}");
+    }
     // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the file.
-    let _ = tokio::time::timeout(Duration::from_secs(5), database.close()).await;
+    let _ = tokio::time::timeout(CLOSING, database.close()).await;
     Ok(ended?)
 }
 
@@ -157,7 +168,8 @@ async fn open(args: &ServeArgs) -> Result<Database, ServeError> {
     Ok(database)
 }
 
-/// Starts every part. What it makes is owned by the tasks: when they end, nothing is left.
+/// Starts every part. What it makes is owned by the tasks: when they end, nothing is left but a last word
+/// to the audit trail.
 async fn start(
     args: ServeArgs,
     database: Database,
@@ -165,7 +177,7 @@ async fn start(
     operator: TcpListener,
     tasks: &Tasks,
     readiness: &Readiness,
-) -> Result<(), ServeError> {
+) -> Result<Option<LastWord>, ServeError> {
     // Before anybody can ask: without a gate the process would be ready.
     let starting = readiness.gate("the start");
     let metrics = observe(operator, tasks, readiness);
@@ -207,10 +219,10 @@ async fn start(
         leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
     }
 
-    let trail_key = trail_keeping::keep(&outside, &data, &repository, &leader, &metrics, tasks)?;
+    let Kept { public_key, last_word } = trail_keeping::keep(&outside, &data, &repository, &leader, &metrics, tasks)?;
 
     let app = App {
-        trail_key,
+        trail_key: public_key,
         secrets,
         tokens: Tokens::new(repository.clone()),
         access: Access::new(namespaces, repository.clone(), groups),
@@ -233,7 +245,7 @@ async fn start(
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
     starting.ready();
-    Ok(())
+    Ok(last_word)
 }
 
 /// Opens the operator's port.

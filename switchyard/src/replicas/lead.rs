@@ -73,6 +73,18 @@ impl Leader {
         });
     }
 
+    /// Has `work` done once, where no other replica holds the lease, and gives the lease back.
+    pub(crate) async fn lead_once<F: Future<Output = ()>>(&self, name: &'static str, work: impl FnOnce(Fence) -> F) {
+        match self.repository.take_lease(name, &self.holder, TTL).await {
+            Ok(Some(fence)) => {
+                work(fence.clone()).await;
+                self.give(&fence).await;
+            }
+            Ok(None) => tracing::info!(lease = name, "another replica leads"),
+            Err(error) => tracing::warn!(lease = name, error = %Chain(&error), "take lease"),
+        }
+    }
+
     /// Renews the lease until it is lost, or could not be renewed before its end by our own clock.
     async fn keep(&self, fence: &Fence, taken: Instant) {
         let mut sure_until = taken + TTL;

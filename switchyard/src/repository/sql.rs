@@ -66,6 +66,12 @@ impl Repository {
         self.lost.cancelled().await;
     }
 
+    /// Whether that has happened.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
     /// Whether the ledger can be written right now.
     ///
     /// # Errors

@@ -13,7 +13,36 @@ use crate::metrics::Metrics;
 use crate::replicas::Leader;
 use crate::repository::Repository;
 
-/// Starts them. The public key that checkpoints are signed with, as PEM, where they are.
+/// The lease of whoever signs.
+const CHECKPOINTS: &str = "audit checkpoints";
+
+/// What is left to do when everything else has ended.
+pub(super) struct LastWord {
+    notary: Notary,
+    leader: Leader,
+    repository: Repository,
+}
+
+/// What the others need to know of it.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// The public key that checkpoints are signed with, as PEM, where they are.
+    pub(super) public_key: Option<String>,
+    pub(super) last_word: Option<LastWord>,
+}
+
+impl LastWord {
+    /// Signs for what happened since the last checkpoint, unless another replica leads now: then that one does.
+    pub(super) async fn say(self) {
+        let Self { notary, leader, repository } = self;
+        // What could not be flushed may not be there tomorrow, and is not to be signed.
+        if !repository.is_lost() {
+            leader.lead_once(CHECKPOINTS, |fence| notary.conclude(fence)).await;
+        }
+    }
+}
+
+/// Starts them.
 pub(super) fn keep(
     args: &AuditArgs,
     data: &Path,
@@ -21,18 +50,19 @@ pub(super) fn keep(
     leader: &Leader,
     metrics: &Metrics,
     tasks: &Tasks,
-) -> Result<Option<String>, ServeError> {
+) -> Result<Kept, ServeError> {
     let AuditArgs { audit_checkpoint_directory, audit_checkpoint_interval, audit_checkpoint_events, audit_signing_key_file, audit_sinks } =
         args;
     if let Some(file) = audit_sinks {
         let exporter = Exporter::new(repository.clone(), read_sinks(file)?, metrics.clone());
         leader.lead("audit export", tasks, move |fence| exporter.clone().work(fence));
     }
-    let Some(directory) = audit_checkpoint_directory else { return Ok(None) };
+    let Some(directory) = audit_checkpoint_directory else { return Ok(Kept::default()) };
     let key = Arc::new(signing_key(&audit_signing_key_file.clone().unwrap_or_else(|| data.join("audit-key")))?);
-    let public = key.public().to_pem();
+    let public_key = Some(key.public().to_pem());
     let pace = Pace { interval: Duration::from_secs(*audit_checkpoint_interval), events: *audit_checkpoint_events };
     let notary = Notary::new(repository.clone(), key, directory.clone(), pace, metrics.clone());
-    leader.lead("audit checkpoints", tasks, move |fence| notary.clone().work(fence));
-    Ok(Some(public))
+    let last_word = Some(LastWord { notary: notary.clone(), leader: leader.clone(), repository: repository.clone() });
+    leader.lead(CHECKPOINTS, tasks, move |fence| notary.clone().work(fence));
+    Ok(Kept { public_key, last_word })
 }

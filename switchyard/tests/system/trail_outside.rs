@@ -139,6 +139,52 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_ends_in_order_signs_for_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let outside = directory.path().join("outside");
+    // Of itself it would sign tomorrow.
+    let flags = ["--audit-checkpoint-interval", "86400", "--audit-checkpoint-directory", outside.to_str().unwrap()].map(str::to_owned);
+    let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
+    let database = yard.database().await;
+    let head = async || sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT sequence, hash FROM audit_head").fetch_one(&database).await.unwrap();
+    for _ in 0..5 {
+        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    }
+    let keys = yard.json("/v1/audit/checkpoints").await["public_key"].as_str().unwrap().to_owned();
+    assert_eq!(placed(directory.path()), [], "it was signed before the end");
+    yard.terminate().await;
+    let (sequence, hash) = head().await;
+    let signed = placed(directory.path());
+    let [last] = signed.as_slice() else { panic!("{signed:?}") };
+    assert_eq!((last.sequence, last.hash.0.as_slice()), (sequence.unsigned_abs(), hash.as_slice()));
+    assert!(last.sequence >= 5 && last.is_signed_by(&PublicKey::all_from_pem(&keys).unwrap()[0]));
+    let kept: (i64, Option<i64>) = sqlx::query_as("SELECT sequence, placed_at FROM audit_checkpoints").fetch_one(&database).await.unwrap();
+    assert!(kept.0 == sequence && kept.1.is_some(), "the database does not know");
+
+    // What is signed for is not signed again.
+    let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
+    yard.terminate().await;
+    assert_eq!(head().await.0, sequence);
+    assert_eq!(placed(directory.path()), signed);
+
+    // Nor is what does not lead on from it.
+    let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
+    tamper(
+        &database,
+        &[
+            "DELETE FROM audit_events WHERE sequence > 3",
+            "UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit_events WHERE sequence = 3)",
+        ],
+    )
+    .await;
+    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    yard.terminate().await;
+    assert_eq!(placed(directory.path()), signed, "something was signed that does not lead on");
+    let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+    assert!(log.contains("no checkpoint signed at the end"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
     let yard = Yard::start_prepared(|at| {
         let sinks =

@@ -186,6 +186,15 @@ impl Yard {
         child.wait().unwrap();
     }
 
+    /// Ends its process as an operator would, and waits until it has ended well.
+    pub(crate) async fn terminate(&self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_raw(self.process().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        until("its end", async || self.has_ended()).await;
+        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else { panic!("it runs in the test's process") };
+        assert!(child.wait().unwrap().success(), "{}", std::fs::read_to_string(self.directory.join("log")).unwrap());
+    }
+
     pub(crate) fn token(&self) -> String {
         std::fs::read_to_string(self.directory.join("data/bootstrap-token")).unwrap()
     }
