@@ -3,6 +3,7 @@
 //! Plain `cargo test` runs these; the programs are taken from `ENCLII_BIN`, where `make build` puts them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod audit;
 mod completions;
 mod doctor;
 mod files;

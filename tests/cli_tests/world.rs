@@ -24,8 +24,15 @@ pub(crate) struct Done {
 
 impl World {
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| vec![])
+    }
+
+    /// With further variables of switchyard's environment, which may speak of files in the directory.
+    pub(crate) fn start_with(settings: impl FnOnce(&Path) -> Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::Builder::new().prefix("enclii-cli-").tempdir().unwrap();
-        let system = Loopback::start(directory.path(), &[], &[]).unwrap();
+        let settings = settings(directory.path());
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let system = Loopback::start_with(directory.path(), &[], &[], &settings).unwrap();
         Self { system, directory }
     }
 

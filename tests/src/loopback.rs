@@ -59,6 +59,14 @@ impl Loopback {
     /// # Errors
     /// Where a program is missing or a server does not become ready; the message has its log's end.
     pub fn start(directory: &Path, places: &[Place<'_>], identities: &[Identity]) -> Result<Self> {
+        Self::start_with(directory, places, identities, &[])
+    }
+
+    /// The same; `settings` are variables of switchyard's environment.
+    ///
+    /// # Errors
+    /// As [`Loopback::start`].
+    pub fn start_with(directory: &Path, places: &[Place<'_>], identities: &[Identity], settings: &[(&str, &str)]) -> Result<Self> {
         let at = |name: &str| directory.join(name);
         for name in ["logs", "bundles", "trust", "switchyard-certificates", "webhook-certificates", "data"] {
             std::fs::create_dir_all(at(name))?;
@@ -67,7 +75,9 @@ impl Loopback {
         let (switchyard_port, switchyard_admin) = (http::free_port()?, http::free_port()?);
         let (webhook_port, webhook_admin) = (http::free_port()?, http::free_port()?);
 
-        let mut switchyard = Process::start("switchyard", &mut switchyard(directory, switchyard_port, switchyard_admin)?, &at("logs"))?;
+        let mut command = switchyard(directory, switchyard_port, switchyard_admin)?;
+        command.envs(settings.iter().copied());
+        let mut switchyard = Process::start("switchyard", &mut command, &at("logs"))?;
         ready(&mut switchyard, switchyard_admin)?;
         let mut webhook =
             Process::start("webhook", &mut webhook_command(directory, switchyard_port, webhook_port, webhook_admin)?, &at("logs"))?;

@@ -1,0 +1,209 @@
+//! `enclii audit`: who did what, for people and for programs, and that nobody changed it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use e2e::wait;
+use trail::{Checkpoint, Format, Record};
+
+use crate::world::{World, finish};
+
+fn records(text: &str) -> Vec<Record> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+fn list(world: &World, more: &[&str]) -> Vec<Record> {
+    records(&world.ok(&[["audit", "list", "--output", "json"].as_slice(), more].concat(), b""))
+}
+
+/// Writes, a read, and somebody who is refused.
+fn history(world: &World) {
+    world.set("A", b"hunter2");
+    world.set("B", b"hunter2");
+    world.ok(&["secrets", "get", "A"], b"");
+    world.ok(&["secrets", "set", "SHARED=-", "--service", "web"], b"hunter2");
+    let nobody = finish(world.enclii(&["secrets", "list"]).env_remove("ENCLII_TOKEN_FILE").env("ENCLII_TOKEN", "wrong"), b"");
+    assert_eq!(nobody.code, Some(3), "{}", nobody.err);
+}
+
+#[test]
+fn events_are_listed_for_people_and_for_programs() {
+    let world = World::start();
+    history(&world);
+    let table = world.ok(&["audit", "list"], b"");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("NUMBER") && lines[0].contains("WHO") && lines[0].contains("OUTCOME"), "{table}");
+    for parts in [["1 ", "token bootstrap", "write", "shop.prod.api A"], ["3 ", "token bootstrap", "read", "shop.prod.api A"]] {
+        let line = lines.iter().find(|line| line.starts_with(parts[0])).unwrap_or_else(|| panic!("{table}"));
+        assert!(parts.iter().all(|part| line.contains(part)) && line.contains("127.0.0.1"), "{line}");
+    }
+    assert!(!table.contains("hunter2"));
+
+    let all = list(&world, &[]);
+    assert_eq!(all.iter().map(|record| record.sequence).collect::<Vec<_>>(), (1..=all.len() as u64).collect::<Vec<_>>());
+    let numbers = |more: &[&str]| list(&world, more).iter().map(|record| record.sequence).collect::<Vec<_>>();
+    assert_eq!(numbers(&["--action", "write"]), [1, 2, 4]);
+    assert_eq!(numbers(&["--scope", "shop.prod.api"]), [1, 2, 3]);
+    assert_eq!(numbers(&["--scope", "shop.prod", "--action", "read"]), [3]);
+    assert_eq!(numbers(&["--outcome", "denied"]), [5]);
+    assert_eq!(numbers(&["--actor", "bootstrap", "--limit", "2"]), [1, 2]);
+    assert_eq!(numbers(&["--since", "1h", "--action", "write"]), [1, 2, 4]);
+    assert!(numbers(&["--until", "1h"]).is_empty() && numbers(&["--scope", "shop.pro"]).is_empty());
+    let (at, before) = (all[2].at, |record: &&Record| record.at < all[2].at);
+    let expected: Vec<_> = all.iter().filter(before).map(|record| record.sequence).collect();
+    assert_eq!(numbers(&["--until", &at.to_string()]), expected);
+
+    assert!(world.run(&["audit", "list", "--limit", "2"], b"").err.contains("--limit is 2"));
+    assert!(world.run(&["audit", "list", "--actor", "nobody"], b"").err.contains("no event"));
+    assert!(world.fails(2, &["audit", "list", "--since", "yesterday"]).contains("2h"));
+    assert!(world.fails(2, &["audit", "list", "--action", "steal"]).contains("rotate"));
+}
+
+#[test]
+fn events_are_taken_along_in_every_form() {
+    let world = World::start();
+    history(&world);
+    let all = list(&world, &[]);
+    for format in Format::ALL {
+        let text = world.ok(&["audit", "export", "--format", format.as_str()], b"");
+        let expected: String = all.iter().map(|record| format.line(record) + "\n").collect();
+        assert!(text.starts_with(&expected) && !text.contains("hunter2"), "{format}: {text}");
+        // A part of it: what is to come has no place in a part that has an end.
+        let at = all[3].at;
+        let part = world.ok(&["audit", "export", "--format", format.as_str(), "--until", &at.to_string()], b"");
+        let expected: String = all.iter().filter(|record| record.at < at).map(|record| format.line(record) + "\n").collect();
+        assert_eq!(part, expected, "{format}");
+        let rest = world.ok(&["audit", "export", "--format", format.as_str(), "--since", &at.to_string()], b"");
+        let expected: String = all.iter().filter(|record| record.at >= at).map(|record| format.line(record) + "\n").collect();
+        assert!(rest.starts_with(&expected), "{format}: {rest}");
+    }
+    let path = world.directory.path().join("audit.jsonl");
+    let out = crate::world::text(&path);
+    let said = world.ok(&["audit", "export", "--out", &out], b"");
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(said.contains(&format!("{} events", written.lines().count())), "{said}");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(records(&written)[..all.len()], all[..]);
+    world.fails(1, &["audit", "export", "--out", &out]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written, "a file that was there was overwritten");
+    assert!(world.fails(2, &["audit", "export", "--format", "csv"]).contains("ocsf"));
+    // Whoever takes the trail along is in it, also where the file was in the way of it.
+    assert_eq!(world.events("export"), 3 * Format::ALL.len() + 2);
+}
+
+/// What somebody does to the lines of an export.
+type Tampering<'a> = &'a dyn Fn(&mut Vec<String>);
+
+/// A world with a trail that is signed for, an export of it, the checkpoints and their key.
+struct Signed {
+    world: World,
+    lines: Vec<String>,
+    /// The record that the last checkpoint is of.
+    signed: u64,
+    checkpoints: String,
+    key: String,
+}
+
+impl Signed {
+    fn start() -> Self {
+        let world = World::start_with(|at| {
+            let outside = at.join("outside").to_str().unwrap().to_owned();
+            vec![("ENCLII_AUDIT_CHECKPOINT_DIRECTORY", outside), ("ENCLII_AUDIT_CHECKPOINT_INTERVAL", "1".to_owned())]
+        });
+        for _ in 0..3 {
+            history(&world);
+        }
+        let placed = world.directory.path().join("outside/checkpoints.jsonl");
+        let wanted = list(&world, &[]).len() as u64;
+        let text = wait::until("a checkpoint of all of it", Duration::from_secs(60), || {
+            let text = std::fs::read_to_string(&placed).unwrap_or_default();
+            let last = text.lines().last().and_then(|line| serde_json::from_str::<Checkpoint>(line).ok());
+            Ok(last.filter(|last| last.sequence >= wanted).map(|last| (last.sequence, text)))
+        });
+        let (signed, text) = text.unwrap();
+        // Kept as they are now: the trail goes on, and what comes later is in no export of today.
+        let checkpoints = world.file("kept.jsonl", text.as_bytes());
+        let answer = world.system.get("/v1/audit/checkpoints").unwrap();
+        let key = world.file("audit.pub", answer["public_key"].as_str().unwrap().as_bytes());
+        let lines: Vec<String> = world.ok(&["audit", "export"], b"").lines().map(str::to_owned).collect();
+        assert!(lines.len() as u64 >= signed && signed > 10);
+        Self { world, lines, signed, checkpoints, key }
+    }
+
+    /// What is said of an export that these lines are.
+    fn verify(&self, lines: &[String], more: &[&str]) -> crate::world::Done {
+        let file = self.world.file("export.jsonl", (lines.join("\n") + "\n").as_bytes());
+        self.world.run(&[["audit", "verify", "--file", &file].as_slice(), more].concat(), b"")
+    }
+
+    fn kept(&self) -> [&str; 4] {
+        ["--checkpoints", &self.checkpoints, "--key", &self.key]
+    }
+}
+
+#[test]
+fn a_trail_that_nobody_touched_is_right() {
+    let it = Signed::start();
+    let done = it.verify(&it.lines, &it.kept());
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let said = String::from_utf8(done.out).unwrap() + &done.err;
+    assert!(said.contains(&format!("record {}, signed at", it.signed)) && said.contains("nobody changed"), "{said}");
+    // The same of what switchyard has, with its own word for the key and with ours.
+    let online = it.world.ok(&["audit", "verify"], b"");
+    assert!(online.contains("hang together"), "{online}");
+    it.world.ok(&["audit", "verify", "--checkpoints", &it.checkpoints, "--key", &it.key], b"");
+    let report: serde_json::Value = serde_json::from_slice(&it.verify(&it.lines, &["--output", "json"]).out).unwrap();
+    assert_eq!((&report["records"], &report["finding"]), (&it.lines.len().into(), &serde_json::Value::Null));
+    // A part of it begins later, and that has to be said.
+    let part = it.verify(&it.lines[4..], &["--partial"]);
+    assert!(part.code == Some(0) && part.err.contains("nothing vouches for record 5"), "{part:?}");
+    assert_eq!(it.verify(&it.lines[4..], &[]).code, Some(7));
+    // Without the key a checkpoint is nobody's word.
+    assert_eq!(it.verify(&it.lines, &["--checkpoints", &it.checkpoints]).code, Some(2));
+}
+
+#[test]
+fn each_kind_of_tampering_ends_with_7_and_names_the_record() {
+    let it = Signed::start();
+    let with = |change: Tampering<'_>| {
+        let mut lines = it.lines.clone();
+        change(&mut lines);
+        it.verify(&lines, &it.kept())
+    };
+    let another = |line: &str| {
+        let changed = line.replace("\"outcome\":\"allowed\"", "\"outcome\":\"failed\"");
+        assert_ne!(changed, line);
+        changed
+    };
+    let cut = usize::try_from(it.signed).unwrap() - 2;
+    let end = format!("the end was cut off: record {} is missing", cut + 1);
+    let table: &[(Tampering<'_>, &str)] = &[
+        (&|it| it[6] = another(&it[6]), "record 7 was edited"),
+        (&|it| drop(it.remove(6)), "record 7 was deleted"),
+        (&|it| drop(it.drain(6..9)), "records 7 to 9 were deleted"),
+        (&|it| it.swap(6, 8), "record 7 comes later"),
+        (&|it| it.insert(6, another(&it[6])), "inserted at 7"),
+        (&|it| it.insert(6, it[2].clone()), "before record 7 an older one comes again"),
+        (&|it| it.truncate(cut), &end),
+        (&|it| it[6].truncate(20), "line 7 is no record"),
+    ];
+    for (change, words) in table {
+        let done = with(change);
+        assert_eq!(done.code, Some(7), "{words}: {}", done.err);
+        assert!(done.err.contains(words), "{words}: {}", done.err);
+    }
+    // Programs are told the same.
+    let mut lines = it.lines.clone();
+    lines.remove(6);
+    let done = it.verify(&lines, &["--output", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&done.out).unwrap();
+    assert_eq!((done.code, &report["finding"]["sequence"]), (Some(7), &7.into()));
+    // That the end is missing shows by what was kept elsewhere alone, and that is said.
+    let short = it.verify(&it.lines[..cut], &[]);
+    assert!(short.code == Some(0) && short.err.contains("--checkpoints"), "{short:?}");
+    // A checkpoint that somebody else signed is no checkpoint.
+    let forged = std::fs::read_to_string(&it.checkpoints).unwrap().replace("\"signature\":\"", "\"signature\":\"AAAA");
+    let forged = it.world.file("forged.jsonl", forged.as_bytes());
+    let done = it.verify(&it.lines, &["--checkpoints", &forged, "--key", &it.key]);
+    assert!(done.code == Some(7) && done.err.contains("forged"), "{done:?}");
+}
