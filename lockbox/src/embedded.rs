@@ -4,6 +4,7 @@
 //! can move to another backend without dragging this one along.
 
 mod keys;
+mod record;
 mod rekey;
 mod rows;
 
@@ -40,6 +41,19 @@ pub enum EmbeddedError {
     /// A key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key that the database is sealed under cannot be written down.
+    #[error("write down lockbox key id")]
+    Record(#[source] sqlx::Error),
+    /// The database is sealed under a key that is none of those at hand.
+    #[error(
+        "open lockbox: the database is sealed under key {recorded}, and the keys at hand are {have}; give this switchyard the key that the others have (--key-file, --key), or, where this key is to take over from that one, give that one as a previous one (--key-previous); if it is lost for good, --key-lost {recorded}"
+    )]
+    Another {
+        /// The key that the database says it is sealed under.
+        recorded: KeyId,
+        /// The keys at hand.
+        have: String,
+    },
     /// A key that values were sealed under is none of those at hand.
     #[error(
         "open lockbox: {rows} values need key {missing}, and the keys at hand are {have}; give that key as a previous one (--key-previous), or accept that these values are lost with it (--key-lost {missing})"
@@ -63,11 +77,13 @@ impl Embedded {
         Self::with_keys(database, &Keys::in_file(key_file.clone())).await
     }
 
-    /// Opens the backend: brings its table up to date, then gets the keys. The current one is made
-    /// where it has a file that is not there, and no value is lost by that.
+    /// Opens the backend: brings its tables up to date, then gets the keys. The current one is made
+    /// where it has a file that is not there, and no value is lost by that. Which key the database is
+    /// sealed under is written down in it, so that all who open it have the same.
     ///
     /// # Errors
-    /// Where the table or a key is not usable, or a value needs a key that is not at hand.
+    /// Where the tables or a key are not usable, the database is sealed under another key, or a value needs
+    /// a key that is not at hand.
     pub async fn with_keys(database: Database, keys: &Keys) -> Result<Self, EmbeddedError> {
         let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
         database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(EmbeddedError::Migrate)?;

@@ -3,6 +3,7 @@
 
 mod agent;
 mod cut_off;
+mod keys;
 mod leader;
 mod pair;
 mod push;

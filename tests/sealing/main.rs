@@ -46,10 +46,14 @@ async fn rewrap(store: &Embedded) -> Batch {
     all
 }
 
+async fn connect(url: &str) -> Database {
+    Database::connect(&Redacted::from(url.to_owned())).await.unwrap()
+}
+
 impl World {
     async fn new() -> Self {
         let postgres = Postgres::start().unwrap();
-        let database = Database::connect(&Redacted::from(postgres.url())).await.unwrap();
+        let database = connect(&postgres.url()).await;
         Self { postgres, database, directory: tempfile::tempdir().unwrap() }
     }
 
@@ -113,6 +117,31 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
     world.sql(&format!("UPDATE lockbox_values SET reference = '{token}' {here}"));
     let asked = Stored { reference: Reference::new(token.to_owned()), ..current };
     assert!(matches!(get(&store, "A", &asked).await.unwrap_err(), StoreError::Seal(_)));
+}
+
+/// Two replicas that were given a key each, on a database that is empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_start_settles_which_key_it_is() {
+    let world = World::new().await;
+    for round in 0..5 {
+        let url = world.postgres.create(&format!("empty{round}")).unwrap();
+        let (one, two) = (connect(&url).await, connect(&url).await);
+        let open = |database: &Database, key: &str| {
+            let (database, file) = (database.clone(), world.file(&format!("{key}{round}")));
+            async move { Embedded::open(database, &file).await }
+        };
+        let (first, second) = tokio::join!(open(&one, "one"), open(&two, "two"));
+        let error = match (first, second) {
+            (Ok(store), Err(error)) | (Err(error), Ok(store)) => {
+                let stored = put(&store, "A", 1, "value").await;
+                assert_eq!(get(&store, "A", &stored).await.unwrap(), "value");
+                error
+            }
+            (first, second) => panic!("{:?} {:?}", first.err(), second.err()),
+        };
+        let refused = matches!(error, EmbeddedError::Another { .. } | EmbeddedError::Key(_));
+        assert!(refused, "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

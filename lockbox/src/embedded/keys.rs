@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Embedded, EmbeddedError};
+use super::{Embedded, EmbeddedError, record};
 use crate::database::{Database, Kind};
 use crate::key::{KeyId, KeyRing, Keys};
 
@@ -22,7 +22,9 @@ pub(super) async fn census(database: &Database) -> Result<Vec<(KeyId, u64)>, sql
 /// the whole store shut.
 pub(super) async fn get(database: &Database, keys: &Keys) -> Result<KeyRing, EmbeddedError> {
     let census = census(database).await.map_err(EmbeddedError::Keys)?;
-    let in_use: Vec<KeyId> = census.iter().map(|(id, _)| id.clone()).collect();
+    // The key on record counts as one that is in use, before there is a value: another replica has it.
+    let recorded = record::read(database).await.map_err(EmbeddedError::Keys)?;
+    let in_use: Vec<KeyId> = census.iter().map(|(id, _)| id.clone()).chain(recorded).collect();
     let ring = keys.load(&in_use).await?;
     for (id, rows) in census {
         if ring.find(&id).is_some() {
@@ -33,6 +35,7 @@ pub(super) async fn get(database: &Database, keys: &Keys) -> Result<KeyRing, Emb
         }
         tracing::warn!(key = %id.as_str().escape_debug(), rows, "values that no key opens");
     }
+    record::write(database, keys, &ring).await?;
     Ok(ring)
 }
 

@@ -23,12 +23,12 @@ pub struct KeyFile(PathBuf);
 pub enum KeyFileError {
     /// There is none, and one must not be made.
     #[error(
-        "read key file {path}: it is missing, and the database holds values sealed under key {sealed_under}; put the file back from your backup"
+        "read key file {path}: it is missing, and the database is sealed under key {sealed_under}; put the file back from your backup, or from another replica"
     )]
     Lost {
         /// The file.
         path: PathBuf,
-        /// The key that the values need.
+        /// The key that the database needs.
         sealed_under: KeyId,
     },
     /// It cannot be read.
@@ -78,8 +78,8 @@ impl KeyFile {
         Self(path)
     }
 
-    /// Reads the key, and makes one where there is none and `sealed_under` says that no value needs
-    /// an older one.
+    /// Reads the key, and makes one where there is none and `sealed_under` says that the database
+    /// needs no other one.
     ///
     /// # Errors
     /// Where the file is not what a key file has to be, or cannot be made.

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod copies;
+mod first;
 mod formats;
 mod rekey;
 mod world;
