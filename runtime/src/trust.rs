@@ -8,11 +8,16 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
     /// It is not PEM.
-    #[error(transparent)]
-    Pem(PemError),
+    #[error("parse PEM")]
+    Pem(#[source] PemError),
     /// A certificate in it cannot be a CA's.
-    #[error(transparent)]
-    Certificate(rustls::Error),
+    #[error("certificate {number}")]
+    Certificate {
+        /// Which one, from 1.
+        number: usize,
+        /// Why.
+        source: rustls::Error,
+    },
     /// It is PEM at most.
     #[error("there is no certificate in it")]
     Empty,
@@ -24,8 +29,9 @@ pub enum RootsError {
 /// Where one cannot be read, or there is none.
 pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(RootsError::Pem)?).map_err(RootsError::Certificate)?;
+    for (at, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
+        let certificate = certificate.map_err(RootsError::Pem)?;
+        roots.add(certificate).map_err(|source| RootsError::Certificate { number: at + 1, source })?;
     }
     if roots.is_empty() { Err(RootsError::Empty) } else { Ok(roots) }
 }
@@ -41,7 +47,7 @@ mod tests {
         let cut = ca.replace("-----END", "-----MIDDLE");
         let other = ca.replace("CERTIFICATE", "PUBLIC KEY");
         let nonsense = "-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n";
-        for (text, expected) in [("", "Empty"), (&other, "Empty"), (&cut, "Pem"), (nonsense, "Certificate")] {
+        for (text, expected) in [("", "Empty"), (&other, "Empty"), (&cut, "Pem"), (nonsense, "Certificate { number: 1")] {
             let error = roots(text.as_bytes()).unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{text}: {error:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use runtime::logs::Chain;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::Error;
@@ -14,5 +15,5 @@ pub(crate) fn trusting(path: &Path) -> Result<ClientConfig, Error> {
 /// The certificates of a file.
 pub(crate) fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let pem = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    runtime::trust::roots(&pem).map_err(|error| Error::Manifest { path: path.to_owned(), reason: error.to_string() })
+    runtime::trust::roots(&pem).map_err(|error| Error::Manifest { path: path.to_owned(), reason: Chain(&error).to_string() })
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use runtime::logs::Chain;
 use rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
@@ -49,7 +50,7 @@ pub(super) fn tls(address: &str, ca_file: Option<&Path>) -> Result<Option<Client
 
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
     let pem = std::fs::read(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
-    runtime::trust::roots(&pem).map_err(|error| SetupError::Certificates { path: path.to_owned(), reason: error.to_string() })
+    runtime::trust::roots(&pem).map_err(|error| SetupError::Certificates { path: path.to_owned(), reason: Chain(&error).to_string() })
 }
 
 #[cfg(test)]
