@@ -12,6 +12,9 @@ use super::register::Register;
 /// A history that needs more than this is too tangled to be told about; the test must make shorter ones.
 const MOST_STATES: usize = 200_000;
 
+/// The value of writes that nobody has seen. No test writes it.
+const NAMELESS: u64 = u64::MAX;
+
 /// Why a history was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -45,7 +48,9 @@ pub enum Refused {
 /// # Errors
 /// Why it cannot have come from a secret that does one thing at a time.
 pub fn check(history: &[Call]) -> Result<(), Refused> {
-    Search::new(history)?.run()
+    let known = Known::of(history)?;
+    let history: Vec<Call> = history.iter().map(|call| known.without_name(call)).collect();
+    Search::new(&history, known).run()
 }
 
 /// Which moments there are: each call begins, and those with an answer end.
@@ -72,8 +77,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(history: &'a [Call]) -> Result<Self, Refused> {
-        let known = Known::of(history)?;
+    fn new(history: &'a [Call], known: Known) -> Self {
         let mut timed = Vec::new();
         for (number, call) in history.iter().enumerate() {
             // What begins at the moment at which another ends could have been at the same time.
@@ -95,7 +99,7 @@ impl<'a> Search<'a> {
         let after = (0..=head).map(|place| if place == head { 0 } else { place + 1 }).collect();
         let before = (0..=head).map(|place| if place == 0 { head } else { place - 1 }).collect();
         let (placed, twins) = (vec![false; history.len()], twins(history));
-        Ok(Self { history, moments, after, before, ends, known, twins, placed, seen: HashSet::new() })
+        Self { history, moments, after, before, ends, known, twins, placed, seen: HashSet::new() }
     }
 
     fn run(mut self) -> Result<(), Refused> {
@@ -219,6 +223,19 @@ impl Known {
             known.versions.insert(value, version);
         }
         Ok(known)
+    }
+
+    /// A write without an answer, of a value that no answer tells of: which value it was makes no
+    /// difference to any order, so such writes are all the same. With a name each, the search would try
+    /// them in every order.
+    fn without_name(&self, call: &Call) -> Call {
+        let mut call = call.clone();
+        if let (Action::Write { value, .. }, Answer::Unknown) = (&mut call.action, &call.answer)
+            && !self.versions.contains_key(value)
+        {
+            *value = NAMELESS;
+        }
+        call
     }
 
     /// Whether that action may make that version.

@@ -189,3 +189,16 @@ fn a_long_history_with_many_unknown_calls_is_no_work() {
     }
     check(&history).unwrap();
 }
+
+/// As a crash leaves them: none of these writes has a value that anybody saw, and the first try at the last
+/// read is wrong.
+#[test]
+fn many_unknown_writes_that_nobody_saw_are_no_work() {
+    let mut history = vec![call(0, 1, write(1), Done(1))];
+    history.extend((0..40).map(|at| call(2 + at, 100, write(100 + at), Unknown)));
+    history.extend([call(200, 220, write(2), Done(2)), call(210, 215, Read, value(1, 1)), call(230, 231, Read, value(2, 2))]);
+    assert_eq!(check(&history), Ok(()));
+    // Nor is it hard to say that there is no order.
+    history.push(call(240, 241, Read, value(1, 1)));
+    assert!(matches!(check(&history), Err(Refused::NoOrder { .. })));
+}
