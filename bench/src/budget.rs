@@ -150,7 +150,7 @@ impl Name {
             Self::StoreReadP9916 => known("store_read_p99_16", "ms", AtMost(50.0)),
             Self::StoreWrites16 => known("store_writes_16", "1/s", AtLeast(200.0)),
             Self::StoreWriteP9916 => known("store_write_p99_16", "ms", AtMost(200.0)),
-            Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(200.0)),
+            Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(190.0)),
             Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(1000.0)),
             Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
             Self::PodStartAdded => relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_ORIGIN),
