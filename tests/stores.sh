@@ -15,5 +15,6 @@ ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
 # The whole workspace each time: one build of the dependencies serves every test.
 tests=(cargo test --locked --release --workspace --no-fail-fast)
-"${tests[@]}" --lib --test system -- --ignored
+# Small disks are mounted where nobody else sees them, and are gone with whoever mounted them.
+unshare --mount "${tests[@]}" --lib --test system -- --ignored
 "${tests[@]}" --test sealing --test vault --test replicas --test crash
