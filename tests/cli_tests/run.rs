@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::world::{World, finish};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn shell(script: &str) -> [&str; 5] {
     ["run", "--", "bash", "-c", script]

@@ -31,7 +31,7 @@ fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, Str
         }
     });
     let mut seen = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     for (question, answer) in answers {
         while !String::from_utf8_lossy(&seen).contains(question) {
             let piece = pieces.recv_timeout(deadline.saturating_duration_since(Instant::now()));

@@ -170,7 +170,7 @@ fn switchyard(directory: &Path, issuer: &str, port: u16, admin: u16) -> Result<C
 }
 
 fn answers(process: &mut Process, client: &Client, url: &str) -> Result<()> {
-    wait::until("a server to answer", Duration::from_secs(30), || {
+    wait::until("a server to answer", Duration::from_secs(60), || {
         process.check()?;
         Ok(client.get(url).send().ok().filter(|answer| answer.status().is_success()).map(drop))
     })

@@ -197,7 +197,7 @@ fn webhook_command(directory: &Path, switchyard_port: u16, port: u16, admin: u16
 pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {
     let client = http::plain()?;
     let url = format!("http://127.0.0.1:{admin}/readyz");
-    wait::until("a server to become ready", Duration::from_secs(30), || {
+    wait::until("a server to become ready", Duration::from_secs(60), || {
         process.check()?;
         Ok(client.get(&url).send().ok().filter(|answer| answer.status().is_success()).map(drop))
     })

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::process::Process;
 use crate::{http, loopback};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A replica. Those that share a directory share its key, its CA and the first administrator's token,
 /// as the replicas of a cluster share Secrets.
