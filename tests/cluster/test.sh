@@ -28,7 +28,7 @@ if [[ -n ${KUBECONFIG:-} ]]; then
 fi
 
 need_root test.sh
-"$HERE/build.sh" kube coredns
+"$HERE/build.sh" kube coredns vault
 # One that somebody works with stays.
 [[ -e $DIR/.enclii-cluster ]] || trap '"$HERE/down.sh"' EXIT
 "$HERE/up.sh"

@@ -21,4 +21,5 @@ mod leaks;
 mod login;
 mod outage;
 mod shapes;
+mod vault;
 mod world;
