@@ -80,14 +80,9 @@ impl Secrets {
     /// Brings a deleted secret back.
     pub(crate) async fn undelete(&self, caller: &Caller, scope: &Scope, name: &SecretName, terms: &Terms) -> Result<Written, SecretsError> {
         self.not_done_before(terms).await?;
-        let Some(version) = self.repository.deleted_at_version(scope, name).await? else {
-            let path = format!("{scope}/{name}");
-            return Err(match self.repository.find(scope, name).await? {
-                Some(_) => ChangeError::NotDeleted(path),
-                None => ChangeError::NotFound(path),
-            }
-            .into());
-        };
+        // Where it is not deleted there is no such version, and the change itself says why, in one look: a
+        // second look here could find it deleted by then, and say that it never was.
+        let version = self.repository.deleted_at_version(scope, name).await?.unwrap_or(Version(0));
         let versions = BTreeMap::from([(name.clone(), version)]);
         let event = caller.event(Action::Undelete, scope, name, Some(version), terms.rule.clone());
         let change = self.change(caller, scope, terms, vec![event], written(scope, &versions));
