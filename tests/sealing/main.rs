@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod suite;
+
 use contract::{Redacted, Scope, SecretName, Version};
 use e2e::postgres::Postgres;
 use lockbox::embedded::{Batch, EmbeddedError, Position};
