@@ -30,6 +30,11 @@ async fn read(yard: &Yard) -> Option<u16> {
     ask(yard, Method::GET, "/v1/secrets/shop.prod.api/A", b"").await
 }
 
+/// Waits until one read is answered with its value.
+async fn serves_again(yard: &Yard) {
+    until("it to serve again", async || read(yard).await == Some(200)).await;
+}
+
 async fn read_bundle(yard: &Yard) -> Option<u16> {
     ask(yard, Method::GET, "/v1/bundles/shop.prod.api/values", b"").await
 }
@@ -85,12 +90,8 @@ async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
     assert!(refused > 0, "the disk was not full");
     let writes = 1 + usize::from(set(&yard).await == Some(200));
     std::fs::remove_file(data.join("filler")).unwrap();
-    until("it to serve again", async || {
-        let status = read(&yard).await;
-        reads += usize::from(status == Some(200));
-        status == Some(200)
-    })
-    .await;
+    serves_again(&yard).await;
+    reads += 1;
     let (read_events, write_events) = counted(&yard).await;
     assert!(read_events >= reads && write_events == writes, "{reads} reads of {read_events}, {writes} writes of {write_events}");
     yard.kill();
@@ -145,13 +146,8 @@ async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_wr
         assert_eq!(answers, (Some(503), Some(503), Some(503), Some(503)));
     }
     drop(read_only);
-    let mut reads = 1;
-    until("it to serve again", async || {
-        let status = read(&yard).await;
-        reads += usize::from(status == Some(200));
-        status == Some(200)
-    })
-    .await;
+    serves_again(&yard).await;
+    let reads = 2;
     assert_eq!(set(&yard).await, Some(200));
     nothing_but(&mut agent, 2).await;
     let (read_events, write_events) = counted(&yard).await;
@@ -183,13 +179,8 @@ async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile
         assert_eq!(status, Some(503));
     }
     drop(frozen);
-    let mut reads = 1;
-    until("it to serve again", async || {
-        let status = read(&yard).await;
-        reads += usize::from(status == Some(200));
-        status == Some(200)
-    })
-    .await;
+    serves_again(&yard).await;
+    let reads = 2;
     // What was refused may have been done when the disk was back; what is acknowledged now was done.
     until("a write", async || set(&yard).await == Some(200)).await;
     let generation = yard.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
