@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::kubectl::{apply, ask, ready_pods, rolled_out};
+use e2e::kubectl::{Namespace, apply, ask, kubectl, ready_pods, rolled_out};
 use e2e::sample::{Load, State, sha256};
 use e2e::wait;
 use serde_json::{Value, json};
@@ -106,6 +106,12 @@ pub(crate) fn admit(manifest: &str) -> Result<()> {
 
 pub(crate) fn service_account(namespace: &str, name: &str) -> Result<()> {
     apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}).to_string())
+}
+
+/// A service account's token, of the kind that kubectl is asked for.
+pub(crate) fn token(namespace: &Namespace, account: &str, more: &[&str]) -> String {
+    let words = [&["-n", namespace.name(), "create", "token", account][..], more].concat();
+    kubectl(&words).unwrap().trim().to_owned()
 }
 
 pub(crate) fn state(namespace: &str, pod: &str) -> Result<State> {

@@ -11,7 +11,7 @@ use e2e::kubectl::{Namespace, apply, kubectl, object};
 use e2e::wait;
 use serde_json::{Value, json};
 
-use crate::app::{pod_spec, service_account};
+use crate::app::{pod_spec, service_account, token};
 use crate::world::{PATIENCE, World, project, shared, value};
 
 /// A namespace with a pod `api` that asks for nothing, and a bundle that it may read.
@@ -33,12 +33,11 @@ fn run(namespace: &Namespace, name: &str, account: &str) -> String {
     spec["serviceAccountName"] = json!(account);
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace.name()}, "spec": spec});
     apply(&pod.to_string()).unwrap();
-    object(namespace.name(), "pod", name).unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
+    uid_of(namespace, name)
 }
 
-fn token(namespace: &Namespace, account: &str, more: &[&str]) -> String {
-    let words = [&["-n", namespace.name(), "create", "token", account][..], more].concat();
-    kubectl(&words).unwrap().trim().to_owned()
+fn uid_of(namespace: &Namespace, pod: &str) -> String {
+    object(namespace.name(), "pod", pod).unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 
 /// A token as kubelet would give it to the agent of this pod.
@@ -70,7 +69,7 @@ fn at_another_time(token: &str, seconds: i64) -> Option<String> {
 fn a_token_is_good_for_its_time_alone() {
     let (world, _guard) = shared();
     let namespace = setting(world, "expired");
-    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
     // Where we cannot sign, the API server's own token is all that there is.
     let Some(same) = at_another_time(&good, -60) else { return };
@@ -86,7 +85,7 @@ fn a_token_is_good_for_its_time_alone() {
 fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
     let (world, _guard) = shared();
     let namespace = setting(world, "attacks");
-    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
     assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
 
@@ -140,7 +139,7 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
 fn a_pod_that_is_gone_takes_its_token_along() {
     let (world, _guard) = shared();
     let namespace = setting(world, "gone");
-    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid = uid_of(&namespace, "bare");
     let old = bound(&namespace, "api", "bare", &uid);
     assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 101);
     kubectl(&["-n", namespace.name(), "delete", "pod", "bare", "--wait", "--grace-period=1"]).unwrap();
@@ -165,7 +164,7 @@ fn a_pod_names_its_own_bundle_or_gets_nothing() {
     let (status, detail) = world.login(&web, "bundle=api-prod").unwrap();
     assert!(status == 403 && detail.contains("api-prod") && detail.contains("no grant"), "{status} {detail}");
 
-    let uid = object(namespace.name(), "pod", "bare").unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid = uid_of(&namespace, "bare");
     let api = bound(&namespace, "api", "bare", &uid);
     let elsewhere = format!("bundle={}.prod.api", project("names-other"));
     for query in [

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use e2e::kubectl::{Namespace, apply, kubectl, object};
+use e2e::kubectl::{Namespace, apply, object};
 use e2e::vault::{MOUNT, Vault};
 use lockbox::{Store, VaultConfig, VaultLogin, conformance};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::app::service_account;
+use crate::app::{service_account, token};
 use crate::world::{project, shared};
 
 /// What switchyard's token may do, as the guide has it.
@@ -31,11 +31,6 @@ fn may_review(namespace: &Namespace, account: &str) {
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace.name()}],
     });
     apply(&binding.to_string()).unwrap();
-}
-
-fn token(namespace: &Namespace, account: &str, more: &[&str]) -> String {
-    let words = [&["-n", namespace.name(), "create", "token", account][..], more].concat();
-    kubectl(&words).unwrap().trim().to_owned()
 }
 
 fn store(vault: &Vault, token_file: &Path) -> lockbox::Vault {
