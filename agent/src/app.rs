@@ -64,7 +64,12 @@ impl Application {
     ///
     /// # Errors
     /// Where a signal is asked for and the container or the pod is not named.
-    pub fn new(reload: Reload, container: Option<String>, pod_uid: Option<String>, proc: PathBuf) -> Result<Self, ApplicationError> {
+    pub fn new(
+        reload: Reload,
+        container: Option<String>,
+        pod_uid: Option<String>,
+        proc: PathBuf,
+    ) -> Result<Self, ApplicationError> {
         let way = match reload {
             Reload::None => Way::None,
             Reload::Http(url) => Way::Post(url),
@@ -104,11 +109,25 @@ mod tests {
     #[test]
     fn a_signal_needs_to_know_its_container() {
         let new = |reload: &str, container: Option<&str>, uid: Option<&str>| {
-            Application::new(reload.parse().unwrap(), container.map(str::to_owned), uid.map(str::to_owned), PROC.into())
+            Application::new(
+                reload.parse().unwrap(),
+                container.map(str::to_owned),
+                uid.map(str::to_owned),
+                PROC.into(),
+            )
         };
-        assert_eq!(new("signal=SIGHUP", None, Some("u")).unwrap_err(), ApplicationError::NoContainer);
-        assert_eq!(new("signal=SIGHUP", Some("app"), None).unwrap_err(), ApplicationError::NoPodUid);
-        assert_eq!(new("signal=SIGHUP", Some("app"), Some("")).unwrap_err(), ApplicationError::NoPodUid);
+        assert_eq!(
+            new("signal=SIGHUP", None, Some("u")).unwrap_err(),
+            ApplicationError::NoContainer
+        );
+        assert_eq!(
+            new("signal=SIGHUP", Some("app"), None).unwrap_err(),
+            ApplicationError::NoPodUid
+        );
+        assert_eq!(
+            new("signal=SIGHUP", Some("app"), Some("")).unwrap_err(),
+            ApplicationError::NoPodUid
+        );
         assert!(new("signal=SIGHUP", Some("app"), Some("u")).unwrap().listens());
         assert!(new("http=http://127.0.0.1:1/", None, None).unwrap().listens());
         assert!(!new("none", None, None).unwrap().listens());

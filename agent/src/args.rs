@@ -69,7 +69,9 @@ pub enum ArgsError {
     #[error("read arguments: {0:?} is not known; see enclii-agent --help")]
     Word(String),
     /// No configuration.
-    #[error("read environment: {CONFIG_VARIABLE} is missing; the webhook sets it, see enclii-agent --help")]
+    #[error(
+        "read environment: {CONFIG_VARIABLE} is missing; the webhook sets it, see enclii-agent --help"
+    )]
     NoConfig,
     /// A configuration that cannot be read.
     #[error("read environment: {CONFIG_VARIABLE}")]
@@ -86,13 +88,17 @@ pub enum ArgsError {
 ///
 /// # Errors
 /// Where a word or a variable cannot be understood.
-pub fn parse(words: &[String], variable: impl Fn(&str) -> Option<String>) -> Result<Command, ArgsError> {
+pub fn parse(
+    words: &[String],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Command, ArgsError> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] | ["run"] => Ok(Command::Run(Box::new(Args {
             config: config(&variable)?,
             pod_uid: variable(POD_UID_VARIABLE),
             log_filter: variable(LOG_FILTER_VARIABLE).unwrap_or_else(|| "info".to_owned()),
-            log_format: variable(LOG_FORMAT_VARIABLE).map_or(Ok(Format::Json), |text| text.parse())?,
+            log_format: variable(LOG_FORMAT_VARIABLE)
+                .map_or(Ok(Format::Json), |text| text.parse())?,
         }))),
         ["wait"] => Ok(Command::Wait(config(&variable)?.files.directory.into())),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
@@ -125,13 +131,19 @@ mod tests {
 
     fn with(words: &[&str], variables: &[(&str, &str)]) -> Result<Command, ArgsError> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        parse(&words, |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        parse(&words, |name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
     fn running_is_what_it_does() {
         for words in [&[][..], &["run"]] {
-            let Ok(Command::Run(args)) = with(words, &[(CONFIG_VARIABLE, CONFIG), (POD_UID_VARIABLE, "u")]) else { panic!() };
+            let Ok(Command::Run(args)) =
+                with(words, &[(CONFIG_VARIABLE, CONFIG), (POD_UID_VARIABLE, "u")])
+            else {
+                panic!()
+            };
             assert_eq!(args.pod_uid.as_deref(), Some("u"));
             assert_eq!(args.log_filter, "info");
         }
@@ -139,7 +151,9 @@ mod tests {
 
     #[test]
     fn waiting_needs_the_directory_alone() {
-        let Ok(Command::Wait(directory)) = with(&["wait"], &[(CONFIG_VARIABLE, CONFIG)]) else { panic!() };
+        let Ok(Command::Wait(directory)) = with(&["wait"], &[(CONFIG_VARIABLE, CONFIG)]) else {
+            panic!()
+        };
         assert_eq!(directory.to_str(), Some("/run/secrets"));
     }
 

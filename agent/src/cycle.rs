@@ -79,13 +79,21 @@ struct Cycle {
 /// # Errors
 /// Where the configuration or the volume does not allow it, or the first login is refused. A server that
 /// is away is no error, and neither is a refusal later: the files stay.
-pub async fn run(config: AgentConfig, application: Application, tasks: &Tasks, shutdown: &Shutdown) -> Result<(), CycleError> {
+pub async fn run(
+    config: AgentConfig,
+    application: Application,
+    tasks: &Tasks,
+    shutdown: &Shutdown,
+) -> Result<(), CycleError> {
     let AgentConfig { version: _, source, bundles, files, reload: _, reload_container: _ } = config;
     let Source::Switchyard { address, ca, token_file } = source;
     let files = Files::open(&files)?;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust().map(|ca| switchyard.trust(&ca)) {
-        tracing::warn!(error = chain(&error), "kept trust bundle not taken, the configured one stays");
+        tracing::warn!(
+            error = chain(&error),
+            "kept trust bundle not taken, the configured one stays"
+        );
     }
 
     let (event_sender, events) = mpsc::channel(1);
@@ -102,7 +110,18 @@ pub async fn run(config: AgentConfig, application: Application, tasks: &Tasks, s
 
     let (telling, last_told, retire_at, unwritten) = (None, None, None, None);
     let swapped = Instant::now();
-    let mut cycle = Cycle { files, application, bundles, holds, reports, telling, swapped, last_told, retire_at, unwritten };
+    let mut cycle = Cycle {
+        files,
+        application,
+        bundles,
+        holds,
+        reports,
+        telling,
+        swapped,
+        last_told,
+        retire_at,
+        unwritten,
+    };
     cycle.resume();
     let stopping = tasks.stopping();
     let refused = tokio::select! {
@@ -124,7 +143,11 @@ impl Cycle {
     fn resume(&mut self) {
         let holds = self.holds.borrow().clone();
         if !holds.is_empty() {
-            tracing::info!(bundle = bundles_of(&holds), generation = generations_of(&holds), "files adopted");
+            tracing::info!(
+                bundle = bundles_of(&holds),
+                generation = generations_of(&holds),
+                "files adopted"
+            );
         }
         if self.files.reload_due() && self.application.listens() {
             self.tell();
@@ -213,7 +236,11 @@ impl Cycle {
             error = detail,
             "files not replaced, they stay as they are"
         );
-        self.report(AgentMessage::Failed { wanted: wanted.holds.clone(), step: Step::Write, detail });
+        self.report(AgentMessage::Failed {
+            wanted: wanted.holds.clone(),
+            step: Step::Write,
+            detail,
+        });
         self.unwritten = Some((wanted, Instant::now() + schedule::REWRITE_AFTER));
     }
 
@@ -233,7 +260,10 @@ impl Cycle {
     fn keep_trust(&self, ca: &str) {
         match self.files.keep_trust(ca) {
             Ok(()) => tracing::info!("trust bundle of the server taken"),
-            Err(error) => tracing::warn!(error = chain(&error), "trust bundle taken, but not kept for the next start"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "trust bundle taken, but not kept for the next start"
+            ),
         }
     }
 
@@ -253,15 +283,26 @@ impl Cycle {
         self.telling = None;
         self.last_told = Some(Instant::now());
         if let Err(error) = self.files.reload_done() {
-            tracing::warn!(error = chain(&error), "the application will be told once more after a restart");
+            tracing::warn!(
+                error = chain(&error),
+                "the application will be told once more after a restart"
+            );
         }
         let milliseconds = report::milliseconds(self.swapped.elapsed());
         match result {
-            Ok(Outcome::NotNeeded) => tracing::info!("application is not running, it reads the new files when it starts"),
-            Ok(outcome) => tracing::info!(by = report::way(outcome), milliseconds, "application reloaded"),
+            Ok(Outcome::NotNeeded) => {
+                tracing::info!("application is not running, it reads the new files when it starts")
+            }
+            Ok(outcome) => {
+                tracing::info!(by = report::way(outcome), milliseconds, "application reloaded")
+            }
             Err(error) => {
                 let detail = chain(&error);
-                tracing::error!(error = detail, milliseconds, "application not reloaded, it may still use the old values");
+                tracing::error!(
+                    error = detail,
+                    milliseconds,
+                    "application not reloaded, it may still use the old values"
+                );
                 // The files hold the new generation all the same, so both have to be said.
                 self.report_applied(Outcome::Failed);
                 let wanted = self.holds.borrow().clone();

@@ -21,7 +21,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::agent_config::Files as Config;
-use contract::layout::{DATA_LINK, MAX_VALUE_BYTES, SERVICE_ACCOUNT_DIRECTORY, SERVICE_ACCOUNT_SUBDIRECTORY};
+use contract::layout::{
+    DATA_LINK, MAX_VALUE_BYTES, SERVICE_ACCOUNT_DIRECTORY, SERVICE_ACCOUNT_SUBDIRECTORY,
+};
 use contract::stream::Held;
 use contract::{BundleRef, FileName, SecretName};
 
@@ -54,7 +56,8 @@ impl Files {
         let path = PathBuf::from(&config.directory);
         let root = Directory::open(&path).map_err(|source| FilesError::Open { path, source })?;
         make_mount_point(&root).map_err(FilesError::MountPoint)?;
-        let mut files = Self { root, file_mode: u32::from(config.mode.bits()), current: None, previous: None };
+        let mut files =
+            Self { root, file_mode: u32::from(config.mode.bits()), current: None, previous: None };
         let entries = files.list()?;
         files.current = entries.iter().find_map(|entry| current_of(entry, &entries));
         files.tidy()?;
@@ -69,7 +72,11 @@ impl Files {
         if label.generations.len() != bundles.len() {
             return Vec::new();
         }
-        bundles.iter().zip(label.generations).map(|(bundle, generation)| Held { bundle: bundle.clone(), generation }).collect()
+        bundles
+            .iter()
+            .zip(label.generations)
+            .map(|(bundle, generation)| Held { bundle: bundle.clone(), generation })
+            .collect()
     }
 
     /// What the files hold, to compare.
@@ -110,7 +117,10 @@ impl Files {
         // The swap has happened: what fails from here on is mended by the next generation or start.
         self.previous = self.current.replace(label);
         if let Err(error) = self.tidy() {
-            tracing::warn!(error = crate::fault::chain(&error), "leftovers of an older generation could not be removed");
+            tracing::warn!(
+                error = crate::fault::chain(&error),
+                "leftovers of an older generation could not be removed"
+            );
         }
         Ok(())
     }
@@ -169,25 +179,43 @@ impl Files {
         let named = |name: &str| name.to_owned();
         match step {
             Step::MakeDirectory => {
-                self.root.make(label, directory_mode(self.file_mode)).map_err(|source| FilesError::make(label, source))?;
+                self.root
+                    .make(label, directory_mode(self.file_mode))
+                    .map_err(|source| FilesError::make(label, source))?;
                 Ok(())
             }
             Step::Write(name) => {
                 let Some(value) = files.get(name) else { return Ok(()) };
-                let write = || self.root.enter(label)?.write_new(name.as_str(), value.expose(), self.file_mode);
+                let write = || {
+                    self.root.enter(label)?.write_new(name.as_str(), value.expose(), self.file_mode)
+                };
                 write().map_err(|source| FilesError::write(name.as_str(), source))
             }
-            Step::Link(name) => self.link(name).map_err(|source| FilesError::Link { name: named(name.as_str()), source }),
+            Step::Link(name) => self
+                .link(name)
+                .map_err(|source| FilesError::Link { name: named(name.as_str()), source }),
             Step::Mark => match self.root.write_new(RELOAD_MARK, b"", 0o400) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(FilesError::Mark(error)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    Err(FilesError::Mark(error))
+                }
                 _ => Ok(()),
             },
-            Step::Point => self.root.link(label, DATA_TEMPORARY).map_err(|source| FilesError::Swap { label: named(label), source }),
-            Step::Swap => self.root.rename(DATA_TEMPORARY, DATA_LINK).map_err(|source| FilesError::Swap { label: named(label), source }),
-            Step::RemoveFile(name) => self.root.remove_file(name).map_err(|source| FilesError::Remove { name: named(name), source }),
-            Step::RemoveDirectory(name) => {
-                self.root.remove_directory(name).map_err(|source| FilesError::Remove { name: named(name), source })
-            }
+            Step::Point => self
+                .root
+                .link(label, DATA_TEMPORARY)
+                .map_err(|source| FilesError::Swap { label: named(label), source }),
+            Step::Swap => self
+                .root
+                .rename(DATA_TEMPORARY, DATA_LINK)
+                .map_err(|source| FilesError::Swap { label: named(label), source }),
+            Step::RemoveFile(name) => self
+                .root
+                .remove_file(name)
+                .map_err(|source| FilesError::Remove { name: named(name), source }),
+            Step::RemoveDirectory(name) => self
+                .root
+                .remove_directory(name)
+                .map_err(|source| FilesError::Remove { name: named(name), source }),
         }
     }
 
@@ -200,10 +228,14 @@ impl Files {
 
     /// Removes whatever is not the current or the previous generation.
     fn tidy(&self) -> Result<(), FilesError> {
-        let names = self.current.as_deref().map_or_else(|| Ok(Vec::new()), |current| self.names(current))?;
+        let names = self
+            .current
+            .as_deref()
+            .map_or_else(|| Ok(Vec::new()), |current| self.names(current))?;
         let entries = self.list()?;
         let none = Contents::new();
-        for step in steps::tidy(&names, &entries, self.current.as_deref(), self.previous.as_deref()) {
+        for step in steps::tidy(&names, &entries, self.current.as_deref(), self.previous.as_deref())
+        {
             self.perform(&step, "", &none)?;
         }
         Ok(())
@@ -213,19 +245,28 @@ impl Files {
     fn undo(&self, was_due: bool) {
         let unmark = if was_due { Ok(()) } else { self.reload_done() };
         if let Err(error) = unmark.and_then(|()| self.tidy()) {
-            tracing::warn!(error = crate::fault::chain(&error), "leftovers of a failed write could not be removed");
+            tracing::warn!(
+                error = crate::fault::chain(&error),
+                "leftovers of a failed write could not be removed"
+            );
         }
     }
 
     fn names(&self, generation: &str) -> Result<Vec<FileName>, FilesError> {
-        let entries = self.root.enter(generation).and_then(|directory| directory.entries()).map_err(FilesError::List)?;
+        let entries = self
+            .root
+            .enter(generation)
+            .and_then(|directory| directory.entries())
+            .map_err(FilesError::List)?;
         Ok(entries.iter().filter_map(|entry| file_name(&entry.name)).collect())
     }
 
     /// `None` where there is anything in it that the agent does not write.
     fn contents(&self, generation: &str) -> Option<Contents> {
         let directory = self.root.enter(generation).ok()?;
-        let read = |entry: Entry| Some((file_name(&entry.name)?, directory.read(&entry.name, MAX_VALUE_BYTES).ok()?));
+        let read = |entry: Entry| {
+            Some((file_name(&entry.name)?, directory.read(&entry.name, MAX_VALUE_BYTES).ok()?))
+        };
         directory.entries().ok()?.into_iter().map(read).collect()
     }
 
@@ -258,7 +299,10 @@ fn current_of(entry: &Entry, entries: &[Entry]) -> Option<String> {
 
 /// The label of the generations, in an edition that no directory has yet.
 fn free_label(wanted: &Wanted, entries: &[Entry]) -> String {
-    let mut label = Label { generations: wanted.holds.iter().map(|held| held.generation).collect(), edition: 1 };
+    let mut label = Label {
+        generations: wanted.holds.iter().map(|held| held.generation).collect(),
+        edition: 1,
+    };
     while entries.iter().any(|entry| entry.name == label.to_string()) {
         label = label.next();
     }

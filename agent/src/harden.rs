@@ -20,6 +20,8 @@ pub enum HardenError {
 /// # Errors
 /// Where the kernel does not let it.
 pub fn start() -> Result<(), HardenError> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| HardenError::Dumpable(errno.into()))?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|errno| HardenError::Core(errno.into()))
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| HardenError::Dumpable(errno.into()))?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|errno| HardenError::Core(errno.into()))
 }

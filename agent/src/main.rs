@@ -12,14 +12,19 @@ use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let done = match args::parse(&words, args::environment) {
         Ok(Command::Help) => io::stdout().write_all(args::HELP.as_bytes()),
-        Ok(Command::Version) => io::stdout().write_all(concat!("enclii-agent ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        Ok(Command::Version) => io::stdout()
+            .write_all(concat!("enclii-agent ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
         Ok(Command::Wait(directory)) => match wait::until_files(&directory, wait::DEADLINE) {
             true => Ok(()),
-            false => say(&format!("no files after {} s; the container's log and last state say why", wait::DEADLINE.as_secs()))
-                .and_then(|()| Err(io::ErrorKind::TimedOut.into())),
+            false => say(&format!(
+                "no files after {} s; the container's log and last state say why",
+                wait::DEADLINE.as_secs()
+            ))
+            .and_then(|()| Err(io::ErrorKind::TimedOut.into())),
         },
         Ok(Command::Run(args)) => return start(*args),
         Err(error) => {
@@ -47,7 +52,12 @@ fn start(args: Args) -> ExitCode {
 fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let Args { config, pod_uid, log_filter: _, log_format: _ } = args;
     harden::start()?;
-    let application = Application::new(config.reload.clone(), config.reload_container.clone(), pod_uid, PROC.into())?;
+    let application = Application::new(
+        config.reload.clone(),
+        config.reload_container.clone(),
+        pod_uid,
+        PROC.into(),
+    )?;
     // One thread. The one that resolves names ends soon after it has done so.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

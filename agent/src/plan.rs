@@ -52,7 +52,9 @@ pub enum Refusal {
         asked: Vec<BundleRef>,
     },
     /// One file cannot hold two secrets.
-    #[error("plan files: secret {name} is in bundle {first} and in bundle {second}; rename it in one of them, or ask for one bundle alone")]
+    #[error(
+        "plan files: secret {name} is in bundle {first} and in bundle {second}; rename it in one of them, or ask for one bundle alone"
+    )]
     NameTwice {
         /// The name.
         name: SecretName,
@@ -62,7 +64,9 @@ pub enum Refusal {
         second: BundleRef,
     },
     /// More than one secret may have.
-    #[error("plan files: secret {name} of bundle {bundle} has {bytes} bytes, over the limit of {MAX_VALUE_BYTES}")]
+    #[error(
+        "plan files: secret {name} of bundle {bundle} has {bytes} bytes, over the limit of {MAX_VALUE_BYTES}"
+    )]
     ValueTooLarge {
         /// The secret.
         name: SecretName,
@@ -72,7 +76,9 @@ pub enum Refusal {
         bytes: usize,
     },
     /// More than the volume has room for.
-    #[error("plan files: the secrets of this pod come to {0} bytes, over the limit of {MAX_POD_BYTES}")]
+    #[error(
+        "plan files: the secrets of this pod come to {0} bytes, over the limit of {MAX_POD_BYTES}"
+    )]
     TooLarge(usize),
 }
 
@@ -154,7 +160,12 @@ mod tests {
     fn held(name: &str, generation: u64, secrets: &[(&str, &[u8])]) -> HeldBundle {
         let secrets = secrets
             .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeldSecret { version: Version(1), value: Redacted::from(*value) }))
+            .map(|(name, value)| {
+                (
+                    name.parse().unwrap(),
+                    HeldSecret { version: Version(1), value: Redacted::from(*value) },
+                )
+            })
             .collect();
         HeldBundle { bundle: bundle(name), generation: Generation(generation), secrets }
     }
@@ -170,11 +181,17 @@ mod tests {
 
     #[test]
     fn bundles_become_one_set_of_files_in_the_order_of_the_pod() {
-        let found =
-            plan(&["b-prod", "a-prod"], vec![held("a-prod", 3, &[("A", b"1"), ("E", b"")]), held("b-prod", 12, &[("B", b"\xff\0\n")])])
-                .unwrap();
+        let found = plan(
+            &["b-prod", "a-prod"],
+            vec![
+                held("a-prod", 3, &[("A", b"1"), ("E", b"")]),
+                held("b-prod", 12, &[("B", b"\xff\0\n")]),
+            ],
+        )
+        .unwrap();
         assert_eq!(found.holds.iter().map(|held| held.generation.0).collect::<Vec<_>>(), [12, 3]);
-        let files: Vec<_> = found.files.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        let files: Vec<_> =
+            found.files.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(files, [("A", b"1".as_slice()), ("B", b"\xff\0\n"), ("E", b"")]);
     }
 
@@ -194,14 +211,20 @@ mod tests {
             (&["a-prod"], &["a-prod", "a-prod"]),
         ] {
             let bundles = sent.iter().map(|name| held(name, 1, &[])).collect();
-            assert!(matches!(plan(asked, bundles), Err(Refusal::Bundles { .. })), "{asked:?} {sent:?}");
+            assert!(
+                matches!(plan(asked, bundles), Err(Refusal::Bundles { .. })),
+                "{asked:?} {sent:?}"
+            );
         }
     }
 
     #[test]
     fn one_name_in_two_bundles_names_both() {
-        let error =
-            plan(&["a-prod", "b-prod"], vec![held("a-prod", 1, &[("X", b"same")]), held("b-prod", 1, &[("X", b"same")])]).unwrap_err();
+        let error = plan(
+            &["a-prod", "b-prod"],
+            vec![held("a-prod", 1, &[("X", b"same")]), held("b-prod", 1, &[("X", b"same")])],
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "plan files: secret X is in bundle a-prod and in bundle b-prod; rename it in one of them, or ask for one bundle alone"
@@ -214,10 +237,13 @@ mod tests {
         let over = vec![7; MAX_VALUE_BYTES + 1];
         assert!(plan(&["a-prod"], vec![held("a-prod", 1, &[("X", &at_limit)])]).is_ok());
         let error = plan(&["a-prod"], vec![held("a-prod", 1, &[("X", &over)])]).unwrap_err();
-        assert!(matches!(error, Refusal::ValueTooLarge { bytes, .. } if bytes == MAX_VALUE_BYTES + 1));
+        assert!(
+            matches!(error, Refusal::ValueTooLarge { bytes, .. } if bytes == MAX_VALUE_BYTES + 1)
+        );
 
         let names = ["A", "B", "C", "D", "E", "F", "G", "H"];
-        let mut secrets: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, at_limit.as_slice())).collect();
+        let mut secrets: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (*name, at_limit.as_slice())).collect();
         assert!(plan(&["a-prod"], vec![held("a-prod", 1, &secrets)]).is_ok());
         secrets.push(("I", b"x"));
         let error = plan(&["a-prod"], vec![held("a-prod", 1, &secrets)]).unwrap_err();
@@ -232,9 +258,13 @@ mod tests {
 
     #[test]
     fn what_has_to_happen() {
-        let wanted = plan(&["a-prod"], vec![held("a-prod", 2, &[("X", b"1"), ("Y", b"")])]).unwrap();
-        let files =
-            |pairs: &[(&str, &[u8])]| Present::Files(pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect());
+        let wanted =
+            plan(&["a-prod"], vec![held("a-prod", 2, &[("X", b"1"), ("Y", b"")])]).unwrap();
+        let files = |pairs: &[(&str, &[u8])]| {
+            Present::Files(
+                pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect(),
+            )
+        };
         for (present, expected) in [
             (Present::Nothing, Change::First),
             (Present::Unreadable, Change::Changed),

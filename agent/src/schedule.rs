@@ -39,7 +39,8 @@ pub const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
 pub const ABSENT_DEADLINE: Duration = Duration::from_secs(5);
 
 // 10 s at most, so that a write made after the server's return arrives within seconds.
-const RECONNECT: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
+const RECONNECT: Backoff =
+    Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
 // A refusal stays until a person changes something, and each try costs the API server a TokenReview.
 const REFUSED: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(30) };
@@ -106,7 +107,11 @@ mod tests {
             (Loss::Refused, 1, 2_000),
             (Loss::Refused, 5, 30_000),
         ] {
-            assert_eq!(reconnect(loss, failures, 1.0), Duration::from_millis(longest), "{loss:?} {failures}");
+            assert_eq!(
+                reconnect(loss, failures, 1.0),
+                Duration::from_millis(longest),
+                "{loss:?} {failures}"
+            );
         }
         assert_eq!(reconnect(Loss::Away, 9, 0.0), LEAST);
     }

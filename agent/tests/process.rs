@@ -42,7 +42,10 @@ fn run(words: &[&str], config: Option<&AgentConfig>) -> Output {
 
 fn start(config: &AgentConfig) -> Child {
     let mut command = AsyncCommand::new(PROGRAM);
-    command.env_clear().env(CONFIG_VARIABLE, config.to_json().unwrap()).env("ENCLII_LOG_FILTER", "trace");
+    command
+        .env_clear()
+        .env(CONFIG_VARIABLE, config.to_json().unwrap())
+        .env("ENCLII_LOG_FILTER", "trace");
     command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
@@ -87,7 +90,13 @@ async fn the_hook_ends_when_the_files_are_there_and_the_log_shows_no_value() {
     let config = pod.config(server.address(), &authority.pem, "none");
     let agent = start(&config);
     let mut hook = AsyncCommand::new(PROGRAM);
-    let mut hook = hook.arg("wait").env_clear().env(CONFIG_VARIABLE, config.to_json().unwrap()).kill_on_drop(true).spawn().unwrap();
+    let mut hook = hook
+        .arg("wait")
+        .env_clear()
+        .env(CONFIG_VARIABLE, config.to_json().unwrap())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
 
     let (mut session, _) = server.session().await;
     assert!(hook.try_wait().unwrap().is_none());
@@ -107,7 +116,9 @@ async fn the_hook_ends_when_the_files_are_there_and_the_log_shows_no_value() {
     let torn = format!(
         r#"{{"kind":"hold","bundles":[{{"bundle":"api-prod","generation":5,"secrets":[{{"name":"A","version":1,"length":3,"x":"{CANARY}"}}]}}]}}"#
     );
-    session.write(contract::stream::frame::encode(torn.as_bytes(), &[&value("fifth")]).expose()).await;
+    session
+        .write(contract::stream::frame::encode(torn.as_bytes(), &[&value("fifth")]).expose())
+        .await;
     session.closed().await;
     let (session, _) = server.session().await;
 
@@ -153,7 +164,10 @@ async fn a_refusal_before_the_first_files_ends_it_with_who_was_refused_what() {
     assert_eq!(soon(agent.wait()).await.unwrap().code(), Some(1));
     let mut log = String::new();
     soon(agent.stderr.take().unwrap().read_to_string(&mut log)).await.unwrap();
-    assert!(log.lines().any(|line| line.contains("\"level\":\"ERROR\"") && line.contains(DENIED)), "{log}");
+    assert!(
+        log.lines().any(|line| line.contains("\"level\":\"ERROR\"") && line.contains(DENIED)),
+        "{log}"
+    );
 }
 
 #[tokio::test]

@@ -31,7 +31,9 @@ pub fn measure(setup: &Setup, peer: Option<&Figures>) -> Result<Vec<Entry>> {
     say("agent: memory while idle, after a rotation");
     let memory = memory(setup)?;
     let binary = megabytes(&program("enclii-agent")?)?;
-    let entry = |name: Name, value, of: fn(&Figures) -> f64| name.measured(value).beside(peer.map(|it| (it.name.as_str(), of(it))));
+    let entry = |name: Name, value, of: fn(&Figures) -> f64| {
+        name.measured(value).beside(peer.map(|it| (it.name.as_str(), of(it))))
+    };
     Ok(vec![
         entry(Name::AgentRss, memory.resident, |it| it.memory.resident),
         entry(Name::AgentPrivateDirty, memory.private_dirty, |it| it.memory.private_dirty),
@@ -45,7 +47,9 @@ pub fn measure(setup: &Setup, peer: Option<&Figures>) -> Result<Vec<Entry>> {
 /// # Errors
 /// Where it is not there.
 pub fn megabytes(program: &std::path::Path) -> Result<f64> {
-    let bytes = std::fs::metadata(program).with_context(|| format!("read size of {}", program.display()))?.len();
+    let bytes = std::fs::metadata(program)
+        .with_context(|| format!("read size of {}", program.display()))?
+        .len();
     // A program is no exabyte: nothing is lost.
     Ok(bytes as f64 / 1e6)
 }
@@ -57,8 +61,10 @@ fn starts(setup: &Setup) -> Result<f64> {
         let volumes = setup.volumes()?;
         let from = Instant::now();
         let mut agent = volumes.start_agent()?;
-        wait::until_every(LOOK, "the agent's files", DEADLINE, || Ok(volumes.complete().then_some(())))
-            .map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;
+        wait::until_every(LOOK, "the agent's files", DEADLINE, || {
+            Ok(volumes.complete().then_some(()))
+        })
+        .map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;
         times.push(milliseconds(from.elapsed()));
         agent.check()?;
     }
@@ -71,7 +77,8 @@ fn memory(setup: &Setup) -> Result<Memory> {
     let rotated = value("idle", 0);
     setup.store.write([(SECRET, rotated.as_str())])?;
     wait::until("the application to reload", DEADLINE, || {
-        Ok((running.state()?.digests.get(SECRET) == Some(&sha256(rotated.as_bytes()))).then_some(()))
+        Ok((running.state()?.digests.get(SECRET) == Some(&sha256(rotated.as_bytes())))
+            .then_some(()))
     })?;
     sleep(IDLE);
     running.agent.check()?;

@@ -116,7 +116,9 @@ mod tests {
     #[test]
     fn everything_is_measured_where_nothing_is_named() {
         let loopback = |words: &[&str]| {
-            let args = Args::try_parse_from([&["enclii-bench", "loopback", "--out", "a"], words].concat()).unwrap();
+            let args =
+                Args::try_parse_from([&["enclii-bench", "loopback", "--out", "a"], words].concat())
+                    .unwrap();
             let Command::Loopback(loopback) = args.command else { panic!() };
             (loopback.wants(Subject::Agent), loopback.wants(Subject::Review))
         };
@@ -127,7 +129,8 @@ mod tests {
     #[test]
     fn a_report_needs_a_part() {
         assert!(Args::try_parse_from(["enclii-bench", "report"]).is_err());
-        let args = Args::try_parse_from(["enclii-bench", "report", "a", "b", "--note", "x"]).unwrap();
+        let args =
+            Args::try_parse_from(["enclii-bench", "report", "a", "b", "--note", "x"]).unwrap();
         let Command::Report(report) = args.command else { panic!() };
         assert_eq!((report.parts.len(), report.notes.len()), (2, 1));
     }

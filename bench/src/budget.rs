@@ -103,8 +103,7 @@ pub struct Entry {
 
 const WEBHOOK_ORIGIN: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6 as recorded on a machine of this kind \
     (4,850 1/s, 16 ms); it is no part of this run";
-const POD_ORIGIN: &str =
-    "half of what the Vault Agent Injector added as recorded on a machine of this kind (1.0 s); it is no part of this run";
+const POD_ORIGIN: &str = "half of what the Vault Agent Injector added as recorded on a machine of this kind (1.0 s); it is no part of this run";
 
 impl Name {
     /// Every name, in the report's order.
@@ -134,7 +133,8 @@ impl Name {
     pub fn known(self) -> Known {
         use Budget::{AtLeast, AtMost};
         let known = |word, unit, budget| Known { word, unit, budget, origin: None };
-        let relative = |word, unit, budget, origin| Known { word, unit, budget, origin: Some(origin) };
+        let relative =
+            |word, unit, budget, origin| Known { word, unit, budget, origin: Some(origin) };
         match self {
             Self::AgentRss => known("agent_rss", "MiB", AtMost(4.0)),
             Self::AgentPrivateDirty => known("agent_private_dirty", "MiB", AtMost(1.0)),
@@ -142,8 +142,12 @@ impl Name {
             Self::AgentStart => known("agent_start", "ms", AtMost(20.0)),
             Self::WriteToFileP99 => known("write_to_file_p99", "ms", AtMost(50.0)),
             Self::WriteToReloadP99 => known("write_to_reload_p99", "ms", AtMost(50.0)),
-            Self::WebhookRps16 => relative("webhook_rps_16", "1/s", AtLeast(5.0 * 4850.0), WEBHOOK_ORIGIN),
-            Self::WebhookP9916 => relative("webhook_p99_16", "ms", AtMost(16.0 / 4.0), WEBHOOK_ORIGIN),
+            Self::WebhookRps16 => {
+                relative("webhook_rps_16", "1/s", AtLeast(5.0 * 4850.0), WEBHOOK_ORIGIN)
+            }
+            Self::WebhookP9916 => {
+                relative("webhook_p99_16", "ms", AtMost(16.0 / 4.0), WEBHOOK_ORIGIN)
+            }
             Self::WebhookRss => known("webhook_rss", "MiB", AtMost(12.0)),
             Self::ReviewInProcess => known("review_in_process", "µs", AtMost(50.0)),
             Self::StoreReads16 => known("store_reads_16", "1/s", AtLeast(1000.0)),
@@ -153,7 +157,9 @@ impl Name {
             Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(190.0)),
             Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(1000.0)),
             Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
-            Self::PodStartAdded => relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_ORIGIN),
+            Self::PodStartAdded => {
+                relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_ORIGIN)
+            }
         }
     }
 
@@ -212,7 +218,10 @@ mod tests {
         );
         let entry = Name::WebhookRps16.measured(1.0);
         let json = serde_json::to_string(&entry).unwrap();
-        assert_eq!(json, r#"{"name":"webhook_rps_16","value":1.0,"unit":"1/s","at_least":24250.0}"#);
+        assert_eq!(
+            json,
+            r#"{"name":"webhook_rps_16","value":1.0,"unit":"1/s","at_least":24250.0}"#
+        );
         assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), entry);
     }
 

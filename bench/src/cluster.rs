@@ -37,7 +37,10 @@ pub fn measure(pods: u32) -> Part {
 
 fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
     say("cluster: a namespace with a bundle of twenty secrets");
-    let namespace = Namespace::create(NAMESPACE, &[("enclii.io/project", "bench"), ("enclii.io/environment", "prod")])?;
+    let namespace = Namespace::create(
+        NAMESPACE,
+        &[("enclii.io/project", "bench"), ("enclii.io/environment", "prod")],
+    )?;
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "api", "namespace": NAMESPACE}});
     apply(&account.to_string())?;
     write_secrets().context("write secrets")?;
@@ -47,8 +50,10 @@ fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
     let times = |kind: Kind, number: u32| started_after(&api, namespace.name(), kind, number);
     // The first of each finds the caches cold, and the webhook may not know the bundle yet.
     let mut refused = None;
-    wait::until("a first injected pod", PATIENCE, || Ok(times(Kind::Injected, 0).map_err(|error| refused = Some(error)).ok()))
-        .map_err(|error| refused.map_or(error, |refusal| refusal.context("a first injected pod")))?;
+    wait::until("a first injected pod", PATIENCE, || {
+        Ok(times(Kind::Injected, 0).map_err(|error| refused = Some(error)).ok())
+    })
+    .map_err(|error| refused.map_or(error, |refusal| refusal.context("a first injected pod")))?;
     times(Kind::Plain, 0)?;
     say(&format!("cluster: {pods} plain and {pods} injected pods, in turns"));
     let (mut plain, mut injected) = (Vec::new(), Vec::new());
@@ -56,19 +61,40 @@ fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
         plain.push(times(Kind::Plain, number)?);
         injected.push(times(Kind::Injected, number)?);
     }
-    let (plain, injected) = (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
+    let (plain, injected) =
+        (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
     part.note(format!("pod_start_added: the application's first instruction came {injected:.0} ms after the create call with the agent, {plain:.0} ms without (medians of {pods})"));
     Ok(vec![Name::PodStartAdded.measured(injected - plain)])
 }
 
 /// Puts twenty secrets into the bundle, over a port of this machine.
 fn write_secrets() -> Result<()> {
-    let trust = object(SYSTEM, "configmap", "enclii-trust")?.context("the system is not installed: there is no ConfigMap enclii-trust")?;
+    let trust = object(SYSTEM, "configmap", "enclii-trust")?
+        .context("the system is not installed: there is no ConfigMap enclii-trust")?;
     let mut ca = tempfile::NamedTempFile::new()?;
-    ca.write_all(trust["data"]["ca.crt"].as_str().context("the ConfigMap has no ca.crt")?.as_bytes())?;
-    let token = kubectl(&["-n", SYSTEM, "get", "secret", "enclii-bootstrap", "-o", "go-template={{.data.token | base64decode}}"])?;
+    ca.write_all(
+        trust["data"]["ca.crt"].as_str().context("the ConfigMap has no ca.crt")?.as_bytes(),
+    )?;
+    let token = kubectl(&[
+        "-n",
+        SYSTEM,
+        "get",
+        "secret",
+        "enclii-bootstrap",
+        "-o",
+        "go-template={{.data.token | base64decode}}",
+    ])?;
     let forward = Forward::open(SYSTEM, "switchyard", 443, PATIENCE)?;
-    let store = Store::new(&format!("https://localhost:{}", forward.port()), ca.path(), &token, "bench.prod.api")?;
-    let secrets: Vec<_> = names().into_iter().enumerate().map(|(number, name)| (name, value("cluster", number))).collect();
+    let store = Store::new(
+        &format!("https://localhost:{}", forward.port()),
+        ca.path(),
+        &token,
+        "bench.prod.api",
+    )?;
+    let secrets: Vec<_> = names()
+        .into_iter()
+        .enumerate()
+        .map(|(number, name)| (name, value("cluster", number)))
+        .collect();
     store.write(secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }

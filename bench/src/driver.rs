@@ -76,19 +76,25 @@ pub struct Found {
 /// Where one of the requests fails.
 pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Found> {
     // One thread: the server has the other processor, and takes its share of this one.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the driver")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the driver")?;
     let times = runtime.block_on(async {
         let tasks = TaskTracker::new();
         let mut opened = Vec::with_capacity(load.connections);
         for _ in 0..load.connections {
             let connecting = connect(load, &tasks);
-            opened.push(timeout(CONNECT_DEADLINE, connecting).await.context("connect: no answer")??);
+            opened
+                .push(timeout(CONNECT_DEADLINE, connecting).await.context("connect: no answer")??);
         }
         let from = Instant::now() + load.warm_up;
         let driving: Vec<JoinHandle<Result<Vec<f64>>>> = opened
             .into_iter()
             .enumerate()
-            .map(|(number, sender)| tasks.spawn(keep_busy(sender, number, load.clone(), from, check)))
+            .map(|(number, sender)| {
+                tasks.spawn(keep_busy(sender, number, load.clone(), from, check))
+            })
             .collect();
         let mut times = Vec::new();
         for one in driving {
@@ -97,7 +103,8 @@ pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Found> {
         anyhow::Ok(times)
     })?;
     ensure!(!times.is_empty(), "no answer came in time");
-    let (p50, p99) = (median(&times).context("no answer")?, percentile(&times, 99).context("no answer")?);
+    let (p50, p99) =
+        (median(&times).context("no answer")?, percentile(&times, 99).context("no answer")?);
     // Fewer answers than 2^52: nothing is lost.
     Ok(Found { per_second: times.len() as f64 / load.duration.as_secs_f64(), p50, p99 })
 }
@@ -111,13 +118,24 @@ async fn connect(load: &Load, tasks: &TaskTracker) -> Result<Sender> {
         None => open(tcp, tasks).await,
         Some(tls) => {
             let connector = TlsConnector::from(Arc::clone(tls));
-            open(connector.connect(ServerName::try_from(load.host)?, tcp).await.context("handshake")?, tasks).await
+            open(
+                connector
+                    .connect(ServerName::try_from(load.host)?, tcp)
+                    .await
+                    .context("handshake")?,
+                tasks,
+            )
+            .await
         }
     }
 }
 
-async fn open(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, tasks: &TaskTracker) -> Result<Sender> {
-    let (sender, connection) = http1::handshake(TokioIo::new(io)).await.context("open connection")?;
+async fn open(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    tasks: &TaskTracker,
+) -> Result<Sender> {
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(io)).await.context("open connection")?;
     // Its error is the error of the request that it carries.
     tasks.spawn(async move {
         let _ = connection.await;
@@ -127,21 +145,32 @@ async fn open(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, tasks: &
 
 /// Sends one request after the other, and gives the time of each that was answered within the
 /// counted duration, in milliseconds.
-async fn keep_busy(mut sender: Sender, number: usize, load: Load, from: Instant, check: fn(&[u8]) -> Result<()>) -> Result<Vec<f64>> {
+async fn keep_busy(
+    mut sender: Sender,
+    number: usize,
+    load: Load,
+    from: Instant,
+    check: fn(&[u8]) -> Result<()>,
+) -> Result<Vec<f64>> {
     let until = from + load.duration;
     let asked = load.requests.get(number % load.requests.len().max(1)).context("nothing to ask")?;
     let mut times = Vec::new();
     let mut first = None;
     loop {
         let sent = Instant::now();
-        let answer = timeout(ANSWER_DEADLINE, exchange(&mut sender, load.host, asked)).await.context("send request: no answer")??;
+        let answer = timeout(ANSWER_DEADLINE, exchange(&mut sender, load.host, asked))
+            .await
+            .context("send request: no answer")??;
         let answered = Instant::now();
         // To parse each would take the processor from the server: the length says nearly as much.
         let length = *first.get_or_insert(answer.len());
         if times.is_empty() {
             check(&answer)?;
         }
-        ensure!(answer.len().abs_diff(length) <= GROWTH, "one request was answered otherwise than the same one before");
+        ensure!(
+            answer.len().abs_diff(length) <= GROWTH,
+            "one request was answered otherwise than the same one before"
+        );
         if answered > until {
             return Ok(times);
         }

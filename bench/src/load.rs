@@ -27,7 +27,10 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     say(&format!("webhook: {CONNECTIONS} connections for {} s", DURATION.as_secs()));
     let url: http::Uri = setup.system.webhook_url().parse()?;
     let load = Load {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, url.port_u16().context("port of the webhook")?)),
+        address: SocketAddr::from((
+            Ipv4Addr::LOCALHOST,
+            url.port_u16().context("port of the webhook")?,
+        )),
         host: "localhost",
         requests: vec![Asked {
             method: Method::POST,
@@ -53,11 +56,17 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
 pub(crate) fn tls(ca: &Path) -> Result<Arc<rustls::ClientConfig>> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
     let roots = runtime::trust::roots(&pem).with_context(|| format!("parse {}", ca.display()))?;
-    Ok(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+    Ok(Arc::new(
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
+    ))
 }
 
 fn patched(body: &[u8]) -> Result<()> {
     let answer: Value = serde_json::from_slice(body).context("parse answer")?;
-    ensure!(answer["response"]["patch"].is_string(), "the webhook did not patch the pod: {}", answer["response"]["status"]["message"]);
+    ensure!(
+        answer["response"]["patch"].is_string(),
+        "the webhook did not patch the pod: {}",
+        answer["response"]["status"]["message"]
+    );
     Ok(())
 }

@@ -37,8 +37,13 @@ pub fn measure(args: &Loopback) -> Part {
 
 /// Vault Agent, which is over before our own servers start.
 fn peer(args: &Loopback, part: &mut Part) -> Option<Figures> {
-    let program = args.vault.as_deref().filter(|_| args.wants(Subject::Agent) || args.wants(Subject::Writes))?;
-    vault::measure(program).map_err(|error| part.failures.push(format!("Vault Agent: {error:#}"))).ok()
+    let program = args
+        .vault
+        .as_deref()
+        .filter(|_| args.wants(Subject::Agent) || args.wants(Subject::Writes))?;
+    vault::measure(program)
+        .map_err(|error| part.failures.push(format!("Vault Agent: {error:#}")))
+        .ok()
 }
 
 /// Where there is no PostgreSQL, there are no replicas to measure.

@@ -33,7 +33,8 @@ fn run(args: Args) -> Result<()> {
 }
 
 fn report(args: &Report) -> Result<()> {
-    let mut parts: Vec<Part> = args.parts.iter().map(|path| Part::read(path)).collect::<Result<_>>()?;
+    let mut parts: Vec<Part> =
+        args.parts.iter().map(|path| Part::read(path)).collect::<Result<_>>()?;
     parts.push(Part { notes: args.notes.clone(), ..Part::default() });
     let part = Part::join(parts);
     let mut out = io::stdout();

@@ -25,7 +25,8 @@ impl Memory {
         match std::fs::read_to_string(directory.join("smaps_rollup")) {
             Ok(text) => Self::parse(&text, "Rss:", "Private_Dirty:"),
             Err(_) => {
-                let text = std::fs::read_to_string(directory.join("status")).with_context(|| format!("read memory of process {pid}"))?;
+                let text = std::fs::read_to_string(directory.join("status"))
+                    .with_context(|| format!("read memory of process {pid}"))?;
                 Self::parse(&text, "VmRSS:", "RssAnon:")
             }
         }
@@ -33,8 +34,16 @@ impl Memory {
 
     fn parse(text: &str, resident: &str, private_dirty: &str) -> Result<Self> {
         let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("find {name} of the process"))?;
-            let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().with_context(|| format!("parse {name} of the process"))?;
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .with_context(|| format!("find {name} of the process"))?;
+            let kib: f64 = line
+                .trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse()
+                .with_context(|| format!("parse {name} of the process"))?;
             anyhow::Ok(kib / 1024.0)
         };
         Ok(Self { resident: field(resident)?, private_dirty: field(private_dirty)? })
@@ -50,7 +59,9 @@ mod tests {
         let text = "00400000-7ffe0000 ---p 00000000 00:00 0    [rollup]\nRss:                3072 kB\nPrivate_Dirty:       512 kB\n";
         let memory = Memory::parse(text, "Rss:", "Private_Dirty:").unwrap();
         assert_eq!(memory, Memory { resident: 3.0, private_dirty: 0.5 });
-        assert!(Memory::parse(text, "VmRSS:", "RssAnon:").unwrap_err().to_string().contains("VmRSS"));
+        assert!(
+            Memory::parse(text, "VmRSS:", "RssAnon:").unwrap_err().to_string().contains("VmRSS")
+        );
     }
 
     #[test]

@@ -72,10 +72,15 @@ impl Part {
 /// # Errors
 /// Where it cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let directory =
+        path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
-    let mut file = tempfile::Builder::new().permissions(mode()).tempfile_in(directory).context("make a temporary file")?;
-    serde_json::to_writer_pretty(&mut file, value).with_context(|| format!("write {}", path.display()))?;
+    let mut file = tempfile::Builder::new()
+        .permissions(mode())
+        .tempfile_in(directory)
+        .context("make a temporary file")?;
+    serde_json::to_writer_pretty(&mut file, value)
+        .with_context(|| format!("write {}", path.display()))?;
     file.write_all(b"\n").with_context(|| format!("write {}", path.display()))?;
     file.persist(path).with_context(|| format!("write {}", path.display()))?;
     Ok(())
@@ -100,8 +105,14 @@ mod tests {
         other.take("agent", Ok(vec![Name::AgentRss.measured(1.0)]));
         other.take("webhook", Err(anyhow::anyhow!("refused").context("connect")));
         let all = Part::join([one, other]);
-        assert_eq!(all.entries.iter().map(|it| it.name).collect::<Vec<_>>(), [Name::AgentRss, Name::PodStartAdded]);
-        assert_eq!((all.failures, all.notes), (vec!["webhook: connect: refused".to_owned()], vec!["a note".to_owned()]));
+        assert_eq!(
+            all.entries.iter().map(|it| it.name).collect::<Vec<_>>(),
+            [Name::AgentRss, Name::PodStartAdded]
+        );
+        assert_eq!(
+            (all.failures, all.notes),
+            (vec!["webhook: connect: refused".to_owned()], vec!["a note".to_owned()])
+        );
     }
 
     #[test]
@@ -112,6 +123,8 @@ mod tests {
         part.take("agent", Ok(vec![Name::AgentRss.measured(1.5).beside(Some(("peer", 3.0)))]));
         part.write(&path).unwrap();
         assert_eq!(Part::read(&path).unwrap(), part);
-        assert!(Part::read(&temp.path().join("none")).unwrap_err().to_string().starts_with("read "));
+        assert!(
+            Part::read(&temp.path().join("none")).unwrap_err().to_string().starts_with("read ")
+        );
     }
 }

@@ -48,7 +48,12 @@ pub fn value(hint: &str, number: usize) -> String {
 /// Where the example has no workload.
 pub fn example() -> Result<Value> {
     let documents = admission::documents(EXAMPLE)?;
-    admission::pod_of(documents.iter().find(|it| it["kind"] == "Deployment").context("the example has no Deployment")?)
+    admission::pod_of(
+        documents
+            .iter()
+            .find(|it| it["kind"] == "Deployment")
+            .context("the example has no Deployment")?,
+    )
 }
 
 /// Switchyard with twenty secrets, the webhook, and the pod that it has patched.
@@ -74,11 +79,21 @@ impl Setup {
         let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
         let token = directory.path().display().to_string();
         let uid = format!("bench-{}", std::process::id());
-        let identity = Identity { namespace: NAMESPACE.into(), service_account: "api".into(), pod: "api-bench".into(), uid, token };
+        let identity = Identity {
+            namespace: NAMESPACE.into(),
+            service_account: "api".into(),
+            pod: "api-bench".into(),
+            uid,
+            token,
+        };
         let places = [Place { namespace: NAMESPACE, project: "shop", environment: "prod" }];
         let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
         let store = Store::like(&system.enclii()?, "shop.prod.api")?;
-        let secrets: Vec<_> = names().into_iter().enumerate().map(|(number, name)| (name, value("first", number))).collect();
+        let secrets: Vec<_> = names()
+            .into_iter()
+            .enumerate()
+            .map(|(number, name)| (name, value("first", number)))
+            .collect();
         store.write(secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
 
         let pod = example()?;
@@ -96,7 +111,8 @@ impl Setup {
     /// # Errors
     /// Where switchyard has not published them.
     pub fn trust(&self) -> Result<String> {
-        std::fs::read_to_string(self.directory.path().join("trust/ca.crt")).context("read switchyard's CA")
+        std::fs::read_to_string(self.directory.path().join("trust/ca.crt"))
+            .context("read switchyard's CA")
     }
 
     /// The file with the CA of the webhook.
@@ -113,13 +129,18 @@ impl Setup {
         // The pod's volumes lie in memory, as they do on a node, where this machine lets us.
         let name = || tempfile::Builder::new().prefix("enclii-bench-").to_owned();
         let memory = name().tempdir_in("/dev/shm").or_else(|_| name().tempdir())?;
-        let directories: BTreeMap<String, PathBuf> = [(SECRETS_VOLUME, "secrets"), (TOKEN_VOLUME, "identity")]
-            .map(|(volume, directory)| (volume.to_owned(), memory.path().join(directory)))
-            .into();
+        let directories: BTreeMap<String, PathBuf> =
+            [(SECRETS_VOLUME, "secrets"), (TOKEN_VOLUME, "identity")]
+                .map(|(volume, directory)| (volume.to_owned(), memory.path().join(directory)))
+                .into();
         for directory in directories.values() {
             std::fs::create_dir(directory)?;
         }
-        let mut token = File::options().create_new(true).write(true).mode(0o600).open(directories[TOKEN_VOLUME].join(TOKEN_FILE))?;
+        let mut token = File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(directories[TOKEN_VOLUME].join(TOKEN_FILE))?;
         token.write_all(self.identity.token.as_bytes())?;
         let secrets = directories[SECRETS_VOLUME].clone();
         Ok(Volumes {
@@ -175,12 +196,16 @@ impl Volumes {
         let mut command = self.pod.container("api")?;
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         let application = Process::start("application", &mut command, &self.logs)?;
-        let mut running = Running { agent, application, port, client: http::plain()?, volumes: self };
+        let mut running =
+            Running { agent, application, port, client: http::plain()?, volumes: self };
         let state = wait::until("the application", PATIENCE, || {
             running.application.check()?;
             Ok(running.state().ok())
         })?;
-        ensure!(state.digests.contains_key(SECRET), "the application knows of no file for {SECRET}");
+        ensure!(
+            state.digests.contains_key(SECRET),
+            "the application knows of no file for {SECRET}"
+        );
         Ok(running)
     }
 }
@@ -203,6 +228,8 @@ impl Running {
     /// # Errors
     /// Where it does not answer.
     pub fn state(&self) -> Result<State> {
-        Ok(serde_json::from_slice(&self.client.get(format!("http://127.0.0.1:{}/state", self.port)).send()?.bytes()?)?)
+        Ok(serde_json::from_slice(
+            &self.client.get(format!("http://127.0.0.1:{}/state", self.port)).send()?.bytes()?,
+        )?)
     }
 }

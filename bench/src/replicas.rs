@@ -29,7 +29,11 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
     know(directory.path(), &places(), &pods(1))?;
     let url = postgres.url();
     let replica = |name: &str| {
-        let mut switchyard = Switchyard::new(directory.path(), name, &[("ENCLII_DATABASE_URL", &url), ("ENCLII_RATE_LIMIT", "0")])?;
+        let mut switchyard = Switchyard::new(
+            directory.path(),
+            name,
+            &[("ENCLII_DATABASE_URL", &url), ("ENCLII_RATE_LIMIT", "0")],
+        )?;
         switchyard.run()?;
         anyhow::Ok(switchyard)
     };

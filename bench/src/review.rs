@@ -26,12 +26,21 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     say(&format!("review: {BATCHES} batches of {BATCH}"));
     let catalog = Catalog::default();
     let keys = names().into_iter().collect();
-    catalog.set(NAMESPACE, BUNDLE, Bundle { keys, project: Some("shop".into()), environment: Some("prod".into()) });
+    catalog.set(
+        NAMESPACE,
+        BUNDLE,
+        Bundle { keys, project: Some("shop".into()), environment: Some("prod".into()) },
+    );
     let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));
-    let config = InjectionConfig::new(image, "https://switchyard.enclii-system.svc".into(), setup.trust()?);
+    let config =
+        InjectionConfig::new(image, "https://switchyard.enclii-system.svc".into(), setup.trust()?);
     let world = World { bundles: &catalog, injection: Ok(&config) };
     let body = setup.review.as_bytes();
-    ensure!(respond(body, &world).record.outcome == Outcome::Injected, "the pod with {} was not patched", annotations::SECRETS);
+    ensure!(
+        respond(body, &world).record.outcome == Outcome::Injected,
+        "the pod with {} was not patched",
+        annotations::SECRETS
+    );
 
     let batches: Vec<f64> = (0..BATCHES)
         .map(|_| {

@@ -32,11 +32,19 @@ impl Store {
     /// Where it lacks a setting.
     pub fn like(enclii: &Command, scope: &str) -> Result<Self> {
         let setting = |name: &str| {
-            let (_, value) = enclii.get_envs().find(|(key, _)| *key == name).with_context(|| format!("{name} is not set"))?;
+            let (_, value) = enclii
+                .get_envs()
+                .find(|(key, _)| *key == name)
+                .with_context(|| format!("{name} is not set"))?;
             value.with_context(|| format!("{name} is not set"))
         };
         let token = std::fs::read_to_string(setting("ENCLII_TOKEN_FILE")?).context("read token")?;
-        Self::new(&setting("ENCLII_ADDR")?.to_string_lossy(), setting("ENCLII_CACERT")?.as_ref(), &token, scope)
+        Self::new(
+            &setting("ENCLII_ADDR")?.to_string_lossy(),
+            setting("ENCLII_CACERT")?.as_ref(),
+            &token,
+            scope,
+        )
     }
 
     /// Writes new values, all of them in one generation.
@@ -46,7 +54,10 @@ impl Store {
     pub fn write<'a>(&self, secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
         let mut request = WriteRequest::default();
         for (name, value) in secrets {
-            request.secrets.insert(name.parse().context("name of a secret")?, NewValue::new(Redacted::from(value.as_bytes())));
+            request.secrets.insert(
+                name.parse().context("name of a secret")?,
+                NewValue::new(Redacted::from(value.as_bytes())),
+            );
         }
         let body = request.to_body()?.expose().to_vec();
         let answer = self

@@ -41,14 +41,20 @@ struct Figures {
 pub fn measure(vault: Option<&Path>, part: &mut Part) -> Result<Vec<Entry>> {
     let peer = vault.map(|program| peer(program).context("Vault")).transpose()?;
     let ours = switchyard()?;
-    let median =
-        |who: &str, it: &Figures| format!("{who}: the medians are {:.2} ms of a read and {:.2} ms of a write", it.reads.p50, it.writes.p50);
+    let median = |who: &str, it: &Figures| {
+        format!(
+            "{who}: the medians are {:.2} ms of a read and {:.2} ms of a write",
+            it.reads.p50, it.writes.p50
+        )
+    };
     part.note(median("store_*_16, switchyard", &ours));
     if let Some(peer) = &peer {
         part.note(median("store_*_16, Vault with its file audit device", peer));
     }
-    let entry =
-        |name: Name, of: fn(&Figures) -> f64| name.measured(of(&ours)).beside(peer.as_ref().map(|it| ("Vault, file audit device", of(it))));
+    let entry = |name: Name, of: fn(&Figures) -> f64| {
+        name.measured(of(&ours))
+            .beside(peer.as_ref().map(|it| ("Vault, file audit device", of(it))))
+    };
     Ok(vec![
         entry(Name::StoreReads16, |it| it.reads.per_second),
         entry(Name::StoreReadP9916, |it| it.reads.p99),
@@ -64,29 +70,57 @@ fn name(connection: usize) -> String {
 
 fn load(port: u16, requests: Vec<Asked>) -> Load {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Load { address, host: "localhost", requests, connections: CONNECTIONS, tls: None, warm_up: WARM_UP, duration: DURATION }
+    Load {
+        address,
+        host: "localhost",
+        requests,
+        connections: CONNECTIONS,
+        tls: None,
+        warm_up: WARM_UP,
+        duration: DURATION,
+    }
 }
 
 fn switchyard() -> Result<Figures> {
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
     know(directory.path(), &[], &[])?;
     // One client stands for many here.
-    let mut switchyard = Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
+    let mut switchyard =
+        Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
     switchyard.run()?;
     let body = |connection: usize| json!({"secrets": {name(connection): {"value": STANDARD.encode(value("store", connection))}}});
     for connection in 0..CONNECTIONS {
-        let (status, answer) = switchyard.post(&format!("/v1/secrets/{SCOPE}/"), &body(connection))?;
+        let (status, answer) =
+            switchyard.post(&format!("/v1/secrets/{SCOPE}/"), &body(connection))?;
         ensure!(status == 200, "write secret: {status} {answer}");
     }
     let bearer = format!("Bearer {}", switchyard.token()?);
-    let asked = |method: Method, path: String, body: Bytes| Asked { method, path, header: ("authorization", bearer.clone()), body };
-    let reads = (0..CONNECTIONS).map(|it| asked(Method::GET, format!("/v1/secrets/{SCOPE}/{}", name(it)), Bytes::new())).collect();
-    let writes = (0..CONNECTIONS).map(|it| asked(Method::POST, format!("/v1/secrets/{SCOPE}/"), body(it).to_string().into())).collect();
-    let drive = |what: &str, requests, check| {
-        say(&format!("switchyard: {what} over {CONNECTIONS} connections for {} s", DURATION.as_secs()));
-        drive(&Load { tls: Some(tls(&switchyard.ca())?), ..load(switchyard.port(), requests) }, check)
+    let asked = |method: Method, path: String, body: Bytes| Asked {
+        method,
+        path,
+        header: ("authorization", bearer.clone()),
+        body,
     };
-    Ok(Figures { reads: drive("reads", reads, |it| has(it, "/value"))?, writes: drive("writes", writes, |it| has(it, "/versions"))? })
+    let reads = (0..CONNECTIONS)
+        .map(|it| asked(Method::GET, format!("/v1/secrets/{SCOPE}/{}", name(it)), Bytes::new()))
+        .collect();
+    let writes = (0..CONNECTIONS)
+        .map(|it| asked(Method::POST, format!("/v1/secrets/{SCOPE}/"), body(it).to_string().into()))
+        .collect();
+    let drive = |what: &str, requests, check| {
+        say(&format!(
+            "switchyard: {what} over {CONNECTIONS} connections for {} s",
+            DURATION.as_secs()
+        ));
+        drive(
+            &Load { tls: Some(tls(&switchyard.ca())?), ..load(switchyard.port(), requests) },
+            check,
+        )
+    };
+    Ok(Figures {
+        reads: drive("reads", reads, |it| has(it, "/value"))?,
+        writes: drive("writes", writes, |it| has(it, "/versions"))?,
+    })
 }
 
 fn peer(program: &Path) -> Result<Figures> {
@@ -97,10 +131,18 @@ fn peer(program: &Path) -> Result<Figures> {
     for connection in 0..CONNECTIONS {
         vault.api(Verb::POST, &path(connection), &body(connection))?;
     }
-    let asked =
-        |method: Method, path: String, body: Bytes| Asked { method, path, header: ("x-vault-token", vault.root().to_owned()), body };
-    let reads = (0..CONNECTIONS).map(|it| asked(Method::GET, format!("/v1/{}", path(it)), Bytes::new())).collect();
-    let writes = (0..CONNECTIONS).map(|it| asked(Method::POST, format!("/v1/{}", path(it)), body(it).to_string().into())).collect();
+    let asked = |method: Method, path: String, body: Bytes| Asked {
+        method,
+        path,
+        header: ("x-vault-token", vault.root().to_owned()),
+        body,
+    };
+    let reads = (0..CONNECTIONS)
+        .map(|it| asked(Method::GET, format!("/v1/{}", path(it)), Bytes::new()))
+        .collect();
+    let writes = (0..CONNECTIONS)
+        .map(|it| asked(Method::POST, format!("/v1/{}", path(it)), body(it).to_string().into()))
+        .collect();
     let drive = |what: &str, requests, check| {
         say(&format!("Vault: {what} over {CONNECTIONS} connections for {} s", DURATION.as_secs()));
         drive(&load(vault.port(), requests), check)

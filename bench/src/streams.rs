@@ -35,9 +35,14 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
     client::allow_many_files()?;
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
     know(directory.path(), &places(), &pods(MANY))?;
-    let mut switchyard = Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
+    let mut switchyard =
+        Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
     switchyard.run()?;
-    let twenty: Vec<_> = names().into_iter().enumerate().map(|(number, name)| (name, value("first", number))).collect();
+    let twenty: Vec<_> = names()
+        .into_iter()
+        .enumerate()
+        .map(|(number, name)| (name, value("first", number)))
+        .collect();
     write(&switchyard, &twenty)?;
     let before = Memory::of(switchyard.process()?.id())?;
 
@@ -63,7 +68,8 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
         let from = Instant::now();
         let generation = write(&switchyard, &[(names().swap_remove(0), value("write", number))])?;
         let arrived = streams.until_all_hold(generation, DEADLINE)?;
-        times.extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));
+        times
+            .extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));
         std::thread::sleep(Duration::from_millis(200));
     }
     let most = times.iter().copied().fold(0.0, f64::max);
@@ -72,7 +78,10 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
         median(&times).context("no arrival")?,
         times.len()
     ));
-    Ok(vec![Name::StreamsRss5000.measured(memory.resident), Name::Push1000P99.measured(percentile(&times, 99).context("no arrival")?)])
+    Ok(vec![
+        Name::StreamsRss5000.measured(memory.resident),
+        Name::Push1000P99.measured(percentile(&times, 99).context("no arrival")?),
+    ])
 }
 
 /// The namespace of all pods here.
@@ -94,9 +103,12 @@ pub(crate) fn pods(count: usize) -> Vec<Identity> {
 
 /// Writes values as one generation, and says which.
 pub(crate) fn write(switchyard: &Switchyard, values: &[(String, String)]) -> Result<u64> {
-    let secrets: serde_json::Map<_, _> =
-        values.iter().map(|(name, value)| (name.clone(), json!({"value": STANDARD.encode(value)}))).collect();
-    let (status, answer) = switchyard.post("/v1/secrets/shop.prod.api/", &json!({"secrets": secrets}))?;
+    let secrets: serde_json::Map<_, _> = values
+        .iter()
+        .map(|(name, value)| (name.clone(), json!({"value": STANDARD.encode(value)})))
+        .collect();
+    let (status, answer) =
+        switchyard.post("/v1/secrets/shop.prod.api/", &json!({"secrets": secrets}))?;
     ensure!(status == 200, "write secrets: {status} {answer}");
     answer["bundles"][0]["generation"].as_u64().context("read generation")
 }

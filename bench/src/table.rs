@@ -34,7 +34,8 @@ pub fn render(part: &Part, colour: bool) -> String {
         let _ = writeln!(text, "\n{word}: {line}");
     };
     for origin in origins.iter().map(|(origin, _)| *origin).collect::<BTreeSet<_>>() {
-        let words: Vec<_> = origins.iter().filter(|it| it.0 == origin).map(|(_, word)| *word).collect();
+        let words: Vec<_> =
+            origins.iter().filter(|it| it.0 == origin).map(|(_, word)| *word).collect();
         below("budget", &format!("{}: {origin}", words.join(", ")));
     }
     for note in &part.notes {
@@ -53,8 +54,12 @@ fn row(entry: &Entry) -> [Cell; 6] {
         Budget::AtLeast(limit) => format!("≥ {}", amount(limit)),
     };
     let met = if entry.met() { ("met", GREEN) } else { ("not met", RED) };
-    let peer = entry.peer.as_ref().map_or_else(|| "–".to_owned(), |peer| format!("{} ({})", amount(peer.value), peer.name));
-    let ratio = entry.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", number(ratio)));
+    let peer = entry
+        .peer
+        .as_ref()
+        .map_or_else(|| "–".to_owned(), |peer| format!("{} ({})", amount(peer.value), peer.name));
+    let ratio =
+        entry.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", number(ratio)));
     [
         (entry.name.known().word.to_owned(), ""),
         (amount(entry.value), BOLD),
@@ -67,7 +72,14 @@ fn row(entry: &Entry) -> [Cell; 6] {
 
 fn unmeasured(name: Name) -> [Cell; 6] {
     let blank = || (String::new(), "");
-    [(name.known().word.to_owned(), ""), ("not measured".to_owned(), FAINT), blank(), blank(), blank(), blank()]
+    [
+        (name.known().word.to_owned(), ""),
+        ("not measured".to_owned(), FAINT),
+        blank(),
+        blank(),
+        blank(),
+        blank(),
+    ]
 }
 
 /// Three digits that say something, and no more.
@@ -79,7 +91,8 @@ fn number(value: f64) -> String {
     };
     let text = format!("{value:.decimals$}");
     let text = if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    let (whole, rest) = text.split_once('.').map_or((text, ""), |(whole, _)| (whole, &text[whole.len()..]));
+    let (whole, rest) =
+        text.split_once('.').map_or((text, ""), |(whole, _)| (whole, &text[whole.len()..]));
     let mut grouped = String::new();
     for (at, digit) in whole.chars().enumerate() {
         if at > 0 && (whole.len() - at).is_multiple_of(3) && !grouped.ends_with('-') {
@@ -91,7 +104,8 @@ fn number(value: f64) -> String {
 }
 
 fn lines(rows: &[[Cell; 6]], colour: bool) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].0.chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].0.chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -99,8 +113,16 @@ fn lines(rows: &[[Cell; 6]], colour: bool) -> String {
         for (column, ((cell, look), width)) in row.iter().zip(&widths).enumerate() {
             let room = width - cell.chars().count();
             // Numbers stand under one another by their units.
-            let (before, after) = if (1..=2).contains(&column) && cell != "not measured" { (room, 0) } else { (0, room) };
-            let cell = if colour && !look.is_empty() { format!("\x1b[{look}m{cell}\x1b[0m") } else { cell.clone() };
+            let (before, after) = if (1..=2).contains(&column) && cell != "not measured" {
+                (room, 0)
+            } else {
+                (0, room)
+            };
+            let cell = if colour && !look.is_empty() {
+                format!("\x1b[{look}m{cell}\x1b[0m")
+            } else {
+                cell.clone()
+            };
             let _ = write!(line, "{}{cell}{}  ", " ".repeat(before), " ".repeat(after));
         }
         text.push_str(line.trim_end());
@@ -115,9 +137,15 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits_or_all_of_the_whole_part() {
-        for (value, text) in
-            [(0.0, "0"), (3.456, "3.46"), (4.0, "4"), (12.34, "12.3"), (361.05, "361"), (24250.0, "24,250"), (1_234_567.8, "1,234,568")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (3.456, "3.46"),
+            (4.0, "4"),
+            (12.34, "12.3"),
+            (361.05, "361"),
+            (24250.0, "24,250"),
+            (1_234_567.8, "1,234,568"),
+        ] {
             assert_eq!(number(value), text);
         }
     }
@@ -125,16 +153,32 @@ mod tests {
     #[test]
     fn a_table() {
         let mut part = Part::default();
-        part.take("agent", Ok(vec![Name::AgentRss.measured(3.0).beside(Some(("Vault Agent 1.21.1", 144.0)))]));
+        part.take(
+            "agent",
+            Ok(vec![Name::AgentRss.measured(3.0).beside(Some(("Vault Agent 1.21.1", 144.0)))]),
+        );
         part.take("webhook", Ok(vec![Name::WebhookRps16.measured(20_000.0)]));
         part.take("pods", Err(anyhow::anyhow!("no cluster")));
         let text = render(&part, false);
-        let line = |word: &str| text.lines().find(|line| line.starts_with(word)).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(line("agent_rss"), "agent_rss 3 MiB ≤ 4 MiB met 144 MiB (Vault Agent 1.21.1) 48 ×");
+        let line = |word: &str| {
+            text.lines()
+                .find(|line| line.starts_with(word))
+                .unwrap()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            line("agent_rss"),
+            "agent_rss 3 MiB ≤ 4 MiB met 144 MiB (Vault Agent 1.21.1) 48 ×"
+        );
         assert_eq!(line("webhook_rps_16"), "webhook_rps_16 20,000 1/s ≥ 24,250 1/s not met – –");
         assert_eq!(line("pod_start_added"), "pod_start_added not measured");
         assert_eq!(line("failed"), "failed: pods: no cluster");
-        assert!(text.contains("budget: webhook_rps_16: 5 times") && !text.contains("budget: pod_start_added"));
+        assert!(
+            text.contains("budget: webhook_rps_16: 5 times")
+                && !text.contains("budget: pod_start_added")
+        );
         assert!(!text.contains('\x1b') && render(&part, true).contains("\x1b[31mnot met\x1b[0m"));
     }
 }

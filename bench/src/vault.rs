@@ -68,9 +68,15 @@ pub fn measure(program: &Path) -> Result<Figures> {
 }
 
 fn version(program: &Path) -> Result<String> {
-    let output = Command::new(program).arg("version").output().with_context(|| format!("start {}", program.display()))?;
+    let output = Command::new(program)
+        .arg("version")
+        .output()
+        .with_context(|| format!("start {}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let word = text.split_whitespace().nth(1).with_context(|| format!("find the version of {}", program.display()))?;
+    let word = text
+        .split_whitespace()
+        .nth(1)
+        .with_context(|| format!("find the version of {}", program.display()))?;
     ensure!(output.status.success() && word.starts_with('v'), "{} is no Vault", program.display());
     Ok(word.trim_matches(['v', ',']).to_owned())
 }
@@ -117,8 +123,14 @@ fn files() -> Result<TempDir> {
 }
 
 /// A process that waits for a file with the end of its log in the error.
-fn until_there(process: &mut e2e::process::Process, pause: Duration, deadline: Duration, mut there: impl FnMut() -> bool) -> Result<()> {
-    let result = wait::until_every(pause, "Vault Agent's files", deadline, || Ok(there().then_some(())));
+fn until_there(
+    process: &mut e2e::process::Process,
+    pause: Duration,
+    deadline: Duration,
+    mut there: impl FnMut() -> bool,
+) -> Result<()> {
+    let result =
+        wait::until_every(pause, "Vault Agent's files", deadline, || Ok(there().then_some(())));
     result.map_err(|error| anyhow::anyhow!("{error}; it says:\n{}", process.tail()))?;
     process.check()
 }

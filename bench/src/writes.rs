@@ -40,21 +40,38 @@ pub fn measure(setup: &Setup, peer: Option<&Figures>, part: &mut Part) -> Result
     running.agent.check()?;
     running.application.check()?;
     let middle = |values: &[f64]| median(values).context("no write");
-    part.note(format!("write_to_file_p99, write_to_reload_p99: the medians are {:.1} ms and {:.1} ms", middle(&files)?, middle(&reloads)?));
+    part.note(format!(
+        "write_to_file_p99, write_to_reload_p99: the medians are {:.1} ms and {:.1} ms",
+        middle(&files)?,
+        middle(&reloads)?
+    ));
     let p99 = |values: &[f64]| percentile(values, 99).context("no write");
     let peer = peer.map(|it| (it.polling.as_str(), it.write_to_file));
-    Ok(vec![Name::WriteToFileP99.measured(p99(&files)?).beside(peer), Name::WriteToReloadP99.measured(p99(&reloads)?)])
+    Ok(vec![
+        Name::WriteToFileP99.measured(p99(&files)?).beside(peer),
+        Name::WriteToReloadP99.measured(p99(&reloads)?),
+    ])
 }
 
 /// One write: the milliseconds to the file and to the application.
 fn one(setup: &Setup, running: &Running, value: &str) -> Result<(f64, f64)> {
     let wall = SystemTime::now();
-    let file = seen(&running.volumes.file(SECRET), value, DEADLINE, || setup.store.write([(SECRET, value)]))?;
-    let digest = sha256(value.as_bytes());
-    let state = wait::until_every(Duration::from_millis(2), "the application to reload", DEADLINE, || {
-        Ok(Some(running.state()?).filter(|it| it.digests.get(SECRET) == Some(&digest)))
+    let file = seen(&running.volumes.file(SECRET), value, DEADLINE, || {
+        setup.store.write([(SECRET, value)])
     })?;
-    Ok((file, milliseconds(reloaded(&state)?.duration_since(wall).context("the application reloaded before the write")?)))
+    let digest = sha256(value.as_bytes());
+    let state =
+        wait::until_every(Duration::from_millis(2), "the application to reload", DEADLINE, || {
+            Ok(Some(running.state()?).filter(|it| it.digests.get(SECRET) == Some(&digest)))
+        })?;
+    Ok((
+        file,
+        milliseconds(
+            reloaded(&state)?
+                .duration_since(wall)
+                .context("the application reloaded before the write")?,
+        ),
+    ))
 }
 
 /// Writes, and looks at the file until it has the value. The write's answer comes a moment before or
@@ -62,7 +79,12 @@ fn one(setup: &Setup, running: &Running, value: &str) -> Result<(f64, f64)> {
 ///
 /// # Errors
 /// Where the write fails, or the file does not come by the deadline.
-pub fn seen(file: &Path, value: &str, deadline: Duration, write: impl FnOnce() -> Result<()> + Send) -> Result<f64> {
+pub fn seen(
+    file: &Path,
+    value: &str,
+    deadline: Duration,
+    write: impl FnOnce() -> Result<()> + Send,
+) -> Result<f64> {
     scope(|scope| {
         let from = Instant::now();
         let writer = scope.spawn(write);

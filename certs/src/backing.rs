@@ -85,7 +85,11 @@ pub trait Backing: Send + Sync + 'static {
     fn load(&self) -> impl Future<Output = Result<Loaded, BackingError>> + Send;
 
     /// Writes `files` if what is there is still `seen`.
-    fn store(&self, files: &Files, seen: &Loaded) -> impl Future<Output = Result<Stored, BackingError>> + Send;
+    fn store(
+        &self,
+        files: &Files,
+        seen: &Loaded,
+    ) -> impl Future<Output = Result<Stored, BackingError>> + Send;
 
     /// Waits until what is there may differ from `seen`. May end without a reason, but not in a
     /// tight loop.

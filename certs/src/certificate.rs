@@ -57,12 +57,15 @@ impl Certificate {
     /// When it is no X.509 certificate.
     pub fn from_der(der: CertificateDer<'static>) -> Result<Self, CertificateError> {
         let (validity, names) = {
-            let (rest, read) = X509Certificate::from_der(&der).map_err(|_| CertificateError::NotX509)?;
+            let (rest, read) =
+                X509Certificate::from_der(&der).map_err(|_| CertificateError::NotX509)?;
             if !rest.is_empty() {
                 return Err(CertificateError::NotX509);
             }
-            let validity =
-                Validity { begins: moment(read.validity().not_before.timestamp()), ends: moment(read.validity().not_after.timestamp()) };
+            let validity = Validity {
+                begins: moment(read.validity().not_before.timestamp()),
+                ends: moment(read.validity().not_after.timestamp()),
+            };
             (validity, names_of(&read))
         };
         Ok(Self { der, validity, names })
@@ -118,7 +121,8 @@ impl Certificate {
         let Ok(since) = now.duration_since(UNIX_EPOCH) else {
             return false;
         };
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
         verifier.is_ok_and(|verifier| {
             let moment = UnixTime::since_unix_epoch(since);
             verifier.verify_server_cert(&self.der, &[], name, &[], moment).is_ok()
@@ -138,7 +142,10 @@ impl Certificate {
 /// Names the validity and the names: a certificate is public, but nobody reads DER in a log.
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate").field("validity", &self.validity).field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Certificate")
+            .field("validity", &self.validity)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +156,11 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 fn moment(seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    let moment = if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    let moment = if seconds < 0 {
+        UNIX_EPOCH.checked_sub(distance)
+    } else {
+        UNIX_EPOCH.checked_add(distance)
+    };
     moment.unwrap_or(UNIX_EPOCH)
 }
 

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroize;
@@ -71,7 +71,12 @@ pub fn authority(name: &str, now: SystemTime, life: Duration) -> Result<Pair, Is
 ///
 /// # Errors
 /// When the key of the CA cannot be used or the certificate cannot be made.
-pub fn leaf(authority: &Pair, names: &Names, now: SystemTime, life: Duration) -> Result<Pair, IssueError> {
+pub fn leaf(
+    authority: &Pair,
+    names: &Names,
+    now: SystemTime,
+    life: Duration,
+) -> Result<Pair, IssueError> {
     let ends = after(now, life).min(authority.certificate().validity().ends);
     let mut params = dated(now, ends);
     if let Some(first) = names.iter().find(|name| name.len() <= COMMON_NAME_MAX) {
@@ -84,7 +89,9 @@ pub fn leaf(authority: &Pair, names: &Names, now: SystemTime, life: Duration) ->
     let mut signer = KeyPair::try_from(authority.key().der()).map_err(IssueError::Authority)?;
     let made = Issuer::from_ca_cert_der(authority.certificate().der(), &signer)
         .map_err(IssueError::Authority)
-        .and_then(|issuer| with_key(|key| params.signed_by(key, &issuer).map_err(IssueError::Sign)));
+        .and_then(|issuer| {
+            with_key(|key| params.signed_by(key, &issuer).map_err(IssueError::Sign))
+        });
     signer.zeroize();
     made
 }
@@ -111,7 +118,8 @@ fn subject_name(name: &str) -> Result<SanType, IssueError> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(SanType::IpAddress(address));
     }
-    let text = name.try_into().map_err(|source| IssueError::Name { name: name.to_owned(), source })?;
+    let text =
+        name.try_into().map_err(|source| IssueError::Name { name: name.to_owned(), source })?;
     Ok(SanType::DnsName(text))
 }
 
@@ -172,7 +180,8 @@ mod tests {
 
     #[test]
     fn the_signer_is_told_apart() {
-        let (one, other) = (authority("test", now(), HOUR).unwrap(), authority("test", now(), HOUR).unwrap());
+        let (one, other) =
+            (authority("test", now(), HOUR).unwrap(), authority("test", now(), HOUR).unwrap());
         let leaf = leaf(&one, &Names::parse(["a"]).unwrap(), now(), HOUR).unwrap();
         assert!(leaf.certificate().signed_by(one.certificate()));
         assert!(!leaf.certificate().signed_by(other.certificate()));

@@ -32,7 +32,8 @@ use crate::state::State;
 const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
 /// After a lost compare-and-swap. Every loss is somebody else's success, so few are enough.
-const CONTENTION: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
+const CONTENTION: Backoff =
+    Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
 const CONTENTION_TRIES: u32 = 8;
 
 /// What a keeper is told.
@@ -244,7 +245,11 @@ impl<B: Backing> Keeper<B> {
         }
     }
 
-    async fn within<T>(&self, step: &'static str, work: impl Future<Output = Result<T, BackingError>>) -> Result<T, KeepError> {
+    async fn within<T>(
+        &self,
+        step: &'static str,
+        work: impl Future<Output = Result<T, BackingError>>,
+    ) -> Result<T, KeepError> {
         let deadline = self.settings.deadline;
         match tokio::time::timeout(deadline, work).await {
             Ok(done) => Ok(done?),

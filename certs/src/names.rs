@@ -44,7 +44,12 @@ impl Names {
     /// When the parts do not make DNS names.
     pub fn of_service(service: &str, namespace: &str) -> Result<Self, NamesError> {
         let qualified = format!("{service}.{namespace}");
-        Self::parse([service, &qualified, &format!("{qualified}.svc"), &format!("{qualified}.svc.cluster.local")])
+        Self::parse([
+            service,
+            &qualified,
+            &format!("{qualified}.svc"),
+            &format!("{qualified}.svc.cluster.local"),
+        ])
     }
 
     /// These names and those.

@@ -41,7 +41,11 @@ impl Policy {
     /// # Errors
     /// When the overlap is longer than a sixth of the CA's life, or the leaf lives for less than a
     /// second or more than half of the CA's life.
-    pub fn new(authority_life: Duration, leaf_life: Duration, overlap: Duration) -> Result<Self, PolicyError> {
+    pub fn new(
+        authority_life: Duration,
+        leaf_life: Duration,
+        overlap: Duration,
+    ) -> Result<Self, PolicyError> {
         if overlap > authority_life / 6 {
             return Err(PolicyError::Overlap);
         }

@@ -34,7 +34,10 @@ impl Resolver {
     /// # Errors
     /// When rustls does not take the pair; the one before stays.
     pub fn swap(&self, pair: &Pair) -> Result<(), PairError> {
-        self.0.store(Some(Arc::new(Serving { key: pair.certified()?, certificate: pair.certificate().clone() })));
+        self.0.store(Some(Arc::new(Serving {
+            key: pair.certified()?,
+            certificate: pair.certificate().clone(),
+        })));
         Ok(())
     }
 
@@ -65,7 +68,10 @@ impl std::fmt::Debug for Resolver {
 ///
 /// # Errors
 /// When the cryptography provider lacks a protocol version.
-pub fn server_config(resolver: Arc<Resolver>, alpn: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
+pub fn server_config(
+    resolver: Arc<Resolver>,
+    alpn: &[&[u8]],
+) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()

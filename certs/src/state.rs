@@ -29,7 +29,8 @@ pub const TLS_CERT: &str = "tls.crt";
 pub const TLS_KEY: &str = "tls.key";
 
 /// Every name a state can be stored under.
-pub const FILES: [&str; 7] = [CA_CERT, CA_KEY, NEXT_CA_CERT, NEXT_CA_KEY, PREVIOUS_CA_CERT, TLS_CERT, TLS_KEY];
+pub const FILES: [&str; 7] =
+    [CA_CERT, CA_KEY, NEXT_CA_CERT, NEXT_CA_KEY, PREVIOUS_CA_CERT, TLS_CERT, TLS_KEY];
 
 /// Named contents; `Debug` shows the names alone, and the contents are wiped on drop.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -115,7 +116,9 @@ impl State {
         if let Some(text) = files.content(PREVIOUS_CA_CERT) {
             match Certificate::from_pem(text) {
                 Ok(previous) => state.previous.extend(previous),
-                Err(error) => problems.push(Problem { file: PREVIOUS_CA_CERT, source: error.into() }),
+                Err(error) => {
+                    problems.push(Problem { file: PREVIOUS_CA_CERT, source: error.into() })
+                }
             }
         }
         (state, problems)
@@ -124,7 +127,11 @@ impl State {
     /// The state as files.
     pub fn to_files(&self) -> Files {
         let mut files = Files::default();
-        let pairs = [(&self.current, CA_CERT, CA_KEY), (&self.next, NEXT_CA_CERT, NEXT_CA_KEY), (&self.leaf, TLS_CERT, TLS_KEY)];
+        let pairs = [
+            (&self.current, CA_CERT, CA_KEY),
+            (&self.next, NEXT_CA_CERT, NEXT_CA_KEY),
+            (&self.leaf, TLS_CERT, TLS_KEY),
+        ];
         for (pair, certificate, key) in pairs {
             if let Some(pair) = pair {
                 files.insert(certificate, Zeroizing::new(pair.certificate_pem()));
@@ -161,7 +168,10 @@ impl State {
             previous: self.previous.iter().map(Certificate::validity).collect(),
             leaf: self.leaf.as_ref().map(|leaf| LeafView {
                 validity: validity(leaf),
-                signed_by_current: self.current.as_ref().is_some_and(|current| leaf.certificate().signed_by(current.certificate())),
+                signed_by_current: self
+                    .current
+                    .as_ref()
+                    .is_some_and(|current| leaf.certificate().signed_by(current.certificate())),
                 names_match: leaf.certificate().names() == Some(names),
             }),
         }
@@ -171,7 +181,13 @@ impl State {
     ///
     /// # Errors
     /// When a certificate cannot be made; the state is as it was then.
-    pub fn advance(&self, authority: &str, names: &Names, now: SystemTime, policy: &Policy) -> Result<(Self, Vec<Step>), IssueError> {
+    pub fn advance(
+        &self,
+        authority: &str,
+        names: &Names,
+        now: SystemTime,
+        policy: &Policy,
+    ) -> Result<(Self, Vec<Step>), IssueError> {
         let mut state = self.clone();
         let mut steps = Vec::new();
         // Each kind of step is taken at most once in a row; the bound is for a mistake in here.
@@ -186,7 +202,14 @@ impl State {
         Ok((state, steps))
     }
 
-    fn apply(&mut self, step: Step, authority: &str, names: &Names, now: SystemTime, policy: &Policy) -> Result<(), IssueError> {
+    fn apply(
+        &mut self,
+        step: Step,
+        authority: &str,
+        names: &Names,
+        now: SystemTime,
+        policy: &Policy,
+    ) -> Result<(), IssueError> {
         match step {
             Step::ForgetPrevious => {
                 self.previous.retain(|one| now < one.validity().ends);
@@ -225,7 +248,12 @@ impl State {
 /// Start anew (or promote), publish, renew, forget, with room to spare.
 const MOST_STEPS: usize = 8;
 
-fn read_pair(files: &Files, certificate: &'static str, key: &'static str, problems: &mut Vec<Problem>) -> Option<Pair> {
+fn read_pair(
+    files: &Files,
+    certificate: &'static str,
+    key: &'static str,
+    problems: &mut Vec<Problem>,
+) -> Option<Pair> {
     let (found, secret) = (files.content(certificate), files.content(key));
     if found.is_none() && secret.is_none() {
         return None;

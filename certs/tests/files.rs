@@ -21,7 +21,8 @@ use support::{Hand, NAME, connect, eventually, hello};
 
 fn made(now: SystemTime) -> Files {
     let names = Names::parse([NAME]).unwrap();
-    let (state, _) = State::default().advance("somebody else", &names, now, &Policy::default()).unwrap();
+    let (state, _) =
+        State::default().advance("somebody else", &names, now, &Policy::default()).unwrap();
     state.to_files()
 }
 
@@ -90,7 +91,12 @@ fn what_is_bad_is_named_and_the_last_good_pair_stays() {
     let served = certificates.resolver().certificate();
 
     let other = made(hand.now());
-    let table = [("tls.key", other.content("tls.key").unwrap()), ("tls.key", b"junk"), ("tls.crt", b"junk"), ("ca.crt", b"junk")];
+    let table = [
+        ("tls.key", other.content("tls.key").unwrap()),
+        ("tls.key", b"junk"),
+        ("tls.crt", b"junk"),
+        ("ca.crt", b"junk"),
+    ];
     for (name, bytes) in table {
         put(home.path(), &good);
         write(&path(name), bytes);

@@ -44,7 +44,11 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 impl ApiServer {
     fn new(may_create: bool) -> Self {
-        let server = Self { secret: Arc::new(watch::Sender::new((1, None))), requests: Arc::default(), may_create };
+        let server = Self {
+            secret: Arc::new(watch::Sender::new((1, None))),
+            requests: Arc::default(),
+            may_create,
+        };
         server.put(json!({ "note": "a2VwdA==" }));
         server
     }
@@ -137,7 +141,12 @@ impl ApiServer {
     }
 
     fn watch(&self, query: &str) -> Response<Body> {
-        let mut since: u64 = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion=")).unwrap().parse().unwrap();
+        let mut since: u64 = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("resourceVersion="))
+            .unwrap()
+            .parse()
+            .unwrap();
         let mut changes = self.secret.subscribe();
         let events = async_stream(move || {
             let (version, secret) = changes.borrow_and_update().clone();

@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::output::Output;
-use crate::{admin, audit, bundles, completions, doctor, grants, inject, login, run, secrets, tokens};
+use crate::{
+    admin, audit, bundles, completions, doctor, grants, inject, login, run, secrets, tokens,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

@@ -59,10 +59,14 @@ async fn list(args: List, output: &Output) -> Result<(), Error> {
         return output.json(&All { bundles: &bundles });
     }
     if bundles.is_empty() {
-        output.note("there is no bundle: a bundle comes into being with its service's first secret");
+        output
+            .note("there is no bundle: a bundle comes into being with its service's first secret");
         return Ok(());
     }
-    let rows: Vec<_> = bundles.iter().map(|it| vec![it.bundle.to_string(), it.scope.to_string(), it.generation.to_string()]).collect();
+    let rows: Vec<_> = bundles
+        .iter()
+        .map(|it| vec![it.bundle.to_string(), it.scope.to_string(), it.generation.to_string()])
+        .collect();
     output.table(&["BUNDLE", "SCOPE", "GENERATION"], &rows);
     Ok(())
 }
@@ -73,8 +77,15 @@ async fn show(args: Show, output: &Output) -> Result<(), Error> {
     if args.output == Format::Json {
         return output.json(&bundle);
     }
-    output.note(&format!("bundle {} ({}) is generation {}", bundle.state.bundle, bundle.state.scope, bundle.state.generation));
-    let rows: Vec<_> = bundle.keys.iter().map(|it| vec![it.to_string(), format!("{}_FILE", it), format!("/run/secrets/{it}")]).collect();
+    output.note(&format!(
+        "bundle {} ({}) is generation {}",
+        bundle.state.bundle, bundle.state.scope, bundle.state.generation
+    ));
+    let rows: Vec<_> = bundle
+        .keys
+        .iter()
+        .map(|it| vec![it.to_string(), format!("{}_FILE", it), format!("/run/secrets/{it}")])
+        .collect();
     output.table(&["NAME", "VARIABLE", "FILE"], &rows);
     Ok(())
 }

@@ -76,9 +76,15 @@ pub(crate) fn file() -> Option<PathBuf> {
 
 /// Where the base-directory convention puts it (<https://specifications.freedesktop.org/basedir-spec>).
 fn place() -> Result<PathBuf, Error> {
-    let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it: &PathBuf| it.is_absolute());
-    let base = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
-    let base = base.ok_or_else(|| Error::Start("neither XDG_CONFIG_HOME nor HOME names a directory for the session".to_owned()))?;
+    let directory =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|it: &PathBuf| it.is_absolute());
+    let base =
+        directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
+    let base = base.ok_or_else(|| {
+        Error::Start(
+            "neither XDG_CONFIG_HOME nor HOME names a directory for the session".to_owned(),
+        )
+    })?;
     Ok(base.join("enclii/credentials.json"))
 }
 
@@ -99,7 +105,11 @@ fn read(path: &Path) -> Result<Sessions, Error> {
     // A parser's message may quote a token, so only its place is told.
     serde_json::from_slice(&bytes).map_err(|error| Error::Manifest {
         path: path.to_owned(),
-        reason: format!("line {} column {} is not of the form; remove the file and log in again", error.line(), error.column()),
+        reason: format!(
+            "line {} column {} is not of the form; remove the file and log in again",
+            error.line(),
+            error.column()
+        ),
     })
 }
 
@@ -119,14 +129,22 @@ fn write(path: &Path, all: &Sessions) -> Result<(), Error> {
     let sessions = all
         .sessions
         .iter()
-        .map(|(address, it)| (address.as_str(), One { token: it.token.text(), expires_at: it.expires_at, name: &it.name }))
+        .map(|(address, it)| {
+            (
+                address.as_str(),
+                One { token: it.token.text(), expires_at: it.expires_at, name: &it.name },
+            )
+        })
         .collect();
-    let text = serde_json::to_vec_pretty(&File { sessions }).map(Zeroizing::new).map_err(|error| Error::Start(error.to_string()))?;
+    let text = serde_json::to_vec_pretty(&File { sessions })
+        .map(Zeroizing::new)
+        .map_err(|error| Error::Start(error.to_string()))?;
     let directory = path.parent().unwrap_or(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let beside = directory.join(format!(".credentials.{}", std::process::id()));
     let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&beside, path)
@@ -142,7 +160,11 @@ mod tests {
     use super::*;
 
     fn kept(token: &str) -> Kept {
-        Kept { token: token.parse().unwrap(), expires_at: "2100-01-01T00:00:00Z".parse().unwrap(), name: "ada".into() }
+        Kept {
+            token: token.parse().unwrap(),
+            expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
+            name: "ada".into(),
+        }
     }
 
     #[test]
@@ -159,7 +181,10 @@ mod tests {
         assert_eq!(back["https://a.example:8443"].token, kept("enclii_1").token);
         assert_eq!(back["https://b.example"].token, kept("enclii_2").token);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
@@ -167,7 +192,8 @@ mod tests {
     fn a_file_that_others_can_read_is_not_used() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials.json");
-        let write = |text: &str| fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        let write =
+            |text: &str| fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         write("{}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("others can read"));

@@ -26,13 +26,19 @@ pub(crate) enum Error {
     Usage(String),
     #[error("{0}")]
     Name(#[from] contract::name::NameError),
-    #[error("not logged in: run 'enclii login'; or set ENCLII_TOKEN, or name a token's file with --token-file or ENCLII_TOKEN_FILE")]
+    #[error(
+        "not logged in: run 'enclii login'; or set ENCLII_TOKEN, or name a token's file with --token-file or ENCLII_TOKEN_FILE"
+    )]
     NoToken,
     #[error("the session of {name} ended at {at}: run 'enclii login' again")]
     SessionEnded { name: String, at: String },
-    #[error("reach identity provider {issuer}: {reason}; does --oidc-cacert (ENCLII_OIDC_CACERT) name its CA?")]
+    #[error(
+        "reach identity provider {issuer}: {reason}; does --oidc-cacert (ENCLII_OIDC_CACERT) name its CA?"
+    )]
     Provider { issuer: String, reason: String },
-    #[error("reach {address}: {reason}; is switchyard running there, and does --cacert (ENCLII_CACERT) name its CA?")]
+    #[error(
+        "reach {address}: {reason}; is switchyard running there, and does --cacert (ENCLII_CACERT) name its CA?"
+    )]
     Unreachable { address: String, reason: String },
     #[error("{0}{trace}", trace = trace(.0))]
     Refused(Problem),
@@ -46,7 +52,9 @@ pub(crate) enum Error {
     Exec { program: OsString, source: io::Error },
     #[error("not {0}: say yes, or give --yes where there is no terminal")]
     NotConfirmed(&'static str),
-    #[error("{0} values are not under the current key; switchyard's log names those that do not open")]
+    #[error(
+        "{0} values are not under the current key; switchyard's log names those that do not open"
+    )]
     Unfinished(u64),
 }
 

@@ -81,10 +81,15 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
                 output.note("there are no grants that you may see");
                 return Ok(());
             }
-            output.table(&["ID", "SUBJECT", "ACCESS", "SCOPE", "SECRET", "BY", "SINCE"], &grants.iter().map(row).collect::<Vec<_>>());
+            output.table(
+                &["ID", "SUBJECT", "ACCESS", "SCOPE", "SECRET", "BY", "SINCE"],
+                &grants.iter().map(row).collect::<Vec<_>>(),
+            );
         }
         Command::Add(Add { subject, access, scope, secret, connection, output: format }) => {
-            let grant = Client::new(&connection, output)?.grant(&GrantRequest { subject, scope, secret, access }).await?;
+            let grant = Client::new(&connection, output)?
+                .grant(&GrantRequest { subject, scope, secret, access })
+                .await?;
             if format == Format::Json {
                 return output.json(&grant);
             }
@@ -107,7 +112,15 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
 fn row(grant: &Grant) -> Vec<String> {
     let secret = grant.secret.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string);
     let (scope, access) = (grant.scope.to_string(), grant.access.to_string());
-    vec![grant.id.to_string(), named(&grant.subject), access, scope, secret, grant.created_by.clone(), grant.created_at.clone()]
+    vec![
+        grant.id.to_string(),
+        named(&grant.subject),
+        access,
+        scope,
+        secret,
+        grant.created_by.clone(),
+        grant.created_at.clone(),
+    ]
 }
 
 fn words(grant: &Grant) -> String {
@@ -120,8 +133,10 @@ fn named(subject: &Subject) -> String {
 }
 
 fn subject(text: &str) -> Result<Subject, String> {
-    let (kind, name) =
-        text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or("write user:NAME, group:NAME or service-account:NAMESPACE/NAME")?;
+    let (kind, name) = text
+        .split_once(':')
+        .filter(|(_, name)| !name.is_empty())
+        .ok_or("write user:NAME, group:NAME or service-account:NAMESPACE/NAME")?;
     let kind: SubjectKind = kind.replace('-', "_").parse().map_err(|error| format!("{error}"))?;
     Ok(Subject { kind, name: name.to_owned() })
 }
@@ -131,7 +146,8 @@ fn access(text: &str) -> Result<Access, contract::api::UnknownWord> {
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
-    text.parse().map_err(|error: contract::scope::ScopeError| runtime::logs::Chain(&error).to_string())
+    text.parse()
+        .map_err(|error: contract::scope::ScopeError| runtime::logs::Chain(&error).to_string())
 }
 
 #[cfg(test)]

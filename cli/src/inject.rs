@@ -63,22 +63,35 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let text = read(&args)?;
-    let documents = manifest::documents(&text).map_err(|reason| Error::Manifest { path: args.file.clone(), reason })?;
-    let config = InjectionConfig::new(args.agent_image.clone(), SWITCHYARD.to_owned(), TRUST.to_owned());
+    let documents = manifest::documents(&text)
+        .map_err(|reason| Error::Manifest { path: args.file.clone(), reason })?;
+    let config =
+        InjectionConfig::new(args.agent_image.clone(), SWITCHYARD.to_owned(), TRUST.to_owned());
     let known = bundles::Known::gather(&args, &documents, output).await?;
     let mut printed = Vec::with_capacity(documents.len());
     for mut document in documents {
-        let namespace = document.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(&args.namespace).to_owned();
+        let namespace = document
+            .pointer("/metadata/namespace")
+            .and_then(Value::as_str)
+            .unwrap_or(&args.namespace)
+            .to_owned();
         if let Some(pod) = manifest::pod_in(&mut document) {
             inject(pod, &namespace, &known, &config, output)?;
         }
         printed.push(document);
     }
-    let text = manifest::print(&printed, manifest::is_json(&text)).map_err(|reason| Error::Manifest { path: args.file, reason })?;
+    let text = manifest::print(&printed, manifest::is_json(&text))
+        .map_err(|reason| Error::Manifest { path: args.file, reason })?;
     output.bytes(text.as_bytes())
 }
 
-fn inject(pod: &mut Value, namespace: &str, known: &bundles::Known, config: &InjectionConfig, output: &Output) -> Result<(), Error> {
+fn inject(
+    pod: &mut Value,
+    namespace: &str,
+    known: &bundles::Known,
+    config: &InjectionConfig,
+    output: &Output,
+) -> Result<(), Error> {
     let text = pod.to_string();
     let view = Pod::parse(&text).map_err(|error| Error::PodRefused(error.to_string()))?;
     match admit(&view, namespace, known, config) {
@@ -92,9 +105,11 @@ fn inject(pod: &mut Value, namespace: &str, known: &bundles::Known, config: &Inj
         }
         Decision::Inject { patch, warnings } => {
             warnings.iter().for_each(|warning| output.note(warning));
-            let failed = |error: &dyn std::fmt::Display| Error::Start(format!("apply patch: {error}"));
-            let patch =
-                serde_json::to_value(patch).and_then(serde_json::from_value::<json_patch::Patch>).map_err(|error| failed(&error))?;
+            let failed =
+                |error: &dyn std::fmt::Display| Error::Start(format!("apply patch: {error}"));
+            let patch = serde_json::to_value(patch)
+                .and_then(serde_json::from_value::<json_patch::Patch>)
+                .map_err(|error| failed(&error))?;
             json_patch::patch(pod, &patch).map_err(|error| failed(&error))?;
         }
     }
@@ -107,5 +122,6 @@ fn read(args: &Args) -> Result<String, Error> {
         std::io::stdin().lock().read_to_string(&mut text).map_err(Error::Stdin)?;
         return Ok(text);
     }
-    std::fs::read_to_string(&args.file).map_err(|source| Error::Read { path: args.file.clone(), source })
+    std::fs::read_to_string(&args.file)
+        .map_err(|source| Error::Read { path: args.file.clone(), source })
 }

@@ -31,7 +31,13 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "device")]
     pub(crate) no_browser: bool,
     /// The port on loopback that the browser comes back to, for providers that want it registered; any free one without it.
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true, conflicts_with = "device")]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 0,
+        hide_default_value = true,
+        conflicts_with = "device"
+    )]
     pub(crate) port: u16,
     /// The file with the CA that signed the identity provider's certificate (PEM); without it the system's CAs count.
     #[arg(long, env = "ENCLII_OIDC_CACERT", value_name = "FILE")]
@@ -69,11 +75,21 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         LoginRequest { id_token, nonce: Some(nonce) }
     };
     let session = client.login(&request).await?;
-    let unexpected = |_| Error::Answer { address: connection.addr.clone(), reason: "the session's end is no time".to_owned() };
+    let unexpected = |_| Error::Answer {
+        address: connection.addr.clone(),
+        reason: "the session's end is no time".to_owned(),
+    };
     let expires_at = session.expires_at.parse().map_err(unexpected)?;
     let principal = session.principal;
-    let path = credentials::keep(&connection.addr, Kept { token: session.token, expires_at, name: principal.name.clone() })?;
-    output.done(&format!("logged in as {} until {expires_at}; the session is in {}", principal.name, path.display()));
+    let path = credentials::keep(
+        &connection.addr,
+        Kept { token: session.token, expires_at, name: principal.name.clone() },
+    )?;
+    output.done(&format!(
+        "logged in as {} until {expires_at}; the session is in {}",
+        principal.name,
+        path.display()
+    ));
     if principal.roles.is_empty() {
         output.note("you have no role here; what you may do is what grants allow");
     }
@@ -87,7 +103,11 @@ pub(crate) async fn logout(args: Logout, output: &Output) -> Result<(), Error> {
         return Ok(());
     };
     // What the environment names is a token and no session, and stays.
-    let session = Connection { token: Some(kept.token.redacted().clone()), token_file: None, ..connection.clone() };
+    let session = Connection {
+        token: Some(kept.token.redacted().clone()),
+        token_file: None,
+        ..connection.clone()
+    };
     let ended = Client::new(&session, output)?.logout().await;
     credentials::forget(&connection.addr)?;
     match ended {
@@ -108,7 +128,10 @@ pub(crate) async fn whoami(args: Whoami, output: &Output) -> Result<(), Error> {
     let Principal { kind, name, groups, roles, expires_at } = principal;
     output.line(&format!("{kind} {name}"));
     if kind == PrincipalKind::User {
-        output.line(&format!("groups: {}", if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }));
+        output.line(&format!(
+            "groups: {}",
+            if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
+        ));
     }
     for role in &roles {
         output.line(&match &role.scope {
@@ -119,6 +142,7 @@ pub(crate) async fn whoami(args: Whoami, output: &Output) -> Result<(), Error> {
     if roles.is_empty() {
         output.line("role:   none");
     }
-    output.line(&expires_at.map_or_else(|| "ends:   never".to_owned(), |at| format!("ends:   {at}")));
+    output
+        .line(&expires_at.map_or_else(|| "ends:   never".to_owned(), |at| format!("ends:   {at}")));
     Ok(())
 }

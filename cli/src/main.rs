@@ -35,7 +35,9 @@ fn main() -> ExitCode {
 
 fn run(command: args::Command, output: &output::Output) -> Result<ExitCode, error::Error> {
     runtime::provider::install().map_err(|error| error::Error::Start(error.to_string()))?;
-    let threads =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error::Error::Start(error.to_string()))?;
+    let threads = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error::Error::Start(error.to_string()))?;
     threads.block_on(command.run(output))
 }

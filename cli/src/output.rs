@@ -61,7 +61,11 @@ impl Output {
         if let Err(error) = io::stdout().flush() {
             self.failure(error);
         }
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), |error| Err(Error::Stdout(error)))
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .map_or(Ok(()), |error| Err(Error::Stdout(error)))
     }
 
     /// A result in words.
@@ -71,7 +75,11 @@ impl Output {
 
     /// A result that succeeded, with a mark that a terminal shows in green.
     pub(crate) fn done(&self, text: &str) {
-        if self.color_out { self.out(format_args!("{} {text}", self.painted("✓", Paint::Green))) } else { self.out(text) }
+        if self.color_out {
+            self.out(format_args!("{} {text}", self.painted("✓", Paint::Green)))
+        } else {
+            self.out(text)
+        }
     }
 
     /// Something the user should know and need not act on.
@@ -98,11 +106,17 @@ impl Output {
     /// Columns as wide as their widest cell.
     pub(crate) fn table(&self, header: &[&str], rows: &[Vec<String>]) {
         let width = |column: usize| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).chain([header[column].len()]).max().unwrap_or(0)
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .chain([header[column].len()])
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..header.len()).map(width).collect();
         let join = |cells: Vec<&str>| {
-            let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let padded: Vec<String> =
+                cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
             padded.join("  ").trim_end().to_owned()
         };
         self.out(self.painted(&join(header.to_vec()), Paint::Bold));
@@ -113,7 +127,8 @@ impl Output {
 
     /// A result for programs.
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Error::Start(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(value).map_err(|error| Error::Start(error.to_string()))?;
         self.out(text);
         Ok(())
     }
@@ -121,7 +136,8 @@ impl Output {
     /// Bytes as they are; with a line end behind them on a terminal, so that the prompt starts anew.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut out = io::stdout().lock();
-        let line_end: &[u8] = if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+        let line_end: &[u8] =
+            if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
         if let Err(error) = out.write_all(bytes).and_then(|()| out.write_all(line_end)) {
             self.failure(error);
         }

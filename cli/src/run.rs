@@ -83,7 +83,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode, Error> 
     let mut values = client.bundle_values(&scope).await?;
     let only: BTreeSet<_> = args.only.into_iter().collect();
     environment::narrow(&mut values.secrets, &only)?;
-    let environment = Environment::new(&values.secrets, args.as_env.as_deref(), std::env::vars_os())?;
+    let environment =
+        Environment::new(&values.secrets, args.as_env.as_deref(), std::env::vars_os())?;
     environment.warnings.iter().for_each(|warning| output.note(warning));
     if args.watch && environment.files.is_empty() {
         return Err(Error::Usage(
@@ -93,7 +94,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode, Error> 
 
     let limits = limits::widen(environment.files.len())?;
     let mut files = Files::new(args.runtime_directory.as_deref().map(Path::new))?;
-    files.replace(environment.files.iter().filter_map(|name| Some((name, &values.secrets.get(name)?.value))))?;
+    files.replace(
+        environment.files.iter().filter_map(|name| Some((name, &values.secrets.get(name)?.value))),
+    )?;
     let generation = values.generation;
     let mut program = environment.command(&args.command, &values.secrets, files.directory());
     drop(values);

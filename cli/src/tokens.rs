@@ -75,12 +75,21 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
             output.table(&header, &list.tokens.into_iter().map(row).collect::<Vec<_>>());
         }
         Command::Create(Create { name, role, scope, ttl: ttl_seconds, connection }) => {
-            let created = Client::new(&connection, output)?.create_token(&TokenRequest { name, role, scope, ttl_seconds }).await?;
-            output.note(&format!("token {} is valid until {}; it is not shown again", created.name, created.expires_at));
+            let created = Client::new(&connection, output)?
+                .create_token(&TokenRequest { name, role, scope, ttl_seconds })
+                .await?;
+            output.note(&format!(
+                "token {} is valid until {}; it is not shown again",
+                created.name, created.expires_at
+            ));
             output.bytes(created.token.redacted().expose())?;
         }
         Command::Revoke(Revoke { name, yes, connection }) => {
-            if !yes && !output.confirm(&format!("Revoke token {name}? Whatever uses it is refused from now on."))? {
+            if !yes
+                && !output.confirm(&format!(
+                    "Revoke token {name}? Whatever uses it is refused from now on."
+                ))?
+            {
                 return Err(Error::NotConfirmed("revoked"));
             }
             Client::new(&connection, output)?.revoke_token(&name).await?;
@@ -91,12 +100,23 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
 }
 
 fn row(token: TokenSummary) -> Vec<String> {
-    let TokenSummary { name, kind, role, scope, created_at, created_by, expires_at, last_used_at } = token;
+    let TokenSummary { name, kind, role, scope, created_at, created_by, expires_at, last_used_at } =
+        token;
     let none = || "-".to_owned();
     let role = role.map_or_else(none, |it| it.to_string());
     let scope = scope.map_or_else(|| "*".to_owned(), |it| it.to_string());
-    let (expires_at, last_used_at) = (expires_at.unwrap_or_else(none), last_used_at.unwrap_or_else(none));
-    vec![name.to_string(), kind.to_string(), role, scope, created_by, created_at, expires_at, last_used_at]
+    let (expires_at, last_used_at) =
+        (expires_at.unwrap_or_else(none), last_used_at.unwrap_or_else(none));
+    vec![
+        name.to_string(),
+        kind.to_string(),
+        role,
+        scope,
+        created_by,
+        created_at,
+        expires_at,
+        last_used_at,
+    ]
 }
 
 fn name(text: &str) -> Result<TokenName, contract::api::TokenNameError> {
@@ -108,13 +128,16 @@ fn role(text: &str) -> Result<Role, contract::api::UnknownWord> {
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
-    text.parse().map_err(|error: contract::scope::ScopeError| runtime::logs::Chain(&error).to_string())
+    text.parse()
+        .map_err(|error: contract::scope::ScopeError| runtime::logs::Chain(&error).to_string())
 }
 
 /// A duration in words, whose days have 24 hours.
 fn seconds(text: &str) -> Result<u64, String> {
     let span: jiff::Span = text.parse().map_err(|error| format!("{error}"))?;
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|error| format!("{error}"))?;
+    let duration = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|error| format!("{error}"))?;
     u64::try_from(duration.as_secs()).map_err(|_| "must not be negative".to_owned())
 }
 

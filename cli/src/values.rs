@@ -54,7 +54,10 @@ impl Values {
     /// Adds a value that may be stored. Refused: a name that is there already, and what is too large.
     pub(crate) fn add(&mut self, name: SecretName, value: Redacted) -> Result<(), String> {
         if value.len() > MAX_VALUE_BYTES {
-            return Err(format!("value of {name}: {} bytes are over the limit of {MAX_VALUE_BYTES}", value.len()));
+            return Err(format!(
+                "value of {name}: {} bytes are over the limit of {MAX_VALUE_BYTES}",
+                value.len()
+            ));
         }
         if self.0.contains_key(&name) {
             return Err(format!("{name} is there twice"));
@@ -87,10 +90,12 @@ impl IntoIterator for Values {
 
 /// Reads a file's bytes; without a form, its name and its text tell.
 pub(crate) fn read(bytes: &[u8], form: Option<Form>, path: &Path) -> Result<Read, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))?;
     let form = match form {
         Some(form) => form,
-        None => detect::form(path, text).ok_or("its form is not clear: say --format env, json, yaml or k8s-secret")?,
+        None => detect::form(path, text)
+            .ok_or("its form is not clear: say --format env, json, yaml or k8s-secret")?,
     };
     match form {
         Form::Env => env::parse(text).map(|values| Read { values, notes: Vec::new() }),
@@ -119,11 +124,20 @@ mod tests {
     use super::*;
 
     fn values(map: impl IntoIterator<Item = (String, Vec<u8>)>) -> Values {
-        Values(map.into_iter().map(|(name, value)| (name.parse().unwrap(), Redacted::new(value))).collect())
+        Values(
+            map.into_iter()
+                .map(|(name, value)| (name.parse().unwrap(), Redacted::new(value)))
+                .collect(),
+        )
     }
 
     fn there_and_back(values: &Values, form: Form) -> Result<(), TestCaseError> {
-        let text = print(values, form, &Identity { name: "api-prod".to_owned(), namespace: Some("shop".to_owned()) }).unwrap();
+        let text = print(
+            values,
+            form,
+            &Identity { name: "api-prod".to_owned(), namespace: Some("shop".to_owned()) },
+        )
+        .unwrap();
         for form in [Some(form), None] {
             let back = read(text.expose(), form, Path::new("-"));
             prop_assert_eq!(
@@ -137,7 +151,8 @@ mod tests {
     }
 
     /// Names that YAML, shells or JSON might take for something else among them.
-    const NAME: &str = "[A-Za-z_][A-Za-z0-9_.-]{0,12}|yes|no|null|True|ON|y|_1|e1|base64|kind|sops|data";
+    const NAME: &str =
+        "[A-Za-z_][A-Za-z0-9_.-]{0,12}|yes|no|null|True|ON|y|_1|e1|base64|kind|sops|data";
 
     proptest! {
         #[test]
@@ -167,7 +182,12 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_have_no_env_file() {
-        let message = print(&values([("A".to_owned(), vec![0xff, b'h', b'u'])]), Form::Env, &Identity::default()).unwrap_err();
+        let message = print(
+            &values([("A".to_owned(), vec![0xff, b'h', b'u'])]),
+            Form::Env,
+            &Identity::default(),
+        )
+        .unwrap_err();
         assert!(message.starts_with("A is no text") && !message.contains("hu\""), "{message}");
     }
 
@@ -189,8 +209,14 @@ mod tests {
             (Form::Yaml, "A: *hunter2"),
             (Form::Yaml, "A: hunter2: x"),
             (Form::Yaml, "hunter2"),
-            (Form::K8sSecret, "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {A: hunter2!}"),
-            (Form::K8sSecret, "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {A: 12345678}"),
+            (
+                Form::K8sSecret,
+                "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {A: hunter2!}",
+            ),
+            (
+                Form::K8sSecret,
+                "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {A: 12345678}",
+            ),
             (Form::K8sSecret, "hunter2"),
         ] {
             let message = read(text.as_bytes(), Some(form), Path::new("-")).unwrap_err();

@@ -64,7 +64,9 @@ pub enum ConfigError {
     #[error("parse agent configuration: {0}")]
     Form(#[source] serde_json::Error),
     /// Written by a webhook of another version.
-    #[error("parse agent configuration: version {found} is not known to this agent, which reads version {VERSION}; update the agent image")]
+    #[error(
+        "parse agent configuration: version {found} is not known to this agent, which reads version {VERSION}; update the agent image"
+    )]
     Version {
         /// The version it names.
         found: u32,

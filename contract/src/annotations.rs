@@ -30,12 +30,18 @@ pub const FILE_MODE: &str = "enclii.io/file-mode";
 /// All keys, with the line of help that `enclii inject --help` and the guide show.
 pub const KEYS: &[(&str, &str)] = &[
     (SECRETS, "bundle names, comma separated; opts the pod in"),
-    (RELOAD, "none (default), signal=SIGHUP, or http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted)"),
+    (
+        RELOAD,
+        "none (default), signal=SIGHUP, or http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted)",
+    ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
     (ENV, "env names to take out where the webhook can't know the bundle's keys"),
     (PLAIN_ENV, "env names that look like credentials and are none"),
     (CONTAINERS, "containers that get the secrets, init containers too (default: all)"),
-    (FILE_MODE, "octal mode of the files (default: 0400 where the application's UID is known, else 0444)"),
+    (
+        FILE_MODE,
+        "octal mode of the files (default: 0400 where the application's UID is known, else 0444)",
+    ),
 ];
 
 /// What a pod asks for.
@@ -123,7 +129,9 @@ pub enum ValueError {
     #[error("reload")]
     Reload(#[source] ReloadError),
     /// The file mode.
-    #[error("{0:?} is no file mode; write three or four octal digits as 0400 or 0444, readable and not executable or writable by others")]
+    #[error(
+        "{0:?} is no file mode; write three or four octal digits as 0400 or 0444, readable and not executable or writable by others"
+    )]
     FileMode(String),
 }
 
@@ -188,7 +196,9 @@ impl Annotations {
     ///
     /// # Errors
     /// The first key, in the order of [`KEYS`], whose value is not of its form.
-    pub fn parse<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Option<Self>, AnnotationError> {
+    pub fn parse<'a>(
+        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Option<Self>, AnnotationError> {
         let mut values: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
         let mut unknown = Vec::new();
         for (key, value) in annotations {
@@ -204,10 +214,21 @@ impl Annotations {
 
         Ok(Some(Self {
             bundles: at(SECRETS, bundles(secrets))?,
-            reload: at(RELOAD, reload.map_or(Ok(Reload::None), |text| text.trim().parse().map_err(ValueError::Reload)))?,
-            reload_container: at(RELOAD_CONTAINER, reload_container.map(|text| container(text.trim())).transpose())?,
+            reload: at(
+                RELOAD,
+                reload.map_or(Ok(Reload::None), |text| {
+                    text.trim().parse().map_err(ValueError::Reload)
+                }),
+            )?,
+            reload_container: at(
+                RELOAD_CONTAINER,
+                reload_container.map(|text| container(text.trim())).transpose(),
+            )?,
             env: at(ENV, env.map_or_else(|| Ok(BTreeSet::new()), |text| list(text, env_name)))?,
-            plain_env: at(PLAIN_ENV, plain_env.map_or_else(|| Ok(BTreeSet::new()), |text| list(text, env_name)))?,
+            plain_env: at(
+                PLAIN_ENV,
+                plain_env.map_or_else(|| Ok(BTreeSet::new()), |text| list(text, env_name)),
+            )?,
             containers: at(CONTAINERS, containers.map(|text| list(text, container)).transpose())?,
             file_mode: at(FILE_MODE, file_mode.map(|text| text.trim().parse()).transpose())?,
             unknown,
@@ -231,7 +252,10 @@ fn bundles(text: &str) -> Result<Vec<BundleRef>, ValueError> {
     Ok(found)
 }
 
-fn list(text: &str, parse: fn(&str) -> Result<String, ValueError>) -> Result<BTreeSet<String>, ValueError> {
+fn list(
+    text: &str,
+    parse: fn(&str) -> Result<String, ValueError>,
+) -> Result<BTreeSet<String>, ValueError> {
     entries(text)?.into_iter().map(parse).collect()
 }
 
@@ -248,16 +272,26 @@ fn env_name(text: &str) -> Result<String, ValueError> {
     let fits = text.len() <= 253
         && bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'-'))
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-    if fits { Ok(text.to_owned()) } else { Err(ValueError::EnvName(text.chars().take(80).collect())) }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(ValueError::EnvName(text.chars().take(80).collect()))
+    }
 }
 
 fn container(text: &str) -> Result<String, ValueError> {
-    text.parse::<crate::scope::Label>().map(String::from).map_err(|_| ValueError::ContainerName(text.chars().take(80).collect()))
+    text.parse::<crate::scope::Label>()
+        .map(String::from)
+        .map_err(|_| ValueError::ContainerName(text.chars().take(80).collect()))
 }
 
 /// The known key within two edits of `key`.
 fn closest(key: &str) -> Option<&'static str> {
-    KEYS.iter().map(|(known, _)| (distance(known, key), *known)).min().filter(|(edits, _)| *edits <= 2).map(|(_, known)| known)
+    KEYS.iter()
+        .map(|(known, _)| (distance(known, key), *known))
+        .min()
+        .filter(|(edits, _)| *edits <= 2)
+        .map(|(_, known)| known)
 }
 
 /// Levenshtein's distance, in bytes.
@@ -307,15 +341,24 @@ mod tests {
         ])
         .unwrap()
         .unwrap();
-        assert_eq!(found.bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>(), ["api-prod", "shared-prod"]);
+        assert_eq!(
+            found.bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>(),
+            ["api-prod", "shared-prod"]
+        );
         assert_eq!(found.reload.to_string(), "signal=SIGHUP");
         assert_eq!(found.reload_container.as_deref(), Some("app"));
         assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
         assert_eq!(found.containers.unwrap().len(), 2);
         assert_eq!(found.file_mode.unwrap().bits(), 0o440);
         let warnings: Vec<_> = found.unknown.iter().map(ToString::to_string).collect();
-        assert_eq!(warnings[0], "annotation enclii.io/relaod is not known and has no effect; did you mean enclii.io/reload?");
-        assert_eq!(warnings[1], "annotation enclii.io/something-else is not known and has no effect");
+        assert_eq!(
+            warnings[0],
+            "annotation enclii.io/relaod is not known and has no effect; did you mean enclii.io/reload?"
+        );
+        assert_eq!(
+            warnings[1],
+            "annotation enclii.io/something-else is not known and has no effect"
+        );
     }
 
     #[test]
@@ -343,7 +386,11 @@ mod tests {
             pairs.push((key, value));
             let error = parse(&pairs).unwrap_err();
             assert_eq!(error.key, key, "{value:?}");
-            assert!(error.message().starts_with(&format!("annotation {key}: ")), "{}", error.message());
+            assert!(
+                error.message().starts_with(&format!("annotation {key}: ")),
+                "{}",
+                error.message()
+            );
         }
     }
 

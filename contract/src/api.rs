@@ -27,7 +27,14 @@ pub use grants::{Access, Grant, GrantList, GrantRequest, Role, Subject, SubjectK
 pub use login::{Login, LoginRequest, Principal, PrincipalKind, RoleIn, Session};
 pub use object::Object;
 pub use page::Page;
-pub use secrets::{Alphabet, Deleted, Generate, NewValue, RotateRequest, SecretList, SecretSummary, SecretValue, WriteRequest, Written};
-pub use tokens::{TokenCreated, TokenKind, TokenList, TokenName, TokenNameError, TokenRequest, TokenSummary};
-pub use versions::{DestroyRequest, Destroyed, RollbackRequest, VersionList, VersionState, VersionSummary};
+pub use secrets::{
+    Alphabet, Deleted, Generate, NewValue, RotateRequest, SecretList, SecretSummary, SecretValue,
+    WriteRequest, Written,
+};
+pub use tokens::{
+    TokenCreated, TokenKind, TokenList, TokenName, TokenNameError, TokenRequest, TokenSummary,
+};
+pub use versions::{
+    DestroyRequest, Destroyed, RollbackRequest, VersionList, VersionState, VersionSummary,
+};
 pub use word::UnknownWord;

@@ -18,7 +18,9 @@ pub struct BundleRef(String);
 
 /// Why a text is no [`BundleRef`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("parse bundle name {0:?}: must be <service>-<environment>, of a-z, 0-9 and '-', as api-prod")]
+#[error(
+    "parse bundle name {0:?}: must be <service>-<environment>, of a-z, 0-9 and '-', as api-prod"
+)]
 pub struct BundleRefError(String);
 
 impl BundleRef {
@@ -49,8 +51,14 @@ impl FromStr for BundleRef {
     fn from_str(text: &str) -> Result<Self, BundleRefError> {
         // Two labels and a dash; where the cut is does not matter for the form.
         let is_label = |part: &str| part.parse::<Label>().map_err(|_: LabelError| ());
-        let fits = text.match_indices('-').any(|(at, _)| is_label(&text[..at]).is_ok() && is_label(&text[at + 1..]).is_ok());
-        if fits { Ok(Self(text.to_owned())) } else { Err(BundleRefError(text.chars().take(140).collect())) }
+        let fits = text
+            .match_indices('-')
+            .any(|(at, _)| is_label(&text[..at]).is_ok() && is_label(&text[at + 1..]).is_ok());
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BundleRefError(text.chars().take(140).collect()))
+        }
     }
 }
 
@@ -139,9 +147,20 @@ mod tests {
 
     #[test]
     fn what_is_no_bundle() {
-        for text in
-            ["", "api", "-prod", "api-", "Api-prod", "api prod", "api-prod ", "../api-prod", "api-prod*", "api%2fprod", "api-pröd", "a.b-c"]
-        {
+        for text in [
+            "",
+            "api",
+            "-prod",
+            "api-",
+            "Api-prod",
+            "api prod",
+            "api-prod ",
+            "../api-prod",
+            "api-prod*",
+            "api%2fprod",
+            "api-pröd",
+            "a.b-c",
+        ] {
             assert!(text.parse::<BundleRef>().is_err(), "{text:?} was taken");
         }
     }

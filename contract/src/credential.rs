@@ -38,7 +38,8 @@ impl TryFrom<Redacted> for Credential {
     type Error = CredentialError;
 
     fn try_from(bytes: Redacted) -> Result<Self, CredentialError> {
-        let fits = (1..=LONGEST).contains(&bytes.len()) && bytes.expose().iter().all(u8::is_ascii_graphic);
+        let fits =
+            (1..=LONGEST).contains(&bytes.len()) && bytes.expose().iter().all(u8::is_ascii_graphic);
         if fits { Ok(Self(bytes)) } else { Err(CredentialError) }
     }
 }

@@ -17,10 +17,14 @@ pub struct SecretName(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not of the form.
-    #[error("parse secret name {0:?}: must start with a letter or '_' and go on with letters, digits, '_', '.' or '-', at most 253 in all")]
+    #[error(
+        "parse secret name {0:?}: must start with a letter or '_' and go on with letters, digits, '_', '.' or '-', at most 253 in all"
+    )]
     Form(String),
     /// The name of a directory that the agent keeps in the volume.
-    #[error("parse secret name {0:?}: the name is reserved for the service-account token's mount point")]
+    #[error(
+        "parse secret name {0:?}: the name is reserved for the service-account token's mount point"
+    )]
     Reserved(String),
 }
 
@@ -140,7 +144,10 @@ mod tests {
         for text in ["DATABASE_URL", "_x", "a.b-c", "tls.crt", "a..b", &"A".repeat(253)] {
             assert_eq!(text.parse::<SecretName>().unwrap().as_str(), text);
         }
-        assert_eq!("DATABASE_URL".parse::<SecretName>().unwrap().file_variable(), "DATABASE_URL_FILE");
+        assert_eq!(
+            "DATABASE_URL".parse::<SecretName>().unwrap().file_variable(),
+            "DATABASE_URL_FILE"
+        );
     }
 
     proptest! {

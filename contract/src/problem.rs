@@ -36,6 +36,10 @@ fn blank() -> String {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.detail.is_empty() { write!(f, "{} ({})", self.title, self.status) } else { write!(f, "{}: {}", self.title, self.detail) }
+        if self.detail.is_empty() {
+            write!(f, "{} ({})", self.title, self.status)
+        } else {
+            write!(f, "{}: {}", self.title, self.detail)
+        }
     }
 }

@@ -100,10 +100,15 @@ impl<'de> Deserialize<'de> for Redacted {
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Redacted, E> {
                 // The decoder's own error text quotes the offending byte, so it stops here.
-                STANDARD.decode(text).map(Redacted).map_err(|_| E::custom("value is not standard base64"))
+                STANDARD
+                    .decode(text)
+                    .map(Redacted)
+                    .map_err(|_| E::custom("value is not standard base64"))
             }
         }
-        deserializer.deserialize_str(Base64).map_err(|_| D::Error::custom("value is not a string in standard base64"))
+        deserializer
+            .deserialize_str(Base64)
+            .map_err(|_| D::Error::custom("value is not a string in standard base64"))
     }
 }
 

@@ -25,13 +25,19 @@ pub enum ReloadError {
     #[error("parse reload {0:?}: must be none, signal=SIGHUP or http=http://127.0.0.1:PORT/PATH")]
     Form(String),
     /// Not a signal's name.
-    #[error("parse reload signal {0:?}: no such signal; a name like SIGHUP, SIGUSR1 or SIGUSR2 is meant")]
+    #[error(
+        "parse reload signal {0:?}: no such signal; a name like SIGHUP, SIGUSR1 or SIGUSR2 is meant"
+    )]
     UnknownSignal(String),
     /// A signal that no process can handle.
-    #[error("parse reload signal {0}: no process can catch it, so it would end or stop the application")]
+    #[error(
+        "parse reload signal {0}: no process can catch it, so it would end or stop the application"
+    )]
     NotCatchable(String),
     /// A URL that leaves the pod, or none.
-    #[error("parse reload address {0:?}: must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH or http://localhost:PORT/PATH")]
+    #[error(
+        "parse reload address {0:?}: must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH or http://localhost:PORT/PATH"
+    )]
     Address(String),
 }
 
@@ -142,7 +148,8 @@ impl FromStr for ReloadUrl {
             _ => return Err(refuse()),
         };
         let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-        let port = port.parse::<u16>().ok().filter(|port| digits && *port != 0).ok_or_else(refuse)?;
+        let port =
+            port.parse::<u16>().ok().filter(|port| digits && *port != 0).ok_or_else(refuse)?;
         // Only what a request line may carry as it is: no blank, no control character, no fragment.
         if path.len() > 1024 || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
             return Err(refuse());

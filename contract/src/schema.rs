@@ -27,8 +27,10 @@ fn text(description: &str, pattern: &str, length: (usize, usize), example: &str)
 
 /// One of these words.
 pub(crate) fn words(what: &str, all: &[&str]) -> RefOr<Schema> {
-    let object =
-        ObjectBuilder::new().schema_type(Type::String).description(Some(format!("A {what}."))).enum_values(Some(all.iter().copied()));
+    let object = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(format!("A {what}.")))
+        .enum_values(Some(all.iter().copied()));
     RefOr::T(Schema::Object(object.build()))
 }
 

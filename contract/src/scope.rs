@@ -12,7 +12,9 @@ pub struct Label(String);
 
 /// Why a text is no [`Label`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("parse name {0:?}: must be a DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")]
+#[error(
+    "parse name {0:?}: must be a DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+)]
 pub struct LabelError(String);
 
 impl Label {
@@ -33,7 +35,11 @@ impl FromStr for Label {
             && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
             && bytes.first().is_some_and(alphanumeric)
             && bytes.last().is_some_and(alphanumeric);
-        if fits { Ok(Self(text.to_owned())) } else { Err(LabelError(text.chars().take(80).collect())) }
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(LabelError(text.chars().take(80).collect()))
+        }
     }
 }
 
@@ -82,7 +88,9 @@ pub enum ScopeError {
         source: LabelError,
     },
     /// More than three parts.
-    #[error("parse scope {0:?}: has more than three parts; write project, project.environment or project.environment.service")]
+    #[error(
+        "parse scope {0:?}: has more than three parts; write project, project.environment or project.environment.service"
+    )]
     TooManyParts(String),
 }
 
@@ -93,7 +101,9 @@ impl Scope {
         match (environment, service) {
             (None, None) => Some(Self::Project(project)),
             (Some(environment), None) => Some(Self::Environment(project, environment)),
-            (Some(environment), Some(service)) => Some(Self::Service(project, environment, service)),
+            (Some(environment), Some(service)) => {
+                Some(Self::Service(project, environment, service))
+            }
             (None, Some(_)) => None,
         }
     }
@@ -102,7 +112,9 @@ impl Scope {
     #[must_use]
     pub fn project(&self) -> &Label {
         match self {
-            Self::Project(project) | Self::Environment(project, _) | Self::Service(project, _, _) => project,
+            Self::Project(project)
+            | Self::Environment(project, _)
+            | Self::Service(project, _, _) => project,
         }
     }
 
@@ -111,7 +123,9 @@ impl Scope {
     pub fn environment(&self) -> Option<&Label> {
         match self {
             Self::Project(_) => None,
-            Self::Environment(_, environment) | Self::Service(_, environment, _) => Some(environment),
+            Self::Environment(_, environment) | Self::Service(_, environment, _) => {
+                Some(environment)
+            }
         }
     }
 
@@ -148,8 +162,12 @@ impl FromStr for Scope {
     type Err = ScopeError;
 
     fn from_str(text: &str) -> Result<Self, ScopeError> {
-        let label =
-            |part: &str| part.parse::<Label>().map_err(|source| ScopeError::Part { scope: text.chars().take(200).collect(), source });
+        let label = |part: &str| {
+            part.parse::<Label>().map_err(|source| ScopeError::Part {
+                scope: text.chars().take(200).collect(),
+                source,
+            })
+        };
         let mut parts = text.split('.');
         let project = label(parts.next().unwrap_or_default())?;
         let environment = parts.next().map(label).transpose()?;
@@ -184,7 +202,9 @@ impl fmt::Display for Scope {
         match self {
             Self::Project(project) => write!(f, "{project}"),
             Self::Environment(project, environment) => write!(f, "{project}.{environment}"),
-            Self::Service(project, environment, service) => write!(f, "{project}.{environment}.{service}"),
+            Self::Service(project, environment, service) => {
+                write!(f, "{project}.{environment}.{service}")
+            }
         }
     }
 }

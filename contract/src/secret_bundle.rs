@@ -76,8 +76,14 @@ mod tests {
     fn keys_come_from_both_writers() {
         let read = |json: &str| serde_json::from_str::<SecretBundle>(json).unwrap().keys();
         assert_eq!(read("{}"), None);
-        assert_eq!(read(r#"{"status":{"keys":["A"],"generation":3,"future":1}}"#), Some(BTreeSet::from(["A".to_owned()])));
-        assert_eq!(read(r#"{"spec":{"keys":["B"]},"status":{"keys":["A"]}}"#), Some(BTreeSet::from(["A".to_owned(), "B".to_owned()])));
+        assert_eq!(
+            read(r#"{"status":{"keys":["A"],"generation":3,"future":1}}"#),
+            Some(BTreeSet::from(["A".to_owned()]))
+        );
+        assert_eq!(
+            read(r#"{"spec":{"keys":["B"]},"status":{"keys":["A"]}}"#),
+            Some(BTreeSet::from(["A".to_owned(), "B".to_owned()]))
+        );
         assert_eq!(read(r#"{"status":{}}"#), Some(BTreeSet::new()));
     }
 }

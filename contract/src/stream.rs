@@ -19,7 +19,10 @@
 pub mod frame;
 mod message;
 
-pub use message::{AgentMessage, Held, HeldBundle, HeldSecret, MessageError, Outcome, ServerMessage, Snapshot, Step};
+pub use message::{
+    AgentMessage, Held, HeldBundle, HeldSecret, MessageError, Outcome, ServerMessage, Snapshot,
+    Step,
+};
 
 /// The path of the request that opens a stream.
 pub const PATH: &str = "/v1/agent/stream";

@@ -12,12 +12,18 @@ pub(crate) fn cipher(key: &[u8]) -> Option<RandomizedNonceKey> {
 }
 
 /// `None` where the cipher or the system's random numbers fail.
-pub(crate) fn encrypt(cipher: &RandomizedNonceKey, authenticated: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn encrypt(
+    cipher: &RandomizedNonceKey,
+    authenticated: &[u8],
+    plain: &[u8],
+) -> Option<Vec<u8>> {
     // One buffer of the final size: growing would leave a copy of the plain bytes behind.
     let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + TAG_BYTES);
     sealed.extend_from_slice(&[0; NONCE_LEN]);
     sealed.extend_from_slice(plain);
-    let Ok((nonce, tag)) = cipher.seal_in_place_separate_tag(Aad::from(authenticated), &mut sealed[NONCE_LEN..]) else {
+    let Ok((nonce, tag)) =
+        cipher.seal_in_place_separate_tag(Aad::from(authenticated), &mut sealed[NONCE_LEN..])
+    else {
         sealed.zeroize();
         return None;
     };
@@ -27,7 +33,11 @@ pub(crate) fn encrypt(cipher: &RandomizedNonceKey, authenticated: &[u8], plain: 
 }
 
 /// `None` where anything is not as it was encrypted.
-pub(crate) fn decrypt(cipher: &RandomizedNonceKey, authenticated: &[u8], sealed: &[u8]) -> Option<Redacted> {
+pub(crate) fn decrypt(
+    cipher: &RandomizedNonceKey,
+    authenticated: &[u8],
+    sealed: &[u8],
+) -> Option<Redacted> {
     let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut plain = Zeroizing::new(rest.to_vec());

@@ -32,12 +32,20 @@ const CHECKS: &[(&str, Check)] = &[
     ("what is not there is not found", |store, scope| Box::pin(not_found(store, scope))),
     ("a name is written once in one call", |store, scope| Box::pin(twice(store, scope))),
     ("a value is read in its own place alone", |store, scope| Box::pin(own_place(store, scope))),
-    ("a rotation on a stale value is refused", |store, scope| Box::pin(stale_rotation(store, scope))),
-    ("a destroyed version is gone, the others stay", |store, scope| Box::pin(destroyed(store, scope))),
+    ("a rotation on a stale value is refused", |store, scope| {
+        Box::pin(stale_rotation(store, scope))
+    }),
+    ("a destroyed version is gone, the others stay", |store, scope| {
+        Box::pin(destroyed(store, scope))
+    }),
     ("a deleted secret is gone, with all versions", |store, scope| Box::pin(deleted(store, scope))),
     ("a deleted secret can be written anew", |store, scope| Box::pin(written_anew(store, scope))),
-    ("what it was told to keep is no change by others", |store, scope| Box::pin(quiet(store, scope))),
-    ("writers at the same time all succeed", |store, scope| Box::pin(at_the_same_time(store, scope))),
+    ("what it was told to keep is no change by others", |store, scope| {
+        Box::pin(quiet(store, scope))
+    }),
+    ("writers at the same time all succeed", |store, scope| {
+        Box::pin(at_the_same_time(store, scope))
+    }),
 ];
 
 /// Runs every check against `store`, each in a scope of its own below `project`, and says how many
@@ -48,7 +56,9 @@ const CHECKS: &[(&str, Check)] = &[
 pub async fn run(store: &dyn Store, project: &Label) -> Result<usize, Failure> {
     for (at, (check, run)) in CHECKS.iter().enumerate() {
         let failed = |complaint| Failure { check, complaint };
-        let scope: Scope = format!("{project}.conformance.check-{at}").parse().map_err(|error| failed(format!("{error}")))?;
+        let scope: Scope = format!("{project}.conformance.check-{at}")
+            .parse()
+            .map_err(|error| failed(format!("{error}")))?;
         run(store, &scope).await.map_err(failed)?;
     }
     Ok(CHECKS.len())
@@ -73,18 +83,36 @@ fn check(holds: bool, complaint: &str) -> Outcome {
     if holds { Ok(()) } else { Err(complaint.to_owned()) }
 }
 
-async fn put(store: &dyn Store, scope: &Scope, secret: &SecretName, version: u64, value: &[u8]) -> Result<Stored, String> {
+async fn put(
+    store: &dyn Store,
+    scope: &Scope,
+    secret: &SecretName,
+    version: u64,
+    value: &[u8],
+) -> Result<Stored, String> {
     let (version, value) = (Version(version), Redacted::from(value));
-    let references = store.write(scope, &[Put { name: secret, version, value: &value }]).await.map_err(said)?;
+    let references =
+        store.write(scope, &[Put { name: secret, version, value: &value }]).await.map_err(said)?;
     match <[Reference; 1]>::try_from(references) {
         Ok([reference]) => Ok(Stored { version, reference }),
-        Err(other) => Err(format!("one value was written, and {} references came back", other.len())),
+        Err(other) => {
+            Err(format!("one value was written, and {} references came back", other.len()))
+        }
     }
 }
 
-async fn holds(store: &dyn Store, scope: &Scope, secret: &SecretName, stored: &Stored, value: &[u8]) -> Outcome {
+async fn holds(
+    store: &dyn Store,
+    scope: &Scope,
+    secret: &SecretName,
+    stored: &Stored,
+    value: &[u8],
+) -> Outcome {
     let found = store.read_version(scope, secret, stored).await.map_err(said)?;
-    check(found.expose() == value, &format!("version {} of {scope}/{secret} came out different", stored.version))
+    check(
+        found.expose() == value,
+        &format!("version {} of {scope}/{secret} came out different", stored.version),
+    )
 }
 
 fn is_gone<T>(answer: Result<T, StoreError>) -> Outcome {
@@ -101,20 +129,36 @@ async fn healthy(store: &dyn Store) -> Outcome {
 
 async fn any_bytes(store: &dyn Store, scope: &Scope) -> Outcome {
     let large = vec![0xa5; contract::layout::MAX_VALUE_BYTES];
-    let values: &[&[u8]] = &[b"", b"plain", b"line\n", b"\n\n", b"a\0b\0", b"\xff\xfe\xfd", "gr\u{fc}n".as_bytes(), &large];
+    let values: &[&[u8]] = &[
+        b"",
+        b"plain",
+        b"line\n",
+        b"\n\n",
+        b"a\0b\0",
+        b"\xff\xfe\xfd",
+        "gr\u{fc}n".as_bytes(),
+        &large,
+    ];
     let mut names = Vec::new();
     let redacted: Vec<Redacted> = values.iter().map(|value| Redacted::from(*value)).collect();
     for at in 0..values.len() {
         names.push(name(&format!("VALUE_{at}"))?);
     }
-    let puts: Vec<Put<'_>> = names.iter().zip(&redacted).map(|(name, value)| Put { name, version: Version(1), value }).collect();
+    let puts: Vec<Put<'_>> = names
+        .iter()
+        .zip(&redacted)
+        .map(|(name, value)| Put { name, version: Version(1), value })
+        .collect();
     let references = store.write(scope, &puts).await.map_err(said)?;
     check(references.len() == values.len(), "there are more or fewer references than values")?;
     for ((secret, value), reference) in names.iter().zip(values).zip(references) {
         holds(store, scope, secret, &Stored { version: Version(1), reference }, value).await?;
         if store.capabilities().read_your_writes {
             let (_, newest) = store.read(scope, secret).await.map_err(said)?;
-            check(newest.expose() == *value, &format!("the newest value of {secret} came out different"))?;
+            check(
+                newest.expose() == *value,
+                &format!("the newest value of {secret} came out different"),
+            )?;
         }
     }
     Ok(())
@@ -139,10 +183,13 @@ async fn older_versions(store: &dyn Store, scope: &Scope) -> Outcome {
     let mut kept = Vec::new();
     // More than the ten that some backends keep unless they are told otherwise.
     for version in 1..=12 {
-        kept.push(put(store, scope, &secret, version, format!("value {version}").as_bytes()).await?);
+        kept.push(
+            put(store, scope, &secret, version, format!("value {version}").as_bytes()).await?,
+        );
     }
     for stored in &kept {
-        holds(store, scope, &secret, stored, format!("value {}", stored.version).as_bytes()).await?;
+        holds(store, scope, &secret, stored, format!("value {}", stored.version).as_bytes())
+            .await?;
     }
     Ok(())
 }
@@ -168,7 +215,11 @@ async fn not_found(store: &dyn Store, scope: &Scope) -> Outcome {
     is_gone(store.read_version(scope, &secret, &absent).await)?;
     is_gone(store.destroy(scope, &secret, &absent).await)?;
     is_gone(store.delete(scope, &secret).await)?;
-    is_gone(store.rotate(scope, Put { name: &secret, version: Version(2), value: &value }, &nowhere).await)?;
+    is_gone(
+        store
+            .rotate(scope, Put { name: &secret, version: Version(2), value: &value }, &nowhere)
+            .await,
+    )?;
     let found = store.list_versions(scope, &secret).await.map_err(said)?;
     check(found.is_empty(), "a secret that was never written has versions")
 }
@@ -186,7 +237,8 @@ async fn own_place(store: &dyn Store, scope: &Scope) -> Outcome {
     let (secret, other) = (name("MINE")?, name("YOURS")?);
     let mine = put(store, scope, &secret, 1, b"mine").await?;
     put(store, scope, &other, 1, b"yours").await?;
-    let refused = |answer: Result<Redacted, StoreError>, complaint| check(answer.is_err(), complaint);
+    let refused =
+        |answer: Result<Redacted, StoreError>, complaint| check(answer.is_err(), complaint);
     refused(store.read_version(scope, &other, &mine).await, "a value was read under another name")?;
     let wider = Scope::Project(scope.project().clone());
     refused(store.read_version(&wider, &secret, &mine).await, "a value was read in another scope")?;
@@ -199,13 +251,24 @@ async fn stale_rotation(store: &dyn Store, scope: &Scope) -> Outcome {
     let first = put(store, scope, &secret, 1, b"old").await?;
     let on = |version| Put { name: &secret, version: Version(version), value: &value };
     let second = store.rotate(scope, on(2), &first.reference).await.map_err(said)?;
-    holds(store, scope, &secret, &Stored { version: Version(2), reference: second.clone() }, b"new").await?;
+    holds(
+        store,
+        scope,
+        &secret,
+        &Stored { version: Version(2), reference: second.clone() },
+        b"new",
+    )
+    .await?;
     if !store.capabilities().compare_and_set {
         return Ok(());
     }
     match store.rotate(scope, on(3), &first.reference).await {
-        Err(StoreError::Conflict { newest, .. }) => check(newest == second, "a refused rotation names another value as the newest"),
-        Err(other) => Err(format!("a stale rotation was refused for another reason: {}", said(other))),
+        Err(StoreError::Conflict { newest, .. }) => {
+            check(newest == second, "a refused rotation names another value as the newest")
+        }
+        Err(other) => {
+            Err(format!("a stale rotation was refused for another reason: {}", said(other)))
+        }
         Ok(_) => Err("a stale rotation was taken".to_owned()),
     }
 }
@@ -258,7 +321,10 @@ async fn quiet(store: &dyn Store, scope: &Scope) -> Outcome {
     for stored in [&second, &second, &first, &second] {
         let known = [Known { scope: scope.clone(), name: secret.clone(), stored: stored.clone() }];
         let changes = store.changes(&known).await.map_err(said)?;
-        check(changes.is_empty(), &format!("with version {} in use a change was seen that nobody made", stored.version))?;
+        check(
+            changes.is_empty(),
+            &format!("with version {} in use a change was seen that nobody made", stored.version),
+        )?;
     }
     holds(store, scope, &secret, &first, b"one").await?;
     holds(store, scope, &secret, &second, b"two").await
@@ -266,7 +332,8 @@ async fn quiet(store: &dyn Store, scope: &Scope) -> Outcome {
 
 async fn at_the_same_time(store: &dyn Store, scope: &Scope) -> Outcome {
     let names = (0..20).map(|at| name(&format!("BUSY_{at}"))).collect::<Result<Vec<_>, _>>()?;
-    let writes = names.iter().map(|secret| put(store, scope, secret, 1, secret.as_str().as_bytes()));
+    let writes =
+        names.iter().map(|secret| put(store, scope, secret, 1, secret.as_str().as_bytes()));
     let written = futures_util::future::join_all(writes).await;
     for (secret, stored) in names.iter().zip(written) {
         holds(store, scope, secret, &stored?, secret.as_str().as_bytes()).await?;

@@ -80,7 +80,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// A library that may corrupt the file.
-    #[error("open database {path}: SQLite {found} is too old, and 3.51.3 is the first without the log-reset bug")]
+    #[error(
+        "open database {path}: SQLite {found} is too old, and 3.51.3 is the first without the log-reset bug"
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -94,7 +96,9 @@ pub enum OpenError {
     #[error("connect to PostgreSQL")]
     Connect(#[source] sqlx::Error),
     /// A server from before what is used here.
-    #[error("connect to PostgreSQL: the server is version {0}, and 13 is the oldest that is supported")]
+    #[error(
+        "connect to PostgreSQL: the server is version {0}, and 13 is the oldest that is supported"
+    )]
     Server(i64),
     /// A server whose acknowledgement of a commit does not mean that it is durable.
     #[error(
@@ -170,7 +174,12 @@ impl Database {
     ///
     /// # Errors
     /// Where one cannot be made, or was changed after it was made.
-    pub async fn migrate(&self, table: &'static str, sqlite: Migrator, postgres: Migrator) -> Result<(), MigrateError> {
+    pub async fn migrate(
+        &self,
+        table: &'static str,
+        sqlite: Migrator,
+        postgres: Migrator,
+    ) -> Result<(), MigrateError> {
         let mut migrator = match self.kind {
             Kind::Sqlite => sqlite,
             Kind::Postgres => postgres,
@@ -190,7 +199,12 @@ fn pool(most: u32) -> AnyPoolOptions {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(|| {
         // It fails where the program's other half was faster, and then they are there.
-        let _ = sqlx::any::install_drivers(&[sqlx::sqlite::any::DRIVER, sqlx::postgres::any::DRIVER]);
+        let _ =
+            sqlx::any::install_drivers(&[sqlx::sqlite::any::DRIVER, sqlx::postgres::any::DRIVER]);
     });
-    AnyPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None)
+    AnyPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
 }

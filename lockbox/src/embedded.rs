@@ -85,8 +85,12 @@ impl Embedded {
     /// Where the tables or a key are not usable, the database is sealed under another key, or a value needs
     /// a key that is not at hand.
     pub async fn with_keys(database: Database, keys: &Keys) -> Result<Self, EmbeddedError> {
-        let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
-        database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(EmbeddedError::Migrate)?;
+        let (sqlite, postgres) =
+            (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
+        database
+            .migrate(MIGRATIONS_TABLE, sqlite, postgres)
+            .await
+            .map_err(EmbeddedError::Migrate)?;
         let keys = keys::get(&database, keys).await?;
         Ok(Self { database, keys })
     }
@@ -119,13 +123,18 @@ impl Embedded {
         self.database.begin().await.map_err(backend("begin writing sealed values"))
     }
 
-    async fn write_all(&self, scope: &Scope, puts: &[Put<'_>]) -> Result<Vec<Reference>, StoreError> {
+    async fn write_all(
+        &self,
+        scope: &Scope,
+        puts: &[Put<'_>],
+    ) -> Result<Vec<Reference>, StoreError> {
         for (at, put) in puts.iter().enumerate() {
             if puts[..at].iter().any(|earlier| earlier.name == put.name) {
                 return Err(StoreError::Twice(format!("{scope}/{}", put.name)));
             }
         }
-        let places: Vec<(Place<'_>, &Redacted)> = puts.iter().map(|put| (place(scope, *put), put.value)).collect();
+        let places: Vec<(Place<'_>, &Redacted)> =
+            puts.iter().map(|put| (place(scope, *put), put.value)).collect();
         // Sealed before the transaction begins: the key may be in a server, and nobody waits for that
         // with the database locked.
         let sealed = seal::seal(&self.keys, &places).await?;
@@ -138,14 +147,21 @@ impl Embedded {
         Ok(references)
     }
 
-    async fn open_row(&self, scope: &Scope, name: &SecretName, stored: &Stored) -> Result<Redacted, StoreError> {
+    async fn open_row(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        stored: &Stored,
+    ) -> Result<Redacted, StoreError> {
         let place = Row { scope, name, version: stored.version, reference: &stored.reference };
-        let row = sqlx::query("SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = $1")
-            .bind(stored.reference.as_str().to_owned())
-            .fetch_optional(self.database.reader())
-            .await
-            .map_err(backend("read sealed value"))?
-            .ok_or_else(|| StoreError::NotFound(place.to_string()))?;
+        let row = sqlx::query(
+            "SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = $1",
+        )
+        .bind(stored.reference.as_str().to_owned())
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(backend("read sealed value"))?
+        .ok_or_else(|| StoreError::NotFound(place.to_string()))?;
         match sealed(&row, place)? {
             Some(sealed) => Ok(seal::open(&self.keys, place, &sealed).await?),
             None => Err(StoreError::Destroyed(place.to_string())),
@@ -165,10 +181,19 @@ impl Embedded {
     }
 
     async fn newest(&self, scope: &Scope, name: &SecretName) -> Result<Stored, StoreError> {
-        self.list(scope, name).await?.into_iter().next().ok_or_else(|| StoreError::NotFound(format!("{scope}/{name}")))
+        self.list(scope, name)
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::NotFound(format!("{scope}/{name}")))
     }
 
-    async fn replace(&self, scope: &Scope, put: Put<'_>, on: &Reference) -> Result<Reference, StoreError> {
+    async fn replace(
+        &self,
+        scope: &Scope,
+        put: Put<'_>,
+        on: &Reference,
+    ) -> Result<Reference, StoreError> {
         let place = place(scope, put);
         let sealed = seal::seal(&self.keys, &[(place, put.value)]).await?.pop();
         let sealed = sealed.ok_or_else(|| SealError::Seal(place.to_string()))?;
@@ -192,7 +217,12 @@ impl Embedded {
         Ok(reference)
     }
 
-    async fn forget(&self, scope: &Scope, name: &SecretName, stored: &Stored) -> Result<(), StoreError> {
+    async fn forget(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        stored: &Stored,
+    ) -> Result<(), StoreError> {
         let changed = sqlx::query(
             "UPDATE lockbox_values SET wrapped_key = NULL, sealed = NULL WHERE reference = $1 AND scope = $2 AND name = $3 AND version = $4",
         )
@@ -230,14 +260,28 @@ impl Embedded {
 
 impl Store for Embedded {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { versions: true, compare_and_set: true, read_your_writes: true, atomic_writes: true, push: false }
+        Capabilities {
+            versions: true,
+            compare_and_set: true,
+            read_your_writes: true,
+            atomic_writes: true,
+            push: false,
+        }
     }
 
-    fn write<'a>(&'a self, scope: &'a Scope, puts: &'a [Put<'a>]) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>> {
+    fn write<'a>(
+        &'a self,
+        scope: &'a Scope,
+        puts: &'a [Put<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>> {
         self.write_all(scope, puts).boxed()
     }
 
-    fn read<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<(Stored, Redacted), StoreError>> {
+    fn read<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<(Stored, Redacted), StoreError>> {
         async move {
             let newest = self.newest(scope, name).await?;
             let value = self.open_row(scope, name, &newest).await?;
@@ -255,19 +299,37 @@ impl Store for Embedded {
         self.open_row(scope, name, stored).boxed()
     }
 
-    fn list_versions<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>> {
+    fn list_versions<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>> {
         self.list(scope, name).boxed()
     }
 
-    fn rotate<'a>(&'a self, scope: &'a Scope, put: Put<'a>, on: &'a Reference) -> BoxFuture<'a, Result<Reference, StoreError>> {
+    fn rotate<'a>(
+        &'a self,
+        scope: &'a Scope,
+        put: Put<'a>,
+        on: &'a Reference,
+    ) -> BoxFuture<'a, Result<Reference, StoreError>> {
         self.replace(scope, put, on).boxed()
     }
 
-    fn destroy<'a>(&'a self, scope: &'a Scope, name: &'a SecretName, stored: &'a Stored) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn destroy<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+        stored: &'a Stored,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.forget(scope, name, stored).boxed()
     }
 
-    fn delete<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.remove(scope, name).boxed()
     }
 

@@ -50,7 +50,11 @@ impl KeyId {
     #[must_use]
     pub fn name(&self) -> &str {
         match self.0.rsplit_once(":v") {
-            Some((name, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            Some((name, version))
+                if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                name
+            }
             _ => &self.0,
         }
     }
@@ -58,7 +62,9 @@ impl KeyId {
     /// Whether some key may be called so. A row with another text was damaged.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
-        let hex = |text: &str| text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = |text: &str| {
+            text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
         hex(&self.0) || (self.0.starts_with("transit:") && self.name() != self.0)
     }
 }
@@ -113,7 +119,10 @@ pub trait KeyWrapper: Send + Sync + fmt::Debug {
     fn wrap<'a>(&'a self, keys: &'a [Plain<'a>]) -> BoxFuture<'a, Result<Vec<Wrapped>, WrapError>>;
 
     /// Unwraps data keys, in the same order; `None` for one that is not as it was wrapped.
-    fn unwrap<'a>(&'a self, keys: &'a [Packed<'a>]) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>>;
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [Packed<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>>;
 }
 
 /// Why a key could not be asked. That one data key does not open is no such case.

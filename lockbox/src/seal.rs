@@ -119,7 +119,9 @@ pub enum SealError {
 impl From<SealError> for StoreError {
     fn from(error: SealError) -> Self {
         match error {
-            SealError::Away { source, .. } => Self::Backend { step: "reach the key-encryption key", source: Box::new(source) },
+            SealError::Away { source, .. } => {
+                Self::Backend { step: "reach the key-encryption key", source: Box::new(source) }
+            }
             other => Self::Seal(other),
         }
     }
@@ -133,10 +135,16 @@ fn away<R: fmt::Display>(row: R) -> impl FnOnce(WrapError) -> SealError {
 ///
 /// # Errors
 /// Where the cipher or the system's random numbers fail, or the key-encryption key cannot be asked.
-pub async fn seal(keys: &KeyRing, values: &[(Place<'_>, &Redacted)]) -> Result<Vec<(Reference, Sealed)>, SealError> {
+pub async fn seal(
+    keys: &KeyRing,
+    values: &[(Place<'_>, &Redacted)],
+) -> Result<Vec<(Reference, Sealed)>, SealError> {
     let Some((first, _)) = values.first() else { return Ok(Vec::new()) };
     let current = keys.current();
-    let inner = values.iter().map(|(place, value)| Inner::seal(*place, value)).collect::<Result<Vec<_>, _>>()?;
+    let inner = values
+        .iter()
+        .map(|(place, value)| Inner::seal(*place, value))
+        .collect::<Result<Vec<_>, _>>()?;
     let plain: Vec<Plain<'_>> = inner
         .iter()
         .zip(values)
@@ -146,9 +154,11 @@ pub async fn seal(keys: &KeyRing, values: &[(Place<'_>, &Redacted)]) -> Result<V
         })
         .collect();
     let wrapped = current.wrap(&plain).await.map_err(away(first))?;
-    let sealed = inner.into_iter().zip(wrapped).map(|(Inner { data_key: _, value, reference }, Wrapped { key_id, bytes })| {
-        (reference, Sealed { format: FORMAT, key_id, wrapped_key: bytes, value })
-    });
+    let sealed = inner.into_iter().zip(wrapped).map(
+        |(Inner { data_key: _, value, reference }, Wrapped { key_id, bytes })| {
+            (reference, Sealed { format: FORMAT, key_id, wrapped_key: bytes, value })
+        },
+    );
     Ok(sealed.collect())
 }
 
@@ -162,7 +172,8 @@ struct Inner {
 impl Inner {
     fn seal(place: Place<'_>, value: &Redacted) -> Result<Self, SealError> {
         let token = Uuid::new_v4().simple().to_string();
-        let (data_key, value) = under_new_key(&layer::value(place, &token), value).ok_or_else(|| SealError::Seal(place.to_string()))?;
+        let (data_key, value) = under_new_key(&layer::value(place, &token), value)
+            .ok_or_else(|| SealError::Seal(place.to_string()))?;
         let reference = layer::reference(&token, &value);
         Ok(Self { data_key, value, reference })
     }
@@ -187,16 +198,23 @@ pub async fn open(keys: &KeyRing, row: Row<'_>, sealed: &Sealed) -> Result<Redac
         return Err(changed());
     }
     let packed = [packed(row, sealed, key)];
-    let data_key = key.unwrap(&packed).await.map_err(away(row))?.pop().flatten().ok_or_else(changed)?;
+    let data_key =
+        key.unwrap(&packed).await.map_err(away(row))?.pop().flatten().ok_or_else(changed)?;
     open_value(row, sealed, &data_key).ok_or_else(changed)
 }
 
 /// The key that a row names, where the row can be opened at all.
-fn wrapper<'k>(keys: &'k KeyRing, row: Row<'_>, format: u8, key_id: &KeyId) -> Result<&'k dyn KeyWrapper, SealError> {
+fn wrapper<'k>(
+    keys: &'k KeyRing,
+    row: Row<'_>,
+    format: u8,
+    key_id: &KeyId,
+) -> Result<&'k dyn KeyWrapper, SealError> {
     if !(1..=FORMAT).contains(&format) {
         return Err(SealError::Format { row: row.to_string(), format });
     }
-    let missing = || SealError::Key { row: row.to_string(), found: key_id.clone(), have: keys.names() };
+    let missing =
+        || SealError::Key { row: row.to_string(), found: key_id.clone(), have: keys.names() };
     keys.find(key_id).ok_or_else(missing)
 }
 

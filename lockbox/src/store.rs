@@ -142,10 +142,18 @@ pub trait Store: Send + Sync {
 
     /// Keeps new values of one scope and answers with their references, in the same order. When it
     /// returns, they are durable.
-    fn write<'a>(&'a self, scope: &'a Scope, puts: &'a [Put<'a>]) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>>;
+    fn write<'a>(
+        &'a self,
+        scope: &'a Scope,
+        puts: &'a [Put<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>>;
 
     /// The newest value of a secret.
-    fn read<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<(Stored, Redacted), StoreError>>;
+    fn read<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<(Stored, Redacted), StoreError>>;
 
     /// One value of a secret.
     fn read_version<'a>(
@@ -156,18 +164,36 @@ pub trait Store: Send + Sync {
     ) -> BoxFuture<'a, Result<Redacted, StoreError>>;
 
     /// What the backend has of a secret, newest first, destroyed versions left out.
-    fn list_versions<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>>;
+    fn list_versions<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>>;
 
     /// Keeps a new value of one secret on top of the newest one that the caller knows. A backend that
     /// can compare and set refuses where its newest value is another; the one it names may be a value
     /// whose writer died before it was acknowledged, and then [`Store::destroy`] is the way out.
-    fn rotate<'a>(&'a self, scope: &'a Scope, put: Put<'a>, on: &'a Reference) -> BoxFuture<'a, Result<Reference, StoreError>>;
+    fn rotate<'a>(
+        &'a self,
+        scope: &'a Scope,
+        put: Put<'a>,
+        on: &'a Reference,
+    ) -> BoxFuture<'a, Result<Reference, StoreError>>;
 
     /// Makes one value unreadable for good. The others stay.
-    fn destroy<'a>(&'a self, scope: &'a Scope, name: &'a SecretName, stored: &'a Stored) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn destroy<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+        stored: &'a Stored,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Removes a secret with all its values for good.
-    fn delete<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn delete<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Whether the backend can be read and written right now.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -180,7 +206,10 @@ pub trait Store: Send + Sync {
     /// Tells the store which values are in use, all of them, and asks which of them somebody changed
     /// in the store itself. A change is reported again until its value is the one in use, so that
     /// whoever dies after hearing of it loses nothing. One caller at a time.
-    fn changes<'a>(&'a self, known: &'a [Known]) -> BoxFuture<'a, Result<Vec<Changed>, StoreError>> {
+    fn changes<'a>(
+        &'a self,
+        known: &'a [Known],
+    ) -> BoxFuture<'a, Result<Vec<Changed>, StoreError>> {
         let _ = known;
         async { Ok(Vec::new()) }.boxed()
     }

@@ -10,12 +10,15 @@ use std::path::Path;
 use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::embedded::EmbeddedError;
 use lockbox::seal::SealError;
-use lockbox::{Database, Embedded, KeyFile, Put, Reference, Store, StoreError, Stored, conformance};
+use lockbox::{
+    Database, Embedded, KeyFile, Put, Reference, Store, StoreError, Stored, conformance,
+};
 use sqlx::AnyPool;
 
 async fn open(directory: &Path) -> (Database, Embedded) {
     let database = Database::open(&directory.join("switchyard.db")).await.unwrap();
-    let embedded = Embedded::open(database.clone(), &KeyFile::new(directory.join("key"))).await.unwrap();
+    let embedded =
+        Embedded::open(database.clone(), &KeyFile::new(directory.join("key"))).await.unwrap();
     (database, embedded)
 }
 
@@ -29,7 +32,10 @@ fn secret(name: &str) -> SecretName {
 
 async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
-    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await.unwrap();
+    let references = store
+        .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+        .await
+        .unwrap();
     Stored { version: Version(version), reference: references[0].clone() }
 }
 
@@ -76,16 +82,34 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
             "a changed byte in the value",
             "UPDATE lockbox_values SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || CASE substr(sealed, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
         ),
-        ("a cut value", "UPDATE lockbox_values SET sealed = substr(sealed, 1, 20) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3"),
-        ("an empty value", "UPDATE lockbox_values SET sealed = x'' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3"),
-        ("a missing value", "UPDATE lockbox_values SET sealed = NULL WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3"),
+        (
+            "a cut value",
+            "UPDATE lockbox_values SET sealed = substr(sealed, 1, 20) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+        ),
+        (
+            "an empty value",
+            "UPDATE lockbox_values SET sealed = x'' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+        ),
+        (
+            "a missing value",
+            "UPDATE lockbox_values SET sealed = NULL WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+        ),
         (
             "a cut data key",
             "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 1, 11) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
         ),
-        ("another format", "UPDATE lockbox_values SET format = 0 WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3"),
-        ("a format out of range", "UPDATE lockbox_values SET format = 999 WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3"),
-        ("another key", "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3"),
+        (
+            "another format",
+            "UPDATE lockbox_values SET format = 0 WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+        ),
+        (
+            "a format out of range",
+            "UPDATE lockbox_values SET format = 999 WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+        ),
+        (
+            "another key",
+            "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+        ),
     ];
     for (attack, sql) in attacks {
         let directory = tempfile::tempdir().unwrap();
@@ -93,12 +117,24 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
         let older = put(&store, "A", 1, "older value").await;
         let current = put(&store, "A", 2, "current value").await;
         let other = put(&store, "B", 1, "another value").await;
-        tamper(database.writer(), sql, &[&current.reference, &other.reference, &older.reference]).await;
+        tamper(database.writer(), sql, &[&current.reference, &other.reference, &older.reference])
+            .await;
         let error = store.read_version(&scope(), &secret("A"), &current).await.unwrap_err();
-        assert!(matches!(error, StoreError::Seal(_)) && names_the_row(&error, "A", 2), "{attack}: {error}");
+        assert!(
+            matches!(error, StoreError::Seal(_)) && names_the_row(&error, "A", 2),
+            "{attack}: {error}"
+        );
         // The bystanders still open.
-        assert_eq!(store.read_version(&scope(), &secret("A"), &older).await.unwrap().expose(), b"older value", "{attack}");
-        assert_eq!(store.read_version(&scope(), &secret("B"), &other).await.unwrap().expose(), b"another value", "{attack}");
+        assert_eq!(
+            store.read_version(&scope(), &secret("A"), &older).await.unwrap().expose(),
+            b"older value",
+            "{attack}"
+        );
+        assert_eq!(
+            store.read_version(&scope(), &secret("B"), &other).await.unwrap().expose(),
+            b"another value",
+            "{attack}"
+        );
     }
 }
 
@@ -122,7 +158,10 @@ async fn a_restart_keeps_everything_and_the_file_holds_no_value() {
     database.close().await;
     drop((database, store));
     let (database, store) = open(directory.path()).await;
-    assert_eq!(store.read_version(&scope(), &secret("A"), &stored).await.unwrap().expose(), b"a value that nobody should see");
+    assert_eq!(
+        store.read_version(&scope(), &secret("A"), &stored).await.unwrap().expose(),
+        b"a value that nobody should see"
+    );
     database.close().await;
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -139,12 +178,19 @@ async fn a_lost_or_wrong_key_file_is_said_at_start() {
     let key = directory.path().join("key");
     std::fs::rename(&key, directory.path().join("backup")).unwrap();
     let error = Embedded::open(database.clone(), &KeyFile::new(key.clone())).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::Key(_)) && error.to_string().contains("it is missing"), "{error}");
+    assert!(
+        matches!(error, EmbeddedError::Key(_)) && error.to_string().contains("it is missing"),
+        "{error}"
+    );
     assert!(!key.exists(), "a second key was made beside values of the first");
     std::fs::File::create_new(&key).unwrap().write_all(&[9; 32]).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let error = Embedded::open(database.clone(), &KeyFile::new(key.clone())).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::Missing { rows: 1, .. }) && error.to_string().contains("1 values need key"), "{error}");
+    assert!(
+        matches!(error, EmbeddedError::Missing { rows: 1, .. })
+            && error.to_string().contains("1 values need key"),
+        "{error}"
+    );
     std::fs::rename(directory.path().join("backup"), &key).unwrap();
     Embedded::open(database, &KeyFile::new(key)).await.unwrap();
 }
@@ -155,9 +201,15 @@ async fn the_wrong_key_opens_nothing_that_it_did_not_seal() {
     let (database, store) = open(directory.path()).await;
     let stored = put(&store, "A", 1, "x").await;
     put(&store, "B", 1, "y").await;
-    tamper(database.writer(), "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1", &[&stored.reference]).await;
+    tamper(
+        database.writer(),
+        "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1",
+        &[&stored.reference],
+    )
+    .await;
     // One row of another key does not keep the store shut, and stays shut itself.
-    let store = Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap();
+    let store =
+        Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap();
     let error = store.read_version(&scope(), &secret("A"), &stored).await.unwrap_err();
     assert!(matches!(error, StoreError::Seal(SealError::Key { .. })), "{error}");
 }

@@ -32,7 +32,9 @@ async fn server() -> Server {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut task = JoinSet::new();
-    task.spawn(async move { axum::serve(listener, Router::new().route("/", post(echo))).await.unwrap() });
+    task.spawn(async move {
+        axum::serve(listener, Router::new().route("/", post(echo))).await.unwrap()
+    });
     Server { address, taken, _task: task }
 }
 
@@ -43,7 +45,11 @@ fn client() -> reqwest::Client {
 }
 
 async fn ask(proxy: &Proxy) -> Result<(u16, String), reqwest::Error> {
-    let answer = client().post(format!("http://{}/", proxy.address())).body("a body of some length").send().await?;
+    let answer = client()
+        .post(format!("http://{}/", proxy.address()))
+        .body("a body of some length")
+        .send()
+        .await?;
     Ok((answer.status().as_u16(), answer.text().await?))
 }
 
@@ -62,15 +68,25 @@ async fn each_fault_is_what_it_says() {
     ];
     for (fault, status, taken) in table {
         let server = server().await;
-        let kinds: &[Fault] = ALL.iter().position(|it| Some(*it) == fault).map_or(&[], |at| &ALL[at..=at]);
-        let proxy = Proxy::start(server.address, Plan { seed: 1, share: 2.0, kinds }).await.unwrap();
+        let kinds: &[Fault] =
+            ALL.iter().position(|it| Some(*it) == fault).map_or(&[], |at| &ALL[at..=at]);
+        let proxy =
+            Proxy::start(server.address, Plan { seed: 1, share: 2.0, kinds }).await.unwrap();
         let answer = ask(&proxy).await;
-        assert_eq!(answer.as_ref().ok().map(|(status, _)| *status), status, "{fault:?}: {answer:?}");
+        assert_eq!(
+            answer.as_ref().ok().map(|(status, _)| *status),
+            status,
+            "{fault:?}: {answer:?}"
+        );
         assert_eq!(server.taken.load(Ordering::SeqCst), taken, "{fault:?}");
         assert_eq!(proxy.counts().values().sum::<u64>(), u64::from(fault.is_some()), "{fault:?}");
         assert_eq!(fault.map(|fault| proxy.counts()[&fault]), fault.map(|_| 1));
         proxy.calm();
-        assert_eq!(ask(&proxy).await.unwrap(), (200, "a body of some length".to_owned()), "{fault:?}, then calm");
+        assert_eq!(
+            ask(&proxy).await.unwrap(),
+            (200, "a body of some length".to_owned()),
+            "{fault:?}, then calm"
+        );
         assert_eq!(proxy.requests(), 2);
     }
 }
@@ -80,7 +96,10 @@ fn a_plan_is_the_same_again_and_has_every_fault() {
     let plan = Plan { seed: 11, share: 0.3, kinds: ALL };
     let faults: Vec<_> = (0..2_000).map(|number| plan.fault(number)).collect();
     assert_eq!(faults, (0..2_000).map(|number| plan.fault(number)).collect::<Vec<_>>());
-    assert_ne!(faults, (0..2_000).map(|number| Plan { seed: 12, ..plan }.fault(number)).collect::<Vec<_>>());
+    assert_ne!(
+        faults,
+        (0..2_000).map(|number| Plan { seed: 12, ..plan }.fault(number)).collect::<Vec<_>>()
+    );
     let happened = faults.iter().flatten().count();
     assert!((500..700).contains(&happened), "{happened}");
     for fault in ALL {

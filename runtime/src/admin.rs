@@ -24,7 +24,12 @@ const CONNECTIONS: usize = 64;
 ///
 /// `/healthz` is 200 for as long as the process answers; `/readyz` is 200 or 503 with the name of
 /// every gate that is still closed, one per line.
-pub async fn serve(listener: TcpListener, registry: Arc<Registry>, readiness: Readiness, tasks: Tasks) {
+pub async fn serve(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    readiness: Readiness,
+    tasks: Tasks,
+) {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let handler = move |request: hyper::Request<hyper::body::Incoming>| {
         let response = answer(request.method(), request.uri().path(), &registry, &readiness);
@@ -34,7 +39,12 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>, readiness: Re
 }
 
 /// Answers one request of the admin port.
-fn answer(method: &Method, path: &str, registry: &Registry, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn answer(
+    method: &Method,
+    path: &str,
+    registry: &Registry,
+    readiness: &Readiness,
+) -> Response<Full<Bytes>> {
     if method != Method::GET && method != Method::HEAD {
         return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
     }

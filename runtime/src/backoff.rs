@@ -17,10 +17,12 @@ pub struct Backoff {
 
 impl Backoff {
     /// For calls to a server: up to half a second at first, half a minute at most.
-    pub const NETWORK: Self = Self { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
+    pub const NETWORK: Self =
+        Self { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
 
     /// For what others hold for a moment: the next version of a secret, a lock.
-    pub const QUICK: Self = Self { base: Duration::from_millis(20), cap: Duration::from_millis(500) };
+    pub const QUICK: Self =
+        Self { base: Duration::from_millis(20), cap: Duration::from_millis(500) };
 
     /// The longest wait after `attempt` failures (0 = the first failure), without jitter.
     pub fn ceiling(&self, attempt: u32) -> Duration {
@@ -53,7 +55,8 @@ mod tests {
 
     use super::*;
 
-    const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(10) };
+    const BACKOFF: Backoff =
+        Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(10) };
 
     #[test]
     fn the_ceiling_doubles_up_to_the_cap() {

@@ -12,7 +12,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Libraries that say much at `info` and below. They speak from `warn` on, unless the filter names them.
-const NOISY: [&str; 8] = ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower"];
+const NOISY: [&str; 8] =
+    ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower"];
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +76,9 @@ pub enum LogError {
 pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     let targets = targets(filter)?;
     let colour = io::stderr().is_terminal();
-    tracing_subscriber::registry().with(layer(format, colour, io::stderr).with_filter(targets)).try_init()?;
+    tracing_subscriber::registry()
+        .with(layer(format, colour, io::stderr).with_filter(targets))
+        .try_init()?;
     Ok(())
 }
 
@@ -101,9 +104,13 @@ impl std::fmt::Display for Chain<'_> {
 }
 
 fn targets(filter: &str) -> Result<Targets, LogError> {
-    let asked: Targets = filter.parse().map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let asked: Targets =
+        filter.parse().map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     let default = asked.default_level().unwrap_or(LevelFilter::INFO);
-    Ok(Targets::new().with_default(default).with_targets(NOISY.map(|name| (name, default.min(LevelFilter::WARN)))).with_targets(asked))
+    Ok(Targets::new()
+        .with_default(default)
+        .with_targets(NOISY.map(|name| (name, default.min(LevelFilter::WARN))))
+        .with_targets(asked))
 }
 
 fn layer<S, W>(format: Format, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -113,7 +120,9 @@ where
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(SystemTime);
     match format {
-        Format::Json => lines.json().flatten_event(true).with_ansi(false).with_span_list(false).boxed(),
+        Format::Json => {
+            lines.json().flatten_event(true).with_ansi(false).with_span_list(false).boxed()
+        }
         Format::Text => lines.with_ansi(colour).boxed(),
     }
 }
@@ -141,7 +150,8 @@ mod tests {
     fn written(format: Format, filter: &str, say: impl FnOnce()) -> String {
         let page = Page::default();
         let copy = page.clone();
-        let layer = layer(format, false, move || copy.clone()).with_filter(targets(filter).unwrap());
+        let layer =
+            layer(format, false, move || copy.clone()).with_filter(targets(filter).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
         String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
     }

@@ -31,7 +31,11 @@ impl Collector for Process {
         gauge("process_resident_memory_bytes", "Resident memory", resident_bytes())?;
         gauge("process_open_fds", "Open file descriptors", open_files())?;
         let started = self.started.duration_since(UNIX_EPOCH).ok();
-        gauge("process_start_time_seconds", "Start of the process, seconds since 1970", started.map(|since| since.as_secs_f64()))
+        gauge(
+            "process_start_time_seconds",
+            "Start of the process, seconds since 1970",
+            started.map(|since| since.as_secs_f64()),
+        )
     }
 }
 

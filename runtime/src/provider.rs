@@ -17,7 +17,8 @@ pub enum ProviderError {
 /// When another provider was installed before the first call.
 pub fn install() -> Result<(), ProviderError> {
     static OURS: OnceLock<bool> = OnceLock::new();
-    let ours = OURS.get_or_init(|| rustls::crypto::aws_lc_rs::default_provider().install_default().is_ok());
+    let ours = OURS
+        .get_or_init(|| rustls::crypto::aws_lc_rs::default_provider().install_default().is_ok());
     if *ours { Ok(()) } else { Err(ProviderError::AnotherInstalled) }
 }
 

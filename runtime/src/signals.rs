@@ -108,7 +108,12 @@ impl Shutdown {
     ///
     /// # Errors
     /// When a second signal came or a task did not end in time.
-    pub async fn conclude(&self, tasks: &Tasks, readiness: &Readiness, grace: Grace) -> Result<(), StopError> {
+    pub async fn conclude(
+        &self,
+        tasks: &Tasks,
+        readiness: &Readiness,
+        grace: Grace,
+    ) -> Result<(), StopError> {
         let stopping = tasks.stopping();
         tokio::select! {
             () = self.requested() => {

@@ -104,11 +104,19 @@ pub struct Tower<S>(TowerToHyperService<S>);
 impl<S, B> Handler for Tower<S>
 where
     S: Clone + Send + Sync + 'static,
-    TowerToHyperService<S>: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
+    TowerToHyperService<S>: Service<
+            Request<Incoming>,
+            Response = Response<B>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     type Body = B;
-    type Answer = Map<<TowerToHyperService<S> as Service<Request<Incoming>>>::Future, fn(Result<Response<B>, Infallible>) -> Response<B>>;
+    type Answer = Map<
+        <TowerToHyperService<S> as Service<Request<Incoming>>>::Future,
+        fn(Result<Response<B>, Infallible>) -> Response<B>,
+    >;
 
     fn answer(&self, request: Request<Incoming>) -> Self::Answer {
         self.0.call(request).map(|Ok(response)| response)
@@ -118,7 +126,13 @@ where
 /// Serves HTTP/1 and, where ALPN chose it, HTTP/2 over TLS until the drain begins.
 ///
 /// Each connection is a task of its own in `tasks`; the drain waits for them.
-pub async fn serve<H: Handler>(listener: TcpListener, tls: Arc<ServerConfig>, limits: Limits, handler: H, tasks: Tasks) {
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    limits: Limits,
+    handler: H,
+    tasks: Tasks,
+) {
     let handshakes = Handshakes::new(tls, limits.handshake);
     accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
         let (handshakes, handler, tasks) = (handshakes.clone(), handler.clone(), tasks.clone());
@@ -129,7 +143,8 @@ pub async fn serve<H: Handler>(listener: TcpListener, tls: Arc<ServerConfig>, li
             let Some(Some(secured)) = shaken.await else {
                 return;
             };
-            let wire = Wire { peer: PeerAddr(peer), certificates: secured.certificates, limits, tasks };
+            let wire =
+                Wire { peer: PeerAddr(peer), certificates: secured.certificates, limits, tasks };
             if secured.http2 {
                 connection::http2(secured.stream, wire, handler).await;
             } else {
@@ -141,7 +156,12 @@ pub async fn serve<H: Handler>(listener: TcpListener, tls: Arc<ServerConfig>, li
 }
 
 /// Serves HTTP/1 in plain text until the drain begins: for the admin port and for localhost.
-pub async fn serve_plain<H: Handler>(listener: TcpListener, limits: Limits, handler: H, tasks: Tasks) {
+pub async fn serve_plain<H: Handler>(
+    listener: TcpListener,
+    limits: Limits,
+    handler: H,
+    tasks: Tasks,
+) {
     accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
         let (handler, tasks) = (handler.clone(), tasks.clone());
         async move {
@@ -202,7 +222,8 @@ struct Pause(Option<Duration>);
 
 impl Pause {
     fn next(&mut self) -> Duration {
-        let wait = self.0.map_or(Duration::from_millis(50), |last| (last * 2).min(Duration::from_secs(1)));
+        let wait =
+            self.0.map_or(Duration::from_millis(50), |last| (last * 2).min(Duration::from_secs(1)));
         self.0 = Some(wait);
         wait
     }

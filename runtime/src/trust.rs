@@ -31,7 +31,9 @@ pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
     for (at, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
         let certificate = certificate.map_err(RootsError::Pem)?;
-        roots.add(certificate).map_err(|source| RootsError::Certificate { number: at + 1, source })?;
+        roots
+            .add(certificate)
+            .map_err(|source| RootsError::Certificate { number: at + 1, source })?;
     }
     if roots.is_empty() { Err(RootsError::Empty) } else { Ok(roots) }
 }
@@ -47,7 +49,9 @@ mod tests {
         let cut = ca.replace("-----END", "-----MIDDLE");
         let other = ca.replace("CERTIFICATE", "PUBLIC KEY");
         let nonsense = "-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n";
-        for (text, expected) in [("", "Empty"), (&other, "Empty"), (&cut, "Pem"), (nonsense, "Certificate { number: 1")] {
+        for (text, expected) in
+            [("", "Empty"), (&other, "Empty"), (&cut, "Pem"), (nonsense, "Certificate { number: 1")]
+        {
             let error = roots(text.as_bytes()).unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{text}: {error:?}");
         }

@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use crate::audit::Pod;
 use crate::identity::Namespaces;
-use crate::policy::{Account, Assigned, BundleAllowed, BundleDenied, Principal, Reach, Source, decide_bundle};
+use crate::policy::{
+    Account, Assigned, BundleAllowed, BundleDenied, Principal, Reach, Source, decide_bundle,
+};
 use crate::repository::{Holder, Repository, RepositoryError, TokenRow};
 
 mod mapping;
@@ -40,7 +42,11 @@ pub(crate) enum AccessError {
 }
 
 impl Access {
-    pub(crate) fn new(namespaces: Namespaces, repository: Repository, groups: Vec<GroupRole>) -> Self {
+    pub(crate) fn new(
+        namespaces: Namespaces,
+        repository: Repository,
+        groups: Vec<GroupRole>,
+    ) -> Self {
         Self { namespaces, repository, groups: groups.into(), changes: watch::Sender::new(0) }
     }
 
@@ -60,7 +66,11 @@ impl Access {
     }
 
     /// Whether a pod may read a bundle, and which secrets of it.
-    pub(crate) async fn check(&self, pod: &Pod, bundle: &BundleRef) -> Result<BundleAllowed, AccessError> {
+    pub(crate) async fn check(
+        &self,
+        pod: &Pod,
+        bundle: &BundleRef,
+    ) -> Result<BundleAllowed, AccessError> {
         let account = Account { namespace: &pod.namespace, name: &pod.service_account };
         let binding = self.namespaces.binding(&pod.namespace);
         // Most pods read their own service's bundle, and need no look into the ledger.
@@ -78,7 +88,11 @@ impl Access {
                 kind: PrincipalKind::Token,
                 name: token.name.clone(),
                 groups: Vec::new(),
-                roles: vec![Assigned { role: *role, within: scope.clone().into(), source: Source::Token }],
+                roles: vec![Assigned {
+                    role: *role,
+                    within: scope.clone().into(),
+                    source: Source::Token,
+                }],
                 permits: Vec::new(),
             }),
             Holder::Person { name, groups } => self.person(name, groups).await,
@@ -86,14 +100,29 @@ impl Access {
     }
 
     async fn person(&self, name: &str, groups: &[String]) -> Result<Principal, RepositoryError> {
-        let mut roles: Vec<Assigned> = self.groups.iter().filter(|it| groups.contains(&it.group)).map(GroupRole::assigned).collect();
+        let mut roles: Vec<Assigned> = self
+            .groups
+            .iter()
+            .filter(|it| groups.contains(&it.group))
+            .map(GroupRole::assigned)
+            .collect();
         let mut permits = Vec::new();
         for row in self.repository.grants_of(name, groups).await? {
             match row.access.role() {
-                Some(role) => roles.push(Assigned { role, within: Reach::Scope(row.scope), source: Source::Grant(row.id) }),
+                Some(role) => roles.push(Assigned {
+                    role,
+                    within: Reach::Scope(row.scope),
+                    source: Source::Grant(row.id),
+                }),
                 None => permits.push(row.into()),
             }
         }
-        Ok(Principal { kind: PrincipalKind::User, name: name.to_owned(), groups: groups.to_vec(), roles, permits })
+        Ok(Principal {
+            kind: PrincipalKind::User,
+            name: name.to_owned(),
+            groups: groups.to_vec(),
+            roles,
+            permits,
+        })
     }
 }

@@ -94,13 +94,23 @@ pub struct ServeArgs {
     #[arg(long, env = "ENCLII_CERTIFICATE_NAMES", value_name = "NAMES", value_delimiter = ',')]
     pub certificate_names: Vec<String>,
     /// The Secret that our CA and certificate are kept in; it must exist
-    #[arg(long, env = "ENCLII_TLS_SECRET", default_value = "enclii-switchyard-tls", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "ENCLII_TLS_SECRET",
+        default_value = "enclii-switchyard-tls",
+        value_name = "NAME"
+    )]
     pub tls_secret: String,
     /// Keep our CA and certificate in this directory instead of a Secret
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,
     /// Follow tls.crt, tls.key and ca.crt that somebody else (cert-manager) puts into this directory
-    #[arg(long, env = "ENCLII_TLS_DIRECTORY", value_name = "DIRECTORY", conflicts_with = "certificates_directory")]
+    #[arg(
+        long,
+        env = "ENCLII_TLS_DIRECTORY",
+        value_name = "DIRECTORY",
+        conflicts_with = "certificates_directory"
+    )]
     pub tls_directory: Option<PathBuf>,
     /// Put the first administrator's token into this file instead of the Secret enclii-bootstrap [without a cluster: bootstrap-token in --data]
     #[arg(long, env = "ENCLII_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
@@ -109,10 +119,20 @@ pub struct ServeArgs {
     #[arg(long, env = "ENCLII_DEVELOPMENT_IDENTITIES", value_name = "FILE")]
     pub development_identities: Option<PathBuf>,
     /// Without a cluster: announce bundles as files NAMESPACE/BUNDLE.json [default: bundles in --data]
-    #[arg(long, env = "ENCLII_PUBLISH_DIRECTORY", value_name = "DIRECTORY", requires = "development_identities")]
+    #[arg(
+        long,
+        env = "ENCLII_PUBLISH_DIRECTORY",
+        value_name = "DIRECTORY",
+        requires = "development_identities"
+    )]
     pub publish_directory: Option<PathBuf>,
     /// Without a cluster: put our CA into ca.crt in this directory [default: trust in --data]
-    #[arg(long, env = "ENCLII_TRUST_DIRECTORY", value_name = "DIRECTORY", requires = "development_identities")]
+    #[arg(
+        long,
+        env = "ENCLII_TRUST_DIRECTORY",
+        value_name = "DIRECTORY",
+        requires = "development_identities"
+    )]
     pub trust_directory: Option<PathBuf>,
     /// Which log lines: a level, or a list of target=level
     #[arg(long, env = "ENCLII_LOG_FILTER", default_value = "info", value_name = "FILTER")]
@@ -162,7 +182,11 @@ mod tests {
         let serve = command.find_subcommand("serve").unwrap();
         for argument in command.get_arguments().chain(serve.get_arguments()) {
             if !["help", "version"].contains(&argument.get_id().as_str()) {
-                assert!(argument.get_env().is_some() && argument.get_help().is_some(), "{}", argument.get_id());
+                assert!(
+                    argument.get_env().is_some() && argument.get_help().is_some(),
+                    "{}",
+                    argument.get_id()
+                );
             }
         }
     }

@@ -40,7 +40,9 @@ pub(crate) struct Certificate {
 pub(crate) fn keep(source: Source, names: Names, gate: Gate, tasks: &Tasks) -> Certificate {
     match source {
         Source::Directory(path) => own(Directory::new(path), names, gate, tasks),
-        Source::Secret { client, namespace, name } => own(SecretBacking::new(client, &namespace, &name), names, gate, tasks),
+        Source::Secret { client, namespace, name } => {
+            own(SecretBacking::new(client, &namespace, &name), names, gate, tasks)
+        }
         Source::Files(path) => {
             let files = FileCertificates::new(path, Clock::system()).with_gate(gate);
             let certificate = Certificate { resolver: files.resolver(), bundle: files.bundle() };

@@ -70,14 +70,20 @@ impl Cluster {
         &self.client
     }
 
-    async fn call<T>(&self, step: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T, ClusterError> {
+    async fn call<T>(
+        &self,
+        step: &'static str,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ClusterError> {
         let within = async {
             // The semaphore is never closed.
             let _permit = self.calls.acquire().await;
             call.await
         };
         match tokio::time::timeout(PATIENCE, within).await {
-            Ok(done) => done.map_err(|source| ClusterError::Call { step, source: Box::new(source) }),
+            Ok(done) => {
+                done.map_err(|source| ClusterError::Call { step, source: Box::new(source) })
+            }
             Err(_) => Err(ClusterError::Slow { step }),
         }
     }

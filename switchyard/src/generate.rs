@@ -14,7 +14,8 @@ const BATCH: usize = 64;
 /// # Errors
 /// Where the system has no random numbers.
 pub(crate) fn generate(how: Generate) -> Result<Redacted, Unspecified> {
-    let (alphabet, length) = (characters(how.alphabet), usize::try_from(how.length).map_err(|_| Unspecified)?);
+    let (alphabet, length) =
+        (characters(how.alphabet), usize::try_from(how.length).map_err(|_| Unspecified)?);
     let mut random = Zeroizing::new([0; BATCH]);
     // It has its whole length from the start, so that no copy of a part stays behind.
     let mut value = Zeroizing::new(Vec::with_capacity(length));
@@ -59,14 +60,22 @@ mod tests {
                 assert!(value.expose().iter().all(|it| all.contains(it)), "{alphabet}");
             }
             let long = generate(Generate { length: Generate::LONGEST, alphabet }).unwrap();
-            assert!(all.iter().all(|it| long.expose().contains(it)), "{alphabet}: one character of 94 is missing in 4096");
+            assert!(
+                all.iter().all(|it| long.expose().contains(it)),
+                "{alphabet}: one character of 94 is missing in 4096"
+            );
         }
         assert_ne!(generate(Generate::default()).unwrap(), generate(Generate::default()).unwrap());
     }
 
     #[test]
     fn each_character_is_as_likely_as_any_other() {
-        for (alphabet, size) in [(Alphabet::Alphanumeric, 62), (Alphabet::Ascii, 94), (Alphabet::Base64Url, 64), (Alphabet::Hex, 16)] {
+        for (alphabet, size) in [
+            (Alphabet::Alphanumeric, 62),
+            (Alphabet::Ascii, 94),
+            (Alphabet::Base64Url, 64),
+            (Alphabet::Hex, 16),
+        ] {
             let all = characters(alphabet);
             let mut count = BTreeMap::new();
             for byte in 0..=255 {

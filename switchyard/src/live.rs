@@ -44,7 +44,8 @@ impl Live {
     pub fn tell(&self, bundle: Bundle) {
         let mut told = false;
         let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = bundles.entry(bundle.scope.clone()).or_insert_with(|| watch::Sender::new(None));
+        let sender =
+            bundles.entry(bundle.scope.clone()).or_insert_with(|| watch::Sender::new(None));
         sender.send_if_modified(|news| {
             told = news.as_ref().is_none_or(|known| known.bundle.revision < bundle.revision);
             if told {
@@ -83,7 +84,13 @@ mod tests {
 
     fn bundle(revision: u64) -> Bundle {
         let standing = Standing { stable: Generation(revision * 10), target: None };
-        Bundle { id: BundleId(1), scope: "shop.prod.api".parse().unwrap(), name: "api-prod".parse().unwrap(), standing, revision }
+        Bundle {
+            id: BundleId(1),
+            scope: "shop.prod.api".parse().unwrap(),
+            name: "api-prod".parse().unwrap(),
+            standing,
+            revision,
+        }
     }
 
     #[test]

@@ -71,16 +71,36 @@ struct Outside {
 impl Outside {
     fn register(&self, registry: &mut Registry) {
         let Self { exported, failures, waiting, age, signed, broken } = self;
-        registry.register("switchyard_audit_exported", "Audit events that a sink has confirmed", exported.clone());
-        registry.register("switchyard_audit_export_failures", "Batches of audit events that did not arrive", failures.clone());
-        registry.register("switchyard_audit_export_waiting", "Audit events that a sink does not have yet", waiting.clone());
+        registry.register(
+            "switchyard_audit_exported",
+            "Audit events that a sink has confirmed",
+            exported.clone(),
+        );
+        registry.register(
+            "switchyard_audit_export_failures",
+            "Batches of audit events that did not arrive",
+            failures.clone(),
+        );
+        registry.register(
+            "switchyard_audit_export_waiting",
+            "Audit events that a sink does not have yet",
+            waiting.clone(),
+        );
         registry.register(
             "switchyard_audit_export_age_seconds",
             "Age of the oldest audit event that a sink does not have yet",
             age.clone(),
         );
-        registry.register("switchyard_audit_checkpoint_sequence", "The last audit event that a checkpoint was signed for", signed.clone());
-        registry.register("switchyard_audit_trail_broken", "1 where the trail does not lead on from what was signed", broken.clone());
+        registry.register(
+            "switchyard_audit_checkpoint_sequence",
+            "The last audit event that a checkpoint was signed for",
+            signed.clone(),
+        );
+        registry.register(
+            "switchyard_audit_trail_broken",
+            "1 where the trail does not lead on from what was signed",
+            broken.clone(),
+        );
     }
 }
 
@@ -108,11 +128,27 @@ impl Metrics {
         };
         let Self { operations, agents, delivery, applied, failed, outside } = &metrics;
         outside.register(registry);
-        registry.register("switchyard_operations", "Requests and deliveries, by how they ended", operations.clone());
+        registry.register(
+            "switchyard_operations",
+            "Requests and deliveries, by how they ended",
+            operations.clone(),
+        );
         registry.register("switchyard_agents_connected", "Open streams of agents", agents.clone());
-        registry.register("switchyard_delivery_seconds", "From the commit of a generation to its last byte on a stream", delivery.clone());
-        registry.register("switchyard_generations_applied", "Generations that agents put into effect", applied.clone());
-        registry.register("switchyard_generations_failed", "Generations that agents could not put into effect", failed.clone());
+        registry.register(
+            "switchyard_delivery_seconds",
+            "From the commit of a generation to its last byte on a stream",
+            delivery.clone(),
+        );
+        registry.register(
+            "switchyard_generations_applied",
+            "Generations that agents put into effect",
+            applied.clone(),
+        );
+        registry.register(
+            "switchyard_generations_failed",
+            "Generations that agents could not put into effect",
+            failed.clone(),
+        );
         metrics
     }
 

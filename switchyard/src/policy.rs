@@ -18,7 +18,9 @@ mod verb;
 
 pub use delegation::{hand_out, lasts_within};
 pub use people::{Allowed, Denied, DeniedRule, Rule, decide, listing};
-pub use pods::{Account, Binding, BundleAllowed, BundleDenied, BundleGrant, BundleRule, Reason, decide_bundle};
+pub use pods::{
+    Account, Binding, BundleAllowed, BundleDenied, BundleGrant, BundleRule, Reason, decide_bundle,
+};
 pub use principal::{Assigned, Permit, Principal, Source};
 pub use target::{Reach, Target, Which};
 pub use verb::Verb;

@@ -130,8 +130,15 @@ impl Publisher {
                 _ => {
                     let generation = bundle.standing.stable;
                     let members = self.repository.members(bundle.id, generation).await?;
-                    let keys = members.into_keys().map(|name: SecretName| name.as_str().to_owned()).collect();
-                    let status = Status { keys, scope: Some(bundle.scope.clone()), generation: Some(generation) };
+                    let keys = members
+                        .into_keys()
+                        .map(|name: SecretName| name.as_str().to_owned())
+                        .collect();
+                    let status = Status {
+                        keys,
+                        scope: Some(bundle.scope.clone()),
+                        generation: Some(generation),
+                    };
                     self.keys.insert(bundle.id, (bundle.revision, status.clone()));
                     status
                 }
@@ -152,13 +159,17 @@ impl Board {
 
     async fn take(&self, step: &Step) -> Result<(), PublishError> {
         match (self, step) {
-            (Self::Cluster(cluster), Step::Put(place, status)) => match cluster.announce(place, status).await {
-                // The namespace went away a moment ago; its watch says so in the next.
-                Err(error) if error.is_missing() => Ok(()),
-                other => Ok(other?),
-            },
+            (Self::Cluster(cluster), Step::Put(place, status)) => {
+                match cluster.announce(place, status).await {
+                    // The namespace went away a moment ago; its watch says so in the next.
+                    Err(error) if error.is_missing() => Ok(()),
+                    other => Ok(other?),
+                }
+            }
             (Self::Cluster(cluster), Step::Remove(place)) => Ok(cluster.withdraw(place).await?),
-            (Self::Directory(path), Step::Put(place, status)) => Ok(directory::put(path, place, status)?),
+            (Self::Directory(path), Step::Put(place, status)) => {
+                Ok(directory::put(path, place, status)?)
+            }
             (Self::Directory(path), Step::Remove(place)) => Ok(directory::remove(path, place)?),
         }
     }

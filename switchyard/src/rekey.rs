@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::audit::{Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind};
+use crate::audit::{
+    Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind,
+};
 use crate::repository::{ChangeError, Fence, Repository, RepositoryError};
 use crate::secrets::Caller;
 
@@ -91,7 +93,9 @@ impl Rekey {
             return Ok(status);
         }
         let asked = (caller.actor.clone(), caller.origin.clone());
-        self.audit.record(event(asked, status.current_key, Outcome::Allowed, "asked for".to_owned())).await?;
+        self.audit
+            .record(event(asked, status.current_key, Outcome::Allowed, "asked for".to_owned()))
+            .await?;
         self.save(&Order { running: true, ..Order::default() }, None).await?;
         self.ordered.notify_one();
         self.status().await
@@ -152,9 +156,15 @@ impl Rekey {
         self.finish(order, current, fence).await
     }
 
-    async fn finish(&self, mut order: Order, current: KeyId, fence: &Fence) -> Result<(), RekeyError> {
+    async fn finish(
+        &self,
+        mut order: Order,
+        current: KeyId,
+        fence: &Fence,
+    ) -> Result<(), RekeyError> {
         let outcome = if order.failures == 0 { Outcome::Allowed } else { Outcome::Failed };
-        let text = format!("{} values came under the key, {} do not open", order.done, order.failures);
+        let text =
+            format!("{} values came under the key, {} do not open", order.done, order.failures);
         let system = (Actor::System { part: "rekey" }, Origin::default());
         self.audit.record(event(system, current.to_string(), outcome, text)).await?;
         tracing::info!(key = %current, done = order.done, failures = order.failures, "values are under the current key");
@@ -197,12 +207,27 @@ impl Order {
     /// What is left undone, in words.
     fn summary(&self) -> Option<String> {
         let more = self.failures - self.failed.len() as u64;
-        let more = if more == 0 { String::new() } else { format!("; and {more} more, which the log names") };
-        (self.failures > 0).then(|| format!("{} values do not open and stay as they are: {}{more}", self.failures, self.failed.join("; ")))
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!("; and {more} more, which the log names")
+        };
+        (self.failures > 0).then(|| {
+            format!(
+                "{} values do not open and stay as they are: {}{more}",
+                self.failures,
+                self.failed.join("; ")
+            )
+        })
     }
 }
 
-fn event((actor, origin): (Actor, Origin), key: String, outcome: Outcome, details: String) -> Event {
+fn event(
+    (actor, origin): (Actor, Origin),
+    key: String,
+    outcome: Outcome,
+    details: String,
+) -> Event {
     Event {
         actor,
         action: Action::Rekey,
@@ -224,9 +249,16 @@ mod tests {
         assert_eq!(order.summary(), None);
         order.note(5, vec!["one".to_owned()]);
         order.note(2, Vec::new());
-        assert_eq!((order.done, order.summary().unwrap().as_str()), (7, "1 values do not open and stay as they are: one"));
+        assert_eq!(
+            (order.done, order.summary().unwrap().as_str()),
+            (7, "1 values do not open and stay as they are: one")
+        );
         order.note(0, (0..30).map(|at| at.to_string()).collect());
         let text = order.summary().unwrap();
-        assert!(text.starts_with("31 values") && text.ends_with("; 18; and 11 more, which the log names"), "{text}");
+        assert!(
+            text.starts_with("31 values")
+                && text.ends_with("; 18; and 11 more, which the log names"),
+            "{text}"
+        );
     }
 }

@@ -21,9 +21,14 @@ use contract::{Scope, SecretName, Version};
 use jiff::{SignedDuration, Timestamp};
 use lockbox::{Store, StoreError};
 
-use crate::audit::{Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind};
+use crate::audit::{
+    Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind,
+};
 use crate::live::Live;
-use crate::repository::{Bundle, Change, ChangeError, Condition, Fence, Idempotency, Repository, RepositoryError, Respond};
+use crate::repository::{
+    Bundle, Change, ChangeError, Condition, Fence, Idempotency, Repository, RepositoryError,
+    Respond,
+};
 pub(crate) use adopt::adopt;
 pub(crate) use sweep::sweep;
 use turns::Turns;
@@ -123,7 +128,11 @@ impl Caller {
         Event {
             actor: self.actor.clone(),
             action,
-            resource: Resource { kind: ResourceKind::Secret, id: name.as_str().to_owned(), scope: Some(scope.to_string()) },
+            resource: Resource {
+                kind: ResourceKind::Secret,
+                id: name.as_str().to_owned(),
+                scope: Some(scope.to_string()),
+            },
             version: version.map(|version| version.0),
             outcome: Outcome::Allowed,
             origin: self.origin.clone(),
@@ -133,13 +142,33 @@ impl Caller {
 }
 
 impl Secrets {
-    pub(crate) fn new(repository: Repository, store: Arc<dyn Store>, audit: Audit, live: Live, retention: SignedDuration) -> Self {
+    pub(crate) fn new(
+        repository: Repository,
+        store: Arc<dyn Store>,
+        audit: Audit,
+        live: Live,
+        retention: SignedDuration,
+    ) -> Self {
         Self { repository, store, audit, live, turns: Turns::default(), retention }
     }
 
-    fn change(&self, caller: &Caller, scope: &Scope, terms: &Terms, events: Vec<Event>, respond: Respond) -> Change {
+    fn change(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        terms: &Terms,
+        events: Vec<Event>,
+        respond: Respond,
+    ) -> Change {
         let once = terms.once.clone().map(|once| (once, respond));
-        Change { scope: scope.clone(), at: Timestamp::now(), by: by(&caller.actor), events, once, fence: terms.fence.clone() }
+        Change {
+            scope: scope.clone(),
+            at: Timestamp::now(),
+            by: by(&caller.actor),
+            events,
+            once,
+            fence: terms.fence.clone(),
+        }
     }
 
     fn push(&self, moved: Vec<Bundle>) -> Vec<BundleState> {
@@ -160,13 +189,22 @@ fn written(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> Respond {
     Respond::new(move |bundles| {
         let bundles = bundles.iter().map(state_of).collect();
         // Names and numbers always become JSON.
-        serde_json::to_string(&Written { scope: scope.clone(), versions: versions.clone(), bundles }).unwrap_or_default()
+        serde_json::to_string(&Written {
+            scope: scope.clone(),
+            versions: versions.clone(),
+            bundles,
+        })
+        .unwrap_or_default()
     })
 }
 
 /// A bundle as answers name it.
 pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
-    BundleState { scope: bundle.scope.clone(), bundle: bundle.name.clone(), generation: bundle.standing.stable }
+    BundleState {
+        scope: bundle.scope.clone(),
+        bundle: bundle.name.clone(),
+        generation: bundle.standing.stable,
+    }
 }
 
 /// Who did it, for people who read the ledger.

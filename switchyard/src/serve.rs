@@ -80,7 +80,9 @@ pub enum ServeError {
     #[error(transparent)]
     Development(#[from] DevelopmentError),
     /// Development identities on an address that others can reach.
-    #[error("take development identities: {0} is not a loopback address, and whoever has the file is every pod in it")]
+    #[error(
+        "take development identities: {0} is not a loopback address, and whoever has the file is every pod in it"
+    )]
     NotLoopback(SocketAddr),
     /// Neither a service account nor a kubeconfig is usable.
     #[error("set up the Kubernetes client (without a cluster, give --development-identities)")]
@@ -158,7 +160,8 @@ async fn open(args: &ServeArgs) -> Result<Database, ServeError> {
     let DatabaseArgs { database_url_file, database_url } = &args.database;
     let database = match (database_url_file, database_url) {
         (Some(path), _) => {
-            let read = std::fs::read(path).map_err(|source| ServeError::DatabaseUrl { path: path.clone(), source })?;
+            let read = std::fs::read(path)
+                .map_err(|source| ServeError::DatabaseUrl { path: path.clone(), source })?;
             Database::connect(&Redacted::new(read)).await?
         }
         (None, Some(url)) => Database::connect(url).await?,
@@ -188,13 +191,17 @@ async fn start(
     let Opened { store, embedded } = store::open(&args, database, tasks).await?;
     let (outside, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
-    let (oidc, groups) = (identity::oidc(&args.oidc, args.development_identities.is_some())?, args.oidc.oidc_roles.clone());
+    let (oidc, groups) = (
+        identity::oidc(&args.oidc, args.development_identities.is_some())?,
+        args.oidc.oidc_roles.clone(),
+    );
     let pace = Pace::new(args.rate.rate_limit, args.rate.rate_burst);
     let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
         surroundings::find(args, tasks, readiness).await?;
     bootstrap(&bootstrap_place, &repository).await?;
     let certificate = readiness.gate("a certificate to serve");
-    let Certificate { resolver, bundle } = certificates::keep(certificate_source, names, certificate, tasks);
+    let Certificate { resolver, bundle } =
+        certificates::keep(certificate_source, names, certificate, tasks);
     spawn(tasks, "trust bundle", trust::keep(trust_place, bundle.clone()));
 
     let live = Live::default();
@@ -206,7 +213,8 @@ async fn start(
     // It ends by itself when the last one who could send it an event is gone.
     tasks.spawn_vital("audit clerk", clerk.work());
 
-    let secrets = Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
+    let secrets =
+        Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
     let sweeping = secrets.clone();
     leader.lead("sweep", tasks, move |fence| secrets::sweep(sweeping.clone(), fence));
     if let Some(every) = store.watch_interval() {
@@ -219,7 +227,8 @@ async fn start(
         leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
     }
 
-    let Kept { public_key, last_word } = trail_keeping::keep(&outside, &data, &repository, &leader, &metrics, tasks)?;
+    let Kept { public_key, last_word } =
+        trail_keeping::keep(&outside, &data, &repository, &leader, &metrics, tasks)?;
 
     let app = App {
         trail_key: public_key,
@@ -253,7 +262,10 @@ fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metri
     let mut registry = Registry::default();
     runtime::metrics::register_process(&mut registry, SystemTime::now());
     let metrics = Metrics::new(&mut registry);
-    tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
+    tasks.spawn_vital(
+        "admin",
+        runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()),
+    );
     metrics
 }
 
@@ -267,8 +279,16 @@ fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Sen
 
 /// The names of the Service, loopback, and what the operator adds.
 fn names(args: &ServeArgs) -> Result<Names, NamesError> {
-    let names = Names::of_service(&args.service, &args.namespace)?.and(Names::parse(["localhost", "127.0.0.1", "::1"])?);
-    if args.certificate_names.is_empty() { Ok(names) } else { Ok(names.and(Names::parse(&args.certificate_names)?)) }
+    let names = Names::of_service(&args.service, &args.namespace)?.and(Names::parse([
+        "localhost",
+        "127.0.0.1",
+        "::1",
+    ])?);
+    if args.certificate_names.is_empty() {
+        Ok(names)
+    } else {
+        Ok(names.and(Names::parse(&args.certificate_names)?))
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -44,7 +44,10 @@ pub enum TooLarge {
 ///
 /// # Errors
 /// Where that does not fit into a pod.
-pub fn resolve(service: &Scope, visible: &[Visible]) -> Result<BTreeMap<SecretName, Entry>, TooLarge> {
+pub fn resolve(
+    service: &Scope,
+    visible: &[Visible],
+) -> Result<BTreeMap<SecretName, Entry>, TooLarge> {
     let mut narrowest: BTreeMap<&SecretName, &Visible> = BTreeMap::new();
     for candidate in visible.iter().filter(|it| it.scope.contains(service)) {
         let best = narrowest.entry(&candidate.name).or_insert(candidate);
@@ -59,7 +62,10 @@ pub fn resolve(service: &Scope, visible: &[Visible]) -> Result<BTreeMap<SecretNa
     if bytes > MAX_POD_BYTES as u64 {
         return Err(TooLarge::Bytes(bytes));
     }
-    Ok(narrowest.into_iter().map(|(name, it)| (name.clone(), Entry { secret: it.secret, version: it.version })).collect())
+    Ok(narrowest
+        .into_iter()
+        .map(|(name, it)| (name.clone(), Entry { secret: it.secret, version: it.version }))
+        .collect())
 }
 
 #[cfg(test)]
@@ -67,7 +73,13 @@ mod tests {
     use super::*;
 
     fn visible(secret: i64, scope: &str, name: &str, size: u64) -> Visible {
-        Visible { secret, scope: scope.parse().unwrap(), name: name.parse().unwrap(), version: Version(1), size }
+        Visible {
+            secret,
+            scope: scope.parse().unwrap(),
+            name: name.parse().unwrap(),
+            version: Version(1),
+            size,
+        }
     }
 
     fn held(service: &str, visible: &[Visible]) -> Vec<(String, i64)> {
@@ -90,22 +102,41 @@ mod tests {
         ];
         for _ in 0..all.len() {
             all.rotate_left(1);
-            assert_eq!(held("shop.prod.api", &all), [("A".into(), 3), ("B".into(), 5), ("C".into(), 6)]);
-            assert_eq!(held("shop.prod.web", &all), [("A".into(), 2), ("B".into(), 8), ("C".into(), 6)]);
-            assert_eq!(held("shop.dev.api", &all), [("A".into(), 1), ("B".into(), 7), ("C".into(), 6)]);
+            assert_eq!(
+                held("shop.prod.api", &all),
+                [("A".into(), 3), ("B".into(), 5), ("C".into(), 6)]
+            );
+            assert_eq!(
+                held("shop.prod.web", &all),
+                [("A".into(), 2), ("B".into(), 8), ("C".into(), 6)]
+            );
+            assert_eq!(
+                held("shop.dev.api", &all),
+                [("A".into(), 1), ("B".into(), 7), ("C".into(), 6)]
+            );
         }
     }
 
     #[test]
     fn what_does_not_fit_into_a_pod() {
         let service: Scope = "shop.prod.api".parse().unwrap();
-        let many: Vec<_> = (0..=MAX_BUNDLE_SECRETS).map(|at| visible(1, "shop", &format!("N{at}"), 0)).collect();
+        let many: Vec<_> =
+            (0..=MAX_BUNDLE_SECRETS).map(|at| visible(1, "shop", &format!("N{at}"), 0)).collect();
         assert_eq!(resolve(&service, &many), Err(TooLarge::Secrets(MAX_BUNDLE_SECRETS + 1)));
         assert!(resolve(&service, &many[1..]).is_ok());
         let limit = MAX_POD_BYTES as u64;
         assert!(resolve(&service, &[visible(1, "shop", "A", limit)]).is_ok());
-        assert_eq!(resolve(&service, &[visible(1, "shop", "A", limit), visible(2, "shop", "B", 1)]), Err(TooLarge::Bytes(limit + 1)));
+        assert_eq!(
+            resolve(&service, &[visible(1, "shop", "A", limit), visible(2, "shop", "B", 1)]),
+            Err(TooLarge::Bytes(limit + 1))
+        );
         // What a narrower one hides does not count.
-        assert!(resolve(&service, &[visible(1, "shop", "A", limit), visible(2, "shop.prod", "A", limit)]).is_ok());
+        assert!(
+            resolve(
+                &service,
+                &[visible(1, "shop", "A", limit), visible(2, "shop.prod", "A", limit)]
+            )
+            .is_ok()
+        );
     }
 }

@@ -52,7 +52,11 @@ impl Streams {
 }
 
 /// `GET /v1/agent/stream`.
-pub(crate) async fn open(State(app): State<Arc<App>>, asked: Asked, mut request: Request) -> Response {
+pub(crate) async fn open(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    mut request: Request,
+) -> Response {
     let named = login::named(request.uri().query());
     let upgrade = asks_for_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
     let (pod, caller) = match admit(&app, asked, named, upgrade.is_some()).await {
@@ -63,7 +67,10 @@ pub(crate) async fn open(State(app): State<Arc<App>>, asked: Asked, mut request:
         }
     };
     let Ok(place) = Arc::clone(&app.streams.places).try_acquire_owned() else {
-        return Refusal::unavailable(format!("{MOST} agents are connected, and there is no place for more")).into_response();
+        return Refusal::unavailable(format!(
+            "{MOST} agents are connected, and there is no place for more"
+        ))
+        .into_response();
     };
     app.metrics.count(Operation::Login, Ending::Ok);
     if let Some(upgrade) = upgrade {
@@ -71,13 +78,18 @@ pub(crate) async fn open(State(app): State<Arc<App>>, asked: Asked, mut request:
         app.tasks.spawn("agent stream", async move {
             let _place = place;
             match tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await {
-                Ok(Ok(upgraded)) => Connection::new(serving, pod, caller).serve(TokioIo::new(upgraded)).await,
+                Ok(Ok(upgraded)) => {
+                    Connection::new(serving, pod, caller).serve(TokioIo::new(upgraded)).await
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "upgrade"),
                 Err(_) => tracing::debug!("upgrade took too long"),
             }
         });
     }
-    let headers = [(CONNECTION, HeaderValue::from_static("upgrade")), (UPGRADE, HeaderValue::from_static(PROTOCOL))];
+    let headers = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static(PROTOCOL)),
+    ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
@@ -89,7 +101,9 @@ async fn admit(
 ) -> Result<(login::Admitted, crate::secrets::Caller), Refusal> {
     let caller = login::identify(app, asked).await?;
     if !upgrades {
-        return Err(Refusal::upgrade_required(format!("this path is a stream: send 'Connection: upgrade' and 'Upgrade: {PROTOCOL}'")));
+        return Err(Refusal::upgrade_required(format!(
+            "this path is a stream: send 'Connection: upgrade' and 'Upgrade: {PROTOCOL}'"
+        )));
     }
     let admitted = login::admit(app, &caller, named?).await?;
     Ok((admitted, caller.caller))
@@ -97,7 +111,8 @@ async fn admit(
 
 fn asks_for_upgrade(request: &Request) -> bool {
     let has = |name, word: &str| {
-        let values = request.headers().get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        let values =
+            request.headers().get_all(name).into_iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
     };
     has(CONNECTION, "upgrade") && has(UPGRADE, PROTOCOL)

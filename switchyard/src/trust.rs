@@ -65,7 +65,8 @@ impl Place {
                 if std::fs::read(&path).is_ok_and(|said| said == ca.as_bytes()) {
                     return Ok(());
                 }
-                files::publish(&path, ca.as_bytes(), Readers::All).map_err(|source| TrustError::File { path, source })
+                files::publish(&path, ca.as_bytes(), Readers::All)
+                    .map_err(|source| TrustError::File { path, source })
             }
         }
     }

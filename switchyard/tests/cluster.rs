@@ -29,7 +29,9 @@ struct Fake {
 }
 
 impl Fake {
-    async fn start(answer: impl Fn(&Method, &str) -> (u16, String) + Clone + Send + Sync + 'static) -> Self {
+    async fn start(
+        answer: impl Fn(&Method, &str) -> (u16, String) + Clone + Send + Sync + 'static,
+    ) -> Self {
         runtime::provider::install().unwrap();
         let calls = Calls::default();
         let seen = Arc::clone(&calls);
@@ -40,7 +42,11 @@ impl Fake {
                 let body = body.collect().await.unwrap().to_bytes();
                 let path = head.uri.path_and_query().unwrap().as_str().to_owned();
                 let (status, text) = answer(&head.method, &path);
-                seen.lock().unwrap().push((head.method, path, serde_json::from_slice(&body).unwrap_or_default()));
+                seen.lock().unwrap().push((
+                    head.method,
+                    path,
+                    serde_json::from_slice(&body).unwrap_or_default(),
+                ));
                 json_response(status, text)
             }
         });
@@ -59,7 +65,8 @@ impl Fake {
 }
 
 fn json_response(status: u16, text: String) -> Response {
-    (StatusCode::from_u16(status).unwrap(), [("content-type", "application/json")], text).into_response()
+    (StatusCode::from_u16(status).unwrap(), [("content-type", "application/json")], text)
+        .into_response()
 }
 
 fn refusal(code: u16, message: &str) -> (u16, String) {
@@ -70,9 +77,12 @@ fn review(status: Value) -> String {
     json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}).to_string()
 }
 
-async fn identify(answer: (u16, String)) -> (Result<switchyard::audit::Pod, PodError>, Vec<(Method, String, Value)>) {
+async fn identify(
+    answer: (u16, String),
+) -> (Result<switchyard::audit::Pod, PodError>, Vec<(Method, String, Value)>) {
     let fake = Fake::start(move |_, _| answer.clone()).await;
-    let result = Pods::Cluster(fake.cluster.clone()).identify(&Redacted::from("the-token".to_owned())).await;
+    let result =
+        Pods::Cluster(fake.cluster.clone()).identify(&Redacted::from("the-token".to_owned())).await;
     (result, fake.calls())
 }
 
@@ -84,7 +94,10 @@ async fn a_token_is_reviewed_for_our_audience() {
     let (pod, calls) = identify((201, review(status))).await;
     assert_eq!(pod.unwrap().name, "api-1");
     let [(method, path, body)] = <[_; 1]>::try_from(calls).unwrap();
-    assert_eq!((method, path.split('?').next().unwrap()), (Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews"));
+    assert_eq!(
+        (method, path.split('?').next().unwrap()),
+        (Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews")
+    );
     assert_eq!(body["spec"], json!({"audiences": ["enclii.io"], "token": "the-token"}));
 }
 
@@ -92,7 +105,12 @@ async fn a_token_is_reviewed_for_our_audience() {
 async fn whatever_is_no_clear_yes_lets_nobody_in() {
     let unproven = [
         (201, review(json!({"authenticated": false, "error": "invalid bearer token"}))),
-        (201, review(json!({"authenticated": true, "user": {"username": "system:serviceaccount:shop-prod:api"}}))),
+        (
+            201,
+            review(
+                json!({"authenticated": true, "user": {"username": "system:serviceaccount:shop-prod:api"}}),
+            ),
+        ),
         (201, review(json!({}))),
     ];
     for answer in unproven {
@@ -113,8 +131,10 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
         (503, "<html>".to_owned()),
     ];
     // At once: some of them are asked again until our own deadline.
-    let results =
-        futures_util::future::join_all(unavailable.into_iter().map(|answer| async { (answer.clone(), identify(answer).await.0) })).await;
+    let results = futures_util::future::join_all(
+        unavailable.into_iter().map(|answer| async { (answer.clone(), identify(answer).await.0) }),
+    )
+    .await;
     for (answer, result) in results {
         let error = result.unwrap_err();
         assert!(matches!(error, PodError::Unavailable(_)), "{answer:?}: {error:?}");
@@ -127,7 +147,10 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
 async fn an_empty_token_is_not_even_reviewed() {
     let fake = Fake::start(|_, _| refusal(500, "x")).await;
     for token in [Redacted::default(), Redacted::from(b"\xff".as_slice())] {
-        assert!(matches!(Pods::Cluster(fake.cluster.clone()).identify(&token).await, Err(PodError::Unproven(_))));
+        assert!(matches!(
+            Pods::Cluster(fake.cluster.clone()).identify(&token).await,
+            Err(PodError::Unproven(_))
+        ));
     }
     assert!(fake.calls().is_empty());
 }
@@ -138,25 +161,45 @@ fn place() -> Announcement {
 
 fn bundle(labels: Value) -> (u16, String) {
     let metadata = json!({"name": "api-prod", "namespace": "shop-prod", "labels": labels});
-    (200, json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": metadata}).to_string())
+    (
+        200,
+        json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": metadata})
+            .to_string(),
+    )
 }
 
 fn of(calls: Vec<(Method, String, Value)>) -> Vec<String> {
-    calls.into_iter().map(|(method, path, _)| format!("{method} {}", path.split('?').next().unwrap())).collect()
+    calls
+        .into_iter()
+        .map(|(method, path, _)| format!("{method} {}", path.split('?').next().unwrap()))
+        .collect()
 }
 
 const OBJECT: &str = "/apis/enclii.io/v1/namespaces/shop-prod/secretbundles/api-prod";
 
 #[tokio::test]
 async fn an_announcement_is_applied_with_its_status() {
-    let status = Status { keys: ["A".to_owned()].into(), scope: Some("shop.prod.api".parse().unwrap()), generation: Some(Generation(3)) };
-    let fake = Fake::start(|method, _| if method == Method::GET { refusal(404, "not found") } else { bundle(json!({})) }).await;
+    let status = Status {
+        keys: ["A".to_owned()].into(),
+        scope: Some("shop.prod.api".parse().unwrap()),
+        generation: Some(Generation(3)),
+    };
+    let fake = Fake::start(|method, _| {
+        if method == Method::GET { refusal(404, "not found") } else { bundle(json!({})) }
+    })
+    .await;
     fake.cluster.announce(&place(), &status).await.unwrap();
     let calls = fake.calls();
     assert_eq!(calls[1].2["metadata"]["labels"]["app.kubernetes.io/managed-by"], "switchyard");
     assert!(calls[1].1.contains("fieldManager=switchyard"), "{}", calls[1].1);
-    assert_eq!(calls[2].2["status"], json!({"keys": ["A"], "scope": "shop.prod.api", "generation": 3}));
-    assert_eq!(of(calls), [format!("GET {OBJECT}"), format!("PATCH {OBJECT}"), format!("PATCH {OBJECT}/status")]);
+    assert_eq!(
+        calls[2].2["status"],
+        json!({"keys": ["A"], "scope": "shop.prod.api", "generation": 3})
+    );
+    assert_eq!(
+        of(calls),
+        [format!("GET {OBJECT}"), format!("PATCH {OBJECT}"), format!("PATCH {OBJECT}/status")]
+    );
 }
 
 #[tokio::test]
@@ -167,7 +210,8 @@ async fn an_object_that_a_person_made_stays_the_person_s() {
     fake.cluster.withdraw(&place()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}")]);
 
-    let fake = Fake::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "switchyard"}))).await;
+    let fake =
+        Fake::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "switchyard"}))).await;
     fake.cluster.withdraw(&place()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}"), format!("DELETE {OBJECT}")]);
 }
@@ -200,5 +244,8 @@ async fn the_bootstrap_secret_is_read_and_written_by_name_alone() {
     let path = "/api/v1/namespaces/enclii-system/secrets/enclii-bootstrap";
     assert_eq!(of(calls), [format!("GET {path}"), format!("PATCH {path}")]);
     let fake = Fake::start(move |_, _| secret(json!({"token": "dDBrZW4="}))).await;
-    assert_eq!(fake.cluster.bootstrap_token().await.unwrap(), Some(Redacted::from("t0ken".to_owned())));
+    assert_eq!(
+        fake.cluster.bootstrap_token().await.unwrap(),
+        Some(Redacted::from("t0ken".to_owned()))
+    );
 }

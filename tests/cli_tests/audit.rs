@@ -9,7 +9,9 @@ use trail::{Checkpoint, Format, Record};
 use crate::world::{World, finish};
 
 fn records(text: &str) -> Vec<Record> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 fn list(world: &World, more: &[&str]) -> Vec<Record> {
@@ -22,7 +24,13 @@ fn history(world: &World) {
     world.set("B", b"hunter2");
     world.ok(&["secrets", "get", "A"], b"");
     world.ok(&["secrets", "set", "SHARED=-", "--service", "web"], b"hunter2");
-    let nobody = finish(world.enclii(&["secrets", "list"]).env_remove("ENCLII_TOKEN_FILE").env("ENCLII_TOKEN", "wrong"), b"");
+    let nobody = finish(
+        world
+            .enclii(&["secrets", "list"])
+            .env_remove("ENCLII_TOKEN_FILE")
+            .env("ENCLII_TOKEN", "wrong"),
+        b"",
+    );
     assert_eq!(nobody.code, Some(3), "{}", nobody.err);
 }
 
@@ -32,16 +40,32 @@ fn events_are_listed_for_people_and_for_programs() {
     history(&world);
     let table = world.ok(&["audit", "list"], b"");
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[0].starts_with("NUMBER") && lines[0].contains("WHO") && lines[0].contains("OUTCOME"), "{table}");
-    for parts in [["1 ", "token bootstrap", "write", "shop.prod.api A"], ["3 ", "token bootstrap", "read", "shop.prod.api A"]] {
-        let line = lines.iter().find(|line| line.starts_with(parts[0])).unwrap_or_else(|| panic!("{table}"));
-        assert!(parts.iter().all(|part| line.contains(part)) && line.contains("127.0.0.1"), "{line}");
+    assert!(
+        lines[0].starts_with("NUMBER") && lines[0].contains("WHO") && lines[0].contains("OUTCOME"),
+        "{table}"
+    );
+    for parts in [
+        ["1 ", "token bootstrap", "write", "shop.prod.api A"],
+        ["3 ", "token bootstrap", "read", "shop.prod.api A"],
+    ] {
+        let line = lines
+            .iter()
+            .find(|line| line.starts_with(parts[0]))
+            .unwrap_or_else(|| panic!("{table}"));
+        assert!(
+            parts.iter().all(|part| line.contains(part)) && line.contains("127.0.0.1"),
+            "{line}"
+        );
     }
     assert!(!table.contains("hunter2"));
 
     let all = list(&world, &[]);
-    assert_eq!(all.iter().map(|record| record.sequence).collect::<Vec<_>>(), (1..=all.len() as u64).collect::<Vec<_>>());
-    let numbers = |more: &[&str]| list(&world, more).iter().map(|record| record.sequence).collect::<Vec<_>>();
+    assert_eq!(
+        all.iter().map(|record| record.sequence).collect::<Vec<_>>(),
+        (1..=all.len() as u64).collect::<Vec<_>>()
+    );
+    let numbers =
+        |more: &[&str]| list(&world, more).iter().map(|record| record.sequence).collect::<Vec<_>>();
     assert_eq!(numbers(&["--action", "write"]), [1, 2, 4]);
     assert_eq!(numbers(&["--scope", "shop.prod.api"]), [1, 2, 3]);
     assert_eq!(numbers(&["--scope", "shop.prod", "--action", "read"]), [3]);
@@ -70,11 +94,21 @@ fn events_are_taken_along_in_every_form() {
         assert!(text.starts_with(&expected) && !text.contains("hunter2"), "{format}: {text}");
         // A part of it: what is to come has no place in a part that has an end.
         let at = all[3].at;
-        let part = world.ok(&["audit", "export", "--format", format.as_str(), "--until", &at.to_string()], b"");
-        let expected: String = all.iter().filter(|record| record.at < at).map(|record| format.line(record) + "\n").collect();
+        let part = world
+            .ok(&["audit", "export", "--format", format.as_str(), "--until", &at.to_string()], b"");
+        let expected: String = all
+            .iter()
+            .filter(|record| record.at < at)
+            .map(|record| format.line(record) + "\n")
+            .collect();
         assert_eq!(part, expected, "{format}");
-        let rest = world.ok(&["audit", "export", "--format", format.as_str(), "--since", &at.to_string()], b"");
-        let expected: String = all.iter().filter(|record| record.at >= at).map(|record| format.line(record) + "\n").collect();
+        let rest = world
+            .ok(&["audit", "export", "--format", format.as_str(), "--since", &at.to_string()], b"");
+        let expected: String = all
+            .iter()
+            .filter(|record| record.at >= at)
+            .map(|record| format.line(record) + "\n")
+            .collect();
         assert!(rest.starts_with(&expected), "{format}: {rest}");
     }
     let path = world.directory.path().join("audit.jsonl");
@@ -85,7 +119,11 @@ fn events_are_taken_along_in_every_form() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(records(&written)[..all.len()], all[..]);
     world.fails(1, &["audit", "export", "--out", &out]);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), written, "a file that was there was overwritten");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        written,
+        "a file that was there was overwritten"
+    );
     assert!(world.fails(2, &["audit", "export", "--format", "csv"]).contains("ocsf"));
     // Whoever takes the trail along is in it, also where the file was in the way of it.
     assert_eq!(world.events("export"), 3 * Format::ALL.len() + 2);
@@ -108,7 +146,10 @@ impl Signed {
     fn start() -> Self {
         let world = World::start_with(|at| {
             let outside = at.join("outside").to_str().unwrap().to_owned();
-            vec![("ENCLII_AUDIT_CHECKPOINT_DIRECTORY", outside), ("ENCLII_AUDIT_CHECKPOINT_INTERVAL", "1".to_owned())]
+            vec![
+                ("ENCLII_AUDIT_CHECKPOINT_DIRECTORY", outside),
+                ("ENCLII_AUDIT_CHECKPOINT_INTERVAL", "1".to_owned()),
+            ]
         });
         for _ in 0..3 {
             history(&world);
@@ -117,7 +158,8 @@ impl Signed {
         let wanted = list(&world, &[]).len() as u64;
         let text = wait::until("a checkpoint of all of it", Duration::from_secs(60), || {
             let text = std::fs::read_to_string(&placed).unwrap_or_default();
-            let last = text.lines().last().and_then(|line| serde_json::from_str::<Checkpoint>(line).ok());
+            let last =
+                text.lines().last().and_then(|line| serde_json::from_str::<Checkpoint>(line).ok());
             Ok(last.filter(|last| last.sequence >= wanted).map(|last| (last.sequence, text)))
         });
         let (signed, text) = text.unwrap();
@@ -125,7 +167,8 @@ impl Signed {
         let checkpoints = world.file("kept.jsonl", text.as_bytes());
         let answer = world.system.get("/v1/audit/checkpoints").unwrap();
         let key = world.file("audit.pub", answer["public_key"].as_str().unwrap().as_bytes());
-        let lines: Vec<String> = world.ok(&["audit", "export"], b"").lines().map(str::to_owned).collect();
+        let lines: Vec<String> =
+            world.ok(&["audit", "export"], b"").lines().map(str::to_owned).collect();
         assert!(lines.len() as u64 >= signed && signed > 10);
         Self { world, lines, signed, checkpoints, key }
     }
@@ -147,13 +190,21 @@ fn a_trail_that_nobody_touched_is_right() {
     let done = it.verify(&it.lines, &it.kept());
     assert_eq!(done.code, Some(0), "{}", done.err);
     let said = String::from_utf8(done.out).unwrap() + &done.err;
-    assert!(said.contains(&format!("record {}, signed at", it.signed)) && said.contains("nobody changed"), "{said}");
+    assert!(
+        said.contains(&format!("record {}, signed at", it.signed))
+            && said.contains("nobody changed"),
+        "{said}"
+    );
     // The same of what switchyard has, with its own word for the key and with ours.
     let online = it.world.ok(&["audit", "verify"], b"");
     assert!(online.contains("hang together"), "{online}");
     it.world.ok(&["audit", "verify", "--checkpoints", &it.checkpoints, "--key", &it.key], b"");
-    let report: serde_json::Value = serde_json::from_slice(&it.verify(&it.lines, &["--output", "json"]).out).unwrap();
-    assert_eq!((&report["records"], &report["finding"]), (&it.lines.len().into(), &serde_json::Value::Null));
+    let report: serde_json::Value =
+        serde_json::from_slice(&it.verify(&it.lines, &["--output", "json"]).out).unwrap();
+    assert_eq!(
+        (&report["records"], &report["finding"]),
+        (&it.lines.len().into(), &serde_json::Value::Null)
+    );
     // A part of it begins later, and that has to be said.
     let part = it.verify(&it.lines[4..], &["--partial"]);
     assert!(part.code == Some(0) && part.err.contains("nothing vouches for record 5"), "{part:?}");
@@ -202,7 +253,9 @@ fn each_kind_of_tampering_ends_with_7_and_names_the_record() {
     let short = it.verify(&it.lines[..cut], &[]);
     assert!(short.code == Some(0) && short.err.contains("--checkpoints"), "{short:?}");
     // A checkpoint that somebody else signed is no checkpoint.
-    let forged = std::fs::read_to_string(&it.checkpoints).unwrap().replace("\"signature\":\"", "\"signature\":\"AAAA");
+    let forged = std::fs::read_to_string(&it.checkpoints)
+        .unwrap()
+        .replace("\"signature\":\"", "\"signature\":\"AAAA");
     let forged = it.world.file("forged.jsonl", forged.as_bytes());
     let done = it.verify(&it.lines, &["--checkpoints", &forged, "--key", &it.key]);
     assert!(done.code == Some(7) && done.err.contains("forged"), "{done:?}");

@@ -5,7 +5,10 @@ use std::process::Command;
 use crate::world::finish;
 
 fn script(shell: &str) -> String {
-    let done = finish(Command::new(e2e::process::program("enclii").unwrap()).args(["completions", shell]), b"");
+    let done = finish(
+        Command::new(e2e::process::program("enclii").unwrap()).args(["completions", shell]),
+        b"",
+    );
     assert_eq!(done.code, Some(0), "{}", done.err);
     String::from_utf8(done.out).unwrap()
 }
@@ -42,7 +45,11 @@ fn bash_completes() {
         bash.args(["--norc", "-c", complete]).env("LINE", line).env("WORD", word);
         let done = finish(&mut bash, script.as_bytes());
         let found = String::from_utf8(done.out).unwrap();
-        assert!(found.lines().any(|it| it.trim() == expected), "{line} {word}: {found} {}", done.err);
+        assert!(
+            found.lines().any(|it| it.trim() == expected),
+            "{line} {word}: {found} {}",
+            done.err
+        );
     }
     let done = finish(Command::new("bash").args(["-n", "/dev/stdin"]), script.as_bytes());
     assert_eq!(done.code, Some(0), "{}", done.err);

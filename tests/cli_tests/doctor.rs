@@ -21,7 +21,10 @@ fn ask(world: &World, set: &[(&str, &str)], unset: &[&str]) -> (Option<i32>, Val
         command.env_remove(name);
     }
     let done = finish(&mut command, b"");
-    (done.code, serde_json::from_slice(&done.out).unwrap_or_else(|error| panic!("{error}: {}", done.err)))
+    (
+        done.code,
+        serde_json::from_slice(&done.out).unwrap_or_else(|error| panic!("{error}: {}", done.err)),
+    )
 }
 
 #[test]
@@ -29,11 +32,16 @@ fn all_is_well() {
     let world = World::start();
     let (code, report) = ask(&world, &[], &[]);
     assert_eq!((code, &report["healthy"]), (Some(0), &Value::Bool(true)), "{report}");
-    for name in ["address", "name", "connection", "tls", "clock", "store", "credential file", "token"] {
+    for name in
+        ["address", "name", "connection", "tls", "clock", "store", "credential file", "token"]
+    {
         assert_eq!(state(&report, name).0, "ok", "{report}");
     }
     let words = world.ok(&["doctor", "--no-cluster"], b"");
-    assert!(words.contains("✓ store") && words.contains("– cluster: --no-cluster was given"), "{words}");
+    assert!(
+        words.contains("✓ store") && words.contains("– cluster: --no-cluster was given"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -45,9 +53,15 @@ fn each_ill_is_found_with_its_way_out() {
         assert_eq!((code, state.as_str()), (Some(1), "failed"), "{report}");
         text
     };
-    assert!(check(&[("ENCLII_ADDR", "http://localhost:1")], &[], "address").contains("https://HOST:PORT"));
+    assert!(
+        check(&[("ENCLII_ADDR", "http://localhost:1")], &[], "address")
+            .contains("https://HOST:PORT")
+    );
     assert!(check(&[("ENCLII_ADDR", "https://nowhere.invalid:1")], &[], "name").contains("DNS"));
-    assert!(check(&[("ENCLII_ADDR", "https://127.0.0.1:1")], &[], "connection").contains("is switchyard running there?"));
+    assert!(
+        check(&[("ENCLII_ADDR", "https://127.0.0.1:1")], &[], "connection")
+            .contains("is switchyard running there?")
+    );
     assert!(check(&[], &["ENCLII_CACERT"], "tls").contains("--cacert"));
     assert!(check(&[("ENCLII_TOKEN", "wrong")], &[], "token").contains("enclii login"));
     assert!(check(&[], &["ENCLII_TOKEN_FILE"], "token").contains("not logged in"));

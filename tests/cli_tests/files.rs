@@ -20,14 +20,20 @@ fn an_import_writes_what_has_changed_and_nothing_else() {
     let writes = world.events("write");
 
     let again = world.json(&["secrets", "import", &file]);
-    assert_eq!(again, json!({"scope": "shop.prod.api", "changes": {"A": "unchanged", "B": "unchanged"}}));
+    assert_eq!(
+        again,
+        json!({"scope": "shop.prod.api", "changes": {"A": "unchanged", "B": "unchanged"}})
+    );
     assert_eq!(world.events("write"), writes, "what has not changed was written");
 
     let next = world.file("next.json", br#"{"A": "1", "B": "2", "C": {"base64": "AP8="}}"#);
     let table = world.ok(&["secrets", "import", &next], b"");
     assert!(table.contains("2 written, 1 unchanged"), "{table}");
     assert_eq!(world.run(&["secrets", "get", "C"], b"").out, b"\0\xff");
-    assert_eq!(world.json(&["secrets", "import", &next, "--rewrite"])["written"]["versions"]["A"], 2);
+    assert_eq!(
+        world.json(&["secrets", "import", &next, "--rewrite"])["written"]["versions"]["A"],
+        2
+    );
 }
 
 #[test]
@@ -39,13 +45,18 @@ fn every_form_goes_out_and_comes_in() {
     for form in ["env", "json", "yaml", "k8s-secret"] {
         let text = world.run(&["secrets", "export", "--format", form], b"").out;
         let to = ["--service", "copy", "--format", form];
-        let done = world.run(&[["secrets", "import", "-", "--output", "json"].as_slice(), &to].concat(), &text);
+        let done = world
+            .run(&[["secrets", "import", "-", "--output", "json"].as_slice(), &to].concat(), &text);
         assert_eq!(done.code, Some(0), "{form}: {}", done.err);
-        let back = world.run(&["secrets", "export", "--service", "copy", "--format", form], b"").out;
-        let unnamed = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace("copy-prod", "api-prod");
+        let back =
+            world.run(&["secrets", "export", "--service", "copy", "--format", form], b"").out;
+        let unnamed = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec()).unwrap().replace("copy-prod", "api-prod")
+        };
         assert_eq!(unnamed(&back), unnamed(&text), "{form}");
         for name in ["TEXT", "EMPTY", "tls.key"] {
-            let read = |service| world.run(&["secrets", "get", name, "--service", service], b"").out;
+            let read =
+                |service| world.run(&["secrets", "get", name, "--service", service], b"").out;
             assert_eq!(read("copy"), read("api"), "{name} as {form}");
             world.ok(&["secrets", "delete", name, "--service", "copy", "--yes"], b"");
         }
@@ -53,8 +64,15 @@ fn every_form_goes_out_and_comes_in() {
     // A shell reads what we write.
     world.ok(&["secrets", "delete", "tls.key", "--yes"], b"");
     let file = world.file("out.env", &world.run(&["secrets", "export"], b"").out);
-    let shell = std::process::Command::new("bash").args(["-c", ". \"$0\"; printf %s \"$EMPTY|$TEXT\"", &file]).output().unwrap();
-    assert!(shell.stdout.starts_with(b"|a 'b' \"c\" $d `e`"), "{}", String::from_utf8_lossy(&shell.stdout));
+    let shell = std::process::Command::new("bash")
+        .args(["-c", ". \"$0\"; printf %s \"$EMPTY|$TEXT\"", &file])
+        .output()
+        .unwrap();
+    assert!(
+        shell.stdout.starts_with(b"|a 'b' \"c\" $d `e`"),
+        "{}",
+        String::from_utf8_lossy(&shell.stdout)
+    );
 }
 
 #[test]
@@ -63,8 +81,14 @@ fn bytes_that_are_no_text_have_another_form() {
     world.set("B", b"\xff\0");
     let refused = world.fails(2, &["secrets", "export"]);
     assert!(refused.contains("B is no text") && refused.contains("--format"), "{refused}");
-    assert!(world.ok(&["secrets", "export", "--format", "json"], b"").contains(r#""base64": "/wA=""#));
-    assert!(world.ok(&["secrets", "export", "--format", "k8s-secret", "--namespace", "shop-prod"], b"").contains("namespace: shop-prod"));
+    assert!(
+        world.ok(&["secrets", "export", "--format", "json"], b"").contains(r#""base64": "/wA=""#)
+    );
+    assert!(
+        world
+            .ok(&["secrets", "export", "--format", "k8s-secret", "--namespace", "shop-prod"], b"")
+            .contains("namespace: shop-prod")
+    );
 }
 
 #[test]

@@ -24,7 +24,11 @@ fn send(pid: u32, signal: Signal) {
 /// A program that runs until it is told to end, and the first lines that it printed.
 fn started(command: &mut Command, lines: usize) -> (Child, Vec<String>) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let printed = BufReader::new(child.stdout.as_mut().unwrap()).lines().take(lines).map(Result::unwrap).collect();
+    let printed = BufReader::new(child.stdout.as_mut().unwrap())
+        .lines()
+        .take(lines)
+        .map(Result::unwrap)
+        .collect();
     (child, printed)
 }
 
@@ -34,13 +38,24 @@ fn a_program_finds_its_files_as_in_a_pod() {
     world.set("A", b"one\0\xff");
     let runtime = world.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
-    let script =
-        "cat \"$A_FILE\"; [ \"$A_FILE\" = \"$ENCLII_SECRETS_DIR/A\" ] && [ -z \"$A$ENCLII_TOKEN\" ] && ls \"$ENCLII_SECRETS_DIR\" >&2";
+    let script = "cat \"$A_FILE\"; [ \"$A_FILE\" = \"$ENCLII_SECRETS_DIR/A\" ] && [ -z \"$A$ENCLII_TOKEN\" ] && ls \"$ENCLII_SECRETS_DIR\" >&2";
     let mut command = world.enclii(&shell(script));
     let token = std::fs::read_to_string(world.directory.path().join("bootstrap-token")).unwrap();
-    let done = finish(command.env("XDG_RUNTIME_DIR", &runtime).env("A", "old").env("ENCLII_TOKEN", token.trim()), b"");
-    assert_eq!((done.code, done.out.as_slice()), (Some(0), b"one\0\xff".as_slice()), "{}", done.err);
-    assert!(done.err.ends_with("A\n") && done.err.contains("the variable A is taken out"), "{}", done.err);
+    let done = finish(
+        command.env("XDG_RUNTIME_DIR", &runtime).env("A", "old").env("ENCLII_TOKEN", token.trim()),
+        b"",
+    );
+    assert_eq!(
+        (done.code, done.out.as_slice()),
+        (Some(0), b"one\0\xff".as_slice()),
+        "{}",
+        done.err
+    );
+    assert!(
+        done.err.ends_with("A\n") && done.err.contains("the variable A is taken out"),
+        "{}",
+        done.err
+    );
     assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0, "something was left");
     // Its children find them too, and its standard input is the program's.
     let done = finish(&mut world.enclii(&shell("bash -c 'cat; cat \"$A_FILE\"'")), b"in ");
@@ -54,7 +69,9 @@ fn variables_are_for_those_who_ask() {
     world.set("B", b"two");
     world.set("NUL", b"\0");
     let print = "echo \"$A,$B,${A_FILE:+file},${B_FILE:+file}\"";
-    let run = |words: &[&str]| world.run(&[["run"].as_slice(), words, &["--", "bash", "-c", print]].concat(), b"");
+    let run = |words: &[&str]| {
+        world.run(&[["run"].as_slice(), words, &["--", "bash", "-c", print]].concat(), b"")
+    };
     assert_eq!(run(&["--only", "A,B"]).out, b",,file,file\n");
     assert_eq!(run(&["--only", "A,B", "--as-env"]).out, b"one,two,,\n");
     assert_eq!(run(&["--as-env=A"]).out, b"one,,,file\n");
@@ -67,7 +84,9 @@ fn variables_are_for_those_who_ask() {
 fn the_programs_end_is_ours() {
     let world = World::start();
     world.set("A", b"1");
-    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137)] {
+    for (script, code) in
+        [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+    {
         assert_eq!(world.run(&shell(script), b"").code, Some(code), "{script}");
     }
     assert!(world.fails(127, &["run", "--", "no-such-program"]).contains("no-such-program"));
@@ -83,7 +102,9 @@ fn signals_are_passed_on() {
     world.set("A", b"1");
     // Not those that whoever runs the tests in the background, or with nohup, has told all to ignore.
     for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::USR2, "USR2")] {
-        let script = format!("trap 'echo got {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done");
+        let script = format!(
+            "trap 'echo got {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done"
+        );
         // Not in the foreground of a terminal, as a service is not.
         let mut command = Command::new("setsid");
         let enclii = world.enclii(&shell(&script));
@@ -99,9 +120,14 @@ fn signals_are_passed_on() {
 
 /// `setsid --wait` forks; where it need not, it is the program itself.
 fn the_enclii_below(pid: u32) -> u32 {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children =
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    children.split_whitespace().filter_map(|it| it.parse().ok()).find(|it| name(*it).trim() == "enclii").unwrap_or(pid)
+    children
+        .split_whitespace()
+        .filter_map(|it| it.parse().ok())
+        .find(|it| name(*it).trim() == "enclii")
+        .unwrap_or(pid)
 }
 
 #[test]
@@ -112,7 +138,8 @@ fn sigkill_leaves_no_value_behind() {
     let runtime = world.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
     let script = "echo $ENCLII_SECRETS_DIR; echo $$; cat \"$A_FILE\"; echo; exec sleep 60";
-    let (mut child, printed) = started(world.enclii(&shell(script)).env("XDG_RUNTIME_DIR", &runtime), 3);
+    let (mut child, printed) =
+        started(world.enclii(&shell(script)).env("XDG_RUNTIME_DIR", &runtime), 3);
     let directory = PathBuf::from(&printed[0]);
     let program: u32 = printed[1].parse().unwrap();
     assert_eq!(printed[2].as_bytes(), canary);
@@ -137,7 +164,8 @@ fn a_killed_program_leaves_nothing_either() {
     world.set("A", b"1");
     let runtime = world.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
-    let (mut child, printed) = started(world.enclii(&shell("echo $$; exec sleep 60")).env("XDG_RUNTIME_DIR", &runtime), 1);
+    let (mut child, printed) =
+        started(world.enclii(&shell("echo $$; exec sleep 60")).env("XDG_RUNTIME_DIR", &runtime), 1);
     send(printed[0].parse().unwrap(), Signal::KILL);
     let status = wait::until("enclii to end", PATIENCE, || Ok(child.try_wait()?)).unwrap();
     assert_eq!(status.code(), Some(137));
@@ -151,7 +179,8 @@ fn readable_below(directory: &Path, bytes: &[u8]) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.is_symlink() {
             found.extend(readable_below(&path, bytes));
-        } else if std::fs::read(&path).is_ok_and(|it| it.windows(bytes.len()).any(|it| it == bytes)) {
+        } else if std::fs::read(&path).is_ok_and(|it| it.windows(bytes.len()).any(|it| it == bytes))
+        {
             found.push(path);
         }
     }

@@ -10,7 +10,11 @@ use crate::world::World;
 /// Runs a program at a terminal of its own and answers its questions, each when it is asked.
 fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, String) {
     let quote = |it: &std::ffi::OsStr| format!("'{}'", it.to_str().unwrap());
-    let line = std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect::<Vec<_>>().join(" ");
+    let line = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(quote)
+        .collect::<Vec<_>>()
+        .join(" ");
     let mut script = Command::new("script");
     // Without `exec`, some shells stay in between, and what Ctrl-C does to the shell is what is returned.
     let line = format!("exec {line}");
@@ -35,7 +39,9 @@ fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, Str
     for (question, answer) in answers {
         while !String::from_utf8_lossy(&seen).contains(question) {
             let piece = pieces.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            seen.extend(piece.unwrap_or_else(|_| panic!("it never asked {question:?}: {}", String::from_utf8_lossy(&seen))));
+            seen.extend(piece.unwrap_or_else(|_| {
+                panic!("it never asked {question:?}: {}", String::from_utf8_lossy(&seen))
+            }));
         }
         stdin.write_all(answer.as_bytes()).unwrap();
     }
@@ -48,14 +54,19 @@ fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, Str
 #[test]
 fn a_value_is_asked_for_and_not_shown() {
     let world = World::start();
-    let (code, seen) = at_terminal(&world.enclii(&["secrets", "set", "A"]), &[("Value of A", "hunter2 canary\n")]);
+    let (code, seen) =
+        at_terminal(&world.enclii(&["secrets", "set", "A"]), &[("Value of A", "hunter2 canary\n")]);
     assert_eq!(code, Some(0), "{seen}");
     assert!(!seen.contains("hunter2"), "the value was shown: {seen}");
     assert_eq!(world.ok(&["secrets", "get", "A"], b""), "hunter2 canary");
 
-    let (code, seen) = at_terminal(&world.enclii(&["secrets", "set", "A"]), &[("Value of A", "line 1\nline 2\n")]);
+    let (code, seen) =
+        at_terminal(&world.enclii(&["secrets", "set", "A"]), &[("Value of A", "line 1\nline 2\n")]);
     assert!(code == Some(2) && seen.contains("more than one line"), "{code:?} {seen}");
-    let (code, seen) = at_terminal(&world.enclii(&["secrets", "rotate", "A", "--value", "?"]), &[("Value of A", "\n")]);
+    let (code, seen) = at_terminal(
+        &world.enclii(&["secrets", "rotate", "A", "--value", "?"]),
+        &[("Value of A", "\n")],
+    );
     assert!(code == Some(2) && seen.contains("nothing was typed"), "{code:?} {seen}");
     assert_eq!(world.ok(&["secrets", "get", "A"], b""), "hunter2 canary");
     assert!(world.fails(2, &["secrets", "set", "A"]).contains("no terminal"));
@@ -91,8 +102,10 @@ fn people_see_colour_a_line_end_and_a_word_before_values() {
 fn ctrl_c_reaches_a_program_once_and_its_end_is_ours() {
     let world = World::start();
     world.set("A", b"1");
-    let script =
-        "count=0; trap 'count=$((count+1))' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; echo got $count; exit 7";
-    let (code, seen) = at_terminal(&world.enclii(&["run", "--", "bash", "-c", script.replace('\'', "\"").as_str()]), &[("ready", "\x03")]);
+    let script = "count=0; trap 'count=$((count+1))' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done; echo got $count; exit 7";
+    let (code, seen) = at_terminal(
+        &world.enclii(&["run", "--", "bash", "-c", script.replace('\'', "\"").as_str()]),
+        &[("ready", "\x03")],
+    );
     assert!(code == Some(7) && seen.contains("got 1"), "{code:?} {seen:?}");
 }

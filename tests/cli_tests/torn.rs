@@ -20,9 +20,11 @@ fn tearing(switchyard: u16, torn: usize) -> (u16, Arc<AtomicUsize>) {
     std::thread::spawn(move || {
         for client in listener.incoming() {
             let tear = count.fetch_add(1, Ordering::SeqCst) < torn;
-            let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", switchyard)).unwrap());
+            let (client, server) =
+                (client.unwrap(), TcpStream::connect(("127.0.0.1", switchyard)).unwrap());
             let asked = Arc::new(AtomicBool::new(false));
-            let (from, to, flag) = (client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&asked));
+            let (from, to, flag) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&asked));
             std::thread::spawn(move || forth(from, to, &flag));
             std::thread::spawn(move || back(server, client, &asked, tear));
         }
@@ -41,7 +43,9 @@ fn forth(mut client: TcpStream, mut server: TcpStream, asked: &AtomicBool) {
         if records == 2 {
             asked.store(true, Ordering::SeqCst);
         }
-        if client.read_exact(&mut body).is_err() || server.write_all(&header).and_then(|()| server.write_all(&body)).is_err() {
+        if client.read_exact(&mut body).is_err()
+            || server.write_all(&header).and_then(|()| server.write_all(&body)).is_err()
+        {
             break;
         }
     }
@@ -70,13 +74,26 @@ fn a_write_that_was_torn_is_done_once() {
     let world = World::start();
     world.set("A", b"0");
     let command = world.enclii(&[]);
-    let address = command.get_envs().find(|(name, _)| *name == "ENCLII_ADDR").unwrap().1.unwrap().to_str().unwrap().to_owned();
+    let address = command
+        .get_envs()
+        .find(|(name, _)| *name == "ENCLII_ADDR")
+        .unwrap()
+        .1
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
     let (port, connections) = tearing(address.rsplit(':').next().unwrap().parse().unwrap(), 2);
-    let mut command = world.enclii(&["secrets", "set", "A=1", "--if-version", "1", "--output", "json"]);
+    let mut command =
+        world.enclii(&["secrets", "set", "A=1", "--if-version", "1", "--output", "json"]);
     let done = finish(command.env("ENCLII_ADDR", format!("https://localhost:{port}")), b"");
     assert_eq!(done.code, Some(0), "{}", done.err);
     let written: serde_json::Value = serde_json::from_slice(&done.out).unwrap();
     assert_eq!(written["versions"], json!({"A": 2}));
     assert!(connections.load(Ordering::SeqCst) >= 3, "no connection was torn");
-    assert_eq!(world.json(&["secrets", "versions", "A"])["versions"].as_array().unwrap().len(), 2, "it was done more than once");
+    assert_eq!(
+        world.json(&["secrets", "versions", "A"])["versions"].as_array().unwrap().len(),
+        2,
+        "it was done more than once"
+    );
 }

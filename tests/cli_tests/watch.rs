@@ -21,13 +21,24 @@ struct Running {
 
 impl Running {
     fn start(world: &World, words: &[&str], script: &str) -> Self {
-        let words = [["run", "--watch", "--interval", "1"].as_slice(), words, &["--", "bash", "-c", script]].concat();
+        let words = [
+            ["run", "--watch", "--interval", "1"].as_slice(),
+            words,
+            &["--", "bash", "-c", script],
+        ]
+        .concat();
         Self::spawn(world.enclii(&words))
     }
 
     fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (said, complained) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, complained) =
+            (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
         Self { child, said, complained }
     }
 
@@ -40,14 +51,18 @@ impl Running {
     }
 
     fn end(mut self) -> (Option<i32>, String) {
-        let status = e2e::wait::until("the program to end", PATIENCE, || Ok(self.child.try_wait()?)).unwrap();
+        let status =
+            e2e::wait::until("the program to end", PATIENCE, || Ok(self.child.try_wait()?))
+                .unwrap();
         (status.code(), self.complained.iter().collect::<Vec<_>>().join("\n"))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let (Ok(None), Some(pid)) = (self.child.try_wait(), i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)) {
+        if let (Ok(None), Some(pid)) =
+            (self.child.try_wait(), i32::try_from(self.child.id()).ok().and_then(Pid::from_raw))
+        {
             // It passes this on to the program, which a kill would leave behind.
             let _ = kill_process(pid, Signal::TERM);
             let _ = self.child.wait();
@@ -57,7 +72,9 @@ impl Drop for Running {
 
 fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
-    std::thread::spawn(move || BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    std::thread::spawn(move || {
+        BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
     lines
 }
 
@@ -98,7 +115,8 @@ fn an_outage_leaves_the_files_as_they_are() {
     world.set("A", b"one");
     let script = "echo ready; while [ ! -e \"$0\" ]; do sleep 0.05; done; cat $A_FILE; echo";
     let flag = world.directory.path().join("go");
-    let words = ["run", "--watch", "--interval", "1", "--", "bash", "-c", script, flag.to_str().unwrap()];
+    let words =
+        ["run", "--watch", "--interval", "1", "--", "bash", "-c", script, flag.to_str().unwrap()];
     let program = Running::spawn(world.enclii(&words));
     assert_eq!(program.line(), "ready");
     world.system.switchyard.signal(Signal::KILL).unwrap();
@@ -117,5 +135,9 @@ fn variables_cannot_change() {
     world.set("A", b"one");
     assert!(world.fails(2, &["run", "--watch", "--as-env", "--", "true"]).contains("--as-env"));
     assert!(world.fails(2, &["run", "--signal", "SIGHUP", "--", "true"]).contains("--watch"));
-    assert!(world.fails(2, &["run", "--watch", "--signal", "SIGKILL", "--", "true"]).contains("SIGKILL"));
+    assert!(
+        world
+            .fails(2, &["run", "--watch", "--signal", "SIGKILL", "--", "true"])
+            .contains("SIGKILL")
+    );
 }

@@ -31,7 +31,8 @@ impl World {
     pub(crate) fn start_with(settings: impl FnOnce(&Path) -> Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::Builder::new().prefix("enclii-cli-").tempdir().unwrap();
         let settings = settings(directory.path());
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let system = Loopback::start_with(directory.path(), &[], &[], &settings).unwrap();
         Self { system, directory }
     }
@@ -39,7 +40,11 @@ impl World {
     /// The program, about the usual scope.
     pub(crate) fn enclii(&self, words: &[&str]) -> Command {
         let mut command = self.system.enclii().unwrap();
-        command.args(words).env("ENCLII_PROJECT", "shop").env("ENCLII_ENV", "prod").env("ENCLII_SERVICE", "api");
+        command
+            .args(words)
+            .env("ENCLII_PROJECT", "shop")
+            .env("ENCLII_ENV", "prod")
+            .env("ENCLII_SERVICE", "api");
         // No session of whoever runs the tests.
         command.env("XDG_CONFIG_HOME", self.directory.path());
         command
@@ -60,13 +65,20 @@ impl World {
     /// Runs what must succeed, and gives the JSON that it printed.
     pub(crate) fn json(&self, words: &[&str]) -> Value {
         let text = self.ok(&[words, ["--output", "json"].as_slice()].concat(), b"");
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("enclii {words:?}: {error}: {text}"))
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("enclii {words:?}: {error}: {text}"))
     }
 
     /// Runs what must fail with an exit code, and gives what it said.
     pub(crate) fn fails(&self, code: i32, words: &[&str]) -> String {
         let done = self.run(words, b"");
-        assert_eq!(done.code, Some(code), "enclii {words:?}: {} {}", String::from_utf8_lossy(&done.out), done.err);
+        assert_eq!(
+            done.code,
+            Some(code),
+            "enclii {words:?}: {} {}",
+            String::from_utf8_lossy(&done.out),
+            done.err
+        );
         done.err
     }
 
@@ -90,7 +102,12 @@ impl World {
 
 /// Runs a program to its end.
 pub(crate) fn finish(command: &mut Command, stdin: &[u8]) -> Done {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     std::thread::scope(|threads| {
         // A program that does not read what it is given ends all the same.

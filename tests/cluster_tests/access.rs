@@ -51,15 +51,23 @@ fn every_role_is_refused_what_is_beyond_it() {
     ];
     for (role, reaches, rules) in rows {
         let name = format!("{project}-{role}");
-        let token = done(world, &["tokens", "create", &name, "--role", role, "--scope", &project, "--ttl", "1h"]);
+        let token = done(
+            world,
+            &["tokens", "create", &name, "--role", role, "--scope", &project, "--ttl", "1h"],
+        );
         let token = token.trim();
         for (scope, may) in scopes.iter().zip(reaches) {
             let place = place(scope);
-            let words = |first: &[&'static str]| first.iter().copied().chain(place.iter().map(String::as_str)).collect::<Vec<_>>();
+            let words = |first: &[&'static str]| {
+                first.iter().copied().chain(place.iter().map(String::as_str)).collect::<Vec<_>>()
+            };
             let expect = |words: &[&str], input: &[u8], may: bool| {
                 let (code, text) = with_token(world, token, words, input);
                 assert_eq!(code, Some(if may { 0 } else { 3 }), "{role} {words:?}: {text}");
-                assert!(may || (text.contains("rule ") && !text.contains(&value("roles"))), "{role} {words:?}: {text}");
+                assert!(
+                    may || (text.contains("rule ") && !text.contains(&value("roles"))),
+                    "{role} {words:?}: {text}"
+                );
             };
             expect(&words(&["secrets", "list"]), b"", true);
             expect(&words(&["secrets", "versions", "A"]), b"", true);
@@ -67,12 +75,17 @@ fn every_role_is_refused_what_is_beyond_it() {
             expect(&words(&["secrets", "set", "A=-"]), value("roles").as_bytes(), may);
         }
         let more = format!("{name}-more");
-        let (code, text) =
-            with_token(world, token, &["tokens", "create", &more, "--role", "readonly", "--scope", &project, "--ttl", "5m"], b"");
+        let (code, text) = with_token(
+            world,
+            token,
+            &["tokens", "create", &more, "--role", "readonly", "--scope", &project, "--ttl", "5m"],
+            b"",
+        );
         assert_eq!(code, Some(if rules { 0 } else { 3 }), "{role}: {text}");
         // Nobody gives more than they have, or beyond their reach.
         for words in [
-            &["tokens", "create", "climber", "--role", "owner", "--scope", &project, "--ttl", "5m"][..],
+            &["tokens", "create", "climber", "--role", "owner", "--scope", &project, "--ttl", "5m"]
+                [..],
             &["tokens", "create", "climber", "--role", "readonly", "--ttl", "5m"][..],
             &["grants", "add", "user:climber", "readonly", "somebody-elses"][..],
         ] {
@@ -103,7 +116,10 @@ fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away()
     world.set(&scope, "OTHER_TOKEN", value("OTHER_TOKEN").as_bytes()).unwrap();
     world.announced(namespace.name(), "api-prod", "OTHER_TOKEN").unwrap();
     let account = format!("service-account:{}/jobs", namespace.name());
-    let added = done(world, &["grants", "add", &account, "read", &scope, "--secret", "API_TOKEN", "--output", "json"]);
+    let added = done(
+        world,
+        &["grants", "add", &account, "read", &scope, "--secret", "API_TOKEN", "--output", "json"],
+    );
     let id = serde_json::from_str::<Value>(&added).unwrap()["id"].to_string();
 
     // The application reads both files where they are there, and starts where one is not.
@@ -122,7 +138,8 @@ fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away()
     done(world, &["grants", "remove", &id, "--yes"]);
     world.set(&scope, "API_TOKEN", value("API_TOKEN-after").as_bytes()).unwrap();
     let refused = || {
-        let log = kubectl(&["-n", namespace.name(), "logs", "jobs", "-c", "enclii-agent"]).unwrap_or_default();
+        let log = kubectl(&["-n", namespace.name(), "logs", "jobs", "-c", "enclii-agent"])
+            .unwrap_or_default();
         Ok(Some(log).filter(|it| it.contains("may not read")))
     };
     wait::until("the agent to hear that it may no longer read", PATIENCE, refused).unwrap();
@@ -139,7 +156,10 @@ fn a_grant_beyond_the_namespace_s_own_environment_is_refused() {
     for scope in [elsewhere.as_str(), "somebody-elses.prod.api"] {
         let output = world.enclii(&["grants", "add", &account, "read", scope], b"").unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && text.contains("its pods can read nothing of"), "{text}");
+        assert!(
+            !output.status.success() && text.contains("its pods can read nothing of"),
+            "{text}"
+        );
     }
 }
 
@@ -149,10 +169,13 @@ fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
     let (world, _guard) = shared();
     let (namespace, other) = (namespace("annotation"), namespace("annotation-other"));
     for name in ["annotation", "annotation-other"] {
-        world.set(&format!("{}.prod.api", project(name)), "API_TOKEN", value(name).as_bytes()).unwrap();
+        world
+            .set(&format!("{}.prod.api", project(name)), "API_TOKEN", value(name).as_bytes())
+            .unwrap();
     }
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
-    let qualified = [format!("{}/api-prod", other.name()), format!("{}.prod.api", project("annotation-other"))];
+    let qualified =
+        [format!("{}/api-prod", other.name()), format!("{}.prod.api", project("annotation-other"))];
     let words = [
         "../api-prod",
         "*",
@@ -172,7 +195,10 @@ fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
         let mut pod = pod(namespace.name(), "thief", pod_spec(&[("API_TOKEN", "x")]));
         pod["metadata"]["annotations"]["enclii.io/secrets"] = json!(bundle);
         let message = refusal(&pod.to_string()).unwrap();
-        assert!(message.contains("enclii") && !message.contains(&value("annotation-other")), "{bundle:?}: {message}");
+        assert!(
+            message.contains("enclii") && !message.contains(&value("annotation-other")),
+            "{bundle:?}: {message}"
+        );
     }
 }
 
@@ -196,7 +222,10 @@ fn our_own_accounts_have_no_right_that_they_do_not_need() {
             &["create", "pods/exec", "--all-namespaces"][..],
             &["create", "serviceaccounts/token", "--all-namespaces"][..],
             &["impersonate", "users"][..],
-            &["update", "mutatingwebhookconfigurations.admissionregistration.k8s.io/somebody-elses"][..],
+            &[
+                "update",
+                "mutatingwebhookconfigurations.admissionregistration.k8s.io/somebody-elses",
+            ][..],
             &["create", "clusterrolebindings.rbac.authorization.k8s.io"][..],
             &["update", "namespaces"][..],
         ] {

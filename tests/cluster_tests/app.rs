@@ -57,10 +57,17 @@ impl App {
     /// Waits until every pod's application holds a value.
     pub(crate) fn holds(&self, name: &str, value: &str) -> Result<Vec<State>> {
         let digest = sha256(value.as_bytes());
-        wait::until(&format!("every application of {} to hold the new {name}", self.namespace), Duration::from_secs(60), || {
-            let states = self.states()?;
-            Ok(Some(states).filter(|it| !it.is_empty() && it.iter().all(|state| state.digests.get(name) == Some(&digest))))
-        })
+        wait::until(
+            &format!("every application of {} to hold the new {name}", self.namespace),
+            Duration::from_secs(60),
+            || {
+                let states = self.states()?;
+                Ok(Some(states).filter(|it| {
+                    !it.is_empty()
+                        && it.iter().all(|state| state.digests.get(name) == Some(&digest))
+                }))
+            },
+        )
     }
 }
 
@@ -71,7 +78,8 @@ pub(crate) const TEMPLATE_KEY: &str = "sk_test_templateplaintext0000";
 
 /// A pod's spec: one container of the sample application with these variables.
 pub(crate) fn pod_spec(variables: &[(&str, &str)]) -> Value {
-    let env: Vec<_> = variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let env: Vec<_> =
+        variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     json!({
         "serviceAccountName": "api",
         "terminationGracePeriodSeconds": 5,
@@ -149,7 +157,9 @@ impl LoadClient {
         apply(&pod.to_string())?;
         wait::until("the load client", PATIENCE, || Ok(ready_pods(namespace, "app=load")?.pop()))?;
         let client = Self { namespace: namespace.to_owned() };
-        wait::until("the first requests", PATIENCE, || Ok(Some(client.now()?).filter(|it| it.sent > 0)))?;
+        wait::until("the first requests", PATIENCE, || {
+            Ok(Some(client.now()?).filter(|it| it.sent > 0))
+        })?;
         Ok(client)
     }
 
@@ -160,7 +170,13 @@ impl LoadClient {
     /// The count so far, with no failure in it.
     pub(crate) fn without_failure(&self) -> Result<Load> {
         let load = self.now()?;
-        ensure!(load.failed == 0, "{} of {} requests failed: {:?}", load.failed, load.sent, load.first_error);
+        ensure!(
+            load.failed == 0,
+            "{} of {} requests failed: {:?}",
+            load.failed,
+            load.sent,
+            load.first_error
+        );
         Ok(load)
     }
 }

@@ -61,9 +61,17 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
     };
     let cases: Vec<(&str, Value, &[&str])> = vec![
         ("malformed list", annotated("enclii.io/secrets", "api-prod,,"), &["enclii.io/secrets"]),
-        ("reload", annotated("enclii.io/reload", "signal=SIGKILL"), &["enclii.io/reload", "SIGKILL"]),
+        (
+            "reload",
+            annotated("enclii.io/reload", "signal=SIGKILL"),
+            &["enclii.io/reload", "SIGKILL"],
+        ),
         ("file mode", annotated("enclii.io/file-mode", "0777"), &["enclii.io/file-mode"]),
-        ("containers", annotated("enclii.io/containers", "nobody"), &["enclii.io/containers", "nobody"]),
+        (
+            "containers",
+            annotated("enclii.io/containers", "nobody"),
+            &["enclii.io/containers", "nobody"],
+        ),
         ("mount", mount("/run/secrets"), &["/run/secrets"]),
         ("mount below", mount("/var/run/secrets/tokens"), &["/var/run/secrets/tokens"]),
         (
@@ -78,18 +86,23 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
         (
             "a credential that is no key",
             with(&|spec| {
-                spec["containers"][0]["env"]
-                    .as_array_mut()
-                    .unwrap()
-                    .push(json!({"name": "OTHER_URL", "value": "postgres://u:plaintext-password@h/d"}))
+                spec["containers"][0]["env"].as_array_mut().unwrap().push(
+                    json!({"name": "OTHER_URL", "value": "postgres://u:plaintext-password@h/d"}),
+                )
             }),
-            &["enclii secrets set OTHER_URL=- --service api --env prod --project wrong-", "enclii.io/plain-env"],
+            &[
+                "enclii secrets set OTHER_URL=- --service api --env prod --project wrong-",
+                "enclii.io/plain-env",
+            ],
         ),
     ];
     for (name, manifest, words) in cases {
         // One of the two webhooks may hear of the bundle a moment after the other.
-        let refused = || Ok(Some(refusal(&manifest.to_string())?).filter(|it| !it.contains("does not exist")));
-        let message = wait::until("the refusal", PATIENCE, refused).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let refused = || {
+            Ok(Some(refusal(&manifest.to_string())?).filter(|it| !it.contains("does not exist")))
+        };
+        let message = wait::until("the refusal", PATIENCE, refused)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         for word in words {
             assert!(message.contains(word), "{name}: {message}");
         }
@@ -108,8 +121,10 @@ fn two_bundles_with_one_key() {
     }
     let mut manifest = pod(namespace.name(), "twice", pod_spec(&[]));
     manifest["metadata"]["annotations"]["enclii.io/secrets"] = json!("api-prod,other-prod");
-    let message =
-        wait::until("the refusal", PATIENCE, || Ok(Some(refusal(&manifest.to_string())?).filter(|it| it.contains("SAME")))).unwrap();
+    let message = wait::until("the refusal", PATIENCE, || {
+        Ok(Some(refusal(&manifest.to_string())?).filter(|it| it.contains("SAME")))
+    })
+    .unwrap();
     assert!(message.contains("api-prod") && message.contains("other-prod"), "{message}");
 }
 
@@ -122,13 +137,21 @@ fn an_unknown_annotation_is_a_warning() {
     let mut manifest = pod(namespace.name(), "typo", pod_spec(&[("API_TOKEN", "x")]));
     manifest["metadata"]["annotations"]["enclii.io/relaod"] = json!("none");
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("typo.json");
-    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), manifest.to_string().as_bytes()).unwrap();
+    std::io::Write::write_all(
+        &mut std::fs::File::create(&path).unwrap(),
+        manifest.to_string().as_bytes(),
+    )
+    .unwrap();
     let warned = wait::until("the pod to be taken", PATIENCE, || {
-        let output = std::process::Command::new("kubectl").args(["apply", "-f"]).arg(&path).output()?;
+        let output =
+            std::process::Command::new("kubectl").args(["apply", "-f"]).arg(&path).output()?;
         Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
     })
     .unwrap();
-    assert!(warned.contains("enclii.io/relaod") && warned.contains("did you mean enclii.io/reload"), "{warned}");
+    assert!(
+        warned.contains("enclii.io/relaod") && warned.contains("did you mean enclii.io/reload"),
+        "{warned}"
+    );
 }
 
 /// Values are bytes: what goes in comes out, in the command line and in the pod.
@@ -156,7 +179,9 @@ fn values_come_out_as_they_went_in() {
     let literals: Vec<_> = values.iter().map(|(name, _)| (*name, "x")).collect();
     let manifest = pod(namespace.name(), "bytes", pod_spec(&literals)).to_string();
     admit(&manifest).unwrap();
-    let state = wait::until("the application", PATIENCE, || Ok(state(namespace.name(), "bytes").ok())).unwrap();
+    let state =
+        wait::until("the application", PATIENCE, || Ok(state(namespace.name(), "bytes").ok()))
+            .unwrap();
     for (name, value) in &values {
         assert_eq!(state.digests[*name], sha256(value), "{name}");
     }
@@ -181,7 +206,21 @@ fn the_command_line_refuses_what_cannot_be_stored() {
     assert!(refuse(&["kubernetes.io=x"], b"", 2).contains("reserved"));
     let large = vec![b'x'; (1 << 20) + 1];
     assert!(refuse(&["LARGE=-"], &large, 2).contains("LARGE"));
-    let list =
-        world.enclii(&["secrets", "get", "LARGE", "--project", &project("refused"), "--env", "prod", "--service", "api"], b"").unwrap();
+    let list = world
+        .enclii(
+            &[
+                "secrets",
+                "get",
+                "LARGE",
+                "--project",
+                &project("refused"),
+                "--env",
+                "prod",
+                "--service",
+                "api",
+            ],
+            b"",
+        )
+        .unwrap();
     assert_eq!(list.status.code(), Some(4), "nothing was stored");
 }

@@ -13,10 +13,14 @@ pub(crate) fn forms(word: &str) -> Vec<(String, Vec<u8>)> {
         let from = [0, 2, 3][shift];
         let whole = padded.len() * 8 / 6;
         for (name, engine) in [("base64", &STANDARD), ("base64url", &URL_SAFE)] {
-            forms.push((format!("{name}, shifted by {shift}"), engine.encode(&padded).as_bytes()[from..whole].to_vec()));
+            forms.push((
+                format!("{name}, shifted by {shift}"),
+                engine.encode(&padded).as_bytes()[from..whole].to_vec(),
+            ));
         }
     }
-    let each = |form: &dyn Fn(u8) -> String| word.bytes().map(form).collect::<String>().into_bytes();
+    let each =
+        |form: &dyn Fn(u8) -> String| word.bytes().map(form).collect::<String>().into_bytes();
     forms.push(("hex".to_owned(), each(&|byte| format!("{byte:02x}"))));
     forms.push(("HEX".to_owned(), each(&|byte| format!("{byte:02X}"))));
     forms.push(("URL-escaped".to_owned(), each(&|byte| format!("%{byte:02X}"))));
@@ -52,7 +56,14 @@ fn every_form_is_found() {
         let text = format!("{before}{word}-0 and more");
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
         let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        for haystack in [text.clone(), STANDARD.encode(&text), URL_SAFE.encode(&text), hex, escaped, format!("{:?}", text.as_bytes())] {
+        for haystack in [
+            text.clone(),
+            STANDARD.encode(&text),
+            URL_SAFE.encode(&text),
+            hex,
+            escaped,
+            format!("{:?}", text.as_bytes()),
+        ] {
             assert!(find(haystack.as_bytes(), &forms).is_some(), "{haystack}");
         }
     }

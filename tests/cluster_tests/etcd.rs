@@ -9,8 +9,13 @@ use serde_json::{Value, json};
 pub(crate) fn stored(key: &str) -> Result<Option<Vec<u8>>> {
     let Ok(endpoint) = std::env::var("ETCD_ENDPOINT") else { return Ok(None) };
     let client = e2e::http::plain()?;
-    let answer = client.post(format!("{endpoint}/v3/kv/range")).body(json!({"key": STANDARD.encode(key)}).to_string()).send()?;
+    let answer = client
+        .post(format!("{endpoint}/v3/kv/range"))
+        .body(json!({"key": STANDARD.encode(key)}).to_string())
+        .send()?;
     let answer: Value = serde_json::from_slice(&answer.bytes()?)?;
-    let value = answer["kvs"][0]["value"].as_str().with_context(|| format!("etcd has no {key}: {answer}"))?;
+    let value = answer["kvs"][0]["value"]
+        .as_str()
+        .with_context(|| format!("etcd has no {key}: {answer}"))?;
     Ok(Some(STANDARD.decode(value)?))
 }

@@ -8,12 +8,15 @@ use crate::etcd;
 use crate::world::{self, shared, value};
 
 fn namespace(name: &str, project: &str) -> Namespace {
-    Namespace::create(name, &[("enclii.io/project", project), ("enclii.io/environment", "prod")]).unwrap()
+    Namespace::create(name, &[("enclii.io/project", project), ("enclii.io/environment", "prod")])
+        .unwrap()
 }
 
 fn restarts(pods: &[Value]) -> u64 {
     pods.iter()
-        .flat_map(|pod| [&pod["status"]["containerStatuses"], &pod["status"]["initContainerStatuses"]])
+        .flat_map(|pod| {
+            [&pod["status"]["containerStatuses"], &pod["status"]["initContainerStatuses"]]
+        })
         .filter_map(Value::as_array)
         .flatten()
         .filter_map(|it| it["restartCount"].as_u64())
@@ -50,7 +53,10 @@ fn rotates(project: &str, reload: &str, how: &str) {
             assert_eq!(state.how.as_deref(), Some(how));
         }
         let before = load.without_failure().unwrap();
-        e2e::wait::until("more requests", world::PATIENCE, || Ok(Some(load.now()?).filter(|it| it.sent > before.sent + 100))).unwrap();
+        e2e::wait::until("more requests", world::PATIENCE, || {
+            Ok(Some(load.now()?).filter(|it| it.sent > before.sent + 100))
+        })
+        .unwrap();
         load.without_failure().unwrap();
     }
     assert_eq!(app.pods().unwrap(), pods, "a pod was replaced");
@@ -65,7 +71,9 @@ fn no_trace_in_the_pods(app: &App) {
         let json = kubectl(&["-n", &app.namespace, "get", "pod", &pod, "-o", "json"]).unwrap();
         let spec: Value = serde_json::from_str(&json).unwrap();
         let container = &spec["spec"]["containers"][0];
-        let env = |name: &str| container["env"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned();
+        let env = |name: &str| {
+            container["env"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned()
+        };
         assert_eq!(env("LOG_LEVEL").unwrap()["value"], "info");
         assert_eq!(env("DATABASE_URL_FILE").unwrap()["value"], "/run/secrets/DATABASE_URL");
         assert_eq!(env("STRIPE_API_KEY_FILE").unwrap()["value"], "/run/secrets/STRIPE_API_KEY");
@@ -73,7 +81,11 @@ fn no_trace_in_the_pods(app: &App) {
         for literal in [TEMPLATE_URL, TEMPLATE_KEY] {
             assert!(!json.contains(literal), "pod {pod} holds {literal}");
         }
-        let Some(stored) = etcd::stored(&format!("/registry/pods/{}/{pod}", app.namespace)).unwrap() else { continue };
+        let Some(stored) =
+            etcd::stored(&format!("/registry/pods/{}/{pod}", app.namespace)).unwrap()
+        else {
+            continue;
+        };
         let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(holds("DATABASE_URL_FILE"), "this is not the pod that etcd stores");
         assert!(!holds(TEMPLATE_URL) && !holds(TEMPLATE_KEY), "etcd's pod {pod} holds plaintext");

@@ -12,9 +12,11 @@ use crate::world::{PATIENCE, World, project, shared, value};
 
 fn namespace(name: &str, environment: &str) -> Namespace {
     let project = &project(name);
-    let namespace =
-        Namespace::create(&format!("{project}-{environment}"), &[("enclii.io/project", project), ("enclii.io/environment", environment)])
-            .unwrap();
+    let namespace = Namespace::create(
+        &format!("{project}-{environment}"),
+        &[("enclii.io/project", project), ("enclii.io/environment", environment)],
+    )
+    .unwrap();
     service_account(namespace.name(), "api").unwrap();
     namespace
 }
@@ -34,7 +36,8 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
         &format!("the agent of {namespace}/{name} to say that it was refused"),
         PATIENCE,
         || {
-            let log = kubectl(&["-n", namespace, "logs", name, "-c", "enclii-agent"]).unwrap_or_default();
+            let log =
+                kubectl(&["-n", namespace, "logs", name, "-c", "enclii-agent"]).unwrap_or_default();
             Ok(Some(log).filter(|it| it.contains("may not read")))
         },
     )
@@ -52,7 +55,11 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     // On a busy node kubelet may start it in the moment between the agent's end and its restart; it finds
     // no file then, and ends with an error.
     let worked = |it: &Value| it["ready"] == true || it["state"]["terminated"]["exitCode"] == 0;
-    assert!(!pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(worked), "the application worked: {}", pod["status"]);
+    assert!(
+        !pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(worked),
+        "the application worked: {}",
+        pod["status"]
+    );
 }
 
 #[test]
@@ -60,7 +67,9 @@ fn another_service_account_gets_nothing() {
     let (world, _guard) = shared();
     let namespace = namespace("mine", "prod");
     service_account(namespace.name(), "web").unwrap();
-    world.set(&format!("{}.prod.api", project("mine")), "API_TOKEN", value("mine").as_bytes()).unwrap();
+    world
+        .set(&format!("{}.prod.api", project("mine")), "API_TOKEN", value("mine").as_bytes())
+        .unwrap();
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["serviceAccountName"] = json!("web");
@@ -72,11 +81,15 @@ fn another_service_account_gets_nothing() {
 fn another_namespace_gets_nothing() {
     let (world, _guard) = shared();
     let _owner = namespace("yours", "prod");
-    world.set(&format!("{}.prod.api", project("yours")), "API_TOKEN", value("yours").as_bytes()).unwrap();
+    world
+        .set(&format!("{}.prod.api", project("yours")), "API_TOKEN", value("yours").as_bytes())
+        .unwrap();
     let stranger = Namespace::create(&project("stranger"), &[]).unwrap();
     service_account(stranger.name(), "api").unwrap();
 
-    let message = refusal(&pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string()).unwrap();
+    let message =
+        refusal(&pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string())
+            .unwrap();
     assert!(message.contains("api-prod") && message.contains("stranger"), "{message}");
 
     announce_by_hand(stranger.name());
@@ -90,10 +103,17 @@ fn a_dev_namespace_never_gets_a_prod_bundle() {
     let (world, _guard) = shared();
     let _prod = namespace("ours", "prod");
     let dev = namespace("ours", "dev");
-    world.set(&format!("{}.prod.api", project("ours")), "API_TOKEN", value("prod").as_bytes()).unwrap();
-    world.set(&format!("{}.dev.api", project("ours")), "API_TOKEN", value("dev").as_bytes()).unwrap();
+    world
+        .set(&format!("{}.prod.api", project("ours")), "API_TOKEN", value("prod").as_bytes())
+        .unwrap();
+    world
+        .set(&format!("{}.dev.api", project("ours")), "API_TOKEN", value("dev").as_bytes())
+        .unwrap();
     world.announced(dev.name(), "api-dev", "API_TOKEN").unwrap();
-    assert!(object(dev.name(), "secretbundle", "api-prod").unwrap().is_none(), "a prod bundle is announced in dev");
+    assert!(
+        object(dev.name(), "secretbundle", "api-prod").unwrap().is_none(),
+        "a prod bundle is announced in dev"
+    );
 
     announce_by_hand(dev.name());
     let pod = pod(dev.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();

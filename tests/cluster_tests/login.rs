@@ -37,13 +37,21 @@ fn run(namespace: &Namespace, name: &str, account: &str) -> String {
 }
 
 fn uid_of(namespace: &Namespace, pod: &str) -> String {
-    object(namespace.name(), "pod", pod).unwrap().unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
+    object(namespace.name(), "pod", pod).unwrap().unwrap()["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// A token as kubelet would give it to the agent of this pod.
 fn bound(namespace: &Namespace, account: &str, pod: &str, uid: &str) -> String {
-    let binding = ["--bound-object-kind", "Pod", "--bound-object-name", pod, "--bound-object-uid", uid];
-    token(namespace, account, &[&["--audience", "enclii.io", "--duration", "10m"][..], &binding].concat())
+    let binding =
+        ["--bound-object-kind", "Pod", "--bound-object-name", pod, "--bound-object-uid", uid];
+    token(
+        namespace,
+        account,
+        &[&["--audience", "enclii.io", "--duration", "10m"][..], &binding].concat(),
+    )
 }
 
 /// The same claims with other times, signed with the cluster's own key: what a token is when its time is
@@ -55,7 +63,8 @@ fn at_another_time(token: &str, seconds: i64) -> Option<String> {
     let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(text).unwrap()).unwrap();
     let mut parts = token.split('.');
     let (head, claims) = (parts.next().unwrap(), parts.next().unwrap());
-    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let mut claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     for time in ["exp", "iat", "nbf"] {
         claims[time] = json!(claims[time].as_i64().unwrap() + seconds);
     }
@@ -75,7 +84,8 @@ fn a_token_is_good_for_its_time_alone() {
     let Some(same) = at_another_time(&good, -60) else { return };
     assert_eq!(world.login(&same, "bundle=api-prod").unwrap().0, 101);
     for (name, seconds) in [("expired", -3600), ("of tomorrow", 24 * 3600)] {
-        let (status, detail) = world.login(&at_another_time(&good, seconds).unwrap(), "bundle=api-prod").unwrap();
+        let (status, detail) =
+            world.login(&at_another_time(&good, seconds).unwrap(), "bundle=api-prod").unwrap();
         assert_eq!(status, 401, "{name}: {detail}");
     }
     assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
@@ -89,7 +99,8 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
     let good = bound(&namespace, "api", "bare", &uid);
     assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
 
-    let pod = ["--bound-object-kind", "Pod", "--bound-object-name", "bare", "--bound-object-uid", &uid];
+    let pod =
+        ["--bound-object-kind", "Pod", "--bound-object-name", "bare", "--bound-object-uid", &uid];
     let legacy = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
         "metadata": {"name": "legacy", "namespace": namespace.name(), "annotations": {"kubernetes.io/service-account.name": "api"}},
@@ -100,22 +111,39 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
         Ok(secret.filter(|it| it["data"]["token"].is_string()))
     })
     .unwrap();
-    let legacy = String::from_utf8(STANDARD.decode(secret["data"]["token"].as_str().unwrap()).unwrap()).unwrap();
-    let by_secret = ["--bound-object-kind", "Secret", "--bound-object-name", "legacy", "--bound-object-uid"];
+    let legacy =
+        String::from_utf8(STANDARD.decode(secret["data"]["token"].as_str().unwrap()).unwrap())
+            .unwrap();
+    let by_secret =
+        ["--bound-object-kind", "Secret", "--bound-object-name", "legacy", "--bound-object-uid"];
     let secret_uid = secret["metadata"]["uid"].as_str().unwrap();
     let (head, rest) = good.split_once('.').unwrap();
     let (claims, signature) = rest.split_once('.').unwrap();
-    let mut other: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let mut other: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     other["kubernetes.io"]["pod"]["uid"] = json!("00000000-0000-0000-0000-000000000000");
     let changed = URL_SAFE_NO_PAD.encode(other.to_string());
     let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
 
     let attacks = [
         ("for the API server", token(&namespace, "api", &pod)),
-        ("for another audience", token(&namespace, "api", &[&["--audience", "vault"][..], &pod].concat())),
-        ("for an audience that looks alike", token(&namespace, "api", &[&["--audience", "Enclii.io"][..], &pod].concat())),
+        (
+            "for another audience",
+            token(&namespace, "api", &[&["--audience", "vault"][..], &pod].concat()),
+        ),
+        (
+            "for an audience that looks alike",
+            token(&namespace, "api", &[&["--audience", "Enclii.io"][..], &pod].concat()),
+        ),
         ("bound to no pod", token(&namespace, "api", &["--audience", "enclii.io"])),
-        ("bound to a Secret", token(&namespace, "api", &[&["--audience", "enclii.io"][..], &by_secret, &[secret_uid]].concat())),
+        (
+            "bound to a Secret",
+            token(
+                &namespace,
+                "api",
+                &[&["--audience", "enclii.io"][..], &by_secret, &[secret_uid]].concat(),
+            ),
+        ),
         ("a Secret's, from before tokens ended", legacy),
         ("with another pod in it", format!("{head}.{changed}.{signature}")),
         ("without a signature", format!("{unsigned}.{claims}.")),
@@ -130,7 +158,12 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
     }
     let events = world.get("/v1/audit?action=login&outcome=denied&limit=1000").unwrap().to_string();
     // Of a token for another audience the API server says only that it is not valid.
-    assert!(!events.contains(signature) && events.contains("not bound to a pod") && events.contains("the token is not valid"), "{events}");
+    assert!(
+        !events.contains(signature)
+            && events.contains("not bound to a pod")
+            && events.contains("the token is not valid"),
+        "{events}"
+    );
     // Nothing of that took the pod's own right away.
     assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
 }
@@ -142,16 +175,28 @@ fn a_pod_that_is_gone_takes_its_token_along() {
     let uid = uid_of(&namespace, "bare");
     let old = bound(&namespace, "api", "bare", &uid);
     assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 101);
-    kubectl(&["-n", namespace.name(), "delete", "pod", "bare", "--wait", "--grace-period=1"]).unwrap();
+    kubectl(&["-n", namespace.name(), "delete", "pod", "bare", "--wait", "--grace-period=1"])
+        .unwrap();
     // The API server may remember a token that it has just seen for a few seconds.
-    let refused = || Ok(Some(world.login(&old, "bundle=api-prod")?.0).filter(|status| *status == 401).map(drop));
-    wait::until_every(Duration::from_secs(1), "the token of a deleted pod to be refused", Duration::from_secs(60), refused).unwrap();
+    let refused = || {
+        Ok(Some(world.login(&old, "bundle=api-prod")?.0).filter(|status| *status == 401).map(drop))
+    };
+    wait::until_every(
+        Duration::from_secs(1),
+        "the token of a deleted pod to be refused",
+        Duration::from_secs(60),
+        refused,
+    )
+    .unwrap();
 
     // Another pod of that name is another pod.
     let new = run(&namespace, "bare", "api");
     assert_ne!(uid, new);
     assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 401);
-    assert_eq!(world.login(&bound(&namespace, "api", "bare", &new), "bundle=api-prod").unwrap().0, 101);
+    assert_eq!(
+        world.login(&bound(&namespace, "api", "bare", &new), "bundle=api-prod").unwrap().0,
+        101
+    );
 }
 
 #[test]
@@ -162,7 +207,10 @@ fn a_pod_names_its_own_bundle_or_gets_nothing() {
     let uid = run(&namespace, "web", "web");
     let web = bound(&namespace, "web", "web", &uid);
     let (status, detail) = world.login(&web, "bundle=api-prod").unwrap();
-    assert!(status == 403 && detail.contains("api-prod") && detail.contains("no grant"), "{status} {detail}");
+    assert!(
+        status == 403 && detail.contains("api-prod") && detail.contains("no grant"),
+        "{status} {detail}"
+    );
 
     let uid = uid_of(&namespace, "bare");
     let api = bound(&namespace, "api", "bare", &uid);

@@ -13,8 +13,11 @@ use crate::world::{PATIENCE, SYSTEM, alone, project, value};
 fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
     let (world, _guard) = alone();
     let project = project("hooks");
-    let namespace =
-        Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", &project), ("enclii.io/environment", "prod")]).unwrap();
+    let namespace = Namespace::create(
+        &format!("{project}-prod"),
+        &[("enclii.io/project", &project), ("enclii.io/environment", "prod")],
+    )
+    .unwrap();
     let scope = format!("{project}.prod.api");
     service_account(namespace.name(), "api").unwrap();
     world.set(&scope, "API_TOKEN", value("hooks").as_bytes()).unwrap();
@@ -24,7 +27,9 @@ fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
     kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=0"]).unwrap();
     let result = std::panic::catch_unwind(|| {
         wait::until("the webhook's pods to end", PATIENCE, || {
-            Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=enclii-webhook")?.is_empty().then_some(()))
+            Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=enclii-webhook")?
+                .is_empty()
+                .then_some(()))
         })
         .unwrap();
         let asks = pod(namespace.name(), "asks", pod_spec(&[("API_TOKEN", "x")]));
@@ -48,8 +53,11 @@ fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
 fn switchyard_may_die_and_come_back() {
     let (world, _guard) = alone();
     let project = project("away");
-    let namespace =
-        Namespace::create(&format!("{project}-prod"), &[("enclii.io/project", &project), ("enclii.io/environment", "prod")]).unwrap();
+    let namespace = Namespace::create(
+        &format!("{project}-prod"),
+        &[("enclii.io/project", &project), ("enclii.io/environment", "prod")],
+    )
+    .unwrap();
     let scope = format!("{project}.prod.api");
     let first = value("first");
     world.set(&scope, "DATABASE_URL", first.as_bytes()).unwrap();
@@ -63,10 +71,22 @@ fn switchyard_may_die_and_come_back() {
 
     keep_logs(SYSTEM);
     kubectl(&["-n", SYSTEM, "scale", "deployment/switchyard", "--replicas=0"]).unwrap();
-    kubectl(&["-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=switchyard", "--grace-period=0", "--force"]).unwrap();
+    kubectl(&[
+        "-n",
+        SYSTEM,
+        "delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/name=switchyard",
+        "--grace-period=0",
+        "--force",
+    ])
+    .unwrap();
     let away = std::panic::catch_unwind(|| {
         wait::until("switchyard's pod to end", PATIENCE, || {
-            Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=switchyard")?.is_empty().then_some(()))
+            Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=switchyard")?
+                .is_empty()
+                .then_some(()))
         })
         .unwrap();
         std::thread::sleep(Duration::from_secs(5));

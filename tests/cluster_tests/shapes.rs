@@ -22,8 +22,10 @@ fn scope(name: &str) -> String {
 }
 
 fn ready(namespace: &str, name: &str) {
-    wait::until(&format!("pod {namespace}/{name}"), PATIENCE, || Ok(ready_pods(namespace, &format!("app={name}"))?.pop()))
-        .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace)));
+    wait::until(&format!("pod {namespace}/{name}"), PATIENCE, || {
+        Ok(ready_pods(namespace, &format!("app={name}"))?.pop())
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace)));
 }
 
 /// `/var/run` is a link to `/run` in most images, so that the service-account token's mount point lies
@@ -43,9 +45,18 @@ fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
 
     let found = object(namespace.name(), "pod", "linked").unwrap().unwrap();
     let mounts = found["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
-    assert!(mounts.iter().any(|it| it["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"), "{mounts:?}");
-    assert!(mounts.iter().any(|it| it["mountPath"] == "/run/secrets" && it["readOnly"] == true), "{mounts:?}");
-    assert_eq!(state(namespace.name(), "linked").unwrap().digests["API_TOKEN"], sha256(secret.as_bytes()));
+    assert!(
+        mounts.iter().any(|it| it["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"),
+        "{mounts:?}"
+    );
+    assert!(
+        mounts.iter().any(|it| it["mountPath"] == "/run/secrets" && it["readOnly"] == true),
+        "{mounts:?}"
+    );
+    assert_eq!(
+        state(namespace.name(), "linked").unwrap().digests["API_TOKEN"],
+        sha256(secret.as_bytes())
+    );
 }
 
 #[test]
@@ -57,15 +68,23 @@ fn a_job_completes() {
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["restartPolicy"] = json!("Never");
-    spec["containers"][0]["args"] = json!(["once", "--expect", format!("API_TOKEN={}", sha256(secret.as_bytes()))]);
+    spec["containers"][0]["args"] =
+        json!(["once", "--expect", format!("API_TOKEN={}", sha256(secret.as_bytes()))]);
     spec["containers"][0].as_object_mut().unwrap().remove("readinessProbe");
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "namespace": namespace.name()},
         "spec": {"completions": 3, "parallelism": 3, "backoffLimit": 0, "template": {"metadata": {"annotations": {"enclii.io/secrets": "api-prod"}}, "spec": spec}}
     });
     apply(&job.to_string()).unwrap();
-    kubectl(&["-n", namespace.name(), "wait", "--for=condition=complete", "job/migrate", "--timeout=120s"])
-        .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace.name())));
+    kubectl(&[
+        "-n",
+        namespace.name(),
+        "wait",
+        "--for=condition=complete",
+        "job/migrate",
+        "--timeout=120s",
+    ])
+    .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace.name())));
 }
 
 #[test]
@@ -77,11 +96,13 @@ fn a_namespace_that_enforces_the_restricted_standard_takes_the_pod() {
     world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["securityContext"]["seccompProfile"] = json!({"type": "RuntimeDefault"});
-    spec["containers"][0]["securityContext"] =
-        json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true});
+    spec["containers"][0]["securityContext"] = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true});
     admit(&pod(namespace.name(), "strict", spec).to_string()).unwrap();
     ready(namespace.name(), "strict");
-    assert_eq!(state(namespace.name(), "strict").unwrap().digests["API_TOKEN"], sha256(secret.as_bytes()));
+    assert_eq!(
+        state(namespace.name(), "strict").unwrap().digests["API_TOKEN"],
+        sha256(secret.as_bytes())
+    );
 }
 
 /// An init container sees the files, and a container that is not named does not.

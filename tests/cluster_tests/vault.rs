@@ -34,7 +34,11 @@ fn may_review(namespace: &Namespace, account: &str) {
 }
 
 fn store(vault: &Vault, token_file: &Path) -> lockbox::Vault {
-    let login = VaultLogin::Kubernetes { role: "switchyard".to_owned(), mount: "kubernetes".to_owned(), token_file: token_file.to_owned() };
+    let login = VaultLogin::Kubernetes {
+        role: "switchyard".to_owned(),
+        mount: "kubernetes".to_owned(),
+        token_file: token_file.to_owned(),
+    };
     lockbox::Vault::open(&VaultConfig {
         address: vault.address(),
         allow_plain_http: false,
@@ -54,7 +58,11 @@ fn switchyards_service_account_logs_in_and_no_other() {
     let (_world, _guard) = shared();
     // Where the cluster is somebody else's, its API server cannot reach a Vault of ours, nor ours it.
     let given = |name: &str| std::env::var_os(name);
-    let (Some(program), Some(api), Some(ca)) = (given("VAULT_BIN"), given("API_SERVER"), given("CLUSTER_CA")) else { return };
+    let (Some(program), Some(api), Some(ca)) =
+        (given("VAULT_BIN"), given("API_SERVER"), given("CLUSTER_CA"))
+    else {
+        return;
+    };
     let namespace = Namespace::create(&format!("{}-prod", project("vault")), &[]).unwrap();
     for account in ["switchyard", "stranger", "reviewer"] {
         service_account(namespace.name(), account).unwrap();
@@ -92,6 +100,7 @@ fn switchyards_service_account_logs_in_and_no_other() {
     }
     std::fs::write(&file, token(&namespace, "switchyard", &for_vault)).unwrap();
     let store = store(&vault, &file);
-    let checks = runtime.block_on(conformance::run(&store, &"conformance".parse().unwrap())).unwrap();
+    let checks =
+        runtime.block_on(conformance::run(&store, &"conformance".parse().unwrap())).unwrap();
     assert!(checks > 10, "{checks} checks");
 }

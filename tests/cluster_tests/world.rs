@@ -40,7 +40,9 @@ pub(crate) fn alone() -> (&'static World, RwLockWriteGuard<'static, ()>) {
 
 fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| World::find().expect("the system is not installed: run `make test-cluster`"))
+    WORLD.get_or_init(|| {
+        World::find().expect("the system is not installed: run `make test-cluster`")
+    })
 }
 
 impl World {
@@ -51,9 +53,19 @@ impl World {
             rolled_out(SYSTEM, workload, PATIENCE)?;
         }
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
-        let trust = object(SYSTEM, "configmap", "enclii-trust")?.context("ConfigMap enclii-trust")?;
-        std::fs::File::create(directory.join("ca.crt"))?.write_all(trust["data"]["ca.crt"].as_str().context("ca.crt")?.as_bytes())?;
-        let token = kubectl(&["-n", SYSTEM, "get", "secret", "enclii-bootstrap", "-o", "go-template={{.data.token | base64decode}}"])?;
+        let trust =
+            object(SYSTEM, "configmap", "enclii-trust")?.context("ConfigMap enclii-trust")?;
+        std::fs::File::create(directory.join("ca.crt"))?
+            .write_all(trust["data"]["ca.crt"].as_str().context("ca.crt")?.as_bytes())?;
+        let token = kubectl(&[
+            "-n",
+            SYSTEM,
+            "get",
+            "secret",
+            "enclii-bootstrap",
+            "-o",
+            "go-template={{.data.token | base64decode}}",
+        ])?;
         std::fs::File::create(directory.join("token"))?.write_all(token.as_bytes())?;
         Ok(Self { forward: Mutex::new(None), directory })
     }
@@ -78,7 +90,12 @@ impl World {
     }
 
     /// The same, as whoever has this token.
-    pub(crate) fn enclii_as(&self, token: &str, words: &[&str], input: &[u8]) -> Result<std::process::Output> {
+    pub(crate) fn enclii_as(
+        &self,
+        token: &str,
+        words: &[&str],
+        input: &[u8],
+    ) -> Result<std::process::Output> {
         self.run(Command::new(program("enclii")?).args(words).env("ENCLII_TOKEN", token), input)
     }
 
@@ -103,7 +120,12 @@ impl World {
         let mut words = vec!["secrets", "set", &assignment];
         words.extend(place.iter().map(String::as_str));
         let output = self.enclii(&words, value)?;
-        ensure!(output.status.success(), "enclii {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "enclii {}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 
@@ -111,7 +133,10 @@ impl World {
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         let token = std::fs::read_to_string(self.directory.join("token"))?;
         let url = format!("https://localhost:{}{path}", self.port()?);
-        let answer = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token.trim()).send()?;
+        let answer = http::trusting(&self.directory.join("ca.crt"))?
+            .get(url)
+            .bearer_auth(token.trim())
+            .send()?;
         ensure!(answer.status().is_success(), "GET {path}: {}", answer.status());
         Ok(serde_json::from_slice(&answer.bytes()?)?)
     }
@@ -121,7 +146,10 @@ impl World {
     pub(crate) fn login(&self, token: &str, query: &str) -> Result<(u16, String)> {
         let url = format!("https://localhost:{}/v1/agent/stream?{query}", self.port()?);
         let request = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token);
-        let answer = request.header("connection", "upgrade").header("upgrade", contract::stream::PROTOCOL).send()?;
+        let answer = request
+            .header("connection", "upgrade")
+            .header("upgrade", contract::stream::PROTOCOL)
+            .send()?;
         let status = answer.status().as_u16();
         // Behind 101 there is a stream, which has no end.
         let words = if status == 101 { String::new() } else { answer.text()? };
@@ -160,10 +188,15 @@ pub(crate) fn marker() -> String {
             aws_lc_rs::rand::fill(&mut random).expect("random bytes");
             use base64::Engine;
             // Letters and digits alone: the same in JSON, in a URL and raw.
-            let marker: String =
-                base64::engine::general_purpose::STANDARD.encode(random).chars().filter(char::is_ascii_alphanumeric).collect();
+            let marker: String = base64::engine::general_purpose::STANDARD
+                .encode(random)
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .collect();
             let marker = format!("cnry{marker}");
-            std::fs::File::create(&path).and_then(|mut file| file.write_all(marker.as_bytes())).expect("write the marker");
+            std::fs::File::create(&path)
+                .and_then(|mut file| file.write_all(marker.as_bytes()))
+                .expect("write the marker");
             marker
         })
         .clone()

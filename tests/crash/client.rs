@@ -44,7 +44,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(switchyard: &Switchyard, scope: &str, clock: Instant) -> Self {
         let (http, token) = (switchyard.client().unwrap(), switchyard.token().unwrap());
-        Self { http, address: switchyard.url("/v1/secrets/"), token, scope: scope.to_owned(), clock }
+        Self {
+            http,
+            address: switchyard.url("/v1/secrets/"),
+            token,
+            scope: scope.to_owned(),
+            clock,
+        }
     }
 
     /// Does something with one secret. `None` where it certainly was not done.
@@ -56,13 +62,19 @@ impl Client {
     }
 
     /// Writes one value to two secrets at once, on a condition of the first.
-    pub(crate) fn write_pair(&self, names: [&str; 2], value: u64, condition: Condition) -> Vec<Seen> {
+    pub(crate) fn write_pair(
+        &self,
+        names: [&str; 2],
+        value: u64,
+        condition: Condition,
+    ) -> Vec<Seen> {
         let [one, two] = names;
         let body = json!({"secrets": {one: new_value(value, condition), two: new_value(value, Condition::Any)}});
         let from = self.now();
         let ended = self.send(Method::POST, "", &body);
         let first = self.seen(one, Action::Write { value, condition }, from, &ended);
-        let second = self.seen(two, Action::Write { value, condition: Condition::Any }, from, &ended);
+        let second =
+            self.seen(two, Action::Write { value, condition: Condition::Any }, from, &ended);
         // Nothing was refused of the second: it was not done because of the first.
         first.into_iter().chain(second.filter(|seen| seen.call.answer != Answer::Refused)).collect()
     }
@@ -74,23 +86,43 @@ impl Client {
             Ended::Lost => (Answer::Unknown, None, None),
             Ended::Answered { status, trace, body } => {
                 let answer = answer(&self.scope, name, &action, *status, body)?;
-                let generation = body["bundles"][0]["generation"].as_u64().filter(|_| matches!(answer, Answer::Done(_)));
+                let generation = body["bundles"][0]["generation"]
+                    .as_u64()
+                    .filter(|_| matches!(answer, Answer::Done(_)));
                 let known = answer != Answer::Unknown;
                 (answer, trace.clone().filter(|_| known), generation)
             }
         };
-        Some(Seen { name: name.to_owned(), call: Call { from, until, action, answer }, trace, generation })
+        Some(Seen {
+            name: name.to_owned(),
+            call: Call { from, until, action, answer },
+            trace,
+            generation,
+        })
     }
 
     fn send(&self, method: Method, path: &str, body: &Value) -> Ended {
-        let request = self.http.request(method, format!("{}{}/{path}", self.address, self.scope)).bearer_auth(&self.token);
-        let request = if body.is_null() { request } else { request.header("content-type", "application/json").body(body.to_string()) };
+        let request = self
+            .http
+            .request(method, format!("{}{}/{path}", self.address, self.scope))
+            .bearer_auth(&self.token);
+        let request = if body.is_null() {
+            request
+        } else {
+            request.header("content-type", "application/json").body(body.to_string())
+        };
         match request.send() {
             Err(error) if error.is_connect() => Ended::NotSent,
             Err(_) => Ended::Lost,
             Ok(answer) => {
-                let (status, trace) =
-                    (answer.status().as_u16(), answer.headers().get("trace-id").and_then(|id| id.to_str().ok()).map(str::to_owned));
+                let (status, trace) = (
+                    answer.status().as_u16(),
+                    answer
+                        .headers()
+                        .get("trace-id")
+                        .and_then(|id| id.to_str().ok())
+                        .map(str::to_owned),
+                );
                 match answer.bytes().ok().and_then(|body| serde_json::from_slice(&body).ok()) {
                     Some(body) => Ended::Answered { status, trace, body },
                     None => Ended::Lost,
@@ -108,12 +140,18 @@ impl Client {
 fn request(name: &str, action: &Action) -> (Method, String, Value) {
     match action {
         Action::Read => (Method::GET, name.to_owned(), Value::Null),
-        Action::ReadVersion(version) => (Method::GET, format!("{name}?version={version}"), Value::Null),
+        Action::ReadVersion(version) => {
+            (Method::GET, format!("{name}?version={version}"), Value::Null)
+        }
         Action::Write { value, condition: Condition::Present } => {
             (Method::POST, format!("{name}/rotate"), json!({"value": encoded(*value)}))
         }
-        Action::Write { value, condition } => (Method::POST, String::new(), json!({"secrets": {name: new_value(*value, *condition)}})),
-        Action::Rollback(version) => (Method::POST, format!("{name}/rollback"), json!({"version": version})),
+        Action::Write { value, condition } => {
+            (Method::POST, String::new(), json!({"secrets": {name: new_value(*value, *condition)}}))
+        }
+        Action::Rollback(version) => {
+            (Method::POST, format!("{name}/rollback"), json!({"version": version}))
+        }
         Action::Delete(_) => (Method::DELETE, name.to_owned(), Value::Null),
         Action::Undelete => (Method::POST, format!("{name}/undelete"), json!({})),
     }
@@ -140,7 +178,10 @@ fn answer(scope: &str, name: &str, action: &Action, status: u16, body: &Value) -
     Some(match (status, action) {
         (200, Action::Read | Action::ReadVersion(_)) => {
             let text = STANDARD.decode(body["value"].as_str().unwrap()).unwrap();
-            let value = String::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("half a value: {name}"));
+            let value = String::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_else(|| panic!("half a value: {name}"));
             Answer::Value { version: version(&body["version"]), value }
         }
         (200, Action::Delete(_)) => Answer::Done(0),

@@ -27,13 +27,20 @@ pub(crate) struct Signs {
 }
 
 /// Lets the clients work until there were `kills`, and gives what they saw.
-pub(crate) fn run(victim: &mut impl Victim, scope: &str, kills: u64, random: &mut Seeded, clock: Instant) -> Vec<Seen> {
+pub(crate) fn run(
+    victim: &mut impl Victim,
+    scope: &str,
+    kills: u64,
+    random: &mut Seeded,
+    clock: Instant,
+) -> Vec<Seen> {
     let signs = Signs::default();
     signs.up.store(true, Ordering::SeqCst);
     std::thread::scope(|threads| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                let (client, random, signs) = (Client::new(victim.switchyard(), scope, clock), random.split(), &signs);
+                let (client, random, signs) =
+                    (Client::new(victim.switchyard(), scope, clock), random.split(), &signs);
                 threads.spawn(move || work::go_on(&client, random, signs))
             })
             .collect();

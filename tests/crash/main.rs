@@ -2,7 +2,11 @@
 //! there by half, every history has an order that explains it, and the audit trail has all of it.
 //!
 //! `ENCLII_CRASH_KILLS` says how often each of them is killed, `ENCLII_CRASH_SEED` which run it is.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,

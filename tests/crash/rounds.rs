@@ -25,15 +25,18 @@ pub(crate) trait Victim {
 
 /// Waits until switchyard can do what it is there for.
 pub(crate) fn answers(switchyard: &Switchyard) {
-    wait::until("switchyard to answer", PATIENCE, || Ok(switchyard.get("/v1/audit?limit=1").ok().filter(|(status, _)| *status == 200)))
-        .unwrap();
+    wait::until("switchyard to answer", PATIENCE, || {
+        Ok(switchyard.get("/v1/audit?limit=1").ok().filter(|(status, _)| *status == 200))
+    })
+    .unwrap();
 }
 
 /// All of it, and it says what it saw.
 pub(crate) fn run(what: &str, victim: &mut impl Victim) {
     let kills = setting("ENCLII_CRASH_KILLS").unwrap_or(USUAL);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seed = setting("ENCLII_CRASH_SEED").unwrap_or_else(|| since.as_secs() ^ u64::from(since.subsec_nanos()));
+    let seed = setting("ENCLII_CRASH_SEED")
+        .unwrap_or_else(|| since.as_secs() ^ u64::from(since.subsec_nanos()));
     println!("{what}: {kills} kills, ENCLII_CRASH_SEED={seed}");
     let mut random = Seeded::new(seed);
     let clock = Instant::now();
@@ -43,13 +46,20 @@ pub(crate) fn run(what: &str, victim: &mut impl Victim) {
         let here = KILLS.min(kills - killed);
         let scope = format!("shop.prod.e{epochs}");
         let done = epoch::run(victim, &scope, here, &mut random, clock);
-        let (calls, unknown) = verify::check(victim.switchyard(), &scope, done, clock, &mut expected);
+        let (calls, unknown) =
+            verify::check(victim.switchyard(), &scope, done, clock, &mut expected);
         killed += here;
         epochs += 1;
-        println!("{what}: {killed} kills; {calls} calls of {scope}, {unknown} without an answer, are explained");
+        println!(
+            "{what}: {killed} kills; {calls} calls of {scope}, {unknown} without an answer, are explained"
+        );
     }
     let events = trail::check(victim.switchyard(), &expected);
-    println!("{what}: the trail's {events} events have all of {} acknowledged calls; {:?}", expected.len(), clock.elapsed());
+    println!(
+        "{what}: the trail's {events} events have all of {} acknowledged calls; {:?}",
+        expected.len(),
+        clock.elapsed()
+    );
 }
 
 fn setting(name: &str) -> Option<u64> {

@@ -26,11 +26,20 @@ impl Expected {
     pub(crate) fn extend(&mut self, scope: &str, seen: &[Seen]) {
         for Seen { name, call, trace, .. } in seen {
             let version = match call.answer {
-                Answer::Value { version, .. } | Answer::Done(version) => Some(version).filter(|version| *version > 0),
+                Answer::Value { version, .. } | Answer::Done(version) => {
+                    Some(version).filter(|version| *version > 0)
+                }
                 Answer::Missing | Answer::Refused | Answer::Unknown => continue,
             };
-            let trace = trace.clone().unwrap_or_else(|| panic!("an answer without a trace id: {call:?}"));
-            self.0.push(One { trace, action: word(&call.action), scope: scope.to_owned(), name: name.clone(), version });
+            let trace =
+                trace.clone().unwrap_or_else(|| panic!("an answer without a trace id: {call:?}"));
+            self.0.push(One {
+                trace,
+                action: word(&call.action),
+                scope: scope.to_owned(),
+                name: name.clone(),
+                version,
+            });
         }
     }
 
@@ -57,7 +66,8 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &Expected) -> u64 {
     let mut events: BTreeMap<String, Vec<Record>> = BTreeMap::new();
     let (mut last, mut head) = (0, Hash::ORIGIN);
     loop {
-        let (status, page) = switchyard.get(&format!("/v1/audit?limit={PAGE}&after={last}")).unwrap();
+        let (status, page) =
+            switchyard.get(&format!("/v1/audit?limit={PAGE}&after={last}")).unwrap();
         assert_eq!(status, 200, "{page}");
         let page = page["events"].as_array().unwrap();
         for event in page {
@@ -80,7 +90,11 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &Expected) -> u64 {
                 && event.version == *version
                 && event.outcome == "allowed"
         });
-        assert!(found, "the trail lacks {action} of {scope}/{name} version {version:?} ({trace}); it has {:?}", events.get(trace));
+        assert!(
+            found,
+            "the trail lacks {action} of {scope}/{name} version {version:?} ({trace}); it has {:?}",
+            events.get(trace)
+        );
     }
     last
 }

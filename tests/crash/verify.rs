@@ -12,14 +12,22 @@ use crate::work::{NAMES, PAIR};
 
 /// Reads everything that is there, compares it with everything that was said, and gives the number of
 /// calls, and of those without an answer.
-pub(crate) fn check(switchyard: &Switchyard, scope: &str, mut seen: Vec<Seen>, clock: Instant, expected: &mut Expected) -> (usize, usize) {
+pub(crate) fn check(
+    switchyard: &Switchyard,
+    scope: &str,
+    mut seen: Vec<Seen>,
+    clock: Instant,
+    expected: &mut Expected,
+) -> (usize, usize) {
     let client = Client::new(switchyard, scope, clock);
     let mut values: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for name in NAMES.into_iter().chain(PAIR) {
         // Of what is deleted nothing can be read, and all of it comes back.
         seen.extend(client.act(name, Action::Undelete));
         seen.extend(client.act(name, Action::Read));
-        let read = (1..).map(|version| client.act(name, Action::ReadVersion(version)).expect("an answer when all is well"));
+        let read = (1..).map(|version| {
+            client.act(name, Action::ReadVersion(version)).expect("an answer when all is well")
+        });
         for it in read {
             let value = match it.call.answer {
                 Answer::Value { value, .. } => Some(value),
@@ -36,7 +44,8 @@ pub(crate) fn check(switchyard: &Switchyard, scope: &str, mut seen: Vec<Seen>, c
     assert_eq!(values.get(PAIR[0]), values.get(PAIR[1]), "a write of two secrets is there by half");
     one_generation_each(&seen);
     for name in NAMES.into_iter().chain(PAIR) {
-        let calls: Vec<_> = seen.iter().filter(|it| it.name == name).map(|it| it.call.clone()).collect();
+        let calls: Vec<_> =
+            seen.iter().filter(|it| it.name == name).map(|it| it.call.clone()).collect();
         if let Err(refused) = linearizable::check(&calls) {
             panic!("{scope}/{name}: {refused}\n{}", told(&seen, name));
         }
@@ -49,8 +58,12 @@ pub(crate) fn check(switchyard: &Switchyard, scope: &str, mut seen: Vec<Seen>, c
 /// Every version that was acknowledged has its value.
 fn readable(seen: &[Seen], values: &BTreeMap<&str, Vec<u64>>) {
     for it in seen {
-        if let (Action::Write { value, .. }, Answer::Done(version)) = (&it.call.action, &it.call.answer) {
-            let there = values.get(it.name.as_str()).and_then(|values| values.get(usize::try_from(*version).unwrap() - 1));
+        if let (Action::Write { value, .. }, Answer::Done(version)) =
+            (&it.call.action, &it.call.answer)
+        {
+            let there = values
+                .get(it.name.as_str())
+                .and_then(|values| values.get(usize::try_from(*version).unwrap() - 1));
             assert_eq!(there, Some(value), "{} version {version} was acknowledged", it.name);
         }
     }
@@ -64,7 +77,9 @@ fn one_generation_each(seen: &[Seen]) {
             assert!(generations.insert(generation), "generation {generation} was made twice");
         }
     }
-    let of = |name: &str| -> Vec<_> { seen.iter().filter(|it| it.name == name).filter_map(|it| it.generation).collect() };
+    let of = |name: &str| -> Vec<_> {
+        seen.iter().filter(|it| it.name == name).filter_map(|it| it.generation).collect()
+    };
     assert_eq!(of(PAIR[0]), of(PAIR[1]));
 }
 
@@ -72,6 +87,11 @@ fn one_generation_each(seen: &[Seen]) {
 fn told(seen: &[Seen], name: &str) -> String {
     let mut calls: Vec<_> = seen.iter().filter(|it| it.name == name).collect();
     calls.sort_by_key(|it| it.call.from);
-    let lines = calls.iter().map(|it| format!("{:>14} {:>14} {:?} -> {:?}", it.call.from, it.call.until, it.call.action, it.call.answer));
+    let lines = calls.iter().map(|it| {
+        format!(
+            "{:>14} {:>14} {:?} -> {:?}",
+            it.call.from, it.call.until, it.call.action, it.call.answer
+        )
+    });
     lines.collect::<Vec<_>>().join("\n")
 }

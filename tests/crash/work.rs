@@ -50,7 +50,12 @@ fn once(client: &Client, random: &mut Seeded, signs: &Signs, seen: &[Seen]) -> V
         58..64 => Action::Rollback(1 + random.below(latest.max(1))),
         64..68 => Action::Delete(Condition::Any),
         68..74 => Action::Undelete,
-        74..78 => return client.act(PAIR[usize::from(which.is_multiple_of(2))], Action::Read).into_iter().collect(),
+        74..78 => {
+            return client
+                .act(PAIR[usize::from(which.is_multiple_of(2))], Action::Read)
+                .into_iter()
+                .collect();
+        }
         _ => Action::Read,
     };
     client.act(name, action).into_iter().collect()

@@ -19,8 +19,13 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn of(person: &'static str) -> Result<Self> {
-        let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        let builder = Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()).timeout(Duration::from_secs(20));
+        let tls = rustls::ClientConfig::builder()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(20));
         Ok(Self { client: builder.build()?, cookies: BTreeMap::new(), person })
     }
 
@@ -36,21 +41,37 @@ impl Browser {
             }
             let page = answer.text()?;
             let Some((action, fields)) = self.filled(&page) else { return Ok(page) };
-            let body = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+            let body = fields
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+                .join("&");
             answer = self.send(here.join(&action)?.as_str(), Some(body))?;
         }
         bail!("the login has more than {PAGES} pages")
     }
 
     fn send(&mut self, url: &str, form: Option<String>) -> Result<Response> {
-        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let cookies = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ");
         let request = match form {
-            Some(body) => self.client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body),
+            Some(body) => self
+                .client
+                .post(url)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(body),
             None => self.client.get(url),
         };
-        let answer = request.header(COOKIE, cookies).send().with_context(|| format!("open {url}"))?;
+        let answer =
+            request.header(COOKIE, cookies).send().with_context(|| format!("open {url}"))?;
         for cookie in answer.headers().get_all(SET_COOKIE) {
-            if let Some((name, value)) = cookie.to_str()?.split(';').next().and_then(|it| it.split_once('=')) {
+            if let Some((name, value)) =
+                cookie.to_str()?.split(';').next().and_then(|it| it.split_once('='))
+            {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }

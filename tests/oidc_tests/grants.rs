@@ -20,15 +20,31 @@ fn a_grant_of_one_secret_counts_at_once_and_until_it_is_taken_back() -> Result<(
     let read = |name| world.run("bob", &words(&["secrets", "get", name], &OTHER));
     assert_eq!(read("A")?.code, 3);
 
-    let added = world.run("ada", &["grants", "add", "user:bob@example.com", "read", "other.prod.api", "--secret", "A", "-o", "json"])?;
+    let added = world.run(
+        "ada",
+        &[
+            "grants",
+            "add",
+            "user:bob@example.com",
+            "read",
+            "other.prod.api",
+            "--secret",
+            "A",
+            "-o",
+            "json",
+        ],
+    )?;
     let grant: Value = serde_json::from_str(&added.done()?)?;
     assert_eq!(read("A")?.done()?, "one");
     assert_eq!(read("B")?.code, 3);
     assert_eq!(world.run("bob", &words(&["secrets", "set", "A=three"], &OTHER))?.code, 3);
     // A list shows what may be listed, and bob sees the grant that is his.
-    let listed: Value = serde_json::from_str(&world.run("bob", &words(&["secrets", "list", "-o", "json"], &OTHER))?.done()?)?;
+    let listed: Value = serde_json::from_str(
+        &world.run("bob", &words(&["secrets", "list", "-o", "json"], &OTHER))?.done()?,
+    )?;
     assert_eq!(listed["secrets"].as_array().map(Vec::len), Some(1));
-    let own: Value = serde_json::from_str(&world.run("bob", &["grants", "list", "-o", "json"])?.done()?)?;
+    let own: Value =
+        serde_json::from_str(&world.run("bob", &["grants", "list", "-o", "json"])?.done()?)?;
     assert_eq!(own["grants"][0]["id"], grant["id"]);
 
     let id = grant["id"].to_string();
@@ -43,11 +59,17 @@ fn a_grant_of_one_secret_counts_at_once_and_until_it_is_taken_back() -> Result<(
 fn a_token_ends_where_its_maker_does_and_when_it_is_revoked() -> Result<()> {
     let world = World::start()?;
     world.log_in("ada", &["login", "--no-browser"])?.done()?;
-    let made = world.run("ada", &["tokens", "create", "ci", "--role", "admin", "--scope", "shop", "--ttl", "1h"])?.done()?;
+    let made = world
+        .run(
+            "ada",
+            &["tokens", "create", "ci", "--role", "admin", "--scope", "shop", "--ttl", "1h"],
+        )?
+        .done()?;
     let token = made.trim();
     assert!(token.starts_with("enclii_"));
-    let with_token =
-        |words: &[&str]| -> Result<Option<i32>> { Ok(world.enclii("nobody", words)?.env("ENCLII_TOKEN", token).output()?.status.code()) };
+    let with_token = |words: &[&str]| -> Result<Option<i32>> {
+        Ok(world.enclii("nobody", words)?.env("ENCLII_TOKEN", token).output()?.status.code())
+    };
     assert_eq!(with_token(&["secrets", "list", "--project", "shop"])?, Some(0));
     assert_eq!(with_token(&["secrets", "list", "--project", "other"])?, Some(3));
     for more in [
@@ -58,7 +80,20 @@ fn a_token_ends_where_its_maker_does_and_when_it_is_revoked() -> Result<()> {
     ] {
         assert_eq!(with_token(more)?, Some(3), "{more:?}");
     }
-    assert_eq!(with_token(&["tokens", "create", "x", "--role", "readonly", "--scope", "shop.prod", "--ttl", "5m"])?, Some(0));
+    assert_eq!(
+        with_token(&[
+            "tokens",
+            "create",
+            "x",
+            "--role",
+            "readonly",
+            "--scope",
+            "shop.prod",
+            "--ttl",
+            "5m"
+        ])?,
+        Some(0)
+    );
     world.run("ada", &["tokens", "revoke", "ci", "--yes"])?.done()?;
     assert_eq!(with_token(&["secrets", "list", "--project", "shop"])?, Some(3));
     Ok(())

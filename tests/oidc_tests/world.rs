@@ -31,21 +31,40 @@ impl World {
         std::fs::create_dir_all(&logs)?;
         let plain = http::plain()?;
 
-        let modules = std::env::var("ENCLII_OIDC_MODULES").context("ENCLII_OIDC_MODULES is not set; tests/oidc.sh sets it")?;
+        let modules = std::env::var("ENCLII_OIDC_MODULES")
+            .context("ENCLII_OIDC_MODULES is not set; tests/oidc.sh sets it")?;
         let port = http::free_port()?;
         let issuer = format!("http://127.0.0.1:{port}");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc/provider.mjs");
-        let mut provider = Process::start("provider", Command::new("node").arg(script).arg(modules).arg(port.to_string()), &logs)?;
+        let mut provider = Process::start(
+            "provider",
+            Command::new("node").arg(script).arg(modules).arg(port.to_string()),
+            &logs,
+        )?;
         answers(&mut provider, &plain, &format!("{issuer}/.well-known/openid-configuration"))?;
 
         let (port, admin) = (http::free_port()?, http::free_port()?);
-        let mut switchyard = Process::start("switchyard", &mut switchyard(directory.path(), &issuer, port, admin)?, &logs)?;
+        let mut switchyard = Process::start(
+            "switchyard",
+            &mut switchyard(directory.path(), &issuer, port, admin)?,
+            &logs,
+        )?;
         answers(&mut switchyard, &plain, &format!("http://127.0.0.1:{admin}/readyz"))?;
         let ca = directory.path().join("trust/ca.crt");
-        wait::until("the CA to be published", Duration::from_secs(30), || Ok(ca.exists().then_some(())))?;
+        wait::until("the CA to be published", Duration::from_secs(30), || {
+            Ok(ca.exists().then_some(()))
+        })?;
         let https = http::trusting(&ca)?;
         let address = format!("https://localhost:{port}");
-        Ok(Self { directory, _provider: provider, _switchyard: switchyard, issuer, address, https, plain })
+        Ok(Self {
+            directory,
+            _provider: provider,
+            _switchyard: switchyard,
+            issuer,
+            address,
+            https,
+            plain,
+        })
     }
 
     /// The command line of one person, who has a home of their own.
@@ -70,18 +89,26 @@ impl World {
     pub(crate) fn run(&self, person: &str, words: &[&str]) -> Result<Ran> {
         let Output { status, stdout, stderr } = self.enclii(person, words)?.output()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ran { code: status.code().context("ended by a signal")?, out: text(stdout), err: text(stderr) })
+        Ok(Ran {
+            code: status.code().context("ended by a signal")?,
+            out: text(stdout),
+            err: text(stderr),
+        })
     }
 
     /// Logs a person in, in a browser on this machine or by a code.
     pub(crate) fn log_in(&self, person: &'static str, words: &[&str]) -> Result<Ran> {
-        let mut child = self.enclii(person, words)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            self.enclii(person, words)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("standard error")?);
         let (mut err, mut url) = (String::new(), None);
         while url.is_none() && lines.read_line(&mut err)? > 0 {
             // The device's second line has the code in its address, and the browser's only line has all.
             let last = err.lines().last().unwrap_or_default();
-            url = last.split_whitespace().find(|it| it.starts_with("http") && it.contains('?')).map(str::to_owned);
+            url = last
+                .split_whitespace()
+                .find(|it| it.starts_with("http") && it.contains('?'))
+                .map(str::to_owned);
         }
         if let Some(url) = url {
             Browser::of(person)?.log_in(&url)?;
@@ -102,7 +129,8 @@ impl World {
         if let Some(nonce) = nonce {
             body["nonce"] = json!(nonce);
         }
-        let answer = self.https.post(format!("{}/v1/login", self.address)).body(body.to_string()).send()?;
+        let answer =
+            self.https.post(format!("{}/v1/login", self.address)).body(body.to_string()).send()?;
         Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes()?)?))
     }
 
@@ -115,7 +143,8 @@ impl World {
     /// The audit events of one action, as the bootstrap token sees them.
     pub(crate) fn audit(&self, action: &str) -> Result<Vec<Value>> {
         let token = std::fs::read_to_string(self.directory.path().join("bootstrap-token"))?;
-        let (status, body) = self.get(&format!("/v1/audit?action={action}&limit=1000"), token.trim())?;
+        let (status, body) =
+            self.get(&format!("/v1/audit?action={action}&limit=1000"), token.trim())?;
         ensure!(status == 200, "{body}");
         Ok(body["events"].as_array().context("events")?.clone())
     }
@@ -143,13 +172,23 @@ pub(crate) fn now() -> Result<u64> {
 
 fn finish(child: Child, err: String) -> Result<Ran> {
     let Output { status, stdout, .. } = child.wait_with_output()?;
-    Ok(Ran { code: status.code().context("ended by a signal")?, out: String::from_utf8_lossy(&stdout).into_owned(), err })
+    Ok(Ran {
+        code: status.code().context("ended by a signal")?,
+        out: String::from_utf8_lossy(&stdout).into_owned(),
+        err,
+    })
 }
 
 fn switchyard(directory: &Path, issuer: &str, port: u16, admin: u16) -> Result<Command> {
     std::fs::File::create(directory.join("identities.json"))?.write_all(b"{}")?;
     let mut command = Command::new(program("switchyard")?);
-    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")]);
+    command.args([
+        "serve",
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--admin",
+        &format!("127.0.0.1:{admin}"),
+    ]);
     for (flag, name) in [
         ("--data", "data"),
         ("--development-identities", "identities.json"),

@@ -27,7 +27,11 @@ impl Agent {
     pub(crate) fn start(pair: &Pair, number: usize, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let token_file = directory.path().join("token");
-        std::io::Write::write_all(&mut std::fs::File::create(&token_file).unwrap(), crate::pair::token(number).as_bytes()).unwrap();
+        std::io::Write::write_all(
+            &mut std::fs::File::create(&token_file).unwrap(),
+            crate::pair::token(number).as_bytes(),
+        )
+        .unwrap();
         let files = directory.path().join("secrets");
         std::fs::create_dir(&files).unwrap();
         let config = AgentConfig {
@@ -74,7 +78,8 @@ impl Agent {
 
     /// Which generation its files are of.
     pub(crate) fn generation(&self) -> Option<String> {
-        let link = std::fs::read_link(self.directory.path().join("secrets").join(DATA_LINK)).ok()?;
+        let link =
+            std::fs::read_link(self.directory.path().join("secrets").join(DATA_LINK)).ok()?;
         Some(link.to_str()?.trim_start_matches('.').to_owned())
     }
 

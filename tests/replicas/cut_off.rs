@@ -18,9 +18,10 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
     // Every connection of the pool may have to find out for itself, and none may take longer than the
     // client waits. What is refused hands nothing out.
     for _ in 0..3 {
-        for (status, answer) in
-            [pair.two.get(&value).unwrap(), pair.two.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", "lost")])).unwrap()]
-        {
+        for (status, answer) in [
+            pair.two.get(&value).unwrap(),
+            pair.two.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", "lost")])).unwrap(),
+        ] {
             assert!(status >= 500 && answer["value"].is_null(), "{status}: {answer}");
             assert!(answer["type"].as_str().unwrap().starts_with("/problems/"), "{answer}");
         }
@@ -32,7 +33,10 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
     pair.network.silence(false);
     agent.holds("A", "second");
     assert_eq!(agent.generation(), Some(generation.to_string()));
-    wait::until("the replica to answer", PATIENCE, || Ok(pair.two.get(&value).ok().filter(|(status, _)| *status == 200))).unwrap();
+    wait::until("the replica to answer", PATIENCE, || {
+        Ok(pair.two.get(&value).ok().filter(|(status, _)| *status == 200))
+    })
+    .unwrap();
     assert!(write(&pair.two, &[("A", "third")]) > generation);
     agent.holds("A", "third");
 }
@@ -41,15 +45,22 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
 fn a_database_that_restarts_is_found_again() {
     let mut pair = Pair::start();
     write(&pair.one, &[("A", "first")]);
-    let (mut at_one, mut at_two) = (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
+    let (mut at_one, mut at_two) =
+        (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
     for round in 0..3 {
         pair.postgres.kill().unwrap();
         assert!(pair.one.get(&format!("/v1/secrets/{SCOPE}/A")).unwrap().0 >= 500);
         pair.postgres.run().unwrap();
         let value = format!("value-{round}");
         let path = format!("/v1/secrets/{SCOPE}/");
-        wait::until("a write", PATIENCE, || Ok(pair.one.post(&path, &body(&[("A", &value)])).ok().filter(|(status, _)| *status == 200)))
-            .unwrap();
+        wait::until("a write", PATIENCE, || {
+            Ok(pair
+                .one
+                .post(&path, &body(&[("A", &value)]))
+                .ok()
+                .filter(|(status, _)| *status == 200))
+        })
+        .unwrap();
         for agent in [&mut at_one, &mut at_two] {
             agent.holds("A", &value);
         }

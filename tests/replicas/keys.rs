@@ -16,7 +16,8 @@ fn a_replica_with_another_key_does_not_start() {
     let key = |name: &str| directory.path().join(name);
     let replica = |name: &str| {
         let file = key(name);
-        let settings = [("ENCLII_DATABASE_URL", url.as_str()), ("ENCLII_KEY_FILE", file.to_str().unwrap())];
+        let settings =
+            [("ENCLII_DATABASE_URL", url.as_str()), ("ENCLII_KEY_FILE", file.to_str().unwrap())];
         Switchyard::new(directory.path(), name, &settings).unwrap()
     };
     let (mut one, mut two) = (replica("one"), replica("two"));
@@ -31,7 +32,10 @@ fn a_replica_with_another_key_does_not_start() {
         let mut process = two.spawn().unwrap();
         let status = process.finish(Duration::from_secs(60)).unwrap();
         let log = process.log();
-        assert!(!status.success() && log.contains("the database is sealed under key"), "{status}: {log}");
+        assert!(
+            !status.success() && log.contains("the database is sealed under key"),
+            "{status}: {log}"
+        );
     }
     // With the first one's key it serves beside it, as the message says.
     std::fs::copy(key("one"), key("two")).unwrap();

@@ -18,7 +18,9 @@ fn count(pair: &Pair, what: &str) -> usize {
 }
 
 fn lease(pair: &Pair) -> String {
-    pair.postgres.sql("enclii", "SELECT holder || ' ' || fence FROM leases WHERE name = 'sweep'").unwrap()
+    pair.postgres
+        .sql("enclii", "SELECT holder || ' ' || fence FROM leases WHERE name = 'sweep'")
+        .unwrap()
 }
 
 #[test]
@@ -32,15 +34,19 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
     assert_eq!(status, 200, "{answer}");
     let client = pair.one.client().unwrap();
     for name in &names {
-        let request = client.delete(pair.one.url(&format!("/v1/secrets/{SCOPE}/{name}"))).bearer_auth(pair.one.token().unwrap());
+        let request = client
+            .delete(pair.one.url(&format!("/v1/secrets/{SCOPE}/{name}")))
+            .bearer_auth(pair.one.token().unwrap());
         assert_eq!(request.send().unwrap().status().as_u16(), 200);
     }
     pair.two.run().unwrap();
 
     // In the middle of its sweep it falls asleep.
     let destroyed = "audit_events WHERE action = 'destroy'";
-    wait::until_every(Duration::from_millis(1), "the sweep", Duration::from_secs(120), || Ok((count(&pair, destroyed) > 0).then_some(())))
-        .unwrap();
+    wait::until_every(Duration::from_millis(1), "the sweep", Duration::from_secs(120), || {
+        Ok((count(&pair, destroyed) > 0).then_some(()))
+    })
+    .unwrap();
     pair.one.process().unwrap().signal(Signal::STOP).unwrap();
     let (before, swept) = (lease(&pair), count(&pair, destroyed));
     println!("the leader was stopped when it had destroyed {swept} of {SECRETS}");
@@ -48,7 +54,10 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
     wait::until("another leader", LEASE, || Ok((lease(&pair) != before).then_some(()))).unwrap();
     let fence = |lease: &str| lease.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
     assert!(fence(&lease(&pair)) > fence(&before), "{before}, then {}", lease(&pair));
-    wait::until("the end of the sweep", PATIENCE, || Ok((count(&pair, destroyed) == SECRETS).then_some(()))).unwrap();
+    wait::until("the end of the sweep", PATIENCE, || {
+        Ok((count(&pair, destroyed) == SECRETS).then_some(()))
+    })
+    .unwrap();
     let after = lease(&pair);
 
     pair.one.process().unwrap().signal(Signal::CONT).unwrap();
@@ -61,7 +70,10 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
     assert_eq!(pair.one.get(&format!("/v1/secrets/{SCOPE}/")).unwrap().0, 200);
     assert_eq!(count(&pair, destroyed), SECRETS);
     assert_eq!(lease(&pair), after);
-    let named = pair.postgres.sql("enclii", "SELECT resource_id FROM audit_events WHERE action = 'destroy'").unwrap();
+    let named = pair
+        .postgres
+        .sql("enclii", "SELECT resource_id FROM audit_events WHERE action = 'destroy'")
+        .unwrap();
     assert_eq!(named.lines().collect::<BTreeSet<_>>(), names.iter().map(String::as_str).collect());
 }
 
@@ -69,13 +81,15 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
 fn the_lease_goes_over_when_its_holder_is_killed() {
     let mut pair = Pair::make(&[]);
     pair.one.run().unwrap();
-    wait::until("a leader", PATIENCE, || Ok(Some(lease(&pair)).filter(|lease| !lease.is_empty()))).unwrap();
+    wait::until("a leader", PATIENCE, || Ok(Some(lease(&pair)).filter(|lease| !lease.is_empty())))
+        .unwrap();
     let before = lease(&pair);
     pair.two.run().unwrap();
     pair.one.kill().unwrap();
     wait::until("another leader", LEASE, || Ok((lease(&pair) != before).then_some(()))).unwrap();
     // What the lead is for goes on: the other one announces bundles.
-    let (status, answer) = pair.two.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", "x")])).unwrap();
+    let (status, answer) =
+        pair.two.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", "x")])).unwrap();
     assert_eq!(status, 200, "{answer}");
     let announced = pair.directory.path().join("bundles/shop-prod/api-prod.json");
     wait::until("the announcement", LEASE, || Ok(announced.exists().then_some(()))).unwrap();

@@ -55,7 +55,8 @@ impl Pair {
         know(directory.path(), &places, &(0..PODS).map(pod).collect::<Vec<_>>()).unwrap();
         let network = Front::open(&[postgres.port()]).unwrap();
         let replica = |name: &str, url: &str| {
-            let settings: Vec<_> = settings.iter().copied().chain([("ENCLII_DATABASE_URL", url)]).collect();
+            let settings: Vec<_> =
+                settings.iter().copied().chain([("ENCLII_DATABASE_URL", url)]).collect();
             Switchyard::new(directory.path(), name, &settings).unwrap()
         };
         let one = replica("one", &postgres.url());
@@ -71,8 +72,10 @@ impl Pair {
 
 /// The body of a write.
 pub(crate) fn body(values: &[(&str, &str)]) -> Value {
-    let secrets: serde_json::Map<_, _> =
-        values.iter().map(|(name, value)| ((*name).to_owned(), json!({"value": STANDARD.encode(value)}))).collect();
+    let secrets: serde_json::Map<_, _> = values
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!({"value": STANDARD.encode(value)})))
+        .collect();
     json!({ "secrets": secrets })
 }
 

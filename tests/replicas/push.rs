@@ -11,7 +11,8 @@ const WRITES: usize = 20;
 fn a_write_at_one_reaches_the_agents_of_the_other() {
     let pair = Pair::start();
     write(&pair.one, &[("A", "first")]);
-    let (mut at_one, mut at_two) = (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
+    let (mut at_one, mut at_two) =
+        (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
     for agent in [&mut at_one, &mut at_two] {
         agent.holds("A", "first");
     }
@@ -19,7 +20,8 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
     for number in 0..WRITES {
         let value = format!("value-{number}");
         // Each way in turn.
-        let (writer, reader) = if number % 2 == 0 { (&pair.one, &mut at_two) } else { (&pair.two, &mut at_one) };
+        let (writer, reader) =
+            if number % 2 == 0 { (&pair.one, &mut at_two) } else { (&pair.two, &mut at_one) };
         let from = Instant::now();
         let generation = write(writer, &[("A", &value)]);
         reader.holds("A", &value);
@@ -29,7 +31,11 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
         assert_eq!(reader.generation(), Some(generation.to_string()));
     }
     times.sort_unstable();
-    println!("write at one replica -> file of a pod at the other: median {:?}, slowest {:?}", times[WRITES / 2], times[WRITES - 1]);
+    println!(
+        "write at one replica -> file of a pod at the other: median {:?}, slowest {:?}",
+        times[WRITES / 2],
+        times[WRITES - 1]
+    );
 }
 
 #[test]
@@ -37,14 +43,16 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     let mut pair = Pair::start();
     write(&pair.one, &[("A", "first")]);
     let front = pair.front();
-    let mut agents: Vec<_> = (0..6).map(|number| Agent::start(&pair, number, front.port())).collect();
+    let mut agents: Vec<_> =
+        (0..6).map(|number| Agent::start(&pair, number, front.port())).collect();
     for agent in &mut agents {
         agent.holds("A", "first");
     }
     // The front takes turns, so that each of them has some.
     let connected = pair.one.metrics().unwrap();
     assert!(
-        !connected.contains("switchyard_agents_connected 0\n") && !connected.contains("switchyard_agents_connected 6\n"),
+        !connected.contains("switchyard_agents_connected 0\n")
+            && !connected.contains("switchyard_agents_connected 6\n"),
         "{connected}"
     );
 

@@ -15,7 +15,12 @@ fn a_second_switchyard_on_one_file_says_so_and_ends() {
     let mut process = second.spawn().unwrap();
     let status = process.finish(Duration::from_secs(30)).unwrap();
     let log = process.log();
-    assert!(!status.success() && log.contains("another process has it open") && log.contains("PostgreSQL"), "{status}: {log}");
+    assert!(
+        !status.success()
+            && log.contains("another process has it open")
+            && log.contains("PostgreSQL"),
+        "{status}: {log}"
+    );
     // The first one has not noticed.
     assert_eq!(first.get("/v1/audit").unwrap().0, 200);
     // Killed, it leaves nothing behind that would keep the next one out.

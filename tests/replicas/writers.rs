@@ -20,12 +20,17 @@ fn no_generation_is_made_twice_and_none_is_lost() {
                     let mut written = Vec::new();
                     while written.len() < WRITES {
                         let value = format!("{}-{writer}-{}", replica.port(), written.len());
-                        let (status, answer) = replica.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", &value)])).unwrap();
+                        let (status, answer) = replica
+                            .post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", &value)]))
+                            .unwrap();
                         // Where four want to be the next, one can lose again and again; it is told so.
                         if status != 409 {
                             assert_eq!(status, 200, "{answer}");
                             let number = |at: &serde_json::Value| at.as_u64().unwrap();
-                            written.push((number(&answer["versions"]["A"]), number(&answer["bundles"][0]["generation"])));
+                            written.push((
+                                number(&answer["versions"]["A"]),
+                                number(&answer["bundles"][0]["generation"]),
+                            ));
                         }
                     }
                     written
@@ -50,7 +55,8 @@ fn no_generation_is_made_twice_and_none_is_lost() {
         })
         .collect();
     assert_eq!(values.len(), 1, "{values:?}");
-    let (mut at_one, mut at_two) = (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
+    let (mut at_one, mut at_two) =
+        (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
     let generation = all.len().to_string();
     for agent in [&mut at_one, &mut at_two] {
         agent.comes_to(&generation);

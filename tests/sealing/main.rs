@@ -26,7 +26,10 @@ fn secret(name: &str) -> SecretName {
 
 async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
-    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await.unwrap();
+    let references = store
+        .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+        .await
+        .unwrap();
     Stored { version: Version(version), reference: references[0].clone() }
 }
 
@@ -84,7 +87,9 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
     let other = put(&store, "B", 1, "another value").await;
     world.sql("CREATE TABLE kept AS SELECT * FROM lockbox_values");
     let from = |columns: &str, whose: &str| {
-        format!("UPDATE lockbox_values SET ({columns}) = (SELECT {columns} FROM kept WHERE {whose}) WHERE name = 'A' AND version = 2")
+        format!(
+            "UPDATE lockbox_values SET ({columns}) = (SELECT {columns} FROM kept WHERE {whose}) WHERE name = 'A' AND version = 2"
+        )
     };
     let here = "WHERE name = 'A' AND version = 2";
     let token = current.reference.as_str().split_once('.').unwrap().0;
@@ -94,8 +99,12 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
         from("wrapped_key, sealed, format, key_id", "name = 'A' AND version = 1"),
         from("sealed, key_id", "name = 'A' AND version = 1"),
         from("wrapped_key, key_id", "name = 'A' AND version = 1"),
-        format!("UPDATE lockbox_values SET sealed = set_byte(sealed, 13, get_byte(sealed, 13) # 1) {here}"),
-        format!("UPDATE lockbox_values SET wrapped_key = set_bit(wrapped_key, 7, 1 - get_bit(wrapped_key, 7)) {here}"),
+        format!(
+            "UPDATE lockbox_values SET sealed = set_byte(sealed, 13, get_byte(sealed, 13) # 1) {here}"
+        ),
+        format!(
+            "UPDATE lockbox_values SET wrapped_key = set_bit(wrapped_key, 7, 1 - get_bit(wrapped_key, 7)) {here}"
+        ),
         format!("UPDATE lockbox_values SET sealed = substr(sealed, 1, length(sealed) - 1) {here}"),
         format!("UPDATE lockbox_values SET sealed = '' {here}"),
         format!("UPDATE lockbox_values SET sealed = NULL {here}"),
@@ -108,11 +117,17 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
         world.sql(attack);
         let error = get(&store, "A", &current).await.unwrap_err();
         let text = error.to_string();
-        assert!(matches!(error, StoreError::Seal(_)) && text.contains("shop.prod.api/A version 2 ("), "{attack}: {text}");
+        assert!(
+            matches!(error, StoreError::Seal(_)) && text.contains("shop.prod.api/A version 2 ("),
+            "{attack}: {text}"
+        );
         assert!(!text.contains("value"), "{attack}: {text}");
         assert_eq!(get(&store, "A", &older).await.unwrap(), "older value", "{attack}");
         assert_eq!(get(&store, "B", &other).await.unwrap(), "another value", "{attack}");
-        world.sql(&from("wrapped_key, sealed, format, key_id", &format!("reference = '{}'", current.reference)));
+        world.sql(&from(
+            "wrapped_key, sealed, format, key_id",
+            &format!("reference = '{}'", current.reference),
+        ));
         assert_eq!(get(&store, "A", &current).await.unwrap(), "current value");
     }
     // A reference without its hash is none that the store gave out.
@@ -205,7 +220,10 @@ async fn backups_by_postgresqls_own_tools_restore() {
     let restored = world.postgres.create("restored").unwrap();
     run("pg_restore", &["--exit-on-error", "--dbname", "restored", dump.to_str().unwrap()]);
     let database = Database::connect(&Redacted::from(restored)).await.unwrap();
-    assert!(Embedded::open(database.clone(), &world.file("another")).await.is_err(), "a backup opens without its key");
+    assert!(
+        Embedded::open(database.clone(), &world.file("another")).await.is_err(),
+        "a backup opens without its key"
+    );
     let copy = Embedded::open(database, &world.file("key")).await.unwrap();
     for stored in &rows {
         assert_eq!(get(&copy, "A", stored).await.unwrap(), format!("value {}", stored.version));

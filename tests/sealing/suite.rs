@@ -74,7 +74,11 @@ async fn it_keeps_its_word_while_connections_are_torn_and_the_server_is_killed()
         for seed in 1..=30 {
             let disturber = Disturber::start(postgres, trouble);
             let mut calm = None;
-            let report = conformance::disturbed::run(&store, "suite", seed, rounds, || calm = Some(disturber.calm())).await.unwrap();
+            let report = conformance::disturbed::run(&store, "suite", seed, rounds, || {
+                calm = Some(disturber.calm())
+            })
+            .await
+            .unwrap();
             postgres = calm.unwrap();
             failed += report.failed;
             acknowledged += report.acknowledged;
@@ -82,6 +86,9 @@ async fn it_keeps_its_word_while_connections_are_torn_and_the_server_is_killed()
                 break;
             }
         }
-        assert!(failed >= 5 && acknowledged > failed, "{failed} calls failed and {acknowledged} did not");
+        assert!(
+            failed >= 5 && acknowledged > failed,
+            "{failed} calls failed and {acknowledged} did not"
+        );
     }
 }

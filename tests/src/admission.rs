@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 /// Where it is not YAML.
 pub fn documents(yaml: &str) -> Result<Vec<Value>> {
     yaml.split("\n---")
-        .filter(|part| part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')))
+        .filter(|part| {
+            part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+        })
         .map(|part| serde_saphyr::from_str(part).context("parse YAML"))
         .collect()
 }
@@ -19,9 +21,11 @@ pub fn documents(yaml: &str) -> Result<Vec<Value>> {
 /// # Errors
 /// Where the document has no pod template.
 pub fn pod_of(workload: &Value) -> Result<Value> {
-    let template = workload.pointer("/spec/template").context("the document has no pod template")?;
+    let template =
+        workload.pointer("/spec/template").context("the document has no pod template")?;
     let mut metadata = template["metadata"].clone();
-    metadata["generateName"] = json!(format!("{}-", workload["metadata"]["name"].as_str().unwrap_or("pod")));
+    metadata["generateName"] =
+        json!(format!("{}-", workload["metadata"]["name"].as_str().unwrap_or("pod")));
     metadata["namespace"] = workload["metadata"]["namespace"].clone();
     Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}))
 }
@@ -55,10 +59,15 @@ pub fn review(pod: &Value, uid: &str) -> Value {
 /// Where the pod was refused, or the patch does not apply.
 pub fn apply(mut pod: Value, answer: &Value) -> Result<Value> {
     let response = &answer["response"];
-    anyhow::ensure!(response["allowed"] == true, "the webhook refused the pod: {}", response["status"]["message"]);
+    anyhow::ensure!(
+        response["allowed"] == true,
+        "the webhook refused the pod: {}",
+        response["status"]["message"]
+    );
     if let Some(patch) = response["patch"].as_str() {
         use base64::Engine;
-        let patch = base64::engine::general_purpose::STANDARD.decode(patch).context("decode patch")?;
+        let patch =
+            base64::engine::general_purpose::STANDARD.decode(patch).context("decode patch")?;
         let patch: json_patch::Patch = serde_json::from_slice(&patch).context("parse patch")?;
         json_patch::patch(&mut pod, &patch).context("apply patch")?;
     }

@@ -34,7 +34,12 @@ impl Front {
     pub fn open(behind: &[u16]) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("open front")?;
         let port = listener.local_addr()?.port();
-        let state = Arc::new(State { behind: behind.to_vec(), turn: 0.into(), silent: false.into(), over: false.into() });
+        let state = Arc::new(State {
+            behind: behind.to_vec(),
+            turn: 0.into(),
+            silent: false.into(),
+            over: false.into(),
+        });
         let accepting = Arc::clone(&state);
         thread::spawn(move || accept(&listener, &accepting));
         Ok(Self { port, state })
@@ -115,7 +120,11 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, state: &State) {
                     break;
                 }
             }
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) => {}
             Err(_) => break,
         }
     }
@@ -136,7 +145,9 @@ mod tests {
             for stream in listener.incoming().flatten() {
                 thread::spawn(move || {
                     let mut stream = stream;
-                    while stream.read_exact(&mut [0]).is_ok() && stream.write_all(&[number]).is_ok() {}
+                    while stream.read_exact(&mut [0]).is_ok() && stream.write_all(&[number]).is_ok()
+                    {
+                    }
                 });
             }
         });

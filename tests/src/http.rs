@@ -12,9 +12,14 @@ use reqwest::blocking::Client;
 /// Where the file holds none.
 pub fn trusting(ca: &Path) -> Result<Client> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
-    let roots = runtime::trust::roots(&pem).with_context(|| format!("parse CA {}", ca.display()))?;
+    let roots =
+        runtime::trust::roots(&pem).with_context(|| format!("parse CA {}", ca.display()))?;
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(20)).build().context("build HTTP client")
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .timeout(Duration::from_secs(20))
+        .build()
+        .context("build HTTP client")
 }
 
 /// A client for plain HTTP on loopback.
@@ -22,8 +27,14 @@ pub fn trusting(ca: &Path) -> Result<Client> {
 /// # Errors
 /// Where the client cannot be built.
 pub fn plain() -> Result<Client> {
-    let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(5)).build().context("build HTTP client")
+    let tls = rustls::ClientConfig::builder()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .timeout(Duration::from_secs(5))
+        .build()
+        .context("build HTTP client")
 }
 
 /// A port of loopback that nobody listens on at this moment.
@@ -31,5 +42,8 @@ pub fn plain() -> Result<Client> {
 /// # Errors
 /// Where there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))
+        .context("find a free port")?
+        .local_addr()?
+        .port())
 }

@@ -68,8 +68,17 @@ pub fn objects(namespace: &str, kind: &str, selector: &str) -> Result<Vec<Value>
 ///
 /// # Errors
 /// Where the pod does not answer with 2xx.
-pub fn ask<T: serde::de::DeserializeOwned>(namespace: &str, pod: &str, port: u16, path: &str) -> Result<T> {
-    let text = kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}")])?;
+pub fn ask<T: serde::de::DeserializeOwned>(
+    namespace: &str,
+    pod: &str,
+    port: u16,
+    path: &str,
+) -> Result<T> {
+    let text = kubectl(&[
+        "get",
+        "--raw",
+        &format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}"),
+    ])?;
     serde_json::from_str(&text).with_context(|| format!("answer of {namespace}/{pod}{path}"))
 }
 
@@ -93,7 +102,11 @@ pub fn ready_pods(namespace: &str, selector: &str) -> Result<Vec<String>> {
         .iter()
         .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
         .filter(|pod| {
-            pod["status"]["conditions"].as_array().into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+            pod["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|it| it["type"] == "Ready" && it["status"] == "True")
         })
         .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
         .collect())
@@ -118,13 +131,20 @@ pub fn keep_logs(namespace: &str) {
     let pods = kubectl(&["-n", namespace, "get", "pods", "-o", "name"]).unwrap_or_default();
     for pod in pods.lines() {
         for previous in ["false", "true"] {
-            let Ok(log) =
-                kubectl(&["-n", namespace, "logs", pod, "--all-containers", "--ignore-errors", &format!("--previous={previous}")])
-            else {
+            let Ok(log) = kubectl(&[
+                "-n",
+                namespace,
+                "logs",
+                pod,
+                "--all-containers",
+                "--ignore-errors",
+                &format!("--previous={previous}"),
+            ]) else {
                 continue;
             };
             let name = format!("{namespace}-{}-{previous}.log", pod.replace('/', "-"));
-            let _ = std::fs::File::create(folder.join(name)).and_then(|mut file| file.write_all(log.as_bytes()));
+            let _ = std::fs::File::create(folder.join(name))
+                .and_then(|mut file| file.write_all(log.as_bytes()));
         }
     }
 }
@@ -138,13 +158,23 @@ impl Namespace {
     /// # Errors
     /// Where the cluster refuses it.
     pub fn create(name: &str, labels: &[(&str, &str)]) -> Result<Self> {
-        kubectl(&["delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=60s"])?;
-        let labels: serde_json::Map<_, _> = labels.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
+        kubectl(&[
+            "delete",
+            "namespace",
+            name,
+            "--ignore-not-found",
+            "--wait=true",
+            "--timeout=60s",
+        ])?;
+        let labels: serde_json::Map<_, _> =
+            labels.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
         let manifest = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         apply(&manifest.to_string())?;
         let namespace = Self(name.to_owned());
         // Pods are refused until the controller has made the default service account.
-        wait::until("the default service account", Duration::from_secs(30), || object(name, "serviceaccount", "default"))?;
+        wait::until("the default service account", Duration::from_secs(30), || {
+            object(name, "serviceaccount", "default")
+        })?;
         Ok(namespace)
     }
 
@@ -175,24 +205,35 @@ impl Forward {
     /// Where the Service has no pod by the deadline.
     pub fn open(namespace: &str, service: &str, port: u16, deadline: Duration) -> Result<Self> {
         let local = crate::http::free_port()?;
-        wait::until_every(Duration::from_millis(500), &format!("a way to {namespace}/{service}"), deadline, || {
-            let mut child = command(&["-n", namespace, "port-forward", &format!("service/{service}"), &format!("{local}:{port}")])
+        wait::until_every(
+            Duration::from_millis(500),
+            &format!("a way to {namespace}/{service}"),
+            deadline,
+            || {
+                let mut child = command(&[
+                    "-n",
+                    namespace,
+                    "port-forward",
+                    &format!("service/{service}"),
+                    &format!("{local}:{port}"),
+                ])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
                 .context("start kubectl port-forward")?;
-            let open = wait::until("the port", Duration::from_secs(5), || {
-                anyhow::ensure!(child.try_wait()?.is_none(), "port-forward ended");
-                Ok(std::net::TcpStream::connect(("127.0.0.1", local)).ok())
-            });
-            if open.is_ok() {
-                return Ok(Some(Self { child, port: local }));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-            Ok(None)
-        })
+                let open = wait::until("the port", Duration::from_secs(5), || {
+                    anyhow::ensure!(child.try_wait()?.is_none(), "port-forward ended");
+                    Ok(std::net::TcpStream::connect(("127.0.0.1", local)).ok())
+                });
+                if open.is_ok() {
+                    return Ok(Some(Self { child, port: local }));
+                }
+                let _ = child.kill();
+                let _ = child.wait();
+                Ok(None)
+            },
+        )
     }
 
     /// The port of loopback.

@@ -66,9 +66,16 @@ impl Loopback {
     ///
     /// # Errors
     /// As [`Loopback::start`].
-    pub fn start_with(directory: &Path, places: &[Place<'_>], identities: &[Identity], settings: &[(&str, &str)]) -> Result<Self> {
+    pub fn start_with(
+        directory: &Path,
+        places: &[Place<'_>],
+        identities: &[Identity],
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let at = |name: &str| directory.join(name);
-        for name in ["logs", "bundles", "trust", "switchyard-certificates", "webhook-certificates", "data"] {
+        for name in
+            ["logs", "bundles", "trust", "switchyard-certificates", "webhook-certificates", "data"]
+        {
             std::fs::create_dir_all(at(name))?;
         }
         know(directory, places, identities)?;
@@ -79,8 +86,11 @@ impl Loopback {
         command.envs(settings.iter().copied());
         let mut switchyard = Process::start("switchyard", &mut command, &at("logs"))?;
         ready(&mut switchyard, switchyard_admin)?;
-        let mut webhook =
-            Process::start("webhook", &mut webhook_command(directory, switchyard_port, webhook_port, webhook_admin)?, &at("logs"))?;
+        let mut webhook = Process::start(
+            "webhook",
+            &mut webhook_command(directory, switchyard_port, webhook_port, webhook_admin)?,
+            &at("logs"),
+        )?;
         ready(&mut webhook, webhook_admin)?;
 
         Ok(Self {
@@ -179,7 +189,12 @@ pub(crate) fn switchyard(directory: &Path, port: u16, admin: u16) -> Result<Comm
     Ok(command)
 }
 
-fn webhook_command(directory: &Path, switchyard_port: u16, port: u16, admin: u16) -> Result<Command> {
+fn webhook_command(
+    directory: &Path,
+    switchyard_port: u16,
+    port: u16,
+    admin: u16,
+) -> Result<Command> {
     let at = |name: &str| directory.join(name);
     let mut command = Command::new(program("enclii-webhook")?);
     command
@@ -205,8 +220,12 @@ pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {
 }
 
 fn identities_file(places: &[Place<'_>], identities: &[Identity]) -> Value {
-    let namespaces: serde_json::Map<_, _> =
-        places.iter().map(|it| (it.namespace.to_owned(), json!({"project": it.project, "environment": it.environment}))).collect();
+    let namespaces: serde_json::Map<_, _> = places
+        .iter()
+        .map(|it| {
+            (it.namespace.to_owned(), json!({"project": it.project, "environment": it.environment}))
+        })
+        .collect();
     let pods: Vec<_> = identities
         .iter()
         .map(
@@ -219,6 +238,8 @@ fn identities_file(places: &[Place<'_>], identities: &[Identity]) -> Value {
 fn write(path: &Path, value: &Value) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(value.to_string().as_bytes()).with_context(|| format!("write {}", path.display()))
+    let mut file =
+        std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(value.to_string().as_bytes())
+        .with_context(|| format!("write {}", path.display()))
 }

@@ -48,7 +48,11 @@ impl Pod {
     /// Where it has none.
     pub fn post_start(&self, name: &str) -> Result<Command> {
         let container = self.find(name)?;
-        let words = strings(container.pointer("/lifecycle/postStart/exec/command").context("the container has no postStart hook")?);
+        let words = strings(
+            container
+                .pointer("/lifecycle/postStart/exec/command")
+                .context("the container has no postStart hook")?,
+        );
         self.command(container, &words)
     }
 
@@ -67,11 +71,12 @@ impl Pod {
         command.args(rest).env_clear();
         for variable in container["env"].as_array().into_iter().flatten() {
             let name = variable["name"].as_str().context("name of a variable")?;
-            let value = match variable.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str) {
-                Some("metadata.uid") => self.uid.clone(),
-                Some(other) => anyhow::bail!("fieldRef {other} is not known here"),
-                None => self.moved(container, variable["value"].as_str().unwrap_or_default()),
-            };
+            let value =
+                match variable.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str) {
+                    Some("metadata.uid") => self.uid.clone(),
+                    Some(other) => anyhow::bail!("fieldRef {other} is not known here"),
+                    None => self.moved(container, variable["value"].as_str().unwrap_or_default()),
+                };
             command.env(name, value);
         }
         Ok(command)
@@ -82,7 +87,10 @@ impl Pod {
     fn moved(&self, container: &Value, text: &str) -> String {
         let mut text = text.to_owned();
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
-            let (Some(path), Some(volume)) = (mount["mountPath"].as_str(), mount["name"].as_str()) else { continue };
+            let (Some(path), Some(volume)) = (mount["mountPath"].as_str(), mount["name"].as_str())
+            else {
+                continue;
+            };
             if let Some(directory) = self.volumes.get(volume) {
                 text = text.replace(path, &directory.to_string_lossy());
             }

@@ -69,16 +69,24 @@ impl Postgres {
         std::fs::set_permissions(self.directory.path(), std::fs::Permissions::from_mode(0o711))?;
         let (data, password) = (self.data(), self.directory.path().join("password"));
         std::fs::create_dir(&data)?;
-        let mut file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&password)?;
+        let mut file =
+            std::fs::File::options().create_new(true).write(true).mode(0o600).open(&password)?;
         file.write_all(self.password.as_bytes())?;
         if let Some(Account { uid, gid, .. }) = self.account {
             for path in [&data, &password] {
-                chown(path, Some(uid), Some(gid)).with_context(|| format!("hand over {}", path.display()))?;
+                chown(path, Some(uid), Some(gid))
+                    .with_context(|| format!("hand over {}", path.display()))?;
             }
         }
         let mut command = self.command("initdb");
         command
-            .args(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync", &format!("--username={USER}")])
+            .args([
+                "--encoding=UTF8",
+                "--locale=C",
+                "--auth=scram-sha-256",
+                "--no-sync",
+                &format!("--username={USER}"),
+            ])
             .arg(format!("--pwfile={}", password.display()))
             .arg("-D")
             .arg(&data);
@@ -136,11 +144,16 @@ impl Postgres {
         process.signal(Signal::KILL)?;
         for backend in &backends {
             // One that ended by itself meanwhile is as dead.
-            let _ = i32::try_from(*backend).ok().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+            let _ = i32::try_from(*backend)
+                .ok()
+                .and_then(Pid::from_raw)
+                .map(|pid| kill_process(pid, Signal::KILL));
         }
         process.finish(DEADLINE)?;
         // A new one would refuse the data while an old one's process has the shared memory.
-        wait::until("every process of PostgreSQL to end", DEADLINE, || Ok((!backends.iter().copied().any(is_there)).then_some(())))
+        wait::until("every process of PostgreSQL to end", DEADLINE, || {
+            Ok((!backends.iter().copied().any(is_there)).then_some(()))
+        })
     }
 
     /// Ends it in order, without waiting for its clients.
@@ -176,7 +189,19 @@ impl Postgres {
     /// Where PostgreSQL refuses it.
     pub fn sql(&self, database: &str, statement: &str) -> Result<String> {
         let mut command = Command::new(self.programs.join("psql"));
-        command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", USER]);
+        command.args([
+            "-X",
+            "-q",
+            "-At",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            USER,
+        ]);
         command.args(["-d", database, "-c", statement]).env("PGPASSWORD", &self.password);
         output(&mut command, "psql")
     }
@@ -185,7 +210,11 @@ impl Postgres {
     #[must_use]
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
-        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", USER).env("PGPASSWORD", &self.password);
+        command
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", USER)
+            .env("PGPASSWORD", &self.password);
         command
     }
 
@@ -222,7 +251,14 @@ impl Postgres {
             None => Command::new(path),
             Some(Account { name, .. }) => {
                 let mut command = Command::new("setpriv");
-                command.args([&format!("--reuid={name}"), &format!("--regid={name}"), "--clear-groups", "--"]).arg(path);
+                command
+                    .args([
+                        &format!("--reuid={name}"),
+                        &format!("--regid={name}"),
+                        "--clear-groups",
+                        "--",
+                    ])
+                    .arg(path);
                 command
             }
         };
@@ -243,10 +279,15 @@ impl Drop for Postgres {
 /// The newest of Debian's, from 15 on.
 fn programs() -> Result<PathBuf> {
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
-    let numbered = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))));
-    let newest = numbered.filter(|(version, programs)| *version >= 15 && programs.join("postgres").is_file()).max();
-    let (_, programs) =
-        newest.with_context(|| format!("PostgreSQL is not in {VERSIONS}: install postgresql-15 (make test-stores does)"))?;
+    let numbered = versions.filter_map(|entry| {
+        Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+    });
+    let newest = numbered
+        .filter(|(version, programs)| *version >= 15 && programs.join("postgres").is_file())
+        .max();
+    let (_, programs) = newest.with_context(|| {
+        format!("PostgreSQL is not in {VERSIONS}: install postgresql-15 (make test-stores does)")
+    })?;
     Ok(programs)
 }
 
@@ -257,7 +298,10 @@ fn account() -> Result<Option<Account>> {
     }
     let users = std::fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
     for name in ["postgres", "nobody"] {
-        let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name);
+        let fields = users
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields[0] == name);
         if let Some([_, _, uid, gid, ..]) = fields.as_deref() {
             return Ok(Some(Account { name, uid: uid.parse()?, gid: gid.parse()? }));
         }
@@ -288,7 +332,10 @@ mod tests {
             assert!(postgres.sql("enclii", "SELECT 1").is_err(), "it is still there");
             assert!(!processes.into_iter().any(is_there));
             postgres.run().unwrap();
-            assert_eq!(postgres.sql("enclii", "SELECT sum(n) FROM it").unwrap(), (round * (round + 1) / 2).to_string());
+            assert_eq!(
+                postgres.sql("enclii", "SELECT sum(n) FROM it").unwrap(),
+                (round * (round + 1) / 2).to_string()
+            );
         }
         assert_eq!(postgres.sql("enclii", "SHOW fsync").unwrap(), "on");
         assert!(postgres.create("enclii").is_err(), "two databases of one name");
@@ -299,7 +346,8 @@ mod tests {
     #[ignore = "needs PostgreSQL: make test-stores"]
     fn it_ends_with_its_owner() {
         let postgres = Postgres::start().unwrap();
-        let (mut processes, directory) = (postgres.processes().unwrap(), postgres.directory.path().to_owned());
+        let (mut processes, directory) =
+            (postgres.processes().unwrap(), postgres.directory.path().to_owned());
         processes.push(postgres.process.as_ref().unwrap().id());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _owned = postgres;

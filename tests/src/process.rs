@@ -25,13 +25,19 @@ impl Process {
     /// Where the log cannot be made or the program cannot be started.
     pub fn start(name: &str, command: &mut Command, log_directory: &Path) -> Result<Self> {
         let log = log_directory.join(format!("{name}.log"));
-        let out = File::options().create(true).append(true).open(&log).with_context(|| format!("open {}", log.display()))?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("open {}", log.display()))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()
-            .with_context(|| format!("start {name} ({})", command.get_program().to_string_lossy()))?;
+            .with_context(|| {
+                format!("start {name} ({})", command.get_program().to_string_lossy())
+            })?;
         Ok(Self { name: name.to_owned(), child, log })
     }
 
@@ -72,7 +78,8 @@ impl Process {
     /// # Errors
     /// Where the process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("process id")?;
+        let pid =
+            i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("process id")?;
         kill_process(pid, signal).with_context(|| format!("signal {}", self.name))
     }
 
@@ -105,7 +112,9 @@ impl Drop for Process {
 pub fn children(parent: u32) -> Result<Vec<u32>> {
     let processes = std::fs::read_dir("/proc").context("read /proc")?.flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    Ok(ids.filter(|id| status(*id).is_some_and(|(state, of)| of == parent && state != "Z")).collect())
+    Ok(ids
+        .filter(|id| status(*id).is_some_and(|(state, of)| of == parent && state != "Z"))
+        .collect())
 }
 
 /// Whether a process runs; one that ended and that nobody has asked for its status does not.
@@ -128,7 +137,10 @@ fn status(id: u32) -> Option<(String, u32)> {
 /// Where it was not built.
 pub fn program(name: &str) -> Result<PathBuf> {
     let beside = || std::env::current_exe().ok()?.parent().map(Path::to_owned);
-    let directory = std::env::var_os("ENCLII_BIN").map(PathBuf::from).or_else(beside).context("find the programs' directory")?;
+    let directory = std::env::var_os("ENCLII_BIN")
+        .map(PathBuf::from)
+        .or_else(beside)
+        .context("find the programs' directory")?;
     let path = directory.join(name);
     if !path.is_file() {
         bail!("{} is not there; `make build` builds it", path.display());

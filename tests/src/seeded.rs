@@ -40,7 +40,10 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers() {
         // The published test vector of SplitMix64.
         let mut one = Seeded::new(1_234_567);
-        assert_eq!([one.draw(), one.draw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [one.draw(), one.draw()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
         let (mut two, mut three) = (Seeded::new(1), Seeded::new(2));
         assert_ne!(two.split().draw(), three.split().draw());
         assert!((0..100).all(|_| two.below(3) < 3));

@@ -37,7 +37,10 @@ impl Switchyard {
             process: None,
             directory: directory.to_owned(),
             name: name.to_owned(),
-            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             port: http::free_port()?,
             admin: http::free_port()?,
         })
@@ -61,7 +64,9 @@ impl Switchyard {
     pub fn spawn(&self) -> Result<Process> {
         ensure!(self.process.is_none(), "{} runs already", self.name);
         let mut command = loopback::switchyard(&self.directory, self.port, self.admin)?;
-        command.args(["--drain-notice", "0"]).envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+            .args(["--drain-notice", "0"])
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
         Process::start(&self.name, &mut command, &self.directory.join("logs"))
     }
 
@@ -70,7 +75,8 @@ impl Switchyard {
     /// # Errors
     /// Where it does not run.
     pub fn kill(&mut self) -> Result<()> {
-        let mut process = self.process.take().with_context(|| format!("{} does not run", self.name))?;
+        let mut process =
+            self.process.take().with_context(|| format!("{} does not run", self.name))?;
         process.signal(Signal::KILL)?;
         process.finish(DEADLINE).map(drop)
     }
@@ -114,7 +120,8 @@ impl Switchyard {
     /// # Errors
     /// Where it has not been made yet.
     pub fn token(&self) -> Result<String> {
-        let token = std::fs::read_to_string(self.directory.join("bootstrap-token")).context("read bootstrap token")?;
+        let token = std::fs::read_to_string(self.directory.join("bootstrap-token"))
+            .context("read bootstrap token")?;
         Ok(token.trim().to_owned())
     }
 
@@ -131,14 +138,26 @@ impl Switchyard {
     /// # Errors
     /// Where there is no answer, or it is no JSON.
     pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
-        self.answer(self.client()?.post(self.url(path)).header("content-type", "application/json").body(body.to_string()))
+        self.answer(
+            self.client()?
+                .post(self.url(path))
+                .header("content-type", "application/json")
+                .body(body.to_string()),
+        )
     }
 
     fn answer(&self, request: reqwest::blocking::RequestBuilder) -> Result<(u16, Value)> {
-        let answer = request.bearer_auth(self.token()?).send().with_context(|| format!("ask {}", self.name))?;
+        let answer = request
+            .bearer_auth(self.token()?)
+            .send()
+            .with_context(|| format!("ask {}", self.name))?;
         let status = answer.status().as_u16();
         let body = answer.bytes().with_context(|| format!("read answer of {}", self.name))?;
-        Ok((status, serde_json::from_slice(&body).with_context(|| format!("parse answer of {} ({status})", self.name))?))
+        Ok((
+            status,
+            serde_json::from_slice(&body)
+                .with_context(|| format!("parse answer of {} ({status})", self.name))?,
+        ))
     }
 
     /// What its operator's port says.

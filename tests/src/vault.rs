@@ -48,14 +48,34 @@ impl Vault {
         let port = http::free_port()?;
         configure(directory.path(), port)?;
         let (client, program) = (http::plain()?, program.to_owned());
-        let mut vault = Self { process: None, directory, program, port, client, unseal_key: String::new(), root: String::new() };
+        let mut vault = Self {
+            process: None,
+            directory,
+            program,
+            port,
+            client,
+            unseal_key: String::new(),
+            root: String::new(),
+        };
         vault.spawn()?;
-        let made = vault.api(Method::PUT, "sys/init", &json!({"secret_shares": 1, "secret_threshold": 1}))?;
+        let made = vault.api(
+            Method::PUT,
+            "sys/init",
+            &json!({"secret_shares": 1, "secret_threshold": 1}),
+        )?;
         let text = |at: &Value| at.as_str().map(str::to_owned).context("initialise Vault");
         (vault.unseal_key, vault.root) = (text(&made["keys"][0])?, text(&made["root_token"])?);
         vault.unseal()?;
-        vault.api(Method::POST, &format!("sys/mounts/{MOUNT}"), &json!({"type": "kv", "options": {"version": "2"}}))?;
-        vault.until("mount its engine", || vault.ask(Method::GET, &format!("{MOUNT}/config"), &Value::Null).is_ok_and(|it| it.0 == 200))?;
+        vault.api(
+            Method::POST,
+            &format!("sys/mounts/{MOUNT}"),
+            &json!({"type": "kv", "options": {"version": "2"}}),
+        )?;
+        vault.until("mount its engine", || {
+            vault
+                .ask(Method::GET, &format!("{MOUNT}/config"), &Value::Null)
+                .is_ok_and(|it| it.0 == 200)
+        })?;
         Ok(vault)
     }
 
@@ -84,7 +104,11 @@ impl Vault {
     /// Where it refuses.
     pub fn audit(&self) -> Result<PathBuf> {
         let file = self.directory.path().join("audit.log");
-        self.api(Method::POST, "sys/audit/file", &json!({"type": "file", "options": {"file_path": file}}))?;
+        self.api(
+            Method::POST,
+            "sys/audit/file",
+            &json!({"type": "file", "options": {"file_path": file}}),
+        )?;
         Ok(file)
     }
 
@@ -136,13 +160,19 @@ impl Vault {
         }
         let answer = request.send().context("ask Vault")?;
         let status = answer.status().as_u16();
-        Ok((status, serde_json::from_slice(&answer.bytes().context("read Vault's answer")?).unwrap_or_default()))
+        Ok((
+            status,
+            serde_json::from_slice(&answer.bytes().context("read Vault's answer")?)
+                .unwrap_or_default(),
+        ))
     }
 
     fn spawn(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "Vault runs already");
         let mut command = Command::new(&self.program);
-        command.arg("server").arg(format!("-config={}", self.directory.path().join("vault.json").display()));
+        command
+            .arg("server")
+            .arg(format!("-config={}", self.directory.path().join("vault.json").display()));
         command.env_clear().env("HOME", self.directory.path());
         self.process = Some(Process::start("vault", &mut command, self.directory.path())?);
         self.until("answer", || self.ask(Method::GET, "sys/seal-status", &Value::Null).is_ok())
@@ -152,11 +182,14 @@ impl Vault {
         let key = json!({"key": self.unseal_key});
         let unsealed = |(status, answer): (u16, Value)| status == 200 && answer["sealed"] == false;
         self.until("unseal", || self.ask(Method::PUT, "sys/unseal", &key).is_ok_and(unsealed))?;
-        self.until("lead", || self.ask(Method::GET, "sys/health", &Value::Null).is_ok_and(|it| it.0 == 200))
+        self.until("lead", || {
+            self.ask(Method::GET, "sys/health", &Value::Null).is_ok_and(|it| it.0 == 200)
+        })
     }
 
     fn until(&self, what: &str, there: impl Fn() -> bool) -> Result<()> {
-        let waited = wait::until(&format!("Vault to {what}"), DEADLINE, || Ok(there().then_some(())));
+        let waited =
+            wait::until(&format!("Vault to {what}"), DEADLINE, || Ok(there().then_some(())));
         waited.map_err(|error| match &self.process {
             Some(process) => anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()),
             None => error,
@@ -176,7 +209,8 @@ fn configure(directory: &Path, port: u16) -> Result<()> {
         "disable_mlock": true,
         "log_level": "warn",
     });
-    serde_json::to_writer(std::fs::File::create(directory.join("vault.json"))?, &config).context("write Vault's configuration")
+    serde_json::to_writer(std::fs::File::create(directory.join("vault.json"))?, &config)
+        .context("write Vault's configuration")
 }
 
 /// From `ENCLII_VAULT`, else from where `tests/cluster/build.sh` builds it.
@@ -185,7 +219,8 @@ fn built() -> Result<PathBuf> {
         Some(path) => PathBuf::from(path),
         None => {
             let script = kubectl::repository().join("tests/cluster/build.sh");
-            let output = Command::new(script).args(["--path", "vault"]).output().context("find Vault")?;
+            let output =
+                Command::new(script).args(["--path", "vault"]).output().context("find Vault")?;
             Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("vault")
         }
     };
@@ -205,9 +240,14 @@ mod tests {
         let mut vault = Vault::start().unwrap();
         let audit = vault.audit().unwrap();
         for round in 1..=2 {
-            vault.api(Method::POST, &format!("{MOUNT}/data/it"), &json!({"data": {"round": round}})).unwrap();
+            vault
+                .api(Method::POST, &format!("{MOUNT}/data/it"), &json!({"data": {"round": round}}))
+                .unwrap();
             vault.kill().unwrap();
-            assert!(vault.ask(Method::GET, "sys/health", &Value::Null).is_err(), "it is still there");
+            assert!(
+                vault.ask(Method::GET, "sys/health", &Value::Null).is_err(),
+                "it is still there"
+            );
             vault.run().unwrap();
             let read = vault.api(Method::GET, &format!("{MOUNT}/data/it"), &Value::Null).unwrap();
             assert_eq!(read["data"]["data"]["round"], round);

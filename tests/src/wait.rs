@@ -8,7 +8,11 @@ use anyhow::{Result, bail};
 ///
 /// # Errors
 /// What `ask` fails with, or that the deadline has passed.
-pub fn until<T>(what: &str, deadline: Duration, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(
+    what: &str,
+    deadline: Duration,
+    ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     until_every(Duration::from_millis(50), what, deadline, ask)
 }
 
@@ -16,7 +20,12 @@ pub fn until<T>(what: &str, deadline: Duration, ask: impl FnMut() -> Result<Opti
 ///
 /// # Errors
 /// What `ask` fails with, or that the deadline has passed.
-pub fn until_every<T>(pause: Duration, what: &str, deadline: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until_every<T>(
+    pause: Duration,
+    what: &str,
+    deadline: Duration,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(answer) = ask()? {

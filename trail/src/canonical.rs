@@ -39,12 +39,18 @@ pub fn canonical(record: &Record) -> Vec<u8> {
     for text in [scope, address, user_agent, trace_id, details] {
         put_if_there(&mut bytes, text.as_ref(), |bytes, text| put(bytes, text));
     }
-    put_if_there(&mut bytes, version.as_ref(), |bytes, version| bytes.extend_from_slice(&version.to_be_bytes()));
-    put_if_there(&mut bytes, pod.as_ref(), |bytes, Pod { namespace, service_account, name, uid }| {
-        for text in [namespace, service_account, name, uid] {
-            put(bytes, text);
-        }
+    put_if_there(&mut bytes, version.as_ref(), |bytes, version| {
+        bytes.extend_from_slice(&version.to_be_bytes())
     });
+    put_if_there(
+        &mut bytes,
+        pod.as_ref(),
+        |bytes, Pod { namespace, service_account, name, uid }| {
+            for text in [namespace, service_account, name, uid] {
+                put(bytes, text);
+            }
+        },
+    );
     bytes
 }
 
@@ -70,8 +76,16 @@ mod tests {
 
     #[test]
     fn a_field_that_ends_later_is_another_record() {
-        let one = Record { resource_type: "secret".to_owned(), resource_id: "A".to_owned(), ..fixture::record(1) };
-        let other = Record { resource_type: "secretA".to_owned(), resource_id: String::new(), ..one.clone() };
+        let one = Record {
+            resource_type: "secret".to_owned(),
+            resource_id: "A".to_owned(),
+            ..fixture::record(1)
+        };
+        let other = Record {
+            resource_type: "secretA".to_owned(),
+            resource_id: String::new(),
+            ..one.clone()
+        };
         assert_ne!(canonical(&one), canonical(&other));
         let absent = Record { scope: None, ..one.clone() };
         let empty = Record { scope: Some(String::new()), ..one };

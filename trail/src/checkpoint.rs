@@ -82,7 +82,8 @@ impl SigningKey {
     #[must_use]
     pub fn sign(&self, sequence: u64, hash: Hash, at: Timestamp) -> Checkpoint {
         let at = crate::record::to_the_millisecond(at);
-        let mut checkpoint = Checkpoint { sequence, hash, at, key_id: self.public.id(), signature: String::new() };
+        let mut checkpoint =
+            Checkpoint { sequence, hash, at, key_id: self.public.id(), signature: String::new() };
         checkpoint.signature = STANDARD.encode(self.pair.sign(&checkpoint.signed()));
         checkpoint
     }
@@ -110,7 +111,10 @@ impl PublicKey {
             let (body, _) = rest.split_once(END).ok_or(KeyError::Public)?;
             let body: String = body.split_ascii_whitespace().collect();
             let document = STANDARD.decode(body).map_err(|_| KeyError::Public)?;
-            let key = document.strip_prefix(&INFO).and_then(|key| key.try_into().ok()).ok_or(KeyError::Public)?;
+            let key = document
+                .strip_prefix(&INFO)
+                .and_then(|key| key.try_into().ok())
+                .ok_or(KeyError::Public)?;
             Ok(Self(key))
         });
         let keys: Vec<_> = blocks.collect::<Result<_, _>>()?;
@@ -123,14 +127,23 @@ impl Checkpoint {
     #[must_use]
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let Ok(signature) = STANDARD.decode(&self.signature) else { return false };
-        self.key_id == key.id() && UnparsedPublicKey::new(&ED25519, &key.0).verify(&self.signed(), &signature).is_ok()
+        self.key_id == key.id()
+            && UnparsedPublicKey::new(&ED25519, &key.0).verify(&self.signed(), &signature).is_ok()
     }
 
     /// The bytes that the signature is over.
     fn signed(&self) -> Vec<u8> {
         let Self { sequence, hash, at, key_id, signature: _ } = self;
         let length = (key_id.len() as u64).to_be_bytes();
-        [FORM, &sequence.to_be_bytes(), &hash.0, &at.as_nanosecond().to_be_bytes(), &length, key_id.as_bytes()].concat()
+        [
+            FORM,
+            &sequence.to_be_bytes(),
+            &hash.0,
+            &at.as_nanosecond().to_be_bytes(),
+            &length,
+            key_id.as_bytes(),
+        ]
+        .concat()
     }
 }
 
@@ -145,7 +158,10 @@ mod tests {
     fn keys_are_read_back_as_pem() {
         let (one, other) = (fixture::key(1), fixture::key(2));
         let both = format!("comment\n{}{}", one.public().to_pem(), other.public().to_pem());
-        assert_eq!(PublicKey::all_from_pem(&both).unwrap(), [one.public().clone(), other.public().clone()]);
+        assert_eq!(
+            PublicKey::all_from_pem(&both).unwrap(),
+            [one.public().clone(), other.public().clone()]
+        );
         let broken = both.replace("MCow", "MCoW");
         for text in ["", "-----BEGIN PUBLIC KEY-----\n", broken.as_str()] {
             assert_eq!(PublicKey::all_from_pem(text), Err(KeyError::Public), "{text}");

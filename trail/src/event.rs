@@ -97,7 +97,11 @@ impl Actor {
     pub fn pod(&self) -> Option<&Pod> {
         match self {
             Self::Pod(pod) => Some(pod),
-            Self::Anonymous | Self::Store { .. } | Self::System { .. } | Self::Token { .. } | Self::User { .. } => None,
+            Self::Anonymous
+            | Self::Store { .. }
+            | Self::System { .. }
+            | Self::Token { .. }
+            | Self::User { .. } => None,
         }
     }
 }

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::{Action, Actor, Event, Hash, Origin, Outcome, Pod, Record, Resource, ResourceKind, SigningKey, chain};
+use crate::{
+    Action, Actor, Event, Hash, Origin, Outcome, Pod, Record, Resource, ResourceKind, SigningKey,
+    chain,
+};
 
 /// What a pod read, as the record number `sequence` behind nothing.
 pub(crate) fn record(sequence: u64) -> Record {
@@ -17,14 +20,27 @@ pub(crate) fn time(sequence: u64) -> Timestamp {
 
 pub(crate) fn read() -> Event {
     let text = str::to_owned;
-    let pod = Pod { namespace: text("shop-prod"), service_account: text("api"), name: text("api-7f"), uid: text("5c1e") };
+    let pod = Pod {
+        namespace: text("shop-prod"),
+        service_account: text("api"),
+        name: text("api-7f"),
+        uid: text("5c1e"),
+    };
     Event {
         actor: Actor::Pod(pod),
         action: Action::Read,
-        resource: Resource { kind: ResourceKind::Bundle, id: text("api-prod"), scope: Some(text("shop.prod.api")) },
+        resource: Resource {
+            kind: ResourceKind::Bundle,
+            id: text("api-prod"),
+            scope: Some(text("shop.prod.api")),
+        },
         version: Some(3),
         outcome: Outcome::Allowed,
-        origin: Origin { address: Some([192, 0, 2, 7].into()), user_agent: Some(text("enclii-agent/0.1.0")), trace_id: Some(text("4bf9")) },
+        origin: Origin {
+            address: Some([192, 0, 2, 7].into()),
+            user_agent: Some(text("enclii-agent/0.1.0")),
+            trace_id: Some(text("4bf9")),
+        },
         details: Some(text("own service")),
     }
 }
@@ -32,8 +48,18 @@ pub(crate) fn read() -> Event {
 /// One record of each kind that the forms tell apart.
 pub(crate) fn kinds() -> Vec<Record> {
     let user = Actor::User { name: "ann|e=x@example.com".to_owned() };
-    let secret = Resource { kind: ResourceKind::Secret, id: "DATABASE_URL".to_owned(), scope: Some("shop.prod".to_owned()) };
-    let write = Event { actor: user.clone(), action: Action::Write, resource: secret.clone(), version: Some(1), ..read() };
+    let secret = Resource {
+        kind: ResourceKind::Secret,
+        id: "DATABASE_URL".to_owned(),
+        scope: Some("shop.prod".to_owned()),
+    };
+    let write = Event {
+        actor: user.clone(),
+        action: Action::Write,
+        resource: secret.clone(),
+        version: Some(1),
+        ..read()
+    };
     let denied = Event {
         actor: Actor::Token { name: "ci".to_owned() },
         action: Action::Denied,
@@ -62,12 +88,21 @@ pub(crate) fn kinds() -> Vec<Record> {
         ..read()
     };
     let events = [read(), write, denied, login, sweep];
-    link(events.iter().zip(1..).map(|(event, sequence)| Record::new(sequence, time(sequence), event, &Hash::ORIGIN)).collect())
+    link(
+        events
+            .iter()
+            .zip(1..)
+            .map(|(event, sequence)| Record::new(sequence, time(sequence), event, &Hash::ORIGIN))
+            .collect(),
+    )
 }
 
 /// A signing key that is the same in every run.
 pub(crate) fn key(seed: u8) -> SigningKey {
-    let head = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let head = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
     SigningKey::from_pkcs8(&[&head[..], &[seed; 32]].concat()).unwrap()
 }
 
@@ -88,12 +123,29 @@ pub(crate) fn link(mut records: Vec<Record>) -> Vec<Record> {
 
 /// Any record at all, with any text in every field.
 pub(crate) fn anything() -> impl Strategy<Value = Record> {
-    let text = || prop_oneof!["\\PC{0,8}", "[=|\\\\\\]\"\n\r\t\u{0}\u{1b} %a]{0,8}", any::<String>()];
+    let text =
+        || prop_oneof!["\\PC{0,8}", "[=|\\\\\\]\"\n\r\t\u{0}\u{1b} %a]{0,8}", any::<String>()];
     let pod = (text(), text(), text(), text());
-    let pod = option::of(pod.prop_map(|(namespace, service_account, name, uid)| Pod { namespace, service_account, name, uid }));
-    let head = (any::<u64>(), -62_135_596_800_000i64..253_402_207_200_000, any::<[u8; 32]>(), option::of(any::<u64>()));
+    let pod = option::of(pod.prop_map(|(namespace, service_account, name, uid)| Pod {
+        namespace,
+        service_account,
+        name,
+        uid,
+    }));
+    let head = (
+        any::<u64>(),
+        -62_135_596_800_000i64..253_402_207_200_000,
+        any::<[u8; 32]>(),
+        option::of(any::<u64>()),
+    );
     let words = [text(), text(), text(), text(), text(), text()];
-    let rest = [option::of(text()), option::of(text()), option::of(text()), option::of(text()), option::of(text())];
+    let rest = [
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+        option::of(text()),
+    ];
     (head, words, rest, pod).prop_map(|((sequence, at, hash, version), words, rest, pod)| {
         let [actor_type, actor_id, action, resource_type, resource_id, outcome] = words;
         let [scope, address, user_agent, trace_id, details] = rest;
@@ -147,7 +199,8 @@ pub(crate) fn change(record: &Record, way: usize) -> Record {
                 name: String::new(),
                 uid: String::new(),
             });
-            [&mut pod.namespace, &mut pod.service_account, &mut pod.name, &mut pod.uid][way - 15].push('x');
+            [&mut pod.namespace, &mut pod.service_account, &mut pod.name, &mut pod.uid][way - 15]
+                .push('x');
             it.pod = Some(pod);
         }
     }

@@ -102,8 +102,9 @@ mod tests {
             text.push_str(&syslog::message(&record, Format::Cef, "replica-1"));
             text.push('\n');
         }
-        let text =
-            text.replace(&format!("|{VERSION}|"), "|VERSION|").replace(&format!("\"version\":\"{VERSION}\"}}"), "\"version\":\"VERSION\"}");
+        let text = text
+            .replace(&format!("|{VERSION}|"), "|VERSION|")
+            .replace(&format!("\"version\":\"{VERSION}\"}}"), "\"version\":\"VERSION\"}");
         insta::assert_snapshot!(text);
     }
 

@@ -104,8 +104,14 @@ mod tests {
     #[test]
     fn the_chain_is_what_it_was_in_every_trail_that_was_written() {
         let one = fixture::record(1);
-        assert_eq!(chain(&Hash::ORIGIN, &one).to_string(), "b8d2f96882c4f3916ed25a4562fcab67840631d3919f75b80b95f5d5a970f3df");
-        assert_eq!(chain(&one.hash, &fixture::record(2)).to_string(), "b2a19317e71563cc79275dae24280c3f077a4ea626123fec4cfa7ea5656615ab");
+        assert_eq!(
+            chain(&Hash::ORIGIN, &one).to_string(),
+            "b8d2f96882c4f3916ed25a4562fcab67840631d3919f75b80b95f5d5a970f3df"
+        );
+        assert_eq!(
+            chain(&one.hash, &fixture::record(2)).to_string(),
+            "b2a19317e71563cc79275dae24280c3f077a4ea626123fec4cfa7ea5656615ab"
+        );
     }
 
     #[test]

@@ -49,8 +49,13 @@ impl Verifier {
     #[must_use]
     pub fn new(start: Start, mut checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Self {
         checkpoints.sort_by_key(|checkpoint| checkpoint.sequence);
-        let forged = checkpoints.iter().find(|checkpoint| !keys.iter().any(|key| checkpoint.is_signed_by(key)));
-        let finding = forged.map(|it| Finding { sequence: it.sequence, kind: Kind::Forged { key_id: it.key_id.clone() } });
+        let forged = checkpoints
+            .iter()
+            .find(|checkpoint| !keys.iter().any(|key| checkpoint.is_signed_by(key)));
+        let finding = forged.map(|it| Finding {
+            sequence: it.sequence,
+            kind: Kind::Forged { key_id: it.key_id.clone() },
+        });
         let last = (start == Start::Origin).then_some((0, Hash::ORIGIN));
         let report = Report { finding, ..Report::default() };
         let (behind, ahead) = (VecDeque::with_capacity(BEHIND), Vec::new());
@@ -65,7 +70,9 @@ impl Verifier {
                 self.ahead.push(record.clone());
             }
             // However far behind it comes: a record that was missed was moved and not deleted.
-            let missed = self.last.is_some_and(|(last, hash)| record.sequence == last + 1 && chain(&hash, record) == record.hash);
+            let missed = self.last.is_some_and(|(last, hash)| {
+                record.sequence == last + 1 && chain(&hash, record) == record.hash
+            });
             self.report.moved |= missed;
             return;
         }
@@ -89,11 +96,19 @@ impl Verifier {
         }
         let (last, hash) = self.last.unwrap_or((0, Hash::ORIGIN));
         if !self.ahead.is_empty() {
-            let place = Place { last, hash, behind: self.behind.make_contiguous(), ahead: &self.ahead, moved: self.report.moved };
-            self.report.finding = Some(Finding { sequence: last + 1, kind: diagnose::diagnose(&place) });
+            let place = Place {
+                last,
+                hash,
+                behind: self.behind.make_contiguous(),
+                ahead: &self.ahead,
+                moved: self.report.moved,
+            };
+            self.report.finding =
+                Some(Finding { sequence: last + 1, kind: diagnose::diagnose(&place) });
         } else if let Some(newest) = self.checkpoints.back() {
             // It was signed, so it was there.
-            self.report.finding = Some(Finding { sequence: last + 1, kind: Kind::CutOff { until: newest.sequence } });
+            self.report.finding =
+                Some(Finding { sequence: last + 1, kind: Kind::CutOff { until: newest.sequence } });
         }
         self.report
     }
@@ -101,9 +116,17 @@ impl Verifier {
     /// The first record of a part.
     fn begin(&mut self, record: &Record) {
         let before = record.sequence.saturating_sub(1);
-        let anchor = self.checkpoints.iter().find(|checkpoint| checkpoint.sequence == before).map(|checkpoint| checkpoint.hash);
+        let anchor = self
+            .checkpoints
+            .iter()
+            .find(|checkpoint| checkpoint.sequence == before)
+            .map(|checkpoint| checkpoint.hash);
         let anchor = if before == 0 { Some(Hash::ORIGIN) } else { anchor };
-        while self.checkpoints.front().is_some_and(|checkpoint| checkpoint.sequence < record.sequence) {
+        while self
+            .checkpoints
+            .front()
+            .is_some_and(|checkpoint| checkpoint.sequence < record.sequence)
+        {
             self.checkpoints.pop_front();
         }
         self.report.anchored = anchor.is_some();
@@ -124,10 +147,15 @@ impl Verifier {
             self.behind.pop_front();
         }
         self.behind.push_back((record.sequence, record.hash));
-        while let Some(checkpoint) = self.checkpoints.front().filter(|checkpoint| checkpoint.sequence <= record.sequence) {
+        while let Some(checkpoint) =
+            self.checkpoints.front().filter(|checkpoint| checkpoint.sequence <= record.sequence)
+        {
             if checkpoint.sequence == record.sequence && checkpoint.hash != record.hash {
                 let kind = Kind::Rewritten { until: record.sequence };
-                self.report.finding = Some(Finding { sequence: self.report.signed.map_or(0, |(signed, _)| signed) + 1, kind });
+                self.report.finding = Some(Finding {
+                    sequence: self.report.signed.map_or(0, |(signed, _)| signed) + 1,
+                    kind,
+                });
                 return;
             }
             self.report.checkpoints += 1;

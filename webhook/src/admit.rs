@@ -58,14 +58,21 @@ impl fmt::Display for Reason {
 }
 
 /// Decides on a pod that is to be created in `namespace`.
-pub fn admit(pod: &Pod<'_>, namespace: &str, bundles: &impl Bundles, config: &InjectionConfig) -> Decision {
+pub fn admit(
+    pod: &Pod<'_>,
+    namespace: &str,
+    bundles: &impl Bundles,
+    config: &InjectionConfig,
+) -> Decision {
     if let Some(reason) = exempt(pod, namespace, &config.own_namespace) {
         return Decision::Untouched(reason);
     }
     let mut findings = Findings::default();
     let patch = match Annotations::parse(pod.annotations()) {
         Ok(None) => return Decision::Untouched(Reason::NotAsked),
-        Ok(Some(annotations)) => inject(pod, namespace, &annotations, bundles, config, &mut findings),
+        Ok(Some(annotations)) => {
+            inject(pod, namespace, &annotations, bundles, config, &mut findings)
+        }
         Err(error) => {
             findings.refuse(Refusal::Annotation(error.message()));
             Vec::new()
@@ -100,7 +107,9 @@ fn inject(
     config: &InjectionConfig,
     findings: &mut Findings,
 ) -> Vec<Operation> {
-    findings.warnings.extend(annotations.unknown.iter().map(|key| Warning::UnknownAnnotation(key.to_string())));
+    findings
+        .warnings
+        .extend(annotations.unknown.iter().map(|key| Warning::UnknownAnnotation(key.to_string())));
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         findings.refuse(Refusal::Windows);
     }
@@ -129,13 +138,21 @@ fn inject(
 /// A signal reaches another container's process only in a common process namespace.
 fn share_processes(pod: &Pod<'_>, owner: &Owner<'_>, patch: &mut Vec<Operation>) {
     if owner.signalled.is_some() && pod.spec.share_process_namespace.is_none() {
-        patch.push(Operation::Add { path: "/spec/shareProcessNamespace".to_owned(), value: Value::Bool(true) });
+        patch.push(Operation::Add {
+            path: "/spec/shareProcessNamespace".to_owned(),
+            value: Value::Bool(true),
+        });
     }
 }
 
 /// Warns of names in `enclii.io/env` that are nowhere: not as a variable, nor as the path of its file
 /// that an earlier pass has written.
-fn warn_of_absent(annotations: &Annotations, targets: &[Target<'_>], wanted: &Wanted<'_>, findings: &mut Findings) {
+fn warn_of_absent(
+    annotations: &Annotations,
+    targets: &[Target<'_>],
+    wanted: &Wanted<'_>,
+    findings: &mut Findings,
+) {
     for name in &annotations.env {
         let file_variable = format!("{name}_FILE");
         let is_there = targets.iter().filter(|target| target.gets_secrets).any(|target| {

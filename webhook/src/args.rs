@@ -36,16 +36,31 @@ pub struct Args {
     #[arg(long, env = "ENCLII_SERVICE", default_value = "enclii-webhook", value_name = "NAME")]
     pub service: String,
     /// The Secret that the replicas share their CA and certificate in; it must exist
-    #[arg(long, env = "ENCLII_TLS_SECRET", default_value = "enclii-webhook-tls", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "ENCLII_TLS_SECRET",
+        default_value = "enclii-webhook-tls",
+        value_name = "NAME"
+    )]
     pub tls_secret: String,
     /// The MutatingWebhookConfiguration whose caBundle is kept right
-    #[arg(long, env = "ENCLII_REGISTRATION", default_value = "enclii-webhook", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "ENCLII_REGISTRATION",
+        default_value = "enclii-webhook",
+        value_name = "NAME"
+    )]
     pub registration: String,
     /// Keep the CA and the certificate in this directory instead of a Secret, and register nowhere
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,
     /// Follow tls.crt and tls.key that somebody else (cert-manager) puts into this directory, and register nowhere
-    #[arg(long, env = "ENCLII_TLS_DIRECTORY", value_name = "DIRECTORY", conflicts_with = "certificates_directory")]
+    #[arg(
+        long,
+        env = "ENCLII_TLS_DIRECTORY",
+        value_name = "DIRECTORY",
+        conflicts_with = "certificates_directory"
+    )]
     pub tls_directory: Option<PathBuf>,
     /// Take bundles from NAMESPACE/BUNDLE.json or .yaml files instead of SecretBundle objects
     #[arg(long, env = "ENCLII_BUNDLES_DIRECTORY", value_name = "DIRECTORY")]
@@ -74,7 +89,12 @@ pub struct Injection {
     #[arg(long, env = "ENCLII_AGENT_IMAGE", default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION")), value_name = "IMAGE")]
     pub agent_image: String,
     /// When the agent's image is pulled: Always, IfNotPresent or Never
-    #[arg(long, env = "ENCLII_AGENT_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_name = "POLICY")]
+    #[arg(
+        long,
+        env = "ENCLII_AGENT_IMAGE_PULL_POLICY",
+        default_value = "IfNotPresent",
+        value_name = "POLICY"
+    )]
     pub agent_image_pull_policy: PullPolicy,
     /// Where agents find switchyard
     #[arg(long, env = "ENCLII_SWITCHYARD_ADDRESS", default_value = "https://switchyard.enclii-system.svc", value_name = "URL", value_parser = https)]
@@ -83,13 +103,23 @@ pub struct Injection {
     #[arg(long, env = "ENCLII_AGENT_CPU_REQUEST", default_value = "5m", value_name = "QUANTITY")]
     pub agent_cpu_request: Quantity,
     /// The agent's memory request
-    #[arg(long, env = "ENCLII_AGENT_MEMORY_REQUEST", default_value = "16Mi", value_name = "QUANTITY")]
+    #[arg(
+        long,
+        env = "ENCLII_AGENT_MEMORY_REQUEST",
+        default_value = "16Mi",
+        value_name = "QUANTITY"
+    )]
     pub agent_memory_request: Quantity,
     /// The agent's CPU limit
     #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", default_value = "1", value_name = "QUANTITY")]
     pub agent_cpu_limit: Quantity,
     /// The agent's memory limit; the secrets' volume counts to it
-    #[arg(long, env = "ENCLII_AGENT_MEMORY_LIMIT", default_value = "64Mi", value_name = "QUANTITY")]
+    #[arg(
+        long,
+        env = "ENCLII_AGENT_MEMORY_LIMIT",
+        default_value = "64Mi",
+        value_name = "QUANTITY"
+    )]
     pub agent_memory_limit: Quantity,
     /// The most that the memory volume of the secrets may hold
     #[arg(long, env = "ENCLII_VOLUME_SIZE", default_value = crate::injection::DEFAULT_VOLUME_SIZE, value_name = "QUANTITY")]
@@ -148,7 +178,10 @@ mod tests {
 
     #[test]
     fn every_flag_can_come_from_the_environment() {
-        for argument in Args::command().get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str())) {
+        for argument in Args::command()
+            .get_arguments()
+            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        {
             assert!(argument.get_env().is_some(), "{}", argument.get_id());
             assert!(argument.get_help().is_some(), "{}", argument.get_id());
         }
@@ -158,7 +191,11 @@ mod tests {
     fn the_defaults_are_the_library_s() {
         let args = Args::try_parse_from(["enclii-webhook", "--trust-directory", "/trust"]).unwrap();
         let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));
-        let expected = InjectionConfig::new(image, "https://switchyard.enclii-system.svc".into(), String::new());
+        let expected = InjectionConfig::new(
+            image,
+            "https://switchyard.enclii-system.svc".into(),
+            String::new(),
+        );
         assert_eq!(args.injection.config(args.namespace), expected);
         assert_eq!(args.drain_notice, Duration::from_secs(3));
     }

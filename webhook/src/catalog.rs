@@ -24,7 +24,10 @@ impl Catalog {
     /// Knows a bundle from now on, or knows it anew.
     pub fn set(&self, namespace: &str, name: &str, bundle: Bundle) {
         let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        namespaces.entry(namespace.to_owned()).or_default().insert(name.to_owned(), Arc::new(bundle));
+        namespaces
+            .entry(namespace.to_owned())
+            .or_default()
+            .insert(name.to_owned(), Arc::new(bundle));
     }
 
     /// Forgets a bundle.
@@ -46,7 +49,12 @@ impl Catalog {
     /// How many bundles are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).values().map(BTreeMap::len).sum()
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(BTreeMap::len)
+            .sum()
     }
 
     /// Whether no bundle is known.

@@ -40,7 +40,9 @@ pub fn detect(name: &str, value: &str) -> Option<Finding> {
         .or_else(|| url_with_password(value))
         .or_else(|| named_format(name, value))
         .or_else(|| web_token(value));
-    certain.map(Finding::Certain).or_else(|| (has_telling_name(name) && could_be_secret(value)).then_some(Finding::Likely))
+    certain
+        .map(Finding::Certain)
+        .or_else(|| (has_telling_name(name) && could_be_secret(value)).then_some(Finding::Likely))
 }
 
 /// PEM, plain or base64 once more (the four ways that the usual headers begin then).
@@ -53,40 +55,57 @@ fn private_key(value: &str) -> Option<Kind> {
     ];
     let header = value.find("-----BEGIN ").is_some_and(|at| {
         let line = &value[at + "-----BEGIN ".len()..];
-        line.find("-----").is_some_and(|end| line[..end].ends_with("PRIVATE KEY") || line[..end].ends_with("PRIVATE KEY BLOCK"))
+        line.find("-----").is_some_and(|end| {
+            line[..end].ends_with("PRIVATE KEY") || line[..end].ends_with("PRIVATE KEY BLOCK")
+        })
     });
-    (header || ENCODED.iter().any(|start| value.starts_with(start))).then_some(Kind("a private key"))
+    (header || ENCODED.iter().any(|start| value.starts_with(start)))
+        .then_some(Kind("a private key"))
 }
 
 /// `scheme://user:password@host`, or a connection address with `password=` among its parameters.
 fn url_with_password(value: &str) -> Option<Kind> {
     const KIND: Kind = Kind("an address with a password in it");
     let (scheme, rest) = value.split_once("://")?;
-    let is_scheme =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b':'));
+    let is_scheme = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b':'))
+    };
     if !is_scheme(scheme) {
         return None;
     }
     let authority = &rest[..rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len())];
     // The last '@' ends the user part: passwords hold unescaped ones more often than hosts do.
-    let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
+    let password = authority
+        .rsplit_once('@')
+        .and_then(|(user, _)| user.split_once(':'))
+        .map(|(_, password)| password);
     if password.is_some_and(is_written_out) {
         return Some(KIND);
     }
     let parameters = rest.split(['?', '&', ';']).skip(1);
-    let parameter = parameters.filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case("password"));
+    let parameter = parameters
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case("password"));
     parameter.is_some_and(|(_, password)| is_written_out(password)).then_some(KIND)
 }
 
 /// Not empty, and no reference or blank to be filled in: `$(X)`, `${X}`, `{{ x }}`, `<password>`, `***`.
 fn is_written_out(password: &str) -> bool {
-    !password.is_empty() && !password.starts_with(['$', '{', '<', '%']) && !password.bytes().all(|b| matches!(b, b'*' | b'x' | b'X' | b'.'))
+    !password.is_empty()
+        && !password.starts_with(['$', '{', '<', '%'])
+        && !password.bytes().all(|b| matches!(b, b'*' | b'x' | b'X' | b'.'))
 }
 
 /// Formats that are common text without their name.
 fn named_format(name: &str, value: &str) -> Option<Kind> {
-    let base64 = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
-    if name.to_ascii_uppercase().contains("SECRET_ACCESS_KEY") && value.len() == 40 && base64(value) {
+    let base64 = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+    };
+    if name.to_ascii_uppercase().contains("SECRET_ACCESS_KEY") && value.len() == 40 && base64(value)
+    {
         return Some(Kind("an AWS secret access key"));
     }
     let account_key = value.split(';').find_map(|part| part.trim().strip_prefix("AccountKey="));
@@ -153,8 +172,11 @@ fn has_telling_name(name: &str) -> bool {
 
 /// Not a number, a switch, a path or a reference to another variable.
 fn could_be_secret(value: &str) -> bool {
-    let number = value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')) && value.len() <= 10;
-    let switch = ["true", "false", "yes", "no", "on", "off", "none", "null"].iter().any(|word| value.eq_ignore_ascii_case(word));
+    let number =
+        value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')) && value.len() <= 10;
+    let switch = ["true", "false", "yes", "no", "on", "off", "none", "null"]
+        .iter()
+        .any(|word| value.eq_ignore_ascii_case(word));
     let reference = value.starts_with("$(") && value.ends_with(')');
     !number && !switch && !reference && !value.starts_with('/')
 }
@@ -184,7 +206,10 @@ mod tests {
         for (start, least, body, expected) in TOKENS {
             let fill = if matches!(body, Body::Upper) { 'A' } else { 'a' };
             let whole = sample(start, fill, *least);
-            assert!(kind("X", &whole).is_some_and(|it| it == *expected || start.starts_with("sk-")), "{start}");
+            assert!(
+                kind("X", &whole).is_some_and(|it| it == *expected || start.starts_with("sk-")),
+                "{start}"
+            );
             assert!(kind("X", &format!(" Bearer {whole}\n")).is_some(), "{start}");
             assert_eq!(kind("X", &sample(start, fill, 3)), None, "{start}");
             assert_eq!(kind("X", &format!("{whole} and more")), None, "{start}");
@@ -193,8 +218,18 @@ mod tests {
 
     #[test]
     fn private_keys() {
-        for header in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
-            assert_eq!(kind("X", &format!("{{\"k\":\"-----BEGIN {header}-----\\nMII")), Some("a private key"), "{header}");
+        for header in [
+            "PRIVATE KEY",
+            "RSA PRIVATE KEY",
+            "EC PRIVATE KEY",
+            "OPENSSH PRIVATE KEY",
+            "PGP PRIVATE KEY BLOCK",
+        ] {
+            assert_eq!(
+                kind("X", &format!("{{\"k\":\"-----BEGIN {header}-----\\nMII")),
+                Some("a private key"),
+                "{header}"
+            );
         }
         assert_eq!(kind("X", "-----BEGIN CERTIFICATE-----\nMII"), None);
         assert_eq!(kind("X", "-----BEGIN PUBLIC KEY-----\nMII"), None);
@@ -233,27 +268,51 @@ mod tests {
         let key = sample("", 'k', 40);
         assert_eq!(kind("AWS_SECRET_ACCESS_KEY", &key), Some("an AWS secret access key"));
         assert_eq!(kind("GIT_COMMIT", &key), None);
-        let azure = format!("DefaultEndpointsProtocol=https;AccountName=a;AccountKey={}==", sample("", 'k', 86));
+        let azure = format!(
+            "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={}==",
+            sample("", 'k', 86)
+        );
         assert_eq!(kind("X", &azure), Some("an Azure storage key"));
     }
 
     #[test]
     fn web_tokens() {
         let signature = sample("", 's', 43);
-        assert_eq!(kind("X", &format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")), Some("a JSON Web Token"));
-        assert_eq!(kind("X", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")), Some("a JSON Web Token"));
+        assert_eq!(
+            kind("X", &format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")),
+            Some("a JSON Web Token")
+        );
+        assert_eq!(
+            kind("X", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")),
+            Some("a JSON Web Token")
+        );
         assert_eq!(kind("X", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0."), None);
         assert_eq!(kind("X", "1.2.3"), None);
     }
 
     #[test]
     fn names_only_look() {
-        for name in
-            ["PASSWORD", "DB_PASSWORD", "db.password", "api-key", "MY_APIKEY", "CLIENT_SECRET", "SESSION_TOKEN", "AWS_ACCESS_KEY_ID"]
-        {
+        for name in [
+            "PASSWORD",
+            "DB_PASSWORD",
+            "db.password",
+            "api-key",
+            "MY_APIKEY",
+            "CLIENT_SECRET",
+            "SESSION_TOKEN",
+            "AWS_ACCESS_KEY_ID",
+        ] {
             assert_eq!(kind(name, "hunter2"), Some("likely"), "{name}");
         }
-        for name in ["TOKEN_FILE", "PASSWORD_LENGTH", "SECRET_NAME", "TOKEN_TTL", "LOG_LEVEL", "KEYBOARD", "TOKEN_URL"] {
+        for name in [
+            "TOKEN_FILE",
+            "PASSWORD_LENGTH",
+            "SECRET_NAME",
+            "TOKEN_TTL",
+            "LOG_LEVEL",
+            "KEYBOARD",
+            "TOKEN_URL",
+        ] {
             assert_eq!(kind(name, "hunter2"), None, "{name}");
         }
         for value in ["", " ", "true", "Off", "3600", "/run/x", "$(OTHER)"] {

@@ -31,7 +31,8 @@ impl Findings {
         match self.refusals.as_slice() {
             [only] => only.to_string(),
             all => {
-                let mut message = format!("{} things keep this pod from getting its secrets:", all.len());
+                let mut message =
+                    format!("{} things keep this pod from getting its secrets:", all.len());
                 for refusal in all.iter().take(SHOWN) {
                     message.push_str("\n- ");
                     message.push_str(&refusal.to_string());
@@ -60,7 +61,10 @@ pub(crate) fn shown(text: &str) -> String {
 pub(crate) enum Refusal {
     #[error("{0}")]
     Annotation(String),
-    #[error("annotation {}: {name} cannot be the name of a file; write names of letters, digits, '_', '.' and '-'", annotations::ENV)]
+    #[error(
+        "annotation {}: {name} cannot be the name of a file; write names of letters, digits, '_', '.' and '-'",
+        annotations::ENV
+    )]
     EnvIsNoFile { name: String },
     #[error(
         "annotation {}: bundle {bundle} does not exist in namespace {namespace} for service account {service_account} yet: \
@@ -111,7 +115,10 @@ pub(crate) enum Refusal {
         annotations::RELOAD
     )]
     HostProcesses,
-    #[error("spec.os.name: is windows, which has no memory volume and no signals: take the annotation {} off", annotations::SECRETS)]
+    #[error(
+        "spec.os.name: is windows, which has no memory volume and no signals: take the annotation {} off",
+        annotations::SECRETS
+    )]
     Windows,
     #[error(
         "{at}: mountPath {path} is where the secrets are mounted: mount it somewhere else, or leave the container out of {}",
@@ -131,9 +138,13 @@ pub(crate) enum Refusal {
         annotations::RELOAD
     )]
     RootSignalled { at: String },
-    #[error("{at}: mounts the volume {volume}, which the webhook mounts itself where it belongs: take the mount out")]
+    #[error(
+        "{at}: mounts the volume {volume}, which the webhook mounts itself where it belongs: take the mount out"
+    )]
     OurVolume { at: String, volume: &'static str },
-    #[error("spec.volumes[{index}]: is already named {volume}, which is the name of a volume of the webhook's: rename it")]
+    #[error(
+        "spec.volumes[{index}]: is already named {volume}, which is the name of a volume of the webhook's: rename it"
+    )]
     VolumeTaken { index: usize, volume: &'static str },
     #[error("{at}: a container is already named {name}, like the agent, and is not the agent ({difference}): rename it", name = layout::AGENT_CONTAINER)]
     AgentTaken { at: String, difference: String },
@@ -154,7 +165,9 @@ pub(crate) enum Refusal {
         annotations::CONTAINERS
     )]
     SourceOutsideContainers { at: String, bundle: BundleRef },
-    #[error("{at}: {name} is the key {key} of the Secret {bundle}, but the bundle {bundle} has no such key: write it with `{set}`")]
+    #[error(
+        "{at}: {name} is the key {key} of the Secret {bundle}, but the bundle {bundle} has no such key: write it with `{set}`"
+    )]
     NoSuchKey { at: String, name: String, key: String, bundle: BundleRef, set: String },
     #[error(
         "{at}: uses $({name}), which leaves the pod: read the value from the file that {name}_FILE names, or write the whole of it as one secret, or name {name} in {}",
@@ -179,18 +192,29 @@ pub(crate) enum Warning {
         annotations::PLAIN_ENV
     )]
     LooksLikeCredential { at: String, name: String },
-    #[error("annotation {}: {name} is a key of bundle {bundle} and stays in plain text", annotations::PLAIN_ENV)]
+    #[error(
+        "annotation {}: {name} is a key of bundle {bundle} and stays in plain text",
+        annotations::PLAIN_ENV
+    )]
     PlainKey { name: String, bundle: BundleRef },
-    #[error("annotation {}: no container that gets the secrets has the variable {name}", annotations::ENV)]
+    #[error(
+        "annotation {}: no container that gets the secrets has the variable {name}",
+        annotations::ENV
+    )]
     AbsentEnv { name: String },
-    #[error("{at}: {name} is a key of bundle {bundle} but comes from elsewhere, and stays as it is")]
+    #[error(
+        "{at}: {name} is a key of bundle {bundle} but comes from elsewhere, and stays as it is"
+    )]
     OtherSource { at: String, name: String, bundle: BundleRef },
     #[error(
         "annotation {}: {mode} may keep container {container} from reading its files, since its UID is not the agent's {uid}",
         annotations::FILE_MODE
     )]
     Unreadable { mode: String, container: String, uid: i64 },
-    #[error("{at}: a mount at /var/run hides {} in images where /var/run is a link to /run; mount it below", layout::SECRETS_DIRECTORY)]
+    #[error(
+        "{at}: a mount at /var/run hides {} in images where /var/run is a link to /run; mount it below",
+        layout::SECRETS_DIRECTORY
+    )]
     MayHide { at: String },
 }
 

@@ -62,7 +62,12 @@ pub struct Resources {
 impl Default for Resources {
     fn default() -> Self {
         let quantity = |text: &str| Quantity(text.to_owned());
-        Self { cpu_request: quantity("5m"), memory_request: quantity("16Mi"), cpu_limit: quantity("1"), memory_limit: quantity("64Mi") }
+        Self {
+            cpu_request: quantity("5m"),
+            memory_request: quantity("16Mi"),
+            cpu_limit: quantity("1"),
+            memory_limit: quantity("64Mi"),
+        }
     }
 }
 
@@ -113,7 +118,9 @@ pub struct Quantity(String);
 
 /// Why a text is no [`Quantity`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("parse quantity {0:?}: must be a number with an optional suffix of m, k, M, G, Ki, Mi or Gi, as 5m or 16Mi")]
+#[error(
+    "parse quantity {0:?}: must be a number with an optional suffix of m, k, M, G, Ki, Mi or Gi, as 5m or 16Mi"
+)]
 pub struct QuantityError(String);
 
 impl Quantity {

@@ -31,7 +31,8 @@ fn main() -> ExitCode {
 fn start(args: Args) -> Result<(), Box<dyn Error>> {
     provider::install()?;
     // Two: a review is answered in microseconds, so more threads would only hold more memory.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;

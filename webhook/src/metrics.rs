@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use certs::resolver::Resolver;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -75,21 +77,39 @@ impl Metrics {
         let reviews = Family::<Reviewed, Counter>::default();
         registry.register("reviews", "Admission reviews by outcome", reviews.clone());
         // A review takes some tens of microseconds; the API server gives up after seconds.
-        let seconds = Histogram::new([10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0]);
-        registry.register("review_seconds", "Time from a review's last byte to its answer", seconds.clone());
+        let seconds =
+            Histogram::new([10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0]);
+        registry.register(
+            "review_seconds",
+            "Time from a review's last byte to its answer",
+            seconds.clone(),
+        );
         let (warnings, repairs) = (Counter::default(), Counter::default());
         registry.register("warnings", "Warnings in answers", warnings.clone());
-        registry.register("registration_repairs", "Times that caBundle was written", repairs.clone());
+        registry.register(
+            "registration_repairs",
+            "Times that caBundle was written",
+            repairs.clone(),
+        );
         let turned_away = Family::default();
-        registry.register("turned_away", "Requests that never became a review, by reason", turned_away.clone());
+        registry.register(
+            "turned_away",
+            "Requests that never became a review, by reason",
+            turned_away.clone(),
+        );
         registry.register_collector(Box::new(State { catalog, resolver }));
-        let reviews = Outcome::ALL.iter().map(|outcome| reviews.get_or_create_owned(&Reviewed { outcome: *outcome })).collect();
+        let reviews = Outcome::ALL
+            .iter()
+            .map(|outcome| reviews.get_or_create_owned(&Reviewed { outcome: *outcome }))
+            .collect();
         Self { reviews, seconds, warnings, turned_away, repairs }
     }
 
     /// Counts a review.
     pub fn reviewed(&self, outcome: Outcome, warnings: usize, took: Duration) {
-        if let Some(counter) = Outcome::ALL.iter().position(|one| *one == outcome).and_then(|at| self.reviews.get(at)) {
+        if let Some(counter) =
+            Outcome::ALL.iter().position(|one| *one == outcome).and_then(|at| self.reviews.get(at))
+        {
             counter.inc();
         }
         self.warnings.inc_by(warnings as u64);
@@ -124,7 +144,11 @@ impl Collector for State {
         gauge("bundles", "Bundles that are known", f64::from(bundles))?;
         let ends = self.resolver.certificate().map(|certificate| certificate.validity().ends);
         match ends.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok()) {
-            Some(ends) => gauge("certificate_end_seconds", "End of the served certificate, seconds since 1970", ends.as_secs_f64()),
+            Some(ends) => gauge(
+                "certificate_end_seconds",
+                "End of the served certificate, seconds since 1970",
+                ends.as_secs_f64(),
+            ),
             None => Ok(()),
         }
     }

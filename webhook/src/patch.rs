@@ -45,7 +45,9 @@ pub(crate) fn append(path: &str, exists: bool, values: Vec<Value>, patch: &mut V
         return;
     }
     if exists {
-        patch.extend(values.into_iter().map(|value| Operation::Add { path: format!("{path}/-"), value }));
+        patch.extend(
+            values.into_iter().map(|value| Operation::Add { path: format!("{path}/-"), value }),
+        );
     } else {
         patch.push(Operation::Add { path: path.to_owned(), value: Value::Array(values) });
     }

@@ -16,10 +16,16 @@ pub(crate) fn check(target: &Target<'_>, wanted: &Wanted<'_>, findings: &mut Fin
         let at = || target.at(format_args!(".env[{index}]"));
         match credential::detect(&variable.name, value) {
             None => {}
-            Some(Finding::Likely) => findings.warn(Warning::LooksLikeCredential { at: at(), name: shown(&variable.name) }),
+            Some(Finding::Likely) => findings
+                .warn(Warning::LooksLikeCredential { at: at(), name: shown(&variable.name) }),
             Some(Finding::Certain(kind)) => {
                 let set = wanted.set_line_of_first(&variable.name);
-                findings.refuse(Refusal::Plaintext { at: at(), name: shown(&variable.name), kind, set });
+                findings.refuse(Refusal::Plaintext {
+                    at: at(),
+                    name: shown(&variable.name),
+                    kind,
+                    set,
+                });
             }
         }
     }

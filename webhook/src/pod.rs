@@ -42,8 +42,8 @@ impl<'a> Pod<'a> {
             #[serde(borrow)]
             spec: Spec<'a>,
         }
-        let Parts { metadata, spec } =
-            serde_json::from_str(json).map_err(|cause| PodError { line: cause.line(), column: cause.column() })?;
+        let Parts { metadata, spec } = serde_json::from_str(json)
+            .map_err(|cause| PodError { line: cause.line(), column: cause.column() })?;
         Ok(Self { json, metadata, spec })
     }
 
@@ -57,7 +57,11 @@ impl<'a> Pod<'a> {
     /// The pod's service account.
     #[must_use]
     pub fn service_account(&self) -> &str {
-        self.spec.service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+        self.spec
+            .service_account_name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or("default")
     }
 
     /// The value of an annotation.
@@ -67,14 +71,26 @@ impl<'a> Pod<'a> {
     }
 
     pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.metadata.annotations.iter().flat_map(|Pairs(pairs)| pairs).map(|(key, value)| (&**key, &**value))
+        self.metadata
+            .annotations
+            .iter()
+            .flat_map(|Pairs(pairs)| pairs)
+            .map(|(key, value)| (&**key, &**value))
     }
 
     /// Every container that a pod is created with, application containers first.
     pub(crate) fn containers(&self) -> impl Iterator<Item = (Place, &Container<'a>)> {
         let places = |list: List| move |(index, container)| (Place { list, index }, container);
-        let applications = self.spec.containers.iter().flatten().enumerate().map(places(List::Containers));
-        applications.chain(self.spec.init_containers.iter().flatten().enumerate().map(places(List::InitContainers)))
+        let applications =
+            self.spec.containers.iter().flatten().enumerate().map(places(List::Containers));
+        applications.chain(
+            self.spec
+                .init_containers
+                .iter()
+                .flatten()
+                .enumerate()
+                .map(places(List::InitContainers)),
+        )
     }
 }
 
@@ -260,7 +276,8 @@ impl Container<'_> {
     /// The UID that the manifest gives the container's process; without one, the image decides.
     pub(crate) fn uid(&self, pod: &Pod<'_>) -> Option<i64> {
         let own = self.security_context.as_ref().and_then(|context| context.run_as_user);
-        own.or_else(|| pod.spec.security_context.as_ref().and_then(|context| context.run_as_user)).filter(|uid| *uid >= 0)
+        own.or_else(|| pod.spec.security_context.as_ref().and_then(|context| context.run_as_user))
+            .filter(|uid| *uid >= 0)
     }
 
     /// Whether an init container goes on running beside the application.
@@ -272,7 +289,11 @@ impl Container<'_> {
 impl Variable<'_> {
     /// The text that the manifest carries; `None` where the value comes from elsewhere.
     pub(crate) fn literal(&self) -> Option<&str> {
-        if self.value_from.is_some() { None } else { Some(self.value.as_deref().unwrap_or_default()) }
+        if self.value_from.is_some() {
+            None
+        } else {
+            Some(self.value.as_deref().unwrap_or_default())
+        }
     }
 
     pub(crate) fn secret_key(&self) -> Option<&SecretKey<'_>> {
@@ -309,9 +330,17 @@ mod tests {
 
     #[test]
     fn what_is_absent_or_null_has_a_meaning() {
-        let pod = Pod::parse(r#"{"metadata":{"generateName":"api-","annotations":null},"spec":{"containers":null}}"#).unwrap();
-        assert_eq!((pod.name(), pod.service_account(), pod.containers().count()), ("api-", "default", 0));
-        let pod = Pod::parse(r#"{"metadata":{"name":"a\u0062"},"spec":{"serviceAccountName":"api"}}"#).unwrap();
+        let pod = Pod::parse(
+            r#"{"metadata":{"generateName":"api-","annotations":null},"spec":{"containers":null}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (pod.name(), pod.service_account(), pod.containers().count()),
+            ("api-", "default", 0)
+        );
+        let pod =
+            Pod::parse(r#"{"metadata":{"name":"a\u0062"},"spec":{"serviceAccountName":"api"}}"#)
+                .unwrap();
         assert_eq!((pod.name(), pod.service_account()), ("ab", "api"));
     }
 

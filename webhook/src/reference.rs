@@ -29,7 +29,10 @@ pub(crate) fn check(target: &Target<'_>, gone: &BTreeSet<String>, findings: &mut
         }
     }
     for (index, mount) in target.container.volume_mounts.iter().flatten().enumerate() {
-        check(mount.sub_path_expr.as_deref().unwrap_or_default(), format_args!(".volumeMounts[{index}].subPathExpr"));
+        check(
+            mount.sub_path_expr.as_deref().unwrap_or_default(),
+            format_args!(".volumeMounts[{index}].subPathExpr"),
+        );
     }
 }
 
@@ -42,7 +45,9 @@ fn references(text: &str) -> impl Iterator<Item = &str> {
             let after = &rest[rest.find('$')? + 1..];
             if let Some(escaped) = after.strip_prefix('$') {
                 rest = escaped;
-            } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
+            } else if let Some((name, tail)) =
+                after.strip_prefix('(').and_then(|inner| inner.split_once(')'))
+            {
                 rest = tail;
                 return Some(name);
             } else {

@@ -58,13 +58,34 @@ pub struct Registration {
     untidy_since: Option<Instant>,
 }
 
-type Changes<'a> = Pin<&'a mut (dyn Stream<Item = Result<Option<MutatingWebhookConfiguration>, kube::runtime::watcher::Error>> + Send)>;
+type Changes<'a> = Pin<
+    &'a mut (
+                dyn Stream<
+        Item = Result<Option<MutatingWebhookConfiguration>, kube::runtime::watcher::Error>,
+    > + Send
+            ),
+>;
 
 impl Registration {
     /// The configuration `name`; `gate` is open while every entry has our CA.
     #[must_use]
-    pub fn new(client: Client, name: String, bundle: watch::Receiver<TrustBundle>, gate: Gate, metrics: Metrics) -> Self {
-        Self { api: Api::all(client), name, bundle, gate, metrics, seen: None, failures: 0, untidy_since: None }
+    pub fn new(
+        client: Client,
+        name: String,
+        bundle: watch::Receiver<TrustBundle>,
+        gate: Gate,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            api: Api::all(client),
+            name,
+            bundle,
+            gate,
+            metrics,
+            seen: None,
+            failures: 0,
+            untidy_since: None,
+        }
     }
 
     /// Runs until `stop` is cancelled.
@@ -101,7 +122,8 @@ impl Registration {
                 return PATIENCE;
             }
             Need::Tidying => {
-                let left = PATIENCE.saturating_sub(self.untidy_since.get_or_insert_with(Instant::now).elapsed());
+                let left = PATIENCE
+                    .saturating_sub(self.untidy_since.get_or_insert_with(Instant::now).elapsed());
                 if !left.is_zero() {
                     return left;
                 }

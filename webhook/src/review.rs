@@ -85,7 +85,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 6] = [Self::Malformed, Self::Untouched, Self::Injected, Self::Unchanged, Self::Refused, Self::NotReady];
+    pub const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::Untouched,
+        Self::Injected,
+        Self::Unchanged,
+        Self::Refused,
+        Self::NotReady,
+    ];
 
     /// The outcome as a label.
     #[must_use]
@@ -112,11 +119,15 @@ impl fmt::Display for Outcome {
 enum ReviewError {
     #[error("read review: the body is not UTF-8")]
     Encoding,
-    #[error("read review: the body is not the JSON of an AdmissionReview, at line {line}, column {column}")]
+    #[error(
+        "read review: the body is not the JSON of an AdmissionReview, at line {line}, column {column}"
+    )]
     Form { line: usize, column: usize },
     #[error("read review: the body is not an AdmissionReview of the group admission.k8s.io")]
     Kind,
-    #[error("read review: apiVersion is {0} and only {API_VERSION} is spoken: register the webhook with admissionReviewVersions [v1]")]
+    #[error(
+        "read review: apiVersion is {0} and only {API_VERSION} is spoken: register the webhook with admissionReviewVersions [v1]"
+    )]
     Version(String),
     #[error("read review: it has no request")]
     NoRequest,
@@ -217,8 +228,8 @@ pub(crate) fn plain(status: http::StatusCode, message: &dyn fmt::Display) -> Ans
 
 fn read(body: &[u8]) -> Result<Request<'_>, ReviewError> {
     let text = std::str::from_utf8(body).map_err(|_| ReviewError::Encoding)?;
-    let review: Review<'_> =
-        serde_json::from_str(text).map_err(|cause| ReviewError::Form { line: cause.line(), column: cause.column() })?;
+    let review: Review<'_> = serde_json::from_str(text)
+        .map_err(|cause| ReviewError::Form { line: cause.line(), column: cause.column() })?;
     if &*review.kind != KIND || !review.api_version.starts_with("admission.k8s.io/") {
         return Err(ReviewError::Kind);
     }
@@ -235,7 +246,14 @@ fn answer<B: Bundles>(request: &Request<'_>, world: &World<'_, B>) -> Answer {
         dry_run: request.dry_run == Some(true),
         ..Record::default()
     };
-    let mut response = Response { uid: &request.uid, allowed: true, status: None, patch_type: None, patch: None, warnings: Vec::new() };
+    let mut response = Response {
+        uid: &request.uid,
+        allowed: true,
+        status: None,
+        patch_type: None,
+        patch: None,
+        warnings: Vec::new(),
+    };
     if request.creates_pod() {
         match Pod::parse(request.object.map_or("null", RawValue::get)) {
             Ok(pod) => review_pod(&pod, &request.namespace, world, &mut response, &mut record),
@@ -245,12 +263,22 @@ fn answer<B: Bundles>(request: &Request<'_>, world: &World<'_, B>) -> Answer {
     record.warnings = response.warnings.len();
     let answered = Answered { api_version: API_VERSION, kind: KIND, response };
     match serde_json::to_vec(&answered) {
-        Ok(body) => Answer { status: http::StatusCode::OK, content_type: "application/json", body, record },
-        Err(_) => plain(http::StatusCode::INTERNAL_SERVER_ERROR, &"write review: the answer is no JSON"),
+        Ok(body) => {
+            Answer { status: http::StatusCode::OK, content_type: "application/json", body, record }
+        }
+        Err(_) => {
+            plain(http::StatusCode::INTERNAL_SERVER_ERROR, &"write review: the answer is no JSON")
+        }
     }
 }
 
-fn review_pod<B: Bundles>(pod: &Pod<'_>, namespace: &str, world: &World<'_, B>, response: &mut Response<'_>, record: &mut Record) {
+fn review_pod<B: Bundles>(
+    pod: &Pod<'_>,
+    namespace: &str,
+    world: &World<'_, B>,
+    response: &mut Response<'_>,
+    record: &mut Record,
+) {
     record.pod = shown(pod.name());
     record.service_account = shown(pod.service_account());
     record.bundles = pod.annotation(annotations::SECRETS).map(shown).unwrap_or_default();
@@ -259,8 +287,9 @@ fn review_pod<B: Bundles>(pod: &Pod<'_>, namespace: &str, world: &World<'_, B>, 
         Err(missing) => match exempt(pod, namespace, "") {
             Some(reason) => Decision::Untouched(reason),
             None => {
-                let message =
-                    format!("the webhook is not ready, so the pod cannot get its secrets yet; try again. It is waiting for: {missing}");
+                let message = format!(
+                    "the webhook is not ready, so the pod cannot get its secrets yet; try again. It is waiting for: {missing}"
+                );
                 return refuse(response, record, Outcome::NotReady, message);
             }
         },
@@ -290,12 +319,15 @@ fn inject(patch: &[Operation], response: &mut Response<'_>, record: &mut Record)
             response.patch = Some(STANDARD.encode(json));
         }
         // Not admitted without its patch.
-        Err(_) => refuse(response, record, Outcome::Refused, "write patch: it is no JSON".to_owned()),
+        Err(_) => {
+            refuse(response, record, Outcome::Refused, "write patch: it is no JSON".to_owned())
+        }
     }
 }
 
 fn refuse(response: &mut Response<'_>, record: &mut Record, outcome: Outcome, message: String) {
-    let (code, reason) = if outcome == Outcome::NotReady { (503, "ServiceUnavailable") } else { (403, "Forbidden") };
+    let (code, reason) =
+        if outcome == Outcome::NotReady { (503, "ServiceUnavailable") } else { (403, "Forbidden") };
     record.outcome = outcome;
     response.allowed = false;
     response.status = Some(Status { code, reason, message });

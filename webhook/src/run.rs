@@ -27,7 +27,9 @@ pub enum RunError {
         source: io::Error,
     },
     /// Neither a service account nor a kubeconfig is usable.
-    #[error("set up the Kubernetes client (without a cluster, give --bundles-directory and --certificates-directory)")]
+    #[error(
+        "set up the Kubernetes client (without a cluster, give --bundles-directory and --certificates-directory)"
+    )]
     Client(#[source] kube::Error),
     /// The service and namespace make no DNS names.
     #[error("name the certificate")]
@@ -77,5 +79,7 @@ pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), Run
     let service = Service::new(known, parts.readiness.clone(), metrics);
     let (tasks, readiness) = parts.serve(listen, admin, &certificate, service).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "webhook started");
-    Ok(shutdown.conclude(&tasks, &readiness, Grace { notice: drain_notice, ..Grace::default() }).await?)
+    Ok(shutdown
+        .conclude(&tasks, &readiness, Grace { notice: drain_notice, ..Grace::default() })
+        .await?)
 }

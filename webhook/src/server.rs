@@ -41,7 +41,9 @@ pub struct Service {
 /// Why there is no body to review. The text is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum BodyError {
-    #[error("read review: the body is over 3 MiB ({MAX_BYTES} bytes), more than any review of a pod")]
+    #[error(
+        "read review: the body is over 3 MiB ({MAX_BYTES} bytes), more than any review of a pod"
+    )]
     TooLarge,
     #[error("read review: the body did not come within {BODY_DEADLINE:?}")]
     TooSlow,
@@ -89,7 +91,10 @@ impl Service {
     fn ready(&self) -> Answer {
         match self.readiness.pending().as_slice() {
             [] => plain(StatusCode::OK, &"ready"),
-            pending => plain(StatusCode::SERVICE_UNAVAILABLE, &format_args!("waiting for: {}", pending.join(", "))),
+            pending => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format_args!("waiting for: {}", pending.join(", ")),
+            ),
         }
     }
 
@@ -100,7 +105,11 @@ impl Service {
             Ok((body, _permit)) => {
                 let start = Instant::now();
                 let answer = self.known.respond(&body);
-                self.metrics.reviewed(answer.record.outcome, answer.record.warnings, start.elapsed());
+                self.metrics.reviewed(
+                    answer.record.outcome,
+                    answer.record.warnings,
+                    start.elapsed(),
+                );
                 log(&answer.record);
                 answer
             }
@@ -113,7 +122,10 @@ impl Service {
         }
     }
 
-    async fn body(&self, mut body: Incoming) -> Result<(Bytes, Option<SemaphorePermit<'_>>), BodyError> {
+    async fn body(
+        &self,
+        mut body: Incoming,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), BodyError> {
         let size = body.size_hint();
         if size.lower() > MAX_BYTES as u64 {
             return discard(body).await;

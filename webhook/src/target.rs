@@ -35,7 +35,11 @@ pub(crate) struct Owner<'p> {
 const DEFAULT_UID: i64 = 65532;
 
 /// Every container but the agent.
-pub(crate) fn targets<'p>(pod: &'p Pod<'p>, annotations: &Annotations, findings: &mut Findings) -> Vec<Target<'p>> {
+pub(crate) fn targets<'p>(
+    pod: &'p Pod<'p>,
+    annotations: &Annotations,
+    findings: &mut Findings,
+) -> Vec<Target<'p>> {
     let wanted = annotations.containers.as_ref();
     let targets: Vec<_> = pod
         .containers()
@@ -46,23 +50,35 @@ pub(crate) fn targets<'p>(pod: &'p Pod<'p>, annotations: &Annotations, findings:
         })
         .collect();
     let named = wanted.into_iter().flatten().map(|name| (annotations::CONTAINERS, name));
-    for (annotation, name) in named.chain(annotations.reload_container.iter().map(|name| (annotations::RELOAD_CONTAINER, name))) {
+    for (annotation, name) in named.chain(
+        annotations.reload_container.iter().map(|name| (annotations::RELOAD_CONTAINER, name)),
+    ) {
         if !targets.iter().any(|target| &*target.container.name == name.as_str()) {
-            findings.refuse(Refusal::NoSuchContainer { annotation, name: shown(name), known: names(targets.iter()) });
+            findings.refuse(Refusal::NoSuchContainer {
+                annotation,
+                name: shown(name),
+                known: names(targets.iter()),
+            });
         }
     }
     targets
 }
 
 /// Decides as whom the agent runs.
-pub(crate) fn owner<'p>(pod: &Pod<'_>, annotations: &Annotations, targets: &[Target<'p>], findings: &mut Findings) -> Owner<'p> {
+pub(crate) fn owner<'p>(
+    pod: &Pod<'_>,
+    annotations: &Annotations,
+    targets: &[Target<'p>],
+    findings: &mut Findings,
+) -> Owner<'p> {
     let reload = if matches!(annotations.reload, Reload::Signal(_)) {
         check_processes(pod, findings);
         signalled(annotations, targets, findings)
     } else {
         None
     };
-    let mut uids = targets.iter().filter(|target| target.gets_secrets).map(|target| target.container.uid(pod));
+    let mut uids =
+        targets.iter().filter(|target| target.gets_secrets).map(|target| target.container.uid(pod));
     let first = uids.next().flatten();
     let common = first.filter(|_| uids.all(|uid| uid == first));
     let uid = match reload {
@@ -97,8 +113,14 @@ fn check_processes(pod: &Pod<'_>, findings: &mut Findings) {
 }
 
 /// The container to signal: the named one, or the only application container.
-fn signalled<'t, 'p>(annotations: &Annotations, targets: &'t [Target<'p>], findings: &mut Findings) -> Option<&'t Target<'p>> {
-    let Some(name) = &annotations.reload_container else { return only_application(targets, findings) };
+fn signalled<'t, 'p>(
+    annotations: &Annotations,
+    targets: &'t [Target<'p>],
+    findings: &mut Findings,
+) -> Option<&'t Target<'p>> {
+    let Some(name) = &annotations.reload_container else {
+        return only_application(targets, findings);
+    };
     // A name that is none has been refused already.
     let target = targets.iter().find(|target| &*target.container.name == name.as_str())?;
     if target.place.list == List::InitContainers && !target.container.is_sidecar() {
@@ -112,16 +134,26 @@ fn signalled<'t, 'p>(annotations: &Annotations, targets: &'t [Target<'p>], findi
     Some(target)
 }
 
-fn only_application<'t, 'p>(targets: &'t [Target<'p>], findings: &mut Findings) -> Option<&'t Target<'p>> {
-    let applications = || targets.iter().filter(|target| target.place.list == List::Containers && target.gets_secrets);
+fn only_application<'t, 'p>(
+    targets: &'t [Target<'p>],
+    findings: &mut Findings,
+) -> Option<&'t Target<'p>> {
+    let applications = || {
+        targets.iter().filter(|target| target.place.list == List::Containers && target.gets_secrets)
+    };
     // On a second pass a later webhook may have added containers of its own; the one that the first
     // pass chose carries its own name in a variable.
     let marked = |target: &&Target<'_>| {
         let variables = target.container.env.iter().flatten();
-        variables.filter(|found| &*found.name == layout::CONTAINER_VARIABLE).any(|found| found.literal() == Some(&*target.container.name))
+        variables
+            .filter(|found| &*found.name == layout::CONTAINER_VARIABLE)
+            .any(|found| found.literal() == Some(&*target.container.name))
     };
-    let only = |mut found: Box<dyn Iterator<Item = &'t Target<'p>> + '_>| found.next().filter(|_| found.next().is_none());
-    let chosen = only(Box::new(applications())).or_else(|| only(Box::new(applications().filter(marked))));
+    let only = |mut found: Box<dyn Iterator<Item = &'t Target<'p>> + '_>| {
+        found.next().filter(|_| found.next().is_none())
+    };
+    let chosen =
+        only(Box::new(applications())).or_else(|| only(Box::new(applications().filter(marked))));
     if chosen.is_none() {
         findings.refuse(Refusal::WhichContainer { known: names(applications()) });
     }
@@ -129,13 +161,26 @@ fn only_application<'t, 'p>(targets: &'t [Target<'p>], findings: &mut Findings) 
 }
 
 /// Warns of a mode that somebody asked for and that keeps a container from its files.
-fn check_readable(pod: &Pod<'_>, targets: &[Target<'_>], (uid, mode): (i64, FileMode), findings: &mut Findings) {
-    let shares_group = pod.spec.security_context.as_ref().is_some_and(|context| context.fs_group.is_some());
+fn check_readable(
+    pod: &Pod<'_>,
+    targets: &[Target<'_>],
+    (uid, mode): (i64, FileMode),
+    findings: &mut Findings,
+) {
+    let shares_group =
+        pod.spec.security_context.as_ref().is_some_and(|context| context.fs_group.is_some());
     if mode.bits() & 0o004 != 0 || (mode.bits() & 0o040 != 0 && shares_group) {
         return;
     }
-    for target in targets.iter().filter(|target| target.gets_secrets && target.container.uid(pod) != Some(uid)) {
-        findings.warn(Warning::Unreadable { mode: mode.to_string(), container: shown(&target.container.name), uid });
+    for target in targets
+        .iter()
+        .filter(|target| target.gets_secrets && target.container.uid(pod) != Some(uid))
+    {
+        findings.warn(Warning::Unreadable {
+            mode: mode.to_string(),
+            container: shown(&target.container.name),
+            uid,
+        });
     }
 }
 

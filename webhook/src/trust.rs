@@ -76,11 +76,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(matches!(read(directory.path()), Err(TrustError::Read { .. })));
         write(directory.path(), "");
-        assert!(matches!(read(directory.path()), Err(TrustError::Empty { .. } | TrustError::Form { .. })));
+        assert!(matches!(
+            read(directory.path()),
+            Err(TrustError::Empty { .. } | TrustError::Form { .. })
+        ));
         let pem = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
         write(directory.path(), &format!("a note\n{pem}\nanother\n"));
         let read = read(directory.path()).unwrap();
-        assert!(read.starts_with("-----BEGIN CERTIFICATE-----") && !read.contains("note"), "{read}");
+        assert!(
+            read.starts_with("-----BEGIN CERTIFICATE-----") && !read.contains("note"),
+            "{read}"
+        );
         write(directory.path(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         assert!(matches!(super::read(directory.path()), Err(TrustError::Form { .. })));
     }

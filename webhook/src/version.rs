@@ -55,7 +55,11 @@ pub(crate) async fn check(client: Client, gate: Gate, stop: CancellationToken) {
 async fn ask(client: &Client) -> Result<(), VersionError> {
     let answer = tokio::time::timeout(DEADLINE, client.apiserver_version()).await;
     let info = answer.map_err(|_| VersionError::Deadline)?.map_err(VersionError::Ask)?;
-    if is_enough(&info.major, &info.minor) { Ok(()) } else { Err(VersionError::TooOld { major: info.major, minor: info.minor }) }
+    if is_enough(&info.major, &info.minor) {
+        Ok(())
+    } else {
+        Err(VersionError::TooOld { major: info.major, minor: info.minor })
+    }
 }
 
 /// Some vendors write `29+`.

@@ -25,8 +25,11 @@ impl<'a> Wanted<'a> {
         known: &impl Bundles,
         findings: &mut Findings,
     ) -> Self {
-        let mut wanted =
-            Self { annotations, service_account: pod.service_account(), bundles: Vec::with_capacity(annotations.bundles.len()) };
+        let mut wanted = Self {
+            annotations,
+            service_account: pod.service_account(),
+            bundles: Vec::with_capacity(annotations.bundles.len()),
+        };
         for name in &annotations.bundles {
             match known.bundle(namespace, name.as_str()) {
                 Some(bundle) => wanted.bundles.push((name, bundle)),
@@ -46,7 +49,11 @@ impl<'a> Wanted<'a> {
         for (at, (first, bundle)) in self.bundles.iter().enumerate() {
             for (second, other) in &self.bundles[at + 1..] {
                 for key in bundle.keys.intersection(&other.keys) {
-                    findings.refuse(Refusal::SharedKey { key: key.clone(), first: (*first).clone(), second: (*second).clone() });
+                    findings.refuse(Refusal::SharedKey {
+                        key: key.clone(),
+                        first: (*first).clone(),
+                        second: (*second).clone(),
+                    });
                 }
             }
         }
@@ -97,29 +104,43 @@ impl<'a> Wanted<'a> {
         if self.is_plain(name) || variable.literal().is_some_and(is_secret_path) {
             return None;
         }
-        (self.is_listed(name) || (variable.literal().is_some() && self.bundle_of(name).is_some())).then_some(name)
+        (self.is_listed(name) || (variable.literal().is_some() && self.bundle_of(name).is_some()))
+            .then_some(name)
     }
 
     /// The line that stores the secret `name` where the pod's bundles would find it. A bundle's name
     /// does not say where its service ends, nor which project it is of: the namespace's labels do, and
     /// where they are not known the service account is the best guess.
-    pub(crate) fn set_line(&self, name: &str, bundle: &BundleRef, known: Option<&Bundle>) -> String {
-        let environment = known.and_then(|bundle| bundle.environment.as_deref()).and_then(|label| label.parse::<Label>().ok());
-        let labelled =
-            environment.and_then(|environment| Some((String::from(bundle.service_in(&environment)?), String::from(environment))));
+    pub(crate) fn set_line(
+        &self,
+        name: &str,
+        bundle: &BundleRef,
+        known: Option<&Bundle>,
+    ) -> String {
+        let environment = known
+            .and_then(|bundle| bundle.environment.as_deref())
+            .and_then(|label| label.parse::<Label>().ok());
+        let labelled = environment.and_then(|environment| {
+            Some((String::from(bundle.service_in(&environment)?), String::from(environment)))
+        });
         let guessed = || {
             let text = bundle.as_str();
-            let of_account = text.strip_prefix(self.service_account).and_then(|rest| rest.strip_prefix('-'));
+            let of_account =
+                text.strip_prefix(self.service_account).and_then(|rest| rest.strip_prefix('-'));
             match of_account.filter(|environment| !environment.is_empty()) {
                 Some(environment) => (self.service_account.to_owned(), environment.to_owned()),
-                None => {
-                    text.rsplit_once('-').map(|(service, environment)| (service.to_owned(), environment.to_owned())).unwrap_or_default()
-                }
+                None => text
+                    .rsplit_once('-')
+                    .map(|(service, environment)| (service.to_owned(), environment.to_owned()))
+                    .unwrap_or_default(),
             }
         };
         let (service, environment) = labelled.unwrap_or_else(guessed);
         let project = known.and_then(|bundle| bundle.project.as_deref()).unwrap_or("PROJECT");
-        format!("enclii secrets set {}=- --service {service} --env {environment} --project {project}", shown(name))
+        format!(
+            "enclii secrets set {}=- --service {service} --env {environment} --project {project}",
+            shown(name)
+        )
     }
 
     /// The line for a secret that no bundle has: it goes into the first.

@@ -38,7 +38,11 @@ impl Watch {
                 ring.notify_one();
             }
         });
-        let watcher = watcher.and_then(|mut watcher| watcher.watch(directory, RecursiveMode::Recursive).map(|()| watcher)).ok();
+        let watcher = watcher
+            .and_then(|mut watcher| {
+                watcher.watch(directory, RecursiveMode::Recursive).map(|()| watcher)
+            })
+            .ok();
         Self { bell, watcher }
     }
 

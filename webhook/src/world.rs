@@ -29,7 +29,8 @@ impl Known {
 
     /// From now on agents are told to trust these CAs.
     pub fn trust(&self, pem: &str) {
-        let config = InjectionConfig { trust: pem.to_owned(), ..InjectionConfig::clone(&self.operator) };
+        let config =
+            InjectionConfig { trust: pem.to_owned(), ..InjectionConfig::clone(&self.operator) };
         self.injection.store(Some(Arc::new(config)));
     }
 

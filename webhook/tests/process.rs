@@ -83,7 +83,11 @@ impl Process {
 
     /// Everything that the webhook waits for.
     async fn make_ready(&self) {
-        fs::write(self.path("bundles/shop-prod/api-prod.json"), r#"{"status":{"keys":["DATABASE_URL"]}}"#).unwrap();
+        fs::write(
+            self.path("bundles/shop-prod/api-prod.json"),
+            r#"{"status":{"keys":["DATABASE_URL"]}}"#,
+        )
+        .unwrap();
         let authority = self.path("certificates/ca.crt");
         until(|| future::ready(authority.exists())).await;
         fs::copy(authority, self.path("trust/ca.crt")).unwrap();
@@ -91,7 +95,9 @@ impl Process {
     }
 
     async fn admin(&self, path: &str) -> (StatusCode, String) {
-        let Ok(stream) = TcpStream::connect(self.admin).await else { return (StatusCode::BAD_GATEWAY, String::new()) };
+        let Ok(stream) = TcpStream::connect(self.admin).await else {
+            return (StatusCode::BAD_GATEWAY, String::new());
+        };
         self.exchange(stream, Request::get(path).body(Full::default()).unwrap()).await
     }
 
@@ -114,7 +120,8 @@ impl Process {
         B: hyper::body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
     {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(self.path("certificates/ca.crt")).unwrap() {
+        for certificate in CertificateDer::pem_file_iter(self.path("certificates/ca.crt")).unwrap()
+        {
             roots.add(certificate.unwrap()).unwrap();
         }
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
@@ -161,18 +168,39 @@ fn review(value: &str) -> String {
 }
 
 fn message(body: &str) -> String {
-    serde_json::from_str::<Value>(body).unwrap()["response"]["status"]["message"].as_str().unwrap_or_default().to_owned()
+    serde_json::from_str::<Value>(body).unwrap()["response"]["status"]["message"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[tokio::test]
 async fn from_the_first_wait_to_the_last_review() {
     let process = Process::start().await;
-    until(|| async { process.admin("/readyz").await.1 == "waiting for: switchyard's CA, ca.crt in the trust directory\n" }).await;
-    assert_eq!(process.https(Request::get("/healthz").body(Full::default()).unwrap()).await, (StatusCode::OK, "ok\n".into()));
-    let (status, text) = process.https(Request::get("/readyz").body(Full::default()).unwrap()).await;
-    assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "waiting for: switchyard's CA, ca.crt in the trust directory\n"));
+    until(|| async {
+        process.admin("/readyz").await.1
+            == "waiting for: switchyard's CA, ca.crt in the trust directory\n"
+    })
+    .await;
+    assert_eq!(
+        process.https(Request::get("/healthz").body(Full::default()).unwrap()).await,
+        (StatusCode::OK, "ok\n".into())
+    );
+    let (status, text) =
+        process.https(Request::get("/readyz").body(Full::default()).unwrap()).await;
+    assert_eq!(
+        (status, text.as_str()),
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for: switchyard's CA, ca.crt in the trust directory\n"
+        )
+    );
     let (_, early) = process.mutate(review("x")).await;
-    assert!(message(&early).ends_with("It is waiting for: switchyard's CA, ca.crt in the trust directory"), "{early}");
+    assert!(
+        message(&early)
+            .ends_with("It is waiting for: switchyard's CA, ca.crt in the trust directory"),
+        "{early}"
+    );
 
     process.make_ready().await;
     let (status, answer) = process.mutate(review("hunter2")).await;
@@ -198,8 +226,15 @@ async fn a_bundle_that_comes_is_known() {
     process.make_ready().await;
     let asks = review("x").replace("api-prod", "web-prod");
     let (_, refused) = process.mutate(asks.clone()).await;
-    assert!(message(&refused).contains("bundle web-prod does not exist in namespace shop-prod"), "{refused}");
-    fs::write(process.path("bundles/shop-prod/web-prod.json"), r#"{"status":{"keys":["DATABASE_URL"]}}"#).unwrap();
+    assert!(
+        message(&refused).contains("bundle web-prod does not exist in namespace shop-prod"),
+        "{refused}"
+    );
+    fs::write(
+        process.path("bundles/shop-prod/web-prod.json"),
+        r#"{"status":{"keys":["DATABASE_URL"]}}"#,
+    )
+    .unwrap();
     until(|| async { process.mutate(asks.clone()).await.1.contains(r#""allowed":true"#) }).await;
     process.stop().await;
 }
@@ -208,11 +243,18 @@ async fn a_bundle_that_comes_is_known() {
 async fn bodies_and_paths_that_are_not_for_us() {
     let process = Process::start().await;
     process.make_ready().await;
-    let too_large = "read review: the body is over 3 MiB (3145728 bytes), more than any review of a pod\n";
-    assert_eq!(process.mutate(vec![b' '; (3 << 20) + 1]).await, (StatusCode::PAYLOAD_TOO_LARGE, too_large.into()));
+    let too_large =
+        "read review: the body is over 3 MiB (3145728 bytes), more than any review of a pod\n";
+    assert_eq!(
+        process.mutate(vec![b' '; (3 << 20) + 1]).await,
+        (StatusCode::PAYLOAD_TOO_LARGE, too_large.into())
+    );
     let piece = || Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(vec![b' '; 1 << 20])));
     let pieces = StreamBody::new(futures_util::stream::iter([piece(), piece(), piece(), piece()]));
-    assert_eq!(process.https(Request::post("/mutate").body(pieces).unwrap()).await, (StatusCode::PAYLOAD_TOO_LARGE, too_large.into()));
+    assert_eq!(
+        process.https(Request::post("/mutate").body(pieces).unwrap()).await,
+        (StatusCode::PAYLOAD_TOO_LARGE, too_large.into())
+    );
     let padded = format!("{}{}", review("x"), " ".repeat(2 << 20));
     assert_eq!(process.mutate(padded).await.0, StatusCode::OK);
     let (status, text) = process.mutate("hunter2").await;

@@ -39,7 +39,11 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 fn whole(status: StatusCode, body: &Value) -> Answer {
     let body = Full::new(Bytes::from(body.to_string())).boxed_unsync();
-    Response::builder().status(status).header("content-type", "application/json").body(body).unwrap()
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap()
 }
 
 impl Server {
@@ -54,12 +58,21 @@ impl Server {
             "metadata": { "name": "enclii-webhook", "resourceVersion": "1" },
             "webhooks": webhooks,
         });
-        Self { object: watch::Sender::new(object), refusals: Arc::default(), patches: Arc::default() }
+        Self {
+            object: watch::Sender::new(object),
+            refusals: Arc::default(),
+            patches: Arc::default(),
+        }
     }
 
     async fn answer(self, request: Request<Incoming>) -> Answer {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        assert!(request.uri().path().starts_with("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"));
+        assert!(
+            request
+                .uri()
+                .path()
+                .starts_with("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations")
+        );
         if request.method() == Method::PATCH {
             assert!(request.uri().path().ends_with("/enclii-webhook"));
             return self.patch(request).await;
@@ -71,7 +84,10 @@ impl Server {
 
     fn list(&self) -> Answer {
         let object = self.object.borrow().clone();
-        whole(StatusCode::OK, &json!({ "metadata": { "resourceVersion": object["metadata"]["resourceVersion"] }, "items": [object] }))
+        whole(
+            StatusCode::OK,
+            &json!({ "metadata": { "resourceVersion": object["metadata"]["resourceVersion"] }, "items": [object] }),
+        )
     }
 
     fn watch(&self) -> Answer {
@@ -98,7 +114,10 @@ impl Server {
             let status = json!({ "kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError", "message": "no" });
             return whole(StatusCode::INTERNAL_SERVER_ERROR, &status);
         }
-        self.change(|object| json_patch::patch(object, &serde_json::from_value::<json_patch::Patch>(patch).unwrap()).unwrap());
+        self.change(|object| {
+            json_patch::patch(object, &serde_json::from_value::<json_patch::Patch>(patch).unwrap())
+                .unwrap()
+        });
         whole(StatusCode::OK, &self.object.borrow())
     }
 
@@ -106,7 +125,8 @@ impl Server {
     fn change(&self, change: impl FnOnce(&mut Value)) {
         self.object.send_modify(|object| {
             change(object);
-            let version: u64 = object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+            let version: u64 =
+                object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
             object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
         });
     }
@@ -115,7 +135,13 @@ impl Server {
     async fn until_registered(&self, bundle: &TrustBundle) {
         let wanted = json!(ByteString(bundle.as_pem().as_bytes().to_vec()));
         let mut changes = self.object.subscribe();
-        let all = |object: &Value| object["webhooks"].as_array().unwrap().iter().all(|entry| entry["clientConfig"]["caBundle"] == wanted);
+        let all = |object: &Value| {
+            object["webhooks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|entry| entry["clientConfig"]["caBundle"] == wanted)
+        };
         changes.wait_for(all).await.unwrap();
     }
 }
@@ -139,12 +165,27 @@ async fn start(server: Server, bundle: TrustBundle) -> Running {
     let (tasks, readiness) = (Tasks::new(), Readiness::new());
     let answering = server.clone();
     let handler = move |request| answering.clone().answer(request);
-    tasks.spawn("server", runtime::tls::serve_plain(listener, runtime::tls::Limits::default(), handler, tasks.clone()));
+    tasks.spawn(
+        "server",
+        runtime::tls::serve_plain(
+            listener,
+            runtime::tls::Limits::default(),
+            handler,
+            tasks.clone(),
+        ),
+    );
 
-    let client = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
+    let client =
+        Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
     let metrics = Metrics::register(&mut Registry::default(), Catalog::default(), Resolver::new());
     let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(bundle));
-    let registration = Registration::new(client, "enclii-webhook".into(), bundle.subscribe(), gate.clone(), metrics);
+    let registration = Registration::new(
+        client,
+        "enclii-webhook".into(),
+        bundle.subscribe(),
+        gate.clone(),
+        metrics,
+    );
     tasks.spawn("registration", registration.run(tasks.stopping()));
     Running { server, bundle, gate, tasks }
 }
@@ -168,7 +209,11 @@ async fn every_entry_gets_the_ca_and_gets_it_back() {
     let running = start(Server::new(&["pods.enclii.io", "more.enclii.io"]), ours.clone()).await;
     running.server.until_registered(&ours).await;
     running.until_ready().await;
-    for stolen in [json!(null), json!("bm9uc2Vuc2U="), json!(ByteString(authority("evil").pem().into_bytes()))] {
+    for stolen in [
+        json!(null),
+        json!("bm9uc2Vuc2U="),
+        json!(ByteString(authority("evil").pem().into_bytes())),
+    ] {
         running.server.change(|object| object["webhooks"][1]["clientConfig"]["caBundle"] = stolen);
         running.server.until_registered(&ours).await;
     }
@@ -202,7 +247,12 @@ async fn a_refused_patch_is_tried_again_and_nothing_else_is_changed() {
     let patches = running.server.patches.lock().unwrap().clone();
     assert!(patches.len() >= 3, "{patches:?}");
     for patch in patches {
-        let paths: Vec<_> = patch.as_array().unwrap().iter().map(|operation| operation["path"].as_str().unwrap()).collect();
+        let paths: Vec<_> = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|operation| operation["path"].as_str().unwrap())
+            .collect();
         assert_eq!(paths, ["/webhooks/0/name", "/webhooks/0/clientConfig/caBundle"]);
     }
     running.stop().await;

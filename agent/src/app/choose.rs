@@ -41,7 +41,11 @@ pub(super) fn choose(table: &[Process], signal: Signal) -> Choice {
         if signal.is_in(process.caught) {
             found.push(process);
         } else {
-            next.extend(table.iter().filter(|child| child.parent == process.pid && child.pid != process.pid));
+            next.extend(
+                table
+                    .iter()
+                    .filter(|child| child.parent == process.pid && child.pid != process.pid),
+            );
         }
     }
     found.sort_by_key(|process| process.pid);
@@ -51,10 +55,13 @@ pub(super) fn choose(table: &[Process], signal: Signal) -> Choice {
 /// The oldest process of the container that no other one of it has started. What `kubectl exec`
 /// starts looks the same and is younger.
 fn first_process(table: &[Process]) -> Option<Process> {
-    let of_container = |pid: i32| table.iter().any(|process| process.of_container && process.pid == pid);
+    let of_container =
+        |pid: i32| table.iter().any(|process| process.of_container && process.pid == pid);
     table
         .iter()
-        .filter(|process| process.of_container && (process.parent == process.pid || !of_container(process.parent)))
+        .filter(|process| {
+            process.of_container && (process.parent == process.pid || !of_container(process.parent))
+        })
         .min_by_key(|process| (process.started, process.pid))
         .copied()
 }
@@ -91,7 +98,12 @@ mod tests {
 
     #[test]
     fn the_first_process_gets_it_and_its_workers_do_not() {
-        let found = chosen(&[PAUSE, (20, 0, 30, true, true), (21, 20, 31, true, true), (22, 20, 31, true, true)]);
+        let found = chosen(&[
+            PAUSE,
+            (20, 0, 30, true, true),
+            (21, 20, 31, true, true),
+            (22, 20, 31, true, true),
+        ]);
         assert_eq!(found, Ok(vec![20]));
     }
 
@@ -122,7 +134,12 @@ mod tests {
 
     #[test]
     fn one_that_does_not_catch_it_is_spared() {
-        let found = chosen(&[PAUSE, (20, 0, 30, false, true), (21, 20, 31, false, true), (40, 0, 5, true, false)]);
+        let found = chosen(&[
+            PAUSE,
+            (20, 0, 30, false, true),
+            (21, 20, 31, false, true),
+            (40, 0, 5, true, false),
+        ]);
         assert!(matches!(found, Err(Choice::NotCaught(Process { pid: 20, .. }))), "{found:?}");
     }
 

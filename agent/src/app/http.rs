@@ -82,7 +82,11 @@ pub(super) async fn tell(url: &ReloadUrl) -> Result<Outcome, PostError> {
 
 async fn once(url: &ReloadUrl) -> Result<(), PostError> {
     let host = url.host();
-    let authority = if host.contains(':') { format!("[{host}]:{}", url.port()) } else { format!("{host}:{}", url.port()) };
+    let authority = if host.contains(':') {
+        format!("[{host}]:{}", url.port())
+    } else {
+        format!("{host}:{}", url.port())
+    };
     let request = Request::builder()
         .method(Method::POST)
         .uri(url.path())
@@ -91,8 +95,12 @@ async fn once(url: &ReloadUrl) -> Result<(), PostError> {
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|source| PostError::Request { url: url.clone(), source })?;
-    let tcp = TcpStream::connect((host, url.port())).await.map_err(|source| PostError::Connect { url: url.clone(), source })?;
-    let status = exchange(tcp, request).await.map_err(|source| PostError::Exchange { url: url.clone(), source })?;
+    let tcp = TcpStream::connect((host, url.port()))
+        .await
+        .map_err(|source| PostError::Connect { url: url.clone(), source })?;
+    let status = exchange(tcp, request)
+        .await
+        .map_err(|source| PostError::Exchange { url: url.clone(), source })?;
     if status.is_success() { Ok(()) } else { Err(PostError::Answer { url: url.clone(), status }) }
 }
 

@@ -101,10 +101,14 @@ impl Container {
             }
             let passed = began.elapsed();
             // A pod has one process that is always closed: the pause process, of a user of its own.
-            if matches!(failure, SignalFailure::Absent { closed: 0 | 1, .. }) && schedule::is_absent(passed) {
+            if matches!(failure, SignalFailure::Absent { closed: 0 | 1, .. })
+                && schedule::is_absent(passed)
+            {
                 return Ok(Outcome::NotNeeded);
             }
-            let Some(wait) = schedule::retell(attempt, passed, runtime::backoff::random()) else { return Err(failure) };
+            let Some(wait) = schedule::retell(attempt, passed, runtime::backoff::random()) else {
+                return Err(failure);
+            };
             attempt += 1;
             tokio::time::sleep(wait).await;
         }
@@ -115,12 +119,15 @@ impl Container {
         if std::process::id() == 1 {
             return Err(SignalFailure::NotShared { container: self.name.clone() });
         }
-        let Table { processes, closed } = table::read(&self.proc, &self.name, &self.pod_uid).map_err(SignalFailure::Table)?;
+        let Table { processes, closed } =
+            table::read(&self.proc, &self.name, &self.pod_uid).map_err(SignalFailure::Table)?;
         match choose(&processes, self.signal) {
             Choice::Absent => Err(SignalFailure::Absent { container: self.name.clone(), closed }),
-            Choice::NotCaught(first) => {
-                Err(SignalFailure::NotCaught { signal: self.signal.name(), container: self.name.clone(), pid: first.pid })
-            }
+            Choice::NotCaught(first) => Err(SignalFailure::NotCaught {
+                signal: self.signal.name(),
+                container: self.name.clone(),
+                pid: first.pid,
+            }),
             Choice::Send(processes) => self.send_all(&processes),
         }
     }
@@ -130,7 +137,9 @@ impl Container {
         let results: Vec<_> = processes.iter().map(|process| self.send(process)).collect();
         let sent = results.iter().any(Result::is_ok);
         match results.into_iter().find_map(Result::err) {
-            Some(failure) if !sent || !matches!(failure, SignalFailure::Gone { .. }) => Err(failure),
+            Some(failure) if !sent || !matches!(failure, SignalFailure::Gone { .. }) => {
+                Err(failure)
+            }
             _ => Ok(()),
         }
     }
@@ -142,7 +151,8 @@ impl Container {
             other => SignalFailure::Send { signal, pid, source: other.into() },
         };
         let raw = Pid::from_raw(pid).ok_or(SignalFailure::Gone { signal, pid })?;
-        let number = rustix::process::Signal::from_named_raw(i32::from(self.signal.number())).ok_or_else(|| failed(Errno::INVAL))?;
+        let number = rustix::process::Signal::from_named_raw(i32::from(self.signal.number()))
+            .ok_or_else(|| failed(Errno::INVAL))?;
         // The descriptor stands for one process for ever; that it is the one that was chosen is
         // looked at after it is open.
         let descriptor = match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
@@ -151,7 +161,8 @@ impl Container {
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(errno) => return Err(failed(errno)),
         };
-        let same = table::one(&self.proc, pid).is_some_and(|now| now.started == process.started && self.signal.is_in(now.caught));
+        let same = table::one(&self.proc, pid)
+            .is_some_and(|now| now.started == process.started && self.signal.is_in(now.caught));
         if !same {
             return Err(SignalFailure::Gone { signal, pid });
         }

@@ -27,15 +27,23 @@ pub(super) struct Table {
 /// own environment too.
 pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Table> {
     let own = std::process::id();
-    let marks = [format!("{CONTAINER_VARIABLE}={container}"), format!("{POD_UID_VARIABLE}={pod_uid}")];
+    let marks =
+        [format!("{CONTAINER_VARIABLE}={container}"), format!("{POD_UID_VARIABLE}={pod_uid}")];
     let mut table = Table::default();
     let mut environment = Zeroizing::new(Vec::with_capacity(64 << 10));
     for entry in fs::read_dir(proc)? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Some(process) = one(proc, pid).filter(|_| u32::try_from(pid) != Ok(own)) else { continue };
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Some(process) = one(proc, pid).filter(|_| u32::try_from(pid) != Ok(own)) else {
+            continue;
+        };
         environment.clear();
         let of_container = match read_environment(proc, pid, &mut environment) {
-            Ok(()) => marks.iter().all(|mark| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())),
+            Ok(()) => marks.iter().all(|mark| {
+                environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+            }),
             Err(error) => {
                 table.closed += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
                 false
@@ -87,14 +95,27 @@ mod tests {
 
     fn line(pid: i32, name: &str, state: &str, parent: i32, started: u64, caught: u64) -> String {
         let zeros = |count: usize| "0 ".repeat(count);
-        format!("{pid} ({name}) {state} {parent} {}{started} {}{caught} {}\n", zeros(17), zeros(11), zeros(18))
+        format!(
+            "{pid} ({name}) {state} {parent} {}{started} {}{caught} {}\n",
+            zeros(17),
+            zeros(11),
+            zeros(18)
+        )
     }
 
     fn add(proc: &Path, pid: i32, stat: &str, environment: &[u8]) -> PathBuf {
         let directory = proc.join(pid.to_string());
         fs::create_dir(&directory).unwrap();
-        io::Write::write_all(&mut fs::File::create(directory.join("stat")).unwrap(), stat.as_bytes()).unwrap();
-        io::Write::write_all(&mut fs::File::create(directory.join("environ")).unwrap(), environment).unwrap();
+        io::Write::write_all(
+            &mut fs::File::create(directory.join("stat")).unwrap(),
+            stat.as_bytes(),
+        )
+        .unwrap();
+        io::Write::write_all(
+            &mut fs::File::create(directory.join("environ")).unwrap(),
+            environment,
+        )
+        .unwrap();
         directory
     }
 
@@ -115,7 +136,12 @@ mod tests {
             add(proc, pid, &line(pid, "app", "S", 0, 5, 1), environment);
         }
         let table = read(proc, "app", "u-1").unwrap();
-        let mut matching: Vec<_> = table.processes.iter().filter(|process| process.of_container).map(|process| process.pid).collect();
+        let mut matching: Vec<_> = table
+            .processes
+            .iter()
+            .filter(|process| process.of_container)
+            .map(|process| process.pid)
+            .collect();
         matching.sort_unstable();
         assert_eq!(matching, [20]);
         assert_eq!(table.processes.len(), 6);
@@ -125,7 +151,10 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_blanks_is_no_trap() {
         let found = stat(7, &line(7, "a) S 1 (b c", "R", 3, 44, 0x4001)).unwrap();
-        assert_eq!(found, Process { pid: 7, parent: 3, started: 44, caught: 0x4001, of_container: false });
+        assert_eq!(
+            found,
+            Process { pid: 7, parent: 3, started: 44, caught: 0x4001, of_container: false }
+        );
     }
 
     #[test]
@@ -149,7 +178,12 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_counted() {
         let temp = tempfile::tempdir().unwrap();
-        let directory = add(temp.path(), 20, &line(20, "app", "S", 0, 5, 1), b"ENCLII_CONTAINER=app\0ENCLII_POD_UID=u\0");
+        let directory = add(
+            temp.path(),
+            20,
+            &line(20, "app", "S", 0, 5, 1),
+            b"ENCLII_CONTAINER=app\0ENCLII_POD_UID=u\0",
+        );
         fs::set_permissions(directory.join("environ"), fs::Permissions::from_mode(0o000)).unwrap();
         let table = read(temp.path(), "app", "u").unwrap();
         // For root no file is closed.

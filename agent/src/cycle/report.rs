@@ -36,7 +36,10 @@ mod tests {
 
     #[test]
     fn names() {
-        let held = |bundle: &str, generation| Held { bundle: bundle.parse().unwrap(), generation: Generation(generation) };
+        let held = |bundle: &str, generation| Held {
+            bundle: bundle.parse().unwrap(),
+            generation: Generation(generation),
+        };
         let holds = [held("api-prod", 12), held("shared-prod", 3)];
         assert_eq!(bundles_of(&holds), "api-prod,shared-prod");
         assert_eq!(generations_of(&holds), "12,3");

@@ -75,7 +75,11 @@ impl Directory {
     /// Reads a regular file of at most `limit` bytes.
     pub(super) fn read(&self, name: &str, limit: usize) -> io::Result<Redacted> {
         // Without NONBLOCK a pipe that somebody planted would hold the agent up for ever.
-        let file = File::from(self.open_beneath(name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+        let file = File::from(self.open_beneath(
+            name,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?);
         let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         if !file.metadata()?.is_file() || size > limit {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
@@ -149,12 +153,15 @@ impl Directory {
 
     fn open_beneath(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.fd, name, flags, mode, resolve) {
             // A kernel before 5.6 and an old seccomp profile do not have openat2. For a name that is
             // one component, as all of ours are, openat without following says the same; where EPERM
             // was meant, it says that again.
-            Err(Errno::NOSYS | Errno::PERM) if !name.contains('/') => Ok(rustix::fs::openat(&self.fd, name, flags, mode)?),
+            Err(Errno::NOSYS | Errno::PERM) if !name.contains('/') => {
+                Ok(rustix::fs::openat(&self.fd, name, flags, mode)?)
+            }
             other => Ok(other?),
         }
     }

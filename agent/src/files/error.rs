@@ -76,11 +76,19 @@ pub enum FilesError {
 
 impl FilesError {
     pub(super) fn make(label: &str, source: io::Error) -> Self {
-        if is_full(&source) { Self::Full { name: label.to_owned() } } else { Self::Make { label: label.to_owned(), source } }
+        if is_full(&source) {
+            Self::Full { name: label.to_owned() }
+        } else {
+            Self::Make { label: label.to_owned(), source }
+        }
     }
 
     pub(super) fn write(name: &str, source: io::Error) -> Self {
-        if is_full(&source) { Self::Full { name: name.to_owned() } } else { Self::Write { name: name.to_owned(), source } }
+        if is_full(&source) {
+            Self::Full { name: name.to_owned() }
+        } else {
+            Self::Write { name: name.to_owned(), source }
+        }
     }
 }
 

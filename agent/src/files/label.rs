@@ -29,10 +29,13 @@ impl Label {
     pub(super) fn parse(name: &str) -> Option<Self> {
         let rest = name.strip_prefix(OWN)?;
         let (numbers, edition) = match rest.split_once('_') {
-            Some((numbers, edition)) => (numbers, number(edition).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 1)?),
+            Some((numbers, edition)) => {
+                (numbers, number(edition).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 1)?)
+            }
             None => (rest, 1),
         };
-        let generations = numbers.split('-').map(|part| number(part).map(Generation)).collect::<Option<_>>()?;
+        let generations =
+            numbers.split('-').map(|part| number(part).map(Generation)).collect::<Option<_>>()?;
         Some(Self { generations, edition })
     }
 
@@ -50,7 +53,8 @@ fn number(text: &str) -> Option<u64> {
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers = self.generations.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
+        let numbers =
+            self.generations.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
         if numbers.is_empty() || numbers.len() > LONGEST {
             write!(f, "{OWN}of-{}-bundles", self.generations.len())?;
         } else {
@@ -68,8 +72,13 @@ mod tests {
 
     #[test]
     fn names() {
-        for (generations, edition, name) in [(&[12][..], 1, "..12"), (&[12, 3], 1, "..12-3"), (&[12], 2, "..12_2")] {
-            let label = Label { generations: generations.iter().copied().map(Generation).collect(), edition };
+        for (generations, edition, name) in
+            [(&[12][..], 1, "..12"), (&[12, 3], 1, "..12-3"), (&[12], 2, "..12_2")]
+        {
+            let label = Label {
+                generations: generations.iter().copied().map(Generation).collect(),
+                edition,
+            };
             assert_eq!(label.to_string(), name);
             assert_eq!(Label::parse(name), Some(label));
         }
@@ -77,9 +86,22 @@ mod tests {
 
     #[test]
     fn what_is_no_label() {
-        for name in
-            ["", "..", "..data", "..data_tmp", "12", "..12-", "..-1", "..+1", "..01", "..1_1", "..1_", "..1_x", "..2026_11_23", "..1/2"]
-        {
+        for name in [
+            "",
+            "..",
+            "..data",
+            "..data_tmp",
+            "12",
+            "..12-",
+            "..-1",
+            "..+1",
+            "..01",
+            "..1_1",
+            "..1_",
+            "..1_x",
+            "..2026_11_23",
+            "..1/2",
+        ] {
             assert_eq!(Label::parse(name), None, "{name}");
         }
     }

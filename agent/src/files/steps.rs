@@ -46,7 +46,11 @@ pub(super) enum Step {
 }
 
 /// The steps up to the swap that makes a generation of the files `names` the current one.
-pub(super) fn commit<'a>(names: impl Iterator<Item = &'a FileName> + Clone, root: &[Entry], mark: bool) -> Vec<Step> {
+pub(super) fn commit<'a>(
+    names: impl Iterator<Item = &'a FileName> + Clone,
+    root: &[Entry],
+    mark: bool,
+) -> Vec<Step> {
     let mut steps = vec![Step::MakeDirectory];
     steps.extend(names.clone().cloned().map(Step::Write));
     steps.extend(missing(names, root));
@@ -57,7 +61,12 @@ pub(super) fn commit<'a>(names: impl Iterator<Item = &'a FileName> + Clone, root
 
 /// The steps that leave nothing in the volume but the generation `current` with the files `names`,
 /// the generation `previous`, and what is not the agent's.
-pub(super) fn tidy(names: &[FileName], root: &[Entry], current: Option<&str>, previous: Option<&str>) -> Vec<Step> {
+pub(super) fn tidy(
+    names: &[FileName],
+    root: &[Entry],
+    current: Option<&str>,
+    previous: Option<&str>,
+) -> Vec<Step> {
     let mut steps: Vec<Step> = missing(names.iter(), root).collect();
     for Entry { name, kind } in root {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
@@ -67,9 +76,14 @@ pub(super) fn tidy(names: &[FileName], root: &[Entry], current: Option<&str>, pr
             || previous.is_some_and(|previous| name_in(&[previous]));
         match kind {
             _ if kept => {}
-            Kind::Directory if name.starts_with(OWN) => steps.push(Step::RemoveDirectory(name.clone())),
+            Kind::Directory if name.starts_with(OWN) => {
+                steps.push(Step::RemoveDirectory(name.clone()))
+            }
             _ if name.starts_with(OWN) => steps.push(Step::RemoveFile(name.clone())),
-            Kind::Link(target) if *target == target_of(name) && !names.iter().any(|known| known.as_str() == name) => {
+            Kind::Link(target)
+                if *target == target_of(name)
+                    && !names.iter().any(|known| known.as_str() == name) =>
+            {
                 steps.push(Step::RemoveFile(name.clone()));
             }
             _ => {}
@@ -83,7 +97,10 @@ pub(super) fn target_of(name: &str) -> String {
     format!("{DATA_LINK}/{name}")
 }
 
-fn missing<'a>(names: impl Iterator<Item = &'a FileName>, root: &[Entry]) -> impl Iterator<Item = Step> {
+fn missing<'a>(
+    names: impl Iterator<Item = &'a FileName>,
+    root: &[Entry],
+) -> impl Iterator<Item = Step> {
     names
         .filter(|name| {
             let there = root.iter().find(|entry| entry.name == name.as_str());
@@ -130,8 +147,15 @@ mod tests {
     #[test]
     fn a_name_that_leads_elsewhere_is_linked_anew() {
         let names = [file("A")];
-        for kind in [Kind::File, Kind::Directory, Kind::Link("/etc/passwd".to_owned()), Kind::Link("..data/B".to_owned())] {
-            assert!(commit(names.iter(), &[entry("A", kind)], false).contains(&Step::Link(file("A"))));
+        for kind in [
+            Kind::File,
+            Kind::Directory,
+            Kind::Link("/etc/passwd".to_owned()),
+            Kind::Link("..data/B".to_owned()),
+        ] {
+            assert!(
+                commit(names.iter(), &[entry("A", kind)], false).contains(&Step::Link(file("A")))
+            );
         }
     }
 
@@ -154,14 +178,23 @@ mod tests {
         ];
         let remove = |name: &str| Step::RemoveFile(name.to_owned());
         let steps = tidy(&[file("A"), file("NEW")], &root, Some("..3"), Some("..2"));
-        let expected =
-            [Step::Link(file("NEW")), Step::RemoveDirectory("..1".to_owned()), remove("..data_tmp"), remove("..trust_tmp"), remove("GONE")];
+        let expected = [
+            Step::Link(file("NEW")),
+            Step::RemoveDirectory("..1".to_owned()),
+            remove("..data_tmp"),
+            remove("..trust_tmp"),
+            remove("GONE"),
+        ];
         assert_eq!(steps, expected);
     }
 
     #[test]
     fn a_link_to_a_generation_that_is_gone_goes_too() {
-        let root = [entry("..data", Kind::Link("..3".to_owned())), entry("..reload", Kind::File), link("A")];
+        let root = [
+            entry("..data", Kind::Link("..3".to_owned())),
+            entry("..reload", Kind::File),
+            link("A"),
+        ];
         let expected = ["..data", "..reload", "A"].map(|name| Step::RemoveFile(name.to_owned()));
         assert_eq!(tidy(&[], &root, None, None), expected);
     }

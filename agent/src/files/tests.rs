@@ -27,7 +27,10 @@ impl Volume {
     }
 
     fn try_open(&self) -> Result<Files, FilesError> {
-        Files::open(&Config { directory: self.path().to_str().unwrap().to_owned(), mode: FileMode::OWNER })
+        Files::open(&Config {
+            directory: self.path().to_str().unwrap().to_owned(),
+            mode: FileMode::OWNER,
+        })
     }
 
     fn open(&self) -> Files {
@@ -36,7 +39,9 @@ impl Volume {
 
     /// What an application finds: every name that leads to a file.
     fn seen(&self) -> Model {
-        let entries = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let entries = fs::read_dir(self.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         entries
             .filter(|name| !name.starts_with("..") && name != SERVICE_ACCOUNT_DIRECTORY)
             .filter_map(|name| fs::read(self.path().join(&name)).ok().map(|bytes| (name, bytes)))
@@ -45,20 +50,30 @@ impl Volume {
 
     /// Every name in the volume itself.
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(self.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
 
     fn plant(&self, name: &str, bytes: &[u8]) {
-        io::Write::write_all(&mut fs::File::create(self.path().join(name)).unwrap(), bytes).unwrap();
+        io::Write::write_all(&mut fs::File::create(self.path().join(name)).unwrap(), bytes)
+            .unwrap();
     }
 }
 
 fn wanted(generation: u64, files: &Model) -> Wanted {
     Wanted {
-        files: files.iter().map(|(name, bytes)| (file_name(name).unwrap(), Redacted::from(bytes.as_slice()))).collect(),
-        holds: vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(generation) }],
+        files: files
+            .iter()
+            .map(|(name, bytes)| (file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
+            .collect(),
+        holds: vec![Held {
+            bundle: "api-prod".parse().unwrap(),
+            generation: Generation(generation),
+        }],
     }
 }
 
@@ -90,8 +105,13 @@ fn the_volume_after_the_first_generation() {
 fn bytes_come_out_as_they_went_in() {
     let volume = Volume::new();
     let all: Vec<u8> = (0..=255).collect();
-    let contents =
-        model(&[("EMPTY", b""), ("NUL", b"a\0b\0"), ("NEWLINES", b"\n\nx\n\n"), ("BINARY", &all), ("LARGE", &vec![b'x'; MAX_VALUE_BYTES])]);
+    let contents = model(&[
+        ("EMPTY", b""),
+        ("NUL", b"a\0b\0"),
+        ("NEWLINES", b"\n\nx\n\n"),
+        ("BINARY", &all),
+        ("LARGE", &vec![b'x'; MAX_VALUE_BYTES]),
+    ]);
     volume.open().publish(&wanted(1, &contents), false).unwrap();
     assert_eq!(volume.seen(), contents);
 }
@@ -181,11 +201,22 @@ fn a_generation_that_somebody_changed_is_not_trusted() {
 
 #[test]
 fn readers_of_a_file_may_enter_its_directory() {
-    for (file, directory) in [("0400", 0o700), ("0440", 0o750), ("0444", 0o755), ("0600", 0o700), ("0404", 0o705), ("0644", 0o755)] {
+    for (file, directory) in [
+        ("0400", 0o700),
+        ("0440", 0o750),
+        ("0444", 0o755),
+        ("0600", 0o700),
+        ("0404", 0o705),
+        ("0644", 0o755),
+    ] {
         let temp = tempfile::tempdir().unwrap();
-        let config = Config { directory: temp.path().to_str().unwrap().to_owned(), mode: file.parse().unwrap() };
+        let config = Config {
+            directory: temp.path().to_str().unwrap().to_owned(),
+            mode: file.parse().unwrap(),
+        };
         Files::open(&config).unwrap().publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
-        let mode = |path: &str| fs::metadata(temp.path().join(path)).unwrap().permissions().mode() & 0o777;
+        let mode =
+            |path: &str| fs::metadata(temp.path().join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("..1"), directory, "{file}");
         assert_eq!(mode("..1/A"), u32::from(config.mode.bits()));
         assert_eq!(mode("kubernetes.io"), 0o755);
@@ -207,7 +238,10 @@ fn what_is_not_the_agents_is_left_alone_or_gives_way() {
     files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
     let expected = model(&[("A", b"1"), ("foreign", b"theirs"), ("link", b"theirs")]);
     assert_eq!(volume.seen(), expected);
-    assert_eq!(fs::read(volume.path().join("kubernetes.io/serviceaccount/token")).unwrap(), b"token");
+    assert_eq!(
+        fs::read(volume.path().join("kubernetes.io/serviceaccount/token")).unwrap(),
+        b"token"
+    );
     assert_eq!(volume.names(), ["..1", "..data", "A", "foreign", "kubernetes.io", "link"]);
 }
 
@@ -220,7 +254,9 @@ fn a_failed_write_leaves_everything_as_it_was() {
     // A directory does not give way, so the link of the last name fails.
     fs::create_dir(volume.path().join("Z")).unwrap();
     let names = volume.names();
-    let error = files.publish(&wanted(2, &model(&[("A", b"2"), ("N", b"new"), ("Z", b"3")])), true).unwrap_err();
+    let error = files
+        .publish(&wanted(2, &model(&[("A", b"2"), ("N", b"new"), ("Z", b"3")])), true)
+        .unwrap_err();
     assert!(matches!(&error, FilesError::Link { name, .. } if name == "Z"), "{error:?}");
     assert_eq!(volume.seen(), before);
     assert_eq!(volume.names(), names);
@@ -237,13 +273,21 @@ fn a_full_volume_is_called_full() {
     assert!(matches!(FilesError::make("..1", full()), FilesError::Full { .. }));
     assert!(matches!(FilesError::write("A", io::Error::other("x")), FilesError::Write { .. }));
     // That is what the kernel's errors become.
-    assert!(matches!(FilesError::write("A", rustix::io::Errno::NOSPC.into()), FilesError::Full { .. }));
-    assert!(matches!(FilesError::write("A", rustix::io::Errno::DQUOT.into()), FilesError::Full { .. }));
+    assert!(matches!(
+        FilesError::write("A", rustix::io::Errno::NOSPC.into()),
+        FilesError::Full { .. }
+    ));
+    assert!(matches!(
+        FilesError::write("A", rustix::io::Errno::DQUOT.into()),
+        FilesError::Full { .. }
+    ));
 }
 
 #[test]
 fn a_volume_that_is_not_there_is_named() {
-    let error = Files::open(&Config { directory: "/nowhere/at/all".to_owned(), mode: FileMode::OWNER }).unwrap_err();
+    let error =
+        Files::open(&Config { directory: "/nowhere/at/all".to_owned(), mode: FileMode::OWNER })
+            .unwrap_err();
     assert_eq!(error.to_string(), "open volume /nowhere/at/all");
 }
 
@@ -307,7 +351,8 @@ fn a_crash_after_any_step_shows_the_old_files_or_the_new_ones() {
         assert_eq!(volume.seen(), *expected, "after {stop} steps and a restart");
         assert!(!swapped || files.reload_due());
         let label = if swapped { "..2" } else { "..1" };
-        let mut names = vec![label.to_owned(), "..data".to_owned(), SERVICE_ACCOUNT_DIRECTORY.to_owned()];
+        let mut names =
+            vec![label.to_owned(), "..data".to_owned(), SERVICE_ACCOUNT_DIRECTORY.to_owned()];
         names.extend(expected.keys().cloned());
         names.extend(files.reload_due().then(|| RELOAD_MARK.to_owned()));
         names.sort();
@@ -359,7 +404,9 @@ fn a_hostile_reader_never_sees_a_torn_or_mixed_generation() {
         let bytes = generation.to_string().repeat(3000).into_bytes();
         NAMES.iter().map(|name| ((*name).to_owned(), bytes.clone())).collect::<Model>()
     };
-    let whole = |bytes: &[u8]| (1..=SWAPS + 1).any(|generation| bytes == generation.to_string().repeat(3000).as_bytes());
+    let whole = |bytes: &[u8]| {
+        (1..=SWAPS + 1).any(|generation| bytes == generation.to_string().repeat(3000).as_bytes())
+    };
     let volume = Volume::new();
     let mut files = volume.open();
     files.publish(&wanted(1, &stamped(1)), false).unwrap();
@@ -372,7 +419,8 @@ fn a_hostile_reader_never_sees_a_torn_or_mixed_generation() {
                 let by_path = fs::read(volume.path().join("B")).unwrap();
                 assert!(whole(&by_path), "torn file of {} bytes", by_path.len());
                 let resolved = fs::canonicalize(volume.path().join("..data")).unwrap();
-                let all: Vec<_> = NAMES.iter().map(|name| fs::read(resolved.join(name)).unwrap()).collect();
+                let all: Vec<_> =
+                    NAMES.iter().map(|name| fs::read(resolved.join(name)).unwrap()).collect();
                 assert!(all.iter().all(|bytes| *bytes == all[0]), "mixed generations");
             }
         });

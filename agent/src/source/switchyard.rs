@@ -64,7 +64,12 @@ impl Switchyard {
     ///
     /// # Errors
     /// Where the address or the CAs cannot be understood.
-    pub fn new(address: &str, ca: &str, token_file: PathBuf, bundles: Vec<BundleRef>) -> Result<Self, SwitchyardError> {
+    pub fn new(
+        address: &str,
+        ca: &str,
+        token_file: PathBuf,
+        bundles: Vec<BundleRef>,
+    ) -> Result<Self, SwitchyardError> {
         Ok(Self { address: address.parse()?, tls: trust::client(ca)?, token_file, bundles })
     }
 
@@ -85,7 +90,12 @@ impl Switchyard {
         while !wires.events.is_closed() {
             let began = Instant::now();
             // Boxed, so that what a login needs is given back for the life of the stream.
-            let login = Box::pin(dial::open(&self.address, Arc::clone(&self.tls), &self.token_file, &self.bundles));
+            let login = Box::pin(dial::open(
+                &self.address,
+                Arc::clone(&self.tls),
+                &self.token_file,
+                &self.bundles,
+            ));
             let end = match login.await {
                 Ok(connection) => {
                     notice.connected(&self.address);
@@ -107,7 +117,12 @@ impl Switchyard {
     }
 
     /// Everything between a login and the end of its stream.
-    async fn serve(&mut self, connection: Connection, wires: &mut Wires, unsent: &mut Option<AgentMessage>) -> End {
+    async fn serve(
+        &mut self,
+        connection: Connection,
+        wires: &mut Wires,
+        unsent: &mut Option<AgentMessage>,
+    ) -> End {
         let mut stream = Stream::new(connection);
         let mut held = false;
         let result = self.exchange(&mut stream, wires, unsent, &mut held).await;
@@ -125,7 +140,10 @@ impl Switchyard {
         unsent: &mut Option<AgentMessage>,
         held: &mut bool,
     ) -> Result<String, StreamError> {
-        let hello = AgentMessage::Hello { agent: env!("CARGO_PKG_VERSION").to_owned(), holds: wires.holds.borrow().clone() };
+        let hello = AgentMessage::Hello {
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            holds: wires.holds.borrow().clone(),
+        };
         stream.send(&hello).await?;
         if let Some(report) = unsent.as_ref() {
             stream.send(report).await?;
@@ -157,9 +175,14 @@ impl Switchyard {
 
     async fn take_trust(&mut self, ca: String, wires: &Wires) -> Result<(), StreamError> {
         match self.trust(&ca) {
-            Ok(()) => wires.events.send(Event::Trust { ca }).await.map_err(|_| StreamError::Unheard),
+            Ok(()) => {
+                wires.events.send(Event::Trust { ca }).await.map_err(|_| StreamError::Unheard)
+            }
             Err(error) => {
-                tracing::error!(error = chain(&error), "trust bundle of the server not taken, the one before stays");
+                tracing::error!(
+                    error = chain(&error),
+                    "trust bundle of the server not taken, the one before stays"
+                );
                 Ok(())
             }
         }
@@ -184,8 +207,12 @@ impl Notice {
         }
         self.said = Some(end.reason.clone());
         match end.loss {
-            Loss::Refused => tracing::error!(server = %address, reason = end.reason, "login refused, the files stay as they are"),
-            Loss::Away => tracing::warn!(server = %address, reason = end.reason, "not connected, the files stay as they are"),
+            Loss::Refused => {
+                tracing::error!(server = %address, reason = end.reason, "login refused, the files stay as they are")
+            }
+            Loss::Away => {
+                tracing::warn!(server = %address, reason = end.reason, "not connected, the files stay as they are")
+            }
         }
     }
 }

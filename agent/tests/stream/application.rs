@@ -31,7 +31,9 @@ impl Listener {
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(tcp.read_u8().await.unwrap());
             }
-            tcp.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.unwrap();
+            tcp.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
             String::from_utf8(head).unwrap()
         })
         .await
@@ -89,7 +91,9 @@ async fn an_application_that_refuses_is_reported_with_its_answer() {
         listener.answer("404 Not Found").await;
     }
     assert_eq!(applied(&session.hear().await), (2, Outcome::Failed));
-    let AgentMessage::Failed { wanted, step: Step::Reload, detail } = session.hear().await else { panic!() };
+    let AgentMessage::Failed { wanted, step: Step::Reload, detail } = session.hear().await else {
+        panic!()
+    };
     assert_eq!(wanted[0].generation.0, 2);
     assert!(detail.contains("the application answered 404 Not Found"), "{detail}");
     listener.is_left_alone().await;

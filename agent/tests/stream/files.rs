@@ -28,7 +28,10 @@ async fn generations_become_files_one_after_another() {
         for (name, value) in secrets {
             assert_eq!(pod.file(name).as_deref(), Some(*value));
         }
-        let links = fs::read_dir(pod.volume()).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count();
+        let links = fs::read_dir(pod.volume())
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().is_file())
+            .count();
         assert_eq!(links, secrets.len());
     }
     agent.stop().await;
@@ -78,14 +81,18 @@ async fn a_generation_that_cannot_be_is_refused_and_the_files_stay() {
     session.say(&hold(1, &[("A", b"good")])).await;
     session.hear().await;
     session.say(&hold_of("other-prod", 7, &[("A", b"not asked for")])).await;
-    let AgentMessage::Failed { wanted, step: Step::Plan, detail } = session.hear().await else { panic!() };
+    let AgentMessage::Failed { wanted, step: Step::Plan, detail } = session.hear().await else {
+        panic!()
+    };
     assert_eq!((wanted[0].bundle.as_str(), wanted[0].generation.0), ("other-prod", 7));
     assert!(detail.contains("other-prod") && !detail.contains("not asked for"), "{detail}");
 
     // A directory where a link has to be: the write fails, and says where.
     fs::create_dir(pod.volume().join("B")).unwrap();
     session.say(&hold(2, &[("A", b"bad"), ("B", b"bad")])).await;
-    let AgentMessage::Failed { step: Step::Write, detail, .. } = session.hear().await else { panic!() };
+    let AgentMessage::Failed { step: Step::Write, detail, .. } = session.hear().await else {
+        panic!()
+    };
     assert!(detail.starts_with("link file B: "), "{detail}");
     assert_eq!(pod.file("A").as_deref(), Some(&b"good"[..]));
 
@@ -100,7 +107,9 @@ async fn a_ping_is_answered_and_a_message_of_the_future_passed_over() {
     let server = Server::start(&authority).await;
     let _agent = pod.start(server.address(), &authority.pem, "none");
     let (mut session, _) = server.session().await;
-    session.write(contract::stream::frame::encode(br#"{"kind":"dance"}"#, &[b"body"]).expose()).await;
+    session
+        .write(contract::stream::frame::encode(br#"{"kind":"dance"}"#, &[b"body"]).expose())
+        .await;
     session.say(&ServerMessage::Ping).await;
     assert_eq!(session.hear().await, AgentMessage::Pong);
 }

@@ -11,9 +11,17 @@ async fn the_login_is_the_contracts_and_reads_the_token_anew_each_time() {
     let server = Server::start(&authority).await;
     let _agent = pod.start(server.address(), &authority.pem, "none");
     let login = server.login().await;
-    assert!(login.head.starts_with("GET /v1/agent/stream?bundle=api-prod HTTP/1.1\r\n"), "{}", login.head);
-    for line in ["authorization: Bearer token-1", "connection: upgrade", "upgrade: enclii-stream/1", &format!("host: {}", server.address())]
-    {
+    assert!(
+        login.head.starts_with("GET /v1/agent/stream?bundle=api-prod HTTP/1.1\r\n"),
+        "{}",
+        login.head
+    );
+    for line in [
+        "authorization: Bearer token-1",
+        "connection: upgrade",
+        "upgrade: enclii-stream/1",
+        &format!("host: {}", server.address()),
+    ] {
         assert!(login.has(line), "{line}\n{}", login.head);
     }
     pod.token("token-2\n");
@@ -72,7 +80,9 @@ async fn a_pod_that_may_no_longer_read_keeps_its_files() {
     let (mut session, _) = server.session().await;
     session.say(&hold(1, &[("A", b"x")])).await;
     session.hear().await;
-    session.say(&ServerMessage::Refused { detail: "the grant of api-prod was taken back".to_owned() }).await;
+    session
+        .say(&ServerMessage::Refused { detail: "the grant of api-prod was taken back".to_owned() })
+        .await;
     session.closed().await;
     let (_session, holds) = server.session().await;
     assert_eq!(holds, [1]);

@@ -52,7 +52,10 @@ impl Pod {
                 token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
             },
             bundles: vec!["api-prod".parse().unwrap()],
-            files: Files { directory: self.volume().to_str().unwrap().to_owned(), mode: FileMode::OWNER },
+            files: Files {
+                directory: self.volume().to_str().unwrap().to_owned(),
+                mode: FileMode::OWNER,
+            },
             reload: reload.parse().unwrap(),
             reload_container: None,
         }

@@ -42,14 +42,19 @@ impl Authority {
 
     fn acceptor(&self) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let leaf =
-            CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])
+            .unwrap()
+            .signed_by(&key, &self.issuer)
+            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+            .with_single_cert(
+                vec![leaf.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
             .unwrap();
         TlsAcceptor::from(Arc::new(config))
     }
@@ -116,7 +121,10 @@ impl Login {
     }
 
     pub(crate) async fn refuse(mut self, status: &str, body: &str) {
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         soon(self.tls.write_all(answer.as_bytes())).await.unwrap();
         soon(self.tls.shutdown()).await.unwrap();
     }
@@ -179,9 +187,18 @@ pub(crate) fn hold(generation: u64, secrets: &[(&str, &[u8])]) -> ServerMessage 
 pub(crate) fn hold_of(bundle: &str, generation: u64, secrets: &[(&str, &[u8])]) -> ServerMessage {
     let secrets: BTreeMap<_, _> = secrets
         .iter()
-        .map(|(name, value)| (name.parse().unwrap(), HeldSecret { version: Version(generation), value: Redacted::from(*value) }))
+        .map(|(name, value)| {
+            (
+                name.parse().unwrap(),
+                HeldSecret { version: Version(generation), value: Redacted::from(*value) },
+            )
+        })
         .collect();
     ServerMessage::Hold(Snapshot {
-        bundles: vec![HeldBundle { bundle: bundle.parse().unwrap(), generation: Generation(generation), secrets }],
+        bundles: vec![HeldBundle {
+            bundle: bundle.parse().unwrap(),
+            generation: Generation(generation),
+            secrets,
+        }],
     })
 }

@@ -24,17 +24,34 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn open() -> Result<Self> {
         let logs = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
-        let mut proxy = Process::start("kubectl-proxy", Command::new("kubectl").args(["proxy", "--port=0"]), logs.path())?;
+        let mut proxy = Process::start(
+            "kubectl-proxy",
+            Command::new("kubectl").args(["proxy", "--port=0"]),
+            logs.path(),
+        )?;
         let address = wait::until("kubectl proxy", Duration::from_secs(20), || {
             proxy.check()?;
-            Ok(proxy.log().lines().find_map(|line| line.strip_prefix("Starting to serve on ")).map(str::to_owned))
+            Ok(proxy
+                .log()
+                .lines()
+                .find_map(|line| line.strip_prefix("Starting to serve on "))
+                .map(str::to_owned))
         })?;
-        Ok(Self { _proxy: proxy, address: format!("http://{}", address.trim()), client: http::plain()?, _logs: logs })
+        Ok(Self {
+            _proxy: proxy,
+            address: format!("http://{}", address.trim()),
+            client: http::plain()?,
+            _logs: logs,
+        })
     }
 
     /// What is there; `None` where there is nothing, or nothing that answers yet.
     pub(super) fn find(&self, path: &str) -> Result<Option<Value>> {
-        let answer = self.client.get(format!("{}{path}", self.address)).send().context("ask the API server")?;
+        let answer = self
+            .client
+            .get(format!("{}{path}", self.address))
+            .send()
+            .context("ask the API server")?;
         if !answer.status().is_success() {
             return Ok(None);
         }
@@ -51,7 +68,11 @@ impl Api {
 
     fn send(&self, method: Method, path: &str, body: &Value) -> Result<()> {
         let request = self.client.request(method, format!("{}{path}", self.address));
-        let answer = request.header("content-type", "application/json").body(body.to_string()).send().context("call the API server")?;
+        let answer = request
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .context("call the API server")?;
         let status = answer.status();
         let text = answer.text().context("read the API server's answer")?;
         ensure!(status.is_success(), "{path}: {status}: {text}");

@@ -35,7 +35,9 @@ pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32)
     api.delete(&one, &json!({"gracePeriodSeconds": 1}))?;
     wait::until("the pod to be gone", DEADLINE, || Ok(api.find(&one)?.is_none().then_some(())))?;
     let started = UNIX_EPOCH + Duration::from_millis(state?.started_at);
-    Ok(milliseconds(started.duration_since(from).context("the application started before its pod was made")?))
+    Ok(milliseconds(
+        started.duration_since(from).context("the application started before its pod was made")?,
+    ))
 }
 
 /// What the application says, once it runs.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use contract::stream::frame::Decoder;
-use contract::stream::{AgentMessage, BUNDLE_PARAMETER, Held, Outcome, PATH, PROTOCOL, ServerMessage};
+use contract::stream::{
+    AgentMessage, BUNDLE_PARAMETER, Held, Outcome, PATH, PROTOCOL, ServerMessage,
+};
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -40,7 +42,8 @@ pub(crate) fn token(number: usize) -> String {
 /// Each stream is a file, and the usual limit is one that a process may raise for itself.
 pub(crate) fn allow_many_files() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("raise limit of open files")
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .context("raise limit of open files")
 }
 
 /// A stream was told to hold this generation.
@@ -64,7 +67,10 @@ impl Streams {
         let (over, open, tls) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)), tls(ca)?);
         let (arrived, arrivals) = channel();
         let (opened, opening) = channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the streams")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the streams")?;
         let all = All {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             tls,
@@ -94,15 +100,24 @@ impl Streams {
     }
 
     /// Waits until each was told to hold at least this generation, and says when.
-    pub(crate) fn until_all_hold(&self, generation: u64, deadline: Duration) -> Result<Vec<Instant>> {
+    pub(crate) fn until_all_hold(
+        &self,
+        generation: u64,
+        deadline: Duration,
+    ) -> Result<Vec<Instant>> {
         let end = Instant::now() + deadline;
         let arrivals = self.arrivals.lock().ok().context("wait for streams")?;
         let mut times = Vec::with_capacity(self.count);
         while times.len() < self.count {
             let left = end.saturating_duration_since(Instant::now());
             let arrival = arrivals.recv_timeout(left);
-            let Arrival { generation: held, at } =
-                arrival.with_context(|| format!("{} of {} streams were told of generation {generation}", times.len(), self.count))?;
+            let Arrival { generation: held, at } = arrival.with_context(|| {
+                format!(
+                    "{} of {} streams were told of generation {generation}",
+                    times.len(),
+                    self.count
+                )
+            })?;
             if held >= generation {
                 times.push(at);
             }
@@ -138,7 +153,10 @@ impl All {
                 let all = self.clone();
                 self.tasks.spawn(async move {
                     for number in (first..count).step_by(OPENERS) {
-                        let stream = all.connect(number).await.with_context(|| format!("open stream {number}"))?;
+                        let stream = all
+                            .connect(number)
+                            .await
+                            .with_context(|| format!("open stream {number}"))?;
                         let follow = all.clone();
                         all.tasks.spawn(async move {
                             follow.open.fetch_add(1, Ordering::SeqCst);
@@ -159,8 +177,12 @@ impl All {
 
     async fn connect(&self, number: usize) -> Result<Upgraded> {
         let tcp = TcpStream::connect(self.address).await.context("connect")?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(ServerName::try_from("localhost")?, tcp).await.context("handshake")?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.context("open connection")?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(ServerName::try_from("localhost")?, tcp)
+            .await
+            .context("handshake")?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(tls)).await.context("open connection")?;
         self.tasks.spawn(async move {
             let _ = connection.with_upgrades().await;
         });
@@ -172,7 +194,11 @@ impl All {
             .header(header::AUTHORIZATION, format!("Bearer {}", token(number)))
             .body(Empty::<Bytes>::new())?;
         let answer = sender.send_request(request).await.context("ask for the stream")?;
-        ensure!(answer.status() == StatusCode::SWITCHING_PROTOCOLS, "ask for the stream: {}", answer.status());
+        ensure!(
+            answer.status() == StatusCode::SWITCHING_PROTOCOLS,
+            "ask for the stream: {}",
+            answer.status()
+        );
         hyper::upgrade::on(answer).await.context("upgrade")
     }
 
@@ -186,11 +212,19 @@ impl All {
                 match ServerMessage::decode(&frame)? {
                     ServerMessage::Hold(snapshot) => {
                         let at = Instant::now();
-                        let holds: Vec<_> =
-                            snapshot.bundles.iter().map(|it| Held { bundle: it.bundle.clone(), generation: it.generation }).collect();
-                        let generation = holds.iter().map(|it| it.generation.0).max().unwrap_or_default();
+                        let holds: Vec<_> = snapshot
+                            .bundles
+                            .iter()
+                            .map(|it| Held { bundle: it.bundle.clone(), generation: it.generation })
+                            .collect();
+                        let generation =
+                            holds.iter().map(|it| it.generation.0).max().unwrap_or_default();
                         let _ = self.arrived.send(Arrival { generation, at });
-                        say(&mut stream, &AgentMessage::Applied { holds, reload: Outcome::NotNeeded }).await?;
+                        say(
+                            &mut stream,
+                            &AgentMessage::Applied { holds, reload: Outcome::NotNeeded },
+                        )
+                        .await?;
                     }
                     ServerMessage::Ping => say(&mut stream, &AgentMessage::Pong).await?,
                     ServerMessage::Refused { detail } => bail!("refused: {detail}"),

@@ -29,12 +29,22 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn start(program: &Path, directory: &Path, server: &Server, files: &Path, refresh: Refresh) -> Result<Self> {
+    pub(super) fn start(
+        program: &Path,
+        directory: &Path,
+        server: &Server,
+        files: &Path,
+        refresh: Refresh,
+    ) -> Result<Self> {
         let (config, token) = (directory.join("agent.hcl"), directory.join("token"));
         put(&token, server.token())?;
         put(&config, &configuration(server.address(), &token, files, refresh))?;
         let mut command = Command::new(program);
-        command.arg("agent").arg(format!("-config={}", config.display())).env_clear().env("HOME", directory);
+        command
+            .arg("agent")
+            .arg(format!("-config={}", config.display()))
+            .env_clear()
+            .env("HOME", directory);
         let process = Process::start("vault-agent", &mut command, directory)?;
         Ok(Self { process, files: names().iter().map(|name| files.join(name)).collect() })
     }
@@ -62,13 +72,21 @@ fn configuration(address: &str, token: &Path, files: &Path, refresh: Refresh) ->
         text.push_str("template_config { static_secret_render_interval = \"1s\" }\n");
     }
     for name in names() {
-        let contents = format!("{{{{ with secret \"secret/data/{name}\" }}}}{{{{ .Data.data.value }}}}{{{{ end }}}}");
+        let contents = format!(
+            "{{{{ with secret \"secret/data/{name}\" }}}}{{{{ .Data.data.value }}}}{{{{ end }}}}"
+        );
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "template {{ contents = {contents:?} destination = {:?} }}", files.join(&name));
+        let _ = writeln!(
+            text,
+            "template {{ contents = {contents:?} destination = {:?} }}",
+            files.join(&name)
+        );
     }
     text
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {
-    File::create(path).and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("write {}", path.display()))
+    File::create(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("write {}", path.display()))
 }

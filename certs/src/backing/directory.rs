@@ -134,7 +134,10 @@ fn write_generation(path: &Path, files: &Files) -> Result<PathBuf, BackingError>
         let file = directory.join(file);
         let mut options = OpenOptions::new();
         options.create_new(true).write(true).mode(0o600);
-        options.open(&file).and_then(|mut open| open.write_all(content).and_then(|()| open.sync_all())).map_err(write_error(&file))?;
+        options
+            .open(&file)
+            .and_then(|mut open| open.write_all(content).and_then(|()| open.sync_all()))
+            .map_err(write_error(&file))?;
     }
     sync(&directory)?;
     Ok(name)

@@ -54,11 +54,14 @@ impl SecretBacking {
     }
 
     async fn create(&self, files: &Files) -> Result<Stored, BackingError> {
-        let data: BTreeMap<String, ByteString> =
-            files.iter().map(|(name, content)| (name.to_owned(), ByteString(content.to_vec()))).collect();
+        let data: BTreeMap<String, ByteString> = files
+            .iter()
+            .map(|(name, content)| (name.to_owned(), ByteString(content.to_vec())))
+            .collect();
         let mut secret = Secret { data: Some(data), ..Secret::default() };
         secret.metadata.name = Some(self.name.clone());
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let params =
+            PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         match self.api.create(&params, &secret).await {
             Ok(made) => Ok(Stored::Written(made.resource_version())),
             Err(error) => self.lost_or_failed("create", error),
@@ -75,7 +78,8 @@ impl SecretBacking {
             .collect();
         // With the version in it the patch is refused (409) when somebody was faster.
         let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let params =
+            PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.api.patch(&self.name, &params, &Patch::Merge(patch)).await;
         match patched {
             Ok(written) => Ok(Stored::Written(written.resource_version())),
@@ -83,10 +87,16 @@ impl SecretBacking {
         }
     }
 
-    fn lost_or_failed(&self, step: &'static str, error: kube::Error) -> Result<Stored, BackingError> {
+    fn lost_or_failed(
+        &self,
+        step: &'static str,
+        error: kube::Error,
+    ) -> Result<Stored, BackingError> {
         match &error {
             // Changed, made or deleted by somebody else: look again.
-            kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => Ok(Stored::Lost),
+            kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
+                Ok(Stored::Lost)
+            }
             _ => Err(self.error(step, error)),
         }
     }
@@ -94,18 +104,29 @@ impl SecretBacking {
     fn error(&self, step: &'static str, error: kube::Error) -> BackingError {
         let name = self.name.clone();
         match error {
-            kube::Error::Api(status) => {
-                BackingError::Refused { step, name, source: Refusal { code: status.code, reason: status.reason, message: status.message } }
-            }
+            kube::Error::Api(status) => BackingError::Refused {
+                step,
+                name,
+                source: Refusal {
+                    code: status.code,
+                    reason: status.reason,
+                    message: status.message,
+                },
+            },
             // These quote what they could not read, and that may be a key.
-            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => BackingError::Unreadable { step, name },
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
+                BackingError::Unreadable { step, name }
+            }
             other => BackingError::Unreachable { step, name, source: other.into() },
         }
     }
 
     /// Whether there was news before the watch ended.
     async fn news(&self, seen: &Loaded) -> Result<bool, kube::Error> {
-        let params = WatchParams::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS).disable_bookmarks();
+        let params = WatchParams::default()
+            .fields(&format!("metadata.name={}", self.name))
+            .timeout(WATCH_SECONDS)
+            .disable_bookmarks();
         // "0": whatever there is now counts as an event, so a Secret that appears is seen.
         let from = seen.version.as_deref().unwrap_or("0");
         let mut events = pin!(self.api.watch_metadata(&params, from).await?);

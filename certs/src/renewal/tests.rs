@@ -38,8 +38,18 @@ fn table() {
         ("leaf expired", good(0), day(8), Step::RenewLeaf),
         ("leaf of the future", good(40), day(0), Step::RenewLeaf),
         ("no leaf", View { leaf: None, ..good(0) }, day(0), Step::RenewLeaf),
-        ("leaf of another ca", View { leaf: Some(LeafView { signed_by_current: false, ..leaf(0) }), ..good(0) }, day(0), Step::RenewLeaf),
-        ("leaf for other names", View { leaf: Some(LeafView { names_match: false, ..leaf(0) }), ..good(0) }, day(0), Step::RenewLeaf),
+        (
+            "leaf of another ca",
+            View { leaf: Some(LeafView { signed_by_current: false, ..leaf(0) }), ..good(0) },
+            day(0),
+            Step::RenewLeaf,
+        ),
+        (
+            "leaf for other names",
+            View { leaf: Some(LeafView { names_match: false, ..leaf(0) }), ..good(0) },
+            day(0),
+            Step::RenewLeaf,
+        ),
         ("ca before two thirds", good(240), day(243), Step::Nothing),
         ("ca at two thirds", good(240), day(244), Step::PublishNext),
         ("overlap runs", View { next: ca(244), ..good(243) }, day(244), Step::Nothing),
@@ -54,7 +64,10 @@ fn table() {
             "next made late, current lives",
             View {
                 next: Some(made(day(364) + 12 * HOUR, 365 * DAY)),
-                leaf: Some(LeafView { validity: Validity { begins: day(364), ends: day(365) }, ..leaf(0) }),
+                leaf: Some(LeafView {
+                    validity: Validity { begins: day(364), ends: day(365) },
+                    ..leaf(0)
+                }),
                 ..good(0)
             },
             day(364) + 20 * HOUR,
@@ -63,18 +76,38 @@ fn table() {
         ("next of the future", View { next: ca(300), ..good(243) }, day(244), Step::PublishNext),
         ("current expired", good(364), day(366), Step::StartAnew),
         ("current of the future", View { current: ca(10), ..good(0) }, day(0), Step::StartAnew),
-        ("current expired, next lives", View { next: ca(300), ..good(364) }, day(366), Step::Promote),
-        ("current lost, next lives", View { current: None, next: ca(0), ..good(0) }, day(1), Step::Promote),
+        (
+            "current expired, next lives",
+            View { next: ca(300), ..good(364) },
+            day(366),
+            Step::Promote,
+        ),
+        (
+            "current lost, next lives",
+            View { current: None, next: ca(0), ..good(0) },
+            day(1),
+            Step::Promote,
+        ),
         ("both expired", View { next: ca(1), ..good(364) }, day(367), Step::StartAnew),
         (
             "previous expired",
-            View { current: ca(300), previous: vec![made(day(0), 365 * DAY)], leaf: Some(leaf(365)), ..View::default() },
+            View {
+                current: ca(300),
+                previous: vec![made(day(0), 365 * DAY)],
+                leaf: Some(leaf(365)),
+                ..View::default()
+            },
             day(365),
             Step::ForgetPrevious,
         ),
         (
             "previous lives",
-            View { current: ca(300), previous: vec![made(day(0), 365 * DAY)], leaf: Some(leaf(363)), ..View::default() },
+            View {
+                current: ca(300),
+                previous: vec![made(day(0), 365 * DAY)],
+                leaf: Some(leaf(363)),
+                ..View::default()
+            },
             day(364),
             Step::Nothing,
         ),
@@ -108,8 +141,13 @@ struct World {
 
 impl World {
     fn new(policy: Policy) -> Self {
-        let mut world =
-            Self { state: State::default(), now: day(0), published: Vec::new(), names: Names::parse(["webhook.svc"]).unwrap(), policy };
+        let mut world = Self {
+            state: State::default(),
+            now: day(0),
+            published: Vec::new(),
+            names: Names::parse(["webhook.svc"]).unwrap(),
+            policy,
+        };
         world.wake();
         world
     }

@@ -67,13 +67,19 @@ pub(crate) async fn hello(resolver: Arc<Resolver>, tasks: &Tasks) -> SocketAddr 
     let address = listener.local_addr().unwrap();
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"]).unwrap());
     let limits = Limits { idle: Duration::from_secs(3600), ..Limits::default() };
-    let handler = |_: Request<hyper::body::Incoming>| async { Response::new(Full::new(Bytes::from_static(b"hello"))) };
+    let handler = |_: Request<hyper::body::Incoming>| async {
+        Response::new(Full::new(Bytes::from_static(b"hello")))
+    };
     tasks.spawn("server", serve(listener, tls, limits, handler, tasks.clone()));
     address
 }
 
 /// A full handshake by a client that trusts `bundle` and nothing else.
-pub(crate) async fn connect(address: SocketAddr, bundle: &TrustBundle, hand: &Hand) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    bundle: &TrustBundle,
+    hand: &Hand,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     for certificate in bundle.certificates() {
         roots.add(certificate.der().clone()).unwrap();

@@ -77,7 +77,10 @@ fn lines(it: &Rekey) -> Vec<String> {
     let mut lines = vec![
         format!("change of key: {state}"),
         format!("current key:   {current_key}"),
-        format!("values:        {} of {total} under it, {remaining} to do, {done} done in this run", total.saturating_sub(*remaining)),
+        format!(
+            "values:        {} of {total} under it, {remaining} to do, {done} done in this run",
+            total.saturating_sub(*remaining)
+        ),
     ];
     lines.extend(error.iter().map(|error| format!("trouble:       {error}")));
     lines
@@ -89,7 +92,14 @@ mod tests {
 
     #[test]
     fn what_a_person_reads() {
-        let it = Rekey { running: true, current_key: "abc".into(), remaining: 3, done: 4, total: 7, error: None };
+        let it = Rekey {
+            running: true,
+            current_key: "abc".into(),
+            remaining: 3,
+            done: 4,
+            total: 7,
+            error: None,
+        };
         assert_eq!(lines(&it)[0], "change of key: under way");
         assert_eq!(lines(&it)[2], "values:        4 of 7 under it, 3 to do, 4 done in this run");
         let it = Rekey { running: false, error: Some("1 values do not open".into()), ..it };

@@ -36,12 +36,16 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { format, span, out, connection } = args;
     let client = Client::new(&connection, output)?;
-    let mut answer = client.stream(&format!("/v1/audit/export?format={format}{}", span.query(Timestamp::now()))).await?;
+    let mut answer = client
+        .stream(&format!("/v1/audit/export?format={format}{}", span.query(Timestamp::now())))
+        .await?;
     let mut to = To::open(out)?;
     let (mut lines, mut ended, telling) = (0, true, io::stderr().is_terminal());
     loop {
-        let piece =
-            answer.chunk().await.map_err(|error| Error::Answer { address: connection.addr.clone(), reason: Chain(&error).to_string() })?;
+        let piece = answer.chunk().await.map_err(|error| Error::Answer {
+            address: connection.addr.clone(),
+            reason: Chain(&error).to_string(),
+        })?;
         let Some(piece) = piece else { break };
         to.write(&piece)?;
         lines += piece.iter().filter(|byte| **byte == b'\n').count();
@@ -55,7 +59,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         let _ = writeln!(io::stderr());
     }
     if !ended {
-        return Err(Error::Answer { address: connection.addr, reason: "the last line is cut short".to_owned() });
+        return Err(Error::Answer {
+            address: connection.addr,
+            reason: "the last line is cut short".to_owned(),
+        });
     }
     let place = to.finish()?;
     if let Some(path) = place {
@@ -83,7 +90,9 @@ impl To {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Self::Standard(out) => out.write_all(bytes).map_err(Error::Stdout),
-            Self::File(path, file) => file.write_all(bytes).map_err(|source| Error::Write { path: path.clone(), source }),
+            Self::File(path, file) => {
+                file.write_all(bytes).map_err(|source| Error::Write { path: path.clone(), source })
+            }
         }
     }
 

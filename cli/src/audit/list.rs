@@ -108,13 +108,22 @@ fn print(page: &[Record], format: Format, head: bool, output: &Output) {
     if page.is_empty() {
         return;
     }
-    let header = ["NUMBER", "TIME", "WHO", "ACTION", "WHAT", "VERSION", "OUTCOME", "FROM", "DETAILS"];
+    let header =
+        ["NUMBER", "TIME", "WHO", "ACTION", "WHAT", "VERSION", "OUTCOME", "FROM", "DETAILS"];
     let rows: Vec<_> = page.iter().map(row).collect();
-    if head { output.table(&header, &rows) } else { rows.iter().for_each(|row| output.line(&row.join("  "))) }
+    if head {
+        output.table(&header, &rows)
+    } else {
+        rows.iter().for_each(|row| output.line(&row.join("  ")))
+    }
 }
 
 fn row(record: &Record) -> Vec<String> {
-    let who = if record.actor_id.is_empty() { record.actor_type.clone() } else { format!("{} {}", record.actor_type, record.actor_id) };
+    let who = if record.actor_id.is_empty() {
+        record.actor_type.clone()
+    } else {
+        format!("{} {}", record.actor_type, record.actor_id)
+    };
     let what = match &record.scope {
         Some(scope) if *scope != record.resource_id => format!("{scope} {}", record.resource_id),
         _ => record.resource_id.clone(),
@@ -131,7 +140,9 @@ fn row(record: &Record) -> Vec<String> {
         record.details.clone().unwrap_or_default(),
     ];
     // What a database says is shown to a terminal here.
-    cells.map(|cell| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()).into()
+    cells
+        .map(|cell| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
+        .into()
 }
 
 fn action(word: &str) -> Result<Action, String> {

@@ -31,15 +31,24 @@ pub(super) struct Head {
 }
 
 /// The next records; `filter` is empty or begins with `&`.
-pub(super) async fn page(client: &Client<'_>, after: u64, limit: usize, filter: &str) -> Result<Vec<Record>, Error> {
-    Ok(client.get::<Events>(&format!("/v1/audit?after={after}&limit={limit}{filter}")).await?.events)
+pub(super) async fn page(
+    client: &Client<'_>,
+    after: u64,
+    limit: usize,
+    filter: &str,
+) -> Result<Vec<Record>, Error> {
+    Ok(client
+        .get::<Events>(&format!("/v1/audit?after={after}&limit={limit}{filter}"))
+        .await?
+        .events)
 }
 
 /// All checkpoints.
 pub(super) async fn checkpoints(client: &Client<'_>) -> Result<Checkpoints, Error> {
     let mut all: Checkpoints = client.get("/v1/audit/checkpoints?limit=1000").await?;
     while let Some(cursor) = all.next.take() {
-        let more: Checkpoints = client.get(&format!("/v1/audit/checkpoints?limit=1000&cursor={cursor}")).await?;
+        let more: Checkpoints =
+            client.get(&format!("/v1/audit/checkpoints?limit=1000&cursor={cursor}")).await?;
         all.checkpoints.extend(more.checkpoints);
         all.next = more.next;
     }

@@ -19,7 +19,9 @@ pub(crate) struct Span {
 impl Span {
     /// As the API wants it, `&since=…&until=…`.
     pub(crate) fn query(&self, now: Timestamp) -> String {
-        let part = |name: &str, when: &Option<When>| when.map_or_else(String::new, |when| format!("&{name}={}", when.at(now)));
+        let part = |name: &str, when: &Option<When>| {
+            when.map_or_else(String::new, |when| format!("&{name}={}", when.at(now)))
+        };
         part("since", &self.since) + &part("until", &self.until)
     }
 }
@@ -47,7 +49,8 @@ impl std::str::FromStr for When {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        let wrong = || "it is a time as 2026-01-31T12:00:00Z, or how long ago as 30m, 2h or 7d".to_owned();
+        let wrong =
+            || "it is a time as 2026-01-31T12:00:00Z, or how long ago as 30m, 2h or 7d".to_owned();
         let unit = text.chars().last().ok_or_else(wrong)?;
         let seconds: u64 = match unit {
             's' => 1,
@@ -58,7 +61,10 @@ impl std::str::FromStr for When {
             _ => return Err(wrong()),
         };
         let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-        count.checked_mul(seconds).map(|seconds| Self::Ago(Duration::from_secs(seconds))).ok_or_else(wrong)
+        count
+            .checked_mul(seconds)
+            .map(|seconds| Self::Ago(Duration::from_secs(seconds)))
+            .ok_or_else(wrong)
     }
 }
 
@@ -69,12 +75,24 @@ mod tests {
     #[test]
     fn times_are_read() {
         let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        for (text, at) in
-            [("2h", "2026-01-31T10:00:00Z"), ("7d", "2026-01-24T12:00:00Z"), ("2026-01-30T00:00:00+01:00", "2026-01-29T23:00:00Z")]
-        {
+        for (text, at) in [
+            ("2h", "2026-01-31T10:00:00Z"),
+            ("7d", "2026-01-24T12:00:00Z"),
+            ("2026-01-30T00:00:00+01:00", "2026-01-29T23:00:00Z"),
+        ] {
             assert_eq!(text.parse::<When>().unwrap().at(now).to_string(), at);
         }
-        for text in ["", "h", "2x", "-2h", "2h3m", "yesterday", "99999999999999999999d", "18446744073709551615w", "2\u{e4}"] {
+        for text in [
+            "",
+            "h",
+            "2x",
+            "-2h",
+            "2h3m",
+            "yesterday",
+            "99999999999999999999d",
+            "18446744073709551615w",
+            "2\u{e4}",
+        ] {
             assert!(text.parse::<When>().is_err(), "{text}");
         }
         let span = Span { since: Some(When::Ago(Duration::from_secs(60))), until: None };

@@ -38,13 +38,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let mut checkpoints = args.checkpoints.as_deref().map(read_checkpoints).transpose()?.unwrap_or_default();
+    let mut checkpoints =
+        args.checkpoints.as_deref().map(read_checkpoints).transpose()?.unwrap_or_default();
     let mut keys = args.key.as_deref().map(read_keys).transpose()?.unwrap_or_default();
     let outside = checkpoints.len();
     let start = if args.partial { Start::Anywhere } else { Start::Origin };
     let report = if let Some(path) = &args.file {
         if outside > 0 && keys.is_empty() {
-            return Err(Error::Usage("checkpoints of a file need --key, the public key that signed them".to_owned()));
+            return Err(Error::Usage(
+                "checkpoints of a file need --key, the public key that signed them".to_owned(),
+            ));
         }
         let mut verifier = Verifier::new(start, checkpoints, &keys);
         each_line(path, |record| verifier.take(&record))?;
@@ -58,7 +61,12 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
             keys = PublicKey::all_from_pem(pem).map_err(|error| Error::Start(error.to_string()))?;
         }
         // Those of the database are compared where there are keys for them; those from elsewhere always are.
-        checkpoints.extend(theirs.checkpoints.into_iter().filter(|it| keys.iter().any(|key| key.id() == it.key_id)));
+        checkpoints.extend(
+            theirs
+                .checkpoints
+                .into_iter()
+                .filter(|it| keys.iter().any(|key| key.id() == it.key_id)),
+        );
         online(&client, Verifier::new(start, checkpoints, &keys), &theirs.head, output).await?
     };
     tell(&report, outside, args.output, output)?;
@@ -66,7 +74,12 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
 }
 
 /// Verifies what switchyard has, page by page.
-async fn online(client: &Client<'_>, mut verifier: Verifier, head: &source::Head, output: &Output) -> Result<Report, Error> {
+async fn online(
+    client: &Client<'_>,
+    mut verifier: Verifier,
+    head: &source::Head,
+    output: &Output,
+) -> Result<Report, Error> {
     let (mut after, mut there) = (0, head.sequence == 0);
     loop {
         let page = source::page(client, after, source::PAGE, "").await?;
@@ -77,14 +90,20 @@ async fn online(client: &Client<'_>, mut verifier: Verifier, head: &source::Head
         output.detail(|| format!("{} records behind {after}", page.len()));
         match page.last() {
             // A number that does not grow would ask for the same page for ever.
-            Some(last) if page.len() == source::PAGE && last.sequence > after => after = last.sequence,
+            Some(last) if page.len() == source::PAGE && last.sequence > after => {
+                after = last.sequence
+            }
             _ => break,
         }
     }
     let mut report = verifier.finish();
     if report.finding.is_none() && !there {
         let next = report.last.map_or(0, |(last, _)| last) + 1;
-        let kind = if next > head.sequence { Kind::Rewritten { until: head.sequence } } else { Kind::CutOff { until: head.sequence } };
+        let kind = if next > head.sequence {
+            Kind::Rewritten { until: head.sequence }
+        } else {
+            Kind::CutOff { until: head.sequence }
+        };
         report.finding = Some(Finding { sequence: next.min(head.sequence), kind });
     }
     Ok(report)
@@ -101,7 +120,10 @@ fn tell(report: &Report, outside: usize, format: Format, output: &Output) -> Res
     let first = report.first.unwrap_or(1);
     output.line(&format!("records {first} to {last} hang together; the hash of {last} is {hash}"));
     if let Some((signed, at)) = report.signed {
-        output.line(&format!("{} checkpoints agree; the last one is of record {signed}, signed at {at}", report.checkpoints));
+        output.line(&format!(
+            "{} checkpoints agree; the last one is of record {signed}, signed at {at}",
+            report.checkpoints
+        ));
     }
     if outside == 0 {
         output.note(
@@ -109,7 +131,9 @@ fn tell(report: &Report, outside: usize, format: Format, output: &Output) -> Res
         );
     }
     if report.partial && !report.anchored {
-        output.note(&format!("nothing vouches for record {first} itself: what comes before it is not here"));
+        output.note(&format!(
+            "nothing vouches for record {first} itself: what comes before it is not here"
+        ));
     }
     if report.finding.is_none() {
         output.done("nobody changed the audit trail");
@@ -119,19 +143,24 @@ fn tell(report: &Report, outside: usize, format: Format, output: &Output) -> Res
 
 fn read_checkpoints(path: &Path) -> Result<Vec<Checkpoint>, Error> {
     let path = if path.is_dir() { path.join("checkpoints.jsonl") } else { path.to_owned() };
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| Error::Read { path: path.clone(), source })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {
             let reason = |_| format!("line {} is no checkpoint", at + 1);
-            serde_json::from_str(line).map_err(reason).map_err(|reason| Error::Manifest { path: path.clone(), reason })
+            serde_json::from_str(line)
+                .map_err(reason)
+                .map_err(|reason| Error::Manifest { path: path.clone(), reason })
         })
         .collect()
 }
 
 fn read_keys(path: &Path) -> Result<Vec<PublicKey>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    PublicKey::all_from_pem(&text).map_err(|error| Error::Manifest { path: path.to_owned(), reason: error.to_string() })
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    PublicKey::all_from_pem(&text)
+        .map_err(|error| Error::Manifest { path: path.to_owned(), reason: error.to_string() })
 }
 
 fn each_line(path: &Path, mut take: impl FnMut(Record)) -> Result<(), Error> {

@@ -31,8 +31,14 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(250), cap: Durati
 /// What an answer that is no success means.
 pub(super) fn answered(status: StatusCode, headers: &HeaderMap) -> Failure {
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            let seconds = headers.get(RETRY_AFTER).and_then(|it| it.to_str().ok()).and_then(|it| it.trim().parse().ok());
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => {
+            let seconds = headers
+                .get(RETRY_AFTER)
+                .and_then(|it| it.to_str().ok())
+                .and_then(|it| it.trim().parse().ok());
             Failure::Busy(seconds.map(Duration::from_secs))
         }
         _ => Failure::Final,
@@ -42,7 +48,11 @@ pub(super) fn answered(status: StatusCode, headers: &HeaderMap) -> Failure {
 /// What an error of the connection means to a client that has `spoken` with the server before.
 pub(super) fn failed(error: &reqwest::Error, spoken: bool) -> Failure {
     let never_there = error.is_connect() && !spoken;
-    if error.is_timeout() || error.is_builder() || never_there { Failure::Final } else { Failure::Torn }
+    if error.is_timeout() || error.is_builder() || never_there {
+        Failure::Final
+    } else {
+        Failure::Torn
+    }
 }
 
 /// How long to wait after `attempt` failures (0 = the first). `None`: give up.
@@ -69,7 +79,9 @@ mod tests {
 
     #[test]
     fn what_an_answer_means() {
-        let header = |text: &'static str| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        let header = |text: &'static str| {
+            HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))])
+        };
         let busy = |seconds| Failure::Busy(Some(Duration::from_secs(seconds)));
         for (status, headers, expected) in [
             (429, header("3"), busy(3)),
@@ -81,7 +93,11 @@ mod tests {
             (409, HeaderMap::new(), Failure::Final),
             (412, HeaderMap::new(), Failure::Final),
         ] {
-            assert_eq!(answered(StatusCode::from_u16(status).unwrap(), &headers), expected, "{status}");
+            assert_eq!(
+                answered(StatusCode::from_u16(status).unwrap(), &headers),
+                expected,
+                "{status}"
+            );
         }
     }
 

@@ -1,8 +1,9 @@
 //! What the commands on secrets and bundles ask of switchyard, by name. Pages are followed to the end.
 
 use contract::api::{
-    BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed, RollbackRequest, RotateRequest, SecretList,
-    SecretSummary, SecretValue, VersionList, VersionSummary, WriteRequest, Written,
+    BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,
+    RollbackRequest, RotateRequest, SecretList, SecretSummary, SecretValue, VersionList,
+    VersionSummary, WriteRequest, Written,
 };
 use contract::{Scope, SecretName, Version};
 use reqwest::Method;
@@ -14,57 +15,132 @@ use super::{Client, Extras};
 use crate::error::Error;
 
 impl Client<'_> {
-    pub(crate) async fn write(&self, scope: &Scope, request: &WriteRequest) -> Result<Written, Error> {
+    pub(crate) async fn write(
+        &self,
+        scope: &Scope,
+        request: &WriteRequest,
+    ) -> Result<Written, Error> {
         let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
-        self.parsed(Method::POST, &format!("/v1/secrets/{scope}/"), Extras { body: Some(&body), ..Extras::default() }).await
+        self.parsed(
+            Method::POST,
+            &format!("/v1/secrets/{scope}/"),
+            Extras { body: Some(&body), ..Extras::default() },
+        )
+        .await
     }
 
-    pub(crate) async fn read(&self, scope: &Scope, name: &SecretName) -> Result<SecretValue, Error> {
+    pub(crate) async fn read(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<SecretValue, Error> {
         self.read_version(scope, name, None).await
     }
 
     /// Without a version the active one is meant.
-    pub(crate) async fn read_version(&self, scope: &Scope, name: &SecretName, version: Option<Version>) -> Result<SecretValue, Error> {
+    pub(crate) async fn read_version(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        version: Option<Version>,
+    ) -> Result<SecretValue, Error> {
         let query = version.map(|it| format!("?version={it}")).unwrap_or_default();
         self.get(&format!("/v1/secrets/{scope}/{name}{query}")).await
     }
 
     pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<SecretSummary>, Error> {
-        self.pages(&format!("/v1/secrets/{scope}/?limit=1000"), |page: SecretList| (page.secrets, page.next)).await
+        self.pages(&format!("/v1/secrets/{scope}/?limit=1000"), |page: SecretList| {
+            (page.secrets, page.next)
+        })
+        .await
     }
 
-    pub(crate) async fn list_with_deleted(&self, scope: &Scope) -> Result<Vec<SecretSummary>, Error> {
-        self.pages(&format!("/v1/secrets/{scope}/?deleted=true&limit=1000"), |page: SecretList| (page.secrets, page.next)).await
+    pub(crate) async fn list_with_deleted(
+        &self,
+        scope: &Scope,
+    ) -> Result<Vec<SecretSummary>, Error> {
+        self.pages(&format!("/v1/secrets/{scope}/?deleted=true&limit=1000"), |page: SecretList| {
+            (page.secrets, page.next)
+        })
+        .await
     }
 
-    pub(crate) async fn versions(&self, scope: &Scope, name: &SecretName) -> Result<Vec<VersionSummary>, Error> {
-        self.pages(&format!("/v1/secrets/{scope}/{name}/versions?limit=1000"), |page: VersionList| (page.versions, page.next)).await
+    pub(crate) async fn versions(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Vec<VersionSummary>, Error> {
+        self.pages(
+            &format!("/v1/secrets/{scope}/{name}/versions?limit=1000"),
+            |page: VersionList| (page.versions, page.next),
+        )
+        .await
     }
 
-    pub(crate) async fn rotate(&self, scope: &Scope, name: &SecretName, request: &RotateRequest) -> Result<Written, Error> {
+    pub(crate) async fn rotate(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        request: &RotateRequest,
+    ) -> Result<Written, Error> {
         let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
-        self.parsed(Method::POST, &format!("/v1/secrets/{scope}/{name}/rotate"), Extras { body: Some(&body), ..Extras::default() }).await
+        self.parsed(
+            Method::POST,
+            &format!("/v1/secrets/{scope}/{name}/rotate"),
+            Extras { body: Some(&body), ..Extras::default() },
+        )
+        .await
     }
 
-    pub(crate) async fn rollback(&self, scope: &Scope, name: &SecretName, version: Version) -> Result<Written, Error> {
-        self.send(Method::POST, &format!("/v1/secrets/{scope}/{name}/rollback"), &RollbackRequest { version }).await
+    pub(crate) async fn rollback(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        version: Version,
+    ) -> Result<Written, Error> {
+        self.send(
+            Method::POST,
+            &format!("/v1/secrets/{scope}/{name}/rollback"),
+            &RollbackRequest { version },
+        )
+        .await
     }
 
-    pub(crate) async fn undelete(&self, scope: &Scope, name: &SecretName) -> Result<Written, Error> {
+    pub(crate) async fn undelete(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Written, Error> {
         self.call(Method::POST, &format!("/v1/secrets/{scope}/{name}/undelete")).await
     }
 
-    pub(crate) async fn destroy(&self, scope: &Scope, name: &SecretName, request: &DestroyRequest) -> Result<Destroyed, Error> {
+    pub(crate) async fn destroy(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        request: &DestroyRequest,
+    ) -> Result<Destroyed, Error> {
         self.send(Method::POST, &format!("/v1/secrets/{scope}/{name}/destroy"), request).await
     }
 
-    pub(crate) async fn delete(&self, scope: &Scope, name: &SecretName, if_version: Option<Version>) -> Result<Deleted, Error> {
+    pub(crate) async fn delete(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        if_version: Option<Version>,
+    ) -> Result<Deleted, Error> {
         let mut headers = HeaderMap::new();
         if let Some(version) = if_version {
-            let tag = HeaderValue::from_str(&format!("\"{version}\"")).map_err(|error| Error::Start(error.to_string()))?;
+            let tag = HeaderValue::from_str(&format!("\"{version}\""))
+                .map_err(|error| Error::Start(error.to_string()))?;
             headers.insert(IF_MATCH, tag);
         }
-        self.parsed(Method::DELETE, &format!("/v1/secrets/{scope}/{name}"), Extras { headers, ..Extras::default() }).await
+        self.parsed(
+            Method::DELETE,
+            &format!("/v1/secrets/{scope}/{name}"),
+            Extras { headers, ..Extras::default() },
+        )
+        .await
     }
 
     pub(crate) async fn bundles(&self) -> Result<Vec<BundleState>, Error> {
@@ -90,8 +166,17 @@ impl Client<'_> {
         let mut all = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
-            let query = cursor.as_deref().map(|it| form_urlencoded::byte_serialize(it.as_bytes()).collect::<String>());
-            let page = self.get(&query.map_or_else(|| path.to_owned(), |cursor| format!("{path}&cursor={cursor}"))).await?;
+            let query = cursor
+                .as_deref()
+                .map(|it| form_urlencoded::byte_serialize(it.as_bytes()).collect::<String>());
+            let page = self
+                .get(
+                    &query.map_or_else(
+                        || path.to_owned(),
+                        |cursor| format!("{path}&cursor={cursor}"),
+                    ),
+                )
+                .await?;
             let (items, next) = parts(page);
             all.extend(items);
             match next {

@@ -1,7 +1,8 @@
 //! Who asks and who may what: logins, grants and tokens.
 
 use contract::api::{
-    Grant, GrantList, GrantRequest, Login, LoginRequest, Principal, Session, TokenCreated, TokenList, TokenName, TokenRequest,
+    Grant, GrantList, GrantRequest, Login, LoginRequest, Principal, Session, TokenCreated,
+    TokenList, TokenName, TokenRequest,
 };
 use reqwest::Method;
 
@@ -16,7 +17,8 @@ impl Client<'_> {
 
     pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Session, Error> {
         let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
-        self.parsed(Method::POST, "/v1/login", Extras { body: Some(&body), ..Extras::default() }).await
+        self.parsed(Method::POST, "/v1/login", Extras { body: Some(&body), ..Extras::default() })
+            .await
     }
 
     pub(crate) async fn logout(&self) -> Result<(), Error> {
@@ -31,7 +33,8 @@ impl Client<'_> {
     pub(crate) async fn grants(&self) -> Result<Vec<Grant>, Error> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
-            let GrantList { grants, next } = self.get(&format!("/v1/grants?limit=1000{cursor}")).await?;
+            let GrantList { grants, next } =
+                self.get(&format!("/v1/grants?limit=1000{cursor}")).await?;
             all.extend(grants);
             let Some(next) = next else { return Ok(all) };
             cursor = format!("&cursor={next}");
@@ -50,7 +53,8 @@ impl Client<'_> {
     pub(crate) async fn tokens(&self) -> Result<TokenList, Error> {
         let (mut all, mut cursor) = (TokenList { tokens: Vec::new(), next: None }, String::new());
         loop {
-            let TokenList { tokens, next } = self.get(&format!("/v1/tokens?limit=1000{cursor}")).await?;
+            let TokenList { tokens, next } =
+                self.get(&format!("/v1/tokens?limit=1000{cursor}")).await?;
             all.tokens.extend(tokens);
             let Some(next) = next else { return Ok(all) };
             cursor = format!("&cursor={next}");

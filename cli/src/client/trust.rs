@@ -14,6 +14,10 @@ pub(crate) fn trusting(path: &Path) -> Result<ClientConfig, Error> {
 
 /// The certificates of a file.
 pub(crate) fn roots(path: &Path) -> Result<RootCertStore, Error> {
-    let pem = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    runtime::trust::roots(&pem).map_err(|error| Error::Manifest { path: path.to_owned(), reason: Chain(&error).to_string() })
+    let pem =
+        std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    runtime::trust::roots(&pem).map_err(|error| Error::Manifest {
+        path: path.to_owned(),
+        reason: Chain(&error).to_string(),
+    })
 }

@@ -12,7 +12,13 @@ use crate::error::Error;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Connection {
     /// Switchyard's address.
-    #[arg(long, env = "ENCLII_ADDR", value_name = "URL", default_value = "https://localhost:8443", global = true)]
+    #[arg(
+        long,
+        env = "ENCLII_ADDR",
+        value_name = "URL",
+        default_value = "https://localhost:8443",
+        global = true
+    )]
     pub(crate) addr: String,
     /// The file with the CA that signed switchyard's certificate (PEM); without it the system's CAs count.
     #[arg(long, env = "ENCLII_CACERT", value_name = "FILE", global = true)]
@@ -24,7 +30,13 @@ pub(crate) struct Connection {
     #[arg(long, env = "ENCLII_TOKEN", hide = true, hide_env_values = true, global = true, value_parser = token)]
     pub(crate) token: Option<Redacted>,
     /// Seconds until an answer must be there.
-    #[arg(long, env = "ENCLII_TIMEOUT", value_name = "SECONDS", default_value_t = 30, global = true)]
+    #[arg(
+        long,
+        env = "ENCLII_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        global = true
+    )]
     pub(crate) timeout: u64,
 }
 
@@ -38,7 +50,9 @@ impl Connection {
     pub(crate) fn credential(&self) -> Result<Redacted, Error> {
         let token = match (&self.token, self.credential_path()) {
             (Some(token), _) => token.clone(),
-            (None, Some(path)) => std::fs::read(&path).map(Redacted::new).map_err(|source| Error::Read { path, source })?,
+            (None, Some(path)) => std::fs::read(&path)
+                .map(Redacted::new)
+                .map_err(|source| Error::Read { path, source })?,
             (None, None) => return credentials::session(&self.addr),
         };
         let token = token.expose().trim_ascii();

@@ -18,7 +18,9 @@ pub(crate) fn file(path: &Path) -> Result<Redacted, Error> {
     if path.as_os_str() == "-" {
         return stdin(MOST);
     }
-    std::fs::read(path).map(Redacted::new).map_err(|source| Error::Read { path: path.to_owned(), source })
+    std::fs::read(path)
+        .map(Redacted::new)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 /// A file of many values is not larger than this.
@@ -38,7 +40,9 @@ pub(crate) fn is_terminal() -> bool {
 /// One line typed at the terminal, without echo. What is pasted beyond it would go to the shell, so it is
 /// thrown away, and said to be.
 pub(crate) fn typed(name: &SecretName) -> Result<Redacted, Error> {
-    let value = rpassword::prompt_password(format!("Value of {name} (not shown): ")).map(Redacted::from).map_err(Error::Stdin)?;
+    let value = rpassword::prompt_password(format!("Value of {name} (not shown): "))
+        .map(Redacted::from)
+        .map_err(Error::Stdin)?;
     if let Ok(terminal) = std::fs::File::open("/dev/tty")
         && rustix::io::ioctl_fionread(&terminal).is_ok_and(|left| left > 0)
     {

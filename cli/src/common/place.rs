@@ -22,8 +22,11 @@ pub(crate) struct Where {
 impl Where {
     /// The narrowest scope that the words name.
     pub(crate) fn scope(self) -> Result<Scope, Error> {
-        Scope::new(self.project, self.env, self.service)
-            .ok_or_else(|| Error::Usage("--service needs --env: a service's secrets are per environment".to_owned()))
+        Scope::new(self.project, self.env, self.service).ok_or_else(|| {
+            Error::Usage(
+                "--service needs --env: a service's secrets are per environment".to_owned(),
+            )
+        })
     }
 }
 
@@ -31,7 +34,9 @@ impl Where {
 pub(crate) fn service(place: Where) -> Result<Scope, Error> {
     match place.scope()? {
         scope @ Scope::Service(..) => Ok(scope),
-        scope => Err(Error::Usage(format!("{scope} is no service, and a bundle is a service's: give --env and --service"))),
+        scope => Err(Error::Usage(format!(
+            "{scope} is no service, and a bundle is a service's: give --env and --service"
+        ))),
     }
 }
 

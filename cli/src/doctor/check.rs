@@ -26,7 +26,11 @@ impl Check {
         Self { name, state: State::Ok, detail: detail.into(), way_out: None }
     }
 
-    pub(super) fn failed(name: &'static str, detail: impl Into<String>, way_out: impl Into<String>) -> Self {
+    pub(super) fn failed(
+        name: &'static str,
+        detail: impl Into<String>,
+        way_out: impl Into<String>,
+    ) -> Self {
         Self { name, state: State::Failed, detail: detail.into(), way_out: Some(way_out.into()) }
     }
 

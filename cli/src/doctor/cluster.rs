@@ -21,7 +21,9 @@ pub(super) async fn checks(kubectl: &Path) -> Vec<Check> {
     if let Err(reason) = ask(kubectl, &["version"]).await {
         return vec![Check::skipped("cluster", reason)];
     }
-    let registration = ask(kubectl, &["get", "mutatingwebhookconfigurations", REGISTRATION, "--ignore-not-found"]).await;
+    let registration =
+        ask(kubectl, &["get", "mutatingwebhookconfigurations", REGISTRATION, "--ignore-not-found"])
+            .await;
     let namespaces = ask(kubectl, &["get", "namespaces"]).await;
     let bundles = ask(kubectl, &["get", "secretbundles.enclii.io", "--all-namespaces"]).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -35,7 +37,11 @@ pub(super) async fn checks(kubectl: &Path) -> Vec<Check> {
 /// What kubectl says, as JSON; nothing where it says nothing.
 async fn ask(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
     let mut command = Command::new(kubectl);
-    command.args(words).args(["--output", "json", "--request-timeout", "5s"]).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(words)
+        .args(["--output", "json", "--request-timeout", "5s"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     let output = match timeout(PATIENCE, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("{}: {error}", kubectl.display())),
@@ -52,7 +58,11 @@ async fn ask(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
 }
 
 /// Who may not look is told so; nothing is known then.
-fn found(name: &'static str, answer: Result<Value, String>, judge: impl FnOnce(&Value) -> Check) -> Check {
+fn found(
+    name: &'static str,
+    answer: Result<Value, String>,
+    judge: impl FnOnce(&Value) -> Check,
+) -> Check {
     answer.map_or_else(|reason| Check::skipped(name, reason), |it| judge(&it))
 }
 
@@ -60,17 +70,32 @@ fn webhook(object: &Value, now: Duration) -> Check {
     let name = "webhook";
     if object.is_null() {
         let detail = format!("there is no MutatingWebhookConfiguration {REGISTRATION}");
-        return Check::failed(name, detail, "install the manifests: kubectl apply -k manifests/overlays/default");
+        return Check::failed(
+            name,
+            detail,
+            "install the manifests: kubectl apply -k manifests/overlays/default",
+        );
     }
     let webhooks = object["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     for webhook in webhooks {
         if let Err(reason) = trust(&webhook["clientConfig"]["caBundle"], now) {
-            let detail = format!("caBundle of {}: {reason}", webhook["name"].as_str().unwrap_or("a webhook"));
-            return Check::failed(name, detail, "the webhook fills it in: kubectl -n enclii-system logs deploy/enclii-webhook");
+            let detail = format!(
+                "caBundle of {}: {reason}",
+                webhook["name"].as_str().unwrap_or("a webhook")
+            );
+            return Check::failed(
+                name,
+                detail,
+                "the webhook fills it in: kubectl -n enclii-system logs deploy/enclii-webhook",
+            );
         }
     }
     match webhooks.len() {
-        0 => Check::failed(name, format!("{REGISTRATION} has no webhook"), "apply the manifests again"),
+        0 => Check::failed(
+            name,
+            format!("{REGISTRATION} has no webhook"),
+            "apply the manifests again",
+        ),
         _ => Check::ok(name, format!("{REGISTRATION} is there, and its caBundle is valid")),
     }
 }
@@ -79,13 +104,17 @@ fn webhook(object: &Value, now: Duration) -> Check {
 fn trust(bundle: &Value, now: Duration) -> Result<(), String> {
     let text = bundle.as_str().filter(|it| !it.is_empty()).ok_or("is empty")?;
     // Standard base64, as our own values have it.
-    let pem: contract::Redacted = serde_json::from_value(Value::from(text)).map_err(|_| "is not base64")?;
+    let pem: contract::Redacted =
+        serde_json::from_value(Value::from(text)).map_err(|_| "is not base64")?;
     let mut last = "holds no certificate".to_owned();
     for certificate in CertificateDer::pem_slice_iter(pem.expose()) {
         let certificate = certificate.map_err(|error| error.to_string())?;
-        let (_, certificate) = x509_parser::parse_x509_certificate(&certificate).map_err(|error| error.to_string())?;
-        let at =
-            x509_parser::time::ASN1Time::from_timestamp(i64::try_from(now.as_secs()).unwrap_or(i64::MAX)).map_err(|it| it.to_string())?;
+        let (_, certificate) =
+            x509_parser::parse_x509_certificate(&certificate).map_err(|error| error.to_string())?;
+        let at = x509_parser::time::ASN1Time::from_timestamp(
+            i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        )
+        .map_err(|it| it.to_string())?;
         if certificate.validity().is_valid_at(at) {
             return Ok(());
         }
@@ -107,9 +136,15 @@ fn labelled(list: &Value) -> Check {
             _ => half.push(name),
         }
     }
-    let way_out = format!("kubectl label namespace NAME {PROJECT_LABEL}=PROJECT {ENVIRONMENT_LABEL}=ENVIRONMENT");
+    let way_out = format!(
+        "kubectl label namespace NAME {PROJECT_LABEL}=PROJECT {ENVIRONMENT_LABEL}=ENVIRONMENT"
+    );
     if !half.is_empty() {
-        return Check::failed(name, format!("one of the two labels is missing: {}", half.join(", ")), way_out);
+        return Check::failed(
+            name,
+            format!("one of the two labels is missing: {}", half.join(", ")),
+            way_out,
+        );
     }
     if both.is_empty() {
         return Check::failed(name, "none belongs to a project and environment", way_out);
@@ -119,11 +154,17 @@ fn labelled(list: &Value) -> Check {
 
 fn published(list: &Value) -> Check {
     let bundles = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let without_keys = bundles.iter().filter(|it| !it["spec"]["keys"].is_array() && !it["status"]["keys"].is_array());
+    let without_keys = bundles
+        .iter()
+        .filter(|it| !it["spec"]["keys"].is_array() && !it["status"]["keys"].is_array());
     let names: Vec<_> = without_keys.filter_map(|it| it["metadata"]["name"].as_str()).collect();
     if !names.is_empty() {
         let way_out = "switchyard fills them in: kubectl -n enclii-system logs deploy/switchyard";
-        return Check::failed("bundles", format!("SecretBundle without keys: {}", names.join(", ")), way_out);
+        return Check::failed(
+            "bundles",
+            format!("SecretBundle without keys: {}", names.join(", ")),
+            way_out,
+        );
     }
     Check::ok("bundles", format!("{} SecretBundle objects", bundles.len()))
 }
@@ -141,8 +182,13 @@ mod tests {
         let with = |bundle: &str| json!({"webhooks": [{"name": "pods.enclii.io", "clientConfig": {"caBundle": bundle}}]});
         assert_eq!(webhook(&Value::Null, now).state, State::Failed);
         assert_eq!(webhook(&json!({"webhooks": []}), now).state, State::Failed);
-        for (bundle, reason) in [("", "is empty"), ("!", "is not base64"), ("eA==", "holds no certificate")] {
-            assert_eq!(webhook(&with(bundle), now).detail, format!("caBundle of pods.enclii.io: {reason}"));
+        for (bundle, reason) in
+            [("", "is empty"), ("!", "is not base64"), ("eA==", "holds no certificate")]
+        {
+            assert_eq!(
+                webhook(&with(bundle), now).detail,
+                format!("caBundle of pods.enclii.io: {reason}")
+            );
         }
     }
 
@@ -150,11 +196,18 @@ mod tests {
     fn namespaces() {
         let list = |items: &[Value]| json!({"items": items});
         let one = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
-        let good = one("shop-prod", json!({"enclii.io/project": "shop", "enclii.io/environment": "prod"}));
+        let good =
+            one("shop-prod", json!({"enclii.io/project": "shop", "enclii.io/environment": "prod"}));
         let half = one("shop-dev", json!({"enclii.io/project": "shop"}));
         let other = one("default", json!({}));
-        assert_eq!(labelled(&list(&[good.clone(), other.clone()])), Check::ok("namespaces", "labelled: shop-prod"));
-        assert_eq!(labelled(&list(&[good, half])).detail, "one of the two labels is missing: shop-dev");
+        assert_eq!(
+            labelled(&list(&[good.clone(), other.clone()])),
+            Check::ok("namespaces", "labelled: shop-prod")
+        );
+        assert_eq!(
+            labelled(&list(&[good, half])).detail,
+            "one of the two labels is missing: shop-dev"
+        );
         assert_eq!(labelled(&list(&[other])).state, State::Failed);
     }
 }

@@ -43,15 +43,29 @@ async fn way(connection: &Connection, output: &Output, checks: &mut Vec<Check>) 
     let found = match timeout(PATIENCE, lookup_host((host.trim_matches(['[', ']']), port))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
         Ok(Err(error)) => {
-            checks.push(Check::failed("name", format!("{host}: {error}"), "check --addr (ENCLII_ADDR) and this machine's DNS"));
+            checks.push(Check::failed(
+                "name",
+                format!("{host}: {error}"),
+                "check --addr (ENCLII_ADDR) and this machine's DNS",
+            ));
             return false;
         }
         Err(_) => {
-            checks.push(Check::failed("name", format!("{host}: no answer within {PATIENCE:?}"), "check this machine's DNS"));
+            checks.push(Check::failed(
+                "name",
+                format!("{host}: no answer within {PATIENCE:?}"),
+                "check this machine's DNS",
+            ));
             return false;
         }
     };
-    checks.push(Check::ok("name", format!("{host} is {}", found.iter().map(|it| it.ip().to_string()).collect::<Vec<_>>().join(", "))));
+    checks.push(Check::ok(
+        "name",
+        format!(
+            "{host} is {}",
+            found.iter().map(|it| it.ip().to_string()).collect::<Vec<_>>().join(", ")
+        ),
+    ));
     let mut last = "there is no address to try".to_owned();
     let mut connected = None;
     for address in found {
@@ -73,13 +87,20 @@ async fn way(connection: &Connection, output: &Output, checks: &mut Vec<Check>) 
     let client = match Client::anonymous(connection, output) {
         Ok(client) => client,
         Err(error) => {
-            checks.push(Check::failed("tls", error.to_string(), "--cacert (ENCLII_CACERT) must name a file of PEM certificates"));
+            checks.push(Check::failed(
+                "tls",
+                error.to_string(),
+                "--cacert (ENCLII_CACERT) must name a file of PEM certificates",
+            ));
             return false;
         }
     };
     match client.probe("/v1/health").await {
         Ok(probe) => {
-            let trusted = connection.cacert.as_ref().map_or_else(|| "this machine's CAs".to_owned(), |path| path.display().to_string());
+            let trusted = connection
+                .cacert
+                .as_ref()
+                .map_or_else(|| "this machine's CAs".to_owned(), |path| path.display().to_string());
             checks.push(Check::ok("tls", format!("the certificate is trusted by {trusted}")));
             checks.push(clock(&probe, Timestamp::now()));
             checks.push(store(&probe));
@@ -115,7 +136,8 @@ fn address(text: &str, checks: &mut Vec<Check>) -> Option<(String, u16)> {
 }
 
 fn clock(probe: &Probe, now: Timestamp) -> Check {
-    let Some(there) = probe.date.as_deref().and_then(|it| jiff::fmt::rfc2822::parse(it).ok()) else {
+    let Some(there) = probe.date.as_deref().and_then(|it| jiff::fmt::rfc2822::parse(it).ok())
+    else {
         return Check::skipped("clock", "the answer has no date");
     };
     let skew = now.duration_since(there.timestamp());
@@ -124,7 +146,11 @@ fn clock(probe: &Probe, now: Timestamp) -> Check {
     } else {
         let which = if skew.is_positive() { "ahead of" } else { "behind" };
         let detail = format!("{} s {which} switchyard's", skew.abs().as_secs());
-        Check::failed("clock", detail, "set this machine's clock, or switchyard's: certificates and tokens depend on it")
+        Check::failed(
+            "clock",
+            detail,
+            "set this machine's clock, or switchyard's: certificates and tokens depend on it",
+        )
     }
 }
 
@@ -132,12 +158,18 @@ fn store(probe: &Probe) -> Check {
     let problem = serde_json::from_slice::<Problem>(&probe.body).map(|it| it.to_string());
     match probe.status {
         StatusCode::OK => Check::ok("store", "secrets can be read and written"),
-        StatusCode::NOT_FOUND => {
-            Check::failed("store", "there is no /v1/health at this address", "does --addr (ENCLII_ADDR) name switchyard?")
-        }
+        StatusCode::NOT_FOUND => Check::failed(
+            "store",
+            "there is no /v1/health at this address",
+            "does --addr (ENCLII_ADDR) name switchyard?",
+        ),
         status => {
             let detail = problem.unwrap_or_else(|_| status.to_string());
-            Check::failed("store", detail, "switchyard's log says more; its readiness is at /readyz of its admin port")
+            Check::failed(
+                "store",
+                detail,
+                "switchyard's log says more; its readiness is at /readyz of its admin port",
+            )
         }
     }
 }
@@ -151,18 +183,29 @@ fn credential_file(connection: &Connection) -> Check {
         return Check::skipped("credential file", "none is named, and nobody is logged in");
     };
     match std::fs::metadata(&path) {
-        Ok(found) if found.mode() & 0o077 == 0 => Check::ok("credential file", format!("{} is its owner's alone", path.display())),
+        Ok(found) if found.mode() & 0o077 == 0 => {
+            Check::ok("credential file", format!("{} is its owner's alone", path.display()))
+        }
         Ok(found) => {
-            let detail = format!("{} has mode {:04o}: others may read it", path.display(), found.mode() & 0o7777);
+            let detail = format!(
+                "{} has mode {:04o}: others may read it",
+                path.display(),
+                found.mode() & 0o7777
+            );
             Check::failed(
                 "credential file",
                 detail,
-                format!("chmod 600 {}; if others have read it, have the token revoked", path.display()),
+                format!(
+                    "chmod 600 {}; if others have read it, have the token revoked",
+                    path.display()
+                ),
             )
         }
-        Err(error) => {
-            Check::failed("credential file", format!("{}: {error}", path.display()), "name it with --token-file or ENCLII_TOKEN_FILE")
-        }
+        Err(error) => Check::failed(
+            "credential file",
+            format!("{}: {error}", path.display()),
+            "name it with --token-file or ENCLII_TOKEN_FILE",
+        ),
     }
 }
 
@@ -184,10 +227,21 @@ fn valid(principal: &Principal, now: Timestamp) -> Check {
         None => it.role.to_string(),
     };
     let roles = principal.roles.iter().map(role).collect::<Vec<_>>().join(", ");
-    let who = format!("{} {}, {}", principal.kind, principal.name, if roles.is_empty() { "without a role" } else { &roles });
-    let left = principal.expires_at.as_deref().and_then(|it| it.parse::<Timestamp>().ok()).map(|it| it.duration_since(now));
+    let who = format!(
+        "{} {}, {}",
+        principal.kind,
+        principal.name,
+        if roles.is_empty() { "without a role" } else { &roles }
+    );
+    let left = principal
+        .expires_at
+        .as_deref()
+        .and_then(|it| it.parse::<Timestamp>().ok())
+        .map(|it| it.duration_since(now));
     match (left, &principal.expires_at) {
-        (Some(left), Some(end)) if left <= SOON => Check::ok("token", format!("{who}; it ends in {} min, at {end}", left.as_mins().max(0))),
+        (Some(left), Some(end)) if left <= SOON => {
+            Check::ok("token", format!("{who}; it ends in {} min, at {end}", left.as_mins().max(0)))
+        }
         (_, Some(end)) => Check::ok("token", format!("{who}; valid until {end}")),
         (_, None) => Check::ok("token", format!("{who}; it does not end")),
     }
@@ -213,7 +267,11 @@ mod tests {
             ("", None),
         ] {
             let mut checks = Vec::new();
-            assert_eq!(address(text, &mut checks).as_ref().map(|(host, port)| (host.as_str(), *port)), expected, "{text}");
+            assert_eq!(
+                address(text, &mut checks).as_ref().map(|(host, port)| (host.as_str(), *port)),
+                expected,
+                "{text}"
+            );
             assert_eq!(checks[0].state == State::Ok, expected.is_some());
         }
     }
@@ -237,9 +295,15 @@ mod tests {
     #[test]
     fn stores() {
         assert_eq!(store(&probe(StatusCode::OK, None, "{}")).state, State::Ok);
-        let sealed =
-            store(&probe(StatusCode::SERVICE_UNAVAILABLE, None, r#"{"title":"Not available","status":503,"detail":"the store is away"}"#));
-        assert_eq!((sealed.state, sealed.detail.as_str()), (State::Failed, "Not available: the store is away"));
+        let sealed = store(&probe(
+            StatusCode::SERVICE_UNAVAILABLE,
+            None,
+            r#"{"title":"Not available","status":503,"detail":"the store is away"}"#,
+        ));
+        assert_eq!(
+            (sealed.state, sealed.detail.as_str()),
+            (State::Failed, "Not available: the store is away")
+        );
         assert_eq!(store(&probe(StatusCode::NOT_FOUND, None, "")).state, State::Failed);
     }
 }

@@ -26,7 +26,11 @@ impl Bundles for Known {
 
 impl Known {
     /// Gathers what the manifest's pods ask for.
-    pub(crate) async fn gather(args: &Args, documents: &[Value], output: &Output) -> Result<Self, Error> {
+    pub(crate) async fn gather(
+        args: &Args,
+        documents: &[Value],
+        output: &Output,
+    ) -> Result<Self, Error> {
         let mut known = Self::default();
         for text in &args.bundle {
             let (name, keys) = given(text)?;
@@ -58,12 +62,19 @@ impl Known {
 
     fn read(&mut self, args: &Args, path: &Path) -> Result<(), Error> {
         let refuse = |reason: String| Error::Manifest { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         for document in manifest::documents(&text).map_err(refuse)? {
-            let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            let name: BundleRef = name.parse().map_err(|error: contract::bundle::BundleRefError| refuse(error.to_string()))?;
-            let bundle: SecretBundle = serde_json::from_value(document).map_err(|error| refuse(error.to_string()))?;
-            let keys = bundle.keys().ok_or_else(|| refuse(format!("SecretBundle {name} has no keys yet")))?;
+            let name =
+                document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let name: BundleRef = name
+                .parse()
+                .map_err(|error: contract::bundle::BundleRefError| refuse(error.to_string()))?;
+            let bundle: SecretBundle =
+                serde_json::from_value(document).map_err(|error| refuse(error.to_string()))?;
+            let keys = bundle
+                .keys()
+                .ok_or_else(|| refuse(format!("SecretBundle {name} has no keys yet")))?;
             self.add(args, &name, keys);
         }
         Ok(())
@@ -95,7 +106,10 @@ fn asked_for(documents: &[Value]) -> BTreeSet<BundleRef> {
         let mut document = document.clone();
         let pod = manifest::pod_in(&mut document)?;
         let map = pod.pointer("/metadata/annotations")?.as_object()?;
-        Annotations::parse(map.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))).ok()?
+        Annotations::parse(
+            map.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))),
+        )
+        .ok()?
     };
     documents.iter().filter_map(annotations).flat_map(|it| it.bundles).collect()
 }
@@ -103,12 +117,20 @@ fn asked_for(documents: &[Value]) -> BTreeSet<BundleRef> {
 /// `api-prod=DATABASE_URL,STRIPE_API_KEY`
 fn given(text: &str) -> Result<(BundleRef, BTreeSet<String>), Error> {
     let refuse = |reason: String| Error::Usage(format!("--bundle: {reason}; write BUNDLE=KEY,KEY"));
-    let (name, keys) = text.split_once('=').ok_or_else(|| refuse(format!("{text:?} has no '='")))?;
-    let name = name.parse().map_err(|error: contract::bundle::BundleRefError| refuse(error.to_string()))?;
+    let (name, keys) =
+        text.split_once('=').ok_or_else(|| refuse(format!("{text:?} has no '='")))?;
+    let name = name
+        .parse()
+        .map_err(|error: contract::bundle::BundleRefError| refuse(error.to_string()))?;
     let keys = keys
         .split(',')
         .filter(|key| !key.trim().is_empty())
-        .map(|key| key.trim().parse::<contract::SecretName>().map(String::from).map_err(|error| refuse(error.to_string())))
+        .map(|key| {
+            key.trim()
+                .parse::<contract::SecretName>()
+                .map(String::from)
+                .map_err(|error| refuse(error.to_string()))
+        })
         .collect::<Result<_, _>>()?;
     Ok((name, keys))
 }
@@ -120,7 +142,10 @@ mod tests {
     #[test]
     fn bundles_on_the_command_line() {
         let (name, keys) = given("api-prod=A, B").unwrap();
-        assert_eq!((name.as_str(), keys), ("api-prod", BTreeSet::from(["A".to_owned(), "B".to_owned()])));
+        assert_eq!(
+            (name.as_str(), keys),
+            ("api-prod", BTreeSet::from(["A".to_owned(), "B".to_owned()]))
+        );
         assert!(given("api-prod=").unwrap().1.is_empty());
         for text in ["api-prod", "=A", "api=A", "api-prod=1A"] {
             assert!(given(text).is_err(), "{text:?} was taken");
@@ -133,6 +158,9 @@ mod tests {
             "kind: Deployment\nspec: {template: {metadata: {annotations: {enclii.io/secrets: 'api-prod,shared-prod'}}}}\n---\nkind: Service\n",
         )
         .unwrap();
-        assert_eq!(asked_for(&documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(), ["api-prod", "shared-prod"]);
+        assert_eq!(
+            asked_for(&documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(),
+            ["api-prod", "shared-prod"]
+        );
     }
 }

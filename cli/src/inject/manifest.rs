@@ -11,9 +11,12 @@ pub(crate) fn is_json(text: &str) -> bool {
 pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
     let mut documents: Vec<Value> = Vec::new();
     if is_json(text) {
-        documents.push(serde_json::from_str(text).map_err(|error| format!("line {} column {} is not JSON", error.line(), error.column()))?);
+        documents.push(serde_json::from_str(text).map_err(|error| {
+            format!("line {} column {} is not JSON", error.line(), error.column())
+        })?);
     } else {
-        documents = serde_saphyr::from_multiple(text).map_err(|error| first_line(&error.to_string()))?;
+        documents =
+            serde_saphyr::from_multiple(text).map_err(|error| first_line(&error.to_string()))?;
     }
     documents.retain(|it| !it.is_null());
     let items: Vec<Value> = documents
@@ -31,7 +34,12 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
 pub(crate) fn pod_in(document: &mut Value) -> Option<&mut Value> {
     let path = match document["kind"].as_str()? {
         "Pod" => "",
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => "/spec/template",
+        "Deployment"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "ReplicaSet"
+        | "ReplicationController"
+        | "Job" => "/spec/template",
         "CronJob" => "/spec/jobTemplate/spec/template",
         _ => return None,
     };
@@ -42,7 +50,9 @@ pub(crate) fn pod_in(document: &mut Value) -> Option<&mut Value> {
 pub(crate) fn print(documents: &[Value], json: bool) -> Result<String, String> {
     let one = |document: &Value| {
         if json {
-            serde_json::to_string_pretty(document).map(|text| text + "\n").map_err(|error| error.to_string())
+            serde_json::to_string_pretty(document)
+                .map(|text| text + "\n")
+                .map_err(|error| error.to_string())
         } else {
             serde_saphyr::to_string(document).map_err(|error| error.to_string())
         }
@@ -62,11 +72,13 @@ mod tests {
 
     #[test]
     fn every_kind_that_makes_pods_is_known() {
-        for (kind, path) in
-            [("Pod", ""), ("Deployment", "/spec/template"), ("Job", "/spec/template"), ("CronJob", "/spec/jobTemplate/spec/template")]
-        {
-            let mut document =
-                serde_json::json!({"kind": kind, "spec": {"template": {"spec": 1}, "jobTemplate": {"spec": {"template": {"spec": 1}}}}});
+        for (kind, path) in [
+            ("Pod", ""),
+            ("Deployment", "/spec/template"),
+            ("Job", "/spec/template"),
+            ("CronJob", "/spec/jobTemplate/spec/template"),
+        ] {
+            let mut document = serde_json::json!({"kind": kind, "spec": {"template": {"spec": 1}, "jobTemplate": {"spec": {"template": {"spec": 1}}}}});
             let expected = document.pointer(path).cloned();
             assert_eq!(pod_in(&mut document).cloned(), expected, "{kind}");
         }
@@ -76,7 +88,10 @@ mod tests {
     #[test]
     fn several_documents_and_lists() {
         let found = documents("kind: A\n---\nkind: B\nx: 'a: b'\n---\n").unwrap();
-        assert_eq!(found.iter().map(|it| it["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["A", "B"]);
+        assert_eq!(
+            found.iter().map(|it| it["kind"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["A", "B"]
+        );
         let found = documents(r#"{"kind":"List","items":[{"kind":"A"},{"kind":"B"}]}"#).unwrap();
         assert_eq!(found.len(), 2);
         assert!(documents("").is_err());

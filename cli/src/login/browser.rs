@@ -37,10 +37,18 @@ struct Secrets {
 }
 
 /// Has the person log in. The ID token, and the nonce that must be in it.
-pub(super) async fn id_token(provider: &Provider, port: u16, open: bool, output: &Output) -> Result<(Credential, String), Error> {
-    let failed = |error: std::io::Error| Error::Start(format!("listen on loopback for the browser: {error}"));
+pub(super) async fn id_token(
+    provider: &Provider,
+    port: u16,
+    open: bool,
+    output: &Output,
+) -> Result<(Credential, String), Error> {
+    let failed = |error: std::io::Error| {
+        Error::Start(format!("listen on loopback for the browser: {error}"))
+    };
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
-    let redirect = format!("http://127.0.0.1:{}{PATH}", listener.local_addr().map_err(failed)?.port());
+    let redirect =
+        format!("http://127.0.0.1:{}{PATH}", listener.local_addr().map_err(failed)?.port());
     let secrets = Secrets { state: random()?, nonce: random()?, verifier: random()? };
     let url = address(provider, &redirect, &secrets);
     output.note(&format!("log in at {url}"));
@@ -48,7 +56,9 @@ pub(super) async fn id_token(provider: &Provider, port: u16, open: bool, output:
         browse(&url);
     }
     let came = timeout(PATIENCE, wait(&listener, provider, &secrets.state)).await;
-    let code = came.map_err(|_| Error::Usage(format!("nobody logged in within {} minutes", PATIENCE.as_secs() / 60)))??;
+    let code = came.map_err(|_| {
+        Error::Usage(format!("nobody logged in within {} minutes", PATIENCE.as_secs() / 60))
+    })??;
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code.as_str()),
@@ -56,7 +66,9 @@ pub(super) async fn id_token(provider: &Provider, port: u16, open: bool, output:
         ("code_verifier", secrets.verifier.as_str()),
     ];
     let token = provider.exchange(&fields).await?;
-    let token = token.map_err(|error| unexpected(&provider.issuer, &format!("it does not take the code: {}", error.words())))?;
+    let token = token.map_err(|error| {
+        unexpected(&provider.issuer, &format!("it does not take the code: {}", error.words()))
+    })?;
     Ok((token, secrets.nonce))
 }
 
@@ -97,7 +109,9 @@ async fn wait(listener: &TcpListener, provider: &Provider, state: &str) -> Resul
         .await;
         match outcome {
             Some(Ok(code)) => return Ok(code),
-            Some(Err(reason)) => return Err(unexpected(&provider.issuer, &format!("the login failed: {reason}"))),
+            Some(Err(reason)) => {
+                return Err(unexpected(&provider.issuer, &format!("the login failed: {reason}")));
+            }
             None => {}
         }
     }
@@ -125,7 +139,9 @@ fn read(target: &str, issuer: &str, state: &str) -> Option<Result<String, String
     if url.path() != PATH {
         return None;
     }
-    let field = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let field = |name: &str| {
+        url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
     if field("state").as_deref() != Some(state) {
         return None;
     }
@@ -134,9 +150,17 @@ fn read(target: &str, issuer: &str, state: &str) -> Option<Result<String, String
         return Some(Err("the answer is of another issuer".to_owned()));
     }
     if let Some(error) = field("error") {
-        return Some(Err(OAuthError { error, error_description: field("error_description").unwrap_or_default() }.words()));
+        return Some(Err(OAuthError {
+            error,
+            error_description: field("error_description").unwrap_or_default(),
+        }
+        .words()));
     }
-    Some(field("code").filter(|it| !it.is_empty()).ok_or_else(|| "there is no code in the answer".to_owned()))
+    Some(
+        field("code")
+            .filter(|it| !it.is_empty())
+            .ok_or_else(|| "there is no code in the answer".to_owned()),
+    )
 }
 
 /// Opens the address in the person's browser, where there is one. The address is on the screen, too.
@@ -153,7 +177,8 @@ fn browse(url: &Url) {
 /// 256 random bits in letters that need no escape.
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::Start("draw random numbers for the login".to_owned()))?;
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| Error::Start("draw random numbers for the login".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -168,7 +193,10 @@ mod tests {
     #[test]
     fn the_challenge_of_rfc_7636() {
         // Appendix B.
-        assert_eq!(challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(
+            challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
         let (one, two) = (random().unwrap(), random().unwrap());
         assert!(one != two && one.len() == 43);
     }
@@ -177,7 +205,10 @@ mod tests {
     fn a_redirect_of_this_login_and_no_other() {
         let read = |target| read(target, "https://login.example.com", "s");
         assert_eq!(read("/callback?code=c&state=s"), Some(Ok("c".to_owned())));
-        assert_eq!(read("/callback?state=s&code=a%2Fb&iss=https%3A%2F%2Flogin.example.com"), Some(Ok("a/b".to_owned())));
+        assert_eq!(
+            read("/callback?state=s&code=a%2Fb&iss=https%3A%2F%2Flogin.example.com"),
+            Some(Ok("a/b".to_owned()))
+        );
         for target in [
             "/callback?code=c",
             "/callback?code=c&state=other",
@@ -188,8 +219,14 @@ mod tests {
         ] {
             assert_eq!(read(target), None, "{target}");
         }
-        assert!(matches!(read("/callback?code=c&state=s&iss=https%3A%2F%2Fevil.example"), Some(Err(_))));
-        assert_eq!(read("/callback?error=access_denied&state=s"), Some(Err("access_denied".to_owned())));
+        assert!(matches!(
+            read("/callback?code=c&state=s&iss=https%3A%2F%2Fevil.example"),
+            Some(Err(_))
+        ));
+        assert_eq!(
+            read("/callback?error=access_denied&state=s"),
+            Some(Err("access_denied".to_owned()))
+        );
         assert!(matches!(read("/callback?state=s&code="), Some(Err(_))));
     }
 }

@@ -36,7 +36,10 @@ fn usual_interval() -> u64 {
 /// Has the person log in somewhere else. The ID token.
 pub(super) async fn id_token(provider: &Provider, output: &Output) -> Result<Credential, Error> {
     let Some(endpoint) = &provider.device_authorization_endpoint else {
-        return Err(Error::Usage(format!("identity provider {} has no login by code; log in without --device", provider.issuer)));
+        return Err(Error::Usage(format!(
+            "identity provider {} has no login by code; log in without --device",
+            provider.issuer
+        )));
     };
     let answer = provider.post(endpoint, &[("scope", &provider.scopes)]).await?;
     if !answer.status().is_success() {
@@ -44,8 +47,13 @@ pub(super) async fn id_token(provider: &Provider, output: &Output) -> Result<Cre
         return Err(unexpected(&provider.issuer, &format!("it gives no code: {}", error.words())));
     }
     let code: Code = provider.read(answer).await?;
-    let shown = |text: &str| text.chars().filter(|it| !it.is_control()).take(500).collect::<String>();
-    output.note(&format!("log in at {} with the code {}", shown(&code.verification_uri), shown(&code.user_code)));
+    let shown =
+        |text: &str| text.chars().filter(|it| !it.is_control()).take(500).collect::<String>();
+    output.note(&format!(
+        "log in at {} with the code {}",
+        shown(&code.verification_uri),
+        shown(&code.user_code)
+    ));
     if let Some(complete) = &code.verification_uri_complete {
         output.note(&format!("or at {}", shown(complete)));
     }
@@ -57,7 +65,10 @@ async fn poll(provider: &Provider, code: &Code) -> Result<Credential, Error> {
     let mut interval = code.interval;
     let device_code: &Redacted = code.device_code.redacted();
     let device_code = std::str::from_utf8(device_code.expose()).unwrap_or_default();
-    let fields = [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", device_code)];
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+        ("device_code", device_code),
+    ];
     while Instant::now() < end {
         sleep(Duration::from_secs(interval.clamp(*PACE.start(), *PACE.end()))).await;
         let error = match provider.exchange(&fields).await {
@@ -70,7 +81,12 @@ async fn poll(provider: &Provider, code: &Code) -> Result<Credential, Error> {
         match error.error.as_str() {
             "authorization_pending" => {}
             "slow_down" => interval += 5,
-            _ => return Err(unexpected(&provider.issuer, &format!("the login failed: {}", error.words()))),
+            _ => {
+                return Err(unexpected(
+                    &provider.issuer,
+                    &format!("the login failed: {}", error.words()),
+                ));
+            }
         }
     }
     Err(Error::Usage("nobody logged in with the code while it was valid".to_owned()))

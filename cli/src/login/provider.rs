@@ -74,33 +74,64 @@ impl Provider {
         let http = builder.build().map_err(|error| Error::Start(Chain(&error).to_string()))?;
         let url = format!("{}/.well-known/openid-configuration", how.issuer.trim_end_matches('/'));
         let url = safe(&url)?;
-        let answer = http.get(url).send().await.map_err(|error| unreachable(&how.issuer, &error))?;
+        let answer =
+            http.get(url).send().await.map_err(|error| unreachable(&how.issuer, &error))?;
         let found: Discovery = read(&how.issuer, answer).await?;
         if found.issuer != how.issuer {
             return Err(unexpected(&how.issuer, "its discovery document is of another issuer"));
         }
-        let Discovery { issuer, authorization_endpoint, token_endpoint, device_authorization_endpoint } = found;
-        let (authorization_endpoint, token_endpoint) = (safe(&authorization_endpoint)?, safe(&token_endpoint)?);
-        let device_authorization_endpoint = device_authorization_endpoint.as_deref().map(safe).transpose()?;
+        let Discovery {
+            issuer,
+            authorization_endpoint,
+            token_endpoint,
+            device_authorization_endpoint,
+        } = found;
+        let (authorization_endpoint, token_endpoint) =
+            (safe(&authorization_endpoint)?, safe(&token_endpoint)?);
+        let device_authorization_endpoint =
+            device_authorization_endpoint.as_deref().map(safe).transpose()?;
         let (client_id, scopes) = (how.client_id.clone(), how.scopes.join(" "));
-        Ok(Self { http, issuer, client_id, scopes, authorization_endpoint, device_authorization_endpoint, token_endpoint })
+        Ok(Self {
+            http,
+            issuer,
+            client_id,
+            scopes,
+            authorization_endpoint,
+            device_authorization_endpoint,
+            token_endpoint,
+        })
     }
 
     /// Sends a form; the answer, whatever its status.
     pub(super) async fn post(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Response, Error> {
-        let body = Serializer::new(String::new()).append_pair("client_id", &self.client_id).extend_pairs(fields).finish();
-        let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        let body = Serializer::new(String::new())
+            .append_pair("client_id", &self.client_id)
+            .extend_pairs(fields)
+            .finish();
+        let request = self
+            .http
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body);
         request.send().await.map_err(|error| unreachable(&self.issuer, &error))
     }
 
     /// The ID token for a grant, or the provider's refusal.
-    pub(super) async fn exchange(&self, fields: &[(&str, &str)]) -> Result<Result<Credential, OAuthError>, Error> {
+    pub(super) async fn exchange(
+        &self,
+        fields: &[(&str, &str)],
+    ) -> Result<Result<Credential, OAuthError>, Error> {
         let answer = self.post(&self.token_endpoint, fields).await?;
         if !answer.status().is_success() {
             return Ok(Err(self.read(answer).await?));
         }
         let tokens: Tokens = self.read(answer).await?;
-        tokens.id_token.map(Ok).ok_or_else(|| unexpected(&self.issuer, "there is no ID token in its answer; does the scope have openid?"))
+        tokens.id_token.map(Ok).ok_or_else(|| {
+            unexpected(
+                &self.issuer,
+                "there is no ID token in its answer; does the scope have openid?",
+            )
+        })
     }
 
     pub(super) async fn read<T: DeserializeOwned>(&self, answer: Response) -> Result<T, Error> {
@@ -112,7 +143,9 @@ async fn read<T: DeserializeOwned>(issuer: &str, answer: Response) -> Result<T, 
     let status = answer.status();
     let body = answer.bytes().await.map_err(|error| unreachable(issuer, &error))?;
     // The body may have tokens in it, so a parser's words are not repeated.
-    serde_json::from_slice(&body).map_err(|_| unexpected(issuer, &format!("its answer with status {status} is not of the form")))
+    serde_json::from_slice(&body).map_err(|_| {
+        unexpected(issuer, &format!("its answer with status {status} is not of the form"))
+    })
 }
 
 pub(super) fn unexpected(issuer: &str, reason: &str) -> Error {
@@ -160,7 +193,10 @@ mod tests {
 
     #[test]
     fn a_providers_words_do_not_steer_the_terminal() {
-        let error = OAuthError { error: "access_denied".into(), error_description: "\u{1b}[2Jno\r\n".into() };
+        let error = OAuthError {
+            error: "access_denied".into(),
+            error_description: "\u{1b}[2Jno\r\n".into(),
+        };
         assert_eq!(error.words(), "access_denied [2Jno");
     }
 }

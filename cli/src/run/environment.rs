@@ -18,8 +18,17 @@ const DIRECTORY: &str = "ENCLII_SECRETS_DIR";
 const TOKEN: &str = "ENCLII_TOKEN";
 
 /// Names that change which code a program runs: who may write the secret may then run code as the user.
-const POWERFUL: [&str; 9] =
-    ["PATH", "IFS", "ENV", "BASH_ENV", "PROMPT_COMMAND", "NODE_OPTIONS", "PYTHONSTARTUP", "PERL5OPT", "JAVA_TOOL_OPTIONS"];
+const POWERFUL: [&str; 9] = [
+    "PATH",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "PROMPT_COMMAND",
+    "NODE_OPTIONS",
+    "PYTHONSTARTUP",
+    "PERL5OPT",
+    "JAVA_TOOL_OPTIONS",
+];
 
 /// Which secrets go where.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +42,10 @@ pub(super) struct Environment {
 }
 
 /// Leaves the secrets that were asked for; without a name, all of them.
-pub(super) fn narrow(secrets: &mut BTreeMap<SecretName, BundleValue>, only: &BTreeSet<SecretName>) -> Result<(), Error> {
+pub(super) fn narrow(
+    secrets: &mut BTreeMap<SecretName, BundleValue>,
+    only: &BTreeSet<SecretName>,
+) -> Result<(), Error> {
     if let Some(missing) = only.iter().find(|name| !secrets.contains_key(*name)) {
         return Err(Error::Usage(format!("--only: the bundle has no secret {missing}")));
     }
@@ -56,14 +68,20 @@ impl Environment {
             Some(names) => names.iter().cloned().collect(),
         };
         for name in &variables {
-            let secret = secrets.get(name).ok_or_else(|| Error::Usage(format!("--as-env: the bundle has no secret {name}")))?;
+            let secret = secrets.get(name).ok_or_else(|| {
+                Error::Usage(format!("--as-env: the bundle has no secret {name}"))
+            })?;
             if secret.value.expose().contains(&0) {
                 return Err(Error::Usage(format!(
                     "--as-env: the value of {name} has a NUL byte, which no variable can hold: leave it a file"
                 )));
             }
         }
-        let files = secrets.keys().filter(|name| !variables.contains(*name)).cloned().collect::<BTreeSet<_>>();
+        let files = secrets
+            .keys()
+            .filter(|name| !variables.contains(*name))
+            .cloned()
+            .collect::<BTreeSet<_>>();
         let mut warnings: Vec<_> = variables
             .iter()
             .filter(|name| POWERFUL.contains(&name.as_str()) || name.as_str().starts_with("LD_") || name.as_str().starts_with("DYLD_"))
@@ -71,25 +89,37 @@ impl Environment {
             .collect();
         for (variable, _) in present {
             let is = |name: &&SecretName| variable.as_bytes() == name.as_str().as_bytes();
-            warnings.extend(files.iter().find(is).map(|name| format!("the variable {name} is taken out, since the bundle has {name}")));
+            warnings.extend(files.iter().find(is).map(|name| {
+                format!("the variable {name} is taken out, since the bundle has {name}")
+            }));
         }
         Ok(Self { files, variables, warnings })
     }
 
     /// The program with its environment.
-    pub(super) fn command(&self, words: &[OsString], secrets: &BTreeMap<SecretName, BundleValue>, directory: &Path) -> Command {
+    pub(super) fn command(
+        &self,
+        words: &[OsString],
+        secrets: &BTreeMap<SecretName, BundleValue>,
+        directory: &Path,
+    ) -> Command {
         let mut words = words.iter();
-        let mut command = Command::new(words.next().map_or_else(|| OsStr::new(""), OsString::as_os_str));
+        let mut command =
+            Command::new(words.next().map_or_else(|| OsStr::new(""), OsString::as_os_str));
         command.args(words).env_remove(TOKEN);
         if !self.files.is_empty() {
             command.env(DIRECTORY, directory);
         }
         for name in &self.files {
-            command.env_remove(name.as_str()).env(name.file_variable(), directory.join(name.as_str()));
+            command
+                .env_remove(name.as_str())
+                .env(name.file_variable(), directory.join(name.as_str()));
         }
         for name in &self.variables {
             if let Some(secret) = secrets.get(name) {
-                command.env_remove(name.file_variable()).env(name.as_str(), OsString::from_vec(secret.value.expose().to_vec()));
+                command
+                    .env_remove(name.file_variable())
+                    .env(name.as_str(), OsString::from_vec(secret.value.expose().to_vec()));
             }
         }
         command
@@ -111,7 +141,10 @@ mod tests {
         names.iter().map(|it| it.parse().unwrap()).collect()
     }
 
-    fn variables(environment: &Environment, secrets: &BTreeMap<SecretName, BundleValue>) -> Vec<(String, Option<String>)> {
+    fn variables(
+        environment: &Environment,
+        secrets: &BTreeMap<SecretName, BundleValue>,
+    ) -> Vec<(String, Option<String>)> {
         let text = |it: &OsStr| it.to_str().unwrap().to_owned();
         let command = environment.command(&["true".into()], secrets, Path::new("/d"));
         command.get_envs().map(|(name, value)| (text(name), value.map(text))).collect()
@@ -120,7 +153,12 @@ mod tests {
     #[test]
     fn files_take_the_place_of_variables() {
         let secrets = bundle(&[("A", b"1"), ("B", b"2")]);
-        let environment = Environment::new(&secrets, None, [("A".into(), "old".into()), ("C".into(), "x".into())]).unwrap();
+        let environment = Environment::new(
+            &secrets,
+            None,
+            [("A".into(), "old".into()), ("C".into(), "x".into())],
+        )
+        .unwrap();
         assert_eq!(environment.warnings, ["the variable A is taken out, since the bundle has A"]);
         let expected = [
             ("A", None),
@@ -130,16 +168,27 @@ mod tests {
             ("ENCLII_SECRETS_DIR", Some("/d")),
             ("ENCLII_TOKEN", None),
         ];
-        assert_eq!(variables(&environment, &secrets), expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
+        assert_eq!(
+            variables(&environment, &secrets),
+            expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
+        );
     }
 
     #[test]
     fn variables_where_they_are_asked_for() {
         let secrets = bundle(&[("A", b"1"), ("LD_PRELOAD", b"2")]);
         let environment = Environment::new(&secrets, Some(&[]), []).unwrap();
-        assert!(environment.files.is_empty() && environment.warnings[0].starts_with("LD_PRELOAD changes"), "{environment:?}");
+        assert!(
+            environment.files.is_empty()
+                && environment.warnings[0].starts_with("LD_PRELOAD changes"),
+            "{environment:?}"
+        );
         let found = variables(&environment, &secrets);
-        assert!(found.contains(&("A".to_owned(), Some("1".to_owned()))) && !found.iter().any(|(name, _)| name == DIRECTORY), "{found:?}");
+        assert!(
+            found.contains(&("A".to_owned(), Some("1".to_owned())))
+                && !found.iter().any(|(name, _)| name == DIRECTORY),
+            "{found:?}"
+        );
         let environment = Environment::new(&secrets, Some(&names(&["A"])), []).unwrap();
         assert_eq!(environment.files, names(&["LD_PRELOAD"]).into_iter().collect());
     }
@@ -148,7 +197,10 @@ mod tests {
     fn what_cannot_be_done_is_refused() {
         let mut secrets = bundle(&[("A", b"hunter2\0")]);
         let message = Environment::new(&secrets, Some(&[]), []).unwrap_err().to_string();
-        assert!(message.contains("value of A has a NUL byte") && !message.contains("hunter2"), "{message}");
+        assert!(
+            message.contains("value of A has a NUL byte") && !message.contains("hunter2"),
+            "{message}"
+        );
         assert!(Environment::new(&secrets, Some(&names(&["B"])), []).is_err());
         assert!(narrow(&mut secrets, &names(&["B"]).into_iter().collect()).is_err());
         assert!(narrow(&mut secrets, &BTreeSet::new()).is_ok());

@@ -45,17 +45,27 @@ impl Files {
     /// A directory below `runtime`, or where else there is a place for it.
     pub(super) fn new(runtime: Option<&Path>) -> Result<Self, Error> {
         let shared = Path::new("/dev/shm");
-        let base = runtime.into_iter().chain([shared]).find(|it| writable(it)).map_or_else(std::env::temp_dir, Path::to_owned);
+        let base = runtime
+            .into_iter()
+            .chain([shared])
+            .find(|it| writable(it))
+            .map_or_else(std::env::temp_dir, Path::to_owned);
         Self::below(&base).map_err(|source| Error::Write { path: base, source })
     }
 
     fn below(base: &Path) -> io::Result<Self> {
         sweep(base);
-        let tag = format!("{}-{:08x}", std::process::id(), (runtime::backoff::random() * f64::from(u32::MAX)) as u32);
-        let (fresh, root) = (base.join(format!("enclii-new-{tag}")), base.join(format!("{PREFIX}{tag}")));
+        let tag = format!(
+            "{}-{:08x}",
+            std::process::id(),
+            (runtime::backoff::random() * f64::from(u32::MAX)) as u32
+        );
+        let (fresh, root) =
+            (base.join(format!("enclii-new-{tag}")), base.join(format!("{PREFIX}{tag}")));
         DirBuilder::new().mode(0o700).create(&fresh)?;
         // It has its name only when it is locked: the sweep of another process cannot come between.
-        let lock = File::options().write(true).create_new(true).mode(0o600).open(fresh.join("lock"))?;
+        let lock =
+            File::options().write(true).create_new(true).mode(0o600).open(fresh.join("lock"))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
@@ -72,11 +82,18 @@ impl Files {
     }
 
     /// A new generation takes the place of the one before, which stays for readers that are on their way.
-    pub(super) fn replace<'a>(&mut self, values: impl Iterator<Item = (&'a SecretName, &'a Redacted)>) -> Result<(), Error> {
-        self.try_replace(values).map_err(|source| Error::Write { path: self.secrets.clone(), source })
+    pub(super) fn replace<'a>(
+        &mut self,
+        values: impl Iterator<Item = (&'a SecretName, &'a Redacted)>,
+    ) -> Result<(), Error> {
+        self.try_replace(values)
+            .map_err(|source| Error::Write { path: self.secrets.clone(), source })
     }
 
-    fn try_replace<'a>(&mut self, values: impl Iterator<Item = (&'a SecretName, &'a Redacted)>) -> io::Result<()> {
+    fn try_replace<'a>(
+        &mut self,
+        values: impl Iterator<Item = (&'a SecretName, &'a Redacted)>,
+    ) -> io::Result<()> {
         self.forget(Instant::now());
         let name = format!("..{}", self.next);
         self.next += 1;
@@ -85,7 +102,8 @@ impl Files {
         let (mut names, mut memory) = (Vec::new(), Vec::new());
         for (name, value) in values {
             let held = hold(name, value)?;
-            let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), held.as_raw_fd()));
+            let path =
+                PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), held.as_raw_fd()));
             same(&held, &path)?;
             symlink(&path, directory.join(name.as_str()))?;
             names.push(name.clone());
@@ -104,13 +122,20 @@ impl Files {
         for name in old.iter().flatten().filter(|name| !names.contains(name)) {
             std::fs::remove_file(self.secrets.join(name.as_str()))?;
         }
-        self.generations.push_back(Generation { directory, names, replaced: None, _memory: memory });
+        self.generations.push_back(Generation {
+            directory,
+            names,
+            replaced: None,
+            _memory: memory,
+        });
         Ok(())
     }
 
     /// Lets go of what was replaced long enough ago.
     pub(super) fn forget(&mut self, now: Instant) {
-        let late = |it: &Generation| it.replaced.is_some_and(|at| now.saturating_duration_since(at) >= GRACE);
+        let late = |it: &Generation| {
+            it.replaced.is_some_and(|at| now.saturating_duration_since(at) >= GRACE)
+        };
         while let Some(old) = self.generations.pop_front_if(|it| late(it)) {
             let _ = std::fs::remove_dir_all(&old.directory);
         }
@@ -125,14 +150,19 @@ impl Drop for Files {
 
 /// Memory with the value, that nobody can change.
 fn hold(name: &SecretName, value: &Redacted) -> io::Result<OwnedFd> {
-    let memory = rustix::fs::memfd_create(name.as_str(), MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).or_else(|_| {
-        // A name may be too long for it, and is there for people alone.
-        rustix::fs::memfd_create("secret", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-    })?;
+    let memory =
+        rustix::fs::memfd_create(name.as_str(), MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .or_else(|_| {
+                // A name may be too long for it, and is there for people alone.
+                rustix::fs::memfd_create("secret", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            })?;
     let mut file = File::from(memory);
     file.write_all(value.expose())?;
     file.set_permissions(std::fs::Permissions::from_mode(0o400))?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
     Ok(file.into())
 }
 
@@ -141,22 +171,27 @@ fn same(held: &OwnedFd, path: &Path) -> io::Result<()> {
     let (ours, there) = (rustix::fs::fstat(held)?, std::fs::metadata(path));
     match there {
         Ok(there) if (there.dev(), there.ino()) == (ours.st_dev, ours.st_ino) => Ok(()),
-        _ => {
-            Err(io::Error::other("/proc does not show this process, through which the program would open the files; --as-env does without"))
-        }
+        _ => Err(io::Error::other(
+            "/proc does not show this process, through which the program would open the files; --as-env does without",
+        )),
     }
 }
 
 fn writable(directory: &Path) -> bool {
-    directory.is_dir() && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+    directory.is_dir()
+        && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .is_ok()
 }
 
 /// Takes away what processes of this user left behind that are no more.
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_str().is_some_and(|it| it.starts_with(PREFIX))
-            && entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
-        let gone = || File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+            && entry
+                .metadata()
+                .is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
+        let gone =
+            || File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
         if ours && gone() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -168,12 +203,17 @@ mod tests {
     use super::*;
 
     fn replace(files: &mut Files, values: &[(&str, &str)]) {
-        let values: Vec<_> = values.iter().map(|(name, value)| (name.parse().unwrap(), Redacted::from(value.as_bytes()))).collect();
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), Redacted::from(value.as_bytes())))
+            .collect();
         files.replace(values.iter().map(|(name, value)| (name, value))).unwrap();
     }
 
     fn visible(directory: &Path) -> Vec<String> {
-        let names = std::fs::read_dir(directory).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+        let names = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.filter(|it| !it.starts_with("..")).collect();
         names.sort();
         names
@@ -186,14 +226,24 @@ mod tests {
         replace(&mut files, &[("A", "1"), ("B", "2")]);
         let at = |name: &str| files.directory().join(name);
         let (a, b) = (at("A"), at("B"));
-        assert_eq!((std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap()), (b"1".to_vec(), b"2".to_vec()));
-        assert!(File::options().write(true).open(&a).and_then(|mut it| it.write_all(b"x")).is_err(), "a file was changed");
+        assert_eq!(
+            (std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap()),
+            (b"1".to_vec(), b"2".to_vec())
+        );
+        assert!(
+            File::options().write(true).open(&a).and_then(|mut it| it.write_all(b"x")).is_err(),
+            "a file was changed"
+        );
         let early = std::fs::canonicalize(files.directory().join(DATA_LINK)).unwrap();
 
         replace(&mut files, &[("A", "3"), ("C", "4")]);
         assert_eq!(visible(files.directory()), ["A", "C"]);
         assert_eq!(std::fs::read(&a).unwrap(), b"3");
-        assert_eq!(std::fs::read(early.join("A")).unwrap(), b"1", "a reader on its way lost its file");
+        assert_eq!(
+            std::fs::read(early.join("A")).unwrap(),
+            b"1",
+            "a reader on its way lost its file"
+        );
         files.forget(Instant::now() + GRACE);
         assert!(std::fs::read(early.join("A")).is_err());
         assert_eq!(std::fs::read(&a).unwrap(), b"3");

@@ -19,7 +19,9 @@ pub(super) fn widen(files: usize) -> Result<Limits, Error> {
         limit.current = match resource {
             Resource::Core => Some(0),
             // `None` is no limit.
-            _ => limit.current.map(|current| current.max(needed).min(limit.maximum.unwrap_or(u64::MAX))),
+            _ => limit
+                .current
+                .map(|current| current.max(needed).min(limit.maximum.unwrap_or(u64::MAX))),
         };
         (resource, limit)
     });
@@ -42,7 +44,8 @@ impl Limits {
 
 fn set(limits: &[(Resource, Rlimit)]) -> Result<(), Error> {
     for (resource, limit) in limits {
-        setrlimit(*resource, *limit).map_err(|error| Error::Start(format!("set limit {resource:?}: {error}")))?;
+        setrlimit(*resource, *limit)
+            .map_err(|error| Error::Start(format!("set limit {resource:?}: {error}")))?;
     }
     Ok(())
 }

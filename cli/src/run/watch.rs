@@ -61,8 +61,14 @@ impl Watch<'_> {
 
     /// Replaces the files, then tells the program.
     pub(super) fn apply(&mut self, values: BundleValues, files: &mut Files, program: Pid) {
-        let wanted = |name: &SecretName| !self.variables.contains(name) && (self.only.is_empty() || self.only.contains(name));
-        let secrets = values.secrets.iter().filter(|(name, _)| wanted(name)).map(|(name, it)| (name, &it.value));
+        let wanted = |name: &SecretName| {
+            !self.variables.contains(name) && (self.only.is_empty() || self.only.contains(name))
+        };
+        let secrets = values
+            .secrets
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, it)| (name, &it.value));
         if let Err(error) = files.replace(secrets) {
             self.output.note(&format!("the files stay as they are: {error}"));
             return;
@@ -70,17 +76,23 @@ impl Watch<'_> {
         self.held = values.generation;
         self.output.detail(|| format!("{} is generation {}", values.scope, values.generation));
         let Some(signal) = self.signal else { return };
-        if let Some(number) = process::Signal::from_named_raw(i32::from(signal.number())).filter(|_| catches(program, signal)) {
+        if let Some(number) = process::Signal::from_named_raw(i32::from(signal.number()))
+            .filter(|_| catches(program, signal))
+        {
             // It may have ended just now.
             let _ = kill_process(program, number);
         } else {
-            self.output.note(&format!("the program does not catch {}, which would end it, so that it was not sent", signal.name()));
+            self.output.note(&format!(
+                "the program does not catch {}, which would end it, so that it was not sent",
+                signal.name()
+            ));
         }
     }
 }
 
 /// A signal that is not caught would end the program, or be lost.
 fn catches(program: Pid, signal: Signal) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.as_raw_nonzero())).unwrap_or_default();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.as_raw_nonzero()))
+        .unwrap_or_default();
     super::supervise::mask(&status, "SigCgt:").is_some_and(|caught| signal.is_in(caught))
 }

@@ -32,7 +32,9 @@ impl Assignment {
         let name = parse_name(name)?;
         let value = match value {
             "-" if !literal => Origin::Stdin,
-            path if !literal && path.len() > 1 && path.starts_with('@') => Origin::File(PathBuf::from(&path[1..])),
+            path if !literal && path.len() > 1 && path.starts_with('@') => {
+                Origin::File(PathBuf::from(&path[1..]))
+            }
             given => Origin::Given(Redacted::from(given.as_bytes())),
         };
         Ok(Self { name, value })
@@ -59,7 +61,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, literal: bool) -> Result<(String, Origin), String> {
-        Assignment::parse(text, literal).map(|it| (it.name.to_string(), it.value)).map_err(|error| error.to_string())
+        Assignment::parse(text, literal)
+            .map(|it| (it.name.to_string(), it.value))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -83,7 +87,15 @@ mod tests {
 
     #[test]
     fn what_is_refused_names_no_value() {
-        for text in ["hunter 2", "1hunter2", "1A=hunter2", "A B=hunter2", "=hunter2", "postgres://u:hunter2@h?a=b", ""] {
+        for text in [
+            "hunter 2",
+            "1hunter2",
+            "1A=hunter2",
+            "A B=hunter2",
+            "=hunter2",
+            "postgres://u:hunter2@h?a=b",
+            "",
+        ] {
             let message = parse(text, false).unwrap_err();
             assert!(!message.contains("hunter"), "{message}");
         }

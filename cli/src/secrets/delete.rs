@@ -32,9 +32,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, if_version, yes, request: Request { place, connection, output: format } } = args;
+    let Args { name, if_version, yes, request: Request { place, connection, output: format } } =
+        args;
     let scope = place.scope()?;
-    if !yes && !output.confirm(&format!("Delete {name} from {scope}? Its file leaves every pod that holds it."))? {
+    if !yes
+        && !output.confirm(&format!(
+            "Delete {name} from {scope}? Its file leaves every pod that holds it."
+        ))?
+    {
         return Err(Error::NotConfirmed("deleted"));
     }
     let deleted = Client::new(&connection, output)?.delete(&scope, &name, if_version).await?;

@@ -37,10 +37,16 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let scope = place.scope()?;
     let versions: std::collections::BTreeSet<_> = versions.into_iter().collect();
     let listed = versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if !yes && !output.confirm(&format!("Destroy version {listed} of {name} in {scope}? Nobody can read it again."))? {
+    if !yes
+        && !output.confirm(&format!(
+            "Destroy version {listed} of {name} in {scope}? Nobody can read it again."
+        ))?
+    {
         return Err(Error::NotConfirmed("destroyed"));
     }
-    let destroyed = Client::new(&connection, output)?.destroy(&scope, &name, &DestroyRequest { versions }).await?;
+    let destroyed = Client::new(&connection, output)?
+        .destroy(&scope, &name, &DestroyRequest { versions })
+        .await?;
     if format == Format::Json {
         return output.json(&destroyed);
     }

@@ -54,18 +54,30 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let scope = args.place.scope()?;
-    let form = args.format.or_else(|| args.out.as_deref().and_then(Form::of_name)).unwrap_or(Form::Env);
+    let form =
+        args.format.or_else(|| args.out.as_deref().and_then(Form::of_name)).unwrap_or(Form::Env);
     if let Some(path) = args.out.as_deref().filter(|it| !args.force && it.exists()) {
-        return Err(Error::Write { path: path.to_owned(), source: io::Error::from(io::ErrorKind::AlreadyExists) });
+        return Err(Error::Write {
+            path: path.to_owned(),
+            source: io::Error::from(io::ErrorKind::AlreadyExists),
+        });
     }
     let client = Client::new(&args.connection, output)?;
     let values = gather(&client, &scope, args.names, output).await?;
-    let identity = Identity { name: args.secret_name.unwrap_or_else(|| object_of(&scope)), namespace: args.namespace };
+    let identity = Identity {
+        name: args.secret_name.unwrap_or_else(|| object_of(&scope)),
+        namespace: args.namespace,
+    };
     let text = values::print(&values, form, &identity).map_err(Error::Usage)?;
     match args.out {
         Some(path) => {
-            write(&path, &text, args.force).map_err(|source| Error::Write { path: path.clone(), source })?;
-            output.done(&format!("{} secrets of {scope} are in {} (mode 0600)", values.len(), path.display()));
+            write(&path, &text, args.force)
+                .map_err(|source| Error::Write { path: path.clone(), source })?;
+            output.done(&format!(
+                "{} secrets of {scope} are in {} (mode 0600)",
+                values.len(),
+                path.display()
+            ));
             Ok(())
         }
         None => {
@@ -77,7 +89,12 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     }
 }
 
-async fn gather(client: &Client<'_>, scope: &Scope, mut names: Vec<SecretName>, output: &Output) -> Result<Values, Error> {
+async fn gather(
+    client: &Client<'_>,
+    scope: &Scope,
+    mut names: Vec<SecretName>,
+    output: &Output,
+) -> Result<Values, Error> {
     if names.is_empty() {
         names = client.list(scope).await?.into_iter().map(|it| it.name).collect();
     }
@@ -97,7 +114,9 @@ async fn gather(client: &Client<'_>, scope: &Scope, mut names: Vec<SecretName>, 
 fn write(path: &Path, text: &Redacted, force: bool) -> io::Result<()> {
     let fill = |path: &Path| {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.expose()).and_then(|()| file.sync_all()).inspect_err(|_| drop(std::fs::remove_file(path)))
+        file.write_all(text.expose())
+            .and_then(|()| file.sync_all())
+            .inspect_err(|_| drop(std::fs::remove_file(path)))
     };
     if !force {
         return fill(path);
@@ -119,8 +138,13 @@ fn object_of(scope: &Scope) -> String {
 }
 
 fn object_name(text: &str) -> Result<String, String> {
-    let fits = text.len() <= 253 && text.split('.').all(|part| part.parse::<contract::Label>().is_ok());
-    if fits { Ok(text.to_owned()) } else { Err("must be a DNS name: labels of a-z, 0-9 and '-', joined by dots".to_owned()) }
+    let fits =
+        text.len() <= 253 && text.split('.').all(|part| part.parse::<contract::Label>().is_ok());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a DNS name: labels of a-z, 0-9 and '-', joined by dots".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +159,10 @@ mod tests {
         let path = directory.path().join("x.env");
         write(&path, &Redacted::from(b"A=1\n".as_slice()), false).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(write(&path, &Redacted::default(), false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            write(&path, &Redacted::default(), false).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         write(&path, &Redacted::from(b"A=2\n".as_slice()), true).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"A=2\n");
         let link = directory.path().join("link");

@@ -32,7 +32,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { name, version, request: Request { place, connection, output: format } } = args;
-    let secret = Client::new(&connection, output)?.read_version(&place.scope()?, &name, version).await?;
+    let secret =
+        Client::new(&connection, output)?.read_version(&place.scope()?, &name, version).await?;
     match format {
         Format::Table => output.bytes(secret.value.expose()),
         Format::Json => {

@@ -61,9 +61,16 @@ struct Outcome<'a> {
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { file, format: form, dry_run, rewrite, request: Request { place, connection, output: format } } = args;
+    let Args {
+        file,
+        format: form,
+        dry_run,
+        rewrite,
+        request: Request { place, connection, output: format },
+    } = args;
     let scope = place.scope()?;
-    let read = values::read(input::file(&file)?.expose(), form, &file).map_err(|reason| Error::Manifest { path: file.clone(), reason })?;
+    let read = values::read(input::file(&file)?.expose(), form, &file)
+        .map_err(|reason| Error::Manifest { path: file.clone(), reason })?;
     read.notes.iter().for_each(|note| output.note(note));
     if read.values.is_empty() {
         return Err(Error::Manifest { path: file, reason: "there is no secret in it".to_owned() });
@@ -80,7 +87,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         .filter(|(name, _)| changes.get(name) != Some(&Change::Unchanged))
         .map(|(name, value)| (name, NewValue::new(value)))
         .collect();
-    let written = if dry_run || secrets.is_empty() { None } else { Some(client.write(&scope, &WriteRequest { secrets }).await?) };
+    let written = if dry_run || secrets.is_empty() {
+        None
+    } else {
+        Some(client.write(&scope, &WriteRequest { secrets }).await?)
+    };
     if format == Format::Json {
         return output.json(&Outcome { scope: &scope, changes: &changes, written });
     }
@@ -88,13 +99,29 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-fn tell(scope: &Scope, changes: &BTreeMap<SecretName, Change>, written: Option<&Written>, dry_run: bool, output: &Output) {
-    let version = |name| written.and_then(|it| it.versions.get(name)).map_or_else(|| "-".to_owned(), ToString::to_string);
+fn tell(
+    scope: &Scope,
+    changes: &BTreeMap<SecretName, Change>,
+    written: Option<&Written>,
+    dry_run: bool,
+    output: &Output,
+) {
+    let version = |name| {
+        written
+            .and_then(|it| it.versions.get(name))
+            .map_or_else(|| "-".to_owned(), ToString::to_string)
+    };
     if dry_run {
-        let rows: Vec<_> = changes.iter().map(|(name, change)| vec![name.to_string(), change.as_str().to_owned()]).collect();
+        let rows: Vec<_> = changes
+            .iter()
+            .map(|(name, change)| vec![name.to_string(), change.as_str().to_owned()])
+            .collect();
         output.table(&["NAME", "CHANGE"], &rows);
     } else {
-        let rows: Vec<_> = changes.iter().map(|(name, change)| vec![name.to_string(), change.as_str().to_owned(), version(name)]).collect();
+        let rows: Vec<_> = changes
+            .iter()
+            .map(|(name, change)| vec![name.to_string(), change.as_str().to_owned(), version(name)])
+            .collect();
         output.table(&["NAME", "CHANGE", "VERSION"], &rows);
     }
     let unchanged = changes.values().filter(|it| **it == Change::Unchanged).count();
@@ -104,7 +131,9 @@ fn tell(scope: &Scope, changes: &BTreeMap<SecretName, Change>, written: Option<&
             output.done(&format!("{scope}: {rest} written, {unchanged} unchanged"));
             report::bundles(&written.bundles, output);
         }
-        None if dry_run => output.note(&format!("nothing was written; {rest} would be, {unchanged} are unchanged")),
+        None if dry_run => {
+            output.note(&format!("nothing was written; {rest} would be, {unchanged} are unchanged"))
+        }
         None => output.done(&format!("{scope}: nothing to write, {unchanged} unchanged")),
     }
 }

@@ -38,7 +38,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { deleted, request: Request { place, connection, output: format } } = args;
     let scope = place.scope()?;
     let client = Client::new(&connection, output)?;
-    let secrets = if deleted { client.list_with_deleted(&scope).await? } else { client.list(&scope).await? };
+    let secrets =
+        if deleted { client.list_with_deleted(&scope).await? } else { client.list(&scope).await? };
     if format == Format::Json {
         return output.json(&All { scope: &scope, secrets: &secrets });
     }
@@ -47,13 +48,24 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         return Ok(());
     }
     let row = |it: &SecretSummary| {
-        let mut row = vec![it.name.to_string(), it.version.to_string(), it.updated_at.clone(), it.created_at.clone()];
+        let mut row = vec![
+            it.name.to_string(),
+            it.version.to_string(),
+            it.updated_at.clone(),
+            it.created_at.clone(),
+        ];
         if deleted {
-            row.extend([&it.deleted_at, &it.recoverable_until].map(|it| it.clone().unwrap_or_else(|| "-".to_owned())));
+            row.extend(
+                [&it.deleted_at, &it.recoverable_until]
+                    .map(|it| it.clone().unwrap_or_else(|| "-".to_owned())),
+            );
         }
         row
     };
     let columns = ["NAME", "VERSION", "UPDATED", "CREATED", "DELETED", "RECOVERABLE UNTIL"];
-    output.table(&columns[..if deleted { 6 } else { 4 }], &secrets.iter().map(row).collect::<Vec<_>>());
+    output.table(
+        &columns[..if deleted { 6 } else { 4 }],
+        &secrets.iter().map(row).collect::<Vec<_>>(),
+    );
     Ok(())
 }

@@ -16,7 +16,10 @@ pub(crate) fn written(written: &Written, format: Format, output: &Output) -> Res
     }
     bundles(&written.bundles, output);
     if written.bundles.is_empty() {
-        output.note(&format!("no bundle holds {} yet: a bundle comes into being with its service's first secret", written.scope));
+        output.note(&format!(
+            "no bundle holds {} yet: a bundle comes into being with its service's first secret",
+            written.scope
+        ));
     }
     Ok(())
 }
@@ -24,6 +27,9 @@ pub(crate) fn written(written: &Written, format: Format, output: &Output) -> Res
 /// The generations that came of it.
 pub(crate) fn bundles(bundles: &[BundleState], output: &Output) {
     for state in bundles {
-        output.line(&format!("bundle {} ({}) is generation {}", state.bundle, state.scope, state.generation));
+        output.line(&format!(
+            "bundle {} ({}) is generation {}",
+            state.bundle, state.scope, state.generation
+        ));
     }
 }

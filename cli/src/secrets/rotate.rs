@@ -75,8 +75,17 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match names.len() {
             0 => return Err(Error::Usage(format!("{scope} has no secrets"))),
-            count if !all => return Err(Error::Usage(format!("--all would make up new values for {count} secrets of {scope}: {listed}"))),
-            count if !yes && !output.confirm(&format!("Make up new values for {count} secrets of {scope}: {listed}?"))? => {
+            count if !all => {
+                return Err(Error::Usage(format!(
+                    "--all would make up new values for {count} secrets of {scope}: {listed}"
+                )));
+            }
+            count
+                if !yes
+                    && !output.confirm(&format!(
+                        "Make up new values for {count} secrets of {scope}: {listed}?"
+                    ))? =>
+            {
                 return Err(Error::NotConfirmed("rotated"));
             }
             _ => {}

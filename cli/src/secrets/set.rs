@@ -54,7 +54,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { assignments, env_file, literal, if_version, create, request: Request { place, connection, output: format } } = args;
+    let Args {
+        assignments,
+        env_file,
+        literal,
+        if_version,
+        create,
+        request: Request { place, connection, output: format },
+    } = args;
     let scope = place.scope()?;
     let mut values = Values::default();
     let mut add = |name: SecretName, value: Redacted| {
@@ -74,7 +81,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         let Assignment { name, value } = Assignment::parse(argument, literal)?;
         let value = match value {
             Origin::Given(value) => value,
-            Origin::Stdin if stdin_taken => return Err(Error::Usage("standard input can be one value only".to_owned())),
+            Origin::Stdin if stdin_taken => {
+                return Err(Error::Usage("standard input can be one value only".to_owned()));
+            }
             Origin::Stdin => {
                 stdin_taken = true;
                 input::stdin_value()?
@@ -96,7 +105,12 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         return Err(Error::Usage("--if-version is for one secret".to_owned()));
     }
     let if_version = if create { Some(0) } else { if_version };
-    let secrets = values.into_iter().map(|(name, value)| (name, NewValue { value, if_version })).collect();
+    let secrets =
+        values.into_iter().map(|(name, value)| (name, NewValue { value, if_version })).collect();
     let request = WriteRequest { secrets };
-    report::written(&Client::new(&connection, output)?.write(&scope, &request).await?, format, output)
+    report::written(
+        &Client::new(&connection, output)?.write(&scope, &request).await?,
+        format,
+        output,
+    )
 }

@@ -26,5 +26,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let Args { name, request: Request { place, connection, output: format } } = args;
-    report::written(&Client::new(&connection, output)?.undelete(&place.scope()?, &name).await?, format, output)
+    report::written(
+        &Client::new(&connection, output)?.undelete(&place.scope()?, &name).await?,
+        format,
+        output,
+    )
 }

@@ -11,7 +11,9 @@ use crate::output::Output;
 
 /// List the versions of a secret, newest first, without values.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  enclii secrets versions DATABASE_URL --service api --env prod --project shop")]
+#[command(
+    after_help = "Example:\n  enclii secrets versions DATABASE_URL --service api --env prod --project shop"
+)]
 pub(crate) struct Args {
     /// The secret.
     #[arg(value_parser = common::name)]
@@ -37,7 +39,14 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     }
     let rows: Vec<_> = versions
         .iter()
-        .map(|it| vec![it.version.to_string(), it.state.as_str().to_owned(), it.created_at.clone(), it.created_by.clone()])
+        .map(|it| {
+            vec![
+                it.version.to_string(),
+                it.state.as_str().to_owned(),
+                it.created_at.clone(),
+                it.created_by.clone(),
+            ]
+        })
         .collect();
     output.table(&["VERSION", "STATE", "CREATED", "BY"], &rows);
     Ok(())

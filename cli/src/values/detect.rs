@@ -30,12 +30,20 @@ fn by_text(text: &str) -> Option<Form> {
     if is_json(text) {
         return Some(Form::Json);
     }
-    let line = text.trim_start_matches('\u{feff}').lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let line = text
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'))?;
     if line.starts_with("---") || line.starts_with("%YAML") {
         return Some(Form::Yaml);
     }
     let name = line.strip_prefix("export ").unwrap_or(line).trim_start();
-    let rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '"' | '\'')).trim_start();
+    let rest = name
+        .trim_start_matches(|c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '"' | '\'')
+        })
+        .trim_start();
     match rest.chars().next()? {
         '=' => Some(Form::Env),
         ':' => Some(Form::Yaml),

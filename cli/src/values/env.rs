@@ -26,10 +26,12 @@ pub(crate) fn parse(text: &str) -> Result<Values, String> {
             line += 1;
             continue;
         }
-        let equals = rest[..end].find('=').ok_or_else(|| fail("there is no '='; write NAME=value"))?;
+        let equals =
+            rest[..end].find('=').ok_or_else(|| fail("there is no '='; write NAME=value"))?;
         let name = rest[..equals].trim();
         let name = name.strip_prefix("export ").map_or(name, str::trim);
-        let name: SecretName = name.parse().map_err(|_| fail("what stands before the '=' is no name of a secret"))?;
+        let name: SecretName =
+            name.parse().map_err(|_| fail("what stands before the '=' is no name of a secret"))?;
         let (value, used) = value(&rest[equals + 1..]).map_err(fail)?;
         found.add(name, value).map_err(|reason| fail(&reason))?;
         let used = equals + 1 + used;
@@ -44,8 +46,9 @@ pub(crate) fn parse(text: &str) -> Result<Values, String> {
 pub(crate) fn print(values: &Values) -> Result<Redacted, String> {
     let mut file = Vec::new();
     for (name, value) in values.iter() {
-        let text = std::str::from_utf8(value.expose())
-            .map_err(|_| format!("{name} is no text, which a .env file cannot hold: take another --format"))?;
+        let text = std::str::from_utf8(value.expose()).map_err(|_| {
+            format!("{name} is no text, which a .env file cannot hold: take another --format")
+        })?;
         file.extend_from_slice(name.as_str().as_bytes());
         file.push(b'=');
         quote(text, &mut file);
@@ -89,9 +92,16 @@ fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
             if line.trim_start().starts_with("-----BEGIN ") && !line.contains("-----END ") {
                 return Err("a value of several lines must stand in quotes");
             }
-            let comment = if skipped > 0 && line.starts_with('#') { Some(0) } else { line.find(" #").or_else(|| line.find("\t#")) };
+            let comment = if skipped > 0 && line.starts_with('#') {
+                Some(0)
+            } else {
+                line.find(" #").or_else(|| line.find("\t#"))
+            };
             let end = comment.unwrap_or(line.len());
-            return Ok((Redacted::from(line[..end].trim_end().as_bytes()), line_end(text, skipped + line.len())));
+            return Ok((
+                Redacted::from(line[..end].trim_end().as_bytes()),
+                line_end(text, skipped + line.len()),
+            ));
         }
     };
     let tail = &body[used..];
@@ -134,7 +144,11 @@ mod tests {
 
     fn read(text: &str) -> Vec<(String, String)> {
         let text_of = |value: &Redacted| String::from_utf8(value.expose().to_vec()).unwrap();
-        parse(text).unwrap().iter().map(|(name, value)| (name.to_string(), text_of(value))).collect()
+        parse(text)
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.to_string(), text_of(value)))
+            .collect()
     }
 
     #[test]
@@ -162,8 +176,14 @@ mod tests {
 
     #[test]
     fn several_lines_count() {
-        assert_eq!(read("A=1\nB=\"2\n3\"\nC='4'"), [("A", "1"), ("B", "2\n3"), ("C", "4")].map(|(a, b)| (a.to_owned(), b.to_owned())));
-        assert_eq!(parse("A=\"1\n2\"\nhunter2").unwrap_err(), "line 3: there is no '='; write NAME=value");
+        assert_eq!(
+            read("A=1\nB=\"2\n3\"\nC='4'"),
+            [("A", "1"), ("B", "2\n3"), ("C", "4")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
+        assert_eq!(
+            parse("A=\"1\n2\"\nhunter2").unwrap_err(),
+            "line 3: there is no '='; write NAME=value"
+        );
     }
 
     #[test]
@@ -179,7 +199,12 @@ mod tests {
             "A=-----BEGIN RSA PRIVATE KEY-----\nhunter2==\n",
         ] {
             let message = parse(text).unwrap_err();
-            assert!(message.starts_with("line ") && !message.contains("hunter2") && !message.contains("hun+"), "{message}");
+            assert!(
+                message.starts_with("line ")
+                    && !message.contains("hunter2")
+                    && !message.contains("hun+"),
+                "{message}"
+            );
         }
     }
 

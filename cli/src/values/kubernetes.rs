@@ -14,8 +14,10 @@ pub(crate) struct Identity {
 
 /// Whether a document is a Kubernetes object.
 pub(super) fn is_manifest(document: &Node) -> bool {
-    ["apiVersion", "kind"].iter().all(|key| document.at(key).is_some_and(|it| it.text().is_some())) && document.at("metadata").is_some()
-        || document.at("kind").and_then(Node::text) == Some("List") && document.at("items").is_some()
+    ["apiVersion", "kind"].iter().all(|key| document.at(key).is_some_and(|it| it.text().is_some()))
+        && document.at("metadata").is_some()
+        || document.at("kind").and_then(Node::text) == Some("List")
+            && document.at("items").is_some()
 }
 
 /// Reads every Secret among the documents; other kinds are passed over, and said to be.
@@ -24,7 +26,8 @@ pub(super) fn read(documents: Vec<Node>) -> Result<Read, String> {
     let mut others = Vec::new();
     let mut found = false;
     for document in documents.into_iter().flat_map(items) {
-        let kind = document.at("kind").and_then(Node::text).unwrap_or("what is no object").to_owned();
+        let kind =
+            document.at("kind").and_then(Node::text).unwrap_or("what is no object").to_owned();
         if kind == "Secret" {
             found = true;
             secret(document, &mut read.values)?;
@@ -36,7 +39,10 @@ pub(super) fn read(documents: Vec<Node>) -> Result<Read, String> {
     others.dedup();
     let others = others.join(", ");
     if !found {
-        return Err(format!("there is no Secret in it{}", if others.is_empty() { String::new() } else { format!(", but {others}") }));
+        return Err(format!(
+            "there is no Secret in it{}",
+            if others.is_empty() { String::new() } else { format!(", but {others}") }
+        ));
     }
     if !others.is_empty() {
         read.notes.push(format!("passed over: {others}"));
@@ -54,17 +60,26 @@ fn items(document: Node) -> Vec<Node> {
 }
 
 fn secret(document: Node, values: &mut Values) -> Result<(), String> {
-    let name = document.at("metadata").and_then(|it| it.at("name")).and_then(Node::text).unwrap_or("without a name").to_owned();
+    let name = document
+        .at("metadata")
+        .and_then(|it| it.at("name"))
+        .and_then(Node::text)
+        .unwrap_or("without a name")
+        .to_owned();
     let refuse = |reason: String| format!("Secret {name}: {reason}");
     if document.at("sops").is_some() {
-        return Err(refuse("it is encrypted by SOPS: `sops --decrypt FILE | enclii secrets import -`".to_owned()));
+        return Err(refuse(
+            "it is encrypted by SOPS: `sops --decrypt FILE | enclii secrets import -`".to_owned(),
+        ));
     }
     let Node::Object(fields) = document else { return Ok(()) };
     let (mut data, mut strings) = (Vec::new(), Vec::new());
     for (field, node) in fields {
         match field.as_str() {
             "data" if node != Node::Null => data = object::entries(node).map_err(refuse)?,
-            "stringData" if node != Node::Null => strings = object::entries(node).map_err(refuse)?,
+            "stringData" if node != Node::Null => {
+                strings = object::entries(node).map_err(refuse)?
+            }
             _ => {}
         }
     }
@@ -73,12 +88,22 @@ fn secret(document: Node, values: &mut Values) -> Result<(), String> {
         if strings.iter().any(|(other, _)| *other == name) {
             continue;
         }
-        let Node::Text(text) = node else { return Err(refuse(format!("value of {name}: is {}, and must be a string", node.kind()))) };
+        let Node::Text(text) = node else {
+            return Err(refuse(format!(
+                "value of {name}: is {}, and must be a string",
+                node.kind()
+            )));
+        };
         let value = object::decode(&name, &text).map_err(refuse)?;
         values.add(name, value).map_err(refuse)?;
     }
     for (name, node) in strings {
-        let Node::Text(text) = node else { return Err(refuse(format!("value of {name}: is {}, and must be a string", node.kind()))) };
+        let Node::Text(text) = node else {
+            return Err(refuse(format!(
+                "value of {name}: is {}, and must be a string",
+                node.kind()
+            )));
+        };
         values.add(name, text).map_err(refuse)?;
     }
     Ok(())
@@ -117,18 +142,30 @@ mod tests {
              kind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: b}, data: {C: ''}}\n",
         )
         .unwrap();
-        let expected = [("A", "hello"), ("B", "over"), ("C", "")].map(|(a, b)| (a.to_owned(), b.as_bytes().to_vec()));
-        let values: Vec<_> = values.iter().map(|(name, value)| (name.to_string(), value.expose().to_vec())).collect();
+        let expected = [("A", "hello"), ("B", "over"), ("C", "")]
+            .map(|(a, b)| (a.to_owned(), b.as_bytes().to_vec()));
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.expose().to_vec()))
+            .collect();
         assert_eq!(values, expected);
         assert_eq!(notes, ["passed over: Deployment"]);
     }
 
     #[test]
     fn what_is_refused_says_where() {
-        assert_eq!(all("apiVersion: v1\nkind: SealedSecret\nmetadata: {}").unwrap_err(), "there is no Secret in it, but SealedSecret");
+        assert_eq!(
+            all("apiVersion: v1\nkind: SealedSecret\nmetadata: {}").unwrap_err(),
+            "there is no Secret in it, but SealedSecret"
+        );
         let twice = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {A: x}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: b}\nstringData: {A: z}";
         assert_eq!(all(twice).unwrap_err(), "Secret b: A is there twice");
-        let hidden = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {.dockerconfigjson: e30=}";
-        assert!(all(hidden).unwrap_err().starts_with("Secret a: parse secret name \".dockerconfigjson\""));
+        let hidden =
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {.dockerconfigjson: e30=}";
+        assert!(
+            all(hidden)
+                .unwrap_err()
+                .starts_with("Secret a: parse secret name \".dockerconfigjson\"")
+        );
     }
 }

@@ -19,7 +19,9 @@ pub(super) fn read(documents: Vec<Node>) -> Result<Read, String> {
         return Err("there must be one document in it, an object of strings".to_owned());
     };
     if document.at("sops").is_some_and(|it| it.at("mac").is_some()) {
-        return Err("it is encrypted by SOPS: `sops --decrypt FILE | enclii secrets import -`".to_owned());
+        return Err(
+            "it is encrypted by SOPS: `sops --decrypt FILE | enclii secrets import -`".to_owned()
+        );
     }
     let mut read = Read::default();
     for (name, node) in entries(document)? {
@@ -36,27 +38,34 @@ pub(super) fn entries(node: Node) -> Result<Vec<(SecretName, Node)>, String> {
     };
     entries
         .into_iter()
-        .map(|(name, node)| Ok((name.parse().map_err(|error: contract::name::NameError| error.to_string())?, node)))
+        .map(|(name, node)| {
+            Ok((name.parse().map_err(|error: contract::name::NameError| error.to_string())?, node))
+        })
         .collect()
 }
 
 fn value(name: &SecretName, node: Node) -> Result<Redacted, String> {
     match node {
         Node::Text(text) => Ok(text),
-        Node::Number | Node::Bool => {
-            Err(format!("value of {name}: is {}; put it in quotes, so that its characters are certain", node.kind()))
-        }
+        Node::Number | Node::Bool => Err(format!(
+            "value of {name}: is {}; put it in quotes, so that its characters are certain",
+            node.kind()
+        )),
         Node::Object(mut entries) => match (entries.pop(), entries.pop()) {
             (Some((key, Node::Text(text))), None) if key == "base64" => decode(name, &text),
             _ => Err(format!("value of {name}: an object must be {{\"base64\": \"…\"}}")),
         },
-        Node::Null | Node::List(_) => Err(format!("value of {name}: is {}, and must be a string", node.kind())),
+        Node::Null | Node::List(_) => {
+            Err(format!("value of {name}: is {}, and must be a string", node.kind()))
+        }
     }
 }
 
 /// Standard base64; line ends in it are passed over.
 pub(super) fn decode(name: &SecretName, text: &Redacted) -> Result<Redacted, String> {
-    let compact: Zeroizing<Vec<u8>> = Zeroizing::new(text.expose().iter().copied().filter(|it| !it.is_ascii_whitespace()).collect());
+    let compact: Zeroizing<Vec<u8>> = Zeroizing::new(
+        text.expose().iter().copied().filter(|it| !it.is_ascii_whitespace()).collect(),
+    );
     let quoted = Zeroizing::new([b"\"", compact.as_slice(), b"\""].concat());
     serde_json::from_slice(&quoted).map_err(|_| format!("value of {name}: is not standard base64"))
 }
@@ -94,7 +103,11 @@ pub(super) fn print_yaml(values: &Values) -> Result<Redacted, String> {
 /// A key and its colon. YAML 1.1 reads some words as booleans, so they stand in quotes.
 pub(super) fn key(name: &SecretName) -> String {
     const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
-    if WORDS.iter().any(|word| name.as_str().eq_ignore_ascii_case(word)) { format!("\"{name}\": ") } else { format!("{name}: ") }
+    if WORDS.iter().any(|word| name.as_str().eq_ignore_ascii_case(word)) {
+        format!("\"{name}\": ")
+    } else {
+        format!("{name}: ")
+    }
 }
 
 fn quote(value: &str, text: &mut String) {
@@ -107,7 +120,13 @@ fn quote(value: &str, text: &mut String) {
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
             // What YAML calls not printable, and what it may take for a line end.
-            '\0'..='\x1f' | '\x7f'..='\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            '\0'..='\x1f'
+            | '\x7f'..='\u{a0}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
                 let _ = write!(text, "\\u{:04x}", u32::from(character));
             }
             other => text.push(other),
@@ -152,8 +171,13 @@ mod tests {
 
     #[test]
     fn what_is_no_string_is_refused_with_its_name() {
-        assert_eq!(error("PORT: 5432"), "value of PORT: is a number; put it in quotes, so that its characters are certain");
-        assert!(error("FLAG: yes").starts_with("value of FLAG: is true or false; put it in quotes"));
+        assert_eq!(
+            error("PORT: 5432"),
+            "value of PORT: is a number; put it in quotes, so that its characters are certain"
+        );
+        assert!(
+            error("FLAG: yes").starts_with("value of FLAG: is true or false; put it in quotes")
+        );
         assert!(error("A:").starts_with("value of A: is nothing"));
         assert!(error("A: {x: y}").starts_with("value of A: an object must be"));
         assert!(error("A: {base64: YQ==, x: y}").starts_with("value of A: an object must be"));

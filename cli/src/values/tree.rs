@@ -22,7 +22,9 @@ impl Node {
     /// The value of an object's key.
     pub(super) fn at(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Object(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            Self::Object(entries) => {
+                entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+            }
             _ => None,
         }
     }
@@ -51,15 +53,22 @@ impl Node {
 /// The one document of a JSON text.
 pub(super) fn json(text: &str) -> Result<Vec<Node>, String> {
     let text = text.trim_start_matches('\u{feff}');
-    serde_json::from_str(text).map(|it| vec![it]).map_err(|it| format!("line {} column {} is not JSON", it.line(), it.column()))
+    serde_json::from_str(text)
+        .map(|it| vec![it])
+        .map_err(|it| format!("line {} column {} is not JSON", it.line(), it.column()))
 }
 
 /// The documents of a YAML text.
 pub(super) fn yaml(text: &str) -> Result<Vec<Node>, String> {
-    let mut documents: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| match error.location() {
-        Some(at) => format!("line {} column {} is not YAML, or a key is there twice", at.line(), at.column()),
-        None => "it is not YAML".to_owned(),
-    })?;
+    let mut documents: Vec<Node> =
+        serde_saphyr::from_multiple(text).map_err(|error| match error.location() {
+            Some(at) => format!(
+                "line {} column {} is not YAML, or a key is there twice",
+                at.line(),
+                at.column()
+            ),
+            None => "it is not YAML".to_owned(),
+        })?;
     documents.retain(|it| *it != Node::Null);
     Ok(documents)
 }

@@ -41,6 +41,9 @@ mod tests {
     #[test]
     fn what_is_longer_than_the_buffer() {
         let text = "x".repeat(5000);
-        assert_eq!(redacted(&[&text, &text]).unwrap().expose(), format!("[\"{text}\",\"{text}\"]").as_bytes());
+        assert_eq!(
+            redacted(&[&text, &text]).unwrap().expose(),
+            format!("[\"{text}\",\"{text}\"]").as_bytes()
+        );
     }
 }

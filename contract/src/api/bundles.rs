@@ -88,7 +88,10 @@ impl BundleValues {
             value: Wire<'a>,
         }
         let Self { scope, bundle, generation, secrets } = self;
-        let secrets = secrets.iter().map(|(name, it)| (name, One { version: it.version, value: it.value.wire() })).collect();
+        let secrets = secrets
+            .iter()
+            .map(|(name, it)| (name, One { version: it.version, value: it.value.wire() }))
+            .collect();
         redacted(&Body { scope, bundle, generation: *generation, secrets })
     }
 }
@@ -117,7 +120,8 @@ mod tests {
 
     #[test]
     fn keys_are_the_state_and_names() {
-        let keys = r#"{"scope":"shop.prod.api","bundle":"api-prod","generation":4,"keys":["A","B"]}"#;
+        let keys =
+            r#"{"scope":"shop.prod.api","bundle":"api-prod","generation":4,"keys":["A","B"]}"#;
         let read: BundleKeys = serde_json::from_str(keys).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), keys);
     }

@@ -84,7 +84,10 @@ pub struct Subject {
     /// The kind.
     pub kind: SubjectKind,
     /// The name among its kind.
-    #[cfg_attr(feature = "schema", schema(min_length = 1, max_length = 320, example = "ada@example.com"))]
+    #[cfg_attr(
+        feature = "schema",
+        schema(min_length = 1, max_length = 320, example = "ada@example.com")
+    )]
     pub name: String,
 }
 
@@ -145,9 +148,16 @@ mod tests {
 
     #[test]
     fn roles_have_an_order_and_are_words_of_access() {
-        assert!(Role::Owner > Role::Admin && Role::Admin > Role::Developer && Role::Developer > Role::Readonly);
+        assert!(
+            Role::Owner > Role::Admin
+                && Role::Admin > Role::Developer
+                && Role::Developer > Role::Readonly
+        );
         for &role in Role::ALL {
-            assert_eq!((Access::from(role).role(), Access::from(role).as_str()), (Some(role), role.as_str()));
+            assert_eq!(
+                (Access::from(role).role(), Access::from(role).as_str()),
+                (Some(role), role.as_str())
+            );
         }
         assert_eq!(Access::ALL.iter().filter(|access| access.role().is_none()).count(), 2);
     }
@@ -157,7 +167,8 @@ mod tests {
         let grant = r#"{"id":3,"subject":{"kind":"service_account","name":"shop-prod/jobs"},"scope":"shop.prod.api","secret":"A","access":"read","created_at":"x","created_by":"user:ada"}"#;
         let read: Grant = serde_json::from_str(grant).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), grant);
-        let request = r#"{"subject":{"kind":"group","name":"sre"},"scope":"shop","access":"admin"}"#;
+        let request =
+            r#"{"subject":{"kind":"group","name":"sre"},"scope":"shop","access":"admin"}"#;
         let read: GrantRequest = serde_json::from_str(request).unwrap();
         assert_eq!((read.secret.as_ref(), read.access.role()), (None, Some(Role::Admin)));
         assert_eq!(serde_json::to_string(&read).unwrap(), request);

@@ -129,16 +129,29 @@ mod tests {
 
     #[test]
     fn a_session_round_trips_and_is_not_printed() {
-        let roles = vec![RoleIn { role: Role::Owner, scope: None }, RoleIn { role: Role::Developer, scope: Some("shop".parse().unwrap()) }];
-        let principal = Principal { kind: PrincipalKind::User, name: "ada".into(), groups: vec!["sre".into()], roles, expires_at: None };
-        let session = Session { token: "enclii_abc".parse().unwrap(), expires_at: "x".into(), principal };
+        let roles = vec![
+            RoleIn { role: Role::Owner, scope: None },
+            RoleIn { role: Role::Developer, scope: Some("shop".parse().unwrap()) },
+        ];
+        let principal = Principal {
+            kind: PrincipalKind::User,
+            name: "ada".into(),
+            groups: vec!["sre".into()],
+            roles,
+            expires_at: None,
+        };
+        let session =
+            Session { token: "enclii_abc".parse().unwrap(), expires_at: "x".into(), principal };
         let body = session.to_body().unwrap();
         assert_eq!(
             std::str::from_utf8(body.expose()).unwrap(),
             r#"{"token":"enclii_abc","expires_at":"x","principal":{"kind":"user","name":"ada","groups":["sre"],"roles":[{"role":"owner"},{"role":"developer","scope":"shop"}]}}"#
         );
         let back: Session = serde_json::from_slice(body.expose()).unwrap();
-        assert_eq!((back.token, back.principal), (session.token.clone(), session.principal.clone()));
+        assert_eq!(
+            (back.token, back.principal),
+            (session.token.clone(), session.principal.clone())
+        );
         assert!(!format!("{session:?}").contains("enclii_abc"));
     }
 
@@ -147,9 +160,13 @@ mod tests {
         let request = LoginRequest { id_token: "a.b.c".parse().unwrap(), nonce: None };
         let body = request.to_body().unwrap();
         assert_eq!(body.expose(), br#"{"id_token":"a.b.c"}"#);
-        let with_nonce = LoginRequest { id_token: "a.b.c".parse().unwrap(), nonce: Some("n".into()) };
+        let with_nonce =
+            LoginRequest { id_token: "a.b.c".parse().unwrap(), nonce: Some("n".into()) };
         assert_eq!(with_nonce.to_body().unwrap().expose(), br#"{"id_token":"a.b.c","nonce":"n"}"#);
-        assert_eq!(serde_json::from_slice::<LoginRequest>(body.expose()).unwrap().id_token, request.id_token);
+        assert_eq!(
+            serde_json::from_slice::<LoginRequest>(body.expose()).unwrap().id_token,
+            request.id_token
+        );
         assert!(!format!("{request:?}").contains("a.b.c"));
     }
 }

@@ -29,12 +29,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// For a field that is a struct.
-pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Object::deserialize(deserializer).map(|Object(it)| it)
 }
 
 /// For a field that may be a struct.
-pub(super) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     Option::<Object<T>>::deserialize(deserializer).map(|it| it.map(|Object(it)| it))
 }
 
@@ -47,12 +51,20 @@ mod tests {
     fn a_list_is_no_object() {
         assert!(serde_json::from_str::<Object<RollbackRequest>>(r#"{"version":1}"#).is_ok());
         for text in ["[1]", "[]", "1", "null", "\"x\""] {
-            assert!(serde_json::from_str::<Object<RollbackRequest>>(text).is_err(), "{text} was taken");
+            assert!(
+                serde_json::from_str::<Object<RollbackRequest>>(text).is_err(),
+                "{text} was taken"
+            );
         }
         for text in [r#"{"generate":[]}"#, r#"{"generate":[32,"hex"]}"#] {
             assert!(serde_json::from_str::<RotateRequest>(text).is_err(), "{text} was taken");
         }
         assert!(serde_json::from_str::<RotateRequest>(r#"{"generate":null}"#).is_ok());
-        assert!(serde_json::from_str::<GrantRequest>(r#"{"subject":["user","ada"],"scope":"shop","access":"admin"}"#).is_err());
+        assert!(
+            serde_json::from_str::<GrantRequest>(
+                r#"{"subject":["user","ada"],"scope":"shop","access":"admin"}"#
+            )
+            .is_err()
+        );
     }
 }

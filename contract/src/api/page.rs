@@ -10,11 +10,17 @@ use serde::{Deserialize, Serialize};
 pub struct Page {
     /// How many at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", param(minimum = 1, maximum = 1000, default = 100, example = 100))]
+    #[cfg_attr(
+        feature = "schema",
+        param(minimum = 1, maximum = 1000, default = 100, example = 100)
+    )]
     pub limit: Option<u32>,
     /// Where to go on: `next` of the page before, as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$"))]
+    #[cfg_attr(
+        feature = "schema",
+        param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$")
+    )]
     pub cursor: Option<String>,
 }
 

@@ -114,7 +114,11 @@ impl RotateRequest {
             if_version: Option<u64>,
         }
         let Self { value, generate, if_version } = self;
-        redacted(&Body { value: value.as_ref().map(Redacted::wire), generate: *generate, if_version: *if_version })
+        redacted(&Body {
+            value: value.as_ref().map(Redacted::wire),
+            generate: *generate,
+            if_version: *if_version,
+        })
     }
 }
 
@@ -253,28 +257,49 @@ mod tests {
     #[test]
     fn a_write_round_trips_any_bytes() {
         let mut request = WriteRequest::default();
-        for (name, value) in [("EMPTY", b"".as_slice()), ("NUL", b"a\0b"), ("NEWLINE", b"line\n"), ("BINARY", b"\xff\xfe\x00")] {
+        for (name, value) in [
+            ("EMPTY", b"".as_slice()),
+            ("NUL", b"a\0b"),
+            ("NEWLINE", b"line\n"),
+            ("BINARY", b"\xff\xfe\x00"),
+        ] {
             request.secrets.insert(name.parse().unwrap(), NewValue::new(Redacted::from(value)));
         }
-        request.secrets.insert("NEW".parse().unwrap(), NewValue { value: Redacted::default(), if_version: Some(0) });
+        request.secrets.insert(
+            "NEW".parse().unwrap(),
+            NewValue { value: Redacted::default(), if_version: Some(0) },
+        );
         let body = request.to_body().unwrap();
         let back: WriteRequest = serde_json::from_slice(body.expose()).unwrap();
         assert_eq!(back.secrets.len(), request.secrets.len());
         for (name, NewValue { value, if_version }) in &request.secrets {
-            assert_eq!((&back.secrets[name].value, back.secrets[name].if_version), (value, *if_version), "{name}");
+            assert_eq!(
+                (&back.secrets[name].value, back.secrets[name].if_version),
+                (value, *if_version),
+                "{name}"
+            );
         }
         assert!(!format!("{request:?}").contains("line"));
     }
 
     #[test]
     fn a_rotation_round_trips() {
-        let given = RotateRequest { value: Some(Redacted::from(b"x\0".as_slice())), generate: None, if_version: Some(3) };
+        let given = RotateRequest {
+            value: Some(Redacted::from(b"x\0".as_slice())),
+            generate: None,
+            if_version: Some(3),
+        };
         assert_eq!(given.to_body().unwrap().expose(), br#"{"value":"eAA=","if_version":3}"#);
         let made = Generate { length: 64, alphabet: Alphabet::Base64Url };
-        let body = RotateRequest { generate: Some(made), ..RotateRequest::default() }.to_body().unwrap();
+        let body =
+            RotateRequest { generate: Some(made), ..RotateRequest::default() }.to_body().unwrap();
         assert_eq!(body.expose(), br#"{"generate":{"length":64,"alphabet":"base64url"}}"#);
-        assert_eq!(serde_json::from_slice::<RotateRequest>(body.expose()).unwrap().generate, Some(made));
-        let short: RotateRequest = serde_json::from_str(r#"{"generate":{"alphabet":"hex"}}"#).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<RotateRequest>(body.expose()).unwrap().generate,
+            Some(made)
+        );
+        let short: RotateRequest =
+            serde_json::from_str(r#"{"generate":{"alphabet":"hex"}}"#).unwrap();
         assert_eq!(short.generate, Some(Generate { length: 32, alphabet: Alphabet::Hex }));
         assert!(serde_json::from_str::<RotateRequest>(r#"{"version":1}"#).is_err());
     }
@@ -293,7 +318,10 @@ mod tests {
             body.expose(),
             br#"{"scope":"shop.prod.api","name":"A","version":3,"updated_at":"2026-01-01T00:00:00Z","value":"eAA="}"#
         );
-        assert_eq!(serde_json::from_slice::<SecretValue>(body.expose()).unwrap().value, value.value);
+        assert_eq!(
+            serde_json::from_slice::<SecretValue>(body.expose()).unwrap().value,
+            value.value
+        );
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub struct TokenName(String);
 
 /// Why a text is no [`TokenName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit first")]
+#[error(
+    "parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit first"
+)]
 pub struct TokenNameError(String);
 
 impl TokenName {
@@ -38,7 +40,11 @@ impl FromStr for TokenName {
         let fits = bytes.len() <= 63
             && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if fits { Ok(Self(text.to_owned())) } else { Err(TokenNameError(text.chars().take(80).collect())) }
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(TokenNameError(text.chars().take(80).collect()))
+        }
     }
 }
 
@@ -137,7 +143,13 @@ impl TokenCreated {
             expires_at: &'a str,
         }
         let Self { token, name, role, scope, expires_at } = self;
-        redacted(&Body { token: token.text(), name, role: *role, scope: scope.as_ref(), expires_at })
+        redacted(&Body {
+            token: token.text(),
+            name,
+            role: *role,
+            scope: scope.as_ref(),
+            expires_at,
+        })
     }
 }
 
@@ -197,9 +209,13 @@ mod tests {
 
     #[test]
     fn a_request_has_a_usual_life() {
-        let read: TokenRequest = serde_json::from_str(r#"{"name":"ci","role":"developer"}"#).unwrap();
+        let read: TokenRequest =
+            serde_json::from_str(r#"{"name":"ci","role":"developer"}"#).unwrap();
         assert_eq!((read.scope.as_ref(), read.ttl_seconds), (None, 86_400));
-        assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"name":"ci","role":"developer","ttl_seconds":86400}"#);
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            r#"{"name":"ci","role":"developer","ttl_seconds":86400}"#
+        );
     }
 
     #[test]
@@ -212,7 +228,10 @@ mod tests {
             expires_at: "x".into(),
         };
         let body = created.to_body().unwrap();
-        assert_eq!(body.expose(), br#"{"token":"enclii_abc","name":"ci","role":"developer","expires_at":"x"}"#);
+        assert_eq!(
+            body.expose(),
+            br#"{"token":"enclii_abc","name":"ci","role":"developer","expires_at":"x"}"#
+        );
         let back: TokenCreated = serde_json::from_slice(body.expose()).unwrap();
         assert_eq!(back.token, created.token);
         assert!(!format!("{created:?}").contains("enclii_abc"));

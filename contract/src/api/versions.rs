@@ -94,12 +94,20 @@ mod tests {
 
     #[test]
     fn a_version_is_a_number_from_one() {
-        for text in
-            [r#"{"version":0}"#, r#"{"version":-1}"#, r#"{"version":"1"}"#, r#"{"version":1.5}"#, r#"{"version":9007199254740992}"#, "{}"]
-        {
+        for text in [
+            r#"{"version":0}"#,
+            r#"{"version":-1}"#,
+            r#"{"version":"1"}"#,
+            r#"{"version":1.5}"#,
+            r#"{"version":9007199254740992}"#,
+            "{}",
+        ] {
             assert!(serde_json::from_str::<RollbackRequest>(text).is_err(), "{text} was taken");
         }
-        assert_eq!(serde_json::from_str::<RollbackRequest>(r#"{"version":7}"#).unwrap(), RollbackRequest { version: Version(7) });
+        assert_eq!(
+            serde_json::from_str::<RollbackRequest>(r#"{"version":7}"#).unwrap(),
+            RollbackRequest { version: Version(7) }
+        );
     }
 
     #[test]

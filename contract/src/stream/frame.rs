@@ -75,7 +75,9 @@ impl Decoder {
         let needed = self.buffer.len() + bytes.len();
         if needed > self.buffer.capacity() {
             let wanted = match self.lengths() {
-                Some((header, body)) if header <= MAX_HEADER_BYTES && body <= MAX_POD_BYTES => needed.max(PREFIX_BYTES + header + body),
+                Some((header, body)) if header <= MAX_HEADER_BYTES && body <= MAX_POD_BYTES => {
+                    needed.max(PREFIX_BYTES + header + body)
+                }
                 _ => needed,
             };
             let mut larger = Vec::with_capacity(wanted.max(256));

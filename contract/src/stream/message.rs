@@ -194,13 +194,23 @@ impl ServerMessage {
                 for held in &snapshot.bundles {
                     let mut secrets = Vec::with_capacity(held.secrets.len());
                     for (name, secret) in &held.secrets {
-                        secrets.push(SecretHeader { name: name.clone(), version: secret.version, length: secret.value.len() });
+                        secrets.push(SecretHeader {
+                            name: name.clone(),
+                            version: secret.version,
+                            length: secret.value.len(),
+                        });
                         values.push(secret.value.expose());
                     }
-                    bundles.push(BundleHeader { bundle: held.bundle.clone(), generation: held.generation, secrets });
+                    bundles.push(BundleHeader {
+                        bundle: held.bundle.clone(),
+                        generation: held.generation,
+                        secrets,
+                    });
                 }
                 let bytes = values.iter().map(|value| value.len()).sum();
-                if bytes > MAX_POD_BYTES || snapshot.bundles.iter().any(|held| held.secrets.len() > MAX_BUNDLE_SECRETS) {
+                if bytes > MAX_POD_BYTES
+                    || snapshot.bundles.iter().any(|held| held.secrets.len() > MAX_BUNDLE_SECRETS)
+                {
                     return Err(MessageError::TooLarge(values.len(), bytes));
                 }
                 ServerHeader::Hold { bundles }
@@ -218,7 +228,8 @@ impl ServerMessage {
     /// # Errors
     /// Where the frame is not of the form.
     pub fn decode(frame: &Frame) -> Result<Self, MessageError> {
-        let header: ServerHeader = serde_json::from_slice(&frame.header).map_err(MessageError::Header)?;
+        let header: ServerHeader =
+            serde_json::from_slice(&frame.header).map_err(MessageError::Header)?;
         Ok(match header {
             ServerHeader::Hold { bundles } => Self::Hold(snapshot(bundles, frame.body.expose())?),
             ServerHeader::Trust { ca } => Self::Trust { ca },
@@ -230,7 +241,10 @@ impl ServerMessage {
 }
 
 fn snapshot(bundles: Vec<BundleHeader>, body: &[u8]) -> Result<Snapshot, MessageError> {
-    let listed = bundles.iter().flat_map(|bundle| &bundle.secrets).fold(0usize, |sum, secret| sum.saturating_add(secret.length));
+    let listed = bundles
+        .iter()
+        .flat_map(|bundle| &bundle.secrets)
+        .fold(0usize, |sum, secret| sum.saturating_add(secret.length));
     if listed != body.len() {
         return Err(MessageError::Body { body: body.len(), listed });
     }
@@ -275,7 +289,10 @@ impl Snapshot {
     /// Which generations these are.
     #[must_use]
     pub fn holds(&self) -> Vec<Held> {
-        self.bundles.iter().map(|held| Held { bundle: held.bundle.clone(), generation: held.generation }).collect()
+        self.bundles
+            .iter()
+            .map(|held| Held { bundle: held.bundle.clone(), generation: held.generation })
+            .collect()
     }
 }
 
@@ -296,16 +313,28 @@ mod tests {
         let secrets = values
             .into_iter()
             .enumerate()
-            .map(|(at, value)| (format!("NAME_{at}").parse().unwrap(), HeldSecret { version: Version(7), value: value.into() }))
+            .map(|(at, value)| {
+                (
+                    format!("NAME_{at}").parse().unwrap(),
+                    HeldSecret { version: Version(7), value: value.into() },
+                )
+            })
             .collect();
         ServerMessage::Hold(Snapshot {
-            bundles: vec![HeldBundle { bundle: "api-prod".parse().unwrap(), generation: Generation(3), secrets }],
+            bundles: vec![HeldBundle {
+                bundle: "api-prod".parse().unwrap(),
+                generation: Generation(3),
+                secrets,
+            }],
         })
     }
 
     #[test]
     fn a_kind_of_the_future_is_passed_over() {
-        let frame = Frame { header: br#"{"kind":"dance","tempo":120}"#.to_vec(), body: Redacted::default() };
+        let frame = Frame {
+            header: br#"{"kind":"dance","tempo":120}"#.to_vec(),
+            body: Redacted::default(),
+        };
         assert!(matches!(ServerMessage::decode(&frame).unwrap(), ServerMessage::Unknown));
         assert_eq!(AgentMessage::decode(&frame).unwrap(), AgentMessage::Unknown);
     }
@@ -321,7 +350,10 @@ mod tests {
 
     #[test]
     fn too_much_is_refused_before_it_is_sent() {
-        assert!(matches!(hold(vec![vec![0; MAX_POD_BYTES], vec![0]]).encode(), Err(MessageError::TooLarge(2, _))));
+        assert!(matches!(
+            hold(vec![vec![0; MAX_POD_BYTES], vec![0]]).encode(),
+            Err(MessageError::TooLarge(2, _))
+        ));
     }
 
     #[test]
@@ -330,10 +362,17 @@ mod tests {
         for message in [
             AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
             AgentMessage::Applied { holds: holds.clone(), reload: Outcome::Signalled },
-            AgentMessage::Failed { wanted: holds, step: Step::Reload, detail: "process 7 does not catch SIGHUP".into() },
+            AgentMessage::Failed {
+                wanted: holds,
+                step: Step::Reload,
+                detail: "process 7 does not catch SIGHUP".into(),
+            },
             AgentMessage::Pong,
         ] {
-            assert_eq!(AgentMessage::decode(&through_the_wire(&message.encode().unwrap())).unwrap(), message);
+            assert_eq!(
+                AgentMessage::decode(&through_the_wire(&message.encode().unwrap())).unwrap(),
+                message
+            );
         }
     }
 

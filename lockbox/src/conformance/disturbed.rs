@@ -48,10 +48,22 @@ struct Run<'a> {
 ///
 /// # Errors
 /// What the backend did wrong.
-pub async fn run(store: &dyn Store, project: &str, seed: u64, rounds: u64, calm: impl FnOnce()) -> Result<Report, Failure> {
-    let failure = |complaint| Failure { check: "it keeps its word while it is disturbed", complaint };
-    let scope: Scope = format!("{project}.disturbed.seed-{seed}").parse().map_err(|error| failure(format!("{error}")))?;
-    let names = (0..NAMES).map(|at| name(&format!("NAME_{at}"))).collect::<Result<Vec<_>, _>>().map_err(failure)?;
+pub async fn run(
+    store: &dyn Store,
+    project: &str,
+    seed: u64,
+    rounds: u64,
+    calm: impl FnOnce(),
+) -> Result<Report, Failure> {
+    let failure =
+        |complaint| Failure { check: "it keeps its word while it is disturbed", complaint };
+    let scope: Scope = format!("{project}.disturbed.seed-{seed}")
+        .parse()
+        .map_err(|error| failure(format!("{error}")))?;
+    let names = (0..NAMES)
+        .map(|at| name(&format!("NAME_{at}")))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failure)?;
     let mut run = Run {
         store,
         scope: &scope,
@@ -65,17 +77,23 @@ pub async fn run(store: &dyn Store, project: &str, seed: u64, rounds: u64, calm:
         report: Report::default(),
     };
     for round in 0..rounds {
-        run.step(round).await.map_err(|complaint| failure(format!("seed {seed}, round {round}: {complaint}")))?;
+        run.step(round)
+            .await
+            .map_err(|complaint| failure(format!("seed {seed}, round {round}: {complaint}")))?;
     }
     calm();
-    run.look().await.map_err(|complaint| failure(format!("seed {seed}, afterwards: {complaint}")))?;
+    run.look()
+        .await
+        .map_err(|complaint| failure(format!("seed {seed}, afterwards: {complaint}")))?;
     Ok(run.report)
 }
 
 impl Run<'_> {
     fn random(&self, round: u64, salt: u64) -> u64 {
         // SplitMix64's finaliser over the three.
-        let mut bits = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round.wrapping_mul(0xd1b5_4a32_d192_ed03) ^ salt;
+        let mut bits = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ round.wrapping_mul(0xd1b5_4a32_d192_ed03)
+            ^ salt;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
@@ -109,11 +127,18 @@ impl Run<'_> {
     async fn write(&mut self, round: u64) -> Result<(), String> {
         let first = self.random(round, 1) % NAMES as u64;
         let many = 1 + self.random(round, 2) % 3;
-        let chosen: Vec<SecretName> = (0..many).map(|at| self.names[((first + at) % NAMES as u64) as usize].clone()).collect();
-        let versions: BTreeMap<SecretName, Version> = chosen.into_iter().map(|name| (name.clone(), self.count(&name))).collect();
-        let values: Vec<Redacted> = versions.iter().map(|(name, version)| self.value(name, *version)).collect();
-        let puts: Vec<Put<'_>> =
-            versions.iter().zip(&values).map(|((name, version), value)| Put { name, version: *version, value }).collect();
+        let chosen: Vec<SecretName> = (0..many)
+            .map(|at| self.names[((first + at) % NAMES as u64) as usize].clone())
+            .collect();
+        let versions: BTreeMap<SecretName, Version> =
+            chosen.into_iter().map(|name| (name.clone(), self.count(&name))).collect();
+        let values: Vec<Redacted> =
+            versions.iter().map(|(name, version)| self.value(name, *version)).collect();
+        let puts: Vec<Put<'_>> = versions
+            .iter()
+            .zip(&values)
+            .map(|((name, version), value)| Put { name, version: *version, value })
+            .collect();
         match self.store.write(self.scope, &puts).await {
             Ok(references) => {
                 self.report.acknowledged += 1;
@@ -132,11 +157,17 @@ impl Run<'_> {
 
     async fn rotate(&mut self, round: u64) -> Result<(), String> {
         let name = self.chosen(round);
-        let known = self.there.iter().filter(|((it, _), _)| *it == name).map(|(_, reference)| reference.clone()).next_back();
+        let known = self
+            .there
+            .iter()
+            .filter(|((it, _), _)| *it == name)
+            .map(|(_, reference)| reference.clone())
+            .next_back();
         let Some(on) = known else { return Ok(()) };
         let version = self.count(&name);
         let value = self.value(&name, version);
-        match self.store.rotate(self.scope, Put { name: &name, version, value: &value }, &on).await {
+        match self.store.rotate(self.scope, Put { name: &name, version, value: &value }, &on).await
+        {
             Ok(reference) => {
                 self.report.acknowledged += 1;
                 self.there.insert((name, version), reference);
@@ -150,12 +181,15 @@ impl Run<'_> {
     }
 
     fn is_unclear(&self, name: &SecretName) -> bool {
-        self.failed.iter().any(|write| write.names.contains_key(name)) || self.doubtful.keys().any(|(it, _)| it == name)
+        self.failed.iter().any(|write| write.names.contains_key(name))
+            || self.doubtful.keys().any(|(it, _)| it == name)
     }
 
     async fn read(&mut self, round: u64) -> Result<(), String> {
         let which = self.random(round, 3) as usize % self.there.len().max(1);
-        let Some(((name, version), reference)) = self.there.iter().nth(which) else { return Ok(()) };
+        let Some(((name, version), reference)) = self.there.iter().nth(which) else {
+            return Ok(());
+        };
         let stored = Stored { version: *version, reference: reference.clone() };
         match self.store.read_version(self.scope, name, &stored).await {
             Ok(value) if value == self.value(name, *version) => self.report.acknowledged += 1,
@@ -168,7 +202,9 @@ impl Run<'_> {
 
     async fn destroy(&mut self, round: u64) -> Result<(), String> {
         let which = self.random(round, 3) as usize % self.there.len().max(1);
-        let Some((key, reference)) = self.there.iter().nth(which).map(|(key, reference)| (key.clone(), reference.clone())) else {
+        let Some((key, reference)) =
+            self.there.iter().nth(which).map(|(key, reference)| (key.clone(), reference.clone()))
+        else {
             return Ok(());
         };
         let stored = Stored { version: key.1, reference: reference.clone() };
@@ -184,7 +220,12 @@ impl Run<'_> {
             return Ok(());
         }
         let answer = self.store.delete(self.scope, &name).await;
-        let removed: Vec<_> = self.there.iter().filter(|(key, _)| of_name(key)).map(|(key, it)| (key.clone(), it.clone())).collect();
+        let removed: Vec<_> = self
+            .there
+            .iter()
+            .filter(|(key, _)| of_name(key))
+            .map(|(key, it)| (key.clone(), it.clone()))
+            .collect();
         self.there.retain(|key, _| !of_name(key));
         // What is left of a write that failed may be gone with it.
         for write in &mut self.failed {
@@ -215,19 +256,32 @@ impl Run<'_> {
     /// With nothing in the way any more.
     async fn look(&mut self) -> Result<(), String> {
         for ((name, version), reference) in &self.there {
-            super::holds(self.store, self.scope, name, &stored(*version, reference), self.value(name, *version).expose()).await?;
+            super::holds(
+                self.store,
+                self.scope,
+                name,
+                &stored(*version, reference),
+                self.value(name, *version).expose(),
+            )
+            .await?;
         }
         for ((name, version), reference) in &self.gone {
             is_gone(self.store.read_version(self.scope, name, &stored(*version, reference)).await)
-                .map_err(|complaint| format!("version {version} of {name} was destroyed, and {complaint}"))?;
+                .map_err(|complaint| {
+                    format!("version {version} of {name} was destroyed, and {complaint}")
+                })?;
         }
         // What began is finished by asking once more.
         for ((name, version), reference) in std::mem::take(&mut self.doubtful) {
             match self.store.destroy(self.scope, &name, &stored(version, &reference)).await {
                 Ok(()) | Err(StoreError::NotFound(_) | StoreError::Destroyed(_)) => {}
-                Err(other) => return Err(format!("a removal could not be finished: {}", said(other))),
+                Err(other) => {
+                    return Err(format!("a removal could not be finished: {}", said(other)));
+                }
             }
-            is_gone(self.store.read_version(self.scope, &name, &stored(version, &reference)).await)?;
+            is_gone(
+                self.store.read_version(self.scope, &name, &stored(version, &reference)).await,
+            )?;
             self.gone.insert((name, version), reference);
         }
         self.nothing_is_half_there().await?;
@@ -245,31 +299,55 @@ impl Run<'_> {
         for name in &self.names {
             for stored in self.store.list_versions(self.scope, name).await.map_err(said)? {
                 let twice = listed.insert((name.clone(), stored.version), stored.reference);
-                check(twice.is_none(), &format!("version {} of {name} is there twice", stored.version))?;
+                check(
+                    twice.is_none(),
+                    &format!("version {} of {name} is there twice", stored.version),
+                )?;
             }
         }
         for ((name, version), reference) in &self.there {
             let found = listed.get(&(name.clone(), *version));
-            check(found == Some(reference), &format!("version {version} of {name} was acknowledged and is not listed"))?;
+            check(
+                found == Some(reference),
+                &format!("version {version} of {name} was acknowledged and is not listed"),
+            )?;
         }
         let mut known: BTreeSet<(SecretName, Version)> = self.there.keys().cloned().collect();
         for write in &self.failed {
-            let there: Vec<bool> = write.names.iter().map(|(name, version)| listed.contains_key(&(name.clone(), *version))).collect();
+            let there: Vec<bool> = write
+                .names
+                .iter()
+                .map(|(name, version)| listed.contains_key(&(name.clone(), *version)))
+                .collect();
             let whole = there.iter().all(|it| *it) || there.iter().all(|it| !it);
-            check(whole || !self.store.capabilities().atomic_writes, &format!("a write of {:?} that failed is half there", write.names))?;
+            check(
+                whole || !self.store.capabilities().atomic_writes,
+                &format!("a write of {:?} that failed is half there", write.names),
+            )?;
             for (name, version) in &write.names {
                 known.insert((name.clone(), *version));
                 if let Some(reference) = listed.get(&(name.clone(), *version)) {
                     let value = self.value(name, *version);
-                    super::holds(self.store, self.scope, name, &stored(*version, reference), value.expose()).await?;
+                    super::holds(
+                        self.store,
+                        self.scope,
+                        name,
+                        &stored(*version, reference),
+                        value.expose(),
+                    )
+                    .await?;
                 }
             }
         }
         let back = self.gone.keys().find(|key| listed.contains_key(*key));
         check(back.is_none(), &format!("{back:?} was destroyed and is listed"))?;
-        let deleted = |(name, _): &&(SecretName, Version)| self.gone.keys().any(|(it, _)| it == name);
+        let deleted =
+            |(name, _): &&(SecretName, Version)| self.gone.keys().any(|(it, _)| it == name);
         let unknown = listed.keys().find(|key| !known.contains(*key) && !deleted(key));
-        check(unknown.is_none(), &format!("{unknown:?} is listed and was never written, or destroyed"))
+        check(
+            unknown.is_none(),
+            &format!("{unknown:?} is listed and was never written, or destroyed"),
+        )
     }
 }
 

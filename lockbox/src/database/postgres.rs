@@ -30,11 +30,19 @@ pub(super) async fn connect(address: &Redacted) -> Result<Database, OpenError> {
     let writer = open(&options, WRITERS).await?;
     check(&writer).await?;
     let reader = open(&options, READERS).await?;
-    Ok(Database { kind: Kind::Postgres, reader, writer, address: Some(Arc::new(address.clone())), _lock: None })
+    Ok(Database {
+        kind: Kind::Postgres,
+        reader,
+        writer,
+        address: Some(Arc::new(address.clone())),
+        _lock: None,
+    })
 }
 
 async fn open(options: &AnyConnectOptions, most: u32) -> Result<AnyPool, OpenError> {
-    let pool = pool(most).after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }));
+    let pool = pool(most).after_connect(|connection, _| {
+        Box::pin(async move { connection.execute(SETTINGS).await.map(drop) })
+    });
     pool.connect_with(options.clone()).await.map_err(OpenError::Connect)
 }
 
@@ -48,14 +56,21 @@ fn options(address: &Redacted) -> Option<AnyConnectOptions> {
 
 /// Refuses a server that is too old, or that acknowledges what it may lose.
 async fn check(pool: &AnyPool) -> Result<(), OpenError> {
-    let version: i64 =
-        sqlx::query_scalar("SELECT current_setting('server_version_num')::BIGINT").fetch_one(pool).await.map_err(OpenError::Connect)?;
+    let version: i64 = sqlx::query_scalar("SELECT current_setting('server_version_num')::BIGINT")
+        .fetch_one(pool)
+        .await
+        .map_err(OpenError::Connect)?;
     if version < OLDEST {
         return Err(OpenError::Server(version / 10_000));
     }
-    for (setting, lossy) in [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")] {
-        let value: String =
-            sqlx::query_scalar("SELECT current_setting($1)").bind(setting).fetch_one(pool).await.map_err(OpenError::Connect)?;
+    for (setting, lossy) in
+        [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")]
+    {
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(pool)
+            .await
+            .map_err(OpenError::Connect)?;
         if value == lossy {
             return Err(OpenError::NotDurable { setting, value, wanted: "on" });
         }
@@ -69,10 +84,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_and_not_quoted() {
-        for text in ["", "hunter2", "mysql://u:hunter2@h/d", "https://hunter2@h", "host=h password=hunter2"] {
+        for text in
+            ["", "hunter2", "mysql://u:hunter2@h/d", "https://hunter2@h", "host=h password=hunter2"]
+        {
             assert!(options(&Redacted::from(text.as_bytes())).is_none(), "{text}");
         }
-        assert!(options(&Redacted::from(b"postgres://u:p@127.0.0.1:5432/enclii?sslmode=verify-full\n".as_slice())).is_some());
+        assert!(
+            options(&Redacted::from(
+                b"postgres://u:p@127.0.0.1:5432/enclii?sslmode=verify-full\n".as_slice()
+            ))
+            .is_some()
+        );
         assert!(!OpenError::Address.to_string().contains("hunter2"));
     }
 }

@@ -40,7 +40,8 @@ pub(super) async fn open(path: &Path) -> Result<Database, OpenError> {
     let lock = lock(path)?;
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
     let writer = connect(path, 1, "rwc", Some(WRITES)).await?;
-    let found: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await.map_err(failed)?;
+    let found: String =
+        sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await.map_err(failed)?;
     if parse(&found).is_none_or(|found| found < OLDEST) {
         return Err(OpenError::Version { path: path.to_owned(), found });
     }
@@ -48,7 +49,12 @@ pub(super) async fn open(path: &Path) -> Result<Database, OpenError> {
     Ok(Database { kind: Kind::Sqlite, reader, writer, address: None, _lock: Some(Arc::new(lock)) })
 }
 
-async fn connect(path: &Path, most: u32, mode: &str, probe: Option<&'static str>) -> Result<AnyPool, OpenError> {
+async fn connect(
+    path: &Path,
+    most: u32,
+    mode: &str,
+    probe: Option<&'static str>,
+) -> Result<AnyPool, OpenError> {
     let options = options(path, mode).ok_or_else(|| OpenError::Path(path.to_owned()))?;
     let pool = pool(most).after_connect(move |connection, _| {
         Box::pin(async move {
@@ -61,8 +67,12 @@ async fn connect(path: &Path, most: u32, mode: &str, probe: Option<&'static str>
     });
     // Where a commit fails (a full disk), SQLite rolls back by itself and sqlx goes on counting the
     // transaction as open: each later one would be refused, for ever. Such a connection is not used again.
-    let pool = pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
-    pool.connect_with(options).await.map_err(|source| OpenError::Open { path: path.to_owned(), source })
+    let pool = pool.before_acquire(|connection, _| {
+        Box::pin(async move { Ok(!connection.is_in_transaction()) })
+    });
+    pool.connect_with(options)
+        .await
+        .map_err(|source| OpenError::Open { path: path.to_owned(), source })
 }
 
 /// The file as the URL that the driver takes it by.
@@ -70,7 +80,8 @@ fn options(path: &Path, mode: &str) -> Option<AnyConnectOptions> {
     path.to_str()?;
     let mut url = Url::from_file_path(std::path::absolute(path).ok()?).ok()?;
     url.set_query(Some(&format!("mode={mode}")));
-    let url = url.as_str().strip_prefix("file").map(|rest| format!("sqlite{rest}"))?.parse().ok()?;
+    let url =
+        url.as_str().strip_prefix("file").map(|rest| format!("sqlite{rest}"))?.parse().ok()?;
     AnyConnectOptions::from_url(&url).ok()
 }
 
@@ -91,7 +102,13 @@ fn lock(database: &Path) -> Result<Lock, OpenError> {
     path.push(".lock");
     let path = PathBuf::from(path);
     let failed = |source| OpenError::Lock { path: path.clone(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Taken(database.to_owned())),
@@ -110,7 +127,13 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        for (version, new_enough) in [("3.51.3", true), ("3.52.0", true), ("4.0.0", true), ("3.51.2", false), ("3.9.9", false)] {
+        for (version, new_enough) in [
+            ("3.51.3", true),
+            ("3.52.0", true),
+            ("4.0.0", true),
+            ("3.51.2", false),
+            ("3.9.9", false),
+        ] {
             assert_eq!(parse(version).unwrap() >= OLDEST, new_enough, "{version}");
         }
         assert!(parse("3.51").is_none());
@@ -124,11 +147,22 @@ mod tests {
         let database = Database::open(&path).await.unwrap();
         assert!(path.is_file(), "the file has another name than was asked for");
         for pool in [database.writer(), database.reader()] {
-            for (setting, expected) in [("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)] {
-                let sql = sqlx::AssertSqlSafe(format!("SELECT CAST({setting} AS INTEGER) FROM pragma_{setting}"));
-                assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap(), expected, "{setting}");
+            for (setting, expected) in
+                [("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)]
+            {
+                let sql = sqlx::AssertSqlSafe(format!(
+                    "SELECT CAST({setting} AS INTEGER) FROM pragma_{setting}"
+                ));
+                assert_eq!(
+                    sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap(),
+                    expected,
+                    "{setting}"
+                );
             }
-            let mode: String = sqlx::query_scalar("SELECT journal_mode FROM pragma_journal_mode").fetch_one(pool).await.unwrap();
+            let mode: String = sqlx::query_scalar("SELECT journal_mode FROM pragma_journal_mode")
+                .fetch_one(pool)
+                .await
+                .unwrap();
             assert_eq!(mode, "wal");
         }
         let error = Database::open(&path).await.unwrap_err();

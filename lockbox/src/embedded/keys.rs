@@ -12,7 +12,14 @@ pub(super) async fn census(database: &Database) -> Result<Vec<(KeyId, u64)>, sql
         sqlx::query("SELECT key_id, COUNT(*) AS needed FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER BY key_id")
             .fetch_all(database.reader())
             .await?;
-    rows.iter().map(|row| Ok((KeyId::new(row.try_get("key_id")?), row.try_get::<i64, _>("needed")?.unsigned_abs()))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok((
+                KeyId::new(row.try_get("key_id")?),
+                row.try_get::<i64, _>("needed")?.unsigned_abs(),
+            ))
+        })
+        .collect()
 }
 
 /// Gets the keys, and refuses to do without one that a value needs: dropped too early, it would be
@@ -52,10 +59,13 @@ impl Embedded {
         if self.database.kind() != Kind::Sqlite {
             return;
         }
-        let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.database.writer()).await;
+        let folded =
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.database.writer()).await;
         match folded.and_then(|row| row.try_get::<i64, _>(0)) {
             Ok(0) => {}
-            Ok(_) => tracing::warn!("a reader kept SQLite's log from being cut: what was destroyed stays in it until the next time"),
+            Ok(_) => tracing::warn!(
+                "a reader kept SQLite's log from being cut: what was destroyed stays in it until the next time"
+            ),
             Err(error) => tracing::warn!(%error, "fold SQLite's log"),
         }
     }

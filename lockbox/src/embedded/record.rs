@@ -11,13 +11,19 @@ use super::EmbeddedError;
 
 /// The key on record; `None` before the first start.
 pub(super) async fn read(database: &Database) -> Result<Option<KeyId>, sqlx::Error> {
-    let name: Option<String> = sqlx::query_scalar("SELECT name FROM lockbox_key WHERE id = 1").fetch_optional(database.reader()).await?;
+    let name: Option<String> = sqlx::query_scalar("SELECT name FROM lockbox_key WHERE id = 1")
+        .fetch_optional(database.reader())
+        .await?;
     Ok(name.map(KeyId::new))
 }
 
 /// Puts the current key of `ring` on record. It takes the place of one that the ring has too, or that was
 /// given up, and of no other.
-pub(super) async fn write(database: &Database, keys: &Keys, ring: &KeyRing) -> Result<(), EmbeddedError> {
+pub(super) async fn write(
+    database: &Database,
+    keys: &Keys,
+    ring: &KeyRing,
+) -> Result<(), EmbeddedError> {
     let current = ring.current().name();
     let mut transaction = database.begin().await.map_err(EmbeddedError::Record)?;
     sqlx::query("INSERT INTO lockbox_key (id, name) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
@@ -26,10 +32,11 @@ pub(super) async fn write(database: &Database, keys: &Keys, ring: &KeyRing) -> R
         .await
         .map_err(EmbeddedError::Record)?;
     // An update that changes nothing locks the row: of two who start at once, the second sees the first's.
-    let recorded: String = sqlx::query_scalar("UPDATE lockbox_key SET name = name WHERE id = 1 RETURNING name")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(EmbeddedError::Record)?;
+    let recorded: String =
+        sqlx::query_scalar("UPDATE lockbox_key SET name = name WHERE id = 1 RETURNING name")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(EmbeddedError::Record)?;
     let recorded = KeyId::new(recorded);
     if recorded.name() != current {
         let given_up = keys.lost.iter().any(|lost| lost.name() == recorded.name());

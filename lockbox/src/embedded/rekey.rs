@@ -54,7 +54,12 @@ struct Found {
 
 impl Found {
     fn row(&self) -> Row<'_> {
-        Row { scope: &self.scope, name: &self.name, version: self.stored.version, reference: &self.stored.reference }
+        Row {
+            scope: &self.scope,
+            name: &self.name,
+            version: self.stored.version,
+            reference: &self.stored.reference,
+        }
     }
 }
 
@@ -64,11 +69,10 @@ impl Embedded {
     /// # Errors
     /// Where the key cannot be asked.
     pub async fn current_key(&self) -> Result<KeyId, StoreError> {
-        self.keys
-            .current()
-            .id()
-            .await
-            .map_err(|source| StoreError::Backend { step: "ask the key-encryption key", source: Box::new(source) })
+        self.keys.current().id().await.map_err(|source| StoreError::Backend {
+            step: "ask the key-encryption key",
+            source: Box::new(source),
+        })
     }
 
     /// How many rows there are, and how many are not under the key of that id, in the format of today.
@@ -86,7 +90,8 @@ impl Embedded {
         .fetch_one(self.database.reader())
         .await
         .map_err(&bad)?;
-        let number = |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(&bad);
+        let number =
+            |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(&bad);
         Ok(Standing { total: number("total")?, remaining: number("remaining")? })
     }
 
@@ -98,7 +103,9 @@ impl Embedded {
         let mut batch = Batch::default();
         let rows = self.batch(current, from).await?;
         if let Some(last) = rows.last().filter(|_| rows.len() as i64 == BATCH) {
-            batch.next = Some(Position(last.try_get("sequence").map_err(backend("read sealed value's place"))?));
+            batch.next = Some(Position(
+                last.try_get("sequence").map_err(backend("read sealed value's place"))?,
+            ));
         }
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -107,7 +114,8 @@ impl Embedded {
                 Err(what) => batch.failed.push(what),
             }
         }
-        let rows: Vec<(Row<'_>, Sealed)> = found.iter().map(|found| (found.row(), found.sealed.clone())).collect();
+        let rows: Vec<(Row<'_>, Sealed)> =
+            found.iter().map(|found| (found.row(), found.sealed.clone())).collect();
         let answers = seal::rewrap(&self.keys, &rows).await?;
         let mut ready = Vec::with_capacity(found.len());
         for (found, answer) in found.iter().zip(answers) {
@@ -166,7 +174,11 @@ impl Embedded {
                 None => statement,
                 Some(value) => statement.bind(value),
             };
-            done += statement.execute(&mut *transaction).await.map_err(backend("change wrapped keys"))?.rows_affected();
+            done += statement
+                .execute(&mut *transaction)
+                .await
+                .map_err(backend("change wrapped keys"))?
+                .rows_affected();
         }
         transaction.commit().await.map_err(backend("commit wrapped keys"))?;
         Ok(done)
@@ -180,10 +192,13 @@ fn read(row: &AnyRow) -> Result<Result<Found, String>, StoreError> {
     let (stored, scope, name) = (stored(row)?, text("scope")?, text("name")?);
     let place = format!("{scope}/{name} version {} ({})", stored.version, stored.reference);
     let damaged = || SealError::Integrity(place.escape_debug().to_string()).to_string();
-    let (Ok(scope), Ok(name)) = (scope.parse::<Scope>(), name.parse::<SecretName>()) else { return Ok(Err(damaged())) };
+    let (Ok(scope), Ok(name)) = (scope.parse::<Scope>(), name.parse::<SecretName>()) else {
+        return Ok(Err(damaged()));
+    };
     let sequence = row.try_get("sequence").map_err(&bad)?;
     let wrapped_key = row.try_get("wrapped_key").map_err(&bad)?;
-    let at = Row { scope: &scope, name: &name, version: stored.version, reference: &stored.reference };
+    let at =
+        Row { scope: &scope, name: &name, version: stored.version, reference: &stored.reference };
     let sealed = match sealed(row, at) {
         Ok(Some(sealed)) => sealed,
         Ok(None) => return Ok(Err(damaged())),

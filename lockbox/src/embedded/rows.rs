@@ -14,7 +14,8 @@ pub(super) fn backend(step: &'static str) -> impl Fn(sqlx::Error) -> StoreError 
 
 /// The database's integers have a sign, and no version comes near it.
 pub(super) fn number(version: Version) -> Result<i64, StoreError> {
-    i64::try_from(version.0).map_err(|error| StoreError::Backend { step: "number version", source: Box::new(error) })
+    i64::try_from(version.0)
+        .map_err(|error| StoreError::Backend { step: "number version", source: Box::new(error) })
 }
 
 pub(super) fn stored(row: &AnyRow) -> Result<Stored, StoreError> {
@@ -34,7 +35,9 @@ pub(super) fn sealed(row: &AnyRow, place: Row<'_>) -> Result<Option<Sealed>, Sto
     let wrapped_key: Option<Vec<u8>> = row.try_get("wrapped_key").map_err(&bad)?;
     let value: Option<Vec<u8>> = row.try_get("sealed").map_err(&bad)?;
     match (wrapped_key, value) {
-        (Some(wrapped_key), Some(value)) => Ok(Some(Sealed { format, key_id: KeyId::new(key_id), wrapped_key, value })),
+        (Some(wrapped_key), Some(value)) => {
+            Ok(Some(Sealed { format, key_id: KeyId::new(key_id), wrapped_key, value }))
+        }
         (None, None) => Ok(None),
         _ => Err(SealError::Integrity(place.to_string()).into()),
     }

@@ -45,7 +45,9 @@ pub enum CommandError {
     #[error("run key command {0}: it took longer than {PATIENCE:?}")]
     Late(String),
     /// It failed.
-    #[error("run key command {program}: it ended with {status}; what it wrote to standard error is in the log")]
+    #[error(
+        "run key command {program}: it ended with {status}; what it wrote to standard error is in the log"
+    )]
     Failed {
         /// The program.
         program: String,
@@ -53,7 +55,9 @@ pub enum CommandError {
         status: ExitStatus,
     },
     /// What it printed is no key.
-    #[error("run key command {program}: it printed {length} bytes that are no key: {KEY_BYTES} raw bytes, or those in hex or in base64")]
+    #[error(
+        "run key command {program}: it printed {length} bytes that are no key: {KEY_BYTES} raw bytes, or those in hex or in base64"
+    )]
     Form {
         /// The program.
         program: String,
@@ -76,8 +80,10 @@ impl KeyCommand {
     /// Where it cannot be run, takes too long, fails, or prints something else than a key.
     pub async fn load(&self) -> Result<LocalKey, CommandError> {
         let program = || self.program.clone();
-        let printed = timeout(PATIENCE, self.run()).await.map_err(|_| CommandError::Late(program()))??;
-        key(&printed).ok_or_else(|| CommandError::Form { program: program(), length: printed.len() })
+        let printed =
+            timeout(PATIENCE, self.run()).await.map_err(|_| CommandError::Late(program()))??;
+        key(&printed)
+            .ok_or_else(|| CommandError::Form { program: program(), length: printed.len() })
     }
 
     async fn run(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
@@ -92,12 +98,22 @@ impl KeyCommand {
             .spawn()
             .map_err(failed)?;
         // Both at once: a program that fills one pipe would wait for ever while the other is read.
-        let (printed, said) = tokio::try_join!(whole(child.stdout.take()), whole(child.stderr.take())).map_err(failed)?;
+        let (printed, said) =
+            tokio::try_join!(whole(child.stdout.take()), whole(child.stderr.take()))
+                .map_err(failed)?;
         let status = child.wait().await.map_err(failed)?;
         for line in String::from_utf8_lossy(&said).lines() {
-            tracing::info!(program = self.program, line = line.escape_debug().to_string(), "key command said");
+            tracing::info!(
+                program = self.program,
+                line = line.escape_debug().to_string(),
+                "key command said"
+            );
         }
-        if status.success() { Ok(printed) } else { Err(CommandError::Failed { program: program(), status }) }
+        if status.success() {
+            Ok(printed)
+        } else {
+            Err(CommandError::Failed { program: program(), status })
+        }
     }
 }
 
@@ -162,11 +178,23 @@ mod tests {
         let expected = LocalKey::new(&bytes).unwrap();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let base64 = STANDARD.encode(&bytes);
-        let good = [bytes.clone(), hex.clone().into(), format!("{}\n", hex.to_uppercase()).into(), format!("{base64}\r\n").into()];
+        let good = [
+            bytes.clone(),
+            hex.clone().into(),
+            format!("{}\n", hex.to_uppercase()).into(),
+            format!("{base64}\r\n").into(),
+        ];
         for printed in good {
             assert_eq!(key(&printed).unwrap().key_id(), expected.key_id());
         }
-        let bad: [&[u8]; 6] = [b"", &bytes[..31], &[0; 33], &hex.as_bytes()[1..], &[b'g'; 64], &base64.as_bytes()[..40]];
+        let bad: [&[u8]; 6] = [
+            b"",
+            &bytes[..31],
+            &[0; 33],
+            &hex.as_bytes()[1..],
+            &[b'g'; 64],
+            &base64.as_bytes()[..40],
+        ];
         for printed in bad {
             assert!(key(printed).is_none(), "{printed:?}");
         }
@@ -174,14 +202,23 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_program_prints_is_the_key() {
-        let key = shell("printf 0123456789abcdef0123456789abcdef; echo chatter >&2").load().await.unwrap();
-        assert_eq!(key.key_id(), LocalKey::new(b"0123456789abcdef0123456789abcdef").unwrap().key_id());
+        let key = shell("printf 0123456789abcdef0123456789abcdef; echo chatter >&2")
+            .load()
+            .await
+            .unwrap();
+        assert_eq!(
+            key.key_id(),
+            LocalKey::new(b"0123456789abcdef0123456789abcdef").unwrap().key_id()
+        );
     }
 
     #[tokio::test]
     async fn no_shell_reads_the_arguments() {
         let text = "0123456789abcdef$(echo 01234567)";
-        let key = KeyCommand::new("/usr/bin/printf".into(), vec!["%s".into(), text.into()]).load().await.unwrap();
+        let key = KeyCommand::new("/usr/bin/printf".into(), vec!["%s".into(), text.into()])
+            .load()
+            .await
+            .unwrap();
         assert_eq!(key.key_id(), LocalKey::new(text.as_bytes()).unwrap().key_id());
     }
 
@@ -195,7 +232,10 @@ mod tests {
         ];
         for (script, expected) in table {
             let error = shell(script).load().await.unwrap_err().to_string();
-            assert!(error.contains(expected) && !error.contains("hunter2") && !error.contains("0123"), "{script}: {error}");
+            assert!(
+                error.contains(expected) && !error.contains("hunter2") && !error.contains("0123"),
+                "{script}: {error}"
+            );
         }
         let missing = KeyCommand::new("/no/such/program".into(), Vec::new());
         assert!(matches!(missing.load().await.unwrap_err(), CommandError::Run { .. }));
@@ -203,6 +243,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_program_that_does_not_end_is_ended() {
-        assert!(matches!(shell("exec sleep 1000").load().await.unwrap_err(), CommandError::Late(_)));
+        assert!(matches!(
+            shell("exec sleep 1000").load().await.unwrap_err(),
+            CommandError::Late(_)
+        ));
     }
 }

@@ -43,7 +43,9 @@ pub enum KeyFileError {
     #[error("read key file {0}: it is no regular file")]
     Kind(PathBuf),
     /// Others than its owner may read it.
-    #[error("read key file {path}: its mode is {mode:04o}, so others can read it; run: chmod 0600 {path}")]
+    #[error(
+        "read key file {path}: its mode is {mode:04o}, so others can read it; run: chmod 0600 {path}"
+    )]
     Mode {
         /// The file.
         path: PathBuf,
@@ -51,7 +53,9 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// Not a key.
-    #[error("read key file {path}: it is {length} bytes long, and a key is {KEY_BYTES}; put the right file back from your backup")]
+    #[error(
+        "read key file {path}: it is {length} bytes long, and a key is {KEY_BYTES}; put the right file back from your backup"
+    )]
     Length {
         /// The file.
         path: PathBuf,
@@ -85,13 +89,17 @@ impl KeyFile {
     /// Where the file is not what a key file has to be, or cannot be made.
     pub fn load(&self, sealed_under: Option<&KeyId>) -> Result<LocalKey, KeyFileError> {
         match self.read() {
-            Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => match sealed_under {
-                Some(id) => Err(KeyFileError::Lost { path: self.0.clone(), sealed_under: id.clone() }),
-                None => {
-                    self.make()?;
-                    self.read()
+            Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                match sealed_under {
+                    Some(id) => {
+                        Err(KeyFileError::Lost { path: self.0.clone(), sealed_under: id.clone() })
+                    }
+                    None => {
+                        self.make()?;
+                        self.read()
+                    }
                 }
-            },
+            }
             other => other,
         }
     }
@@ -109,7 +117,8 @@ impl KeyFile {
             return Err(KeyFileError::Kind(path()));
         }
         let alone = about.mode() & 0o077 == 0 || take_back_from_group(&file, about.mode());
-        if !alone && !is_secret_volume(about.mode(), (about.uid(), about.gid()), getegid().as_raw()) {
+        if !alone && !is_secret_volume(about.mode(), (about.uid(), about.gid()), getegid().as_raw())
+        {
             return Err(KeyFileError::Mode { path: path(), mode: about.mode() & 0o7777 });
         }
         let mut bytes = Zeroizing::new([0u8; KEY_BYTES]);
@@ -130,10 +139,11 @@ impl KeyFile {
             _ => Path::new("."),
         };
         let draft = directory.join(format!(".key-{}", uuid::Uuid::new_v4()));
-        let published = write_new(&draft, key.as_ref()).and_then(|()| match fs::hard_link(&draft, &self.0) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
+        let published =
+            write_new(&draft, key.as_ref()).and_then(|()| match fs::hard_link(&draft, &self.0) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                other => other,
+            });
         let removed = fs::remove_file(&draft);
         published
             .and(removed)
@@ -206,7 +216,10 @@ mod tests {
         let first = KeyFile::new(path.clone()).load(None).unwrap();
         for mode in [0o660, 0o640] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            assert_eq!(KeyFile::new(path.clone()).load(Some(first.key_id())).unwrap().key_id(), first.key_id());
+            assert_eq!(
+                KeyFile::new(path.clone()).load(Some(first.key_id())).unwrap().key_id(),
+                first.key_id()
+            );
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         }
     }
@@ -214,7 +227,13 @@ mod tests {
     #[test]
     fn a_secret_volume_is_taken_and_nothing_like_it() {
         assert!(is_secret_volume(0o440, (0, 65532), 65532));
-        for (mode, owner, group) in [(0o640, 0, 65532), (0o444, 0, 65532), (0o460, 0, 65532), (0o440, 65532, 65532), (0o440, 0, 1000)] {
+        for (mode, owner, group) in [
+            (0o640, 0, 65532),
+            (0o444, 0, 65532),
+            (0o460, 0, 65532),
+            (0o440, 65532, 65532),
+            (0o440, 0, 1000),
+        ] {
             assert!(!is_secret_volume(mode, (owner, group), 65532), "{mode:o} {owner} {group}");
         }
     }
@@ -223,14 +242,20 @@ mod tests {
     fn what_is_refused() {
         let directory = directory();
         let path = directory.path().join("key");
-        for (bytes, mode) in [(31, 0o600), (33, 0o600), (0, 0o600), (32, 0o604), (32, 0o644), (32, 0o666)] {
+        for (bytes, mode) in
+            [(31, 0o600), (33, 0o600), (0, 0o600), (32, 0o604), (32, 0o644), (32, 0o666)]
+        {
             let _ = fs::remove_file(&path);
             write_new(&path, &vec![1; bytes]).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = KeyFile::new(path.clone()).load(None).unwrap_err();
             match mode {
                 0o600 => assert!(matches!(error, KeyFileError::Length { .. }), "{error}"),
-                _ => assert!(matches!(error, KeyFileError::Mode { .. }) && error.to_string().contains("chmod 0600"), "{error}"),
+                _ => assert!(
+                    matches!(error, KeyFileError::Mode { .. })
+                        && error.to_string().contains("chmod 0600"),
+                    "{error}"
+                ),
             }
         }
         fs::remove_file(&path).unwrap();

@@ -49,7 +49,8 @@ impl LocalKey {
     }
 
     fn wrap_one(&self, key: &Plain<'_>) -> Option<Wrapped> {
-        let bytes = encrypt(&self.of_row(&key.authenticated)?, &key.authenticated, key.data_key.expose())?;
+        let bytes =
+            encrypt(&self.of_row(&key.authenticated)?, &key.authenticated, key.data_key.expose())?;
         Some(Wrapped { key_id: self.id.clone(), bytes })
     }
 
@@ -65,7 +66,11 @@ impl LocalKey {
 
     /// A data key wrapped as format 1 had it, which nothing writes any more.
     #[cfg(test)]
-    pub(crate) fn wrap_first_format(&self, authenticated: &[u8], data_key: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn wrap_first_format(
+        &self,
+        authenticated: &[u8],
+        data_key: &[u8],
+    ) -> Option<Vec<u8>> {
         encrypt(&self.first_format, authenticated, data_key)
     }
 }
@@ -90,7 +95,10 @@ impl KeyWrapper for LocalKey {
         ready(wrapped.ok_or_else(|| WrapError::Cipher(self.id.to_string()))).boxed()
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [Packed<'a>]) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [Packed<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>> {
         ready(Ok(keys.iter().map(|key| self.unwrap_one(key)).collect())).boxed()
     }
 }
@@ -110,11 +118,18 @@ mod tests {
 
     #[tokio::test]
     async fn each_row_has_a_wrapping_key_of_its_own() {
-        let (key, data_key) = (LocalKey::new(&[7; 32]).unwrap(), Redacted::from([1; 32].as_slice()));
-        let plain = |row: &str| Plain { data_key: &data_key, authenticated: row.as_bytes().to_vec() };
+        let (key, data_key) =
+            (LocalKey::new(&[7; 32]).unwrap(), Redacted::from([1; 32].as_slice()));
+        let plain =
+            |row: &str| Plain { data_key: &data_key, authenticated: row.as_bytes().to_vec() };
         let wrapped = key.wrap(&[plain("row 1"), plain("row 2")]).await.unwrap();
         let open = async |row: &str, bytes: &[u8]| {
-            let packed = Packed { format: 2, key_id: key.key_id(), bytes, authenticated: row.as_bytes().to_vec() };
+            let packed = Packed {
+                format: 2,
+                key_id: key.key_id(),
+                bytes,
+                authenticated: row.as_bytes().to_vec(),
+            };
             KeyWrapper::unwrap(&key, &[packed]).await.unwrap().remove(0)
         };
         assert_eq!(open("row 1", &wrapped[0].bytes).await, Some(data_key.clone()));

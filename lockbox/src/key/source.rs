@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{CommandError, KeyCommand, KeyFile, KeyFileError, KeyId, KeyRing, KeyWrapper, WrapError};
+use super::{
+    CommandError, KeyCommand, KeyFile, KeyFileError, KeyId, KeyRing, KeyWrapper, WrapError,
+};
 use crate::vault::{ConfigError, Transit, VaultConfig};
 
 /// Where one key comes from: `file:PATH`, `command:PROGRAM ARGUMENT …` or `transit:MOUNT/NAME`.
@@ -41,7 +43,9 @@ impl FromStr for KeySource {
                 Ok(Self::Command(KeyCommand::new(program, words.collect())))
             }
             ("transit", path) => match path.rsplit_once('/').ok_or(SourceError)? {
-                (mount, key) if !mount.is_empty() && !key.is_empty() => Ok(Self::Transit { mount: mount.to_owned(), key: key.to_owned() }),
+                (mount, key) if !mount.is_empty() && !key.is_empty() => {
+                    Ok(Self::Transit { mount: mount.to_owned(), key: key.to_owned() })
+                }
                 _ => Err(SourceError),
             },
             _ => Err(SourceError),
@@ -114,9 +118,13 @@ impl Keys {
         for source in &self.previous {
             previous.push(self.existing(source).await?);
         }
-        let covered = |id: &&KeyId| self.lost.contains(id) || previous.iter().any(|key| key.name() == id.name());
+        let covered = |id: &&KeyId| {
+            self.lost.contains(id) || previous.iter().any(|key| key.name() == id.name())
+        };
         let current: Arc<dyn KeyWrapper> = match &self.current {
-            KeySource::File(file) => Arc::new(file.load(in_use.iter().find(|id| id.is_well_formed() && !covered(id)))?),
+            KeySource::File(file) => {
+                Arc::new(file.load(in_use.iter().find(|id| id.is_well_formed() && !covered(id)))?)
+            }
             other => self.existing(other).await?,
         };
         Ok(KeyRing::new(current, previous))
@@ -128,9 +136,13 @@ impl Keys {
             KeySource::File(file) => Arc::new(file.read()?),
             KeySource::Command(command) => Arc::new(command.load().await?),
             KeySource::Transit { mount, key } => {
-                let vault = self.vault.as_ref().ok_or_else(|| KeyError::NoVault(source.to_string()))?;
+                let vault =
+                    self.vault.as_ref().ok_or_else(|| KeyError::NoVault(source.to_string()))?;
                 let transit = Transit::new(vault, mount, key)?;
-                transit.check().await.map_err(|error| KeyError::Wrap { key: source.to_string(), source: error })?;
+                transit
+                    .check()
+                    .await
+                    .map_err(|error| KeyError::Wrap { key: source.to_string(), source: error })?;
                 Arc::new(transit)
             }
         })
@@ -144,7 +156,10 @@ mod tests {
     #[test]
     fn words_of_an_operator() {
         let command = |program: &str, arguments: &[&str]| {
-            KeySource::Command(KeyCommand::new(program.to_owned(), arguments.iter().map(|word| (*word).to_owned()).collect()))
+            KeySource::Command(KeyCommand::new(
+                program.to_owned(),
+                arguments.iter().map(|word| (*word).to_owned()).collect(),
+            ))
         };
         for (text, expected) in [
             ("file:/run/key", Some(KeySource::File(KeyFile::new("/run/key".into())))),
@@ -154,7 +169,10 @@ mod tests {
             ("file:", None),
             ("command: ", None),
             ("/run/key", None),
-            ("transit:transit/enclii", Some(KeySource::Transit { mount: "transit".into(), key: "enclii".into() })),
+            (
+                "transit:transit/enclii",
+                Some(KeySource::Transit { mount: "transit".into(), key: "enclii".into() }),
+            ),
             ("transit:a/b/c", Some(KeySource::Transit { mount: "a/b".into(), key: "c".into() })),
             ("transit:enclii", None),
             ("transit:/enclii", None),
@@ -178,7 +196,10 @@ mod tests {
         assert!(ring.find(&old).is_some() && ring.current().name() != old.as_str());
         // A previous key is never made.
         keys.previous.push(KeySource::File(file("older")));
-        assert!(matches!(keys.load(&[]).await.unwrap_err(), KeyError::File(KeyFileError::Read { .. })));
+        assert!(matches!(
+            keys.load(&[]).await.unwrap_err(),
+            KeyError::File(KeyFileError::Read { .. })
+        ));
         assert!(!directory.path().join("older").exists());
     }
 
@@ -186,7 +207,10 @@ mod tests {
     async fn a_key_that_is_given_up_does_not_stand_in_the_way() {
         let directory = tempfile::tempdir().unwrap();
         let gone = KeyId::new("0123456789abcdef".into());
-        let keys = Keys { lost: vec![gone.clone()], ..Keys::in_file(KeyFile::new(directory.path().join("key"))) };
+        let keys = Keys {
+            lost: vec![gone.clone()],
+            ..Keys::in_file(KeyFile::new(directory.path().join("key")))
+        };
         keys.load(&[gone]).await.unwrap();
     }
 }

@@ -52,7 +52,10 @@ mod tests {
 
     #[test]
     fn what_is_tried_again() {
-        let token = ConnectError::Token { file: "token".into(), message: "Invalid token signature".to_owned() };
+        let token = ConnectError::Token {
+            file: "token".into(),
+            message: "Invalid token signature".to_owned(),
+        };
         // The error, whether a read is repeated, whether a creation is.
         let table = [
             (answer(500), true, false),
@@ -72,7 +75,11 @@ mod tests {
             assert_eq!(again(Repeat::Unsafe, &error, 1), unsafe_, "{error}");
             assert!(!again(Repeat::Safe, &error, TRIES), "{error}");
         }
-        assert!(!again(Repeat::Safe, &refusal("Authorization: token does not have access to vault"), SPURIOUS));
+        assert!(!again(
+            Repeat::Safe,
+            &refusal("Authorization: token does not have access to vault"),
+            SPURIOUS
+        ));
     }
 
     #[test]

@@ -74,7 +74,13 @@ impl Client {
         };
         let http = builder.build().map_err(SetupError::Http)?;
         let limit = again::limit(config.timeout, config.settle);
-        Ok(Self { http, host, token: Token::read(config.token_file.clone())?, timeout: config.timeout, limit })
+        Ok(Self {
+            http,
+            host,
+            token: Token::read(config.token_file.clone())?,
+            timeout: config.timeout,
+            limit,
+        })
     }
 
     /// The vaults that the token reaches. All of them: servers differ in which filter they take.
@@ -88,15 +94,25 @@ impl Client {
 
     /// All items, without their fields.
     pub(super) async fn items(&self, vault: &str) -> Result<Vec<Summary>, ConnectError> {
-        self.call(Repeat::Safe, |http, host| http.get(format!("{host}/v1/vaults/{vault}/items"))).await
+        self.call(Repeat::Safe, |http, host| http.get(format!("{host}/v1/vaults/{vault}/items")))
+            .await
     }
 
     /// The items of one title, without their fields, the oldest first.
-    pub(super) async fn titled(&self, vault: &str, title: &str) -> Result<Vec<Summary>, ConnectError> {
+    pub(super) async fn titled(
+        &self,
+        vault: &str,
+        title: &str,
+    ) -> Result<Vec<Summary>, ConnectError> {
         let filter = title::filter(title)?;
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", &filter).finish();
-        let mut found: Vec<Summary> =
-            self.call(Repeat::Safe, |http, host| http.get(format!("{host}/v1/vaults/{vault}/items?{query}"))).await?;
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("filter", &filter)
+            .finish();
+        let mut found: Vec<Summary> = self
+            .call(Repeat::Safe, |http, host| {
+                http.get(format!("{host}/v1/vaults/{vault}/items?{query}"))
+            })
+            .await?;
         found.retain(|summary| summary.title == title && summary.lives());
         found.sort_by(|a, b| a.age().cmp(&b.age()));
         Ok(found)
@@ -104,7 +120,12 @@ impl Client {
 
     /// One item; `None` where there is none, or it is archived or deleted.
     pub(super) async fn item(&self, vault: &str, id: &str) -> Result<Option<Item>, ConnectError> {
-        match self.call(Repeat::Safe, |http, host| http.get(format!("{host}/v1/vaults/{vault}/items/{id}"))).await {
+        match self
+            .call(Repeat::Safe, |http, host| {
+                http.get(format!("{host}/v1/vaults/{vault}/items/{id}"))
+            })
+            .await
+        {
             Ok(item) => Ok(Some(item).filter(Item::lives)),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
@@ -114,18 +135,26 @@ impl Client {
     /// Makes an item. Where the answer is lost it may have been made: see [`ConnectError::maybe_done`].
     pub(super) async fn create(&self, vault: &str, item: &Item) -> Result<Item, ConnectError> {
         let body = body(item)?;
-        self.call(Repeat::Unsafe, |http, host| with(http.post(format!("{host}/v1/vaults/{vault}/items")), &body)).await
+        self.call(Repeat::Unsafe, |http, host| {
+            with(http.post(format!("{host}/v1/vaults/{vault}/items")), &body)
+        })
+        .await
     }
 
     /// Replaces an item as a whole. Where the answer is lost it may have been done, and edited since.
     pub(super) async fn replace(&self, vault: &str, item: &Item) -> Result<Item, ConnectError> {
         let body = body(item)?;
-        self.call(Repeat::Unsafe, |http, host| with(http.put(format!("{host}/v1/vaults/{vault}/items/{}", item.id)), &body)).await
+        self.call(Repeat::Unsafe, |http, host| {
+            with(http.put(format!("{host}/v1/vaults/{vault}/items/{}", item.id)), &body)
+        })
+        .await
     }
 
     /// Deletes an item. Whether there was one.
     pub(super) async fn remove(&self, vault: &str, id: &str) -> Result<bool, ConnectError> {
-        let request = |http: &reqwest::Client, host: &str| http.delete(format!("{host}/v1/vaults/{vault}/items/{id}"));
+        let request = |http: &reqwest::Client, host: &str| {
+            http.delete(format!("{host}/v1/vaults/{vault}/items/{id}"))
+        };
         match self.bytes(Repeat::Safe, Instant::now() + self.limit, request).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_absent() => Ok(false),
@@ -150,7 +179,11 @@ impl Client {
             tries += 1;
             let wait = again::wait(tries);
             match parse(&bytes) {
-                Err(error) if again::again(repeat, &error, tries) && Instant::now() + wait < end => tokio::time::sleep(wait).await,
+                Err(error)
+                    if again::again(repeat, &error, tries) && Instant::now() + wait < end =>
+                {
+                    tokio::time::sleep(wait).await
+                }
                 parsed => return parsed,
             }
         }
@@ -171,7 +204,8 @@ impl Client {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => error,
             };
-            if matches!(error, ConnectError::Token { .. }) && !renewed && self.token.renew(&header) {
+            if matches!(error, ConnectError::Token { .. }) && !renewed && self.token.renew(&header)
+            {
                 renewed = true;
                 continue;
             }
@@ -184,8 +218,15 @@ impl Client {
         }
     }
 
-    async fn once(&self, request: RequestBuilder, token: HeaderValue) -> Result<Redacted, ConnectError> {
-        let request = request.header(AUTHORIZATION, token).header(ACCEPT, "application/json").timeout(self.timeout);
+    async fn once(
+        &self,
+        request: RequestBuilder,
+        token: HeaderValue,
+    ) -> Result<Redacted, ConnectError> {
+        let request = request
+            .header(AUTHORIZATION, token)
+            .header(ACCEPT, "application/json")
+            .timeout(self.timeout);
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         let bytes = read(answer).await?;
@@ -193,8 +234,14 @@ impl Client {
             return Ok(bytes);
         }
         // A proxy on the way answers with something else than Connect does.
-        let words = serde_json::from_slice::<Words>(bytes.expose()).map(|words| words.message).unwrap_or_default();
-        let message = if words.is_empty() { "no reason is given".to_owned() } else { words.chars().take(300).collect() };
+        let words = serde_json::from_slice::<Words>(bytes.expose())
+            .map(|words| words.message)
+            .unwrap_or_default();
+        let message = if words.is_empty() {
+            "no reason is given".to_owned()
+        } else {
+            words.chars().take(300).collect()
+        };
         Err(match status.as_u16() {
             401 => ConnectError::Token { file: self.token.file().to_owned(), message },
             403 => ConnectError::Access(message),
@@ -208,7 +255,9 @@ impl Health {
     pub(super) fn judge(&self) -> Result<(), ConnectError> {
         let parts = self.dependencies.iter().flatten();
         let ill = parts.filter(|part| part.status != "ACTIVE");
-        let ill: Vec<String> = ill.map(|part| format!("{} is {} ({})", part.service, part.status, part.message)).collect();
+        let ill: Vec<String> = ill
+            .map(|part| format!("{} is {} ({})", part.service, part.status, part.message))
+            .collect();
         if ill.is_empty() { Ok(()) } else { Err(ConnectError::Unusable(ill.join(", "))) }
     }
 }

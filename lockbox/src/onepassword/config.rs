@@ -47,7 +47,9 @@ pub enum SetupError {
     #[error("parse Connect's address {0:?}: write https://HOST:PORT")]
     Address(String),
     /// Values would travel in the open.
-    #[error("connect to {0}: values would travel in the open; serve Connect over TLS, or on loopback")]
+    #[error(
+        "connect to {0}: values would travel in the open; serve Connect over TLS, or on loopback"
+    )]
     Plain(String),
     /// A file cannot be read.
     #[error("read {path}")]

@@ -10,7 +10,9 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Connect does not take the token.
-    #[error("log in with the token of {file}: Connect says {message:?}; it expired, was revoked or is another server's")]
+    #[error(
+        "log in with the token of {file}: Connect says {message:?}; it expired, was revoked or is another server's"
+    )]
     Token {
         /// The token's file.
         file: PathBuf,
@@ -49,7 +51,9 @@ pub enum ConnectError {
     #[error("find vault {0:?}: {1} vaults have that name; give the id")]
     VaultTwice(String, usize),
     /// A text that would break a filter.
-    #[error("filter items by {0:?}: a quote, a backslash or a control character cannot be asked for")]
+    #[error(
+        "filter items by {0:?}: a quote, a backslash or a control character cannot be asked for"
+    )]
     Filter(String),
     /// An item that cannot be understood.
     #[error("read item {title:?} ({id})")]
@@ -62,7 +66,9 @@ pub enum ConnectError {
         source: ItemError,
     },
     /// A person changed what only this program writes.
-    #[error("read item {title:?} ({id}): somebody changed it; it does not hold the value that was written")]
+    #[error(
+        "read item {title:?} ({id}): somebody changed it; it does not hold the value that was written"
+    )]
     Edited {
         /// Its title.
         title: String,

@@ -96,7 +96,9 @@ struct Section {
     rest: Map<String, Value>,
 }
 
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -131,7 +133,9 @@ impl Content {
     /// Whether the value is the one that the item was written with.
     pub(super) fn is_as_written(&self, place: Place<'_>) -> bool {
         match (self.version, &self.seal) {
-            (Some(version), Some(seal)) => seal.code_of(Place { version, ..place }, &self.value) == seal.code,
+            (Some(version), Some(seal)) => {
+                seal.code_of(Place { version, ..place }, &self.value) == seal.code
+            }
             _ => false,
         }
     }
@@ -139,7 +143,13 @@ impl Content {
 
 impl Item {
     /// A new item in a vault: a value in sight, and what is ours in a section of its own.
-    pub(super) fn new(vault: &str, title: String, place: Place<'_>, value: &Redacted, seal: &Seal) -> Self {
+    pub(super) fn new(
+        vault: &str,
+        title: String,
+        place: Place<'_>,
+        value: &Redacted,
+        seal: &Seal,
+    ) -> Self {
         let rest = json!({
             "vault": { "id": vault },
             "category": CATEGORY,
@@ -147,7 +157,8 @@ impl Item {
             "sections": [{ "id": SECTION, "label": "Enclii Secrets" }],
         });
         let rest = if let Value::Object(rest) = rest { rest } else { Map::new() };
-        let mut item = Self { id: String::new(), title, version: 0, state: None, fields: Vec::new(), rest };
+        let mut item =
+            Self { id: String::new(), title, version: 0, state: None, fields: Vec::new(), rest };
         item.set(place, value, seal);
         item
     }
@@ -171,9 +182,14 @@ impl Item {
 
     /// What it says.
     pub(super) fn content(&self) -> Result<Content, ItemError> {
-        let value = self.one(VALUE, |field| field.purpose.as_deref() != Some("NOTES"))?.ok_or(ItemError::Missing(VALUE))?;
-        let own = |field: &Field| field.section.as_ref().is_some_and(|section| section.id == SECTION);
-        let text = |field: Option<&Field>| field.and_then(|field| field.value.as_ref().map(|text| text.as_str().to_owned()));
+        let value = self
+            .one(VALUE, |field| field.purpose.as_deref() != Some("NOTES"))?
+            .ok_or(ItemError::Missing(VALUE))?;
+        let own =
+            |field: &Field| field.section.as_ref().is_some_and(|section| section.id == SECTION);
+        let text = |field: Option<&Field>| {
+            field.and_then(|field| field.value.as_ref().map(|text| text.as_str().to_owned()))
+        };
         let version = text(self.one(VERSION, own)?).and_then(|text| text.parse().ok()).map(Version);
         let seal = text(self.one(SEAL, own)?).and_then(|text| Seal::parse(&text));
         let empty = Text::default();
@@ -182,7 +198,11 @@ impl Item {
     }
 
     /// The one field with that label, if there is one.
-    fn one(&self, label: &'static str, counts: impl Fn(&Field) -> bool) -> Result<Option<&Field>, ItemError> {
+    fn one(
+        &self,
+        label: &'static str,
+        counts: impl Fn(&Field) -> bool,
+    ) -> Result<Option<&Field>, ItemError> {
         let mut fields = self.fields.iter().filter(|field| field.label == label && counts(field));
         match (fields.next(), fields.count()) {
             (field, 0) => Ok(field),
@@ -193,7 +213,9 @@ impl Item {
     fn put(&mut self, section: Option<&str>, label: &str, kind: &str, text: Text) {
         let ours = |field: &&mut Field| {
             let inside = field.section.as_ref().map(|section| section.id.as_str());
-            field.label == label && (section.is_none() || inside == section) && field.purpose.as_deref() != Some("NOTES")
+            field.label == label
+                && (section.is_none() || inside == section)
+                && field.purpose.as_deref() != Some("NOTES")
         };
         if let Some(field) = self.fields.iter_mut().find(ours) {
             field.value = Some(text);
@@ -201,7 +223,13 @@ impl Item {
         }
         let section = section.map(|id| Section { id: id.to_owned(), rest: Map::new() });
         let rest = Map::from_iter([("type".to_owned(), Value::from(kind))]);
-        self.fields.push(Field { section, label: label.to_owned(), value: Some(text), purpose: None, rest });
+        self.fields.push(Field {
+            section,
+            label: label.to_owned(),
+            value: Some(text),
+            purpose: None,
+            rest,
+        });
     }
 }
 

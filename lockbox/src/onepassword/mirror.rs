@@ -41,7 +41,10 @@ mod tests {
         let (scope, name): (Scope, SecretName) = ("a".parse().unwrap(), "N".parse().unwrap());
         let place = |version| Place { scope: &scope, name: &name, version: Version(version) };
         let value = |text: &str| Redacted::from(text.to_owned());
-        let (one, two) = (Seal::new(place(1), &value("one")).unwrap(), Seal::new(place(2), &value("two")).unwrap());
+        let (one, two) = (
+            Seal::new(place(1), &value("one")).unwrap(),
+            Seal::new(place(2), &value("two")).unwrap(),
+        );
         let content = |version: Option<u64>, seal: Option<&Seal>, text: &str| Content {
             version: version.map(Version),
             seal: seal.cloned(),

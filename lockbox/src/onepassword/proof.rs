@@ -56,7 +56,8 @@ impl Seal {
     /// From an item's field.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (key, code) = text.split_once(':')?;
-        (is_hex(key) && is_hex(code)).then(|| Self { key: key.to_owned(), code: Code(code.to_owned()) })
+        (is_hex(key) && is_hex(code))
+            .then(|| Self { key: key.to_owned(), code: Code(code.to_owned()) })
     }
 }
 
@@ -70,7 +71,8 @@ pub(super) struct ItemReference {
 impl ItemReference {
     pub(super) fn parse(reference: &Reference) -> Option<Self> {
         let (id, code) = reference.as_str().split_once(':')?;
-        (super::title::looks_like_id(id) && is_hex(code)).then(|| Self { id: id.to_owned(), code: Code(code.to_owned()) })
+        (super::title::looks_like_id(id) && is_hex(code))
+            .then(|| Self { id: id.to_owned(), code: Code(code.to_owned()) })
     }
 }
 
@@ -104,13 +106,18 @@ mod tests {
     #[test]
     fn a_code_is_of_one_value_at_one_place() {
         let (scope, other): (Scope, Scope) = ("a.b".parse().unwrap(), "a".parse().unwrap());
-        let (name, longer): (SecretName, SecretName) = ("N".parse().unwrap(), "N1".parse().unwrap());
+        let (name, longer): (SecretName, SecretName) =
+            ("N".parse().unwrap(), "N1".parse().unwrap());
         let value = Redacted::from("x".to_owned());
         let place = Place { scope: &scope, name: &name, version: Version(1) };
         let seal = Seal::new(place, &value).unwrap();
         assert_eq!(seal.code_of(place, &value), seal.code);
         assert_ne!(seal.code_of(place, &Redacted::from("y".to_owned())), seal.code);
-        for moved in [Place { scope: &other, ..place }, Place { name: &longer, ..place }, Place { version: Version(2), ..place }] {
+        for moved in [
+            Place { scope: &other, ..place },
+            Place { name: &longer, ..place },
+            Place { version: Version(2), ..place },
+        ] {
             assert_ne!(seal.code_of(moved, &value), seal.code);
         }
         // The same value once more has another code: the ledger does not say that two are equal.
@@ -120,11 +127,22 @@ mod tests {
 
     #[test]
     fn references_round_trip() {
-        let place = Place { scope: &"a".parse().unwrap(), name: &"N".parse().unwrap(), version: Version(1) };
+        let place = Place {
+            scope: &"a".parse().unwrap(),
+            name: &"N".parse().unwrap(),
+            version: Version(1),
+        };
         let code = Seal::new(place, &Redacted::default()).unwrap().code;
         let reference = ItemReference { id: "abcdefghijklmnopqrstuvwx12".to_owned(), code };
         assert_eq!(ItemReference::parse(&reference.clone().into()), Some(reference));
-        for text in ["", "0", &"0".repeat(32), "abcdefghijklmnopqrstuvwx12", "abcdefghijklmnopqrstuvwx12:0", "../:x"] {
+        for text in [
+            "",
+            "0",
+            &"0".repeat(32),
+            "abcdefghijklmnopqrstuvwx12",
+            "abcdefghijklmnopqrstuvwx12:0",
+            "../:x",
+        ] {
             assert_eq!(ItemReference::parse(&Reference::new(text.to_owned())), None, "{text}");
         }
         assert_eq!(Seal::parse("x:y"), None);

@@ -12,7 +12,10 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duratio
 
 /// Looks until there is something to see, for at most `limit`: `None` when that has passed. Errors that
 /// may pass are waited out too, since Connect answers 500 for what it has not synchronised yet.
-pub(super) async fn until<T, Look, Seen>(limit: Duration, mut look: Look) -> Result<Option<T>, ConnectError>
+pub(super) async fn until<T, Look, Seen>(
+    limit: Duration,
+    mut look: Look,
+) -> Result<Option<T>, ConnectError>
 where
     Look: FnMut() -> Seen,
     Seen: Future<Output = Result<Option<T>, ConnectError>>,
@@ -53,9 +56,13 @@ mod tests {
         });
         assert_eq!(seen.await.unwrap(), Some(3));
         assert!(until(Duration::ZERO, || async { Ok(None::<()>) }).await.unwrap().is_none());
-        let failed = until(Duration::ZERO, || async { Err::<Option<()>, _>(ConnectError::Answer { status: 500, message: String::new() }) });
+        let failed = until(Duration::ZERO, || async {
+            Err::<Option<()>, _>(ConnectError::Answer { status: 500, message: String::new() })
+        });
         assert!(matches!(failed.await, Err(ConnectError::Answer { status: 500, .. })));
-        let refused = until(Duration::from_secs(60), || async { Err::<Option<()>, _>(ConnectError::NoVault(String::new())) });
+        let refused = until(Duration::from_secs(60), || async {
+            Err::<Option<()>, _>(ConnectError::NoVault(String::new()))
+        });
         assert!(matches!(refused.await, Err(ConnectError::NoVault(_))));
     }
 }

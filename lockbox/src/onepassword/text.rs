@@ -70,7 +70,10 @@ mod tests {
     fn what_people_read() {
         let table: [(&[u8], &str); 9] = [
             (b"postgres://app:x@db/shop", "postgres://app:x@db/shop"),
-            (b"-----BEGIN KEY-----\nabc\n-----END KEY-----\n", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n"),
+            (
+                b"-----BEGIN KEY-----\nabc\n-----END KEY-----\n",
+                "-----BEGIN KEY-----\nabc\n-----END KEY-----\n",
+            ),
             ("gr\u{fc}n".as_bytes(), "gr\u{fc}n"),
             (b"", "base64:"),
             (b"base64:", "base64:YmFzZTY0Og=="),

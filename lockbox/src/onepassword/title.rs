@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn titles_and_versions() {
-        let (scope, name): (Scope, SecretName) = ("shop.prod.api".parse().unwrap(), "DB_URL".parse().unwrap());
+        let (scope, name): (Scope, SecretName) =
+            ("shop.prod.api".parse().unwrap(), "DB_URL".parse().unwrap());
         assert_eq!(current(&scope, &name), "enclii/shop.prod.api/DB_URL");
         let title = record(&scope, &name, Version(12));
         assert_eq!(title, "enclii/shop.prod.api/DB_URL#v12");
@@ -68,9 +69,16 @@ mod tests {
     #[test]
     fn ids_and_filters() {
         assert!(looks_like_id("abcdefghijklmnopqrstuvwx12"));
-        assert!(!looks_like_id("abcdefghijklmnopqrstuvwx1") && !looks_like_id("ABCDEFGHIJKLMNOPQRSTUVWX12"));
-        let (scope, name): (Scope, SecretName) = ("a".parse().unwrap(), "abcdefghijklmnopqrstuvwx12".parse().unwrap());
-        assert!(!looks_like_id(&current(&scope, &name)) && !looks_like_id(&record(&scope, &name, Version(1))));
+        assert!(
+            !looks_like_id("abcdefghijklmnopqrstuvwx1")
+                && !looks_like_id("ABCDEFGHIJKLMNOPQRSTUVWX12")
+        );
+        let (scope, name): (Scope, SecretName) =
+            ("a".parse().unwrap(), "abcdefghijklmnopqrstuvwx12".parse().unwrap());
+        assert!(
+            !looks_like_id(&current(&scope, &name))
+                && !looks_like_id(&record(&scope, &name, Version(1)))
+        );
         assert_eq!(filter("a b").unwrap(), "title eq \"a b\"");
         for bad in ["a\"", "a\\", "a\n"] {
             assert!(matches!(filter(bad), Err(ConnectError::Filter(_))), "{bad:?}");

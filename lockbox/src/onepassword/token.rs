@@ -42,13 +42,16 @@ impl Token {
 }
 
 fn header(file: &Path) -> Result<HeaderValue, SetupError> {
-    let token = std::fs::read(file).map(Redacted::new).map_err(|source| SetupError::Read { path: file.to_owned(), source })?;
+    let token = std::fs::read(file)
+        .map(Redacted::new)
+        .map_err(|source| SetupError::Read { path: file.to_owned(), source })?;
     let token = token.expose().trim_ascii();
     if token.is_empty() {
         return Err(SetupError::Token(file.to_owned()));
     }
     let bearer = Redacted::new([b"Bearer ", token].concat());
-    let mut header = HeaderValue::from_bytes(bearer.expose()).map_err(|_| SetupError::Token(file.to_owned()))?;
+    let mut header =
+        HeaderValue::from_bytes(bearer.expose()).map_err(|_| SetupError::Token(file.to_owned()))?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -15,8 +15,11 @@ pub(super) fn address(text: &str, plain_http: bool) -> Result<String, SetupError
     let bad = || SetupError::Address(text.chars().take(200).collect());
     let url = Url::parse(text).map_err(|_| bad())?;
     let host = url.host().ok_or_else(bad)?;
-    let bare =
-        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
     let loopback = match host {
         Host::Domain(name) => name == "localhost",
         Host::Ipv4(address) => address.is_loopback(),
@@ -32,7 +35,10 @@ pub(super) fn address(text: &str, plain_http: bool) -> Result<String, SetupError
 }
 
 /// What TLS trusts, where it is not what the system trusts.
-pub(super) fn tls(address: &str, ca_file: Option<&Path>) -> Result<Option<ClientConfig>, SetupError> {
+pub(super) fn tls(
+    address: &str,
+    ca_file: Option<&Path>,
+) -> Result<Option<ClientConfig>, SetupError> {
     let roots = match ca_file {
         Some(path) => roots(path)?,
         // No TLS is spoken: the system's certificates are not looked for.
@@ -40,7 +46,8 @@ pub(super) fn tls(address: &str, ca_file: Option<&Path>) -> Result<Option<Client
         None => return Ok(None),
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| SetupError::Certificates {
         path: ca_file.unwrap_or_else(|| Path::new("")).to_owned(),
         reason: error.to_string(),
@@ -49,8 +56,12 @@ pub(super) fn tls(address: &str, ca_file: Option<&Path>) -> Result<Option<Client
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
-    let pem = std::fs::read(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
-    runtime::trust::roots(&pem).map_err(|error| SetupError::Certificates { path: path.to_owned(), reason: Chain(&error).to_string() })
+    let pem =
+        std::fs::read(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
+    runtime::trust::roots(&pem).map_err(|error| SetupError::Certificates {
+        path: path.to_owned(),
+        reason: Chain(&error).to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -86,6 +97,9 @@ mod tests {
         assert!(matches!(tls("https://x", Some(&file)), Err(SetupError::Read { .. })));
         std::fs::File::create(&file).unwrap();
         assert!(matches!(tls("https://x", Some(&file)), Err(SetupError::Certificates { .. })));
-        assert!(tls("https://x", None).unwrap().is_none() && tls("http://localhost", None).unwrap().is_some());
+        assert!(
+            tls("https://x", None).unwrap().is_none()
+                && tls("http://localhost", None).unwrap().is_some()
+        );
     }
 }

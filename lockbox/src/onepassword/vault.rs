@@ -28,7 +28,13 @@ pub(super) struct Vault {
 impl Vault {
     pub(super) fn new(config: &OnePasswordConfig) -> Result<Self, SetupError> {
         let client = Client::new(config)?;
-        Ok(Self { client, settle: config.settle, name: config.vault.clone(), id: OnceCell::new(), turn: Mutex::default() })
+        Ok(Self {
+            client,
+            settle: config.settle,
+            name: config.vault.clone(),
+            id: OnceCell::new(),
+            turn: Mutex::default(),
+        })
     }
 
     /// The vault's id. It is looked for once, at first use, since Connect may come up later than we do.
@@ -87,6 +93,9 @@ impl Vault {
             }
             Ok(Some(()))
         });
-        gone.await?.ok_or_else(|| ConnectError::Unsettled { what: format!("the deletion of {}", ids.join(", ")), limit: self.settle })
+        gone.await?.ok_or_else(|| ConnectError::Unsettled {
+            what: format!("the deletion of {}", ids.join(", ")),
+            limit: self.settle,
+        })
     }
 }

@@ -61,7 +61,10 @@ impl Index {
     fn new(items: Vec<Summary>) -> Self {
         let mut titled: HashMap<String, Vec<Summary>> = HashMap::new();
         let mut versions = HashMap::new();
-        for summary in items.into_iter().filter(|summary| summary.lives() && summary.title.starts_with("enclii/")) {
+        for summary in items
+            .into_iter()
+            .filter(|summary| summary.lives() && summary.title.starts_with("enclii/"))
+        {
             versions.insert(summary.id.clone(), summary.version);
             titled.entry(summary.title.clone()).or_default().push(summary);
         }
@@ -76,20 +79,27 @@ impl Index {
     }
 
     fn moment(&self, known: &Known) -> Settled {
-        let current = self.currents(known).first().map(|summary| (summary.id.clone(), summary.version));
+        let current =
+            self.currents(known).first().map(|summary| (summary.id.clone(), summary.version));
         let record = ItemReference::parse(&known.stored.reference);
-        let record = record.and_then(|it| self.versions.get(&it.id).map(|version| (it.id, *version)));
+        let record =
+            record.and_then(|it| self.versions.get(&it.id).map(|version| (it.id, *version)));
         Settled { stored: known.stored.clone(), current, record }
     }
 }
 
 impl OnePassword {
-    pub(super) async fn look_for_changes(&self, known: &[Known]) -> Result<Vec<Changed>, ConnectError> {
+    pub(super) async fn look_for_changes(
+        &self,
+        known: &[Known],
+    ) -> Result<Vec<Changed>, ConnectError> {
         let mut watch = self.seen.lock().await;
         let now = self.vault.now().await?.content_version;
         let keys: HashSet<_> = known.iter().map(key).collect();
         watch.settled.retain(|key, _| keys.contains(key));
-        let moved = known.iter().any(|known| watch.settled.get(&key(known)).is_none_or(|settled| settled.stored != known.stored));
+        let moved = known.iter().any(|known| {
+            watch.settled.get(&key(known)).is_none_or(|settled| settled.stored != known.stored)
+        });
         watch.quiet += 1;
         if !moved && watch.content_version == Some(now) && watch.quiet < QUIET {
             return Ok(Vec::new());
@@ -119,7 +129,9 @@ impl OnePassword {
                     warn(known, &error);
                     watch.settled.insert(key(known), moment);
                 }
-                Err(error @ (ConnectError::Token { .. } | ConnectError::Unreachable(_))) => return Err(error),
+                Err(error @ (ConnectError::Token { .. } | ConnectError::Unreachable(_))) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     warn(known, &error);
                     through = false;
@@ -133,13 +145,17 @@ impl OnePassword {
     }
 
     async fn look(&self, known: &Known, index: &Index) -> Result<Look, ConnectError> {
-        let Some(reference) = ItemReference::parse(&known.stored.reference) else { return Ok(Look::Settled) };
+        let Some(reference) = ItemReference::parse(&known.stored.reference) else {
+            return Ok(Look::Settled);
+        };
         let place = Place { scope: &known.scope, name: &known.name, version: known.stored.version };
         let item = self.current(place, index.currents(known)).await?;
         let current = item.as_ref().map(content).transpose()?;
         let standing = standing(place, &reference.code, current.as_ref());
         // A record is written once; one that has a later version was edited or mended.
-        if standing == Standing::InStep && index.versions.get(&reference.id).is_some_and(|version| *version <= 1) {
+        if standing == Standing::InStep
+            && index.versions.get(&reference.id).is_some_and(|version| *version <= 1)
+        {
             return Ok(Look::Settled);
         }
         let record = self.vault.client.item(self.vault.id().await?, &reference.id).await?;
@@ -149,14 +165,20 @@ impl OnePassword {
         };
         let sound = in_use.as_ref().filter(|(_, content)| content.fits(place, &reference.code));
         match (standing, &in_use, sound, item, current) {
-            (Standing::Edited, _, sound, Some(item), Some(current)) if sound.is_none_or(|(_, it)| it.value != current.value) => {
+            (Standing::Edited, _, sound, Some(item), Some(current))
+                if sound.is_none_or(|(_, it)| it.value != current.value) =>
+            {
                 Ok(Look::Changed(changed(known, &item, current.value)))
             }
             // Edited in the record instead of in the item that is for it.
-            (_, Some((record, edited)), None, _, _) => Ok(Look::Changed(changed(known, record, edited.value.clone()))),
+            (_, Some((record, edited)), None, _, _) => {
+                Ok(Look::Changed(changed(known, record, edited.value.clone())))
+            }
             (Standing::InStep, ..) => Ok(Look::Settled),
             (Standing::Absent, _, Some((_, content)), ..) => self.show(place, content).await,
-            (_, _, Some((_, content)), Some(item), Some(current)) => self.follow(place, item, &current, content).await,
+            (_, _, Some((_, content)), Some(item), Some(current)) => {
+                self.follow(place, item, &current, content).await
+            }
             _ => {
                 tracing::warn!(scope = %known.scope, name = %known.name, version = %known.stored.version, "the item of the version in use is gone from 1Password");
                 Ok(Look::Settled)
@@ -165,12 +187,20 @@ impl OnePassword {
     }
 
     /// The current item, which is the oldest of that title. Younger copies of ours go.
-    async fn current(&self, place: Place<'_>, currents: &[Summary]) -> Result<Option<Item>, ConnectError> {
+    async fn current(
+        &self,
+        place: Place<'_>,
+        currents: &[Summary],
+    ) -> Result<Option<Item>, ConnectError> {
         let Some((oldest, younger)) = currents.split_first() else { return Ok(None) };
         let vault = self.vault.id().await?;
         for summary in younger {
             let Some(item) = self.vault.client.item(vault, &summary.id).await? else { continue };
-            tracing::warn!(title = summary.title, id = summary.id, "there are several items of this title; the oldest counts");
+            tracing::warn!(
+                title = summary.title,
+                id = summary.id,
+                "there are several items of this title; the oldest counts"
+            );
             if item.content().is_ok_and(|content| content.is_as_written(place)) {
                 self.vault.remove(std::slice::from_ref(&summary.id)).await?;
             }
@@ -181,14 +211,25 @@ impl OnePassword {
     /// Makes the current item.
     async fn show(&self, place: Place<'_>, content: &Content) -> Result<Look, ConnectError> {
         let Some(seal) = content.seal.clone() else { return Ok(Look::Settled) };
-        let new = New { title: title::current(place.scope, place.name), place, value: &content.value, seal };
+        let new = New {
+            title: title::current(place.scope, place.name),
+            place,
+            value: &content.value,
+            seal,
+        };
         let id = self.vault.make(&new).await?;
         self.vault.see(&new, id).await?;
         Ok(Look::Later)
     }
 
     /// Puts the version in use into the current item, which nobody edited.
-    async fn follow(&self, place: Place<'_>, item: Item, current: &Content, content: &Content) -> Result<Look, ConnectError> {
+    async fn follow(
+        &self,
+        place: Place<'_>,
+        item: Item,
+        current: &Content,
+        content: &Content,
+    ) -> Result<Look, ConnectError> {
         let Some(seal) = content.seal.as_ref() else { return Ok(Look::Settled) };
         if let (Some(version), Some(seal)) = (current.version, &current.seal)
             && current.is_as_written(place)
@@ -201,16 +242,31 @@ impl OnePassword {
 
     /// Before the current item lets go of a version: where the record of that version was edited, the
     /// value goes back into it. A record that is gone was destroyed, and stays so.
-    async fn mend(&self, place: Place<'_>, value: &Redacted, seal: &Seal) -> Result<(), ConnectError> {
+    async fn mend(
+        &self,
+        place: Place<'_>,
+        value: &Redacted,
+        seal: &Seal,
+    ) -> Result<(), ConnectError> {
         let vault = self.vault.id().await?;
-        for summary in self.vault.client.titled(vault, &title::record(place.scope, place.name, place.version)).await? {
+        for summary in self
+            .vault
+            .client
+            .titled(vault, &title::record(place.scope, place.name, place.version))
+            .await?
+        {
             if summary.version <= 1 {
                 continue;
             }
             let Some(record) = self.vault.client.item(vault, &summary.id).await? else { continue };
-            let ours = record.content().is_ok_and(|content| content.seal.as_ref() == Some(seal) && content.value != *value);
+            let ours = record.content().is_ok_and(|content| {
+                content.seal.as_ref() == Some(seal) && content.value != *value
+            });
             if ours {
-                tracing::warn!(title = summary.title, "the record of a version was edited; its value is put back");
+                tracing::warn!(
+                    title = summary.title,
+                    "the record of a version was edited; its value is put back"
+                );
                 self.replace_if_same(record, place, value, seal).await?;
             }
         }
@@ -219,10 +275,22 @@ impl OnePassword {
 
     /// Replaces an item that is still as it was read. Connect has no condition for that, so it is read
     /// before and the version is looked at after: a person's edit in between would be one version more.
-    async fn replace_if_same(&self, seen: Item, place: Place<'_>, value: &Redacted, seal: &Seal) -> Result<(), ConnectError> {
+    async fn replace_if_same(
+        &self,
+        seen: Item,
+        place: Place<'_>,
+        value: &Redacted,
+        seal: &Seal,
+    ) -> Result<(), ConnectError> {
         let vault = self.vault.id().await?;
         let turn = self.vault.turn().await?;
-        let Some(mut item) = self.vault.client.item(vault, &seen.id).await?.filter(|item| item.version == seen.version) else {
+        let Some(mut item) = self
+            .vault
+            .client
+            .item(vault, &seen.id)
+            .await?
+            .filter(|item| item.version == seen.version)
+        else {
             return Ok(());
         };
         item.set(place, value, seal);
@@ -240,7 +308,10 @@ impl OnePassword {
             let item = self.vault.client.item(vault, &seen.id).await?;
             Ok(item.filter(|item| item.version >= replaced))
         });
-        shown.await?.map(drop).ok_or_else(|| ConnectError::Unsettled { what: format!("item {:?}", item.title), limit })
+        shown.await?.map(drop).ok_or_else(|| ConnectError::Unsettled {
+            what: format!("item {:?}", item.title),
+            limit,
+        })
     }
 }
 
@@ -251,7 +322,14 @@ fn key(known: &Known) -> (Scope, SecretName) {
 fn changed(known: &Known, item: &Item, value: Redacted) -> Changed {
     let Known { scope, name, stored } = known.clone();
     let by = item.editor().unwrap_or("1password").to_owned();
-    Changed { scope, name, on: stored, value, by, revision: format!("{}:{}", item.id, item.version) }
+    Changed {
+        scope,
+        name,
+        on: stored,
+        value,
+        by,
+        revision: format!("{}:{}", item.id, item.version),
+    }
 }
 
 fn warn(known: &Known, error: &ConnectError) {

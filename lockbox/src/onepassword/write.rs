@@ -24,7 +24,9 @@ pub(super) struct New<'a> {
 impl New<'_> {
     fn is_it(&self, item: &Item) -> bool {
         item.title == self.title
-            && item.content().is_ok_and(|content| content.seal.as_ref() == Some(&self.seal) && content.value == *self.value)
+            && item.content().is_ok_and(|content| {
+                content.seal.as_ref() == Some(&self.seal) && content.value == *self.value
+            })
     }
 }
 
@@ -56,7 +58,11 @@ impl Vault {
 
     /// Waits until an item that was made can be seen by its id and in the list, and answers with the
     /// reference. Where one write made two items, the older one stays.
-    pub(super) async fn see(&self, new: &New<'_>, id: String) -> Result<ItemReference, ConnectError> {
+    pub(super) async fn see(
+        &self,
+        new: &New<'_>,
+        id: String,
+    ) -> Result<ItemReference, ConnectError> {
         let vault = self.id().await?;
         let limit = self.settle;
         let seen = settle::until(limit, || async {
@@ -67,7 +73,10 @@ impl Vault {
             let titled = self.client.titled(vault, &new.title).await?;
             Ok(titled.iter().any(|summary| summary.id == id).then_some(titled))
         });
-        let titled = seen.await?.ok_or_else(|| ConnectError::Unsettled { what: format!("item {:?}", new.title), limit })?;
+        let titled = seen.await?.ok_or_else(|| ConnectError::Unsettled {
+            what: format!("item {:?}", new.title),
+            limit,
+        })?;
         let id = if titled.len() > 1 { self.keep_oldest(new, titled, id).await? } else { id };
         Ok(ItemReference { id, code: new.seal.code.clone() })
     }
@@ -117,15 +126,28 @@ impl Vault {
         Ok(copies)
     }
 
-    async fn keep_oldest(&self, new: &New<'_>, titled: Vec<Summary>, id: String) -> Result<String, ConnectError> {
+    async fn keep_oldest(
+        &self,
+        new: &New<'_>,
+        titled: Vec<Summary>,
+        id: String,
+    ) -> Result<String, ConnectError> {
         let copies = self.copies(new, &titled).await?;
         if copies.len() < titled.len() {
             // Another writer's, who may have died before anybody heard of it, or is about to be told that it lost.
-            tracing::warn!(title = new.title, others = titled.len() - copies.len(), "another write has the same title");
+            tracing::warn!(
+                title = new.title,
+                others = titled.len() - copies.len(),
+                "another write has the same title"
+            );
         }
         let Some((oldest, younger)) = copies.split_first() else { return Ok(id) };
         if !younger.is_empty() {
-            tracing::warn!(title = new.title, copies = younger.len(), "one write made several items; the oldest stays");
+            tracing::warn!(
+                title = new.title,
+                copies = younger.len(),
+                "one write made several items; the oldest stays"
+            );
             self.remove(younger).await?;
         }
         Ok(oldest.clone())
@@ -136,7 +158,11 @@ impl Vault {
     pub(super) async fn undo(&self, news: &[New<'_>], made: &[String]) {
         let limit = self.settle * 2;
         if tokio::time::timeout(limit, self.take_back(news, made)).await.is_err() {
-            tracing::warn!(titles = titles(news), ?limit, "items of a failed write not taken back in time");
+            tracing::warn!(
+                titles = titles(news),
+                ?limit,
+                "items of a failed write not taken back in time"
+            );
         }
     }
 

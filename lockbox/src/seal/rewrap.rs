@@ -20,7 +20,10 @@ pub struct Rewrapped {
 ///
 /// # Errors
 /// Where a key-encryption key cannot be asked: then nothing is known about any row.
-pub async fn rewrap(keys: &KeyRing, rows: &[(Row<'_>, Sealed)]) -> Result<Vec<Result<Rewrapped, SealError>>, SealError> {
+pub async fn rewrap(
+    keys: &KeyRing,
+    rows: &[(Row<'_>, Sealed)],
+) -> Result<Vec<Result<Rewrapped, SealError>>, SealError> {
     let mut answers: Vec<Option<Result<Rewrapped, SealError>>> = vec![None; rows.len()];
     let mut fresh: Vec<(usize, Fresh)> = Vec::new();
     for (at, opened) in unwrap(keys, rows).await?.into_iter().enumerate() {
@@ -33,7 +36,10 @@ pub async fn rewrap(keys: &KeyRing, rows: &[(Row<'_>, Sealed)]) -> Result<Vec<Re
         let current = keys.current();
         let plain: Vec<Plain<'_>> = fresh
             .iter()
-            .map(|(at, ready)| Plain { data_key: &ready.data_key, authenticated: layer::key(current.name(), rows[*at].0) })
+            .map(|(at, ready)| Plain {
+                data_key: &ready.data_key,
+                authenticated: layer::key(current.name(), rows[*at].0),
+            })
             .collect();
         let wrapped = current.wrap(&plain).await.map_err(away(rows[*first].0))?;
         for ((at, Fresh { data_key: _, value }), key) in fresh.into_iter().zip(wrapped) {
@@ -41,12 +47,20 @@ pub async fn rewrap(keys: &KeyRing, rows: &[(Row<'_>, Sealed)]) -> Result<Vec<Re
         }
     }
     let changed = |at: usize| Err(SealError::Integrity(rows[at].0.to_string()));
-    Ok(answers.into_iter().enumerate().map(|(at, answer)| answer.unwrap_or_else(|| changed(at))).collect())
+    Ok(answers
+        .into_iter()
+        .enumerate()
+        .map(|(at, answer)| answer.unwrap_or_else(|| changed(at)))
+        .collect())
 }
 
 /// The data keys of all rows. Rows of one key go to it together.
-async fn unwrap(keys: &KeyRing, rows: &[(Row<'_>, Sealed)]) -> Result<Vec<Result<Redacted, SealError>>, SealError> {
-    let mut answers: Vec<Result<Redacted, SealError>> = rows.iter().map(|(row, _)| Err(SealError::Integrity(row.to_string()))).collect();
+async fn unwrap(
+    keys: &KeyRing,
+    rows: &[(Row<'_>, Sealed)],
+) -> Result<Vec<Result<Redacted, SealError>>, SealError> {
+    let mut answers: Vec<Result<Redacted, SealError>> =
+        rows.iter().map(|(row, _)| Err(SealError::Integrity(row.to_string()))).collect();
     let mut waiting: Vec<usize> = (0..rows.len()).collect();
     while let Some(first) = waiting.first().copied() {
         let (row, sealed) = &rows[first];
@@ -59,7 +73,9 @@ async fn unwrap(keys: &KeyRing, rows: &[(Row<'_>, Sealed)]) -> Result<Vec<Result
             }
         };
         let known = |at: &usize| (1..=super::FORMAT).contains(&rows[*at].1.format);
-        let (mine, others) = waiting.into_iter().partition(|at| known(at) && rows[*at].1.key_id.name() == key.name());
+        let (mine, others) = waiting
+            .into_iter()
+            .partition(|at| known(at) && rows[*at].1.key_id.name() == key.name());
         waiting = others;
         let mine: Vec<usize> = mine;
         let packs: Vec<_> = mine.iter().map(|at| packed(rows[*at].0, &rows[*at].1, key)).collect();
@@ -90,7 +106,8 @@ impl Fresh {
         }
         let value = open_value(*row, sealed, &data_key).ok_or_else(changed)?;
         let authenticated = layer::value(row.place(), row.reference.as_str());
-        let (data_key, value) = under_new_key(&authenticated, &value).ok_or_else(|| SealError::Seal(row.to_string()))?;
+        let (data_key, value) = under_new_key(&authenticated, &value)
+            .ok_or_else(|| SealError::Seal(row.to_string()))?;
         Ok(Self { data_key, value: Some(value) })
     }
 }

@@ -12,7 +12,11 @@ struct Home {
 
 impl Home {
     fn new(scope: &str, name: &str, version: u64) -> Self {
-        Self { scope: scope.parse().unwrap(), name: name.parse().unwrap(), version: Version(version) }
+        Self {
+            scope: scope.parse().unwrap(),
+            name: name.parse().unwrap(),
+            version: Version(version),
+        }
     }
 
     fn place(&self) -> Place<'_> {
@@ -29,7 +33,10 @@ fn key(byte: u8) -> Arc<LocalKey> {
 }
 
 fn ring(current: u8, previous: &[u8]) -> KeyRing {
-    KeyRing::new(key(current), previous.iter().map(|byte| key(*byte) as Arc<dyn KeyWrapper>).collect())
+    KeyRing::new(
+        key(current),
+        previous.iter().map(|byte| key(*byte) as Arc<dyn KeyWrapper>).collect(),
+    )
 }
 
 // A key of our own answers at once.
@@ -49,14 +56,22 @@ fn rewrapped(ring: &KeyRing, rows: &[(Row<'_>, Sealed)]) -> Vec<Result<Rewrapped
 fn sealed_as_first_format(byte: u8, row: Row<'_>, value: &Redacted) -> Sealed {
     let key = key(byte);
     let key_id = key.key_id().clone();
-    let (data_key, value) = under_new_key(&layer::first_format(Layer::Value, &key_id, row), value).unwrap();
-    let wrapped_key = key.wrap_first_format(&layer::first_format(Layer::Key, &key_id, row), data_key.expose()).unwrap();
+    let (data_key, value) =
+        under_new_key(&layer::first_format(Layer::Value, &key_id, row), value).unwrap();
+    let wrapped_key = key
+        .wrap_first_format(&layer::first_format(Layer::Key, &key_id, row), data_key.expose())
+        .unwrap();
     Sealed { format: 1, key_id, wrapped_key, value }
 }
 
 fn apply(sealed: &Sealed, rewrapped: Rewrapped) -> Sealed {
     let Rewrapped { key: Wrapped { key_id, bytes }, value } = rewrapped;
-    Sealed { format: FORMAT, key_id, wrapped_key: bytes, value: value.unwrap_or_else(|| sealed.value.clone()) }
+    Sealed {
+        format: FORMAT,
+        key_id,
+        wrapped_key: bytes,
+        value: value.unwrap_or_else(|| sealed.value.clone()),
+    }
 }
 
 fn is_integrity(answer: &Result<Redacted, SealError>, row: Row<'_>) -> bool {
@@ -88,17 +103,28 @@ fn a_reference_names_one_ciphertext() {
     let (two, second) = sealed(&ring, &home(), &value);
     assert!(one != two && first.value != second.value && first.wrapped_key != second.wrapped_key);
     // The parts of two seals of one place do not mix, in any way.
-    for (key, value, reference) in [(0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1)] {
+    for (key, value, reference) in
+        [(0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1)]
+    {
         let (seals, references) = ([&first, &second], [&one, &two]);
         let mixed = Sealed { wrapped_key: seals[key].wrapped_key.clone(), ..seals[value].clone() };
         let home = home();
         let row = home.place().row(references[reference]);
-        assert!(is_integrity(&opened(&ring, row, &mixed), row), "key {key}, value {value}, reference {reference}");
+        assert!(
+            is_integrity(&opened(&ring, row, &mixed), row),
+            "key {key}, value {value}, reference {reference}"
+        );
     }
     // Neither do the halves of a reference, nor does one without its hash pass.
     let (token, hash) = one.as_str().split_once('.').unwrap();
     let (other_token, other_hash) = two.as_str().split_once('.').unwrap();
-    for text in [format!("{token}.{other_hash}"), format!("{other_token}.{hash}"), token.to_owned(), format!("{token}."), String::new()] {
+    for text in [
+        format!("{token}.{other_hash}"),
+        format!("{other_token}.{hash}"),
+        token.to_owned(),
+        format!("{token}."),
+        String::new(),
+    ] {
         let (home, reference) = (home(), Reference::new(text));
         let row = home.place().row(&reference);
         assert!(is_integrity(&opened(&ring, row, &first), row), "{reference}");
@@ -112,7 +138,10 @@ fn another_key_and_another_format_are_named() {
     let row = home.place().row(&reference);
     let error = opened(&ring(2, &[3]), row, &sealed).unwrap_err();
     let (text, keys) = (error.to_string(), [key(2), key(3)]);
-    assert!(matches!(error, SealError::Key { .. }) && text.contains("shop.prod.api/A version 2"), "{text}");
+    assert!(
+        matches!(error, SealError::Key { .. }) && text.contains("shop.prod.api/A version 2"),
+        "{text}"
+    );
     assert!(keys.iter().all(|key| text.contains(key.key_id().as_str())), "{text}");
     assert_eq!(opened(&ring(2, &[1]), row, &sealed).unwrap().expose(), b"hunter2");
     // A row that lies about its key does not open under the key that it names.
@@ -120,7 +149,9 @@ fn another_key_and_another_format_are_named() {
     assert!(is_integrity(&opened(&ring(2, &[1]), row, &lying), row));
     for format in [0, 3, 255] {
         let newer = Sealed { format, ..sealed.clone() };
-        assert!(matches!(opened(&ring(1, &[]), row, &newer), Err(SealError::Format { format: named, .. }) if named == format));
+        assert!(
+            matches!(opened(&ring(1, &[]), row, &newer), Err(SealError::Format { format: named, .. }) if named == format)
+        );
     }
     let downgraded = Sealed { format: 1, ..sealed };
     assert!(is_integrity(&opened(&ring(1, &[]), row, &downgraded), row));
@@ -128,7 +159,8 @@ fn another_key_and_another_format_are_named() {
 
 #[test]
 fn the_first_format_is_read_and_becomes_the_second() {
-    let (home, value, reference) = (home(), Redacted::from(b"hunter2".as_slice()), Reference::new("0123".into()));
+    let (home, value, reference) =
+        (home(), Redacted::from(b"hunter2".as_slice()), Reference::new("0123".into()));
     let row = home.place().row(&reference);
     let first = sealed_as_first_format(1, row, &value);
     let both = ring(2, &[1]);
@@ -153,7 +185,11 @@ fn layers_do_not_pass_for_each_other() {
             sealed = sealed_as_first_format(1, home.place().row(&reference), &value);
         }
         let row = home.place().row(&reference);
-        let crossed = Sealed { wrapped_key: sealed.value.clone(), value: sealed.wrapped_key.clone(), ..sealed };
+        let crossed = Sealed {
+            wrapped_key: sealed.value.clone(),
+            value: sealed.wrapped_key.clone(),
+            ..sealed
+        };
         assert!(is_integrity(&opened(&ring(1, &[]), row, &crossed), row));
     }
 }
@@ -170,14 +206,23 @@ fn each_row_is_rewrapped_by_itself_and_keeps_its_value() {
     let damaged = Sealed { wrapped_key: sealed_c.wrapped_key[1..].to_vec(), ..sealed_c };
     let unknown = Sealed { format: 7, ..sealed_a.clone() };
     let valueless = Sealed { value: Vec::new(), ..sealed_b.clone() };
-    let rows = [(row(&a), sealed_a.clone()), (row(&c), damaged), (row(&d), sealed_d), (row(&a), unknown), (row(&b), valueless)];
+    let rows = [
+        (row(&a), sealed_a.clone()),
+        (row(&c), damaged),
+        (row(&d), sealed_d),
+        (row(&a), unknown),
+        (row(&b), valueless),
+    ];
     let mut answers = rewrapped(&rings[2], &rows);
     let new_b = apply(&sealed_b, answers.pop().unwrap().unwrap());
     assert!(matches!(answers.pop().unwrap(), Err(SealError::Format { .. })));
     assert!(matches!(answers.pop().unwrap(), Err(SealError::Key { .. })));
-    assert!(matches!(answers.pop().unwrap(), Err(SealError::Integrity(named)) if named == row(&c).to_string()));
+    assert!(
+        matches!(answers.pop().unwrap(), Err(SealError::Integrity(named)) if named == row(&c).to_string())
+    );
     let new_a = apply(&sealed_a, answers.pop().unwrap().unwrap());
-    for (reference, old, new, text) in [(&a, &sealed_a, &new_a, "a"), (&b, &sealed_b, &new_b, "b")] {
+    for (reference, old, new, text) in [(&a, &sealed_a, &new_a, "a"), (&b, &sealed_b, &new_b, "b")]
+    {
         assert_eq!(old.value, new.value, "the value was touched");
         assert_eq!(opened(&ring(3, &[]), row(reference), new).unwrap(), value(text));
         assert!(matches!(opened(&ring(3, &[]), row(reference), old), Err(SealError::Key { .. })));

@@ -35,7 +35,13 @@ pub(super) struct Apart<'a> {
 }
 
 impl<'a> Apart<'a> {
-    pub(super) fn new(engine: &'a Engine, paths: &'a Paths, scope: &'a Scope, name: &'a SecretName, kept: Kept) -> Self {
+    pub(super) fn new(
+        engine: &'a Engine,
+        paths: &'a Paths,
+        scope: &'a Scope,
+        name: &'a SecretName,
+        kept: Kept,
+    ) -> Self {
         Self { engine, paths, scope, name, version: kept.version, write: kept.place.write }
     }
 
@@ -68,24 +74,37 @@ impl<'a> Apart<'a> {
                 },
                 error if !error.is_transient() => return Err(error),
                 error if attempt + 1 == TRIES => return Err(error),
-                _ => tokio::time::sleep(BETWEEN_TRIES.delay(attempt, runtime::backoff::random())).await,
+                _ => {
+                    tokio::time::sleep(BETWEEN_TRIES.delay(attempt, runtime::backoff::random()))
+                        .await
+                }
             }
         }
-        Err(CallError::Entry { step: "write value apart", what: "somebody else writes the same entry again and again".to_owned() })
+        Err(CallError::Entry {
+            step: "write value apart",
+            what: "somebody else writes the same entry again and again".to_owned(),
+        })
     }
 
     /// Reads the value, or nothing where it is not there whole.
     pub(super) async fn get(&self) -> Result<Option<Redacted>, CallError> {
         let step = "read value apart";
-        let Found::Live { data, .. } = self.engine.read(&self.path(0), None).await? else { return Ok(None) };
-        let damaged = || CallError::Entry { step, what: format!("the first part of {} is damaged", self.name) };
+        let Found::Live { data, .. } = self.engine.read(&self.path(0), None).await? else {
+            return Ok(None);
+        };
+        let damaged = || CallError::Entry {
+            step,
+            what: format!("the first part of {} is damaged", self.name),
+        };
         let head = Head::parse(&data).ok_or_else(damaged)?;
         if head.version != self.version || head.write != self.write {
             return Ok(None);
         }
         let mut value = bytes(&data).ok_or_else(damaged)?;
         for part in 1..head.parts {
-            let Found::Live { data, .. } = self.engine.read(&self.path(part), None).await? else { return Ok(None) };
+            let Found::Live { data, .. } = self.engine.read(&self.path(part), None).await? else {
+                return Ok(None);
+            };
             let whole = [value.expose(), bytes(&data).ok_or_else(damaged)?.expose()].concat();
             value = Redacted::new(whole);
         }
@@ -100,7 +119,12 @@ impl<'a> Apart<'a> {
 
 /// Removes all values of a name that lie apart, also those that no entry knows of, and says whether
 /// there was any.
-pub(super) async fn remove_all(engine: &Engine, paths: &Paths, scope: &Scope, name: &SecretName) -> Result<bool, CallError> {
+pub(super) async fn remove_all(
+    engine: &Engine,
+    paths: &Paths,
+    scope: &Scope,
+    name: &SecretName,
+) -> Result<bool, CallError> {
     let folder = paths.name(scope, name);
     let mut any = false;
     for value in engine.list(&folder).await? {
@@ -110,7 +134,8 @@ pub(super) async fn remove_all(engine: &Engine, paths: &Paths, scope: &Scope, na
 }
 
 async fn remove_below(engine: &Engine, folder: &str) -> Result<bool, CallError> {
-    let mut parts: Vec<usize> = engine.list(folder).await?.iter().filter_map(|part| part.parse().ok()).collect();
+    let mut parts: Vec<usize> =
+        engine.list(folder).await?.iter().filter_map(|part| part.parse().ok()).collect();
     parts.sort_unstable();
     for part in parts.iter().rev() {
         engine.remove(&format!("{folder}/{part}")).await?;
@@ -126,7 +151,12 @@ fn parts(version: Version, write: WriteId, value: &Redacted) -> Vec<Map<String, 
     }
     let count = chunks.len().to_string();
     let head = json!({"format": FORMAT, "version": version.to_string(), "write": write.to_string(), "parts": count});
-    let data = |chunk: &&[u8]| Map::from_iter([("base64".to_owned(), json!(STANDARD.encode(chunk))), (KEY.to_owned(), head.clone())]);
+    let data = |chunk: &&[u8]| {
+        Map::from_iter([
+            ("base64".to_owned(), json!(STANDARD.encode(chunk))),
+            (KEY.to_owned(), head.clone()),
+        ])
+    };
     chunks.iter().map(data).collect()
 }
 
@@ -157,13 +187,22 @@ mod tests {
     #[test]
     fn every_size_comes_out_as_it_went_in() {
         let write: WriteId = "9f86d081884c7d65".parse().unwrap();
-        for (size, count) in [(0, 1), (1, 1), (PART - 1, 1), (PART, 1), (PART + 1, 2), (contract::layout::MAX_VALUE_BYTES, 4)] {
-            let value = Redacted::new((0..size).map(|at| u8::try_from(at % 251).unwrap()).collect());
+        for (size, count) in [
+            (0, 1),
+            (1, 1),
+            (PART - 1, 1),
+            (PART, 1),
+            (PART + 1, 2),
+            (contract::layout::MAX_VALUE_BYTES, 4),
+        ] {
+            let value =
+                Redacted::new((0..size).map(|at| u8::try_from(at % 251).unwrap()).collect());
             let parts = parts(Version(7), write, &value);
             assert_eq!(parts.len(), count, "{size}");
             let head = Head::parse(&parts[0]).unwrap();
             assert!(head.parts == count && head.version == Version(7) && head.write == write);
-            let whole: Vec<u8> = parts.iter().flat_map(|part| bytes(part).unwrap().expose().to_vec()).collect();
+            let whole: Vec<u8> =
+                parts.iter().flat_map(|part| bytes(part).unwrap().expose().to_vec()).collect();
             assert!(whole == value.expose(), "{size}");
             assert!(parts.iter().all(|part| serde_json::to_string(part).unwrap().len() < 400_000));
         }

@@ -62,7 +62,11 @@ pub(super) fn put(base: Base<'_>, write: WriteId, puts: &[Put<'_>]) -> Next {
             next.entry.values.remove(put.name);
         }
         if new.apart {
-            next.moves.push(Move { name: put.name.clone(), kept: new, value: Some(put.value.clone()) });
+            next.moves.push(Move {
+                name: put.name.clone(),
+                kept: new,
+                value: Some(put.value.clone()),
+            });
         } else if newest {
             next.entry.values.insert(put.name.clone(), put.value.clone());
         } else {
@@ -116,7 +120,8 @@ impl Next {
         for (name, versions) in &mut self.entry.kept {
             let newest = base.newest(name);
             for kept in versions.iter_mut().filter(|kept| !kept.apart && which(kept)) {
-                let value = if newest == Some(*kept) { base.values.get(name).cloned() } else { None };
+                let value =
+                    if newest == Some(*kept) { base.values.get(name).cloned() } else { None };
                 kept.apart = true;
                 self.moves.push(Move { name: name.clone(), kept: *kept, value });
             }
@@ -127,9 +132,18 @@ impl Next {
     fn fit(&mut self) {
         while self.entry.size() > ROOM {
             let largest = self.entry.values.iter().max_by_key(|(_, value)| value.len());
-            let Some((name, value)) = largest.map(|(name, value)| (name.clone(), value.clone())) else { return };
+            let Some((name, value)) = largest.map(|(name, value)| (name.clone(), value.clone()))
+            else {
+                return;
+            };
             self.entry.values.remove(&name);
-            if let Some(kept) = self.entry.kept.get_mut(&name).and_then(|kept| kept.last_mut()).filter(|kept| !kept.apart) {
+            if let Some(kept) = self
+                .entry
+                .kept
+                .get_mut(&name)
+                .and_then(|kept| kept.last_mut())
+                .filter(|kept| !kept.apart)
+            {
                 kept.apart = true;
                 self.moves.push(Move { name, kept: *kept, value: Some(value) });
             }

@@ -59,7 +59,12 @@ impl Client {
         }
         let http = builder.build().map_err(ConfigError::Client)?;
         let namespace = config.namespace.clone();
-        let middleware = EndpointMiddleware { token: String::new(), version: "v1".to_owned(), wrap: None, namespace };
+        let middleware = EndpointMiddleware {
+            token: String::new(),
+            version: "v1".to_owned(),
+            wrap: None,
+            namespace,
+        };
         Ok(Self { http, base: address.to_string(), middleware, timeout: config.timeout })
     }
 
@@ -68,35 +73,68 @@ impl Client {
     }
 
     /// The request of one of vaultrs' endpoints.
-    pub(super) fn request(&self, step: &'static str, endpoint: impl Endpoint) -> Result<Request, CallError> {
+    pub(super) fn request(
+        &self,
+        step: &'static str,
+        endpoint: impl Endpoint,
+    ) -> Result<Request, CallError> {
         let made = endpoint.with_middleware(&self.middleware).request(&self.base);
         // The cause would quote the body.
-        let (parts, body) = made.map_err(|_| CallError::Nonsense { step, what: "the request cannot be made" })?.into_parts();
-        Ok(Request { step, method: parts.method, url: parts.uri.to_string(), headers: parts.headers, body: Zeroizing::new(body) })
+        let (parts, body) = made
+            .map_err(|_| CallError::Nonsense { step, what: "the request cannot be made" })?
+            .into_parts();
+        Ok(Request {
+            step,
+            method: parts.method,
+            url: parts.uri.to_string(),
+            headers: parts.headers,
+            body: Zeroizing::new(body),
+        })
     }
 
     /// Sends a request once.
-    pub(super) async fn send(&self, request: &Request, token: Option<&Redacted>) -> Result<Answer, CallError> {
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        token: Option<&Redacted>,
+    ) -> Result<Answer, CallError> {
         let step = request.step;
         let mut headers = request.headers.clone();
         if let Some(token) = token {
             let value = HeaderValue::from_bytes(token.expose());
-            let mut value = value.map_err(|_| CallError::Nonsense { step, what: "the token is not one line of text" })?;
+            let mut value = value.map_err(|_| CallError::Nonsense {
+                step,
+                what: "the token is not one line of text",
+            })?;
             value.set_sensitive(true);
             headers.insert("x-vault-token", value);
         }
         let exchange = self.exchange(request, headers);
         let answered = tokio::time::timeout(self.timeout, exchange).await;
-        let (status, body) = answered.map_err(|_| CallError::Late { step, timeout: self.timeout })??;
+        let (status, body) =
+            answered.map_err(|_| CallError::Late { step, timeout: self.timeout })??;
         judge(step, status, &body)
     }
 
-    async fn exchange(&self, request: &Request, headers: HeaderMap) -> Result<(u16, Zeroizing<Vec<u8>>), CallError> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        headers: HeaderMap,
+    ) -> Result<(u16, Zeroizing<Vec<u8>>), CallError> {
         let step = request.step;
         let failed = |source: reqwest::Error| {
-            if source.is_connect() { CallError::Unreached { step, source } } else { CallError::Torn { step, source } }
+            if source.is_connect() {
+                CallError::Unreached { step, source }
+            } else {
+                CallError::Torn { step, source }
+            }
         };
-        let sent = self.http.request(request.method.clone(), &request.url).headers(headers).body(request.body.to_vec()).send();
+        let sent = self
+            .http
+            .request(request.method.clone(), &request.url)
+            .headers(headers)
+            .body(request.body.to_vec())
+            .send();
         let mut response = sent.await.map_err(failed)?;
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -110,7 +148,9 @@ impl Client {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ConfigError> {
-    let pem = std::fs::read(path).map_err(|source| ConfigError::ReadCa { path: path.to_owned(), source })?;
-    let parsed = Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
+    let pem = std::fs::read(path)
+        .map_err(|source| ConfigError::ReadCa { path: path.to_owned(), source })?;
+    let parsed =
+        Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
     parsed.ok_or_else(|| ConfigError::ParseCa { path: path.to_owned() })
 }

@@ -66,7 +66,8 @@ impl VaultConfig {
 
     /// The same with an address that can be used.
     pub(super) fn checked(&self) -> Result<Url, ConfigError> {
-        let url = Url::parse(&self.address).map_err(|source| ConfigError::Address { address: self.address.clone(), source })?;
+        let url = Url::parse(&self.address)
+            .map_err(|source| ConfigError::Address { address: self.address.clone(), source })?;
         let refuse = |why| Err(ConfigError::Unfit { address: self.address.clone(), why });
         if !url.username().is_empty() || url.password().is_some() {
             return Err(ConfigError::Credentials);
@@ -77,15 +78,27 @@ impl VaultConfig {
         match url.scheme() {
             "https" => {}
             "http" if self.allow_plain_http || is_loopback(&url) => {}
-            "http" => return refuse("http:// sends values and tokens in the clear, and it is not loopback"),
+            "http" => {
+                return refuse(
+                    "http:// sends values and tokens in the clear, and it is not loopback",
+                );
+            }
             _ => return refuse("it must be https://"),
         }
-        let place = |what, text: &str| if is_path(text) { Ok(()) } else { Err(ConfigError::Place { what, text: text.to_owned() }) };
+        let place = |what, text: &str| {
+            if is_path(text) {
+                Ok(())
+            } else {
+                Err(ConfigError::Place { what, text: text.to_owned() })
+            }
+        };
         place("mount", &self.mount)?;
         place("prefix", &self.prefix)?;
         match &self.login {
             VaultLogin::Token(_) => {}
-            VaultLogin::Kubernetes { mount, .. } | VaultLogin::AppRole { mount, .. } => place("login's mount", mount)?,
+            VaultLogin::Kubernetes { mount, .. } | VaultLogin::AppRole { mount, .. } => {
+                place("login's mount", mount)?
+            }
         }
         if let Some(namespace) = &self.namespace
             && !is_path(namespace.trim_end_matches('/'))
@@ -112,7 +125,8 @@ fn is_loopback(url: &Url) -> bool {
 /// Segments that mean the same in a URL as in a policy.
 fn is_path(text: &str) -> bool {
     let plain = |segment: &str| {
-        !matches!(segment, "" | "." | "..") && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     text.len() <= 512 && text.split('/').all(plain)
 }
@@ -140,7 +154,9 @@ pub enum ConfigError {
     #[error("take Vault's address: it holds credentials, which Vault does not take there")]
     Credentials,
     /// A mount, prefix or namespace that is no path.
-    #[error("take Vault's {what} {text:?}: must be segments of letters, digits, '-', '_' and '.', with '/' between them")]
+    #[error(
+        "take Vault's {what} {text:?}: must be segments of letters, digits, '-', '_' and '.', with '/' between them"
+    )]
     Place {
         /// Which one.
         what: &'static str,
@@ -210,19 +226,41 @@ mod tests {
         ] {
             assert_eq!(config(address).checked().is_ok(), taken, "{address}");
         }
-        assert!(VaultConfig { allow_plain_http: true, ..config("http://vault.vault.svc:8200") }.checked().is_ok());
+        assert!(
+            VaultConfig { allow_plain_http: true, ..config("http://vault.vault.svc:8200") }
+                .checked()
+                .is_ok()
+        );
         let error = config("https://someone:hunter2@vault").checked().unwrap_err();
-        assert!(matches!(error, ConfigError::Credentials) && !format!("{error:?}{error}").contains("hunter2"));
+        assert!(
+            matches!(error, ConfigError::Credentials)
+                && !format!("{error:?}{error}").contains("hunter2")
+        );
     }
 
     #[test]
     fn places_and_limits() {
-        for bad in ["", "/secret", "secret/", "a//b", "../x", "a/./b", "a b", "a?b", "a#b", "a%2fb"] {
-            assert!(VaultConfig { mount: bad.to_owned(), ..config("https://v") }.checked().is_err(), "{bad}");
-            assert!(VaultConfig { prefix: bad.to_owned(), ..config("https://v") }.checked().is_err(), "{bad}");
+        for bad in ["", "/secret", "secret/", "a//b", "../x", "a/./b", "a b", "a?b", "a#b", "a%2fb"]
+        {
+            assert!(
+                VaultConfig { mount: bad.to_owned(), ..config("https://v") }.checked().is_err(),
+                "{bad}"
+            );
+            assert!(
+                VaultConfig { prefix: bad.to_owned(), ..config("https://v") }.checked().is_err(),
+                "{bad}"
+            );
         }
-        assert!(VaultConfig { namespace: Some("team/a/".to_owned()), ..config("https://v") }.checked().is_ok());
-        assert!(VaultConfig { namespace: Some("a\r\nb".to_owned()), ..config("https://v") }.checked().is_err());
+        assert!(
+            VaultConfig { namespace: Some("team/a/".to_owned()), ..config("https://v") }
+                .checked()
+                .is_ok()
+        );
+        assert!(
+            VaultConfig { namespace: Some("a\r\nb".to_owned()), ..config("https://v") }
+                .checked()
+                .is_err()
+        );
         assert!(VaultConfig { max_versions: 1, ..config("https://v") }.checked().is_err());
         assert!(VaultConfig { timeout: Duration::ZERO, ..config("https://v") }.checked().is_err());
     }

@@ -72,7 +72,9 @@ pub(super) enum EntryError {
     #[error("read KV version {0}: it was not written by this program")]
     Foreign(u64),
     /// A later release's.
-    #[error("read KV version {at}: it has the format {format:?}, and this release knows {FORMAT:?}")]
+    #[error(
+        "read KV version {at}: it has the format {format:?}, and this release knows {FORMAT:?}"
+    )]
     Format { at: u64, format: String },
     /// It is ours, and something in it is broken.
     #[error("read KV version {at}: {part} in {KEY} is damaged")]
@@ -90,7 +92,11 @@ impl Entry {
         let same = |kept: &&Kept| kept.version == version && kept.place == place;
         match self.kept.get(name).and_then(|kept| kept.iter().find(same)) {
             Some(Kept { apart: true, .. }) => Held::Apart,
-            Some(_) => self.beside.get(name).or_else(|| self.values.get(name)).map_or(Held::Nothing, Held::Here),
+            Some(_) => self
+                .beside
+                .get(name)
+                .or_else(|| self.values.get(name))
+                .map_or(Held::Nothing, Held::Here),
             None => Held::Nothing,
         }
     }
@@ -108,7 +114,11 @@ impl Entry {
 
     /// How many bytes the values have as they are written.
     pub(super) fn size(&self) -> usize {
-        self.values.iter().chain(&self.beside).map(|(name, value)| name.as_str().len() + encoded_len(value)).sum()
+        self.values
+            .iter()
+            .chain(&self.beside)
+            .map(|(name, value)| name.as_str().len() + encoded_len(value))
+            .sum()
     }
 
     /// The entry as the data of the KV version `at`.
@@ -125,8 +135,12 @@ impl Entry {
             );
             data.insert(name.to_string(), Value::String(text));
         }
-        let line = |kept: &Kept| format!("{} {}{}", kept.version, kept.place, if kept.apart { " apart" } else { "" });
-        let kept = self.kept.iter().map(|(name, kept)| (name.to_string(), json!(kept.iter().map(line).collect::<Vec<_>>())));
+        let line = |kept: &Kept| {
+            format!("{} {}{}", kept.version, kept.place, if kept.apart { " apart" } else { "" })
+        };
+        let kept = self.kept.iter().map(|(name, kept)| {
+            (name.to_string(), json!(kept.iter().map(line).collect::<Vec<_>>()))
+        });
         let mut ours = Map::from_iter([
             ("format".to_owned(), json!(FORMAT)),
             ("written".to_owned(), json!(Place { at, write }.to_string())),
@@ -134,7 +148,10 @@ impl Entry {
             ("kept".to_owned(), Value::Object(kept.collect())),
         ]);
         if !self.beside.is_empty() {
-            let beside = self.beside.iter().map(|(name, value)| (name.to_string(), json!(STANDARD.encode(value.expose()))));
+            let beside = self
+                .beside
+                .iter()
+                .map(|(name, value)| (name.to_string(), json!(STANDARD.encode(value.expose()))));
             ours.insert("beside".to_owned(), Value::Object(beside.collect()));
         }
         if let Some(sweep) = &self.sweep {
@@ -145,11 +162,18 @@ impl Entry {
     }
 
     /// Reads the data of the KV version `at`, and says which write made it.
-    pub(super) fn parse(at: u64, mut data: Map<String, Value>) -> Result<(Self, WriteId), EntryError> {
-        let Some(Value::Object(ours)) = data.remove(KEY) else { return Err(EntryError::Foreign(at)) };
+    pub(super) fn parse(
+        at: u64,
+        mut data: Map<String, Value>,
+    ) -> Result<(Self, WriteId), EntryError> {
+        let Some(Value::Object(ours)) = data.remove(KEY) else {
+            return Err(EntryError::Foreign(at));
+        };
         let text = |key: &str| ours.get(key).and_then(Value::as_str);
         // Whoever copies one of our KV versions, or patches a key of it, copies this as well.
-        let written = text("written").and_then(|text| text.parse::<Place>().ok()).filter(|written| written.at == at);
+        let written = text("written")
+            .and_then(|text| text.parse::<Place>().ok())
+            .filter(|written| written.at == at);
         let written = written.ok_or(EntryError::Foreign(at))?;
         let format = text("format").unwrap_or_default();
         if format != FORMAT {
@@ -162,7 +186,11 @@ impl Entry {
             let (Ok(name), Value::String(text)) = (key.parse::<SecretName>(), value) else {
                 return Err(EntryError::Damaged { at, part: "a value" });
             };
-            let value = if encoded.contains(&name) { decoded(&text).ok_or_else(damaged("a value"))? } else { Redacted::from(text) };
+            let value = if encoded.contains(&name) {
+                decoded(&text).ok_or_else(damaged("a value"))?
+            } else {
+                Redacted::from(text)
+            };
             entry.values.insert(name, value);
         }
         for (name, kept) in object(ours.get("kept")).ok_or_else(damaged("kept"))? {
@@ -193,7 +221,11 @@ fn object(value: Option<&Value>) -> Option<Vec<(SecretName, &Value)>> {
 }
 
 fn kept_lines(value: &Value) -> Option<Vec<Kept>> {
-    let lines = value.as_array()?.iter().map(|line| line.as_str()?.parse().ok()).collect::<Option<Vec<Kept>>>()?;
+    let lines = value
+        .as_array()?
+        .iter()
+        .map(|line| line.as_str()?.parse().ok())
+        .collect::<Option<Vec<Kept>>>()?;
     (!lines.is_empty() && lines.is_sorted()).then_some(lines)
 }
 

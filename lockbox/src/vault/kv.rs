@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use vaultrs::api::kv2::requests::{
-    DeleteSecretMetadataRequest, DestroySecretVersionsRequest, ListSecretsRequest, ReadSecretMetadataRequest, ReadSecretRequest,
-    SetSecretMetadataRequest, SetSecretRequest, SetSecretRequestOptions,
+    DeleteSecretMetadataRequest, DestroySecretVersionsRequest, ListSecretsRequest,
+    ReadSecretMetadataRequest, ReadSecretRequest, SetSecretMetadataRequest, SetSecretRequest,
+    SetSecretRequestOptions,
 };
 
 use super::call::{Answer, CallError};
@@ -60,15 +61,23 @@ impl Engine {
     /// Reads a KV version, or the newest.
     pub(super) async fn read(&self, path: &str, version: Option<u64>) -> Result<Found, CallError> {
         let step = "read entry";
-        let endpoint = ReadSecretRequest { mount: self.mount.clone(), path: path.to_owned(), version };
-        let answer = self.session.send(&self.session.client().request(step, endpoint)?, Tries::Safely).await?;
+        let endpoint =
+            ReadSecretRequest { mount: self.mount.clone(), path: path.to_owned(), version };
+        let answer = self
+            .session
+            .send(&self.session.client().request(step, endpoint)?, Tries::Safely)
+            .await?;
         found(answer).ok_or(CallError::Nonsense { step, what: "it is no KV version" })
     }
 
     pub(super) async fn metadata(&self, path: &str) -> Result<Metadata, CallError> {
         let step = "read metadata of entry";
-        let endpoint = ReadSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned() };
-        let answer = self.session.send(&self.session.client().request(step, endpoint)?, Tries::Safely).await?;
+        let endpoint =
+            ReadSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned() };
+        let answer = self
+            .session
+            .send(&self.session.client().request(step, endpoint)?, Tries::Safely)
+            .await?;
         if answer.status == 404 {
             return Ok(Metadata::default());
         }
@@ -76,15 +85,30 @@ impl Engine {
     }
 
     /// Writes the KV version after `newest`, where that is the newest. It is tried once.
-    pub(super) async fn write(&self, path: &str, newest: u64, data: Map<String, Value>) -> Result<(), CallError> {
+    pub(super) async fn write(
+        &self,
+        path: &str,
+        newest: u64,
+        data: Map<String, Value>,
+    ) -> Result<(), CallError> {
         let step = "write entry";
-        let cas = u32::try_from(newest).map_err(|_| CallError::Nonsense { step, what: "the KV version is too high" })?;
+        let cas = u32::try_from(newest)
+            .map_err(|_| CallError::Nonsense { step, what: "the KV version is too high" })?;
         let options = Some(SetSecretRequestOptions { cas });
-        let endpoint = SetSecretRequest { mount: self.mount.clone(), path: path.to_owned(), data: Value::Object(data), options };
-        let answer = self.session.send(&self.session.client().request(step, endpoint)?, Tries::Once).await?;
+        let endpoint = SetSecretRequest {
+            mount: self.mount.clone(),
+            path: path.to_owned(),
+            data: Value::Object(data),
+            options,
+        };
+        let answer =
+            self.session.send(&self.session.client().request(step, endpoint)?, Tries::Once).await?;
         let data = answer.body.get("data");
         if data.and_then(|data| data.get("version")).and_then(Value::as_u64) != Some(newest + 1) {
-            return Err(CallError::Nonsense { step, what: "it is no KV version: is the mount a KV engine of version 2?" });
+            return Err(CallError::Nonsense {
+                step,
+                what: "it is no KV version: is the mount a KV engine of version 2?",
+            });
         }
         match data.and_then(|data| data.get("deletion_time")).and_then(Value::as_str) {
             None | Some("") => Ok(()),
@@ -95,33 +119,64 @@ impl Engine {
         }
     }
 
-    pub(super) async fn keep_versions(&self, path: &str, max_versions: u32) -> Result<(), CallError> {
+    pub(super) async fn keep_versions(
+        &self,
+        path: &str,
+        max_versions: u32,
+    ) -> Result<(), CallError> {
         let max_versions = Some(u64::from(max_versions));
-        let endpoint = SetSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned(), max_versions, ..Default::default() };
-        self.session.send(&self.session.client().request("set max_versions of entry", endpoint)?, Tries::Safely).await.map(drop)
+        let endpoint = SetSecretMetadataRequest {
+            mount: self.mount.clone(),
+            path: path.to_owned(),
+            max_versions,
+            ..Default::default()
+        };
+        self.session
+            .send(
+                &self.session.client().request("set max_versions of entry", endpoint)?,
+                Tries::Safely,
+            )
+            .await
+            .map(drop)
     }
 
     /// Destroys KV versions; of those that are destroyed already, what a crash left.
     pub(super) async fn destroy(&self, path: &str, versions: Vec<u64>) -> Result<(), CallError> {
-        let endpoint = DestroySecretVersionsRequest { mount: self.mount.clone(), path: path.to_owned(), versions };
-        self.session.send(&self.session.client().request("destroy KV versions", endpoint)?, Tries::Safely).await.map(drop)
+        let endpoint = DestroySecretVersionsRequest {
+            mount: self.mount.clone(),
+            path: path.to_owned(),
+            versions,
+        };
+        self.session
+            .send(&self.session.client().request("destroy KV versions", endpoint)?, Tries::Safely)
+            .await
+            .map(drop)
     }
 
     /// Removes an entry with all its KV versions.
     pub(super) async fn remove(&self, path: &str) -> Result<(), CallError> {
-        let endpoint = DeleteSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned() };
-        self.session.send(&self.session.client().request("remove entry", endpoint)?, Tries::Safely).await.map(drop)
+        let endpoint =
+            DeleteSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned() };
+        self.session
+            .send(&self.session.client().request("remove entry", endpoint)?, Tries::Safely)
+            .await
+            .map(drop)
     }
 
     /// The names below a folder; those of folders end in `/`.
     pub(super) async fn list(&self, path: &str) -> Result<Vec<String>, CallError> {
         let step = "list entries";
         let endpoint = ListSecretsRequest { mount: self.mount.clone(), path: path.to_owned() };
-        let answer = self.session.send(&self.session.client().request(step, endpoint)?, Tries::Safely).await?;
+        let answer = self
+            .session
+            .send(&self.session.client().request(step, endpoint)?, Tries::Safely)
+            .await?;
         if answer.status == 404 {
             return Ok(Vec::new());
         }
-        let keys = answer.body["data"]["keys"].as_array().map(|keys| keys.iter().map(|key| key.as_str().map(str::to_owned)).collect());
+        let keys = answer.body["data"]["keys"]
+            .as_array()
+            .map(|keys| keys.iter().map(|key| key.as_str().map(str::to_owned)).collect());
         keys.flatten().ok_or(CallError::Nonsense { step, what: "it is no list" })
     }
 }
@@ -155,7 +210,11 @@ fn metadata(body: &Value) -> Option<Metadata> {
         };
         versions.insert(number.parse().ok()?, life);
     }
-    Some(Metadata { newest: data.get("current_version")?.as_u64()?, max_versions: data.get("max_versions")?.as_u64()?, versions })
+    Some(Metadata {
+        newest: data.get("current_version")?.as_u64()?,
+        max_versions: data.get("max_versions")?.as_u64()?,
+        versions,
+    })
 }
 
 #[cfg(test)]
@@ -178,12 +237,16 @@ mod tests {
 
     #[test]
     fn the_lives_of_kv_versions() {
-        let version =
-            |deletion_time: &str, destroyed: bool| json!({"created_time": "", "deletion_time": deletion_time, "destroyed": destroyed});
+        let version = |deletion_time: &str, destroyed: bool| json!({"created_time": "", "deletion_time": deletion_time, "destroyed": destroyed});
         let body = json!({"data": {"current_version": 12, "max_versions": 0, "versions": {
             "9": version("", false), "10": version("2026-01-01T00:00:00Z", false), "11": version("2026-01-01T00:00:00Z", true), "12": version("", true),
         }}});
-        let versions = BTreeMap::from([(9, Life::Live), (10, Life::Deleted), (11, Life::Destroyed), (12, Life::Destroyed)]);
+        let versions = BTreeMap::from([
+            (9, Life::Live),
+            (10, Life::Deleted),
+            (11, Life::Destroyed),
+            (12, Life::Destroyed),
+        ]);
         assert_eq!(metadata(&body), Some(Metadata { newest: 12, max_versions: 0, versions }));
         assert_eq!(metadata(&json!({"data": {}})), None);
     }

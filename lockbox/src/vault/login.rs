@@ -33,17 +33,30 @@ pub(super) async fn login(client: &Client, login: &VaultLogin) -> Result<Granted
         }
         VaultLogin::Kubernetes { role, mount, token_file } => {
             let jwt = text(token_file, &credential(token_file)?)?;
-            client.request(LOGIN, LoginWithKubernetesRequest { mount: mount.clone(), role: role.clone(), jwt })?
+            client.request(
+                LOGIN,
+                LoginWithKubernetesRequest { mount: mount.clone(), role: role.clone(), jwt },
+            )?
         }
         VaultLogin::AppRole { role_id, secret_id_file, mount } => {
             let secret_id = text(secret_id_file, &credential(secret_id_file)?)?;
-            client.request(LOGIN, LoginWithApproleRequest { mount: mount.clone(), role_id: role_id.clone(), secret_id })?
+            client.request(
+                LOGIN,
+                LoginWithApproleRequest {
+                    mount: mount.clone(),
+                    role_id: role_id.clone(),
+                    secret_id,
+                },
+            )?
         }
     };
     let mut body = client.send(&request, None).await?.body;
     let auth = body.get_mut("auth").map(Value::take).unwrap_or_default();
     let lease = lease(&auth, "lease_duration");
-    let token = auth.get("client_token").and_then(Value::as_str).map(|token| Redacted::from(token.as_bytes()));
+    let token = auth
+        .get("client_token")
+        .and_then(Value::as_str)
+        .map(|token| Redacted::from(token.as_bytes()));
     let (Some((seconds, renewable)), Some(token)) = (lease, token) else {
         return Err(CallError::Nonsense { step: LOGIN, what: "it has no token" });
     };
@@ -52,23 +65,37 @@ pub(super) async fn login(client: &Client, login: &VaultLogin) -> Result<Granted
 
 /// What Vault says of a token: how long it lives from now on.
 pub(super) async fn lookup(client: &Client, token: &Redacted) -> Result<Lease, CallError> {
-    let answer = client.send(&client.request(LOOKUP, LookupTokenSelfRequest {})?, Some(token)).await?;
-    let data = answer.body.get("data").ok_or(CallError::Nonsense { step: LOOKUP, what: "it has no data" })?;
-    let (seconds, renewable) = lease(data, "ttl").ok_or(CallError::Nonsense { step: LOOKUP, what: "it has no ttl" })?;
+    let answer =
+        client.send(&client.request(LOOKUP, LookupTokenSelfRequest {})?, Some(token)).await?;
+    let data = answer
+        .body
+        .get("data")
+        .ok_or(CallError::Nonsense { step: LOOKUP, what: "it has no data" })?;
+    let (seconds, renewable) =
+        lease(data, "ttl").ok_or(CallError::Nonsense { step: LOOKUP, what: "it has no ttl" })?;
     Ok(Lease::new(seconds, renewable))
 }
 
 /// Makes a token live longer.
 pub(super) async fn renew(client: &Client, granted: &Granted) -> Result<Lease, CallError> {
     let step = "renew the token";
-    let answer = client.send(&client.request(step, RenewTokenSelfRequest { increment: None })?, Some(&granted.token)).await?;
+    let answer = client
+        .send(
+            &client.request(step, RenewTokenSelfRequest { increment: None })?,
+            Some(&granted.token),
+        )
+        .await?;
     let renewed = answer.body.get("auth").and_then(|auth| lease(auth, "lease_duration"));
-    let (seconds, renewable) = renewed.ok_or(CallError::Nonsense { step, what: "it has no lease" })?;
+    let (seconds, renewable) =
+        renewed.ok_or(CallError::Nonsense { step, what: "it has no lease" })?;
     Ok(granted.lease.renewed(seconds, renewable))
 }
 
 fn lease(value: &Value, field: &str) -> Option<(u64, bool)> {
-    Some((value.get(field)?.as_u64()?, value.get("renewable").and_then(Value::as_bool).unwrap_or(false)))
+    Some((
+        value.get(field)?.as_u64()?,
+        value.get("renewable").and_then(Value::as_bool).unwrap_or(false),
+    ))
 }
 
 /// The first line of a file, which a person may have ended with a newline.
@@ -85,8 +112,10 @@ fn credential(path: &Path) -> Result<Redacted, CallError> {
 }
 
 fn text(path: &Path, credential: &Redacted) -> Result<String, CallError> {
-    String::from_utf8(credential.expose().to_vec())
-        .map_err(|_| CallError::Credential { path: path.to_owned(), why: "it is not text".to_owned() })
+    String::from_utf8(credential.expose().to_vec()).map_err(|_| CallError::Credential {
+        path: path.to_owned(),
+        why: "it is not text".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -97,10 +126,20 @@ mod tests {
     fn a_credential_is_one_word() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        for (content, taken) in
-            [("s.abc\n", true), (" s.abc \r\n", true), ("", false), ("\n", false), ("a b", false), ("a\nb", false), ("ü", false)]
-        {
-            std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), content.as_bytes()).unwrap();
+        for (content, taken) in [
+            ("s.abc\n", true),
+            (" s.abc \r\n", true),
+            ("", false),
+            ("\n", false),
+            ("a b", false),
+            ("a\nb", false),
+            ("ü", false),
+        ] {
+            std::io::Write::write_all(
+                &mut std::fs::File::create(&path).unwrap(),
+                content.as_bytes(),
+            )
+            .unwrap();
             assert_eq!(credential(&path).is_ok(), taken, "{content:?}");
         }
         let error = credential(&directory.path().join("absent")).unwrap_err();
@@ -109,7 +148,8 @@ mod tests {
 
     #[test]
     fn what_is_granted_says_no_token() {
-        let granted = Granted { token: Redacted::from(b"hvs.secret".as_slice()), lease: Lease::new(1, true) };
+        let granted =
+            Granted { token: Redacted::from(b"hvs.secret".as_slice()), lease: Lease::new(1, true) };
         assert!(!format!("{granted:?}").contains("secret"));
     }
 }

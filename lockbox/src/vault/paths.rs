@@ -33,7 +33,13 @@ impl Paths {
     }
 
     /// One part of a value that lies apart.
-    pub(super) fn part(&self, scope: &Scope, name: &SecretName, write: WriteId, part: usize) -> String {
+    pub(super) fn part(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        write: WriteId,
+        part: usize,
+    ) -> String {
         format!("{}/{part}", self.value(scope, name, write))
     }
 
@@ -56,8 +62,14 @@ mod tests {
         assert_eq!(paths.scope(&scope("shop.prod")), "enclii/shop/prod");
         assert_eq!(paths.scope(&scope("shop.prod.api")), "enclii/shop/prod/api");
         let write: WriteId = "9f86d081884c7d65".parse().unwrap();
-        assert_eq!(paths.part(&scope("shop"), &name("prod.api"), write, 0), "enclii/_apart/shop/prod.api/9f86d081884c7d65/0");
-        assert_eq!(paths.part(&scope("shop.prod"), &name("api"), write, 0), "enclii/_apart/shop.prod/api/9f86d081884c7d65/0");
+        assert_eq!(
+            paths.part(&scope("shop"), &name("prod.api"), write, 0),
+            "enclii/_apart/shop/prod.api/9f86d081884c7d65/0"
+        );
+        assert_eq!(
+            paths.part(&scope("shop.prod"), &name("api"), write, 0),
+            "enclii/_apart/shop.prod/api/9f86d081884c7d65/0"
+        );
         // A project cannot have the name of the other folders.
         assert!("_apart".parse::<Scope>().is_err() && "_probe".parse::<Scope>().is_err());
     }

@@ -29,8 +29,13 @@ impl FromStr for WriteId {
     type Err = NoPlace;
 
     fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let hex = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if hex { u64::from_str_radix(text, 16).map(Self).map_err(|_| NoPlace) } else { Err(NoPlace) }
+        let hex = text.len() == 16
+            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if hex {
+            u64::from_str_radix(text, 16).map(Self).map_err(|_| NoPlace)
+        } else {
+            Err(NoPlace)
+        }
     }
 }
 
@@ -75,8 +80,17 @@ mod tests {
 
     #[test]
     fn what_is_no_place() {
-        for text in ["", ".", "1", "1.", "1.9f86", "+1.9f86d081884c7d65", "01.9f86d081884c7d65", "1.9F86d081884c7d65", "1.+f86d081884c7d65"]
-        {
+        for text in [
+            "",
+            ".",
+            "1",
+            "1.",
+            "1.9f86",
+            "+1.9f86d081884c7d65",
+            "01.9f86d081884c7d65",
+            "1.9F86d081884c7d65",
+            "1.+f86d081884c7d65",
+        ] {
             assert!(text.parse::<Place>().is_err(), "{text:?}");
         }
         assert_ne!(WriteId::random(), WriteId::random());

@@ -16,9 +16,11 @@ use super::login::{self, Granted};
 use super::renewal::Step;
 
 /// Between tries of one call. A restart of Vault takes longer, and its calls fail.
-pub(super) const BETWEEN_TRIES: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
+pub(super) const BETWEEN_TRIES: Backoff =
+    Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
 const TRIES: u32 = 8;
-const BETWEEN_LOGINS: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
+const BETWEEN_LOGINS: Backoff =
+    Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
 /// How often a token without an end is looked at, since a person may replace or revoke it.
 const LOOK: Duration = Duration::from_secs(300);
 
@@ -77,7 +79,10 @@ impl Session {
                 Err(error) => error,
             };
             let pause = BETWEEN_TRIES.delay(attempt, backoff::random());
-            let again = tries == Tries::Safely && error.is_transient() && attempt + 1 < TRIES && Instant::now() + pause < end;
+            let again = tries == Tries::Safely
+                && error.is_transient()
+                && attempt + 1 < TRIES
+                && Instant::now() + pause < end;
             if !again {
                 return Err(error);
             }
@@ -125,7 +130,9 @@ impl Session {
         }
         match login::lookup(&self.client, &denied.granted.token).await {
             Ok(_) => Ok(None),
-            Err(CallError::Denied { .. }) => Ok(Some(Arc::clone(held.insert(self.log_in().await?)))),
+            Err(CallError::Denied { .. }) => {
+                Ok(Some(Arc::clone(held.insert(self.log_in().await?))))
+            }
             Err(error) => Err(error),
         }
     }
@@ -147,7 +154,10 @@ impl Session {
                     sleep(BETWEEN_LOGINS.base).await;
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "keep the token of Vault alive");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "keep the token of Vault alive"
+                    );
                     sleep(BETWEEN_LOGINS.delay(failed, backoff::random())).await;
                     failed += 1;
                 }
@@ -170,9 +180,13 @@ impl Session {
             None => None,
         };
         let next = match renewed {
-            Some((Ok(lease), it)) => Held::new(Granted { token: it.granted.token.clone(), lease }, since),
+            Some((Ok(lease), it)) => {
+                Held::new(Granted { token: it.granted.token.clone(), lease }, since)
+            }
             // It is gone, or may not be renewed any more.
-            Some((Err(CallError::Denied { .. } | CallError::Refused { .. }), _)) | None => self.log_in().await?,
+            Some((Err(CallError::Denied { .. } | CallError::Refused { .. }), _)) | None => {
+                self.log_in().await?
+            }
             Some((Err(error), _)) => return Err(error),
         };
         *held = Some(next);

@@ -47,7 +47,12 @@ impl Vault {
     pub fn open(config: &VaultConfig) -> Result<Self, ConfigError> {
         let session = Session::new(Client::new(config)?, config.login.clone());
         let engine = Engine::new(session, &config.mount);
-        Ok(Self { engine, paths: Paths::new(&config.prefix), max_versions: config.max_versions, turns: Turns::default() })
+        Ok(Self {
+            engine,
+            paths: Paths::new(&config.prefix),
+            max_versions: config.max_versions,
+            turns: Turns::default(),
+        })
     }
 
     /// Keeps the token alive: to be run as a task for as long as the process does. Without it a token is
@@ -57,16 +62,24 @@ impl Vault {
     }
 
     /// What is at a place, without looking apart.
-    pub(super) async fn at(&self, scope: &Scope, name: &SecretName, stored: &Stored, place: Place) -> Result<AtPlace, StoreError> {
+    pub(super) async fn at(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        stored: &Stored,
+        place: Place,
+    ) -> Result<AtPlace, StoreError> {
         match self.engine.read(&self.paths.scope(scope), Some(place.at)).await.map_err(failed)? {
             Found::Absent => Ok(AtPlace::Absent),
             Found::Gone { .. } => Ok(AtPlace::Gone),
             Found::Live { at, data } => match Entry::parse(at, data) {
-                Ok((entry, write)) if at == place.at && write == place.write => Ok(match entry.held(name, stored.version, place) {
-                    Held::Here(value) => AtPlace::Value(value.clone()),
-                    Held::Apart => AtPlace::Apart,
-                    Held::Nothing => AtPlace::Other,
-                }),
+                Ok((entry, write)) if at == place.at && write == place.write => {
+                    Ok(match entry.held(name, stored.version, place) {
+                        Held::Here(value) => AtPlace::Value(value.clone()),
+                        Held::Apart => AtPlace::Apart,
+                        Held::Nothing => AtPlace::Other,
+                    })
+                }
                 // What somebody else made, also under a number that was ours before the entry was removed.
                 Ok(_) | Err(EntryError::Foreign(_)) => Ok(AtPlace::Other),
                 Err(error) => Err(entry_failed("read value", &error)),
@@ -74,9 +87,16 @@ impl Vault {
         }
     }
 
-    async fn value(&self, scope: &Scope, name: &SecretName, stored: &Stored) -> Result<Redacted, StoreError> {
+    async fn value(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        stored: &Stored,
+    ) -> Result<Redacted, StoreError> {
         let what = || format!("{scope}/{name} version {} ({})", stored.version, stored.reference);
-        let Ok(place) = stored.reference.as_str().parse::<Place>() else { return Err(StoreError::NotFound(what())) };
+        let Ok(place) = stored.reference.as_str().parse::<Place>() else {
+            return Err(StoreError::NotFound(what()));
+        };
         let there = self.at(scope, name, stored, place).await?;
         match there {
             AtPlace::Value(value) => return Ok(value),
@@ -86,22 +106,43 @@ impl Vault {
         let kept = Kept { version: stored.version, place, apart: true };
         let apart = Apart::new(&self.engine, &self.paths, scope, name, kept);
         let Some(value) = apart.get().await.map_err(failed)? else {
-            return Err(if matches!(there, AtPlace::Absent) { StoreError::NotFound(what()) } else { StoreError::Destroyed(what()) });
+            return Err(if matches!(there, AtPlace::Absent) {
+                StoreError::NotFound(what())
+            } else {
+                StoreError::Destroyed(what())
+            });
         };
         // A replica that lost a race may have put it there after it was destroyed.
         let base = self.base(scope).await?;
-        let listed = base.entry.kept.get(name).is_some_and(|kept| kept.iter().any(|it| it.place == place && it.version == stored.version));
+        let listed = base.entry.kept.get(name).is_some_and(|kept| {
+            kept.iter().any(|it| it.place == place && it.version == stored.version)
+        });
         if listed { Ok(value) } else { Err(StoreError::Destroyed(what())) }
     }
 
     async fn list(&self, scope: &Scope, name: &SecretName) -> Result<Vec<Stored>, StoreError> {
         let base = self.base(scope).await?;
-        Ok(base.entry.kept.get(name).into_iter().flatten().rev().map(|kept| stored(*kept)).collect())
+        Ok(base
+            .entry
+            .kept
+            .get(name)
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|kept| stored(*kept))
+            .collect())
     }
 
-    async fn newest(&self, scope: &Scope, name: &SecretName) -> Result<(Stored, Redacted), StoreError> {
+    async fn newest(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<(Stored, Redacted), StoreError> {
         let mut base = self.base(scope).await?;
-        let newest = base.entry.newest(name).ok_or_else(|| StoreError::NotFound(format!("{scope}/{name}")))?;
+        let newest = base
+            .entry
+            .newest(name)
+            .ok_or_else(|| StoreError::NotFound(format!("{scope}/{name}")))?;
         let newest = stored(newest);
         if let Some(value) = base.entry.values.remove(name) {
             return Ok((newest, value));
@@ -113,7 +154,11 @@ impl Vault {
     async fn check(&self) -> Result<(), StoreError> {
         // No entry has so many KV versions, so this writes nothing, and Vault says so after it has
         // looked at the token, the policy and the storage.
-        match self.engine.write(&self.paths.probe(), u64::from(u32::MAX), serde_json::Map::new()).await {
+        match self
+            .engine
+            .write(&self.paths.probe(), u64::from(u32::MAX), serde_json::Map::new())
+            .await
+        {
             Ok(()) | Err(CallError::Conflict { .. }) => Ok(()),
             Err(error) => Err(failed(error)),
         }
@@ -134,10 +179,20 @@ pub(super) fn entry_failed(step: &'static str, error: &EntryError) -> StoreError
 
 impl Store for Vault {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { versions: true, compare_and_set: true, read_your_writes: true, atomic_writes: true, push: false }
+        Capabilities {
+            versions: true,
+            compare_and_set: true,
+            read_your_writes: true,
+            atomic_writes: true,
+            push: false,
+        }
     }
 
-    fn write<'a>(&'a self, scope: &'a Scope, puts: &'a [Put<'a>]) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>> {
+    fn write<'a>(
+        &'a self,
+        scope: &'a Scope,
+        puts: &'a [Put<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>> {
         async move {
             let place = self.change(scope, Change::Put { puts, on: None }).await?;
             Ok(puts.iter().map(|_| Reference::new(place.to_string())).collect())
@@ -145,7 +200,11 @@ impl Store for Vault {
         .boxed()
     }
 
-    fn read<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<(Stored, Redacted), StoreError>> {
+    fn read<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<(Stored, Redacted), StoreError>> {
         self.newest(scope, name).boxed()
     }
 
@@ -158,11 +217,20 @@ impl Store for Vault {
         self.value(scope, name, stored).boxed()
     }
 
-    fn list_versions<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>> {
+    fn list_versions<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>> {
         self.list(scope, name).boxed()
     }
 
-    fn rotate<'a>(&'a self, scope: &'a Scope, put: Put<'a>, on: &'a Reference) -> BoxFuture<'a, Result<Reference, StoreError>> {
+    fn rotate<'a>(
+        &'a self,
+        scope: &'a Scope,
+        put: Put<'a>,
+        on: &'a Reference,
+    ) -> BoxFuture<'a, Result<Reference, StoreError>> {
         async move {
             let place = self.change(scope, Change::Put { puts: &[put], on: Some(on) }).await?;
             Ok(Reference::new(place.to_string()))
@@ -170,11 +238,20 @@ impl Store for Vault {
         .boxed()
     }
 
-    fn destroy<'a>(&'a self, scope: &'a Scope, name: &'a SecretName, stored: &'a Stored) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn destroy<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+        stored: &'a Stored,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.change(scope, Change::Destroy { name, stored }).map(|done| done.map(drop)).boxed()
     }
 
-    fn delete<'a>(&'a self, scope: &'a Scope, name: &'a SecretName) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a SecretName,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.change(scope, Change::Delete { name }).map(|done| done.map(drop)).boxed()
     }
 

@@ -45,9 +45,15 @@ impl Transit {
     /// # Errors
     /// Where the configuration is not usable.
     pub fn new(vault: &VaultConfig, mount: &str, key: &str) -> Result<Self, ConfigError> {
-        let config = VaultConfig { mount: mount.to_owned(), prefix: key.to_owned(), ..vault.clone() };
+        let config =
+            VaultConfig { mount: mount.to_owned(), prefix: key.to_owned(), ..vault.clone() };
         let session = Session::new(Client::new(&config)?, config.login);
-        Ok(Self { session, mount: mount.to_owned(), key: key.to_owned(), name: format!("transit:{mount}/{key}") })
+        Ok(Self {
+            session,
+            mount: mount.to_owned(),
+            key: key.to_owned(),
+            name: format!("transit:{mount}/{key}"),
+        })
     }
 
     /// Wraps and unwraps something, to see that it can be done.
@@ -55,10 +61,18 @@ impl Transit {
     /// # Errors
     /// Where it cannot.
     pub async fn check(&self) -> Result<(), WrapError> {
-        let (probe, authenticated) = (Redacted::from(b"probe".as_slice()), b"enclii-lockbox probe".to_vec());
-        let Wrapped { key_id, bytes } = self.encrypt(&Plain { data_key: &probe, authenticated: authenticated.clone() }).await?;
-        let back = self.decrypt(&Packed { format: 2, key_id: &key_id, bytes: &bytes, authenticated }).await?;
-        if back.as_ref() == Some(&probe) { Ok(()) } else { Err(nonsense("try key", "what it wrapped does not come back").into()) }
+        let (probe, authenticated) =
+            (Redacted::from(b"probe".as_slice()), b"enclii-lockbox probe".to_vec());
+        let Wrapped { key_id, bytes } =
+            self.encrypt(&Plain { data_key: &probe, authenticated: authenticated.clone() }).await?;
+        let back = self
+            .decrypt(&Packed { format: 2, key_id: &key_id, bytes: &bytes, authenticated })
+            .await?;
+        if back.as_ref() == Some(&probe) {
+            Ok(())
+        } else {
+            Err(nonsense("try key", "what it wrapped does not come back").into())
+        }
     }
 
     async fn encrypt(&self, key: &Plain<'_>) -> Result<Wrapped, WrapError> {
@@ -71,18 +85,27 @@ impl Transit {
             .associated_data(STANDARD.encode(&key.authenticated))
             .build()
             .map_err(|_| nonsense(step, "the request cannot be made"))?;
-        let answer = self.session.send(&self.session.client().request(step, request)?, Tries::Safely).await?;
-        let text = text(&answer, "ciphertext").ok_or_else(|| nonsense(step, "there is no ciphertext"))?;
-        let version = version(text).ok_or_else(|| nonsense(step, "the ciphertext names no version of the key"))?;
-        Ok(Wrapped { key_id: KeyId::new(format!("{}:v{version}", self.name)), bytes: text.as_bytes().to_vec() })
+        let answer = self
+            .session
+            .send(&self.session.client().request(step, request)?, Tries::Safely)
+            .await?;
+        let text =
+            text(&answer, "ciphertext").ok_or_else(|| nonsense(step, "there is no ciphertext"))?;
+        let version = version(text)
+            .ok_or_else(|| nonsense(step, "the ciphertext names no version of the key"))?;
+        Ok(Wrapped {
+            key_id: KeyId::new(format!("{}:v{version}", self.name)),
+            bytes: text.as_bytes().to_vec(),
+        })
     }
 
     async fn decrypt(&self, key: &Packed<'_>) -> Result<Option<Redacted>, WrapError> {
         let step = "unwrap data key";
         // What names another version of the key than its row does was changed.
-        let named = std::str::from_utf8(key.bytes)
-            .ok()
-            .filter(|text| version(text).is_some_and(|version| key.key_id.as_str() == format!("{}:v{version}", self.name)));
+        let named = std::str::from_utf8(key.bytes).ok().filter(|text| {
+            version(text)
+                .is_some_and(|version| key.key_id.as_str() == format!("{}:v{version}", self.name))
+        });
         let Some(ciphertext) = named else { return Ok(None) };
         let request = DecryptDataRequest::builder()
             .mount(&self.mount)
@@ -91,13 +114,22 @@ impl Transit {
             .associated_data(STANDARD.encode(&key.authenticated))
             .build()
             .map_err(|_| nonsense(step, "the request cannot be made"))?;
-        let answer = match self.session.send(&self.session.client().request(step, request)?, Tries::Safely).await {
+        let answer = match self
+            .session
+            .send(&self.session.client().request(step, request)?, Tries::Safely)
+            .await
+        {
             Ok(answer) => answer,
-            Err(CallError::Refused { status: 400, said, .. }) if is_damaged(&said) => return Ok(None),
+            Err(CallError::Refused { status: 400, said, .. }) if is_damaged(&said) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
-        let plain = text(&answer, "plaintext").ok_or_else(|| nonsense(step, "there is no plaintext"))?;
-        Ok(Some(Redacted::new(STANDARD.decode(plain).map_err(|_| nonsense(step, "the plaintext is not base64"))?)))
+        let plain =
+            text(&answer, "plaintext").ok_or_else(|| nonsense(step, "there is no plaintext"))?;
+        Ok(Some(Redacted::new(
+            STANDARD.decode(plain).map_err(|_| nonsense(step, "the plaintext is not base64"))?,
+        )))
     }
 }
 
@@ -110,7 +142,13 @@ impl KeyWrapper for Transit {
     fn id(&self) -> BoxFuture<'_, Result<KeyId, WrapError>> {
         async {
             let probe = Redacted::from(b"probe".as_slice());
-            Ok(self.encrypt(&Plain { data_key: &probe, authenticated: b"enclii-lockbox probe".to_vec() }).await?.key_id)
+            Ok(self
+                .encrypt(&Plain {
+                    data_key: &probe,
+                    authenticated: b"enclii-lockbox probe".to_vec(),
+                })
+                .await?
+                .key_id)
         }
         .boxed()
     }
@@ -119,7 +157,10 @@ impl KeyWrapper for Transit {
         stream::iter(keys).map(|key| self.encrypt(key)).buffered(AT_ONCE).try_collect().boxed()
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [Packed<'a>]) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [Packed<'a>],
+    ) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>> {
         stream::iter(keys).map(|key| self.decrypt(key)).buffered(AT_ONCE).try_collect().boxed()
     }
 }
@@ -144,7 +185,9 @@ fn version(ciphertext: &str) -> Option<u32> {
 /// refusal is about the key, and the row may be well.
 fn is_damaged(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
-    ["message authentication failed", "invalid ciphertext", "could not decode", "base64"].iter().any(|words| said.contains(words))
+    ["message authentication failed", "invalid ciphertext", "could not decode", "base64"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ use crate::store::{Put, Reference, StoreError, Stored};
 
 /// Between tries after somebody else was faster. Writers of one process take turns, so that these are
 /// other replicas.
-const BETWEEN_RACES: Backoff = Backoff { base: Duration::from_millis(10), cap: Duration::from_millis(500) };
+const BETWEEN_RACES: Backoff =
+    Backoff { base: Duration::from_millis(10), cap: Duration::from_millis(500) };
 const RACES: u32 = 30;
 const WRITES: u32 = 6;
 
@@ -72,16 +73,24 @@ impl Turns {
 
 impl Vault {
     /// Makes a change, and says where it came in.
-    pub(super) async fn change(&self, scope: &Scope, change: Change<'_>) -> Result<Place, StoreError> {
+    pub(super) async fn change(
+        &self,
+        scope: &Scope,
+        change: Change<'_>,
+    ) -> Result<Place, StoreError> {
         if let Change::Put { puts, .. } = change {
-            let twice = puts.iter().enumerate().find(|(at, put)| puts[..*at].iter().any(|earlier| earlier.name == put.name));
+            let twice = puts
+                .iter()
+                .enumerate()
+                .find(|(at, put)| puts[..*at].iter().any(|earlier| earlier.name == put.name));
             if let Some((_, put)) = twice {
                 return Err(StoreError::Twice(format!("{scope}/{}", put.name)));
             }
         }
         let path = self.paths.scope(scope);
         let _turn = self.turns.take(&path).await;
-        let (write, end) = (WriteId::random(), Instant::now() + self.engine.session().client().timeout() * 8);
+        let (write, end) =
+            (WriteId::random(), Instant::now() + self.engine.session().client().timeout() * 8);
         let mut moved: Vec<(SecretName, Kept)> = Vec::new();
         for attempt in 0..RACES {
             let base = self.base(scope).await?;
@@ -108,7 +117,14 @@ impl Vault {
         Err(failed(CallError::Conflict { step: "write entry" }))
     }
 
-    async fn decide(&self, scope: &Scope, base: &Base, change: Change<'_>, write: WriteId, swept: bool) -> Result<Decision, StoreError> {
+    async fn decide(
+        &self,
+        scope: &Scope,
+        base: &Base,
+        change: Change<'_>,
+        write: WriteId,
+        swept: bool,
+    ) -> Result<Decision, StoreError> {
         let max_versions = u64::from(self.max_versions).max(base.metadata.max_versions);
         let from = change::Base { entry: &base.entry, newest: base.newest, max_versions };
         let to_write = |next| Ok(Decision::Write(Box::new(next)));
@@ -120,9 +136,20 @@ impl Vault {
                 to_write(change::put(from, write, puts))
             }
             Change::Destroy { name, stored } => {
-                let what = || StoreError::NotFound(format!("{scope}/{name} version {} ({})", stored.version, stored.reference));
+                let what = || {
+                    StoreError::NotFound(format!(
+                        "{scope}/{name} version {} ({})",
+                        stored.version, stored.reference
+                    ))
+                };
                 let place: Place = stored.reference.as_str().parse().map_err(|_| what())?;
-                let listed = base.entry.kept.get(name).into_iter().flatten().find(|it| it.place == place && it.version == stored.version);
+                let listed = base
+                    .entry
+                    .kept
+                    .get(name)
+                    .into_iter()
+                    .flatten()
+                    .find(|it| it.place == place && it.version == stored.version);
                 if let Some(kept) = listed {
                     return to_write(change::remove(from, write, name, &[*kept]));
                 }
@@ -130,25 +157,43 @@ impl Vault {
                 match self.at(scope, name, stored, place).await? {
                     // There, though the newest entry does not know it: it was written on top of a KV
                     // version that a person had deleted, and has taken back since.
-                    AtPlace::Value(_) | AtPlace::Apart => to_write(change::remove(from, write, name, &[kept])),
+                    AtPlace::Value(_) | AtPlace::Apart => {
+                        to_write(change::remove(from, write, name, &[kept]))
+                    }
                     // An earlier call came as far as this.
-                    AtPlace::Gone => self.remove_apart(scope, name, kept).await.map(|_| Decision::Done),
-                    AtPlace::Absent if place.at <= base.newest => self.remove_apart(scope, name, kept).await.map(|_| Decision::Done),
+                    AtPlace::Gone => {
+                        self.remove_apart(scope, name, kept).await.map(|_| Decision::Done)
+                    }
+                    AtPlace::Absent if place.at <= base.newest => {
+                        self.remove_apart(scope, name, kept).await.map(|_| Decision::Done)
+                    }
                     AtPlace::Absent | AtPlace::Other => Err(what()),
                 }
             }
             Change::Delete { name } => match base.entry.kept.get(name) {
                 Some(kept) => to_write(change::remove(from, write, name, kept)),
                 None => {
-                    let any = apart::remove_all(&self.engine, &self.paths, scope, name).await.map_err(failed)?;
-                    if any || swept { Ok(Decision::Done) } else { Err(StoreError::NotFound(format!("{scope}/{name}"))) }
+                    let any = apart::remove_all(&self.engine, &self.paths, scope, name)
+                        .await
+                        .map_err(failed)?;
+                    if any || swept {
+                        Ok(Decision::Done)
+                    } else {
+                        Err(StoreError::NotFound(format!("{scope}/{name}")))
+                    }
                 }
             },
         }
     }
 
     /// Everything that the next KV version takes for granted.
-    async fn prepare(&self, scope: &Scope, base: &Base, next: &mut Next, moved: &mut Vec<(SecretName, Kept)>) -> Result<(), StoreError> {
+    async fn prepare(
+        &self,
+        scope: &Scope,
+        base: &Base,
+        next: &mut Next,
+        moved: &mut Vec<(SecretName, Kept)>,
+    ) -> Result<(), StoreError> {
         for change::Move { name, kept, value } in std::mem::take(&mut next.moves) {
             let value = match value {
                 Some(value) => Some(value),
@@ -160,7 +205,10 @@ impl Vault {
                 continue;
             };
             moved.push((name.clone(), kept));
-            Apart::new(&self.engine, &self.paths, scope, &name, kept).put(&value).await.map_err(failed)?;
+            Apart::new(&self.engine, &self.paths, scope, &name, kept)
+                .put(&value)
+                .await
+                .map_err(failed)?;
         }
         if let Some((name, kept)) = next.restore.clone() {
             match self.read_version_of(scope, &name, kept).await {
@@ -170,24 +218,41 @@ impl Vault {
             }
         }
         if base.metadata.max_versions < u64::from(self.max_versions) {
-            self.engine.keep_versions(&self.paths.scope(scope), self.max_versions).await.map_err(failed)?;
+            self.engine
+                .keep_versions(&self.paths.scope(scope), self.max_versions)
+                .await
+                .map_err(failed)?;
         }
         Ok(())
     }
 
     /// The value at its place, or nothing where somebody deleted the KV version.
-    async fn to_move(&self, scope: &Scope, base: &Base, name: &SecretName, kept: Kept) -> Result<Option<contract::Redacted>, StoreError> {
+    async fn to_move(
+        &self,
+        scope: &Scope,
+        base: &Base,
+        name: &SecretName,
+        kept: Kept,
+    ) -> Result<Option<contract::Redacted>, StoreError> {
         match self.at(scope, name, &stored(kept), kept.place).await? {
             AtPlace::Value(value) => Ok(Some(value)),
             _ if base.metadata.versions.get(&kept.place.at) == Some(&Life::Live) => {
-                let what = format!("KV version {} does not hold {name}, which came in with it", kept.place.at);
+                let what = format!(
+                    "KV version {} does not hold {name}, which came in with it",
+                    kept.place.at
+                );
                 Err(failed(CallError::Entry { step: "move value", what }))
             }
             _ => Ok(None),
         }
     }
 
-    async fn read_version_of(&self, scope: &Scope, name: &SecretName, kept: Kept) -> Result<contract::Redacted, StoreError> {
+    async fn read_version_of(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        kept: Kept,
+    ) -> Result<contract::Redacted, StoreError> {
         crate::store::Store::read_version(self, scope, name, &stored(kept)).await
     }
 
@@ -200,7 +265,9 @@ impl Vault {
         for attempt in 0.. {
             let error = match self.engine.write(path, place.at - 1, data.clone()).await {
                 Ok(()) => return Ok(true),
-                Err(CallError::Conflict { .. }) => return if unsure { self.is_there(scope, path, place).await } else { Ok(false) },
+                Err(CallError::Conflict { .. }) => {
+                    return if unsure { self.is_there(scope, path, place).await } else { Ok(false) };
+                }
                 Err(error) => error,
             };
             unsure |= error.may_have_arrived();
@@ -216,7 +283,9 @@ impl Vault {
     /// Whether a write of ours happened.
     async fn is_there(&self, scope: &Scope, path: &str, place: Place) -> Result<bool, StoreError> {
         match self.engine.read(path, Some(place.at)).await.map_err(failed)? {
-            Found::Live { at, data } => Ok(ours(at, data)?.is_some_and(|(_, write)| write == place.write)),
+            Found::Live { at, data } => {
+                Ok(ours(at, data)?.is_some_and(|(_, write)| write == place.write))
+            }
             // Somebody destroyed it since; what came in with it is known all the same.
             Found::Gone { .. } | Found::Absent => {
                 let base = self.base(scope).await?;
@@ -226,7 +295,14 @@ impl Vault {
     }
 
     /// Makes unreadable what the KV version that was just written no longer names.
-    async fn conclude(&self, scope: &Scope, path: &str, base: &Base, next: &Next, change: Change<'_>) -> Result<(), StoreError> {
+    async fn conclude(
+        &self,
+        scope: &Scope,
+        path: &str,
+        base: &Base,
+        next: &Next,
+        change: Change<'_>,
+    ) -> Result<(), StoreError> {
         if let Some(sweep) = &next.entry.sweep {
             let mut versions = base.live(sweep);
             // The KV version that it came in with may be evicted and still be stored.
@@ -254,15 +330,30 @@ impl Vault {
         Ok(true)
     }
 
-    async fn remove_apart(&self, scope: &Scope, name: &SecretName, kept: Kept) -> Result<bool, StoreError> {
+    async fn remove_apart(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        kept: Kept,
+    ) -> Result<bool, StoreError> {
         Apart::new(&self.engine, &self.paths, scope, name, kept).remove().await.map_err(failed)
     }
 
     /// Removes what was put apart for a KV version that another writer came before, and that is not to be
     /// kept any more.
-    async fn forget(&self, scope: &Scope, base: &Base, write: WriteId, moved: &mut Vec<(SecretName, Kept)>) -> Result<(), StoreError> {
+    async fn forget(
+        &self,
+        scope: &Scope,
+        base: &Base,
+        write: WriteId,
+        moved: &mut Vec<(SecretName, Kept)>,
+    ) -> Result<(), StoreError> {
         for (name, kept) in moved.drain(..) {
-            let listed = base.entry.kept.get(&name).is_some_and(|it| it.iter().any(|it| it.place.write == kept.place.write));
+            let listed = base
+                .entry
+                .kept
+                .get(&name)
+                .is_some_and(|it| it.iter().any(|it| it.place.write == kept.place.write));
             if !listed && kept.place.write != write {
                 self.remove_apart(scope, &name, kept).await?;
             }
@@ -272,7 +363,12 @@ impl Vault {
 }
 
 /// Whether the newest value is the one to be replaced.
-fn is_on(scope: &Scope, newest: Option<Kept>, name: &SecretName, on: &Reference) -> Result<(), StoreError> {
+fn is_on(
+    scope: &Scope,
+    newest: Option<Kept>,
+    name: &SecretName,
+    on: &Reference,
+) -> Result<(), StoreError> {
     let secret = || format!("{scope}/{name}");
     let newest = stored(newest.ok_or_else(|| StoreError::NotFound(secret()))?).reference;
     if newest == *on { Ok(()) } else { Err(StoreError::Conflict { secret: secret(), newest }) }

@@ -13,18 +13,28 @@ const VERSION: &str = "1.7.3";
 type Outcome = Result<Response, (u16, String)>;
 
 /// The answer to a request.
-pub(super) fn answer(world: &mut World, method: &Method, uri: &Uri, headers: &HeaderMap, body: Option<&Value>) -> Response {
+pub(super) fn answer(
+    world: &mut World,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Option<&Value>,
+) -> Response {
     world.log.push(format!("{method} {}", uri.path()));
     let answer = match (method.as_str(), uri.path()) {
         ("GET", "/heartbeat") => Ok(response(200, "text/plain", ".".to_owned())),
         ("GET", "/health") => Ok(health(world)),
         _ => admitted(world, method, uri, headers, body),
     };
-    answer.unwrap_or_else(|(status, message)| json_response(status, &json!({ "status": status, "message": message })))
+    answer.unwrap_or_else(|(status, message)| {
+        json_response(status, &json!({ "status": status, "message": message }))
+    })
 }
 
 fn response(status: u16, kind: &str, body: String) -> Response {
-    let builder = Response::builder().status(StatusCode::from_u16(status).unwrap()).header("1Password-Connect-Version", VERSION);
+    let builder = Response::builder()
+        .status(StatusCode::from_u16(status).unwrap())
+        .header("1Password-Connect-Version", VERSION);
     builder.header("content-type", kind).body(Body::from(body)).unwrap()
 }
 
@@ -34,9 +44,14 @@ fn json_response(status: u16, body: &Value) -> Response {
 
 /// Answers 200 whatever is the matter.
 fn health(world: &World) -> Response {
-    let mut parts = vec![json!({"service": "sqlite", "status": "ACTIVE", "message": "Connected to ~/1password.sqlite"})];
+    let mut parts = vec![
+        json!({"service": "sqlite", "status": "ACTIVE", "message": "Connected to ~/1password.sqlite"}),
+    ];
     if world.used {
-        parts.extend(["account_data", "sync", "1Password"].map(|service| json!({"service": service, "status": "ACTIVE", "message": ""})));
+        parts.extend(
+            ["account_data", "sync", "1Password"]
+                .map(|service| json!({"service": service, "status": "ACTIVE", "message": ""})),
+        );
     } else {
         parts.push(json!({"service": "account_data", "status": "NOT_SYNCED", "message": ""}));
         parts.push(
@@ -44,22 +59,42 @@ fn health(world: &World) -> Response {
         );
     }
     parts.retain(|part| world.ill.iter().all(|ill| part["service"] != ill.service));
-    parts.extend(world.ill.iter().map(|ill| json!({"service": ill.service, "status": ill.status, "message": ill.message})));
-    json_response(200, &json!({"name": "1Password Connect API", "version": VERSION, "dependencies": parts}))
+    parts.extend(
+        world.ill.iter().map(
+            |ill| json!({"service": ill.service, "status": ill.status, "message": ill.message}),
+        ),
+    );
+    json_response(
+        200,
+        &json!({"name": "1Password Connect API", "version": VERSION, "dependencies": parts}),
+    )
 }
 
-fn admitted(world: &mut World, method: &Method, uri: &Uri, headers: &HeaderMap, body: Option<&Value>) -> Outcome {
+fn admitted(
+    world: &mut World,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Option<&Value>,
+) -> Outcome {
     let refused = |status: u16, message: String| Err((status, message));
-    let bearer = headers.get("authorization").and_then(|it| it.to_str().ok()).and_then(|it| it.strip_prefix("Bearer "));
+    let bearer = headers
+        .get("authorization")
+        .and_then(|it| it.to_str().ok())
+        .and_then(|it| it.strip_prefix("Bearer "));
     let Some(bearer) = bearer else { return refused(401, "Invalid bearer token".to_owned()) };
-    let Some(grants) = world.tokens.get(bearer).cloned() else { return refused(401, "Invalid token signature".to_owned()) };
+    let Some(grants) = world.tokens.get(bearer).cloned() else {
+        return refused(401, "Invalid token signature".to_owned());
+    };
     world.used = true;
     if take(&mut world.unsynced) {
         return refused(500, "Something went wrong".to_owned());
     }
     let parts: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
     let filter = query(uri, "filter");
-    let Some(["v1", "vaults"]) = parts.get(..2) else { return refused(404, "page not found".to_owned()) };
+    let Some(["v1", "vaults"]) = parts.get(..2) else {
+        return refused(404, "page not found".to_owned());
+    };
     let Some(vault) = parts.get(2) else { return vaults(world, &grants, filter.as_deref()) };
     if world.spurious > 0 && world.random() % 100 < world.spurious {
         return refused(403, "Authorization: token does not have access to vault".to_owned());
@@ -67,36 +102,65 @@ fn admitted(world: &mut World, method: &Method, uri: &Uri, headers: &HeaderMap, 
     let grant = grants.iter().find(|grant| grant.vault == *vault);
     match grant {
         None => refused(403, format!("vault {vault} is not in scope")),
-        Some(grant) if *method != Method::GET && !grant.write => refused(403, format!("vault {vault} is not in scope")),
+        Some(grant) if *method != Method::GET && !grant.write => {
+            refused(403, format!("vault {vault} is not in scope"))
+        }
         Some(_) if world.vault(vault).is_none() => refused(404, format!("vault {vault} not found")),
         Some(_) => in_vault(world, method, vault, &parts[3..], filter.as_deref(), body),
     }
 }
 
 fn vaults(world: &World, grants: &[Grant], filter: Option<&str>) -> Outcome {
-    let wanted = filter.map(|filter| fields::filter(filter).ok_or_else(|| (400, "Invalid filter".to_owned()))).transpose()?;
-    let reached = world.vaults.iter().filter(|vault| grants.iter().any(|grant| grant.vault == vault.id));
-    let found: Vec<Value> =
-        reached.filter(|vault| wanted.is_none_or(|(_, name)| vault.name == name)).map(super::world::Vault::json).collect();
+    let wanted = filter
+        .map(|filter| fields::filter(filter).ok_or_else(|| (400, "Invalid filter".to_owned())))
+        .transpose()?;
+    let reached =
+        world.vaults.iter().filter(|vault| grants.iter().any(|grant| grant.vault == vault.id));
+    let found: Vec<Value> = reached
+        .filter(|vault| wanted.is_none_or(|(_, name)| vault.name == name))
+        .map(super::world::Vault::json)
+        .collect();
     Ok(json_response(200, &Value::from(found)))
 }
 
-fn in_vault(world: &mut World, method: &Method, vault: &str, rest: &[&str], filter: Option<&str>, body: Option<&Value>) -> Outcome {
+fn in_vault(
+    world: &mut World,
+    method: &Method,
+    vault: &str,
+    rest: &[&str],
+    filter: Option<&str>,
+    body: Option<&Value>,
+) -> Outcome {
     let shown = world.vault(vault).ok_or_else(|| (404, String::new()))?;
     let missing = |id: &str| (404, format!("item {id} not found"));
     match (method.as_str(), rest) {
         ("GET", []) => Ok(json_response(200, &shown.json())),
         ("GET", ["items"]) => {
-            let wanted = filter.map(|filter| fields::filter(filter).ok_or_else(|| (400, "Invalid filter".to_owned()))).transpose()?;
+            let wanted = filter
+                .map(|filter| {
+                    fields::filter(filter).ok_or_else(|| (400, "Invalid filter".to_owned()))
+                })
+                .transpose()?;
             // As loose as a server may be: letters' case does not count.
             let fits = |item: &&Value| match wanted {
                 None => true,
-                Some(("tag", tag)) => item["tags"].as_array().is_some_and(|tags| tags.iter().any(|it| it == tag)),
-                Some((_, title)) => item["title"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(title)),
+                Some(("tag", tag)) => {
+                    item["tags"].as_array().is_some_and(|tags| tags.iter().any(|it| it == tag))
+                }
+                Some((_, title)) => {
+                    item["title"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(title))
+                }
             };
-            Ok(json_response(200, &Value::from(shown.all_shown().filter(fits).map(fields::summary).collect::<Vec<_>>())))
+            Ok(json_response(
+                200,
+                &Value::from(
+                    shown.all_shown().filter(fits).map(fields::summary).collect::<Vec<_>>(),
+                ),
+            ))
         }
-        ("GET", ["items", id]) => shown.shown(id).map(|item| json_response(200, item)).ok_or_else(|| missing(id)),
+        ("GET", ["items", id]) => {
+            shown.shown(id).map(|item| json_response(200, item)).ok_or_else(|| missing(id))
+        }
         ("POST", ["items"]) => {
             let item = writable(body, vault)?;
             if take(&mut world.double_posts) {
@@ -110,7 +174,10 @@ fn in_vault(world: &mut World, method: &Method, vault: &str, rest: &[&str], filt
         }
         ("PUT", ["items", id]) => {
             let item = writable(body, vault)?;
-            world.replace(vault, id, item).map(|item| json_response(200, &item)).ok_or_else(|| missing(id))
+            world
+                .replace(vault, id, item)
+                .map(|item| json_response(200, &item))
+                .ok_or_else(|| missing(id))
         }
         ("DELETE", ["items", id]) => {
             if world.delete(vault, id) {

@@ -37,7 +37,14 @@ pub(super) fn refuse(item: &Value, vault: &str) -> Option<&'static str> {
 }
 
 /// The item as the server keeps it: ids for fields that have none, and what only the server says.
-pub(super) fn keep(item: &Value, id: &str, version: u64, created: &str, updated: &str, mut new_id: impl FnMut() -> String) -> Value {
+pub(super) fn keep(
+    item: &Value,
+    id: &str,
+    version: u64,
+    created: &str,
+    updated: &str,
+    mut new_id: impl FnMut() -> String,
+) -> Value {
     let mut kept: Map<String, Value> = item.as_object().cloned().unwrap_or_default();
     for field in kept.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(field) = field.as_object_mut() {
@@ -71,5 +78,6 @@ pub(super) fn summary(item: &Value) -> Value {
 pub(super) fn filter(text: &str) -> Option<(&str, &str)> {
     let (attribute, rest) = text.split_once(" eq \"")?;
     let text = rest.strip_suffix('"')?;
-    (["name", "title", "tag"].contains(&attribute) && !text.contains('"')).then_some((attribute, text))
+    (["name", "title", "tag"].contains(&attribute) && !text.contains('"'))
+        .then_some((attribute, text))
 }

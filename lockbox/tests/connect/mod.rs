@@ -35,7 +35,11 @@ pub(crate) struct Connect {
 impl Connect {
     /// A server with one vault, `Enclii`, and one token for it, [`Connect::TOKEN`].
     pub(crate) async fn start() -> Self {
-        let mut connect = Self { world: Arc::default(), address: SocketAddr::from(([127, 0, 0, 1], 0)), runtime: None };
+        let mut connect = Self {
+            world: Arc::default(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            runtime: None,
+        };
         let vault = connect.world().add_vault(Self::VAULT);
         connect.world().add_token(Self::TOKEN, vec![Grant { vault, write: true }]);
         connect.up().await;
@@ -77,8 +81,15 @@ impl Connect {
         };
         listener.set_nonblocking(true).unwrap();
         self.address = listener.local_addr().unwrap();
-        let app = Router::new().fallback(serve).layer(DefaultBodyLimit::max(16 << 20)).with_state(Arc::clone(&self.world));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let app = Router::new()
+            .fallback(serve)
+            .layer(DefaultBodyLimit::max(16 << 20))
+            .with_state(Arc::clone(&self.world));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, app).await.unwrap();
@@ -93,12 +104,19 @@ impl Drop for Connect {
     }
 }
 
-async fn serve(State(world): State<Arc<Mutex<World>>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn serve(
+    State(world): State<Arc<Mutex<World>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let body: Option<Value> = serde_json::from_slice(&body).ok();
     let answer = {
         let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
         let halt = world.halts(format!("{method} {}", uri.path()));
-        let done = (halt != Some(Halt::Before)).then(|| answer::answer(&mut world, &method, &uri, &headers, body.as_ref()));
+        let done = (halt != Some(Halt::Before))
+            .then(|| answer::answer(&mut world, &method, &uri, &headers, body.as_ref()));
         let hang = method == Method::POST && done.is_some() && take(&mut world.hanging_posts);
         done.filter(|_| halt.is_none() && !hang)
     };

@@ -105,13 +105,23 @@ impl Default for World {
 impl World {
     pub(crate) fn add_vault(&mut self, name: &str) -> String {
         let id = self.new_id();
-        self.vaults.push(Vault { id: id.clone(), name: name.to_owned(), changes: Vec::new(), items: BTreeMap::new() });
+        self.vaults.push(Vault {
+            id: id.clone(),
+            name: name.to_owned(),
+            changes: Vec::new(),
+            items: BTreeMap::new(),
+        });
         id
     }
 
     /// A vault of a given id.
     pub(crate) fn add_vault_with_id(&mut self, id: &str, name: &str) {
-        self.vaults.push(Vault { id: id.to_owned(), name: name.to_owned(), changes: Vec::new(), items: BTreeMap::new() });
+        self.vaults.push(Vault {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            changes: Vec::new(),
+            items: BTreeMap::new(),
+        });
     }
 
     pub(crate) fn add_token(&mut self, token: &str, grants: Vec<Grant>) {
@@ -141,7 +151,10 @@ impl World {
 
     /// A number that nobody foresees and every run has alike.
     pub(super) fn random(&mut self) -> u64 {
-        self.numbers = self.numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.numbers = self
+            .numbers
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.numbers >> 33
     }
 
@@ -154,7 +167,12 @@ impl World {
     fn now(&mut self) -> String {
         self.clock += 1;
         let seconds = self.clock / 2;
-        format!("2026-03-01T{:02}:{:02}:{:02}Z", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+        format!(
+            "2026-03-01T{:02}:{:02}:{:02}Z",
+            seconds / 3600 % 24,
+            seconds / 60 % 60,
+            seconds % 60
+        )
     }
 
     pub(super) fn vault(&self, id: &str) -> Option<&Vault> {
@@ -162,7 +180,11 @@ impl World {
     }
 
     fn store(&mut self, vault: &str, id: &str, title: &str, item: Option<Value>) {
-        let special = self.delays.iter().find(|(text, _)| title.contains(text.as_str())).map(|(_, delay)| *delay);
+        let special = self
+            .delays
+            .iter()
+            .find(|(text, _)| title.contains(text.as_str()))
+            .map(|(_, delay)| *delay);
         let shows = Instant::now() + special.unwrap_or(self.delay);
         let vault = self.vaults.iter_mut().find(|it| it.id == vault).unwrap();
         vault.items.entry(id.to_owned()).or_default().push(Snapshot { shows, item });
@@ -187,8 +209,10 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, vault: &str, id: &str) -> bool {
-        let Some(title) =
-            self.vault(vault).and_then(|vault| vault.latest(id)).map(|item| item["title"].as_str().unwrap_or_default().to_owned())
+        let Some(title) = self
+            .vault(vault)
+            .and_then(|vault| vault.latest(id))
+            .map(|item| item["title"].as_str().unwrap_or_default().to_owned())
         else {
             return false;
         };
@@ -199,13 +223,18 @@ impl World {
     /// All items of a title, as they really are, whatever shows.
     pub(crate) fn titled(&self, title: &str) -> Vec<Value> {
         let items = self.vaults.iter().flat_map(|vault| vault.items.values());
-        items.filter_map(|snapshots| snapshots.last()?.item.clone()).filter(|item| item["title"] == title).collect()
+        items
+            .filter_map(|snapshots| snapshots.last()?.item.clone())
+            .filter(|item| item["title"] == title)
+            .collect()
     }
 
     /// The titles of all items, as they really are.
     pub(crate) fn titles(&self) -> Vec<String> {
         let items = self.vaults.iter().flat_map(|vault| vault.items.values());
-        let mut titles: Vec<String> = items.filter_map(|it| Some(it.last()?.item.as_ref()?["title"].as_str()?.to_owned())).collect();
+        let mut titles: Vec<String> = items
+            .filter_map(|it| Some(it.last()?.item.as_ref()?["title"].as_str()?.to_owned()))
+            .collect();
         titles.sort();
         titles
     }
@@ -214,14 +243,22 @@ impl World {
     pub(crate) fn edit(&mut self, title: &str, edit: impl FnOnce(&mut Value)) {
         let mut item = self.titled(title).into_iter().next().unwrap();
         edit(&mut item);
-        let (vault, id) = (item["vault"]["id"].as_str().unwrap().to_owned(), item["id"].as_str().unwrap().to_owned());
+        let (vault, id) = (
+            item["vault"]["id"].as_str().unwrap().to_owned(),
+            item["id"].as_str().unwrap().to_owned(),
+        );
         self.replace(&vault, &id, &item).unwrap();
     }
 
     /// A person types another value into the field of that label.
     pub(crate) fn type_in(&mut self, title: &str, label: &str, value: &str) {
         self.edit(title, |item| {
-            let field = item["fields"].as_array_mut().unwrap().iter_mut().find(|field| field["label"] == label).unwrap();
+            let field = item["fields"]
+                .as_array_mut()
+                .unwrap()
+                .iter_mut()
+                .find(|field| field["label"] == label)
+                .unwrap();
             field["value"] = json!(value);
         });
     }

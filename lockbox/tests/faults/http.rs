@@ -22,11 +22,15 @@ pub(super) async fn request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>
     loop {
         if let Some(head) = head(&bytes) {
             let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-            let whole = if header(&text, "transfer-encoding").is_some_and(|value| value.contains("chunked")) {
+            let whole = if header(&text, "transfer-encoding")
+                .is_some_and(|value| value.contains("chunked"))
+            {
                 // Enough for a body whose chunks hold no such text, which JSON without blank lines does not.
                 bytes.ends_with(b"0\r\n\r\n")
             } else {
-                let length: usize = header(&text, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+                let length: usize = header(&text, "content-length")
+                    .and_then(|value| value.parse().ok())
+                    .unwrap_or(0);
                 bytes.len() >= head + length
             };
             if whole {
@@ -54,7 +58,10 @@ pub(super) async fn request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>
 pub(super) fn closing(request: Vec<u8>) -> Vec<u8> {
     let Some(head) = head(&request) else { return request };
     let text = String::from_utf8_lossy(&request[..head]);
-    let kept = text.trim_end().split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let kept = text
+        .trim_end()
+        .split("\r\n")
+        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     let mut closing: String = kept.flat_map(|line| [line, "\r\n"]).collect();
     closing.push_str("connection: close\r\n\r\n");
     let mut closing = closing.into_bytes();
@@ -68,5 +75,8 @@ fn head(bytes: &[u8]) -> Option<usize> {
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.split("\r\n").filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+    head.split("\r\n")
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.trim())
 }

@@ -49,8 +49,15 @@ pub(crate) enum Fault {
 }
 
 /// Every fault.
-pub(crate) const ALL: &[Fault] =
-    &[Fault::TornBefore, Fault::TornAfter, Fault::TornAnswer, Fault::BlackHole, Fault::Swallowed, Fault::Unavailable, Fault::Failed];
+pub(crate) const ALL: &[Fault] = &[
+    Fault::TornBefore,
+    Fault::TornAfter,
+    Fault::TornAnswer,
+    Fault::BlackHole,
+    Fault::Swallowed,
+    Fault::Unavailable,
+    Fault::Failed,
+];
 
 /// How often which faults happen. The same plan gives the same request numbers the same faults.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,11 @@ use super::*;
 async fn between_faults(world: &World, plan: Plan) -> (Proxy, OnePassword) {
     let proxy = Proxy::start(world.connect.address(), plan).await.unwrap();
     let config = config(format!("http://{}", proxy.address()), world.directory.path());
-    let config = OnePasswordConfig { timeout: Duration::from_millis(300), settle: Duration::from_secs(2), ..config };
+    let config = OnePasswordConfig {
+        timeout: Duration::from_millis(300),
+        settle: Duration::from_secs(2),
+        ..config
+    };
     (proxy, OnePassword::new(&config).unwrap())
 }
 
@@ -27,7 +31,11 @@ async fn it_keeps_its_word_whatever_the_fault_is() {
         let (proxy, store) = between_faults(&world, plan).await;
         let report = disturbed::run(&store, "suite", at as u64, 16, || proxy.calm()).await;
         let report = report.unwrap_or_else(|failure| panic!("{fault:?}: {failure}"));
-        assert!(proxy.counts()[&fault] > 10 && report.acknowledged > 5, "{fault:?} {:?}: {report:?}", proxy.counts());
+        assert!(
+            proxy.counts()[&fault] > 10 && report.acknowledged > 5,
+            "{fault:?} {:?}: {report:?}",
+            proxy.counts()
+        );
     });
     join_all(runs).await;
 }
@@ -38,9 +46,14 @@ async fn it_keeps_its_word_between_faults_that_make_calls_fail() {
         let world = World::new().await;
         world.connect.world().delay = Duration::from_millis(20) * (seed as u32 - 1);
         let (proxy, store) = between_faults(&world, Plan { seed, share: 0.6, kinds: ALL }).await;
-        let report = disturbed::run(&store, "suite", seed, 25, || proxy.calm()).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let report = disturbed::run(&store, "suite", seed, 25, || proxy.calm())
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}"));
         let counts = proxy.counts();
-        assert!(ALL.iter().all(|fault| counts[fault] > 0) && report.acknowledged > 5, "{counts:?} {report:?}");
+        assert!(
+            ALL.iter().all(|fault| counts[fault] > 0) && report.acknowledged > 5,
+            "{counts:?} {report:?}"
+        );
         report.failed
     });
     let failed: usize = join_all(runs).await.into_iter().sum();
@@ -83,7 +96,10 @@ async fn it_keeps_its_word_while_connect_is_restarted_in_the_middle_of_calls() {
     let (report, ()) = tokio::join!(work, restarts);
     let halted = world.connect.world().halted.clone();
     let counts = proxy.counts();
-    assert!(report.acknowledged > 10 && halted.len() > 10, "{report:?}, in the middle of {halted:?}");
+    assert!(
+        report.acknowledged > 10 && halted.len() > 10,
+        "{report:?}, in the middle of {halted:?}"
+    );
     assert!(halted.iter().any(|request| request.starts_with("POST")), "{halted:?}");
     assert!(ALL.iter().all(|fault| counts[fault] > 0), "{counts:?}");
 }
@@ -100,7 +116,8 @@ enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 6] = [Self::Write, Self::Rotate, Self::Destroy, Self::Delete, Self::Show, Self::Follow];
+    const ALL: [Self; 6] =
+        [Self::Write, Self::Rotate, Self::Destroy, Self::Delete, Self::Show, Self::Follow];
 
     /// The request that makes the difference.
     fn method(self) -> &'static str {
@@ -123,17 +140,28 @@ impl Act {
         stored
     }
 
-    async fn run(self, store: &OnePassword, before: &[Stored]) -> Result<Vec<(&'static str, Stored)>, StoreError> {
+    async fn run(
+        self,
+        store: &OnePassword,
+        before: &[Stored],
+    ) -> Result<Vec<(&'static str, Stored)>, StoreError> {
         let (a, b, two) = (secret("A"), secret("B"), Redacted::from("two".to_owned()));
         let second = Put { name: &a, version: Version(2), value: &two };
         let stored = |version, reference| Stored { version: Version(version), reference };
         match self {
             Self::Write => {
-                let mut references = store.write(&scope(), &[second, Put { name: &b, version: Version(1), value: &two }]).await?;
+                let mut references = store
+                    .write(&scope(), &[second, Put { name: &b, version: Version(1), value: &two }])
+                    .await?;
                 let (of_b, of_a) = (references.pop().unwrap(), references.pop().unwrap());
                 return Ok(vec![("A", stored(2, of_a)), ("B", stored(1, of_b))]);
             }
-            Self::Rotate => return Ok(vec![("A", stored(2, store.rotate(&scope(), second, &before[0].reference).await?))]),
+            Self::Rotate => {
+                return Ok(vec![(
+                    "A",
+                    stored(2, store.rotate(&scope(), second, &before[0].reference).await?),
+                )]);
+            }
             Self::Destroy => store.destroy(&scope(), &a, &before[0]).await?,
             Self::Delete => store.delete(&scope(), &a).await?,
             Self::Show | Self::Follow => {
@@ -185,25 +213,38 @@ async fn restarted(act: Act, at: u32, halt: Halt) -> Option<String> {
     let place = format!("{act:?}, {halt:?} request {at}, {request:?}");
     let written = written.unwrap_or_else(|error| panic!("{place}: {}", said(&error)));
     let titles = world.connect.world().titles();
-    assert_eq!(titles, act.leaves().iter().map(|end| format!("enclii/shop.prod.api/{end}")).collect::<Vec<_>>(), "{place}");
+    assert_eq!(
+        titles,
+        act.leaves().iter().map(|end| format!("enclii/shop.prod.api/{end}")).collect::<Vec<_>>(),
+        "{place}"
+    );
     for (name, stored) in &written {
         assert_eq!(world.get(name, stored).await.unwrap(), "two", "{place}");
     }
     let current = world.connect.world().titled("enclii/shop.prod.api/A").pop();
-    let expected = matches!(act, Act::Show | Act::Follow).then(|| if before.len() == 1 { "one" } else { "two" });
-    assert_eq!(current.as_ref().and_then(|item| item["fields"][0]["value"].as_str()), expected, "{place}");
+    let expected = matches!(act, Act::Show | Act::Follow)
+        .then(|| if before.len() == 1 { "one" } else { "two" });
+    assert_eq!(
+        current.as_ref().and_then(|item| item["fields"][0]["value"].as_str()),
+        expected,
+        "{place}"
+    );
     request
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_at_any_request_of_anything_is_not_noticed() {
-    let acts = Act::ALL.into_iter().flat_map(|act| [Halt::Before, Halt::After].map(|halt| (act, halt)));
+    let acts =
+        Act::ALL.into_iter().flat_map(|act| [Halt::Before, Halt::After].map(|halt| (act, halt)));
     let runs = acts.map(async |(act, halt)| {
         let mut requests = Vec::new();
         while let Some(request) = restarted(act, requests.len() as u32, halt).await {
             requests.push(request);
         }
-        assert!(requests.iter().any(|request| request.starts_with(act.method())), "{act:?}: {requests:?}");
+        assert!(
+            requests.iter().any(|request| request.starts_with(act.method())),
+            "{act:?}: {requests:?}"
+        );
     });
     join_all(runs).await;
 }
@@ -219,7 +260,10 @@ async fn typed(at: u32, halt: Halt) -> Option<String> {
     let over = AtomicBool::new(false);
     let work = async {
         for _ in 0..3 {
-            store.changes(&known).await.unwrap_or_else(|error| panic!("{halt:?} request {at}: {}", said(&error)));
+            store
+                .changes(&known)
+                .await
+                .unwrap_or_else(|error| panic!("{halt:?} request {at}: {}", said(&error)));
         }
         over.store(true, Ordering::SeqCst);
     };
@@ -284,13 +328,16 @@ async fn a_write_to_one_who_never_answers_ends() {
     let (proxy, _) = between_faults(&world, Plan::CALM).await;
     let config = config(format!("http://{}", proxy.address()), world.directory.path());
     let waits = (Duration::from_millis(100), Duration::from_millis(200));
-    let store = OnePassword::new(&OnePasswordConfig { timeout: waits.0, settle: waits.1, ..config }).unwrap();
+    let store =
+        OnePassword::new(&OnePasswordConfig { timeout: waits.0, settle: waits.1, ..config })
+            .unwrap();
     until_healthy(&store).await;
     let before = proxy.requests();
     proxy.follow(Plan { seed: 1, share: 2.0, kinds: &[Fault::BlackHole] });
     let names: Vec<_> = (0..200).map(|at| secret(&format!("N{at}"))).collect();
     let value = Redacted::from("x".to_owned());
-    let puts: Vec<Put<'_>> = names.iter().map(|name| Put { name, version: Version(1), value: &value }).collect();
+    let puts: Vec<Put<'_>> =
+        names.iter().map(|name| Put { name, version: Version(1), value: &value }).collect();
     let error = store.write(&scope(), &puts).await.unwrap_err();
     assert!(matches!(error, StoreError::Backend { .. }), "{error:?}");
     assert!(proxy.requests() - before < 40, "{} requests", proxy.requests() - before);

@@ -64,7 +64,11 @@ fn config(host: String, directory: &Path) -> OnePasswordConfig {
     let token_file = directory.join("token");
     write(&token_file, Connect::TOKEN);
     let config = OnePasswordConfig::new(host, token_file, Connect::VAULT.to_owned());
-    OnePasswordConfig { timeout: Duration::from_millis(500), settle: Duration::from_secs(4), ..config }
+    OnePasswordConfig {
+        timeout: Duration::from_millis(500),
+        settle: Duration::from_secs(4),
+        ..config
+    }
 }
 
 fn write(file: &Path, text: &str) {
@@ -79,9 +83,16 @@ fn secret(name: &str) -> SecretName {
     name.parse().unwrap()
 }
 
-async fn put(store: &OnePassword, name: &str, version: u64, value: &str) -> Result<Stored, StoreError> {
+async fn put(
+    store: &OnePassword,
+    name: &str,
+    version: u64,
+    value: &str,
+) -> Result<Stored, StoreError> {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
-    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await?;
+    let references = store
+        .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+        .await?;
     Ok(Stored { version: Version(version), reference: references[0].clone() })
 }
 

@@ -121,7 +121,10 @@ async fn what_people_add_stays_and_what_they_break_is_left_alone() {
     let two = world.put("A", 2, "two").await;
     assert!(world.changes(&two).await.is_empty());
     let item = world.connect.world().titled(CURRENT).remove(0);
-    assert_eq!((item["fields"][0]["value"].as_str(), item["fields"].as_array().unwrap().len()), (Some("two"), 5));
+    assert_eq!(
+        (item["fields"][0]["value"].as_str(), item["fields"].as_array().unwrap().len()),
+        (Some("two"), 5)
+    );
     assert_eq!(item["tags"], json!(["enclii", "theirs"]));
     // Two fields of the label: nobody knows which is meant, so nothing is adopted, and nothing overwritten.
     world.connect.world().edit(CURRENT, |item| {
@@ -138,7 +141,10 @@ async fn what_people_add_stays_and_what_they_break_is_left_alone() {
     assert_eq!((changed.len(), changed[0].name.as_str(), text(&changed[0])), (1, "B", "edited"));
     // Mended, and an edit again.
     world.connect.world().edit(CURRENT, |item| {
-        item["fields"].as_array_mut().unwrap().retain(|field| field["id"] == "v" || field["label"] != "value");
+        item["fields"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|field| field["id"] == "v" || field["label"] != "value");
     });
     let changed = world.store.changes(&all).await.unwrap();
     assert_eq!(changed.iter().map(text).collect::<Vec<_>>(), ["which?", "edited"]);

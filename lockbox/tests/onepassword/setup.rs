@@ -28,7 +28,8 @@ async fn a_vault_is_found_by_id_or_name_also_where_a_name_looks_like_an_id() {
         connect.add_vault_with_id(by_id, "By \"its\" id");
         let (one, two) = (connect.add_vault(twin), connect.add_vault(twin));
         let grant = |vault: &str| Grant { vault: vault.to_owned(), write: true };
-        connect.add_token(Connect::TOKEN, vec![grant(&named), grant(by_id), grant(&one), grant(&two)]);
+        connect
+            .add_token(Connect::TOKEN, vec![grant(&named), grant(by_id), grant(&one), grant(&two)]);
     }
     let open = |vault: &str| {
         let config = config(world.connect.host(), world.directory.path());
@@ -51,7 +52,9 @@ async fn a_refused_token_has_an_error_of_its_own_and_a_new_one_is_found() {
     health(&world).await.unwrap();
     world.connect.world().revoke(Connect::TOKEN);
     let error = put(&world.store, "A", 1, "x").await.unwrap_err();
-    assert!(matches!(connect_error(error), ConnectError::Token { message, .. } if message == "Invalid token signature"));
+    assert!(
+        matches!(connect_error(error), ConnectError::Token { message, .. } if message == "Invalid token signature")
+    );
     assert!(matches!(health(&world).await, Err(ConnectError::Token { .. })));
     // The operator puts a new one into the file, and nobody restarts anything.
     let vault = world.connect.world().titles();
@@ -71,8 +74,12 @@ async fn a_token_without_the_right_to_write_or_to_the_vault_says_so_at_once() {
     health(&world).await.unwrap();
     let before = world.connect.world().log.len();
     let error = connect_error(put(&world.store, "A", 1, "x").await.unwrap_err());
-    assert!(matches!(&error, ConnectError::Access(message) if message.ends_with("is not in scope")), "{error}");
-    let posts = world.connect.world().log[before..].iter().filter(|line| line.starts_with("POST")).count();
+    assert!(
+        matches!(&error, ConnectError::Access(message) if message.ends_with("is not in scope")),
+        "{error}"
+    );
+    let posts =
+        world.connect.world().log[before..].iter().filter(|line| line.starts_with("POST")).count();
     assert_eq!(posts, 1, "a refusal for good was asked about again");
 }
 
@@ -83,7 +90,10 @@ async fn a_refusal_by_mistake_is_asked_about_a_few_times_and_then_believed() {
     world.connect.world().spurious = 100;
     let before = world.connect.world().log.len();
     let error = health(&world).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Access(message) if message == "Authorization: token does not have access to vault"), "{error}");
+    assert!(
+        matches!(&error, ConnectError::Access(message) if message == "Authorization: token does not have access to vault"),
+        "{error}"
+    );
     assert_eq!(world.connect.world().log.len() - before, 4);
 }
 
@@ -93,7 +103,8 @@ async fn a_server_that_says_200_and_cannot_work_is_not_healthy() {
     assert!(!world.connect.world().used);
     // Nobody has used it: the question itself wakes it.
     health(&world).await.unwrap();
-    world.connect.world().ill = vec![Part { service: "sync", status: "TOKEN_NEEDED", message: "no token" }];
+    world.connect.world().ill =
+        vec![Part { service: "sync", status: "TOKEN_NEEDED", message: "no token" }];
     let error = health(&world).await.unwrap_err();
     assert_eq!(error.to_string(), "use Connect: sync is TOKEN_NEEDED (no token)");
     world.connect.world().ill.clear();
@@ -110,8 +121,13 @@ async fn a_server_that_is_away_or_no_connect_at_all_is_an_error_in_time() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut server = tokio::task::JoinSet::new();
-    server.spawn(async move { axum::serve(listener, axum::Router::new().fallback(|| async { "<html>" })).await.unwrap() });
-    let config = OnePasswordConfig { timeout: Duration::from_millis(200), ..config(format!("http://{address}"), world.directory.path()) };
+    server.spawn(async move {
+        axum::serve(listener, axum::Router::new().fallback(|| async { "<html>" })).await.unwrap()
+    });
+    let config = OnePasswordConfig {
+        timeout: Duration::from_millis(200),
+        ..config(format!("http://{address}"), world.directory.path())
+    };
     let error = connect_error(OnePassword::new(&config).unwrap().health().await.unwrap_err());
     assert!(matches!(error, ConnectError::Form { line: 1, .. }), "{error}");
 }
@@ -127,8 +143,12 @@ fn values_do_not_travel_in_the_open_unasked() {
     assert!(matches!(open(&|_| {}), Err(SetupError::Plain(_))));
     assert!(open(&|config| config.plain_http = true).is_ok());
     let no_file = directory.path().join("none");
-    assert!(matches!(open(&|config| config.token_file = no_file.clone()), Err(SetupError::Plain(_))));
-    let https = |config: &mut OnePasswordConfig| config.host = "https://connect.example.org".to_owned();
+    assert!(matches!(
+        open(&|config| config.token_file = no_file.clone()),
+        Err(SetupError::Plain(_))
+    ));
+    let https =
+        |config: &mut OnePasswordConfig| config.host = "https://connect.example.org".to_owned();
     let ca = no_file;
     assert!(matches!(
         open(&move |config| {

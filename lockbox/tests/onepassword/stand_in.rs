@@ -15,7 +15,12 @@ struct Caller {
 impl Caller {
     fn new(connect: &Connect) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let http = reqwest::Client::builder().tls_certs_only(Vec::new()).no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .tls_certs_only(Vec::new())
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .unwrap();
         Self { http, host: connect.host() }
     }
 
@@ -28,7 +33,8 @@ impl Caller {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let request = self.http.request(method, format!("{}{path}", self.host)).bearer_auth(Connect::TOKEN);
+        let request =
+            self.http.request(method, format!("{}{path}", self.host)).bearer_auth(Connect::TOKEN);
         self.send(match body {
             Some(body) => request.header("content-type", "application/json").body(body.to_string()),
             None => request,
@@ -66,22 +72,45 @@ async fn codes_shapes_and_versions() {
     // Not 201.
     assert_eq!(status, 200);
     let id = made["id"].as_str().unwrap();
-    assert!(id.len() == 26 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{id}");
+    assert!(
+        id.len() == 26 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
+        "{id}"
+    );
     assert_eq!((made["version"].as_u64(), made["fields"].as_array().unwrap().len()), (Some(1), 2));
     // Two fields of one label and a section that is not there are no mistake to it.
     assert_eq!(made["fields"][1]["section"]["id"], "none");
     let (_, listed) = caller.get(&items).await;
-    assert!(listed[0].get("fields").is_none() && listed[0].get("sections").is_none() && listed[0]["title"] == "T");
-    let (status, replaced) = caller.call(Method::PUT, &format!("{items}/{id}"), Some(&item(&vault, "U"))).await;
-    assert_eq!((status, replaced["version"].as_u64(), replaced["createdAt"] == made["createdAt"]), (200, Some(2), true));
+    assert!(
+        listed[0].get("fields").is_none()
+            && listed[0].get("sections").is_none()
+            && listed[0]["title"] == "T"
+    );
+    let (status, replaced) =
+        caller.call(Method::PUT, &format!("{items}/{id}"), Some(&item(&vault, "U"))).await;
+    assert_eq!(
+        (status, replaced["version"].as_u64(), replaced["createdAt"] == made["createdAt"]),
+        (200, Some(2), true)
+    );
     assert_eq!(caller.get(&format!("/v1/vaults/{vault}")).await.1["contentVersion"], 2);
-    assert_eq!(caller.call(Method::DELETE, &format!("{items}/{id}"), None).await, (204, Value::String(String::new())));
-    assert_eq!(caller.get(&format!("{items}/{id}")).await, error(404, format!("item {id} not found")));
-    assert_eq!(caller.call(Method::DELETE, &format!("{items}/{id}"), None).await, error(404, format!("item {id} not found")));
+    assert_eq!(
+        caller.call(Method::DELETE, &format!("{items}/{id}"), None).await,
+        (204, Value::String(String::new()))
+    );
+    assert_eq!(
+        caller.get(&format!("{items}/{id}")).await,
+        error(404, format!("item {id} not found"))
+    );
+    assert_eq!(
+        caller.call(Method::DELETE, &format!("{items}/{id}"), None).await,
+        error(404, format!("item {id} not found"))
+    );
     let mut document = item(&vault, "T");
     for category in ["DOCUMENT", "NONSENSE"] {
         document["category"] = category.into();
-        assert_eq!(caller.call(Method::POST, &items, Some(&document)).await, error(400, "Invalid item category"));
+        assert_eq!(
+            caller.call(Method::POST, &items, Some(&document)).await,
+            error(400, "Invalid item category")
+        );
     }
     let mut homeless = item(&vault, "T");
     homeless.as_object_mut().unwrap().remove("vault");
@@ -97,8 +126,17 @@ async fn filters_by_name_and_by_title_and_a_quote_breaks_them() {
     for title in ["One", "Two"] {
         caller.call(Method::POST, &items, Some(&item(&vault, title))).await;
     }
-    let titles = |answer: &Value| answer.as_array().unwrap().iter().map(|it| it["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    let query = |filter: &str| url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish();
+    let titles = |answer: &Value| {
+        answer
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["title"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let query = |filter: &str| {
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish()
+    };
     for (filter, expected) in [
         ("title eq \"One\"", vec!["One"]),
         ("name eq \"two\"", vec!["Two"]),
@@ -108,10 +146,18 @@ async fn filters_by_name_and_by_title_and_a_quote_breaks_them() {
         let (status, found) = caller.get(&format!("{items}?{}", query(filter))).await;
         let mut found = titles(&found);
         found.sort();
-        assert_eq!((status, found), (200, expected.into_iter().map(str::to_owned).collect()), "{filter}");
+        assert_eq!(
+            (status, found),
+            (200, expected.into_iter().map(str::to_owned).collect()),
+            "{filter}"
+        );
     }
     for filter in ["name eq \"Enclii\"", "title eq \"Enclii\""] {
-        assert_eq!(caller.get(&format!("/v1/vaults?{}", query(filter))).await.1[0]["id"], vault, "{filter}");
+        assert_eq!(
+            caller.get(&format!("/v1/vaults?{}", query(filter))).await.1[0]["id"],
+            vault,
+            "{filter}"
+        );
     }
     for broken in ["title eq \"a\" or title eq \"One\"", "title = \"One\"", "One"] {
         assert_eq!(caller.get(&format!("{items}?{}", query(broken))).await.0, 400, "{broken}");
@@ -125,7 +171,10 @@ async fn who_is_refused_and_with_which_words() {
     let vault = caller.vault().await;
     let path = format!("{}/v1/vaults/{vault}/items", connect.host());
     assert_eq!(caller.send(caller.http.get(&path)).await, error(401, "Invalid bearer token"));
-    assert_eq!(caller.send(caller.http.get(&path).bearer_auth("x")).await, error(401, "Invalid token signature"));
+    assert_eq!(
+        caller.send(caller.http.get(&path).bearer_auth("x")).await,
+        error(401, "Invalid token signature")
+    );
     let foreign = connect.world().add_vault("Foreign");
     let out_of_scope = error(403, format!("vault {foreign} is not in scope"));
     assert_eq!(caller.get(&format!("/v1/vaults/{foreign}")).await, out_of_scope);
@@ -133,9 +182,13 @@ async fn who_is_refused_and_with_which_words() {
     assert_eq!(caller.get("/v1/vaults").await.1.as_array().unwrap().len(), 1);
     connect.world().add_token(Connect::TOKEN, vec![Grant { vault: vault.clone(), write: false }]);
     assert_eq!(caller.get(&format!("/v1/vaults/{vault}/items")).await.0, 200);
-    let refused = caller.call(Method::POST, &format!("/v1/vaults/{vault}/items"), Some(&item(&vault, "T"))).await;
+    let refused = caller
+        .call(Method::POST, &format!("/v1/vaults/{vault}/items"), Some(&item(&vault, "T")))
+        .await;
     assert_eq!(refused, error(403, format!("vault {vault} is not in scope")));
-    connect.world().add_token(Connect::TOKEN, vec![Grant { vault: "gone".to_owned(), write: true }]);
+    connect
+        .world()
+        .add_token(Connect::TOKEN, vec![Grant { vault: "gone".to_owned(), write: true }]);
     assert_eq!(caller.get("/v1/vaults/gone").await, error(404, "vault gone not found"));
 }
 
@@ -156,7 +209,10 @@ async fn writes_show_late_each_in_its_time() {
     assert_eq!(caller.get(&format!("/v1/vaults/{vault}")).await.1["contentVersion"], 1);
     // The old item is read after a replacement, and after a deletion.
     let quick = format!("{items}/{}", caller.get(&items).await.1[0]["id"].as_str().unwrap());
-    assert_eq!(caller.call(Method::PUT, &quick, Some(&item(&vault, "Later"))).await.1["version"], 2);
+    assert_eq!(
+        caller.call(Method::PUT, &quick, Some(&item(&vault, "Later"))).await.1["version"],
+        2
+    );
     assert_eq!(caller.get(&quick).await.1["title"], "Quick");
     assert_eq!(caller.call(Method::DELETE, &quick, None).await.0, 204);
     assert_eq!(caller.get(&quick).await.1["version"], 1);
@@ -166,10 +222,19 @@ async fn writes_show_late_each_in_its_time() {
 async fn its_bad_days() {
     let mut connect = Connect::start().await;
     let caller = Caller::new(&connect);
-    assert_eq!(caller.send(caller.http.get(format!("{}/heartbeat", connect.host()))).await, (200, Value::String(".".to_owned())));
-    let health = |connect: &Connect| caller.send(caller.http.get(format!("{}/health", connect.host())));
+    assert_eq!(
+        caller.send(caller.http.get(format!("{}/heartbeat", connect.host()))).await,
+        (200, Value::String(".".to_owned()))
+    );
+    let health =
+        |connect: &Connect| caller.send(caller.http.get(format!("{}/health", connect.host())));
     let status_of = |health: &Value, service: &str| {
-        health["dependencies"].as_array().unwrap().iter().find(|part| part["service"] == service).map(|part| part["status"].clone())
+        health["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|part| part["service"] == service)
+            .map(|part| part["status"].clone())
     };
     // It answers 200 and cannot work: nobody has shown it a token yet.
     let (status, told) = health(&connect).await;
@@ -190,7 +255,10 @@ async fn its_bad_days() {
             (200, _) => {}
             answer => {
                 refused += 1;
-                assert_eq!(answer, error(403, "Authorization: token does not have access to vault"));
+                assert_eq!(
+                    answer,
+                    error(403, "Authorization: token does not have access to vault")
+                );
             }
         }
     }
@@ -198,7 +266,8 @@ async fn its_bad_days() {
     // An answer that a proxy made of one that got lost.
     connect.world().spurious = 0;
     connect.world().lost_posts = 1;
-    let (status, text) = caller.call(Method::POST, &format!("{path}/items"), Some(&item(&vault, "T"))).await;
+    let (status, text) =
+        caller.call(Method::POST, &format!("{path}/items"), Some(&item(&vault, "T"))).await;
     assert_eq!((status, text.as_str()), (502, Some("<html>bad gateway</html>")));
     assert_eq!(connect.world().titled("T").len(), 1);
     connect.up().await;

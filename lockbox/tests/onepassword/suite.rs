@@ -12,7 +12,8 @@ use super::{World, config, said, scope, secret};
 
 async fn passes(store: &OnePassword, project: &str) {
     let project: Label = project.parse().unwrap();
-    let checks = conformance::run(store, &project).await.unwrap_or_else(|failure| panic!("{failure}"));
+    let checks =
+        conformance::run(store, &project).await.unwrap_or_else(|failure| panic!("{failure}"));
     assert!(checks >= 14, "{checks}");
 }
 
@@ -20,9 +21,15 @@ async fn passes(store: &OnePassword, project: &str) {
 /// name, or on the stand-in. It says which.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_passes_the_suite() {
-    let real = (std::env::var_os("OP_CONNECT_HOST"), std::env::var_os("OP_CONNECT_TOKEN"), std::env::var_os("OP_CONNECT_VAULT"));
+    let real = (
+        std::env::var_os("OP_CONNECT_HOST"),
+        std::env::var_os("OP_CONNECT_TOKEN"),
+        std::env::var_os("OP_CONNECT_VAULT"),
+    );
     let (Some(host), Some(token), Some(vault)) = real else {
-        println!("on the stand-in: OP_CONNECT_HOST, OP_CONNECT_TOKEN and OP_CONNECT_VAULT are not all set");
+        println!(
+            "on the stand-in: OP_CONNECT_HOST, OP_CONNECT_TOKEN and OP_CONNECT_VAULT are not all set"
+        );
         return passes(&World::new().await.store, "suite").await;
     };
     let text = |value: std::ffi::OsString| value.into_string().unwrap();
@@ -60,12 +67,21 @@ async fn it_passes_the_suite_with_faults_in_between() {
     let connect = Connect::start().await;
     connect.world().delay = Duration::from_millis(50);
     let directory = tempfile::tempdir().unwrap();
-    let proxy = Proxy::start(connect.address(), Plan { seed: 4, share: 0.15, kinds: ALL }).await.unwrap();
+    let proxy =
+        Proxy::start(connect.address(), Plan { seed: 4, share: 0.15, kinds: ALL }).await.unwrap();
     let config = config(format!("http://{}", proxy.address()), directory.path());
-    let config = OnePasswordConfig { timeout: Duration::from_millis(250), settle: Duration::from_secs(3), ..config };
+    let config = OnePasswordConfig {
+        timeout: Duration::from_millis(250),
+        settle: Duration::from_secs(3),
+        ..config
+    };
     passes(&OnePassword::new(&config).unwrap(), "suite").await;
     let counts = proxy.counts();
-    assert!(ALL.iter().all(|fault| counts[fault] > 0), "{counts:?} of {} requests", proxy.requests());
+    assert!(
+        ALL.iter().all(|fault| counts[fault] > 0),
+        "{counts:?} of {} requests",
+        proxy.requests()
+    );
     // No fault made two items of one value.
     let titles = connect.world().titles();
     let mut once = titles.clone();
@@ -84,7 +100,10 @@ async fn a_restart_in_the_middle_of_writes_loses_nothing_that_was_acknowledged()
         let mut answers = Vec::new();
         for version in 1..=15 {
             let value = Redacted::from(format!("value {version}"));
-            let puts: Vec<Put<'_>> = names.iter().map(|name| Put { name, version: Version(version), value: &value }).collect();
+            let puts: Vec<Put<'_>> = names
+                .iter()
+                .map(|name| Put { name, version: Version(version), value: &value })
+                .collect();
             answers.push((version, store.write(&scope(), &puts).await));
         }
         answers

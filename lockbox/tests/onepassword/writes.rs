@@ -24,7 +24,10 @@ async fn people_see_the_value_and_nobody_else_does() {
     assert_eq!(item["fields"][0]["value"], "hunter2");
     assert_eq!(item["fields"][0]["type"], "CONCEALED");
     assert!(stored.reference.as_str().starts_with(item["id"].as_str().unwrap()));
-    assert!(!format!("{:?}{stored:?}", world.store).contains("hunter2") && !format!("{:?}", world.store).contains(Connect::TOKEN));
+    assert!(
+        !format!("{:?}{stored:?}", world.store).contains("hunter2")
+            && !format!("{:?}", world.store).contains(Connect::TOKEN)
+    );
 }
 
 #[tokio::test]
@@ -35,12 +38,17 @@ async fn an_answer_that_is_lost_makes_no_second_item() {
             let world = World::new().await;
             {
                 let mut connect = world.connect.world();
-                (connect.lost_posts, connect.hanging_posts, connect.double_posts) = (lost, hanging, double);
+                (connect.lost_posts, connect.hanging_posts, connect.double_posts) =
+                    (lost, hanging, double);
                 connect.delay = Duration::from_millis(delay);
             }
             let stored = world.put("A", 1, "one").await;
             assert_eq!(world.get("A", &stored).await.unwrap(), "one");
-            assert_eq!(world.connect.world().titled(RECORD).len(), 1, "{lost} {hanging} {double} {delay}");
+            assert_eq!(
+                world.connect.world().titled(RECORD).len(),
+                1,
+                "{lost} {hanging} {double} {delay}"
+            );
             assert_eq!(world.store.list_versions(&scope(), &secret("A")).await.unwrap(), [stored]);
         }
     }
@@ -63,7 +71,8 @@ async fn several_values_are_undone_together() {
     world.connect.world().delays.push(("/C#".to_owned(), Duration::from_secs(3600)));
     let names = ["A", "B", "C"].map(secret);
     let value = Redacted::from("x".to_owned());
-    let puts: Vec<Put<'_>> = names.iter().map(|name| Put { name, version: Version(1), value: &value }).collect();
+    let puts: Vec<Put<'_>> =
+        names.iter().map(|name| Put { name, version: Version(1), value: &value }).collect();
     world.store.write(&scope(), &puts).await.unwrap_err();
     assert_eq!(world.connect.world().titles(), [""; 0]);
     assert!(!world.store.capabilities().atomic_writes);
@@ -112,7 +121,14 @@ async fn an_item_with_a_label_twice_is_named() {
         item["fields"].as_array_mut().unwrap().push(field);
     });
     let error = world.get("A", &stored).await.unwrap_err();
-    assert!(matches!(connect_error(&error), ConnectError::Item { source: ItemError::Duplicate("value", 2), .. }), "{}", said(&error));
+    assert!(
+        matches!(
+            connect_error(&error),
+            ConnectError::Item { source: ItemError::Duplicate("value", 2), .. }
+        ),
+        "{}",
+        said(&error)
+    );
     assert!(said(&error).contains(RECORD), "{}", said(&error));
 }
 
@@ -123,10 +139,17 @@ async fn a_record_that_was_edited_is_not_taken_for_what_was_written() {
     world.connect.world().type_in(RECORD, "value", "edited");
     let error = world.get("A", &one).await.unwrap_err();
     assert!(matches!(connect_error(&error), ConnectError::Edited { .. }), "{}", said(&error));
-    assert!(said(&error).contains(RECORD) && !said(&error).contains("edited\""), "{}", said(&error));
+    assert!(
+        said(&error).contains(RECORD) && !said(&error).contains("edited\""),
+        "{}",
+        said(&error)
+    );
     assert_eq!(world.get("A", &two).await.unwrap(), "two");
     // What the app adds around a value changes nothing.
-    world.connect.world().edit("enclii/shop.prod.api/A#v2", |item| item["tags"] = serde_json::json!(["mine"]));
+    world
+        .connect
+        .world()
+        .edit("enclii/shop.prod.api/A#v2", |item| item["tags"] = serde_json::json!(["mine"]));
     assert_eq!(world.get("A", &two).await.unwrap(), "two");
     // An item that was made anew from another one's fields holds the value, under another id.
     world.connect.world().duplicate("enclii/shop.prod.api/A#v2");
@@ -142,7 +165,11 @@ async fn a_ledger_that_points_elsewhere_gets_nothing() {
     let (one, two) = (world.put("A", 1, "one").await, world.put("A", 2, "two").await);
     let mixed = Stored { version: two.version, reference: one.reference.clone() };
     assert!(world.get("A", &mixed).await.is_err());
-    let swapped = format!("{}:{}", one.reference.as_str().split(':').next().unwrap(), two.reference.as_str().split(':').nth(1).unwrap());
+    let swapped = format!(
+        "{}:{}",
+        one.reference.as_str().split(':').next().unwrap(),
+        two.reference.as_str().split(':').nth(1).unwrap()
+    );
     let swapped = Stored { version: one.version, reference: lockbox::Reference::new(swapped) };
     assert!(world.get("A", &swapped).await.is_err());
 }

@@ -59,7 +59,8 @@ async fn rows_that_take_each_others_place() {
         )
     };
     let attacks = ["name = 'B'", "name = 'A' AND version = 1"].into_iter().flat_map(|whose| {
-        ["wrapped_key, sealed", "wrapped_key", "sealed", "wrapped_key, sealed, format, key_id"].map(|columns| from(columns, whose))
+        ["wrapped_key, sealed", "wrapped_key", "sealed", "wrapped_key, sealed, format, key_id"]
+            .map(|columns| from(columns, whose))
     });
     for attack in attacks {
         let scene = Scene::new().await;
@@ -79,7 +80,10 @@ async fn two_rows_exchanged() {
         scene.world.run(sql).await;
     }
     refused(&scene.read().await, "exchanged");
-    assert!(matches!(get(&scene.store, "B", &scene.other).await, Err(StoreError::Seal(SealError::Integrity(_)))));
+    assert!(matches!(
+        get(&scene.store, "B", &scene.other).await,
+        Err(StoreError::Seal(SealError::Integrity(_)))
+    ));
     assert_eq!(get(&scene.store, "A", &scene.older).await.unwrap(), "older value");
 }
 
@@ -119,8 +123,17 @@ async fn another_value_of_the_same_version_is_not_the_ledgers() {
     for reference in [scene.current.reference.as_str(), token.as_str()] {
         scene.world.run("DELETE FROM lockbox_values WHERE name = 'A' AND version = 2").await;
         let again = put(&scene.store, "A", 2, "forged value").await;
-        scene.world.run(&format!("UPDATE lockbox_values SET reference = '{reference}' WHERE reference = '{}'", again.reference)).await;
-        let asked = Stored { reference: lockbox::Reference::new(reference.to_owned()), ..scene.current.clone() };
+        scene
+            .world
+            .run(&format!(
+                "UPDATE lockbox_values SET reference = '{reference}' WHERE reference = '{}'",
+                again.reference
+            ))
+            .await;
+        let asked = Stored {
+            reference: lockbox::Reference::new(reference.to_owned()),
+            ..scene.current.clone()
+        };
         refused(&get(&scene.store, "A", &asked).await, reference);
     }
 }
@@ -129,7 +142,10 @@ async fn another_value_of_the_same_version_is_not_the_ledgers() {
 async fn a_destroyed_row_put_back_from_before_is_the_ledgers_to_refuse_and_a_part_of_it_is_ours() {
     let scene = Scene::new().await;
     for (column, rest) in [("wrapped_key", "sealed"), ("sealed", "wrapped_key")] {
-        scene.world.run(&format!("UPDATE lockbox_values SET {column} = NULL WHERE version = 2")).await;
+        scene
+            .world
+            .run(&format!("UPDATE lockbox_values SET {column} = NULL WHERE version = 2"))
+            .await;
         refused(&scene.read().await, rest);
         scene
             .world
@@ -142,11 +158,27 @@ async fn a_destroyed_row_put_back_from_before_is_the_ledgers_to_refuse_and_a_par
 #[tokio::test]
 async fn wrong_labels() {
     let scene = Scene::new().await;
-    for (column, value) in [("format", "0"), ("format", "1"), ("format", "3"), ("format", "999"), ("format", "-1"), ("key_id", "'ffff'")] {
-        let kept = scene.world.text(&format!("SELECT CAST({column} AS TEXT) FROM lockbox_values WHERE version = 2")).await;
-        scene.world.run(&format!("UPDATE lockbox_values SET {column} = {value} WHERE version = 2")).await;
+    for (column, value) in [
+        ("format", "0"),
+        ("format", "1"),
+        ("format", "3"),
+        ("format", "999"),
+        ("format", "-1"),
+        ("key_id", "'ffff'"),
+    ] {
+        let kept = scene
+            .world
+            .text(&format!("SELECT CAST({column} AS TEXT) FROM lockbox_values WHERE version = 2"))
+            .await;
+        scene
+            .world
+            .run(&format!("UPDATE lockbox_values SET {column} = {value} WHERE version = 2"))
+            .await;
         refused(&scene.read().await, &format!("{column} = {value}"));
-        scene.world.run(&format!("UPDATE lockbox_values SET {column} = '{kept}' WHERE version = 2")).await;
+        scene
+            .world
+            .run(&format!("UPDATE lockbox_values SET {column} = '{kept}' WHERE version = 2"))
+            .await;
     }
     assert_eq!(scene.read().await.unwrap(), "current value");
 }
@@ -156,7 +188,10 @@ async fn wrong_labels() {
 async fn nothing_can_be_cut_or_flipped() {
     let scene = Scene::new().await;
     for column in ["wrapped_key", "sealed"] {
-        let good = scene.world.bytes(&format!("SELECT {column} FROM lockbox_values WHERE version = 2")).await;
+        let good = scene
+            .world
+            .bytes(&format!("SELECT {column} FROM lockbox_values WHERE version = 2"))
+            .await;
         let cut = (0..good.len()).map(|length| good[..length].to_vec());
         let flipped = (0..good.len() * 8).map(|bit| {
             let mut bytes = good.clone();
@@ -175,7 +210,11 @@ async fn nothing_can_be_cut_or_flipped() {
 
 async fn set(world: &World, column: &str, bytes: &[u8]) {
     let sql = format!("UPDATE lockbox_values SET {column} = $1 WHERE version = 2");
-    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(bytes.to_vec()).execute(world.database.writer()).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(bytes.to_vec())
+        .execute(world.database.writer())
+        .await
+        .unwrap();
 }
 
 /// One change: some columns of one row, taken from another.

@@ -9,8 +9,15 @@ use crate::world::{World, get, put, scope, secret};
 
 /// How many of these are in the database's file, its log, or any other file beside it.
 fn found(directory: &Path, needles: &[Vec<u8>]) -> usize {
-    let files: Vec<Vec<u8>> = std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect();
-    let is_in = |needle: &Vec<u8>| files.iter().any(|file| file.windows(needle.len()).any(|window| window == needle.as_slice()));
+    let files: Vec<Vec<u8>> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    let is_in = |needle: &Vec<u8>| {
+        files
+            .iter()
+            .any(|file| file.windows(needle.len()).any(|window| window == needle.as_slice()))
+    };
     needles.iter().filter(|needle| is_in(needle)).count()
 }
 
@@ -25,14 +32,20 @@ async fn a_destroyed_data_key_is_in_no_file_any_more() {
     }
     let mut wrapped = Vec::new();
     for version in 1..=200 {
-        wrapped.push(world.bytes(&format!("SELECT wrapped_key FROM lockbox_values WHERE version = {version}")).await);
+        wrapped.push(
+            world
+                .bytes(&format!("SELECT wrapped_key FROM lockbox_values WHERE version = {version}"))
+                .await,
+        );
     }
     assert_eq!(found(world.directory.path(), &wrapped), 200, "the test looks in the wrong place");
     for stored in rows.iter().step_by(2) {
         store.destroy(&scope(), &secret("A"), stored).await.unwrap();
     }
-    let (gone, kept): (Vec<_>, Vec<_>) = wrapped.iter().cloned().enumerate().partition(|(at, _)| at % 2 == 0);
-    let only = |keys: Vec<(usize, Vec<u8>)>| keys.into_iter().map(|(_, key)| key).collect::<Vec<_>>();
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        wrapped.iter().cloned().enumerate().partition(|(at, _)| at % 2 == 0);
+    let only =
+        |keys: Vec<(usize, Vec<u8>)>| keys.into_iter().map(|(_, key)| key).collect::<Vec<_>>();
     let (gone, kept) = (only(gone), only(kept));
     assert_eq!(found(world.directory.path(), &gone), 0, "destroyed data keys are still in a file");
     assert_eq!(found(world.directory.path(), &kept), 100);
@@ -50,7 +63,11 @@ async fn what_an_old_key_wrapped_is_in_no_file_after_the_change() {
     }
     let mut wrapped = Vec::new();
     for version in 1..=150 {
-        wrapped.push(world.bytes(&format!("SELECT wrapped_key FROM lockbox_values WHERE version = {version}")).await);
+        wrapped.push(
+            world
+                .bytes(&format!("SELECT wrapped_key FROM lockbox_values WHERE version = {version}"))
+                .await,
+        );
     }
     let store = world.open("new", &["old"]).await;
     let current = store.current_key().await.unwrap();
@@ -58,7 +75,11 @@ async fn what_an_old_key_wrapped_is_in_no_file_after_the_change() {
     while let Some(from) = next {
         next = store.rewrap(&current, from).await.unwrap().next;
     }
-    assert_eq!(found(world.directory.path(), &wrapped), 0, "what the old key wrapped is still in a file");
+    assert_eq!(
+        found(world.directory.path(), &wrapped),
+        0,
+        "what the old key wrapped is still in a file"
+    );
 }
 
 #[tokio::test]
@@ -79,18 +100,28 @@ async fn backups_by_sqlites_own_tools_restore() {
     let mut backups = vec![vacuumed];
     // The command line tool is not on every machine.
     let backed_up = copies.path().join("backed-up.db");
-    if let Ok(tool) = Command::new("sqlite3").arg(world.path("switchyard.db")).arg(format!(".backup '{}'", backed_up.display())).status() {
+    if let Ok(tool) = Command::new("sqlite3")
+        .arg(world.path("switchyard.db"))
+        .arg(format!(".backup '{}'", backed_up.display()))
+        .status()
+    {
         assert!(tool.success());
         backups.push(backed_up);
     }
     for backup in backups {
         let database = Database::open(&backup).await.unwrap();
         let check: String =
-            sqlx::query_scalar("SELECT integrity_check FROM pragma_integrity_check").fetch_one(database.reader()).await.unwrap();
+            sqlx::query_scalar("SELECT integrity_check FROM pragma_integrity_check")
+                .fetch_one(database.reader())
+                .await
+                .unwrap();
         assert_eq!(check, "ok");
         let restored = Embedded::open(database, &world.file("key")).await.unwrap();
         for stored in &rows {
-            assert_eq!(get(&restored, "A", stored).await.unwrap(), format!("value {}", stored.version));
+            assert_eq!(
+                get(&restored, "A", stored).await.unwrap(),
+                format!("value {}", stored.version)
+            );
         }
         assert!(get(&restored, "A", &destroyed).await.is_err());
         // A backup without its key is worth nothing, and says so.

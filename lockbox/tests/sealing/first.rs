@@ -25,12 +25,21 @@ async fn a_second_key_is_refused_before_there_is_a_value() {
     let EmbeddedError::Another { recorded, .. } = &error else { panic!("{error}") };
     assert_eq!(*recorded, name(&world, "one"));
     let text = error.to_string();
-    for part in [name(&world, "one").as_str(), name(&world, "two").as_str(), "--key-file", "--key-previous", "--key-lost"] {
+    for part in [
+        name(&world, "one").as_str(),
+        name(&world, "two").as_str(),
+        "--key-file",
+        "--key-previous",
+        "--key-lost",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // Nor is a third one made where there is no file.
     let error = world.try_open("three", &[]).await.unwrap_err();
-    assert!(matches!(&error, EmbeddedError::Key(KeyError::File(KeyFileError::Lost { .. }))), "{error}");
+    assert!(
+        matches!(&error, EmbeddedError::Key(KeyError::File(KeyFileError::Lost { .. }))),
+        "{error}"
+    );
     assert!(!world.path("three").exists());
     // The first one is not disturbed, and its key opens the database wherever it lies.
     let stored = put(&store, "A", 1, "value").await;
@@ -74,7 +83,10 @@ async fn a_database_from_before_takes_the_key_that_opens_it() {
     let stored = put(&world.open("key", &[]).await, "A", 1, "value").await;
     assert_eq!(world.run("DELETE FROM lockbox_key").await, 1);
     make(&world, "another");
-    assert!(matches!(world.try_open("another", &[]).await, Err(EmbeddedError::Missing { rows: 1, .. })));
+    assert!(matches!(
+        world.try_open("another", &[]).await,
+        Err(EmbeddedError::Missing { rows: 1, .. })
+    ));
     assert_eq!(get(&world.open("key", &[]).await, "A", &stored).await.unwrap(), "value");
     assert_eq!(world.text("SELECT name FROM lockbox_key").await, name(&world, "key").as_str());
 }

@@ -25,7 +25,14 @@ const SECOND: [&str; 3] = [
 async fn world() -> (World, Stored, Stored) {
     let world = World::new().await;
     let key: Vec<u8> = (0..32).collect();
-    std::fs::File::options().create_new(true).write(true).mode(0o600).open(world.path("key")).unwrap().write_all(&key).unwrap();
+    std::fs::File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(world.path("key"))
+        .unwrap()
+        .write_all(&key)
+        .unwrap();
     world.open("key", &[]).await;
     for (version, format, [reference, wrapped, sealed]) in [(1, 1, FIRST), (2, 2, SECOND)] {
         world
@@ -35,7 +42,10 @@ async fn world() -> (World, Stored, Stored) {
             ))
             .await;
     }
-    let stored = |version, reference: &str| Stored { version: Version(version), reference: Reference::new(reference.to_owned()) };
+    let stored = |version, reference: &str| Stored {
+        version: Version(version),
+        reference: Reference::new(reference.to_owned()),
+    };
     (world, stored(1, FIRST[0]), stored(2, SECOND[0]))
 }
 
@@ -52,7 +62,8 @@ async fn the_first_format_ends_with_the_change_of_the_key() {
     let (world, first, second) = world().await;
     let before = world.bytes("SELECT sealed FROM lockbox_values WHERE version = 2").await;
     let store = world.open("new", &["key"]).await;
-    let batch = store.rewrap(&store.current_key().await.unwrap(), Default::default()).await.unwrap();
+    let batch =
+        store.rewrap(&store.current_key().await.unwrap(), Default::default()).await.unwrap();
     assert_eq!((batch.done, batch.failed, batch.next), (2, Vec::new(), None));
     assert_eq!(world.text("SELECT group_concat(format || key_id) FROM lockbox_values").await, {
         let id = store.current_key().await.unwrap();
@@ -61,7 +72,11 @@ async fn the_first_format_ends_with_the_change_of_the_key() {
     let store = world.open("new", &[]).await;
     assert_eq!(get(&store, "A", &first).await.unwrap(), "written by the first release");
     assert_eq!(get(&store, "A", &second).await.unwrap(), "written by the second release");
-    assert_eq!(world.bytes("SELECT sealed FROM lockbox_values WHERE version = 2").await, before, "a value was touched");
+    assert_eq!(
+        world.bytes("SELECT sealed FROM lockbox_values WHERE version = 2").await,
+        before,
+        "a value was touched"
+    );
 }
 
 #[tokio::test]

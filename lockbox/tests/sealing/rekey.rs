@@ -74,7 +74,11 @@ async fn rows_that_do_not_open_are_named_and_stay_as_they_are() {
     let batch = rewrap(&store).await;
     assert_eq!(batch.done, 115, "{:?}", batch.failed);
     for version in [3, 50, 51, 100, 101] {
-        assert!(batch.failed.iter().any(|failed| failed.contains(&format!("/A version {version} ("))), "{version}: {:?}", batch.failed);
+        assert!(
+            batch.failed.iter().any(|failed| failed.contains(&format!("/A version {version} ("))),
+            "{version}: {:?}",
+            batch.failed
+        );
     }
     assert_eq!(world.text(picture).await, before);
     for stored in rows.iter().filter(|stored| ![3, 50, 51, 100, 101].contains(&stored.version.0)) {
@@ -128,7 +132,8 @@ async fn destroying_and_rewrapping_do_not_undo_each_other() {
 async fn a_key_moves_from_a_file_to_a_command_and_keeps_its_name() {
     let world = World::new().await;
     let rows = filled(&world, "key", 3).await;
-    let source: KeySource = format!("command:/bin/cat {}", world.path("key").display()).parse().unwrap();
+    let source: KeySource =
+        format!("command:/bin/cat {}", world.path("key").display()).parse().unwrap();
     let keys = Keys { current: source, previous: Vec::new(), lost: Vec::new(), vault: None };
     let store = Embedded::with_keys(world.database.clone(), &keys).await.unwrap();
     all_are_there(&store, &rows).await;

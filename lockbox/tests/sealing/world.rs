@@ -41,7 +41,11 @@ impl World {
     }
 
     /// The store under these keys.
-    pub(crate) async fn try_open(&self, current: &str, previous: &[&str]) -> Result<Embedded, EmbeddedError> {
+    pub(crate) async fn try_open(
+        &self,
+        current: &str,
+        previous: &[&str],
+    ) -> Result<Embedded, EmbeddedError> {
         Embedded::with_keys(self.database.clone(), &self.keys(current, previous)).await
     }
 
@@ -51,25 +55,42 @@ impl World {
 
     /// Makes a change behind the store's back.
     pub(crate) async fn run(&self, sql: &str) -> u64 {
-        sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(self.database.writer()).await.unwrap().rows_affected()
+        sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+            .execute(self.database.writer())
+            .await
+            .unwrap()
+            .rows_affected()
     }
 
     pub(crate) async fn text(&self, sql: &str) -> String {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(self.database.writer()).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(self.database.writer())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn bytes(&self, sql: &str) -> Vec<u8> {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(self.database.writer()).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(self.database.writer())
+            .await
+            .unwrap()
     }
 }
 
 pub(crate) async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
-    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await.unwrap();
+    let references = store
+        .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+        .await
+        .unwrap();
     Stored { version: Version(version), reference: references[0].clone() }
 }
 
-pub(crate) async fn get(store: &Embedded, name: &str, stored: &Stored) -> Result<String, StoreError> {
+pub(crate) async fn get(
+    store: &Embedded,
+    name: &str,
+    stored: &Stored,
+) -> Result<String, StoreError> {
     let value = store.read_version(&scope(), &secret(name), stored).await?;
     Ok(String::from_utf8(value.expose().to_vec()).unwrap())
 }

@@ -7,10 +7,16 @@ use lockbox::{StoreError, conformance};
 use super::faults::{ALL, Plan, Proxy};
 use super::*;
 
-async fn between_faults(server: &Server, plan: Plan, timeout: Duration, max_versions: u32) -> (Proxy, Vault) {
+async fn between_faults(
+    server: &Server,
+    plan: Plan,
+    timeout: Duration,
+    max_versions: u32,
+) -> (Proxy, Vault) {
     let proxy = Proxy::start(server.socket(), plan).await.unwrap();
     let address = format!("http://{}", proxy.address());
-    let store = Vault::open(&VaultConfig { address, timeout, max_versions, ..config(server) }).unwrap();
+    let store =
+        Vault::open(&VaultConfig { address, timeout, max_versions, ..config(server) }).unwrap();
     (proxy, store)
 }
 
@@ -18,8 +24,13 @@ async fn between_faults(server: &Server, plan: Plan, timeout: Duration, max_vers
 async fn it_passes_the_suite_between_faults() {
     let server = Server::start(false).await;
     // Few enough that no call meets them until its tries are used up.
-    let (proxy, store) =
-        between_faults(&server, Plan { seed: 4, share: 0.06, kinds: ALL }, Duration::from_secs(1), VaultConfig::MAX_VERSIONS).await;
+    let (proxy, store) = between_faults(
+        &server,
+        Plan { seed: 4, share: 0.06, kinds: ALL },
+        Duration::from_secs(1),
+        VaultConfig::MAX_VERSIONS,
+    )
+    .await;
     conformance::run(&store, &"suite".parse().unwrap()).await.unwrap();
     let counts = proxy.counts();
     assert!(ALL.iter().all(|fault| counts[fault] > 0), "{counts:?} of {}", proxy.requests());
@@ -31,10 +42,15 @@ async fn it_keeps_its_word_between_faults_that_make_calls_fail() {
     // With and without eviction.
     let runs = [(1, 3), (2, 200), (3, 2), (4, 200)].map(async |(seed, max_versions)| {
         let plan = Plan { seed, share: 0.6, kinds: ALL };
-        let (proxy, store) = between_faults(&server, plan, Duration::from_millis(300), max_versions).await;
-        let report = conformance::disturbed::run(&store, "suite", seed, 50, || proxy.calm()).await.unwrap();
+        let (proxy, store) =
+            between_faults(&server, plan, Duration::from_millis(300), max_versions).await;
+        let report =
+            conformance::disturbed::run(&store, "suite", seed, 50, || proxy.calm()).await.unwrap();
         let counts = proxy.counts();
-        assert!(ALL.iter().all(|fault| counts[fault] > 0) && report.acknowledged > 10, "{counts:?} {report:?}");
+        assert!(
+            ALL.iter().all(|fault| counts[fault] > 0) && report.acknowledged > 10,
+            "{counts:?} {report:?}"
+        );
         report.failed
     });
     let failed: usize = futures_util::future::join_all(runs).await.into_iter().sum();
@@ -44,7 +60,9 @@ async fn it_keeps_its_word_between_faults_that_make_calls_fail() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_write_outlives_kill_9() {
     let mut server = Server::start(false).await;
-    let store = Vault::open(&VaultConfig { timeout: Duration::from_millis(250), ..config(&server) }).unwrap();
+    let store =
+        Vault::open(&VaultConfig { timeout: Duration::from_millis(250), ..config(&server) })
+            .unwrap();
     let stop = AtomicBool::new(false);
     let writers = (0..4).map(async |writer| {
         let name = secret(&format!("OF_{writer}"));
@@ -52,8 +70,12 @@ async fn every_acknowledged_write_outlives_kill_9() {
         while !stop.load(Ordering::SeqCst) {
             version += 1;
             let value = Redacted::from(format!("{writer} {version}"));
-            match store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await {
-                Ok(references) => kept.push(Stored { version: Version(version), reference: references[0].clone() }),
+            match store
+                .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+                .await
+            {
+                Ok(references) => kept
+                    .push(Stored { version: Version(version), reference: references[0].clone() }),
                 Err(StoreError::Backend { .. }) => failed += 1,
                 Err(other) => panic!("{other}"),
             }
@@ -78,12 +100,18 @@ async fn every_acknowledged_write_outlives_kill_9() {
         assert!(kept.len() > 3, "writer {writer} had {} writes", kept.len());
         let listed = store.list_versions(&scope(), &secret(&name)).await.unwrap();
         for stored in kept {
-            assert_eq!(read(&store, &name, &stored).await.unwrap(), format!("{writer} {}", stored.version).as_bytes());
+            assert_eq!(
+                read(&store, &name, &stored).await.unwrap(),
+                format!("{writer} {}", stored.version).as_bytes()
+            );
             assert!(listed.contains(&stored));
         }
         // What was not acknowledged is there whole, or not.
         for stored in &listed {
-            assert_eq!(read(&store, &name, stored).await.unwrap(), format!("{writer} {}", stored.version).as_bytes());
+            assert_eq!(
+                read(&store, &name, stored).await.unwrap(),
+                format!("{writer} {}", stored.version).as_bytes()
+            );
         }
     }
     assert!(failed > 0, "no write was cut off, so that nothing was tried");

@@ -16,12 +16,18 @@ async fn what_somebody_writes_by_hand_is_not_taken_for_ours_and_harms_nothing() 
     let second = put(&store, "A", 2, b"value two").await;
     let (_, ours) = server.kv(ENTRY, 1).await;
     // Another value, and then what `vault kv rollback -version=1` does.
-    server.api(Method::POST, &format!("secret/data/{ENTRY}"), Some(json!({"data": {"A": "by hand"}}))).await;
+    server
+        .api(Method::POST, &format!("secret/data/{ENTRY}"), Some(json!({"data": {"A": "by hand"}})))
+        .await;
     server.api(Method::POST, &format!("secret/data/{ENTRY}"), Some(json!({"data": ours}))).await;
-    assert_eq!(store.read(&scope(), &secret("A")).await.unwrap(), (second.clone(), Redacted::from(b"value two".as_slice())));
+    assert_eq!(
+        store.read(&scope(), &secret("A")).await.unwrap(),
+        (second.clone(), Redacted::from(b"value two".as_slice()))
+    );
     assert_eq!(read(&store, "A", &first).await.unwrap(), b"value one");
     let third = put(&store, "A", 3, b"value three").await;
-    for (stored, value) in [(&first, "value one"), (&second, "value two"), (&third, "value three")] {
+    for (stored, value) in [(&first, "value one"), (&second, "value two"), (&third, "value three")]
+    {
         assert_eq!(read(&store, "A", stored).await.unwrap(), value.as_bytes());
     }
     // The copy that the rollback made goes with the value.
@@ -42,7 +48,9 @@ async fn a_kv_version_that_somebody_deletes_takes_no_other_along() {
     let third = put(&store, "A", 3, b"value three").await;
     assert_eq!(read(&store, "A", &first).await.unwrap(), b"value one");
     assert_eq!(read(&store, "A", &third).await.unwrap(), b"value three");
-    server.api(Method::POST, &format!("secret/undelete/{ENTRY}"), Some(json!({"versions": [2]}))).await;
+    server
+        .api(Method::POST, &format!("secret/undelete/{ENTRY}"), Some(json!({"versions": [2]})))
+        .await;
     assert_eq!(read(&store, "A", &second).await.unwrap(), b"value two", "it was taken back");
     store.destroy(&scope(), &secret("A"), &second).await.unwrap();
     assert!(read(&store, "A", &second).await.is_err() && !server.holds("value two").await);
@@ -50,7 +58,10 @@ async fn a_kv_version_that_somebody_deletes_takes_no_other_along() {
     server.api(Method::DELETE, &format!("secret/metadata/{ENTRY}"), None).await;
     assert!(matches!(store.read(&scope(), &secret("A")).await, Err(StoreError::NotFound(_))));
     let fourth = put(&store, "A", 4, b"value four").await;
-    assert!(matches!(read(&store, "A", &first).await, Err(StoreError::NotFound(_) | StoreError::Destroyed(_))));
+    assert!(matches!(
+        read(&store, "A", &first).await,
+        Err(StoreError::NotFound(_) | StoreError::Destroyed(_))
+    ));
     assert_eq!(read(&store, "A", &fourth).await.unwrap(), b"value four");
 }
 
@@ -79,9 +90,23 @@ async fn an_engine_that_would_lose_values_is_refused() {
         let said = std::error::Error::source(&error).unwrap().to_string();
         assert!(said.contains(why), "{said}");
     };
-    refused(Vault::open(&VaultConfig { mount: "absent".to_owned(), ..config(&server) }).unwrap(), "no handler for route").await;
-    server.api(Method::POST, "sys/mounts/first", Some(json!({"type": "kv", "options": {"version": "1"}}))).await;
-    refused(Vault::open(&VaultConfig { mount: "first".to_owned(), ..config(&server) }).unwrap(), "version 2").await;
+    refused(
+        Vault::open(&VaultConfig { mount: "absent".to_owned(), ..config(&server) }).unwrap(),
+        "no handler for route",
+    )
+    .await;
+    server
+        .api(
+            Method::POST,
+            "sys/mounts/first",
+            Some(json!({"type": "kv", "options": {"version": "1"}})),
+        )
+        .await;
+    refused(
+        Vault::open(&VaultConfig { mount: "first".to_owned(), ..config(&server) }).unwrap(),
+        "version 2",
+    )
+    .await;
     server.api(Method::POST, "secret/config", Some(json!({"delete_version_after": "1h"}))).await;
     refused(Vault::open(&config(&server)).unwrap(), "delete_version_after").await;
 }

@@ -12,10 +12,12 @@ use super::*;
 pub(crate) async fn approle(server: &Server, ttl: &str, max_ttl: &str) -> VaultLogin {
     server.api(Method::PUT, "sys/policies/acl/switchyard", Some(json!({"policy": POLICY}))).await;
     server.api(Method::POST, "sys/auth/approle", Some(json!({"type": "approle"}))).await;
-    let role = json!({"token_policies": ["switchyard"], "token_ttl": ttl, "token_max_ttl": max_ttl});
+    let role =
+        json!({"token_policies": ["switchyard"], "token_ttl": ttl, "token_max_ttl": max_ttl});
     server.api(Method::POST, "auth/approle/role/switchyard", Some(role)).await;
     let id = server.api(Method::GET, "auth/approle/role/switchyard/role-id", None).await;
-    let secret_id = server.api(Method::POST, "auth/approle/role/switchyard/secret-id", Some(json!({}))).await;
+    let secret_id =
+        server.api(Method::POST, "auth/approle/role/switchyard/secret-id", Some(json!({}))).await;
     VaultLogin::AppRole {
         role_id: id["data"]["role_id"].as_str().unwrap().to_owned(),
         secret_id_file: server.file("secret-id", secret_id["data"]["secret_id"].as_str().unwrap()),
@@ -25,10 +27,13 @@ pub(crate) async fn approle(server: &Server, ttl: &str, max_ttl: &str) -> VaultL
 
 /// How many tokens there are, and how often they were renewed.
 async fn tokens(server: &Server) -> (usize, usize) {
-    let listed = server.api(Method::from_bytes(b"LIST").unwrap(), "auth/token/accessors", None).await;
+    let listed =
+        server.api(Method::from_bytes(b"LIST").unwrap(), "auth/token/accessors", None).await;
     let (mut of_role, mut renewed) = (0, 0);
     for accessor in listed["data"]["keys"].as_array().unwrap() {
-        let asked = server.ask(Method::POST, "auth/token/lookup-accessor", Some(json!({"accessor": accessor}))).await;
+        let asked = server
+            .ask(Method::POST, "auth/token/lookup-accessor", Some(json!({"accessor": accessor})))
+            .await;
         let Some((200, token)) = asked else { continue };
         if token["data"]["path"] == json!("auth/approle/login") {
             of_role += 1;
@@ -41,7 +46,9 @@ async fn tokens(server: &Server) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_renewed_in_time_and_got_again_where_renewal_ends() {
     let server = Server::start(true).await;
-    let store = Vault::open(&VaultConfig { login: approle(&server, "4s", "9s").await, ..config(&server) }).unwrap();
+    let store =
+        Vault::open(&VaultConfig { login: approle(&server, "4s", "9s").await, ..config(&server) })
+            .unwrap();
     let work = async {
         let stored = put(&store, "A", 1, b"x").await;
         assert_eq!(tokens(&server).await, (1, 0));
@@ -70,7 +77,9 @@ async fn a_token_that_vault_forgot_is_got_again_once_and_a_policy_that_says_no_i
     assert_eq!(read(&store, "A", &stored).await.unwrap(), b"x");
     assert_eq!(tokens(&server).await.0, 1);
     // Denied for another reason: no login helps, and none is tried.
-    let elsewhere = Vault::open(&VaultConfig { login, prefix: "elsewhere".to_owned(), ..config(&server) }).unwrap();
+    let elsewhere =
+        Vault::open(&VaultConfig { login, prefix: "elsewhere".to_owned(), ..config(&server) })
+            .unwrap();
     for _ in 0..3 {
         assert!(matches!(elsewhere.health().await, Err(StoreError::Backend { .. })));
     }
@@ -91,7 +100,8 @@ async fn no_debug_and_no_error_shows_a_token() {
     server.seal().await;
     for store in [&by_role, &by_root] {
         let error = store.read(&scope(), &secret("A")).await.unwrap_err();
-        shown.push_str(&format!("{error} {error:?} {}", std::error::Error::source(&error).unwrap()));
+        shown
+            .push_str(&format!("{error} {error:?} {}", std::error::Error::source(&error).unwrap()));
     }
     assert!(shown.contains("sealed"), "{shown}");
     // Every token of Vault begins like this.
@@ -120,14 +130,19 @@ async fn nothing_in_the_environment_ends_the_checks_of_certificates_or_brings_an
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stdout);
-        assert!(child.status.success() && said.contains("1 passed"), "VAULT_SKIP_VERIFY={skip:?}: {said}");
+        assert!(
+            child.status.success() && said.contains("1 passed"),
+            "VAULT_SKIP_VERIFY={skip:?}: {said}"
+        );
     }
 }
 
 #[tokio::test]
 #[ignore = "the test above runs it in a process of its own"]
 async fn in_a_misleading_environment() {
-    let given = |name: &str| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")).into_string().unwrap();
+    let given = |name: &str| {
+        std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")).into_string().unwrap()
+    };
     let config = |ca: Option<String>| VaultConfig {
         address: given("TEST_ADDRESS"),
         allow_plain_http: false,

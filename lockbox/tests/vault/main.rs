@@ -50,7 +50,10 @@ fn secret(name: &str) -> SecretName {
 
 async fn put(store: &Vault, name: &str, version: u64, value: &[u8]) -> Stored {
     let (name, value) = (secret(name), Redacted::from(value));
-    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await.unwrap();
+    let references = store
+        .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+        .await
+        .unwrap();
     Stored { version: Version(version), reference: references.into_iter().next().unwrap() }
 }
 

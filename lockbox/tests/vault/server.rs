@@ -33,18 +33,48 @@ impl Server {
         let _ = runtime::provider::install();
         let directory = tempfile::Builder::new().prefix("enclii-vault-").tempdir().unwrap();
         let port = prepare(directory.path(), tls);
-        let certificates = tls.then(|| reqwest::Certificate::from_pem(&std::fs::read(directory.path().join("ca.crt")).unwrap()).unwrap());
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).tls_certs_only(certificates);
+        let certificates = tls.then(|| {
+            reqwest::Certificate::from_pem(&std::fs::read(directory.path().join("ca.crt")).unwrap())
+                .unwrap()
+        });
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .tls_certs_only(certificates);
         let http = client.build().unwrap();
         let child = run(directory.path());
-        let mut server = Self { child, directory, port, tls, unseal_key: String::new(), root: String::new(), http };
-        server.until("answer", async |server| server.ask(Method::GET, "sys/seal-status", None).await.is_some()).await;
-        let made = server.api(Method::PUT, "sys/init", Some(json!({"secret_shares": 1, "secret_threshold": 1}))).await;
+        let mut server = Self {
+            child,
+            directory,
+            port,
+            tls,
+            unseal_key: String::new(),
+            root: String::new(),
+            http,
+        };
+        server
+            .until("answer", async |server| {
+                server.ask(Method::GET, "sys/seal-status", None).await.is_some()
+            })
+            .await;
+        let made = server
+            .api(Method::PUT, "sys/init", Some(json!({"secret_shares": 1, "secret_threshold": 1})))
+            .await;
         server.unseal_key = made["keys"][0].as_str().unwrap().to_owned();
         server.root = made["root_token"].as_str().unwrap().to_owned();
         server.unseal().await;
-        server.api(Method::POST, "sys/mounts/secret", Some(json!({"type": "kv", "options": {"version": "2"}}))).await;
-        server.until("mount", async |server| server.ask(Method::GET, "secret/config", None).await.is_some_and(|it| it.0 == 200)).await;
+        server
+            .api(
+                Method::POST,
+                "sys/mounts/secret",
+                Some(json!({"type": "kv", "options": {"version": "2"}})),
+            )
+            .await;
+        server
+            .until("mount", async |server| {
+                server.ask(Method::GET, "secret/config", None).await.is_some_and(|it| it.0 == 200)
+            })
+            .await;
         server
     }
 
@@ -78,13 +108,21 @@ impl Server {
 
     /// A call with the root token that has to succeed.
     pub(crate) async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let (status, answer) = self.ask(method.clone(), path, body).await.unwrap_or_else(|| panic!("{method} {path}: no answer"));
+        let (status, answer) = self
+            .ask(method.clone(), path, body)
+            .await
+            .unwrap_or_else(|| panic!("{method} {path}: no answer"));
         assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
         answer
     }
 
     /// A call with the root token: status and body, or nothing where there is no answer.
-    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Option<(u16, Value)> {
         let mut request = self.http.request(method, format!("{}/v1/{path}", self.address()));
         if !self.root.is_empty() {
             request = request.header("x-vault-token", &self.root);
@@ -100,7 +138,10 @@ impl Server {
 
     /// What is written in a KV version of an entry: status and data.
     pub(crate) async fn kv(&self, path: &str, version: u64) -> (u16, Value) {
-        let (status, mut body) = self.ask(Method::GET, &format!("secret/data/{path}?version={version}"), None).await.unwrap();
+        let (status, mut body) = self
+            .ask(Method::GET, &format!("secret/data/{path}?version={version}"), None)
+            .await
+            .unwrap();
         (status, body["data"]["data"].take())
     }
 
@@ -116,14 +157,19 @@ impl Server {
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
             let list = Method::from_bytes(b"LIST").unwrap();
-            let Some((200, listed)) = self.ask(list, &format!("secret/metadata/{folder}"), None).await else { continue };
+            let Some((200, listed)) =
+                self.ask(list, &format!("secret/metadata/{folder}"), None).await
+            else {
+                continue;
+            };
             for key in listed["data"]["keys"].as_array().unwrap() {
                 let path = format!("{folder}{}", key.as_str().unwrap());
                 if path.ends_with('/') {
                     folders.push(path);
                     continue;
                 }
-                let metadata = self.api(Method::GET, &format!("secret/metadata/{path}"), None).await;
+                let metadata =
+                    self.api(Method::GET, &format!("secret/metadata/{path}"), None).await;
                 for version in metadata["data"]["versions"].as_object().unwrap().keys() {
                     all.push_str(&self.kv(&path, version.parse().unwrap()).await.1.to_string());
                 }
@@ -143,7 +189,10 @@ impl Server {
             unsealed.is_some_and(|(status, body)| status == 200 && body["sealed"] == json!(false))
         })
         .await;
-        self.until("lead", async |server| server.ask(Method::GET, "sys/health", None).await.is_some_and(|it| it.0 == 200)).await;
+        self.until("lead", async |server| {
+            server.ask(Method::GET, "sys/health", None).await.is_some_and(|it| it.0 == 200)
+        })
+        .await;
     }
 
     /// SIGKILL, and after a while the same server again on the same port with the same storage.
@@ -158,7 +207,8 @@ impl Server {
     async fn until(&self, what: &str, mut there: impl AsyncFnMut(&Self) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !timeout(PATIENCE, there(self)).await.unwrap_or(false) {
-            let log = std::fs::read_to_string(self.directory.path().join("vault.log")).unwrap_or_default();
+            let log = std::fs::read_to_string(self.directory.path().join("vault.log"))
+                .unwrap_or_default();
             assert!(Instant::now() < end, "waited for Vault to {what}; it says:\n{log}");
             sleep(Duration::from_millis(100)).await;
         }
@@ -204,12 +254,19 @@ fn prepare(directory: &Path, tls: bool) -> u16 {
 /// A CA, and a certificate of it for loopback.
 fn certificate(directory: &Path) {
     let (ca, authority) = authority("the CA of a test");
-    let mut leaf = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let mut leaf =
+        rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     leaf.use_authority_key_identifier_extension = true;
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = leaf.signed_by(&key, &authority).unwrap();
-    for (name, text) in [("ca.crt", ca), ("tls.crt", certificate.pem()), ("tls.key", key.serialize_pem())] {
-        std::io::Write::write_all(&mut File::create(directory.join(name)).unwrap(), text.as_bytes()).unwrap();
+    for (name, text) in
+        [("ca.crt", ca), ("tls.crt", certificate.pem()), ("tls.key", key.serialize_pem())]
+    {
+        std::io::Write::write_all(
+            &mut File::create(directory.join(name)).unwrap(),
+            text.as_bytes(),
+        )
+        .unwrap();
     }
 }
 
@@ -227,7 +284,12 @@ fn run(directory: &Path) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("vault.log")).unwrap();
     let mut command = Command::new(program());
     command.arg("server").arg(format!("-config={}", directory.join("vault.json").display()));
-    command.env_clear().env("HOME", directory).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command
+        .env_clear()
+        .env("HOME", directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
     command.spawn().unwrap()
 }
 
@@ -241,6 +303,10 @@ fn program() -> PathBuf {
         },
         PathBuf::from,
     );
-    assert!(path.is_file(), "{} is not there; `tests/cluster/build.sh vault` builds it", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not there; `tests/cluster/build.sh vault` builds it",
+        path.display()
+    );
     path
 }

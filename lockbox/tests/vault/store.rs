@@ -8,7 +8,11 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn it_passes_the_suite_over_tls_with_an_approle_that_may_no_more_than_the_guide_says() {
     let server = Server::start(true).await;
-    let store = Vault::open(&VaultConfig { login: login::approle(&server, "1h", "4h").await, ..config(&server) }).unwrap();
+    let store = Vault::open(&VaultConfig {
+        login: login::approle(&server, "1h", "4h").await,
+        ..config(&server)
+    })
+    .unwrap();
     conformance::run(&store, &"suite".parse().unwrap()).await.unwrap();
     for seed in 1..=3 {
         let report = conformance::disturbed::run(&store, "suite", seed, 60, || ()).await.unwrap();
@@ -20,17 +24,24 @@ async fn it_passes_the_suite_over_tls_with_an_approle_that_may_no_more_than_the_
 async fn several_keys_are_one_kv_version_that_whoever_knows_vault_alone_can_read() {
     let server = Server::start(false).await;
     let store = Vault::open(&config(&server)).unwrap();
-    let (url, key) = (Redacted::from(b"postgres://db?a=<b>&c\n".as_slice()), Redacted::from(b"\xff\x00".as_slice()));
+    let (url, key) = (
+        Redacted::from(b"postgres://db?a=<b>&c\n".as_slice()),
+        Redacted::from(b"\xff\x00".as_slice()),
+    );
     let puts = [
         Put { name: &secret("DATABASE_URL"), version: Version(1), value: &url },
         Put { name: &secret("KEYSTORE"), version: Version(1), value: &key },
     ];
     store.write(&scope(), &puts).await.unwrap();
     let (status, data) = server.kv("enclii/shop/prod/api", 1).await;
-    assert_eq!((status, &data["DATABASE_URL"], &data["KEYSTORE"]), (200, &json!("postgres://db?a=<b>&c\n"), &json!("/wA=")));
+    assert_eq!(
+        (status, &data["DATABASE_URL"], &data["KEYSTORE"]),
+        (200, &json!("postgres://db?a=<b>&c\n"), &json!("/wA="))
+    );
     assert_eq!(data[".lockbox"]["base64"], json!(["KEYSTORE"]));
     assert_eq!(server.kv("enclii/shop/prod/api", 2).await.0, 404);
-    let metadata = server.api(reqwest::Method::GET, "secret/metadata/enclii/shop/prod/api", None).await;
+    let metadata =
+        server.api(reqwest::Method::GET, "secret/metadata/enclii/shop/prod/api", None).await;
     assert_eq!(metadata["data"]["max_versions"], json!(VaultConfig::MAX_VERSIONS));
     assert_eq!(metadata["data"]["custom_metadata"], json!(null));
 }
@@ -44,16 +55,26 @@ async fn what_vault_evicts_stays_readable() {
     for version in 1..=30 {
         kept.push(put(&store, "ROTATED", version, format!("value {version}").as_bytes()).await);
     }
-    assert_eq!(server.kv("enclii/shop/prod/api", 20).await.0, 404, "Vault evicted nothing, so that nothing was tried");
+    assert_eq!(
+        server.kv("enclii/shop/prod/api", 20).await.0,
+        404,
+        "Vault evicted nothing, so that nothing was tried"
+    );
     for stored in &kept {
-        assert_eq!(read(&store, "ROTATED", stored).await.unwrap(), format!("value {}", stored.version).as_bytes());
+        assert_eq!(
+            read(&store, "ROTATED", stored).await.unwrap(),
+            format!("value {}", stored.version).as_bytes()
+        );
     }
     assert_eq!(read(&store, "BYSTANDER", &bystander).await.unwrap(), b"since the beginning");
     let listed = store.list_versions(&scope(), &secret("ROTATED")).await.unwrap();
     assert!(listed.iter().rev().eq(&kept));
     // Evicted, moved, destroyed: gone.
     store.destroy(&scope(), &secret("ROTATED"), &kept[4]).await.unwrap();
-    assert!(matches!(read(&store, "ROTATED", &kept[4]).await, Err(StoreError::NotFound(_) | StoreError::Destroyed(_))));
+    assert!(matches!(
+        read(&store, "ROTATED", &kept[4]).await,
+        Err(StoreError::NotFound(_) | StoreError::Destroyed(_))
+    ));
     assert_eq!(read(&store, "ROTATED", &kept[5]).await.unwrap(), b"value 6");
 }
 
@@ -68,8 +89,15 @@ async fn a_destroyed_value_is_nowhere_and_the_others_are_where_they_were() {
     assert!(server.holds("first-canary").await);
     store.destroy(&scope(), &secret("KEY"), &first).await.unwrap();
     assert!(!server.holds("first-canary").await && server.holds("second-canary").await);
-    assert!(matches!(read(&store, "KEY", &first).await, Err(StoreError::Destroyed(_) | StoreError::NotFound(_))));
-    for (name, stored, value) in [("OTHER", &other, "other-value"), ("KEY", &second, "second-canary"), ("OTHER", &last, "last-value")] {
+    assert!(matches!(
+        read(&store, "KEY", &first).await,
+        Err(StoreError::Destroyed(_) | StoreError::NotFound(_))
+    ));
+    for (name, stored, value) in [
+        ("OTHER", &other, "other-value"),
+        ("KEY", &second, "second-canary"),
+        ("OTHER", &last, "last-value"),
+    ] {
         assert_eq!(read(&store, name, stored).await.unwrap(), value.as_bytes());
     }
     // Twice is once.
@@ -86,10 +114,16 @@ async fn values_that_fit_no_entry_together_are_there_all_the_same() {
     let server = Server::start(false).await;
     let store = Vault::open(&config(&server)).unwrap();
     // 24 values of 60 KiB and two of the largest size, in one write: integrated storage takes 1 MiB.
-    let sizes = (0..26).map(|at| if at < 24 { 60 << 10 } else { contract::layout::MAX_VALUE_BYTES });
-    let values: Vec<_> =
-        sizes.enumerate().map(|(at, size)| (secret(&format!("BIG_{at}")), Redacted::new(vec![u8::try_from(at).unwrap(); size]))).collect();
-    let puts: Vec<_> = values.iter().map(|(name, value)| Put { name, version: Version(1), value }).collect();
+    let sizes =
+        (0..26).map(|at| if at < 24 { 60 << 10 } else { contract::layout::MAX_VALUE_BYTES });
+    let values: Vec<_> = sizes
+        .enumerate()
+        .map(|(at, size)| {
+            (secret(&format!("BIG_{at}")), Redacted::new(vec![u8::try_from(at).unwrap(); size]))
+        })
+        .collect();
+    let puts: Vec<_> =
+        values.iter().map(|(name, value)| Put { name, version: Version(1), value }).collect();
     let references = store.write(&scope(), &puts).await.unwrap();
     let small = put(&store, "SMALL", 1, b"plain").await;
     for ((name, value), reference) in values.iter().zip(references) {
@@ -110,7 +144,10 @@ async fn two_replicas_that_write_the_same_scope_lose_nothing() {
         let mut kept = Vec::new();
         for version in 1..=25 {
             let name = format!("OF_{replica}");
-            kept.push((name.clone(), put(store, &name, version, format!("{replica} {version}").as_bytes()).await));
+            kept.push((
+                name.clone(),
+                put(store, &name, version, format!("{replica} {version}").as_bytes()).await,
+            ));
         }
         kept
     });
@@ -119,7 +156,10 @@ async fn two_replicas_that_write_the_same_scope_lose_nothing() {
     for (name, stored) in &kept {
         let replica = name.trim_start_matches("OF_");
         for store in &stores {
-            assert_eq!(read(store, name, stored).await.unwrap(), format!("{replica} {}", stored.version).as_bytes());
+            assert_eq!(
+                read(store, name, stored).await.unwrap(),
+                format!("{replica} {}", stored.version).as_bytes()
+            );
         }
     }
 }

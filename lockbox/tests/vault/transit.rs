@@ -4,7 +4,9 @@ use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::embedded::{Batch, EmbeddedError, Position};
 use lockbox::key::{KeyError, KeyId, KeySource};
 use lockbox::seal::SealError;
-use lockbox::{Database, Embedded, KeyFile, Keys, Put, Store, StoreError, Stored, VaultConfig, VaultLogin};
+use lockbox::{
+    Database, Embedded, KeyFile, Keys, Put, Store, StoreError, Stored, VaultConfig, VaultLogin,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -23,7 +25,10 @@ fn scope() -> Scope {
 
 async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
     let (name, value): (SecretName, _) = (name.parse().unwrap(), Redacted::from(value.to_owned()));
-    let references = store.write(&scope(), &[Put { name: &name, version: Version(version), value: &value }]).await.unwrap();
+    let references = store
+        .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
+        .await
+        .unwrap();
     Stored { version: Version(version), reference: references[0].clone() }
 }
 
@@ -44,7 +49,13 @@ impl World {
         server.api(Method::POST, "transit/keys/enclii", Some(json!({}))).await;
         let policy = "path \"transit/encrypt/enclii\" { capabilities = [\"update\"] }\npath \"transit/decrypt/enclii\" { capabilities = [\"update\"] }";
         server.api(Method::PUT, "sys/policies/acl/enclii", Some(json!({"policy": policy}))).await;
-        let made = server.api(Method::POST, "auth/token/create", Some(json!({"policies": ["enclii"], "no_parent": true}))).await;
+        let made = server
+            .api(
+                Method::POST,
+                "auth/token/create",
+                Some(json!({"policies": ["enclii"], "no_parent": true})),
+            )
+            .await;
         let token = server.file("token", made["auth"]["client_token"].as_str().unwrap());
         let vault = VaultConfig {
             address: server.address(),
@@ -68,7 +79,12 @@ impl World {
             other => format!("transit:transit/{other}").parse().unwrap(),
         };
         let previous = previous.iter().map(|text| source(text)).collect();
-        Keys { current: source(current), previous, lost: Vec::new(), vault: Some(self.vault.clone()) }
+        Keys {
+            current: source(current),
+            previous,
+            lost: Vec::new(),
+            vault: Some(self.vault.clone()),
+        }
     }
 
     async fn open(&self, current: &str, previous: &[&str]) -> Result<Embedded, EmbeddedError> {
@@ -76,7 +92,10 @@ impl World {
     }
 
     async fn run(&self, sql: &str) {
-        let changed = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(self.database.writer()).await.unwrap();
+        let changed = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+            .execute(self.database.writer())
+            .await
+            .unwrap();
         assert_eq!(changed.rows_affected(), 1, "{sql}");
     }
 }
@@ -108,7 +127,10 @@ async fn rows_are_bound_to_their_place_in_vault_too() {
         world.run(&format!("UPDATE lockbox_values SET {attack} WHERE version = {version}")).await;
         let error = get(&store, "A", &stored).await.unwrap_err();
         let row = format!("A version {version} (");
-        assert!(matches!(&error, StoreError::Seal(SealError::Integrity(named)) if named.contains(&row)), "{attack}: {error}");
+        assert!(
+            matches!(&error, StoreError::Seal(SealError::Integrity(named)) if named.contains(&row)),
+            "{attack}: {error}"
+        );
     }
     assert_eq!(get(&store, "A", &one).await.unwrap(), b"one");
 }
@@ -124,13 +146,28 @@ async fn a_new_version_of_the_key_takes_over() {
     assert_eq!(current, KeyId::new("transit:transit/enclii:v2".into()));
     assert_eq!(store.standing(&current).await.unwrap().remaining, 1);
     // The old version may go only when no row needs it: until then a read says that Vault refuses it.
-    world.server.api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2}))).await;
+    world
+        .server
+        .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2})))
+        .await;
     assert!(matches!(get(&store, "A", &one).await.unwrap_err(), StoreError::Backend { .. }));
-    world.server.api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 1}))).await;
-    assert_eq!((rewrap(&store).await.done, store.standing(&current).await.unwrap().remaining), (1, 0));
-    world.server.api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2}))).await;
+    world
+        .server
+        .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 1})))
+        .await;
+    assert_eq!(
+        (rewrap(&store).await.done, store.standing(&current).await.unwrap().remaining),
+        (1, 0)
+    );
+    world
+        .server
+        .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2})))
+        .await;
     let store = world.open("enclii", &[]).await.unwrap();
-    assert_eq!((get(&store, "A", &one).await.unwrap(), get(&store, "A", &two).await.unwrap()), (b"one".to_vec(), b"two".to_vec()));
+    assert_eq!(
+        (get(&store, "A", &one).await.unwrap(), get(&store, "A", &two).await.unwrap()),
+        (b"one".to_vec(), b"two".to_vec())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +184,10 @@ async fn from_a_file_to_vault_and_back() {
         assert_eq!((batch.done, batch.failed), (30, Vec::new()));
         let store = world.open(current, &[]).await.unwrap();
         for stored in &rows {
-            assert_eq!(get(&store, "A", stored).await.unwrap(), format!("value {}", stored.version).into_bytes());
+            assert_eq!(
+                get(&store, "A", stored).await.unwrap(),
+                format!("value {}", stored.version).into_bytes()
+            );
         }
     }
 }
@@ -162,7 +202,10 @@ async fn without_vault_nothing_opens_and_nothing_is_lost() {
     let (name, value): (SecretName, _) = ("A".parse().unwrap(), Redacted::from(b"two".as_slice()));
     let put = [Put { name: &name, version: Version(2), value: &value }];
     assert!(matches!(store.write(&scope(), &put).await.unwrap_err(), StoreError::Backend { .. }));
-    assert!(matches!(store.rewrap(&KeyId::new("other".into()), Position::default()).await.unwrap_err(), StoreError::Backend { .. }));
+    assert!(matches!(
+        store.rewrap(&KeyId::new("other".into()), Position::default()).await.unwrap_err(),
+        StoreError::Backend { .. }
+    ));
     world.server.unseal().await;
     assert_eq!(get(&store, "A", &one).await.unwrap(), b"one");
     assert_eq!(store.list_versions(&scope(), &name).await.unwrap(), [one]);

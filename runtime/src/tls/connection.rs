@@ -79,7 +79,12 @@ struct Answers<H> {
 
 impl<H> Answers<H> {
     fn new(handler: H, wire: &Wire, seen: &Arc<AtomicBool>) -> Self {
-        Self { handler, peer: wire.peer, certificates: wire.certificates.clone(), seen: Arc::clone(seen) }
+        Self {
+            handler,
+            peer: wire.peer,
+            certificates: wire.certificates.clone(),
+            seen: Arc::clone(seen),
+        }
     }
 }
 

@@ -61,8 +61,10 @@ impl Handshakes {
         };
         let handshake = stream.get_ref().1;
         let http2 = handshake.alpn_protocol() == Some(b"h2");
-        let certificates =
-            handshake.peer_certificates().map(|chain| chain.iter().cloned().map(|one| one.into_owned()).collect()).map(PeerCertificates);
+        let certificates = handshake
+            .peer_certificates()
+            .map(|chain| chain.iter().cloned().map(|one| one.into_owned()).collect())
+            .map(PeerCertificates);
         Some(Secured { stream, http2, certificates })
     }
 }
@@ -85,7 +87,11 @@ impl Refusals {
         let now = millis(self.since.elapsed());
         let next = self.next.load(Ordering::Relaxed);
         let after = now.saturating_add(millis(ONE_LINE_PER));
-        let free = now >= next && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let free = now >= next
+            && self
+                .next
+                .compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         if free {
             Some(self.unsaid.swap(0, Ordering::Relaxed))
         } else {

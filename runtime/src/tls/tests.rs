@@ -23,7 +23,8 @@ fn configs() -> (Arc<ServerConfig>, ClientConfig) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let chain = vec![made.cert.der().clone()];
-    let mut server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let mut server =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -76,14 +77,18 @@ async fn alpn_chooses_the_protocol() {
     let server = start(Limits::default(), hello).await;
 
     let stream = server.connect(&[b"h2"]).await;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     server.tasks.spawn("client", async { connection.await.unwrap() });
     let answer = text(sender.send_request(get("/a")).await.unwrap()).await;
     assert_eq!(answer, "HTTP/2.0 /a");
 
     for alpn in [&[b"http/1.1".as_slice()][..], &[]] {
         let stream = server.connect(alpn).await;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         server.tasks.spawn("client", async { connection.await.unwrap() });
         for path in ["/b", "/c"] {
             let answer = text(sender.send_request(get(path)).await.unwrap()).await;
@@ -97,8 +102,10 @@ async fn alpn_chooses_the_protocol() {
 
 #[tokio::test]
 async fn an_axum_router_is_a_handler() {
-    let router =
-        axum::Router::new().route("/{name}", axum::routing::get(|axum::extract::Path(name): axum::extract::Path<String>| async { name }));
+    let router = axum::Router::new().route(
+        "/{name}",
+        axum::routing::get(|axum::extract::Path(name): axum::extract::Path<String>| async { name }),
+    );
     let server = start(Limits::default(), tower(router)).await;
     let mut stream = server.connect(&[]).await;
     let request = b"GET /hi HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -162,7 +169,11 @@ async fn the_drain_answers_what_is_in_flight_and_closes_what_is_idle() {
 
 #[tokio::test]
 async fn silence_is_bounded() {
-    let limits = Limits { handshake: Duration::from_millis(100), first_request: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        handshake: Duration::from_millis(100),
+        first_request: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let server = start(limits, hello).await;
     // Says nothing at all, then nothing after the handshake, then half a header.
     let mut dumb = TcpStream::connect(server.address).await.unwrap();

@@ -23,7 +23,9 @@ pub struct GroupRole {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupRoleError {
     /// No group, or no role.
-    #[error("parse group's role {0:?}: write GROUP=ROLE or GROUP=ROLE@SCOPE, as in platform=owner or shop-devs=developer@shop")]
+    #[error(
+        "parse group's role {0:?}: write GROUP=ROLE or GROUP=ROLE@SCOPE, as in platform=owner or shop-devs=developer@shop"
+    )]
     Form(String),
     /// No role that there is.
     #[error(transparent)]
@@ -35,7 +37,11 @@ pub enum GroupRoleError {
 
 impl GroupRole {
     pub(super) fn assigned(&self) -> Assigned {
-        Assigned { role: self.role, within: self.within.clone(), source: Source::Group(self.group.clone()) }
+        Assigned {
+            role: self.role,
+            within: self.within.clone(),
+            source: Source::Group(self.group.clone()),
+        }
     }
 }
 
@@ -72,12 +78,25 @@ mod tests {
 
     #[test]
     fn a_group_and_its_role() {
-        for text in ["platform=owner", "shop-devs=developer@shop", "shop/devs=readonly@shop.prod.api", "cn=ops,dc=example=admin"] {
+        for text in [
+            "platform=owner",
+            "shop-devs=developer@shop",
+            "shop/devs=readonly@shop.prod.api",
+            "cn=ops,dc=example=admin",
+        ] {
             assert_eq!(text.parse::<GroupRole>().unwrap().to_string(), text);
         }
-        for text in
-            ["", "platform", "=owner", "platform=", "platform=root", "platform=Owner", "platform=owner@", "platform=owner@a/b", " x=owner"]
-        {
+        for text in [
+            "",
+            "platform",
+            "=owner",
+            "platform=",
+            "platform=root",
+            "platform=Owner",
+            "platform=owner@",
+            "platform=owner@a/b",
+            " x=owner",
+        ] {
             assert!(text.parse::<GroupRole>().is_err(), "{text:?} was taken");
         }
     }

@@ -22,16 +22,33 @@ fn event() -> Event {
 
 fn token(name: &str, hash: u8, holder: Holder, lives: SignedDuration) -> NewToken {
     let expires_at = Timestamp::now().checked_add(lives).ok();
-    NewToken { name: name.into(), holder, hash: vec![hash; 32], expires_at, by: "system:test".into() }
+    NewToken {
+        name: name.into(),
+        holder,
+        hash: vec![hash; 32],
+        expires_at,
+        by: "system:test".into(),
+    }
 }
 
 fn program() -> Holder {
     Holder::Program { role: Role::Developer, scope: Some("shop.prod".parse().unwrap()) }
 }
 
-fn grant(kind: SubjectKind, name: &str, scope: &str, secret: Option<&str>, access: Given) -> GrantRequest {
+fn grant(
+    kind: SubjectKind,
+    name: &str,
+    scope: &str,
+    secret: Option<&str>,
+    access: Given,
+) -> GrantRequest {
     let subject = Subject { kind, name: name.into() };
-    GrantRequest { subject, scope: scope.parse().unwrap(), secret: secret.map(|it| it.parse().unwrap()), access }
+    GrantRequest {
+        subject,
+        scope: scope.parse().unwrap(),
+        secret: secret.map(|it| it.parse().unwrap()),
+        access,
+    }
 }
 
 async fn tokens(repository: &Repository) {
@@ -39,7 +56,9 @@ async fn tokens(repository: &Repository) {
     assert!(repository.add_token(&token("ci", 1, program(), hour), Some(&event())).await.unwrap());
     assert!(!repository.add_token(&token("ci", 2, program(), hour), Some(&event())).await.unwrap());
     let person = Holder::Person { name: "ada".into(), groups: vec!["a, b".into(), "c".into()] };
-    assert!(repository.add_token(&token("session-1", 3, person.clone(), hour), None).await.unwrap());
+    assert!(
+        repository.add_token(&token("session-1", 3, person.clone(), hour), None).await.unwrap()
+    );
     let found = repository.token(&[1; 32]).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), &found.holder, found.last_used_at), ("ci", &program(), None));
     assert_eq!(repository.token(&[3; 32]).await.unwrap().unwrap().holder, person);
@@ -56,27 +75,53 @@ async fn tokens(repository: &Repository) {
     assert!(repository.revoke_token(found.id, &event()).await.unwrap());
     assert!(!repository.revoke_token(found.id, &event()).await.unwrap());
     assert_eq!(repository.token_named("ci").await.unwrap(), None);
-    assert!(repository.knew_token("ci", None).await.unwrap() && repository.knew_token("ci", Some(&[1; 32])).await.unwrap());
+    assert!(
+        repository.knew_token("ci", None).await.unwrap()
+            && repository.knew_token("ci", Some(&[1; 32])).await.unwrap()
+    );
     assert!(!repository.knew_token("ci", Some(&[9; 32])).await.unwrap());
     // What is past its time opens nothing, and gives its name back.
-    assert!(repository.add_token(&token("ci", 4, program(), SignedDuration::from_secs(-1)), None).await.unwrap());
+    assert!(
+        repository
+            .add_token(&token("ci", 4, program(), SignedDuration::from_secs(-1)), None)
+            .await
+            .unwrap()
+    );
     assert_eq!(repository.token(&[4; 32]).await.unwrap(), None);
     assert!(repository.add_token(&token("ci", 5, program(), hour), None).await.unwrap());
 }
 
 async fn grants(repository: &Repository) {
-    let add = async |new: GrantRequest| repository.add_grant(&new, "token:test", &event()).await.unwrap();
+    let add =
+        async |new: GrantRequest| repository.add_grant(&new, "token:test", &event()).await.unwrap();
     let one = add(grant(SubjectKind::User, "ada", "shop.prod.api", Some("A"), Given::Read)).await;
-    assert_eq!(add(grant(SubjectKind::User, "ada", "shop.prod.api", Some("A"), Given::Read)).await, one);
+    assert_eq!(
+        add(grant(SubjectKind::User, "ada", "shop.prod.api", Some("A"), Given::Read)).await,
+        one
+    );
     add(grant(SubjectKind::Group, "ada", "shop", None, Given::Owner)).await;
     add(grant(SubjectKind::Group, "devs", "shop", None, Given::Developer)).await;
-    add(grant(SubjectKind::ServiceAccount, "shop-prod/jobs", "shop.prod.api", Some("A"), Given::Read)).await;
-    add(grant(SubjectKind::ServiceAccount, "shop-prod/jobs", "shop.prod.web", None, Given::Read)).await;
+    add(grant(
+        SubjectKind::ServiceAccount,
+        "shop-prod/jobs",
+        "shop.prod.api",
+        Some("A"),
+        Given::Read,
+    ))
+    .await;
+    add(grant(SubjectKind::ServiceAccount, "shop-prod/jobs", "shop.prod.web", None, Given::Read))
+        .await;
 
     // A group is no person of that name, and the other way round.
     let of = async |user: &str, groups: &[&str]| {
         let groups: Vec<String> = groups.iter().map(|it| (*it).to_owned()).collect();
-        repository.grants_of(user, &groups).await.unwrap().into_iter().map(|it| it.access).collect::<Vec<_>>()
+        repository
+            .grants_of(user, &groups)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|it| it.access)
+            .collect::<Vec<_>>()
     };
     assert_eq!(of("ada", &[]).await, [Given::Read]);
     assert_eq!(of("Ada", &["x"]).await, []);
@@ -115,5 +160,8 @@ async fn on_sqlite() {
 #[ignore = "needs PostgreSQL: make test-stores"]
 async fn on_postgres() {
     let server = e2e::postgres::Postgres::start().unwrap();
-    on(Database::connect(&contract::Redacted::from(server.create("access").unwrap())).await.unwrap()).await;
+    on(Database::connect(&contract::Redacted::from(server.create("access").unwrap()))
+        .await
+        .unwrap())
+    .await;
 }

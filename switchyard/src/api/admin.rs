@@ -34,15 +34,21 @@ pub(super) async fn start(State(app): State<Arc<App>>, asked: Asked) -> Result<R
 }
 
 fn rekey(app: &App) -> Result<&Rekey, Refusal> {
-    app.rekey.as_ref().ok_or_else(|| Refusal::not_found("values are kept in another store, which has keys of its own"))
+    app.rekey.as_ref().ok_or_else(|| {
+        Refusal::not_found("values are kept in another store, which has keys of its own")
+    })
 }
 
 impl From<RekeyError> for Refusal {
     fn from(error: RekeyError) -> Self {
         tracing::error!(error = %Chain(&error), "key not changed");
         match error {
-            RekeyError::Audit(_) => Self::unavailable("the audit trail cannot be written, so the key is not changed"),
-            RekeyError::Store(StoreError::Backend { step, .. }) => Self::unavailable(format!("{step}: it does not answer")),
+            RekeyError::Audit(_) => {
+                Self::unavailable("the audit trail cannot be written, so the key is not changed")
+            }
+            RekeyError::Store(StoreError::Backend { step, .. }) => {
+                Self::unavailable(format!("{step}: it does not answer"))
+            }
             _ => Self::unavailable("the ledger cannot be reached"),
         }
     }

@@ -48,7 +48,11 @@ impl AsRef<[u8]> for Wiped {
 /// Runs a change to its end, also when the client goes away in the middle: between the ledger's commit
 /// and the push, nobody else would tell the agents. Where the same request was done before, its answer
 /// is given again.
-pub(super) async fn change<T, F>(app: &Arc<App>, operation: Operation, change: F) -> Result<Response, Refusal>
+pub(super) async fn change<T, F>(
+    app: &Arc<App>,
+    operation: Operation,
+    change: F,
+) -> Result<Response, Refusal>
 where
     T: Serialize + Send + 'static,
     F: Future<Output = Result<T, SecretsError>> + Send + 'static,
@@ -68,7 +72,9 @@ where
             Ok(response)
         }
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Refusal::unavailable("switchyard is stopping; whether the change was made can be seen in its versions")),
+        Err(_) => Err(Refusal::unavailable(
+            "switchyard is stopping; whether the change was made can be seen in its versions",
+        )),
     }
 }
 
@@ -76,9 +82,12 @@ pub(super) fn count<T>(app: &App, operation: Operation, result: &Result<T, Secre
     let ending = match result {
         Ok(_) | Err(SecretsError::Change(ChangeError::Repeated(_))) => Ending::Ok,
         Err(SecretsError::Change(ChangeError::Repository(_))) => Ending::Failed,
-        Err(SecretsError::NotFound { .. } | SecretsError::NoVersion { .. } | SecretsError::Gone { .. } | SecretsError::Change(_)) => {
-            Ending::Refused
-        }
+        Err(
+            SecretsError::NotFound { .. }
+            | SecretsError::NoVersion { .. }
+            | SecretsError::Gone { .. }
+            | SecretsError::Change(_),
+        ) => Ending::Refused,
         Err(_) => Ending::Failed,
     };
     app.metrics.count(operation, ending);

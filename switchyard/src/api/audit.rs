@@ -81,7 +81,9 @@ pub(super) async fn list(
     let query = AuditQuery { after, action, actor, scope, outcome, since, until, limit };
     let events = app.repository.audit(&query).await.map_err(SecretsError::from)?;
     // Else whoever follows the trail would follow nothing but himself.
-    let own = |event: &Record| event.resource_type == ResourceKind::Audit.as_str() && event.actor_id == caller.actor.id();
+    let own = |event: &Record| {
+        event.resource_type == ResourceKind::Audit.as_str() && event.actor_id == caller.actor.id()
+    };
     if !events.iter().all(own) {
         note(&app, caller, Action::List, format!("after {after}, {} events", events.len())).await?;
     }
@@ -190,8 +192,11 @@ pub(super) async fn checkpoints(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     auditor(asked, &app).await?;
-    let Query(Page { cursor, limit }) =
-        page.map_err(|_| Refusal::malformed("the query may have limit=<number> and the cursor that the last answer gave as next"))?;
+    let Query(Page { cursor, limit }) = page.map_err(|_| {
+        Refusal::malformed(
+            "the query may have limit=<number> and the cursor that the last answer gave as next",
+        )
+    })?;
     let limit = page::limit(limit)?;
     if cursor > LARGEST {
         return Err(Refusal::malformed("the cursor is not one that this list gave"));
@@ -200,8 +205,16 @@ pub(super) async fn checkpoints(
     let (sequence, hash) = app.repository.trail_head().await.map_err(SecretsError::from)?;
     let full = usize::try_from(limit).is_ok_and(|limit| kept.len() >= limit);
     let next = kept.last().filter(|_| full).map(|kept| kept.checkpoint.sequence.to_string());
-    let checkpoints = kept.into_iter().map(|kept| Checkpoint { checkpoint: kept.checkpoint, placed_at: kept.placed_at }).collect();
-    json(&CheckpointList { checkpoints, next, public_key: app.trail_key.clone(), head: TrailHead { sequence, hash } })
+    let checkpoints = kept
+        .into_iter()
+        .map(|kept| Checkpoint { checkpoint: kept.checkpoint, placed_at: kept.placed_at })
+        .collect();
+    json(&CheckpointList {
+        checkpoints,
+        next,
+        public_key: app.trail_key.clone(),
+        head: TrailHead { sequence, hash },
+    })
 }
 
 /// Whoever may see the trail.
@@ -214,7 +227,15 @@ async fn auditor(asked: Asked, app: &App) -> Result<Caller, Refusal> {
 async fn note(app: &App, caller: Caller, action: Action, details: String) -> Result<(), Refusal> {
     let Caller { actor, origin } = caller;
     let resource = Resource { kind: ResourceKind::Audit, id: "audit".to_owned(), scope: None };
-    let event = Event { actor, action, resource, version: None, outcome: Outcome::Allowed, origin, details: Some(details) };
+    let event = Event {
+        actor,
+        action,
+        resource,
+        version: None,
+        outcome: Outcome::Allowed,
+        origin,
+        details: Some(details),
+    };
     app.audit.record(event).await.map_err(SecretsError::from)?;
     Ok(())
 }

@@ -27,7 +27,9 @@ pub(super) const SMALL: usize = 64 << 10;
 pub(super) fn parse<T: DeserializeOwned>(body: &Redacted, form: &str) -> Result<T, Refusal> {
     serde_json::from_slice(body.expose()).map(|Object(it)| it).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Refusal::malformed(format!("the body is not what is expected at line {line} column {column}; it must be {form}"))
+        Refusal::malformed(format!(
+            "the body is not what is expected at line {line} column {column}; it must be {form}"
+        ))
     })
 }
 
@@ -46,7 +48,8 @@ pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, Refusal> {
     }
     let mut request = WriteRequest::default();
     for (text, value) in secrets.0 {
-        let name: SecretName = text.parse().map_err(|error| Refusal::malformed(plain(&format!("{error}"))))?;
+        let name: SecretName =
+            text.parse().map_err(|error| Refusal::malformed(plain(&format!("{error}"))))?;
         check_length(name.as_str(), &value.value)?;
         check_number(value.if_version)?;
         if request.secrets.insert(name, value).is_some() {
@@ -61,14 +64,18 @@ fn check_length(name: &str, value: &Redacted) -> Result<(), Refusal> {
         return Ok(());
     }
     let length = value.len();
-    Err(Refusal::too_large(format!("the value of {name} has {length} bytes, and {MAX_VALUE_BYTES} is the most")))
+    Err(Refusal::too_large(format!(
+        "the value of {name} has {length} bytes, and {MAX_VALUE_BYTES} is the most"
+    )))
 }
 
 /// `if_version` is a version or 0.
 fn check_number(number: Option<u64>) -> Result<(), Refusal> {
     match number {
         None | Some(0) => Ok(()),
-        Some(number) => Version::try_from(number).map(drop).map_err(|error| Refusal::malformed(format!("if_version: {error}"))),
+        Some(number) => Version::try_from(number)
+            .map(drop)
+            .map_err(|error| Refusal::malformed(format!("if_version: {error}"))),
     }
 }
 
@@ -77,20 +84,29 @@ pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, Refusal> 
     if body.is_empty() {
         return Ok(RotateRequest::default());
     }
-    let form =
-        r#"{"value": "<base64>"} or {"generate": {"length": <number>, "alphabet": "<word>"}}, each with "if_version": <number> if wanted"#;
+    let form = r#"{"value": "<base64>"} or {"generate": {"length": <number>, "alphabet": "<word>"}}, each with "if_version": <number> if wanted"#;
     let request: RotateRequest = parse(body, form)?;
     match (&request.value, request.generate) {
-        (Some(_), Some(_)) => return Err(Refusal::malformed("the body has value and generate; one of them is the new value")),
+        (Some(_), Some(_)) => {
+            return Err(Refusal::malformed(
+                "the body has value and generate; one of them is the new value",
+            ));
+        }
         (Some(value), None) => check_length("the secret", value)?,
-        (None, Some(Generate { length, .. })) if !(Generate::SHORTEST..=Generate::LONGEST).contains(&length) => {
+        (None, Some(Generate { length, .. }))
+            if !(Generate::SHORTEST..=Generate::LONGEST).contains(&length) =>
+        {
             let (least, most) = (Generate::SHORTEST, Generate::LONGEST);
-            return Err(Refusal::malformed(format!("generate.length is {length}, and must be {least} to {most}")));
+            return Err(Refusal::malformed(format!(
+                "generate.length is {length}, and must be {least} to {most}"
+            )));
         }
         (None, _) => {}
     }
     if request.if_version == Some(0) {
-        return Err(Refusal::malformed("if_version is 0, and only a secret that exists is rotated"));
+        return Err(Refusal::malformed(
+            "if_version is 0, and only a secret that exists is rotated",
+        ));
     }
     check_number(request.if_version)?;
     Ok(request)
@@ -102,7 +118,9 @@ pub(super) fn destroy_request(body: &Redacted) -> Result<BTreeSet<Version>, Refu
     match versions.len() {
         0 => Err(Refusal::malformed("the body names no version")),
         1..=MAX_BUNDLE_SECRETS => Ok(versions),
-        _ => Err(Refusal::malformed(format!("the body names more than {MAX_BUNDLE_SECRETS} versions"))),
+        _ => Err(Refusal::malformed(format!(
+            "the body names more than {MAX_BUNDLE_SECRETS} versions"
+        ))),
     }
 }
 
@@ -147,7 +165,8 @@ mod tests {
 
     #[test]
     fn names_and_values() {
-        let request = read(r#"{"secrets":{"A":{"value":"aHVudGVyMg=="},"B":{"value":""}}}"#).unwrap();
+        let request =
+            read(r#"{"secrets":{"A":{"value":"aHVudGVyMg=="},"B":{"value":""}}}"#).unwrap();
         assert_eq!(request.secrets[&"A".parse().unwrap()].value.expose(), b"hunter2");
         assert!(request.secrets[&"B".parse().unwrap()].value.is_empty());
     }
@@ -181,8 +200,12 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_named() {
-        let value = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, vec![0; MAX_VALUE_BYTES + 1]);
-        let problem = read(&format!(r#"{{"secrets":{{"BIG":{{"value":"{value}"}}}}}}"#)).unwrap_err();
+        let value = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            vec![0; MAX_VALUE_BYTES + 1],
+        );
+        let problem =
+            read(&format!(r#"{{"secrets":{{"BIG":{{"value":"{value}"}}}}}}"#)).unwrap_err();
         assert_eq!(problem.status(), 413);
         assert!(problem.detail().contains("BIG"), "{}", problem.detail());
     }
@@ -190,7 +213,13 @@ mod tests {
     #[test]
     fn a_rotation_has_one_new_value() {
         let read = |body: &str| rotate_request(&Redacted::from(body.to_owned()));
-        for body in ["", "{}", r#"{"generate":{}}"#, r#"{"generate":{"length":8,"alphabet":"hex"}}"#, r#"{"value":"","if_version":3}"#] {
+        for body in [
+            "",
+            "{}",
+            r#"{"generate":{}}"#,
+            r#"{"generate":{"length":8,"alphabet":"hex"}}"#,
+            r#"{"value":"","if_version":3}"#,
+        ] {
             assert!(read(body).is_ok(), "{body}");
         }
         for body in [
@@ -212,8 +241,18 @@ mod tests {
     #[test]
     fn a_destroy_names_versions() {
         let read = |body: &str| destroy_request(&Redacted::from(body.to_owned()));
-        assert_eq!(read(r#"{"versions":[2,1,2]}"#).unwrap(), BTreeSet::from([Version(1), Version(2)]));
-        for body in ["", "{}", r#"{"versions":[]}"#, r#"{"versions":[0]}"#, r#"{"versions":1}"#, r#"{"versions":["1"]}"#] {
+        assert_eq!(
+            read(r#"{"versions":[2,1,2]}"#).unwrap(),
+            BTreeSet::from([Version(1), Version(2)])
+        );
+        for body in [
+            "",
+            "{}",
+            r#"{"versions":[]}"#,
+            r#"{"versions":[0]}"#,
+            r#"{"versions":1}"#,
+            r#"{"versions":["1"]}"#,
+        ] {
             assert_eq!(read(body).unwrap_err().status(), 400, "{body} was taken");
         }
     }

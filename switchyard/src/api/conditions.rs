@@ -47,7 +47,11 @@ impl Conditions {
     /// The conditions of a request.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let read = |name: HeaderName| {
-            let wrong = || Refusal::malformed(format!("{name} must be * or tags in quotes with commas between them, as \"3\""));
+            let wrong = || {
+                Refusal::malformed(format!(
+                    "{name} must be * or tags in quotes with commas between them, as \"3\""
+                ))
+            };
             tags(headers, &name).map_err(|()| wrong())
         };
         Ok(Self { matching: read(IF_MATCH)?, not_matching: read(IF_NONE_MATCH)? })
@@ -129,8 +133,15 @@ fn list(text: &str) -> Result<Vec<Tag>, ()> {
     let (mut tags, mut rest) = (Vec::new(), text.trim_start_matches([' ', '\t', ',']));
     while !rest.is_empty() {
         let weak = rest.starts_with("W/");
-        let (opaque, after) = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"').ok_or(())?.split_once('"').ok_or(())?;
-        if !opaque.bytes().all(|it| it == b'!' || (b'#'..=b'~').contains(&it)) || tags.len() == MOST {
+        let (opaque, after) = rest
+            .strip_prefix("W/")
+            .unwrap_or(rest)
+            .strip_prefix('"')
+            .ok_or(())?
+            .split_once('"')
+            .ok_or(())?;
+        if !opaque.bytes().all(|it| it == b'!' || (b'#'..=b'~').contains(&it)) || tags.len() == MOST
+        {
             return Err(());
         }
         tags.push(Tag { weak, version: version(opaque) });
@@ -212,7 +223,11 @@ mod tests {
             (&[], &["\"3\""], None),
             (&["\"3\""], &["\"4\""], None),
         ] {
-            assert_eq!(read(matching, not_matching).unwrap().exact(), expected, "{matching:?} {not_matching:?}");
+            assert_eq!(
+                read(matching, not_matching).unwrap().exact(),
+                expected,
+                "{matching:?} {not_matching:?}"
+            );
         }
     }
 
@@ -233,7 +248,8 @@ mod tests {
             (&["\"4\""], &["\"3\""], false, false, Reading::Failed),
         ] {
             let conditions = read(matching, not_matching).unwrap();
-            let found = (conditions.holds(None), conditions.holds(Some(three)), conditions.reading(three));
+            let found =
+                (conditions.holds(None), conditions.holds(Some(three)), conditions.reading(three));
             assert_eq!(found, (absent, at_three, reading), "{matching:?} {not_matching:?}");
         }
         assert!(read(&["*"], &[]).unwrap().holds(Some(four)));

@@ -55,9 +55,14 @@ impl Modify for Bearer {
     fn modify(&self, document: &mut Document) {
         let scheme = Http::builder()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("A token of the API, or the token of a session: `Authorization: Bearer enclii_…`"))
+            .description(Some(
+                "A token of the API, or the token of a session: `Authorization: Bearer enclii_…`",
+            ))
             .build();
-        document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
 }
 
@@ -95,16 +100,23 @@ mod tests {
             std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         }
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(golden == text, "docs/openapi.json is not what the handlers say any more; 'make openapi' writes it anew");
+        assert!(
+            golden == text,
+            "docs/openapi.json is not what the handlers say any more; 'make openapi' writes it anew"
+        );
     }
 
     #[test]
     fn every_route_is_in_the_document_and_nothing_else() {
         // The agents' stream is a protocol of its own.
-        let routes: BTreeSet<String> =
-            crate::api::routes().into_iter().map(|(path, _)| path.to_owned()).filter(|path| path != contract::stream::PATH).collect();
+        let routes: BTreeSet<String> = crate::api::routes()
+            .into_iter()
+            .map(|(path, _)| path.to_owned())
+            .filter(|path| path != contract::stream::PATH)
+            .collect();
         let document = document();
-        let documented: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
+        let documented: BTreeSet<String> =
+            document["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(routes, documented);
     }
 
@@ -115,22 +127,38 @@ mod tests {
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let it = format!("{method} {path}");
-                assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{it}");
+                assert!(
+                    names.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                    "{it}"
+                );
                 assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{it}");
                 assert!(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{it}");
                 let responses = operation["responses"].as_object().unwrap();
                 let is_open = operation["security"] == serde_json::json!([{}]);
-                for status in if is_open { &["500", "503"][..] } else { &["400", "401", "403", "429", "500", "503"] } {
+                for status in if is_open {
+                    &["500", "503"][..]
+                } else {
+                    &["400", "401", "403", "429", "500", "503"]
+                } {
                     assert!(responses.contains_key(*status), "{it}: {status}");
                 }
                 for (status, response) in responses {
-                    assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{it}: {status}");
+                    assert!(
+                        response["description"].as_str().is_some_and(|text| !text.is_empty()),
+                        "{it}: {status}"
+                    );
                     let is_problem = response["content"]["application/problem+json"].is_object();
                     assert_eq!(is_problem, status.starts_with(['4', '5']), "{it}: {status}");
                 }
-                for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
-                    let named = |parameter: &Value| parameter["in"] == "path" && parameter["name"] == name;
-                    assert!(operation["parameters"].as_array().unwrap().iter().any(named), "{it}: {name}");
+                for name in
+                    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+                {
+                    let named =
+                        |parameter: &Value| parameter["in"] == "path" && parameter["name"] == name;
+                    assert!(
+                        operation["parameters"].as_array().unwrap().iter().any(named),
+                        "{it}: {name}"
+                    );
                 }
             }
         }

@@ -44,7 +44,15 @@ pub(super) async fn read(State(app): State<Arc<App>>) -> Result<Response, Refusa
 }
 
 async fn look(app: &App) -> bool {
-    let ledger = app.repository.health().await.inspect_err(|error| tracing::warn!(error = %Chain(error), "ledger not healthy"));
-    let store = app.store.health().await.inspect_err(|error| tracing::warn!(error = %Chain(error), "store not healthy"));
+    let ledger = app
+        .repository
+        .health()
+        .await
+        .inspect_err(|error| tracing::warn!(error = %Chain(error), "ledger not healthy"));
+    let store = app
+        .store
+        .health()
+        .await
+        .inspect_err(|error| tracing::warn!(error = %Chain(error), "store not healthy"));
     ledger.is_ok() && store.is_ok()
 }

@@ -32,7 +32,11 @@ const NOT_VALID: &str = "the ID token is not valid";
     responses((status = 200, description = "Where to get an ID token", body = Login)))]
 pub(super) async fn how(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let oidc = provider(&app)?;
-    json(&Login { issuer: oidc.issuer().to_owned(), client_id: oidc.client().to_owned(), scopes: oidc.scopes().to_vec() })
+    json(&Login {
+        issuer: oidc.issuer().to_owned(),
+        client_id: oidc.client().to_owned(),
+        scopes: oidc.scopes().to_vec(),
+    })
 }
 
 /// Log in
@@ -41,21 +45,30 @@ pub(super) async fn how(State(app): State<Arc<App>>) -> Result<Response, Refusal
 #[utoipa::path(post, path = "/v1/login", operation_id = "login", tag = "login", security(()),
     request_body = LoginRequest,
     responses((status = 200, description = "The session", body = Session)))]
-pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, sent: Sent) -> Result<Response, Refusal> {
+pub(super) async fn login(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    sent: Sent,
+) -> Result<Response, Refusal> {
     let oidc = provider(&app)?;
     let LoginRequest { id_token, nonce } = small::read(sent).await?;
     let person = match oidc.identify(id_token.redacted(), nonce.as_deref()).await {
         Ok(person) => person,
         Err(LoginError::Unavailable(error)) => {
             tracing::error!(error = %Chain(&error), "ID token not checked");
-            return Err(Refusal::unavailable("the identity provider's keys cannot be had, so nobody can log in"));
+            return Err(Refusal::unavailable(
+                "the identity provider's keys cannot be had, so nobody can log in",
+            ));
         }
-        Err(error) => return Err(refused_credential(&app, asked.origin, NOT_VALID, &error.to_string()).await),
+        Err(error) => {
+            return Err(refused_credential(&app, asked.origin, NOT_VALID, &error.to_string()).await);
+        }
     };
     let actor = Actor::User { name: person.name.clone() };
     // Each login is a row and an event, and one ID token would be good for any number of them.
     app.pace.take(&by(&actor), true, Instant::now()).map_err(Refusal::too_many)?;
-    let token = generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
+    let token =
+        generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
     let expires_at = Timestamp::now().checked_add(oidc.session()).unwrap_or(Timestamp::MAX);
     let new = NewToken {
         name: format!("session-{}", Uuid::new_v4().simple()),
@@ -81,7 +94,11 @@ pub(super) async fn login(State(app): State<Arc<App>>, asked: Asked, sent: Sent)
     let principal = app.access.principal(&row).await.map_err(SecretsError::from)?;
     let internal = || Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR);
     let token = Credential::try_from(token).map_err(|_| internal())?;
-    let session = Session { token, expires_at: expires_at.to_string(), principal: described(principal, &row) };
+    let session = Session {
+        token,
+        expires_at: expires_at.to_string(),
+        principal: described(principal, &row),
+    };
     Ok(wiped(session.to_body().map_err(|_| internal())?))
 }
 
@@ -94,12 +111,18 @@ pub(super) async fn logout(State(app): State<Arc<App>>, asked: Asked) -> Result<
     let asker = asked.principal(&app).await?;
     if matches!(asker.token.holder, Holder::Program { .. }) {
         let name = &asker.token.name;
-        return Err(Refusal::malformed(format!("{name} is a token and no session; revoke it with DELETE /v1/tokens/{name}")));
+        return Err(Refusal::malformed(format!(
+            "{name} is a token and no session; revoke it with DELETE /v1/tokens/{name}"
+        )));
     }
     let event = Event {
         actor: asker.caller.actor.clone(),
         action: Action::Logout,
-        resource: Resource { kind: ResourceKind::Session, id: asker.token.name.clone(), scope: None },
+        resource: Resource {
+            kind: ResourceKind::Session,
+            id: asker.token.name.clone(),
+            scope: None,
+        },
         version: None,
         outcome: Outcome::Allowed,
         origin: asker.caller.origin.clone(),
@@ -125,6 +148,9 @@ fn provider(app: &App) -> Result<&Oidc, Refusal> {
 
 fn described(principal: policy::Principal, row: &TokenRow) -> Principal {
     let policy::Principal { kind, name, groups, roles, permits: _ } = principal;
-    let roles = roles.into_iter().map(|it| RoleIn { role: it.role, scope: it.within.scope().cloned() }).collect();
+    let roles = roles
+        .into_iter()
+        .map(|it| RoleIn { role: it.role, scope: it.within.scope().cloned() })
+        .collect();
     Principal { kind, name, groups, roles, expires_at: row.expires_at.map(|at| at.to_string()) }
 }

@@ -22,7 +22,11 @@ const LONGEST: usize = 200;
 const OF_THE_REQUEST: [HeaderName; 2] = [http::header::IF_MATCH, http::header::IF_NONE_MATCH];
 
 /// What makes a request of `principal` be done once; `None` where it does not ask for that.
-pub(super) fn once(principal: &str, head: &Parts, body: &Redacted) -> Result<Option<Idempotency>, Refusal> {
+pub(super) fn once(
+    principal: &str,
+    head: &Parts,
+    body: &Redacted,
+) -> Result<Option<Idempotency>, Refusal> {
     let mut keys = head.headers.get_all(KEY).iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return if head.headers.contains_key(KEY) { Err(wrong()) } else { Ok(None) };
@@ -45,12 +49,15 @@ pub(super) fn once(principal: &str, head: &Parts, body: &Redacted) -> Result<Opt
         values.iter().for_each(|value| part(value.as_bytes()));
     }
     part(body.expose());
-    let (key_hash, fingerprint) = (digest(&SHA256, key).as_ref().to_vec(), context.sign().as_ref().to_vec());
+    let (key_hash, fingerprint) =
+        (digest(&SHA256, key).as_ref().to_vec(), context.sign().as_ref().to_vec());
     Ok(Some(Idempotency { principal: principal.to_owned(), key_hash, fingerprint }))
 }
 
 fn wrong() -> Refusal {
-    Refusal::malformed(format!("Idempotency-Key must be given once, with {SHORTEST} to {LONGEST} visible characters of ASCII"))
+    Refusal::malformed(format!(
+        "Idempotency-Key must be given once, with {SHORTEST} to {LONGEST} visible characters of ASCII"
+    ))
 }
 
 #[cfg(test)]
@@ -59,7 +66,12 @@ mod tests {
 
     use super::*;
 
-    fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Option<Idempotency>, Refusal> {
+    fn ask(
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Option<Idempotency>, Refusal> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -86,7 +98,8 @@ mod tests {
             assert_eq!(other.key_hash, first.key_hash);
             assert_ne!(other.fingerprint, first.fingerprint);
         }
-        let other_key = ask("POST", "/a", &[("idempotency-key", "0123456789abcdeg")], "body").unwrap().unwrap();
+        let other_key =
+            ask("POST", "/a", &[("idempotency-key", "0123456789abcdeg")], "body").unwrap().unwrap();
         assert!(other_key.key_hash != first.key_hash && other_key.fingerprint != first.fingerprint);
     }
 
@@ -94,7 +107,10 @@ mod tests {
     fn what_is_no_key() {
         assert!(ask("POST", "/a", &[], "").unwrap().is_none());
         for key in ["", "short", "0123456789abcde", "0123456789 abcdef", &"x".repeat(201)] {
-            assert!(ask("POST", "/a", &[("idempotency-key", key)], "").is_err(), "{key:?} was taken");
+            assert!(
+                ask("POST", "/a", &[("idempotency-key", key)], "").is_err(),
+                "{key:?} was taken"
+            );
         }
         let twice = [("idempotency-key", "0123456789abcdef"); 2];
         assert!(ask("POST", "/a", &twice, "").is_err());

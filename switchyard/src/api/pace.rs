@@ -34,7 +34,8 @@ struct Key {
 impl Pace {
     /// So many requests in a second, and so many at once before that counts. No limit where it is 0.
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        let rate = (per_second > 0).then(|| Rate { burst: burst.max(1), every: Duration::from_secs(1) / per_second });
+        let rate = (per_second > 0)
+            .then(|| Rate { burst: burst.max(1), every: Duration::from_secs(1) / per_second });
         Self { rate, budgets: Mutex::default() }
     }
 
@@ -64,7 +65,9 @@ mod tests {
     #[test]
     fn each_principal_has_a_budget_for_reads_and_one_for_writes() {
         let (pace, now) = (Pace::new(2, 3), Instant::now());
-        let take = |principal: &str, writes, at| pace.take(principal, writes, now + Duration::from_millis(at));
+        let take = |principal: &str, writes, at| {
+            pace.take(principal, writes, now + Duration::from_millis(at))
+        };
         for writes in [false, true] {
             for principal in ["token:a", "token:b"] {
                 assert!((0..3).all(|_| take(principal, writes, 0).is_ok()));
@@ -86,7 +89,10 @@ mod tests {
         assert!(pace.budgets.lock().unwrap().len() <= MOST + 1);
         // After a rest there is room again.
         let later = now + Duration::from_secs(5);
-        assert!(pace.take("token:new", false, later).is_ok() && pace.take("token:newer", false, later).is_ok());
+        assert!(
+            pace.take("token:new", false, later).is_ok()
+                && pace.take("token:newer", false, later).is_ok()
+        );
         assert!(pace.budgets.lock().unwrap().len() < 5);
     }
 }

@@ -10,7 +10,8 @@ use super::problem::Refusal;
 
 /// The query of a request; `form` says what it may have.
 pub(super) fn query<T: DeserializeOwned>(uri: &Uri, form: &str) -> Result<T, Refusal> {
-    let query = axum::extract::Query::try_from_uri(uri).map_err(|_| Refusal::malformed(format!("the query may have {form}, each once")))?;
+    let query = axum::extract::Query::try_from_uri(uri)
+        .map_err(|_| Refusal::malformed(format!("the query may have {form}, each once")))?;
     let axum::extract::Query(parsed) = query;
     Ok(parsed)
 }
@@ -23,7 +24,11 @@ pub(super) fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
 /// How many are asked for, of a list that gives `most` at once.
 pub(super) fn limit_within(asked: Option<u32>, most: u32) -> Result<u32, Refusal> {
     let limit = asked.unwrap_or(Page::USUAL);
-    if (1..=most).contains(&limit) { Ok(limit) } else { Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {most}"))) }
+    if (1..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {most}")))
+    }
 }
 
 /// Where a page ended, for whoever asks for the next one. `list` says of which kind of list it is.
@@ -32,7 +37,10 @@ pub(super) fn cursor(list: &str, last: &str) -> String {
 }
 
 /// Where the page before ended.
-pub(super) fn after<T: std::str::FromStr>(list: &str, cursor: Option<&str>) -> Result<Option<T>, Refusal> {
+pub(super) fn after<T: std::str::FromStr>(
+    list: &str,
+    cursor: Option<&str>,
+) -> Result<Option<T>, Refusal> {
     let Some(cursor) = cursor else { return Ok(None) };
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
@@ -42,7 +50,12 @@ pub(super) fn after<T: std::str::FromStr>(list: &str, cursor: Option<&str>) -> R
 }
 
 /// Cuts what was found to a page: one more than fits was asked for, and says that there are more.
-pub(super) fn cut<T>(found: &mut Vec<T>, limit: u32, list: &str, last: impl Fn(&T) -> String) -> Option<String> {
+pub(super) fn cut<T>(
+    found: &mut Vec<T>,
+    limit: u32,
+    list: &str,
+    last: impl Fn(&T) -> String,
+) -> Option<String> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if found.len() <= limit {
         return None;
@@ -63,7 +76,15 @@ mod tests {
         let given = cursor("secrets", name.as_str());
         assert_eq!(after("secrets", Some(&given)).unwrap(), Some(name));
         assert_eq!(after::<SecretName>("secrets", None).unwrap(), None);
-        for other in ["", "x", "!", &cursor("versions", "A"), &cursor("secrets", ".."), &given[1..], &format!("{given}=")] {
+        for other in [
+            "",
+            "x",
+            "!",
+            &cursor("versions", "A"),
+            &cursor("secrets", ".."),
+            &given[1..],
+            &format!("{given}="),
+        ] {
             assert!(after::<SecretName>("secrets", Some(other)).is_err(), "{other:?} was taken");
         }
     }
@@ -79,8 +100,13 @@ mod tests {
 
     #[test]
     fn queries_are_read_strictly() {
-        let read = |query: &str| super::query::<Page>(&format!("/v1/x?{query}").parse().unwrap(), "limit=<number>").ok();
-        assert_eq!(read("limit=5&cursor=a").unwrap(), Page { limit: Some(5), cursor: Some("a".into()) });
+        let read = |query: &str| {
+            super::query::<Page>(&format!("/v1/x?{query}").parse().unwrap(), "limit=<number>").ok()
+        };
+        assert_eq!(
+            read("limit=5&cursor=a").unwrap(),
+            Page { limit: Some(5), cursor: Some("a".into()) }
+        );
         for text in ["limit=x", "limit=-1", "limit=5&limit=6", "what=1", "limit="] {
             assert_eq!(read(text), None, "{text} was taken");
         }

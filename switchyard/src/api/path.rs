@@ -20,7 +20,8 @@ impl<S: Send + Sync> FromRequestParts<S> for InScope {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let path: Result<Path<String>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
         let Path(text) = path.map_err(|_| unreadable())?;
         scope(&text).map(Self)
     }
@@ -30,14 +31,20 @@ impl<S: Send + Sync> FromRequestParts<S> for OneSecret {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let path: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let path: Result<Path<(String, String)>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
         let Path((text, name)) = path.map_err(|_| unreadable())?;
-        Ok(Self { scope: scope(&text)?, name: name.parse().map_err(|error| Refusal::malformed(format!("{error}")))? })
+        Ok(Self {
+            scope: scope(&text)?,
+            name: name.parse().map_err(|error| Refusal::malformed(format!("{error}")))?,
+        })
     }
 }
 
 fn scope(text: &str) -> Result<Scope, Refusal> {
-    text.parse().map_err(|error: contract::scope::ScopeError| Refusal::malformed(runtime::logs::Chain(&error).to_string()))
+    text.parse().map_err(|error: contract::scope::ScopeError| {
+        Refusal::malformed(runtime::logs::Chain(&error).to_string())
+    })
 }
 
 fn unreadable() -> Refusal {

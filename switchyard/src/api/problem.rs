@@ -26,18 +26,33 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new<D: Into<String>>(status: StatusCode, kind: &'static str, title: &'static str, detail: D) -> Self {
+    fn new<D: Into<String>>(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: D,
+    ) -> Self {
         Self { status, kind, title, detail: detail.into(), wait: None }
     }
 
     /// The request is not of the form.
     pub(crate) fn malformed<D: Into<String>>(detail: D) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "/problems/malformed", "The request is not of the form", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "/problems/malformed",
+            "The request is not of the form",
+            detail,
+        )
     }
 
     /// No credential, or none that is valid.
     pub(crate) fn unauthenticated<D: Into<String>>(detail: D) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "/problems/unauthenticated", "Who is asking is not known", detail)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "/problems/unauthenticated",
+            "Who is asking is not known",
+            detail,
+        )
     }
 
     /// The rules say no.
@@ -52,7 +67,12 @@ impl Refusal {
 
     /// Somebody else was faster.
     pub(crate) fn conflict<D: Into<String>>(detail: D) -> Self {
-        Self::new(StatusCode::CONFLICT, "/problems/conflict", "Written by somebody else at the same time", detail)
+        Self::new(
+            StatusCode::CONFLICT,
+            "/problems/conflict",
+            "Written by somebody else at the same time",
+            detail,
+        )
     }
 
     /// What the request says must hold does not.
@@ -63,7 +83,12 @@ impl Refusal {
 
     /// The body is of another kind.
     pub(super) fn unsupported<D: Into<String>>(detail: D) -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", "The body is not JSON", detail)
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "/problems/unsupported-media-type",
+            "The body is not JSON",
+            detail,
+        )
     }
 
     /// The path and the query are longer than any of ours.
@@ -74,8 +99,14 @@ impl Refusal {
     /// More than one principal may ask for; `wait` is for how long.
     pub(super) fn too_many(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let detail = "more requests than one token or person may make; try again later, and less often";
-        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/too-many-requests", "Too many requests", detail);
+        let detail =
+            "more requests than one token or person may make; try again later, and less often";
+        let refusal = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "/problems/too-many-requests",
+            "Too many requests",
+            detail,
+        );
         Self { wait: Some(seconds.max(1)), ..refusal }
     }
 
@@ -86,17 +117,32 @@ impl Refusal {
 
     /// The stream needs an upgrade that was not asked for.
     pub(crate) fn upgrade_required(detail: String) -> Self {
-        Self::new(StatusCode::UPGRADE_REQUIRED, "/problems/upgrade-required", "An upgrade is needed", detail)
+        Self::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "/problems/upgrade-required",
+            "An upgrade is needed",
+            detail,
+        )
     }
 
     /// Something that is needed is away; the same request may be answered later.
     pub(crate) fn unavailable<D: Into<String>>(detail: D) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/unavailable", "Not available at the moment", detail)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "/problems/unavailable",
+            "Not available at the moment",
+            detail,
+        )
     }
 
     /// Something of ours that a repetition does not mend.
     fn internal<D: Into<String>>(detail: D) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal", "An error of the server", detail)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "/problems/internal",
+            "An error of the server",
+            detail,
+        )
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -110,22 +156,31 @@ impl Refusal {
     /// The document, with the request's trace id.
     pub(super) fn answer(self, trace: &str) -> Response {
         let Self { status, kind, title, detail, wait } = self;
-        let problem =
-            Problem { kind: kind.to_owned(), title: title.to_owned(), status: status.as_u16(), detail, instance: Some(trace.to_owned()) };
+        let problem = Problem {
+            kind: kind.to_owned(),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail,
+            instance: Some(trace.to_owned()),
+        };
         // A struct of texts and numbers always becomes JSON.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match status {
-            StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
             StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 headers.insert(UPGRADE, HeaderValue::from_static(contract::stream::PROTOCOL))
             }
             _ => None,
         };
-        if let Some(seconds) = wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1)) {
+        if let Some(seconds) =
+            wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1))
+        {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
@@ -142,16 +197,26 @@ impl Refusal {
             ChangeError::Destroyed { .. } => Self::gone(said),
             ChangeError::TooLarge { .. } => Self::too_large(said),
             ChangeError::Conflict(_) => Self::conflict(said),
-            ChangeError::InUse { .. } => Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", said),
-            ChangeError::NotDeleted(_) => Self::new(StatusCode::CONFLICT, "/problems/not-deleted", "Not deleted", said),
-            ChangeError::Precondition { .. } => {
-                Self::new(StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed", "What must hold does not", said)
+            ChangeError::InUse { .. } => {
+                Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", said)
             }
+            ChangeError::NotDeleted(_) => {
+                Self::new(StatusCode::CONFLICT, "/problems/not-deleted", "Not deleted", said)
+            }
+            ChangeError::Precondition { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "/problems/precondition-failed",
+                "What must hold does not",
+                said,
+            ),
             ChangeError::KeyReused => {
-                let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The key was used for another request");
+                let (status, title) =
+                    (StatusCode::UNPROCESSABLE_ENTITY, "The key was used for another request");
                 Self::new(status, "/problems/idempotency-key-reused", title, said)
             }
-            ChangeError::Repeated(_) | ChangeError::Fenced(_) | ChangeError::Repository(_) => return None,
+            ChangeError::Repeated(_) | ChangeError::Fenced(_) | ChangeError::Repository(_) => {
+                return None;
+            }
         })
     }
 
@@ -160,7 +225,9 @@ impl Refusal {
         match status {
             StatusCode::NOT_FOUND => Self::not_found("there is nothing at this path"),
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large("the request is too large"),
-            status if status.is_server_error() => Self::internal("the request could not be answered; the server's log says why"),
+            status if status.is_server_error() => {
+                Self::internal("the request could not be answered; the server's log says why")
+            }
             status => Self { status, ..Self::malformed("the request could not be understood") },
         }
     }
@@ -170,7 +237,9 @@ impl From<SecretsError> for Refusal {
     fn from(error: SecretsError) -> Self {
         let said = Chain(&error).to_string();
         match &error {
-            SecretsError::NotFound { .. } | SecretsError::NoVersion { .. } => return Self::not_found(said),
+            SecretsError::NotFound { .. } | SecretsError::NoVersion { .. } => {
+                return Self::not_found(said);
+            }
             SecretsError::Gone { .. } => return Self::gone(said),
             SecretsError::Change(change) => {
                 if let Some(refusal) = Self::of_change(change, &said) {
@@ -181,11 +250,17 @@ impl From<SecretsError> for Refusal {
         }
         tracing::error!(error = said, "request not done");
         match error {
-            SecretsError::Audit(_) => Self::unavailable("the audit trail cannot be written, so nothing is read or written"),
+            SecretsError::Audit(_) => Self::unavailable(
+                "the audit trail cannot be written, so nothing is read or written",
+            ),
             SecretsError::Store(StoreError::Seal(error)) => Self::internal(error.to_string()),
-            SecretsError::Store(error @ (StoreError::NotFound(_) | StoreError::Destroyed(_))) => Self::internal(error.to_string()),
+            SecretsError::Store(error @ (StoreError::NotFound(_) | StoreError::Destroyed(_))) => {
+                Self::internal(error.to_string())
+            }
             SecretsError::Store(_) => Self::unavailable("the store cannot be reached"),
-            SecretsError::Busy(scope) => Self::unavailable(format!("other writes to {scope} take too long")),
+            SecretsError::Busy(scope) => {
+                Self::unavailable(format!("other writes to {scope} take too long"))
+            }
             _ => Self::unavailable("the ledger cannot be reached"),
         }
     }
@@ -207,7 +282,8 @@ pub(super) async fn no_such_path(uri: Uri) -> Refusal {
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
     let detail = format!("{} cannot be done with {}", plain(method.as_str()), plain(uri.path()));
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    Refusal::new(status, "/problems/method-not-allowed", "Method not allowed", detail).into_response()
+    Refusal::new(status, "/problems/method-not-allowed", "Method not allowed", detail)
+        .into_response()
 }
 
 /// Headers of a refused answer that must stay: which methods a path has.

@@ -41,7 +41,10 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
     let trace = Uuid::new_v4().simple().to_string();
     let origin = Origin {
         address: request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip()),
-        user_agent: request.headers().get(USER_AGENT).map(|agent| plain(&String::from_utf8_lossy(agent.as_bytes()))),
+        user_agent: request
+            .headers()
+            .get(USER_AGENT)
+            .map(|agent| plain(&String::from_utf8_lossy(agent.as_bytes()))),
         trace_id: Some(trace.clone()),
     };
     let (method, path) = (request.method().clone(), plain(request.uri().path()));
@@ -79,10 +82,16 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
 
 fn refused(mut response: Response, trace: &str) -> Response {
     let status = response.status();
-    let refusal = response.extensions_mut().remove::<Refusal>().unwrap_or_else(|| Refusal::of_status(status));
+    let refusal =
+        response.extensions_mut().remove::<Refusal>().unwrap_or_else(|| Refusal::of_status(status));
     // A stranger can be refused as often as it likes, and fills no log with that.
     if refusal.status() != StatusCode::UNAUTHORIZED {
-        tracing::info!(trace, status = refusal.status().as_u16(), reason = refusal.detail(), "request refused");
+        tracing::info!(
+            trace,
+            status = refusal.status().as_u16(),
+            reason = refusal.detail(),
+            "request refused"
+        );
     }
     let mut answer = refusal.answer(trace);
     if let Some(kept) = response.headers_mut().remove(KEPT) {
@@ -104,7 +113,11 @@ impl<S: Sync> FromRequestParts<S> for Asked {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let writes = !parts.method.is_safe();
-        Ok(Self { origin: parts.extensions.get().cloned().unwrap_or_default(), token: bearer(&parts.headers), writes })
+        Ok(Self {
+            origin: parts.extensions.get().cloned().unwrap_or_default(),
+            token: bearer(&parts.headers),
+            writes,
+        })
     }
 }
 
@@ -123,7 +136,9 @@ impl Asked {
     pub(super) async fn principal(self, app: &App) -> Result<Asker, Refusal> {
         let Self { origin, token, writes } = self;
         let Some(token) = token else {
-            return Err(Refusal::unauthenticated("send the header 'Authorization: Bearer <token>'"));
+            return Err(Refusal::unauthenticated(
+                "send the header 'Authorization: Bearer <token>'",
+            ));
         };
         let cannot = |error: &dyn std::error::Error| {
             tracing::error!(error = %Chain(error), "token not checked");
@@ -131,14 +146,18 @@ impl Asked {
         };
         let token = match app.tokens.identify(&token).await {
             Ok(token) => token,
-            Err(TokensError::Unknown) => return Err(unauthenticated(app, origin, "the token is not valid").await),
+            Err(TokensError::Unknown) => {
+                return Err(unauthenticated(app, origin, "the token is not valid").await);
+            }
             Err(error) => return Err(cannot(&error)),
         };
         note_use(app, &token);
         let principal = app.access.principal(&token).await.map_err(|error| cannot(&error))?;
         let actor = match principal.kind {
             PrincipalKind::User => Actor::User { name: principal.name.clone() },
-            PrincipalKind::Token | PrincipalKind::ServiceAccount => Actor::Token { name: principal.name.clone() },
+            PrincipalKind::Token | PrincipalKind::ServiceAccount => {
+                Actor::Token { name: principal.name.clone() }
+            }
         };
         app.pace.take(&by(&actor), writes, Instant::now()).map_err(Refusal::too_many)?;
         Ok(Asker { principal, caller: Caller { actor, origin }, token })
@@ -162,7 +181,12 @@ impl Asked {
 impl Asker {
     /// Whether they may do `verb` to `target`: the rule that allows it, for the audit trail. A refusal
     /// is written down before it is said.
-    pub(super) async fn may(&self, app: &App, verb: Verb, target: Target<'_>) -> Result<String, Refusal> {
+    pub(super) async fn may(
+        &self,
+        app: &App,
+        verb: Verb,
+        target: Target<'_>,
+    ) -> Result<String, Refusal> {
         self.rule(app, target, policy::decide(&self.principal, verb, target)).await
     }
 
@@ -175,13 +199,24 @@ impl Asker {
     }
 
     /// Whether they may give `access` to `target`, or take it back; `verb` is grant or token.
-    pub(super) async fn may_hand_out(&self, app: &App, verb: Verb, access: Access, target: Target<'_>) -> Result<String, Refusal> {
+    pub(super) async fn may_hand_out(
+        &self,
+        app: &App,
+        verb: Verb,
+        access: Access,
+        target: Target<'_>,
+    ) -> Result<String, Refusal> {
         self.rule(app, target, policy::hand_out(&self.principal, verb, access, target)).await
     }
 
     /// Whether what they make may last until `end`: no longer than the token that they make it with. A
     /// person's session is short by nature, and what a person makes is not bound to it.
-    pub(super) async fn may_last(&self, app: &App, target: Target<'_>, end: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn may_last(
+        &self,
+        app: &App,
+        target: Target<'_>,
+        end: Timestamp,
+    ) -> Result<(), Refusal> {
         let own = self.token.expires_at.filter(|_| self.principal.kind == PrincipalKind::Token);
         match policy::lasts_within(&self.principal, target, own, end) {
             Ok(()) => Ok(()),
@@ -189,7 +224,12 @@ impl Asker {
         }
     }
 
-    async fn rule(&self, app: &App, target: Target<'_>, answer: Result<Allowed, Denied>) -> Result<String, Refusal> {
+    async fn rule(
+        &self,
+        app: &App,
+        target: Target<'_>,
+        answer: Result<Allowed, Denied>,
+    ) -> Result<String, Refusal> {
         match answer {
             Ok(Allowed { rule }) => Ok(rule.to_string()),
             Err(denied) => Err(self.denied(app, target, &denied).await),
@@ -213,7 +253,9 @@ impl Asker {
         };
         if let Err(error) = app.audit.record(event).await {
             tracing::error!(error = %Chain(&error), "refusal not written down");
-            return Refusal::unavailable("the audit trail cannot be written, so nothing is answered");
+            return Refusal::unavailable(
+                "the audit trail cannot be written, so nothing is answered",
+            );
         }
         Refusal::denied(denied.to_string())
     }
@@ -238,7 +280,12 @@ pub(crate) async fn unauthenticated(app: &App, origin: Origin, reason: &str) -> 
 }
 
 /// Refuses a credential with the words `said`, and writes down the `reason`.
-pub(super) async fn refused_credential(app: &App, origin: Origin, said: &str, reason: &str) -> Refusal {
+pub(super) async fn refused_credential(
+    app: &App,
+    origin: Origin,
+    said: &str,
+    reason: &str,
+) -> Refusal {
     let event = Event {
         actor: Actor::Anonymous,
         action: Action::Login,

@@ -26,15 +26,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Rows {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let page: Result<Query<Page>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        let Query(Page { limit, cursor }) =
-            page.map_err(|_| Refusal::malformed("the query may have limit=<number> and cursor=<next of the page before>, each once"))?;
+        let page: Result<Query<Page>, QueryRejection> =
+            Query::from_request_parts(parts, state).await;
+        let Query(Page { limit, cursor }) = page.map_err(|_| {
+            Refusal::malformed(
+                "the query may have limit=<number> and cursor=<next of the page before>, each once",
+            )
+        })?;
         let limit = limit.unwrap_or(Page::USUAL);
         if !(1..=Page::MOST).contains(&limit) {
-            return Err(Refusal::malformed(format!("limit is {limit}, and must be 1 to {}", Page::MOST)));
+            return Err(Refusal::malformed(format!(
+                "limit is {limit}, and must be 1 to {}",
+                Page::MOST
+            )));
         }
         let after = cursor.map_or(Some(0), |text| number(&text));
-        let after = after.ok_or_else(|| Refusal::malformed("the cursor is not one that this list gave"))?;
+        let after =
+            after.ok_or_else(|| Refusal::malformed("the cursor is not one that this list gave"))?;
         Ok(Self { after, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
     }
 }
@@ -83,12 +91,17 @@ mod tests {
 
     #[tokio::test]
     async fn pages_have_every_visible_row_once() {
-        let table = |after: u64, limit: u32| async move { Ok((after + 1..=1203).take(limit as usize).collect::<Vec<u64>>()) };
+        let table = |after: u64, limit: u32| async move {
+            Ok((after + 1..=1203).take(limit as usize).collect::<Vec<u64>>())
+        };
         for limit in [1, 7, 100, 401, 402] {
             let (mut seen, mut after) = (Vec::new(), 0);
             loop {
                 let rows = Rows { after, limit };
-                let (page, next) = rows.page(table, |row| *row, |row| (row % 3 == 0).then_some(row)).await.unwrap();
+                let (page, next) = rows
+                    .page(table, |row| *row, |row| (row % 3 == 0).then_some(row))
+                    .await
+                    .unwrap();
                 assert!(page.len() <= limit);
                 seen.extend(page);
                 let Some(next) = next else { break };

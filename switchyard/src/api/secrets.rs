@@ -45,17 +45,30 @@ pub(super) struct Listing {
 #[utoipa::path(get, path = "/v1/secrets/{scope}/", operation_id = "listSecrets", tag = "secrets",
     params(("scope" = Scope, Path), Listing),
     responses((status = 200, description = "The secrets of the scope", body = SecretList)))]
-pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, path: Result<InScope, Refusal>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    path: Result<InScope, Refusal>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let InScope(scope) = path?;
     let which = asker.may_list(&app, &scope).await?;
-    let asked: Listing = query(&uri, "limit=<1 to 1000>, cursor=<next of the page before> and deleted=<true or false>")?;
+    let asked: Listing = query(
+        &uri,
+        "limit=<1 to 1000>, cursor=<next of the page before> and deleted=<true or false>",
+    )?;
     let most = limit(asked.limit)?;
-    let (from, deleted): (Option<SecretName>, _) = (after("secrets", asked.cursor.as_deref())?, asked.deleted.unwrap_or(false));
+    let (from, deleted): (Option<SecretName>, _) =
+        (after("secrets", asked.cursor.as_deref())?, asked.deleted.unwrap_or(false));
     let page = ListQuery { after: from, deleted, limit: most + 1 };
     let mut found = app.repository.list(&scope, &page).await.map_err(SecretsError::from)?;
     let next = cut(&mut found, most, "secrets", |secret| secret.name.to_string());
-    let secrets = found.into_iter().filter(|secret| which.has(&secret.name)).map(|secret| summary(&app.secrets, secret)).collect();
+    let secrets = found
+        .into_iter()
+        .filter(|secret| which.has(&secret.name))
+        .map(|secret| summary(&app.secrets, secret))
+        .collect();
     json(&SecretList { scope, secrets, next })
 }
 
@@ -103,7 +116,11 @@ pub(super) async fn write(
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
     change(&app, Operation::Write, async move {
         let condition = |name: &SecretName| match of_headers {
-            Condition::None => request.secrets.get(name).and_then(|it| it.if_version).map_or(Condition::None, if_version),
+            Condition::None => request
+                .secrets
+                .get(name)
+                .and_then(|it| it.if_version)
+                .map_or(Condition::None, if_version),
             condition => condition,
         };
         let written = secrets.write(&caller, &scope, &request, condition, &terms).await;
@@ -113,13 +130,20 @@ pub(super) async fn write(
 }
 
 /// What the headers say must hold of the one secret that is written.
-async fn header_condition(app: &App, whole: &Whole, scope: &Scope, request: &WriteRequest) -> Result<Condition, Refusal> {
+async fn header_condition(
+    app: &App,
+    whole: &Whole,
+    scope: &Scope,
+    request: &WriteRequest,
+) -> Result<Condition, Refusal> {
     if !whole.is_conditional()? {
         return Ok(Condition::None);
     }
     let mut all = request.secrets.iter();
     match (all.next(), all.next()) {
-        (Some((name, value)), None) if value.if_version.is_none() => whole.condition(app, (scope, name)).await,
+        (Some((name, value)), None) if value.if_version.is_none() => {
+            whole.condition(app, (scope, name)).await
+        }
         _ => Err(Refusal::malformed(
             "If-Match and If-None-Match are for a single secret without if_version; for several, use if_version of each",
         )),
@@ -178,13 +202,17 @@ pub(super) async fn read(
     {
         match conditions.reading(there) {
             Reading::Proceed => {}
-            Reading::NotModified => return Ok((StatusCode::NOT_MODIFIED, [etag(there)]).into_response()),
+            Reading::NotModified => {
+                return Ok((StatusCode::NOT_MODIFIED, [etag(there)]).into_response());
+            }
             Reading::Failed => return Err(Refusal::precondition(&scope, &name, Some(there))),
         }
     }
     let value = match version {
         None => app.secrets.read(&asker.caller, &scope, &name, Some(rule)).await,
-        Some(version) => app.secrets.read_version(&asker.caller, &scope, &name, version, Some(rule)).await,
+        Some(version) => {
+            app.secrets.read_version(&asker.caller, &scope, &name, version, Some(rule)).await
+        }
     };
     count(&app, Operation::Read, &value);
     let value = value?;
@@ -194,13 +222,21 @@ pub(super) async fn read(
 }
 
 /// The version that would be read.
-async fn version_there(app: &App, scope: &Scope, name: &SecretName, wanted: Option<Version>) -> Result<Option<Version>, SecretsError> {
+async fn version_there(
+    app: &App,
+    scope: &Scope,
+    name: &SecretName,
+    wanted: Option<Version>,
+) -> Result<Option<Version>, SecretsError> {
     use contract::api::VersionState::Destroyed;
     Ok(match wanted {
         None => app.repository.find(scope, name).await?.map(|secret| secret.stored.version),
-        Some(version) => {
-            app.repository.find_version(scope, name, version).await?.filter(|row| row.state != Destroyed).map(|row| row.version)
-        }
+        Some(version) => app
+            .repository
+            .find_version(scope, name, version)
+            .await?
+            .filter(|row| row.state != Destroyed)
+            .map(|row| row.version),
     })
 }
 
@@ -224,7 +260,10 @@ pub(super) async fn delete(
     let terms = sent.without_body().terms(&app, &asker, rule, (&scope, &name)).await?;
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
     change(&app, Operation::Delete, async move {
-        let removed = secrets.delete(&caller, &scope, &name, &terms).await.map_err(|error| unmet(error, terms.condition))?;
+        let removed = secrets
+            .delete(&caller, &scope, &name, &terms)
+            .await
+            .map_err(|error| unmet(error, terms.condition))?;
         let recoverable_until = Some(removed.recoverable_until.to_string());
         Ok(Deleted { scope, name, bundles: removed.bundles, recoverable_until })
     })

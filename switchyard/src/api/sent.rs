@@ -49,7 +49,9 @@ impl Sent {
         let Self { head, body } = self;
         check_type(&head)?;
         let read = tokio::time::timeout(PATIENCE, collect(body, most)).await;
-        let body = read.unwrap_or_else(|_| Err(Refusal::malformed(format!("the body did not come within {PATIENCE:?}"))))?;
+        let body = read.unwrap_or_else(|_| {
+            Err(Refusal::malformed(format!("the body did not come within {PATIENCE:?}")))
+        })?;
         Ok(Whole { head, body })
     }
 
@@ -61,15 +63,27 @@ impl Sent {
 
 impl Whole {
     /// What the change of one secret is told besides what it changes.
-    pub(super) async fn terms(&self, app: &App, asker: &Asker, rule: String, secret: (&Scope, &SecretName)) -> Result<Terms, Refusal> {
+    pub(super) async fn terms(
+        &self,
+        app: &App,
+        asker: &Asker,
+        rule: String,
+        secret: (&Scope, &SecretName),
+    ) -> Result<Terms, Refusal> {
         let condition = self.condition(app, secret).await?;
         Ok(Terms { condition, once: self.once(asker)?, rule: Some(rule), ..Terms::default() })
     }
 
     /// What a change is told that nothing can be made to depend on.
-    pub(super) fn terms_without_condition(&self, asker: &Asker, rule: String) -> Result<Terms, Refusal> {
+    pub(super) fn terms_without_condition(
+        &self,
+        asker: &Asker,
+        rule: String,
+    ) -> Result<Terms, Refusal> {
         if self.is_conditional()? {
-            return Err(Refusal::malformed("If-Match and If-None-Match mean nothing to this request"));
+            return Err(Refusal::malformed(
+                "If-Match and If-None-Match mean nothing to this request",
+            ));
         }
         Ok(Terms { once: self.once(asker)?, rule: Some(rule), ..Terms::default() })
     }
@@ -86,12 +100,21 @@ impl Whole {
 
     /// What must hold of a secret. What the ledger cannot check as it is is looked at now, and the
     /// ledger checks that nothing was changed since.
-    pub(super) async fn condition(&self, app: &App, (scope, name): (&Scope, &SecretName)) -> Result<Condition, Refusal> {
+    pub(super) async fn condition(
+        &self,
+        app: &App,
+        (scope, name): (&Scope, &SecretName),
+    ) -> Result<Condition, Refusal> {
         let conditions = Conditions::of(&self.head.headers)?;
         if let Some(condition) = conditions.exact() {
             return Ok(condition);
         }
-        let active = app.repository.find(scope, name).await.map_err(SecretsError::from)?.map(|secret| secret.stored.version);
+        let active = app
+            .repository
+            .find(scope, name)
+            .await
+            .map_err(SecretsError::from)?
+            .map(|secret| secret.stored.version);
         if !conditions.holds(active) {
             return Err(Refusal::precondition(scope, name, active));
         }
@@ -104,11 +127,20 @@ fn check_type(head: &Parts) -> Result<(), Refusal> {
     for value in head.headers.get_all(CONTENT_TYPE) {
         let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
         if !media.trim().eq_ignore_ascii_case("application/json") {
-            return Err(Refusal::unsupported("the body must be JSON: send the header 'Content-Type: application/json'"));
+            return Err(Refusal::unsupported(
+                "the body must be JSON: send the header 'Content-Type: application/json'",
+            ));
         }
     }
-    if head.headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Refusal::unsupported("the body must be JSON as it is, without a Content-Encoding"));
+    if head
+        .headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Refusal::unsupported(
+            "the body must be JSON as it is, without a Content-Encoding",
+        ));
     }
     Ok(())
 }
@@ -148,19 +180,30 @@ mod tests {
 
     use super::*;
 
-    async fn read(headers: &[(&str, &str)], body: &str, most: usize) -> Result<Vec<u8>, StatusCode> {
+    async fn read(
+        headers: &[(&str, &str)],
+        body: &str,
+        most: usize,
+    ) -> Result<Vec<u8>, StatusCode> {
         let mut request = http::Request::post("/");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let Ok(sent) = Sent::from_request(request.body(Body::from(body.to_owned())).unwrap(), &()).await;
-        sent.read(most).await.map(|whole| whole.body.expose().to_vec()).map_err(|refusal| refusal.status())
+        let Ok(sent) =
+            Sent::from_request(request.body(Body::from(body.to_owned())).unwrap(), &()).await;
+        sent.read(most)
+            .await
+            .map(|whole| whole.body.expose().to_vec())
+            .map_err(|refusal| refusal.status())
     }
 
     #[tokio::test]
     async fn json_of_a_length_and_nothing_else() {
         assert_eq!(read(&[], "{}", 2).await, Ok(b"{}".to_vec()));
-        assert_eq!(read(&[("content-type", "Application/JSON; charset=utf-8")], "{}", 2).await, Ok(b"{}".to_vec()));
+        assert_eq!(
+            read(&[("content-type", "Application/JSON; charset=utf-8")], "{}", 2).await,
+            Ok(b"{}".to_vec())
+        );
         assert_eq!(read(&[("content-encoding", "identity")], "{}", 2).await, Ok(b"{}".to_vec()));
         assert_eq!(read(&[], "{ }", 2).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
         for (name, value) in [
@@ -169,7 +212,11 @@ mod tests {
             ("content-type", ""),
             ("content-encoding", "gzip"),
         ] {
-            assert_eq!(read(&[(name, value)], "{}", 2).await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE), "{name}: {value}");
+            assert_eq!(
+                read(&[(name, value)], "{}", 2).await,
+                Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+                "{name}: {value}"
+            );
         }
     }
 }

@@ -32,7 +32,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let path: Result<Path<String>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
         let Path(text) = path.map_err(|_| Refusal::malformed("the path is not UTF-8"))?;
         text.parse().map(Self).map_err(|error| Refusal::malformed(format!("{error}")))
     }
@@ -44,10 +45,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 #[utoipa::path(get, path = "/v1/tokens", operation_id = "listTokens", tag = "tokens",
     params(Page),
     responses((status = 200, description = "The tokens", body = TokenList)))]
-pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, rows: Result<Rows, Refusal>) -> Result<Response, Refusal> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    rows: Result<Rows, Refusal>,
+) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let visible = |row: TokenRow| may_see(&asker, &row).then(|| summary(row)).flatten();
-    let (tokens, next) = rows?.page(|after, limit| app.repository.tokens(after, limit), |row| row.id, visible).await?;
+    let (tokens, next) = rows?
+        .page(|after, limit| app.repository.tokens(after, limit), |row| row.id, visible)
+        .await?;
     json(&TokenList { tokens, next })
 }
 
@@ -57,18 +64,26 @@ pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked, rows: Result
 #[utoipa::path(post, path = "/v1/tokens", operation_id = "createToken", tag = "tokens",
     request_body(content = TokenRequest, example = json!({"name": "ci-deploy", "role": "developer", "scope": "shop.prod", "ttl_seconds": 3600})),
     responses((status = 201, description = "The token", body = TokenCreated)))]
-pub(super) async fn create(State(app): State<Arc<App>>, asked: Asked, sent: Sent) -> Result<Response, Refusal> {
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    sent: Sent,
+) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let TokenRequest { name, role, scope, ttl_seconds } = small::read(sent).await?;
-    let (shortest, longest) = (TokenRequest::SHORTEST_TTL_SECONDS, TokenRequest::LONGEST_TTL_SECONDS);
+    let (shortest, longest) =
+        (TokenRequest::SHORTEST_TTL_SECONDS, TokenRequest::LONGEST_TTL_SECONDS);
     if !(shortest..=longest).contains(&ttl_seconds) {
-        return Err(Refusal::malformed(format!("ttl_seconds is {ttl_seconds}, and must be {shortest} to {longest}")));
+        return Err(Refusal::malformed(format!(
+            "ttl_seconds is {ttl_seconds}, and must be {shortest} to {longest}"
+        )));
     }
     let target = Target::of(scope.as_ref());
     let rule = asker.may_hand_out(&app, Verb::Token, Access::from(role), target).await?;
     let expires_at = later(Timestamp::now(), ttl_seconds);
     asker.may_last(&app, target, expires_at).await?;
-    let token = generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
+    let token =
+        generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
     let new = NewToken {
         name: name.to_string(),
         holder: Holder::Program { role, scope: scope.clone() },
@@ -76,15 +91,25 @@ pub(super) async fn create(State(app): State<Arc<App>>, asked: Asked, sent: Sent
         expires_at: Some(expires_at),
         by: by(&asker.caller.actor),
     };
-    let place = scope.as_ref().map_or_else(|| "everywhere".to_owned(), |scope| format!("in {scope}"));
-    let event = event(&asker, Action::Grant, new.name.clone(), &format!("role {role} {place} until {expires_at}; {rule}"));
+    let place =
+        scope.as_ref().map_or_else(|| "everywhere".to_owned(), |scope| format!("in {scope}"));
+    let event = event(
+        &asker,
+        Action::Grant,
+        new.name.clone(),
+        &format!("role {role} {place} until {expires_at}; {rule}"),
+    );
     if !app.repository.add_token(&new, Some(&event)).await.map_err(SecretsError::from)? {
-        return Err(Refusal::conflict(format!("there is a valid token {name}; revoke it first, or choose another name")));
+        return Err(Refusal::conflict(format!(
+            "there is a valid token {name}; revoke it first, or choose another name"
+        )));
     }
     // It is hexadecimal digits behind letters.
-    let token = Credential::try_from(token).map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let token = Credential::try_from(token)
+        .map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     let created = TokenCreated { token, name, role, scope, expires_at: expires_at.to_string() };
-    let body = created.to_body().map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let body =
+        created.to_body().map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     Ok((StatusCode::CREATED, wiped(body)).into_response())
 }
 
@@ -94,17 +119,33 @@ pub(super) async fn create(State(app): State<Arc<App>>, asked: Asked, sent: Sent
 #[utoipa::path(delete, path = "/v1/tokens/{name}", operation_id = "revokeToken", tag = "tokens",
     params(("name" = TokenName, Path)),
     responses((status = 204, description = "It was revoked")))]
-pub(super) async fn revoke(State(app): State<Arc<App>>, asked: Asked, named: Result<Named, Refusal>) -> Result<Response, Refusal> {
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    named: Result<Named, Refusal>,
+) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let Named(name) = named?;
     let missing = || Refusal::not_found(format!("there is no valid token {name}"));
-    let row = app.repository.token_named(name.as_str()).await.map_err(SecretsError::from)?.ok_or_else(missing)?;
+    let row = app
+        .repository
+        .token_named(name.as_str())
+        .await
+        .map_err(SecretsError::from)?
+        .ok_or_else(missing)?;
     let rule = if is_own(&asker, &row) {
         "own token".to_owned()
     } else {
         match &row.holder {
             Holder::Program { role, scope } => {
-                asker.may_hand_out(&app, Verb::Token, Access::from(*role), Target::of(scope.as_ref())).await?
+                asker
+                    .may_hand_out(
+                        &app,
+                        Verb::Token,
+                        Access::from(*role),
+                        Target::of(scope.as_ref()),
+                    )
+                    .await?
             }
             Holder::Person { .. } => asker.may(&app, Verb::Token, Target::Everything).await?,
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use contract::api::{DestroyRequest, Destroyed, Page, RollbackRequest, RotateRequest, VersionList, Written};
+use contract::api::{
+    DestroyRequest, Destroyed, Page, RollbackRequest, RotateRequest, VersionList, Written,
+};
 use contract::{Scope, SecretName, Version};
 use http::Uri;
 
@@ -39,7 +41,11 @@ pub(super) async fn list(
     let asked: Page = query(&uri, "limit=<1 to 1000> and cursor=<next of the page before>")?;
     let most = limit(asked.limit)?;
     let before = after::<u64>("versions", asked.cursor.as_deref())?.map(Version);
-    let mut rows = app.repository.versions(&scope, &name, before, most + 1).await.map_err(SecretsError::from)?;
+    let mut rows = app
+        .repository
+        .versions(&scope, &name, before, most + 1)
+        .await
+        .map_err(SecretsError::from)?;
     if rows.is_empty() && before.is_none() {
         return Err(SecretsError::NotFound { scope, name }.into());
     }
@@ -67,17 +73,21 @@ pub(super) async fn rotate(
 ) -> Result<Response, Refusal> {
     let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
     let whole = sent.read(body::MOST_OF_ONE).await?;
-    let RotateRequest { value, generate: how, if_version: number } = body::rotate_request(&whole.body)?;
+    let RotateRequest { value, generate: how, if_version: number } =
+        body::rotate_request(&whole.body)?;
     let mut terms = whole.terms(&app, &asker, rule, (&scope, &name)).await?;
     if let Some(number) = number {
         if terms.condition != Condition::None {
-            return Err(Refusal::malformed("the request has if_version and If-Match; one of them is enough"));
+            return Err(Refusal::malformed(
+                "the request has if_version and If-Match; one of them is enough",
+            ));
         }
         terms.condition = if_version(number);
     }
     let value = match value {
         Some(value) => value,
-        None => generate(how.unwrap_or_default()).map_err(|_| Refusal::unavailable("the system has no random numbers"))?,
+        None => generate(how.unwrap_or_default())
+            .map_err(|_| Refusal::unavailable("the system has no random numbers"))?,
     };
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
     change(&app, Operation::Rotate, async move {
@@ -134,7 +144,10 @@ pub(super) async fn undelete(
     let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
     let terms = sent.without_body().terms_without_condition(&asker, rule)?;
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
-    change(&app, Operation::Undelete, async move { secrets.undelete(&caller, &scope, &name, &terms).await }).await
+    change(&app, Operation::Undelete, async move {
+        secrets.undelete(&caller, &scope, &name, &terms).await
+    })
+    .await
 }
 
 /// Destroy versions of a secret

@@ -9,7 +9,12 @@ use contract::Redacted;
 #[derive(Debug, Clone, Group)]
 pub struct DatabaseArgs {
     /// The file with the URL of a PostgreSQL database that several replicas share: postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE [default: SQLite in --data, for one replica]
-    #[arg(long, env = "ENCLII_DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
+    #[arg(
+        long,
+        env = "ENCLII_DATABASE_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "database_url"
+    )]
     pub database_url_file: Option<PathBuf>,
     /// The URL itself; from the environment, so that no process list shows the password
     #[arg(long, env = "ENCLII_DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = redacted)]

@@ -32,9 +32,13 @@ impl KeyArgs {
     /// Where one is in Vault and a flag that says where Vault is is missing.
     pub fn keys(&self, data: &Path, store: &StoreArgs) -> Result<Keys, Needed> {
         let Self { key_file, key, key_previous, key_lost } = self;
-        let file = || KeySource::File(KeyFile::new(key_file.clone().unwrap_or_else(|| data.join("key"))));
+        let file =
+            || KeySource::File(KeyFile::new(key_file.clone().unwrap_or_else(|| data.join("key"))));
         let current = key.clone().unwrap_or_else(file);
-        let in_vault = key_previous.iter().chain([&current]).any(|source| matches!(source, KeySource::Transit { .. }));
+        let in_vault = key_previous
+            .iter()
+            .chain([&current])
+            .any(|source| matches!(source, KeySource::Transit { .. }));
         let vault = if in_vault { Some(store.vault()?) } else { None };
         let lost = key_lost.iter().map(|id| KeyId::new(id.clone())).collect();
         Ok(Keys { current, previous: key_previous.clone(), lost, vault })
@@ -60,12 +64,28 @@ mod tests {
         assert_eq!(keys(&[]).unwrap().current, file("/data/key"));
         assert_eq!(keys(&["--key-file", "/key"]).unwrap().current, file("/key"));
         assert_eq!(keys(&["--key", "file:/key"]).unwrap().current, file("/key"));
-        let rotated = keys(&["--key", "file:/new", "--key-previous", "file:/a,file:/b", "--key-previous", "command:get 1"]).unwrap();
+        let rotated = keys(&[
+            "--key",
+            "file:/new",
+            "--key-previous",
+            "file:/a,file:/b",
+            "--key-previous",
+            "command:get 1",
+        ])
+        .unwrap();
         assert_eq!(rotated.previous, [file("/a"), file("/b"), "command:get 1".parse().unwrap()]);
-        assert_eq!(keys(&["--key-lost", "0123456789abcdef"]).unwrap().lost, [KeyId::new("0123456789abcdef".into())]);
+        assert_eq!(
+            keys(&["--key-lost", "0123456789abcdef"]).unwrap().lost,
+            [KeyId::new("0123456789abcdef".into())]
+        );
         let vault = ["--key", "transit:transit/enclii", "--vault-address", "https://vault:8200"];
         assert_eq!(keys(&vault).unwrap().vault.unwrap().address, "https://vault:8200");
-        assert!(keys(&vault[..2]).is_none() && keys(&["--key", "file:/a"]).unwrap().vault.is_none());
-        assert!(keys(&["--key", "/key"]).is_none() && keys(&["--key", "file:/a", "--key-file", "/b"]).is_none());
+        assert!(
+            keys(&vault[..2]).is_none() && keys(&["--key", "file:/a"]).unwrap().vault.is_none()
+        );
+        assert!(
+            keys(&["--key", "/key"]).is_none()
+                && keys(&["--key", "file:/a", "--key-file", "/b"]).is_none()
+        );
     }
 }

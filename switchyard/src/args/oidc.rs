@@ -20,7 +20,12 @@ pub struct OidcArgs {
     #[arg(long, env = "ENCLII_OIDC_AUDIENCE", value_name = "NAME", requires = "oidc_issuer")]
     pub oidc_audience: Option<String>,
     /// The scopes that `enclii login` asks for, separated by spaces
-    #[arg(long, env = "ENCLII_OIDC_SCOPES", value_name = "SCOPES", default_value = "openid email groups")]
+    #[arg(
+        long,
+        env = "ENCLII_OIDC_SCOPES",
+        value_name = "SCOPES",
+        default_value = "openid email groups"
+    )]
     pub oidc_scopes: String,
     /// The claim with a person's groups, an array of texts; '' where groups play no part
     #[arg(long, env = "ENCLII_OIDC_GROUPS_CLAIM", value_name = "CLAIM", default_value = "groups")]

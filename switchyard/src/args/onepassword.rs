@@ -45,7 +45,8 @@ impl OnePasswordArgs {
     pub fn config(&self) -> Result<OnePasswordConfig, Needed> {
         let needed = |flag| move || Needed(flag);
         let host = self.onepassword_host.clone().ok_or_else(needed("onepassword-host"))?;
-        let token_file = self.onepassword_token_file.clone().ok_or_else(needed("onepassword-token-file"))?;
+        let token_file =
+            self.onepassword_token_file.clone().ok_or_else(needed("onepassword-token-file"))?;
         let vault = self.onepassword_vault.clone().ok_or_else(needed("onepassword-vault"))?;
         Ok(OnePasswordConfig {
             ca_file: self.onepassword_ca_file.clone(),
@@ -71,18 +72,31 @@ mod tests {
     }
 
     fn config(words: &str) -> Result<OnePasswordConfig, Needed> {
-        Words::try_parse_from(std::iter::once("x").chain(words.split_whitespace())).unwrap().onepassword.config()
+        Words::try_parse_from(std::iter::once("x").chain(words.split_whitespace()))
+            .unwrap()
+            .onepassword
+            .config()
     }
 
     #[test]
     fn host_token_and_vault_are_needed_and_the_rest_has_its_usual_values() {
         let whole = "--onepassword-host https://c --onepassword-token-file f --onepassword-vault V";
         let plain = config(whole).unwrap();
-        assert_eq!((plain.host.as_str(), plain.vault.as_str(), plain.plain_http), ("https://c", "V", false));
-        let usual = (OnePasswordConfig::TIMEOUT, OnePasswordConfig::SETTLE, OnePasswordConfig::WATCH);
+        assert_eq!(
+            (plain.host.as_str(), plain.vault.as_str(), plain.plain_http),
+            ("https://c", "V", false)
+        );
+        let usual =
+            (OnePasswordConfig::TIMEOUT, OnePasswordConfig::SETTLE, OnePasswordConfig::WATCH);
         assert_eq!((plain.timeout, plain.settle, plain.watch), usual);
-        let set = config(&format!("{whole} --onepassword-watch 0 --onepassword-settle 3 --onepassword-plain-http")).unwrap();
-        assert_eq!((set.watch, set.settle, set.plain_http), (Duration::from_secs(1), Duration::from_secs(3), true));
+        let set = config(&format!(
+            "{whole} --onepassword-watch 0 --onepassword-settle 3 --onepassword-plain-http"
+        ))
+        .unwrap();
+        assert_eq!(
+            (set.watch, set.settle, set.plain_http),
+            (Duration::from_secs(1), Duration::from_secs(3), true)
+        );
         for (words, flag) in [
             ("", "onepassword-host"),
             ("--onepassword-host https://c", "onepassword-token-file"),

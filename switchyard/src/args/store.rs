@@ -97,19 +97,28 @@ impl StoreArgs {
     /// Where a flag is missing.
     pub fn vault(&self) -> Result<VaultConfig, Needed> {
         let needed = |flag| move || Needed(flag);
-        let mount = |method: &str| self.vault_login_mount.clone().unwrap_or_else(|| method.to_owned());
+        let mount =
+            |method: &str| self.vault_login_mount.clone().unwrap_or_else(|| method.to_owned());
         let login = match self.vault_login {
             LoginKind::Kubernetes => VaultLogin::Kubernetes {
                 role: self.vault_role.clone(),
                 mount: mount("kubernetes"),
-                token_file: self.vault_token_file.clone().unwrap_or_else(|| SERVICE_ACCOUNT_TOKEN.into()),
+                token_file: self
+                    .vault_token_file
+                    .clone()
+                    .unwrap_or_else(|| SERVICE_ACCOUNT_TOKEN.into()),
             },
             LoginKind::Approle => VaultLogin::AppRole {
                 role_id: self.vault_role_id.clone().ok_or_else(needed("vault-role-id"))?,
-                secret_id_file: self.vault_secret_id_file.clone().ok_or_else(needed("vault-secret-id-file"))?,
+                secret_id_file: self
+                    .vault_secret_id_file
+                    .clone()
+                    .ok_or_else(needed("vault-secret-id-file"))?,
                 mount: mount("approle"),
             },
-            LoginKind::Token => VaultLogin::Token(self.vault_token_file.clone().ok_or_else(needed("vault-token-file"))?),
+            LoginKind::Token => VaultLogin::Token(
+                self.vault_token_file.clone().ok_or_else(needed("vault-token-file"))?,
+            ),
         };
         Ok(VaultConfig {
             address: self.vault_address.clone().ok_or_else(needed("vault-address"))?,
@@ -138,23 +147,36 @@ mod tests {
     }
 
     fn vault(words: &str) -> Result<VaultConfig, Needed> {
-        Words::try_parse_from(std::iter::once("x").chain(words.split_whitespace())).unwrap().store.vault()
+        Words::try_parse_from(std::iter::once("x").chain(words.split_whitespace()))
+            .unwrap()
+            .store
+            .vault()
     }
 
     #[test]
     fn each_login_has_what_it_needs() {
         let config = vault("--store vault --vault-address https://v:8200").unwrap();
-        let pod =
-            VaultLogin::Kubernetes { role: "switchyard".into(), mount: "kubernetes".into(), token_file: SERVICE_ACCOUNT_TOKEN.into() };
+        let pod = VaultLogin::Kubernetes {
+            role: "switchyard".into(),
+            mount: "kubernetes".into(),
+            token_file: SERVICE_ACCOUNT_TOKEN.into(),
+        };
         assert_eq!((config.login, config.timeout), (pod, Duration::from_secs(5)));
         let approle = "--vault-address https://v --vault-login approle --vault-login-mount apps --vault-role-id r --vault-secret-id-file f";
-        let expected = VaultLogin::AppRole { role_id: "r".into(), secret_id_file: "f".into(), mount: "apps".into() };
+        let expected = VaultLogin::AppRole {
+            role_id: "r".into(),
+            secret_id_file: "f".into(),
+            mount: "apps".into(),
+        };
         assert_eq!(vault(approle).unwrap().login, expected);
         for (words, flag) in [
             ("", "vault-address"),
             ("--vault-address https://v --vault-login token", "vault-token-file"),
             ("--vault-address https://v --vault-login approle", "vault-role-id"),
-            ("--vault-address https://v --vault-login approle --vault-role-id r", "vault-secret-id-file"),
+            (
+                "--vault-address https://v --vault-login approle --vault-role-id r",
+                "vault-secret-id-file",
+            ),
         ] {
             assert_eq!(vault(words).unwrap_err(), Needed(flag), "{words}");
         }

@@ -59,13 +59,15 @@ pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, SigningKeyError> {
     let document = match std::fs::read(path) {
         Ok(document) => Zeroizing::new(document),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| SigningKeyError::Random)?;
+            let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+                .map_err(|_| SigningKeyError::Random)?;
             publish(path, made.as_ref(), Readers::Owner).map_err(failed("make"))?;
             Zeroizing::new(made.as_ref().to_vec())
         }
         Err(source) => return Err(failed("read")(source)),
     };
-    SigningKey::from_pkcs8(&document).map_err(|source| SigningKeyError::Form { path: path.to_owned(), source })
+    SigningKey::from_pkcs8(&document)
+        .map_err(|source| SigningKeyError::Form { path: path.to_owned(), source })
 }
 
 /// Signs and places.
@@ -100,7 +102,13 @@ enum NotaryError {
 }
 
 impl Notary {
-    pub(crate) fn new(repository: Repository, key: Arc<SigningKey>, directory: PathBuf, pace: Pace, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        repository: Repository,
+        key: Arc<SigningKey>,
+        directory: PathBuf,
+        pace: Pace,
+        metrics: Metrics,
+    ) -> Self {
         Self { repository, key, place: Place::new(directory), pace, metrics }
     }
 
@@ -134,9 +142,17 @@ impl Notary {
         }
     }
 
-    async fn sign_if_due(&self, fence: &Fence, due: &mut Instant, signed: &mut u64) -> Result<(), NotaryError> {
+    async fn sign_if_due(
+        &self,
+        fence: &Fence,
+        due: &mut Instant,
+        signed: &mut u64,
+    ) -> Result<(), NotaryError> {
         let (sequence, hash) = self.repository.trail_head().await?;
-        if Instant::now() < *due && sequence.saturating_sub(*signed) < self.pace.events && sequence >= *signed {
+        if Instant::now() < *due
+            && sequence.saturating_sub(*signed) < self.pace.events
+            && sequence >= *signed
+        {
             return Ok(());
         }
         let place = self.place.clone();
@@ -161,18 +177,27 @@ impl Notary {
     }
 
     /// Whether the trail that ends at `head` still has the record that was signed.
-    async fn leads_on(&self, sequence: u64, hash: &Hash, head: u64) -> Result<bool, RepositoryError> {
+    async fn leads_on(
+        &self,
+        sequence: u64,
+        hash: &Hash,
+        head: u64,
+    ) -> Result<bool, RepositoryError> {
         if sequence == 0 || head < sequence {
             return Ok(sequence == 0);
         }
         let query = AuditQuery { after: sequence - 1, limit: 1, ..AuditQuery::default() };
         let records = self.repository.audit(&query).await?;
-        Ok(records.first().is_some_and(|record| record.sequence == sequence && record.hash == *hash))
+        Ok(records
+            .first()
+            .is_some_and(|record| record.sequence == sequence && record.hash == *hash))
     }
 }
 
 /// Waits for a disk on a thread of its own.
-async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, PlaceError> + Send + 'static) -> Result<T, NotaryError> {
+async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PlaceError> + Send + 'static,
+) -> Result<T, NotaryError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(NotaryError::Gone),

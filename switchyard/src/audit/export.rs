@@ -113,11 +113,20 @@ impl Exporter {
         }
     }
 
-    async fn step(&self, sink: &SinkConfig, fence: &Fence) -> Result<Step, Box<dyn std::error::Error + Send + Sync>> {
+    async fn step(
+        &self,
+        sink: &SinkConfig,
+        fence: &Fence,
+    ) -> Result<Step, Box<dyn std::error::Error + Send + Sync>> {
         let after = self.repository.exported(&sink.name).await?;
-        let records = self.repository.audit(&AuditQuery { after, limit: BATCH, ..AuditQuery::default() }).await?;
+        let records = self
+            .repository
+            .audit(&AuditQuery { after, limit: BATCH, ..AuditQuery::default() })
+            .await?;
         self.lag(sink, after, records.first()).await?;
-        let Some(last) = records.last().map(|record| record.sequence) else { return Ok(Step::Idle) };
+        let Some(last) = records.last().map(|record| record.sequence) else {
+            return Ok(Step::Idle);
+        };
         let sent = timeout(PATIENCE, sink.send(&records)).await.unwrap_or(Err(SendError::Slow));
         let (sequence, words) = match &sent {
             Ok(()) => (last, None),
@@ -129,9 +138,15 @@ impl Exporter {
         Ok(if held { Step::Done } else { Step::Lost })
     }
 
-    async fn lag(&self, sink: &SinkConfig, after: u64, oldest: Option<&Record>) -> Result<(), crate::repository::RepositoryError> {
+    async fn lag(
+        &self,
+        sink: &SinkConfig,
+        after: u64,
+        oldest: Option<&Record>,
+    ) -> Result<(), crate::repository::RepositoryError> {
         let (head, _) = self.repository.trail_head().await?;
-        let age = oldest.map_or(0, |record| Timestamp::now().duration_since(record.at).as_secs().max(0));
+        let age =
+            oldest.map_or(0, |record| Timestamp::now().duration_since(record.at).as_secs().max(0));
         self.metrics.export_lag(&sink.name, head.saturating_sub(after), age);
         Ok(())
     }

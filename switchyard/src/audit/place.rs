@@ -57,10 +57,15 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(PlaceError::File { step: "open", path, source }),
         };
-        let (mut last, mut reader, mut text, mut line) = (None::<Checkpoint>, BufReader::new(file), String::new(), 0);
+        let (mut last, mut reader, mut text, mut line) =
+            (None::<Checkpoint>, BufReader::new(file), String::new(), 0);
         loop {
             text.clear();
-            reader.read_line(&mut text).map_err(|source| PlaceError::File { step: "read", path: path.clone(), source })?;
+            reader.read_line(&mut text).map_err(|source| PlaceError::File {
+                step: "read",
+                path: path.clone(),
+                source,
+            })?;
             if !text.ends_with('\n') {
                 return Ok(last);
             }
@@ -86,12 +91,19 @@ impl Place {
         fs::create_dir_all(&self.directory).map_err(failed("make directory of"))?;
         let new = !path.exists();
         cut_torn_line(&path).map_err(failed("mend"))?;
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o644).open(&path).map_err(failed("open"))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o644)
+            .open(&path)
+            .map_err(failed("open"))?;
         // A struct of texts and numbers always becomes JSON.
         let line = serde_json::to_string(checkpoint).unwrap_or_default() + "\n";
         file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write"))?;
         if new {
-            File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed("flush directory of"))?;
+            File::open(&self.directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(failed("flush directory of"))?;
         }
         Ok(())
     }
@@ -133,12 +145,22 @@ mod tests {
         place.put(&checkpoint(3)).unwrap();
         place.put(&checkpoint(9)).unwrap();
         assert_eq!(place.last().unwrap(), Some(checkpoint(9)));
-        OpenOptions::new().append(true).open(place.path()).unwrap().write_all(b"{\"sequence\":12,").unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(place.path())
+            .unwrap()
+            .write_all(b"{\"sequence\":12,")
+            .unwrap();
         assert_eq!(place.last().unwrap(), Some(checkpoint(9)));
         place.put(&checkpoint(15)).unwrap();
         assert_eq!(place.last().unwrap(), Some(checkpoint(15)));
         assert_eq!(fs::read_to_string(place.path()).unwrap().lines().count(), 3);
-        OpenOptions::new().append(true).open(place.path()).unwrap().write_all(b"rubbish\n").unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(place.path())
+            .unwrap()
+            .write_all(b"rubbish\n")
+            .unwrap();
         assert!(matches!(place.last(), Err(PlaceError::Form { line: 4, .. })));
     }
 }

@@ -22,7 +22,10 @@ mod tests {
 
     #[test]
     fn no_stranger_writes_a_second_line() {
-        assert_eq!(plain("curl/8.1\r\n{\"sequence\":1}\u{202e}\u{7f}"), "curl/8.1\u{fffd}\u{fffd}{\"sequence\":1}\u{fffd}\u{fffd}");
+        assert_eq!(
+            plain("curl/8.1\r\n{\"sequence\":1}\u{202e}\u{7f}"),
+            "curl/8.1\u{fffd}\u{fffd}{\"sequence\":1}\u{fffd}\u{fffd}"
+        );
         assert_eq!(plain(&"\u{e4}".repeat(1000)).chars().count(), LONGEST);
         assert_eq!(plain("gr\u{fc}n"), "gr\u{fc}n");
     }

@@ -94,7 +94,8 @@ impl Clerk {
     pub async fn work(mut self) {
         let mut entries = Vec::with_capacity(BATCH);
         while self.desk.recv_many(&mut entries, BATCH).await > 0 {
-            let (records, waiting): (Vec<_>, Vec<_>) = entries.drain(..).map(|Entry { record, written }| (record, written)).unzip();
+            let (records, waiting): (Vec<_>, Vec<_>) =
+                entries.drain(..).map(|Entry { record, written }| (record, written)).unzip();
             let written = match self.repository.append(&records).await {
                 Ok(()) => true,
                 Err(error) => {

@@ -23,8 +23,12 @@ impl Cluster {
     /// # Errors
     /// Where the Secret cannot be read.
     pub async fn bootstrap_token(&self) -> Result<Option<Redacted>, ClusterError> {
-        let secret = self.call("read secret enclii-bootstrap", self.own_secrets().get(NAME)).await?;
-        Ok(secret.data.and_then(|mut data| data.remove(KEY)).map(|ByteString(bytes)| Redacted::new(bytes)))
+        let secret =
+            self.call("read secret enclii-bootstrap", self.own_secrets().get(NAME)).await?;
+        Ok(secret
+            .data
+            .and_then(|mut data| data.remove(KEY))
+            .map(|ByteString(bytes)| Redacted::new(bytes)))
     }
 
     /// Puts the token there.
@@ -34,7 +38,11 @@ impl Cluster {
     pub async fn put_bootstrap_token(&self, token: &Redacted) -> Result<(), ClusterError> {
         let data = [(KEY.to_owned(), ByteString(token.expose().to_vec()))].into();
         let patch = Patch::Merge(Secret { data: Some(data), ..Secret::default() });
-        self.call("write secret enclii-bootstrap", self.own_secrets().patch(NAME, &PatchParams::default(), &patch)).await?;
+        self.call(
+            "write secret enclii-bootstrap",
+            self.own_secrets().patch(NAME, &PatchParams::default(), &patch),
+        )
+        .await?;
         Ok(())
     }
 

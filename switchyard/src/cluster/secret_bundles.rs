@@ -19,15 +19,26 @@ impl Cluster {
     ///
     /// # Errors
     /// Where they cannot be listed.
-    pub async fn announcements(&self) -> Result<BTreeMap<Announcement, Option<Status>>, ClusterError> {
+    pub async fn announcements(
+        &self,
+    ) -> Result<BTreeMap<Announcement, Option<Status>>, ClusterError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource());
         let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
         let list = self.call("list secretbundles", api.list(&ours)).await?;
         Ok(list
             .into_iter()
             .map(|object| {
-                let status = object.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
-                (Announcement { namespace: object.namespace().unwrap_or_default(), bundle: object.name_any() }, status)
+                let status = object
+                    .data
+                    .get("status")
+                    .and_then(|status| serde_json::from_value(status.clone()).ok());
+                (
+                    Announcement {
+                        namespace: object.namespace().unwrap_or_default(),
+                        bundle: object.name_any(),
+                    },
+                    status,
+                )
             })
             .collect())
     }
@@ -37,17 +48,29 @@ impl Cluster {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn announce(&self, place: &Announcement, status: &Status) -> Result<(), ClusterError> {
+    pub async fn announce(
+        &self,
+        place: &Announcement,
+        status: &Status,
+    ) -> Result<(), ClusterError> {
         let api = self.bundles_in(&place.namespace);
         let found = self.call("read secretbundle", api.get_opt(&place.bundle)).await?;
         let apply = PatchParams::apply(MANAGER).force();
         let version = format!("{GROUP}/{API_VERSION}");
         if found.as_ref().is_none_or(is_ours) {
             let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": place.bundle, "labels": {MANAGED_BY: MANAGER}}});
-            self.call("apply secretbundle", api.patch(&place.bundle, &apply, &Patch::Apply(&object))).await?;
+            self.call(
+                "apply secretbundle",
+                api.patch(&place.bundle, &apply, &Patch::Apply(&object)),
+            )
+            .await?;
         }
         let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": place.bundle}, "status": status});
-        self.call("apply secretbundle status", api.patch_status(&place.bundle, &apply, &Patch::Apply(&object))).await?;
+        self.call(
+            "apply secretbundle status",
+            api.patch_status(&place.bundle, &apply, &Patch::Apply(&object)),
+        )
+        .await?;
         Ok(())
     }
 
@@ -61,7 +84,10 @@ impl Cluster {
         if !found.as_ref().is_some_and(is_ours) {
             return Ok(());
         }
-        match self.call("delete secretbundle", api.delete(&place.bundle, &DeleteParams::default())).await {
+        match self
+            .call("delete secretbundle", api.delete(&place.bundle, &DeleteParams::default()))
+            .await
+        {
             Err(error) if error.is_missing() => Ok(()),
             other => other.map(drop),
         }

@@ -17,12 +17,18 @@ impl Cluster {
     /// Where it says nothing.
     pub async fn review(&self, token: &Redacted) -> Result<TokenReviewStatus, ClusterError> {
         // What is no text is no token; an empty one would be reviewed as anonymous.
-        let Some(text) = std::str::from_utf8(token.expose()).ok().filter(|text| !text.is_empty()) else {
+        let Some(text) = std::str::from_utf8(token.expose()).ok().filter(|text| !text.is_empty())
+        else {
             return Ok(TokenReviewStatus::default());
         };
-        let spec = TokenReviewSpec { audiences: Some(vec![TOKEN_AUDIENCE.to_owned()]), token: Some(text.to_owned()) };
+        let spec = TokenReviewSpec {
+            audiences: Some(vec![TOKEN_AUDIENCE.to_owned()]),
+            token: Some(text.to_owned()),
+        };
         let review = TokenReview { spec, ..TokenReview::default() };
-        let answer = self.call(STEP, Api::all(self.client.clone()).create(&PostParams::default(), &review)).await?;
+        let answer = self
+            .call(STEP, Api::all(self.client.clone()).create(&PostParams::default(), &review))
+            .await?;
         answer.status.ok_or(ClusterError::Form { step: STEP })
     }
 }

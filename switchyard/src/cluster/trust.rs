@@ -20,15 +20,33 @@ impl Cluster {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let data = Some([(TRUST_KEY.to_owned(), ca.to_owned())].into());
         match self.call("read configmap enclii-trust", maps.get_opt(NAME)).await? {
-            Some(found) if found.data.as_ref().and_then(|data| data.get(TRUST_KEY)).is_some_and(|said| said == ca) => Ok(()),
+            Some(found)
+                if found
+                    .data
+                    .as_ref()
+                    .and_then(|data| data.get(TRUST_KEY))
+                    .is_some_and(|said| said == ca) =>
+            {
+                Ok(())
+            }
             Some(_) => {
                 let patch = Patch::Merge(ConfigMap { data, ..ConfigMap::default() });
-                self.call("write configmap enclii-trust", maps.patch(NAME, &PatchParams::default(), &patch)).await.map(drop)
+                self.call(
+                    "write configmap enclii-trust",
+                    maps.patch(NAME, &PatchParams::default(), &patch),
+                )
+                .await
+                .map(drop)
             }
             None => {
                 let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
                 let map = ConfigMap { metadata, data, ..ConfigMap::default() };
-                self.call("create configmap enclii-trust", maps.create(&PostParams::default(), &map)).await.map(drop)
+                self.call(
+                    "create configmap enclii-trust",
+                    maps.create(&PostParams::default(), &map),
+                )
+                .await
+                .map(drop)
             }
         }
     }

@@ -47,7 +47,9 @@ pub enum BootstrapError {
     #[error("make bootstrap token")]
     Random,
     /// Somebody put a token there that could be guessed.
-    #[error("take bootstrap token: it is shorter than {SHORTEST} characters; remove it and start again to have one made")]
+    #[error(
+        "take bootstrap token: it is shorter than {SHORTEST} characters; remove it and start again to have one made"
+    )]
     Short,
 }
 
@@ -64,7 +66,9 @@ pub async fn bootstrap(place: &Bootstrap, repository: &Repository) -> Result<(),
         Some(token) if token.len() < SHORTEST => return Err(BootstrapError::Short),
         // It was revoked. Another one that is put there by hand is taken: the way back in for whoever
         // may write there.
-        Some(token) if repository.knew_token(NAME, Some(Hash::of(&token).as_bytes())).await? => return Ok(()),
+        Some(token) if repository.knew_token(NAME, Some(Hash::of(&token).as_bytes())).await? => {
+            return Ok(());
+        }
         Some(token) => token,
         None if repository.knew_token(NAME, None).await? => return Ok(()),
         None => {
@@ -105,7 +109,9 @@ impl Bootstrap {
             Self::Cluster(cluster) => cluster.bootstrap_token().await?,
         };
         // A file that was made by hand ends in a newline.
-        Ok(found.map(|token| Redacted::from(token.expose().trim_ascii())).filter(|token| !token.is_empty()))
+        Ok(found
+            .map(|token| Redacted::from(token.expose().trim_ascii()))
+            .filter(|token| !token.is_empty()))
     }
 
     async fn write(&self, token: &Redacted) -> Result<(), BootstrapError> {

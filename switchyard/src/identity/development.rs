@@ -93,12 +93,15 @@ impl Development {
     /// Where it cannot be read or is not of the form.
     pub fn read(path: &Path) -> Result<(Self, Bindings), DevelopmentError> {
         let here = || path.to_owned();
-        let bytes = std::fs::read(path).map(Redacted::new).map_err(|source| DevelopmentError::Read { path: here(), source })?;
-        let File { namespaces, identities } = serde_json::from_slice(bytes.expose()).map_err(|error| DevelopmentError::Form {
-            path: here(),
-            line: error.line(),
-            column: error.column(),
-        })?;
+        let bytes = std::fs::read(path)
+            .map(Redacted::new)
+            .map_err(|source| DevelopmentError::Read { path: here(), source })?;
+        let File { namespaces, identities } =
+            serde_json::from_slice(bytes.expose()).map_err(|error| DevelopmentError::Form {
+                path: here(),
+                line: error.line(),
+                column: error.column(),
+            })?;
         let mut pods = BTreeMap::new();
         for Identity { token, namespace, service_account, pod, uid } in identities {
             let hash = Hash::of(&Redacted::from(token));
@@ -107,8 +110,10 @@ impl Development {
                 return Err(DevelopmentError::Twice { path: here(), pod: earlier.name });
             }
         }
-        let bindings =
-            namespaces.into_iter().map(|(name, Place { project, environment })| (name, Binding { project, environment })).collect();
+        let bindings = namespaces
+            .into_iter()
+            .map(|(name, Place { project, environment })| (name, Binding { project, environment }))
+            .collect();
         Ok((Self(Arc::new(pods)), bindings))
     }
 
@@ -156,7 +161,13 @@ mod tests {
         let error = read(r#"{"identities":["hunter2"]}"#).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         let twice = r#"{"token":"t","namespace":"n","service_account":"s","pod":"p","uid":"u"}"#;
-        assert!(matches!(read(&format!(r#"{{"identities":[{twice},{twice}]}}"#)), Err(DevelopmentError::Twice { .. })));
-        assert!(matches!(Development::read(Path::new("/nonexistent")), Err(DevelopmentError::Read { .. })));
+        assert!(matches!(
+            read(&format!(r#"{{"identities":[{twice},{twice}]}}"#)),
+            Err(DevelopmentError::Twice { .. })
+        ));
+        assert!(matches!(
+            Development::read(Path::new("/nonexistent")),
+            Err(DevelopmentError::Read { .. })
+        ));
     }
 }

@@ -55,8 +55,11 @@ mod tests {
 
     #[test]
     fn both_labels_or_nothing() {
-        let of = |labels: &[(&str, &str)]| binding_of(&labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
-        let binding = of(&[(PROJECT_LABEL, "shop"), (ENVIRONMENT_LABEL, "prod"), ("other", "x")]).unwrap();
+        let of = |labels: &[(&str, &str)]| {
+            binding_of(&labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        };
+        let binding =
+            of(&[(PROJECT_LABEL, "shop"), (ENVIRONMENT_LABEL, "prod"), ("other", "x")]).unwrap();
         assert_eq!((binding.project.as_str(), binding.environment.as_str()), ("shop", "prod"));
         assert_eq!(of(&[(PROJECT_LABEL, "shop")]), None);
         assert_eq!(of(&[(ENVIRONMENT_LABEL, "prod")]), None);

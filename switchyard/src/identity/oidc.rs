@@ -49,7 +49,9 @@ pub enum LoginError {
 /// # Errors
 /// Where the address or the CA cannot be used.
 pub fn oidc(args: &OidcArgs, development: bool) -> Result<Option<Oidc>, SetupError> {
-    let (Some(issuer), Some(client)) = (&args.oidc_issuer, &args.oidc_client_id) else { return Ok(None) };
+    let (Some(issuer), Some(client)) = (&args.oidc_issuer, &args.oidc_client_id) else {
+        return Ok(None);
+    };
     let ca: Option<&PathBuf> = args.oidc_ca_file.as_ref();
     let expected = Expected {
         issuer: issuer.clone(),
@@ -59,7 +61,12 @@ pub fn oidc(args: &OidcArgs, development: bool) -> Result<Option<Oidc>, SetupErr
         groups: (!args.oidc_groups_claim.is_empty()).then(|| args.oidc_groups_claim.clone()),
     };
     let scopes = args.oidc_scopes.split_whitespace().map(str::to_owned).collect();
-    Ok(Some(Oidc { provider: Provider::new(issuer, ca.map(PathBuf::as_path), development)?, expected, scopes, session: args.session_ttl }))
+    Ok(Some(Oidc {
+        provider: Provider::new(issuer, ca.map(PathBuf::as_path), development)?,
+        expected,
+        scopes,
+        session: args.session_ttl,
+    }))
 }
 
 impl Oidc {
@@ -91,7 +98,11 @@ impl Oidc {
     ///
     /// # Errors
     /// Where it is not valid, or the provider's keys cannot be had.
-    pub async fn identify(&self, token: &Redacted, nonce: Option<&str>) -> Result<Person, LoginError> {
+    pub async fn identify(
+        &self,
+        token: &Redacted,
+        nonce: Option<&str>,
+    ) -> Result<Person, LoginError> {
         let header = verify::header(token)?;
         let keys = self.provider.keys(header.kid.as_deref()).await?;
         let signed = verify(token, &header, &keys)?;

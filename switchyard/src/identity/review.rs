@@ -46,12 +46,18 @@ pub fn pod_of(status: &TokenReviewStatus) -> Result<Pod, Unproven> {
     let user = status.user.as_ref().ok_or(Unproven::NotServiceAccount)?;
     let name = user.username.as_deref().unwrap_or_default();
     let account = name.strip_prefix("system:serviceaccount:").ok_or(Unproven::NotServiceAccount)?;
-    let (namespace, service_account) = account.split_once(':').ok_or(Unproven::NotServiceAccount)?;
+    let (namespace, service_account) =
+        account.split_once(':').ok_or(Unproven::NotServiceAccount)?;
     if namespace.is_empty() || service_account.is_empty() || service_account.contains(':') {
         return Err(Unproven::NotServiceAccount);
     }
     let (pod, uid) = (extra(user, POD_NAME)?, extra(user, POD_UID)?);
-    Ok(Pod { namespace: namespace.to_owned(), service_account: service_account.to_owned(), name: pod, uid })
+    Ok(Pod {
+        namespace: namespace.to_owned(),
+        service_account: service_account.to_owned(),
+        name: pod,
+        uid,
+    })
 }
 
 /// A claim that must be there exactly once.
@@ -88,7 +94,12 @@ mod tests {
 
     #[test]
     fn a_bound_token_of_our_audience_is_a_pod() {
-        let pod = Pod { namespace: "shop-prod".into(), service_account: "api".into(), name: "api-1".into(), uid: "uid-1".into() };
+        let pod = Pod {
+            namespace: "shop-prod".into(),
+            service_account: "api".into(),
+            name: "api-1".into(),
+            uid: "uid-1".into(),
+        };
         assert_eq!(read(good()), Ok(pod));
     }
 
@@ -104,17 +115,33 @@ mod tests {
             ("/audiences", json!(["enclii.io.evil", "Enclii.io"]), Unproven::Audience),
             ("/user", Value::Null, Unproven::NotServiceAccount),
             ("/user/username", json!("alice"), Unproven::NotServiceAccount),
-            ("/user/username", json!("system:serviceaccount:shop-prod"), Unproven::NotServiceAccount),
+            (
+                "/user/username",
+                json!("system:serviceaccount:shop-prod"),
+                Unproven::NotServiceAccount,
+            ),
             ("/user/username", json!("system:serviceaccount::api"), Unproven::NotServiceAccount),
-            ("/user/username", json!("system:serviceaccount:shop-prod:"), Unproven::NotServiceAccount),
-            ("/user/username", json!("system:serviceaccount:shop-prod:api:x"), Unproven::NotServiceAccount),
+            (
+                "/user/username",
+                json!("system:serviceaccount:shop-prod:"),
+                Unproven::NotServiceAccount,
+            ),
+            (
+                "/user/username",
+                json!("system:serviceaccount:shop-prod:api:x"),
+                Unproven::NotServiceAccount,
+            ),
             ("/user/username", json!("system:node:one"), Unproven::NotServiceAccount),
             ("/user/extra", Value::Null, Unproven::NotBound),
             ("/user/extra", json!({}), Unproven::NotBound),
             ("/user/extra/authentication.kubernetes.io~1pod-uid", json!([]), Unproven::NotBound),
             ("/user/extra/authentication.kubernetes.io~1pod-uid", json!([""]), Unproven::NotBound),
             ("/user/extra/authentication.kubernetes.io~1pod-name", json!([]), Unproven::NotBound),
-            ("/user/extra/authentication.kubernetes.io~1pod-name", json!(["a", "b"]), Unproven::NotBound),
+            (
+                "/user/extra/authentication.kubernetes.io~1pod-name",
+                json!(["a", "b"]),
+                Unproven::NotBound,
+            ),
         ];
         for (pointer, value, expected) in cases {
             let mut status = good();

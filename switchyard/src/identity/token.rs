@@ -65,7 +65,11 @@ fn is_whole(token: &Redacted) -> bool {
         [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
         _ => None,
     };
-    let Some(bytes) = digits.chunks(2).map(pair).collect::<Option<Vec<u8>>>().map(zeroize::Zeroizing::new) else { return false };
+    let Some(bytes) =
+        digits.chunks(2).map(pair).collect::<Option<Vec<u8>>>().map(zeroize::Zeroizing::new)
+    else {
+        return false;
+    };
     let Some((random, check)) = bytes.split_at_checked(32) else { return false };
     check.len() == CHECK && digest(&SHA256, random).as_ref().starts_with(check)
 }
@@ -117,7 +121,12 @@ mod tests {
         let (one, two) = (generate().unwrap(), generate().unwrap());
         assert_ne!(one, two);
         let text = String::from_utf8(one.expose().to_vec()).unwrap();
-        assert!(text.starts_with(PREFIX) && text.len() == 7 + 72 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{text}");
+        assert!(
+            text.starts_with(PREFIX)
+                && text.len() == 7 + 72
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+            "{text}"
+        );
         assert_eq!(Hash::of(&one), Hash::of(&one));
         assert_ne!(Hash::of(&one), Hash::of(&two));
         assert_eq!(format!("{:?}", Hash::of(&one)), "<hash>");
@@ -134,9 +143,13 @@ mod tests {
             assert!(!is_whole(&Redacted::new(text)), "{at}");
         }
         let text = token.expose();
-        for cut in
-            [&text[..text.len() - 1], &text[..text.len() - 2], &text[..PREFIX.len()], &[text, b"00"].concat(), &[text, b"z"].concat()]
-        {
+        for cut in [
+            &text[..text.len() - 1],
+            &text[..text.len() - 2],
+            &text[..PREFIX.len()],
+            &[text, b"00"].concat(),
+            &[text, b"z"].concat(),
+        ] {
             assert!(!is_whole(&Redacted::from(cut)));
         }
     }

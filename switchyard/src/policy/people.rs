@@ -79,7 +79,9 @@ pub fn decide(principal: &Principal, verb: Verb, target: Target<'_>) -> Result<A
     if let Some(permit) = principal.permits.iter().find(|it| it.allows(verb, target)) {
         return Ok(Allowed { rule: Rule::Grant(permit.clone()) });
     }
-    let rule = reaching().max_by_key(|it| it.role).map_or(DeniedRule::Default, |it| DeniedRule::TooLow(Box::new(it.clone())));
+    let rule = reaching()
+        .max_by_key(|it| it.role)
+        .map_or(DeniedRule::Default, |it| DeniedRule::TooLow(Box::new(it.clone())));
     Err(deny(principal, verb, target, rule))
 }
 
@@ -93,14 +95,27 @@ pub fn listing(principal: &Principal, scope: &Scope) -> Result<(Which, Allowed),
         Err(denied) => denied,
     };
     let single = principal.permits.iter().filter_map(|it| Some((it, it.secret.as_ref()?)));
-    let visible: Vec<_> = single.filter(|(it, secret)| it.allows(Verb::List, Target::Secret(scope, secret))).collect();
+    let visible: Vec<_> = single
+        .filter(|(it, secret)| it.allows(Verb::List, Target::Secret(scope, secret)))
+        .collect();
     let Some((first, _)) = visible.first() else { return Err(denied) };
     let allowed = Allowed { rule: Rule::Grant((*first).clone()) };
     Ok((Which::Only(visible.into_iter().map(|(_, secret)| secret.clone()).collect()), allowed))
 }
 
-pub(super) fn deny(principal: &Principal, verb: Verb, target: Target<'_>, rule: DeniedRule) -> Denied {
-    Denied { who: principal.to_string(), verb, what: target.to_string(), rule, way_out: way_out(principal, verb, target) }
+pub(super) fn deny(
+    principal: &Principal,
+    verb: Verb,
+    target: Target<'_>,
+    rule: DeniedRule,
+) -> Denied {
+    Denied {
+        who: principal.to_string(),
+        verb,
+        what: target.to_string(),
+        rule,
+        way_out: way_out(principal, verb, target),
+    }
 }
 
 /// What whoever is refused can do about it.
@@ -108,13 +123,24 @@ fn way_out(principal: &Principal, verb: Verb, target: Target<'_>) -> String {
     let least = verb.least();
     match (principal.kind, target.scope()) {
         (PrincipalKind::Token, _) => {
-            let role = least.role().map_or_else(|| "role that may".to_owned(), |role| format!("role {role}"));
+            let role = least
+                .role()
+                .map_or_else(|| "role that may".to_owned(), |role| format!("role {role}"));
             format!("use a token with a {role} there: enclii tokens create")
         }
-        (_, None) => format!("the operator gives one of the groups the role {least} everywhere: switchyard --oidc-role GROUP={least}"),
+        (_, None) => format!(
+            "the operator gives one of the groups the role {least} everywhere: switchyard --oidc-role GROUP={least}"
+        ),
         (_, Some(scope)) => {
-            let secret = target.secret().filter(|_| least.role().is_none()).map(|it| format!(" --secret {it}")).unwrap_or_default();
-            format!("an admin or owner there can allow it: enclii grants add user:{} {least} {scope}{secret}", principal.name)
+            let secret = target
+                .secret()
+                .filter(|_| least.role().is_none())
+                .map(|it| format!(" --secret {it}"))
+                .unwrap_or_default();
+            format!(
+                "an admin or owner there can allow it: enclii grants add user:{} {least} {scope}{secret}",
+                principal.name
+            )
         }
     }
 }
@@ -132,11 +158,20 @@ mod tests {
     }
 
     fn role(role: Role, scope: &str) -> Assigned {
-        Assigned { role, within: Reach::Scope(scope.parse().unwrap()), source: Source::Group("devs".into()) }
+        Assigned {
+            role,
+            within: Reach::Scope(scope.parse().unwrap()),
+            source: Source::Group("devs".into()),
+        }
     }
 
     fn permit(grant: u64, access: Access, scope: &str, secret: Option<&str>) -> Permit {
-        Permit { grant, access, scope: scope.parse().unwrap(), secret: secret.map(|it| it.parse().unwrap()) }
+        Permit {
+            grant,
+            access,
+            scope: scope.parse().unwrap(),
+            secret: secret.map(|it| it.parse().unwrap()),
+        }
     }
 
     #[test]
@@ -144,7 +179,11 @@ mod tests {
         let scope: Scope = "shop.prod.api".parse().unwrap();
         let name: SecretName = "DB".parse().unwrap();
         let target = Target::Secret(&scope, &name);
-        let rule = |principal: &Principal, verb| decide(principal, verb, target).map(|it| it.rule.to_string()).map_err(|it| it.to_string());
+        let rule = |principal: &Principal, verb| {
+            decide(principal, verb, target)
+                .map(|it| it.rule.to_string())
+                .map_err(|it| it.to_string())
+        };
         let one = ada(vec![role(Role::Developer, "shop")], vec![]);
         assert_eq!(rule(&one, Verb::Read).unwrap(), "role developer in shop, of group devs");
         assert_eq!(
@@ -157,7 +196,8 @@ mod tests {
             rule(&two, Verb::Write).unwrap_err(),
             "user ada may not write shop.prod.api/DB: rule deny-by-default: no role and no grant reaches it; an admin or owner there can allow it: enclii grants add user:ada write shop.prod.api --secret DB"
         );
-        let token = Principal { kind: PrincipalKind::Token, name: "ci".into(), ..ada(vec![], vec![]) };
+        let token =
+            Principal { kind: PrincipalKind::Token, name: "ci".into(), ..ada(vec![], vec![]) };
         assert_eq!(
             decide(&token, Verb::Admin, Target::Everything).unwrap_err().to_string(),
             "token ci may not administer everything: rule deny-by-default: no role and no grant reaches it; use a token with a role owner there: enclii tokens create"
@@ -179,7 +219,10 @@ mod tests {
             ],
         );
         let listing = seen(&single).unwrap();
-        assert_eq!(["A", "B", "C"].map(|it| listing.has(&it.parse().unwrap())), [true, true, false]);
+        assert_eq!(
+            ["A", "B", "C"].map(|it| listing.has(&it.parse().unwrap())),
+            [true, true, false]
+        );
         assert!(seen(&ada(vec![role(Role::Owner, "shop.dev")], vec![])).is_err());
     }
 }

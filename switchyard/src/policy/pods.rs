@@ -99,13 +99,17 @@ pub struct BundleDenied {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The namespace has no labels of ours.
-    #[error("namespace {namespace} belongs to no project; its admin sets the labels enclii.io/project and enclii.io/environment")]
+    #[error(
+        "namespace {namespace} belongs to no project; its admin sets the labels enclii.io/project and enclii.io/environment"
+    )]
     Unbound {
         /// The namespace.
         namespace: String,
     },
     /// The bundle's name does not end in the namespace's environment.
-    #[error("namespace {namespace} is environment {environment} of project {project}, and the bundle is not of that environment")]
+    #[error(
+        "namespace {namespace} is environment {environment} of project {project}, and the bundle is not of that environment"
+    )]
     OtherEnvironment {
         /// The namespace.
         namespace: String,
@@ -115,7 +119,9 @@ pub enum Reason {
         project: Label,
     },
     /// Another service's bundle, and no grant.
-    #[error("it is the bundle of service {service}, which service account {service} reads, and no grant names this one")]
+    #[error(
+        "it is the bundle of service {service}, which service account {service} reads, and no grant names this one"
+    )]
     OtherService {
         /// The bundle's service.
         service: Label,
@@ -133,20 +139,29 @@ pub fn decide_bundle(
     binding: Option<&Binding>,
     grants: &[BundleGrant],
 ) -> Result<BundleAllowed, BundleDenied> {
-    let denied = |reason| BundleDenied { account: account.to_string(), bundle: bundle.clone(), reason };
+    let denied =
+        |reason| BundleDenied { account: account.to_string(), bundle: bundle.clone(), reason };
     let namespace = || account.namespace.to_owned();
     let Some(Binding { project, environment }) = binding else {
         return Err(denied(Reason::Unbound { namespace: namespace() }));
     };
     let Some(service) = bundle.service_in(environment) else {
         let (environment, project) = (environment.clone(), project.clone());
-        return Err(denied(Reason::OtherEnvironment { namespace: namespace(), environment, project }));
+        return Err(denied(Reason::OtherEnvironment {
+            namespace: namespace(),
+            environment,
+            project,
+        }));
     };
     let scope = Scope::Service(project.clone(), environment.clone(), service.clone());
     if service.as_str() == account.name {
         return Ok(BundleAllowed { scope, which: Which::All, rule: BundleRule::OwnService });
     }
-    let names_it = |it: &&BundleGrant| it.namespace == account.namespace && it.service_account == account.name && it.bundle == scope;
+    let names_it = |it: &&BundleGrant| {
+        it.namespace == account.namespace
+            && it.service_account == account.name
+            && it.bundle == scope
+    };
     let mut single = BTreeSet::new();
     for grant in grants.iter().filter(names_it) {
         match &grant.secret {
@@ -172,7 +187,12 @@ mod tests {
 
     fn grant(namespace: &str, service_account: &str, bundle: &str, secret: &str) -> BundleGrant {
         let secret = (!secret.is_empty()).then(|| secret.parse().unwrap());
-        BundleGrant { namespace: namespace.into(), service_account: service_account.into(), bundle: bundle.parse().unwrap(), secret }
+        BundleGrant {
+            namespace: namespace.into(),
+            service_account: service_account.into(),
+            bundle: bundle.parse().unwrap(),
+            secret,
+        }
     }
 
     fn ask(
@@ -215,7 +235,11 @@ mod tests {
         ];
         for (namespace, account, bundle, binding, rule) in rows {
             let answer = ask(namespace, account, bundle, binding, &grants);
-            assert_eq!(answer.as_ref().ok().map(|it| it.rule), rule, "{namespace}/{account} {bundle}: {answer:?}");
+            assert_eq!(
+                answer.as_ref().ok().map(|it| it.rule),
+                rule,
+                "{namespace}/{account} {bundle}: {answer:?}"
+            );
         }
     }
 
@@ -240,18 +264,42 @@ mod tests {
     #[test]
     fn grants_of_single_secrets_add_up() {
         let prod = binding("shop", "prod");
-        let rows = |names: &[&str]| names.iter().map(|name| grant("shop-prod", "cron", "shop.prod.api", name)).collect::<Vec<_>>();
-        let which = |grants: &[BundleGrant]| ask("shop-prod", "cron", "api-prod", Some(&prod), grants).unwrap().which;
-        assert_eq!(which(&rows(&["A", "B"])), Which::Only(["A", "B"].map(|it| it.parse().unwrap()).into()));
+        let rows = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| grant("shop-prod", "cron", "shop.prod.api", name))
+                .collect::<Vec<_>>()
+        };
+        let which = |grants: &[BundleGrant]| {
+            ask("shop-prod", "cron", "api-prod", Some(&prod), grants).unwrap().which
+        };
+        assert_eq!(
+            which(&rows(&["A", "B"])),
+            Which::Only(["A", "B"].map(|it| it.parse().unwrap()).into())
+        );
         assert_eq!(which(&rows(&["A", ""])), Which::All);
         // A pod's own bundle is whole, whatever rows there are.
-        let own = ask("shop-prod", "api", "api-prod", Some(&prod), &[grant("shop-prod", "api", "shop.prod.api", "A")]).unwrap();
+        let own = ask(
+            "shop-prod",
+            "api",
+            "api-prod",
+            Some(&prod),
+            &[grant("shop-prod", "api", "shop.prod.api", "A")],
+        )
+        .unwrap();
         assert_eq!((own.which, own.rule), (Which::All, BundleRule::OwnService));
     }
 
     /// The rule once more, as text alone: a bundle is `<service>-<environment>`, whatever it holds.
     /// Whether `secret` of it may be read.
-    fn model(namespace: &str, account: &str, bundle: &str, secret: &str, labels: Option<(&str, &str)>, grants: &[BundleGrant]) -> bool {
+    fn model(
+        namespace: &str,
+        account: &str,
+        bundle: &str,
+        secret: &str,
+        labels: Option<(&str, &str)>,
+        grants: &[BundleGrant],
+    ) -> bool {
         let Some((project, environment)) = labels else { return false };
         if bundle == format!("{account}-{environment}") {
             return true;
@@ -270,7 +318,8 @@ mod tests {
 
     fn word() -> impl Strategy<Value = String> {
         // Few and alike, so that they meet; with dashes, so that a name can be cut in several ways.
-        prop::sample::select(vec!["a", "a-b", "b", "prod", "dev", "b-prod", "prod-dev", "a-prod"]).prop_map(str::to_owned)
+        prop::sample::select(vec!["a", "a-b", "b", "prod", "dev", "b-prod", "prod-dev", "a-prod"])
+            .prop_map(str::to_owned)
     }
 
     proptest! {

@@ -20,7 +20,10 @@ fn model(rows: &[Row], verb: &str, scope: &str, secret: &str) -> bool {
     rows.iter().any(|(right, within, single)| match *right {
         "owner" => below(within, scope),
         "admin" => below(within, scope) && verb != "administer",
-        "developer" => below(within, scope) && (verb == "list" || (depth == 3 && (verb == "read" || verb == "write"))),
+        "developer" => {
+            below(within, scope)
+                && (verb == "list" || (depth == 3 && (verb == "read" || verb == "write")))
+        }
         "readonly" => below(within, scope) && verb == "list",
         right => {
             let named = match (*single, within.as_str()) {
@@ -34,13 +37,24 @@ fn model(rows: &[Row], verb: &str, scope: &str, secret: &str) -> bool {
 }
 
 fn may_hand_out(rows: &[Row], right: &str, scope: &str) -> bool {
-    let rank = |word: &str| ["readonly", "developer", "admin", "owner"].iter().position(|it| *it == word);
-    let own = rows.iter().filter(|(_, within, _)| below(within, scope)).filter_map(|(right, _, _)| rank(right)).max();
+    let rank =
+        |word: &str| ["readonly", "developer", "admin", "owner"].iter().position(|it| *it == word);
+    let own = rows
+        .iter()
+        .filter(|(_, within, _)| below(within, scope))
+        .filter_map(|(right, _, _)| rank(right))
+        .max();
     own.is_some_and(|own| own >= 2 && rank(right).is_none_or(|given| own >= given))
 }
 
 fn principal(rows: &[Row]) -> Principal {
-    let mut who = Principal { kind: PrincipalKind::User, name: "ada".into(), groups: vec![], roles: vec![], permits: vec![] };
+    let mut who = Principal {
+        kind: PrincipalKind::User,
+        name: "ada".into(),
+        groups: vec![],
+        roles: vec![],
+        permits: vec![],
+    };
     for (at, (right, within, single)) in rows.iter().enumerate() {
         let grant = at as u64;
         match right.parse::<Role>() {

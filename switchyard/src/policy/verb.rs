@@ -28,7 +28,16 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 8] = [Self::Admin, Self::Audit, Self::Destroy, Self::Grant, Self::List, Self::Read, Self::Token, Self::Write];
+    pub const ALL: [Self; 8] = [
+        Self::Admin,
+        Self::Audit,
+        Self::Destroy,
+        Self::Grant,
+        Self::List,
+        Self::Read,
+        Self::Token,
+        Self::Write,
+    ];
 
     /// What it does, as a refusal says it.
     #[must_use]
@@ -63,7 +72,9 @@ pub(super) fn role_may(role: Role, verb: Verb, target: Target<'_>) -> bool {
     let least = match (verb, target.scope()) {
         (Verb::List, _) => Role::Readonly,
         (Verb::Read | Verb::Write, Some(Scope::Service(..))) => Role::Developer,
-        (Verb::Read | Verb::Write | Verb::Audit | Verb::Destroy | Verb::Grant | Verb::Token, _) => Role::Admin,
+        (Verb::Read | Verb::Write | Verb::Audit | Verb::Destroy | Verb::Grant | Verb::Token, _) => {
+            Role::Admin
+        }
         (Verb::Admin, _) => Role::Owner,
     };
     role >= least
@@ -75,7 +86,8 @@ mod tests {
 
     #[test]
     fn the_table_of_the_manual() {
-        let scopes = ["shop", "shop.prod", "shop.prod.api"].map(|text| text.parse::<Scope>().unwrap());
+        let scopes =
+            ["shop", "shop.prod", "shop.prod.api"].map(|text| text.parse::<Scope>().unwrap());
         // Project, environment and service scope, then everywhere.
         let rows = [
             (Verb::List, [Role::Readonly, Role::Readonly, Role::Readonly, Role::Readonly]),
@@ -92,7 +104,11 @@ mod tests {
             let targets = scopes.iter().map(Target::Scope).chain([Target::Everything]);
             for (target, least) in targets.zip(least) {
                 for &role in Role::ALL {
-                    assert_eq!(role_may(role, verb, target), role >= least, "{role} {verb:?} {target}");
+                    assert_eq!(
+                        role_may(role, verb, target),
+                        role >= least,
+                        "{role} {verb:?} {target}"
+                    );
                 }
             }
         }

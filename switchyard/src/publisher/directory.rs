@@ -29,11 +29,18 @@ pub(super) fn read(root: &Path) -> Result<BTreeMap<Announcement, Option<Status>>
             continue;
         }
         for file in entries(&namespace)? {
-            let (Some(name), Some(bundle)) = (word(namespace.file_name()), word(file.file_stem())) else { continue };
+            let (Some(name), Some(bundle)) = (word(namespace.file_name()), word(file.file_stem()))
+            else {
+                continue;
+            };
             if file.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let text = fs::read(&file).map_err(|source| DirectoryError { step: "read", path: file.clone(), source })?;
+            let text = fs::read(&file).map_err(|source| DirectoryError {
+                step: "read",
+                path: file.clone(),
+                source,
+            })?;
             let said: SecretBundle = serde_json::from_slice(&text).unwrap_or_default();
             if said.spec.is_none() {
                 all.insert(Announcement { namespace: name, bundle }, said.status);
@@ -43,12 +50,19 @@ pub(super) fn read(root: &Path) -> Result<BTreeMap<Announcement, Option<Status>>
     Ok(all)
 }
 
-pub(super) fn put(root: &Path, place: &Announcement, status: &Status) -> Result<(), DirectoryError> {
+pub(super) fn put(
+    root: &Path,
+    place: &Announcement,
+    status: &Status,
+) -> Result<(), DirectoryError> {
     let path = path(root, place);
     let failed = |source| DirectoryError { step: "write", path: path.clone(), source };
     // What a person wrote into the same file stays.
-    let spec = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<SecretBundle>(&text).ok()?.spec);
-    let text = serde_json::to_vec_pretty(&SecretBundle { spec, status: Some(status.clone()) }).map_err(|error| failed(error.into()))?;
+    let spec = fs::read(&path)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<SecretBundle>(&text).ok()?.spec);
+    let text = serde_json::to_vec_pretty(&SecretBundle { spec, status: Some(status.clone()) })
+        .map_err(|error| failed(error.into()))?;
     files::publish(&path, &text, Readers::All).map_err(failed)
 }
 
@@ -68,7 +82,9 @@ fn path(root: &Path, place: &Announcement) -> PathBuf {
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
     let failed = |source| DirectoryError { step: "list", path: directory.to_owned(), source };
     match fs::read_dir(directory) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
+        Ok(entries) => {
+            entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(failed(source)),
     }
@@ -90,13 +106,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("bundles");
         assert!(read(&root).unwrap().is_empty());
-        let place = |bundle: &str| Announcement { namespace: "shop-prod".into(), bundle: bundle.into() };
-        let status = Status { keys: ["A".to_owned()].into(), scope: None, generation: Some(Generation(3)) };
+        let place =
+            |bundle: &str| Announcement { namespace: "shop-prod".into(), bundle: bundle.into() };
+        let status =
+            Status { keys: ["A".to_owned()].into(), scope: None, generation: Some(Generation(3)) };
         put(&root, &place("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");
         files::publish(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();
         files::publish(&root.join("shop-prod/broken-prod.json"), b"{", Readers::All).unwrap();
-        assert_eq!(read(&root).unwrap(), [(place("api-prod"), Some(status.clone())), (place("broken-prod"), None)].into());
+        assert_eq!(
+            read(&root).unwrap(),
+            [(place("api-prod"), Some(status.clone())), (place("broken-prod"), None)].into()
+        );
 
         put(&root, &place("mine-prod"), &status).unwrap();
         let both: SecretBundle = serde_json::from_slice(&fs::read(&by_hand).unwrap()).unwrap();

@@ -28,14 +28,22 @@ pub enum Step {
 
 /// What should be announced: each bundle in each namespace of its project and environment.
 #[must_use]
-pub fn desired(bundles: &[(Scope, Status)], namespaces: &Bindings) -> BTreeMap<Announcement, Status> {
+pub fn desired(
+    bundles: &[(Scope, Status)],
+    namespaces: &Bindings,
+) -> BTreeMap<Announcement, Status> {
     let mut all = BTreeMap::new();
     for (scope, status) in bundles {
         let Some((project, environment, service)) = service_parts(scope) else { continue };
         let bundle = BundleRef::of(service, environment);
-        let bound = namespaces.iter().filter(|(_, binding)| binding.project == *project && binding.environment == *environment);
+        let bound = namespaces.iter().filter(|(_, binding)| {
+            binding.project == *project && binding.environment == *environment
+        });
         for (namespace, _) in bound {
-            all.insert(Announcement { namespace: namespace.clone(), bundle: bundle.as_str().to_owned() }, status.clone());
+            all.insert(
+                Announcement { namespace: namespace.clone(), bundle: bundle.as_str().to_owned() },
+                status.clone(),
+            );
         }
     }
     all
@@ -43,10 +51,21 @@ pub fn desired(bundles: &[(Scope, Status)], namespaces: &Bindings) -> BTreeMap<A
 
 /// The steps from `found` to `wanted`.
 #[must_use]
-pub fn steps(wanted: &BTreeMap<Announcement, Status>, found: &BTreeMap<Announcement, Option<Status>>) -> Vec<Step> {
-    let differs = |(place, status): &(&Announcement, &Status)| found.get(place).is_none_or(|said| said.as_ref() != Some(status));
-    let puts = wanted.iter().filter(differs).map(|(place, status)| Step::Put(place.clone(), status.clone()));
-    let removals = found.keys().filter(|place| !wanted.contains_key(place)).map(|place| Step::Remove(place.clone()));
+pub fn steps(
+    wanted: &BTreeMap<Announcement, Status>,
+    found: &BTreeMap<Announcement, Option<Status>>,
+) -> Vec<Step> {
+    let differs = |(place, status): &(&Announcement, &Status)| {
+        found.get(place).is_none_or(|said| said.as_ref() != Some(status))
+    };
+    let puts = wanted
+        .iter()
+        .filter(differs)
+        .map(|(place, status)| Step::Put(place.clone(), status.clone()));
+    let removals = found
+        .keys()
+        .filter(|place| !wanted.contains_key(place))
+        .map(|place| Step::Remove(place.clone()));
     puts.chain(removals).collect()
 }
 
@@ -66,8 +85,10 @@ mod tests {
     }
 
     fn namespaces() -> Bindings {
-        let bound =
-            |project: &str, environment: &str| Binding { project: project.parse().unwrap(), environment: environment.parse().unwrap() };
+        let bound = |project: &str, environment: &str| Binding {
+            project: project.parse().unwrap(),
+            environment: environment.parse().unwrap(),
+        };
         [
             ("shop-prod".to_owned(), bound("shop", "prod")),
             ("shop-prod-2".to_owned(), bound("shop", "prod")),
@@ -79,7 +100,10 @@ mod tests {
 
     #[test]
     fn each_bundle_in_each_namespace_of_its_own() {
-        let bundles = [("shop.prod.api".parse().unwrap(), status("A")), ("shop.dev.api".parse().unwrap(), status("B"))];
+        let bundles = [
+            ("shop.prod.api".parse().unwrap(), status("A")),
+            ("shop.dev.api".parse().unwrap(), status("B")),
+        ];
         let wanted = desired(&bundles, &namespaces());
         let expected = [
             (place("shop-dev", "api-dev"), status("B")),
@@ -91,7 +115,12 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_done() {
-        let wanted = [(place("n", "same"), status("A")), (place("n", "new"), status("A")), (place("n", "other"), status("A"))].into();
+        let wanted = [
+            (place("n", "same"), status("A")),
+            (place("n", "new"), status("A")),
+            (place("n", "other"), status("A")),
+        ]
+        .into();
         let found = [
             (place("n", "same"), Some(status("A"))),
             (place("n", "other"), Some(status("B"))),

@@ -74,7 +74,11 @@ impl Leader {
     }
 
     /// Has `work` done once, where no other replica holds the lease, and gives the lease back.
-    pub(crate) async fn lead_once<F: Future<Output = ()>>(&self, name: &'static str, work: impl FnOnce(Fence) -> F) {
+    pub(crate) async fn lead_once<F: Future<Output = ()>>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(Fence) -> F,
+    ) {
         match self.repository.take_lease(name, &self.holder, TTL).await {
             Ok(Some(fence)) => {
                 work(fence.clone()).await;
@@ -95,7 +99,9 @@ impl Leader {
             match tokio::time::timeout_at(sure_until, renewal).await {
                 Ok(Ok(Some(renewed))) if renewed == *fence => sure_until = asked + TTL,
                 Ok(Ok(_)) | Err(_) => return,
-                Ok(Err(error)) => tracing::warn!(lease = fence.name, error = %Chain(&error), "renew lease"),
+                Ok(Err(error)) => {
+                    tracing::warn!(lease = fence.name, error = %Chain(&error), "renew lease")
+                }
             }
             if Instant::now() >= sure_until {
                 return;
@@ -104,7 +110,8 @@ impl Leader {
     }
 
     async fn give(&self, fence: &Fence) {
-        let given = tokio::time::timeout(Duration::from_secs(2), self.repository.give_lease(fence)).await;
+        let given =
+            tokio::time::timeout(Duration::from_secs(2), self.repository.give_lease(fence)).await;
         if !matches!(given, Ok(Ok(()))) {
             tracing::info!(lease = fence.name, "lease not given back, it ends by itself");
         }

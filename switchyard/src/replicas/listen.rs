@@ -50,7 +50,8 @@ async fn follow(address: &str, repository: &Repository, live: &Live) -> Result<(
         listener.listen(CHANNEL).await?;
         Ok::<_, sqlx::Error>(listener)
     };
-    let mut listener = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| ListenError::Slow)??;
+    let mut listener =
+        tokio::time::timeout(CONNECT, connecting).await.map_err(|_| ListenError::Slow)??;
     tell_all(repository, live).await?;
     let mut look_again = Instant::now() + LOOK_AGAIN;
     loop {

@@ -170,7 +170,10 @@ pub enum ChangeError {
 }
 
 fn active_words(active: Option<Version>) -> String {
-    active.map_or_else(|| "there is no such secret".to_owned(), |version| format!("its active version is {version}"))
+    active.map_or_else(
+        || "there is no such secret".to_owned(),
+        |version| format!("its active version is {version}"),
+    )
 }
 
 #[cfg(test)]
@@ -187,7 +190,11 @@ mod tests {
             (Condition::Active(Version(2)), false, true),
             (Condition::Active(Version(1)), false, false),
         ] {
-            assert_eq!((condition.holds(none), condition.holds(two)), (absent, at_two), "{condition:?}");
+            assert_eq!(
+                (condition.holds(none), condition.holds(two)),
+                (absent, at_two),
+                "{condition:?}"
+            );
         }
     }
 }

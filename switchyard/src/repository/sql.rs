@@ -48,8 +48,12 @@ impl Repository {
     /// # Errors
     /// Where they cannot be.
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
-        let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
-        database.migrate(MIGRATIONS_TABLE, sqlite, postgres).await.map_err(RepositoryError::Migrate)?;
+        let (sqlite, postgres) =
+            (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
+        database
+            .migrate(MIGRATIONS_TABLE, sqlite, postgres)
+            .await
+            .map_err(RepositoryError::Migrate)?;
         Ok(Self { database, lost: CancellationToken::new() })
     }
 

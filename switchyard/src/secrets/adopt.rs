@@ -31,8 +31,12 @@ pub(crate) async fn adopt(secrets: Secrets, every: Duration, fence: Fence) {
         match tokio::time::timeout(LOOK, secrets.adopt_once(&fence, &mut refused)).await {
             Ok(Ok(_)) => {}
             Ok(Err(SecretsError::Change(ChangeError::Fenced(_)))) => return,
-            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "look for changes in the store"),
-            Err(_) => tracing::warn!(limit = ?LOOK, "look for changes in the store: not done in time"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "look for changes in the store")
+            }
+            Err(_) => {
+                tracing::warn!(limit = ?LOOK, "look for changes in the store: not done in time")
+            }
         }
         tokio::time::sleep(every.mul_f64(0.75 + random() / 2.0)).await;
     }
@@ -41,7 +45,11 @@ pub(crate) async fn adopt(secrets: Secrets, every: Duration, fence: Fence) {
 impl Secrets {
     /// Looks once, and says how many changes became versions. Those that can become none are in
     /// `refused` afterwards, so that each is told of once.
-    pub(super) async fn adopt_once(&self, fence: &Fence, refused: &mut HashSet<String>) -> Result<usize, SecretsError> {
+    pub(super) async fn adopt_once(
+        &self,
+        fence: &Fence,
+        refused: &mut HashSet<String>,
+    ) -> Result<usize, SecretsError> {
         let in_use = self.repository.in_use().await?;
         let changes = self.store.changes(&in_use).await?;
         refused.retain(|revision| changes.iter().any(|change| change.revision == *revision));
@@ -51,7 +59,10 @@ impl Secrets {
                 continue;
             }
             let Changed { scope, name, on, .. } = &change;
-            let person = Caller { actor: Actor::Store { name: change.by.clone() }, origin: Origin::default() };
+            let person = Caller {
+                actor: Actor::Store { name: change.by.clone() },
+                origin: Origin::default(),
+            };
             match self.adopt_one(&person, &change, fence).await {
                 Ok(version) => {
                     adopted += 1;
@@ -64,13 +75,20 @@ impl Secrets {
                     refused.insert(change.revision);
                 }
                 // It is looked at again: another write came in between, or something is away.
-                Err(error) => tracing::warn!(%scope, %name, error = %Chain(&error), "adopt changed value"),
+                Err(error) => {
+                    tracing::warn!(%scope, %name, error = %Chain(&error), "adopt changed value")
+                }
             }
         }
         Ok(adopted)
     }
 
-    async fn adopt_one(&self, person: &Caller, change: &Changed, fence: &Fence) -> Result<Version, SecretsError> {
+    async fn adopt_one(
+        &self,
+        person: &Caller,
+        change: &Changed,
+        fence: &Fence,
+    ) -> Result<Version, SecretsError> {
         let Changed { scope, name, on, value, revision, .. } = change;
         if value.len() > MAX_VALUE_BYTES {
             let source = crate::snapshot::TooLarge::Bytes(value.len() as u64);
@@ -86,7 +104,12 @@ impl Secrets {
         Ok(written.versions.get(name).copied().unwrap_or(on.version))
     }
 
-    async fn refuse(&self, person: &Caller, change: &Changed, reason: String) -> Result<(), SecretsError> {
+    async fn refuse(
+        &self,
+        person: &Caller,
+        change: &Changed,
+        reason: String,
+    ) -> Result<(), SecretsError> {
         let Changed { scope, name, on, .. } = change;
         tracing::warn!(%scope, %name, reason, "a value that somebody changed in the store cannot become a version");
         let mut event = person.event(Action::Rotate, scope, name, Some(on.version), Some(reason));

@@ -58,7 +58,13 @@ impl Secrets {
     }
 
     /// Deletes a secret: no bundle holds it from now on. It can be brought back for a while.
-    pub(crate) async fn delete(&self, caller: &Caller, scope: &Scope, name: &SecretName, terms: &Terms) -> Result<Removed, SecretsError> {
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        name: &SecretName,
+        terms: &Terms,
+    ) -> Result<Removed, SecretsError> {
         self.not_done_before(terms).await?;
         let event = caller.event(Action::Delete, scope, name, None, terms.rule.clone());
         let until = self.recoverable_until(Timestamp::now());
@@ -78,7 +84,13 @@ impl Secrets {
     }
 
     /// Brings a deleted secret back.
-    pub(crate) async fn undelete(&self, caller: &Caller, scope: &Scope, name: &SecretName, terms: &Terms) -> Result<Written, SecretsError> {
+    pub(crate) async fn undelete(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        name: &SecretName,
+        terms: &Terms,
+    ) -> Result<Written, SecretsError> {
         self.not_done_before(terms).await?;
         // Where it is not deleted there is no such version, and the change itself says why, in one look: a
         // second look here could find it deleted by then, and say that it never was.
@@ -100,10 +112,15 @@ impl Secrets {
         terms: &Terms,
     ) -> Result<Destroyed, SecretsError> {
         self.not_done_before(terms).await?;
-        let event = |version: &Version| caller.event(Action::Destroy, scope, name, Some(*version), terms.rule.clone());
+        let event = |version: &Version| {
+            caller.event(Action::Destroy, scope, name, Some(*version), terms.rule.clone())
+        };
         let (of, named, numbers) = (scope.clone(), name.clone(), versions.to_vec());
-        let respond = Respond::new(move |_| serde_json::json!({ "scope": of, "name": named, "versions": numbers }).to_string());
-        let change = self.change(caller, scope, terms, versions.iter().map(event).collect(), respond);
+        let respond = Respond::new(move |_| {
+            serde_json::json!({ "scope": of, "name": named, "versions": numbers }).to_string()
+        });
+        let change =
+            self.change(caller, scope, terms, versions.iter().map(event).collect(), respond);
         self.repository.destroy(&change, name, versions).await?;
         Ok(Destroyed { gone: self.let_go(scope, name, versions).await })
     }
@@ -111,6 +128,9 @@ impl Secrets {
     /// Refuses, with the answer that was given, what was done before.
     pub(super) async fn not_done_before(&self, terms: &Terms) -> Result<(), SecretsError> {
         let Some(once) = &terms.once else { return Ok(()) };
-        self.repository.answered(once).await?.map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer).into()))
+        self.repository
+            .answered(once)
+            .await?
+            .map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer).into()))
     }
 }

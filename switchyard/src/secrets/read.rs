@@ -23,7 +23,9 @@ impl Secrets {
         let missing = || SecretsError::NotFound { scope: scope.clone(), name: name.clone() };
         let secret = self.repository.find(scope, name).await?.ok_or_else(missing)?;
         let value = self.store.read_version(scope, name, &secret.stored).await?;
-        self.audit.record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule)).await?;
+        self.audit
+            .record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule))
+            .await?;
         let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
         Ok(SecretValue { scope, name, version, updated_at: secret.updated_at.to_string(), value })
     }
@@ -54,10 +56,17 @@ impl Secrets {
     }
 
     /// The values of a generation, of those secrets that `which` has. Whoever hands them out writes down to whom first.
-    pub(crate) async fn open(&self, bundle: &Bundle, generation: Generation, which: &Which) -> Result<HeldBundle, SecretsError> {
+    pub(crate) async fn open(
+        &self,
+        bundle: &Bundle,
+        generation: Generation,
+        which: &Which,
+    ) -> Result<HeldBundle, SecretsError> {
         let members = self.repository.members(bundle.id, generation).await?;
         let mut secrets = BTreeMap::new();
-        for (name, Member { scope, stored }) in members.into_iter().filter(|(name, _)| which.has(name)) {
+        for (name, Member { scope, stored }) in
+            members.into_iter().filter(|(name, _)| which.has(name))
+        {
             let value = self.store.read_version(&scope, &name, &stored).await?;
             secrets.insert(name, HeldSecret { version: stored.version, value });
         }

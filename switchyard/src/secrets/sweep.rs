@@ -32,11 +32,25 @@ impl Secrets {
     pub(super) async fn sweep_once(&self, fence: &Fence) -> Result<(), SecretsError> {
         let now = Timestamp::now();
         let before = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
-        let system = Caller { actor: Actor::System { part: "retention" }, origin: Origin::default() };
+        let system =
+            Caller { actor: Actor::System { part: "retention" }, origin: Origin::default() };
         for (scope, name) in self.repository.expired(before, BATCH).await? {
-            let events = vec![system.event(Action::Destroy, &scope, &name, None, Some("deleted, and past its retention".to_owned()))];
+            let events = vec![system.event(
+                Action::Destroy,
+                &scope,
+                &name,
+                None,
+                Some("deleted, and past its retention".to_owned()),
+            )];
             let by = super::by(&system.actor);
-            let change = Change { scope: scope.clone(), at: now, by, events, once: None, fence: Some(fence.clone()) };
+            let change = Change {
+                scope: scope.clone(),
+                at: now,
+                by,
+                events,
+                once: None,
+                fence: Some(fence.clone()),
+            };
             self.repository.expire(&change, &name, before).await?;
             tracing::info!(%scope, %name, "deleted secret is past its retention, its versions are destroyed");
         }
@@ -49,7 +63,12 @@ impl Secrets {
 
     /// Has the store let go of destroyed versions, and says which it has. What fails is found again by
     /// the sweep.
-    pub(super) async fn let_go(&self, scope: &Scope, name: &SecretName, versions: &[Version]) -> Vec<Version> {
+    pub(super) async fn let_go(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        versions: &[Version],
+    ) -> Vec<Version> {
         let mut gone = Vec::new();
         let doomed = match self.repository.doomed_of(scope, name).await {
             Ok(doomed) => doomed,
@@ -61,7 +80,9 @@ impl Secrets {
         for doomed in doomed.into_iter().filter(|it| versions.contains(&it.stored.version)) {
             match self.let_one_go(&doomed, None).await {
                 Ok(()) => gone.push(doomed.stored.version),
-                Err(error) => tracing::warn!(%scope, %name, error = %Chain(&error), "destroy value, will be tried again"),
+                Err(error) => {
+                    tracing::warn!(%scope, %name, error = %Chain(&error), "destroy value, will be tried again")
+                }
             }
         }
         gone

@@ -59,10 +59,20 @@ impl World {
 
     async fn on(database: Database, directory: tempfile::TempDir) -> Self {
         let repository = Repository::open(database.clone()).await.unwrap();
-        let store = Arc::new(Embedded::open(database.clone(), &KeyFile::new(directory.path().join("key"))).await.unwrap());
+        let store = Arc::new(
+            Embedded::open(database.clone(), &KeyFile::new(directory.path().join("key")))
+                .await
+                .unwrap(),
+        );
         let (audit, clerk) = Audit::new(repository.clone());
         Tasks::new().spawn("clerk", clerk.work());
-        let secrets = Secrets::new(repository, store.clone(), audit, Live::default(), SignedDuration::from_hours(1));
+        let secrets = Secrets::new(
+            repository,
+            store.clone(),
+            audit,
+            Live::default(),
+            SignedDuration::from_hours(1),
+        );
         Self { secrets, store, database, _directory: directory }
     }
 
@@ -73,7 +83,9 @@ impl World {
     async fn write(&self, value: &str) -> Result<Written, SecretsError> {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
-        self.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await
+        self.secrets
+            .write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default())
+            .await
     }
 
     async fn read(&self) -> SecretValue {
@@ -97,13 +109,21 @@ async fn what_a_crash_left_in_the_store_is_never_seen(world: World) {
     world.write("one").await.unwrap();
     // What a process leaves that dies after the store's write and before the ledger's.
     let orphan = Redacted::from("orphan".to_owned());
-    world.store.write(&scope(), &[Put { name: &name(), version: Version(2), value: &orphan }]).await.unwrap();
+    world
+        .store
+        .write(&scope(), &[Put { name: &name(), version: Version(2), value: &orphan }])
+        .await
+        .unwrap();
     assert_eq!(world.read().await.value.expose(), b"one");
     let written = world.write("two").await.unwrap();
     assert_eq!(written.versions[&name()], Version(2));
     let bundle = world.secrets.repository.bundle(&scope()).await.unwrap().unwrap();
     for generation in [1, 2] {
-        let held = world.secrets.open(&bundle, Generation(generation), &crate::policy::Which::All).await.unwrap();
+        let held = world
+            .secrets
+            .open(&bundle, Generation(generation), &crate::policy::Which::All)
+            .await
+            .unwrap();
         let expected = if generation == 1 { b"one" } else { b"two" };
         assert_eq!(held.secrets[&name()].value.expose(), expected);
     }
@@ -114,9 +134,15 @@ async fn what_the_ledger_refuses_is_taken_back_from_the_store(world: World) {
     world.write("one").await.unwrap();
     let mut request = WriteRequest::default();
     for at in 0..9 {
-        request.secrets.insert(format!("BIG_{at}").parse().unwrap(), NewValue::new(vec![0; 1 << 20].into()));
+        request
+            .secrets
+            .insert(format!("BIG_{at}").parse().unwrap(), NewValue::new(vec![0; 1 << 20].into()));
     }
-    let error = world.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await.unwrap_err();
+    let error = world
+        .secrets
+        .write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::TooLarge { .. })), "{error}");
     for name in request.secrets.keys() {
         assert_eq!(world.store.list_versions(&scope(), name).await.unwrap(), []);
@@ -140,8 +166,10 @@ async fn a_write_whose_end_is_not_known_keeps_its_value() {
 
 async fn writers_at_one_moment_get_versions_of_their_own(world: World) {
     let values: Vec<String> = (0..20).map(|at| at.to_string()).collect();
-    let written = futures_util::future::join_all(values.iter().map(|value| world.write(value))).await;
-    let mut versions: Vec<_> = written.into_iter().map(|written| written.unwrap().versions[&name()].0).collect();
+    let written =
+        futures_util::future::join_all(values.iter().map(|value| world.write(value))).await;
+    let mut versions: Vec<_> =
+        written.into_iter().map(|written| written.unwrap().versions[&name()].0).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
 }
@@ -153,18 +181,29 @@ async fn what_must_hold_is_looked_at(world: World) {
         world.secrets.rotate(&caller(), &scope(), &name(), &value, &on(condition)).await
     };
     let refused = |answer: Result<Written, SecretsError>, expected: Option<u64>| match answer {
-        Err(SecretsError::Change(ChangeError::Precondition { active, .. })) => assert_eq!(active, expected.map(Version)),
+        Err(SecretsError::Change(ChangeError::Precondition { active, .. })) => {
+            assert_eq!(active, expected.map(Version))
+        }
         other => panic!("{other:?}"),
     };
-    assert!(matches!(rotate(Condition::None).await, Err(SecretsError::Change(ChangeError::NotFound(_)))));
+    assert!(matches!(
+        rotate(Condition::None).await,
+        Err(SecretsError::Change(ChangeError::NotFound(_)))
+    ));
     refused(rotate(Condition::Active(Version(1))).await, None);
     world.write("one").await.unwrap();
     refused(rotate(Condition::Absent).await, Some(1));
     refused(rotate(Condition::Active(Version(2))).await, Some(1));
     assert_eq!(rotate(Condition::Active(Version(1))).await.unwrap().versions[&name()], Version(2));
     refused(rotate(Condition::Active(Version(1))).await, Some(2));
-    let stale = world.secrets.delete(&caller(), &scope(), &name(), &on(Condition::Active(Version(1)))).await;
-    assert!(matches!(stale, Err(SecretsError::Change(ChangeError::Precondition { .. }))), "{stale:?}");
+    let stale = world
+        .secrets
+        .delete(&caller(), &scope(), &name(), &on(Condition::Active(Version(1))))
+        .await;
+    assert!(
+        matches!(stale, Err(SecretsError::Change(ChangeError::Precondition { .. }))),
+        "{stale:?}"
+    );
     // What was refused left nothing in the store.
     assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
 }
@@ -173,23 +212,37 @@ async fn back_to_an_older_version_is_a_new_generation(world: World) {
     for value in ["one", "two", "three"] {
         world.write(value).await.unwrap();
     }
-    let back = world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await.unwrap();
+    let back = world
+        .secrets
+        .rollback(&caller(), &scope(), &name(), Version(1), &Terms::default())
+        .await
+        .unwrap();
     assert_eq!((back.versions[&name()], back.bundles[0].generation), (Version(1), Generation(4)));
     let read = world.read().await;
     assert_eq!((read.version, read.value.expose()), (Version(1), b"one".as_slice()));
-    let states: Vec<_> = world.secrets.repository.versions(&scope(), &name(), None, 10).await.unwrap();
+    let states: Vec<_> =
+        world.secrets.repository.versions(&scope(), &name(), None, 10).await.unwrap();
     let states: Vec<_> = states.into_iter().map(|row| (row.version.0, row.state)).collect();
-    assert_eq!(states, [(3, VersionState::Archived), (2, VersionState::Archived), (1, VersionState::Active)]);
+    assert_eq!(
+        states,
+        [(3, VersionState::Archived), (2, VersionState::Archived), (1, VersionState::Active)]
+    );
     // Versions count on from the latest, not from the active one.
     assert_eq!(world.write("four").await.unwrap().versions[&name()], Version(4));
-    let error = world.secrets.rollback(&caller(), &scope(), &name(), Version(9), &Terms::default()).await.unwrap_err();
+    let error = world
+        .secrets
+        .rollback(&caller(), &scope(), &name(), Version(9), &Terms::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::NoVersion { .. })), "{error}");
 }
 
 async fn a_delete_can_be_undone_until_its_retention_is_over(world: World) {
     world.write("one").await.unwrap();
-    let delete = async || world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await;
-    let undelete = async || world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await;
+    let delete =
+        async || world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await;
+    let undelete =
+        async || world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await;
     let removed = delete().await.unwrap();
     assert_eq!(removed.bundles[0].generation, Generation(2));
     assert!(removed.recoverable_until > Timestamp::now());
@@ -199,7 +252,12 @@ async fn a_delete_can_be_undone_until_its_retention_is_over(world: World) {
     assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::NotDeleted(_)))));
     delete().await.unwrap();
     let past = world.with_retention(SignedDuration::from_secs(-1));
-    let fence = past.repository.take_lease("sweep", "me", std::time::Duration::from_secs(9)).await.unwrap().unwrap();
+    let fence = past
+        .repository
+        .take_lease("sweep", "me", std::time::Duration::from_secs(9))
+        .await
+        .unwrap()
+        .unwrap();
     past.sweep_once(&fence).await.unwrap();
     assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::Destroyed { .. }))));
     assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap(), []);
@@ -210,19 +268,29 @@ async fn a_delete_can_be_undone_until_its_retention_is_over(world: World) {
 async fn a_destroyed_version_is_gone_from_store_and_ledger(world: World) {
     world.write("one").await.unwrap();
     world.write("two").await.unwrap();
-    let destroy = async |version| world.secrets.destroy(&caller(), &scope(), &name(), &[Version(version)], &Terms::default()).await;
+    let destroy = async |version| {
+        world
+            .secrets
+            .destroy(&caller(), &scope(), &name(), &[Version(version)], &Terms::default())
+            .await
+    };
     assert!(matches!(destroy(2).await, Err(SecretsError::Change(ChangeError::InUse { .. }))));
     assert!(matches!(destroy(3).await, Err(SecretsError::Change(ChangeError::NoVersion { .. }))));
     assert_eq!(destroy(1).await.unwrap().gone, [Version(1)]);
     let read = world.secrets.read_version(&caller(), &scope(), &name(), Version(1), None).await;
     assert!(matches!(read, Err(SecretsError::Gone { .. })), "{read:?}");
-    let back = world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await;
+    let back =
+        world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await;
     assert!(matches!(back, Err(SecretsError::Change(ChangeError::Destroyed { .. }))), "{back:?}");
     assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 1);
 }
 
 async fn a_request_that_is_sent_twice_is_done_once(world: World) {
-    let once = |fingerprint: u8| Idempotency { principal: "token:test".into(), key_hash: vec![1; 32], fingerprint: vec![fingerprint; 32] };
+    let once = |fingerprint: u8| Idempotency {
+        principal: "token:test".into(),
+        key_hash: vec![1; 32],
+        fingerprint: vec![fingerprint; 32],
+    };
     let write = async |fingerprint| {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from("x".to_owned())));
@@ -245,7 +313,9 @@ async fn a_request_that_is_sent_twice_is_done_once(world: World) {
 async fn a_leader_that_was_overtaken_writes_nothing(world: World) {
     world.write("one").await.unwrap();
     let (short, long) = (std::time::Duration::from_millis(50), std::time::Duration::from_secs(60));
-    let take = async |holder, ttl| world.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap();
+    let take = async |holder, ttl| {
+        world.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap()
+    };
     let old = take("old", long).await.unwrap();
     if world.database.kind() == lockbox::database::Kind::Postgres {
         assert_eq!(take("new", long).await, None, "it has a holder");

@@ -47,7 +47,8 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time_for_each_scope() {
         let turns = Turns::default();
-        let (one, other): (Scope, Scope) = ("shop.prod.api".parse().unwrap(), "shop.prod.web".parse().unwrap());
+        let (one, other): (Scope, Scope) =
+            ("shop.prod.api".parse().unwrap(), "shop.prod.web".parse().unwrap());
         let turn = turns.take(&one).await.unwrap();
         drop(turns.take(&other).await.unwrap());
         let second = turns.take(&one);

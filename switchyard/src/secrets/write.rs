@@ -31,8 +31,15 @@ impl Secrets {
         conditions: impl Fn(&SecretName) -> Condition + Send + Sync,
         terms: &Terms,
     ) -> Result<Written, SecretsError> {
-        let values: Vec<_> =
-            request.secrets.iter().map(|(name, NewValue { value, .. })| Incoming { name, value, condition: conditions(name) }).collect();
+        let values: Vec<_> = request
+            .secrets
+            .iter()
+            .map(|(name, NewValue { value, .. })| Incoming {
+                name,
+                value,
+                condition: conditions(name),
+            })
+            .collect();
         self.store(caller, scope, Action::Write, &values, terms).await
     }
 
@@ -45,8 +52,10 @@ impl Secrets {
         value: &Redacted,
         terms: &Terms,
     ) -> Result<Written, SecretsError> {
-        let condition = if terms.condition == Condition::None { Condition::Present } else { terms.condition };
-        self.store(caller, scope, Action::Rotate, &[Incoming { name, value, condition }], terms).await
+        let condition =
+            if terms.condition == Condition::None { Condition::Present } else { terms.condition };
+        self.store(caller, scope, Action::Rotate, &[Incoming { name, value, condition }], terms)
+            .await
     }
 
     async fn store(
@@ -93,8 +102,12 @@ impl Secrets {
                 .into());
             }
         }
-        let next = |name: &SecretName| Version(counts.get(name).map_or(0, |counted| counted.latest.0) + 1);
-        let puts: Vec<Put<'_>> = values.iter().map(|it| Put { name: it.name, version: next(it.name), value: it.value }).collect();
+        let next =
+            |name: &SecretName| Version(counts.get(name).map_or(0, |counted| counted.latest.0) + 1);
+        let puts: Vec<Put<'_>> = values
+            .iter()
+            .map(|it| Put { name: it.name, version: next(it.name), value: it.value })
+            .collect();
         let references = self.store.write(scope, &puts).await?;
         let versions: Vec<NewVersion> = puts
             .iter()
@@ -107,9 +120,17 @@ impl Secrets {
                 condition: value.condition,
             })
             .collect();
-        let event = |new: &NewVersion| caller.event(action, scope, &new.name, Some(new.stored.version), terms.rule.clone());
+        let event = |new: &NewVersion| {
+            caller.event(action, scope, &new.name, Some(new.stored.version), terms.rule.clone())
+        };
         let numbers = versions.iter().map(|new| (new.name.clone(), new.stored.version)).collect();
-        let change = self.change(caller, scope, terms, versions.iter().map(event).collect(), written(scope, &numbers));
+        let change = self.change(
+            caller,
+            scope,
+            terms,
+            versions.iter().map(event).collect(),
+            written(scope, &numbers),
+        );
         let moved = match self.repository.write(&change, &versions).await {
             Ok(moved) => moved,
             Err(error) => {

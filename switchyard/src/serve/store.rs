@@ -35,7 +35,11 @@ pub(super) struct Opened {
 }
 
 /// Opens the store, and keeps alive what it needs.
-pub(super) async fn open(args: &ServeArgs, database: Database, tasks: &Tasks) -> Result<Opened, StoreOpenError> {
+pub(super) async fn open(
+    args: &ServeArgs,
+    database: Database,
+    tasks: &Tasks,
+) -> Result<Opened, StoreOpenError> {
     let opened = choose(args, database, tasks).await?;
     look(Arc::clone(&opened.store), tasks);
     Ok(opened)
@@ -52,10 +56,16 @@ fn look(store: Arc<dyn Store>, tasks: &Tasks) {
     });
 }
 
-async fn choose(args: &ServeArgs, database: Database, tasks: &Tasks) -> Result<Opened, StoreOpenError> {
+async fn choose(
+    args: &ServeArgs,
+    database: Database,
+    tasks: &Tasks,
+) -> Result<Opened, StoreOpenError> {
     match args.store.store {
         StoreKind::Embedded => {
-            let store = Arc::new(Embedded::with_keys(database, &args.keys.keys(&args.data, &args.store)?).await?);
+            let store = Arc::new(
+                Embedded::with_keys(database, &args.keys.keys(&args.data, &args.store)?).await?,
+            );
             tracing::info!(keys = store.keys().names(), "store opened");
             Ok(Opened { store: Arc::clone(&store) as Arc<dyn Store>, embedded: Some(store) })
         }

@@ -27,7 +27,11 @@ pub(super) struct Surroundings {
 }
 
 /// Finds out, and begins to follow the namespaces.
-pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) -> Result<Surroundings, ServeError> {
+pub(super) async fn find(
+    args: ServeArgs,
+    tasks: &Tasks,
+    readiness: &Readiness,
+) -> Result<Surroundings, ServeError> {
     let ServeArgs {
         listen,
         admin,
@@ -53,9 +57,11 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         drain_notice: _,
         store: _,
     } = args;
-    let given = certificates_directory.map(Source::Directory).or_else(|| tls_directory.map(Source::Files));
+    let given =
+        certificates_directory.map(Source::Directory).or_else(|| tls_directory.map(Source::Files));
     let Some(file) = development_identities else {
-        return in_cluster(given, bootstrap_token_file, namespace, tls_secret, tasks, readiness).await;
+        return in_cluster(given, bootstrap_token_file, namespace, tls_secret, tasks, readiness)
+            .await;
     };
     if let Some(address) = [listen, admin].into_iter().find(|address| !address.ip().is_loopback()) {
         return Err(ServeError::NotLoopback(address));
@@ -68,7 +74,9 @@ pub(super) async fn find(args: ServeArgs, tasks: &Tasks, readiness: &Readiness) 
         namespaces: Namespaces::new(receiver),
         board: Board::Directory(publish_directory.unwrap_or_else(|| data.join("bundles"))),
         trust_place: trust::Place::Directory(trust_directory.unwrap_or_else(|| data.join("trust"))),
-        bootstrap_place: Bootstrap::File(bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token"))),
+        bootstrap_place: Bootstrap::File(
+            bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token")),
+        ),
         certificate_source: given.unwrap_or_else(|| Source::Directory(data.join("certificates"))),
         pods: Pods::Development(development),
     })

@@ -51,18 +51,32 @@ pub(super) fn keep(
     metrics: &Metrics,
     tasks: &Tasks,
 ) -> Result<Kept, ServeError> {
-    let AuditArgs { audit_checkpoint_directory, audit_checkpoint_interval, audit_checkpoint_events, audit_signing_key_file, audit_sinks } =
-        args;
+    let AuditArgs {
+        audit_checkpoint_directory,
+        audit_checkpoint_interval,
+        audit_checkpoint_events,
+        audit_signing_key_file,
+        audit_sinks,
+    } = args;
     if let Some(file) = audit_sinks {
         let exporter = Exporter::new(repository.clone(), read_sinks(file)?, metrics.clone());
         leader.lead("audit export", tasks, move |fence| exporter.clone().work(fence));
     }
     let Some(directory) = audit_checkpoint_directory else { return Ok(Kept::default()) };
-    let key = Arc::new(signing_key(&audit_signing_key_file.clone().unwrap_or_else(|| data.join("audit-key")))?);
+    let key = Arc::new(signing_key(
+        &audit_signing_key_file.clone().unwrap_or_else(|| data.join("audit-key")),
+    )?);
     let public_key = Some(key.public().to_pem());
-    let pace = Pace { interval: Duration::from_secs(*audit_checkpoint_interval), events: *audit_checkpoint_events };
+    let pace = Pace {
+        interval: Duration::from_secs(*audit_checkpoint_interval),
+        events: *audit_checkpoint_events,
+    };
     let notary = Notary::new(repository.clone(), key, directory.clone(), pace, metrics.clone());
-    let last_word = Some(LastWord { notary: notary.clone(), leader: leader.clone(), repository: repository.clone() });
+    let last_word = Some(LastWord {
+        notary: notary.clone(),
+        leader: leader.clone(),
+        repository: repository.clone(),
+    });
     leader.lead(CHECKPOINTS, tasks, move |fence| notary.clone().work(fence));
     Ok(Kept { public_key, last_word })
 }

@@ -118,7 +118,8 @@ impl Connection {
             None => End::Stopping,
         };
         let pod = &self.pod.pod;
-        let (namespace, name, trace) = (&pod.namespace, &pod.name, self.caller.origin.trace_id.as_deref());
+        let (namespace, name, trace) =
+            (&pod.namespace, &pod.name, self.caller.origin.trace_id.as_deref());
         match &end {
             End::Refused(detail) => {
                 tracing::warn!(namespace, pod = name, trace, reason = detail, "stream ended");
@@ -130,12 +131,17 @@ impl Connection {
             End::Frames(_) | End::Stopping | End::Moved | End::Silent(_) => {
                 tracing::info!(namespace, pod = name, trace, reason = %Chain(&end), "stream ended");
             }
-            _ => tracing::error!(namespace, pod = name, trace, error = %Chain(&end), "stream ended"),
+            _ => {
+                tracing::error!(namespace, pod = name, trace, error = %Chain(&end), "stream ended")
+            }
         }
         frames.close().await;
     }
 
-    async fn exchange<I: AsyncRead + AsyncWrite + Unpin>(&mut self, frames: &mut Frames<I>) -> Result<std::convert::Infallible, End> {
+    async fn exchange<I: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        frames: &mut Frames<I>,
+    ) -> Result<std::convert::Infallible, End> {
         match timeout(HELLO_PATIENCE, frames.next()).await {
             Ok(hello) => self.greet(hello?)?,
             Err(_) => return Err(End::Silent(HELLO_PATIENCE)),
@@ -192,19 +198,27 @@ impl Connection {
 
     /// Where each bundle stands now. A bundle that is followed has been told of before.
     fn standing(&mut self) -> Vec<(Bundle, Instant)> {
-        let news = self.pod.bundles.iter_mut().filter_map(|one| one.following.borrow_and_update().clone());
+        let news =
+            self.pod.bundles.iter_mut().filter_map(|one| one.following.borrow_and_update().clone());
         news.map(|news| (news.bundle.clone(), news.since)).collect()
     }
 
     /// Tells the pod what to hold, unless it does already.
-    async fn deliver<I: AsyncRead + AsyncWrite + Unpin>(&mut self, frames: &mut Frames<I>) -> Result<(), End> {
+    async fn deliver<I: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        frames: &mut Frames<I>,
+    ) -> Result<(), End> {
         let standing = self.standing();
         let uid = &self.pod.pod.uid;
-        let generations: Vec<Generation> = standing.iter().map(|(bundle, _)| generation_for(&bundle.standing, uid)).collect();
+        let generations: Vec<Generation> =
+            standing.iter().map(|(bundle, _)| generation_for(&bundle.standing, uid)).collect();
         let holds: Vec<Held> = standing
             .iter()
             .zip(&generations)
-            .map(|((bundle, _), generation)| Held { bundle: bundle.name.clone(), generation: *generation })
+            .map(|((bundle, _), generation)| Held {
+                bundle: bundle.name.clone(),
+                generation: *generation,
+            })
             .collect();
         if holds == self.holds && self.has_what_it_may() {
             return Ok(());
@@ -215,16 +229,23 @@ impl Connection {
             .iter()
             .zip(generations)
             .zip(&which)
-            .map(|(((bundle, _), generation), which)| Wanted { bundle: bundle.clone(), generation, which: which.clone() })
+            .map(|(((bundle, _), generation), which)| Wanted {
+                bundle: bundle.clone(),
+                generation,
+                which: which.clone(),
+            })
             .collect();
         let outcome = self.send_holds(frames, &wanted).await;
-        self.app.metrics.count(Operation::Deliver, if outcome.is_ok() { Ending::Ok } else { Ending::Failed });
+        self.app
+            .metrics
+            .count(Operation::Deliver, if outcome.is_ok() { Ending::Ok } else { Ending::Failed });
         outcome?;
         self.due = self.due.saturating_add(1);
         self.sent = Some(which);
         for (bundle, since) in &standing {
             let known = self.holds.iter().any(|held| held.bundle == bundle.name);
-            let same = holds.iter().any(|held| self.holds.contains(held) && held.bundle == bundle.name);
+            let same =
+                holds.iter().any(|held| self.holds.contains(held) && held.bundle == bundle.name);
             // Only news that came while the stream was open say something about speed.
             if known && !same {
                 self.app.metrics.delivered(since.elapsed());
@@ -245,7 +266,10 @@ impl Connection {
     }
 
     /// Looks at the grants again, where one of them decides.
-    async fn check_granted<I: AsyncRead + AsyncWrite + Unpin>(&mut self, frames: &mut Frames<I>) -> Result<(), End> {
+    async fn check_granted<I: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        frames: &mut Frames<I>,
+    ) -> Result<(), End> {
         if self.pod.bundles.iter().all(|one| one.rule == BundleRule::OwnService) {
             return Ok(());
         }
@@ -254,14 +278,21 @@ impl Connection {
     }
 
     /// The values are opened, then it is written down to whom they go, then they leave.
-    async fn send_holds<I: AsyncRead + AsyncWrite + Unpin>(&self, frames: &mut Frames<I>, wanted: &[Wanted]) -> Result<(), End> {
+    async fn send_holds<I: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        frames: &mut Frames<I>,
+        wanted: &[Wanted],
+    ) -> Result<(), End> {
         let frame = match self.app.streams.holds.frame(&self.app.secrets, wanted).await {
             Ok(frame) => frame,
             // No reconnect would change that.
             Err(error @ HoldError::Message(_)) => return Err(End::Refused(error.to_string())),
             Err(error) => return Err(End::Hold(error)),
         };
-        let events = wanted.iter().zip(&self.pod.bundles).map(|(it, admission)| self.app.audit.record(self.read_event(it, admission)));
+        let events = wanted
+            .iter()
+            .zip(&self.pod.bundles)
+            .map(|(it, admission)| self.app.audit.record(self.read_event(it, admission)));
         futures_util::future::try_join_all(events).await?;
         if let Some(bytes) = frame.get() {
             frames.send(bytes).await?;
@@ -274,12 +305,19 @@ impl Connection {
         let rule = admission.rule.as_str();
         let details = match which {
             Which::All => rule.to_owned(),
-            Which::Only(names) => format!("{rule}: {}", names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(",")),
+            Which::Only(names) => format!(
+                "{rule}: {}",
+                names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(",")
+            ),
         };
         Event {
             actor: self.caller.actor.clone(),
             action: Action::Read,
-            resource: Resource { kind: ResourceKind::Bundle, id: bundle.name.as_str().to_owned(), scope: Some(bundle.scope.to_string()) },
+            resource: Resource {
+                kind: ResourceKind::Bundle,
+                id: bundle.name.as_str().to_owned(),
+                scope: Some(bundle.scope.to_string()),
+            },
             version: Some(generation.0),
             outcome: Outcome::Allowed,
             origin: self.caller.origin.clone(),
@@ -308,13 +346,23 @@ impl Connection {
     }
 
     async fn hear(&mut self, message: AgentMessage) -> Result<(), End> {
-        let bundles: Vec<Bundle> =
-            self.pod.bundles.iter().filter_map(|one| Some(one.following.borrow().as_ref()?.bundle.clone())).collect();
+        let bundles: Vec<Bundle> = self
+            .pod
+            .bundles
+            .iter()
+            .filter_map(|one| Some(one.following.borrow().as_ref()?.bundle.clone()))
+            .collect();
         let (pod, caller) = (&self.pod.pod, &self.caller);
         let (written, worked) = match message {
-            AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => return Ok(()),
-            AgentMessage::Applied { holds, reload } => (reports::applied(caller, pod, &bundles, &holds, reload), true),
-            AgentMessage::Failed { wanted, step, detail } => (reports::failed(caller, pod, &bundles, &wanted, step, &detail), false),
+            AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => {
+                return Ok(());
+            }
+            AgentMessage::Applied { holds, reload } => {
+                (reports::applied(caller, pod, &bundles, &holds, reload), true)
+            }
+            AgentMessage::Failed { wanted, step, detail } => {
+                (reports::failed(caller, pod, &bundles, &wanted, step, &detail), false)
+            }
         };
         if self.due > 0 {
             self.due -= 1;
@@ -342,10 +390,14 @@ async fn bundle_changed(bundles: &mut [Admission]) {
     select_all(all).await;
 }
 
-async fn send_trust<I: AsyncRead + AsyncWrite + Unpin>(frames: &mut Frames<I>, ca: &str) -> Result<(), End> {
+async fn send_trust<I: AsyncRead + AsyncWrite + Unpin>(
+    frames: &mut Frames<I>,
+    ca: &str,
+) -> Result<(), End> {
     if ca.is_empty() {
         return Ok(());
     }
-    let frame: Redacted = (ServerMessage::Trust { ca: ca.to_owned() }).encode().map_err(FramesError::from)?;
+    let frame: Redacted =
+        (ServerMessage::Trust { ca: ca.to_owned() }).encode().map_err(FramesError::from)?;
     Ok(frames.send(&frame).await?)
 }

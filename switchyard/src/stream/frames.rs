@@ -67,7 +67,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Frames<I> {
                 return Ok(AgentMessage::decode(&frame)?);
             }
             let mut piece = [0; PIECE];
-            let read = self.io.read(&mut piece).await.map_err(|source| FramesError::Io { step: "read stream", source })?;
+            let read = self
+                .io
+                .read(&mut piece)
+                .await
+                .map_err(|source| FramesError::Io { step: "read stream", source })?;
             if read == 0 {
                 return Err(FramesError::Closed);
             }

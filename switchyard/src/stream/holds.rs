@@ -43,8 +43,14 @@ pub(super) enum HoldError {
 
 impl Holds {
     /// The frame for these generations. It stays for as long as its callers hold on to it.
-    pub(super) async fn frame(&self, secrets: &Secrets, wanted: &[Wanted]) -> Result<Arc<Frame>, HoldError> {
-        let frame = self.place(wanted.iter().map(|it| (it.bundle.id, it.generation, it.which.clone())).collect());
+    pub(super) async fn frame(
+        &self,
+        secrets: &Secrets,
+        wanted: &[Wanted],
+    ) -> Result<Arc<Frame>, HoldError> {
+        let frame = self.place(
+            wanted.iter().map(|it| (it.bundle.id, it.generation, it.which.clone())).collect(),
+        );
         frame
             .get_or_try_init(|| async {
                 let mut snapshot = Snapshot::default();

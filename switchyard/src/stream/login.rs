@@ -44,10 +44,14 @@ pub(super) fn named(query: Option<&str>) -> Result<Vec<BundleRef>, Refusal> {
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if key != BUNDLE_PARAMETER {
-            return Err(Refusal::malformed(format!("the query may have {BUNDLE_PARAMETER}=<name> and nothing else")));
+            return Err(Refusal::malformed(format!(
+                "the query may have {BUNDLE_PARAMETER}=<name> and nothing else"
+            )));
         }
         // A bundle's name has no character that a query would escape, so an escape is no name.
-        let bundle = value.parse().map_err(|error| Refusal::malformed(crate::audit::plain(&format!("{error}"))))?;
+        let bundle = value
+            .parse()
+            .map_err(|error| Refusal::malformed(crate::audit::plain(&format!("{error}"))))?;
         if bundles.contains(&bundle) {
             return Err(Refusal::malformed(format!("bundle {bundle} is named twice")));
         }
@@ -56,7 +60,9 @@ pub(super) fn named(query: Option<&str>) -> Result<Vec<BundleRef>, Refusal> {
     match bundles.len() {
         0 => Err(Refusal::malformed(format!("name a bundle: ?{BUNDLE_PARAMETER}=api-prod"))),
         1..=MOST_BUNDLES => Ok(bundles),
-        many => Err(Refusal::malformed(format!("{many} bundles are named, and {MOST_BUNDLES} is the most"))),
+        many => Err(Refusal::malformed(format!(
+            "{many} bundles are named, and {MOST_BUNDLES} is the most"
+        ))),
     }
 }
 
@@ -64,20 +70,32 @@ pub(super) fn named(query: Option<&str>) -> Result<Vec<BundleRef>, Refusal> {
 pub(super) async fn identify(app: &App, asked: Asked) -> Result<Identified, Refusal> {
     let Asked { origin, token, writes: _ } = asked;
     let Some(token) = token else {
-        return Err(Refusal::unauthenticated("send the header 'Authorization: Bearer <the pod's service-account token>'"));
+        return Err(Refusal::unauthenticated(
+            "send the header 'Authorization: Bearer <the pod's service-account token>'",
+        ));
     };
     match app.pods.identify(&token).await {
-        Ok(pod) => Ok(Identified { pod: pod.clone(), caller: Caller { actor: Actor::Pod(pod), origin } }),
-        Err(PodError::Unproven(reason)) => Err(unauthenticated(app, origin, &reason.to_string()).await),
+        Ok(pod) => {
+            Ok(Identified { pod: pod.clone(), caller: Caller { actor: Actor::Pod(pod), origin } })
+        }
+        Err(PodError::Unproven(reason)) => {
+            Err(unauthenticated(app, origin, &reason.to_string()).await)
+        }
         Err(error) => {
             tracing::error!(error = %Chain(&error), "pod's token not reviewed");
-            Err(Refusal::unavailable("the token cannot be reviewed: the API server does not answer"))
+            Err(Refusal::unavailable(
+                "the token cannot be reviewed: the API server does not answer",
+            ))
         }
     }
 }
 
 /// Checks every bundle that is named. One that may not be read refuses them all.
-pub(super) async fn admit(app: &App, identified: &Identified, named: Vec<BundleRef>) -> Result<Admitted, Refusal> {
+pub(super) async fn admit(
+    app: &App,
+    identified: &Identified,
+    named: Vec<BundleRef>,
+) -> Result<Admitted, Refusal> {
     let Identified { pod, caller } = identified;
     let mut bundles = Vec::with_capacity(named.len());
     for name in named {
@@ -115,7 +133,9 @@ async fn follow(app: &App, name: BundleRef, allowed: BundleAllowed) -> Result<Ad
         Refusal::unavailable("the ledger cannot be reached")
     })?;
     let Some(bundle) = found else {
-        return Err(Refusal::not_found(format!("bundle {name} does not exist: no secret was written to {scope} yet")));
+        return Err(Refusal::not_found(format!(
+            "bundle {name} does not exist: no secret was written to {scope} yet"
+        )));
     };
     let following = app.streams.live.follow(&scope);
     app.streams.live.tell(bundle);
@@ -127,7 +147,11 @@ pub(super) async fn deny(app: &App, caller: &Caller, denied: &BundleDenied) -> R
     let event = Event {
         actor: caller.actor.clone(),
         action: Action::Denied,
-        resource: Resource { kind: ResourceKind::Bundle, id: denied.bundle.as_str().to_owned(), scope: None },
+        resource: Resource {
+            kind: ResourceKind::Bundle,
+            id: denied.bundle.as_str().to_owned(),
+            scope: None,
+        },
         version: None,
         outcome: Outcome::Denied,
         origin: caller.origin.clone(),
@@ -151,8 +175,12 @@ mod tests {
 
     #[test]
     fn bundles_by_name_and_nothing_else() {
-        let read = |query| named(query).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(read(Some("bundle=api-prod&bundle=web-prod")).unwrap(), ["api-prod", "web-prod"]);
+        let read =
+            |query| named(query).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(
+            read(Some("bundle=api-prod&bundle=web-prod")).unwrap(),
+            ["api-prod", "web-prod"]
+        );
         let many: Vec<String> = (0..17).map(|at| format!("bundle=api-{at}")).collect();
         let too_many = many.join("&");
         for query in [

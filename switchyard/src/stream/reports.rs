@@ -14,7 +14,13 @@ pub(super) struct Written {
 }
 
 /// What `Applied` says, for each bundle of it that the pod follows.
-pub(super) fn applied(caller: &Caller, pod: &Pod, followed: &[Bundle], holds: &[Held], reload: Reload) -> Vec<Written> {
+pub(super) fn applied(
+    caller: &Caller,
+    pod: &Pod,
+    followed: &[Bundle],
+    holds: &[Held],
+    reload: Reload,
+) -> Vec<Written> {
     let word = match reload {
         Reload::NotNeeded => "not-needed",
         Reload::Signalled => "signalled",
@@ -23,7 +29,8 @@ pub(super) fn applied(caller: &Caller, pod: &Pod, followed: &[Bundle], holds: &[
     };
     let outcome = if reload == Reload::Failed { Outcome::Failed } else { Outcome::Allowed };
     let of = |bundle: &Bundle, generation| {
-        let event = event(caller, Action::Applied, outcome, bundle, generation, format!("reload {word}"));
+        let event =
+            event(caller, Action::Applied, outcome, bundle, generation, format!("reload {word}"));
         let report = Report::Holds { generation, reload: word.to_owned() };
         Written { event, holding: Holding { pod: pod.clone(), bundle: bundle.id, report } }
     };
@@ -31,7 +38,14 @@ pub(super) fn applied(caller: &Caller, pod: &Pod, followed: &[Bundle], holds: &[
 }
 
 /// What `Failed` says, for each bundle of it that the pod follows.
-pub(super) fn failed(caller: &Caller, pod: &Pod, followed: &[Bundle], wanted: &[Held], step: Step, detail: &str) -> Vec<Written> {
+pub(super) fn failed(
+    caller: &Caller,
+    pod: &Pod,
+    followed: &[Bundle],
+    wanted: &[Held],
+    step: Step,
+    detail: &str,
+) -> Vec<Written> {
     let word = match step {
         Step::Plan => "plan",
         Step::Write => "write",
@@ -39,24 +53,50 @@ pub(super) fn failed(caller: &Caller, pod: &Pod, followed: &[Bundle], wanted: &[
     };
     let detail = plain(detail);
     let of = |bundle: &Bundle, generation| {
-        let event = event(caller, Action::Failed, Outcome::Failed, bundle, generation, format!("{word}: {detail}"));
-        let report = Report::Failed { wanted: generation, step: word.to_owned(), detail: detail.clone() };
+        let event = event(
+            caller,
+            Action::Failed,
+            Outcome::Failed,
+            bundle,
+            generation,
+            format!("{word}: {detail}"),
+        );
+        let report =
+            Report::Failed { wanted: generation, step: word.to_owned(), detail: detail.clone() };
         Written { event, holding: Holding { pod: pod.clone(), bundle: bundle.id, report } }
     };
     known(followed, wanted).map(|(bundle, generation)| of(bundle, generation)).collect()
 }
 
 /// An agent may speak of its own bundles, each once, and of generations that there can be.
-fn known<'a>(followed: &'a [Bundle], said: &'a [Held]) -> impl Iterator<Item = (&'a Bundle, Generation)> {
-    let of = |name: &BundleRef| said.iter().find(|held| held.bundle == *name).map(|held| held.generation);
-    followed.iter().filter_map(move |bundle| Some((bundle, of(&bundle.name).filter(|it| it.0 > 0)?)))
+fn known<'a>(
+    followed: &'a [Bundle],
+    said: &'a [Held],
+) -> impl Iterator<Item = (&'a Bundle, Generation)> {
+    let of = |name: &BundleRef| {
+        said.iter().find(|held| held.bundle == *name).map(|held| held.generation)
+    };
+    followed
+        .iter()
+        .filter_map(move |bundle| Some((bundle, of(&bundle.name).filter(|it| it.0 > 0)?)))
 }
 
-fn event(caller: &Caller, action: Action, outcome: Outcome, bundle: &Bundle, generation: Generation, details: String) -> Event {
+fn event(
+    caller: &Caller,
+    action: Action,
+    outcome: Outcome,
+    bundle: &Bundle,
+    generation: Generation,
+    details: String,
+) -> Event {
     Event {
         actor: caller.actor.clone(),
         action,
-        resource: Resource { kind: ResourceKind::Bundle, id: bundle.name.as_str().to_owned(), scope: Some(bundle.scope.to_string()) },
+        resource: Resource {
+            kind: ResourceKind::Bundle,
+            id: bundle.name.as_str().to_owned(),
+            scope: Some(bundle.scope.to_string()),
+        },
         version: Some(generation.0),
         outcome,
         origin: caller.origin.clone(),

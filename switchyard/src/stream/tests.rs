@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use contract::stream::frame::Decoder;
-use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, Held, Outcome, SILENCE_SECONDS, ServerMessage};
+use contract::stream::{
+    AgentMessage, HEARTBEAT_SECONDS, Held, Outcome, SILENCE_SECONDS, ServerMessage,
+};
 use contract::{Generation, Redacted, Version};
 use lockbox::{Database, Embedded, KeyFile};
 use prometheus_client::registry::Registry;
@@ -27,19 +29,29 @@ struct World {
 }
 
 fn bindings(project: &str, environment: &str) -> Arc<Bindings> {
-    let binding = Binding { project: project.parse().unwrap(), environment: environment.parse().unwrap() };
+    let binding =
+        Binding { project: project.parse().unwrap(), environment: environment.parse().unwrap() };
     Arc::new(BTreeMap::from([("shop-prod".to_owned(), binding)]))
 }
 
 fn certificate() -> certs::certificate::Certificate {
-    certs::issue::authority("test", std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000), Duration::from_secs(3600))
-        .unwrap()
-        .certificate()
-        .clone()
+    certs::issue::authority(
+        "test",
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        Duration::from_secs(3600),
+    )
+    .unwrap()
+    .certificate()
+    .clone()
 }
 
 fn pod() -> Pod {
-    Pod { namespace: "shop-prod".into(), service_account: "api".into(), name: "api-1".into(), uid: "1".into() }
+    Pod {
+        namespace: "shop-prod".into(),
+        service_account: "api".into(),
+        name: "api-1".into(),
+        uid: "1".into(),
+    }
 }
 
 impl World {
@@ -47,7 +59,9 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
         let repository = Repository::open(database.clone()).await.unwrap();
-        let store = Arc::new(Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap());
+        let store = Arc::new(
+            Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap(),
+        );
         let tasks = Tasks::new();
         let (audit, clerk) = Audit::new(repository.clone());
         tasks.spawn("clerk", clerk.work());
@@ -58,7 +72,13 @@ impl World {
         crate::files::publish(&identities, b"{}", crate::files::Readers::Owner).unwrap();
         let app = App {
             trail_key: None,
-            secrets: Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), jiff::SignedDuration::from_hours(1)),
+            secrets: Secrets::new(
+                repository.clone(),
+                store.clone(),
+                audit.clone(),
+                live.clone(),
+                jiff::SignedDuration::from_hours(1),
+            ),
             tokens: Tokens::new(repository.clone()),
             access: Access::new(Namespaces::new(bound), repository.clone(), Vec::new()),
             streams: Streams::new(live, trusted),
@@ -85,10 +105,19 @@ impl World {
 
     async fn set(&self, value: &str) {
         let mut request = contract::api::WriteRequest::default();
-        request.secrets.insert("A".parse().unwrap(), contract::api::NewValue::new(Redacted::from(value.to_owned())));
+        request.secrets.insert(
+            "A".parse().unwrap(),
+            contract::api::NewValue::new(Redacted::from(value.to_owned())),
+        );
         self.app
             .secrets
-            .write(&Self::caller(), &"shop.prod.api".parse().unwrap(), &request, |_| Condition::None, &Terms::default())
+            .write(
+                &Self::caller(),
+                &"shop.prod.api".parse().unwrap(),
+                &request,
+                |_| Condition::None,
+                &Terms::default(),
+            )
             .await
             .unwrap();
     }
@@ -96,7 +125,10 @@ impl World {
     /// Opens a stream and says hello.
     async fn open(&self) -> Agent {
         let identified = login::Identified { pod: pod(), caller: Self::caller() };
-        let admitted = login::admit(&self.app, &identified, vec!["api-prod".parse().unwrap()]).await.ok().unwrap();
+        let admitted = login::admit(&self.app, &identified, vec!["api-prod".parse().unwrap()])
+            .await
+            .ok()
+            .unwrap();
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
         self.app.tasks.spawn("stream", connection.serve(ours));
@@ -134,7 +166,9 @@ impl Agent {
     /// The version of the one secret in what it is told to hold.
     async fn version(&mut self) -> Version {
         match self.next().await {
-            Some(ServerMessage::Hold(snapshot)) => snapshot.bundles[0].secrets[&"A".parse().unwrap()].version,
+            Some(ServerMessage::Hold(snapshot)) => {
+                snapshot.bundles[0].secrets[&"A".parse().unwrap()].version
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -146,7 +180,9 @@ async fn a_namespace_that_loses_its_labels_loses_its_streams() {
     let mut agent = world.open().await;
     world.namespaces.send_replace(Arc::default());
     match agent.next().await {
-        Some(ServerMessage::Refused { detail }) => assert!(detail.contains("shop-prod/api may not read bundle api-prod"), "{detail}"),
+        Some(ServerMessage::Refused { detail }) => {
+            assert!(detail.contains("shop-prod/api may not read bundle api-prod"), "{detail}")
+        }
         other => panic!("{other:?}"),
     }
     assert!(agent.next().await.is_none());
@@ -191,7 +227,8 @@ async fn new_cas_are_told_on_open_streams() {
 }
 
 fn applied(generation: u64) -> AgentMessage {
-    let holds = vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(generation) }];
+    let holds =
+        vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(generation) }];
     AgentMessage::Applied { holds, reload: Outcome::NotNeeded }
 }
 

@@ -12,7 +12,9 @@ async fn make_token(yard: &Yard, name: &str, role: &str, scope: Option<&str>) ->
     if let Some(scope) = scope {
         request["scope"] = json!(scope);
     }
-    let (status, _, answer) = yard.ask(Method::POST, "/v1/tokens", Some(&yard.token()), request.to_string().as_bytes()).await;
+    let (status, _, answer) = yard
+        .ask(Method::POST, "/v1/tokens", Some(&yard.token()), request.to_string().as_bytes())
+        .await;
     assert_eq!(status, 201, "{answer:?}");
     serde_json::from_slice::<Value>(&answer).unwrap()["token"].as_str().unwrap().to_owned()
 }
@@ -22,7 +24,9 @@ async fn grant(yard: &Yard, account: &str, secret: Option<&str>) -> u64 {
     if let Some(secret) = secret {
         request["secret"] = json!(secret);
     }
-    let (status, _, answer) = yard.ask(Method::POST, "/v1/grants", Some(&yard.token()), request.to_string().as_bytes()).await;
+    let (status, _, answer) = yard
+        .ask(Method::POST, "/v1/grants", Some(&yard.token()), request.to_string().as_bytes())
+        .await;
     assert_eq!(status, 201, "{answer:?}");
     serde_json::from_slice::<Value>(&answer).unwrap()["id"].as_u64().unwrap()
 }
@@ -48,38 +52,72 @@ async fn each_role_does_what_it_may_and_no_more() {
     ];
     for (role, reads, writes, rules) in rows {
         let token = make_token(&yard, role, role, None).await;
-        for ((scope, read), written) in ["shop", "shop.prod", "shop.prod.api"].into_iter().zip(reads).zip(writes) {
+        for ((scope, read), written) in
+            ["shop", "shop.prod", "shop.prod.api"].into_iter().zip(reads).zip(writes)
+        {
             let (list, one) = (format!("/v1/secrets/{scope}/"), format!("/v1/secrets/{scope}/A"));
             assert_eq!(status(&yard, &token, Method::GET, &list, b"").await, 200, "{role} {scope}");
-            assert_eq!(status(&yard, &token, Method::GET, &format!("{one}/versions"), b"").await, 200, "{role} {scope}");
+            assert_eq!(
+                status(&yard, &token, Method::GET, &format!("{one}/versions"), b"").await,
+                200,
+                "{role} {scope}"
+            );
             let (code, headers, answer) = yard.ask(Method::GET, &one, Some(&token), b"").await;
             assert_eq!(code, read, "{role} {scope}");
             if read == 403 {
                 let problem = problem(code, &headers, &answer);
-                assert!(problem.detail.contains("rule role-too-low") && problem.detail.contains(role), "{problem:?}");
+                assert!(
+                    problem.detail.contains("rule role-too-low") && problem.detail.contains(role),
+                    "{problem:?}"
+                );
                 assert!(problem.detail.contains("enclii tokens create"), "{problem:?}");
             }
-            assert_eq!(status(&yard, &token, Method::POST, &list, write.expose()).await, written, "{role} {scope}");
+            assert_eq!(
+                status(&yard, &token, Method::POST, &list, write.expose()).await,
+                written,
+                "{role} {scope}"
+            );
         }
         assert_eq!(status(&yard, &token, Method::GET, "/v1/audit", b"").await, rules, "{role}");
         let runs = if role == "owner" { 200 } else { 403 };
-        assert_eq!(status(&yard, &token, Method::GET, "/v1/admin/rekey", b"").await, runs, "{role}");
-        let ask = json!({"name": format!("by-{role}"), "role": "readonly", "ttl_seconds": 60}).to_string();
+        assert_eq!(
+            status(&yard, &token, Method::GET, "/v1/admin/rekey", b"").await,
+            runs,
+            "{role}"
+        );
+        let ask = json!({"name": format!("by-{role}"), "role": "readonly", "ttl_seconds": 60})
+            .to_string();
         let made = if rules == 200 { 201 } else { 403 };
-        assert_eq!(status(&yard, &token, Method::POST, "/v1/tokens", ask.as_bytes()).await, made, "{role}");
+        assert_eq!(
+            status(&yard, &token, Method::POST, "/v1/tokens", ask.as_bytes()).await,
+            made,
+            "{role}"
+        );
     }
     // An admin makes no owner, and nothing that outlives its own token.
     let admin = make_token(&yard, "admin-2", "admin", None).await;
     let ask = json!({"name": "climber", "role": "owner", "ttl_seconds": 60}).to_string();
-    let (code, headers, answer) = yard.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
+    let (code, headers, answer) =
+        yard.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
     assert!(problem(code, &headers, &answer).detail.contains("rule not-more-than-own"));
     let ask = json!({"name": "heir", "role": "readonly", "ttl_seconds": 7_776_000}).to_string();
-    let (code, headers, answer) = yard.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
+    let (code, headers, answer) =
+        yard.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
     assert!(problem(code, &headers, &answer).detail.contains("rule no-longer-than-own"));
 
     let denied = yard.events("denied").await;
-    assert!(denied.iter().any(|it| it["actor_id"] == "developer" && it["resource_id"] == "A" && it["scope"] == "shop"), "{denied:?}");
-    assert!(denied.iter().all(|it| it["outcome"] == "denied" && it["details"].as_str().unwrap().contains("rule ")), "{denied:?}");
+    assert!(
+        denied.iter().any(|it| it["actor_id"] == "developer"
+            && it["resource_id"] == "A"
+            && it["scope"] == "shop"),
+        "{denied:?}"
+    );
+    assert!(
+        denied.iter().all(
+            |it| it["outcome"] == "denied" && it["details"].as_str().unwrap().contains("rule ")
+        ),
+        "{denied:?}"
+    );
     let read = yard.events("read").await;
     assert_eq!(read[0]["details"], "role developer everywhere, of the token");
 }
@@ -93,7 +131,10 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
     let token = make_token(&yard, "dev", "admin", Some("shop.dev")).await;
     assert_eq!(status(&yard, &token, Method::GET, "/v1/secrets/shop.dev.api/A", b"").await, 200);
     // An escape that says nothing else is the same name.
-    assert_eq!(status(&yard, &token, Method::GET, "/v1/secrets/shop%2edev%2Eapi/%41", b"").await, 200);
+    assert_eq!(
+        status(&yard, &token, Method::GET, "/v1/secrets/shop%2edev%2Eapi/%41", b"").await,
+        200
+    );
     let paths = [
         "shop.prod.api/A",
         "shop%2eprod%2eapi/A",
@@ -132,12 +173,20 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
         "shop.prod.api%3b/A",
     ];
     for path in paths {
-        let (code, headers, answer) = yard.ask(Method::GET, &format!("/v1/secrets/{path}"), Some(&token), b"").await;
+        let (code, headers, answer) =
+            yard.ask(Method::GET, &format!("/v1/secrets/{path}"), Some(&token), b"").await;
         let problem = problem(code, &headers, &answer);
         assert!(matches!(problem.status, 400 | 403 | 404), "{path}: {problem:?}");
-        assert!(!answer.windows(7).any(|it| it == b"hunter2") && !answer.windows(8).any(|it| it == b"aHVudGVy"), "{path}");
+        assert!(
+            !answer.windows(7).any(|it| it == b"hunter2")
+                && !answer.windows(8).any(|it| it == b"aHVudGVy"),
+            "{path}"
+        );
     }
-    assert_eq!(yard.events("read").await.iter().filter(|it| it["scope"] == "shop.prod.api").count(), 0);
+    assert_eq!(
+        yard.events("read").await.iter().filter(|it| it["scope"] == "shop.prod.api").count(),
+        0
+    );
     // A list of what is forbidden is as forbidden as the thing.
     for path in [
         "/v1/secrets/shop.prod.api/",
@@ -181,7 +230,11 @@ async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
     ];
     for (method, path) in routes {
         for token in [None, Some("enclii_00"), Some("api-one")] {
-            assert_eq!(yard.ask(method.clone(), path, token, b"{}").await.0, 401, "{method} {path}");
+            assert_eq!(
+                yard.ask(method.clone(), path, token, b"{}").await.0,
+                401,
+                "{method} {path}"
+            );
         }
     }
     for path in ["/v1/health", "/v1/openapi.json"] {
@@ -196,13 +249,20 @@ async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
 async fn tokens_from_their_making_to_their_end() {
     let yard = Yard::start().await;
     let token = make_token(&yard, "ci", "developer", Some("shop")).await;
-    let who: Value = serde_json::from_slice(&yard.ask(Method::GET, "/v1/whoami", Some(&token), b"").await.2).unwrap();
+    let who: Value =
+        serde_json::from_slice(&yard.ask(Method::GET, "/v1/whoami", Some(&token), b"").await.2)
+            .unwrap();
     assert_eq!(
         (&who["kind"], &who["name"], &who["roles"]),
         (&json!("token"), &json!("ci"), &json!([{"role": "developer", "scope": "shop"}]))
     );
     let listed = yard.json("/v1/tokens").await;
-    let names: Vec<_> = listed["tokens"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = listed["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["bootstrap", "ci"]);
     assert!(!listed.to_string().contains(&token[10..]));
     // A valid name is given once, and again when it is free.
@@ -220,7 +280,11 @@ async fn tokens_from_their_making_to_their_end() {
         json!({"name": "x", "role": "readonly", "scope": "Shop"}),
         json!({"name": "x", "role": "readonly", "more": 1}),
     ] {
-        assert_eq!(yard.refused(Method::POST, "/v1/tokens", ask.to_string().as_bytes()).await.status, 400, "{ask}");
+        assert_eq!(
+            yard.refused(Method::POST, "/v1/tokens", ask.to_string().as_bytes()).await.status,
+            400,
+            "{ask}"
+        );
     }
     assert_eq!(yard.events("grant").await.len(), 2);
     assert_eq!(yard.events("revoke").await.len(), 1);
@@ -241,7 +305,9 @@ async fn a_pod_gets_what_grants_add_and_loses_what_is_taken_back() {
 
     let one = grant(&yard, "shop-prod/web", Some("A")).await;
     let mut agent = Agent::connect(&yard, "web", "api-prod", vec![]).await;
-    let names = |values: std::collections::BTreeMap<String, Vec<u8>>| values.into_keys().collect::<Vec<_>>();
+    let names = |values: std::collections::BTreeMap<String, Vec<u8>>| {
+        values.into_keys().collect::<Vec<_>>()
+    };
     let (generation, values) = agent.values().await;
     assert_eq!((generation, names(values)), (1, vec!["A".to_owned()]));
     // The same generation, and one more file, without a new login.
@@ -252,24 +318,41 @@ async fn a_pod_gets_what_grants_add_and_loses_what_is_taken_back() {
     yard.set("shop.prod.api", &[("C", b"four")]).await;
     let (generation, values) = agent.values().await;
     assert_eq!((generation, names(values)), (2, vec!["A".to_owned(), "B".to_owned()]));
-    let take_back = async |id| assert_eq!(status(&yard, &yard.token(), Method::DELETE, &format!("/v1/grants/{id}"), b"").await, 200);
+    let take_back = async |id| {
+        assert_eq!(
+            status(&yard, &yard.token(), Method::DELETE, &format!("/v1/grants/{id}"), b"").await,
+            200
+        )
+    };
     take_back(one).await;
     let (_, values) = agent.values().await;
     assert_eq!(names(values), ["B"]);
     take_back(two).await;
     match agent.next().await {
-        Some(contract::stream::ServerMessage::Refused { detail }) => assert!(detail.contains("shop-prod/web"), "{detail}"),
+        Some(contract::stream::ServerMessage::Refused { detail }) => {
+            assert!(detail.contains("shop-prod/web"), "{detail}")
+        }
         other => panic!("{other:?}"),
     }
     // An agent whose files are of a time with more rights says only which generation they are of.
     grant(&yard, "shop-prod/web", None).await;
-    let mut agent = Agent::connect(&yard, "web", "api-prod", vec![crate::agent::held("api-prod", 2)]).await;
+    let mut agent =
+        Agent::connect(&yard, "web", "api-prod", vec![crate::agent::held("api-prod", 2)]).await;
     let (_, values) = agent.values().await;
     assert_eq!(names(values), ["A", "B", "C"]);
 
     let read = yard.events("read").await;
     let details: Vec<_> = read.iter().map(|it| it["details"].as_str().unwrap()).collect();
-    assert_eq!(details, ["grant-of-secrets: A", "grant-of-secrets: A,B", "grant-of-secrets: A,B", "grant-of-secrets: B", "grant"]);
+    assert_eq!(
+        details,
+        [
+            "grant-of-secrets: A",
+            "grant-of-secrets: A,B",
+            "grant-of-secrets: A,B",
+            "grant-of-secrets: B",
+            "grant"
+        ]
+    );
     // Dev's pod with the same service account name has nothing of it.
     assert_eq!(Agent::refused(&yard, "dev", "bundle=api-prod").await.status, 403);
 }
@@ -287,24 +370,48 @@ async fn grants_that_would_mean_nothing_are_refused() {
         (account("shop-prod/web", "shop.prod.api", "write"), "grant its service account read"),
         (account("shop-prod/web", "shop.prod.api", "owner"), "grant its service account read"),
         (account("shop-dev/web", "shop.prod.api", "read"), "environment dev"),
-        (json!({"subject": {"kind": "user", "name": ""}, "scope": "shop", "access": "read"}), "visible"),
-        (json!({"subject": {"kind": "user", "name": "ada\u{202e}"}, "scope": "shop", "access": "read"}), "visible"),
-        (json!({"subject": {"kind": "group", "name": " devs"}, "scope": "shop", "access": "read"}), "visible"),
-        (json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop", "secret": "A", "access": "admin"}), "a role holds in a scope"),
-        (json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop/*", "access": "read"}), "line 1"),
-        (json!({"subject": {"kind": "pod", "name": "ada"}, "scope": "shop", "access": "read"}), "line 1"),
+        (
+            json!({"subject": {"kind": "user", "name": ""}, "scope": "shop", "access": "read"}),
+            "visible",
+        ),
+        (
+            json!({"subject": {"kind": "user", "name": "ada\u{202e}"}, "scope": "shop", "access": "read"}),
+            "visible",
+        ),
+        (
+            json!({"subject": {"kind": "group", "name": " devs"}, "scope": "shop", "access": "read"}),
+            "visible",
+        ),
+        (
+            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop", "secret": "A", "access": "admin"}),
+            "a role holds in a scope",
+        ),
+        (
+            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop/*", "access": "read"}),
+            "line 1",
+        ),
+        (
+            json!({"subject": {"kind": "pod", "name": "ada"}, "scope": "shop", "access": "read"}),
+            "line 1",
+        ),
     ] {
-        let problem = yard.refused(Method::POST, "/v1/grants", request.to_string().as_bytes()).await;
+        let problem =
+            yard.refused(Method::POST, "/v1/grants", request.to_string().as_bytes()).await;
         assert!(problem.status == 400 && problem.detail.contains(says), "{request}: {problem:?}");
     }
     assert!(yard.json("/v1/grants").await["grants"].as_array().unwrap().is_empty());
     // The same grant twice is one row and one event.
-    assert_eq!(grant(&yard, "shop-prod/web", None).await, grant(&yard, "shop-prod/web", None).await);
+    assert_eq!(
+        grant(&yard, "shop-prod/web", None).await,
+        grant(&yard, "shop-prod/web", None).await
+    );
     assert_eq!(yard.events("grant").await.len(), 1);
     for path in ["/v1/grants/0", "/v1/grants/99"] {
         assert_eq!(yard.refused(Method::DELETE, path, b"").await.status, 404, "{path}");
     }
-    for path in ["/v1/grants/x", "/v1/grants/+1", "/v1/grants/-1", "/v1/grants/99999999999999999999"] {
+    for path in
+        ["/v1/grants/x", "/v1/grants/+1", "/v1/grants/-1", "/v1/grants/99999999999999999999"]
+    {
         assert_eq!(yard.refused(Method::DELETE, path, b"").await.status, 400, "{path}");
     }
 }
@@ -315,22 +422,39 @@ async fn lists_show_what_may_be_seen_page_by_page() {
     for at in 0..5 {
         let scope = if at % 2 == 0 { "shop" } else { "other" };
         let request = json!({"subject": {"kind": "user", "name": format!("u{at}")}, "scope": scope, "access": "read"});
-        let (status, _, _) = yard.ask(Method::POST, "/v1/grants", Some(&yard.token()), request.to_string().as_bytes()).await;
+        let (status, _, _) = yard
+            .ask(Method::POST, "/v1/grants", Some(&yard.token()), request.to_string().as_bytes())
+            .await;
         assert_eq!(status, 201);
     }
     let names = |body: &Bytes| -> (Vec<String>, Option<String>) {
         let body: Value = serde_json::from_slice(body).unwrap();
-        let names = body["grants"].as_array().unwrap().iter().map(|it| it["subject"]["name"].as_str().unwrap().to_owned());
+        let names = body["grants"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["subject"]["name"].as_str().unwrap().to_owned());
         (names.collect(), body["next"].as_str().map(str::to_owned))
     };
     let shop = make_token(&yard, "shop", "admin", Some("shop")).await;
-    let (first, next) = names(&yard.ask(Method::GET, "/v1/grants?limit=2", Some(&shop), b"").await.2);
+    let (first, next) =
+        names(&yard.ask(Method::GET, "/v1/grants?limit=2", Some(&shop), b"").await.2);
     assert_eq!(first, ["u0", "u2"]);
     let path = format!("/v1/grants?limit=2&cursor={}", next.unwrap());
-    assert_eq!(names(&yard.ask(Method::GET, &path, Some(&shop), b"").await.2), (vec!["u4".to_owned()], None));
+    assert_eq!(
+        names(&yard.ask(Method::GET, &path, Some(&shop), b"").await.2),
+        (vec!["u4".to_owned()], None)
+    );
     let developer = make_token(&yard, "dev", "developer", None).await;
-    assert_eq!(names(&yard.ask(Method::GET, "/v1/grants", Some(&developer), b"").await.2), (vec![], None));
+    assert_eq!(
+        names(&yard.ask(Method::GET, "/v1/grants", Some(&developer), b"").await.2),
+        (vec![], None)
+    );
     for query in ["limit=0", "limit=1001", "limit=x", "cursor=!", "cursor=LTE", "other=1"] {
-        assert_eq!(yard.refused(Method::GET, &format!("/v1/grants?{query}"), b"").await.status, 400, "{query}");
+        assert_eq!(
+            yard.refused(Method::GET, &format!("/v1/grants?{query}"), b"").await.status,
+            400,
+            "{query}"
+        );
     }
 }

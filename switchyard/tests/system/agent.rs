@@ -45,16 +45,27 @@ impl Agent {
     }
 
     /// `None` where switchyard is not there, or goes away.
-    pub(crate) async fn try_connect(yard: &Yard, token: &str, bundle: &str, holds: Vec<Held>) -> Option<Self> {
+    pub(crate) async fn try_connect(
+        yard: &Yard,
+        token: &str,
+        bundle: &str,
+        holds: Vec<Held>,
+    ) -> Option<Self> {
         let response = yard.try_send(request(token, &format!("bundle={bundle}"))).await?;
         if response.status() != 101 {
-            panic!("{}", String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()));
+            panic!(
+                "{}",
+                String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes())
+            );
         }
         assert_eq!(response.headers()["upgrade"], PROTOCOL);
         let trace = response.headers()["trace-id"].to_str().unwrap().to_owned();
         let io = TokioIo::new(hyper::upgrade::on(response).await.ok()?);
         let mut agent = Self { io, decoder: Decoder::default(), trust: None, trace };
-        agent.try_send(&AgentMessage::Hello { agent: "test".into(), holds }.encode().unwrap()).await.ok()?;
+        agent
+            .try_send(&AgentMessage::Hello { agent: "test".into(), holds }.encode().unwrap())
+            .await
+            .ok()?;
         Some(agent)
     }
 
@@ -89,7 +100,11 @@ impl Agent {
             }
             let mut bytes = [0; 4096];
             // A connection that is closed without a word is an end too.
-            match tokio::time::timeout(PATIENCE, self.io.read(&mut bytes)).await.expect("a message in time").unwrap_or(0) {
+            match tokio::time::timeout(PATIENCE, self.io.read(&mut bytes))
+                .await
+                .expect("a message in time")
+                .unwrap_or(0)
+            {
                 0 => return None,
                 read => self.decoder.push(&bytes[..read]),
             }
@@ -107,11 +122,18 @@ impl Agent {
     pub(crate) async fn values(&mut self) -> (u64, BTreeMap<String, Vec<u8>>) {
         let snapshot = self.hold().await;
         let [bundle] = <[_; 1]>::try_from(snapshot.bundles).unwrap();
-        let values = bundle.secrets.iter().map(|(name, secret)| (name.as_str().to_owned(), secret.value.expose().to_vec()));
+        let values = bundle
+            .secrets
+            .iter()
+            .map(|(name, secret)| (name.as_str().to_owned(), secret.value.expose().to_vec()));
         (bundle.generation.0, values.collect())
     }
 
     pub(crate) async fn applied(&mut self, bundle: &str, generation: u64) {
-        self.say(&AgentMessage::Applied { holds: vec![held(bundle, generation)], reload: Outcome::Signalled }).await;
+        self.say(&AgentMessage::Applied {
+            holds: vec![held(bundle, generation)],
+            reload: Outcome::Signalled,
+        })
+        .await;
     }
 }

@@ -23,25 +23,52 @@ async fn a_secret_from_its_first_version_to_its_end() {
     let written = yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     assert_eq!(written.versions.values().copied().collect::<Vec<_>>(), [Version(1), Version(1)]);
     assert_eq!(written.bundles.len(), 1);
-    assert_eq!((written.bundles[0].bundle.as_str(), written.bundles[0].generation), ("api-prod", Generation(1)));
+    assert_eq!(
+        (written.bundles[0].bundle.as_str(), written.bundles[0].generation),
+        ("api-prod", Generation(1))
+    );
     let written = yard.set("shop.prod.api", &[("A", b"three")]).await;
-    assert_eq!((written.versions[&"A".parse().unwrap()], written.bundles[0].generation), (Version(2), Generation(2)));
+    assert_eq!(
+        (written.versions[&"A".parse().unwrap()], written.bundles[0].generation),
+        (Version(2), Generation(2))
+    );
 
     let read = value(&yard, "/v1/secrets/shop.prod.api/A").await;
     assert_eq!((read.value.expose(), read.version), (b"three".as_slice(), Version(2)));
     // With and without the slash, for each of them.
     for path in ["/v1/secrets/shop.prod.api", "/v1/secrets/shop.prod.api/"] {
-        let list: SecretList = serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap();
-        let names: Vec<_> = list.secrets.iter().map(|secret| (secret.name.as_str(), secret.version.0)).collect();
+        let list: SecretList =
+            serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap();
+        let names: Vec<_> =
+            list.secrets.iter().map(|secret| (secret.name.as_str(), secret.version.0)).collect();
         assert_eq!(names, [("A", 2), ("B", 1)]);
     }
-    let versions: VersionList = serde_json::from_slice(&yard.done(Method::GET, "/v1/secrets/shop.prod.api/A/versions", b"").await).unwrap();
-    let states: Vec<_> = versions.versions.iter().map(|one| (one.version.0, one.state, one.created_by.as_str())).collect();
-    assert_eq!(states, [(2, VersionState::Active, "token:bootstrap"), (1, VersionState::Archived, "token:bootstrap")]);
+    let versions: VersionList = serde_json::from_slice(
+        &yard.done(Method::GET, "/v1/secrets/shop.prod.api/A/versions", b"").await,
+    )
+    .unwrap();
+    let states: Vec<_> = versions
+        .versions
+        .iter()
+        .map(|one| (one.version.0, one.state, one.created_by.as_str()))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (2, VersionState::Active, "token:bootstrap"),
+            (1, VersionState::Archived, "token:bootstrap")
+        ]
+    );
     let bundle = yard.json("/v1/bundles/shop.prod.api").await;
-    assert_eq!(bundle, serde_json::json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 2, "keys": ["A", "B"]}));
+    assert_eq!(
+        bundle,
+        serde_json::json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 2, "keys": ["A", "B"]})
+    );
 
-    let deleted: Deleted = serde_json::from_slice(&yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await).unwrap();
+    let deleted: Deleted = serde_json::from_slice(
+        &yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await,
+    )
+    .unwrap();
     assert_eq!(deleted.bundles[0].generation, Generation(3));
     for path in ["/v1/secrets/shop.prod.api/A", "/v1/secrets/shop.prod.api/A/versions"] {
         assert_eq!(yard.refused(Method::GET, path, b"").await.status, 404);
@@ -49,18 +76,30 @@ async fn a_secret_from_its_first_version_to_its_end() {
     assert_eq!(yard.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status, 404);
     // A number never names two values: it counts on.
     let again = yard.set("shop.prod.api", &[("A", b"four")]).await;
-    assert_eq!((again.versions[&"A".parse().unwrap()], again.bundles[0].generation), (Version(3), Generation(4)));
+    assert_eq!(
+        (again.versions[&"A".parse().unwrap()], again.bundles[0].generation),
+        (Version(3), Generation(4))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_are_bytes() {
     let yard = Yard::start().await;
     let large = vec![0xff; MAX_VALUE_BYTES];
-    let values: &[(&str, &[u8])] =
-        &[("EMPTY", b""), ("NUL", b"a\0b"), ("NEWLINES", b"\nx\n\n"), ("BINARY", b"\xff\xfe\x80"), ("LARGE", &large)];
+    let values: &[(&str, &[u8])] = &[
+        ("EMPTY", b""),
+        ("NUL", b"a\0b"),
+        ("NEWLINES", b"\nx\n\n"),
+        ("BINARY", b"\xff\xfe\x80"),
+        ("LARGE", &large),
+    ];
     yard.set("shop.prod.api", values).await;
     for (name, expected) in values {
-        assert_eq!(value(&yard, &format!("/v1/secrets/shop.prod.api/{name}")).await.value.expose(), *expected, "{name}");
+        assert_eq!(
+            value(&yard, &format!("/v1/secrets/shop.prod.api/{name}")).await.value.expose(),
+            *expected,
+            "{name}"
+        );
     }
 }
 
@@ -73,17 +112,23 @@ async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
     yard.set("shop.prod.web", &[("W", b"w")]).await;
     yard.set("shop.dev.api", &[("D", b"d")]).await;
     yard.set("other.prod.api", &[("O", b"o")]).await;
-    let keys = async |scope: &str| yard.json(&format!("/v1/bundles/{scope}")).await["keys"].to_string();
+    let keys =
+        async |scope: &str| yard.json(&format!("/v1/bundles/{scope}")).await["keys"].to_string();
     assert_eq!(keys("shop.prod.api").await, r#"["A","P"]"#);
     assert_eq!(keys("shop.prod.web").await, r#"["A","P","W"]"#);
     assert_eq!(keys("shop.dev.api").await, r#"["A","D","P"]"#);
     assert_eq!(keys("other.prod.api").await, r#"["O"]"#);
 
     // A narrower secret hides this one from api and web in prod: only dev's bundle changes.
-    let moved = |written: contract::api::Written| written.bundles.iter().map(|one| one.scope.to_string()).collect::<Vec<_>>();
+    let moved = |written: contract::api::Written| {
+        written.bundles.iter().map(|one| one.scope.to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(moved(yard.set("shop", &[("A", b"project 2")]).await), ["shop.dev.api"]);
     assert_eq!(moved(yard.set("shop.prod", &[("A", b"environment 2")]).await), ["shop.prod.web"]);
-    assert_eq!(moved(yard.set("shop", &[("P", b"p 2")]).await), ["shop.prod.api", "shop.prod.web", "shop.dev.api"]);
+    assert_eq!(
+        moved(yard.set("shop", &[("P", b"p 2")]).await),
+        ["shop.prod.api", "shop.prod.web", "shop.dev.api"]
+    );
     // Several keys in one write are one generation, and a delete lets the wider one through again.
     let before = yard.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
     yard.set("shop.prod.api", &[("X", b"1"), ("Y", b"2"), ("Z", b"3")]).await;
@@ -114,8 +159,20 @@ async fn every_refusal_is_a_problem_that_says_why() {
         (Method::GET, "/v1/secrets/shop.prod.web/A", b"", 404, "shop.prod.web/A"),
         (Method::DELETE, "/v1/secrets/shop.prod.api/ABSENT", b"", 404, "ABSENT"),
         (Method::POST, "/v1/secrets/shop.prod.api/", b"{\"secrets\":", 400, "line 1"),
-        (Method::POST, "/v1/secrets/shop.prod.api/", br#"{"secrets":{"..data":{"value":""}}}"#, 400, "..data"),
-        (Method::POST, "/v1/secrets/shop.prod.api/", br#"{"secrets":{"A":{"value":"hunter2?"}}}"#, 400, "line 1"),
+        (
+            Method::POST,
+            "/v1/secrets/shop.prod.api/",
+            br#"{"secrets":{"..data":{"value":""}}}"#,
+            400,
+            "..data",
+        ),
+        (
+            Method::POST,
+            "/v1/secrets/shop.prod.api/",
+            br#"{"secrets":{"A":{"value":"hunter2?"}}}"#,
+            400,
+            "line 1",
+        ),
         (Method::POST, "/v1/secrets/shop.prod.api/", large.expose(), 413, "TOO_BIG"),
         (Method::POST, "/v1/secrets/shop.prod.api/", &huge, 413, "over"),
         (Method::GET, "/v1/bundles/shop.prod", b"", 400, "no service"),
@@ -129,7 +186,11 @@ async fn every_refusal_is_a_problem_that_says_why() {
         assert!(problem.detail.contains(says), "{method} {path}: {}", problem.detail);
         assert!(!format!("{problem:?}").contains("hunter2"), "{problem:?}");
     }
-    assert_eq!(yard.json("/v1/bundles/shop.prod.api").await["generation"], 1, "a refused request changed something");
+    assert_eq!(
+        yard.json("/v1/bundles/shop.prod.api").await["generation"],
+        1,
+        "a refused request changed something"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,18 +198,27 @@ async fn a_bundle_that_no_pod_could_hold_is_refused_and_nothing_is_changed() {
     let yard = Yard::start().await;
     let value = vec![1; MAX_VALUE_BYTES];
     let names: Vec<String> = (0..8).map(|at| format!("BIG_{at}")).collect();
-    let values: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), value.as_slice())).collect();
+    let values: Vec<(&str, &[u8])> =
+        names.iter().map(|name| (name.as_str(), value.as_slice())).collect();
     yard.set("shop.prod.api", &values).await;
     let more = body(&[("ONE_MORE", b"x")]);
     for scope in ["shop.prod.api", "shop.prod", "shop"] {
-        let problem = yard.refused(Method::POST, &format!("/v1/secrets/{scope}/"), more.expose()).await;
+        let problem =
+            yard.refused(Method::POST, &format!("/v1/secrets/{scope}/"), more.expose()).await;
         assert!(problem.status == 413 && problem.detail.contains("shop.prod.api"), "{problem:?}");
-        assert_eq!(yard.refused(Method::GET, &format!("/v1/secrets/{scope}/ONE_MORE"), b"").await.status, 404);
+        assert_eq!(
+            yard.refused(Method::GET, &format!("/v1/secrets/{scope}/ONE_MORE"), b"").await.status,
+            404
+        );
     }
     let names: Vec<String> = (0..MAX_BUNDLE_SECRETS).map(|at| format!("N{at}")).collect();
-    let values: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
+    let values: Vec<(&str, &[u8])> =
+        names.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
     yard.set("shop.prod.web", &values).await;
-    assert_eq!(yard.refused(Method::POST, "/v1/secrets/shop.prod.web/", more.expose()).await.status, 413);
+    assert_eq!(
+        yard.refused(Method::POST, "/v1/secrets/shop.prod.web/", more.expose()).await.status,
+        413
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,11 +228,21 @@ async fn nobody_is_let_in_without_a_valid_token() {
     let token = yard.token();
     let mut wrong = token.clone();
     wrong.replace_range(20..21, if &token[20..21] == "0" { "1" } else { "0" });
-    for path in
-        ["/v1/secrets/shop.prod.api/", "/v1/secrets/shop.prod.api/A", "/v1/audit", "/v1/bundles/shop.prod.api", "/v1/secrets/NOT.VALID/"]
-    {
+    for path in [
+        "/v1/secrets/shop.prod.api/",
+        "/v1/secrets/shop.prod.api/A",
+        "/v1/audit",
+        "/v1/bundles/shop.prod.api",
+        "/v1/secrets/NOT.VALID/",
+    ] {
         // A pod's token is no token of the API.
-        for token in [None, Some(wrong.as_str()), Some(&token[..token.len() - 1]), Some("api-one"), Some("x")] {
+        for token in [
+            None,
+            Some(wrong.as_str()),
+            Some(&token[..token.len() - 1]),
+            Some("api-one"),
+            Some("x"),
+        ] {
             let (status, headers, body) = yard.ask(Method::GET, path, token, b"").await;
             assert_eq!(problem(status, &headers, &body).status, 401, "{path}");
             assert_eq!(headers["www-authenticate"], "Bearer");
@@ -170,7 +250,9 @@ async fn nobody_is_let_in_without_a_valid_token() {
     }
     let refused = yard.events("login").await;
     assert_eq!(refused.len(), 20, "{refused:?}");
-    assert!(refused.iter().all(|event| event["outcome"] == "denied" && event["address"] == "127.0.0.1" && event["user_agent"] == "a test"));
+    assert!(refused.iter().all(|event| event["outcome"] == "denied"
+        && event["address"] == "127.0.0.1"
+        && event["user_agent"] == "a test"));
     assert!(!format!("{refused:?}").contains(&wrong));
     // Health is nobody's secret.
     assert_eq!(yard.ask(Method::GET, "/v1/health", None, b"").await.0, 200);

@@ -16,30 +16,56 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
     until("the report", async || yard.events("applied").await.len() == 1).await;
     Agent::refused(&yard, "web", "bundle=api-prod").await;
     // A refused write takes its numbers back with it.
-    let (names, value): (Vec<String>, _) = ((0..9).map(|at| format!("BIG_{at}")).collect(), vec![0; 1 << 20]);
-    let too_large = body(&names.iter().map(|name| (name.as_str(), value.as_slice())).collect::<Vec<_>>());
-    assert_eq!(yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", too_large.expose()).await.status, 413);
+    let (names, value): (Vec<String>, _) =
+        ((0..9).map(|at| format!("BIG_{at}")).collect(), vec![0; 1 << 20]);
+    let too_large =
+        body(&names.iter().map(|name| (name.as_str(), value.as_slice())).collect::<Vec<_>>());
+    assert_eq!(
+        yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", too_large.expose()).await.status,
+        413
+    );
     yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/B", b"").await;
 
     let all = yard.json("/v1/audit?limit=1000").await;
     let events = all["events"].as_array().unwrap();
-    let sequences: Vec<_> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    let sequences: Vec<_> =
+        events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>());
     let first = &events[0];
-    assert_eq!((&first["actor_type"], &first["actor_id"], &first["action"]), (&"token".into(), &"bootstrap".into(), &"write".into()));
-    assert_eq!((&first["scope"], &first["resource_id"], &first["version"]), (&"shop.prod.api".into(), &"A".into(), &1.into()));
+    assert_eq!(
+        (&first["actor_type"], &first["actor_id"], &first["action"]),
+        (&"token".into(), &"bootstrap".into(), &"write".into())
+    );
+    assert_eq!(
+        (&first["scope"], &first["resource_id"], &first["version"]),
+        (&"shop.prod.api".into(), &"A".into(), &1.into())
+    );
     for event in events {
-        assert_eq!((&event["address"], event["trace_id"].as_str().unwrap().len()), (&"127.0.0.1".into(), 32), "{event}");
-        assert!(event["at"].as_str().unwrap().ends_with('Z') && event["user_agent"].is_string(), "{event}");
+        assert_eq!(
+            (&event["address"], event["trace_id"].as_str().unwrap().len()),
+            (&"127.0.0.1".into(), 32),
+            "{event}"
+        );
+        assert!(
+            event["at"].as_str().unwrap().ends_with('Z') && event["user_agent"].is_string(),
+            "{event}"
+        );
     }
     assert!(!all.to_string().contains("hunter2"));
 
     let page = yard.json("/v1/audit?after=2&limit=3").await;
-    let sequences: Vec<_> = page["events"].as_array().unwrap().iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    let sequences: Vec<_> = page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect();
     assert_eq!(sequences, [3, 4, 5]);
     // Nobody changes what is written, not even with the database at hand.
     let database = yard.database().await;
-    for sql in ["UPDATE audit_events SET actor_id = 'x'", "DELETE FROM audit_events WHERE sequence = 1"] {
+    for sql in
+        ["UPDATE audit_events SET actor_id = 'x'", "DELETE FROM audit_events WHERE sequence = 1"]
+    {
         assert!(sqlx::query(sql).execute(&database).await.is_err(), "{sql}");
     }
 }
@@ -61,7 +87,12 @@ async fn where_nothing_can_be_written_down_nothing_leaves() {
     assert_eq!(Agent::refused(&yard, "api-two", "bundle=api-prod").await.status, 503);
     assert_eq!(Agent::refused(&yard, "web", "bundle=api-prod").await.status, 503);
     // A write is one with its event: neither is there.
-    assert_eq!(yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"two")]).expose()).await.status, 503);
+    assert_eq!(
+        yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"two")]).expose())
+            .await
+            .status,
+        503
+    );
     assert_eq!(yard.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status, 503);
     assert_eq!(yard.json("/v1/bundles/shop.prod.api").await["generation"], 1);
 
@@ -94,7 +125,10 @@ async fn a_row_that_somebody_changed_is_named_and_not_served() {
     let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = 'B') WHERE name = 'A'";
     sqlx::query(swap).execute(&yard.database().await).await.unwrap();
     let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
-    assert!(problem.status == 500 && problem.detail.contains("shop.prod.api/A version 1"), "{problem:?}");
+    assert!(
+        problem.status == 500 && problem.detail.contains("shop.prod.api/A version 1"),
+        "{problem:?}"
+    );
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
     assert!(agent.next().await.is_none(), "something was sent");
     // What is whole is still served, and a new version mends it.

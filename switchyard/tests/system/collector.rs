@@ -12,8 +12,12 @@ use crate::yard::{Yard, until, write};
 /// A sink, and the files of the client certificate that it shows.
 fn sink(name: &str, shows: Option<&str>, port: u16, directory: &Path) -> String {
     let at = directory.display();
-    let own = shows.map_or_else(String::new, |files| format!(", certificate: {at}/{files}.pem, key: {at}/{files}.key"));
-    format!("- name: {name}\n  https: {{url: 'https://127.0.0.1:{port}/{name}', ca: {at}/server-ca.pem, token_file: {at}/sesame{own}}}\n")
+    let own = shows.map_or_else(String::new, |files| {
+        format!(", certificate: {at}/{files}.pem, key: {at}/{files}.key")
+    });
+    format!(
+        "- name: {name}\n  https: {{url: 'https://127.0.0.1:{port}/{name}', ca: {at}/server-ca.pem, token_file: {at}/sesame{own}}}\n"
+    )
 }
 
 fn flags(sinks: &[String], directory: &Path) -> Vec<String> {
@@ -41,7 +45,9 @@ fn is_whole(collector: &Collector, sink: &str) {
 }
 
 async fn failures(yard: &Yard, sink: &str) -> bool {
-    yard.metrics().await.contains(&format!("switchyard_audit_export_failures_total{{sink=\"{sink}\"}}"))
+    yard.metrics()
+        .await
+        .contains(&format!("switchyard_audit_export_failures_total{{sink=\"{sink}\"}}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,8 +55,12 @@ async fn every_event_arrives_in_order_whatever_the_server_answers() {
     let temporary = tempfile::tempdir().unwrap();
     let mut collector = Collector::new(temporary.path());
     collector.up().await;
-    let yard = Yard::start_prepared(|_| flags(&[sink("known", Some("known"), collector.port(), temporary.path())], temporary.path())).await;
-    let moods = [Mood::Well, Mood::Fails, Mood::Busy, Mood::TornBefore, Mood::TornAfter, Mood::Fails];
+    let yard = Yard::start_prepared(|_| {
+        flags(&[sink("known", Some("known"), collector.port(), temporary.path())], temporary.path())
+    })
+    .await;
+    let moods =
+        [Mood::Well, Mood::Fails, Mood::Busy, Mood::TornBefore, Mood::TornAfter, Mood::Fails];
     for mood in moods {
         collector.feels([mood]);
         set(&yard).await;
@@ -117,7 +127,10 @@ async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys
         set(&yard).await;
         all_arrive(&yard, &collector, "known").await;
     }
-    until("the failures to be told", async || failures(&yard, "bare").await && failures(&yard, "stranger").await).await;
+    until("the failures to be told", async || {
+        failures(&yard, "bare").await && failures(&yard, "stranger").await
+    })
+    .await;
     set(&yard).await;
     all_arrive(&yard, &collector, "known").await;
     is_whole(&collector, "known");
@@ -127,7 +140,10 @@ async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys
     for sink in ["bare", "stranger"] {
         let none = format!("switchyard_audit_export_waiting{{sink=\"{sink}\"}} 0");
         assert!(metrics.contains(&none[..none.len() - 1]) && !metrics.contains(&none), "{metrics}");
-        assert!(!metrics.contains(&format!("switchyard_audit_exported_total{{sink=\"{sink}\"}}")), "{metrics}");
+        assert!(
+            !metrics.contains(&format!("switchyard_audit_exported_total{{sink=\"{sink}\"}}")),
+            "{metrics}"
+        );
     }
     assert!(!failures(&yard, "known").await);
 }

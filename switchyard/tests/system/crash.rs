@@ -26,14 +26,22 @@ fn names(writer: u64) -> (String, String) {
 }
 
 /// Writes two secrets together, with one number in both, until switchyard is gone.
-async fn write(yard: &Yard, token: &str, writer: u64, mut last: Acknowledged, count: &AtomicU64) -> Acknowledged {
+async fn write(
+    yard: &Yard,
+    token: &str,
+    writer: u64,
+    mut last: Acknowledged,
+    count: &AtomicU64,
+) -> Acknowledged {
     let (left, right) = names(writer);
     let mut number = last.number;
     loop {
         number += 1;
         let text = number.to_string();
         let values = [(left.as_str(), text.as_bytes()), (right.as_str(), text.as_bytes())];
-        let Some(written) = yard.try_set(token, "shop.prod.api", &values).await else { return last };
+        let Some(written) = yard.try_set(token, "shop.prod.api", &values).await else {
+            return last;
+        };
         let version = written.versions[&left.parse().unwrap()].0;
         assert!(version > last.version, "version {version} was given twice");
         last = Acknowledged { version, number };
@@ -42,7 +50,10 @@ async fn write(yard: &Yard, token: &str, writer: u64, mut last: Acknowledged, co
 }
 
 async fn value(yard: &Yard, name: &str) -> SecretValue {
-    serde_json::from_slice(&yard.done(Method::GET, &format!("/v1/secrets/shop.prod.api/{name}"), b"").await).unwrap()
+    serde_json::from_slice(
+        &yard.done(Method::GET, &format!("/v1/secrets/shop.prod.api/{name}"), b"").await,
+    )
+    .unwrap()
 }
 
 /// Looks everything over, and says where each writer goes on.
@@ -54,21 +65,31 @@ async fn check(yard: &Yard, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> 
         let (one, two) = (value(yard, &left).await, value(yard, &right).await);
         assert_eq!(one.value, two.value, "half of a write is there");
         let number: u64 = String::from_utf8(one.value.expose().to_vec()).unwrap().parse().unwrap();
-        assert!(number >= last.number && one.version.0 >= last.version, "an acknowledged write is gone");
+        assert!(
+            number >= last.number && one.version.0 >= last.version,
+            "an acknowledged write is gone"
+        );
         next.push(Acknowledged { version: one.version.0, number });
         for (name, read) in [(left, one), (right, two)] {
             let path = format!("/v1/secrets/shop.prod.api/{name}/versions");
-            let versions: VersionList = serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+            let versions: VersionList =
+                serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
             let numbers: Vec<_> = versions.versions.iter().map(|one| one.version.0).collect();
             assert_eq!(numbers, (1..=read.version.0).rev().collect::<Vec<_>>());
-            let active: Vec<_> = versions.versions.iter().filter(|one| one.state == VersionState::Active).map(|one| one.version).collect();
+            let active: Vec<_> = versions
+                .versions
+                .iter()
+                .filter(|one| one.state == VersionState::Active)
+                .map(|one| one.version)
+                .collect();
             assert_eq!(active, [read.version]);
             held.insert(name, (read.version.0, read.value.expose().to_vec()));
         }
     }
     // A pod holds what the ledger says.
     let mut agent = Agent::connect(yard, "api-one", "api-prod", vec![]).await;
-    let values: BTreeMap<_, _> = held.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
+    let values: BTreeMap<_, _> =
+        held.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
     assert_eq!(agent.values().await.1, values);
     // The trail has every version of every secret, once, and no number is missing.
     let events = yard.json("/v1/audit?limit=100000").await;
@@ -76,7 +97,10 @@ async fn check(yard: &Yard, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> 
     for (at, event) in (1..).zip(events["events"].as_array().unwrap()) {
         assert_eq!(event["sequence"], at);
         if event["action"] == "write" {
-            writes.entry(event["resource_id"].as_str().unwrap().to_owned()).or_default().push(event["version"].as_u64().unwrap());
+            writes
+                .entry(event["resource_id"].as_str().unwrap().to_owned())
+                .or_default()
+                .push(event["version"].as_u64().unwrap());
         }
     }
     for (name, (version, _)) in held {
@@ -99,12 +123,20 @@ async fn killed_in_the_middle_of_writes() {
         let count = AtomicU64::new(0);
         let cut = async {
             if round == 0 {
-                crate::yard::until("a write of every writer", async || yard.events("write").await.len() >= 2 * WRITERS as usize).await;
+                crate::yard::until("a write of every writer", async || {
+                    yard.events("write").await.len() >= 2 * WRITERS as usize
+                })
+                .await;
             }
-            crate::yard::until("acknowledged writes", async || count.load(Ordering::Relaxed) >= 3 * WRITERS).await;
+            crate::yard::until("acknowledged writes", async || {
+                count.load(Ordering::Relaxed) >= 3 * WRITERS
+            })
+            .await;
             tokio::time::sleep(Duration::from_millis(1 + 7 * round)).await;
         };
-        let writers = (0..WRITERS).zip(&acknowledged).map(|(writer, last)| write(&yard, &token, writer, *last, &count));
+        let writers = (0..WRITERS)
+            .zip(&acknowledged)
+            .map(|(writer, last)| write(&yard, &token, writer, *last, &count));
         let writers = futures_util::future::join_all(writers);
         tokio::pin!(writers);
         tokio::select! {

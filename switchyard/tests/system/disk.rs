@@ -20,7 +20,8 @@ async fn ask(yard: &Yard, method: Method, path: &str, body: &[u8]) -> Option<u16
     let asked = yard.try_ask(method, path, &token, body);
     let answer = tokio::time::timeout(BOUND, asked).await.expect("the answer came too late");
     answer.map(|(status, _, body)| {
-        let leaked = body.windows(7).any(|it| it == b"hunter2") || body.windows(10).any(|it| it == b"aHVudGVyMg");
+        let leaked = body.windows(7).any(|it| it == b"hunter2")
+            || body.windows(10).any(|it| it == b"aHVudGVyMg");
         assert!(status == 200 || !leaked, "a refusal with a value");
         status.as_u16()
     })
@@ -41,7 +42,9 @@ async fn read_bundle(yard: &Yard) -> Option<u16> {
 
 /// What an agent that logs in is refused with.
 async fn log_in(yard: &Yard) -> Option<u16> {
-    let refused = tokio::time::timeout(BOUND, Agent::refused(yard, "api-two", "bundle=api-prod")).await.expect("the answer came too late");
+    let refused = tokio::time::timeout(BOUND, Agent::refused(yard, "api-two", "bundle=api-prod"))
+        .await
+        .expect("the answer came too late");
     Some(refused.status)
 }
 
@@ -61,7 +64,8 @@ async fn set(yard: &Yard) -> Option<u16> {
 
 /// So many events say that a value was handed out, or written.
 async fn counted(yard: &Yard) -> (usize, usize) {
-    let records: Vec<Record> = serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap();
+    let records: Vec<Record> =
+        serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap();
     let mut verifier = Verifier::new(Start::Origin, vec![], &[]);
     records.iter().for_each(|record| verifier.take(record));
     assert_eq!(verifier.finish().finding, None);
@@ -93,7 +97,10 @@ async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
     serves_again(&yard).await;
     reads += 1;
     let (read_events, write_events) = counted(&yard).await;
-    assert!(read_events >= reads && write_events == writes, "{reads} reads of {read_events}, {writes} writes of {write_events}");
+    assert!(
+        read_events >= reads && write_events == writes,
+        "{reads} reads of {read_events}, {writes} writes of {write_events}"
+    );
     yard.kill();
     drop(mounted);
 }
@@ -126,7 +133,10 @@ async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_l
     assert!(log.contains("could not be flushed") && !log.contains("hunter2"), "{log}");
     let yard = Yard::start_apart(directory.path().to_owned()).await;
     let (read_events, write_events) = counted(&yard).await;
-    assert!(read_events >= reads && write_events >= writes, "{reads} reads of {read_events}, {writes} writes of {write_events}");
+    assert!(
+        read_events >= reads && write_events >= writes,
+        "{reads} reads of {read_events}, {writes} writes of {write_events}"
+    );
     assert_eq!(read(&yard).await, Some(200));
 }
 
@@ -137,7 +147,10 @@ async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_wr
     let data = directory.path().join("data");
     let mounted = Mounted::ext4(directory.path(), &data);
     let yard = Yard::start_apart(directory.path().to_owned()).await;
-    assert_eq!((set(&yard).await, read(&yard).await, read_bundle(&yard).await), (Some(200), Some(200), Some(200)));
+    assert_eq!(
+        (set(&yard).await, read(&yard).await, read_bundle(&yard).await),
+        (Some(200), Some(200), Some(200))
+    );
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.0, 1);
     let read_only = ReadOnly::make(&data);
@@ -152,7 +165,10 @@ async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_wr
     nothing_but(&mut agent, 2).await;
     let (read_events, write_events) = counted(&yard).await;
     // One read of the bundle, and a generation that an agent was sent.
-    assert!(read_events >= reads + 2 && write_events == 2, "{reads} reads of {read_events}, {write_events} writes");
+    assert!(
+        read_events >= reads + 2 && write_events == 2,
+        "{reads} reads of {read_events}, {write_events} writes"
+    );
     yard.kill();
     drop(mounted);
 }
@@ -187,7 +203,10 @@ async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
     nothing_but(&mut agent, generation).await;
     let (read_events, write_events) = counted(&yard).await;
-    assert!(read_events >= reads + 2 && write_events >= 2, "{reads} reads of {read_events}, {write_events} writes");
+    assert!(
+        read_events >= reads + 2 && write_events >= 2,
+        "{reads} reads of {read_events}, {write_events} writes"
+    );
     yard.kill();
     drop(mounted);
 }

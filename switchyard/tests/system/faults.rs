@@ -22,7 +22,9 @@ pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
     pub(crate) fn tmpfs(at: &Path, size: &str) -> Self {
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"]).arg(at));
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
+            .arg(at));
         Self(at.to_owned())
     }
 
@@ -64,7 +66,10 @@ impl Faults {
             "-p",
             &process.to_string(),
         ]);
-        let child = command.stderr(Stdio::null()).spawn().expect("strace is needed: tests/stores.sh installs it");
+        let child = command
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("strace is needed: tests/stores.sh installs it");
         let status = format!("/proc/{process}/status");
         // It is attached when the kernel says who traces; a process that was killed at once stays a zombie.
         let waits = |line: &str| line == "TracerPid:\t0";

@@ -21,28 +21,37 @@ const CURRENT: &str = "enclii/shop.prod.api/A";
 fn flags(host: &str, directory: &Path, token: &str) -> Vec<String> {
     write(&directory.join("connect-token"), token);
     let token_file = directory.join("connect-token").to_str().unwrap().to_owned();
-    let place = ["--store", "1password", "--onepassword-host", host, "--onepassword-vault", Connect::VAULT];
-    let waits = ["--onepassword-watch", "1", "--onepassword-timeout", "2", "--onepassword-settle", "5"];
+    let place =
+        ["--store", "1password", "--onepassword-host", host, "--onepassword-vault", Connect::VAULT];
+    let waits =
+        ["--onepassword-watch", "1", "--onepassword-timeout", "2", "--onepassword-settle", "5"];
     let file = ["--onepassword-token-file".to_owned(), token_file];
     place.into_iter().chain(waits).map(str::to_owned).chain(file).collect()
 }
 
 async fn start(connect: &Connect, directory: &Path) -> Yard {
-    Yard::start_apart_with(directory.to_owned(), &flags(&connect.host(), directory, Connect::TOKEN)).await
+    Yard::start_apart_with(directory.to_owned(), &flags(&connect.host(), directory, Connect::TOKEN))
+        .await
 }
 
 /// Version and text of the value at that path.
 async fn value(yard: &Yard, path: &str) -> (u64, String) {
-    let read: SecretValue = serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap();
+    let read: SecretValue =
+        serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap();
     (read.version.0, String::from_utf8(read.value.expose().to_vec()).unwrap())
 }
 
 async fn post(yard: &Yard, what: &str, body: &Value) -> Written {
-    serde_json::from_slice(&yard.done(Method::POST, &format!("{A}/{what}"), body.to_string().as_bytes()).await).unwrap()
+    serde_json::from_slice(
+        &yard.done(Method::POST, &format!("{A}/{what}"), body.to_string().as_bytes()).await,
+    )
+    .unwrap()
 }
 
 async fn states(yard: &Yard) -> Vec<(u64, VersionState)> {
-    let list: VersionList = serde_json::from_slice(&yard.done(Method::GET, &format!("{A}/versions"), b"").await).unwrap();
+    let list: VersionList =
+        serde_json::from_slice(&yard.done(Method::GET, &format!("{A}/versions"), b"").await)
+            .unwrap();
     list.versions.iter().map(|version| (version.version.0, version.state)).collect()
 }
 
@@ -52,7 +61,9 @@ async fn until_shown(connect: &Connect, version: &str, value: &str) {
     until("1Password to show the version in use", async || {
         let Some(item) = connect.world().titled(CURRENT).pop() else { return false };
         let fields = item["fields"].as_array().unwrap();
-        let says = |label: &str, text: &str| fields.iter().any(|field| field["label"] == label && field["value"] == text);
+        let says = |label: &str, text: &str| {
+            fields.iter().any(|field| field["label"] == label && field["value"] == text)
+        };
         says("value", value) && says("version", version)
     })
     .await;
@@ -86,27 +97,40 @@ async fn a_secret_in_1password_from_its_first_version_on_and_over_a_restart() {
     // Somebody changes what 1Password shows: a version like any other, by whom 1Password says.
     until_shown(&connect, "1", "hunter2").await;
     connect.world().type_in(CURRENT, "value", "hunter4");
-    until("the change to be the version in use", async || value(&yard, A).await == (3, "hunter4".to_owned())).await;
-    let expected = [(3, VersionState::Active), (2, VersionState::Archived), (1, VersionState::Archived)];
+    until("the change to be the version in use", async || {
+        value(&yard, A).await == (3, "hunter4".to_owned())
+    })
+    .await;
+    let expected =
+        [(3, VersionState::Active), (2, VersionState::Archived), (1, VersionState::Archived)];
     assert_eq!(states(&yard).await, expected);
     let rotations = yard.events("rotate").await;
-    let by: Vec<_> = rotations.iter().map(|event| (event["actor_type"].as_str().unwrap(), event["version"].as_u64().unwrap())).collect();
+    let by: Vec<_> = rotations
+        .iter()
+        .map(|event| (event["actor_type"].as_str().unwrap(), event["version"].as_u64().unwrap()))
+        .collect();
     assert_eq!(by, [("token", 2), ("store", 3)]);
 
     yard.end().await;
     let yard = start(&connect, temporary.path()).await;
     assert_eq!(value(&yard, A).await, (3, "hunter4".to_owned()));
     assert_eq!(value(&yard, &format!("{A}?version=2")).await, (2, "hunter3".to_owned()));
-    let (_, _, answer) = yard.ask(Method::GET, "/v1/secrets/shop.prod.api/B", Some(&yard.token()), b"").await;
+    let (_, _, answer) =
+        yard.ask(Method::GET, "/v1/secrets/shop.prod.api/B", Some(&yard.token()), b"").await;
     assert_eq!(serde_json::from_slice::<SecretValue>(&answer).unwrap().value.expose(), b"\xff\x00");
     // The first look of a process that has seen nothing is no change, and the next change is one.
     until_shown(&connect, "3", "hunter4").await;
     connect.world().type_in(CURRENT, "value", "hunter5");
-    until("the change to be the version in use", async || value(&yard, A).await == (4, "hunter5".to_owned())).await;
+    until("the change to be the version in use", async || {
+        value(&yard, A).await == (4, "hunter5".to_owned())
+    })
+    .await;
     assert_eq!(states(&yard).await.len(), 4);
     // Values are in 1Password and nowhere else.
     yard.end().await;
-    let files = std::fs::read_dir(temporary.path().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(temporary.path().join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.filter(|path| path.is_file()).collect();
     assert!(files.iter().any(|file| file.ends_with("switchyard.db")), "{files:?}");
     for file in files {
@@ -121,14 +145,24 @@ async fn a_connect_that_is_away_is_said_and_waited_for() {
     let (mut connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
     connect.down();
     let yard = start(&connect, temporary.path()).await;
-    until("the log to say so", async || log(temporary.path()).contains("the store cannot be used")).await;
+    until("the log to say so", async || log(temporary.path()).contains("the store cannot be used"))
+        .await;
     assert!(log(temporary.path()).contains("reach Connect"), "{}", log(temporary.path()));
-    unavailable(&yard, Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"hunter2")]).expose()).await;
+    unavailable(
+        &yard,
+        Method::POST,
+        "/v1/secrets/shop.prod.api/",
+        body(&[("A", b"hunter2")]).expose(),
+    )
+    .await;
     let (status, headers, answer) = yard.ask(Method::GET, "/v1/health", None, b"").await;
     assert_eq!(problem(status, &headers, &answer).status, 503);
     connect.up().await;
     // Nothing was there by half, and nobody has to restart anything.
-    assert_eq!(yard.set("shop.prod.api", &[("A", b"hunter2")]).await.versions[&"A".parse().unwrap()], Version(1));
+    assert_eq!(
+        yard.set("shop.prod.api", &[("A", b"hunter2")]).await.versions[&"A".parse().unwrap()],
+        Version(1)
+    );
     connect.down();
     unavailable(&yard, Method::GET, A, b"").await;
     unavailable(&yard, Method::POST, &format!("{A}/rotate"), b"{}").await;
@@ -144,10 +178,21 @@ async fn a_connect_that_answers_nothing_holds_up_nobody_for_ever() {
     let temporary = tempfile::tempdir().unwrap();
     // The kernel takes connections, and nobody reads them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let flags = flags(&format!("http://{}", silent.local_addr().unwrap()), temporary.path(), Connect::TOKEN);
+    let flags = flags(
+        &format!("http://{}", silent.local_addr().unwrap()),
+        temporary.path(),
+        Connect::TOKEN,
+    );
     let yard = Yard::start_apart_with(temporary.path().to_owned(), &flags).await;
-    unavailable(&yard, Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"hunter2")]).expose()).await;
-    until("the log to say so", async || log(temporary.path()).contains("the store cannot be used")).await;
+    unavailable(
+        &yard,
+        Method::POST,
+        "/v1/secrets/shop.prod.api/",
+        body(&[("A", b"hunter2")]).expose(),
+    )
+    .await;
+    until("the log to say so", async || log(temporary.path()).contains("the store cannot be used"))
+        .await;
     // It is not in the way of the end either.
     yard.end().await;
 }
@@ -155,11 +200,27 @@ async fn a_connect_that_answers_nothing_holds_up_nobody_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_connect_refuses_is_named_and_a_new_one_is_enough() {
     let (connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
-    let yard = Yard::start_apart_with(temporary.path().to_owned(), &flags(&connect.host(), temporary.path(), "sesame-wrong")).await;
-    until("the log to say so", async || log(temporary.path()).contains("the store cannot be used")).await;
+    let yard = Yard::start_apart_with(
+        temporary.path().to_owned(),
+        &flags(&connect.host(), temporary.path(), "sesame-wrong"),
+    )
+    .await;
+    until("the log to say so", async || log(temporary.path()).contains("the store cannot be used"))
+        .await;
     let said = log(temporary.path());
-    assert!(said.contains("connect-token") && said.contains("Invalid token signature") && !said.contains("sesame-wrong"), "{said}");
-    unavailable(&yard, Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"hunter2")]).expose()).await;
+    assert!(
+        said.contains("connect-token")
+            && said.contains("Invalid token signature")
+            && !said.contains("sesame-wrong"),
+        "{said}"
+    );
+    unavailable(
+        &yard,
+        Method::POST,
+        "/v1/secrets/shop.prod.api/",
+        body(&[("A", b"hunter2")]).expose(),
+    )
+    .await;
     write(&temporary.path().join("connect-token"), Connect::TOKEN);
     yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
     assert_eq!(value(&yard, A).await, (1, "hunter2".to_owned()));

@@ -25,7 +25,11 @@ async fn fill(yard: &Yard) {
     let names: Vec<String> = (0..EACH).map(|at| format!("NAME_{at}")).collect();
     for service in 0..SERVICES {
         let values: Vec<String> = names.iter().map(|name| format!("{name} of {service}")).collect();
-        let pairs: Vec<(&str, &[u8])> = names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let pairs: Vec<(&str, &[u8])> = names
+            .iter()
+            .zip(&values)
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
         yard.set(&format!("shop.prod.s{service}"), &pairs).await;
     }
 }
@@ -34,7 +38,8 @@ async fn every_value_is_there(yard: &Yard) {
     for service in 0..SERVICES {
         for at in 0..EACH {
             let path = format!("/v1/secrets/shop.prod.s{service}/NAME_{at}");
-            let read: SecretValue = serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+            let read: SecretValue =
+                serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
             assert_eq!(read.value.expose(), format!("NAME_{at} of {service}").as_bytes());
         }
     }
@@ -52,9 +57,12 @@ fn flags(directory: &Path, key: usize) -> Vec<String> {
 
 /// How many rows name each key, of whoever has the fewest first.
 async fn by_key(directory: &Path) -> Vec<i64> {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
     let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    let counts = sqlx::query_scalar("SELECT COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER BY 1");
+    let counts = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER BY 1",
+    );
     let counts = counts.fetch_all(&database).await.unwrap();
     database.close().await;
     counts
@@ -76,7 +84,8 @@ async fn killed_while_the_key_changes() {
         let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
         let before = status(&yard).await;
         assert_eq!((before.running, before.remaining), (false, (SERVICES * EACH) as u64));
-        let ordered: Rekey = serde_json::from_slice(&yard.done(Method::POST, PATH, b"").await).unwrap();
+        let ordered: Rekey =
+            serde_json::from_slice(&yard.done(Method::POST, PATH, b"").await).unwrap();
         assert_eq!(ordered.total, before.total);
         tokio::time::sleep(Duration::from_millis(starts % 7 * 3)).await;
         yard.kill();
@@ -109,8 +118,14 @@ async fn killed_while_the_key_changes() {
     let yard = Yard::start_apart_with(directory.to_owned(), &last[..2]).await;
     every_value_is_there(&yard).await;
     let trail = yard.events("rekey").await;
-    assert!(trail.iter().filter(|event| event["actor_type"] == "token").count() == key, "{trail:?}");
-    assert!(trail.iter().filter(|event| event["actor_type"] == "system").count() >= key, "{trail:?}");
+    assert!(
+        trail.iter().filter(|event| event["actor_type"] == "token").count() == key,
+        "{trail:?}"
+    );
+    assert!(
+        trail.iter().filter(|event| event["actor_type"] == "system").count() >= key,
+        "{trail:?}"
+    );
     yard.kill();
 }
 
@@ -133,7 +148,12 @@ async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
     let after = status(&yard).await;
     assert_eq!((after.total, after.remaining, after.done, after.error), (3, 0, 2, None));
     let trail = yard.events("rekey").await;
-    let said: Vec<_> = trail.iter().map(|event| (event["actor_id"].as_str().unwrap(), event["resource_id"] == after.current_key)).collect();
+    let said: Vec<_> = trail
+        .iter()
+        .map(|event| {
+            (event["actor_id"].as_str().unwrap(), event["resource_id"] == after.current_key)
+        })
+        .collect();
     assert!(said.len() == 2 && said[0] == ("bootstrap", true) && said[1].1, "{trail:?}");
     yard.kill();
     let log = std::fs::read_to_string(directory.join("log")).unwrap();
@@ -148,9 +168,13 @@ async fn values_that_do_not_open_are_named() {
     let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
     yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     yard.kill();
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
     let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE name = 'B'").execute(&database).await.unwrap();
+    sqlx::query("UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE name = 'B'")
+        .execute(&database)
+        .await
+        .unwrap();
     database.close().await;
     let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 1)).await;
     yard.done(Method::POST, PATH, b"").await;
@@ -159,7 +183,10 @@ async fn values_that_do_not_open_are_named() {
     assert_eq!((after.remaining, after.done), (1, 1));
     assert!(after.error.unwrap().contains("shop.prod.api/B version 1 ("));
     let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
-    assert!(problem.status == 500 && problem.detail.contains("shop.prod.api/B version 1 ("), "{problem:?}");
+    assert!(
+        problem.status == 500 && problem.detail.contains("shop.prod.api/B version 1 ("),
+        "{problem:?}"
+    );
     yard.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     yard.kill();
 }

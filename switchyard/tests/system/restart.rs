@@ -19,12 +19,15 @@ async fn a_restart_keeps_everything() {
     let yard = yard.restart().await;
     assert_eq!(yard.token(), token);
     assert_eq!(std::fs::read(yard.directory.join("trust/ca.crt")).unwrap(), ca);
-    let (before, after) = (events["events"].as_array().unwrap(), yard.json("/v1/audit?limit=1000").await);
+    let (before, after) =
+        (events["events"].as_array().unwrap(), yard.json("/v1/audit?limit=1000").await);
     // That somebody looked is the one thing that came.
     let after = after["events"].as_array().unwrap();
     assert_eq!((&after[..before.len()], after.len()), (before.as_slice(), before.len() + 1));
     assert_eq!(after[before.len()]["action"], "list");
-    let read: SecretValue = serde_json::from_slice(&yard.done(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await).unwrap();
+    let read: SecretValue =
+        serde_json::from_slice(&yard.done(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await)
+            .unwrap();
     assert_eq!(read.value.expose(), b"\0\n");
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
     let (generation, values) = agent.values().await;
@@ -42,13 +45,18 @@ async fn what_lies_on_the_disk_is_private_and_holds_no_value() {
     let token = yard.token();
     yard.stop().await;
     let data = yard.directory.join("data");
-    let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+    let mode =
+        |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("key"), mode("bootstrap-token"), mode("")), (0o600, 0o600, 0o700));
     for entry in std::fs::read_dir(&data).unwrap() {
         let path = entry.unwrap().path();
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
         assert!(!has(value), "{} holds the value", path.display());
-        assert!(path.ends_with("bootstrap-token") || !has(token.as_bytes()), "{} holds the token", path.display());
+        assert!(
+            path.ends_with("bootstrap-token") || !has(token.as_bytes()),
+            "{} holds the token",
+            path.display()
+        );
     }
 }

@@ -35,10 +35,21 @@ input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"in\")\n"
     }
 
     fn start(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.join("log"))
+            .unwrap();
         let mut command = Command::new("/usr/sbin/rsyslogd");
-        command.arg("-n").arg("-f").arg(self.directory.join("rsyslog.conf")).arg("-i").arg(self.directory.join("pid"));
-        self.child = Some(command.stderr(log).spawn().expect("rsyslogd is needed: tests/stores.sh installs it"));
+        command
+            .arg("-n")
+            .arg("-f")
+            .arg(self.directory.join("rsyslog.conf"))
+            .arg("-i")
+            .arg(self.directory.join("pid"));
+        self.child = Some(
+            command.stderr(log).spawn().expect("rsyslogd is needed: tests/stores.sh installs it"),
+        );
     }
 
     fn kill(&mut self) {
@@ -105,8 +116,11 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     // Dead for as long as it takes to have an hour's worth of events; nobody waits for it.
     rsyslog.kill();
     let events = (0..MANY).map(|at| {
-        let resource =
-            trail::Resource { kind: trail::ResourceKind::Secret, id: format!("SECRET_{at}"), scope: Some("shop.prod".to_owned()) };
+        let resource = trail::Resource {
+            kind: trail::ResourceKind::Secret,
+            id: format!("SECRET_{at}"),
+            scope: Some("shop.prod".to_owned()),
+        };
         let origin = trail::Origin::default();
         let actor = trail::Actor::Token { name: "load".to_owned() };
         trail::Event {
@@ -121,7 +135,10 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     });
     fill(&yard, events.collect()).await;
     yard.done(http::Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
-    until("the loss to be told", async || yard.metrics().await.contains("switchyard_audit_export_failures_total{sink=\"siem\"}")).await;
+    until("the loss to be told", async || {
+        yard.metrics().await.contains("switchyard_audit_export_failures_total{sink=\"siem\"}")
+    })
+    .await;
     let before = rsyslog.arrived().len();
     assert!(before < MANY);
 
@@ -138,7 +155,10 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
     yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
     rustix::process::kill_process(stopped, rustix::process::Signal::CONT).unwrap();
-    until("what came last", async || rsyslog.arrived().range(..=head + 1).count() as u64 == head + 1).await;
+    until("what came last", async || {
+        rsyslog.arrived().range(..=head + 1).count() as u64 == head + 1
+    })
+    .await;
     let text = std::fs::read_to_string(rsyslog.directory.join("out")).unwrap();
     assert!(text.contains("CEF:0|Enclii|Secrets|") && !text.contains("hunter2"));
 }
@@ -148,11 +168,19 @@ async fn fill(yard: &Yard, events: Vec<trail::Event>) {
     let database = yard.database().await;
     let mut transaction = database.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let (mut sequence, hash): (i64, Vec<u8>) =
-        sqlx::query_as("SELECT sequence, hash FROM audit_head").fetch_one(&mut *transaction).await.unwrap();
+        sqlx::query_as("SELECT sequence, hash FROM audit_head")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
     let mut hash = trail::Hash::from_slice(&hash).unwrap();
     for event in events {
         sequence += 1;
-        let record = trail::Record::new(u64::try_from(sequence).unwrap(), jiff::Timestamp::now(), &event, &hash);
+        let record = trail::Record::new(
+            u64::try_from(sequence).unwrap(),
+            jiff::Timestamp::now(),
+            &event,
+            &hash,
+        );
         hash = record.hash;
         let sql = "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, resource_id, scope, version, outcome, hash)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";

@@ -17,8 +17,14 @@ async fn two_pods_get_their_bundle_and_every_push() {
     for agent in [&mut one, &mut two] {
         let (generation, values) = agent.values().await;
         assert_eq!(generation, 1);
-        assert_eq!(values, [("A".to_owned(), b"one\n".to_vec()), ("B".to_owned(), b"\xff\0".to_vec())].into());
-        assert_eq!(agent.trust.as_deref(), std::fs::read_to_string(yard.directory.join("trust/ca.crt")).ok().as_deref());
+        assert_eq!(
+            values,
+            [("A".to_owned(), b"one\n".to_vec()), ("B".to_owned(), b"\xff\0".to_vec())].into()
+        );
+        assert_eq!(
+            agent.trust.as_deref(),
+            std::fs::read_to_string(yard.directory.join("trust/ca.crt")).ok().as_deref()
+        );
         agent.applied("api-prod", 1).await;
     }
     // Three in a row, each seen by both; a write elsewhere by none.
@@ -27,7 +33,10 @@ async fn two_pods_get_their_bundle_and_every_push() {
         yard.set("shop.prod.api", &[("A", generation.to_string().as_bytes())]).await;
         for agent in [&mut one, &mut two] {
             let (seen, values) = agent.values().await;
-            assert_eq!((seen, values["A"].as_slice()), (generation, generation.to_string().as_bytes()));
+            assert_eq!(
+                (seen, values["A"].as_slice()),
+                (generation, generation.to_string().as_bytes())
+            );
         }
     }
     // A wider scope reaches them too, and so does a delete.
@@ -39,9 +48,12 @@ async fn two_pods_get_their_bundle_and_every_push() {
     // One row for each pod and generation, and each names the pod.
     let reads = yard.events("read").await;
     for (pod, uid) in [("api-1", "1"), ("api-2", "2")] {
-        let of_pod = reads.iter().filter(|event| event["pod"]["name"] == pod && event["pod"]["uid"] == uid);
-        let generations: Vec<_> =
-            of_pod.filter(|event| event["scope"] == "shop.prod.api").map(|event| event["version"].as_u64().unwrap()).collect();
+        let of_pod =
+            reads.iter().filter(|event| event["pod"]["name"] == pod && event["pod"]["uid"] == uid);
+        let generations: Vec<_> = of_pod
+            .filter(|event| event["scope"] == "shop.prod.api")
+            .map(|event| event["version"].as_u64().unwrap())
+            .collect();
         assert!(generations.starts_with(&[1, 2, 3, 4]), "{generations:?}");
         assert!(generations.is_sorted_by(|a, b| a < b), "{generations:?}");
     }
@@ -57,19 +69,31 @@ async fn what_a_pod_reports_is_kept() {
     agent.hold().await;
     agent.applied("api-prod", 1).await;
     let detail = "process 7 does not catch SIGHUP\n\u{202e}".to_owned();
-    agent.say(&AgentMessage::Failed { wanted: vec![held("api-prod", 2), held("web-prod", 2)], step: Step::Reload, detail }).await;
-    agent.say(&AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::Failed }).await;
+    agent
+        .say(&AgentMessage::Failed {
+            wanted: vec![held("api-prod", 2), held("web-prod", 2)],
+            step: Step::Reload,
+            detail,
+        })
+        .await;
+    agent
+        .say(&AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::Failed })
+        .await;
     until("the reports", async || yard.events("applied").await.len() == 2).await;
     let applied = yard.events("applied").await;
-    assert_eq!((&applied[0]["outcome"], &applied[0]["details"]), (&"allowed".into(), &"reload signalled".into()));
+    assert_eq!(
+        (&applied[0]["outcome"], &applied[0]["details"]),
+        (&"allowed".into(), &"reload signalled".into())
+    );
     assert_eq!(applied[1]["outcome"], "failed");
     let failed = yard.events("failed").await;
     assert_eq!(failed.len(), 1, "it spoke for a bundle that it does not follow: {failed:?}");
     assert_eq!(failed[0]["details"], "reload: process 7 does not catch SIGHUP\u{fffd}\u{fffd}");
-    let row: (i64, String) = sqlx::query_as("SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'")
-        .fetch_one(&yard.database().await)
-        .await
-        .unwrap();
+    let row: (i64, String) =
+        sqlx::query_as("SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'")
+            .fetch_one(&yard.database().await)
+            .await
+            .unwrap();
     assert_eq!(row, (1, "failed".into()));
 }
 
@@ -82,7 +106,10 @@ async fn a_pod_that_holds_it_already_is_not_sent_it_again() {
     assert_eq!(other.values().await.0, 1, "a generation that is not its own was left alone");
     yard.set("shop.prod.api", &[("A", b"two")]).await;
     assert_eq!(agent.values().await.0, 2);
-    assert_eq!(yard.events("read").await.iter().filter(|event| event["pod"]["uid"] == "1").count(), 1);
+    assert_eq!(
+        yard.events("read").await.iter().filter(|event| event["pod"]["uid"] == "1").count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,20 +125,40 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
         ("api-one", "web-prod", "shop-prod/api", "no grant"),
     ] {
         let problem = Agent::refused(&yard, token, &format!("bundle={bundle}")).await;
-        assert_eq!((problem.status, problem.kind.as_str()), (403, "/problems/denied"), "{problem:?}");
+        assert_eq!(
+            (problem.status, problem.kind.as_str()),
+            (403, "/problems/denied"),
+            "{problem:?}"
+        );
         let start = format!("service account {account} may not read bundle {bundle}: ");
-        assert!(problem.detail.starts_with(&start) && problem.detail.contains(reason), "{problem:?}");
+        assert!(
+            problem.detail.starts_with(&start) && problem.detail.contains(reason),
+            "{problem:?}"
+        );
         let denied = yard.events("denied").await;
         let event = denied.last().unwrap();
-        assert_eq!((&event["details"], &event["trace_id"]), (&problem.detail.into(), &problem.instance.into()));
-        assert_eq!((&event["outcome"], &event["resource_id"], &event["address"]), (&"denied".into(), &bundle.into(), &"127.0.0.1".into()));
         assert_eq!(
-            format!("{}/{}", event["pod"]["namespace"].as_str().unwrap(), event["pod"]["service_account"].as_str().unwrap()),
+            (&event["details"], &event["trace_id"]),
+            (&problem.detail.into(), &problem.instance.into())
+        );
+        assert_eq!(
+            (&event["outcome"], &event["resource_id"], &event["address"]),
+            (&"denied".into(), &bundle.into(), &"127.0.0.1".into())
+        );
+        assert_eq!(
+            format!(
+                "{}/{}",
+                event["pod"]["namespace"].as_str().unwrap(),
+                event["pod"]["service_account"].as_str().unwrap()
+            ),
             account
         );
     }
     // One that may be read does not open the door for one that may not.
-    assert_eq!(Agent::refused(&yard, "api-one", "bundle=api-prod&bundle=web-prod").await.status, 403);
+    assert_eq!(
+        Agent::refused(&yard, "api-one", "bundle=api-prod&bundle=web-prod").await.status,
+        403
+    );
     assert!(yard.events("read").await.is_empty());
 }
 
@@ -131,7 +178,8 @@ async fn what_is_no_stream() {
     }
     // An administrator is no pod.
     assert_eq!(Agent::refused(&yard, &yard.token(), "bundle=api-prod").await.status, 401);
-    let (status, headers, body) = yard.ask(Method::GET, "/v1/agent/stream?bundle=api-prod", Some("api-one"), b"").await;
+    let (status, headers, body) =
+        yard.ask(Method::GET, "/v1/agent/stream?bundle=api-prod", Some("api-one"), b"").await;
     assert_eq!(problem(status, &headers, &body).status, 426);
     assert_eq!(headers["upgrade"], contract::stream::PROTOCOL);
 }
@@ -158,7 +206,10 @@ async fn an_agent_that_floods_the_trail_is_cut_off() {
     yard.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let report = AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::NotNeeded }.encode().unwrap();
+    let report =
+        AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::NotNeeded }
+            .encode()
+            .unwrap();
     let flood = Redacted::new(report.expose().repeat(400));
     agent.send(&flood).await;
     assert!(agent.next().await.is_none());
@@ -173,14 +224,22 @@ async fn the_keys_are_announced_where_they_belong() {
     };
     yard.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"x")]).await;
     yard.set("shop.dev.api", &[("D", b"x")]).await;
-    let keys = |path: &str| read(path).and_then(|bundle| bundle.status).map(|status| status.keys.into_iter().collect::<Vec<_>>().join(","));
+    let keys = |path: &str| {
+        read(path)
+            .and_then(|bundle| bundle.status)
+            .map(|status| status.keys.into_iter().collect::<Vec<_>>().join(","))
+    };
     until("the announcements", async || {
-        keys("shop-prod/api-prod.json").as_deref() == Some("A,B") && keys("shop-dev/api-dev.json").is_some()
+        keys("shop-prod/api-prod.json").as_deref() == Some("A,B")
+            && keys("shop-dev/api-dev.json").is_some()
     })
     .await;
     assert!(read("shop-prod/api-dev.json").is_none() && read("shop-dev/api-prod.json").is_none());
     yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
-    until("the announcement of what is left", async || keys("shop-prod/api-prod.json").as_deref() == Some("B")).await;
+    until("the announcement of what is left", async || {
+        keys("shop-prod/api-prod.json").as_deref() == Some("B")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,9 +251,13 @@ async fn one_namespace_that_takes_no_announcement_keeps_none_of_the_others_from_
     crate::yard::write(&bundles.join("shop-dev"), "");
     yard.set("shop.dev.api", &[("D", b"x")]).await;
     yard.set("shop.prod.api", &[("A", b"x")]).await;
-    until("the other announcement", async || bundles.join("shop-prod/api-prod.json").exists()).await;
+    until("the other announcement", async || bundles.join("shop-prod/api-prod.json").exists())
+        .await;
     std::fs::remove_file(bundles.join("shop-dev")).unwrap();
-    until("the announcement that could not be made", async || bundles.join("shop-dev/api-dev.json").exists()).await;
+    until("the announcement that could not be made", async || {
+        bundles.join("shop-dev/api-dev.json").exists()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,15 +265,23 @@ async fn a_hundred_pods_at_once() {
     let yard = Yard::start().await;
     yard.set("shop.prod.api", &[("A", b"one")]).await;
     // A hundred streams of one pod: what is shared and what is not is the same as with a hundred pods.
-    let mut agents = futures_util::future::join_all((0..100).map(|_| Agent::connect(&yard, "api-one", "api-prod", vec![]))).await;
+    let mut agents = futures_util::future::join_all(
+        (0..100).map(|_| Agent::connect(&yard, "api-one", "api-prod", vec![])),
+    )
+    .await;
     futures_util::future::join_all(agents.iter_mut().map(Agent::hold)).await;
     yard.set("shop.prod.api", &[("A", b"two")]).await;
-    for (generation, values) in futures_util::future::join_all(agents.iter_mut().map(Agent::values)).await {
+    for (generation, values) in
+        futures_util::future::join_all(agents.iter_mut().map(Agent::values)).await
+    {
         assert_eq!((generation, values["A"].as_slice()), (2, b"two".as_slice()));
     }
     assert_eq!(yard.events("read").await.len(), 200);
     drop(agents);
-    until("the streams to end", async || yard.metrics().await.contains("switchyard_agents_connected 0")).await;
+    until("the streams to end", async || {
+        yard.metrics().await.contains("switchyard_agents_connected 0")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +312,10 @@ async fn a_grant_lets_another_account_in_and_its_end_ends_the_stream() {
     yard.set("shop.prod.api", &[("A", b"two")]).await;
     match agent.next().await {
         Some(ServerMessage::Refused { detail }) => {
-            assert!(detail.starts_with("service account shop-prod/web may not read bundle api-prod: "), "{detail}")
+            assert!(
+                detail.starts_with("service account shop-prod/web may not read bundle api-prod: "),
+                "{detail}"
+            )
         }
         other => panic!("{other:?}"),
     }

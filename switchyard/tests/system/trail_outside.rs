@@ -14,21 +14,29 @@ async fn records(yard: &Yard) -> Vec<Record> {
     serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap()
 }
 
-pub(crate) fn verify(records: &[Record], checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Report {
+pub(crate) fn verify(
+    records: &[Record],
+    checkpoints: Vec<Checkpoint>,
+    keys: &[PublicKey],
+) -> Report {
     let mut verifier = Verifier::new(Start::Origin, checkpoints, keys);
     records.iter().for_each(|record| verifier.take(record));
     verifier.finish()
 }
 
 fn placed(directory: &Path) -> Vec<Checkpoint> {
-    let text = std::fs::read_to_string(directory.join("outside/checkpoints.jsonl")).unwrap_or_default();
+    let text =
+        std::fs::read_to_string(directory.join("outside/checkpoints.jsonl")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Somebody who may do everything to the database.
 async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
     for trigger in ["audit_events_stay", "audit_events_remain"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("DROP TRIGGER IF EXISTS {trigger}"))).execute(database).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP TRIGGER IF EXISTS {trigger}")))
+            .execute(database)
+            .await
+            .unwrap();
     }
     for sql in statements {
         sqlx::query(*sql).execute(database).await.unwrap();
@@ -92,9 +100,16 @@ async fn each_kind_of_tampering_in_the_database_is_found() {
 async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     let yard = Yard::start_prepared(|at| {
         let directory = at.join("outside").to_str().unwrap().to_owned();
-        ["--audit-checkpoint-interval", "1", "--audit-checkpoint-events", "5", "--audit-checkpoint-directory", &directory]
-            .map(str::to_owned)
-            .into()
+        [
+            "--audit-checkpoint-interval",
+            "1",
+            "--audit-checkpoint-events",
+            "5",
+            "--audit-checkpoint-directory",
+            &directory,
+        ]
+        .map(str::to_owned)
+        .into()
     })
     .await;
     for _ in 0..12 {
@@ -109,11 +124,9 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     assert!(report.finding.is_none() && report.signed.unwrap().0 >= 12, "{report:?}");
     until("the database to know", async || {
         let answer = yard.json("/v1/audit/checkpoints").await;
-        answer["checkpoints"]
-            .as_array()
-            .unwrap()
-            .last()
-            .is_some_and(|last| last["sequence"].as_u64() == Some(signed()) && last["placed_at"].is_string())
+        answer["checkpoints"].as_array().unwrap().last().is_some_and(|last| {
+            last["sequence"].as_u64() == Some(signed()) && last["placed_at"].is_string()
+        })
     })
     .await;
 
@@ -125,7 +138,8 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
         "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence = 6)",
     ];
     tamper(&database, &cut).await;
-    until("the alarm", async || yard.metrics().await.contains("switchyard_audit_trail_broken 1")).await;
+    until("the alarm", async || yard.metrics().await.contains("switchyard_audit_trail_broken 1"))
+        .await;
     let kept = placed(&yard.directory);
     // The look at the trail that follows is event 7 of another history.
     let report = verify(&records(&yard).await, kept.clone(), &keys);
@@ -143,10 +157,21 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
     let directory = tempfile::tempdir().unwrap();
     let outside = directory.path().join("outside");
     // Of itself it would sign tomorrow.
-    let flags = ["--audit-checkpoint-interval", "86400", "--audit-checkpoint-directory", outside.to_str().unwrap()].map(str::to_owned);
+    let flags = [
+        "--audit-checkpoint-interval",
+        "86400",
+        "--audit-checkpoint-directory",
+        outside.to_str().unwrap(),
+    ]
+    .map(str::to_owned);
     let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
     let database = yard.database().await;
-    let head = async || sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT sequence, hash FROM audit_head").fetch_one(&database).await.unwrap();
+    let head = async || {
+        sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT sequence, hash FROM audit_head")
+            .fetch_one(&database)
+            .await
+            .unwrap()
+    };
     for _ in 0..5 {
         yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
     }
@@ -158,7 +183,11 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
     let [last] = signed.as_slice() else { panic!("{signed:?}") };
     assert_eq!((last.sequence, last.hash.0.as_slice()), (sequence.unsigned_abs(), hash.as_slice()));
     assert!(last.sequence >= 5 && last.is_signed_by(&PublicKey::all_from_pem(&keys).unwrap()[0]));
-    let kept: (i64, Option<i64>) = sqlx::query_as("SELECT sequence, placed_at FROM audit_checkpoints").fetch_one(&database).await.unwrap();
+    let kept: (i64, Option<i64>) =
+        sqlx::query_as("SELECT sequence, placed_at FROM audit_checkpoints")
+            .fetch_one(&database)
+            .await
+            .unwrap();
     assert!(kept.0 == sequence && kept.1.is_some(), "the database does not know");
 
     // What is signed for is not signed again.
@@ -198,11 +227,13 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
     }
     let file = |name: &str| std::fs::read_to_string(yard.directory.join(name)).unwrap_or_default();
     until("the file to have all", async || file("archive.jsonl").lines().count() >= 30).await;
-    std::fs::rename(yard.directory.join("archive.jsonl"), yard.directory.join("archive.1")).unwrap();
+    std::fs::rename(yard.directory.join("archive.jsonl"), yard.directory.join("archive.1"))
+        .unwrap();
     yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
     until("a new file", async || file("archive.jsonl").lines().count() >= 1).await;
     let lines = file("archive.1") + &file("archive.jsonl");
-    let archived: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let archived: Vec<Record> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(verify(&archived, vec![], &[]).finding, None);
     assert!(!lines.contains("hunter2"));
 
@@ -217,8 +248,18 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
     until("what waited", async || file("missing/audit").lines().count() >= 31).await;
 
     for format in Format::ALL {
-        let (status, headers, body) = yard.ask(Method::GET, &format!("/v1/audit/export?format={format}"), Some(&yard.token()), b"").await;
-        assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (200, format.media_type()));
+        let (status, headers, body) = yard
+            .ask(
+                Method::GET,
+                &format!("/v1/audit/export?format={format}"),
+                Some(&yard.token()),
+                b"",
+            )
+            .await;
+        assert_eq!(
+            (status.as_u16(), headers["content-type"].to_str().unwrap()),
+            (200, format.media_type())
+        );
         let text = String::from_utf8(body.to_vec()).unwrap();
         let expected: String = archived.iter().map(|record| format.line(record) + "\n").collect();
         assert!(text.starts_with(&expected), "{format}");
@@ -227,8 +268,13 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
     assert_eq!(exports.len(), 3);
     let denied = yard.json("/v1/audit?scope=shop.prod&outcome=allowed&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z").await;
     assert_eq!(denied["events"].as_array().unwrap().len(), 31);
-    for query in ["scope=shop.pro", "outcome=denied", "until=2020-01-01T00:00:00Z", "actor=nobody"] {
-        assert_eq!(yard.json(&format!("/v1/audit?{query}")).await["events"].as_array().unwrap().len(), 0, "{query}");
+    for query in ["scope=shop.pro", "outcome=denied", "until=2020-01-01T00:00:00Z", "actor=nobody"]
+    {
+        assert_eq!(
+            yard.json(&format!("/v1/audit?{query}")).await["events"].as_array().unwrap().len(),
+            0,
+            "{query}"
+        );
     }
     assert_eq!(yard.refused(Method::GET, "/v1/audit?since=yesterday", b"").await.status, 400);
 }

@@ -64,8 +64,14 @@ enum End {
 /// Reads a secret, or a bundle, until switchyard is gone.
 async fn read(yard: &Yard, token: &str, (path, resource): (&str, &'static str), seen: &Seen) {
     let request = || {
-        let request = Request::builder().uri(path).header("host", "localhost").header("user-agent", USER_AGENT);
-        request.header("authorization", format!("Bearer {token}")).body(Full::<Bytes>::default()).unwrap()
+        let request = Request::builder()
+            .uri(path)
+            .header("host", "localhost")
+            .header("user-agent", USER_AGENT);
+        request
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::<Bytes>::default())
+            .unwrap()
     };
     while let Some(answer) = yard.try_send(request()).await {
         assert_eq!(answer.status(), 200);
@@ -73,7 +79,9 @@ async fn read(yard: &Yard, token: &str, (path, resource): (&str, &'static str), 
         let trace = head.headers["trace-id"].to_str().unwrap().to_owned();
         // A part of a value is a value.
         let whole = body.collect().await.ok().map(|body| body.to_bytes());
-        let version = whole.and_then(|body| serde_json::from_slice::<SecretValue>(&body).ok()).map(|value| value.version.0);
+        let version = whole
+            .and_then(|body| serde_json::from_slice::<SecretValue>(&body).ok())
+            .map(|value| value.version.0);
         seen.add(Handed { trace, resource, version, pod: None });
     }
 }
@@ -86,7 +94,12 @@ async fn follow(yard: &Yard, (token, uid): (&str, &'static str), seen: &Seen) {
             match agent.next().await {
                 Some(ServerMessage::Hold(snapshot)) => {
                     let version = Some(snapshot.bundles[0].generation.0);
-                    seen.add(Handed { trace: agent.trace.clone(), resource, version, pod: Some(uid) });
+                    seen.add(Handed {
+                        trace: agent.trace.clone(),
+                        resource,
+                        version,
+                        pod: Some(uid),
+                    });
                 }
                 Some(_) => {}
                 None => break,
@@ -98,7 +111,11 @@ async fn follow(yard: &Yard, (token, uid): (&str, &'static str), seen: &Seen) {
 /// New generations, until switchyard is gone.
 async fn write(yard: &Yard, token: &str) {
     for number in 0_u64.. {
-        if yard.try_set(token, "shop.prod.api", &[("A", number.to_string().as_bytes())]).await.is_none() {
+        if yard
+            .try_set(token, "shop.prod.api", &[("A", number.to_string().as_bytes())])
+            .await
+            .is_none()
+        {
             return;
         }
     }
@@ -106,14 +123,20 @@ async fn write(yard: &Yard, token: &str) {
 
 /// Ends it when something was handed out since the round began.
 async fn end(yard: &Yard, how: End, random: &mut Seeded, seen: &Seen, before: usize) {
-    until("something to be handed out", async || seen.count.load(Ordering::SeqCst) >= before + READERS + AGENTS).await;
+    until("something to be handed out", async || {
+        seen.count.load(Ordering::SeqCst) >= before + READERS + AGENTS
+    })
+    .await;
     match how {
         End::Anywhere => {
             tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
             yard.kill();
         }
         End::At(calls) => {
-            let mut faults = Faults::attach(yard.process(), &format!("{calls}:signal=KILL:when={}", 1 + random.below(40)));
+            let mut faults = Faults::attach(
+                yard.process(),
+                &format!("{calls}:signal=KILL:when={}", 1 + random.below(40)),
+            );
             until("its end", async || yard.has_ended()).await;
             faults.end();
         }
@@ -124,7 +147,8 @@ async fn end(yard: &Yard, how: End, random: &mut Seeded, seen: &Seen, before: us
 async fn rounds(directory: PathBuf, flags: &[&str], ends: &[End]) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut random = Seeded::new(u64::from(since.subsec_nanos()));
-    let flags: Vec<String> = ["--rate-limit", "0"].iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
+    let flags: Vec<String> =
+        ["--rate-limit", "0"].iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
     let seen = Seen::default();
     for how in ends {
         let yard = Yard::start_apart_with(directory.clone(), &flags).await;
@@ -138,8 +162,14 @@ async fn rounds(directory: PathBuf, flags: &[&str], ends: &[End]) {
         let readers = (0..READERS).map(|at| read(&yard, &token, paths[at % paths.len()], &seen));
         let pods = [("api-one", "1"), ("api-two", "2"), ("api-one", "1")];
         let agents = pods[..AGENTS].iter().map(|pod| follow(&yard, *pod, &seen));
-        let (readers, agents) = (futures_util::future::join_all(readers), futures_util::future::join_all(agents));
-        tokio::join!(readers, agents, write(&yard, &token), end(&yard, *how, &mut random, &seen, before));
+        let (readers, agents) =
+            (futures_util::future::join_all(readers), futures_util::future::join_all(agents));
+        tokio::join!(
+            readers,
+            agents,
+            write(&yard, &token),
+            end(&yard, *how, &mut random, &seen, before)
+        );
     }
     let yard = Yard::start_apart_with(directory, &flags).await;
     compare(&records(&yard).await, &seen.handed.lock().unwrap());
@@ -174,10 +204,17 @@ fn compare(records: &[Record], handed: &[Handed]) {
                 && record.pod.as_ref().map(|pod| pod.uid.as_str()) == *pod
                 && (pod.is_some() || record.user_agent.as_deref() == Some(USER_AGENT))
         });
-        assert!(there, "{resource} {version:?} was handed out in {trace}, and the trail has {:?}", reads.get(trace.as_str()));
+        assert!(
+            there,
+            "{resource} {version:?} was handed out in {trace}, and the trail has {:?}",
+            reads.get(trace.as_str())
+        );
     }
     for pod in [true, false] {
-        assert!(handed.iter().any(|handed| handed.pod.is_some() == pod), "nobody was handed anything");
+        assert!(
+            handed.iter().any(|handed| handed.pod.is_some() == pod),
+            "nobody was handed anything"
+        );
     }
 }
 
@@ -199,15 +236,30 @@ fn says_everything(record: &Record) {
         details,
         ..
     } = record;
-    assert!(["user", "token", "pod", "store", "system", "anonymous"].contains(&actor_type.as_str()), "{record:?}");
+    assert!(
+        ["user", "token", "pod", "store", "system", "anonymous"].contains(&actor_type.as_str()),
+        "{record:?}"
+    );
     let action = Action::parse(action).unwrap_or_else(|| panic!("{record:?}"));
-    assert!(ResourceKind::ALL.iter().any(|kind| kind.as_str() == resource_type) && !resource_id.is_empty(), "{record:?}");
+    assert!(
+        ResourceKind::ALL.iter().any(|kind| kind.as_str() == resource_type)
+            && !resource_id.is_empty(),
+        "{record:?}"
+    );
     assert!(Outcome::parse(outcome).is_some() && !actor_id.is_empty(), "{record:?}");
     assert_eq!(address.as_deref(), Some("127.0.0.1"), "{record:?}");
-    assert!(trace_id.as_ref().is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())), "{record:?}");
+    assert!(
+        trace_id
+            .as_ref()
+            .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())),
+        "{record:?}"
+    );
     // A pod is named with its namespace, its service account, its name and its UID, and nobody else is.
-    let named =
-        pod.as_ref().is_some_and(|pod| [&pod.namespace, &pod.service_account, &pod.name, &pod.uid].iter().all(|part| !part.is_empty()));
+    let named = pod.as_ref().is_some_and(|pod| {
+        [&pod.namespace, &pod.service_account, &pod.name, &pod.uid]
+            .iter()
+            .all(|part| !part.is_empty())
+    });
     assert_eq!((named, pod.is_some()), (actor_type == "pod", actor_type == "pod"), "{record:?}");
     if actor_type == "pod" {
         assert!(user_agent.is_some(), "{record:?}");
@@ -215,7 +267,10 @@ fn says_everything(record: &Record) {
     if matches!(action, Action::Read | Action::Write | Action::Rotate) {
         assert_eq!(scope.as_deref(), Some("shop.prod.api"), "{record:?}");
         assert!(version.is_some_and(|version| version > 0), "{record:?}");
-        assert!(details.as_ref().is_some_and(|rule| !rule.is_empty()), "the rule that decided: {record:?}");
+        assert!(
+            details.as_ref().is_some_and(|rule| !rule.is_empty()),
+            "the rule that decided: {record:?}"
+        );
     }
 }
 
@@ -229,7 +284,13 @@ async fn whoever_was_handed_a_value_is_in_the_trail() {
 #[ignore = "needs root and strace: make test-stores"]
 async fn killed_on_either_side_of_the_flush_and_before_an_answer() {
     let directory = tempfile::tempdir().unwrap();
-    let each = [End::Anywhere, End::At("fsync,fdatasync"), End::At("sendto,writev"), End::At("pwrite64"), End::At("sendto,writev")];
+    let each = [
+        End::Anywhere,
+        End::At("fsync,fdatasync"),
+        End::At("sendto,writev"),
+        End::At("pwrite64"),
+        End::At("sendto,writev"),
+    ];
     rounds(directory.path().to_owned(), &[], &each.repeat(8)).await;
 }
 
@@ -238,5 +299,6 @@ async fn killed_on_either_side_of_the_flush_and_before_an_answer() {
 async fn the_same_on_postgres() {
     let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
     let each = [End::Anywhere, End::At("sendto,writev")];
-    rounds(directory.path().to_owned(), &["--database-url", &postgres.url()], &each.repeat(10)).await;
+    rounds(directory.path().to_owned(), &["--database-url", &postgres.url()], &each.repeat(10))
+        .await;
 }

@@ -116,28 +116,60 @@ impl Yard {
             Running::Apart(spawn(&directory, &words))
         } else {
             let args = Args::try_parse_from(words).unwrap().serve();
-            #[expect(clippy::disallowed_methods, reason = "the test owns it, and ends it in `stop`")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the test owns it, and ends it in `stop`"
+            )]
             Running::Here(tokio::spawn(switchyard::serve(args, tasks.clone(), shutdown.clone())))
         };
         let ca = directory.join("trust/ca.crt");
-        until("switchyard to be ready", async || ca.exists() && plain(admin, "/readyz").await.is_some_and(|(status, _)| status == 200))
-            .await;
+        until("switchyard to be ready", async || {
+            ca.exists() && plain(admin, "/readyz").await.is_some_and(|(status, _)| status == 200)
+        })
+        .await;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&std::fs::read(ca).unwrap()) {
             roots.add(certificate.unwrap()).unwrap();
         }
-        let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
-        Self { directory, port, admin, tasks, shutdown, running: Some(running).into(), tls, temporary: None }
+        let tls =
+            Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        Self {
+            directory,
+            port,
+            admin,
+            tasks,
+            shutdown,
+            running: Some(running).into(),
+            tls,
+            temporary: None,
+        }
     }
 
     /// The command line.
     fn words(directory: &Path, port: u16, admin: u16, more: &[String]) -> Vec<String> {
         let at = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-        let words =
-            ["switchyard", "serve", "--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")].map(str::to_owned);
-        let flags = ["--data", "--development-identities", "--publish-directory", "--trust-directory", "--drain-notice"].map(str::to_owned);
-        let values = [at("data"), at("identities.json"), at("bundles"), at("trust"), "0".to_owned()];
-        let words = words.into_iter().chain(flags.into_iter().zip(values).flat_map(|(flag, value)| [flag, value]));
+        let words = [
+            "switchyard",
+            "serve",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--admin",
+            &format!("127.0.0.1:{admin}"),
+        ]
+        .map(str::to_owned);
+        let flags = [
+            "--data",
+            "--development-identities",
+            "--publish-directory",
+            "--trust-directory",
+            "--drain-notice",
+        ]
+        .map(str::to_owned);
+        let values =
+            [at("data"), at("identities.json"), at("bundles"), at("trust"), "0".to_owned()];
+        let words = words
+            .into_iter()
+            .chain(flags.into_iter().zip(values).flat_map(|(flag, value)| [flag, value]));
         words.chain(more.iter().cloned()).collect()
     }
 
@@ -174,14 +206,20 @@ impl Yard {
     /// Stops it in order; whatever does not end in time is an error.
     pub(crate) async fn stop(&mut self) {
         self.shutdown.request();
-        let Some(Running::Here(running)) = self.running.get_mut().unwrap().take() else { panic!("it runs in a process of its own") };
+        let Some(Running::Here(running)) = self.running.get_mut().unwrap().take() else {
+            panic!("it runs in a process of its own")
+        };
         let ended = running.await.unwrap();
-        ended.unwrap_or_else(|error| panic!("{}: {:?}", runtime::logs::Chain(&error), self.tasks.running()));
+        ended.unwrap_or_else(|error| {
+            panic!("{}: {:?}", runtime::logs::Chain(&error), self.tasks.running())
+        });
     }
 
     /// Ends its process as a power cut would, as far as a process can tell.
     pub(crate) fn kill(&self) {
-        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else { panic!("it runs in the test's process") };
+        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else {
+            panic!("it runs in the test's process")
+        };
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -191,8 +229,14 @@ impl Yard {
         use rustix::process::{Pid, Signal, kill_process};
         kill_process(Pid::from_raw(self.process().cast_signed()).unwrap(), Signal::TERM).unwrap();
         until("its end", async || self.has_ended()).await;
-        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else { panic!("it runs in the test's process") };
-        assert!(child.wait().unwrap().success(), "{}", std::fs::read_to_string(self.directory.join("log")).unwrap());
+        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else {
+            panic!("it runs in the test's process")
+        };
+        assert!(
+            child.wait().unwrap().success(),
+            "{}",
+            std::fs::read_to_string(self.directory.join("log")).unwrap()
+        );
     }
 
     pub(crate) fn token(&self) -> String {
@@ -201,43 +245,73 @@ impl Yard {
 
     async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        TlsConnector::from(Arc::clone(&self.tls)).connect(ServerName::try_from("localhost").unwrap(), tcp).await
+        TlsConnector::from(Arc::clone(&self.tls))
+            .connect(ServerName::try_from("localhost").unwrap(), tcp)
+            .await
     }
 
     /// One request on a connection of its own; `None` where switchyard is not there.
-    pub(crate) async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Response<hyper::body::Incoming>> {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await.ok()?)).await.ok()?;
+    pub(crate) async fn try_send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Option<Response<hyper::body::Incoming>> {
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(self.connect().await.ok()?))
+                .await
+                .ok()?;
         self.tasks.spawn("test client", async move {
             let _ = connection.with_upgrades().await;
         });
         sender.send_request(request).await.ok()
     }
 
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<hyper::body::Incoming> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Response<hyper::body::Incoming> {
         self.try_send(request).await.unwrap()
     }
 
     /// A write that was acknowledged, or that nobody knows what became of.
-    pub(crate) async fn try_set(&self, token: &str, scope: &str, values: &[(&str, &[u8])]) -> Option<Written> {
-        let request = Request::builder().method(Method::POST).uri(format!("/v1/secrets/{scope}/")).header("host", "localhost");
-        let request =
-            request.header("authorization", format!("Bearer {token}")).body(Full::new(Bytes::copy_from_slice(body(values).expose())));
+    pub(crate) async fn try_set(
+        &self,
+        token: &str,
+        scope: &str,
+        values: &[(&str, &[u8])],
+    ) -> Option<Written> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/v1/secrets/{scope}/"))
+            .header("host", "localhost");
+        let request = request
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::new(Bytes::copy_from_slice(body(values).expose())));
         let answer = self.try_send(request.unwrap()).await?;
         assert_eq!(answer.status(), 200);
         serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()
     }
 
     /// As [`Yard::ask`]; `None` where switchyard is not there.
-    pub(crate) async fn try_ask(&self, method: Method, path: &str, token: &str, body: &[u8]) -> Option<Answer> {
+    pub(crate) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: &[u8],
+    ) -> Option<Answer> {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let request = request.header("authorization", format!("Bearer {token}"));
-        let (head, body) = self.try_send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await?.into_parts();
+        let (head, body) = self
+            .try_send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap())
+            .await?
+            .into_parts();
         Some((head.status, head.headers, body.collect().await.ok()?.to_bytes()))
     }
 
     /// Ends its process in order.
     pub(crate) async fn end(&self) {
-        let process = rustix::process::Pid::from_raw(i32::try_from(self.process()).unwrap()).unwrap();
+        let process =
+            rustix::process::Pid::from_raw(i32::try_from(self.process()).unwrap()).unwrap();
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
         until("the process to end", async || self.has_ended()).await;
     }
@@ -245,37 +319,68 @@ impl Yard {
     /// The process that it runs in.
     pub(crate) fn process(&self) -> u32 {
         let running = self.running.lock().unwrap();
-        let Some(Running::Apart(child)) = running.as_ref() else { panic!("it runs in the test's process") };
+        let Some(Running::Apart(child)) = running.as_ref() else {
+            panic!("it runs in the test's process")
+        };
         child.id()
     }
 
     /// Whether that has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         let mut running = self.running.lock().unwrap();
-        let Some(Running::Apart(child)) = running.as_mut() else { panic!("it runs in the test's process") };
+        let Some(Running::Apart(child)) = running.as_mut() else {
+            panic!("it runs in the test's process")
+        };
         child.try_wait().unwrap().is_some()
     }
 
-    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &[u8]) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: &[u8],
+    ) -> Answer {
         let authorization = token.map(|token| format!("Bearer {token}"));
-        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+        let headers: Vec<_> =
+            authorization.iter().map(|value| ("authorization", value.as_str())).collect();
         self.by(method, path, &headers, body).await
     }
 
     /// An administrator's request with these headers.
-    pub(crate) async fn with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let authorization = format!("Bearer {}", self.token());
-        let headers: Vec<_> = [("authorization", authorization.as_str())].into_iter().chain(headers.iter().copied()).collect();
+        let headers: Vec<_> = [("authorization", authorization.as_str())]
+            .into_iter()
+            .chain(headers.iter().copied())
+            .collect();
         self.by(method, path, &headers, body).await
     }
 
     /// A request with these headers alone.
-    pub(crate) async fn by(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost").header("user-agent", "a test");
+    pub(crate) async fn by(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("user-agent", "a test");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await;
+        let response =
+            self.send(request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()).await;
         let (head, body) = response.into_parts();
         (head.status, head.headers, body.collect().await.unwrap().to_bytes())
     }
@@ -300,7 +405,10 @@ impl Yard {
 
     pub(crate) async fn set(&self, scope: &str, values: &[(&str, &[u8])]) -> Written {
         let body = body(values);
-        serde_json::from_slice(&self.done(Method::POST, &format!("/v1/secrets/{scope}/"), body.expose()).await).unwrap()
+        serde_json::from_slice(
+            &self.done(Method::POST, &format!("/v1/secrets/{scope}/"), body.expose()).await,
+        )
+        .unwrap()
     }
 
     pub(crate) async fn events(&self, action: &str) -> Vec<Value> {
@@ -313,7 +421,8 @@ impl Yard {
     }
 
     pub(crate) async fn database(&self) -> sqlx::SqlitePool {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.directory.join("data/switchyard.db"));
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.directory.join("data/switchyard.db"));
         sqlx::SqlitePool::connect_with(options).await.unwrap()
     }
 }
@@ -328,8 +437,13 @@ impl Drop for Yard {
 }
 
 fn spawn(directory: &Path, words: &[String]) -> std::process::Child {
-    let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-    std::process::Command::new(env!("CARGO_BIN_EXE_switchyard")).args(&words[1..]).stderr(log).spawn().unwrap()
+    let log =
+        std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
+    std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"))
+        .args(&words[1..])
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 pub(crate) fn body(values: &[(&str, &[u8])]) -> Redacted {
@@ -342,10 +456,20 @@ pub(crate) fn body(values: &[(&str, &[u8])]) -> Redacted {
 
 /// What every refusal looks like.
 pub(crate) fn problem(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Problem {
-    assert_eq!(headers[CONTENT_TYPE], "application/problem+json", "{}", String::from_utf8_lossy(body));
+    assert_eq!(
+        headers[CONTENT_TYPE],
+        "application/problem+json",
+        "{}",
+        String::from_utf8_lossy(body)
+    );
     let problem: Problem = serde_json::from_slice(body).unwrap();
     assert_eq!(problem.status, status.as_u16());
-    assert!(problem.kind.starts_with("/problems/") && !problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
+    assert!(
+        problem.kind.starts_with("/problems/")
+            && !problem.title.is_empty()
+            && !problem.detail.is_empty(),
+        "{problem:?}"
+    );
     assert_eq!(problem.instance.as_deref(), headers["trace-id"].to_str().ok());
     problem
 }
@@ -353,7 +477,12 @@ pub(crate) fn problem(status: StatusCode, headers: &http::HeaderMap, body: &[u8]
 async fn plain(port: u16, path: &str) -> Option<(u16, String)> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.ok()?;
+    stream
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes(),
+        )
+        .await
+        .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
@@ -366,5 +495,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    tokio::time::timeout(PATIENCE, all)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }

@@ -131,7 +131,18 @@ mod tests {
 
     #[test]
     fn loading() {
-        let args = parse(&["load", "--url", "http://a/", "--rate", "5", "--duration", "0.5", "--listen", "127.0.0.1:0"]).unwrap();
+        let args = parse(&[
+            "load",
+            "--url",
+            "http://a/",
+            "--rate",
+            "5",
+            "--duration",
+            "0.5",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .unwrap();
         let Some(Command::Load(load)) = args.command else { panic!() };
         assert_eq!((load.rate, load.duration), (5, Duration::from_millis(500)));
         assert!(parse(&["load"]).is_err());
@@ -142,7 +153,11 @@ mod tests {
     #[test]
     fn expectations_are_digests() {
         let digest = "AB".repeat(32);
-        let Some(Command::Once(once)) = parse(&["once", "--expect", &format!("A={digest}")]).unwrap().command else { panic!() };
+        let Some(Command::Once(once)) =
+            parse(&["once", "--expect", &format!("A={digest}")]).unwrap().command
+        else {
+            panic!()
+        };
         assert_eq!(once.expected()["A"], "ab".repeat(32));
         for bad in ["A", "A=", "A=xyz", &format!("A={}", "g".repeat(64))] {
             assert!(parse(&["once", "--expect", bad]).is_err(), "{bad}");

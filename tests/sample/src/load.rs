@@ -99,7 +99,12 @@ pub async fn run(load: &Load, running: &Running, stop: &CancellationToken) -> Re
     let mut first = Client::new(&load.url).ok_or_else(|| UrlError(load.url.clone()))?;
     first_answer(&mut first, load.wait, stop).await;
     let tasks = TaskTracker::new();
-    let schedule = Arc::new(Schedule { start: Instant::now(), rate: load.rate, length: load.duration, next: AtomicU64::new(0) });
+    let schedule = Arc::new(Schedule {
+        start: Instant::now(),
+        rate: load.rate,
+        length: load.duration,
+        next: AtomicU64::new(0),
+    });
     for _ in 0..load.connections {
         let client = Client::new(&load.url).ok_or_else(|| UrlError(load.url.clone()))?;
         tasks.spawn(work(client, Arc::clone(&schedule), running.clone(), stop.clone()));
@@ -137,7 +142,8 @@ impl Schedule {
     /// The moment of the next request; `None` where there is none any more.
     fn take(&self) -> Option<Instant> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let offset = Duration::from_nanos(number.saturating_mul(1_000_000_000) / u64::from(self.rate));
+        let offset =
+            Duration::from_nanos(number.saturating_mul(1_000_000_000) / u64::from(self.rate));
         (offset < self.length).then(|| self.start + offset)
     }
 }
@@ -155,7 +161,12 @@ async fn first_answer(client: &mut Client, wait: Duration, stop: &CancellationTo
     }
 }
 
-async fn work(mut client: Client, schedule: Arc<Schedule>, running: Running, stop: CancellationToken) {
+async fn work(
+    mut client: Client,
+    schedule: Arc<Schedule>,
+    running: Running,
+    stop: CancellationToken,
+) {
     while let Some(due) = schedule.take() {
         // A sleep is a millisecond too long at times, which is not the server's doing: the measure
         // starts at the due moment only where it has passed while every connection was busy.

@@ -19,8 +19,9 @@ type Failure = Box<dyn Error>;
 fn main() -> ExitCode {
     // The first thing that it does: whatever puts the files there has to be done by now.
     let started = SystemTime::now();
-    let variables: Vec<(String, String)> =
-        std::env::vars_os().filter_map(|(a, b)| Some((a.into_string().ok()?, b.into_string().ok()?))).collect();
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(a, b)| Some((a.into_string().ok()?, b.into_string().ok()?)))
+        .collect();
     let places = Places::of(variables.clone());
     let read = places.read();
 
@@ -43,7 +44,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: &Serve, places: Places, read: Result<Digests, ReadError>, names: Vec<String>, started: SystemTime) -> Result<(), Failure> {
+fn start(
+    args: &Serve,
+    places: Places,
+    read: Result<Digests, ReadError>,
+    names: Vec<String>,
+    started: SystemTime,
+) -> Result<(), Failure> {
     let complete = read.is_ok();
     let digests = match read {
         Err(_) if args.allow_missing => places.read_some(),
@@ -70,8 +77,10 @@ fn start(args: &Serve, places: Places, read: Result<Digests, ReadError>, names: 
 
 fn drive(args: &Load) -> Result<(), Failure> {
     one_thread()?.block_on(async {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (running, stop, end) = (load::Running::default(), CancellationToken::new(), CancellationToken::new());
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (running, stop, end) =
+            (load::Running::default(), CancellationToken::new(), CancellationToken::new());
         let listener = match args.listen {
             Some(address) => Some(serve::listen(address).await?),
             None => None,

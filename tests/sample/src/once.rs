@@ -11,7 +11,9 @@ pub fn differences(expected: &BTreeMap<&str, &str>, found: &Digests) -> Vec<Stri
         .iter()
         .filter_map(|(name, digest)| match found.get(*name) {
             None => Some(format!("{name}: there is no file")),
-            Some(other) if other != digest => Some(format!("{name}: the file holds something else")),
+            Some(other) if other != digest => {
+                Some(format!("{name}: the file holds something else"))
+            }
             Some(_) => None,
         })
         .collect()
@@ -23,8 +25,11 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let found =
-            Digests::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned()), ("MORE".to_owned(), "3".to_owned())]);
+        let found = Digests::from([
+            ("A".to_owned(), "1".to_owned()),
+            ("B".to_owned(), "2".to_owned()),
+            ("MORE".to_owned(), "3".to_owned()),
+        ]);
         assert!(differences(&BTreeMap::from([("A", "1"), ("B", "2")]), &found).is_empty());
         let differing = differences(&BTreeMap::from([("A", "1"), ("B", "9"), ("C", "1")]), &found);
         assert_eq!(differing, ["B: the file holds something else", "C: there is no file"]);

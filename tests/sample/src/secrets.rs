@@ -51,7 +51,9 @@ impl Places {
     /// Reads every file that can be read.
     #[must_use]
     pub fn read_some(&self) -> Digests {
-        let one = |(name, path): (&String, &PathBuf)| Some((name.clone(), sha256(&std::fs::read(path).ok()?)));
+        let one = |(name, path): (&String, &PathBuf)| {
+            Some((name.clone(), sha256(&std::fs::read(path).ok()?)))
+        };
         self.0.iter().filter_map(one).collect()
     }
 }
@@ -81,7 +83,12 @@ mod tests {
         let path = temp.path().join("A");
         io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), b"x").unwrap();
         let path = path.to_str().unwrap().to_owned();
-        let variables = [("A_FILE", path.as_str()), ("_FILE", "/nowhere"), ("PROFILE", "/nowhere"), ("A", "plain")];
+        let variables = [
+            ("A_FILE", path.as_str()),
+            ("_FILE", "/nowhere"),
+            ("PROFILE", "/nowhere"),
+            ("A", "plain"),
+        ];
         let places = Places::of(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(places.read().unwrap(), Digests::from([("A".to_owned(), sha256(b"x"))]));
     }

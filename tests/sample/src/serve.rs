@@ -59,8 +59,10 @@ where
         let answer = handler(&request);
         async move { Ok::<_, Infallible>(answer) }
     });
-    let builder =
-        http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).serve_connection(TokioIo::new(tcp), service);
+    let builder = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .serve_connection(TokioIo::new(tcp), service);
     let mut connection = pin!(builder);
     // What goes wrong on a connection is the client's to notice.
     tokio::select! {
@@ -84,7 +86,9 @@ pub fn answer(application: &Arc<Application>, request: &Request<Incoming>) -> An
             Ok(()) => text(StatusCode::NO_CONTENT, ""),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         },
-        (_, "/" | "/healthz" | "/state" | "/-/reload") => text(StatusCode::METHOD_NOT_ALLOWED, "another method is meant\n"),
+        (_, "/" | "/healthz" | "/state" | "/-/reload") => {
+            text(StatusCode::METHOD_NOT_ALLOWED, "another method is meant\n")
+        }
         _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
     }
 }
@@ -100,9 +104,13 @@ pub fn text(status: StatusCode, text: &str) -> Answer {
 /// A JSON answer.
 #[must_use]
 pub fn json(value: &impl serde::Serialize) -> Answer {
-    let Ok(body) = serde_json::to_vec(value) else { return text(StatusCode::INTERNAL_SERVER_ERROR, "encode answer\n") };
+    let Ok(body) = serde_json::to_vec(value) else {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "encode answer\n");
+    };
     let mut answer = Response::new(Full::new(Bytes::from(body)));
-    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     answer
 }
 

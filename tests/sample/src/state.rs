@@ -52,7 +52,13 @@ struct Held {
 impl Application {
     /// With what was read at the start; `complete` where every file was there.
     #[must_use]
-    pub fn new(places: Places, digests: Digests, complete: bool, environment: Vec<String>, started: SystemTime) -> Self {
+    pub fn new(
+        places: Places,
+        digests: Digests,
+        complete: bool,
+        environment: Vec<String>,
+        started: SystemTime,
+    ) -> Self {
         let state = State {
             pid: std::process::id(),
             started_at: milliseconds(started),

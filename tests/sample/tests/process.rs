@@ -30,9 +30,16 @@ struct Server {
 impl Server {
     fn start(command: &mut Command) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = command.args(["--listen", &format!("127.0.0.1:{port}")]).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut server = Self { child, port };
-        until(|| server.child.try_wait().unwrap().is_some() || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        until(|| {
+            server.child.try_wait().unwrap().is_some()
+                || TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         server
     }
 
@@ -50,7 +57,8 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal)
+            .unwrap();
     }
 }
 
@@ -99,7 +107,10 @@ fn it_reads_its_files_at_the_start_and_again_when_it_is_told() {
     write(&file, b"third");
     assert_eq!(server.ask("POST", "/-/reload").0, 204);
     let state = server.state();
-    assert_eq!((&state["digests"]["TOKEN"], &state["how"]), (&sha256(b"third").into(), &"http".into()));
+    assert_eq!(
+        (&state["digests"]["TOKEN"], &state["how"]),
+        (&sha256(b"third").into(), &"http".into())
+    );
     assert!(state["reloaded_at"].as_u64() >= state["started_at"].as_u64());
 
     std::fs::remove_file(&file).unwrap();
@@ -130,7 +141,13 @@ fn a_job_says_by_its_exit_code_whether_the_files_are_right() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("TOKEN");
     write(&file, b"job");
-    let run = |digest: String| program().args(["once", "--expect", &format!("TOKEN={digest}")]).env("TOKEN_FILE", &file).output().unwrap();
+    let run = |digest: String| {
+        program()
+            .args(["once", "--expect", &format!("TOKEN={digest}")])
+            .env("TOKEN_FILE", &file)
+            .output()
+            .unwrap()
+    };
     assert!(run(sha256(b"job")).status.success());
     let output = run(sha256(b"other"));
     assert_eq!(output.status.code(), Some(1));
@@ -146,7 +163,10 @@ fn a_load_client_shows_its_counters_and_prints_them_at_the_end() {
     load.args(["load", "--url", &url, "--rate", "200", "--duration", "3600", "--listen", &listen]);
     let mut client = Server { child: load.stdout(Stdio::piped()).spawn().unwrap(), port };
     until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
-    until(|| serde_json::from_str::<Value>(&client.ask("GET", "/load").1).unwrap()["ok"].as_u64() > Some(20));
+    until(|| {
+        serde_json::from_str::<Value>(&client.ask("GET", "/load").1).unwrap()["ok"].as_u64()
+            > Some(20)
+    });
     client.signal(Signal::TERM);
     let mut line = String::new();
     BufReader::new(client.child.stdout.take().unwrap()).read_line(&mut line).unwrap();

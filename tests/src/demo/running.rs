@@ -26,18 +26,36 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(system: &Loopback, patched: &Value, identity: &Identity, memory: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        system: &Loopback,
+        patched: &Value,
+        identity: &Identity,
+        memory: &Path,
+    ) -> Result<Self> {
         let volumes: BTreeMap<String, PathBuf> =
-            [(SECRETS_VOLUME, "secrets"), (TOKEN_VOLUME, "identity")].map(|(volume, name)| (volume.to_owned(), memory.join(name))).into();
+            [(SECRETS_VOLUME, "secrets"), (TOKEN_VOLUME, "identity")]
+                .map(|(volume, name)| (volume.to_owned(), memory.join(name)))
+                .into();
         for directory in volumes.values() {
             std::fs::create_dir_all(directory)?;
         }
-        let mut token = File::options().create_new(true).write(true).mode(0o600).open(memory.join("identity").join(TOKEN_FILE))?;
+        let mut token = File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(memory.join("identity").join(TOKEN_FILE))?;
         token.write_all(identity.token.as_bytes())?;
         let pod = Pod::new(patched["spec"].clone(), &identity.uid, volumes);
-        let mut agent = Process::start("agent", &mut pod.container(AGENT_CONTAINER)?, &system.logs())?;
-        let mut hook = Process::start("agent-post-start", &mut pod.post_start(AGENT_CONTAINER)?, &system.logs())?;
-        let status = hook.finish(Duration::from_secs(20)).map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;
+        let mut agent =
+            Process::start("agent", &mut pod.container(AGENT_CONTAINER)?, &system.logs())?;
+        let mut hook = Process::start(
+            "agent-post-start",
+            &mut pod.post_start(AGENT_CONTAINER)?,
+            &system.logs(),
+        )?;
+        let status = hook
+            .finish(Duration::from_secs(20))
+            .map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;
         ensure!(status.success(), "the agent's postStart hook ended with {status}");
         agent.check()?;
 

@@ -6,7 +6,11 @@ use serde_json::Value;
 
 /// A numbered step.
 pub(crate) fn step(number: usize, text: &str) {
-    if std::io::stdout().is_terminal() { println!("\n\x1b[1;36m{number}. {text}\x1b[0m") } else { println!("\n{number}. {text}") }
+    if std::io::stdout().is_terminal() {
+        println!("\n\x1b[1;36m{number}. {text}\x1b[0m")
+    } else {
+        println!("\n{number}. {text}")
+    }
 }
 
 /// Something that happened.
@@ -16,7 +20,11 @@ pub(crate) fn line(text: &str) {
 
 /// A command as the user would type it.
 pub(crate) fn command(text: &str) {
-    if std::io::stdout().is_terminal() { println!("   \x1b[2m$\x1b[0m \x1b[1m{text}\x1b[0m") } else { println!("   $ {text}") }
+    if std::io::stdout().is_terminal() {
+        println!("   \x1b[2m$\x1b[0m \x1b[1m{text}\x1b[0m")
+    } else {
+        println!("   $ {text}")
+    }
 }
 
 /// The containers of a pod: the parts of them that change.
@@ -24,19 +32,34 @@ pub(crate) fn pod(pod: &Value) {
     for (list, word) in [("initContainers", "init container"), ("containers", "container")] {
         for container in pod["spec"][list].as_array().into_iter().flatten() {
             let sidecar = if container["restartPolicy"] == "Always" { " (sidecar)" } else { "" };
-            line(&format!("{word} {}{sidecar}, image {}", text(&container["name"]), text(&container["image"])));
+            line(&format!(
+                "{word} {}{sidecar}, image {}",
+                text(&container["name"]),
+                text(&container["image"])
+            ));
             for variable in container["env"].as_array().into_iter().flatten() {
                 line(&format!("    env    {} = {}", text(&variable["name"]), value(variable)));
             }
             for mount in container["volumeMounts"].as_array().into_iter().flatten() {
                 let read_only = if mount["readOnly"] == true { ", read-only" } else { "" };
-                line(&format!("    mount  {} (volume {}{read_only})", text(&mount["mountPath"]), text(&mount["name"])));
+                line(&format!(
+                    "    mount  {} (volume {}{read_only})",
+                    text(&mount["mountPath"]),
+                    text(&mount["name"])
+                ));
             }
         }
     }
     for volume in pod["spec"]["volumes"].as_array().into_iter().flatten() {
-        let kind = match (volume.pointer("/emptyDir/medium"), volume.pointer("/projected/sources/0/serviceAccountToken/audience")) {
-            (Some(medium), _) => format!("emptyDir, medium {}, at most {}", text(medium), text(&volume["emptyDir"]["sizeLimit"])),
+        let kind = match (
+            volume.pointer("/emptyDir/medium"),
+            volume.pointer("/projected/sources/0/serviceAccountToken/audience"),
+        ) {
+            (Some(medium), _) => format!(
+                "emptyDir, medium {}, at most {}",
+                text(medium),
+                text(&volume["emptyDir"]["sizeLimit"])
+            ),
             (_, Some(audience)) => format!("service-account token, audience {}", text(audience)),
             _ => "other".to_owned(),
         };
@@ -46,7 +69,9 @@ pub(crate) fn pod(pod: &Value) {
 
 fn value(variable: &Value) -> String {
     match (&variable["value"], variable.pointer("/valueFrom/fieldRef/fieldPath")) {
-        (Value::String(literal), _) if literal.len() > 80 => format!("{}…", literal.chars().take(77).collect::<String>()),
+        (Value::String(literal), _) if literal.len() > 80 => {
+            format!("{}…", literal.chars().take(77).collect::<String>())
+        }
         (Value::String(literal), _) => literal.clone(),
         (_, Some(field)) => format!("(the pod's {})", text(field)),
         _ => String::new(),

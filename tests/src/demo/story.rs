@@ -39,7 +39,10 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
     show::step(1, "Switchyard (SQLite, sealed) and the webhook start on loopback");
     let places = [Place { namespace: "shop-prod", project: "shop", environment: "prod" }];
     let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
-    show::line(&format!("switchyard and the webhook are ready; logs in {}", system.logs().display()));
+    show::line(&format!(
+        "switchyard and the webhook are ready; logs in {}",
+        system.logs().display()
+    ));
 
     show::step(2, "A team puts its credentials into the store");
     let first = format!("postgres://shop:{}@db.shop-prod.svc:5432/shop", now_ms()?);
@@ -48,7 +51,10 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
 
     show::step(3, "The API server asks the webhook about a pod of manifests/examples/api.yaml");
     let documents = admission::documents(EXAMPLE)?;
-    let workload = documents.iter().find(|it| it["kind"] == "Deployment").context("the example has no Deployment")?;
+    let workload = documents
+        .iter()
+        .find(|it| it["kind"] == "Deployment")
+        .context("the example has no Deployment")?;
     let before = admission::pod_of(workload)?;
     show::line("before:");
     show::pod(&before);
@@ -58,15 +64,19 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
         ensure!(before.to_string().contains(literal), "the example no longer holds {literal}");
     }
     // The webhook learns of a bundle's keys by watching, a moment after each write.
-    let after = wait::until("the webhook to know both keys and leave no credential in the pod", Duration::from_secs(10), || {
-        let answer = system.review(&review)?;
-        if answer["response"]["allowed"] != true {
-            return Ok(None);
-        }
-        let after = admission::apply(before.clone(), &answer)?;
-        let text = after.to_string();
-        Ok((!literals.iter().any(|literal| text.contains(literal))).then_some(after))
-    })?;
+    let after = wait::until(
+        "the webhook to know both keys and leave no credential in the pod",
+        Duration::from_secs(10),
+        || {
+            let answer = system.review(&review)?;
+            if answer["response"]["allowed"] != true {
+                return Ok(None);
+            }
+            let after = admission::apply(before.clone(), &answer)?;
+            let text = after.to_string();
+            Ok((!literals.iter().any(|literal| text.contains(literal))).then_some(after))
+        },
+    )?;
     show::line("");
     show::line("after:");
     show::pod(&after);
@@ -81,12 +91,18 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
         state.digests.get("DATABASE_URL") == Some(&sha256(first.as_bytes())),
         "the application read another value than the store holds"
     );
-    show::line(&format!("the application (pid {}) found its files at its first instruction:", state.pid));
+    show::line(&format!(
+        "the application (pid {}) found its files at its first instruction:",
+        state.pid
+    ));
     for name in state.digests.keys() {
         show::line(&format!("    {}", secrets.join(name).display()));
     }
 
-    show::step(5, &format!("{ROTATIONS} rotations while {rate} requests a second reach the application"));
+    show::step(
+        5,
+        &format!("{ROTATIONS} rotations while {rate} requests a second reach the application"),
+    );
     let mut load = running.load(rate, ROTATIONS + 2, &system.logs())?;
     std::thread::sleep(Duration::from_secs(1));
     for round in 1..=ROTATIONS {
@@ -95,8 +111,17 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
     }
     let result = finish(&mut load)?;
     ensure!(running.state()?.pid == state.pid, "the application was restarted");
-    ensure!(result.failed == 0 && result.sent > 0, "requests failed: {} of {} ({:?})", result.failed, result.sent, result.first_error);
-    show::line(&format!("requests sent: {}, requests failed: {}; the application was never restarted", result.sent, result.failed));
+    ensure!(
+        result.failed == 0 && result.sent > 0,
+        "requests failed: {} of {} ({:?})",
+        result.failed,
+        result.sent,
+        result.first_error
+    );
+    show::line(&format!(
+        "requests sent: {}, requests failed: {}; the application was never restarted",
+        result.sent, result.failed
+    ));
 
     show::step(6, "The audit trail has every read and every write");
     audit(&system)?;
@@ -108,9 +133,27 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
 
 /// `enclii secrets set NAME=-`, with the value on standard input.
 fn set(system: &Loopback, name: &str, value: &[u8]) -> Result<()> {
-    show::command(&format!("enclii secrets set {name}=- --service api --env prod --project shop < value"));
-    let words = ["secrets", "set", &format!("{name}=-"), "--service", "api", "--env", "prod", "--project", "shop"];
-    let mut child = system.enclii()?.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    show::command(&format!(
+        "enclii secrets set {name}=- --service api --env prod --project shop < value"
+    ));
+    let words = [
+        "secrets",
+        "set",
+        &format!("{name}=-"),
+        "--service",
+        "api",
+        "--env",
+        "prod",
+        "--project",
+        "shop",
+    ];
+    let mut child = system
+        .enclii()?
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     child.stdin.take().context("standard input")?.write_all(value)?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
@@ -129,14 +172,28 @@ fn rotate(system: &Loopback, running: &mut Running, round: usize, secrets: &Path
     // The clock starts before the command line does, so its own start-up is in the figures.
     let from = SystemTime::now();
     set(system, "DATABASE_URL", value.as_bytes())?;
-    let state = wait::until_every(Duration::from_millis(2), "the application to reload", Duration::from_secs(10), || {
-        running.agent.check()?;
-        running.application.check()?;
-        Ok(Some(running.state()?).filter(|it| it.reloads > reloads))
-    })?;
-    ensure!(std::fs::read(secrets.join("DATABASE_URL"))? == value.as_bytes(), "the file holds another value than the store");
-    ensure!(state.digests.get("DATABASE_URL") == Some(&sha256(value.as_bytes())), "the application holds another value than the file");
-    let reloaded = UNIX_EPOCH + Duration::from_millis(state.reloaded_at.context("the application did not say when it reloaded")?);
+    let state = wait::until_every(
+        Duration::from_millis(2),
+        "the application to reload",
+        Duration::from_secs(10),
+        || {
+            running.agent.check()?;
+            running.application.check()?;
+            Ok(Some(running.state()?).filter(|it| it.reloads > reloads))
+        },
+    )?;
+    ensure!(
+        std::fs::read(secrets.join("DATABASE_URL"))? == value.as_bytes(),
+        "the file holds another value than the store"
+    );
+    ensure!(
+        state.digests.get("DATABASE_URL") == Some(&sha256(value.as_bytes())),
+        "the application holds another value than the file"
+    );
+    let reloaded = UNIX_EPOCH
+        + Duration::from_millis(
+            state.reloaded_at.context("the application did not say when it reloaded")?,
+        );
     let after = reloaded.duration_since(from).unwrap_or_default();
     show::line(&format!(
         "rotation {round}: file replaced, application reloaded by {}, {} ms after the command line was started",
@@ -150,7 +207,10 @@ fn rotate(system: &Loopback, running: &mut Running, round: usize, secrets: &Path
 fn finish(load: &mut Process) -> Result<Load> {
     load.finish(Duration::from_secs(30))?;
     let log = load.log();
-    let last = log.lines().rfind(|line| line.starts_with('{')).with_context(|| format!("the load client printed no result: {log}"))?;
+    let last = log
+        .lines()
+        .rfind(|line| line.starts_with('{'))
+        .with_context(|| format!("the load client printed no result: {log}"))?;
     serde_json::from_str(last).context("parse the load client's result")
 }
 
@@ -168,13 +228,23 @@ fn audit(system: &Loopback) -> Result<()> {
 fn stay(system: &Loopback, running: &Running, directory: &Path) -> Result<()> {
     let command = system.enclii()?;
     show::line("");
-    show::line(&format!("It stays up; Ctrl-C ends it. The application is {}", running.url("/state")));
+    show::line(&format!(
+        "It stays up; Ctrl-C ends it. The application is {}",
+        running.url("/state")
+    ));
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
-            show::command(&format!("export {}={}", name.to_string_lossy(), value.to_string_lossy()));
+            show::command(&format!(
+                "export {}={}",
+                name.to_string_lossy(),
+                value.to_string_lossy()
+            ));
         }
     }
-    show::command(&format!("{} secrets list --service api --env prod --project shop", command.get_program().to_string_lossy()));
+    show::command(&format!(
+        "{} secrets list --service api --env prod --project shop",
+        command.get_program().to_string_lossy()
+    ));
     show::line(&format!("everything lies in {}", directory.display()));
     // Ctrl-C reaches the whole process group; the children end with it and this loop sees that.
     loop {
@@ -186,5 +256,8 @@ fn stay(system: &Loopback, running: &Running, directory: &Path) -> Result<()> {
 }
 
 fn now_ms() -> Result<u128> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_millis())
+    Ok(SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("the clock is before 1970")?
+        .as_millis())
 }

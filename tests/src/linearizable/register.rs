@@ -16,8 +16,12 @@ impl Register {
     pub(super) fn apply(&self, action: &Action) -> (Answer, Self) {
         let same = || self.clone();
         match action {
-            Action::Read => (self.active().map_or(Answer::Missing, |version| self.version(version)), same()),
-            Action::ReadVersion(version) if self.active().is_some() => (self.version(*version), same()),
+            Action::Read => {
+                (self.active().map_or(Answer::Missing, |version| self.version(version)), same())
+            }
+            Action::ReadVersion(version) if self.active().is_some() => {
+                (self.version(*version), same())
+            }
             Action::ReadVersion(_) => (Answer::Missing, same()),
             Action::Write { value, condition } => match self.refusal(*condition) {
                 Some(refusal) => (refusal, same()),
@@ -27,7 +31,9 @@ impl Register {
                     next.activate(self.next_version())
                 }
             },
-            Action::Rollback(version) if self.active().is_some() && self.has(*version) => self.clone().activate(*version),
+            Action::Rollback(version) if self.active().is_some() && self.has(*version) => {
+                self.clone().activate(*version)
+            }
             Action::Rollback(_) => (Answer::Missing, same()),
             Action::Delete(condition) => match (self.active(), self.refusal(*condition)) {
                 (None, _) => (Answer::Missing, same()),
@@ -35,7 +41,9 @@ impl Register {
                 (Some(_), None) => (Answer::Done(0), Self { deleted: true, ..same() }),
             },
             Action::Undelete if self.deleted => self.clone().activate(self.current),
-            Action::Undelete => (if self.current == 0 { Answer::Missing } else { Answer::Refused }, same()),
+            Action::Undelete => {
+                (if self.current == 0 { Answer::Missing } else { Answer::Refused }, same())
+            }
         }
     }
 
@@ -54,7 +62,8 @@ impl Register {
 
     fn version(&self, version: u64) -> Answer {
         let at = usize::try_from(version).ok().and_then(|number| number.checked_sub(1));
-        at.and_then(|at| self.values.get(at)).map_or(Answer::Missing, |value| Answer::Value { version, value: *value })
+        at.and_then(|at| self.values.get(at))
+            .map_or(Answer::Missing, |value| Answer::Value { version, value: *value })
     }
 
     fn refusal(&self, condition: Condition) -> Option<Answer> {

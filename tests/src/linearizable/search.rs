@@ -29,7 +29,9 @@ pub enum Refused {
         other: u64,
     },
     /// There is no order in which all the answers follow.
-    #[error("no order explains {call:?}; {placed} calls could be placed, and the secret was then {state}")]
+    #[error(
+        "no order explains {call:?}; {placed} calls could be placed, and the secret was then {state}"
+    )]
     NoOrder {
         /// The call at which the furthest attempt failed.
         call: Box<Call>,
@@ -104,7 +106,8 @@ impl<'a> Search<'a> {
 
     fn run(mut self) -> Result<(), Refused> {
         let head = self.moments.len();
-        let mut answered = self.history.iter().filter(|call| call.answer != Answer::Unknown).count();
+        let mut answered =
+            self.history.iter().filter(|call| call.answer != Answer::Unknown).count();
         let mut state = Register::default();
         let mut order: Vec<(usize, Register)> = Vec::new();
         let mut furthest: Option<(usize, usize, Register)> = None;
@@ -160,7 +163,9 @@ impl<'a> Search<'a> {
         let fits = match answer {
             // A call that changes nothing may as well never have happened.
             Answer::Unknown => {
-                next != *state && self.twins[call].is_none_or(|twin| self.placed[twin]) && self.known.allows(action, state.next_version())
+                next != *state
+                    && self.twins[call].is_none_or(|twin| self.placed[twin])
+                    && self.known.allows(action, state.next_version())
             }
             answer => said == *answer,
         };
@@ -197,7 +202,11 @@ impl<'a> Search<'a> {
     fn failure(&self, furthest: Option<(usize, usize, Register)>) -> Refused {
         // A history with an answer has an end to fail at.
         let (placed, call, state) = furthest.unwrap_or_default();
-        Refused::NoOrder { call: Box::new(self.history[call].clone()), placed, state: format!("{state:?}") }
+        Refused::NoOrder {
+            call: Box::new(self.history[call].clone()),
+            placed,
+            state: format!("{state:?}"),
+        }
     }
 }
 
@@ -213,7 +222,8 @@ impl Known {
         let mut known = Self::default();
         for Call { action, answer, .. } in history {
             let (version, value) = match (action, answer) {
-                (_, Answer::Value { version, value }) | (Action::Write { value, .. }, Answer::Done(version)) => (*version, *value),
+                (_, Answer::Value { version, value })
+                | (Action::Write { value, .. }, Answer::Done(version)) => (*version, *value),
                 _ => continue,
             };
             let one = *known.values.entry(version).or_insert(value);
@@ -241,14 +251,16 @@ impl Known {
     /// Whether that action may make that version.
     fn allows(&self, action: &Action, version: u64) -> bool {
         let Action::Write { value, .. } = action else { return true };
-        self.values.get(&version).is_none_or(|known| known == value) && self.versions.get(value).is_none_or(|known| *known == version)
+        self.values.get(&version).is_none_or(|known| known == value)
+            && self.versions.get(value).is_none_or(|known| *known == version)
     }
 }
 
 /// For each call without an answer the one before it that asked for the same. One is as good as the
 /// other, so the earlier comes first.
 fn twins(history: &[Call]) -> Vec<Option<usize>> {
-    let mut order: Vec<usize> = (0..history.len()).filter(|call| history[*call].answer == Answer::Unknown).collect();
+    let mut order: Vec<usize> =
+        (0..history.len()).filter(|call| history[*call].answer == Answer::Unknown).collect();
     order.sort_by_key(|call| history[*call].from);
     let mut latest = BTreeMap::new();
     let mut twins = vec![None; history.len()];
@@ -259,5 +271,10 @@ fn twins(history: &[Call]) -> Vec<Option<usize>> {
 }
 
 fn bits(placed: &[bool]) -> Vec<u64> {
-    placed.chunks(64).map(|chunk| chunk.iter().enumerate().fold(0, |word, (at, set)| word | (u64::from(*set) << at))).collect()
+    placed
+        .chunks(64)
+        .map(|chunk| {
+            chunk.iter().enumerate().fold(0, |word, (at, set)| word | (u64::from(*set) << at))
+        })
+        .collect()
 }

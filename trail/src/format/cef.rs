@@ -11,7 +11,11 @@ use crate::Record;
 pub(super) fn line(record: &Record) -> String {
     let mut line = String::with_capacity(512);
     let action = head(&record.action);
-    line.push_str(&format!("CEF:0|Enclii|Secrets|{VERSION}|{action}|{action} {}|{}|", head(&record.resource_type), severity(record)));
+    line.push_str(&format!(
+        "CEF:0|Enclii|Secrets|{VERSION}|{action}|{action} {}|{}|",
+        head(&record.resource_type),
+        severity(record)
+    ));
     let pod = record.pod.as_ref();
     let pod_of = |part: fn(&crate::Pod) -> &String| pod.map(part);
     let address = record.address.as_deref().map(|text| (text, text.parse::<IpAddr>()));
@@ -26,8 +30,18 @@ pub(super) fn line(record: &Record) -> String {
         ("outcome", Some(&record.outcome)),
         ("suser", Some(&record.actor_id)),
         ("spriv", Some(&record.actor_type)),
-        ("src", address.as_ref().and_then(|(text, ip)| matches!(ip, Ok(IpAddr::V4(_))).then_some(*text))),
-        ("c6a2", address.as_ref().and_then(|(text, ip)| matches!(ip, Ok(IpAddr::V6(_))).then_some(*text))),
+        (
+            "src",
+            address
+                .as_ref()
+                .and_then(|(text, ip)| matches!(ip, Ok(IpAddr::V4(_))).then_some(*text)),
+        ),
+        (
+            "c6a2",
+            address
+                .as_ref()
+                .and_then(|(text, ip)| matches!(ip, Ok(IpAddr::V6(_))).then_some(*text)),
+        ),
         ("shost", address.as_ref().and_then(|(text, ip)| ip.is_err().then_some(*text))),
         ("requestClientApplication", record.user_agent.as_deref()),
         ("reason", record.details.as_deref()),
@@ -124,7 +138,9 @@ mod tests {
             match c {
                 '\\' => text.push(unescape(chars.next().unwrap())),
                 '=' => {
-                    let (before, key) = text.rsplit_once(' ').map_or(("", text.as_str()), |(before, key)| (before, key));
+                    let (before, key) = text
+                        .rsplit_once(' ')
+                        .map_or(("", text.as_str()), |(before, key)| (before, key));
                     if let Some((_, last)) = fields.last_mut() {
                         *last = before.to_owned();
                     }

@@ -42,7 +42,9 @@ pub(super) fn event(record: &Record) -> Value {
     if let Some(agent) = &record.user_agent {
         fields.insert("http_request".to_owned(), json!({"user_agent": agent}));
     }
-    if let (Some(trace), Some(Value::Object(metadata))) = (&record.trace_id, fields.get_mut("metadata")) {
+    if let (Some(trace), Some(Value::Object(metadata))) =
+        (&record.trace_id, fields.get_mut("metadata"))
+    {
         metadata.insert("correlation_uid".to_owned(), json!(trace));
     }
     if activity.class == AUTHENTICATION {
@@ -126,7 +128,11 @@ mod tests {
     fn every_action_has_a_class() {
         for action in Action::ALL {
             let activity = activity(action.as_str(), None);
-            let expected = if matches!(action, Action::Login | Action::Logout) { AUTHENTICATION } else { API_ACTIVITY };
+            let expected = if matches!(action, Action::Login | Action::Logout) {
+                AUTHENTICATION
+            } else {
+                API_ACTIVITY
+            };
             assert_eq!(activity.class, expected);
             let named = !matches!(action, Action::Applied | Action::Failed | Action::Denied);
             assert_eq!((activity.id != 99, activity.name.is_some()), (named, named), "{action:?}");

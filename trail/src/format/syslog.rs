@@ -29,7 +29,8 @@ pub fn frame(message: &str) -> Vec<u8> {
 
 /// A field of the head: visible ASCII, and never empty.
 fn name(text: &str, longest: usize) -> String {
-    let name: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(longest).collect();
+    let name: String =
+        text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(longest).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
 

@@ -32,13 +32,18 @@ pub(super) fn diagnose(place: &Place<'_>) -> Kind {
         return kind;
     }
     if wrong.sequence > expected {
-        return if place.moved { Kind::Reordered } else { Kind::Deleted { until: Some(wrong.sequence - 1) } };
+        return if place.moved {
+            Kind::Reordered
+        } else {
+            Kind::Deleted { until: Some(wrong.sequence - 1) }
+        };
     }
     if is_repeated(place, wrong) {
         return Kind::Duplicated;
     }
     let next = place.ahead.get(1);
-    let follows = next.is_some_and(|next| next.sequence == expected + 1 && chain(&wrong.hash, next) == next.hash);
+    let follows = next
+        .is_some_and(|next| next.sequence == expected + 1 && chain(&wrong.hash, next) == next.hash);
     // The numbers behind it were moved down to close the gap.
     match next {
         Some(next) if !follows => closed(place, wrong, next).unwrap_or(Kind::Edited),
@@ -69,7 +74,10 @@ fn pushed_aside(place: &Place<'_>, wrong: &Record) -> Option<Kind> {
     let mut found = false;
     // The true chain, put together from what is there.
     loop {
-        let next = place.ahead.iter().find(|record| chain(&hash, &numbered(record, sequence)) == record.hash);
+        let next = place
+            .ahead
+            .iter()
+            .find(|record| chain(&hash, &numbered(record, sequence)) == record.hash);
         let Some(next) = next else { break };
         if std::ptr::eq(next, wrong) {
             return found.then_some(Kind::Reordered);

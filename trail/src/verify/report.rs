@@ -95,17 +95,39 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sequence, kind } = self;
         match kind {
-            Kind::Edited => write!(f, "record {sequence} was edited: it does not follow from the one before it"),
-            Kind::Deleted { until: Some(until) } if until > sequence => write!(f, "records {sequence} to {until} were deleted"),
-            Kind::Deleted { .. } => write!(f, "record {sequence} was deleted"),
-            Kind::Reordered => write!(f, "records were reordered: record {sequence} comes later than it was written"),
-            Kind::Inserted => write!(f, "a record was inserted at {sequence}, where the true record {sequence} was pushed aside"),
-            Kind::Duplicated => write!(f, "a record was duplicated: before record {sequence} an older one comes again"),
-            Kind::CutOff { until } => write!(f, "the end was cut off: record {sequence} is missing, and {until} was signed"),
-            Kind::Rewritten { until } => {
-                write!(f, "the trail was rewritten from record {sequence} or later on: record {until} was signed with another hash")
+            Kind::Edited => {
+                write!(f, "record {sequence} was edited: it does not follow from the one before it")
             }
-            Kind::Forged { key_id } => write!(f, "the checkpoint of record {sequence} is forged: no given key {key_id} signed it"),
+            Kind::Deleted { until: Some(until) } if until > sequence => {
+                write!(f, "records {sequence} to {until} were deleted")
+            }
+            Kind::Deleted { .. } => write!(f, "record {sequence} was deleted"),
+            Kind::Reordered => write!(
+                f,
+                "records were reordered: record {sequence} comes later than it was written"
+            ),
+            Kind::Inserted => write!(
+                f,
+                "a record was inserted at {sequence}, where the true record {sequence} was pushed aside"
+            ),
+            Kind::Duplicated => write!(
+                f,
+                "a record was duplicated: before record {sequence} an older one comes again"
+            ),
+            Kind::CutOff { until } => write!(
+                f,
+                "the end was cut off: record {sequence} is missing, and {until} was signed"
+            ),
+            Kind::Rewritten { until } => {
+                write!(
+                    f,
+                    "the trail was rewritten from record {sequence} or later on: record {until} was signed with another hash"
+                )
+            }
+            Kind::Forged { key_id } => write!(
+                f,
+                "the checkpoint of record {sequence} is forged: no given key {key_id} signed it"
+            ),
         }
     }
 }

@@ -4,7 +4,12 @@ use super::*;
 use crate::fixture::{self, key, link, time, trail};
 
 fn checkpoints(records: &[Record], every: usize) -> Vec<Checkpoint> {
-    records.iter().skip(every - 1).step_by(every).map(|it| key(1).sign(it.sequence, it.hash, time(it.sequence))).collect()
+    records
+        .iter()
+        .skip(every - 1)
+        .step_by(every)
+        .map(|it| key(1).sign(it.sequence, it.hash, time(it.sequence)))
+        .collect()
 }
 
 fn check(records: &[Record], checkpoints: Vec<Checkpoint>) -> Report {
@@ -12,7 +17,8 @@ fn check(records: &[Record], checkpoints: Vec<Checkpoint>) -> Report {
 }
 
 fn found(records: &[Record], checkpoints: Vec<Checkpoint>) -> (u64, Kind) {
-    let Finding { sequence, kind } = check(records, checkpoints).finding.expect("nothing was found");
+    let Finding { sequence, kind } =
+        check(records, checkpoints).finding.expect("nothing was found");
     (sequence, kind)
 }
 
@@ -29,7 +35,11 @@ fn a_trail_that_nobody_touched_is_right() {
     let report = check(&records, checkpoints(&records, 10));
     assert_eq!((report.records, report.checkpoints, report.finding), (100, 10, None));
     assert_eq!((report.first, report.last), (Some(1), Some((100, records[99].hash))));
-    assert_eq!(report.signed, Some((100, time(100).round(jiff::Unit::Millisecond).unwrap())).map(|(n, _)| (n, report.signed.unwrap().1)));
+    assert_eq!(
+        report.signed,
+        Some((100, time(100).round(jiff::Unit::Millisecond).unwrap()))
+            .map(|(n, _)| (n, report.signed.unwrap().1))
+    );
     assert_eq!(check(&[], vec![]).finding, None);
 }
 
@@ -49,8 +59,14 @@ fn each_kind_of_tampering_is_named_with_the_first_record_that_is_wrong() {
     assert_eq!(with(&|it| it.swap(3, 99)), (4, Kind::Reordered));
     assert_eq!(with(&|it| it.insert(41, it[40].clone())), (42, Kind::Duplicated));
     assert_eq!(with(&|it| it.insert(90, it[4].clone())), (91, Kind::Duplicated));
-    assert_eq!(with(&|it| it.insert(41, Record { details: None, ..it[41].clone() })), (42, Kind::Inserted));
-    assert_eq!(with(&|it| it.insert(41, Record { hash: Hash([7; 32]), ..it[40].clone() })), (42, Kind::Inserted));
+    assert_eq!(
+        with(&|it| it.insert(41, Record { details: None, ..it[41].clone() })),
+        (42, Kind::Inserted)
+    );
+    assert_eq!(
+        with(&|it| it.insert(41, Record { hash: Hash([7; 32]), ..it[40].clone() })),
+        (42, Kind::Inserted)
+    );
     assert_eq!(with(&|it| it.truncate(95)), (96, Kind::CutOff { until: 100 }));
     assert_eq!(with(&Vec::clear), (1, Kind::CutOff { until: 100 }));
     assert_eq!(with(&|it| drop(it.drain(..7))), (1, Kind::Deleted { until: Some(7) }));
@@ -64,11 +80,20 @@ fn each_kind_of_tampering_is_named_with_the_first_record_that_is_wrong() {
     assert_eq!(numbered(&|it| drop(it.drain(41..44))), (42, Kind::Deleted { until: Some(44) }));
     assert_eq!(numbered(&|it| it.swap(41, 42)), (42, Kind::Reordered));
     assert_eq!(numbered(&|it| it.swap(41, 47)), (42, Kind::Reordered));
-    assert_eq!(numbered(&|it| it.insert(41, Record { details: None, ..it[41].clone() })), (42, Kind::Inserted));
+    assert_eq!(
+        numbered(&|it| it.insert(41, Record { details: None, ..it[41].clone() })),
+        (42, Kind::Inserted)
+    );
     assert_eq!(numbered(&|it| it.insert(41, it[20].clone())), (42, Kind::Duplicated));
     // With all hashes behind it made anew: only what was signed tells.
-    assert_eq!(with(&|it| drop(std::mem::replace(it, relinked(it, |it| it[41].actor_id.push('x'))))), (41, Kind::Rewritten { until: 50 }));
-    assert_eq!(with(&|it| drop(std::mem::replace(it, relinked(it, |it| drop(it.remove(0)))))), (1, Kind::Rewritten { until: 10 }));
+    assert_eq!(
+        with(&|it| drop(std::mem::replace(it, relinked(it, |it| it[41].actor_id.push('x'))))),
+        (41, Kind::Rewritten { until: 50 })
+    );
+    assert_eq!(
+        with(&|it| drop(std::mem::replace(it, relinked(it, |it| drop(it.remove(0)))))),
+        (1, Kind::Rewritten { until: 10 })
+    );
     // With the hash of the one record made anew, the next one is where it shows.
     let hashed = |it: &mut Vec<Record>| {
         it[41].actor_id.push('x');
@@ -104,12 +129,21 @@ fn a_part_is_verified_from_where_it_begins() {
         verifier.finish()
     };
     let report = part(checkpoints(&records, 10), &records[40..]);
-    assert_eq!((report.finding, report.partial, report.anchored, report.checkpoints), (None, true, true, 6));
+    assert_eq!(
+        (report.finding, report.partial, report.anchored, report.checkpoints),
+        (None, true, true, 6)
+    );
     let report = part(checkpoints(&records, 10), &records[43..]);
-    assert_eq!((report.finding, report.partial, report.anchored, report.first), (None, true, false, Some(44)));
+    assert_eq!(
+        (report.finding, report.partial, report.anchored, report.first),
+        (None, true, false, Some(44))
+    );
     let mut edited = records[40..].to_vec();
     edited[0].actor_id.push('x');
-    assert_eq!(part(checkpoints(&records, 10), &edited).finding, Some(Finding { sequence: 41, kind: Kind::Edited }));
+    assert_eq!(
+        part(checkpoints(&records, 10), &edited).finding,
+        Some(Finding { sequence: 41, kind: Kind::Edited })
+    );
     assert!(!part(vec![], &records).partial);
 }
 

@@ -85,9 +85,11 @@ fn bundle_name(file: &str) -> Option<String> {
 }
 
 fn read(path: &Path) -> Result<Option<crate::bundles::Bundle>, DirectoryError> {
-    let text = fs::read_to_string(path).map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path)
+        .map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
     // JSON is YAML, so one parser reads both. Its own words quote the text: they are not passed on.
-    let value: Value = serde_saphyr::from_str(&text).map_err(|_| DirectoryError::Form { path: path.to_owned() })?;
+    let value: Value = serde_saphyr::from_str(&text)
+        .map_err(|_| DirectoryError::Form { path: path.to_owned() })?;
     Ok(object::from_value(&value))
 }
 
@@ -114,7 +116,10 @@ mod tests {
     fn both_forms_are_read_and_the_last_good_one_stays() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join("shop-prod").join(name);
-        write(at("api-prod.json"), r#"{"apiVersion":"enclii.io/v1","kind":"SecretBundle","status":{"keys":["A"],"generation":1}}"#);
+        write(
+            at("api-prod.json"),
+            r#"{"apiVersion":"enclii.io/v1","kind":"SecretBundle","status":{"keys":["A"],"generation":1}}"#,
+        );
         write(at("web-prod.yaml"), "spec:\n  keys: [B]\n");
         write(at("notes.txt"), "x");
         write(at(".api-prod.json.tmp"), "{");
@@ -122,13 +127,19 @@ mod tests {
         write(root.path().join("README"), "x");
         let catalog = Catalog::default();
         load(root.path(), &catalog).unwrap();
-        assert_eq!((keys(&catalog, "api-prod"), keys(&catalog, "web-prod")), (Some(vec!["A".into()]), Some(vec!["B".into()])));
+        assert_eq!(
+            (keys(&catalog, "api-prod"), keys(&catalog, "web-prod")),
+            (Some(vec!["A".into()]), Some(vec!["B".into()]))
+        );
         assert_eq!(catalog.len(), 2);
 
         write(at("api-prod.json"), "{ half");
         fs::remove_file(at("web-prod.yaml")).unwrap();
         load(root.path(), &catalog).unwrap();
-        assert_eq!((keys(&catalog, "api-prod"), keys(&catalog, "web-prod")), (Some(vec!["A".into()]), None));
+        assert_eq!(
+            (keys(&catalog, "api-prod"), keys(&catalog, "web-prod")),
+            (Some(vec!["A".into()]), None)
+        );
         assert!(load(&root.path().join("absent"), &catalog).is_err());
     }
 
@@ -136,7 +147,15 @@ mod tests {
     async fn a_file_in_a_new_directory_is_seen() {
         let root = tempfile::tempdir().unwrap();
         let (catalog, readiness, tasks) = (Catalog::default(), Readiness::new(), Tasks::new());
-        tasks.spawn("bundles", run(root.path().to_owned(), catalog.clone(), readiness.gate("bundles"), tasks.stopping()));
+        tasks.spawn(
+            "bundles",
+            run(
+                root.path().to_owned(),
+                catalog.clone(),
+                readiness.gate("bundles"),
+                tasks.stopping(),
+            ),
+        );
         for name in ["api-prod", "web-prod"] {
             write(root.path().join(format!("shop-prod/{name}.json")), r#"{"spec":{"keys":["A"]}}"#);
             while catalog.bundle("shop-prod", name).is_none() {

@@ -26,7 +26,8 @@ pub async fn run(client: Client, catalog: Catalog, gate: Gate, stop: Cancellatio
 }
 
 async fn follow(client: Client, catalog: Catalog, gate: Gate) {
-    let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, API_VERSION, KIND), PLURAL);
+    let kind =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, API_VERSION, KIND), PLURAL);
     let objects = Api::<DynamicObject>::all_with(client, &kind);
     let mut events = pin!(watcher(objects, watcher::Config::default()));
     let (mut listing, mut failures) = (Namespaces::new(), 0);
@@ -109,7 +110,10 @@ mod tests {
         apply(Event::Init);
         apply(Event::InitApply(object("api-prod", json!({ "status": { "keys": ["B"] } }))));
         apply(Event::InitApply(object("empty-prod", json!({}))));
-        assert!(catalog.bundle("shop-prod", "old-prod").is_some(), "known until the listing is done");
+        assert!(
+            catalog.bundle("shop-prod", "old-prod").is_some(),
+            "known until the listing is done"
+        );
         assert!(apply(Event::InitDone));
         assert_eq!(catalog.bundle("shop-prod", "old-prod"), None);
         let found = catalog.bundle("shop-prod", "api-prod").unwrap();

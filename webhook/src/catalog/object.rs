@@ -16,7 +16,10 @@ pub(super) fn from_value(object: &Value) -> Option<Bundle> {
 ///
 /// Keys that are no legal names are left out: a person may write anything into `spec`, and a key
 /// becomes the last part of a path.
-pub(super) fn from_parts<'l>(object: &Value, label: impl Fn(&str) -> Option<&'l str>) -> Option<Bundle> {
+pub(super) fn from_parts<'l>(
+    object: &Value,
+    label: impl Fn(&str) -> Option<&'l str>,
+) -> Option<Bundle> {
     let part = |name: &str| object.get(name).filter(|part| !part.is_null()).cloned();
     let spec = part("spec").map(serde_json::from_value).transpose().ok()?;
     let status = part("status").map(serde_json::from_value).transpose().ok()?;
@@ -28,7 +31,8 @@ pub(super) fn from_parts<'l>(object: &Value, label: impl Fn(&str) -> Option<&'l 
     Some(Bundle {
         keys: keys.into_iter().filter(|key| key.parse::<SecretName>().is_ok()).collect(),
         project: said(scope.as_ref().map(Scope::project)).or_else(|| label(layout::PROJECT_LABEL)),
-        environment: said(scope.as_ref().and_then(Scope::environment)).or_else(|| label(layout::ENVIRONMENT_LABEL)),
+        environment: said(scope.as_ref().and_then(Scope::environment))
+            .or_else(|| label(layout::ENVIRONMENT_LABEL)),
     })
 }
 
@@ -47,7 +51,10 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(found.keys, ["A".to_owned(), "B".to_owned()].into());
-        assert_eq!((found.project.as_deref(), found.environment.as_deref()), (Some("shop"), Some("prod")));
+        assert_eq!(
+            (found.project.as_deref(), found.environment.as_deref()),
+            (Some("shop"), Some("prod"))
+        );
     }
 
     #[test]
@@ -57,12 +64,21 @@ mod tests {
             "status": { "keys": [], "scope": "shop.prod.api" },
         }))
         .unwrap();
-        assert_eq!((found.project.as_deref(), found.environment.as_deref()), (Some("shop"), Some("prod")));
+        assert_eq!(
+            (found.project.as_deref(), found.environment.as_deref()),
+            (Some("shop"), Some("prod"))
+        );
     }
 
     #[test]
     fn what_is_no_bundle_yet() {
-        for object in [json!({}), json!({ "spec": null }), json!({ "status": "x" }), json!({ "spec": { "keys": [1] } }), json!(null)] {
+        for object in [
+            json!({}),
+            json!({ "spec": null }),
+            json!({ "status": "x" }),
+            json!({ "spec": { "keys": [1] } }),
+            json!(null),
+        ] {
             assert_eq!(from_value(&object), None, "{object}");
         }
         assert_eq!(from_value(&json!({ "status": {} })), Some(Bundle::default()));

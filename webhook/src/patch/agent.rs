@@ -25,7 +25,8 @@ pub(crate) fn patch(
     let wanted = agent_config(annotations, owner, config);
     let container = container(&wanted, owner.uid, config);
     let mut is_there = false;
-    for (place, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER) {
+    for (place, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER)
+    {
         let outcome = match place.list {
             List::Containers => Err("it is no init container".to_owned()),
             List::InitContainers if is_there => Err("there are two".to_owned()),
@@ -38,19 +39,26 @@ pub(crate) fn patch(
         };
         match outcome {
             Ok(operations) => patch.extend(operations),
-            Err(difference) => findings.refuse(Refusal::AgentTaken { at: place.to_string(), difference }),
+            Err(difference) => {
+                findings.refuse(Refusal::AgentTaken { at: place.to_string(), difference })
+            }
         }
     }
     if is_there {
         return;
     }
     match pod.spec.init_containers {
-        Some(_) => patch.push(Operation::Add { path: "/spec/initContainers/0".to_owned(), value: container }),
+        Some(_) => patch
+            .push(Operation::Add { path: "/spec/initContainers/0".to_owned(), value: container }),
         None => append("/spec/initContainers", false, vec![container], patch),
     }
 }
 
-fn agent_config(annotations: &Annotations, owner: &Owner<'_>, config: &InjectionConfig) -> AgentConfig {
+fn agent_config(
+    annotations: &Annotations,
+    owner: &Owner<'_>,
+    config: &InjectionConfig,
+) -> AgentConfig {
     AgentConfig {
         version: agent_config::VERSION,
         source: Source::Switchyard {
@@ -97,7 +105,10 @@ fn container(wanted: &AgentConfig, uid: i64, config: &InjectionConfig) -> Value 
 /// The configuration as the value of a variable: kubelet reads `$$` there as a dollar, and would put a
 /// variable in the place of `$(NAME)`.
 pub(super) fn variable_text(config: &AgentConfig) -> String {
-    #[expect(clippy::expect_used, reason = "the type has no map with keys that are no strings, and no failing serialiser")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the type has no map with keys that are no strings, and no failing serialiser"
+    )]
     let json = config.to_json().expect("a configuration is JSON");
     if json.contains('$') { json.replace('$', "$$") } else { json }
 }

@@ -34,7 +34,13 @@ enum Change {
 
 /// Adds the operations on a container's variables. `is_signalled` says that the container is the one
 /// to signal, which gets what tells the agent its processes.
-pub(crate) fn patch(target: &Target<'_>, wanted: &Wanted<'_>, is_signalled: bool, findings: &mut Findings, patch: &mut Vec<Operation>) {
+pub(crate) fn patch(
+    target: &Target<'_>,
+    wanted: &Wanted<'_>,
+    is_signalled: bool,
+    findings: &mut Findings,
+    patch: &mut Vec<Operation>,
+) {
     if !target.gets_secrets {
         return check_outside(target, wanted, findings);
     }
@@ -58,9 +64,18 @@ impl Plan {
                 Change::Remove => removed.push(path),
             }
         }
-        append(&target.place.pointer(format_args!("/env")), target.container.env.is_some(), self.additions, patch);
+        append(
+            &target.place.pointer(format_args!("/env")),
+            target.container.env.is_some(),
+            self.additions,
+            patch,
+        );
         patch.extend(removed.into_iter().rev().map(|path| Operation::Remove { path }));
-        let sources = self.sources.into_iter().rev().map(|index| target.place.pointer(format_args!("/envFrom/{index}")));
+        let sources = self
+            .sources
+            .into_iter()
+            .rev()
+            .map(|index| target.place.pointer(format_args!("/envFrom/{index}")));
         patch.extend(sources.map(|path| Operation::Remove { path }));
     }
 }
@@ -79,7 +94,9 @@ fn literals(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings:
         }
         plan.gone.insert(variable.name.to_string());
         match claim(target, &variable.name, secret, plan) {
-            Claim::Free(file_variable) => plan.changes.push((index, Change::Replace(file_variable))),
+            Claim::Free(file_variable) => {
+                plan.changes.push((index, Change::Replace(file_variable)))
+            }
             Claim::Held => plan.changes.push((index, Change::Remove)),
             Claim::Taken(file_variable) => findings.refuse(Refusal::VariableTaken {
                 at: at(),
@@ -91,25 +108,45 @@ fn literals(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings:
     }
 }
 
-fn warn_of_other_source(variable: &Variable<'_>, wanted: &Wanted<'_>, at: impl Fn() -> String, findings: &mut Findings) {
+fn warn_of_other_source(
+    variable: &Variable<'_>,
+    wanted: &Wanted<'_>,
+    at: impl Fn() -> String,
+    findings: &mut Findings,
+) {
     if variable.literal().is_none()
         && !wanted.is_plain(&variable.name)
         && let Some(bundle) = wanted.bundle_of(&variable.name)
     {
-        findings.warn(Warning::OtherSource { at: at(), name: shown(&variable.name), bundle: bundle.clone() });
+        findings.warn(Warning::OtherSource {
+            at: at(),
+            name: shown(&variable.name),
+            bundle: bundle.clone(),
+        });
     }
 }
 
 /// A key of the Secret that the bundle replaces, which the bundle does not have: its file would never
 /// be there.
-fn no_such_key(variable: &Variable<'_>, secret: &str, wanted: &Wanted<'_>, at: impl Fn() -> String) -> Option<Refusal> {
+fn no_such_key(
+    variable: &Variable<'_>,
+    secret: &str,
+    wanted: &Wanted<'_>,
+    at: impl Fn() -> String,
+) -> Option<Refusal> {
     let (bundle, known) = wanted.bundle_named(&variable.secret_key()?.name)?;
     let is_file = secret.parse::<SecretName>().is_ok();
     if known.keys.contains(secret) || (is_file && wanted.is_listed(&variable.name)) {
         return None;
     }
     let set = wanted.set_line(secret, bundle, Some(known));
-    Some(Refusal::NoSuchKey { at: at(), name: shown(&variable.name), key: shown(secret), bundle: (*bundle).clone(), set })
+    Some(Refusal::NoSuchKey {
+        at: at(),
+        name: shown(&variable.name),
+        key: shown(secret),
+        bundle: (*bundle).clone(),
+        set,
+    })
 }
 
 /// Whether the variable that is to point at a file can be written.
@@ -128,7 +165,13 @@ fn claim(target: &Target<'_>, name: &str, secret: &str, plan: &mut Plan) -> Clai
         return if earlier == secret { Claim::Held } else { Claim::Taken(file_variable) };
     }
     let path = secret_path(secret);
-    let mut present = target.container.env.iter().flatten().filter(|found| *found.name == *file_variable).peekable();
+    let mut present = target
+        .container
+        .env
+        .iter()
+        .flatten()
+        .filter(|found| *found.name == *file_variable)
+        .peekable();
     if present.peek().is_some() {
         let same = present.all(|found| found.literal() == Some(&path));
         return if same { Claim::Held } else { Claim::Taken(file_variable) };
@@ -142,7 +185,11 @@ fn claim(target: &Target<'_>, name: &str, secret: &str, plan: &mut Plan) -> Clai
 /// brings.
 fn sources(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings: &mut Findings) {
     for (index, source) in target.container.env_from.iter().flatten().enumerate() {
-        let Some((_, bundle)) = source.secret_ref.as_ref().and_then(|secret| wanted.bundle_named(&secret.name)) else { continue };
+        let Some((_, bundle)) =
+            source.secret_ref.as_ref().and_then(|secret| wanted.bundle_named(&secret.name))
+        else {
+            continue;
+        };
         plan.sources.push(index);
         let prefix = source.prefix.as_deref().unwrap_or_default();
         for key in &bundle.keys {
@@ -171,19 +218,31 @@ fn sources(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings: 
 /// What tells the agent which processes are the signalled container's.
 fn markers(target: &Target<'_>, plan: &mut Plan, findings: &mut Findings) {
     let name: &str = &target.container.name;
-    let found = |wanted: &str| target.container.env.iter().flatten().enumerate().find(|(_, variable)| &*variable.name == wanted);
+    let found = |wanted: &str| {
+        target
+            .container
+            .env
+            .iter()
+            .flatten()
+            .enumerate()
+            .find(|(_, variable)| &*variable.name == wanted)
+    };
     match found(layout::CONTAINER_VARIABLE) {
         None => plan.additions.push(json!({ "name": layout::CONTAINER_VARIABLE, "value": name })),
         Some((_, variable)) if variable.literal() == Some(name) => {}
-        Some((index, _)) => {
-            findings.refuse(Refusal::MarkerTaken { at: target.at(format_args!(".env[{index}]")), name: layout::CONTAINER_VARIABLE })
-        }
+        Some((index, _)) => findings.refuse(Refusal::MarkerTaken {
+            at: target.at(format_args!(".env[{index}]")),
+            name: layout::CONTAINER_VARIABLE,
+        }),
     }
     match found(layout::POD_UID_VARIABLE) {
         None => plan.additions.push(pod_uid()),
         Some((_, variable)) if variable.field_path() == Some("metadata.uid") => {}
         Some((index, _)) => {
-            findings.refuse(Refusal::MarkerTaken { at: target.at(format_args!(".env[{index}]")), name: layout::POD_UID_VARIABLE });
+            findings.refuse(Refusal::MarkerTaken {
+                at: target.at(format_args!(".env[{index}]")),
+                name: layout::POD_UID_VARIABLE,
+            });
         }
     }
 }
@@ -203,7 +262,9 @@ fn check_outside(target: &Target<'_>, wanted: &Wanted<'_>, findings: &mut Findin
         }
     }
     for (index, source) in target.container.env_from.iter().flatten().enumerate() {
-        if let Some((bundle, _)) = source.secret_ref.as_ref().and_then(|secret| wanted.bundle_named(&secret.name)) {
+        if let Some((bundle, _)) =
+            source.secret_ref.as_ref().and_then(|secret| wanted.bundle_named(&secret.name))
+        {
             let at = target.at(format_args!(".envFrom[{index}]"));
             findings.refuse(Refusal::SourceOutsideContainers { at, bundle: (*bundle).clone() });
         }

@@ -45,13 +45,20 @@ fn is_ours(mount: &Mount<'_>) -> bool {
 fn check(target: &Target<'_>, index: usize, mount: &Mount<'_>, findings: &mut Findings) {
     let at = || target.at(format_args!(".volumeMounts[{index}]"));
     // The token volume is the agent's identity: in any other container it would be a second agent.
-    if let Some(volume) = [layout::SECRETS_VOLUME, layout::TOKEN_VOLUME].into_iter().find(|volume| **volume == *mount.name) {
+    if let Some(volume) = [layout::SECRETS_VOLUME, layout::TOKEN_VOLUME]
+        .into_iter()
+        .find(|volume| **volume == *mount.name)
+    {
         findings.refuse(Refusal::OurVolume { at: at(), volume });
     } else if target.gets_secrets {
         match standing(&mount.mount_path) {
             Standing::Clear => {}
-            Standing::Taken => findings.refuse(Refusal::MountTaken { at: at(), path: shown(&mount.mount_path) }),
-            Standing::Below => findings.refuse(Refusal::MountBelow { at: at(), path: shown(&mount.mount_path) }),
+            Standing::Taken => {
+                findings.refuse(Refusal::MountTaken { at: at(), path: shown(&mount.mount_path) })
+            }
+            Standing::Below => {
+                findings.refuse(Refusal::MountBelow { at: at(), path: shown(&mount.mount_path) })
+            }
             Standing::MayHide => findings.warn(Warning::MayHide { at: at() }),
         }
     }
@@ -76,7 +83,9 @@ fn standing(mount_path: &str) -> Standing {
     };
     match below_run {
         ["secrets"] => Standing::Taken,
-        ["secrets", rest @ ..] if !rest.iter().copied().eq(SERVICE_ACCOUNT.split('/')) => Standing::Below,
+        ["secrets", rest @ ..] if !rest.iter().copied().eq(SERVICE_ACCOUNT.split('/')) => {
+            Standing::Below
+        }
         _ => Standing::Clear,
     }
 }

@@ -51,15 +51,24 @@ fn element(list: Option<Vec<&RawValue>>, index: usize) -> Option<Value> {
 /// the first pass ran.
 pub(super) fn is_volume(canonical: &Value, found: &Value) -> bool {
     let mut found = found.clone();
-    if let (Some(size), Some(limit)) = (canonical.pointer("/emptyDir/sizeLimit"), found.pointer_mut("/emptyDir/sizeLimit")) {
+    if let (Some(size), Some(limit)) =
+        (canonical.pointer("/emptyDir/sizeLimit"), found.pointer_mut("/emptyDir/sizeLimit"))
+    {
         limit.clone_from(size);
     }
     *canonical == found
 }
 
 /// What makes the found agent the canonical one; or else what of it is not the agent's.
-pub(super) fn agent(canonical: &Value, wanted: &AgentConfig, found: &Value, place: Place) -> Result<Vec<Operation>, String> {
-    let (Value::Object(canonical), Value::Object(found)) = (canonical, found) else { return Err("it is no object".to_owned()) };
+pub(super) fn agent(
+    canonical: &Value,
+    wanted: &AgentConfig,
+    found: &Value,
+    place: Place,
+) -> Result<Vec<Operation>, String> {
+    let (Value::Object(canonical), Value::Object(found)) = (canonical, found) else {
+        return Err("it is no object".to_owned());
+    };
     let mut operations = Vec::new();
     for key in found.keys().filter(|key| !canonical.contains_key(*key)) {
         // Defaults of the API server, and nothing that changes what runs.
@@ -99,32 +108,44 @@ fn another(part: &str) -> String {
 /// The canonical mounts, and at most that of the service-account token, which a plugin of the API
 /// server adds to every container.
 fn has_mounts(canonical: &Value, found: &Value) -> bool {
-    let (Some(canonical), Some(found)) = (canonical.as_array(), found.as_array()) else { return false };
+    let (Some(canonical), Some(found)) = (canonical.as_array(), found.as_array()) else {
+        return false;
+    };
     let is_token = |mount: &Value| {
         let path = mount.get("mountPath").and_then(Value::as_str);
-        path == Some("/var/run/secrets/kubernetes.io/serviceaccount") && mount.get("readOnly") == Some(&Value::Bool(true))
+        path == Some("/var/run/secrets/kubernetes.io/serviceaccount")
+            && mount.get("readOnly") == Some(&Value::Bool(true))
     };
-    canonical.iter().all(|mount| found.contains(mount)) && found.iter().all(|mount| canonical.contains(mount) || is_token(mount))
+    canonical.iter().all(|mount| found.contains(mount))
+        && found.iter().all(|mount| canonical.contains(mount) || is_token(mount))
 }
 
 /// The agent's configuration may differ in two things: the mode of the files, since a container that
 /// came after the first pass may run as another user; and switchyard's CA, since the replica that made
 /// the first pass may know of a turnover that this one has not seen yet, or the other way round.
-fn config_operation(canonical: &Value, wanted: &AgentConfig, found: &Value, place: Place) -> Result<Option<Operation>, String> {
+fn config_operation(
+    canonical: &Value,
+    wanted: &AgentConfig,
+    found: &Value,
+    place: Place,
+) -> Result<Option<Operation>, String> {
     if canonical == found {
         return Ok(None);
     }
     let text = found.pointer("/0/value").and_then(Value::as_str);
     let mut config = text.and_then(from_variable_text).ok_or_else(|| another("env"))?;
     let mut rest = found.clone();
-    if let (Some(value), Some(of_canonical)) = (rest.pointer_mut("/0/value"), canonical.pointer("/0/value")) {
+    if let (Some(value), Some(of_canonical)) =
+        (rest.pointer_mut("/0/value"), canonical.pointer("/0/value"))
+    {
         value.clone_from(of_canonical);
     }
     if rest != *canonical {
         return Err(another("env"));
     }
     config.files.mode = wanted.files.mode;
-    let (Source::Switchyard { ca, .. }, Source::Switchyard { ca: wanted_ca, .. }) = (&mut config.source, &wanted.source);
+    let (Source::Switchyard { ca, .. }, Source::Switchyard { ca: wanted_ca, .. }) =
+        (&mut config.source, &wanted.source);
     ca.clone_from(wanted_ca);
     if config != *wanted {
         return Err(another(layout::CONFIG_VARIABLE));
@@ -134,7 +155,11 @@ fn config_operation(canonical: &Value, wanted: &AgentConfig, found: &Value, plac
 }
 
 /// The agent's user follows the application's.
-fn user_operations(canonical: &Value, found: &Value, place: Place) -> Result<Vec<Operation>, String> {
+fn user_operations(
+    canonical: &Value,
+    found: &Value,
+    place: Place,
+) -> Result<Vec<Operation>, String> {
     let without_user = |context: &Value| {
         let mut context = context.as_object().cloned().unwrap_or_default();
         (context.remove("runAsUser"), context.remove("runAsNonRoot"), context)

@@ -9,14 +9,23 @@ use crate::injection::InjectionConfig;
 use crate::pod::Pod;
 
 /// Adds the operations that bring the volumes.
-pub(crate) fn patch(pod: &Pod<'_>, config: &InjectionConfig, findings: &mut Findings, patch: &mut Vec<Operation>) {
+pub(crate) fn patch(
+    pod: &Pod<'_>,
+    config: &InjectionConfig,
+    findings: &mut Findings,
+    patch: &mut Vec<Operation>,
+) {
     let mut missing = Vec::with_capacity(2);
-    for (name, make) in [(layout::SECRETS_VOLUME, secrets as fn(&InjectionConfig) -> Value), (layout::TOKEN_VOLUME, |_| token())] {
+    for (name, make) in [
+        (layout::SECRETS_VOLUME, secrets as fn(&InjectionConfig) -> Value),
+        (layout::TOKEN_VOLUME, |_| token()),
+    ] {
         let at = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
         match at {
             None => missing.push(make(config)),
             Some(index) => {
-                let same = shape::volume(pod, index).is_some_and(|found| shape::is_volume(&make(config), &found));
+                let same = shape::volume(pod, index)
+                    .is_some_and(|found| shape::is_volume(&make(config), &found));
                 if !same {
                     findings.refuse(Refusal::VolumeTaken { index, volume: name });
                 }

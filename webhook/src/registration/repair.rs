@@ -27,11 +27,17 @@ pub(super) fn need(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -
 /// The operations that put our bundle into every entry that has another. Each is tied to the entry's
 /// name: an index alone may have become another's since the object was read.
 pub(super) fn patch(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> Patch {
-    let wrong = entries(found).iter().enumerate().filter(|(_, entry)| entry_need(entry, bundle) != Need::Nothing);
+    let wrong = entries(found)
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry_need(entry, bundle) != Need::Nothing);
     let operations = wrong.flat_map(|(index, entry)| {
         let index = index.to_string();
         [
-            PatchOperation::Test(TestOperation { path: PointerBuf::from_tokens(["webhooks", &index, "name"]), value: json!(entry.name) }),
+            PatchOperation::Test(TestOperation {
+                path: PointerBuf::from_tokens(["webhooks", &index, "name"]),
+                value: json!(entry.name),
+            }),
             PatchOperation::Add(AddOperation {
                 path: PointerBuf::from_tokens(["webhooks", &index, "clientConfig", "caBundle"]),
                 value: json!(ByteString(bundle.as_pem().as_bytes().to_vec())),
@@ -51,7 +57,8 @@ fn entry_need(entry: &MutatingWebhook, bundle: &TrustBundle) -> Need {
         return Need::Nothing;
     }
     let found = Certificate::from_pem(found).unwrap_or_default();
-    let has_all = bundle.certificates().iter().all(|ours| found.iter().any(|one| one.der() == ours.der()));
+    let has_all =
+        bundle.certificates().iter().all(|ours| found.iter().any(|one| one.der() == ours.der()));
     if has_all { Need::Tidying } else { Need::Repair }
 }
 

@@ -89,27 +89,48 @@ impl Parts {
     }
 
     /// Keeps or follows the serving certificate.
-    pub(super) async fn certificate(&mut self, source: CertificateSource, service: &str, namespace: &str) -> Result<Certificate, RunError> {
+    pub(super) async fn certificate(
+        &mut self,
+        source: CertificateSource,
+        service: &str,
+        namespace: &str,
+    ) -> Result<Certificate, RunError> {
         // Loopback, for a machine without a cluster and for `kubectl port-forward`.
-        let names = Names::of_service(service, namespace)?.and(Names::parse(["localhost", "127.0.0.1", "::1"])?);
+        let names = Names::of_service(service, namespace)?.and(Names::parse([
+            "localhost",
+            "127.0.0.1",
+            "::1",
+        ])?);
         Ok(match source {
-            CertificateSource::Directory(path) => Certificate { resolver: self.keep(Directory::new(path), names).0, registered: None },
+            CertificateSource::Directory(path) => {
+                Certificate { resolver: self.keep(Directory::new(path), names).0, registered: None }
+            }
             CertificateSource::Files(path) => {
-                let files = FileCertificates::new(path, Clock::system()).with_gate(self.gate(CERTIFICATE));
+                let files =
+                    FileCertificates::new(path, Clock::system()).with_gate(self.gate(CERTIFICATE));
                 let resolver = files.resolver();
                 self.tasks.spawn_vital("certificate", files.run(self.tasks.stopping()));
                 Certificate { resolver, registered: None }
             }
             CertificateSource::Secret { name, registration } => {
                 let client = self.client().await?;
-                let (resolver, bundle) = self.keep(SecretBacking::new(client.clone(), namespace, &name), names);
-                Certificate { resolver, registered: Some(Registered { client, name: registration, bundle }) }
+                let (resolver, bundle) =
+                    self.keep(SecretBacking::new(client.clone(), namespace, &name), names);
+                Certificate {
+                    resolver,
+                    registered: Some(Registered { client, name: registration, bundle }),
+                }
             }
         })
     }
 
-    fn keep(&self, backing: impl Backing + 'static, names: Names) -> (Arc<Resolver>, watch::Receiver<TrustBundle>) {
-        let keeper = Keeper::new(backing, Settings::new("enclii-webhook", names)).with_gate(self.gate(CERTIFICATE));
+    fn keep(
+        &self,
+        backing: impl Backing + 'static,
+        names: Names,
+    ) -> (Arc<Resolver>, watch::Receiver<TrustBundle>) {
+        let keeper = Keeper::new(backing, Settings::new("enclii-webhook", names))
+            .with_gate(self.gate(CERTIFICATE));
         let kept = (keeper.resolver(), keeper.bundle());
         self.tasks.spawn_vital("certificate", keeper.run(self.tasks.stopping()));
         kept
@@ -119,19 +140,28 @@ impl Parts {
     pub(super) fn register(&self, certificate: &Certificate, metrics: &Metrics) {
         let Some(Registered { client, name, bundle }) = &certificate.registered else { return };
         let gate = self.gate("its CA in the MutatingWebhookConfiguration");
-        let registration = Registration::new(client.clone(), name.clone(), bundle.clone(), gate, metrics.clone());
+        let registration =
+            Registration::new(client.clone(), name.clone(), bundle.clone(), gate, metrics.clone());
         self.tasks.spawn_vital("registration", registration.run(self.tasks.stopping()));
     }
 
     /// Keeps the catalog; its gate opens with the first listing.
-    pub(super) async fn catalog(&mut self, bundles: Option<PathBuf>) -> Result<(Catalog, Gate), RunError> {
+    pub(super) async fn catalog(
+        &mut self,
+        bundles: Option<PathBuf>,
+    ) -> Result<(Catalog, Gate), RunError> {
         let (catalog, gate) = (Catalog::default(), self.gate("a list of the bundles"));
         let stop = self.tasks.stopping();
         match bundles {
-            Some(path) => self.tasks.spawn_vital("bundles", directory::run(path, catalog.clone(), gate.clone(), stop)),
+            Some(path) => self
+                .tasks
+                .spawn_vital("bundles", directory::run(path, catalog.clone(), gate.clone(), stop)),
             None => {
                 let client = self.client().await?;
-                self.tasks.spawn_vital("bundles", kubernetes::run(client, catalog.clone(), gate.clone(), stop));
+                self.tasks.spawn_vital(
+                    "bundles",
+                    kubernetes::run(client, catalog.clone(), gate.clone(), stop),
+                );
             }
         }
         Ok((catalog, gate))
@@ -153,9 +183,15 @@ impl Parts {
         let tls = Arc::new(server_config(certificate.resolver(), H2_AND_HTTP1)?);
         let (reviews, operator) = (bind(listen).await?, bind(admin).await?);
         let Self { tasks, readiness, registry, client: _ } = self;
-        tasks.spawn_vital("admin", runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()));
+        tasks.spawn_vital(
+            "admin",
+            runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()),
+        );
         let handler = move |request| Arc::clone(&service).answer(request);
-        tasks.spawn_vital("reviews", runtime::tls::serve(reviews, tls, Limits::default(), handler, tasks.clone()));
+        tasks.spawn_vital(
+            "reviews",
+            runtime::tls::serve(reviews, tls, Limits::default(), handler, tasks.clone()),
+        );
         Ok((tasks, readiness))
     }
 }

@@ -38,26 +38,48 @@ fn variable() -> impl Strategy<Value = Value> {
     })
 }
 
-fn optional<S: Strategy<Value = Value> + 'static>(strategy: S) -> impl Strategy<Value = Option<Value>> {
+fn optional<S: Strategy<Value = Value> + 'static>(
+    strategy: S,
+) -> impl Strategy<Value = Option<Value>> {
     prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 4 => strategy.prop_map(Some)]
 }
 
 fn container() -> impl Strategy<Value = Value> {
     let env = vec(variable(), 0..6).prop_map(Value::Array);
-    let env_from = vec(prop_oneof![Just("api-prod"), Just("other")], 0..3)
-        .prop_map(|names| names.into_iter().map(|name| json!({ "secretRef": { "name": name, "unknownField": 1 } })).collect());
-    let mounts = vec(prop_oneof![9 => Just("/data"), 1 => Just("/run/secrets"), 1 => Just("/var/run")], 0..2)
-        .prop_map(|paths| paths.into_iter().map(|path| json!({ "name": "v", "mountPath": path })).collect());
-    let context = prop_oneof![Just(json!({ "runAsUser": 1000 })), Just(json!({ "runAsUser": 2000 })), Just(json!({}))];
-    (optional(env), optional(env_from), optional(mounts), optional(context)).prop_map(|(env, env_from, mounts, context)| {
-        let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
-        for (key, value) in [("env", env), ("envFrom", env_from), ("volumeMounts", mounts), ("securityContext", context)] {
-            if let Some(value) = value {
-                container[key] = value;
+    let env_from = vec(prop_oneof![Just("api-prod"), Just("other")], 0..3).prop_map(|names| {
+        names
+            .into_iter()
+            .map(|name| json!({ "secretRef": { "name": name, "unknownField": 1 } }))
+            .collect()
+    });
+    let mounts = vec(
+        prop_oneof![9 => Just("/data"), 1 => Just("/run/secrets"), 1 => Just("/var/run")],
+        0..2,
+    )
+    .prop_map(|paths| {
+        paths.into_iter().map(|path| json!({ "name": "v", "mountPath": path })).collect()
+    });
+    let context = prop_oneof![
+        Just(json!({ "runAsUser": 1000 })),
+        Just(json!({ "runAsUser": 2000 })),
+        Just(json!({}))
+    ];
+    (optional(env), optional(env_from), optional(mounts), optional(context)).prop_map(
+        |(env, env_from, mounts, context)| {
+            let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
+            for (key, value) in [
+                ("env", env),
+                ("envFrom", env_from),
+                ("volumeMounts", mounts),
+                ("securityContext", context),
+            ] {
+                if let Some(value) = value {
+                    container[key] = value;
+                }
             }
-        }
-        container
-    })
+            container
+        },
+    )
 }
 
 fn named(containers: Vec<Value>, prefix: &str) -> Value {
@@ -71,7 +93,11 @@ fn named(containers: Vec<Value>, prefix: &str) -> Value {
 fn pod() -> impl Strategy<Value = Value> {
     let annotations = (
         prop_oneof![3 => Just("api-prod"), 1 => Just("api-prod,shared-prod")],
-        prop_oneof![Just(None), Just(Some("signal=SIGHUP")), Just(Some("http=http://127.0.0.1:1/$(A)"))],
+        prop_oneof![
+            Just(None),
+            Just(Some("signal=SIGHUP")),
+            Just(Some("http=http://127.0.0.1:1/$(A)"))
+        ],
         prop_oneof![3 => Just(None), 1 => Just(Some("a0"))],
         prop_oneof![3 => Just(None), 1 => Just(Some("MY_PASSWORD,LOG_LEVEL"))],
         prop_oneof![1 => Just(None), 2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER"))],
@@ -100,15 +126,25 @@ fn pod() -> impl Strategy<Value = Value> {
 }
 
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
-    ["containers", "initContainers"].into_iter().flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+    ["containers", "initContainers"]
+        .into_iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
 }
 
 /// The parts that an injection has nothing to do with.
 fn untouched_parts(pod: &Value) -> Vec<Value> {
-    let parts = containers(pod)
-        .filter(|container| container["name"] != "enclii-agent")
-        .map(|container| json!([container["name"], container["image"], container["futureField"], container["securityContext"]]));
-    parts.chain([pod["metadata"].clone(), pod["status"].clone(), pod["spec"]["futureField"].clone()]).collect()
+    let parts =
+        containers(pod).filter(|container| container["name"] != "enclii-agent").map(|container| {
+            json!([
+                container["name"],
+                container["image"],
+                container["futureField"],
+                container["securityContext"]
+            ])
+        });
+    parts
+        .chain([pod["metadata"].clone(), pod["status"].clone(), pod["spec"]["futureField"].clone()])
+        .collect()
 }
 
 fn check(pod: &Value) -> Result<bool, TestCaseError> {
@@ -121,14 +157,26 @@ fn check(pod: &Value) -> Result<bool, TestCaseError> {
         }
         Decision::Inject { patch, warnings } => {
             prop_assert!(warnings.iter().all(|warning| !warning.contains(CANARY)), "{warnings:?}");
-            prop_assert!(!serde_json::to_string(&patch).unwrap().contains(CANARY), "a value is in the patch");
+            prop_assert!(
+                !serde_json::to_string(&patch).unwrap().contains(CANARY),
+                "a value is in the patch"
+            );
             let patched = apply(pod, &patch);
             prop_assert_eq!(untouched_parts(pod), untouched_parts(&patched));
-            let plain = pod["metadata"]["annotations"]["enclii.io/plain-env"].as_str().unwrap_or_default().to_owned();
-            for variable in containers(&patched).flat_map(|container| container["env"].as_array().into_iter().flatten()) {
+            let plain = pod["metadata"]["annotations"]["enclii.io/plain-env"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            for variable in containers(&patched)
+                .flat_map(|container| container["env"].as_array().into_iter().flatten())
+            {
                 let name = variable["name"].as_str().unwrap();
-                let is_path = variable["value"].as_str().is_some_and(|value| value.starts_with("/run/secrets/"));
-                let stays = variable["valueFrom"].is_object() || is_path || plain.split(',').any(|plain| plain == name);
+                let is_path = variable["value"]
+                    .as_str()
+                    .is_some_and(|value| value.starts_with("/run/secrets/"));
+                let stays = variable["valueFrom"].is_object()
+                    || is_path
+                    || plain.split(',').any(|plain| plain == name);
                 prop_assert!(!KEYS.contains(&name) || stays, "{} is still there", name);
             }
             // Twice is once.
@@ -197,8 +245,13 @@ fn member() -> impl Strategy<Value = Value> {
 fn places(value: &Value) -> Vec<String> {
     let mut found = vec![String::new()];
     let below: Vec<(String, &Value)> = match value {
-        Value::Object(members) => members.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect(),
-        Value::Array(elements) => elements.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value))
+            .collect(),
+        Value::Array(elements) => {
+            elements.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+        }
         _ => Vec::new(),
     };
     for (key, value) in below {
@@ -214,6 +267,8 @@ fn many_of_the_pods_are_admitted() {
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
-    let admitted = (0..300).filter(|_| check(&pod().new_tree(&mut runner).unwrap().current()).unwrap()).count();
+    let admitted = (0..300)
+        .filter(|_| check(&pod().new_tree(&mut runner).unwrap().current()).unwrap())
+        .count();
     assert!(admitted > 30, "{admitted} of 300");
 }

@@ -21,7 +21,10 @@ fn annotations() {
             annotate(one(json!({})), &[("env", "kubernetes.io")]),
             "annotation enclii.io/env: kubernetes.io cannot be the name of a file; write names of letters, digits, '_', '.' and '-'",
         ),
-        (annotate(one(json!({})), &[("containers", "web")]), "annotation enclii.io/containers: the pod has no container web; it has api"),
+        (
+            annotate(one(json!({})), &[("containers", "web")]),
+            "annotation enclii.io/containers: the pod has no container web; it has api",
+        ),
         (
             annotate(one(json!({})), &[("reload-container", "web")]),
             "annotation enclii.io/reload-container: the pod has no container web; it has api",
@@ -52,25 +55,38 @@ fn bundles() {
 
 #[test]
 fn an_unknown_bundle_says_nothing_of_credentials_that_may_be_its_keys() {
-    let asks = annotate(one(json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://a:b@c/d" }] })), &[("secrets", "web-prod")]);
+    let asks = annotate(
+        one(json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://a:b@c/d" }] })),
+        &[("secrets", "web-prod")],
+    );
     assert_eq!(refused(&asks).lines().count(), 1);
 }
 
 #[test]
 fn a_bundle_is_of_its_namespace() {
     let json = one(json!({})).to_string();
-    let Decision::Refuse { message, .. } = admit(&Pod::parse(&json).unwrap(), "shop-dev", &catalog(), &config()) else {
+    let Decision::Refuse { message, .. } =
+        admit(&Pod::parse(&json).unwrap(), "shop-dev", &catalog(), &config())
+    else {
         panic!("not refused")
     };
-    assert!(message.contains("bundle api-prod does not exist in namespace shop-dev for service account api yet"), "{message}");
+    assert!(
+        message.contains(
+            "bundle api-prod does not exist in namespace shop-dev for service account api yet"
+        ),
+        "{message}"
+    );
 }
 
 #[test]
 fn signals() {
     let signal = |asks| annotate(asks, &[("reload", "signal=SIGHUP")]);
     let with_uid = || one(json!({ "securityContext": { "runAsUser": 1 } }));
-    let two =
-        || pod(json!([{ "name": "a", "securityContext": { "runAsUser": 1 } }, { "name": "b", "securityContext": { "runAsUser": 1 } }]));
+    let two = || {
+        pod(
+            json!([{ "name": "a", "securityContext": { "runAsUser": 1 } }, { "name": "b", "securityContext": { "runAsUser": 1 } }]),
+        )
+    };
     for (asks, message) in [
         (
             signal(one(json!({}))),
@@ -106,11 +122,15 @@ fn signals() {
              set securityContext.runAsUser to another UID, or reload with http=… or none",
         ),
         (
-            signal(one(json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }] }))),
+            signal(one(
+                json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }] }),
+            )),
             "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook in the container that is signalled: take it out",
         ),
         (
-            signal(one(json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_POD_UID", "value": "x" }] }))),
+            signal(one(
+                json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_POD_UID", "value": "x" }] }),
+            )),
             "spec.containers[0].env[0] in container api: ENCLII_POD_UID is set by the webhook in the container that is signalled: take it out",
         ),
     ] {
@@ -120,7 +140,9 @@ fn signals() {
 
 #[test]
 fn mounts_and_volumes() {
-    let mounts = |name: &str, path: &str| one(json!({ "volumeMounts": [{ "name": name, "mountPath": path }] }));
+    let mounts = |name: &str, path: &str| {
+        one(json!({ "volumeMounts": [{ "name": name, "mountPath": path }] }))
+    };
     for (asks, message) in [
         (
             mounts("x", "/run/secrets"),
@@ -137,13 +159,18 @@ fn mounts_and_volumes() {
         ),
         (
             annotate(
-                pod(json!([{ "name": "api" }, { "name": "b", "volumeMounts": [{ "name": "enclii-secrets", "mountPath": "/x" }] }])),
+                pod(
+                    json!([{ "name": "api" }, { "name": "b", "volumeMounts": [{ "name": "enclii-secrets", "mountPath": "/x" }] }]),
+                ),
                 &[("containers", "api")],
             ),
             "spec.containers[1].volumeMounts[0] in container b: mounts the volume enclii-secrets, which the webhook mounts itself where it belongs: take the mount out",
         ),
         (
-            with_spec(one(json!({})), json!({ "volumes": [{ "name": "enclii-secrets", "hostPath": { "path": "/" } }] })),
+            with_spec(
+                one(json!({})),
+                json!({ "volumes": [{ "name": "enclii-secrets", "hostPath": { "path": "/" } }] }),
+            ),
             "spec.volumes[0]: is already named enclii-secrets, which is the name of a volume of the webhook's: rename it",
         ),
         (
@@ -157,7 +184,8 @@ fn mounts_and_volumes() {
 
 #[test]
 fn every_way_to_mount_our_volumes_otherwise() {
-    let canonical = json!({ "name": "enclii-secrets", "mountPath": "/run/secrets", "readOnly": true });
+    let canonical =
+        json!({ "name": "enclii-secrets", "mountPath": "/run/secrets", "readOnly": true });
     for (key, value) in [
         ("subPath", json!("x")),
         ("subPathExpr", json!("x")),
@@ -177,18 +205,24 @@ fn variables() {
     let env = |entries| one(json!({ "env": entries }));
     for (asks, message) in [
         (
-            env(json!([{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL_FILE", "value": "/etc/url" }])),
+            env(
+                json!([{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL_FILE", "value": "/etc/url" }]),
+            ),
             "spec.containers[0].env[0] in container api: DATABASE_URL leaves the pod for DATABASE_URL_FILE, but DATABASE_URL_FILE exists already and is not /run/secrets/DATABASE_URL: \
              take it out, or name DATABASE_URL in enclii.io/plain-env",
         ),
         (
-            env(json!([{ "name": "X", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "NONE" } } }])),
+            env(
+                json!([{ "name": "X", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "NONE" } } }]),
+            ),
             "spec.containers[0].env[0] in container api: X is the key NONE of the Secret api-prod, but the bundle api-prod has no such key: \
              write it with `enclii secrets set NONE=- --service api --env prod --project shop`",
         ),
         (
             annotate(
-                pod(json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "DATABASE_URL", "value": "x" }] }])),
+                pod(
+                    json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "DATABASE_URL", "value": "x" }] }]),
+                ),
                 &[("containers", "api")],
             ),
             "spec.containers[1].env[0] in container b: DATABASE_URL is a secret of the pod's bundles, but the container is not in enclii.io/containers: \
@@ -196,7 +230,9 @@ fn variables() {
         ),
         (
             annotate(
-                pod(json!([{ "name": "api" }, { "name": "b", "envFrom": [{ "secretRef": { "name": "api-prod" } }] }])),
+                pod(
+                    json!([{ "name": "api" }, { "name": "b", "envFrom": [{ "secretRef": { "name": "api-prod" } }] }]),
+                ),
                 &[("containers", "api")],
             ),
             "spec.containers[1].envFrom[0] in container b: takes its variables from the Secret api-prod, which the bundle replaces, but the container is not in enclii.io/containers: \
@@ -223,7 +259,10 @@ fn every_use_of_a_variable_that_leaves() {
             json!({ "env": [url], "volumeMounts": [{ "name": "x", "mountPath": "/x", "subPathExpr": "$(DATABASE_URL)" }] }),
             "volumeMounts[0].subPathExpr",
         ),
-        (json!({ "envFrom": [{ "secretRef": { "name": "api-prod" } }], "args": ["$(DATABASE_URL)"] }), "args[0]"),
+        (
+            json!({ "envFrom": [{ "secretRef": { "name": "api-prod" } }], "args": ["$(DATABASE_URL)"] }),
+            "args[0]",
+        ),
     ] {
         assert_eq!(
             refused(&one(parts)),
@@ -238,7 +277,9 @@ fn every_use_of_a_variable_that_leaves() {
 #[test]
 fn a_credential_outside_the_named_containers_is_one_too() {
     let asks = annotate(
-        pod(json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "X", "value": "redis://:pw@cache" }] }])),
+        pod(
+            json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "X", "value": "redis://:pw@cache" }] }]),
+        ),
         &[("containers", "api")],
     );
     assert!(refused(&asks).starts_with("spec.containers[1].env[0] in container b: X is an address with a password in it in plain text"));
@@ -246,7 +287,10 @@ fn a_credential_outside_the_named_containers_is_one_too() {
 
 #[test]
 fn plain_env_silences_a_certain_credential() {
-    let asks = annotate(one(json!({ "env": [{ "name": "X", "value": "redis://:pw@cache" }] })), &[("plain-env", "X")]);
+    let asks = annotate(
+        one(json!({ "env": [{ "name": "X", "value": "redis://:pw@cache" }] })),
+        &[("plain-env", "X")],
+    );
     assert_eq!(crate::support::admitted(&asks).1, Vec::<String>::new());
 }
 
@@ -263,6 +307,11 @@ fn all_problems_come_at_once() {
         &[("containers", "web,api"), ("secrets", "api-prod,clash-prod")],
     );
     let message = refused(&asks);
-    assert!(message.starts_with("5 things keep this pod from getting its secrets:\n- annotation enclii.io/secrets"), "{message}");
+    assert!(
+        message.starts_with(
+            "5 things keep this pod from getting its secrets:\n- annotation enclii.io/secrets"
+        ),
+        "{message}"
+    );
     assert_eq!(message.lines().count(), 6, "{message}");
 }

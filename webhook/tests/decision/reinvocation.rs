@@ -8,7 +8,9 @@ use crate::support::{admitted, annotate, decide, one, pod, refused, with_spec};
 /// The pod after a first pass, with what the API server makes of it.
 fn injected() -> Value {
     let asks = annotate(
-        one(json!({ "securityContext": { "runAsUser": 1000 }, "env": [{ "name": "DATABASE_URL", "value": "x" }] })),
+        one(
+            json!({ "securityContext": { "runAsUser": 1000 }, "env": [{ "name": "DATABASE_URL", "value": "x" }] }),
+        ),
         &[("reload", "signal=SIGHUP")],
     );
     let (mut patched, _) = admitted(&asks);
@@ -31,12 +33,18 @@ fn nothing_is_left_to_do() {
 #[test]
 fn a_container_that_came_later_gets_the_mount_and_the_agent_follows() {
     let mut later = injected();
-    later["spec"]["containers"].as_array_mut().unwrap().push(json!({ "name": "mesh", "securityContext": { "runAsUser": 1337 } }));
+    later["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "name": "mesh", "securityContext": { "runAsUser": 1337 } }));
     let (patched, _) = admitted(&later);
     assert_eq!(patched["spec"]["containers"][1]["volumeMounts"][0]["mountPath"], "/run/secrets");
     let agent = &patched["spec"]["initContainers"][0];
     assert_eq!(agent["securityContext"]["runAsUser"], 1000);
-    assert!(agent["env"][0]["value"].as_str().unwrap().contains(r#""mode":"0444""#), "another user must be able to read");
+    assert!(
+        agent["env"][0]["value"].as_str().unwrap().contains(r#""mode":"0444""#),
+        "another user must be able to read"
+    );
     assert_eq!(patched["spec"]["initContainers"].as_array().unwrap().len(), 1);
     assert_eq!(decide(&patched), Decision::Inject { patch: Vec::new(), warnings: Vec::new() });
 }
@@ -63,7 +71,10 @@ fn a_ca_that_the_other_replica_did_not_know_yet_is_replaced() {
 #[test]
 fn an_init_container_that_another_webhook_put_first_stays_there() {
     let mut later = injected();
-    later["spec"]["initContainers"].as_array_mut().unwrap().insert(0, json!({ "name": "mesh-init" }));
+    later["spec"]["initContainers"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({ "name": "mesh-init" }));
     let (patched, _) = admitted(&later);
     assert_eq!(patched["spec"]["initContainers"][0]["volumeMounts"][0]["name"], "enclii-secrets");
     assert_eq!(patched["spec"]["initContainers"][1]["name"], "enclii-agent");
@@ -78,29 +89,65 @@ fn an_agent_that_is_not_the_agent() {
         (|agent| agent["args"] = json!(["x"]), "it has args"),
         (|agent| agent["envFrom"] = json!([]), "it has envFrom"),
         (|agent| agent["ports"] = json!([]), "it has ports"),
-        (|agent| agent["livenessProbe"] = json!({ "exec": { "command": ["sh"] } }), "it has livenessProbe"),
+        (
+            |agent| agent["livenessProbe"] = json!({ "exec": { "command": ["sh"] } }),
+            "it has livenessProbe",
+        ),
         (|agent| agent["volumeDevices"] = json!([]), "it has volumeDevices"),
         (|agent| agent["workingDir"] = json!("/"), "it has workingDir"),
-        (|agent| agent["lifecycle"]["preStop"] = json!({ "exec": { "command": ["sh"] } }), "its lifecycle is another"),
+        (
+            |agent| agent["lifecycle"]["preStop"] = json!({ "exec": { "command": ["sh"] } }),
+            "its lifecycle is another",
+        ),
         (|agent| agent["restartPolicy"] = json!("Never"), "its restartPolicy is another"),
         (|agent| agent["resources"] = json!(null), "its resources is another"),
-        (|agent| agent["env"].as_array_mut().unwrap().push(json!({ "name": "LD_PRELOAD", "value": "x" })), "its env is another"),
+        (
+            |agent| {
+                agent["env"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({ "name": "LD_PRELOAD", "value": "x" }))
+            },
+            "its env is another",
+        ),
         (|agent| agent["env"][0]["value"] = json!("{}"), "its env is another"),
         (
             |agent| {
-                agent["env"][0]["value"] = json!(agent["env"][0]["value"].as_str().unwrap().replace("https://switchyard", "https://evil"))
+                agent["env"][0]["value"] = json!(
+                    agent["env"][0]["value"]
+                        .as_str()
+                        .unwrap()
+                        .replace("https://switchyard", "https://evil")
+                )
             },
             "its ENCLII_AGENT_CONFIG is another",
         ),
-        (|agent| agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"] = json!("metadata.name"), "its env is another"),
         (
-            |agent| agent["volumeMounts"].as_array_mut().unwrap().push(json!({ "name": "h", "mountPath": "/host" })),
+            |agent| agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"] = json!("metadata.name"),
+            "its env is another",
+        ),
+        (
+            |agent| {
+                agent["volumeMounts"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({ "name": "h", "mountPath": "/host" }))
+            },
             "its volumeMounts is another",
         ),
-        (|agent| agent["volumeMounts"][1]["mountPath"] = json!("/x"), "its volumeMounts is another"),
+        (
+            |agent| agent["volumeMounts"][1]["mountPath"] = json!("/x"),
+            "its volumeMounts is another",
+        ),
         (|agent| agent["volumeMounts"] = json!([]), "its volumeMounts is another"),
-        (|agent| agent["securityContext"]["privileged"] = json!(true), "its securityContext is another"),
-        (|agent| agent["securityContext"]["capabilities"]["add"] = json!(["SYS_PTRACE"]), "its securityContext is another"),
+        (
+            |agent| agent["securityContext"]["privileged"] = json!(true),
+            "its securityContext is another",
+        ),
+        (
+            |agent| agent["securityContext"]["capabilities"]["add"] = json!(["SYS_PTRACE"]),
+            "its securityContext is another",
+        ),
         (|agent| agent["securityContext"] = json!(null), "its securityContext is another"),
     ];
     for (change, difference) in changes {
@@ -137,23 +184,41 @@ fn volumes_that_are_not_ours() {
         |volumes| volumes[0] = json!({ "name": "enclii-secrets", "emptyDir": {} }),
         |volumes| volumes[0]["emptyDir"] = json!({ "medium": "Memory" }),
         |volumes| volumes[0]["hostPath"] = json!({ "path": "/" }),
-        |volumes| volumes[1]["projected"]["sources"][0]["serviceAccountToken"]["audience"] = json!("other"),
-        |volumes| volumes[1]["projected"]["sources"].as_array_mut().unwrap().push(json!({ "secret": { "name": "x" } })),
+        |volumes| {
+            volumes[1]["projected"]["sources"][0]["serviceAccountToken"]["audience"] =
+                json!("other")
+        },
+        |volumes| {
+            volumes[1]["projected"]["sources"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({ "secret": { "name": "x" } }))
+        },
     ];
     for change in changes {
         let mut spoofed = injected();
         change(&mut spoofed["spec"]["volumes"]);
-        assert!(refused(&spoofed).contains("is already named enclii-"), "{}", spoofed["spec"]["volumes"]);
+        assert!(
+            refused(&spoofed).contains("is already named enclii-"),
+            "{}",
+            spoofed["spec"]["volumes"]
+        );
     }
     let mut resized = injected();
     resized["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] = json!("64Mi");
-    assert!(matches!(decide(&resized), Decision::Inject { .. }), "the operator may have changed the size since");
+    assert!(
+        matches!(decide(&resized), Decision::Inject { .. }),
+        "the operator may have changed the size since"
+    );
 }
 
 #[test]
 fn a_pod_that_is_complete_but_for_a_literal_that_came_later() {
     let mut later = injected();
-    later["spec"]["containers"][0]["env"].as_array_mut().unwrap().push(json!({ "name": "STRIPE_API_KEY", "value": "x" }));
+    later["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "name": "STRIPE_API_KEY", "value": "x" }));
     let (patched, _) = admitted(&with_spec(later, json!({})));
     assert_eq!(
         patched["spec"]["containers"][0]["env"][3],

@@ -40,15 +40,25 @@ fn answered(review: &Value) -> (Value, Outcome) {
 
 #[test]
 fn a_pod_is_patched() {
-    let asks = one(json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "MY_TOKEN", "value": "some" }] }));
+    let asks = one(
+        json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "MY_TOKEN", "value": "some" }] }),
+    );
     let (answer, outcome) = answered(&review(&asks));
     let response = &answer["response"];
-    assert_eq!((&answer["apiVersion"], &answer["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
-    assert_eq!((&response["uid"], &response["allowed"]), (&json!("705ab4f5-6393-11e8-b7cc-42010a800002"), &json!(true)));
+    assert_eq!(
+        (&answer["apiVersion"], &answer["kind"]),
+        (&json!("admission.k8s.io/v1"), &json!("AdmissionReview"))
+    );
+    assert_eq!(
+        (&response["uid"], &response["allowed"]),
+        (&json!("705ab4f5-6393-11e8-b7cc-42010a800002"), &json!(true))
+    );
     assert_eq!(response["patchType"], "JSONPatch");
     assert_eq!(response["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(response["status"], Value::Null);
-    let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(response["patch"].as_str().unwrap()).unwrap()).unwrap();
+    let patch: json_patch::Patch =
+        serde_json::from_slice(&STANDARD.decode(response["patch"].as_str().unwrap()).unwrap())
+            .unwrap();
     let mut patched = asks.clone();
     json_patch::patch(&mut patched, &patch).unwrap();
     assert_eq!(patched, admitted(&asks).0);
@@ -62,20 +72,30 @@ fn nothing_to_do_is_no_patch_and_no_patch_type() {
     plain["metadata"]["annotations"] = json!({});
     for (pod, expected) in [(patched, Outcome::Unchanged), (plain, Outcome::Untouched)] {
         let (answer, outcome) = answered(&review(&pod));
-        assert_eq!(answer["response"], json!({ "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": true }));
+        assert_eq!(
+            answer["response"],
+            json!({ "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": true })
+        );
         assert_eq!(outcome, expected);
     }
 }
 
 #[test]
 fn a_refusal_has_a_message_and_no_patch() {
-    let (answer, outcome) = answered(&review(&one(json!({ "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }))));
+    let (answer, outcome) = answered(&review(&one(
+        json!({ "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }),
+    )));
     let response = &answer["response"];
     assert_eq!(
         (&response["allowed"], &response["status"]["code"], &response["status"]["reason"]),
         (&json!(false), &json!(403), &json!("Forbidden"))
     );
-    assert!(response["status"]["message"].as_str().unwrap().starts_with("spec.containers[0].volumeMounts[0]"));
+    assert!(
+        response["status"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("spec.containers[0].volumeMounts[0]")
+    );
     assert_eq!((&response["patch"], &response["patchType"]), (&Value::Null, &Value::Null));
     assert_eq!(outcome, Outcome::Refused);
 }
@@ -96,7 +116,12 @@ fn only_the_creation_of_a_pod_is_ours() {
         let mut review = review(&spoofed);
         change(&mut review["request"]);
         let (answer, outcome) = answered(&review);
-        assert_eq!((&answer["response"]["allowed"], outcome), (&json!(true), Outcome::Untouched), "{}", review["request"]);
+        assert_eq!(
+            (&answer["response"]["allowed"], outcome),
+            (&json!(true), Outcome::Untouched),
+            "{}",
+            review["request"]
+        );
     }
     let mut deletion = review(&json!(null));
     deletion["request"]["operation"] = json!("DELETE");
@@ -114,8 +139,16 @@ fn a_dry_run_gets_the_same_answer() {
 
 #[test]
 fn what_may_be_logged() {
-    let record = send(review(&one(json!({ "env": [{ "name": "DATABASE_URL", "value": "hunter2" }] }))).to_string().as_bytes()).record;
-    assert_eq!((record.namespace.as_str(), record.pod.as_str(), record.service_account.as_str()), (NAMESPACE, "api-", "api"));
+    let record = send(
+        review(&one(json!({ "env": [{ "name": "DATABASE_URL", "value": "hunter2" }] })))
+            .to_string()
+            .as_bytes(),
+    )
+    .record;
+    assert_eq!(
+        (record.namespace.as_str(), record.pod.as_str(), record.service_account.as_str()),
+        (NAMESPACE, "api-", "api")
+    );
     assert_eq!((record.bundles.as_str(), record.outcome), ("api-prod", Outcome::Injected));
     assert!(!format!("{record:?}").contains("hunter2"));
 }
@@ -128,14 +161,33 @@ fn what_is_no_review() {
         review.to_string()
     };
     for (body, message) in [
-        (String::new(), "read review: the body is not the JSON of an AdmissionReview, at line 1, column 0\n"),
-        ("hunter2".into(), "read review: the body is not the JSON of an AdmissionReview, at line 1, column 1\n"),
-        ("[1]".into(), "read review: the body is not the JSON of an AdmissionReview, at line 1, column 2\n"),
-        ("{}".into(), "read review: the body is not an AdmissionReview of the group admission.k8s.io\n"),
-        (r#"{"apiVersion":"v1","kind":"Pod"}"#.into(), "read review: the body is not an AdmissionReview of the group admission.k8s.io\n"),
-        (r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#.into(), "read review: it has no request\n"),
         (
-            r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":"hunter2"}"#.into(),
+            String::new(),
+            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 0\n",
+        ),
+        (
+            "hunter2".into(),
+            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 1\n",
+        ),
+        (
+            "[1]".into(),
+            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 2\n",
+        ),
+        (
+            "{}".into(),
+            "read review: the body is not an AdmissionReview of the group admission.k8s.io\n",
+        ),
+        (
+            r#"{"apiVersion":"v1","kind":"Pod"}"#.into(),
+            "read review: the body is not an AdmissionReview of the group admission.k8s.io\n",
+        ),
+        (
+            r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#.into(),
+            "read review: it has no request\n",
+        ),
+        (
+            r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":"hunter2"}"#
+                .into(),
             "read review: the body is not the JSON of an AdmissionReview, at line 1, column 80\n",
         ),
         (
@@ -149,7 +201,10 @@ fn what_is_no_review() {
         assert_eq!(String::from_utf8(answer.body).unwrap(), message, "{body}");
         assert_eq!(answer.record.outcome, Outcome::Malformed);
     }
-    assert_eq!(String::from_utf8(send(b"\xff\xfe").body).unwrap(), "read review: the body is not UTF-8\n");
+    assert_eq!(
+        String::from_utf8(send(b"\xff\xfe").body).unwrap(),
+        "read review: the body is not UTF-8\n"
+    );
 }
 
 #[test]
@@ -187,7 +242,10 @@ fn before_everything_is_known_only_pods_that_ask_are_held_up() {
     let asks = one(json!({}));
     let held = respond(review(&asks).to_string().as_bytes(), &world);
     let body: Value = serde_json::from_slice(&held.body).unwrap();
-    assert_eq!((&body["response"]["allowed"], &body["response"]["status"]["code"]), (&json!(false), &json!(503)));
+    assert_eq!(
+        (&body["response"]["allowed"], &body["response"]["status"]["code"]),
+        (&json!(false), &json!(503))
+    );
     assert_eq!(
         body["response"]["status"]["message"],
         "the webhook is not ready, so the pod cannot get its secrets yet; try again. It is waiting for: the trust bundle"
@@ -195,6 +253,9 @@ fn before_everything_is_known_only_pods_that_ask_are_held_up() {
     assert_eq!(held.record.outcome, Outcome::NotReady);
     let mut plain = asks.clone();
     plain["metadata"]["annotations"] = json!({});
-    assert_eq!(respond(review(&plain).to_string().as_bytes(), &world).record.outcome, Outcome::Untouched);
+    assert_eq!(
+        respond(review(&plain).to_string().as_bytes(), &world).record.outcome,
+        Outcome::Untouched
+    );
     assert_eq!(apply(&asks, &[]), asks);
 }

@@ -20,7 +20,8 @@ fn agent_config(pod: &Value) -> Value {
 
 #[test]
 fn a_pod_that_does_not_ask_is_untouched() {
-    let mut plain = one(json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://a:b@c/d" }] }));
+    let mut plain =
+        one(json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://a:b@c/d" }] }));
     plain["metadata"]["annotations"] = json!({ "enclii.io/reload": "nonsense" });
     assert_eq!(decide(&plain), Decision::Untouched(Reason::NotAsked));
     plain["metadata"] = Value::Null;
@@ -32,7 +33,8 @@ fn a_pod_that_does_not_ask_is_untouched() {
 fn namespaces_and_mirror_pods_that_are_none_of_ours() {
     let asks = one(json!({}));
     let text = asks.to_string();
-    let in_namespace = |namespace: &str| admit(&Pod::parse(&text).unwrap(), namespace, &catalog(), &config());
+    let in_namespace =
+        |namespace: &str| admit(&Pod::parse(&text).unwrap(), namespace, &catalog(), &config());
     assert_eq!(in_namespace("kube-system"), Decision::Untouched(Reason::ExemptNamespace));
     assert_eq!(in_namespace("enclii-system"), Decision::Untouched(Reason::ExemptNamespace));
     assert!(matches!(in_namespace(NAMESPACE), Decision::Inject { .. }));
@@ -68,14 +70,21 @@ fn what_points_at_the_file_already_is_kept() {
         { "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" },
         { "name": "DATABASE_URL", "value": "y" },
     ] })));
-    assert_eq!(*env(&patched, 0), json!([{ "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" }]));
+    assert_eq!(
+        *env(&patched, 0),
+        json!([{ "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" }])
+    );
 }
 
 #[test]
 fn one_name_twice_becomes_one_file() {
-    let (patched, _) =
-        admitted(&one(json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL", "value": "y" }] })));
-    assert_eq!(*env(&patched, 0), json!([{ "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" }]));
+    let (patched, _) = admitted(&one(
+        json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL", "value": "y" }] }),
+    ));
+    assert_eq!(
+        *env(&patched, 0),
+        json!([{ "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" }])
+    );
 }
 
 #[test]
@@ -132,7 +141,10 @@ fn names_that_the_author_lists() {
         *env(&patched, 0),
         json!([{ "name": "EXTRA_FILE", "value": "/run/secrets/EXTRA" }, { "name": "FROM_FILE", "value": "/run/secrets/FROM" }])
     );
-    assert_eq!(warnings, ["annotation enclii.io/env: no container that gets the secrets has the variable ABSENT"]);
+    assert_eq!(
+        warnings,
+        ["annotation enclii.io/env: no container that gets the secrets has the variable ABSENT"]
+    );
 }
 
 #[test]
@@ -160,7 +172,10 @@ fn every_warning() {
             "spec.containers[0].env[0] in container api: SMTP_PASSWORD looks like a credential in plain text; store it with enclii secrets set, or name it in enclii.io/plain-env",
         ]
     );
-    assert_eq!(env(&patched, 0)[1], json!({ "name": "DATABASE_URL", "value": "postgres://a:hunter2@c/d" }));
+    assert_eq!(
+        env(&patched, 0)[1],
+        json!({ "name": "DATABASE_URL", "value": "postgres://a:hunter2@c/d" })
+    );
 }
 
 #[test]
@@ -172,10 +187,16 @@ fn the_agent_stands_first_and_has_what_it_needs() {
     let (patched, _) = admitted(&asks);
     assert_eq!(agent(&patched)["name"], "enclii-agent");
     assert_eq!(patched["spec"]["initContainers"][1]["name"], "migrate");
-    let mount = json!([{ "name": "enclii-secrets", "mountPath": "/run/secrets", "readOnly": true }]);
+    let mount =
+        json!([{ "name": "enclii-secrets", "mountPath": "/run/secrets", "readOnly": true }]);
     assert_eq!(patched["spec"]["initContainers"][1]["volumeMounts"], mount);
     assert_eq!(patched["spec"]["containers"][0]["volumeMounts"], mount);
-    let volumes: Vec<_> = patched["spec"]["volumes"].as_array().unwrap().iter().map(|volume| volume["name"].as_str().unwrap()).collect();
+    let volumes: Vec<_> = patched["spec"]["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| volume["name"].as_str().unwrap())
+        .collect();
     assert_eq!(volumes, ["tmp", "enclii-secrets", "enclii-token"]);
     for absent in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "command", "args"] {
         assert_eq!(agent(&patched)[absent], Value::Null, "{absent}");
@@ -184,11 +205,17 @@ fn the_agent_stands_first_and_has_what_it_needs() {
 
 #[test]
 fn empty_and_null_lists_are_filled() {
-    for (env_list, mounts, init, volumes) in
-        [(json!(null), json!(null), json!(null), json!(null)), (json!([]), json!([]), json!([]), json!([]))]
-    {
+    for (env_list, mounts, init, volumes) in [
+        (json!(null), json!(null), json!(null), json!(null)),
+        (json!([]), json!([]), json!([]), json!([])),
+    ] {
         let asks = with_spec(
-            annotate(one(json!({ "env": env_list, "volumeMounts": mounts, "envFrom": [{ "secretRef": { "name": "api-prod" } }] })), &[]),
+            annotate(
+                one(
+                    json!({ "env": env_list, "volumeMounts": mounts, "envFrom": [{ "secretRef": { "name": "api-prod" } }] }),
+                ),
+                &[],
+            ),
             json!({ "initContainers": init, "volumes": volumes }),
         );
         let (patched, _) = admitted(&asks);
@@ -202,20 +229,34 @@ fn empty_and_null_lists_are_filled() {
 #[test]
 fn whose_uid_the_agent_has() {
     let user = |uid: i64| json!({ "runAsUser": uid });
-    let two = |a: Value, b: Value| pod(json!([{ "name": "a", "securityContext": a }, { "name": "b", "securityContext": b }]));
+    let two = |a: Value, b: Value| {
+        pod(json!([{ "name": "a", "securityContext": a }, { "name": "b", "securityContext": b }]))
+    };
     for (asks, uid, mode) in [
         (two(user(1000), user(1000)), 1000, "0400"),
         (two(user(1000), user(1001)), 65532, "0444"),
         (two(user(1000), json!({})), 65532, "0444"),
         (two(json!(null), json!(null)), 65532, "0444"),
-        (with_spec(two(user(1000), json!(null)), json!({ "securityContext": user(1000) })), 1000, "0400"),
-        (with_spec(two(user(1001), json!(null)), json!({ "securityContext": user(1000) })), 65532, "0444"),
+        (
+            with_spec(two(user(1000), json!(null)), json!({ "securityContext": user(1000) })),
+            1000,
+            "0400",
+        ),
+        (
+            with_spec(two(user(1001), json!(null)), json!({ "securityContext": user(1000) })),
+            65532,
+            "0444",
+        ),
         (annotate(two(user(1000), user(1001)), &[("containers", "b")]), 1001, "0400"),
         (annotate(two(user(7), user(7)), &[("file-mode", "0440")]), 7, "0440"),
     ] {
         let (patched, warnings) = admitted(&asks);
         let context = &agent(&patched)["securityContext"];
-        assert_eq!((&context["runAsUser"], &context["runAsNonRoot"]), (&json!(uid), &json!(true)), "{asks}");
+        assert_eq!(
+            (&context["runAsUser"], &context["runAsNonRoot"]),
+            (&json!(uid), &json!(true)),
+            "{asks}"
+        );
         assert_eq!(agent_config(&patched)["files"]["mode"], mode, "{asks}");
         assert!(warnings.is_empty(), "{warnings:?}");
     }
@@ -225,8 +266,12 @@ fn whose_uid_the_agent_has() {
 
 #[test]
 fn a_group_of_the_pod_s_makes_a_mode_readable() {
-    let asks =
-        |group: Value| annotate(with_spec(one(json!({})), json!({ "securityContext": { "fsGroup": group } })), &[("file-mode", "0440")]);
+    let asks = |group: Value| {
+        annotate(
+            with_spec(one(json!({})), json!({ "securityContext": { "fsGroup": group } })),
+            &[("file-mode", "0440")],
+        )
+    };
     assert_eq!(admitted(&asks(json!(2000))).1.len(), 0);
     assert_eq!(admitted(&asks(json!(null))).1.len(), 1);
 }
@@ -260,7 +305,10 @@ fn a_signal_needs_a_common_process_namespace_and_marks_its_container() {
 #[test]
 fn the_only_application_container_is_the_one_to_signal() {
     let asks = with_spec(
-        annotate(one(json!({ "securityContext": { "runAsUser": 1000 } })), &[("reload", "signal=USR1")]),
+        annotate(
+            one(json!({ "securityContext": { "runAsUser": 1000 } })),
+            &[("reload", "signal=USR1")],
+        ),
         json!({ "shareProcessNamespace": true, "initContainers": [{ "name": "migrate", "securityContext": { "runAsUser": 1000 } }] }),
     );
     let (patched, _) = admitted(&asks);
@@ -271,18 +319,26 @@ fn the_only_application_container_is_the_one_to_signal() {
 #[test]
 fn a_sidecar_may_be_signalled_by_name() {
     let asks = with_spec(
-        annotate(one(json!({ "securityContext": { "runAsUser": 1 } })), &[("reload", "signal=SIGHUP"), ("reload-container", "proxy")]),
+        annotate(
+            one(json!({ "securityContext": { "runAsUser": 1 } })),
+            &[("reload", "signal=SIGHUP"), ("reload-container", "proxy")],
+        ),
         json!({ "initContainers": [{ "name": "proxy", "restartPolicy": "Always", "securityContext": { "runAsUser": 2 } }] }),
     );
     let (patched, _) = admitted(&asks);
     assert_eq!(agent(&patched)["securityContext"]["runAsUser"], json!(2));
-    assert_eq!(patched["spec"]["initContainers"][1]["env"][0], json!({ "name": "ENCLII_CONTAINER", "value": "proxy" }));
+    assert_eq!(
+        patched["spec"]["initContainers"][1]["env"][0],
+        json!({ "name": "ENCLII_CONTAINER", "value": "proxy" })
+    );
 }
 
 #[test]
 fn only_the_named_containers_get_the_secrets() {
     let asks = annotate(
-        pod(json!([{ "name": "api" }, { "name": "other", "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }])),
+        pod(
+            json!([{ "name": "api" }, { "name": "other", "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }]),
+        ),
         &[("containers", "api")],
     );
     let (patched, _) = admitted(&asks);

@@ -15,7 +15,11 @@ pub(crate) const NAMESPACE: &str = "shop-prod";
 pub(crate) const KEYS: [&str; 2] = ["DATABASE_URL", "STRIPE_API_KEY"];
 
 pub(crate) fn config() -> InjectionConfig {
-    InjectionConfig::new("enclii/agent:1".into(), "https://switchyard.enclii-system.svc".into(), "PEM\n".into())
+    InjectionConfig::new(
+        "enclii/agent:1".into(),
+        "https://switchyard.enclii-system.svc".into(),
+        "PEM\n".into(),
+    )
 }
 
 pub(crate) fn catalog() -> Catalog {
@@ -74,7 +78,8 @@ pub(crate) fn decide(pod: &Value) -> Decision {
 }
 
 pub(crate) fn apply(pod: &Value, patch: &[Operation]) -> Value {
-    let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(patch).unwrap()).unwrap();
+    let patch: json_patch::Patch =
+        serde_json::from_value(serde_json::to_value(patch).unwrap()).unwrap();
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &patch).unwrap();
     patched

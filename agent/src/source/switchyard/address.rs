@@ -32,7 +32,9 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let refuse = || AddressError(text.chars().take(200).collect());
         let uri: Uri = text.parse().map_err(|_| refuse())?;
-        let (Some("https"), Some(authority), "" | "/", None) = (uri.scheme_str(), uri.authority(), uri.path(), uri.query()) else {
+        let (Some("https"), Some(authority), "" | "/", None) =
+            (uri.scheme_str(), uri.authority(), uri.path(), uri.query())
+        else {
             return Err(refuse());
         };
         if authority.as_str().contains('@') {

@@ -92,13 +92,18 @@ pub(super) async fn open(
     // cannot be set the stream is slower and still right.
     let _ = tcp.set_nodelay(true);
     let greet = TlsConnector::from(tls).connect(address.name.clone(), tcp);
-    let tls = within("greet server", HANDSHAKE_DEADLINE, greet).await?.map_err(LoginError::Handshake)?;
+    let tls =
+        within("greet server", HANDSHAKE_DEADLINE, greet).await?.map_err(LoginError::Handshake)?;
     let request = request(address, &token, bundles).map_err(LoginError::Request)?;
     drop(token);
     within("log in", LOGIN_DEADLINE, log_in(tls, request)).await?
 }
 
-async fn within<T>(step: &'static str, within: Duration, work: impl Future<Output = T>) -> Result<T, LoginError> {
+async fn within<T>(
+    step: &'static str,
+    within: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, LoginError> {
     timeout(within, work).await.map_err(|_| LoginError::Deadline { step, within })
 }
 
@@ -113,11 +118,16 @@ fn token(path: &Path) -> Result<Redacted, LoginError> {
     Ok(Redacted::from(text))
 }
 
-fn request(address: &Address, token: &Redacted, bundles: &[BundleRef]) -> http::Result<Request<Empty<Bytes>>> {
+fn request(
+    address: &Address,
+    token: &Redacted,
+    bundles: &[BundleRef],
+) -> http::Result<Request<Empty<Bytes>>> {
     let mut authorization = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())?;
     authorization.set_sensitive(true);
     // A bundle's name is of letters, digits and dashes: nothing to escape.
-    let query: Vec<String> = bundles.iter().map(|bundle| format!("{BUNDLE_PARAMETER}={bundle}")).collect();
+    let query: Vec<String> =
+        bundles.iter().map(|bundle| format!("{BUNDLE_PARAMETER}={bundle}")).collect();
     Request::builder()
         .uri(format!("{PATH}?{}", query.join("&")))
         .header(header::HOST, &address.authority)
@@ -128,8 +138,12 @@ fn request(address: &Address, token: &Redacted, bundles: &[BundleRef]) -> http::
         .body(Empty::new())
 }
 
-async fn log_in(tls: TlsStream<TcpStream>, request: Request<Empty<Bytes>>) -> Result<Connection, LoginError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(LoginError::Exchange)?;
+async fn log_in(
+    tls: TlsStream<TcpStream>,
+    request: Request<Empty<Bytes>>,
+) -> Result<Connection, LoginError> {
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(tls)).await.map_err(LoginError::Exchange)?;
     let mut connection = pin!(connection.with_upgrades());
     let login = async {
         let response = sender.send_request(request).await.map_err(LoginError::Exchange)?;
@@ -161,7 +175,11 @@ async fn drive<T>(
 /// What the server says instead of opening the stream.
 async fn refusal(response: Response<Incoming>) -> LoginError {
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
     judge(status, &body)
 }
 
@@ -178,7 +196,8 @@ fn judge(status: StatusCode, body: &[u8]) -> LoginError {
         problem.title = status.canonical_reason().unwrap_or("unknown status").to_owned();
     }
     // 408 and 429 are about the moment, not about who asks.
-    let about_asker = status.is_client_error() && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    let about_asker = status.is_client_error()
+        && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     if about_asker { LoginError::Refused(problem) } else { LoginError::Unavailable(problem) }
 }
 
@@ -190,7 +209,10 @@ mod tests {
     fn a_refusal_says_who_was_refused_what() {
         let body = br#"{"type":"/problems/denied","title":"access denied","status":403,"detail":"service account shop/web may not read bundle api-prod"}"#;
         let error = judge(StatusCode::FORBIDDEN, body);
-        assert_eq!(error.to_string(), "log in: access denied: service account shop/web may not read bundle api-prod");
+        assert_eq!(
+            error.to_string(),
+            "log in: access denied: service account shop/web may not read bundle api-prod"
+        );
         assert_eq!(error.loss(), Loss::Refused);
     }
 
@@ -212,7 +234,9 @@ mod tests {
     fn a_token_is_one_line() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("token");
-        let write = |bytes: &[u8]| io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), bytes).unwrap();
+        let write = |bytes: &[u8]| {
+            io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), bytes).unwrap()
+        };
         assert!(token(&path).is_err());
         write(b"abc.def-_\n");
         assert_eq!(token(&path).unwrap().expose(), b"abc.def-_");

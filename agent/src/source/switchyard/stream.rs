@@ -54,7 +54,12 @@ pub(super) struct Stream<Io> {
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
     pub(super) fn new(io: Io) -> Self {
-        Self { io, decoder: Decoder::default(), buffer: Zeroizing::new(vec![0; BUFFER_BYTES]), heard: Instant::now() }
+        Self {
+            io,
+            decoder: Decoder::default(),
+            buffer: Zeroizing::new(vec![0; BUFFER_BYTES]),
+            heard: Instant::now(),
+        }
     }
 
     /// The next message. Dropped half way, it loses nothing.
@@ -81,7 +86,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
             self.io.write_all(bytes.expose()).await?;
             self.io.flush().await
         };
-        timeout(SEND_DEADLINE, write).await.map_err(|_| StreamError::Stuck)?.map_err(StreamError::Write)
+        timeout(SEND_DEADLINE, write)
+            .await
+            .map_err(|_| StreamError::Stuck)?
+            .map_err(StreamError::Write)
     }
 }
 
@@ -138,13 +146,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_takes_nothing_is_given_up() {
         let (mut stream, _server) = pair();
-        let message = AgentMessage::Failed { wanted: vec![], step: contract::stream::Step::Write, detail: "x".repeat(200) };
+        let message = AgentMessage::Failed {
+            wanted: vec![],
+            step: contract::stream::Step::Write,
+            detail: "x".repeat(200),
+        };
         assert!(matches!(stream.send(&message).await, Err(StreamError::Stuck)));
     }
 
     #[tokio::test]
     async fn garbage_ends_a_stream() {
-        for garbage in [vec![0xff; 8], frame::encode(b"{", &[]).expose().to_vec(), frame::encode(b"{\"kind\":5}", &[]).expose().to_vec()] {
+        for garbage in [
+            vec![0xff; 8],
+            frame::encode(b"{", &[]).expose().to_vec(),
+            frame::encode(b"{\"kind\":5}", &[]).expose().to_vec(),
+        ] {
             let (mut stream, mut server) = pair();
             server.write_all(&garbage).await.unwrap();
             let end = stream.next().await;

@@ -21,8 +21,12 @@ pub enum TrustError {
 pub(super) fn client(pem: &str) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     // Both ends are ours and speak 1.3.
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let mut config = builder.map_err(TrustError::Provider)?.with_root_certificates(roots(pem.as_bytes())?).with_no_client_auth();
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13]);
+    let mut config = builder
+        .map_err(TrustError::Provider)?
+        .with_root_certificates(roots(pem.as_bytes())?)
+        .with_no_client_auth();
     // There is one connection for as long as the pod lives: keeping tickets would cost more than a
     // full handshake now and then.
     config.resumption = Resumption::disabled();

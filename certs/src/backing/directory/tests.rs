@@ -104,6 +104,9 @@ async fn an_error_names_the_path() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("file");
     File::create(&path).unwrap();
-    let error = Directory::new(path.join("certs")).store(&files(&[("ca.crt", "one")]), &Loaded::default()).await.unwrap_err();
+    let error = Directory::new(path.join("certs"))
+        .store(&files(&[("ca.crt", "one")]), &Loaded::default())
+        .await
+        .unwrap_err();
     assert!(error.to_string().ends_with("file/certs"), "{error}");
 }

@@ -57,7 +57,9 @@ pub(super) async fn with_store(
 ) -> Result<BTreeMap<SecretName, Change>, Error> {
     let present: BTreeSet<SecretName> = match client.list(scope).await {
         Ok(list) => list.into_iter().map(|it| it.name).collect(),
-        Err(Error::Refused(problem)) if problem.status == 403 => values.iter().map(|(name, _)| name.clone()).collect(),
+        Err(Error::Refused(problem)) if problem.status == 403 => {
+            values.iter().map(|(name, _)| name.clone()).collect()
+        }
         // A scope comes into being with its first secret.
         Err(Error::Refused(problem)) if problem.status == 404 => BTreeSet::new(),
         Err(error) => return Err(error),
@@ -103,7 +105,10 @@ mod tests {
             (Err(404), "a", Change::New),
             (Err(403), "a", Change::Unknown),
         ] {
-            assert_eq!(Change::from(present.map(value).as_ref().map_err(|it| *it), &value(new)), expected);
+            assert_eq!(
+                Change::from(present.map(value).as_ref().map_err(|it| *it), &value(new)),
+                expected
+            );
         }
     }
 }

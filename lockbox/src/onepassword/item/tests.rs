@@ -34,7 +34,10 @@ fn what_is_written_is_what_is_read() {
         let content = back.content().unwrap();
         assert_eq!((content.version, content.seal.as_ref()), (Some(Version(3)), Some(&seal)));
         assert_eq!(content.value, value);
-        assert!(content.fits(place, &seal.code) && content.is_as_written(Place { version: Version(9), ..place }));
+        assert!(
+            content.fits(place, &seal.code)
+                && content.is_as_written(Place { version: Version(9), ..place })
+        );
     }
 }
 
@@ -54,7 +57,8 @@ fn a_label_that_is_there_twice_or_not_at_all_is_said() {
     let (scope, name) = names();
     let place = Place { scope: &scope, name: &name, version: Version(1) };
     let value = Redacted::from("x".to_owned());
-    let mut item = Item::new("v", "t".to_owned(), place, &value, &Seal::new(place, &value).unwrap());
+    let mut item =
+        Item::new("v", "t".to_owned(), place, &value, &Seal::new(place, &value).unwrap());
     let field = item.fields[0].clone();
     item.fields.push(field);
     assert_eq!(item.content().unwrap_err(), ItemError::Duplicate("value", 2));
@@ -82,6 +86,7 @@ fn what_people_added_stays_when_the_value_moves_on() {
     // A person's edit that keeps no seal is an edit too.
     item.fields.retain(|field| field.label != "seal");
     assert!(!item.content().unwrap().is_as_written(place));
-    let broken: Item = serde_json::from_str(r#"{"fields":[{"label":"value","value":"base64:?"}]}"#).unwrap();
+    let broken: Item =
+        serde_json::from_str(r#"{"fields":[{"label":"value","value":"base64:?"}]}"#).unwrap();
     assert_eq!(broken.content().unwrap_err(), ItemError::Encoding);
 }

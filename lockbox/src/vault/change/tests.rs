@@ -25,7 +25,8 @@ impl Engine {
     }
 
     fn read(&self, name: &SecretName, kept: Kept) -> Option<Redacted> {
-        let there = self.entries.get(&kept.place.at).filter(|(_, write)| *write == kept.place.write);
+        let there =
+            self.entries.get(&kept.place.at).filter(|(_, write)| *write == kept.place.write);
         match there.map(|(entry, _)| entry.held(name, kept.version, kept.place)) {
             Some(Held::Here(value)) => Some(value.clone()),
             _ => self.apart.get(&(name.clone(), kept.place.write)).cloned(),
@@ -41,7 +42,9 @@ impl Engine {
             next.restored(self.read(&name, kept).unwrap());
         }
         // Through the text, as Vault has it.
-        let (entry, write) = Entry::parse(next.place.at, next.entry.render(next.place.at, next.place.write)).unwrap();
+        let (entry, write) =
+            Entry::parse(next.place.at, next.entry.render(next.place.at, next.place.write))
+                .unwrap();
         self.newest = next.place.at;
         if let Some(sweep) = entry.sweep.clone() {
             assert!(!sweep.contains(&self.newest));

@@ -21,9 +21,14 @@ fn kept(version: u64, at: u64) -> Kept {
 
 /// Bytes of every kind, and such that look like what is written about them.
 fn value() -> impl Strategy<Value = Redacted> {
-    let markers: Vec<&'static [u8]> = vec![b"", b"\0", b"base64", b"MII=", b"{\"base64\":1}", b".lockbox", b"\xff"];
+    let markers: Vec<&'static [u8]> =
+        vec![b"", b"\0", b"base64", b"MII=", b"{\"base64\":1}", b".lockbox", b"\xff"];
     let marker = proptest::sample::select(markers);
-    prop_oneof![vec(any::<u8>(), 0..80).prop_map(Redacted::new), any::<String>().prop_map(Redacted::from), marker.prop_map(Redacted::from)]
+    prop_oneof![
+        vec(any::<u8>(), 0..80).prop_map(Redacted::new),
+        any::<String>().prop_map(Redacted::from),
+        marker.prop_map(Redacted::from)
+    ]
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
@@ -36,9 +41,22 @@ fn entry() -> impl Strategy<Value = Entry> {
         kept.sort();
         kept
     });
-    let names = || "[A-Za-z_][A-Za-z0-9_.-]{0,20}".prop_filter_map("reserved", |text| text.parse::<SecretName>().ok());
-    (btree_map(names(), value(), 0..4), btree_map(names(), value(), 0..2), btree_map(names(), kept, 0..4), any::<Option<(u64, u64)>>())
-        .prop_map(|(values, beside, kept, sweep)| Entry { values, beside, kept, sweep: sweep.map(|(from, to)| from..=to) })
+    let names = || {
+        "[A-Za-z_][A-Za-z0-9_.-]{0,20}"
+            .prop_filter_map("reserved", |text| text.parse::<SecretName>().ok())
+    };
+    (
+        btree_map(names(), value(), 0..4),
+        btree_map(names(), value(), 0..2),
+        btree_map(names(), kept, 0..4),
+        any::<Option<(u64, u64)>>(),
+    )
+        .prop_map(|(values, beside, kept, sweep)| Entry {
+            values,
+            beside,
+            kept,
+            sweep: sweep.map(|(from, to)| from..=to),
+        })
 }
 
 proptest! {
@@ -61,7 +79,10 @@ proptest! {
 
 #[test]
 fn text_is_readable_for_whoever_knows_vault_alone() {
-    let values = BTreeMap::from([(name("A"), Redacted::from(b"line\n\0".as_slice())), (name("B"), Redacted::from(b"\xff\xfe".as_slice()))]);
+    let values = BTreeMap::from([
+        (name("A"), Redacted::from(b"line\n\0".as_slice())),
+        (name("B"), Redacted::from(b"\xff\xfe".as_slice())),
+    ]);
     let data = Entry { values, ..Entry::default() }.render(3, write_id());
     assert_eq!(data["A"], json!("line\n\0"));
     assert_eq!(data["B"], json!("//4="));
@@ -70,11 +91,15 @@ fn text_is_readable_for_whoever_knows_vault_alone() {
 
 #[test]
 fn what_is_not_ours_is_said_to_be_foreign_and_what_is_broken_to_be_damaged() {
-    let ours = Entry { kept: BTreeMap::from([(name("A"), vec![kept(1, 3)])]), ..Entry::default() }.render(3, write_id());
+    let ours = Entry { kept: BTreeMap::from([(name("A"), vec![kept(1, 3)])]), ..Entry::default() }
+        .render(3, write_id());
     assert!(Entry::parse(3, ours.clone()).is_ok());
     // A copy of it, as `vault kv rollback` makes, and something else altogether.
     assert_eq!(Entry::parse(4, ours.clone()).unwrap_err(), EntryError::Foreign(4));
-    assert_eq!(Entry::parse(3, Map::from_iter([("A".to_owned(), json!("x"))])).unwrap_err(), EntryError::Foreign(3));
+    assert_eq!(
+        Entry::parse(3, Map::from_iter([("A".to_owned(), json!("x"))])).unwrap_err(),
+        EntryError::Foreign(3)
+    );
     let with = |key: &str, value: Value| {
         let mut data = ours.clone();
         data[KEY][key] = value;
@@ -106,12 +131,22 @@ fn a_value_is_held_in_its_own_place_alone() {
         kept: BTreeMap::from([(name("A"), vec![apart, kept(2, 5)])]),
         sweep: None,
     };
-    assert_eq!(entry.held(&name("A"), Version(2), place(5)), Held::Here(&Redacted::from(b"newest".as_slice())));
+    assert_eq!(
+        entry.held(&name("A"), Version(2), place(5)),
+        Held::Here(&Redacted::from(b"newest".as_slice()))
+    );
     assert_eq!(entry.held(&name("A"), Version(1), place(1)), Held::Apart);
     for (secret, version, at) in [("B", 2, 5), ("A", 3, 5), ("A", 2, 4), ("A", 1, 5)] {
         assert_eq!(entry.held(&name(secret), Version(version), place(at)), Held::Nothing);
     }
     let beside = BTreeMap::from([(name("A"), Redacted::from(b"late".as_slice()))]);
-    let entry = Entry { beside, kept: BTreeMap::from([(name("A"), vec![kept(1, 6), kept(2, 5)])]), ..entry };
-    assert_eq!(entry.held(&name("A"), Version(1), place(6)), Held::Here(&Redacted::from(b"late".as_slice())));
+    let entry = Entry {
+        beside,
+        kept: BTreeMap::from([(name("A"), vec![kept(1, 6), kept(2, 5)])]),
+        ..entry
+    };
+    assert_eq!(
+        entry.held(&name("A"), Version(1), place(6)),
+        Held::Here(&Redacted::from(b"late".as_slice()))
+    );
 }

@@ -18,7 +18,10 @@ pub(super) fn complete(document: &mut Value) {
 
 /// A write has 1 to 1000 names.
 fn bound_maps(document: &mut Value) {
-    if let Some(secrets) = document.pointer_mut("/components/schemas/WriteRequest/properties/secrets").and_then(Value::as_object_mut) {
+    if let Some(secrets) = document
+        .pointer_mut("/components/schemas/WriteRequest/properties/secrets")
+        .and_then(Value::as_object_mut)
+    {
         secrets.insert("minProperties".to_owned(), json!(1));
         secrets.insert("maxProperties".to_owned(), json!(contract::layout::MAX_BUNDLE_SECRETS));
     }
@@ -26,12 +29,18 @@ fn bound_maps(document: &mut Value) {
 
 /// Optional headers are texts of a form, and never null.
 fn describe_headers(operation: &mut Value) {
-    let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else { return };
+    let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else {
+        return;
+    };
     for parameter in parameters {
         let tags = r#"^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$"#;
         let (schema, example) = match parameter["name"].as_str() {
-            Some("If-Match") => (json!({"type": "string", "pattern": tags, "maxLength": 1000}), "\"3\""),
-            Some("If-None-Match") => (json!({"type": "string", "pattern": tags, "maxLength": 1000}), "*"),
+            Some("If-Match") => {
+                (json!({"type": "string", "pattern": tags, "maxLength": 1000}), "\"3\"")
+            }
+            Some("If-None-Match") => {
+                (json!({"type": "string", "pattern": tags, "maxLength": 1000}), "*")
+            }
             Some("Idempotency-Key") => (
                 json!({"type": "string", "minLength": 16, "maxLength": 200, "pattern": "^[!-~]+$"}),
                 "0b6f6f6e-6f0c-4f0a-8f8e-2f3b8a1c9d10",
@@ -46,18 +55,32 @@ fn describe_headers(operation: &mut Value) {
 /// The refusals that an operation of this form has.
 fn add_refusals(path: &str, method: &str, operation: &mut Value) {
     let is_open = operation["security"] == json!([{}]);
-    let has = |operation: &Value, name: &str| operation["parameters"].as_array().is_some_and(|all| all.iter().any(|it| it["name"] == name));
+    let has = |operation: &Value, name: &str| {
+        operation["parameters"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|it| it["name"] == name))
+    };
     let takes_body = operation["requestBody"].is_object();
     let (conditional, once) = (has(operation, "If-Match"), has(operation, "Idempotency-Key"));
-    let takes_query = operation["parameters"].as_array().is_some_and(|all| all.iter().any(|it| it["in"] == "query"));
+    let takes_query = operation["parameters"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|it| it["in"] == "query"));
     let of_a_secret = path.starts_with("/v1/secrets/");
     let changes = method != "get";
     let refusals = [
         (!is_open || takes_body || takes_query, "400", "The request is not of the form"),
         (!is_open || takes_body, "401", "Who is asking is not known"),
         (!is_open, "403", "The rules do not allow it"),
-        (path.contains('{') || ["/v1/login", "/v1/admin/rekey"].contains(&path), "404", "There is no such thing"),
-        (changes && !is_open, "409", "It cannot be done as things are, or somebody else was faster"),
+        (
+            path.contains('{') || ["/v1/login", "/v1/admin/rekey"].contains(&path),
+            "404",
+            "There is no such thing",
+        ),
+        (
+            changes && !is_open,
+            "409",
+            "It cannot be done as things are, or somebody else was faster",
+        ),
         (path.contains("{name}") && of_a_secret, "410", "The value was destroyed"),
         (conditional, "412", "What the request says must hold does not"),
         (takes_body, "413", "Too large"),
@@ -67,7 +90,9 @@ fn add_refusals(path: &str, method: &str, operation: &mut Value) {
         (true, "500", "An error of the server"),
         (true, "503", "Not available at the moment: Retry-After says when to try again"),
     ];
-    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
     for (applies, status, description) in refusals {
         if applies && !responses.contains_key(status) {
             responses.insert(status.to_owned(), refusal(status, description));

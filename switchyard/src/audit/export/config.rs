@@ -112,14 +112,20 @@ impl SinkConfig {
 /// Where a file cannot be read, or says something that cannot be.
 pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
     let form = |reason: String| SinksError::Form { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|source| SinksError::File { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SinksError::File { path: path.to_owned(), source })?;
     let File { sinks } = serde_saphyr::from_str(&text).map_err(|error| form(error.to_string()))?;
     let mut names = HashSet::new();
     let mut ready = Vec::new();
     for entry in sinks {
         let Entry { name, format, file, https, syslog } = entry;
-        if name.is_empty() || name.len() > 63 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(form(format!("the sink's name {name:?} is not 1 to 63 letters, digits and '-'")));
+        if name.is_empty()
+            || name.len() > 63
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(form(format!(
+                "the sink's name {name:?} is not 1 to 63 letters, digits and '-'"
+            )));
         }
         if !names.insert(name.clone()) {
             return Err(form(format!("two sinks have the name {name}")));
@@ -133,15 +139,23 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
                 let tls = match (ca, pair(&name, certificate, key).map_err(form)?) {
                     (Some(ca), own) => Some(tls(&name, &ca, own)?),
                     (None, None) => None,
-                    (None, Some(_)) => return Err(form(format!("sink {name}: with a certificate, ca says whom it is shown to"))),
+                    (None, Some(_)) => {
+                        return Err(form(format!(
+                            "sink {name}: with a certificate, ca says whom it is shown to"
+                        )));
+                    }
                 };
                 let sink = HttpsSink::new(url, tls, token_file, format);
-                Target::Https(sink.map_err(|reason| SinksError::Tls { sink: name.clone(), reason })?)
+                Target::Https(
+                    sink.map_err(|reason| SinksError::Tls { sink: name.clone(), reason })?,
+                )
             }
             (None, None, Some(Syslog { address, ca, certificate, key })) => {
                 let tls = tls(&name, &ca, pair(&name, certificate, key).map_err(form)?)?;
                 let sink = SyslogSink::new(&address, tls, format);
-                Target::Syslog(sink.ok_or_else(|| form(format!("sink {name}: the address is HOST:PORT")))?)
+                Target::Syslog(
+                    sink.ok_or_else(|| form(format!("sink {name}: the address is HOST:PORT")))?,
+                )
             }
             _ => return Err(form(format!("sink {name}: name one of file, https and syslog"))),
         };
@@ -151,7 +165,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
 }
 
 /// The files that say who sends: both, or none.
-fn pair(sink: &str, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, String> {
+fn pair(
+    sink: &str,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<(PathBuf, PathBuf)>, String> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),
@@ -159,9 +177,15 @@ fn pair(sink: &str, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Resul
     }
 }
 
-fn tls(sink: &str, ca: &Path, own: Option<(PathBuf, PathBuf)>) -> Result<Arc<ClientConfig>, SinksError> {
+fn tls(
+    sink: &str,
+    ca: &Path,
+    own: Option<(PathBuf, PathBuf)>,
+) -> Result<Arc<ClientConfig>, SinksError> {
     let failed = |reason: String| SinksError::Tls { sink: sink.to_owned(), reason };
-    let bytes = |path: &Path| std::fs::read(path).map_err(|source| SinksError::File { path: path.to_owned(), source });
+    let bytes = |path: &Path| {
+        std::fs::read(path).map_err(|source| SinksError::File { path: path.to_owned(), source })
+    };
     let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, SinksError> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
         match found {
@@ -178,8 +202,11 @@ fn tls(sink: &str, ca: &Path, own: Option<(PathBuf, PathBuf)>) -> Result<Arc<Cli
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let key_bytes = zeroize::Zeroizing::new(bytes(&key)?);
-            let key = PrivateKeyDer::from_pem_slice(&key_bytes).map_err(|_| failed(format!("{} holds no key", key.display())))?;
-            builder.with_client_auth_cert(certificates(&certificate)?, key).map_err(|error| failed(error.to_string()))?
+            let key = PrivateKeyDer::from_pem_slice(&key_bytes)
+                .map_err(|_| failed(format!("{} holds no key", key.display())))?;
+            builder
+                .with_client_auth_cert(certificates(&certificate)?, key)
+                .map_err(|error| failed(error.to_string()))?
         }
     };
     Ok(Arc::new(config))
@@ -200,7 +227,10 @@ mod tests {
     fn what_cannot_be_is_refused_by_name() {
         let sinks =
             parse("sinks:\n- name: archive\n  file: /var/log/enclii/audit.jsonl\n- name: siem\n  format: cef\n  file: /x\n").unwrap();
-        assert_eq!(sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["archive", "siem"]);
+        assert_eq!(
+            sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(),
+            ["archive", "siem"]
+        );
         let table = [
             ("sinks:\n- name: a b\n  file: /x\n", "name"),
             ("sinks:\n- name: a\n  file: /x\n- name: a\n  file: /y\n", "two sinks"),
@@ -208,10 +238,22 @@ mod tests {
             ("sinks:\n- name: a\n  file: /x\n  colour: red\n", "colour"),
             ("sinks:\n- name: a\n  format: xml\n  file: /x\n", "xml"),
             ("sinks:\n- name: a\n  https: {url: 'http://siem'}\n", "https://"),
-            ("sinks:\n- name: a\n  https: {url: 'https://siem', ca: /x, certificate: /x}\n", "come together"),
-            ("sinks:\n- name: a\n  https: {url: 'https://siem', certificate: /x, key: /x}\n", "ca says"),
-            ("sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /x, key: /x}\n", "come together"),
-            ("sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /does/not/exist}\n", "/does/not/exist"),
+            (
+                "sinks:\n- name: a\n  https: {url: 'https://siem', ca: /x, certificate: /x}\n",
+                "come together",
+            ),
+            (
+                "sinks:\n- name: a\n  https: {url: 'https://siem', certificate: /x, key: /x}\n",
+                "ca says",
+            ),
+            (
+                "sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /x, key: /x}\n",
+                "come together",
+            ),
+            (
+                "sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /does/not/exist}\n",
+                "/does/not/exist",
+            ),
             ("{", "read"),
         ];
         for (text, word) in table {

@@ -28,7 +28,11 @@ impl FileSink {
             lines.push('\n');
         }
         let path = self.path.clone();
-        let failed = |source| SendError::Io { step: "write", place: self.path.display().to_string(), source };
+        let failed = |source| SendError::Io {
+            step: "write",
+            place: self.path.display().to_string(),
+            source,
+        };
         let written = tokio::task::spawn_blocking(move || add(&path, lines.as_bytes())).await;
         written.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)
     }
@@ -38,7 +42,8 @@ impl FileSink {
 fn add(path: &Path, lines: &[u8]) -> io::Result<()> {
     // Opened anew each time: that is cheap beside the flush, and a file that was moved away is left alone.
     let new = !path.exists();
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+    let mut file =
+        OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
     if is_torn(&mut file)? {
         // The batch that it belongs to was not confirmed, so it comes again whole.
         file.write_all(b"\n")?;

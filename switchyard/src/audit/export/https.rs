@@ -21,8 +21,14 @@ pub(super) struct HttpsSink {
 }
 
 impl HttpsSink {
-    pub(super) fn new(url: String, tls: Option<Arc<ClientConfig>>, token_file: Option<PathBuf>, format: Format) -> Result<Self, String> {
-        let builder = reqwest::Client::builder().https_only(true).redirect(reqwest::redirect::Policy::none());
+    pub(super) fn new(
+        url: String,
+        tls: Option<Arc<ClientConfig>>,
+        token_file: Option<PathBuf>,
+        format: Format,
+    ) -> Result<Self, String> {
+        let builder =
+            reqwest::Client::builder().https_only(true).redirect(reqwest::redirect::Policy::none());
         let builder = builder.user_agent(concat!("switchyard/", env!("CARGO_PKG_VERSION")));
         let builder = match tls {
             Some(tls) => builder.tls_backend_preconfigured(ClientConfig::clone(&tls)),
@@ -38,13 +44,17 @@ impl HttpsSink {
             body.push_str(&self.format.line(record));
             body.push('\n');
         }
-        let mut request = self.http.post(&self.url).header(CONTENT_TYPE, self.format.media_type()).body(body);
+        let mut request =
+            self.http.post(&self.url).header(CONTENT_TYPE, self.format.media_type()).body(body);
         if let Some(path) = &self.token_file {
             request = request.header(AUTHORIZATION, authorization(path).await?);
         }
         // The URL may hold a token, so errors go without it.
         let place = self.url.split(['?', '@']).next().unwrap_or_default().to_owned();
-        let answer = request.send().await.map_err(|error| SendError::Http { place: place.clone(), source: error.without_url() })?;
+        let answer = request.send().await.map_err(|error| SendError::Http {
+            place: place.clone(),
+            source: error.without_url(),
+        })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -64,9 +74,13 @@ async fn authorization(path: &std::path::Path) -> Result<HeaderValue, SendError>
     let own = path.to_owned();
     let read = tokio::task::spawn_blocking(move || std::fs::read(own)).await;
     let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let token = Redacted::new(read.map_err(|source| SendError::Io { step: "read", place: place.clone(), source })?);
-    let mut header =
-        HeaderValue::from_bytes(&[b"Bearer ", token.expose().trim_ascii()].concat()).map_err(|_| SendError::Token { path: place })?;
+    let token = Redacted::new(read.map_err(|source| SendError::Io {
+        step: "read",
+        place: place.clone(),
+        source,
+    })?);
+    let mut header = HeaderValue::from_bytes(&[b"Bearer ", token.expose().trim_ascii()].concat())
+        .map_err(|_| SendError::Token { path: place })?;
     header.set_sensitive(true);
     Ok(header)
 }

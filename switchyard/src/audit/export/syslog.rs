@@ -42,19 +42,28 @@ impl SyslogSink {
     }
 
     pub(super) async fn send(&self, records: &[Record]) -> Result<(), SendError> {
-        let failed = |step| move |source| SendError::Io { step, place: self.address.clone(), source };
+        let failed =
+            |step| move |source| SendError::Io { step, place: self.address.clone(), source };
         let tcp = TcpStream::connect(&self.address).await.map_err(failed("connect to"))?;
-        let mut stream = self.tls.connect(self.server.clone(), tcp).await.map_err(failed("shake hands with"))?;
+        let mut stream =
+            self.tls.connect(self.server.clone(), tcp).await.map_err(failed("shake hands with"))?;
         let mut frames = Vec::new();
         for record in records {
-            frames.extend_from_slice(&syslog::frame(&syslog::message(record, self.format, &self.host)));
+            frames.extend_from_slice(&syslog::frame(&syslog::message(
+                record,
+                self.format,
+                &self.host,
+            )));
         }
         stream.write_all(&frames).await.map_err(failed("write to"))?;
         stream.shutdown().await.map_err(failed("close connection to"))?;
         self.wait_for_its_end(stream).await
     }
 
-    async fn wait_for_its_end(&self, mut stream: tokio_rustls::client::TlsStream<TcpStream>) -> Result<(), SendError> {
+    async fn wait_for_its_end(
+        &self,
+        mut stream: tokio_rustls::client::TlsStream<TcpStream>,
+    ) -> Result<(), SendError> {
         // Nothing is said to us but the end.
         let mut said = [0; 256];
         loop {

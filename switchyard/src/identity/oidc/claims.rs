@@ -69,7 +69,12 @@ impl Expected {
     ///
     /// # Errors
     /// Where they are not for us, not for now, or about nobody.
-    pub(super) fn person(&self, claims: &Map<String, Value>, nonce: Option<&str>, now: Timestamp) -> Result<Person, Claim> {
+    pub(super) fn person(
+        &self,
+        claims: &Map<String, Value>,
+        nonce: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Person, Claim> {
         let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
         if text("iss") != Some(&self.issuer) {
             return Err(Claim::Issuer);
@@ -94,7 +99,9 @@ impl Expected {
     fn audience(&self, claims: &Map<String, Value>) -> Result<(), Claim> {
         let audiences = match claims.get("aud") {
             Some(Value::String(only)) => vec![only.as_str()],
-            Some(Value::Array(all)) => all.iter().map(|it| it.as_str().ok_or(Claim::Audience)).collect::<Result<_, _>>()?,
+            Some(Value::Array(all)) => {
+                all.iter().map(|it| it.as_str().ok_or(Claim::Audience)).collect::<Result<_, _>>()?
+            }
             _ => return Err(Claim::Audience),
         };
         let party = claims.get("azp");
@@ -110,20 +117,38 @@ impl Expected {
     fn groups(&self, claims: &Map<String, Value>) -> Result<Vec<String>, Claim> {
         let Some(claim) = &self.groups else { return Ok(Vec::new()) };
         let missing = || Claim::Groups(claim.clone());
-        let all = claims.get(claim).and_then(Value::as_array).filter(|all| all.len() <= MOST_GROUPS).ok_or_else(missing)?;
-        all.iter().map(|it| it.as_str().filter(|it| is_text(it)).map(str::to_owned).ok_or_else(missing)).collect()
+        let all = claims
+            .get(claim)
+            .and_then(Value::as_array)
+            .filter(|all| all.len() <= MOST_GROUPS)
+            .ok_or_else(missing)?;
+        all.iter()
+            .map(|it| it.as_str().filter(|it| is_text(it)).map(str::to_owned).ok_or_else(missing))
+            .collect()
     }
 }
 
 fn time(claims: &Map<String, Value>, now: i64) -> Result<(), Claim> {
     // Providers write whole seconds; some write a fraction, which is cut off.
-    #[expect(clippy::cast_possible_truncation, reason = "a time beyond the range is cut to its end, which no token reaches")]
-    let second =
-        |claim: &str| claims.get(claim).map(|it| it.as_i64().or_else(|| it.as_f64().map(|it| it as i64)).ok_or(Claim::Time)).transpose();
-    let (expires, issued) = (second("exp")?.ok_or(Claim::Time)?, second("iat")?.ok_or(Claim::Time)?);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a time beyond the range is cut to its end, which no token reaches"
+    )]
+    let second = |claim: &str| {
+        claims
+            .get(claim)
+            .map(|it| it.as_i64().or_else(|| it.as_f64().map(|it| it as i64)).ok_or(Claim::Time))
+            .transpose()
+    };
+    let (expires, issued) =
+        (second("exp")?.ok_or(Claim::Time)?, second("iat")?.ok_or(Claim::Time)?);
     let begins = second("nbf")?.unwrap_or(issued);
     let latest = now.saturating_add(LEEWAY);
-    if expires.saturating_add(LEEWAY) > now && issued <= latest && begins <= latest { Ok(()) } else { Err(Claim::Time) }
+    if expires.saturating_add(LEEWAY) > now && issued <= latest && begins <= latest {
+        Ok(())
+    } else {
+        Err(Claim::Time)
+    }
 }
 
 /// A name that looks in a log as it is.
@@ -132,7 +157,10 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_text(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= LONGEST && plain(text) == text && text.trim() == text
+    !text.is_empty()
+        && text.chars().count() <= LONGEST
+        && plain(text) == text
+        && text.trim() == text
 }
 
 #[cfg(test)]
@@ -166,7 +194,10 @@ mod tests {
 
     #[test]
     fn somebody() {
-        let person = Person { name: "ada@example.com".into(), groups: vec!["devs".into(), "cn=ops, dc=example".into()] };
+        let person = Person {
+            name: "ada@example.com".into(),
+            groups: vec!["devs".into(), "cn=ops, dc=example".into()],
+        };
         assert_eq!(read(&good(), None), Ok(person.clone()));
         assert_eq!(read(&good(), Some("n")), Ok(person));
     }
@@ -234,9 +265,12 @@ mod tests {
 
     #[test]
     fn clocks_differ_a_little() {
-        for (claim, value) in
-            [("exp", json!(NOW - 59)), ("exp", json!(1_800_000_300.5)), ("iat", json!(NOW + 60)), ("nbf", json!(NOW + 60))]
-        {
+        for (claim, value) in [
+            ("exp", json!(NOW - 59)),
+            ("exp", json!(1_800_000_300.5)),
+            ("iat", json!(NOW + 60)),
+            ("nbf", json!(NOW + 60)),
+        ] {
             let mut claims = good();
             claims[claim] = value.clone();
             assert!(read(&claims, None).is_ok(), "{claim} = {value}");
@@ -258,7 +292,11 @@ mod tests {
         for claim in ["email", "email_verified", "groups"] {
             claims.as_object_mut().unwrap().remove(claim);
         }
-        let person = by_subject.person(claims.as_object().unwrap(), None, Timestamp::from_second(NOW).unwrap());
+        let person = by_subject.person(
+            claims.as_object().unwrap(),
+            None,
+            Timestamp::from_second(NOW).unwrap(),
+        );
         assert_eq!(person, Ok(Person { name: "1".into(), groups: vec![] }));
     }
 }

@@ -128,8 +128,14 @@ struct KeySet {
 }
 
 impl Provider {
-    pub(super) fn new(issuer: &str, ca: Option<&Path>, development: bool) -> Result<Self, SetupError> {
-        let fits = issuer.parse::<Url>().is_ok_and(|it| it.query().is_none() && it.fragment().is_none() && may_ask(&it, development));
+    pub(super) fn new(
+        issuer: &str,
+        ca: Option<&Path>,
+        development: bool,
+    ) -> Result<Self, SetupError> {
+        let fits = issuer.parse::<Url>().is_ok_and(|it| {
+            it.query().is_none() && it.fragment().is_none() && may_ask(&it, development)
+        });
         if !fits {
             return Err(SetupError::Address(issuer.chars().take(200).collect()));
         }
@@ -139,9 +145,13 @@ impl Provider {
             .timeout(PATIENCE)
             .user_agent(concat!("enclii-switchyard/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca {
-            let pem = std::fs::read(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
-            let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|all| !all.is_empty());
-            builder = builder.tls_certs_only(certificates.ok_or_else(|| SetupError::Ca { path: path.to_owned() })?);
+            let pem = std::fs::read(path)
+                .map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).ok().filter(|all| !all.is_empty());
+            builder = builder.tls_certs_only(
+                certificates.ok_or_else(|| SetupError::Ca { path: path.to_owned() })?,
+            );
         }
         let client = builder.build().map_err(SetupError::Client)?;
         Ok(Self { issuer: issuer.to_owned(), client, development, known: Mutex::default() })
@@ -151,7 +161,9 @@ impl Provider {
     pub(super) async fn keys(&self, kid: Option<&str>) -> Result<Arc<[Jwk]>, FetchError> {
         let mut known = self.known.lock().await;
         let fresh = known.fetched.is_some_and(|at| at.elapsed() < FRESH);
-        let has = kid.is_none_or(|kid| known.keys.iter().any(|key| key.common.key_id.as_deref() == Some(kid)));
+        let has = kid.is_none_or(|kid| {
+            known.keys.iter().any(|key| key.common.key_id.as_deref() == Some(kid))
+        });
         if fresh && has {
             return Ok(Arc::clone(&known.keys));
         }
@@ -176,8 +188,9 @@ impl Provider {
     }
 
     async fn fetch(&self) -> Result<Arc<[Jwk]>, FetchError> {
-        let Discovery { issuer, jwks_uri } =
-            self.get(&format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))).await?;
+        let Discovery { issuer, jwks_uri } = self
+            .get(&format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/')))
+            .await?;
         if issuer != self.issuer {
             return Err(FetchError::OtherIssuer);
         }
@@ -195,7 +208,10 @@ impl Provider {
         let form = || FetchError::Form { url: url.to_owned() };
         let mut answer = self.client.get(url).send().await.map_err(failed)?;
         if answer.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status { url: url.to_owned(), status: answer.status().as_u16() });
+            return Err(FetchError::Status {
+                url: url.to_owned(),
+                status: answer.status().as_u16(),
+            });
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {

@@ -43,9 +43,16 @@ pub(super) fn header(token: &Redacted) -> Result<Header, Unverified> {
 ///
 /// # Errors
 /// Where it did not.
-pub(super) fn verify(token: &Redacted, header: &Header, keys: &[Jwk]) -> Result<Map<String, Value>, Unverified> {
+pub(super) fn verify(
+    token: &Redacted,
+    header: &Header,
+    keys: &[Jwk],
+) -> Result<Map<String, Value>, Unverified> {
     let key = match (&header.kid, keys) {
-        (Some(kid), keys) => keys.iter().find(|key| key.common.key_id.as_ref() == Some(kid)).ok_or(Unverified::Key)?,
+        (Some(kid), keys) => keys
+            .iter()
+            .find(|key| key.common.key_id.as_ref() == Some(kid))
+            .ok_or(Unverified::Key)?,
         // Without a number there must be nothing to choose.
         (None, [only]) => only,
         (None, _) => return Err(Unverified::Key),
@@ -64,7 +71,9 @@ pub(super) fn verify(token: &Redacted, header: &Header, keys: &[Jwk]) -> Result<
     signature_alone.required_spec_claims.clear();
     signature_alone.validate_exp = false;
     signature_alone.validate_aud = false;
-    Ok(decode(token.expose(), &decoding, &signature_alone).map_err(|_| Unverified::Signature)?.claims)
+    Ok(decode(token.expose(), &decoding, &signature_alone)
+        .map_err(|_| Unverified::Signature)?
+        .claims)
 }
 
 /// What a key of this kind may sign with; nothing where it signs no tokens.
@@ -98,7 +107,11 @@ mod tests {
     }
 
     fn key(kid: &str) -> Key {
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        let document = EcdsaKeyPair::generate_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            &aws_lc_rs::rand::SystemRandom::new(),
+        )
+        .unwrap();
         let private = EncodingKey::from_ec_der(document.as_ref());
         let mut public = Jwk::from_encoding_key(&private, Algorithm::ES256).unwrap();
         public.common.key_id = Some(kid.to_owned());
@@ -110,7 +123,9 @@ mod tests {
     }
 
     fn sign(key: &Key, kid: Option<&str>) -> Redacted {
-        encode(&header_of(Algorithm::ES256, kid), &json!({"sub": "ada"}), &key.private).unwrap().into()
+        encode(&header_of(Algorithm::ES256, kid), &json!({"sub": "ada"}), &key.private)
+            .unwrap()
+            .into()
     }
 
     fn check(token: &Redacted, keys: &[Jwk]) -> Result<Map<String, Value>, Unverified> {
@@ -119,7 +134,13 @@ mod tests {
 
     fn raw(header: &Value, signature: &[u8]) -> Redacted {
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        format!("{}.{}.{}", part(header.to_string().as_bytes()), part(br#"{"sub":"ada"}"#), part(signature)).into()
+        format!(
+            "{}.{}.{}",
+            part(header.to_string().as_bytes()),
+            part(br#"{"sub":"ada"}"#),
+            part(signature)
+        )
+        .into()
     }
 
     #[test]
@@ -141,7 +162,12 @@ mod tests {
         // The public key as the secret of an HMAC.
         let public = serde_json::to_vec(&one.public).unwrap();
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-            let forged = encode(&header_of(algorithm, Some("1")), &json!({"sub": "ada"}), &EncodingKey::from_secret(&public)).unwrap();
+            let forged = encode(
+                &header_of(algorithm, Some("1")),
+                &json!({"sub": "ada"}),
+                &EncodingKey::from_secret(&public),
+            )
+            .unwrap();
             assert_eq!(check(&forged.into(), &keys), Err(Unverified::Algorithm));
         }
         // A secret among the published keys opens nothing either.
@@ -156,13 +182,26 @@ mod tests {
         ] {
             assert_eq!(check(&raw(&header, b""), &keys), Err(Unverified::Form), "{name}");
         }
-        assert_eq!(check(&raw(&json!({"alg": "RS256", "kid": "1"}), b"x"), &keys), Err(Unverified::Algorithm));
-        assert_eq!(check(&raw(&json!({"alg": "ES384", "kid": "1"}), b"x"), &keys), Err(Unverified::Algorithm));
-        assert_eq!(check(&raw(&json!({"alg": "ES256", "kid": "1"}), b""), &keys), Err(Unverified::Signature));
-        assert_eq!(check(&raw(&json!({"alg": "ES256", "kid": "1", "crit": ["b64"]}), b"x"), &keys), Err(Unverified::Form));
+        assert_eq!(
+            check(&raw(&json!({"alg": "RS256", "kid": "1"}), b"x"), &keys),
+            Err(Unverified::Algorithm)
+        );
+        assert_eq!(
+            check(&raw(&json!({"alg": "ES384", "kid": "1"}), b"x"), &keys),
+            Err(Unverified::Algorithm)
+        );
+        assert_eq!(
+            check(&raw(&json!({"alg": "ES256", "kid": "1"}), b""), &keys),
+            Err(Unverified::Signature)
+        );
+        assert_eq!(
+            check(&raw(&json!({"alg": "ES256", "kid": "1", "crit": ["b64"]}), b"x"), &keys),
+            Err(Unverified::Form)
+        );
         // A key that the token brings along is nobody's.
         let other = key("1");
-        let brought = Header { jwk: Some(other.public.clone()), ..header_of(Algorithm::ES256, Some("1")) };
+        let brought =
+            Header { jwk: Some(other.public.clone()), ..header_of(Algorithm::ES256, Some("1")) };
         let forged = encode(&brought, &json!({"sub": "ada"}), &other.private).unwrap();
         assert_eq!(check(&forged.into(), &keys), Err(Unverified::Signature));
     }
@@ -179,7 +218,15 @@ mod tests {
         let one = key("1");
         let whole = sign(&one, Some("1"));
         let text = whole.expose();
-        for broken in [&b""[..], b"a", b"..", b"a.b.c", &text[1..], &text[..text.len() - 4], &[text, b".x"].concat()] {
+        for broken in [
+            &b""[..],
+            b"a",
+            b"..",
+            b"a.b.c",
+            &text[1..],
+            &text[..text.len() - 4],
+            &[text, b".x"].concat(),
+        ] {
             assert!(check(&Redacted::from(broken), std::slice::from_ref(&one.public)).is_err());
         }
     }

@@ -61,12 +61,18 @@ impl Repository {
 
 /// Adds one event with the next number. The end of the trail is locked, so no number is taken twice,
 /// and a transaction that is given up takes its numbers back with it.
-pub(super) async fn insert(open: &mut Open, at: Timestamp, event: &Event) -> Result<(), RepositoryError> {
+pub(super) async fn insert(
+    open: &mut Open,
+    at: Timestamp,
+    event: &Event,
+) -> Result<(), RepositoryError> {
     let head = open.head();
     let record = trail::Record::new(head.sequence + 1, at, event, &head.hash);
     let head = Head { sequence: record.sequence, hash: record.hash };
     let [namespace, service_account, pod, pod_uid] = match record.pod {
-        Some(Pod { namespace, service_account, name, uid }) => [namespace, service_account, name, uid].map(Some),
+        Some(Pod { namespace, service_account, name, uid }) => {
+            [namespace, service_account, name, uid].map(Some)
+        }
         None => [None, None, None, None],
     };
     sqlx::query(
@@ -103,7 +109,8 @@ pub(super) async fn insert(open: &mut Open, at: Timestamp, event: &Event) -> Res
 /// What a row says. Where somebody changed it to what cannot be, it becomes something near that: its
 /// hash tells on it, and the rest of the trail can still be read.
 fn row(row: &AnyRow) -> Result<trail::Record, RepositoryError> {
-    let pod = ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
+    let pod =
+        ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
     let pod = match pod {
         [Ok(None), Ok(None), Ok(None), Ok(None)] => None,
         [namespace, service_account, name, uid] => Some(Pod {

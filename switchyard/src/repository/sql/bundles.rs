@@ -6,7 +6,9 @@ use contract::{BundleRef, Generation, Scope, SecretName, Version};
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::super::{Bundle, BundleId, Change, ChangeError, Member, Members, RepositoryError, service_parts};
+use super::super::{
+    Bundle, BundleId, Change, ChangeError, Member, Members, RepositoryError, service_parts,
+};
 use super::rows::{columns, count, database, integer, name, optional_count, scope, signed, stored};
 use super::{Open, Repository};
 use crate::delivery::Standing;
@@ -32,7 +34,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn bundles_after(&self, after: BundleId, limit: u32) -> Result<Vec<Bundle>, RepositoryError> {
+    pub async fn bundles_after(
+        &self,
+        after: BundleId,
+        limit: u32,
+    ) -> Result<Vec<Bundle>, RepositoryError> {
         let rows = sqlx::query("SELECT * FROM bundles WHERE id > $1 ORDER BY id LIMIT $2")
             .bind(after.0)
             .bind(i64::from(limit))
@@ -48,13 +54,15 @@ impl Repository {
     /// Where the database fails.
     pub async fn bundle(&self, of: &Scope) -> Result<Option<Bundle>, RepositoryError> {
         let [project, environment, service] = columns(of);
-        let row = sqlx::query("SELECT * FROM bundles WHERE project = $1 AND environment = $2 AND service = $3")
-            .bind(project)
-            .bind(environment)
-            .bind(service)
-            .fetch_optional(self.database.reader())
-            .await
-            .map_err(database("find bundle"))?;
+        let row = sqlx::query(
+            "SELECT * FROM bundles WHERE project = $1 AND environment = $2 AND service = $3",
+        )
+        .bind(project)
+        .bind(environment)
+        .bind(service)
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find bundle"))?;
         row.as_ref().map(bundle).transpose()
     }
 
@@ -62,7 +70,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn members(&self, bundle: BundleId, generation: Generation) -> Result<Members, RepositoryError> {
+    pub async fn members(
+        &self,
+        bundle: BundleId,
+        generation: Generation,
+    ) -> Result<Members, RepositoryError> {
         let rows = sqlx::query(
             "SELECT g.name, s.project, s.environment, s.service, g.version, v.vault_ref
              FROM generation_secrets g
@@ -75,7 +87,9 @@ impl Repository {
         .fetch_all(self.database.reader())
         .await
         .map_err(database("read generation"))?;
-        rows.iter().map(|row| Ok((name(row)?, Member { scope: scope(row)?, stored: stored(row)? }))).collect()
+        rows.iter()
+            .map(|row| Ok((name(row)?, Member { scope: scope(row)?, stored: stored(row)? })))
+            .collect()
     }
 }
 
@@ -91,7 +105,11 @@ pub(super) fn bundle(row: &AnyRow) -> Result<Bundle, RepositoryError> {
 
 /// Gives every bundle that sees the changed scope its next generation, where what it holds is
 /// different now. A write in a service scope that has no bundle yet brings it into being.
-pub(super) async fn advance(open: &mut Open, change: &Change, create: bool) -> Result<Vec<Bundle>, ChangeError> {
+pub(super) async fn advance(
+    open: &mut Open,
+    change: &Change,
+    create: bool,
+) -> Result<Vec<Bundle>, ChangeError> {
     let mut affected = seeing(open, &change.scope).await?;
     if create && affected.is_empty() && service_parts(&change.scope).is_some() {
         affected.push(Known { scope: change.scope.clone(), bundle: None });
@@ -126,7 +144,11 @@ async fn seeing(open: &mut Open, changed: &Scope) -> Result<Vec<Known>, Reposito
             .fetch_all(open.run())
             .await
             .map_err(database("find bundles that see a change"))?;
-    rows.iter().map(|row| bundle(row).map(|bundle| Known { scope: bundle.scope.clone(), bundle: Some(bundle) })).collect()
+    rows.iter()
+        .map(|row| {
+            bundle(row).map(|bundle| Known { scope: bundle.scope.clone(), bundle: Some(bundle) })
+        })
+        .collect()
 }
 
 async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, RepositoryError> {
@@ -145,12 +167,22 @@ async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, Repository
     rows.iter()
         .map(|row| {
             let (secret, version) = (integer(row, "id")?, Version(count(row, "current_version")?));
-            Ok(Visible { secret, scope: scope(row)?, name: name(row)?, version, size: count(row, "size")? })
+            Ok(Visible {
+                secret,
+                scope: scope(row)?,
+                name: name(row)?,
+                version,
+                size: count(row, "size")?,
+            })
         })
         .collect()
 }
 
-async fn entries(open: &mut Open, bundle: BundleId, generation: Generation) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
+async fn entries(
+    open: &mut Open,
+    bundle: BundleId,
+    generation: Generation,
+) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
     let rows = sqlx::query("SELECT name, secret_id, version FROM generation_secrets WHERE bundle_id = $1 AND number = $2")
         .bind(bundle.0)
         .bind(signed(generation.0))
@@ -158,7 +190,15 @@ async fn entries(open: &mut Open, bundle: BundleId, generation: Generation) -> R
         .await
         .map_err(database("read stable generation"))?;
     rows.iter()
-        .map(|row| Ok((name(row)?, Entry { secret: integer(row, "secret_id")?, version: Version(count(row, "version")?) })))
+        .map(|row| {
+            Ok((
+                name(row)?,
+                Entry {
+                    secret: integer(row, "secret_id")?,
+                    version: Version(count(row, "version")?),
+                },
+            ))
+        })
         .collect()
 }
 
@@ -197,12 +237,20 @@ async fn next_generation(
         .await
         .map_err(database("insert generation"))?;
     for chunk in held.iter().collect::<Vec<_>>().chunks(CHUNK) {
-        let rows: Vec<String> = (0..chunk.len()).map(|at| format!("($1, $2, ${}, ${}, ${})", 3 * at + 3, 3 * at + 4, 3 * at + 5)).collect();
-        let sql = format!("INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) VALUES {}", rows.join(", "));
+        let rows: Vec<String> = (0..chunk.len())
+            .map(|at| format!("($1, $2, ${}, ${}, ${})", 3 * at + 3, 3 * at + 4, 3 * at + 5))
+            .collect();
+        let sql = format!(
+            "INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) VALUES {}",
+            rows.join(", ")
+        );
         // The text is made of numbers of ours alone; names and versions are bound.
         let mut insert = sqlx::query(AssertSqlSafe(sql)).bind(bundle.id.0).bind(number);
         for (name, entry) in chunk {
-            insert = insert.bind(name.as_str().to_owned()).bind(entry.secret).bind(signed(entry.version.0));
+            insert = insert
+                .bind(name.as_str().to_owned())
+                .bind(entry.secret)
+                .bind(signed(entry.version.0));
         }
         insert.execute(open.run()).await.map_err(database("insert generation's secrets"))?;
     }

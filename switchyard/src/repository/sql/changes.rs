@@ -17,7 +17,11 @@ impl Repository {
     /// # Errors
     /// Where a condition does not hold, somebody else was faster, a bundle would not fit into a pod,
     /// or the database fails.
-    pub async fn write(&self, change: &Change, versions: &[NewVersion]) -> Result<Vec<Bundle>, ChangeError> {
+    pub async fn write(
+        &self,
+        change: &Change,
+        versions: &[NewVersion],
+    ) -> Result<Vec<Bundle>, ChangeError> {
         let mut open = self.begin_change(change).await?;
         for version in versions {
             put(&mut open, change, version).await?;
@@ -41,7 +45,9 @@ impl Repository {
         let secret = present(&mut open, &change.scope, name).await?;
         secret.check(condition)?;
         match state(&mut open, &secret, to).await? {
-            VersionState::Destroyed => return Err(ChangeError::Destroyed { secret: secret.path, version: to }),
+            VersionState::Destroyed => {
+                return Err(ChangeError::Destroyed { secret: secret.path, version: to });
+            }
             // Nothing to be done, and that is what was asked for.
             VersionState::Active => return self.finish(open, change, false).await,
             VersionState::Archived | VersionState::Pending => {}
@@ -55,7 +61,12 @@ impl Repository {
     ///
     /// # Errors
     /// Where there is no such secret, the condition does not hold, or the database fails.
-    pub async fn delete(&self, change: &Change, name: &SecretName, condition: Condition) -> Result<Vec<Bundle>, ChangeError> {
+    pub async fn delete(
+        &self,
+        change: &Change,
+        name: &SecretName,
+        condition: Condition,
+    ) -> Result<Vec<Bundle>, ChangeError> {
         let mut open = self.begin_change(change).await?;
         let secret = present(&mut open, &change.scope, name).await?;
         secret.check(condition)?;
@@ -74,7 +85,12 @@ impl Repository {
     /// # Errors
     /// Where it is not deleted, its value is gone, a bundle would not fit into a pod, or the database
     /// fails.
-    pub async fn undelete(&self, change: &Change, name: &SecretName, version: Version) -> Result<Vec<Bundle>, ChangeError> {
+    pub async fn undelete(
+        &self,
+        change: &Change,
+        name: &SecretName,
+        version: Version,
+    ) -> Result<Vec<Bundle>, ChangeError> {
         let mut open = self.begin_change(change).await?;
         let secret = find(&mut open, &change.scope, name).await?;
         let secret = secret.ok_or_else(|| ChangeError::NotFound(path(&change.scope, name)))?;
@@ -100,7 +116,12 @@ impl Repository {
         Ok(open)
     }
 
-    pub(super) async fn finish(&self, mut open: Open, change: &Change, create: bool) -> Result<Vec<Bundle>, ChangeError> {
+    pub(super) async fn finish(
+        &self,
+        mut open: Open,
+        change: &Change,
+        create: bool,
+    ) -> Result<Vec<Bundle>, ChangeError> {
         let bundles = super::bundles::advance(&mut open, change, create).await?;
         for event in &change.events {
             super::audit::insert(&mut open, change.at, event).await?;
@@ -132,7 +153,11 @@ impl Found {
 
     fn check(&self, condition: Condition) -> Result<(), ChangeError> {
         let active = self.active();
-        if condition.holds(active) { Ok(()) } else { Err(ChangeError::Precondition { secret: self.path.clone(), active }) }
+        if condition.holds(active) {
+            Ok(())
+        } else {
+            Err(ChangeError::Precondition { secret: self.path.clone(), active })
+        }
     }
 }
 
@@ -140,7 +165,11 @@ fn path(scope: &Scope, name: &SecretName) -> String {
     format!("{scope}/{name}")
 }
 
-pub(super) async fn find(open: &mut Open, scope: &Scope, name: &SecretName) -> Result<Option<Found>, RepositoryError> {
+pub(super) async fn find(
+    open: &mut Open,
+    scope: &Scope,
+    name: &SecretName,
+) -> Result<Option<Found>, RepositoryError> {
     let [project, environment, service] = columns(scope);
     let row = sqlx::query(
         "SELECT id, current_version, latest_version, deleted_at FROM secrets
@@ -170,14 +199,20 @@ async fn present(open: &mut Open, scope: &Scope, name: &SecretName) -> Result<Fo
     found.ok_or_else(|| ChangeError::NotFound(path(scope, name)))
 }
 
-async fn state(open: &mut Open, secret: &Found, version: Version) -> Result<VersionState, ChangeError> {
-    let row = sqlx::query("SELECT rotation_status FROM secret_versions WHERE secret_id = $1 AND version = $2")
-        .bind(secret.id)
-        .bind(signed(version.0))
-        .fetch_optional(open.run())
-        .await
-        .map_err(database("find version to change"))?
-        .ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })?;
+async fn state(
+    open: &mut Open,
+    secret: &Found,
+    version: Version,
+) -> Result<VersionState, ChangeError> {
+    let row = sqlx::query(
+        "SELECT rotation_status FROM secret_versions WHERE secret_id = $1 AND version = $2",
+    )
+    .bind(secret.id)
+    .bind(signed(version.0))
+    .fetch_optional(open.run())
+    .await
+    .map_err(database("find version to change"))?
+    .ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })?;
     Ok(super::secrets::state(&text(&row, "rotation_status")?)?)
 }
 
@@ -227,7 +262,11 @@ async fn put(open: &mut Open, change: &Change, new: &NewVersion) -> Result<(), C
     Ok(())
 }
 
-async fn create(open: &mut Open, change: &Change, name: &SecretName) -> Result<i64, RepositoryError> {
+async fn create(
+    open: &mut Open,
+    change: &Change,
+    name: &SecretName,
+) -> Result<i64, RepositoryError> {
     let [project, environment, service] = columns(&change.scope);
     sqlx::query_scalar(
         "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, latest_version, created_at, updated_at)
@@ -255,7 +294,12 @@ async fn archive(open: &mut Open, secret: i64) -> Result<(), RepositoryError> {
     Ok(())
 }
 
-async fn activate(open: &mut Open, change: &Change, secret: &Found, version: Version) -> Result<(), RepositoryError> {
+async fn activate(
+    open: &mut Open,
+    change: &Change,
+    secret: &Found,
+    version: Version,
+) -> Result<(), RepositoryError> {
     sqlx::query("UPDATE secrets SET current_version = $1, updated_at = $2, rotated_at = $2, deleted_at = NULL WHERE id = $3")
         .bind(signed(version.0))
         .bind(change.at.as_millisecond())
@@ -263,12 +307,14 @@ async fn activate(open: &mut Open, change: &Change, secret: &Found, version: Ver
         .execute(open.run())
         .await
         .map_err(database("update secret"))?;
-    sqlx::query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3")
-        .bind(VersionState::Active.as_str())
-        .bind(secret.id)
-        .bind(signed(version.0))
-        .execute(open.run())
-        .await
-        .map_err(database("activate version"))?;
+    sqlx::query(
+        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3",
+    )
+    .bind(VersionState::Active.as_str())
+    .bind(secret.id)
+    .bind(signed(version.0))
+    .execute(open.run())
+    .await
+    .map_err(database("activate version"))?;
     Ok(())
 }

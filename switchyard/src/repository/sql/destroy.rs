@@ -30,10 +30,16 @@ impl Repository {
     ///
     /// # Errors
     /// Where there is no such version, one is in use, or the database fails.
-    pub async fn destroy(&self, change: &Change, name: &SecretName, versions: &[Version]) -> Result<(), ChangeError> {
+    pub async fn destroy(
+        &self,
+        change: &Change,
+        name: &SecretName,
+        versions: &[Version],
+    ) -> Result<(), ChangeError> {
         let mut open = self.begin_change(change).await?;
         let secret = find(&mut open, &change.scope, name).await?;
-        let secret = secret.ok_or_else(|| ChangeError::NotFound(format!("{}/{name}", change.scope)))?;
+        let secret =
+            secret.ok_or_else(|| ChangeError::NotFound(format!("{}/{name}", change.scope)))?;
         for version in versions {
             if in_use(&mut open, &secret, *version).await? {
                 return Err(ChangeError::InUse { secret: secret.path, version: *version });
@@ -50,7 +56,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn expired(&self, before: Timestamp, most: u32) -> Result<Vec<(Scope, SecretName)>, RepositoryError> {
+    pub async fn expired(
+        &self,
+        before: Timestamp,
+        most: u32,
+    ) -> Result<Vec<(Scope, SecretName)>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT s.project, s.environment, s.service, s.name FROM secrets s
              WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1
@@ -69,9 +79,16 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails, or another replica leads now.
-    pub async fn expire(&self, change: &Change, name: &SecretName, before: Timestamp) -> Result<(), ChangeError> {
+    pub async fn expire(
+        &self,
+        change: &Change,
+        name: &SecretName,
+        before: Timestamp,
+    ) -> Result<(), ChangeError> {
         let mut open = self.begin_change(change).await?;
-        let Some(secret) = find(&mut open, &change.scope, name).await?.filter(|it| it.was_deleted_before(before)) else {
+        let Some(secret) =
+            find(&mut open, &change.scope, name).await?.filter(|it| it.was_deleted_before(before))
+        else {
             return Ok(());
         };
         mark(&mut open, secret.id, None).await?;
@@ -99,7 +116,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn doomed_of(&self, of: &Scope, name: &SecretName) -> Result<Vec<Doomed>, RepositoryError> {
+    pub async fn doomed_of(
+        &self,
+        of: &Scope,
+        name: &SecretName,
+    ) -> Result<Vec<Doomed>, RepositoryError> {
         let [project, environment, service] = columns(of);
         let rows = sqlx::query(
             "SELECT s.id, s.project, s.environment, s.service, s.name, v.version, v.vault_ref
@@ -121,28 +142,44 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails, or another replica leads now.
-    pub async fn destroyed(&self, gone: &Doomed, at: Timestamp, fence: Option<&Fence>) -> Result<(), ChangeError> {
+    pub async fn destroyed(
+        &self,
+        gone: &Doomed,
+        at: Timestamp,
+        fence: Option<&Fence>,
+    ) -> Result<(), ChangeError> {
         let mut open = self.begin().await?;
         if let Some(fence) = fence {
             open.guard(fence).await?;
         }
-        sqlx::query("UPDATE secret_versions SET destroyed_at = $1 WHERE secret_id = $2 AND version = $3")
-            .bind(at.as_millisecond())
-            .bind(gone.secret)
-            .bind(signed(gone.stored.version.0))
-            .execute(open.run())
-            .await
-            .map_err(database("note destroyed value"))?;
+        sqlx::query(
+            "UPDATE secret_versions SET destroyed_at = $1 WHERE secret_id = $2 AND version = $3",
+        )
+        .bind(at.as_millisecond())
+        .bind(gone.secret)
+        .bind(signed(gone.stored.version.0))
+        .execute(open.run())
+        .await
+        .map_err(database("note destroyed value"))?;
         Ok(open.commit().await?)
     }
 }
 
 fn doomed(row: &AnyRow) -> Result<Doomed, RepositoryError> {
-    Ok(Doomed { scope: scope(row)?, name: name(row)?, stored: stored(row)?, secret: integer(row, "id")? })
+    Ok(Doomed {
+        scope: scope(row)?,
+        name: name(row)?,
+        stored: stored(row)?,
+        secret: integer(row, "id")?,
+    })
 }
 
 /// Whether a bundle holds the version, or is on its way to hold it.
-async fn in_use(open: &mut Open, secret: &Found, version: Version) -> Result<bool, RepositoryError> {
+async fn in_use(
+    open: &mut Open,
+    secret: &Found,
+    version: Version,
+) -> Result<bool, RepositoryError> {
     let held: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM generation_secrets g JOIN bundles b ON b.id = g.bundle_id
          WHERE g.secret_id = $1 AND g.version = $2 AND (g.number = b.stable_generation OR g.number = b.target_generation)",
@@ -155,7 +192,11 @@ async fn in_use(open: &mut Open, secret: &Found, version: Version) -> Result<boo
     Ok(held > 0 || secret.active() == Some(version))
 }
 
-async fn mark(open: &mut Open, secret: i64, version: Option<Version>) -> Result<u64, RepositoryError> {
+async fn mark(
+    open: &mut Open,
+    secret: i64,
+    version: Option<Version>,
+) -> Result<u64, RepositoryError> {
     let marked = sqlx::query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND ($3 = 0 OR version = $3)")
         .bind(VersionState::Destroyed.as_str())
         .bind(secret)

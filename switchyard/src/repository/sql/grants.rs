@@ -37,7 +37,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn bundle_grants(&self, namespace: &str, service_account: &str) -> Result<Vec<BundleGrant>, RepositoryError> {
+    pub async fn bundle_grants(
+        &self,
+        namespace: &str,
+        service_account: &str,
+    ) -> Result<Vec<BundleGrant>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND access = 'read' AND service <> ''",
         )
@@ -60,18 +64,37 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn grants_of(&self, user: &str, groups: &[String]) -> Result<Vec<PersonGrant>, RepositoryError> {
+    pub async fn grants_of(
+        &self,
+        user: &str,
+        groups: &[String],
+    ) -> Result<Vec<PersonGrant>, RepositoryError> {
         // The text is made of numbers of ours alone; names are bound.
         let places: Vec<String> = (0..groups.len()).map(|at| format!("${}", at + 2)).collect();
-        let of_groups =
-            if groups.is_empty() { String::new() } else { format!(" OR (subject_kind = 'group' AND subject IN ({}))", places.join(", ")) };
-        let sql = format!("SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER BY id");
+        let of_groups = if groups.is_empty() {
+            String::new()
+        } else {
+            format!(" OR (subject_kind = 'group' AND subject IN ({}))", places.join(", "))
+        };
+        let sql = format!(
+            "SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER BY id"
+        );
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(user.to_owned());
         for group in groups {
             query = query.bind(group.clone());
         }
-        let rows = query.fetch_all(self.database.reader()).await.map_err(database("read grants of a person"))?;
-        let grant = |row| Ok(PersonGrant { id: count(row, "id")?, access: access(row)?, scope: scope(row)?, secret: secret(row)? });
+        let rows = query
+            .fetch_all(self.database.reader())
+            .await
+            .map_err(database("read grants of a person"))?;
+        let grant = |row| {
+            Ok(PersonGrant {
+                id: count(row, "id")?,
+                access: access(row)?,
+                scope: scope(row)?,
+                secret: secret(row)?,
+            })
+        };
         rows.iter().map(grant).collect()
     }
 
@@ -107,7 +130,12 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn add_grant(&self, new: &GrantRequest, by: &str, event: &Event) -> Result<Grant, RepositoryError> {
+    pub async fn add_grant(
+        &self,
+        new: &GrantRequest,
+        by: &str,
+        event: &Event,
+    ) -> Result<Grant, RepositoryError> {
         let now = Timestamp::now();
         let mut open = self.begin().await?;
         if let Some(there) = same(&mut open, new).await? {
@@ -178,7 +206,8 @@ async fn same(open: &mut Open, new: &GrantRequest) -> Result<Option<Grant>, Repo
 }
 
 fn grant(row: &AnyRow) -> Result<Grant, RepositoryError> {
-    let kind: SubjectKind = text(row, "subject_kind")?.parse().map_err(|_| RepositoryError::Form("subject_kind"))?;
+    let kind: SubjectKind =
+        text(row, "subject_kind")?.parse().map_err(|_| RepositoryError::Form("subject_kind"))?;
     Ok(Grant {
         id: count(row, "id")?,
         subject: Subject { kind, name: text(row, "subject")? },

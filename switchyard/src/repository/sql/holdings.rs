@@ -12,22 +12,39 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn holdings(&self, bundle: BundleId) -> Result<Vec<(String, Option<Generation>)>, RepositoryError> {
-        let rows = sqlx::query("SELECT pod_uid, generation FROM agent_holdings WHERE bundle_id = $1 ORDER BY pod_uid")
-            .bind(bundle.0)
-            .fetch_all(self.database.reader())
-            .await
-            .map_err(database("list holdings"))?;
-        rows.iter().map(|row| Ok((text(row, "pod_uid")?, optional_count(row, "generation")?.map(Generation)))).collect()
+    pub async fn holdings(
+        &self,
+        bundle: BundleId,
+    ) -> Result<Vec<(String, Option<Generation>)>, RepositoryError> {
+        let rows = sqlx::query(
+            "SELECT pod_uid, generation FROM agent_holdings WHERE bundle_id = $1 ORDER BY pod_uid",
+        )
+        .bind(bundle.0)
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("list holdings"))?;
+        rows.iter()
+            .map(|row| {
+                Ok((text(row, "pod_uid")?, optional_count(row, "generation")?.map(Generation)))
+            })
+            .collect()
     }
 }
 
 /// Keeps the last word of a pod about a bundle. A failure leaves what the files hold as it was.
-pub(super) async fn put(open: &mut Open, at: Timestamp, holding: &Holding) -> Result<(), RepositoryError> {
+pub(super) async fn put(
+    open: &mut Open,
+    at: Timestamp,
+    holding: &Holding,
+) -> Result<(), RepositoryError> {
     let Holding { pod, bundle, report } = holding;
     let (generation, reload, failed, step, detail) = match report {
-        Report::Holds { generation, reload } => (Some(signed(generation.0)), Some(reload.clone()), None, None, None),
-        Report::Failed { wanted, step, detail } => (None, None, Some(signed(wanted.0)), Some(step.clone()), Some(detail.clone())),
+        Report::Holds { generation, reload } => {
+            (Some(signed(generation.0)), Some(reload.clone()), None, None, None)
+        }
+        Report::Failed { wanted, step, detail } => {
+            (None, None, Some(signed(wanted.0)), Some(step.clone()), Some(detail.clone()))
+        }
     };
     sqlx::query(
         "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, generation, reload,

@@ -37,12 +37,14 @@ impl Repository {
     /// # Errors
     /// Where the database fails.
     pub async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<Kept>, RepositoryError> {
-        let rows = sqlx::query("SELECT * FROM audit_checkpoints WHERE sequence > $1 ORDER BY sequence LIMIT $2")
-            .bind(signed(after))
-            .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
-            .await
-            .map_err(database("list checkpoints"))?;
+        let rows = sqlx::query(
+            "SELECT * FROM audit_checkpoints WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+        )
+        .bind(signed(after))
+        .bind(i64::from(limit))
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("list checkpoints"))?;
         rows.iter().map(kept).collect()
     }
 
@@ -50,7 +52,12 @@ impl Repository {
     ///
     /// # Errors
     /// Where the lease is another's by now, or the database fails.
-    pub async fn keep_checkpoint(&self, fence: &Fence, checkpoint: &Checkpoint, placed_at: Timestamp) -> Result<(), RepositoryError> {
+    pub async fn keep_checkpoint(
+        &self,
+        fence: &Fence,
+        checkpoint: &Checkpoint,
+        placed_at: Timestamp,
+    ) -> Result<(), RepositoryError> {
         sqlx::query(
             "INSERT INTO audit_checkpoints (sequence, at, hash, key_id, signature, placed_at)
              SELECT $1, $2, $3, $4, $5, $6 FROM leases WHERE name = $7 AND fence = $8
@@ -87,7 +94,13 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn note_export(&self, fence: &Fence, sink: &str, sequence: u64, error: Option<String>) -> Result<bool, RepositoryError> {
+    pub async fn note_export(
+        &self,
+        fence: &Fence,
+        sink: &str,
+        sequence: u64,
+        error: Option<String>,
+    ) -> Result<bool, RepositoryError> {
         let done = sqlx::query(
             "INSERT INTO audit_exports (sink, sequence, updated_at, last_error)
              SELECT $1, $2, $3, $4 FROM leases WHERE name = $5 AND fence = $6
@@ -107,8 +120,10 @@ impl Repository {
 }
 
 fn kept(row: &AnyRow) -> Result<Kept, RepositoryError> {
-    let placed: Option<i64> = sqlx::Row::try_get(row, "placed_at").map_err(database("placed_at"))?;
-    let signature = String::from_utf8(bytes(row, "signature")?).map_err(|_| RepositoryError::Form("signature"))?;
+    let placed: Option<i64> =
+        sqlx::Row::try_get(row, "placed_at").map_err(database("placed_at"))?;
+    let signature = String::from_utf8(bytes(row, "signature")?)
+        .map_err(|_| RepositoryError::Form("signature"))?;
     Ok(Kept {
         checkpoint: Checkpoint {
             sequence: count(row, "sequence")?,

@@ -17,7 +17,12 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn take_lease(&self, name: &'static str, holder: &str, ttl: Duration) -> Result<Option<Fence>, RepositoryError> {
+    pub async fn take_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        ttl: Duration,
+    ) -> Result<Option<Fence>, RepositoryError> {
         let now = now(self.database.kind());
         let alone = i64::from(self.database.kind() == Kind::Sqlite);
         let sql = format!(
@@ -64,7 +69,11 @@ impl Open {
             .execute(self.run())
             .await
             .map_err(database("check lease"))?;
-        if held.rows_affected() == 1 { Ok(()) } else { Err(ChangeError::Fenced(fence.name.to_owned())) }
+        if held.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(ChangeError::Fenced(fence.name.to_owned()))
+        }
     }
 }
 

@@ -26,7 +26,11 @@ impl Repository {
     }
 }
 
-pub(super) async fn tell(open: &mut Open, kind: Kind, bundles: &[Bundle]) -> Result<(), RepositoryError> {
+pub(super) async fn tell(
+    open: &mut Open,
+    kind: Kind,
+    bundles: &[Bundle],
+) -> Result<(), RepositoryError> {
     if kind == Kind::Sqlite {
         return Ok(());
     }

@@ -30,12 +30,15 @@ impl Repository {
         if self.lost.is_cancelled() {
             return Err(RepositoryError::Lost);
         }
-        let mut transaction = self.database.begin().await.map_err(database("begin ledger transaction"))?;
+        let mut transaction =
+            self.database.begin().await.map_err(database("begin ledger transaction"))?;
         // An update that changes nothing takes the row's lock on either database.
-        let row = sqlx::query("UPDATE audit_head SET sequence = sequence WHERE id = 1 RETURNING sequence, hash")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(database("lock end of audit trail"))?;
+        let row = sqlx::query(
+            "UPDATE audit_head SET sequence = sequence WHERE id = 1 RETURNING sequence, hash",
+        )
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(database("lock end of audit trail"))?;
         let hash = Hash::from_slice(&bytes(&row, "hash")?).ok_or(RepositoryError::Form("hash"))?;
         let head = Head { sequence: count(&row, "sequence")?, hash };
         Ok(Open { transaction, head, moved: false, lost: self.lost.clone() })
@@ -70,7 +73,9 @@ impl Open {
         let Self { transaction, lost, .. } = self;
         transaction.commit().await.map_err(|source| {
             if is_flush(&source) {
-                tracing::error!("what was written could not be flushed to the disk: nothing is written any more");
+                tracing::error!(
+                    "what was written could not be flushed to the disk: nothing is written any more"
+                );
                 lost.cancel();
             }
             database("commit ledger transaction")(source)

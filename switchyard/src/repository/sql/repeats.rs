@@ -36,11 +36,17 @@ impl Repository {
 /// Looks again, now that nobody else writes.
 pub(super) async fn check(open: &mut Open, change: &Change) -> Result<(), ChangeError> {
     let Some((once, _)) = &change.once else { return Ok(()) };
-    look(open.run(), once, change.at).await?.map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer)))
+    look(open.run(), once, change.at)
+        .await?
+        .map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer)))
 }
 
 /// Keeps the answer.
-pub(super) async fn keep(open: &mut Open, change: &Change, bundles: &[Bundle]) -> Result<(), ChangeError> {
+pub(super) async fn keep(
+    open: &mut Open,
+    change: &Change,
+    bundles: &[Bundle],
+) -> Result<(), ChangeError> {
     let Some((once, respond)) = &change.once else { return Ok(()) };
     sqlx::query(
         "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at) VALUES ($1, $2, $3, $4, $5)
@@ -58,7 +64,11 @@ pub(super) async fn keep(open: &mut Open, change: &Change, bundles: &[Bundle]) -
     Ok(())
 }
 
-async fn look<'c>(on: impl Executor<'c, Database = Any>, once: &Idempotency, now: Timestamp) -> Result<Option<String>, ChangeError> {
+async fn look<'c>(
+    on: impl Executor<'c, Database = Any>,
+    once: &Idempotency,
+    now: Timestamp,
+) -> Result<Option<String>, ChangeError> {
     let row = sqlx::query("SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND key_hash = $2 AND created_at > $3")
         .bind(once.principal.clone())
         .bind(once.key_hash.clone())
@@ -68,7 +78,9 @@ async fn look<'c>(on: impl Executor<'c, Database = Any>, once: &Idempotency, now
         .map_err(database("look for an earlier answer"))?;
     match row {
         None => Ok(None),
-        Some(row) if bytes(&row, "fingerprint")? == once.fingerprint => Ok(Some(text(&row, "body")?)),
+        Some(row) if bytes(&row, "fingerprint")? == once.fingerprint => {
+            Ok(Some(text(&row, "body")?))
+        }
         Some(_) => Err(ChangeError::KeyReused),
     }
 }

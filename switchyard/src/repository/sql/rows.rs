@@ -16,7 +16,10 @@ pub(super) fn text(row: &AnyRow, column: &'static str) -> Result<String, Reposit
     row.try_get(column).map_err(database(column))
 }
 
-pub(super) fn optional_text(row: &AnyRow, column: &'static str) -> Result<Option<String>, RepositoryError> {
+pub(super) fn optional_text(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<String>, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
@@ -33,18 +36,30 @@ pub(super) fn count(row: &AnyRow, column: &'static str) -> Result<u64, Repositor
     u64::try_from(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
 
-pub(super) fn optional_count(row: &AnyRow, column: &'static str) -> Result<Option<u64>, RepositoryError> {
+pub(super) fn optional_count(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<u64>, RepositoryError> {
     let number: Option<i64> = row.try_get(column).map_err(database(column))?;
-    number.map(|number| u64::try_from(number).map_err(|_| RepositoryError::Form(column))).transpose()
+    number
+        .map(|number| u64::try_from(number).map_err(|_| RepositoryError::Form(column)))
+        .transpose()
 }
 
 pub(super) fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, RepositoryError> {
     Timestamp::from_millisecond(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
 
-pub(super) fn optional_time(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, RepositoryError> {
+pub(super) fn optional_time(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<Timestamp>, RepositoryError> {
     let number: Option<i64> = row.try_get(column).map_err(database(column))?;
-    number.map(|number| Timestamp::from_millisecond(number).map_err(|_| RepositoryError::Form(column))).transpose()
+    number
+        .map(|number| {
+            Timestamp::from_millisecond(number).map_err(|_| RepositoryError::Form(column))
+        })
+        .transpose()
 }
 
 pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {
@@ -53,7 +68,10 @@ pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {
 
 /// The version and its reference, from the columns `version` and `vault_ref`.
 pub(super) fn stored(row: &AnyRow) -> Result<Stored, RepositoryError> {
-    Ok(Stored { version: Version(count(row, "version")?), reference: Reference::new(text(row, "vault_ref")?) })
+    Ok(Stored {
+        version: Version(count(row, "version")?),
+        reference: Reference::new(text(row, "vault_ref")?),
+    })
 }
 
 /// The scope, from the columns `project`, `environment` and `service`.
@@ -63,7 +81,8 @@ pub(super) fn scope(row: &AnyRow) -> Result<Scope, RepositoryError> {
         text => text.parse().map(Some).map_err(|_| RepositoryError::Form("scope")),
     };
     let project = label(text(row, "project")?)?.ok_or(RepositoryError::Form("project"))?;
-    Scope::new(project, label(text(row, "environment")?)?, label(text(row, "service")?)?).ok_or(RepositoryError::Form("scope"))
+    Scope::new(project, label(text(row, "environment")?)?, label(text(row, "service")?)?)
+        .ok_or(RepositoryError::Form("scope"))
 }
 
 /// A number as SQLite keeps it. Nothing that is counted here comes near the sign bit.
@@ -73,6 +92,8 @@ pub(super) fn signed(number: u64) -> i64 {
 
 /// The columns of a scope: '' where it is wider.
 pub(super) fn columns(scope: &Scope) -> [String; 3] {
-    let part = |label: Option<&contract::Label>| label.map_or_else(String::new, |label| label.as_str().to_owned());
+    let part = |label: Option<&contract::Label>| {
+        label.map_or_else(String::new, |label| label.as_str().to_owned())
+    };
     [scope.project().as_str().to_owned(), part(scope.environment()), part(scope.service())]
 }

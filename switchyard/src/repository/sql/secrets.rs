@@ -9,14 +9,20 @@ use sqlx::any::AnyRow;
 
 use super::super::{Counted, ListQuery, RepositoryError, Secret, VersionRow};
 use super::Repository;
-use super::rows::{columns, count, database, name, optional_time, scope, signed, stored, text, time};
+use super::rows::{
+    columns, count, database, name, optional_time, scope, signed, stored, text, time,
+};
 
 impl Repository {
     /// Some secrets of a scope itself, by name.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn list(&self, scope: &Scope, query: &ListQuery) -> Result<Vec<Secret>, RepositoryError> {
+    pub async fn list(
+        &self,
+        scope: &Scope,
+        query: &ListQuery,
+    ) -> Result<Vec<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = sqlx::query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, s.deleted_at
@@ -41,7 +47,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn find(&self, scope: &Scope, name: &SecretName) -> Result<Option<Secret>, RepositoryError> {
+    pub async fn find(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Option<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = sqlx::query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, s.deleted_at
@@ -71,14 +81,20 @@ impl Repository {
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list secrets in use"))?;
-        rows.iter().map(|row| Ok(Known { scope: scope(row)?, name: name(row)?, stored: stored(row)? })).collect()
+        rows.iter()
+            .map(|row| Ok(Known { scope: scope(row)?, name: name(row)?, stored: stored(row)? }))
+            .collect()
     }
 
     /// The version that was active when a secret was deleted; `None` where it is not.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn deleted_at_version(&self, scope: &Scope, name: &SecretName) -> Result<Option<Version>, RepositoryError> {
+    pub async fn deleted_at_version(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Option<Version>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = sqlx::query(
             "SELECT current_version FROM secrets
@@ -98,7 +114,12 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn find_version(&self, scope: &Scope, name: &SecretName, number: Version) -> Result<Option<VersionRow>, RepositoryError> {
+    pub async fn find_version(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        number: Version,
+    ) -> Result<Option<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = sqlx::query(
             "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, v.destroyed_at
@@ -151,7 +172,10 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn counts(&self, scope: &Scope) -> Result<BTreeMap<SecretName, Counted>, RepositoryError> {
+    pub async fn counts(
+        &self,
+        scope: &Scope,
+    ) -> Result<BTreeMap<SecretName, Counted>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = sqlx::query(
             "SELECT name, current_version, latest_version, deleted_at FROM secrets WHERE project = $1 AND environment = $2 AND service = $3",

@@ -21,7 +21,12 @@ impl Repository {
     ///
     /// # Errors
     /// Where another replica leads by now, or the database fails.
-    pub async fn set_setting(&self, name: &'static str, value: String, fence: Option<&Fence>) -> Result<(), ChangeError> {
+    pub async fn set_setting(
+        &self,
+        name: &'static str,
+        value: String,
+        fence: Option<&Fence>,
+    ) -> Result<(), ChangeError> {
         let mut open = self.begin().await?;
         if let Some(fence) = fence {
             open.guard(fence).await?;

@@ -133,7 +133,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn knew_token(&self, name: &str, hash: Option<&[u8]>) -> Result<bool, RepositoryError> {
+    pub async fn knew_token(
+        &self,
+        name: &str,
+        hash: Option<&[u8]>,
+    ) -> Result<bool, RepositoryError> {
         let sql = match hash {
             None => "SELECT 1 FROM api_tokens WHERE name = $1 LIMIT 1",
             Some(_) => "SELECT 1 FROM api_tokens WHERE name = $1 AND hash = $2 LIMIT 1",
@@ -142,7 +146,10 @@ impl Repository {
         if let Some(hash) = hash {
             query = query.bind(hash.to_owned());
         }
-        let found = query.fetch_optional(self.database.reader()).await.map_err(database("find token by name"))?;
+        let found = query
+            .fetch_optional(self.database.reader())
+            .await
+            .map_err(database("find token by name"))?;
         Ok(found.is_some())
     }
 
@@ -150,7 +157,11 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn add_token(&self, new: &NewToken, event: Option<&Event>) -> Result<bool, RepositoryError> {
+    pub async fn add_token(
+        &self,
+        new: &NewToken,
+        event: Option<&Event>,
+    ) -> Result<bool, RepositoryError> {
         let now = Timestamp::now();
         let mut open = self.begin().await?;
         // What is past its time gives its name back.
@@ -167,9 +178,13 @@ impl Repository {
             .await
             .map_err(database("delete old sessions"))?;
         let (role, scope, subject_kind, subject, groups) = match &new.holder {
-            Holder::Program { role, scope } => (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned()),
+            Holder::Program { role, scope } => {
+                (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned())
+            }
             // Texts always become JSON.
-            Holder::Person { name, groups } => (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default()),
+            Holder::Person { name, groups } => {
+                (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default())
+            }
         };
         let added = sqlx::query(
             "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, created_at, created_by, expires_at)
@@ -207,13 +222,15 @@ impl Repository {
     pub async fn revoke_token(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
         let now = Timestamp::now();
         let mut open = self.begin().await?;
-        let revoked = sqlx::query("UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
-            .bind(now.as_millisecond())
-            .bind(signed(id))
-            .execute(open.run())
-            .await
-            .map_err(database("revoke token"))?
-            .rows_affected();
+        let revoked = sqlx::query(
+            "UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
+        )
+        .bind(now.as_millisecond())
+        .bind(signed(id))
+        .execute(open.run())
+        .await
+        .map_err(database("revoke token"))?
+        .rows_affected();
         if revoked == 0 {
             return Ok(false);
         }
@@ -242,7 +259,8 @@ impl TokenRow {
     /// Whether its use has to be noted at `now`.
     #[must_use]
     pub fn is_used_anew(&self, now: Timestamp) -> bool {
-        self.last_used_at.is_none_or(|last| now.as_second().saturating_sub(last.as_second()) >= USE_SECONDS)
+        self.last_used_at
+            .is_none_or(|last| now.as_second().saturating_sub(last.as_second()) >= USE_SECONDS)
     }
 }
 
@@ -250,7 +268,9 @@ fn row(row: &AnyRow) -> Result<TokenRow, RepositoryError> {
     let form = |column| move || RepositoryError::Form(column);
     let holder = match text(row, "kind")?.as_str() {
         "token" => Holder::Program {
-            role: optional_text(row, "role")?.and_then(|word| word.parse().ok()).ok_or_else(form("role"))?,
+            role: optional_text(row, "role")?
+                .and_then(|word| word.parse().ok())
+                .ok_or_else(form("role"))?,
             scope: match text(row, "scope")?.as_str() {
                 "" => None,
                 scope => Some(scope.parse().map_err(|_| RepositoryError::Form("scope"))?),
@@ -258,7 +278,8 @@ fn row(row: &AnyRow) -> Result<TokenRow, RepositoryError> {
         },
         "session" => Holder::Person {
             name: text(row, "subject")?,
-            groups: serde_json::from_str(&text(row, "groups")?).map_err(|_| RepositoryError::Form("groups"))?,
+            groups: serde_json::from_str(&text(row, "groups")?)
+                .map_err(|_| RepositoryError::Form("groups"))?,
         },
         _ => return Err(RepositoryError::Form("kind")),
     };

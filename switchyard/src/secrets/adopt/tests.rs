@@ -37,20 +37,28 @@ impl World {
         let token_file = directory.path().join("token");
         std::fs::File::create(&token_file).unwrap().write_all(Connect::TOKEN.as_bytes()).unwrap();
         let config = OnePasswordConfig::new(connect.host(), token_file, Connect::VAULT.to_owned());
-        let store = Arc::new(OnePassword::new(&OnePasswordConfig { timeout: Duration::from_secs(2), ..config }).unwrap());
+        let store = Arc::new(
+            OnePassword::new(&OnePasswordConfig { timeout: Duration::from_secs(2), ..config })
+                .unwrap(),
+        );
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
         let repository = Repository::open(database.clone()).await.unwrap();
         let (audit, clerk) = Audit::new(repository.clone());
         Tasks::new().spawn("clerk", clerk.work());
-        let fence = repository.take_lease("adopt", "me", Duration::from_secs(600)).await.unwrap().unwrap();
-        let secrets = Secrets::new(repository, store, audit, Live::default(), SignedDuration::from_hours(1));
+        let fence =
+            repository.take_lease("adopt", "me", Duration::from_secs(600)).await.unwrap().unwrap();
+        let secrets =
+            Secrets::new(repository, store, audit, Live::default(), SignedDuration::from_hours(1));
         Self { connect, secrets, database, fence, refused: HashSet::new(), _directory: directory }
     }
 
     async fn write(&self, value: &str) {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
-        self.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default()).await.unwrap();
+        self.secrets
+            .write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default())
+            .await
+            .unwrap();
     }
 
     async fn look(&mut self) -> Result<usize, SecretsError> {
@@ -65,8 +73,12 @@ impl World {
     /// Actor and details of the events with that action and outcome.
     async fn events(&self, action: &str, outcome: &str) -> Vec<(String, Option<String>)> {
         let sql = "SELECT actor_type, actor_id, details FROM audit_events WHERE action = $1 AND outcome = $2 ORDER BY sequence";
-        let rows: Vec<(String, String, Option<String>)> =
-            sqlx::query_as(sql).bind(action.to_owned()).bind(outcome.to_owned()).fetch_all(self.database.reader()).await.unwrap();
+        let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sql)
+            .bind(action.to_owned())
+            .bind(outcome.to_owned())
+            .fetch_all(self.database.reader())
+            .await
+            .unwrap();
         rows.into_iter().map(|(kind, id, details)| (format!("{kind}:{id}"), details)).collect()
     }
 }
@@ -99,9 +111,16 @@ async fn a_persons_edit_becomes_the_next_version() {
     let events = world.events("rotate", "allowed").await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].0, "store:DOIHOHSV2NHK5HMSOLCWJUXFDM");
-    assert!(events[0].1.as_deref().unwrap().starts_with("changed in the store itself"), "{events:?}");
+    assert!(
+        events[0].1.as_deref().unwrap().starts_with("changed in the store itself"),
+        "{events:?}"
+    );
     // The version before is there to go back to, and what people see follows.
-    world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await.unwrap();
+    world
+        .secrets
+        .rollback(&caller(), &scope(), &name(), Version(1), &Terms::default())
+        .await
+        .unwrap();
     assert_eq!(world.active().await, (Version(1), "one".to_owned()));
     assert_eq!(world.look().await.unwrap(), 0);
     assert_eq!(world.connect.world().titled(CURRENT)[0]["fields"][0]["value"], "one");
@@ -136,7 +155,13 @@ async fn deleted_secrets_are_not_looked_at_and_an_overtaken_leader_adopts_nothin
     world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await.unwrap();
     assert_eq!(world.look().await.unwrap(), 0);
     world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await.unwrap();
-    let another = world.secrets.repository.take_lease("adopt", "another", Duration::from_secs(600)).await.unwrap().unwrap();
+    let another = world
+        .secrets
+        .repository
+        .take_lease("adopt", "another", Duration::from_secs(600))
+        .await
+        .unwrap()
+        .unwrap();
     let error = world.look().await.unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::Fenced(_))), "{error}");
     assert_eq!(world.active().await, (Version(1), "one".to_owned()));

@@ -11,11 +11,15 @@ use crate::yard::{Yard, until};
 const A: &str = "/v1/secrets/shop.prod.api/A";
 
 async fn post(yard: &Yard, verb: &str, body: &Value) -> Written {
-    serde_json::from_slice(&yard.done(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await).unwrap()
+    serde_json::from_slice(
+        &yard.done(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await,
+    )
+    .unwrap()
 }
 
 async fn refused(yard: &Yard, verb: &str, body: &Value) -> (u16, String) {
-    let problem = yard.refused(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await;
+    let problem =
+        yard.refused(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await;
     (problem.status, problem.kind)
 }
 
@@ -42,15 +46,25 @@ async fn a_rotation_brings_a_value_or_makes_one_up() {
         assert!(!String::from_utf8_lossy(&answer).contains(&text) && !seen.contains(&text));
         seen.push(text);
     }
-    post(&yard, "rotate", &json!({"generate": {"length": 64, "alphabet": "hex"}, "if_version": 5})).await;
+    post(&yard, "rotate", &json!({"generate": {"length": 64, "alphabet": "hex"}, "if_version": 5}))
+        .await;
     let made = value(&yard, A).await;
-    assert!(made.value.len() == 64 && made.value.expose().iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f')));
+    assert!(
+        made.value.len() == 64
+            && made.value.expose().iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    );
     assert_eq!(made.version, Version(6));
 
-    assert_eq!(refused(&yard, "rotate", &json!({"if_version": 5})).await, (412, "/problems/precondition-failed".into()));
-    for body in
-        [json!({"value": "", "generate": {}}), json!({"generate": {"length": 7}}), json!({"generate": {"alphabet": "x"}}), json!([])]
-    {
+    assert_eq!(
+        refused(&yard, "rotate", &json!({"if_version": 5})).await,
+        (412, "/problems/precondition-failed".into())
+    );
+    for body in [
+        json!({"value": "", "generate": {}}),
+        json!({"generate": {"length": 7}}),
+        json!({"generate": {"alphabet": "x"}}),
+        json!([]),
+    ] {
         assert_eq!(refused(&yard, "rotate", &body).await.0, 400, "{body}");
     }
     assert_eq!(value(&yard, A).await.version, Version(6));
@@ -67,17 +81,36 @@ async fn every_version_can_be_read_and_gone_back_to() {
         let read = value(&yard, &format!("{A}?version={number}")).await;
         assert_eq!((read.version, read.value.expose()), (Version(number), text));
     }
-    for (query, status) in [("4", 404), ("0", 400), ("x", 400), ("-1", 400), ("9007199254740992", 400), ("1&version=2", 400), ("", 400)] {
-        assert_eq!(yard.refused(Method::GET, &format!("{A}?version={query}"), b"").await.status, status, "{query}");
+    for (query, status) in [
+        ("4", 404),
+        ("0", 400),
+        ("x", 400),
+        ("-1", 400),
+        ("9007199254740992", 400),
+        ("1&version=2", 400),
+        ("", 400),
+    ] {
+        assert_eq!(
+            yard.refused(Method::GET, &format!("{A}?version={query}"), b"").await.status,
+            status,
+            "{query}"
+        );
     }
     let back = post(&yard, "rollback", &json!({"version": 1})).await;
     assert_eq!((version(&back), back.bundles[0].generation), (1, Generation(4)));
     assert_eq!(value(&yard, A).await.value.expose(), b"one");
     assert_eq!(version(&yard.set("shop.prod.api", &[("A", b"four")]).await), 4);
-    for (body, status) in [(json!({"version": 9}), 404), (json!({"version": 0}), 400), (json!({}), 400), (json!({"versions": [1]}), 400)] {
+    for (body, status) in [
+        (json!({"version": 9}), 404),
+        (json!({"version": 0}), 400),
+        (json!({}), 400),
+        (json!({"versions": [1]}), 400),
+    ] {
         assert_eq!(refused(&yard, "rollback", &body).await.0, status, "{body}");
     }
-    let absent = yard.refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/rollback", br#"{"version":1}"#).await;
+    let absent = yard
+        .refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/rollback", br#"{"version":1}"#)
+        .await;
     assert_eq!(absent.status, 404);
 }
 
@@ -86,16 +119,26 @@ async fn a_delete_is_undone() {
     let yard = Yard::start().await;
     yard.set("shop.prod.api", &[("A", b"one"), ("B", b"b")]).await;
     let undelete = async || yard.with(Method::POST, &format!("{A}/undelete"), &[], b"").await;
-    assert_eq!(yard.refused(Method::POST, &format!("{A}/undelete"), b"").await.kind, "/problems/not-deleted");
-    let deleted: Deleted = serde_json::from_slice(&yard.done(Method::DELETE, A, b"").await).unwrap();
+    assert_eq!(
+        yard.refused(Method::POST, &format!("{A}/undelete"), b"").await.kind,
+        "/problems/not-deleted"
+    );
+    let deleted: Deleted =
+        serde_json::from_slice(&yard.done(Method::DELETE, A, b"").await).unwrap();
     assert!(deleted.recoverable_until.is_some());
 
     let listed = yard.json("/v1/secrets/shop.prod.api/").await;
     assert_eq!(listed["secrets"].as_array().unwrap().len(), 1);
     let listed = yard.json("/v1/secrets/shop.prod.api/?deleted=true").await;
     assert_eq!(listed["secrets"][0]["name"], "A");
-    assert!(listed["secrets"][0]["deleted_at"].is_string() && listed["secrets"][1]["deleted_at"].is_null());
-    assert_eq!(listed["secrets"][0]["recoverable_until"].is_string(), listed["secrets"][0]["deleted_at"].is_string());
+    assert!(
+        listed["secrets"][0]["deleted_at"].is_string()
+            && listed["secrets"][1]["deleted_at"].is_null()
+    );
+    assert_eq!(
+        listed["secrets"][0]["recoverable_until"].is_string(),
+        listed["secrets"][0]["deleted_at"].is_string()
+    );
 
     let (status, _, answer) = undelete().await;
     assert_eq!(status, 200);
@@ -103,7 +146,10 @@ async fn a_delete_is_undone() {
     assert_eq!((version(&back), back.bundles[0].generation), (1, Generation(3)));
     assert_eq!(value(&yard, A).await.value.expose(), b"one");
     assert_eq!(undelete().await.0, 409);
-    assert_eq!(yard.refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/undelete", b"").await.status, 404);
+    assert_eq!(
+        yard.refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/undelete", b"").await.status,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,10 +159,19 @@ async fn what_was_destroyed_is_gone_for_everybody() {
         yard.set("shop.prod.api", &[("A", text)]).await;
     }
     let done = yard.done(Method::POST, &format!("{A}/destroy"), br#"{"versions":[1]}"#).await;
-    assert_eq!(serde_json::from_slice::<Value>(&done).unwrap(), json!({"scope": "shop.prod.api", "name": "A", "versions": [1]}));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&done).unwrap(),
+        json!({"scope": "shop.prod.api", "name": "A", "versions": [1]})
+    );
     assert_eq!(yard.refused(Method::GET, &format!("{A}?version=1"), b"").await.status, 410);
-    assert_eq!(refused(&yard, "rollback", &json!({"version": 1})).await, (410, "/problems/gone".into()));
-    assert_eq!(refused(&yard, "destroy", &json!({"versions": [3]})).await, (409, "/problems/in-use".into()));
+    assert_eq!(
+        refused(&yard, "rollback", &json!({"version": 1})).await,
+        (410, "/problems/gone".into())
+    );
+    assert_eq!(
+        refused(&yard, "destroy", &json!({"versions": [3]})).await,
+        (409, "/problems/in-use".into())
+    );
     // All of them, or none.
     assert_eq!(refused(&yard, "destroy", &json!({"versions": [2, 9]})).await.0, 404);
     assert_eq!(value(&yard, &format!("{A}?version=2")).await.value.expose(), b"two");
@@ -125,7 +180,10 @@ async fn what_was_destroyed_is_gone_for_everybody() {
     }
     let states = async || yard.json(&format!("{A}/versions")).await["versions"].clone();
     until("the version to be destroyed", async || states().await[2]["state"] == "destroyed").await;
-    assert!(states().await[2]["destroyed_at"].is_string() && states().await[1]["destroyed_at"].is_null());
+    assert!(
+        states().await[2]["destroyed_at"].is_string()
+            && states().await[1]["destroyed_at"].is_null()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +193,12 @@ async fn bundles_are_listed_and_read_with_their_values() {
     yard.set("shop.prod.api", &[("A", b"one")]).await;
     yard.set("shop.prod.web", &[("W", b"w")]).await;
     let list = yard.json("/v1/bundles").await;
-    let scopes: Vec<_> = list["bundles"].as_array().unwrap().iter().map(|it| it["scope"].as_str().unwrap()).collect();
+    let scopes: Vec<_> = list["bundles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["scope"].as_str().unwrap())
+        .collect();
     assert_eq!(scopes, ["shop.prod.api", "shop.prod.web"]);
     let values = yard.json("/v1/bundles/shop.prod.api/values").await;
     assert_eq!(
@@ -144,16 +207,22 @@ async fn bundles_are_listed_and_read_with_their_values() {
             "A": {"version": 1, "value": "b25l"}, "P": {"version": 1, "value": "d2lkZQ=="}}})
     );
     let read = yard.events("read").await;
-    assert_eq!((&read[0]["resource_type"], &read[0]["resource_id"]), (&json!("bundle"), &json!("api-prod")));
+    assert_eq!(
+        (&read[0]["resource_type"], &read[0]["resource_id"]),
+        (&json!("bundle"), &json!("api-prod"))
+    );
     assert_eq!(yard.refused(Method::GET, "/v1/bundles/shop.prod/values", b"").await.status, 400);
     assert_eq!(yard.refused(Method::GET, "/v1/bundles/shop.dev.api/values", b"").await.status, 404);
 
     // Whoever may not read one of its secrets gets none of them.
     let request = json!({"name": "dev", "role": "developer", "scope": "shop"});
-    let (_, _, made) = yard.with(Method::POST, "/v1/tokens", &[], request.to_string().as_bytes()).await;
-    let token = serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
+    let (_, _, made) =
+        yard.with(Method::POST, "/v1/tokens", &[], request.to_string().as_bytes()).await;
+    let token =
+        serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
     assert_eq!(yard.ask(Method::GET, "/v1/bundles/shop.prod.api", Some(&token), b"").await.0, 200);
-    let (status, _, answer) = yard.ask(Method::GET, "/v1/bundles/shop.prod.api/values", Some(&token), b"").await;
+    let (status, _, answer) =
+        yard.ask(Method::GET, "/v1/bundles/shop.prod.api/values", Some(&token), b"").await;
     assert_eq!(status, 403, "{answer:?}");
     assert!(!String::from_utf8_lossy(&answer).contains("b25l"));
 }

@@ -34,7 +34,8 @@ async fn a_read_is_told_apart_by_its_version() {
         ("", &[("if-match", "2")], 400),
         ("", &[("if-none-match", "\"2")], 400),
     ] {
-        let (found, answered, body) = yard.with(Method::GET, &format!("{A}{query}"), headers, b"").await;
+        let (found, answered, body) =
+            yard.with(Method::GET, &format!("{A}{query}"), headers, b"").await;
         assert_eq!(found, status, "{query} {headers:?}");
         let etag = answered.get("etag").map(|it| it.to_str().unwrap());
         let expected = if query.is_empty() { "\"2\"" } else { "\"1\"" };
@@ -43,7 +44,12 @@ async fn a_read_is_told_apart_by_its_version() {
     }
     // What was not handed out was not read.
     assert_eq!(yard.events("read").await.len() - reads, 6);
-    assert_eq!(yard.with(Method::GET, "/v1/secrets/shop.prod.api/ABSENT", &[("if-none-match", "*")], b"").await.0, 404);
+    assert_eq!(
+        yard.with(Method::GET, "/v1/secrets/shop.prod.api/ABSENT", &[("if-none-match", "*")], b"")
+            .await
+            .0,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,15 +78,26 @@ async fn a_write_happens_only_where_its_condition_holds() {
         assert_eq!(found, status, "{headers:?}: {answer:?}");
         if status == 412 {
             let problem = problem(found, &answered, &answer);
-            let says = if active == 0 { "there is no such secret".to_owned() } else { format!("its active version is {active}") };
-            assert!(problem.kind == "/problems/precondition-failed" && problem.detail.contains("shop.prod.api/A"), "{problem:?}");
+            let says = if active == 0 {
+                "there is no such secret".to_owned()
+            } else {
+                format!("its active version is {active}")
+            };
+            assert!(
+                problem.kind == "/problems/precondition-failed"
+                    && problem.detail.contains("shop.prod.api/A"),
+                "{problem:?}"
+            );
             assert!(problem.detail.contains(&says), "{problem:?}");
         }
         if active > 0 {
             assert_eq!(value(&yard, A).await.version, Version(active), "{headers:?}");
         }
     }
-    assert_eq!(yard.with(Method::POST, SCOPE, &[("if-match", "\"6\"")], both.expose()).await.0, 400);
+    assert_eq!(
+        yard.with(Method::POST, SCOPE, &[("if-match", "\"6\"")], both.expose()).await.0,
+        400
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +110,10 @@ async fn several_secrets_have_a_condition_each_and_are_written_together() {
             None => json!({"value": ""}),
         };
         let secrets = BTreeMap::from([("A", one(Some(a))), ("B", one(Some(b))), ("C", one(c))]);
-        yard.with(Method::POST, SCOPE, &[], json!({ "secrets": secrets }).to_string().as_bytes()).await.0.as_u16()
+        yard.with(Method::POST, SCOPE, &[], json!({ "secrets": secrets }).to_string().as_bytes())
+            .await
+            .0
+            .as_u16()
     };
     assert_eq!(write(1, 2, Some(0)).await, 412);
     assert_eq!(write(0, 1, None).await, 412);
@@ -118,13 +138,31 @@ async fn other_changes_have_conditions_too() {
         assert_eq!(yard.with(method.clone(), &path, &old, body).await.0, 412, "{path}");
         let active = value(&yard, A).await.version;
         let current = format!("\"{active}\"");
-        assert_eq!(yard.with(method, &path, &[("if-match", &current)], body).await.0, 200, "{path}");
+        assert_eq!(
+            yard.with(method, &path, &[("if-match", &current)], body).await.0,
+            200,
+            "{path}"
+        );
     }
     yard.done(Method::POST, &format!("{A}/undelete"), b"").await;
-    assert_eq!(yard.with(Method::POST, &format!("{A}/rotate"), &[("if-match", "\"1\"")], br#"{"if_version":1}"#).await.0, 400);
+    assert_eq!(
+        yard.with(
+            Method::POST,
+            &format!("{A}/rotate"),
+            &[("if-match", "\"1\"")],
+            br#"{"if_version":1}"#
+        )
+        .await
+        .0,
+        400
+    );
     for verb in ["undelete", "destroy"] {
         let body = br#"{"versions":[2]}"#;
-        assert_eq!(yard.with(Method::POST, &format!("{A}/{verb}"), &old, body).await.0, 400, "{verb}");
+        assert_eq!(
+            yard.with(Method::POST, &format!("{A}/{verb}"), &old, body).await.0,
+            400,
+            "{verb}"
+        );
     }
 }
 
@@ -135,10 +173,16 @@ async fn one_of_many_wins() {
     yard.set("shop.prod.api", &[("A", b"one")]).await;
     for round in 1..=5 {
         let tag = format!("\"{round}\"");
-        let bodies: Vec<_> = (0..8).map(|at| body(&[("A", format!("{round} {at}").as_bytes())])).collect();
+        let bodies: Vec<_> =
+            (0..8).map(|at| body(&[("A", format!("{round} {at}").as_bytes())])).collect();
         let headers = [("if-match", tag.as_str())];
-        let writes = bodies.iter().map(|body| yard.with(Method::POST, SCOPE, &headers, body.expose()));
-        let mut statuses: Vec<u16> = futures_util::future::join_all(writes).await.into_iter().map(|it| it.0.as_u16()).collect();
+        let writes =
+            bodies.iter().map(|body| yard.with(Method::POST, SCOPE, &headers, body.expose()));
+        let mut statuses: Vec<u16> = futures_util::future::join_all(writes)
+            .await
+            .into_iter()
+            .map(|it| it.0.as_u16())
+            .collect();
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
     }

@@ -11,15 +11,25 @@ use crate::yard::{Yard, body, problem};
 async fn the_document_has_the_methods_that_the_routes_have() {
     let yard = Yard::start().await;
     let (status, headers, document) = yard.ask(Method::GET, "/v1/openapi.json", None, b"").await;
-    assert_eq!((status.as_u16(), &headers["content-type"]), (200, &"application/json".parse().unwrap()));
+    assert_eq!(
+        (status.as_u16(), &headers["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
     let document: Value = serde_json::from_slice(&document).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     for (path, item) in document["paths"].as_object().unwrap() {
-        let documented: BTreeSet<String> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        let documented: BTreeSet<String> =
+            item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
         for method in ["TRACE", "OPTIONS", "PATCH"] {
-            let (status, headers, answer) = yard.with(method.parse().unwrap(), path, &[], b"").await;
+            let (status, headers, answer) =
+                yard.with(method.parse().unwrap(), path, &[], b"").await;
             assert_eq!(problem(status, &headers, &answer).status, 405, "{method} {path}");
-            let mut allowed: BTreeSet<String> = headers["allow"].to_str().unwrap().split(',').map(|it| it.trim().to_owned()).collect();
+            let mut allowed: BTreeSet<String> = headers["allow"]
+                .to_str()
+                .unwrap()
+                .split(',')
+                .map(|it| it.trim().to_owned())
+                .collect();
             // Whatever answers GET answers HEAD.
             assert_eq!(allowed.remove("HEAD"), documented.contains("GET"), "{path}");
             assert_eq!(allowed, documented, "{path}");
@@ -39,8 +49,11 @@ async fn a_head_is_a_get_without_its_body() {
         (&headers["content-length"], headers["content-length"].to_str().unwrap()),
         (&of_get["content-length"], body.len().to_string().as_str())
     );
-    let (status, headers, answer) = yard.with(Method::HEAD, "/v1/secrets/shop.prod.api/ABSENT", &[], b"").await;
-    assert!(status == 404 && answer.is_empty() && headers["content-type"] == "application/problem+json");
+    let (status, headers, answer) =
+        yard.with(Method::HEAD, "/v1/secrets/shop.prod.api/ABSENT", &[], b"").await;
+    assert!(
+        status == 404 && answer.is_empty() && headers["content-type"] == "application/problem+json"
+    );
 }
 
 /// The answer arrives although the client still writes when it is clear that nobody will read.
@@ -75,7 +88,8 @@ async fn bodies_are_json_and_uris_have_an_end() {
         (&[("content-type", "application/json; charset=utf-8")], 200),
         (&[], 200),
     ] {
-        let (found, answered, answer) = yard.with(Method::POST, scope, headers, write.expose()).await;
+        let (found, answered, answer) =
+            yard.with(Method::POST, scope, headers, write.expose()).await;
         assert_eq!(found, status, "{headers:?}");
         if status == 415 {
             assert_eq!(problem(found, &answered, &answer).kind, "/problems/unsupported-media-type");
@@ -84,8 +98,17 @@ async fn bodies_are_json_and_uris_have_an_end() {
     let long = format!("{scope}?cursor={}", "x".repeat(9000));
     assert_eq!(yard.refused(Method::GET, &long, b"").await.kind, "/problems/uri-too-long");
     let large = vec![b' '; (64 << 10) + 1];
-    for (path, body) in [(format!("{scope}A/rollback"), &large), (format!("{scope}A/destroy"), &large), ("/v1/grants".to_owned(), &large)] {
+    for (path, body) in [
+        (format!("{scope}A/rollback"), &large),
+        (format!("{scope}A/destroy"), &large),
+        ("/v1/grants".to_owned(), &large),
+    ] {
         assert_eq!(yard.refused(Method::POST, &path, body).await.status, 413, "{path}");
     }
-    assert_eq!(yard.refused(Method::POST, &format!("{scope}A/rotate"), &vec![b' '; (2 << 20) + 1]).await.status, 413);
+    assert_eq!(
+        yard.refused(Method::POST, &format!("{scope}A/rotate"), &vec![b' '; (2 << 20) + 1])
+            .await
+            .status,
+        413
+    );
 }

@@ -14,14 +14,16 @@ async fn a_thousand_and_more_secrets_come_in_pages() {
     // Of an environment, since no bundle would hold as many.
     let names: Vec<String> = (0..1203).map(|at| format!("N{at:04}")).collect();
     for some in names.chunks(500) {
-        let values: Vec<(&str, &[u8])> = some.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
+        let values: Vec<(&str, &[u8])> =
+            some.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
         yard.set("shop.prod", &values).await;
     }
     for (query, pages) in [("?", 13), ("?limit=1000&", 2), ("?limit=401&", 3), ("?limit=1&", 0)] {
         let (mut seen, mut count, mut cursor) = (Vec::new(), 0, String::new());
         loop {
             let path = format!("/v1/secrets/shop.prod/{query}{cursor}");
-            let list: SecretList = serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+            let list: SecretList =
+                serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
             seen.extend(list.secrets.into_iter().map(|secret| secret.name.to_string()));
             count += 1;
             match list.next {
@@ -38,8 +40,21 @@ async fn a_thousand_and_more_secrets_come_in_pages() {
             assert_eq!(seen, names[..3]);
         }
     }
-    for query in ["limit=0", "limit=1001", "limit=x", "cursor=x", "cursor=", "page=2", "deleted=maybe", "limit=1&limit=2"] {
-        assert_eq!(yard.refused(Method::GET, &format!("/v1/secrets/shop.prod/?{query}"), b"").await.status, 400, "{query}");
+    for query in [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "cursor=x",
+        "cursor=",
+        "page=2",
+        "deleted=maybe",
+        "limit=1&limit=2",
+    ] {
+        assert_eq!(
+            yard.refused(Method::GET, &format!("/v1/secrets/shop.prod/?{query}"), b"").await.status,
+            400,
+            "{query}"
+        );
     }
 }
 
@@ -49,9 +64,16 @@ async fn what_is_written_between_two_pages_moves_nothing() {
     yard.set("shop.prod", &[("B", b""), ("D", b""), ("F", b"")]).await;
     let first = yard.json("/v1/secrets/shop.prod/?limit=2").await;
     yard.set("shop.prod", &[("A", b""), ("C", b""), ("E", b"")]).await;
-    let next = yard.json(&format!("/v1/secrets/shop.prod/?limit=5&cursor={}", first["next"].as_str().unwrap())).await;
-    let names = |list: &Value| list["secrets"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>();
-    assert_eq!((names(&first), names(&next)), (vec!["B".into(), "D".into()], vec!["E".into(), "F".into()]));
+    let next = yard
+        .json(&format!("/v1/secrets/shop.prod/?limit=5&cursor={}", first["next"].as_str().unwrap()))
+        .await;
+    let names = |list: &Value| {
+        list["secrets"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names(&first), names(&next)),
+        (vec!["B".into(), "D".into()], vec!["E".into(), "F".into()])
+    );
     assert!(next.get("next").is_none());
 }
 
@@ -65,7 +87,9 @@ async fn versions_and_bundles_come_in_pages() {
     let mut seen = Vec::new();
     let mut page = yard.json(&format!("{path}?limit=3")).await;
     loop {
-        seen.extend(page["versions"].as_array().unwrap().iter().map(|it| it["version"].as_u64().unwrap()));
+        seen.extend(
+            page["versions"].as_array().unwrap().iter().map(|it| it["version"].as_u64().unwrap()),
+        );
         let Some(next) = page["next"].as_str() else { break };
         page = yard.json(&format!("{path}?limit=3&cursor={next}")).await;
     }
@@ -83,16 +107,22 @@ async fn versions_and_bundles_come_in_pages() {
     }
     assert_eq!(seen.len(), 6);
     // A cursor is of its own list.
-    let of_versions = yard.json(&format!("{path}?limit=1")).await["next"].as_str().unwrap().to_owned();
-    assert_eq!(yard.refused(Method::GET, &format!("/v1/bundles?cursor={of_versions}"), b"").await.status, 400);
+    let of_versions =
+        yard.json(&format!("{path}?limit=1")).await["next"].as_str().unwrap().to_owned();
+    assert_eq!(
+        yard.refused(Method::GET, &format!("/v1/bundles?cursor={of_versions}"), b"").await.status,
+        400
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_principal_takes_nobody_elses_place() {
     // So slow that nothing comes back while the test runs.
     let yard = Yard::start_with(&["--rate-limit", "1", "--rate-burst", "40"]).await;
-    let (_, _, made) = yard.with(Method::POST, "/v1/tokens", &[], br#"{"name":"second","role":"admin"}"#).await;
-    let token = serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
+    let (_, _, made) =
+        yard.with(Method::POST, "/v1/tokens", &[], br#"{"name":"second","role":"admin"}"#).await;
+    let token =
+        serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
     let path = "/v1/secrets/shop.prod.api/";
     let mut refused = None;
     for _ in 0..400 {
@@ -107,7 +137,12 @@ async fn one_principal_takes_nobody_elses_place() {
     let wait: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=2).contains(&wait), "{wait}");
     // Writes have a budget of their own, and so has everybody else; health is free.
-    assert_eq!(yard.ask(Method::POST, path, Some(&token), crate::yard::body(&[("A", b"x")]).expose()).await.0, 200);
+    assert_eq!(
+        yard.ask(Method::POST, path, Some(&token), crate::yard::body(&[("A", b"x")]).expose())
+            .await
+            .0,
+        200
+    );
     assert_eq!(yard.ask(Method::GET, path, Some(&yard.token()), b"").await.0, 200);
     assert_eq!(yard.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
 }

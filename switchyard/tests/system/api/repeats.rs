@@ -27,7 +27,8 @@ async fn a_request_with_a_key_is_done_once() {
     for ((method, path, body), key) in requests.iter().zip(&keys) {
         let mut answers = Vec::new();
         for again in [false, true, true] {
-            let (status, headers, answer) = yard.with(method.clone(), path, &[(KEY, key)], body).await;
+            let (status, headers, answer) =
+                yard.with(method.clone(), path, &[(KEY, key)], body).await;
             assert_eq!(status, 200, "{path}: {answer:?}");
             assert_eq!(headers["content-type"], "application/json");
             assert_eq!(headers.get("idempotency-replayed").is_some(), again, "{path}");
@@ -42,10 +43,17 @@ async fn a_request_with_a_key_is_done_once() {
     // Neither the key nor anything that a value could be guessed from is kept.
     let database = yard.database().await;
     let rows: Vec<(String, Vec<u8>, Vec<u8>, String)> =
-        sqlx::query_as("SELECT principal, key_hash, fingerprint, body FROM idempotency").fetch_all(&database).await.unwrap();
+        sqlx::query_as("SELECT principal, key_hash, fingerprint, body FROM idempotency")
+            .fetch_all(&database)
+            .await
+            .unwrap();
     assert_eq!(rows.len(), 6);
     let text = format!("{rows:?}");
-    assert!(!text.contains("a-key-of-this-test") && !text.contains("hunter2") && !text.contains("aHVudGVyMg"));
+    assert!(
+        !text.contains("a-key-of-this-test")
+            && !text.contains("hunter2")
+            && !text.contains("aHVudGVyMg")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,8 +63,17 @@ async fn at_the_same_moment_too() {
     let headers = [(KEY, "0123456789abcdef")];
     let writes = (0..12).map(|_| yard.with(Method::POST, SCOPE, &headers, write.expose()));
     let answers = futures_util::future::join_all(writes).await;
-    assert!(answers.iter().all(|(status, _, answer)| *status == 200 && answer == &answers[0].2), "{answers:?}");
-    assert_eq!(answers.iter().filter(|(_, headers, _)| headers.get("idempotency-replayed").is_none()).count(), 1);
+    assert!(
+        answers.iter().all(|(status, _, answer)| *status == 200 && answer == &answers[0].2),
+        "{answers:?}"
+    );
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|(_, headers, _)| headers.get("idempotency-replayed").is_none())
+            .count(),
+        1
+    );
     assert_eq!(value(&yard, A).await.version, Version(1));
     assert_eq!(yard.events("write").await.len(), 1);
 }
@@ -68,9 +85,11 @@ async fn a_key_is_for_one_request_of_one_principal() {
     let key = [(KEY, "0123456789abcdef")];
     assert_eq!(yard.with(Method::POST, SCOPE, &key, one.expose()).await.0, 200);
     let other_condition = [key[0], ("if-match", "\"1\"")];
-    for (path, headers, body) in
-        [(SCOPE, &key[..], two.expose()), ("/v1/secrets/shop.prod.web/", &key, one.expose()), (SCOPE, &other_condition, one.expose())]
-    {
+    for (path, headers, body) in [
+        (SCOPE, &key[..], two.expose()),
+        ("/v1/secrets/shop.prod.web/", &key, one.expose()),
+        (SCOPE, &other_condition, one.expose()),
+    ] {
         let (status, answered, answer) = yard.with(Method::POST, path, headers, body).await;
         assert_eq!(problem(status, &answered, &answer).kind, "/problems/idempotency-key-reused");
         assert_eq!(status, 422);
@@ -80,11 +99,22 @@ async fn a_key_is_for_one_request_of_one_principal() {
     assert_eq!(yard.with(Method::POST, SCOPE, &refused, two.expose()).await.0, 412);
     assert_eq!(yard.with(Method::POST, SCOPE, &refused[..1], two.expose()).await.0, 200);
     for wrong in ["short", "", "with a space in it", &"x".repeat(201)] {
-        assert_eq!(yard.with(Method::POST, SCOPE, &[(KEY, wrong)], one.expose()).await.0, 400, "{wrong:?}");
+        assert_eq!(
+            yard.with(Method::POST, SCOPE, &[(KEY, wrong)], one.expose()).await.0,
+            400,
+            "{wrong:?}"
+        );
     }
     let request = br#"{"name":"second","role":"admin"}"#;
     let (_, _, made) = yard.with(Method::POST, "/v1/tokens", &[], request).await;
-    let token = format!("Bearer {}", serde_json::from_slice::<serde_json::Value>(&made).unwrap()["token"].as_str().unwrap());
-    let (status, headers, _) = yard.by(Method::POST, SCOPE, &[key[0], ("authorization", &token)], two.expose()).await;
-    assert!(status == 200 && headers.get("idempotency-replayed").is_none(), "another principal's key is another key");
+    let token = format!(
+        "Bearer {}",
+        serde_json::from_slice::<serde_json::Value>(&made).unwrap()["token"].as_str().unwrap()
+    );
+    let (status, headers, _) =
+        yard.by(Method::POST, SCOPE, &[key[0], ("authorization", &token)], two.expose()).await;
+    assert!(
+        status == 200 && headers.get("idempotency-replayed").is_none(),
+        "another principal's key is another key"
+    );
 }

@@ -82,7 +82,10 @@ impl Collector {
         let (certificate, key) = leaf("127.0.0.1", &servers);
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-        let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { port, tls: Arc::new(config).into(), state: Arc::default(), tasks: JoinSet::new() }
     }
@@ -151,14 +154,19 @@ impl State {
         if text.contains("hunter2") {
             self.complaints.push("a value came".to_owned());
         }
-        let records: Vec<Record> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let records: Vec<Record> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let confirmed = self.confirmed.entry(path.to_owned()).or_default();
         let sequences: Vec<u64> = records.iter().map(|record| record.sequence).collect();
-        let (first, next) = (sequences.first().copied().unwrap_or_default(), confirmed.len() as u64 + 1);
+        let (first, next) =
+            (sequences.first().copied().unwrap_or_default(), confirmed.len() as u64 + 1);
         let in_order = sequences.iter().zip(first..).all(|(found, expected)| *found == expected);
         let known = records.iter().filter(|record| record.sequence < next);
-        let same =
-            known.clone().all(|record| confirmed.iter().any(|before| before.sequence == record.sequence && before.hash == record.hash));
+        let same = known.clone().all(|record| {
+            confirmed
+                .iter()
+                .any(|before| before.sequence == record.sequence && before.hash == record.hash)
+        });
         if first == 0 || first > next || !in_order || !same {
             self.complaints.push(format!("{sequences:?} came where {next} was next"));
         } else if mood == Mood::Well {
@@ -192,10 +200,15 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<Mutex<State>>) {
     };
     let service = service_fn(|request| take(request, Arc::clone(&state)));
     // A mood that tears the connection is an error here.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
-async fn take(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Full<Bytes>>> {
+async fn take(
+    request: Request<Incoming>,
+    state: Arc<Mutex<State>>,
+) -> io::Result<Response<Full<Bytes>>> {
     let mood = locked(&state).moods.pop_front().unwrap_or(Mood::Well);
     let path = request.uri().path().to_owned();
     locked(&state).paths.insert(path.clone());
@@ -204,7 +217,12 @@ async fn take(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Resul
         locked(&state).met.push(mood);
         return Err(torn());
     }
-    let authorization = request.headers().get("authorization").and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+    let authorization = request
+        .headers()
+        .get("authorization")
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     {
         let mut state = locked(&state);

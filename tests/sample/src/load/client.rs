@@ -30,14 +30,20 @@ impl Client {
     pub(super) fn new(url: &Uri) -> Option<Self> {
         let authority = url.authority().filter(|_| url.scheme_str() == Some("http"))?;
         let path = url.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::builder().uri(path).header(header::HOST, authority.as_str()).body(Empty::new()).ok()?;
+        let request = Request::builder()
+            .uri(path)
+            .header(header::HOST, authority.as_str())
+            .body(Empty::new())
+            .ok()?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(Self { host, port: authority.port_u16().unwrap_or(80), request, open: None })
     }
 
     /// Sends one request and takes the whole answer.
     pub(super) async fn request(&mut self) -> Result<StatusCode, String> {
-        timeout(DEADLINE, self.exchange()).await.unwrap_or_else(|_| Err(format!("no answer within {DEADLINE:?}")))
+        timeout(DEADLINE, self.exchange())
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {DEADLINE:?}")))
     }
 
     /// The connection is back in its place only behind a good answer.
@@ -47,7 +53,10 @@ impl Client {
             None => connect(&self.host, self.port).await?,
         };
         let exchange = async {
-            let answer = sender.send_request(self.request.clone()).await.map_err(|error| text("request", &error))?;
+            let answer = sender
+                .send_request(self.request.clone())
+                .await
+                .map_err(|error| text("request", &error))?;
             let status = answer.status();
             answer.into_body().collect().await.map_err(|error| text("read answer", &error))?;
             Ok::<_, String>((status, sender))
@@ -81,7 +90,8 @@ impl Client {
 async fn connect(host: &str, port: u16) -> Result<Open, String> {
     let tcp = TcpStream::connect((host, port)).await.map_err(|error| text("connect", &error))?;
     let _ = tcp.set_nodelay(true);
-    let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(|error| text("connect", &error))?;
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(tcp)).await.map_err(|error| text("connect", &error))?;
     Ok((sender, Box::pin(connection)))
 }
 

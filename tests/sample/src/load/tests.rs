@@ -29,7 +29,9 @@ async fn every_request_that_is_due_is_sent_and_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let end = CancellationToken::new();
-    let server = serve::serve(listener, end.clone().cancelled_owned(), |_: &Request<Incoming>| serve::text(StatusCode::OK, "x"));
+    let server = serve::serve(listener, end.clone().cancelled_owned(), |_: &Request<Incoming>| {
+        serve::text(StatusCode::OK, "x")
+    });
     let client = async {
         let report = drive(&load(address, 200, 500)).await;
         end.cancel();
@@ -61,8 +63,12 @@ async fn an_answer_that_is_not_2xx_is_a_failure() {
         end.cancel();
         report
     };
-    let (report, ()) = tokio::join!(client, serve::serve(listener, end.clone().cancelled_owned(), handler));
-    assert_eq!((report.ok, report.failed, report.first_error.as_deref()), (0, 5, Some("answered 503 Service Unavailable")));
+    let (report, ()) =
+        tokio::join!(client, serve::serve(listener, end.clone().cancelled_owned(), handler));
+    assert_eq!(
+        (report.ok, report.failed, report.first_error.as_deref()),
+        (0, 5, Some("answered 503 Service Unavailable"))
+    );
 }
 
 /// A server that closes each connection behind its answer is no failing server; one that closes
@@ -93,7 +99,8 @@ async fn a_file_ends_it() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("stop");
     std::fs::File::create(&file).unwrap();
-    let endless = Load { until_file: Some(file), ..load("127.0.0.1:9".parse().unwrap(), 10, 3_600_000) };
+    let endless =
+        Load { until_file: Some(file), ..load("127.0.0.1:9".parse().unwrap(), 10, 3_600_000) };
     let report = drive(&endless).await;
     assert!(report.sent < 36_000);
 }

@@ -58,12 +58,15 @@ fn run(made: &[Made]) -> Vec<Call> {
 
 /// Every order of every choice of the calls without an answer.
 fn plainly(history: &[Call], placed: &mut Vec<bool>, state: &Register) -> bool {
-    let open = |call: usize, placed: &[bool]| !placed[call] && history[call].answer != Answer::Unknown;
+    let open =
+        |call: usize, placed: &[bool]| !placed[call] && history[call].answer != Answer::Unknown;
     if (0..history.len()).all(|call| !open(call, placed)) {
         return true;
     }
     for call in 0..history.len() {
-        let blocked = (0..history.len()).any(|other| other != call && open(other, placed) && history[other].until < history[call].from);
+        let blocked = (0..history.len()).any(|other| {
+            other != call && open(other, placed) && history[other].until < history[call].from
+        });
         if placed[call] || blocked {
             continue;
         }

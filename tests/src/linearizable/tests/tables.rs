@@ -25,7 +25,14 @@ fn value(version: u64, value: u64) -> Answer {
 fn good_histories() {
     for (what, history) in [
         ("nothing", vec![]),
-        ("one after the other", vec![call(0, 1, write(7), Done(1)), call(2, 3, Read, value(1, 7)), call(4, 5, on(1, 8), Done(2))]),
+        (
+            "one after the other",
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 3, Read, value(1, 7)),
+                call(4, 5, on(1, 8), Done(2)),
+            ],
+        ),
         (
             "a read beside a write sees the old",
             vec![
@@ -35,8 +42,18 @@ fn good_histories() {
                 call(5, 6, Read, value(2, 8)),
             ],
         ),
-        ("two conditions at once, one holds", vec![call(0, 1, write(7), Done(1)), call(2, 9, on(1, 8), Done(2)), call(2, 9, on(1, 9), No)]),
-        ("answers in another order than the calls", vec![call(0, 9, write(7), Done(2)), call(1, 8, write(8), Done(1))]),
+        (
+            "two conditions at once, one holds",
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 9, on(1, 8), Done(2)),
+                call(2, 9, on(1, 9), No),
+            ],
+        ),
+        (
+            "answers in another order than the calls",
+            vec![call(0, 9, write(7), Done(2)), call(1, 8, write(8), Done(1))],
+        ),
         (
             "an unknown write never happened",
             vec![
@@ -58,11 +75,19 @@ fn good_histories() {
         ),
         (
             "an unknown write that only its number shows",
-            vec![call(0, 1, write(7), Done(1)), call(2, 3, write(8), Unknown), call(4, 5, write(9), Done(3))],
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 3, write(8), Unknown),
+                call(4, 5, write(9), Done(3)),
+            ],
         ),
         (
             "an unknown condition took effect before a refusal",
-            vec![call(0, 1, write(7), Done(1)), call(2, 3, on(1, 8), Unknown), call(4, 5, on(1, 9), No)],
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 3, on(1, 8), Unknown),
+                call(4, 5, on(1, 9), No),
+            ],
         ),
         (
             "back, gone, and here again",
@@ -91,9 +116,15 @@ fn good_histories() {
         ),
         (
             "a rotation of what is not there",
-            vec![call(0, 1, Write { value: 7, condition: Present }, Missing), call(2, 3, Rollback(1), Missing)],
+            vec![
+                call(0, 1, Write { value: 7, condition: Present }, Missing),
+                call(2, 3, Rollback(1), Missing),
+            ],
         ),
-        ("at one and the same moment", vec![call(0, 1, write(7), Done(1)), call(1, 2, Read, Missing)]),
+        (
+            "at one and the same moment",
+            vec![call(0, 1, write(7), Done(1)), call(1, 2, Read, Missing)],
+        ),
     ] {
         check(&history).unwrap_or_else(|refused| panic!("{what}: {refused}"));
     }
@@ -102,14 +133,41 @@ fn good_histories() {
 #[test]
 fn bad_histories() {
     for (what, history) in [
-        ("an acknowledged write is lost", vec![call(0, 1, write(7), Done(1)), call(2, 3, Read, Missing)]),
-        ("a stale read", vec![call(0, 1, write(7), Done(1)), call(2, 3, write(8), Done(2)), call(4, 5, Read, value(1, 7))]),
-        ("a condition held twice", vec![call(0, 1, write(7), Done(1)), call(2, 9, on(1, 8), Done(2)), call(2, 9, on(1, 9), Done(3))]),
-        ("two writes of one number", vec![call(0, 9, write(7), Done(1)), call(0, 9, write(8), Done(1))]),
-        ("a number that was left out", vec![call(0, 1, write(7), Done(1)), call(2, 3, write(8), Done(3))]),
+        (
+            "an acknowledged write is lost",
+            vec![call(0, 1, write(7), Done(1)), call(2, 3, Read, Missing)],
+        ),
+        (
+            "a stale read",
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 3, write(8), Done(2)),
+                call(4, 5, Read, value(1, 7)),
+            ],
+        ),
+        (
+            "a condition held twice",
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 9, on(1, 8), Done(2)),
+                call(2, 9, on(1, 9), Done(3)),
+            ],
+        ),
+        (
+            "two writes of one number",
+            vec![call(0, 9, write(7), Done(1)), call(0, 9, write(8), Done(1))],
+        ),
+        (
+            "a number that was left out",
+            vec![call(0, 1, write(7), Done(1)), call(2, 3, write(8), Done(3))],
+        ),
         (
             "a value that came back by itself",
-            vec![call(0, 1, write(7), Done(1)), call(2, 3, Delete(Any), Done(0)), call(4, 5, Read, value(1, 7))],
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 3, Delete(Any), Done(0)),
+                call(4, 5, Read, value(1, 7)),
+            ],
         ),
         (
             "seen, and then not yet",
@@ -131,7 +189,11 @@ fn bad_histories() {
         ),
         (
             "an unknown write before it was asked for",
-            vec![call(0, 1, write(7), Done(1)), call(2, 3, Read, value(2, 8)), call(4, 5, write(8), Unknown)],
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 3, Read, value(2, 8)),
+                call(4, 5, write(8), Unknown),
+            ],
         ),
         (
             "an unknown write that was undone",
@@ -142,7 +204,10 @@ fn bad_histories() {
                 call(6, 7, Read, value(1, 7)),
             ],
         ),
-        ("a refusal without a reason", vec![call(0, 1, write(7), Done(1)), call(2, 3, on(1, 8), No)]),
+        (
+            "a refusal without a reason",
+            vec![call(0, 1, write(7), Done(1)), call(2, 3, on(1, 8), No)],
+        ),
         (
             "a rollback that nobody sees",
             vec![
@@ -152,7 +217,14 @@ fn bad_histories() {
                 call(6, 7, on(2, 9), Done(3)),
             ],
         ),
-        ("a value that nobody wrote", vec![call(0, 1, write(7), Done(1)), call(2, 9, write(8), Unknown), call(3, 4, Read, value(2, 9))]),
+        (
+            "a value that nobody wrote",
+            vec![
+                call(0, 1, write(7), Done(1)),
+                call(2, 9, write(8), Unknown),
+                call(3, 4, Read, value(2, 9)),
+            ],
+        ),
     ] {
         assert!(check(&history).is_err(), "{what}");
     }
@@ -162,7 +234,9 @@ fn bad_histories() {
 fn a_refusal_says_where() {
     let history = [call(0, 1, write(7), Done(1)), call(2, 3, Read, Missing)];
     match check(&history).unwrap_err() {
-        Refused::NoOrder { call, placed, .. } => assert_eq!((*call, placed), (history[1].clone(), 1)),
+        Refused::NoOrder { call, placed, .. } => {
+            assert_eq!((*call, placed), (history[1].clone(), 1))
+        }
         other => panic!("{other}"),
     }
     let changed = [call(0, 1, write(7), Done(1)), call(0, 9, Read, value(1, 8))];
@@ -196,7 +270,11 @@ fn a_long_history_with_many_unknown_calls_is_no_work() {
 fn many_unknown_writes_that_nobody_saw_are_no_work() {
     let mut history = vec![call(0, 1, write(1), Done(1))];
     history.extend((0..40).map(|at| call(2 + at, 100, write(100 + at), Unknown)));
-    history.extend([call(200, 220, write(2), Done(2)), call(210, 215, Read, value(1, 1)), call(230, 231, Read, value(2, 2))]);
+    history.extend([
+        call(200, 220, write(2), Done(2)),
+        call(210, 215, Read, value(1, 1)),
+        call(230, 231, Read, value(2, 2)),
+    ]);
     assert_eq!(check(&history), Ok(()));
     // Nor is it hard to say that there is no order.
     history.push(call(240, 241, Read, value(1, 1)));

@@ -20,14 +20,19 @@ struct Server {
 
 impl Server {
     /// `answer` is given the issuer and a path.
-    async fn start(answer: impl Fn(&str, &str) -> Response + Clone + Send + Sync + 'static) -> Self {
+    async fn start(
+        answer: impl Fn(&str, &str) -> Response + Clone + Send + Sync + 'static,
+    ) -> Self {
         runtime::provider::install().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(StdMutex::new(Vec::new()));
         let (heard, named) = (Arc::clone(&asked), issuer.clone());
         let router = Router::new().fallback(move |request: Request| async move {
-            assert!(!request.headers().contains_key(AUTHORIZATION) && !request.headers().contains_key(COOKIE));
+            assert!(
+                !request.headers().contains_key(AUTHORIZATION)
+                    && !request.headers().contains_key(COOKIE)
+            );
             heard.lock().unwrap().push(request.uri().path().to_owned());
             answer(&named, request.uri().path())
         });
@@ -87,11 +92,13 @@ async fn an_unknown_key_makes_us_look_again_but_not_as_often_as_somebody_likes()
 async fn a_provider_that_is_away_locks_out_whoever_s_key_is_not_known() {
     let away = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let (is_away, order) = (Arc::clone(&away), std::sync::atomic::Ordering::SeqCst);
-    let server = Server::start(
-        move |issuer, path| {
-            if is_away.load(order) { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { usual(issuer, path) }
-        },
-    )
+    let server = Server::start(move |issuer, path| {
+        if is_away.load(order) {
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        } else {
+            usual(issuer, path)
+        }
+    })
     .await;
     assert!(server.provider.keys(Some("1")).await.is_ok());
     away.store(true, order);
@@ -101,7 +108,10 @@ async fn a_provider_that_is_away_locks_out_whoever_s_key_is_not_known() {
     }
     assert!(server.provider.keys(Some("1")).await.is_ok());
     server.later().await;
-    assert!(matches!(server.provider.keys(Some("2")).await, Err(FetchError::Status { status: 503, .. })));
+    assert!(matches!(
+        server.provider.keys(Some("2")).await,
+        Err(FetchError::Status { status: 503, .. })
+    ));
     server.stop().await;
 }
 
@@ -112,21 +122,39 @@ async fn what_a_provider_says_leads_us_nowhere_else() {
     let cases: [(&str, Answer, Expected); 6] = [
         (
             "a redirect",
-            |issuer, _| (StatusCode::FOUND, [(LOCATION, format!("{issuer}/elsewhere"))]).into_response(),
+            |issuer, _| {
+                (StatusCode::FOUND, [(LOCATION, format!("{issuer}/elsewhere"))]).into_response()
+            },
             |it| matches!(it, FetchError::Status { status: 302, .. }),
         ),
-        ("another issuer", |_, _| discovery("https://login.example.com"), |it| matches!(it, FetchError::OtherIssuer)),
+        (
+            "another issuer",
+            |_, _| discovery("https://login.example.com"),
+            |it| matches!(it, FetchError::OtherIssuer),
+        ),
         (
             "keys in the clear",
-            |issuer, _| json!({"issuer": issuer, "jwks_uri": "http://169.254.169.254/latest"}).to_string().into_response(),
+            |issuer, _| {
+                json!({"issuer": issuer, "jwks_uri": "http://169.254.169.254/latest"})
+                    .to_string()
+                    .into_response()
+            },
             |it| matches!(it, FetchError::KeysAddress),
         ),
         (
             "keys in a file",
-            |issuer, _| json!({"issuer": issuer, "jwks_uri": "file:///etc/passwd"}).to_string().into_response(),
+            |issuer, _| {
+                json!({"issuer": issuer, "jwks_uri": "file:///etc/passwd"})
+                    .to_string()
+                    .into_response()
+            },
             |it| matches!(it, FetchError::KeysAddress),
         ),
-        ("too much", |_, _| vec![b' '; LARGEST + 1].into_response(), |it| matches!(it, FetchError::Form { .. })),
+        (
+            "too much",
+            |_, _| vec![b' '; LARGEST + 1].into_response(),
+            |it| matches!(it, FetchError::Form { .. }),
+        ),
         ("no JSON", |_, _| "<html>".into_response(), |it| matches!(it, FetchError::Form { .. })),
     ];
     for (name, answer, expected) in cases {
@@ -159,6 +187,9 @@ fn tls_or_loopback_in_development() {
         assert_eq!((may(url, false), may(url, true)), (usually, in_development), "{url}");
     }
     for issuer in ["https://a.example/?x=1", "https://a.example/#x", "http://a.example"] {
-        assert!(matches!(Provider::new(issuer, None, true), Err(SetupError::Address(_))), "{issuer}");
+        assert!(
+            matches!(Provider::new(issuer, None, true), Err(SetupError::Address(_))),
+            "{issuer}"
+        );
     }
 }
