@@ -1,7 +1,7 @@
 //! What the command line and the environment say. The only place that reads them.
 //!
-//! There is one word to say and nothing to set by hand, since the webhook writes the configuration: no
-//! parser of command lines is worth its size in every pod.
+//! There is one word to say and nothing to set by hand, since the webhook writes the configuration:
+//! no parser of command lines is worth its size in every pod.
 
 use std::path::PathBuf;
 

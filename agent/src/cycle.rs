@@ -1,7 +1,7 @@
 //! The agent's life: what the source says becomes files, and the application is told of them.
 //!
-//! The only place of this crate that starts tasks. There is one, the source; everything else happens
-//! in [`Cycle::turn`], one thing at a time.
+//! The only place of this crate that starts tasks. There is one, the source; everything else
+//! happens in [`Cycle::turn`], one thing at a time.
 
 mod report;
 
@@ -42,8 +42,8 @@ pub enum CycleError {
     /// The source.
     #[error(transparent)]
     Switchyard(#[from] SwitchyardError),
-    /// The pod may not read what it asks for, and its files were never there: the application cannot
-    /// start, and a container that ends with this message is what a person looks at.
+    /// The pod may not read what it asks for, and its files were never there: the application
+    /// cannot start, and a container that ends with this message is what a person looks at.
     #[error("get secrets: {0}")]
     Refused(String),
     /// The source ended by itself, which it never should.
@@ -76,9 +76,8 @@ struct Cycle {
 
 /// Holds the pod's files until `shutdown` is requested.
 ///
-/// # Errors
-/// Where the configuration or the volume does not allow it, or the first login is refused. A server that
-/// is away is no error, and neither is a refusal later: the files stay.
+/// # Errors Where the configuration or the volume does not allow it, or the first login is refused.
+/// A server that is away is no error, and neither is a refusal later: the files stay.
 pub async fn run(
     config: AgentConfig,
     application: Application,
@@ -101,8 +100,8 @@ pub async fn run(
     let (holds, holds_receiver) = watch::channel(files.holds(&bundles));
     let wires = Wires { events: event_sender, reports: report_receiver, holds: holds_receiver };
     let stopping = tasks.stopping();
-    // Boxed here: every layer that a future is handed through would otherwise hold it twice, and the
-    // source's is tens of kilobytes.
+    // Boxed here: every layer that a future is handed through would otherwise hold it twice, and
+    // the source's is tens of kilobytes.
     let source = Box::pin(switchyard.run(wires));
     tasks.spawn_vital("source", async move {
         let _ = stopping.run_until_cancelled(source).await;

@@ -5,7 +5,8 @@ use std::error::Error;
 
 use runtime::logs::Chain;
 
-/// `error: cause: cause of the cause`. A cause whose text the line ends with already is not repeated.
+/// `error: cause: cause of the cause`. A cause whose text the line ends with already is not
+/// repeated.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     Chain(error).to_string()

@@ -275,7 +275,8 @@ impl Files {
     }
 }
 
-/// Whether a generation is there already, without a descriptor to keep: what the postStart hook asks.
+/// Whether a generation is there already, without a descriptor to keep: what the postStart hook
+/// asks.
 #[must_use]
 pub fn exist(directory: &Path) -> bool {
     directory.join(DATA_LINK).is_dir()

@@ -1,20 +1,22 @@
-//! The container's termination message: what `kubectl describe pod` shows of a container that ended.
+//! The container's termination message: what `kubectl describe pod` shows of a container that
+//! ended.
 //!
-//! While the application waits for its files, kubelet tells nobody how the agent is doing. So whatever
-//! keeps the files away is left here, for the moment at which the wait is given up.
+//! While the application waits for its files, kubelet tells nobody how the agent is doing. So
+//! whatever keeps the files away is left here, for the moment at which the wait is given up.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Kubernetes' default `terminationMessagePath`; kubelet mounts a file there that anybody may write.
+/// Kubernetes' default `terminationMessagePath`; kubelet mounts a file there that anybody may
+/// write.
 const PATH: &str = "/dev/termination-log";
 
 /// What kubelet keeps of it, in bytes.
 const LIMIT: usize = 4096;
 
-/// Leaves the reason, in place of an earlier one. Where there is no such file, as outside a container,
-/// the log alone has it.
+/// Leaves the reason, in place of an earlier one. Where there is no such file, as outside a
+/// container, the log alone has it.
 pub fn leave(reason: &str) {
     if let Err(error) = write(Path::new(PATH), reason) {
         tracing::debug!(%error, "no termination message left");

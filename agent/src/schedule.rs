@@ -19,8 +19,8 @@ pub const SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the application may take to answer a POST.
 pub const POST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the generation before the current one stays readable: whoever resolved the link a moment
-/// before the swap still opens its file.
+/// How long the generation before the current one stays readable: whoever resolved the link a
+/// moment before the swap still opens its file.
 pub const KEEP_PREVIOUS: Duration = Duration::from_secs(60);
 
 /// The least time between two reloads. Several writes in a row are one reload for the application;
@@ -42,7 +42,8 @@ pub const ABSENT_DEADLINE: Duration = Duration::from_secs(5);
 const RECONNECT: Backoff =
     Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
-// A refusal stays until a person changes something, and each try costs the API server a TokenReview.
+// A refusal stays until a person changes something, and each try costs the API server a
+// TokenReview.
 const REFUSED: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(30) };
 
 const RELOAD: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
@@ -69,8 +70,8 @@ pub fn reconnect(loss: Loss, failures: u32, random: f64) -> Duration {
     backoff.delay(failures.saturating_sub(1), random).max(LEAST)
 }
 
-/// Whether a stream that lived this long and did this much starts the count of losses anew. One that
-/// the server ends as soon as it is open does not, or it would be opened in a loop.
+/// Whether a stream that lived this long and did this much starts the count of losses anew. One
+/// that the server ends as soon as it is open does not, or it would be opened in a loop.
 #[must_use]
 pub fn forgives(lived: Duration, held: bool) -> bool {
     held && lived >= RECONNECT.cap

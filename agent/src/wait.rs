@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::files;
 
-// The files are usually there within 20 ms, so the first second is watched closely; who waits longer
-// waits for a server. A look costs one system call, and an inotify instance would be one of the 128
-// that all processes of a user on the node share.
+// The files are usually there within 20 ms, so the first second is watched closely; who waits
+// longer waits for a server. A look costs one system call, and an inotify instance would be one of
+// the 128 that all processes of a user on the node share.
 const CLOSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
 const LATER: Duration = Duration::from_millis(20);
 
-/// How long the wait lasts. While a hook runs, kubelet neither ends the pod when it is deleted, nor shows
-/// its log, nor says why it does not start; a container that has failed it restarts, with the reason in
-/// the pod's events and in the container's last state. So the hook does not wait for ever.
+/// How long the wait lasts. While a hook runs, kubelet neither ends the pod when it is deleted, nor
+/// shows its log, nor says why it does not start; a container that has failed it restarts, with the
+/// reason in the pod's events and in the container's last state. So the hook does not wait for
+/// ever.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Returns `true` when `directory` has a generation, `false` when it has none by the deadline.

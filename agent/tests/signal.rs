@@ -26,7 +26,8 @@ impl Container {
         Self { pod_uid, children: Vec::new() }
     }
 
-    /// Starts a shell script in the container and waits for its first line, so that its traps are set.
+    /// Starts a shell script in the container and waits for its first line, so that its traps are
+    /// set.
     fn run(&mut self, script: &str) -> (u32, BufReader<ChildStdout>) {
         let mut command = Command::new("sh");
         command
@@ -72,8 +73,8 @@ fn line(output: &mut BufReader<ChildStdout>) -> String {
     line.trim().to_owned()
 }
 
-// A shell runs a trap when the program that it waits for has ended, so that one must be short. It ends
-// by itself with the test, which is its parent.
+// A shell runs a trap when the program that it waits for has ended, so that one must be short. It
+// ends by itself with the test, which is its parent.
 const CATCHES: &str =
     "trap 'echo hup' HUP; echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";
 const DOES_NOT: &str = "echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Measures the budgets of the design. A missed budget is a result; only a measurement that could not
-/// be made is a failure.
+/// Measures the budgets of the design. A missed budget is a result; only a measurement that could
+/// not be made is a failure.
 #[derive(Debug, Parser)]
 #[command(
     name = "enclii-bench",

@@ -1,5 +1,5 @@
-//! A client that keeps a number of TLS connections busy, each with one request after the other, as a
-//! busy API server does with a webhook.
+//! A client that keeps a number of TLS connections busy, each with one request after the other, as
+//! a busy API server does with a webhook.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ use crate::numbers::{median, milliseconds, percentile};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-/// By how many bytes an answer may differ from the first: versions, generations and times are as long as they are.
+/// By how many bytes an answer may differ from the first: versions, generations and times are as
+/// long as they are.
 const GROWTH: usize = 64;
 
 /// What to drive, and how.
@@ -69,8 +70,8 @@ pub struct Found {
     pub p99: f64,
 }
 
-/// Drives the server. Each answer has to be 200 and what `check` expects; of a webhook's reviews every
-/// answer is as long as the first one, but numbers that count up grow.
+/// Drives the server. Each answer has to be 200 and what `check` expects; of a webhook's reviews
+/// every answer is as long as the first one, but numbers that count up grow.
 ///
 /// # Errors
 /// Where one of the requests fails.

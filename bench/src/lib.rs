@@ -1,7 +1,8 @@
 //! The budgets of the design, measured on the programs as they are shipped.
 //!
 //! [`budget`], [`numbers`] and [`table`] are pure. [`loopback`] measures what one machine can show
-//! without a cluster, [`cluster`] what needs one; each leaves a [`part::Part`], and the report joins them.
+//! without a cluster, [`cluster`] what needs one; each leaves a [`part::Part`], and the report
+//! joins them.
 
 pub mod agent;
 pub mod args;

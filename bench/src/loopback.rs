@@ -14,7 +14,8 @@ use crate::{agent, load, replicas, review, stores, streams, writes};
 pub fn measure(args: &Loopback) -> Part {
     let mut part = Part::default();
     let peer = peer(args, &mut part);
-    // Each of these has servers of its own, and none of them is there while another one is measured.
+    // Each of these has servers of its own, and none of them is there while another one is
+    // measured.
     if args.wants(Subject::Stores) {
         let measured = stores::measure(args.vault.as_deref(), &mut part);
         part.take("stores", measured);

@@ -1,4 +1,5 @@
-//! The example application's pod on loopback, as the webhook leaves it: what the measurements are of.
+//! The example application's pod on loopback, as the webhook leaves it: what the measurements are
+//! of.
 
 use std::collections::BTreeMap;
 use std::fs::File;

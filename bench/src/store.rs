@@ -1,4 +1,5 @@
-//! A client of switchyard that writes secrets over one keep-alive connection, as a CI job or an operator would.
+//! A client of switchyard that writes secrets over one keep-alive connection, as a CI job or an
+//! operator would.
 
 use std::path::Path;
 use std::process::Command;

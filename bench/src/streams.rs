@@ -1,5 +1,5 @@
-//! Many agents at one replica: what their open streams cost it, and how soon a write has reached all
-//! of them.
+//! Many agents at one replica: what their open streams cost it, and how soon a write has reached
+//! all of them.
 
 use std::time::{Duration, Instant};
 

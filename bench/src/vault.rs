@@ -1,5 +1,5 @@
-//! The peer of the agent: Vault Agent beside a development server of Vault, both on loopback, with the
-//! same twenty secrets in the same kind of directory.
+//! The peer of the agent: Vault Agent beside a development server of Vault, both on loopback, with
+//! the same twenty secrets in the same kind of directory.
 
 mod agent;
 mod server;

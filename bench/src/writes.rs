@@ -1,5 +1,5 @@
-//! The way of one write: from the request to the store until the file is new, and until the application
-//! has read it.
+//! The way of one write: from the request to the store until the file is new, and until the
+//! application has read it.
 
 use std::path::Path;
 use std::thread::{scope, sleep};
@@ -74,8 +74,8 @@ fn one(setup: &Setup, running: &Running, value: &str) -> Result<(f64, f64)> {
     ))
 }
 
-/// Writes, and looks at the file until it has the value. The write's answer comes a moment before or
-/// after the file, so the two go on at once.
+/// Writes, and looks at the file until it has the value. The write's answer comes a moment before
+/// or after the file, so the two go on at once.
 ///
 /// # Errors
 /// Where the write fails, or the file does not come by the deadline.

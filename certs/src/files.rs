@@ -1,5 +1,6 @@
 //! Certificates that somebody else makes: `tls.crt`, `tls.key` and `ca.crt` in a directory, as
-//! cert-manager and Kubernetes put them there. A pair that is bad is refused and the last good stays.
+//! cert-manager and Kubernetes put them there. A pair that is bad is refused and the last good
+//! stays.
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -1,6 +1,7 @@
 //! Makes certificates: a CA, and the serving certificate it signs. The time is an argument.
 //!
-//! ECDSA P-256 throughout: every TLS client takes it, and a key is made in well under a millisecond.
+//! ECDSA P-256 throughout: every TLS client takes it, and a key is made in well under a
+//! millisecond.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};

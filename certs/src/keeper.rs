@@ -1,5 +1,5 @@
-//! Keeps a CA and a serving certificate: loads them from a [`Backing`], does what [`renewal`] says is
-//! due, writes back by compare-and-swap, and only then serves and publishes.
+//! Keeps a CA and a serving certificate: loads them from a [`Backing`], does what [`renewal`] says
+//! is due, writes back by compare-and-swap, and only then serves and publishes.
 //!
 //! Every replica runs one. Whoever is first writes, the others take what was written: there is no
 //! leader whose absence would matter. When the backing is emptied or damaged, what is in memory is

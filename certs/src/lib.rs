@@ -1,9 +1,10 @@
-//! The serving certificate of a daemon: made, renewed, published and swapped while connections stay up.
+//! The serving certificate of a daemon: made, renewed, published and swapped while connections stay
+//! up.
 //!
-//! Two sources with one outcome, a [`resolver::Resolver`] for the listener and a [`bundle::TrustBundle`]
-//! for those who must trust it: [`keeper::Keeper`] has a CA of its own, [`files::FileCertificates`]
-//! follows what cert-manager or an operator puts into a directory. What to do when is decided by
-//! [`renewal`], which sees neither clock nor disk.
+//! Two sources with one outcome, a [`resolver::Resolver`] for the listener and a
+//! [`bundle::TrustBundle`] for those who must trust it: [`keeper::Keeper`] has a CA of its own,
+//! [`files::FileCertificates`] follows what cert-manager or an operator puts into a directory. What
+//! to do when is decided by [`renewal`], which sees neither clock nor disk.
 
 pub mod backing;
 pub mod bundle;

@@ -1,4 +1,5 @@
-//! A certificate and the private key that belongs to it. The key is never printed and wiped on drop.
+//! A certificate and the private key that belongs to it. The key is never printed and wiped on
+//! drop.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! What to do next about the certificates. Pure: a view of them, the time, a policy; no clock, no key.
+//! What to do next about the certificates. Pure: a view of them, the time, a policy; no clock, no
+//! key.
 //!
 //! A CA is replaced in stages, so that a client that fetched the bundle a while ago never meets a
 //! certificate it does not know: the new CA is published first, signs only after the overlap, and
@@ -132,7 +133,8 @@ pub fn next_step(view: &View, now: SystemTime, policy: &Policy) -> Step {
     match (next, view.next) {
         (Some(next), _) if now >= promotion(current, next, policy) => return Step::Promote,
         (Some(_), _) => {}
-        // A next CA that is not valid (the clock was turned) would be of no use when its time comes.
+        // A next CA that is not valid (the clock was turned) would be of no use when its time
+        // comes.
         (None, Some(_)) => return Step::PublishNext,
         (None, None) if now >= two_thirds(current) => return Step::PublishNext,
         (None, None) => {}
@@ -153,7 +155,8 @@ pub fn two_thirds(validity: Validity) -> SystemTime {
     plus(made, life * 2 / 3)
 }
 
-/// The next CA signs after the overlap; sooner only when the current one would not live to see that.
+/// The next CA signs after the overlap; sooner only when the current one would not live to see
+/// that.
 fn promotion(current: Validity, next: Validity, policy: &Policy) -> SystemTime {
     let margin = (policy.overlap / 4).min(Duration::from_secs(3600));
     let last_moment = current.ends.checked_sub(margin).unwrap_or(current.ends);

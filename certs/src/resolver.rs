@@ -64,7 +64,8 @@ impl std::fmt::Debug for Resolver {
     }
 }
 
-/// A TLS 1.2 and 1.3 server without client certificates. `alpn` in order of preference, may be empty.
+/// A TLS 1.2 and 1.3 server without client certificates. `alpn` in order of preference, may be
+/// empty.
 ///
 /// # Errors
 /// When the cryptography provider lacks a protocol version.

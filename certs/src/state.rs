@@ -177,7 +177,8 @@ impl State {
         }
     }
 
-    /// Does what is due at `now`, all of it, and says what that was. `authority` is the name of a new CA.
+    /// Does what is due at `now`, all of it, and says what that was. `authority` is the name of a
+    /// new CA.
     ///
     /// # Errors
     /// When a certificate cannot be made; the state is as it was then.

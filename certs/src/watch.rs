@@ -40,7 +40,8 @@ impl DirectoryWatch {
     }
 }
 
-/// Any event counts, errors (a queue that ran over) included. Only reading does not: we read ourselves.
+/// Any event counts, errors (a queue that ran over) included. Only reading does not: we read
+/// ourselves.
 fn is_change(event: &Result<notify::Event, notify::Error>) -> bool {
     let Ok(event) = event else { return true };
     match event.kind {

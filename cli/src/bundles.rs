@@ -27,7 +27,8 @@ pub(crate) struct List {
     output: Format,
 }
 
-/// Show the names that a service's bundle holds: its own secrets, and those of its environment and project.
+/// Show the names that a service's bundle holds: its own secrets, and those of its environment and
+/// project.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enclii bundles show --service api --env prod --project shop")]
 pub(crate) struct Show {

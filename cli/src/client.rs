@@ -1,8 +1,8 @@
 //! Switchyard's REST API: the only module that speaks HTTP.
 //!
 //! A command uses the methods named after what they do; for what has none, [`Client::get`],
-//! [`Client::send`] and [`Client::stream`] take the path. Each write carries an idempotency key, so that
-//! it may be tried again after a torn connection: see [`again`].
+//! [`Client::send`] and [`Client::stream`] take the path. Each write carries an idempotency key, so
+//! that it may be tried again after a torn connection: see [`again`].
 
 mod again;
 mod endpoints;
@@ -171,7 +171,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The head of an answer that is a success; what never came, or asks for patience, is tried again.
+    /// The head of an answer that is a success; what never came, or asks for patience, is tried
+    /// again.
     async fn answer(
         &self,
         method: Method,

@@ -1,4 +1,5 @@
-//! The sessions of whoever is logged in: one for each switchyard, in a file that its owner alone reads.
+//! The sessions of whoever is logged in: one for each switchyard, in a file that its owner alone
+//! reads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,7 +75,8 @@ pub(crate) fn file() -> Option<PathBuf> {
     place().ok().filter(|it| it.exists())
 }
 
-/// Where the base-directory convention puts it (<https://specifications.freedesktop.org/basedir-spec>).
+/// Where the base-directory convention puts it
+/// (<https://specifications.freedesktop.org/basedir-spec>).
 fn place() -> Result<PathBuf, Error> {
     let directory =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|it: &PathBuf| it.is_absolute());

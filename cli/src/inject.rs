@@ -16,8 +16,8 @@ use crate::common::{self, Connection};
 use crate::error::Error;
 use crate::output::Output;
 
-/// What stands in the agent's configuration where the cluster's own trust bundle would: this command
-/// does not ask the cluster for it.
+/// What stands in the agent's configuration where the cluster's own trust bundle would: this
+/// command does not ask the cluster for it.
 const TRUST: &str = "(the webhook puts switchyard's CA here)";
 
 /// The operator's default, which every cluster of the manifests has.

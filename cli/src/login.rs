@@ -1,8 +1,8 @@
 //! `enclii login`, `logout` and `whoami`.
 //!
-//! The identity provider gives an ID token to the person who logs in there, in a browser on this machine
-//! (`browser`) or on any other (`device`); switchyard gives a session for it, which is kept in a file. The
-//! provider's own tokens are kept nowhere.
+//! The identity provider gives an ID token to the person who logs in there, in a browser on this
+//! machine (`browser`) or on any other (`device`); switchyard gives a session for it, which is kept
+//! in a file. The provider's own tokens are kept nowhere.
 
 mod browser;
 mod device;
@@ -30,7 +30,8 @@ pub(crate) struct Args {
     /// Print the address and open no browser.
     #[arg(long, conflicts_with = "device")]
     pub(crate) no_browser: bool,
-    /// The port on loopback that the browser comes back to, for providers that want it registered; any free one without it.
+    /// The port on loopback that the browser comes back to, for providers that want it registered;
+    /// any free one without it.
     #[arg(
         long,
         value_name = "PORT",
@@ -39,7 +40,8 @@ pub(crate) struct Args {
         conflicts_with = "device"
     )]
     pub(crate) port: u16,
-    /// The file with the CA that signed the identity provider's certificate (PEM); without it the system's CAs count.
+    /// The file with the CA that signed the identity provider's certificate (PEM); without it the
+    /// system's CAs count.
     #[arg(long, env = "ENCLII_OIDC_CACERT", value_name = "FILE")]
     pub(crate) oidc_cacert: Option<std::path::PathBuf>,
     #[command(flatten)]

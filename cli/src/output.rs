@@ -1,7 +1,7 @@
 //! What people and programs read: tables, colour on a terminal alone, JSON.
 //!
-//! Standard output may be a pipe whose reader has gone, which is no failure; whatever else keeps results
-//! from being written is one, and [`Output::finish`] says so.
+//! Standard output may be a pipe whose reader has gone, which is no failure; whatever else keeps
+//! results from being written is one, and [`Output::finish`] says so.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -133,7 +133,8 @@ impl Output {
         Ok(())
     }
 
-    /// Bytes as they are; with a line end behind them on a terminal, so that the prompt starts anew.
+    /// Bytes as they are; with a line end behind them on a terminal, so that the prompt starts
+    /// anew.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut out = io::stdout().lock();
         let line_end: &[u8] =

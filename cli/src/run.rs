@@ -1,8 +1,8 @@
 //! `enclii run -- COMMAND`: a bundle's values in memory-only files of one program and its children.
 //!
 //! The values lie in this process's memory (`memfd`), and the program opens them as files of
-//! `$ENCLII_SECRETS_DIR`, which holds links to them and nothing else. So there is nothing to wipe: however
-//! this process ends, by SIGKILL too, the kernel takes the values with it.
+//! `$ENCLII_SECRETS_DIR`, which holds links to them and nothing else. So there is nothing to wipe:
+//! however this process ends, by SIGKILL too, the kernel takes the values with it.
 
 mod environment;
 mod files;
@@ -72,7 +72,8 @@ pub(crate) struct Args {
     place: Where,
     #[command(flatten)]
     connection: Connection,
-    /// Where the links are made; the first that is a directory: this, /dev/shm, the directory for temporary files.
+    /// Where the links are made; the first that is a directory: this, /dev/shm, the directory for
+    /// temporary files.
     #[arg(long, env = "XDG_RUNTIME_DIR", hide = true)]
     runtime_directory: Option<OsString>,
 }

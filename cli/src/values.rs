@@ -1,8 +1,9 @@
-//! Secrets as files hold them: `.env`, JSON, YAML and Kubernetes' Secret manifests, read and written.
+//! Secrets as files hold them: `.env`, JSON, YAML and Kubernetes' Secret manifests, read and
+//! written.
 //!
-//! Reading is strict, since what is stored must be what was meant: a name that comes twice, a number whose
-//! digits YAML may have read in another way, a nested object are refused with the name and the way out.
-//! No message quotes what the file holds.
+//! Reading is strict, since what is stored must be what was meant: a name that comes twice, a
+//! number whose digits YAML may have read in another way, a nested object are refused with the name
+//! and the way out. No message quotes what the file holds.
 
 mod detect;
 mod env;
@@ -51,7 +52,8 @@ pub(crate) struct Read {
 }
 
 impl Values {
-    /// Adds a value that may be stored. Refused: a name that is there already, and what is too large.
+    /// Adds a value that may be stored. Refused: a name that is there already, and what is too
+    /// large.
     pub(crate) fn add(&mut self, name: SecretName, value: Redacted) -> Result<(), String> {
         if value.len() > MAX_VALUE_BYTES {
             return Err(format!(

@@ -1,8 +1,8 @@
 //! The agent's configuration: JSON that the webhook writes into the pod and the agent reads.
 //!
 //! It is versioned, because a pod lives longer than a release: a new agent image must read what an
-//! older webhook wrote, and an old agent must say plainly that it cannot read what a newer one wrote.
-//! It holds names and addresses, never a secret.
+//! older webhook wrote, and an old agent must say plainly that it cannot read what a newer one
+//! wrote. It holds names and addresses, never a secret.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! The bodies of switchyard's REST API, as the command line and other programs see them.
 //!
-//! Times are RFC 3339 in UTC. A value is standard base64 in a field called `value`, and nowhere else.
-//! A request with a field that is not known is refused; an answer may have more fields than are read.
-//! What holds a value or a token has no `Serialize`: its `to_body` gives the bytes, [`Redacted`].
+//! Times are RFC 3339 in UTC. A value is standard base64 in a field called `value`, and nowhere
+//! else. A request with a field that is not known is refused; an answer may have more fields than
+//! are read. What holds a value or a token has no `Serialize`: its `to_body` gives the bytes,
+//! [`Redacted`].
 //!
 //! [`Redacted`]: crate::Redacted
 

@@ -10,8 +10,8 @@ use crate::scope::{Label, LabelError};
 /// The name of a bundle: `<service>-<environment>`, as `api-prod`. It is also the name of the
 /// `SecretBundle` object that announces the bundle's keys in a namespace.
 ///
-/// Both halves may hold dashes, so the name alone does not say where one ends: the environment comes
-/// from the namespace's label, and [`BundleRef::service_in`] takes it off.
+/// Both halves may hold dashes, so the name alone does not say where one ends: the environment
+/// comes from the namespace's label, and [`BundleRef::service_in`] takes it off.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BundleRef(String);
@@ -93,7 +93,8 @@ impl fmt::Display for Generation {
     }
 }
 
-/// The number of a secret's version, from 1 to the largest integer that every JSON parser reads exactly.
+/// The number of a secret's version, from 1 to the largest integer that every JSON parser reads
+/// exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Version(pub u64);

@@ -52,7 +52,8 @@ impl FromStr for Credential {
     }
 }
 
-/// What a [`Credential`] is in JSON. A type of its own for the reason that [`crate::redacted::Wire`] is.
+/// What a [`Credential`] is in JSON. A type of its own for the reason that
+/// [`crate::redacted::Wire`] is.
 pub struct Text<'a>(&'a Credential);
 
 impl Serialize for Text<'_> {

@@ -1,5 +1,5 @@
-//! The names and paths that an injected pod has. One place, since the webhook writes them, the agent
-//! lives by them, and policies and people look for them.
+//! The names and paths that an injected pod has. One place, since the webhook writes them, the
+//! agent lives by them, and policies and people look for them.
 
 /// The container that holds the secrets: a native sidecar, so it stands among the init containers.
 pub const AGENT_CONTAINER: &str = "enclii-agent";

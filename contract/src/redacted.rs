@@ -1,8 +1,8 @@
 //! A secret's bytes, from the socket to the file.
 //!
 //! There is no `Display` and no `Serialize`; `Debug` prints `<redacted>`; the bytes are wiped when
-//! the value is dropped. Copies that a library makes on the way (a TLS record buffer, a JSON parser)
-//! are out of reach: SECURITY.md says which.
+//! the value is dropped. Copies that a library makes on the way (a TLS record buffer, a JSON
+//! parser) are out of reach: SECURITY.md says which.
 
 use std::fmt;
 
@@ -73,9 +73,9 @@ impl fmt::Debug for Redacted {
     }
 }
 
-/// A value on its way into a JSON body: standard base64, since values are bytes and JSON strings are
-/// not. It is a type of its own so that a struct never becomes serialisable by holding a [`Redacted`]:
-/// whoever writes a value says so with [`Redacted::wire`].
+/// A value on its way into a JSON body: standard base64, since values are bytes and JSON strings
+/// are not. It is a type of its own so that a struct never becomes serialisable by holding a
+/// [`Redacted`]: whoever writes a value says so with [`Redacted::wire`].
 pub struct Wire<'a>(&'a Redacted);
 
 impl Serialize for Wire<'_> {

@@ -48,7 +48,8 @@ pub struct Signal {
     number: u8,
 }
 
-// signal(7), x86 and ARM numbering; SIGKILL and SIGSTOP, which nobody can catch, are refused by name.
+// signal(7), x86 and ARM numbering; SIGKILL and SIGSTOP, which nobody can catch, are refused by
+// name.
 const SIGNALS: &[(&str, u8)] = &[
     ("SIGHUP", 1),
     ("SIGINT", 2),
@@ -79,8 +80,8 @@ impl Signal {
         self.number
     }
 
-    /// Whether the set of caught signals of a process (`SigCgt` of `/proc/PID/status`, a bit mask in
-    /// which bit 0 is signal 1) holds this one.
+    /// Whether the set of caught signals of a process (`SigCgt` of `/proc/PID/status`, a bit mask
+    /// in which bit 0 is signal 1) holds this one.
     #[must_use]
     pub fn is_in(self, caught: u64) -> bool {
         caught >> (self.number - 1) & 1 == 1

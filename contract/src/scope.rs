@@ -138,8 +138,8 @@ impl Scope {
         }
     }
 
-    /// Whether a secret of this scope is seen by services of `other`: the two are equal, or `self` is
-    /// wider and contains it.
+    /// Whether a secret of this scope is seen by services of `other`: the two are equal, or `self`
+    /// is wider and contains it.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
         self.project() == other.project()

@@ -1,8 +1,8 @@
 //! The `SecretBundle` object: it tells the webhook which keys a bundle has, and never a value.
 //!
-//! Switchyard publishes one in each namespace bound to the bundle, in `status`. Whoever runs without
-//! switchyard writes the keys into `spec`. It is a hint for the webhook and no authority: a pod that
-//! is admitted because of it still gets nothing that its own identity may not read.
+//! Switchyard publishes one in each namespace bound to the bundle, in `status`. Whoever runs
+//! without switchyard writes the keys into `spec`. It is a hint for the webhook and no authority: a
+//! pod that is admitted because of it still gets nothing that its own identity may not read.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,8 @@ pub struct Status {
     /// The names of the bundle's secrets.
     #[serde(default)]
     pub keys: BTreeSet<String>,
-    /// The bundle's service scope, as `shop.prod.api`: for the line that a message tells people to type.
+    /// The bundle's service scope, as `shop.prod.api`: for the line that a message tells people to
+    /// type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     /// The stable generation.
@@ -55,8 +56,8 @@ pub struct Status {
 }
 
 impl SecretBundle {
-    /// The bundle's keys, from whoever wrote them; `None` where nobody has yet, so that the bundle is
-    /// announced and does not exist.
+    /// The bundle's keys, from whoever wrote them; `None` where nobody has yet, so that the bundle
+    /// is announced and does not exist.
     #[must_use]
     pub fn keys(&self) -> Option<BTreeSet<String>> {
         match (&self.spec, &self.status) {

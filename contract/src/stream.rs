@@ -13,8 +13,8 @@
 //! From then on both sides send frames (see [`frame`]). Switchyard tells the pod which generation
 //! *this pod* holds ([`ServerMessage::Hold`]), never "the newest": a rollout, its canary and its
 //! rollback are all that one message, and the agent knows nothing of them. The agent answers with
-//! what it applied and how the application took it. Messages of a kind that a side does not know are
-//! passed over, so that one side can be newer.
+//! what it applied and how the application took it. Messages of a kind that a side does not know
+//! are passed over, so that one side can be newer.
 
 pub mod frame;
 mod message;

@@ -123,11 +123,11 @@ impl Database {
         sqlite::open(path).await
     }
 
-    /// Connects to a PostgreSQL server, `postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE`.
+    /// Connects to a PostgreSQL server,
+    /// `postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE`.
     ///
-    /// # Errors
-    /// Where the address is not of the form, or the server cannot be reached, is too old, or may lose
-    /// what it acknowledged.
+    /// # Errors Where the address is not of the form, or the server cannot be reached, is too old,
+    /// or may lose what it acknowledged.
     pub async fn connect(address: &Redacted) -> Result<Self, OpenError> {
         postgres::connect(address).await
     }
@@ -144,8 +144,8 @@ impl Database {
         &self.reader
     }
 
-    /// Connections for writing. On SQLite it is one, and writers queue for it in order, so that none
-    /// meets a lock.
+    /// Connections for writing. On SQLite it is one, and writers queue for it in order, so that
+    /// none meets a lock.
     #[must_use]
     pub fn writer(&self) -> &AnyPool {
         &self.writer
@@ -163,14 +163,15 @@ impl Database {
     /// Where the database cannot be reached, or is locked for too long.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         match self.kind {
-            // The lock is taken at once: taken later, two readers that turn writers block each other.
+            // The lock is taken at once: taken later, two readers that turn writers block each
+            // other.
             Kind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
             Kind::Postgres => self.writer.begin().await,
         }
     }
 
-    /// Brings tables up to date with the migrations of this database's dialect; `table` is where they
-    /// are listed.
+    /// Brings tables up to date with the migrations of this database's dialect; `table` is where
+    /// they are listed.
     ///
     /// # Errors
     /// Where one cannot be made, or was changed after it was made.

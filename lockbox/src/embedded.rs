@@ -78,12 +78,11 @@ impl Embedded {
     }
 
     /// Opens the backend: brings its tables up to date, then gets the keys. The current one is made
-    /// where it has a file that is not there, and no value is lost by that. Which key the database is
-    /// sealed under is written down in it, so that all who open it have the same.
+    /// where it has a file that is not there, and no value is lost by that. Which key the database
+    /// is sealed under is written down in it, so that all who open it have the same.
     ///
-    /// # Errors
-    /// Where the tables or a key are not usable, the database is sealed under another key, or a value needs
-    /// a key that is not at hand.
+    /// # Errors Where the tables or a key are not usable, the database is sealed under another key,
+    /// or a value needs a key that is not at hand.
     pub async fn with_keys(database: Database, keys: &Keys) -> Result<Self, EmbeddedError> {
         let (sqlite, postgres) =
             (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
@@ -135,8 +134,8 @@ impl Embedded {
         }
         let places: Vec<(Place<'_>, &Redacted)> =
             puts.iter().map(|put| (place(scope, *put), put.value)).collect();
-        // Sealed before the transaction begins: the key may be in a server, and nobody waits for that
-        // with the database locked.
+        // Sealed before the transaction begins: the key may be in a server, and nobody waits for
+        // that with the database locked.
         let sealed = seal::seal(&self.keys, &places).await?;
         let mut transaction = self.begin().await?;
         let mut references = Vec::with_capacity(puts.len());

@@ -1,7 +1,8 @@
 //! Key-encryption keys: each wraps the data keys of sealed values.
 //!
-//! A key's bytes are in a file or come from a command, and then this process wraps with them; or they
-//! never leave Vault's transit engine, and Vault wraps. Both look alike from outside: [`KeyWrapper`].
+//! A key's bytes are in a file or come from a command, and then this process wraps with them; or
+//! they never leave Vault's transit engine, and Vault wraps. Both look alike from outside:
+//! [`KeyWrapper`].
 
 mod command;
 mod file;
@@ -27,8 +28,9 @@ pub const KEY_BYTES: usize = 32;
 
 /// Says which key-encryption key wrapped a data key.
 ///
-/// A key of our own is called by the end of a one-way function of it, so that a wrong key is noticed
-/// by name and not by a value that does not open. A key in Vault is called `transit:MOUNT/NAME:vN`.
+/// A key of our own is called by the end of a one-way function of it, so that a wrong key is
+/// noticed by name and not by a value that does not open. A key in Vault is called
+/// `transit:MOUNT/NAME:vN`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 

@@ -1,9 +1,10 @@
 //! Sealing: one data key for each value version, wrapped by a key-encryption key.
 //!
 //! Both layers are AES-256-GCM with a random nonce, and both authenticate where the value belongs
-//! (scope, name, version, reference) and the format; the outer one the key-encryption key as well. A
-//! value that was moved, changed, cut or put back from an older row does not open, and the error names
-//! the row. Another key-encryption key takes over by wrapping the data key anew: the value stays as it is.
+//! (scope, name, version, reference) and the format; the outer one the key-encryption key as well.
+//! A value that was moved, changed, cut or put back from an older row does not open, and the error
+//! names the row. Another key-encryption key takes over by wrapping the data key anew: the value
+//! stays as it is.
 
 mod layer;
 mod rewrap;
@@ -24,8 +25,8 @@ use layer::Layer;
 
 pub use rewrap::{Rewrapped, rewrap};
 
-/// The format that is written. Format 1, where the value was bound to the wrapping key too, is still
-/// read.
+/// The format that is written. Format 1, where the value was bound to the wrapping key too, is
+/// still read.
 pub const FORMAT: u8 = 2;
 
 /// The place that a value belongs to.
@@ -54,8 +55,8 @@ pub struct Row<'a> {
     pub name: &'a SecretName,
     /// The version.
     pub version: Version,
-    /// The store's name for the value. With it two values that were written as the same version (one
-    /// of them never acknowledged) cannot be exchanged either.
+    /// The store's name for the value. With it two values that were written as the same version
+    /// (one of them never acknowledged) cannot be exchanged either.
     pub reference: &'a Reference,
 }
 
@@ -131,7 +132,8 @@ fn away<R: fmt::Display>(row: R) -> impl FnOnce(WrapError) -> SealError {
     move |source| SealError::Away { row: row.to_string(), source: Arc::new(source) }
 }
 
-/// Seals values, each for its place, and makes their references. The key-encryption key is asked once.
+/// Seals values, each for its place, and makes their references. The key-encryption key is asked
+/// once.
 ///
 /// # Errors
 /// Where the cipher or the system's random numbers fail, or the key-encryption key cannot be asked.

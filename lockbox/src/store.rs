@@ -95,7 +95,8 @@ pub struct Changed {
     pub value: Redacted,
     /// Who did it, by the backend's name for whoever it was.
     pub by: String,
-    /// The backend's name for this change: another one has another name. It says nothing about the value.
+    /// The backend's name for this change: another one has another name. It says nothing about the
+    /// value.
     pub revision: String,
 }
 
@@ -170,9 +171,10 @@ pub trait Store: Send + Sync {
         name: &'a SecretName,
     ) -> BoxFuture<'a, Result<Vec<Stored>, StoreError>>;
 
-    /// Keeps a new value of one secret on top of the newest one that the caller knows. A backend that
-    /// can compare and set refuses where its newest value is another; the one it names may be a value
-    /// whose writer died before it was acknowledged, and then [`Store::destroy`] is the way out.
+    /// Keeps a new value of one secret on top of the newest one that the caller knows. A backend
+    /// that can compare and set refuses where its newest value is another; the one it names may be
+    /// a value whose writer died before it was acknowledged, and then [`Store::destroy`] is the way
+    /// out.
     fn rotate<'a>(
         &'a self,
         scope: &'a Scope,
@@ -198,14 +200,15 @@ pub trait Store: Send + Sync {
     /// Whether the backend can be read and written right now.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// How often to call [`Store::changes`]; `None` where nobody can change a value but through here.
+    /// How often to call [`Store::changes`]; `None` where nobody can change a value but through
+    /// here.
     fn watch_interval(&self) -> Option<Duration> {
         None
     }
 
-    /// Tells the store which values are in use, all of them, and asks which of them somebody changed
-    /// in the store itself. A change is reported again until its value is the one in use, so that
-    /// whoever dies after hearing of it loses nothing. One caller at a time.
+    /// Tells the store which values are in use, all of them, and asks which of them somebody
+    /// changed in the store itself. A change is reported again until its value is the one in use,
+    /// so that whoever dies after hearing of it loses nothing. One caller at a time.
     fn changes<'a>(
         &'a self,
         known: &'a [Known],

@@ -11,7 +11,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Libraries that say much at `info` and below. They speak from `warn` on, unless the filter names them.
+/// Libraries that say much at `info` and below. They speak from `warn` on, unless the filter names
+/// them.
 const NOISY: [&str; 8] =
     ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower"];
 
@@ -82,8 +83,8 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Prints an error with all its causes, `a: b: c`, for the one line where the process decides. A cause
-/// that the line ends with already is not said again.
+/// Prints an error with all its causes, `a: b: c`, for the one line where the process decides. A
+/// cause that the line ends with already is not said again.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a>(pub &'a dyn std::error::Error);
 

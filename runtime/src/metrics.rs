@@ -1,4 +1,5 @@
-//! What every process says about itself: memory, open files, start time. Read from `/proc` at each scrape.
+//! What every process says about itself: memory, open files, start time. Read from `/proc` at each
+//! scrape.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! The end of a process: the first SIGTERM or SIGINT starts the drain, the second one cuts it short.
+//! The end of a process: the first SIGTERM or SIGINT starts the drain, the second one cuts it
+//! short.
 //!
 //! Nothing here exits the process. `main` waits in [`Shutdown::conclude`] and turns the answer into
 //! its exit code.

@@ -1,7 +1,8 @@
 //! Every task of a process has an owner, a name and an end.
 //!
 //! [`Tasks`] is the only place where a task is started. A task is told to stop through
-//! [`Tasks::stopping`], has until the end of the grace time, and is dropped at its next await after that.
+//! [`Tasks::stopping`], has until the end of the grace time, and is dropped at its next await after
+//! that.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -50,8 +51,8 @@ impl Tasks {
     {
         let entry = Entry::new(&self.running, name);
         let abort = self.abort.clone();
-        // Each future that is moved into another one takes its place there once more: in a box it is
-        // there once, however many of these tasks there are.
+        // Each future that is moved into another one takes its place there once more: in a box it
+        // is there once, however many of these tasks there are.
         let task = Box::pin(task);
         self.tracker.spawn(async move {
             let _entry = entry;

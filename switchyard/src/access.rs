@@ -81,7 +81,8 @@ impl Access {
         Ok(decide_bundle(account, bundle, binding.as_ref(), &grants)?)
     }
 
-    /// Whose a token is, with the rights of this moment: what was taken back since it was made is gone.
+    /// Whose a token is, with the rights of this moment: what was taken back since it was made is
+    /// gone.
     pub(crate) async fn principal(&self, token: &TokenRow) -> Result<Principal, RepositoryError> {
         match &token.holder {
             Holder::Program { role, scope } => Ok(Principal {

@@ -1,7 +1,7 @@
 //! The REST API: people and programs write, read and list secrets, and see the audit trail.
 //!
-//! Every refusal is a problem document (RFC 9457) with the request's trace id. A body with values is
-//! never logged, and never quoted in an answer.
+//! Every refusal is a problem document (RFC 9457) with the request's trace id. A body with values
+//! is never logged, and never quoted in an answer.
 
 mod admin;
 mod answer;

@@ -34,7 +34,8 @@ Examples:
       --development-identities run/identities.json --publish-directory run/bundles \\
       --trust-directory run/trust --certificates-directory run/certificates";
 
-/// The control plane of Enclii Secrets: keeps secrets, versions and the audit trail, and tells every pod what to hold.
+/// The control plane of Enclii Secrets: keeps secrets, versions and the audit trail, and tells
+/// every pod what to hold.
 #[derive(Debug, Parser)]
 #[command(name = "switchyard", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -75,10 +76,12 @@ pub struct ServeArgs {
     /// What becomes of the audit trail outside of the database.
     #[command(flatten)]
     pub audit: AuditArgs,
-    /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are destroyed
+    /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are
+    /// destroyed
     #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
     pub delete_retention: SignedDuration,
-    /// The directory of the database, and of what has no flag of its own; one process may have it open
+    /// The directory of the database, and of what has no flag of its own; one process may have it
+    /// open
     #[arg(long, env = "ENCLII_DATA", default_value = "/var/lib/enclii", value_name = "DIRECTORY")]
     pub data: PathBuf,
     /// Which keys.
@@ -104,7 +107,8 @@ pub struct ServeArgs {
     /// Keep our CA and certificate in this directory instead of a Secret
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,
-    /// Follow tls.crt, tls.key and ca.crt that somebody else (cert-manager) puts into this directory
+    /// Follow tls.crt, tls.key and ca.crt that somebody else (cert-manager) puts into this
+    /// directory
     #[arg(
         long,
         env = "ENCLII_TLS_DIRECTORY",
@@ -112,13 +116,15 @@ pub struct ServeArgs {
         conflicts_with = "certificates_directory"
     )]
     pub tls_directory: Option<PathBuf>,
-    /// Put the first administrator's token into this file instead of the Secret enclii-bootstrap [without a cluster: bootstrap-token in --data]
+    /// Put the first administrator's token into this file instead of the Secret enclii-bootstrap
+    /// [without a cluster: bootstrap-token in --data]
     #[arg(long, env = "ENCLII_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
     pub bootstrap_token_file: Option<PathBuf>,
     /// Take pods and namespaces from this file instead of a cluster; on loopback alone
     #[arg(long, env = "ENCLII_DEVELOPMENT_IDENTITIES", value_name = "FILE")]
     pub development_identities: Option<PathBuf>,
-    /// Without a cluster: announce bundles as files NAMESPACE/BUNDLE.json [default: bundles in --data]
+    /// Without a cluster: announce bundles as files NAMESPACE/BUNDLE.json [default: bundles in
+    /// --data]
     #[arg(
         long,
         env = "ENCLII_PUBLISH_DIRECTORY",
@@ -140,7 +146,8 @@ pub struct ServeArgs {
     /// What log lines look like: json or text
     #[arg(long, env = "ENCLII_LOG_FORMAT", default_value_t, value_name = "FORMAT")]
     pub log_format: Format,
-    /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica goes
+    /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica
+    /// goes
     #[arg(long, env = "ENCLII_DRAIN_NOTICE", default_value = "1", value_name = "SECONDS", value_parser = seconds)]
     pub drain_notice: Duration,
 }

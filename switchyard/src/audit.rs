@@ -1,7 +1,7 @@
 //! The audit trail: who did what to which secret, when, from where, and what came of it.
 //!
-//! An event holds names and numbers, never a value and no hash of one. It is durable before any value
-//! that it is about leaves the process; where it cannot be written, nothing leaves.
+//! An event holds names and numbers, never a value and no hash of one. It is durable before any
+//! value that it is about leaves the process; where it cannot be written, nothing leaves.
 
 mod checkpoints;
 mod export;

@@ -1,5 +1,5 @@
-//! Which generation a pod should hold. Pure, and the one place that decides it: a rollout, its canary
-//! and its rollback are different answers of this function and nothing else.
+//! Which generation a pod should hold. Pure, and the one place that decides it: a rollout, its
+//! canary and its rollback are different answers of this function and nothing else.
 
 use contract::Generation;
 

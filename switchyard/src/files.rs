@@ -30,7 +30,8 @@ pub(crate) fn publish(path: &Path, bytes: &[u8], readers: Readers) -> io::Result
     };
     let written = write_new(&draft, bytes, mode).and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
-        // The draft is of no use to anybody; that it could not be removed adds nothing to the error.
+        // The draft is of no use to anybody; that it could not be removed adds nothing to the
+        // error.
         let _ = fs::remove_file(&draft);
     }
     written?;

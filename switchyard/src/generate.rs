@@ -1,4 +1,5 @@
-//! Values that nobody has to think up: random characters of an alphabet, each as likely as any other.
+//! Values that nobody has to think up: random characters of an alphabet, each as likely as any
+//! other.
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::fill;

@@ -1,8 +1,9 @@
-//! Who is asking: a pod by the token that kubelet gave it, a program by a token of the API, or a person
-//! by the ID token of an identity provider, and then by the session that it was exchanged for.
+//! Who is asking: a pod by the token that kubelet gave it, a program by a token of the API, or a
+//! person by the ID token of an identity provider, and then by the session that it was exchanged
+//! for.
 //!
-//! Every login is checked anew against the authority that issued the token. There is no cache and no
-//! check that works without the authority: where it cannot be reached, nobody is let in.
+//! Every login is checked anew against the authority that issued the token. There is no cache and
+//! no check that works without the authority: where it cannot be reached, nobody is let in.
 
 mod bearer;
 mod bootstrap;

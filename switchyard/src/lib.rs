@@ -6,7 +6,7 @@
 //! identity/   who is asking            access, policy (pure)   whether they may
 //! secrets     a write or a read from end to end: store, ledger, audit trail, push
 //! repository/ the ledger               audit/   the trail      live   the news of the moment
-//! replicas/   leases, news of others   
+//! replicas/   leases, news of others
 //! publisher/  announces bundles' keys  cluster/ the Kubernetes API     trust   our CAs
 //! ```
 

@@ -59,8 +59,8 @@ impl Live {
         }
     }
 
-    /// Follows the bundle of a service scope. The caller then tells what the ledger says, so that news
-    /// from before are there too.
+    /// Follows the bundle of a service scope. The caller then tells what the ledger says, so that
+    /// news from before are there too.
     #[must_use]
     pub fn follow(&self, scope: &Scope) -> Following {
         let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,9 @@
 //! The change of the key that values are sealed under: asked for through the API, done in the
 //! background by the replica that leads it, a batch at a time.
 //!
-//! That it was asked for is in the database, and which values are left is in their rows. So a process
-//! that is killed in the middle goes on when it starts again, and every replica can say how far it is.
+//! That it was asked for is in the database, and which values are left is in their rows. So a
+//! process that is killed in the middle goes on when it starts again, and every replica can say how
+//! far it is.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! More than one switchyard on one database: who does what only one may do, and how they hear of each
-//! other's changes.
+//! More than one switchyard on one database: who does what only one may do, and how they hear of
+//! each other's changes.
 
 mod lead;
 mod listen;

@@ -1,4 +1,5 @@
-//! The ledger: secrets, versions, bundles, generations, grants, tokens, holdings and the audit trail.
+//! The ledger: secrets, versions, bundles, generations, grants, tokens, holdings and the audit
+//! trail.
 //!
 //! What the rest of the program sees is here; what SQL it takes is in `sql`.
 

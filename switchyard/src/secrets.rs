@@ -1,8 +1,9 @@
 //! Writes, reads and deletes from end to end: store, ledger, audit trail, push.
 //!
-//! A write goes to the store first and into the ledger second. Where the process dies in between, the
-//! store has a value that nothing refers to, and nobody ever sees it. The ledger's change, the
-//! generations that follow from it and its audit events are one transaction; the push comes after it.
+//! A write goes to the store first and into the ledger second. Where the process dies in between,
+//! the store has a value that nothing refers to, and nobody ever sees it. The ledger's change, the
+//! generations that follow from it and its audit events are one transaction; the push comes after
+//! it.
 
 mod adopt;
 mod change;

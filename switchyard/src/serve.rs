@@ -44,8 +44,8 @@ use trail_keeping::{Kept, LastWord};
 /// Connections that are no streams yet, and the command line's.
 const CONNECTIONS: usize = 4096;
 
-/// For each thing that is left to do after the drain. Notice, drain and this have room in the 30 s that
-/// Kubernetes gives a pod.
+/// For each thing that is left to do after the drain. Notice, drain and this have room in the 30 s
+/// that Kubernetes gives a pod.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// Why switchyard could not start, or did not end in order.
@@ -138,7 +138,8 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     {
         tracing::error!("no checkpoint signed at the end: it took over {CLOSING:?}");
     }
-    // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the file.
+    // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the
+    // file.
     let _ = tokio::time::timeout(CLOSING, database.close()).await;
     Ok(ended?)
 }
@@ -171,8 +172,8 @@ async fn open(args: &ServeArgs) -> Result<Database, ServeError> {
     Ok(database)
 }
 
-/// Starts every part. What it makes is owned by the tasks: when they end, nothing is left but a last word
-/// to the audit trail.
+/// Starts every part. What it makes is owned by the tasks: when they end, nothing is left but a
+/// last word to the audit trail.
 async fn start(
     args: ServeArgs,
     database: Database,

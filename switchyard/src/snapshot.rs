@@ -1,4 +1,5 @@
-//! What a bundle holds: the secrets that its service sees, the narrower scope before the wider. Pure.
+//! What a bundle holds: the secrets that its service sees, the narrower scope before the wider.
+//! Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The agents' streams.
 //!
 //! A request is checked (who is it, may it read every bundle that it names) and upgraded; from then
-//! on one task serves the pod until it goes away. What is expensive is shared: a generation is opened
-//! once for all pods that wait for it, and wiped when the last of them has it.
+//! on one task serves the pod until it goes away. What is expensive is shared: a generation is
+//! opened once for all pods that wait for it, and wiped when the last of them has it.
 
 mod connection;
 mod frames;

@@ -23,7 +23,8 @@ fn every_shell_has_some() {
 
 #[test]
 fn bash_completes() {
-    // Loads the script, then completes a line as bash does: the words, and the one that the cursor is at.
+    // Loads the script, then completes a line as bash does: the words, and the one that the cursor
+    // is at.
     let complete = r#"
         set -eu
         source /dev/stdin

@@ -100,7 +100,8 @@ fn the_programs_end_is_ours() {
 fn signals_are_passed_on() {
     let world = World::start();
     world.set("A", b"1");
-    // Not those that whoever runs the tests in the background, or with nohup, has told all to ignore.
+    // Not those that whoever runs the tests in the background, or with nohup, has told all to
+    // ignore.
     for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::USR2, "USR2")] {
         let script = format!(
             "trap 'echo got {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done"

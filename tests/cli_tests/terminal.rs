@@ -16,7 +16,8 @@ fn at_terminal(command: &Command, answers: &[(&str, &str)]) -> (Option<i32>, Str
         .collect::<Vec<_>>()
         .join(" ");
     let mut script = Command::new("script");
-    // Without `exec`, some shells stay in between, and what Ctrl-C does to the shell is what is returned.
+    // Without `exec`, some shells stay in between, and what Ctrl-C does to the shell is what is
+    // returned.
     let line = format!("exec {line}");
     script.args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"]);
     for (name, value) in command.get_envs() {

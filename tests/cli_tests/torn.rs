@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::world::{World, finish};
 
-/// Stands in front of switchyard. Of the first `torn` connections it hands the request on, keeps what
-/// comes back, and cuts the line once nothing more comes: the write is done, and the answer is lost.
+/// Stands in front of switchyard. Of the first `torn` connections it hands the request on, keeps
+/// what comes back, and cuts the line once nothing more comes: the write is done, and the answer is
+/// lost.
 fn tearing(switchyard: u16, torn: usize) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -32,7 +33,8 @@ fn tearing(switchyard: u16, torn: usize) -> (u16, Arc<AtomicUsize>) {
     (port, connections)
 }
 
-/// To the server. The client's second record of application data is its request: the first ends the handshake.
+/// To the server. The client's second record of application data is its request: the first ends the
+/// handshake.
 fn forth(mut client: TcpStream, mut server: TcpStream, asked: &AtomicBool) {
     const APPLICATION_DATA: u8 = 23;
     let mut records = 0;

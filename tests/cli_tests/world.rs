@@ -27,7 +27,8 @@ impl World {
         Self::start_with(|_| vec![])
     }
 
-    /// With further variables of switchyard's environment, which may speak of files in the directory.
+    /// With further variables of switchyard's environment, which may speak of files in the
+    /// directory.
     pub(crate) fn start_with(settings: impl FnOnce(&Path) -> Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::Builder::new().prefix("enclii-cli-").tempdir().unwrap();
         let settings = settings(directory.path());

@@ -1,5 +1,6 @@
-//! Who may do what, on a real cluster: every refusal of the rules, grants to service accounts, annotations that
-//! ask for what is not theirs, and the rights that our own service accounts do not have.
+//! Who may do what, on a real cluster: every refusal of the rules, grants to service accounts,
+//! annotations that ask for what is not theirs, and the rights that our own service accounts do not
+//! have.
 
 use std::time::Duration;
 
@@ -202,7 +203,8 @@ fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
     }
 }
 
-/// What our own service accounts may do is what the manifests say, and a stolen token of one is worth no more.
+/// What our own service accounts may do is what the manifests say, and a stolen token of one is
+/// worth no more.
 #[test]
 fn our_own_accounts_have_no_right_that_they_do_not_need() {
     let (_world, _guard) = shared();

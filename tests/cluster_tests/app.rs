@@ -19,7 +19,8 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Two replicas of `api` that ask for `api-prod` and have credentials in plaintext, as teams ship them.
+    /// Two replicas of `api` that ask for `api-prod` and have credentials in plaintext, as teams
+    /// ship them.
     pub(crate) fn new(namespace: &str, reload: &str) -> Self {
         let manifest = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
@@ -103,7 +104,8 @@ pub(crate) fn pod(namespace: &str, name: &str, spec: Value) -> Value {
     })
 }
 
-/// Applies a manifest whose bundle was announced a moment ago: the webhook learns of it by watching.
+/// Applies a manifest whose bundle was announced a moment ago: the webhook learns of it by
+/// watching.
 pub(crate) fn admit(manifest: &str) -> Result<()> {
     wait::until("the webhook to know the bundle", PATIENCE, || match apply(manifest) {
         Ok(()) => Ok(Some(())),

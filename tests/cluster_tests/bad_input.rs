@@ -1,4 +1,5 @@
-//! Bad input gets a clear message that names the field and the way out, and nothing is changed or lost.
+//! Bad input gets a clear message that names the field and the way out, and nothing is changed or
+//! lost.
 
 use e2e::kubectl::{Namespace, apply, object, refusal};
 use e2e::sample::sha256;

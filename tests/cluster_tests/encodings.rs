@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// Everything to look for: the word itself and what is left of it in base64 (at each of the three ways
-/// it can lie in groups of three bytes), hex, and with every character escaped.
+/// Everything to look for: the word itself and what is left of it in base64 (at each of the three
+/// ways it can lie in groups of three bytes), hex, and with every character escaped.
 pub(crate) fn forms(word: &str) -> Vec<(String, Vec<u8>)> {
     let mut forms = vec![("raw".to_owned(), word.as_bytes().to_vec())];
     for shift in 0..3usize {

@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// The stored bytes of a key, or `None` where the cluster is somebody else's and its etcd out of reach.
+/// The stored bytes of a key, or `None` where the cluster is somebody else's and its etcd out of
+/// reach.
 pub(crate) fn stored(key: &str) -> Result<Option<Vec<u8>>> {
     let Ok(endpoint) = std::env::var("ETCD_ENDPOINT") else { return Ok(None) };
     let client = e2e::http::plain()?;

@@ -23,8 +23,8 @@ fn restarts(pods: &[Value]) -> u64 {
         .sum()
 }
 
-/// Three rotations under load: every pod's application gets each value, by the way it asked for, and
-/// neither a pod nor a container is replaced, and no request is lost.
+/// Three rotations under load: every pod's application gets each value, by the way it asked for,
+/// and neither a pod nor a container is replaced, and no request is lost.
 fn rotates(project: &str, reload: &str, how: &str) {
     let (world, _guard) = shared();
     let project = &world::project(project);
@@ -65,7 +65,8 @@ fn rotates(project: &str, reload: &str, how: &str) {
     println!("{project}: {} requests, {} failed, p99 {} µs", last.sent, last.failed, last.p99_us);
 }
 
-/// The running pods' spec, from the API server and from etcd: no plaintext, and everything else kept.
+/// The running pods' spec, from the API server and from etcd: no plaintext, and everything else
+/// kept.
 fn no_trace_in_the_pods(app: &App) {
     for pod in app.pods().unwrap() {
         let json = kubectl(&["-n", &app.namespace, "get", "pod", &pod, "-o", "json"]).unwrap();

@@ -1,5 +1,6 @@
-//! The annotation asks, the identity decides: a pod that may not read a bundle gets nothing, and the
-//! refusal can be found: in the agent's log, in the container's last state and in the audit trail.
+//! The annotation asks, the identity decides: a pod that may not read a bundle gets nothing, and
+//! the refusal can be found: in the agent's log, in the container's last state and in the audit
+//! trail.
 
 use std::time::Duration;
 
@@ -21,15 +22,15 @@ fn namespace(name: &str, environment: &str) -> Namespace {
     namespace
 }
 
-/// Announces the bundle by hand, as whoever may write objects in a namespace can: the webhook then lets
-/// the pod in, and the pod's identity alone decides.
+/// Announces the bundle by hand, as whoever may write objects in a namespace can: the webhook then
+/// lets the pod in, and the pod's identity alone decides.
 fn announce_by_hand(namespace: &str) {
     let object = json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": {"name": "api-prod", "namespace": namespace}, "spec": {"keys": ["API_TOKEN"]}});
     apply(&object.to_string()).unwrap();
 }
 
-/// The agent's log and last state say who was refused what, the audit trail has it, the application never
-/// worked, and the pod can be deleted.
+/// The agent's log and last state say who was refused what, the audit trail has it, the application
+/// never worked, and the pod can be deleted.
 fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     let log = wait::until_every(
         Duration::from_millis(500),
@@ -52,8 +53,8 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     assert!(found, "the audit trail lacks the refusal of {namespace}/{name}: {events}");
 
     let pod = object(namespace, "pod", name).unwrap().unwrap();
-    // On a busy node kubelet may start it in the moment between the agent's end and its restart; it finds
-    // no file then, and ends with an error.
+    // On a busy node kubelet may start it in the moment between the agent's end and its restart; it
+    // finds no file then, and ends with an error.
     let worked = |it: &Value| it["ready"] == true || it["state"]["terminated"]["exitCode"] == 0;
     assert!(
         !pod["status"]["containerStatuses"].as_array().into_iter().flatten().any(worked),

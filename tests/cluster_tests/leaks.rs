@@ -1,7 +1,7 @@
 //! The hunt: no value that any test wrote is anywhere but in the pods' memory volumes.
 //!
-//! Every value of the run holds one random word (see [`crate::world::marker`]), so that looking for the
-//! word looks for all of them. Runs last, by itself.
+//! Every value of the run holds one random word (see [`crate::world::marker`]), so that looking for
+//! the word looks for all of them. Runs last, by itself.
 
 use std::path::{Path, PathBuf};
 
@@ -87,8 +87,8 @@ fn hunt() {
     );
     hunt.search("the audit trail", audit.to_string().as_bytes());
 
-    // The run's own cluster tells where its files are: etcd, the logs of every component and container,
-    // the API server's audit log, switchyard's database.
+    // The run's own cluster tells where its files are: etcd, the logs of every component and
+    // container, the API server's audit log, switchyard's database.
     let paths: Vec<PathBuf> = std::env::var("ENCLII_LEAK_PATHS")
         .map(|list| std::env::split_paths(&list).collect())
         .unwrap_or_default();

@@ -1,5 +1,6 @@
-//! Attacks on the login of pods: whatever is no token of a living pod, of our audience, from this cluster, is
-//! refused with 401, and whatever is one reads its own bundle and no other, whatever it writes in its place.
+//! Attacks on the login of pods: whatever is no token of a living pod, of our audience, from this
+//! cluster, is refused with 401, and whatever is one reads its own bundle and no other, whatever it
+//! writes in its place.
 
 use std::time::Duration;
 
@@ -54,9 +55,9 @@ fn bound(namespace: &Namespace, account: &str, pod: &str, uid: &str) -> String {
     )
 }
 
-/// The same claims with other times, signed with the cluster's own key: what a token is when its time is
-/// over, since the API server gives none for less than ten minutes. `None` where the cluster is somebody
-/// else's.
+/// The same claims with other times, signed with the cluster's own key: what a token is when its
+/// time is over, since the API server gives none for less than ten minutes. `None` where the
+/// cluster is somebody else's.
 fn at_another_time(token: &str, seconds: i64) -> Option<String> {
     let pem = std::fs::read_to_string(std::env::var("SERVICE_ACCOUNT_KEY").ok()?).unwrap();
     let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();

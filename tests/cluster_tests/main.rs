@@ -1,8 +1,8 @@
 //! The promises of the system, each kept on a real cluster.
 //!
-//! `make test-cluster` brings the cluster up, installs the manifests and runs this; where `KUBECONFIG`
-//! names a cluster that has them, the same tests run there. Every test has namespaces and a project of
-//! its own. [`leaks`] comes last: it looks for everything that the others wrote.
+//! `make test-cluster` brings the cluster up, installs the manifests and runs this; where
+//! `KUBECONFIG` names a cluster that has them, the same tests run there. Every test has namespaces
+//! and a project of its own. [`leaks`] comes last: it looks for everything that the others wrote.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! Pods of every shape that must run: links, Jobs, the restricted standard, and pods that never asked.
+//! Pods of every shape that must run: links, Jobs, the restricted standard, and pods that never
+//! asked.
 
 use e2e::kubectl::{Namespace, apply, kubectl, object, ready_pods};
 use e2e::sample::sha256;
@@ -28,8 +29,8 @@ fn ready(namespace: &str, name: &str) {
     .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace)));
 }
 
-/// `/var/run` is a link to `/run` in most images, so that the service-account token's mount point lies
-/// in our read-only volume: the agent must have made it.
+/// `/var/run` is a link to `/run` in most images, so that the service-account token's mount point
+/// lies in our read-only volume: the agent must have made it.
 #[test]
 fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
     let (world, _guard) = shared();

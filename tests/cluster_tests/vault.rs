@@ -1,5 +1,5 @@
-//! The Vault backend with the login that a switchyard in a cluster has: the token of its service account,
-//! which a real Vault has the API server review.
+//! The Vault backend with the login that a switchyard in a cluster has: the token of its service
+//! account, which a real Vault has the API server review.
 
 use std::path::Path;
 
@@ -56,7 +56,8 @@ fn store(vault: &Vault, token_file: &Path) -> lockbox::Vault {
 #[test]
 fn switchyards_service_account_logs_in_and_no_other() {
     let (_world, _guard) = shared();
-    // Where the cluster is somebody else's, its API server cannot reach a Vault of ours, nor ours it.
+    // Where the cluster is somebody else's, its API server cannot reach a Vault of ours, nor ours
+    // it.
     let given = |name: &str| std::env::var_os(name);
     let (Some(program), Some(api), Some(ca)) =
         (given("VAULT_BIN"), given("API_SERVER"), given("CLUSTER_CA"))

@@ -141,8 +141,8 @@ impl World {
         Ok(serde_json::from_slice(&answer.bytes()?)?)
     }
 
-    /// Switchyard's answer to an agent that logs in with this token and names these bundles: its status, and
-    /// the words of a refusal.
+    /// Switchyard's answer to an agent that logs in with this token and names these bundles: its
+    /// status, and the words of a refusal.
     pub(crate) fn login(&self, token: &str, query: &str) -> Result<(u16, String)> {
         let url = format!("https://localhost:{}/v1/agent/stream?{query}", self.port()?);
         let request = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token);

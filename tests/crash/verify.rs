@@ -10,8 +10,8 @@ use crate::client::{Client, Seen};
 use crate::trail::Expected;
 use crate::work::{NAMES, PAIR};
 
-/// Reads everything that is there, compares it with everything that was said, and gives the number of
-/// calls, and of those without an answer.
+/// Reads everything that is there, compares it with everything that was said, and gives the number
+/// of calls, and of those without an answer.
 pub(crate) fn check(
     switchyard: &Switchyard,
     scope: &str,

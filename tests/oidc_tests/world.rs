@@ -1,4 +1,5 @@
-//! The provider and a switchyard that trusts it, both on loopback, and the command line of one person.
+//! The provider and a switchyard that trusts it, both on loopback, and the command line of one
+//! person.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -103,7 +104,8 @@ impl World {
         let mut lines = BufReader::new(child.stderr.take().context("standard error")?);
         let (mut err, mut url) = (String::new(), None);
         while url.is_none() && lines.read_line(&mut err)? > 0 {
-            // The device's second line has the code in its address, and the browser's only line has all.
+            // The device's second line has the code in its address, and the browser's only line has
+            // all.
             let last = err.lines().last().unwrap_or_default();
             url = last
                 .split_whitespace()
@@ -117,7 +119,8 @@ impl World {
         finish(child, err)
     }
 
-    /// A token that says `claims`, with what `header` says instead of the usual, signed with that key.
+    /// A token that says `claims`, with what `header` says instead of the usual, signed with that
+    /// key.
     pub(crate) fn sign(&self, key: &str, header: &Value, claims: &Value) -> Result<String> {
         let body = json!({ "key": key, "header": header, "claims": claims }).to_string();
         Ok(self.plain.post(format!("{}/test/sign", self.issuer)).body(body).send()?.text()?)

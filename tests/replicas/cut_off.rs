@@ -15,8 +15,8 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
     assert_eq!(pair.two.get(&value).unwrap().0, 200);
 
     pair.network.silence(true);
-    // Every connection of the pool may have to find out for itself, and none may take longer than the
-    // client waits. What is refused hands nothing out.
+    // Every connection of the pool may have to find out for itself, and none may take longer than
+    // the client waits. What is refused hands nothing out.
     for _ in 0..3 {
         for (status, answer) in [
             pair.two.get(&value).unwrap(),

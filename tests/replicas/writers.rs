@@ -23,7 +23,8 @@ fn no_generation_is_made_twice_and_none_is_lost() {
                         let (status, answer) = replica
                             .post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", &value)]))
                             .unwrap();
-                        // Where four want to be the next, one can lose again and again; it is told so.
+                        // Where four want to be the next, one can lose again and again; it is told
+                        // so.
                         if status != 409 {
                             assert_eq!(status, 200, "{answer}");
                             let number = |at: &serde_json::Value| at.as_u64().unwrap();

@@ -1,4 +1,5 @@
-//! Sealed rows in a real PostgreSQL: those who write to the database, the change of the key, backups.
+//! Sealed rows in a real PostgreSQL: those who write to the database, the change of the key,
+//! backups.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 

@@ -1,5 +1,5 @@
-//! The suite that every backend passes, on PostgreSQL: plain, while connections are torn, and while the
-//! server is killed and started again in the middle of calls.
+//! The suite that every backend passes, on PostgreSQL: plain, while connections are torn, and while
+//! the server is killed and started again in the middle of calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

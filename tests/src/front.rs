@@ -51,8 +51,8 @@ impl Front {
         self.port
     }
 
-    /// Holds back every byte from now on, or lets them go on their way again. No connection is closed,
-    /// and new ones are accepted.
+    /// Holds back every byte from now on, or lets them go on their way again. No connection is
+    /// closed, and new ones are accepted.
     pub fn silence(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::SeqCst);
     }

@@ -1,9 +1,9 @@
 //! The harness of everything that needs more than one process.
 //!
 //! [`loopback`] runs the system on this machine without a cluster (the demo, the benchmarks);
-//! [`switchyard`] is one replica that can be killed, [`postgres`] and [`vault`] are real stores of a
-//! test's own; [`kubectl`] speaks to a real cluster as a user would. All of them start programs that are already
-//! built, so that what is tested is what is shipped.
+//! [`switchyard`] is one replica that can be killed, [`postgres`] and [`vault`] are real stores of
+//! a test's own; [`kubectl`] speaks to a real cluster as a user would. All of them start programs
+//! that are already built, so that what is tested is what is shipped.
 
 pub mod admission;
 pub mod front;

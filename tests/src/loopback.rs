@@ -1,7 +1,7 @@
 //! The system on this machine's loopback: switchyard on SQLite and the webhook, without a cluster.
 //!
-//! What Kubernetes would say, a file says: who a token is (`identities.json`), and a directory takes the
-//! place of each object that switchyard publishes and the webhook watches.
+//! What Kubernetes would say, a file says: who a token is (`identities.json`), and a directory
+//! takes the place of each object that switchyard publishes and the webhook watches.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

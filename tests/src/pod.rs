@@ -1,8 +1,8 @@
-//! A patched pod's containers as processes of this machine: no image, no namespace, the same programs,
-//! arguments, variables and files.
+//! A patched pod's containers as processes of this machine: no image, no namespace, the same
+//! programs, arguments, variables and files.
 //!
-//! One thing differs from a node: a volume's mount point is a directory of ours, since mounting would
-//! need root. Every path that the pod's spec names below a mount point is moved there.
+//! One thing differs from a node: a volume's mount point is a directory of ours, since mounting
+//! would need root. Every path that the pod's spec names below a mount point is moved there.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
-//! A real PostgreSQL of a test's own: its data in a temporary directory, on loopback, with a password,
-//! and as durable as it comes (`fsync` is on).
+//! A real PostgreSQL of a test's own: its data in a temporary directory, on loopback, with a
+//! password, and as durable as it comes (`fsync` is on).
 //!
-//! PostgreSQL refuses to run as root, so that root runs it as `postgres`, or `nobody` where the package
-//! made no such user. It ends with the value that owns it, and its data with it.
+//! PostgreSQL refuses to run as root, so that root runs it as `postgres`, or `nobody` where the
+//! package made no such user. It ends with the value that owns it, and its data with it.
 
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};

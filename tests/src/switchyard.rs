@@ -13,8 +13,8 @@ use crate::{http, loopback};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A replica. Those that share a directory share its key, its CA and the first administrator's token,
-/// as the replicas of a cluster share Secrets.
+/// A replica. Those that share a directory share its key, its CA and the first administrator's
+/// token, as the replicas of a cluster share Secrets.
 pub struct Switchyard {
     process: Option<Process>,
     directory: PathBuf,

@@ -1,5 +1,5 @@
-//! A real Vault of a test's own: on loopback, with integrated storage on disk, so that a restart keeps
-//! what it has, and with its file audit device on where that is asked for.
+//! A real Vault of a test's own: on loopback, with integrated storage on disk, so that a restart
+//! keeps what it has, and with its file audit device on where that is asked for.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! The bytes that a record's hash is over: one form for each record and no other record with it.
 //!
-//! A version, then every field in a fixed order. Numbers are big-endian, a text is its length (8 bytes)
-//! and its UTF-8, what may be absent has a byte 0 or 1 before it.
+//! A version, then every field in a fixed order. Numbers are big-endian, a text is its length (8
+//! bytes) and its UTF-8, what may be absent has a byte 0 or 1 before it.
 
 use crate::{Pod, Record};
 

@@ -1,5 +1,6 @@
-//! Signed heads of the trail. A copy of one outside of the database is what nobody who can write to the
-//! database can get around: the chain alone does not show that its end was cut off, or all of it rewritten.
+//! Signed heads of the trail. A copy of one outside of the database is what nobody who can write to
+//! the database can get around: the chain alone does not show that its end was cut off, or all of
+//! it rewritten.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -102,7 +103,8 @@ impl PublicKey {
         format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode([&INFO[..], &self.0].concat()))
     }
 
-    /// Every key in a PEM text: after the signing key was replaced, old checkpoints need the old one.
+    /// Every key in a PEM text: after the signing key was replaced, old checkpoints need the old
+    /// one.
     ///
     /// # Errors
     /// Where one is no Ed25519 key, or there is none.

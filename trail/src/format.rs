@@ -1,7 +1,7 @@
 //! The forms in which others read the trail. Each record is one line.
 //!
-//! What a program writes as `jsonl` is the record itself and can be verified; the others are for the
-//! collectors that people have, and carry the record's number and hash along.
+//! What a program writes as `jsonl` is the record itself and can be verified; the others are for
+//! the collectors that people have, and carry the record's number and hash along.
 
 mod cef;
 mod ocsf;
@@ -21,7 +21,8 @@ pub enum Format {
     /// The record as JSON.
     #[default]
     Jsonl,
-    /// Open Cybersecurity Schema Framework 1.8: API Activity (6003), and Authentication (3002) for logins.
+    /// Open Cybersecurity Schema Framework 1.8: API Activity (6003), and Authentication (3002) for
+    /// logins.
     Ocsf,
     /// ArcSight Common Event Format.
     Cef,

@@ -1,8 +1,9 @@
-//! The audit trail as records: what an event says, how records hang together, and how others read them.
+//! The audit trail as records: what an event says, how records hang together, and how others read
+//! them.
 //!
 //! Pure: no clock, no environment, no file. Each record carries the hash of the one before and of
-//! itself ([`chain`]), so that a change anywhere shows in everything behind it ([`Verifier`]); a signed
-//! [`Checkpoint`] that is kept elsewhere shows what the chain alone cannot.
+//! itself ([`chain`]), so that a change anywhere shows in everything behind it ([`Verifier`]); a
+//! signed [`Checkpoint`] that is kept elsewhere shows what the chain alone cannot.
 
 mod canonical;
 mod checkpoint;

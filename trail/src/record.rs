@@ -46,7 +46,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of an event that comes behind the record number `sequence - 1`, whose hash is `previous`.
+    /// The record of an event that comes behind the record number `sequence - 1`, whose hash is
+    /// `previous`.
     #[must_use]
     pub fn new(sequence: u64, at: Timestamp, event: &Event, previous: &Hash) -> Self {
         let Event { actor, action, resource, version, outcome, origin, details } = event;

@@ -1,8 +1,8 @@
-//! Whether a trail is the one that was written: records come one by one, and the first that is wrong is
-//! named with what was done to it.
+//! Whether a trail is the one that was written: records come one by one, and the first that is
+//! wrong is named with what was done to it.
 //!
-//! The chain shows what happened inside of the trail. That its end was cut off, or that all of it was
-//! written anew behind some record, only checkpoints show that were kept elsewhere.
+//! The chain shows what happened inside of the trail. That its end was cut off, or that all of it
+//! was written anew behind some record, only checkpoints show that were kept elsewhere.
 
 mod diagnose;
 mod report;

@@ -43,7 +43,8 @@ pub enum Reason {
     NotAsked,
     /// Its namespace is the system's own or Kubernetes'.
     ExemptNamespace,
-    /// It is the mirror of a static pod, which kubelet runs from a file whatever the API server says.
+    /// It is the mirror of a static pod, which kubelet runs from a file whatever the API server
+    /// says.
     MirrorPod,
 }
 
@@ -130,7 +131,8 @@ fn inject(
     warn_of_absent(annotations, &targets, &wanted, findings);
     patch::volumes::patch(pod, config, findings, &mut patch);
     share_processes(pod, &owner, &mut patch);
-    // The agent goes in before the other init containers, which changes their indexes: it is the last.
+    // The agent goes in before the other init containers, which changes their indexes: it is the
+    // last.
     patch::agent::patch(pod, annotations, &owner, config, findings, &mut patch);
     patch
 }
@@ -145,8 +147,8 @@ fn share_processes(pod: &Pod<'_>, owner: &Owner<'_>, patch: &mut Vec<Operation>)
     }
 }
 
-/// Warns of names in `enclii.io/env` that are nowhere: not as a variable, nor as the path of its file
-/// that an earlier pass has written.
+/// Warns of names in `enclii.io/env` that are nowhere: not as a variable, nor as the path of its
+/// file that an earlier pass has written.
 fn warn_of_absent(
     annotations: &Annotations,
     targets: &[Target<'_>],

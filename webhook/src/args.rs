@@ -19,7 +19,8 @@ Examples:
       --switchyard-address https://localhost:9443 --bundles-directory run/bundles \\
       --trust-directory run/trust --certificates-directory run/certificates";
 
-/// Answers the API server's reviews of pods: takes their plaintext secrets out and puts the agent in.
+/// Answers the API server's reviews of pods: takes their plaintext secrets out and puts the agent
+/// in.
 #[derive(Debug, Parser)]
 #[command(name = "enclii-webhook", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -29,7 +30,8 @@ pub struct Args {
     /// Where to answer /metrics, /healthz and /readyz (plain HTTP)
     #[arg(long, env = "ENCLII_ADMIN", default_value = "[::]:8080", value_name = "ADDRESS")]
     pub admin: SocketAddr,
-    /// The namespace of the system itself: its pods are never touched, and its Secret holds the certificate
+    /// The namespace of the system itself: its pods are never touched, and its Secret holds the
+    /// certificate
     #[arg(long, env = "ENCLII_NAMESPACE", default_value = "enclii-system", value_name = "NAME")]
     pub namespace: String,
     /// The webhook's Service, whose names the certificate is for
@@ -54,7 +56,8 @@ pub struct Args {
     /// Keep the CA and the certificate in this directory instead of a Secret, and register nowhere
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,
-    /// Follow tls.crt and tls.key that somebody else (cert-manager) puts into this directory, and register nowhere
+    /// Follow tls.crt and tls.key that somebody else (cert-manager) puts into this directory, and
+    /// register nowhere
     #[arg(
         long,
         env = "ENCLII_TLS_DIRECTORY",
@@ -77,7 +80,8 @@ pub struct Args {
     /// What log lines look like: json or text
     #[arg(long, env = "ENCLII_LOG_FORMAT", default_value_t, value_name = "FORMAT")]
     pub log_format: Format,
-    /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica goes
+    /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica
+    /// goes
     #[arg(long, env = "ENCLII_DRAIN_NOTICE", default_value = "3", value_name = "SECONDS", value_parser = seconds)]
     pub drain_notice: Duration,
 }

@@ -1,6 +1,7 @@
 //! The bundles that are known, in memory: keys by namespace and name.
 //!
-//! [`kubernetes`] or [`directory`] fills it; a review only reads it, so no answer waits for a network.
+//! [`kubernetes`] or [`directory`] fills it; a review only reads it, so no answer waits for a
+//! network.
 
 pub mod directory;
 pub mod kubernetes;

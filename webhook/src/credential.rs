@@ -1,7 +1,8 @@
 //! Tells a credential by its looks.
 //!
 //! A value in a format that only credentials have is certainly one; a name like `API_KEY` with some
-//! text behind it only looks like one. The list is short on purpose: a wrong 'certain' refuses a pod.
+//! text behind it only looks like one. The list is short on purpose: a wrong 'certain' refuses a
+//! pod.
 
 mod token;
 
@@ -92,7 +93,8 @@ fn url_with_password(value: &str) -> Option<Kind> {
     parameter.is_some_and(|(_, password)| is_written_out(password)).then_some(KIND)
 }
 
-/// Not empty, and no reference or blank to be filled in: `$(X)`, `${X}`, `{{ x }}`, `<password>`, `***`.
+/// Not empty, and no reference or blank to be filled in: `$(X)`, `${X}`, `{{ x }}`, `<password>`,
+/// `***`.
 fn is_written_out(password: &str) -> bool {
     !password.is_empty()
         && !password.starts_with(['$', '{', '<', '%'])

@@ -1,7 +1,8 @@
-//! What a decision has found wrong, and what it wants to say: every text of the webhook in one place.
+//! What a decision has found wrong, and what it wants to say: every text of the webhook in one
+//! place.
 //!
-//! A text names the JSON path, what is wrong and the way out. It may hold names that the pod's author
-//! wrote, shortened and escaped; it never holds the value of a variable.
+//! A text names the JSON path, what is wrong and the way out. It may hold names that the pod's
+//! author wrote, shortened and escaped; it never holds the value of a variable.
 
 use contract::layout;
 use contract::{BundleRef, annotations};
@@ -24,7 +25,8 @@ impl Findings {
         self.warnings.push(warning);
     }
 
-    /// Everything that stands against the pod, as one message: whoever mends it should need one try.
+    /// Everything that stands against the pod, as one message: whoever mends it should need one
+    /// try.
     pub(crate) fn message(&self) -> String {
         // A message goes into an event, which holds a kilobyte; past this nobody reads on either.
         const SHOWN: usize = 20;

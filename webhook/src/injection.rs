@@ -48,12 +48,12 @@ pub const DEFAULT_VOLUME_SIZE: &str = "32Mi";
 pub struct Resources {
     /// CPU request. An agent sleeps nearly always.
     pub cpu_request: Quantity,
-    /// Memory request: an agent with twenty secrets, and their pages in the memory volume, which count
-    /// to the container that wrote them.
+    /// Memory request: an agent with twenty secrets, and their pages in the memory volume, which
+    /// count to the container that wrote them.
     pub memory_request: Quantity,
-    /// CPU limit. An agent computes for a few milliseconds at its start, but the runtime's own work to
-    /// start the container and its hook counts to it too, while the application waits: with a fifth of
-    /// a processor that was cut off twice, for a tenth of a second each.
+    /// CPU limit. An agent computes for a few milliseconds at its start, but the runtime's own work
+    /// to start the container and its hook counts to it too, while the application waits: with a
+    /// fifth of a processor that was cut off twice, for a tenth of a second each.
     pub cpu_limit: Quantity,
     /// Memory limit: a full volume and the agent.
     pub memory_limit: Quantity,
@@ -111,8 +111,8 @@ impl FromStr for PullPolicy {
     }
 }
 
-/// A resource quantity of Kubernetes, as `5m` or `16Mi`. It is checked when the webhook starts, since
-/// a wrong one would have the API server refuse every injected pod.
+/// A resource quantity of Kubernetes, as `5m` or `16Mi`. It is checked when the webhook starts,
+/// since a wrong one would have the API server refuse every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quantity(String);
 

@@ -1,8 +1,8 @@
 //! The JSON Patch of an injection, computed over the pod's own JSON.
 //!
 //! Only `add`, `remove` and `replace` are used: a `test` would copy a value into the patch, and so
-//! into the API server's audit log. What takes an index away comes last in its list, so every index is
-//! the one that the pod was read with.
+//! into the API server's audit log. What takes an index away comes last in its list, so every index
+//! is the one that the pod was read with.
 
 pub(crate) mod agent;
 pub(crate) mod env;

@@ -24,8 +24,8 @@ impl Place {
         }
     }
 
-    /// The JSON pointer of something in the container; `rest` begins with a slash or is empty, and its
-    /// parts need no escape.
+    /// The JSON pointer of something in the container; `rest` begins with a slash or is empty, and
+    /// its parts need no escape.
     pub(crate) fn pointer(self, rest: fmt::Arguments<'_>) -> String {
         format!("/spec/{}/{}{rest}", self.list_name(), self.index)
     }

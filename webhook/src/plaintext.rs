@@ -5,8 +5,8 @@ use crate::findings::{Findings, Refusal, Warning, shown};
 use crate::target::Target;
 use crate::wanted::Wanted;
 
-/// Judges every literal of a container that stays in the pod, whether the container gets the secrets
-/// or not.
+/// Judges every literal of a container that stays in the pod, whether the container gets the
+/// secrets or not.
 pub(crate) fn check(target: &Target<'_>, wanted: &Wanted<'_>, findings: &mut Findings) {
     for (index, variable) in target.container.env.iter().flatten().enumerate() {
         let Some(value) = variable.literal() else { continue };

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::findings::{Findings, Refusal, shown};
 use crate::target::Target;
 
-/// Refuses each use of a variable that is gone: in the command, the arguments, other variables and the
-/// paths below volumes, which are the places that kubelet expands.
+/// Refuses each use of a variable that is gone: in the command, the arguments, other variables and
+/// the paths below volumes, which are the places that kubelet expands.
 pub(crate) fn check(target: &Target<'_>, gone: &BTreeSet<String>, findings: &mut Findings) {
     if gone.is_empty() {
         return;

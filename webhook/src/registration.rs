@@ -152,7 +152,8 @@ impl Registration {
         RETRY.delay(self.failures, random())
     }
 
-    /// Waits for a change of the object, of our CA, or for `wait`; false where there will be no more.
+    /// Waits for a change of the object, of our CA, or for `wait`; false where there will be no
+    /// more.
     async fn changed(&mut self, mut changes: Changes<'_>, wait: Duration) -> bool {
         tokio::select! {
             change = changes.next() => match change {

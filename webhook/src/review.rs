@@ -1,7 +1,7 @@
 //! An AdmissionReview: bytes in, bytes out. The edge of the decision, without a socket.
 //!
-//! Whatever is wrong with a pod is an answer (`allowed: false` and why); only what is no review of a
-//! version we speak is an HTTP error, since there is no uid to answer to.
+//! Whatever is wrong with a pod is an answer (`allowed: false` and why); only what is no review of
+//! a version we speak is an HTTP error, since there is no uid to answer to.
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! The HTTPS port: `POST /mutate`, and the probes for whoever can reach only this port.
 //!
-//! What a stranger can hold is bounded here too: a body in size and time, and large bodies in number.
+//! What a stranger can hold is bounded here too: a body in size and time, and large bodies in
+//! number.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -150,8 +151,8 @@ impl Service {
     }
 }
 
-/// Reads on and forgets what it reads, for a while: a client that is still writing when the connection
-/// is closed sees a reset and not the answer.
+/// Reads on and forgets what it reads, for a while: a client that is still writing when the
+/// connection is closed sees a reset and not the answer.
 async fn discard<T>(mut body: Incoming) -> Result<T, BodyError> {
     let rest = async {
         let mut seen = 0;

@@ -1,6 +1,6 @@
-//! Switchyard's CA, which every agent is told to trust: `ca.crt` in a directory, as kubelet mounts the
-//! ConfigMap that switchyard publishes. A file that is no certificate is refused and the last good
-//! stays.
+//! Switchyard's CA, which every agent is told to trust: `ca.crt` in a directory, as kubelet mounts
+//! the ConfigMap that switchyard publishes. A file that is no certificate is refused and the last
+//! good stays.
 
 use std::fs;
 use std::io;

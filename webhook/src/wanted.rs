@@ -108,9 +108,9 @@ impl<'a> Wanted<'a> {
             .then_some(name)
     }
 
-    /// The line that stores the secret `name` where the pod's bundles would find it. A bundle's name
-    /// does not say where its service ends, nor which project it is of: the namespace's labels do, and
-    /// where they are not known the service account is the best guess.
+    /// The line that stores the secret `name` where the pod's bundles would find it. A bundle's
+    /// name does not say where its service ends, nor which project it is of: the namespace's labels
+    /// do, and where they are not known the service account is the best guess.
     pub(crate) fn set_line(
         &self,
         name: &str,

@@ -1,7 +1,8 @@
 //! Tells that something below a directory has changed.
 //!
-//! The directory is watched and not a file: what replaces a file (a rename, the swap of a link) ends a
-//! watch on the file itself. Since a watch can be lost without a word, a poll stands behind it.
+//! The directory is watched and not a file: what replaces a file (a rename, the swap of a link)
+//! ends a watch on the file itself. Since a watch can be lost without a word, a poll stands behind
+//! it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +71,8 @@ impl Said {
     }
 }
 
-/// Any event counts, errors (a queue that ran over) included. Only reading does not: we read ourselves.
+/// Any event counts, errors (a queue that ran over) included. Only reading does not: we read
+/// ourselves.
 fn is_change(event: &Result<notify::Event, notify::Error>) -> bool {
     match event.as_ref().map(|event| event.kind) {
         Ok(EventKind::Access(AccessKind::Close(AccessMode::Write))) | Err(_) => true,

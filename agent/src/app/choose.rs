@@ -8,7 +8,8 @@ pub(super) struct Process {
     pub(super) pid: i32,
     /// 0 where the parent is not in this process namespace.
     pub(super) parent: i32,
-    /// When it started, in ticks since the machine's start: with the pid it names a process for ever.
+    /// When it started, in ticks since the machine's start: with the pid it names a process for
+    /// ever.
     pub(super) started: u64,
     /// The signals it catches, as `SigCgt` of `/proc/PID/status`.
     pub(super) caught: u64,
@@ -21,8 +22,8 @@ pub(super) struct Process {
 pub(super) enum Choice {
     /// These.
     Send(Vec<Process>),
-    /// Nobody: this is the container's first process, and neither it nor one that it started catches
-    /// the signal.
+    /// Nobody: this is the container's first process, and neither it nor one that it started
+    /// catches the signal.
     NotCaught(Process),
     /// Nobody: there is no process of the container.
     Absent,

@@ -86,8 +86,8 @@ fn unseen(count: usize) -> String {
 }
 
 impl Container {
-    /// Sends the signal as soon as somebody catches it. No process at all means after a while that the
-    /// application has not started: it will read the new files when it does.
+    /// Sends the signal as soon as somebody catches it. No process at all means after a while that
+    /// the application has not started: it will read the new files when it does.
     pub(super) async fn tell(&self) -> Result<Outcome, SignalFailure> {
         let began = Instant::now();
         let mut attempt = 0;

@@ -1,7 +1,7 @@
 //! The process table, read from `/proc`.
 //!
-//! Another process's environment can be read by a process of the same user, with no capability less.
-//! It may hold things that are nobody's business, so the buffer it is read into is wiped.
+//! Another process's environment can be read by a process of the same user, with no capability
+//! less. It may hold things that are nobody's business, so the buffer it is read into is wiped.
 
 use std::fs;
 use std::io::{self, Read};
@@ -23,8 +23,8 @@ pub(super) struct Table {
     pub(super) closed: usize,
 }
 
-/// Reads the table. Processes that end meanwhile are left out, and so is this one: it has closed its
-/// own environment too.
+/// Reads the table. Processes that end meanwhile are left out, and so is this one: it has closed
+/// its own environment too.
 pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Table> {
     let own = std::process::id();
     let marks =
@@ -65,9 +65,9 @@ fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<(
     Ok(())
 }
 
-/// A line of `/proc/PID/stat`: see proc_pid_stat(5). One line of one file says everything, and at one
-/// moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and every signal that can be
-/// asked for is below that.
+/// A line of `/proc/PID/stat`: see proc_pid_stat(5). One line of one file says everything, and at
+/// one moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and every signal that
+/// can be asked for is below that.
 fn stat(pid: i32, line: &str) -> Option<Process> {
     // Field 2 is the program's name in parentheses, and it may hold blanks and parentheses itself.
     let (_, rest) = line.rsplit_once(')')?;

@@ -1,5 +1,5 @@
-//! A directory held by its descriptor, and what the agent does below it. The only place that touches
-//! the file system of the volume.
+//! A directory held by its descriptor, and what the agent does below it. The only place that
+//! touches the file system of the volume.
 //!
 //! Names are single components relative to the descriptor and links are never followed, so whatever
 //! somebody plants in the volume, nothing outside it is read or written.
@@ -56,7 +56,8 @@ impl Directory {
     pub(super) fn make(&self, name: &str, mode: u32) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)?;
         let made = self.enter(name)?;
-        // The set-group-ID bit comes from the volume (`fsGroup`) and hands its group on to the files.
+        // The set-group-ID bit comes from the volume (`fsGroup`) and hands its group on to the
+        // files.
         let inherited = Mode::from_raw_mode(rustix::fs::fstat(&made.fd)?.st_mode) & Mode::SGID;
         rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(mode) | inherited)?;
         Ok(made)
@@ -125,8 +126,8 @@ impl Directory {
         gone_is_fine(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 
-    /// Everything in the directory, sorted by name. A name that is not UTF-8 is none of the agent's,
-    /// and is left out.
+    /// Everything in the directory, sorted by name. A name that is not UTF-8 is none of the
+    /// agent's, and is left out.
     pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut found = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
@@ -156,9 +157,9 @@ impl Directory {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.fd, name, flags, mode, resolve) {
-            // A kernel before 5.6 and an old seccomp profile do not have openat2. For a name that is
-            // one component, as all of ours are, openat without following says the same; where EPERM
-            // was meant, it says that again.
+            // A kernel before 5.6 and an old seccomp profile do not have openat2. For a name that
+            // is one component, as all of ours are, openat without following says the same; where
+            // EPERM was meant, it says that again.
             Err(Errno::NOSYS | Errno::PERM) if !name.contains('/') => {
                 Ok(rustix::fs::openat(&self.fd, name, flags, mode)?)
             }

@@ -1,4 +1,5 @@
-//! The order in which a generation becomes visible. Pure: a listing comes in, a list of steps goes out.
+//! The order in which a generation becomes visible. Pure: a listing comes in, a list of steps goes
+//! out.
 //!
 //! It is the order of kubelet's AtomicWriter, with two differences: the links of new names are made
 //! before the swap, so that the swap shows them all at once, and the previous generation stays for

@@ -135,7 +135,8 @@ fn one_generation_follows_another() {
         assert_eq!(volume.seen(), *contents);
         let Present::Files(present) = files.present() else { panic!() };
         assert_eq!(present, wanted(1, contents).files);
-        // A name that is gone leaves no link behind, and one generation besides the current is kept.
+        // A name that is gone leaves no link behind, and one generation besides the current is
+        // kept.
         let expected = 2 + contents.len() + 1 + usize::from(at > 0);
         assert_eq!(volume.names().len(), expected, "{:?}", volume.names());
     }

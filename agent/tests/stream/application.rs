@@ -110,8 +110,8 @@ async fn several_generations_while_it_is_being_told_are_one_more_reload() {
     session.say(&hold(2, &[("A", b"2")])).await;
     listener.answer("200 OK").await;
     assert_eq!(applied(&session.hear().await), (2, Outcome::Accepted));
-    // Right behind a reload: the next one waits a moment, and these three fall into it. A slow machine
-    // may tell of each of them; never more often.
+    // Right behind a reload: the next one waits a moment, and these three fall into it. A slow
+    // machine may tell of each of them; never more often.
     for generation in 3..=5 {
         session.say(&hold(generation, &[("A", generation.to_string().as_bytes())])).await;
     }

@@ -1,5 +1,5 @@
-//! The API server over `kubectl proxy`: one connection that is open already, so that a call costs the
-//! same every time.
+//! The API server over `kubectl proxy`: one connection that is open already, so that a call costs
+//! the same every time.
 
 use std::process::Command;
 use std::time::Duration;

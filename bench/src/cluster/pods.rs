@@ -23,8 +23,8 @@ pub(super) enum Kind {
     Injected,
 }
 
-/// The milliseconds from just before the create call to the application's first instruction. The pod
-/// is gone when this returns, so that its end takes no time from the next one's start.
+/// The milliseconds from just before the create call to the application's first instruction. The
+/// pod is gone when this returns, so that its end takes no time from the next one's start.
 pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32) -> Result<f64> {
     let name = format!("{}-{number}", if kind == Kind::Plain { "plain" } else { "injected" });
     let all = format!("/api/v1/namespaces/{namespace}/pods");

@@ -189,8 +189,9 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Awake at least every other day, for about three years: nobody ever meets an unknown certificate,
-    /// not even with a bundle that is one overlap old, and not in the moment before the daemon wakes.
+    /// Awake at least every other day, for about three years: nobody ever meets an unknown
+    /// certificate, not even with a bundle that is one overlap old, and not in the moment before
+    /// the daemon wakes.
     #[test]
     fn years_of_small_steps(sleeps in proptest::collection::vec(60u64..2 * 24 * 3600, 1_100)) {
         let mut world = World::new(Policy::default());

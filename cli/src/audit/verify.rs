@@ -12,7 +12,8 @@ use crate::common::{Connection, Format};
 use crate::error::Error;
 use crate::output::Output;
 
-/// Check that nobody edited, deleted, inserted, reordered or cut off events. Exit code 7: somebody did.
+/// Check that nobody edited, deleted, inserted, reordered or cut off events. Exit code 7: somebody
+/// did.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  enclii audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub\n  enclii audit verify --file audit.jsonl --checkpoints /mnt/elsewhere --key audit.pub\n\nThe end of a trail can be cut off, and all of it can be written anew, by whoever has the database; only\ncheckpoints that were kept elsewhere show that."
@@ -60,7 +61,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         {
             keys = PublicKey::all_from_pem(pem).map_err(|error| Error::Start(error.to_string()))?;
         }
-        // Those of the database are compared where there are keys for them; those from elsewhere always are.
+        // Those of the database are compared where there are keys for them; those from elsewhere
+        // always are.
         checkpoints.extend(
             theirs
                 .checkpoints

@@ -1,7 +1,8 @@
 //! Whether a request is tried again, and after how long. Pure: the random number is an argument.
 //!
-//! A torn connection leaves open whether a write was done; its idempotency key makes another try safe.
-//! Who cannot be reached at all at the first try is told so at once: a wrong address gets no better.
+//! A torn connection leaves open whether a write was done; its idempotency key makes another try
+//! safe. Who cannot be reached at all at the first try is told so at once: a wrong address gets no
+//! better.
 
 use std::time::Duration;
 

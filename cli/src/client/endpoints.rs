@@ -1,4 +1,5 @@
-//! What the commands on secrets and bundles ask of switchyard, by name. Pages are followed to the end.
+//! What the commands on secrets and bundles ask of switchyard, by name. Pages are followed to the
+//! end.
 
 use contract::api::{
     BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,

@@ -20,7 +20,8 @@ pub(crate) struct Connection {
         global = true
     )]
     pub(crate) addr: String,
-    /// The file with the CA that signed switchyard's certificate (PEM); without it the system's CAs count.
+    /// The file with the CA that signed switchyard's certificate (PEM); without it the system's CAs
+    /// count.
     #[arg(long, env = "ENCLII_CACERT", value_name = "FILE", global = true)]
     pub(crate) cacert: Option<PathBuf>,
     /// The file with the API token.

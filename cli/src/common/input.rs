@@ -8,7 +8,8 @@ use contract::{Redacted, SecretName};
 
 use crate::error::Error;
 
-/// One value from standard input, to its end. A byte over the limit is enough to know that it is too large.
+/// One value from standard input, to its end. A byte over the limit is enough to know that it is
+/// too large.
 pub(crate) fn stdin_value() -> Result<Redacted, Error> {
     stdin(u64::try_from(MAX_VALUE_BYTES).unwrap_or(u64::MAX).saturating_add(1))
 }
@@ -37,8 +38,8 @@ pub(crate) fn is_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// One line typed at the terminal, without echo. What is pasted beyond it would go to the shell, so it is
-/// thrown away, and said to be.
+/// One line typed at the terminal, without echo. What is pasted beyond it would go to the shell, so
+/// it is thrown away, and said to be.
 pub(crate) fn typed(name: &SecretName) -> Result<Redacted, Error> {
     let value = rpassword::prompt_password(format!("Value of {name} (not shown): "))
         .map(Redacted::from)

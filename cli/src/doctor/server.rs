@@ -1,5 +1,5 @@
-//! The way to switchyard, from the address to the token, and the store behind it. Each step needs the one
-//! before, so that the first that fails is the one to mend.
+//! The way to switchyard, from the address to the token, and the store behind it. Each step needs
+//! the one before, so that the first that fails is the one to mend.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A login in a browser on this machine: the authorization code flow with PKCE, whose redirect comes back
-//! to a port on loopback (RFC 8252, RFC 7636).
+//! A login in a browser on this machine: the authorization code flow with PKCE, whose redirect
+//! comes back to a port on loopback (RFC 8252, RFC 7636).
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -163,7 +163,8 @@ fn read(target: &str, issuer: &str, state: &str) -> Option<Result<String, String
     )
 }
 
-/// Opens the address in the person's browser, where there is one. The address is on the screen, too.
+/// Opens the address in the person's browser, where there is one. The address is on the screen,
+/// too.
 fn browse(url: &Url) {
     for program in ["xdg-open", "open"] {
         let mut command = Command::new(program);

@@ -17,7 +17,8 @@ const DIRECTORY: &str = "ENCLII_SECRETS_DIR";
 /// The variable with the API token, which is no business of the program's.
 const TOKEN: &str = "ENCLII_TOKEN";
 
-/// Names that change which code a program runs: who may write the secret may then run code as the user.
+/// Names that change which code a program runs: who may write the secret may then run code as the
+/// user.
 const POWERFUL: [&str; 9] = [
     "PATH",
     "IFS",

@@ -1,8 +1,9 @@
 //! Files that are memory of this process, and the directory of links to them.
 //!
-//! `secrets/NAME -> ..data/NAME`, `..data -> ..<n>`, `..<n>/NAME -> /proc/<this process>/fd/<memory>`: the
-//! layout that a pod has, so that all files of a generation change at one moment. The directory holds no
-//! value. What a process that was killed left behind is taken away by the next: it holds a lock while it lives.
+//! `secrets/NAME -> ..data/NAME`, `..data -> ..<n>`, `..<n>/NAME -> /proc/<this
+//! process>/fd/<memory>`: the layout that a pod has, so that all files of a generation change at
+//! one moment. The directory holds no value. What a process that was killed left behind is taken
+//! away by the next: it holds a lock while it lives.
 
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File, TryLockError};
@@ -81,7 +82,8 @@ impl Files {
         &self.secrets
     }
 
-    /// A new generation takes the place of the one before, which stays for readers that are on their way.
+    /// A new generation takes the place of the one before, which stays for readers that are on
+    /// their way.
     pub(super) fn replace<'a>(
         &mut self,
         values: impl Iterator<Item = (&'a SecretName, &'a Redacted)>,

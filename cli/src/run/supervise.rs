@@ -24,7 +24,8 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts it. From here on this process ends when it does, and not by a signal that is meant for it.
+    /// Starts it. From here on this process ends when it does, and not by a signal that is meant
+    /// for it.
     pub(super) fn start(command: &mut Command) -> Result<Self, Error> {
         let signals =
             Signals::new().map_err(|error| Error::Start(format!("listen for signals: {error}")))?;
@@ -86,8 +87,8 @@ impl Child {
     }
 }
 
-/// Where we are in the terminal's foreground, its Ctrl-C and Ctrl-\ have reached the program too: it is in
-/// the same process group.
+/// Where we are in the terminal's foreground, its Ctrl-C and Ctrl-\ have reached the program too:
+/// it is in the same process group.
 fn came_from_terminal() -> bool {
     std::fs::File::open("/dev/tty")
         .is_ok_and(|it| rustix::termios::tcgetpgrp(&it).is_ok_and(|group| group == getpgrp()))

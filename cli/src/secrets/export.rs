@@ -110,7 +110,8 @@ async fn gather(
     Ok(values)
 }
 
-/// Never through a link, never into a file that others may read; an old file goes only when the new one is whole.
+/// Never through a link, never into a file that others may read; an old file goes only when the new
+/// one is whole.
 fn write(path: &Path, text: &Redacted, force: bool) -> io::Result<()> {
     let fill = |path: &Path| {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;

@@ -1,4 +1,5 @@
-//! `enclii secrets import`: a file's secrets become one generation, and what has not changed is left alone.
+//! `enclii secrets import`: a file's secrets become one generation, and what has not changed is
+//! left alone.
 
 mod compare;
 

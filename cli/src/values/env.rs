@@ -1,9 +1,10 @@
 //! `.env` files.
 //!
-//! The common ground of the tools that read them: `NAME=value`, an optional `export`, `#` comments on
-//! lines of their own or behind an unquoted value, single quotes for a value as it stands, double
-//! quotes with `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`, both over several lines. Nothing is expanded: `$X` in a
-//! value is those two characters, since a secret that changes under the user's hand would be worse.
+//! The common ground of the tools that read them: `NAME=value`, an optional `export`, `#` comments
+//! on lines of their own or behind an unquoted value, single quotes for a value as it stands,
+//! double quotes with `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`, both over several lines.
+//! Nothing is expanded: `$X` in a value is those two characters, since a secret that changes under
+//! the user's hand would be worse.
 //!
 //! A line that is not understood may be part of a value, so no message quotes one.
 
@@ -11,7 +12,8 @@ use contract::{Redacted, SecretName};
 
 use super::Values;
 
-/// Reads a whole file. A name that comes twice is refused: which one was meant is not ours to guess.
+/// Reads a whole file. A name that comes twice is refused: which one was meant is not ours to
+/// guess.
 pub(crate) fn parse(text: &str) -> Result<Values, String> {
     let mut found = Values::default();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -41,8 +43,8 @@ pub(crate) fn parse(text: &str) -> Result<Values, String> {
     Ok(found)
 }
 
-/// Writes what [`parse`], a shell and the usual readers of such files take back to the same values. Bytes
-/// that are no text cannot be written.
+/// Writes what [`parse`], a shell and the usual readers of such files take back to the same values.
+/// Bytes that are no text cannot be written.
 pub(crate) fn print(values: &Values) -> Result<Redacted, String> {
     let mut file = Vec::new();
     for (name, value) in values.iter() {

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A struct that is read from an object alone. What serde derives takes a list of the fields' values,
-/// too, which nobody means and no document says.
+/// A struct that is read from an object alone. What serde derives takes a list of the fields'
+/// values, too, which nobody means and no document says.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

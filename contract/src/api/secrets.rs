@@ -80,8 +80,8 @@ pub struct Written {
     pub bundles: Vec<BundleState>,
 }
 
-/// A new value for a secret that exists: the one given, or one that the server makes up. With neither
-/// of the two, one is made up as usual. The value is never in the answer.
+/// A new value for a secret that exists: the one given, or one that the server makes up. With
+/// neither of the two, one is made up as usual. The value is never in the answer.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,8 @@ use crate::credential::{Credential, Text};
 use crate::redacted::Redacted;
 use crate::scope::Scope;
 
-/// The name of a token: 1 to 63 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, with a letter or digit first.
+/// The name of a token: 1 to 63 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, with a letter or digit
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenName(String);

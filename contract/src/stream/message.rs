@@ -77,8 +77,9 @@ pub enum AgentMessage {
         /// What came of the reload.
         reload: Outcome,
     },
-    /// These generations could not be put into effect. The files hold what they held, unless the step is
-    /// [`Step::Reload`]: then they hold the new generations, and the application could not be told.
+    /// These generations could not be put into effect. The files hold what they held, unless the
+    /// step is [`Step::Reload`]: then they hold the new generations, and the application could not
+    /// be told.
     Failed {
         /// What should have been held.
         wanted: Vec<Held>,

@@ -1,9 +1,9 @@
-//! What every backend must do alike while something is wrong with it: answers that are lost, servers
-//! that fail, connections that are torn.
+//! What every backend must do alike while something is wrong with it: answers that are lost,
+//! servers that fail, connections that are torn.
 //!
-//! Calls may fail then. What was acknowledged is there, what was destroyed is gone, and a write that
-//! failed is there whole or not at all. The one who disturbs is outside: a proxy of faults, or a server
-//! that is killed and started again.
+//! Calls may fail then. What was acknowledged is there, what was destroyed is gone, and a write
+//! that failed is there whole or not at all. The one who disturbs is outside: a proxy of faults, or
+//! a server that is killed and started again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +43,8 @@ struct Run<'a> {
     report: Report,
 }
 
-/// Does `rounds` things that `seed` chooses to a scope of its own below `project`, calls `calm`, after
-/// which nothing is disturbed any more, and looks at what is there.
+/// Does `rounds` things that `seed` chooses to a scope of its own below `project`, calls `calm`,
+/// after which nothing is disturbed any more, and looks at what is there.
 ///
 /// # Errors
 /// What the backend did wrong.
@@ -173,7 +173,8 @@ impl Run<'_> {
                 self.there.insert((name, version), reference);
             }
             Err(StoreError::Backend { .. }) => self.has_failed(BTreeMap::from([(name, version)])),
-            // A write that failed may be there, and what could not be destroyed still is: one of them is the newest.
+            // A write that failed may be there, and what could not be destroyed still is: one of
+            // them is the newest.
             Err(StoreError::Conflict { .. }) if self.is_unclear(&name) => self.report.failed += 1,
             Err(other) => return Err(format!("a rotation of {name} failed with: {}", said(other))),
         }

@@ -31,9 +31,9 @@ const SETTINGS: &str = "
     PRAGMA secure_delete = ON;
     PRAGMA temp_store = MEMORY;";
 
-/// What the one that writes is told besides. Where a file cannot be opened for writing, SQLite opens it for
-/// reading alone, and such a connection would go on refusing when the disk can be written again. This is a
-/// write that leaves nothing behind, so that it never gets into the pool.
+/// What the one that writes is told besides. Where a file cannot be opened for writing, SQLite
+/// opens it for reading alone, and such a connection would go on refusing when the disk can be
+/// written again. This is a write that leaves nothing behind, so that it never gets into the pool.
 const WRITES: &str = "BEGIN IMMEDIATE; PRAGMA application_id = 0; ROLLBACK;";
 
 pub(super) async fn open(path: &Path) -> Result<Database, OpenError> {
@@ -66,7 +66,8 @@ async fn connect(
         })
     });
     // Where a commit fails (a full disk), SQLite rolls back by itself and sqlx goes on counting the
-    // transaction as open: each later one would be refused, for ever. Such a connection is not used again.
+    // transaction as open: each later one would be refused, for ever. Such a connection is not used
+    // again.
     let pool = pool.before_acquire(|connection, _| {
         Box::pin(async move { Ok(!connection.is_in_transaction()) })
     });
@@ -85,7 +86,8 @@ fn options(path: &Path, mode: &str) -> Option<AnyConnectOptions> {
     AnyConnectOptions::from_url(&url).ok()
 }
 
-/// The lock file beside the database. The kernel gives it back when the process ends, however it ends.
+/// The lock file beside the database. The kernel gives it back when the process ends, however it
+/// ends.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 

@@ -29,7 +29,8 @@ pub(super) async fn census(database: &Database) -> Result<Vec<(KeyId, u64)>, sql
 /// the whole store shut.
 pub(super) async fn get(database: &Database, keys: &Keys) -> Result<KeyRing, EmbeddedError> {
     let census = census(database).await.map_err(EmbeddedError::Keys)?;
-    // The key on record counts as one that is in use, before there is a value: another replica has it.
+    // The key on record counts as one that is in use, before there is a value: another replica has
+    // it.
     let recorded = record::read(database).await.map_err(EmbeddedError::Keys)?;
     let in_use: Vec<KeyId> = census.iter().map(|(id, _)| id.clone()).chain(recorded).collect();
     let ring = keys.load(&in_use).await?;

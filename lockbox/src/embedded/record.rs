@@ -1,8 +1,9 @@
 //! The key that the database says it is sealed under.
 //!
-//! Rows name the key that wrapped them, but before the first write there are none: two replicas with a
-//! key each would both begin, and neither could open what the other wrote. So the first who opens the
-//! database writes its key's name down, and whoever comes with another key has to know that one too.
+//! Rows name the key that wrapped them, but before the first write there are none: two replicas
+//! with a key each would both begin, and neither could open what the other wrote. So the first who
+//! opens the database writes its key's name down, and whoever comes with another key has to know
+//! that one too.
 
 use crate::database::Database;
 use crate::key::{KeyId, KeyRing, Keys};
@@ -17,8 +18,8 @@ pub(super) async fn read(database: &Database) -> Result<Option<KeyId>, sqlx::Err
     Ok(name.map(KeyId::new))
 }
 
-/// Puts the current key of `ring` on record. It takes the place of one that the ring has too, or that was
-/// given up, and of no other.
+/// Puts the current key of `ring` on record. It takes the place of one that the ring has too, or
+/// that was given up, and of no other.
 pub(super) async fn write(
     database: &Database,
     keys: &Keys,
@@ -31,7 +32,8 @@ pub(super) async fn write(
         .execute(&mut *transaction)
         .await
         .map_err(EmbeddedError::Record)?;
-    // An update that changes nothing locks the row: of two who start at once, the second sees the first's.
+    // An update that changes nothing locks the row: of two who start at once, the second sees the
+    // first's.
     let recorded: String =
         sqlx::query_scalar("UPDATE lockbox_key SET name = name WHERE id = 1 RETURNING name")
             .fetch_one(&mut *transaction)

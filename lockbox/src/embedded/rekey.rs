@@ -1,9 +1,9 @@
 //! The current key takes over: rows that another key wrapped, or that are of an older format, are
 //! wrapped anew, a batch at a time.
 //!
-//! Which rows are left is in the rows themselves, so whoever begins again after a crash goes on where
-//! it ended. A row is changed only where its wrapped key is still the one that was read: two who do
-//! this at once, or one who destroys a value meanwhile, do not undo each other's work.
+//! Which rows are left is in the rows themselves, so whoever begins again after a crash goes on
+//! where it ended. A row is changed only where its wrapped key is still the one that was read: two
+//! who do this at once, or one who destroys a value meanwhile, do not undo each other's work.
 
 use contract::{Scope, SecretName};
 use sqlx::Row as _;
@@ -75,7 +75,8 @@ impl Embedded {
         })
     }
 
-    /// How many rows there are, and how many are not under the key of that id, in the format of today.
+    /// How many rows there are, and how many are not under the key of that id, in the format of
+    /// today.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -132,7 +133,8 @@ impl Embedded {
     }
 
     async fn batch(&self, current: &KeyId, from: Position) -> Result<Vec<AnyRow>, StoreError> {
-        // A value is needed of format 1 alone, where it was bound to the wrapping key; others stay where they are.
+        // A value is needed of format 1 alone, where it was bound to the wrapping key; others stay
+        // where they are.
         sqlx::query(
             "SELECT sequence, reference, scope, name, version, format, key_id, wrapped_key,
                     CASE WHEN format = 1 THEN sealed ELSE substr(sealed, 1, 0) END AS sealed

@@ -1,4 +1,5 @@
-//! A key that a program prints: the client of a cloud's key service, of a hardware module, of a TPM.
+//! A key that a program prints: the client of a cloud's key service, of a hardware module, of a
+//! TPM.
 //!
 //! The program is run once at start, without a shell. Its standard output is the key and is neither
 //! logged nor kept; what it writes to standard error is logged, since it says what went wrong.

@@ -158,15 +158,16 @@ impl fmt::Display for KeyFile {
     }
 }
 
-/// Kubelet opens every file of a volume to the pod's `fsGroup`, each time it mounts the volume. That
-/// group is this process's own, so nobody else could read the file meanwhile: it is closed again. Where
-/// everybody could read it, somebody may have, and a person has to know.
+/// Kubelet opens every file of a volume to the pod's `fsGroup`, each time it mounts the volume.
+/// That group is this process's own, so nobody else could read the file meanwhile: it is closed
+/// again. Where everybody could read it, somebody may have, and a person has to know.
 fn take_back_from_group(file: &File, mode: u32) -> bool {
     mode & 0o007 == 0 && file.set_permissions(Permissions::from_mode(0o600)).is_ok()
 }
 
-/// A file of a Secret volume is root's, opened for reading to the pod's `fsGroup`, and on a volume that
-/// nobody writes: its mode cannot be changed, and need not be, since the group is this process's own.
+/// A file of a Secret volume is root's, opened for reading to the pod's `fsGroup`, and on a volume
+/// that nobody writes: its mode cannot be changed, and need not be, since the group is this
+/// process's own.
 fn is_secret_volume(mode: u32, (owner, group): (u32, u32), own_group: u32) -> bool {
     mode & 0o777 == 0o440 && owner == 0 && group == own_group
 }

@@ -13,9 +13,9 @@ use crate::aead::{cipher, decrypt, encrypt};
 
 /// A key of 32 bytes.
 ///
-/// It never encrypts itself: each row's data key is wrapped under a key derived for that row, so the
-/// 2³² random nonces that one AES-GCM key is good for are never used up. Rows of format 1 were wrapped
-/// under the key itself. The library wipes both forms of the key when they are dropped.
+/// It never encrypts itself: each row's data key is wrapped under a key derived for that row, so
+/// the 2³² random nonces that one AES-GCM key is good for are never used up. Rows of format 1 were
+/// wrapped under the key itself. The library wipes both forms of the key when they are dropped.
 pub struct LocalKey {
     id: KeyId,
     derive: hmac::Key,

@@ -95,7 +95,8 @@ pub struct Keys {
     pub current: KeySource,
     /// Those that older values may still need.
     pub previous: Vec<KeySource>,
-    /// Keys that are lost for good: values under them cannot be read, and the store opens all the same.
+    /// Keys that are lost for good: values under them cannot be read, and the store opens all the
+    /// same.
     pub lost: Vec<KeyId>,
     /// Where Vault is and how to log in, for keys that are there.
     pub vault: Option<VaultConfig>,

@@ -27,8 +27,8 @@ pub(super) fn again(repeat: Repeat, error: &ConnectError, tries: u32) -> bool {
     tries < most && error.may_pass() && (repeat == Repeat::Safe || !error.maybe_done())
 }
 
-/// How long after its first try one call is tried again: for as long as a write may take to show, and
-/// a few times where a try may take longer than that.
+/// How long after its first try one call is tried again: for as long as a write may take to show,
+/// and a few times where a try may take longer than that.
 pub(super) fn limit(timeout: Duration, settle: Duration) -> Duration {
     (timeout * 3).max(settle)
 }

@@ -1,8 +1,8 @@
 //! Connect's REST API: the only file of the backend that speaks HTTP.
 //!
-//! Every call has a deadline, and so have all its tries together: a server that swallows everything is
-//! not asked for minutes. What fails in passing is made again where that is safe; a creation or a
-//! replacement is not, so its caller looks first. Errors hold Connect's own words, never a value.
+//! Every call has a deadline, and so have all its tries together: a server that swallows everything
+//! is not asked for minutes. What fails in passing is made again where that is safe; a creation or
+//! a replacement is not, so its caller looks first. Errors hold Connect's own words, never a value.
 
 use std::time::Duration;
 
@@ -132,7 +132,8 @@ impl Client {
         }
     }
 
-    /// Makes an item. Where the answer is lost it may have been made: see [`ConnectError::maybe_done`].
+    /// Makes an item. Where the answer is lost it may have been made: see
+    /// [`ConnectError::maybe_done`].
     pub(super) async fn create(&self, vault: &str, item: &Item) -> Result<Item, ConnectError> {
         let body = body(item)?;
         self.call(Repeat::Unsafe, |http, host| {
@@ -141,7 +142,8 @@ impl Client {
         .await
     }
 
-    /// Replaces an item as a whole. Where the answer is lost it may have been done, and edited since.
+    /// Replaces an item as a whole. Where the answer is lost it may have been done, and edited
+    /// since.
     pub(super) async fn replace(&self, vault: &str, item: &Item) -> Result<Item, ConnectError> {
         let body = body(item)?;
         self.call(Repeat::Unsafe, |http, host| {

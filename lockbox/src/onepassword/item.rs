@@ -1,8 +1,8 @@
 //! Connect's JSON, and what an item of ours says. Pure.
 //!
 //! The specification and the servers differ, so shapes are taken as they come: types and categories
-//! are open texts, `null` is an empty list, a field may name a section that is not there, and what is
-//! not known here goes back as it came when an item is replaced.
+//! are open texts, `null` is an empty list, a field may name a section that is not there, and what
+//! is not known here goes back as it came when an item is replaced.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};

@@ -2,8 +2,8 @@
 //!
 //! Every write draws a random key and keeps it in the item beside the value; the ledger keeps the
 //! code (HMAC-SHA256) of place and value under that key, as a part of the reference. The code says
-//! nothing without the key, and whoever may read the key may read the value anyway. An item that was
-//! edited, or that belongs to another secret or version, has another code.
+//! nothing without the key, and whoever may read the key may read the value anyway. An item that
+//! was edited, or that belongs to another secret or version, has another code.
 
 use aws_lc_rs::hmac;
 use contract::{Redacted, Scope, SecretName, Version};

@@ -10,8 +10,9 @@ use super::error::ConnectError;
 
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
 
-/// Looks until there is something to see, for at most `limit`: `None` when that has passed. Errors that
-/// may pass are waited out too, since Connect answers 500 for what it has not synchronised yet.
+/// Looks until there is something to see, for at most `limit`: `None` when that has passed. Errors
+/// that may pass are waited out too, since Connect answers 500 for what it has not synchronised
+/// yet.
 pub(super) async fn until<T, Look, Seen>(
     limit: Duration,
     mut look: Look,

@@ -74,13 +74,14 @@ impl OnePassword {
             made.push(self.vault.make(new).await?);
         }
         let waits = news.iter().zip(made.iter()).map(|(new, id)| self.vault.see(new, id.clone()));
-        // Collected first: a future that borrows cannot be told to outlive the closure that makes it.
+        // Collected first: a future that borrows cannot be told to outlive the closure that makes
+        // it.
         let waits: Vec<_> = waits.collect();
         futures_util::stream::iter(waits).buffered(AT_ONCE).try_collect().await
     }
 
-    /// All items of a secret: its records by version, newest first, and for one version the oldest item
-    /// first; then its current items.
+    /// All items of a secret: its records by version, newest first, and for one version the oldest
+    /// item first; then its current items.
     async fn items(
         &self,
         scope: &Scope,
@@ -206,7 +207,8 @@ impl OnePassword {
         };
         let reference = ItemReference::parse(&stored.reference).ok_or_else(absent)?;
         let place = Place { scope, name, version: stored.version };
-        // Behind one address there may be several servers, and another one may have taken the write.
+        // Behind one address there may be several servers, and another one may have taken the
+        // write.
         let found = settle::until(self.vault.patience(), || self.value(place, &reference)).await;
         found.map_err(|error| error.during("read value from 1Password"))?.ok_or_else(absent)
     }
@@ -245,8 +247,8 @@ impl OnePassword {
         Ok(ours)
     }
 
-    /// Deletes every copy of a value: the record, others of the same write, and the current item where
-    /// it still shows this version.
+    /// Deletes every copy of a value: the record, others of the same write, and the current item
+    /// where it still shows this version.
     async fn forget(
         &self,
         scope: &Scope,

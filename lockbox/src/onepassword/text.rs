@@ -1,7 +1,8 @@
 //! Bytes as the text of a field, and back.
 //!
-//! What a person can read and type stays as it is. Everything else is `base64:` and standard base64,
-//! and so is a text that begins with `base64:` itself, so that there is one way back for each.
+//! What a person can read and type stays as it is. Everything else is `base64:` and standard
+//! base64, and so is a text that begins with `base64:` itself, so that there is one way back for
+//! each.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,8 +54,8 @@ impl Text {
     }
 }
 
-/// Whether a text is kept as it is: there is something in it, and nothing that a program between here
-/// and the vault might drop or change.
+/// Whether a text is kept as it is: there is something in it, and nothing that a program between
+/// here and the vault might drop or change.
 fn readable(text: &str) -> bool {
     let plain = |c: char| matches!(c, '\n' | '\t') || !c.is_control();
     !text.is_empty() && !text.starts_with(PREFIX) && text.chars().all(plain)

@@ -1,8 +1,8 @@
 //! Titles of items, the one thing in 1Password that says to people which secret an item is.
 //!
-//! `enclii/{scope}/{name}` is the item that people edit, `enclii/{scope}/{name}#v{n}` the record of one
-//! version. Connect does not keep titles unique, so nothing is read by its title alone. An id has no
-//! slash, and thus no title of ours can be taken for one.
+//! `enclii/{scope}/{name}` is the item that people edit, `enclii/{scope}/{name}#v{n}` the record of
+//! one version. Connect does not keep titles unique, so nothing is read by its title alone. An id
+//! has no slash, and thus no title of ours can be taken for one.
 
 use contract::{Scope, SecretName, Version};
 

@@ -8,7 +8,8 @@ use reqwest::header::HeaderValue;
 
 use super::config::SetupError;
 
-/// The token, and the file that it comes from. `HeaderValue` is marked, so that no `Debug` prints it.
+/// The token, and the file that it comes from. `HeaderValue` is marked, so that no `Debug` prints
+/// it.
 #[derive(Debug)]
 pub(super) struct Token {
     file: PathBuf,

@@ -37,7 +37,8 @@ impl Vault {
         })
     }
 
-    /// The vault's id. It is looked for once, at first use, since Connect may come up later than we do.
+    /// The vault's id. It is looked for once, at first use, since Connect may come up later than we
+    /// do.
     pub(super) async fn id(&self) -> Result<&str, ConnectError> {
         self.id.get_or_try_init(|| self.resolve()).await.map(String::as_str)
     }

@@ -1,9 +1,9 @@
 //! Changes that people make in 1Password, and the current items that they make them in.
 //!
-//! A pass asks for the vault's content version first: while that stands still and the ledger does too,
-//! it is the only call. Otherwise one list shows which items moved, and those alone are fetched. A
-//! secret is left alone once its current item shows the version in use. An edit stays what it is until
-//! the ledger has its value, so a pass that is cut off loses none.
+//! A pass asks for the vault's content version first: while that stands still and the ledger does
+//! too, it is the only call. Otherwise one list shows which items moved, and those alone are
+//! fetched. A secret is left alone once its current item shows the version in use. An edit stays
+//! what it is until the ledger has its value, so a pass that is cut off loses none.
 
 use std::collections::{HashMap, HashSet};
 
@@ -240,8 +240,8 @@ impl OnePassword {
         Ok(Look::Later)
     }
 
-    /// Before the current item lets go of a version: where the record of that version was edited, the
-    /// value goes back into it. A record that is gone was destroyed, and stays so.
+    /// Before the current item lets go of a version: where the record of that version was edited,
+    /// the value goes back into it. A record that is gone was destroyed, and stays so.
     async fn mend(
         &self,
         place: Place<'_>,
@@ -273,8 +273,9 @@ impl OnePassword {
         Ok(())
     }
 
-    /// Replaces an item that is still as it was read. Connect has no condition for that, so it is read
-    /// before and the version is looked at after: a person's edit in between would be one version more.
+    /// Replaces an item that is still as it was read. Connect has no condition for that, so it is
+    /// read before and the version is looked at after: a person's edit in between would be one
+    /// version more.
     async fn replace_if_same(
         &self,
         seen: Item,

@@ -1,4 +1,5 @@
-//! Making an item once, and replacing one once: also where the answer is lost, or Connect shows it late.
+//! Making an item once, and replacing one once: also where the answer is lost, or Connect shows it
+//! late.
 
 use std::time::Duration;
 
@@ -56,8 +57,8 @@ impl Vault {
         }
     }
 
-    /// Waits until an item that was made can be seen by its id and in the list, and answers with the
-    /// reference. Where one write made two items, the older one stays.
+    /// Waits until an item that was made can be seen by its id and in the list, and answers with
+    /// the reference. Where one write made two items, the older one stays.
     pub(super) async fn see(
         &self,
         new: &New<'_>,
@@ -81,8 +82,9 @@ impl Vault {
         Ok(ItemReference { id, code: new.seal.code.clone() })
     }
 
-    /// Replaces an item that was seen at that version, and answers with the version that it has now.
-    /// Where the answer is lost, whoever repeats it without a look overwrites what a person typed since.
+    /// Replaces an item that was seen at that version, and answers with the version that it has
+    /// now. Where the answer is lost, whoever repeats it without a look overwrites what a person
+    /// typed since.
     pub(super) async fn replace(&self, item: &Item, seen: i64) -> Result<i64, ConnectError> {
         let vault = self.id().await?;
         let mut tries = 1;
@@ -134,7 +136,8 @@ impl Vault {
     ) -> Result<String, ConnectError> {
         let copies = self.copies(new, &titled).await?;
         if copies.len() < titled.len() {
-            // Another writer's, who may have died before anybody heard of it, or is about to be told that it lost.
+            // Another writer's, who may have died before anybody heard of it, or is about to be
+            // told that it lost.
             tracing::warn!(
                 title = new.title,
                 others = titled.len() - copies.len(),
@@ -153,8 +156,8 @@ impl Vault {
         Ok(oldest.clone())
     }
 
-    /// Takes back what was made of a write that failed, as far as it can be found in time. What stays
-    /// is referred to by nothing.
+    /// Takes back what was made of a write that failed, as far as it can be found in time. What
+    /// stays is referred to by nothing.
     pub(super) async fn undo(&self, news: &[New<'_>], made: &[String]) {
         let limit = self.settle * 2;
         if tokio::time::timeout(limit, self.take_back(news, made)).await.is_err() {

@@ -57,9 +57,9 @@ fn authenticated(format: u8, parts: &[&str], version: u64) -> Vec<u8> {
 /// How many bytes of the ciphertext's SHA-256 a reference has.
 const ANCHOR_BYTES: usize = 16;
 
-/// The reference of a value that was just sealed: a random token, and the hash of the ciphertext. The
-/// ledger keeps it, and so notices any other ciphertext in the row. The hash says nothing about the
-/// value, which is under a key of its own.
+/// The reference of a value that was just sealed: a random token, and the hash of the ciphertext.
+/// The ledger keeps it, and so notices any other ciphertext in the row. The hash says nothing about
+/// the value, which is under a key of its own.
 pub(super) fn reference(token: &str, sealed: &[u8]) -> Reference {
     Reference::new(format!("{token}.{}", anchor(sealed)))
 }

@@ -15,8 +15,8 @@ pub struct Rewrapped {
 }
 
 /// Wraps the data keys of rows under the current key, in the same order. Each key-encryption key is
-/// asked once. A row that does not open is answered with why, and holds up no other. The value itself
-/// is looked at in rows of format 1 alone; in others it may be empty.
+/// asked once. A row that does not open is answered with why, and holds up no other. The value
+/// itself is looked at in rows of format 1 alone; in others it may be empty.
 ///
 /// # Errors
 /// Where a key-encryption key cannot be asked: then nothing is known about any row.

@@ -1,9 +1,9 @@
-//! Values in entries of their own, where KV's eviction does not reach and one change of a scope does
-//! not write them again.
+//! Values in entries of their own, where KV's eviction does not reach and one change of a scope
+//! does not write them again.
 //!
 //! Each is written once and never changed. A large one is in several parts, since the storages of
-//! Vault have limits; the first part says how many there are, is written last and removed last, so that
-//! a value is either there or not.
+//! Vault have limits; the first part says how many there are, is written last and removed last, so
+//! that a value is either there or not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,8 +17,8 @@ use super::paths::Paths;
 use super::place::{WriteId, number};
 use super::session::BETWEEN_TRIES;
 
-/// In base64 350 kB: below the 512 kB of Consul, the 1 MiB of integrated storage, and the longest JSON
-/// text that Vault takes.
+/// In base64 350 kB: below the 512 kB of Consul, the 1 MiB of integrated storage, and the longest
+/// JSON text that Vault takes.
 const PART: usize = 256 << 10;
 const FORMAT: &str = "1";
 const TRIES: u32 = 6;
@@ -66,7 +66,8 @@ impl<'a> Apart<'a> {
                 Err(error) => error,
             };
             match error {
-                // Written before, by us or by another replica with the same intent, or deleted by a person.
+                // Written before, by us or by another replica with the same intent, or deleted by a
+                // person.
                 CallError::Conflict { .. } => match self.engine.read(path, None).await? {
                     Found::Live { data: there, .. } if there == *data => return Ok(()),
                     Found::Live { at, .. } | Found::Gone { at } => newest = at,

@@ -41,8 +41,8 @@ impl Base {
 }
 
 impl Vault {
-    /// Reads the newest entry. Where somebody else wrote or deleted the newest KV version, the one before
-    /// counts: the ledger knows nothing of theirs, and the next write of ours goes on top.
+    /// Reads the newest entry. Where somebody else wrote or deleted the newest KV version, the one
+    /// before counts: the ledger knows nothing of theirs, and the next write of ours goes on top.
     pub(super) async fn base(&self, scope: &Scope) -> Result<Base, StoreError> {
         let path = self.paths.scope(scope);
         let (newest, metadata) =

@@ -120,8 +120,8 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
-/// Makes an answer of a status and a body, or says what is wrong. A 404 is an answer: that of an entry
-/// that is not there, or with a body, of a KV version that is deleted.
+/// Makes an answer of a status and a body, or says what is wrong. A 404 is an answer: that of an
+/// entry that is not there, or with a body, of a KV version that is deleted.
 pub(super) fn judge(step: &'static str, status: u16, body: &[u8]) -> Result<Answer, CallError> {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let said = parsed.as_ref().map(said).unwrap_or_default();
@@ -148,8 +148,8 @@ pub(super) fn judge(step: &'static str, status: u16, body: &[u8]) -> Result<Answ
             Err(CallError::Unavailable { step, status, said })
         }
         403 => Err(CallError::Denied { step, said }),
-        // 472 and 473 are replication's standbys; a redirect is a standby that does not forward, and
-        // following it would take the token to whoever it names.
+        // 472 and 473 are replication's standbys; a redirect is a standby that does not forward,
+        // and following it would take the token to whoever it names.
         300..=399 | 408 | 412 | 429 | 472 | 473 | 500.. => {
             Err(CallError::Unavailable { step, status, said })
         }

@@ -1,9 +1,9 @@
-//! What comes after an entry: its next KV version, and what has to be moved first so that nothing that
-//! is kept is lost. Pure.
+//! What comes after an entry: its next KV version, and what has to be moved first so that nothing
+//! that is kept is lost. Pure.
 //!
-//! A value is read from the KV version that it came in with. It has to have entries of its own before
-//! that version is gone: when Vault evicts it, when it is destroyed because it also holds a value that
-//! is to be destroyed, and from the start where the value is large.
+//! A value is read from the KV version that it came in with. It has to have entries of its own
+//! before that version is gone: when Vault evicts it, when it is destroyed because it also holds a
+//! value that is to be destroyed, and from the start where the value is large.
 
 use contract::{Redacted, SecretName};
 
@@ -11,10 +11,11 @@ use super::entry::{Entry, Kept};
 use super::place::{Place, WriteId};
 use crate::store::Put;
 
-/// A larger value gets entries of its own, so that it is not written again with every change of the scope.
+/// A larger value gets entries of its own, so that it is not written again with every change of the
+/// scope.
 pub(super) const LARGE: usize = 64 << 10;
-/// What an entry's values may have together. Vault's integrated storage takes 1 MiB, Consul half of it,
-/// and the list of the kept versions needs room as well.
+/// What an entry's values may have together. Vault's integrated storage takes 1 MiB, Consul half of
+/// it, and the list of the kept versions needs room as well.
 pub(super) const ROOM: usize = 384 << 10;
 
 /// The next KV version of an entry.

@@ -1,11 +1,11 @@
 //! The only place that speaks HTTP to Vault.
 //!
-//! vaultrs makes the requests. It does not send them: its own client drops the KV version that a read
-//! names, takes the 404 of a deleted version for a broken connection, logs an error for every conflict,
-//! has no deadline unless told, keeps the token in a text that its `Debug` prints, and takes addresses,
-//! tokens and the end of TLS verification from the environment. Nothing of that is used: the token is
-//! put into a request when it goes out, as a header that is marked sensitive, and what comes back is
-//! read and judged here.
+//! vaultrs makes the requests. It does not send them: its own client drops the KV version that a
+//! read names, takes the 404 of a deleted version for a broken connection, logs an error for every
+//! conflict, has no deadline unless told, keeps the token in a text that its `Debug` prints, and
+//! takes addresses, tokens and the end of TLS verification from the environment. Nothing of that is
+//! used: the token is put into a request when it goes out, as a header that is marked sensitive,
+//! and what comes back is read and judged here.
 
 use std::path::Path;
 use std::time::Duration;
@@ -49,7 +49,8 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .tls_backend_rustls()
             .https_only(!plain)
-            // A proxy of the environment's is nobody's decision, and a redirect would take the token along.
+            // A proxy of the environment's is nobody's decision, and a redirect would take the
+            // token along.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(config.timeout)

@@ -1,7 +1,8 @@
 //! Where Vault is and how to log in, checked once when the backend is opened.
 //!
-//! Everything is given: nothing here or below reads `VAULT_ADDR`, `VAULT_TOKEN`, `VAULT_SKIP_VERIFY` or
-//! any other variable of the environment. Secrets are named by the files that hold them.
+//! Everything is given: nothing here or below reads `VAULT_ADDR`, `VAULT_TOKEN`,
+//! `VAULT_SKIP_VERIFY` or any other variable of the environment. Secrets are named by the files
+//! that hold them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -24,12 +25,13 @@ pub struct VaultConfig {
     pub namespace: Option<String>,
     /// How to get a token.
     pub login: VaultLogin,
-    /// The CA that Vault's certificate is from, and then no other is trusted. Without it: the system's.
+    /// The CA that Vault's certificate is from, and then no other is trusted. Without it: the
+    /// system's.
     pub ca_file: Option<PathBuf>,
     /// How long one call may take.
     pub timeout: Duration,
-    /// How many KV versions an entry keeps. Values that are needed for longer are moved before Vault
-    /// evicts them, so this is a matter of cost: more is fewer moves, and larger metadata.
+    /// How many KV versions an entry keeps. Values that are needed for longer are moved before
+    /// Vault evicts them, so this is a matter of cost: more is fewer moves, and larger metadata.
     pub max_versions: u32,
 }
 
@@ -105,7 +107,8 @@ impl VaultConfig {
         {
             return Err(ConfigError::Place { what: "namespace", text: namespace.clone() });
         }
-        // An entry needs the version that is read and the one that is written beside what is evicted.
+        // An entry needs the version that is read and the one that is written beside what is
+        // evicted.
         if self.max_versions < 2 || self.timeout.is_zero() {
             return Err(ConfigError::Limits);
         }

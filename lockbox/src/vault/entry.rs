@@ -1,4 +1,5 @@
-//! The KV entry of a scope as a value: what each name's newest value is, and which versions are kept.
+//! The KV entry of a scope as a value: what each name's newest value is, and which versions are
+//! kept.
 //!
 //! ```json
 //! {
@@ -13,11 +14,12 @@
 //! }
 //! ```
 //!
-//! A value that is UTF-8 stands there as it is, any other in base64, and which is which is said beside,
-//! so that a value may look like anything. `kept` has every version that can be read, newest last, with
-//! the place where it came in; `apart` says that it has entries of its own. Numbers are texts, since
-//! Vault gives numbers back as floating point. `beside` holds values that came in without being the
-//! newest, and `sweep` the KV versions that hold a destroyed value and are still to be destroyed.
+//! A value that is UTF-8 stands there as it is, any other in base64, and which is which is said
+//! beside, so that a value may look like anything. `kept` has every version that can be read,
+//! newest last, with the place where it came in; `apart` says that it has entries of its own.
+//! Numbers are texts, since Vault gives numbers back as floating point. `beside` holds values that
+//! came in without being the newest, and `sweep` the KV versions that hold a destroyed value and
+//! are still to be destroyed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,8 +36,8 @@ use super::place::{NoPlace, Place, WriteId, number};
 pub(super) const KEY: &str = ".lockbox";
 const FORMAT: &str = "1";
 
-/// One kept version of a name. The order is from old to new: by version, and where a dead writer left
-/// one with the same number, by what came in later.
+/// One kept version of a name. The order is from old to new: by version, and where a dead writer
+/// left one with the same number, by what came in later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kept {
     pub(super) version: Version,

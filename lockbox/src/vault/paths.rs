@@ -21,8 +21,8 @@ impl Paths {
         format!("{}/{}", self.0, scope.to_string().replace('.', "/"))
     }
 
-    /// The folder of the values of one name that lie apart; the scope is one segment, so that the depth
-    /// is always the same.
+    /// The folder of the values of one name that lie apart; the scope is one segment, so that the
+    /// depth is always the same.
     pub(super) fn name(&self, scope: &Scope, name: &SecretName) -> String {
         format!("{}/{APART}/{scope}/{name}", self.0)
     }

@@ -1,20 +1,20 @@
-//! Where a value came into its entry: the KV version and the write that made it. It is what a ledger
-//! keeps as the [`Reference`](crate::Reference).
+//! Where a value came into its entry: the KV version and the write that made it. It is what a
+//! ledger keeps as the [`Reference`](crate::Reference).
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// One write of ours, whichever KV version it becomes. Random, so that a write whose answer was lost is
-/// known again, and a KV version that somebody else made is not taken for ours.
+/// One write of ours, whichever KV version it becomes. Random, so that a write whose answer was
+/// lost is known again, and a KV version that somebody else made is not taken for ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WriteId(u64);
 
 impl WriteId {
     pub(super) fn random() -> Self {
-        // The low half: the high one has bits that are the same in every UUID of this kind, and two of
-        // the low one's are lost as well.
+        // The low half: the high one has bits that are the same in every UUID of this kind, and two
+        // of the low one's are lost as well.
         Self(Uuid::new_v4().as_u64_pair().1)
     }
 }

@@ -1,4 +1,5 @@
-//! When a token is renewed, and when it is got anew instead. Pure: the random number is an argument.
+//! When a token is renewed, and when it is got anew instead. Pure: the random number is an
+//! argument.
 
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ impl Lease {
         Self { first: self.first, ..Self::new(seconds, renewable) }
     }
 
-    /// How long from its beginning, and then what. Two thirds of its life, up to a tenth of it earlier,
-    /// so that replicas that began together do not come together.
+    /// How long from its beginning, and then what. Two thirds of its life, up to a tenth of it
+    /// earlier, so that replicas that began together do not come together.
     pub(super) fn next(&self, random: f64) -> Option<(Duration, Step)> {
         let life = self.life?;
         let share = 2.0 / 3.0 - 0.1 * random.clamp(0.0, 1.0);

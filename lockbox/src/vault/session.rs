@@ -1,5 +1,5 @@
-//! Calls with a token: got when it is first needed, renewed in time, and got again when Vault no longer
-//! knows it.
+//! Calls with a token: got when it is first needed, renewed in time, and got again when Vault no
+//! longer knows it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -150,7 +150,8 @@ impl Session {
             match self.refresh().await {
                 Ok(()) => {
                     failed = 0;
-                    // A token near its end that nobody replaces is no reason to ask without a pause.
+                    // A token near its end that nobody replaces is no reason to ask without a
+                    // pause.
                     sleep(BETWEEN_LOGINS.base).await;
                 }
                 Err(error) => {

@@ -39,8 +39,8 @@ pub(super) enum AtPlace {
 }
 
 impl Vault {
-    /// The backend of that configuration. Nothing is sent yet: a Vault that is away is no reason not to
-    /// start, and [`Store::health`] says whether it is there.
+    /// The backend of that configuration. Nothing is sent yet: a Vault that is away is no reason
+    /// not to start, and [`Store::health`] says whether it is there.
     ///
     /// # Errors
     /// Where the configuration cannot be used.
@@ -55,8 +55,8 @@ impl Vault {
         })
     }
 
-    /// Keeps the token alive: to be run as a task for as long as the process does. Without it a token is
-    /// used to its end and then got anew by whoever calls first.
+    /// Keeps the token alive: to be run as a task for as long as the process does. Without it a
+    /// token is used to its end and then got anew by whoever calls first.
     pub async fn keep(&self) {
         self.engine.session().keep().await;
     }
@@ -80,7 +80,8 @@ impl Vault {
                         Held::Nothing => AtPlace::Other,
                     })
                 }
-                // What somebody else made, also under a number that was ours before the entry was removed.
+                // What somebody else made, also under a number that was ours before the entry was
+                // removed.
                 Ok(_) | Err(EntryError::Foreign(_)) => Ok(AtPlace::Other),
                 Err(error) => Err(entry_failed("read value", &error)),
             },

@@ -1,8 +1,8 @@
 //! A key-encryption key that never leaves Vault: its transit engine wraps and unwraps data keys.
 //!
-//! Each value that is read costs a call, and so does each write: no unwrapped data key is kept, so a
-//! value cannot be read for longer than Vault allows it. The key may have versions; a row names the one
-//! that wrapped it, and a newer one takes over as another key would.
+//! Each value that is read costs a call, and so does each write: no unwrapped data key is kept, so
+//! a value cannot be read for longer than Vault allows it. The key may have versions; a row names
+//! the one that wrapped it, and a newer one takes over as another key would.
 
 use std::fmt;
 
@@ -39,8 +39,8 @@ impl fmt::Debug for Transit {
 }
 
 impl Transit {
-    /// The key of that name in the transit engine of that mount. Of `vault`, the way to Vault and the
-    /// login are used.
+    /// The key of that name in the transit engine of that mount. Of `vault`, the way to Vault and
+    /// the login are used.
     ///
     /// # Errors
     /// Where the configuration is not usable.

@@ -1,9 +1,9 @@
-//! A change of a scope's entry: read, decide, move what would be lost, write with compare-and-set, and
-//! destroy what is to be destroyed.
+//! A change of a scope's entry: read, decide, move what would be lost, write with compare-and-set,
+//! and destroy what is to be destroyed.
 //!
-//! The write itself is the moment at which a change happens. What comes before it leaves nothing but
-//! values apart that no entry names; what comes after it is written down in the entry (`sweep`), and
-//! whoever changes the entry next finishes it.
+//! The write itself is the moment at which a change happens. What comes before it leaves nothing
+//! but values apart that no entry names; what comes after it is written down in the entry
+//! (`sweep`), and whoever changes the entry next finishes it.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
@@ -24,8 +24,8 @@ use super::session::BETWEEN_TRIES;
 use super::store::{AtPlace, Vault, failed, stored};
 use crate::store::{Put, Reference, StoreError, Stored};
 
-/// Between tries after somebody else was faster. Writers of one process take turns, so that these are
-/// other replicas.
+/// Between tries after somebody else was faster. Writers of one process take turns, so that these
+/// are other replicas.
 const BETWEEN_RACES: Backoff =
     Backoff { base: Duration::from_millis(10), cap: Duration::from_millis(500) };
 const RACES: u32 = 30;
@@ -155,8 +155,8 @@ impl Vault {
                 }
                 let kept = Kept { version: stored.version, place, apart: true };
                 match self.at(scope, name, stored, place).await? {
-                    // There, though the newest entry does not know it: it was written on top of a KV
-                    // version that a person had deleted, and has taken back since.
+                    // There, though the newest entry does not know it: it was written on top of a
+                    // KV version that a person had deleted, and has taken back since.
                     AtPlace::Value(_) | AtPlace::Apart => {
                         to_write(change::remove(from, write, name, &[kept]))
                     }
@@ -256,7 +256,8 @@ impl Vault {
         crate::store::Store::read_version(self, scope, name, &stored(kept)).await
     }
 
-    /// Writes the next KV version, and says whether it is there: not where somebody else was faster.
+    /// Writes the next KV version, and says whether it is there: not where somebody else was
+    /// faster.
     async fn commit(&self, scope: &Scope, path: &str, next: &Next) -> Result<bool, StoreError> {
         let place = next.place;
         let data = next.entry.render(place.at, place.write);
@@ -339,8 +340,8 @@ impl Vault {
         Apart::new(&self.engine, &self.paths, scope, name, kept).remove().await.map_err(failed)
     }
 
-    /// Removes what was put apart for a KV version that another writer came before, and that is not to be
-    /// kept any more.
+    /// Removes what was put apart for a KV version that another writer came before, and that is not
+    /// to be kept any more.
     async fn forget(
         &self,
         scope: &Scope,

@@ -1,9 +1,10 @@
-//! A stand-in for a 1Password Connect server, made from what is written and reported about the real one.
+//! A stand-in for a 1Password Connect server, made from what is written and reported about the real
+//! one.
 //!
-//! It keeps its vaults in memory and speaks HTTP on loopback. What makes Connect hard to live with is
-//! in it and can be set: writes show late, POST answers 200, lists have no fields, errors have their
-//! words, `/health` answers 200 whatever is the matter, good tokens are refused now and then, answers
-//! get lost. A test may also do what a person does in the 1Password app.
+//! It keeps its vaults in memory and speaks HTTP on loopback. What makes Connect hard to live with
+//! is in it and can be set: writes show late, POST answers 200, lists have no fields, errors have
+//! their words, `/health` answers 200 whatever is the matter, good tokens are refused now and then,
+//! answers get lost. A test may also do what a person does in the 1Password app.
 //!
 //! Not in it: files, `/v1/activity`, PATCH, which the backend does not use.
 

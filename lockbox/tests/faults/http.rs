@@ -25,7 +25,8 @@ pub(super) async fn request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>
             let whole = if header(&text, "transfer-encoding")
                 .is_some_and(|value| value.contains("chunked"))
             {
-                // Enough for a body whose chunks hold no such text, which JSON without blank lines does not.
+                // Enough for a body whose chunks hold no such text, which JSON without blank lines
+                // does not.
                 bytes.ends_with(b"0\r\n\r\n")
             } else {
                 let length: usize = header(&text, "content-length")

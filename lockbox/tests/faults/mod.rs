@@ -1,8 +1,9 @@
 //! A proxy on loopback that does to HTTP what a network, a load balancer and a dying server do, so
 //! that a backend's client can be tested between faults and its real server.
 //!
-//! Plain HTTP/1.1, one request for a connection. Which request gets which fault is decided by the seed
-//! and the request's number, and each is counted, so that a test can see that its faults happened:
+//! Plain HTTP/1.1, one request for a connection. Which request gets which fault is decided by the
+//! seed and the request's number, and each is counted, so that a test can see that its faults
+//! happened:
 //!
 //! ```ignore
 //! #[path = "faults/mod.rs"]
@@ -15,8 +16,8 @@
 //! assert!(ALL.iter().all(|fault| proxy.counts()[*fault] > 0));
 //! ```
 //!
-//! A client needs a timeout of its own: [`Fault::BlackHole`] and [`Fault::Swallowed`] answer nothing
-//! for as long as the client waits. Dropping the proxy ends it and all its connections.
+//! A client needs a timeout of its own: [`Fault::BlackHole`] and [`Fault::Swallowed`] answer
+//! nothing for as long as the client waits. Dropping the proxy ends it and all its connections.
 
 mod http;
 
@@ -34,7 +35,8 @@ use tokio::task::JoinSet;
 pub(crate) enum Fault {
     /// The connection is closed before the request is passed on.
     TornBefore,
-    /// The request is passed on, the server does what it says, and the connection is closed without an answer.
+    /// The request is passed on, the server does what it says, and the connection is closed without
+    /// an answer.
     TornAfter,
     /// The request is passed on, and half of the answer comes back.
     TornAnswer,

@@ -249,8 +249,8 @@ async fn a_restart_at_any_request_of_anything_is_not_noticed() {
     join_all(runs).await;
 }
 
-/// A person changes the item that follows the version in use while the request of number `at` is under
-/// way, and its answer is lost. The request, if there was one.
+/// A person changes the item that follows the version in use while the request of number `at` is
+/// under way, and its answer is lost. The request, if there was one.
 async fn typed(at: u32, halt: Halt) -> Option<String> {
     let mut world = World::new().await;
     let before = Act::Follow.prepare(&world).await;

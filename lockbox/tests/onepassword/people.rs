@@ -126,7 +126,8 @@ async fn what_people_add_stays_and_what_they_break_is_left_alone() {
         (Some("two"), 5)
     );
     assert_eq!(item["tags"], json!(["enclii", "theirs"]));
-    // Two fields of the label: nobody knows which is meant, so nothing is adopted, and nothing overwritten.
+    // Two fields of the label: nobody knows which is meant, so nothing is adopted, and nothing
+    // overwritten.
     world.connect.world().edit(CURRENT, |item| {
         let field = json!({"id": "v", "type": "CONCEALED", "label": "value", "value": "which?"});
         item["fields"].as_array_mut().unwrap().push(field);

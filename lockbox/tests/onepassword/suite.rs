@@ -1,5 +1,5 @@
-//! The suite that every backend passes: on the stand-in, plain, late, and with faults in between, and on
-//! a real Connect where the environment names one.
+//! The suite that every backend passes: on the stand-in, plain, late, and with faults in between,
+//! and on a real Connect where the environment names one.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ async fn passes(store: &OnePassword, project: &str) {
     assert!(checks >= 14, "{checks}");
 }
 
-/// On a server that `OP_CONNECT_HOST`, `OP_CONNECT_TOKEN` and `OP_CONNECT_VAULT` (a vault for tests alone)
-/// name, or on the stand-in. It says which.
+/// On a server that `OP_CONNECT_HOST`, `OP_CONNECT_TOKEN` and `OP_CONNECT_VAULT` (a vault for tests
+/// alone) name, or on the stand-in. It says which.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_passes_the_suite() {
     let real = (

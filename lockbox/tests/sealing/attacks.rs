@@ -102,8 +102,8 @@ async fn an_older_row_put_back_in_the_place_of_the_current_one() {
     assert_eq!(get(&scene.store, "B", &scene.other).await.unwrap(), "another value");
 }
 
-/// Another seal of the same place, as a writer makes it who has the key: the ledger knows the one it
-/// acknowledged.
+/// Another seal of the same place, as a writer makes it who has the key: the ledger knows the one
+/// it acknowledged.
 #[tokio::test]
 async fn another_value_of_the_same_version_is_not_the_ledgers() {
     let scene = Scene::new().await;
@@ -225,8 +225,8 @@ fn change() -> impl Strategy<Value = (usize, usize, BTreeSet<usize>)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Whatever columns are copied from row to row, a read gives the value that was written there, or
-    /// fails with that row named.
+    /// Whatever columns are copied from row to row, a read gives the value that was written there,
+    /// or fails with that row named.
     #[test]
     fn no_mixture_of_rows_gives_another_value(changes in prop::collection::vec(change(), 1..6)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

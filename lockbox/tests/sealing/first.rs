@@ -67,8 +67,8 @@ async fn another_key_takes_over_where_the_first_is_known_too() {
     let world = World::new().await;
     world.open("old", &[]).await;
     make(&world, "new");
-    // The two rounds of several replicas: all know the new key, then all use it, and one that restarts
-    // in the middle as it was before is let in.
+    // The two rounds of several replicas: all know the new key, then all use it, and one that
+    // restarts in the middle as it was before is let in.
     world.open("old", &["new"]).await;
     world.open("new", &["old"]).await;
     world.open("old", &["new"]).await;

@@ -1,4 +1,5 @@
-//! Tokens: got, renewed, got again, and never shown. Certificates: checked, whatever the environment says.
+//! Tokens: got, renewed, got again, and never shown. Certificates: checked, whatever the
+//! environment says.
 
 use std::process::Command;
 
@@ -159,7 +160,8 @@ async fn in_a_misleading_environment() {
     let wrong = Vault::open(&config(Some(given("TEST_WRONG_CA")))).unwrap();
     let error = wrong.read(&scope(), &secret("A")).await.unwrap_err();
     assert!(format!("{error:?}").contains("UnknownIssuer"), "{error:?}");
-    // The system's CAs know nothing of it either; on a machine without any there is no client at all.
+    // The system's CAs know nothing of it either; on a machine without any there is no client at
+    // all.
     if let Ok(system) = Vault::open(&config(None)) {
         assert!(system.read(&scope(), &secret("A")).await.is_err());
     }

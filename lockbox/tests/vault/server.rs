@@ -1,5 +1,5 @@
-//! A real Vault on loopback, with integrated storage on disk, so that a restart keeps what it has. It
-//! is ended by its own process id when it is dropped, also where the test panics.
+//! A real Vault on loopback, with integrated storage on disk, so that a restart keeps what it has.
+//! It is ended by its own process id when it is dropped, also where the test panics.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};

@@ -113,7 +113,8 @@ async fn a_destroyed_value_is_nowhere_and_the_others_are_where_they_were() {
 async fn values_that_fit_no_entry_together_are_there_all_the_same() {
     let server = Server::start(false).await;
     let store = Vault::open(&config(&server)).unwrap();
-    // 24 values of 60 KiB and two of the largest size, in one write: integrated storage takes 1 MiB.
+    // 24 values of 60 KiB and two of the largest size, in one write: integrated storage takes 1
+    // MiB.
     let sizes =
         (0..26).map(|at| if at < 24 { 60 << 10 } else { contract::layout::MAX_VALUE_BYTES });
     let values: Vec<_> = sizes

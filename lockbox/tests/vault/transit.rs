@@ -145,7 +145,8 @@ async fn a_new_version_of_the_key_takes_over() {
     let current = store.current_key().await.unwrap();
     assert_eq!(current, KeyId::new("transit:transit/enclii:v2".into()));
     assert_eq!(store.standing(&current).await.unwrap().remaining, 1);
-    // The old version may go only when no row needs it: until then a read says that Vault refuses it.
+    // The old version may go only when no row needs it: until then a read says that Vault refuses
+    // it.
     world
         .server
         .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2})))

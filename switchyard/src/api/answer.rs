@@ -45,9 +45,9 @@ impl AsRef<[u8]> for Wiped {
     }
 }
 
-/// Runs a change to its end, also when the client goes away in the middle: between the ledger's commit
-/// and the push, nobody else would tell the agents. Where the same request was done before, its answer
-/// is given again.
+/// Runs a change to its end, also when the client goes away in the middle: between the ledger's
+/// commit and the push, nobody else would tell the agents. Where the same request was done before,
+/// its answer is given again.
 pub(super) async fn change<T, F>(
     app: &Arc<App>,
     operation: Operation,

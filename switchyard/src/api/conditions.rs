@@ -61,7 +61,8 @@ impl Conditions {
         *self == Self::default()
     }
 
-    /// The same as the ledger checks it by itself; `None` where it takes a look at the active version.
+    /// The same as the ledger checks it by itself; `None` where it takes a look at the active
+    /// version.
     pub(super) fn exact(&self) -> Option<Condition> {
         match (&self.matching, &self.not_matching) {
             (None, None) => Some(Condition::None),

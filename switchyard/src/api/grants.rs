@@ -186,7 +186,8 @@ fn sound(app: &App, request: &GrantRequest) -> Result<(), Refusal> {
             "a pod reads and does nothing else; grant its service account read",
         ));
     }
-    // Whether its pods may use the grant is decided each time anew. What can't be used now is a mistake.
+    // Whether its pods may use the grant is decided each time anew. What can't be used now is a
+    // mistake.
     match app.access.namespaces().binding(namespace.as_str()) {
         Some(binding) if binding.project != *project || binding.environment != *environment => {
             Err(Refusal::malformed(format!(

@@ -41,7 +41,8 @@ pub(super) async fn how(State(app): State<Arc<App>>) -> Result<Response, Refusal
 
 /// Log in
 ///
-/// An ID token of the identity provider becomes a session. The answer is the only time that its token is shown.
+/// An ID token of the identity provider becomes a session. The answer is the only time that its
+/// token is shown.
 #[utoipa::path(post, path = "/v1/login", operation_id = "login", tag = "login", security(()),
     request_body = LoginRequest,
     responses((status = 200, description = "The session", body = Session)))]

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a request that may be sent again is done once.
 //!
-//! The key is the client's, and only its hash is kept. What tells one request from another is kept as
-//! an HMAC under the key itself, so that nobody can try values against the table.
+//! The key is the client's, and only its hash is kept. What tells one request from another is kept
+//! as an HMAC under the key itself, so that nobody can try values against the table.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::limit::Budget;
 
-/// Budgets that are kept. Where there are more principals than that, those that rested are forgotten,
-/// and where nobody rested, whoever comes new shares one budget with the others that do.
+/// Budgets that are kept. Where there are more principals than that, those that rested are
+/// forgotten, and where nobody rested, whoever comes new shares one budget with the others that do.
 const MOST: usize = 10_000;
 
 /// The budgets of all principals.
@@ -32,7 +32,8 @@ struct Key {
 }
 
 impl Pace {
-    /// So many requests in a second, and so many at once before that counts. No limit where it is 0.
+    /// So many requests in a second, and so many at once before that counts. No limit where it is
+    /// 0.
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let rate = (per_second > 0)
             .then(|| Rate { burst: burst.max(1), every: Duration::from_secs(1) / per_second });

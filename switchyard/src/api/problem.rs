@@ -190,7 +190,8 @@ impl Refusal {
         Self::new(StatusCode::GONE, "/problems/gone", "The value was destroyed", detail)
     }
 
-    /// What is said of a change that the ledger does not take; `None` where that is nobody's fault but ours.
+    /// What is said of a change that the ledger does not take; `None` where that is nobody's fault
+    /// but ours.
     fn of_change(error: &ChangeError, said: &str) -> Option<Self> {
         Some(match error {
             ChangeError::NotFound(_) | ChangeError::NoVersion { .. } => Self::not_found(said),

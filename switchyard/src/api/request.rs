@@ -30,8 +30,8 @@ use crate::secrets::{Caller, by};
 /// A path of ours with its query is far shorter.
 const LONGEST_URI: usize = 8 << 10;
 
-/// From the head of a request to the head of its answer: more than a body and a store's own tries take
-/// together. What waits longer waits for a disk or a database that does not answer at all.
+/// From the head of a request to the head of its answer: more than a body and a store's own tries
+/// take together. What waits longer waits for a disk or a database that does not answer at all.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 const TRACE: HeaderName = HeaderName::from_static("trace-id");
@@ -179,8 +179,8 @@ impl Asked {
 }
 
 impl Asker {
-    /// Whether they may do `verb` to `target`: the rule that allows it, for the audit trail. A refusal
-    /// is written down before it is said.
+    /// Whether they may do `verb` to `target`: the rule that allows it, for the audit trail. A
+    /// refusal is written down before it is said.
     pub(super) async fn may(
         &self,
         app: &App,
@@ -209,8 +209,8 @@ impl Asker {
         self.rule(app, target, policy::hand_out(&self.principal, verb, access, target)).await
     }
 
-    /// Whether what they make may last until `end`: no longer than the token that they make it with. A
-    /// person's session is short by nature, and what a person makes is not bound to it.
+    /// Whether what they make may last until `end`: no longer than the token that they make it
+    /// with. A person's session is short by nature, and what a person makes is not bound to it.
     pub(super) async fn may_last(
         &self,
         app: &App,

@@ -1,5 +1,5 @@
-//! What nobody read of a request's body. An answer that is sent while the client still writes is lost
-//! where the connection is closed then, so the rest is taken off the line first.
+//! What nobody read of a request's body. An answer that is sent while the client still writes is
+//! lost where the connection is closed then, so the rest is taken off the line first.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

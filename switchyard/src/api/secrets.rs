@@ -41,7 +41,8 @@ pub(super) struct Listing {
 
 /// List the secrets of a scope
 ///
-/// Names and versions, without values, by name. Secrets of wider and of narrower scopes are not in it.
+/// Names and versions, without values, by name. Secrets of wider and of narrower scopes are not in
+/// it.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/", operation_id = "listSecrets", tag = "secrets",
     params(("scope" = Scope, Path), Listing),
     responses((status = 200, description = "The secrets of the scope", body = SecretList)))]
@@ -85,8 +86,9 @@ fn summary(secrets: &Secrets, secret: Secret) -> SecretSummary {
 
 /// Write secrets
 ///
-/// New secrets or new versions: all of them become one generation of every bundle that holds them, or
-/// nothing is written. `if_version` says what must hold of each; for a single secret the headers do too.
+/// New secrets or new versions: all of them become one generation of every bundle that holds them,
+/// or nothing is written. `if_version` says what must hold of each; for a single secret the headers
+/// do too.
 #[utoipa::path(post, path = "/v1/secrets/{scope}/", operation_id = "writeSecrets", tag = "secrets",
     params(
         ("scope" = Scope, Path),
@@ -150,7 +152,8 @@ async fn header_condition(
     }
 }
 
-/// What `if_version` says must hold. The body was parsed, so the number is one that a version can have.
+/// What `if_version` says must hold. The body was parsed, so the number is one that a version can
+/// have.
 pub(super) fn if_version(number: u64) -> Condition {
     if number == 0 { Condition::Absent } else { Condition::Active(Version(number)) }
 }

@@ -176,7 +176,8 @@ fn is_own(asker: &Asker, row: &TokenRow) -> bool {
     same_person || asker.token.id == row.id
 }
 
-/// `None` where a name is none that the API gives, which only an operator's hand in the database makes.
+/// `None` where a name is none that the API gives, which only an operator's hand in the database
+/// makes.
 fn summary(row: TokenRow) -> Option<TokenSummary> {
     let kind = row.holder.kind();
     let (role, scope) = match row.holder {

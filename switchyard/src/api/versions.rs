@@ -1,4 +1,5 @@
-//! `/v1/secrets/{scope}/{name}/…`: new versions of one secret, older ones again, and older ones gone.
+//! `/v1/secrets/{scope}/{name}/…`: new versions of one secret, older ones again, and older ones
+//! gone.
 
 use std::sync::Arc;
 
@@ -152,8 +153,8 @@ pub(super) async fn undelete(
 
 /// Destroy versions of a secret
 ///
-/// Their values are gone for good: nobody reads them any more, and no rollback goes back to them. The
-/// active version cannot be destroyed.
+/// Their values are gone for good: nobody reads them any more, and no rollback goes back to them.
+/// The active version cannot be destroyed.
 #[utoipa::path(post, path = "/v1/secrets/{scope}/{name}/destroy", operation_id = "destroyVersions", tag = "versions",
     params(
         ("scope" = Scope, Path), ("name" = SecretName, Path),

@@ -7,7 +7,8 @@ use clap::Args as Group;
 /// The flags of the audit trail.
 #[derive(Debug, Clone, Group)]
 pub struct AuditArgs {
-    /// Put signed checkpoints of the audit trail into this directory, which should be on another disk or machine than the database
+    /// Put signed checkpoints of the audit trail into this directory, which should be on another
+    /// disk or machine than the database
     #[arg(long, env = "ENCLII_AUDIT_CHECKPOINT_DIRECTORY", value_name = "DIRECTORY")]
     pub audit_checkpoint_directory: Option<PathBuf>,
     /// Sign a checkpoint after so many seconds, if there are new events

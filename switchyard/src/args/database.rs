@@ -8,7 +8,9 @@ use contract::Redacted;
 /// The flags of the database.
 #[derive(Debug, Clone, Group)]
 pub struct DatabaseArgs {
-    /// The file with the URL of a PostgreSQL database that several replicas share: postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE [default: SQLite in --data, for one replica]
+    /// The file with the URL of a PostgreSQL database that several replicas share:
+    /// postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE [default:
+    /// SQLite in --data, for one replica]
     #[arg(
         long,
         env = "ENCLII_DATABASE_URL_FILE",

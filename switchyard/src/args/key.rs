@@ -11,13 +11,18 @@ use super::store::{Needed, StoreArgs};
 /// The flags of the key-encryption keys.
 #[derive(Debug, Clone, Group)]
 pub struct KeyArgs {
-    /// The file of the key that all values are sealed under; made on first start [default: key in --data]. Back it up: without it every value is lost
+    /// The file of the key that all values are sealed under; made on first start [default: key in
+    /// --data]. Back it up: without it every value is lost
     #[arg(long, env = "ENCLII_KEY_FILE", value_name = "FILE", conflicts_with = "key")]
     pub key_file: Option<PathBuf>,
-    /// The key that all values are sealed under, from elsewhere: file:PATH; 'command:PROGRAM ARGUMENT …', whose output is the key (no shell; 32 bytes raw, in hex or in base64); or transit:MOUNT/NAME, a key that stays in Vault (--vault-address and the login's flags say where)
+    /// The key that all values are sealed under, from elsewhere: file:PATH; 'command:PROGRAM
+    /// ARGUMENT …', whose output is the key (no shell; 32 bytes raw, in hex or in base64); or
+    /// transit:MOUNT/NAME, a key that stays in Vault (--vault-address and the login's flags say
+    /// where)
     #[arg(long, env = "ENCLII_KEY", value_name = "SOURCE")]
     pub key: Option<KeySource>,
-    /// A key that older values may still be sealed under, until `enclii admin rekey` is done; may be given again, or with commas between
+    /// A key that older values may still be sealed under, until `enclii admin rekey` is done; may
+    /// be given again, or with commas between
     #[arg(long, env = "ENCLII_KEY_PREVIOUS", value_name = "SOURCE", value_delimiter = ',')]
     pub key_previous: Vec<KeySource>,
     /// The id of a key that is lost for good: start all the same, without the values that need it

@@ -33,7 +33,8 @@ pub struct OidcArgs {
     /// The claim with a person's name, for grants and the audit trail; an email must be verified
     #[arg(long, env = "ENCLII_OIDC_USERNAME_CLAIM", value_name = "CLAIM", default_value = "email")]
     pub oidc_username_claim: String,
-    /// The role of a group, everywhere or in a scope and below, as in platform=owner or shop-devs=developer@shop; several times, or separated by semicolons
+    /// The role of a group, everywhere or in a scope and below, as in platform=owner or
+    /// shop-devs=developer@shop; several times, or separated by semicolons
     #[arg(
         long = "oidc-role",
         env = "ENCLII_OIDC_ROLES",

@@ -11,7 +11,8 @@ use super::Needed;
 /// The flags of the store `1password`.
 #[derive(Debug, Clone, Group)]
 pub struct OnePasswordArgs {
-    /// For --store 1password: the address of the Connect server, https://HOST:PORT; http:// on loopback alone
+    /// For --store 1password: the address of the Connect server, https://HOST:PORT; http:// on
+    /// loopback alone
     #[arg(long, env = "ENCLII_ONEPASSWORD_HOST", value_name = "URL")]
     pub onepassword_host: Option<String>,
     /// The file with Connect's access token; it is read again when Connect refuses the token

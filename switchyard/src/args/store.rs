@@ -30,7 +30,8 @@ pub struct StoreArgs {
     /// The namespace, for Vault Enterprise and OpenBao
     #[arg(long, env = "ENCLII_VAULT_NAMESPACE", value_name = "NAMESPACE")]
     pub vault_namespace: Option<String>,
-    /// How to log in to Vault: kubernetes, approle, or token (a file that somebody else keeps fresh)
+    /// How to log in to Vault: kubernetes, approle, or token (a file that somebody else keeps
+    /// fresh)
     #[arg(long, env = "ENCLII_VAULT_LOGIN", default_value = "kubernetes", value_name = "METHOD")]
     pub vault_login: LoginKind,
     /// Where the auth method is mounted in Vault [default: the method's name]
@@ -39,7 +40,8 @@ pub struct StoreArgs {
     /// The role of the login kubernetes
     #[arg(long, env = "ENCLII_VAULT_ROLE", default_value = "switchyard", value_name = "ROLE")]
     pub vault_role: String,
-    /// The file of the token: the service account's for kubernetes [default: the pod's], Vault's own for token
+    /// The file of the token: the service account's for kubernetes [default: the pod's], Vault's
+    /// own for token
     #[arg(long, env = "ENCLII_VAULT_TOKEN_FILE", value_name = "FILE")]
     pub vault_token_file: Option<PathBuf>,
     /// The role's id of the login approle
@@ -54,7 +56,8 @@ pub struct StoreArgs {
     /// How many seconds one call to Vault may take
     #[arg(long, env = "ENCLII_VAULT_TIMEOUT", default_value = "5", value_name = "SECONDS", value_parser = super::seconds)]
     pub vault_timeout: Duration,
-    /// How many KV versions an entry in Vault keeps at least; what is needed for longer is moved in time
+    /// How many KV versions an entry in Vault keeps at least; what is needed for longer is moved in
+    /// time
     #[arg(long, env = "ENCLII_VAULT_MAX_VERSIONS", default_value_t = VaultConfig::MAX_VERSIONS, value_name = "NUMBER")]
     pub vault_max_versions: u32,
     /// Where 1Password is.

@@ -1,7 +1,9 @@
-//! Signs the end of the trail now and then, and puts it where whoever can write to the database cannot.
+//! Signs the end of the trail now and then, and puts it where whoever can write to the database
+//! cannot.
 //!
 //! What is signed must lead on from what was signed before. Where it does not, the database was cut
-//! back or written anew: that is told and nothing more is signed, since a signature would cover it up.
+//! back or written anew: that is told and nothing more is signed, since a signature would cover it
+//! up.
 
 use std::io;
 use std::path::{Path, PathBuf};

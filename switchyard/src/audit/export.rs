@@ -2,8 +2,8 @@
 //!
 //! The trail itself is what waits: each sink has a number up to which it has everything, and that
 //! moves only when the sink has confirmed. A sink that is away loses nothing, and since each has a
-//! loop of its own that holds one batch, it blocks nobody. What was sent and not confirmed is sent again;
-//! an event's `sequence` tells it from a new one.
+//! loop of its own that holds one batch, it blocks nobody. What was sent and not confirmed is sent
+//! again; an event's `sequence` tells it from a new one.
 
 mod config;
 mod file;

@@ -1,5 +1,5 @@
-//! Where checkpoints are put: a file in a directory that is no part of the database. Lines are added
-//! and never changed.
+//! Where checkpoints are put: a file in a directory that is no part of the database. Lines are
+//! added and never changed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};

@@ -1,7 +1,7 @@
 //! The one who writes events down, and everybody else's way to it.
 //!
-//! Whatever waits is written in one transaction, so that a thousand pods that are handed a generation
-//! at once cost a few flushes of the disk and not a thousand behind each other.
+//! Whatever waits is written in one transaction, so that a thousand pods that are handed a
+//! generation at once cost a few flushes of the disk and not a thousand behind each other.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::repository::{Holding, Record, Repository};
 /// Events that may wait. More than that many requests at once wait for a place.
 const QUEUE: usize = 4096;
 
-/// The most events in one transaction: large enough that flushes do not matter, small enough that the
-/// first one does not wait long for the last.
+/// The most events in one transaction: large enough that flushes do not matter, small enough that
+/// the first one does not wait long for the last.
 const BATCH: usize = 512;
 
 /// How long a request waits for its event. After that it is refused.

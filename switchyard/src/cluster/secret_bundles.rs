@@ -14,8 +14,8 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "switchyard";
 
 impl Cluster {
-    /// The announcements that we made, as the API server has them now. `None` is one whose status is
-    /// missing or not of the form.
+    /// The announcements that we made, as the API server has them now. `None` is one whose status
+    /// is missing or not of the form.
     ///
     /// # Errors
     /// Where they cannot be listed.
@@ -43,8 +43,8 @@ impl Cluster {
             .collect())
     }
 
-    /// Makes an announcement say `status`. One that a person made keeps the person's labels and spec,
-    /// and is not ours to delete later.
+    /// Makes an announcement say `status`. One that a person made keeps the person's labels and
+    /// spec, and is not ours to delete later.
     ///
     /// # Errors
     /// Where it cannot be written.

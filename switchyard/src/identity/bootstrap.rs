@@ -53,8 +53,9 @@ pub enum BootstrapError {
     Short,
 }
 
-/// Makes the token on first start, with the role owner. It is made once: where it was revoked, it stays so. The place comes first and the ledger second: where the process
-/// dies in between, the next start takes over the token that it finds.
+/// Makes the token on first start, with the role owner. It is made once: where it was revoked, it
+/// stays so. The place comes first and the ledger second: where the process dies in between, the
+/// next start takes over the token that it finds.
 ///
 /// # Errors
 /// Where the place or the ledger cannot be written.
@@ -64,8 +65,8 @@ pub async fn bootstrap(place: &Bootstrap, repository: &Repository) -> Result<(),
     }
     let token = match place.read().await? {
         Some(token) if token.len() < SHORTEST => return Err(BootstrapError::Short),
-        // It was revoked. Another one that is put there by hand is taken: the way back in for whoever
-        // may write there.
+        // It was revoked. Another one that is put there by hand is taken: the way back in for
+        // whoever may write there.
         Some(token) if repository.knew_token(NAME, Some(Hash::of(&token).as_bytes())).await? => {
             return Ok(());
         }

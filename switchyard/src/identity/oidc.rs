@@ -1,8 +1,8 @@
 //! People, by the ID token of an OpenID Connect provider.
 //!
 //! `document` fetches what the provider publishes, `verify` checks a signature and `claims` what is
-//! signed; the last two are pure. A token is refused with one and the same sentence, whatever is wrong
-//! with it; the audit trail says which check it was.
+//! signed; the last two are pure. A token is refused with one and the same sentence, whatever is
+//! wrong with it; the audit trail says which check it was.
 
 mod claims;
 mod document;

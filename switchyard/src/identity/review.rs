@@ -1,7 +1,7 @@
 //! What a TokenReview proves. Pure.
 //!
-//! A token that is good for the API server, or for a whole service account, proves no pod: audience,
-//! namespace, service account, pod name and pod UID must all be there.
+//! A token that is good for the API server, or for a whole service account, proves no pod:
+//! audience, namespace, service account, pod name and pod UID must all be there.
 
 use contract::layout::TOKEN_AUDIENCE;
 use k8s_openapi::api::authentication::v1::{TokenReviewStatus, UserInfo};
@@ -38,8 +38,8 @@ pub fn pod_of(status: &TokenReviewStatus) -> Result<Pod, Unproven> {
     if status.authenticated != Some(true) || has_error {
         return Err(Unproven::NotAuthenticated);
     }
-    // Without audiences in the answer the server did not look at them, and the token is good for the
-    // API server instead.
+    // Without audiences in the answer the server did not look at them, and the token is good for
+    // the API server instead.
     if !status.audiences.iter().flatten().any(|audience| audience == TOKEN_AUDIENCE) {
         return Err(Unproven::Audience);
     }

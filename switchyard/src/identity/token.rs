@@ -1,4 +1,5 @@
-//! Tokens of the API. The database has their hashes, and nobody has their text but who was given it.
+//! Tokens of the API. The database has their hashes, and nobody has their text but who was given
+//! it.
 
 use std::fmt;
 
@@ -40,8 +41,8 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// Makes a token: the prefix, 32 random bytes and [`CHECK`] that tell a typing error from a wrong token,
-/// in letters and digits alone. `None` where the system has no random numbers.
+/// Makes a token: the prefix, 32 random bytes and [`CHECK`] that tell a typing error from a wrong
+/// token, in letters and digits alone. `None` where the system has no random numbers.
 pub(crate) fn generate() -> Option<Redacted> {
     let mut random = zeroize::Zeroizing::new([0u8; 32]);
     aws_lc_rs::rand::fill(random.as_mut()).ok()?;
@@ -56,8 +57,8 @@ pub(crate) fn generate() -> Option<Redacted> {
     Some(Redacted::from(text))
 }
 
-/// Whether a token that looks like ours was typed or copied whole. What does not look like ours may be
-/// a bootstrap token that an operator made.
+/// Whether a token that looks like ours was typed or copied whole. What does not look like ours may
+/// be a bootstrap token that an operator made.
 fn is_whole(token: &Redacted) -> bool {
     let Some(digits) = token.expose().strip_prefix(PREFIX.as_bytes()) else { return true };
     let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());

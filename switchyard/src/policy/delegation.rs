@@ -1,4 +1,5 @@
-//! What somebody may hand out to others: never more than they have, and never beyond their own reach.
+//! What somebody may hand out to others: never more than they have, and never beyond their own
+//! reach.
 
 use contract::api::Access;
 use jiff::Timestamp;
@@ -6,8 +7,8 @@ use jiff::Timestamp;
 use super::people::deny;
 use super::{Allowed, Denied, DeniedRule, Principal, Target, Verb, decide};
 
-/// Decides whether `principal` may give `access` to `target`, or take it back: `verb` says whether as
-/// a grant or as a token.
+/// Decides whether `principal` may give `access` to `target`, or take it back: `verb` says whether
+/// as a grant or as a token.
 ///
 /// # Errors
 /// Where it may not do `verb` there at all, or `access` is a role above its own there.
@@ -30,8 +31,8 @@ pub fn hand_out(
     }
 }
 
-/// Decides whether what `principal` makes may last until `end`, where its own credential lasts until
-/// `own`.
+/// Decides whether what `principal` makes may last until `end`, where its own credential lasts
+/// until `own`.
 ///
 /// # Errors
 /// Where it would outlive that.

@@ -1,9 +1,9 @@
 //! The decision about a pod: which bundle it may read, and which secrets of it.
 //!
 //! Service account `api` in a namespace of project `shop` and environment `prod` is service `api`,
-//! and reads bundle `api-prod`. A grant lets another service account of one namespace read it too, or
-//! single secrets of it. All of it ends where the environment does: a bundle's name is understood in
-//! the namespace's own project and environment, so a pod can't even name another's.
+//! and reads bundle `api-prod`. A grant lets another service account of one namespace read it too,
+//! or single secrets of it. All of it ends where the environment does: a bundle's name is
+//! understood in the namespace's own project and environment, so a pod can't even name another's.
 
 use std::collections::BTreeSet;
 use std::fmt;

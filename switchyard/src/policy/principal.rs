@@ -58,8 +58,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whether it allows `verb` on `target`. Whoever may read or write a thing may also see that it is
-    /// there; whoever may write may not read.
+    /// Whether it allows `verb` on `target`. Whoever may read or write a thing may also see that it
+    /// is there; whoever may write may not read.
     pub(super) fn allows(&self, verb: Verb, target: Target<'_>) -> bool {
         let fits = match self.access {
             Access::Read => matches!(verb, Verb::Read | Verb::List),

@@ -1,5 +1,5 @@
-//! The rules once more, as text and loops alone, and the decision compared with them on random people,
-//! verbs, targets and rights. What the two have in common is the manual.
+//! The rules once more, as text and loops alone, and the decision compared with them on random
+//! people, verbs, targets and rights. What the two have in common is the manual.
 
 use contract::api::{Access, PrincipalKind, Role};
 use contract::{Scope, SecretName};

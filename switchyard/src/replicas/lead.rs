@@ -1,6 +1,6 @@
-//! Leadership by lease: a job runs on the replica that holds its lease, and ends there when the lease
-//! does. A holder that does not notice its end (it was stopped, its clock stood still) is refused by
-//! the database, which knows the fence of whoever came after it.
+//! Leadership by lease: a job runs on the replica that holds its lease, and ends there when the
+//! lease does. A holder that does not notice its end (it was stopped, its clock stood still) is
+//! refused by the database, which knows the fence of whoever came after it.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ impl Leader {
         Self { repository, holder: Uuid::new_v4().simple().to_string() }
     }
 
-    /// Has `work` done whenever this replica holds the lease `name`, until the drain; then gives the
-    /// lease back. Work that ends is begun anew.
+    /// Has `work` done whenever this replica holds the lease `name`, until the drain; then gives
+    /// the lease back. Work that ends is begun anew.
     pub(crate) fn lead<W, F>(&self, name: &'static str, tasks: &Tasks, work: W)
     where
         W: Fn(Fence) -> F + Send + Sync + 'static,

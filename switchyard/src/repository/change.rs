@@ -68,8 +68,8 @@ impl Condition {
     }
 }
 
-/// Makes a request that is sent twice be done once. The client's key is not kept: the fingerprint of
-/// the request is keyed by it.
+/// Makes a request that is sent twice be done once. The client's key is not kept: the fingerprint
+/// of the request is keyed by it.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
     /// Who asks.

@@ -1,8 +1,8 @@
 //! The ledger in SQL, the same statements for SQLite and PostgreSQL.
 //!
-//! Whoever changes the ledger locks the end of the audit trail first, so changes happen one after the
-//! other on every replica and a transaction sees nothing move under it. Statements are checked by
-//! tests against real databases and not by the compiler, which would need one to build.
+//! Whoever changes the ledger locks the end of the audit trail first, so changes happen one after
+//! the other on every replica and a transaction sees nothing move under it. Statements are checked
+//! by tests against real databases and not by the compiler, which would need one to build.
 
 mod audit;
 mod bundles;
@@ -63,9 +63,9 @@ impl Repository {
         &self.database
     }
 
-    /// Returns when the disk could not flush what was written. The system may then say of the next flush
-    /// that it worked, and mean only what came after: nothing is written any more, and the process must
-    /// end, so that the next one reads what the disk really has.
+    /// Returns when the disk could not flush what was written. The system may then say of the next
+    /// flush that it worked, and mean only what came after: nothing is written any more, and the
+    /// process must end, so that the next one reads what the disk really has.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }

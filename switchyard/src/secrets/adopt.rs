@@ -1,9 +1,9 @@
-//! Values that people change in the store itself: each becomes the secret's next version. One replica
-//! looks for them.
+//! Values that people change in the store itself: each becomes the secret's next version. One
+//! replica looks for them.
 //!
-//! The store says what differs from the version in use; the ledger takes it like any other write, on
-//! the condition that this version is still in use; the trail has it from whoever the store names. Who
-//! dies in between finds the same change at the next look.
+//! The store says what differs from the version in use; the ledger takes it like any other write,
+//! on the condition that this version is still in use; the trail has it from whoever the store
+//! names. Who dies in between finds the same change at the next look.
 
 #[cfg(test)]
 mod tests;

@@ -92,8 +92,8 @@ impl Secrets {
         terms: &Terms,
     ) -> Result<Written, SecretsError> {
         self.not_done_before(terms).await?;
-        // Where it is not deleted there is no such version, and the change itself says why, in one look: a
-        // second look here could find it deleted by then, and say that it never was.
+        // Where it is not deleted there is no such version, and the change itself says why, in one
+        // look: a second look here could find it deleted by then, and say that it never was.
         let version = self.repository.deleted_at_version(scope, name).await?.unwrap_or(Version(0));
         let versions = BTreeMap::from([(name.clone(), version)]);
         let event = caller.event(Action::Undelete, scope, name, Some(version), terms.rule.clone());
@@ -102,7 +102,8 @@ impl Secrets {
         Ok(Written { scope: scope.clone(), versions, bundles: self.push(moved) })
     }
 
-    /// Destroys versions: the ledger forbids reading them at once, and then the store lets go of them.
+    /// Destroys versions: the ledger forbids reading them at once, and then the store lets go of
+    /// them.
     pub(crate) async fn destroy(
         &self,
         caller: &Caller,

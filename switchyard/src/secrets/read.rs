@@ -55,7 +55,8 @@ impl Secrets {
         Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })
     }
 
-    /// The values of a generation, of those secrets that `which` has. Whoever hands them out writes down to whom first.
+    /// The values of a generation, of those secrets that `which` has. Whoever hands them out writes
+    /// down to whom first.
     pub(crate) async fn open(
         &self,
         bundle: &Bundle,

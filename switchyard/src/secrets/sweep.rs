@@ -1,5 +1,5 @@
-//! What time does to secrets: deleted ones are destroyed when their retention is over, destroyed ones
-//! leave the store, and answers to old requests are forgotten. One replica does it.
+//! What time does to secrets: deleted ones are destroyed when their retention is over, destroyed
+//! ones leave the store, and answers to old requests are forgotten. One replica does it.
 
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ impl Secrets {
         Ok(())
     }
 
-    /// Has the store let go of destroyed versions, and says which it has. What fails is found again by
-    /// the sweep.
+    /// Has the store let go of destroyed versions, and says which it has. What fails is found again
+    /// by the sweep.
     pub(super) async fn let_go(
         &self,
         scope: &Scope,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use contract::Scope;
 use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
-/// How long a write waits for those before it: a store that answers late must not gather writers who
-/// have long gone.
+/// How long a write waits for those before it: a store that answers late must not gather writers
+/// who have long gone.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Whose turn it is. Clones share it.
@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Turns(Arc<Mutex<HashMap<Scope, Arc<Queue<()>>>>>);
 
 impl Turns {
-    /// Waits for the turn of a scope; it ends when what is returned is dropped. `None` where those before
-    /// take too long.
+    /// Waits for the turn of a scope; it ends when what is returned is dropped. `None` where those
+    /// before take too long.
     pub(super) async fn take(&self, scope: &Scope) -> Option<OwnedMutexGuard<()>> {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! New values: the store has them before the ledger knows them, and gives them back where the ledger
-//! does not take them.
+//! New values: the store has them before the ledger knows them, and gives them back where the
+//! ledger does not take them.
 
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
@@ -70,8 +70,8 @@ impl Secrets {
         let mut tries = 1;
         loop {
             match self.try_store(caller, scope, action, values, terms).await {
-                // Another replica wrote between our look at the ledger and our change of it. What the
-                // caller said must hold is looked at again.
+                // Another replica wrote between our look at the ledger and our change of it. What
+                // the caller said must hold is looked at again.
                 Err(SecretsError::Change(ChangeError::Conflict(_))) if tries < TRIES => {
                     tokio::time::sleep(Backoff::QUICK.delay(tries, random())).await;
                     tries += 1;
@@ -134,7 +134,8 @@ impl Secrets {
         let moved = match self.repository.write(&change, &versions).await {
             Ok(moved) => moved,
             Err(error) => {
-                // Where the database itself failed, the change may have been committed all the same.
+                // Where the database itself failed, the change may have been committed all the
+                // same.
                 if !matches!(error, ChangeError::Repository(_)) {
                     self.discard(scope, &versions).await;
                 }
@@ -145,8 +146,8 @@ impl Secrets {
         Ok(Written { scope: scope.clone(), versions: numbers, bundles: self.push(moved) })
     }
 
-    /// Takes back what the store has and the ledger did not take. Where that fails too, nothing refers
-    /// to it, and it stays sealed.
+    /// Takes back what the store has and the ledger did not take. Where that fails too, nothing
+    /// refers to it, and it stays sealed.
     async fn discard(&self, scope: &Scope, versions: &[NewVersion]) {
         for NewVersion { name, stored, .. } in versions {
             if let Err(error) = self.store.destroy(scope, name, stored).await {

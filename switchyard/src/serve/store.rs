@@ -45,8 +45,8 @@ pub(super) async fn open(
     Ok(opened)
 }
 
-/// Says once, at the start, what is wrong with the store. Nothing waits for it: a server may come up
-/// later than we do, and until then whoever reads or writes is told.
+/// Says once, at the start, what is wrong with the store. Nothing waits for it: a server may come
+/// up later than we do, and until then whoever reads or writes is told.
 fn look(store: Arc<dyn Store>, tasks: &Tasks) {
     let stopping = tasks.stopping();
     tasks.spawn("look at the store", async move {

@@ -32,7 +32,8 @@ pub(super) struct Kept {
 }
 
 impl LastWord {
-    /// Signs for what happened since the last checkpoint, unless another replica leads now: then that one does.
+    /// Signs for what happened since the last checkpoint, unless another replica leads now: then
+    /// that one does.
     pub(super) async fn say(self) {
         let Self { notary, leader, repository } = self;
         // What could not be flushed may not be there tomorrow, and is not to be signed.

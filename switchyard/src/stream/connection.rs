@@ -1,8 +1,8 @@
 //! One pod's stream, from hello to the end.
 //!
-//! Everything happens in one task, one thing at a time. The pod's token may run out while the stream
-//! is open: what counts is that the pod may read at the moment of each delivery, and that is checked
-//! each time.
+//! Everything happens in one task, one thing at a time. The pod's token may run out while the
+//! stream is open: what counts is that the pod may read at the moment of each delivery, and that is
+//! checked each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +36,8 @@ const SILENCE: Duration = Duration::from_secs(SILENCE_SECONDS);
 /// From the upgrade to the agent's first word.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reports that nothing was sent for: so many at once, and one more each second. Enough for an agent
-/// that tries again, and too few to fill the trail.
+/// Reports that nothing was sent for: so many at once, and one more each second. Enough for an
+/// agent that tries again, and too few to fill the trail.
 const REPORTS: u32 = 60;
 
 /// One pod's stream.
@@ -162,8 +162,8 @@ impl Connection {
                 () = sleep_until(beat) => News::Beat,
                 () = sleep_until(heard + SILENCE) => return Err(End::Silent(SILENCE)),
             };
-            // What asks the ledger is in a box: an open stream waits nearly all of its life, and there are
-            // thousands of them.
+            // What asks the ledger is in a box: an open stream waits nearly all of its life, and
+            // there are thousands of them.
             match news {
                 News::Heard(message) => {
                     heard = Instant::now();
@@ -255,8 +255,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the pod was sent just what it may read. A pod that comes back says which generation its
-    /// files hold, and not which part of it: where a grant decides that, it is sent again.
+    /// Whether the pod was sent just what it may read. A pod that comes back says which generation
+    /// its files hold, and not which part of it: where a grant decides that, it is sent again.
     fn has_what_it_may(&self) -> bool {
         let bundles = &self.pod.bundles;
         match &self.sent {

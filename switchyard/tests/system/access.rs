@@ -43,7 +43,8 @@ async fn each_role_does_what_it_may_and_no_more() {
         yard.set(scope, &[("A", b"hunter2")]).await;
     }
     let write = body(&[("A", b"hunter2")]);
-    // Reading and writing in project, environment and service scope; the audit trail, grants and tokens.
+    // Reading and writing in project, environment and service scope; the audit trail, grants and
+    // tokens.
     let rows = [
         ("readonly", [403, 403, 403], [403, 403, 403], 403),
         ("developer", [403, 403, 200], [403, 403, 200], 403),
@@ -158,7 +159,8 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
         "shop.prod.api./A",
         ".shop.prod.api/A",
         "shop..prod.api/A",
-        // A Cyrillic o, a full-width s, a zero-width space, a dot that is none, a letter with a mark.
+        // A Cyrillic o, a full-width s, a zero-width space, a dot that is none, a letter with a
+        // mark.
         "sh%D0%BEp.prod.api/A",
         "%EF%BD%93hop.prod.api/A",
         "shop.prod%E2%80%8B.api/A",

@@ -1,4 +1,5 @@
-//! Audit events to an HTTPS server that wants to know who sends: all of them arrive, whatever it does.
+//! Audit events to an HTTPS server that wants to know who sends: all of them arrive, whatever it
+//! does.
 
 mod server;
 

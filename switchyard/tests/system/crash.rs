@@ -1,5 +1,5 @@
-//! Killed in the middle of writes, again and again: what was acknowledged is there, nothing is there
-//! by half, and the audit trail has all of it.
+//! Killed in the middle of writes, again and again: what was acknowledged is there, nothing is
+//! there by half, and the audit trail has all of it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! The audit trail on a disk that is full or broken: no value leaves without its event, every refusal
-//! comes in time, and what was acknowledged is there afterwards.
+//! The audit trail on a disk that is full or broken: no value leaves without its event, every
+//! refusal comes in time, and what was acknowledged is there afterwards.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::agent::{Agent, held};
 use crate::faults::{Faults, Frozen, Mounted, ReadOnly, fill};
 use crate::yard::{Yard, body, until};
 
-/// How long a refusal may take: the server's own deadline for any request, and room for a busy machine.
+/// How long a refusal may take: the server's own deadline for any request, and room for a busy
+/// machine.
 const BOUND: Duration = Duration::from_secs(120);
 
 async fn ask(yard: &Yard, method: Method, path: &str, body: &[u8]) -> Option<u16> {
@@ -48,7 +49,8 @@ async fn log_in(yard: &Yard) -> Option<u16> {
     Some(refused.status)
 }
 
-/// Reads on until an agent is sent this generation, or its stream ends: it said nothing for too long.
+/// Reads on until an agent is sent this generation, or its stream ends: it said nothing for too
+/// long.
 async fn nothing_but(agent: &mut Agent, generation: u64) {
     while let Some(message) = agent.next().await {
         if let ServerMessage::Hold(snapshot) = message {
@@ -197,7 +199,8 @@ async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile
     drop(frozen);
     serves_again(&yard).await;
     let reads = 2;
-    // What was refused may have been done when the disk was back; what is acknowledged now was done.
+    // What was refused may have been done when the disk was back; what is acknowledged now was
+    // done.
     until("a write", async || set(&yard).await == Some(200)).await;
     let generation = yard.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
     let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;

@@ -1,4 +1,5 @@
-//! Disks that are full, broken, read-only or blocked, and system calls that fail. Root may make them.
+//! Disks that are full, broken, read-only or blocked, and system calls that fail. Root may make
+//! them.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -71,7 +72,8 @@ impl Faults {
             .spawn()
             .expect("strace is needed: tests/stores.sh installs it");
         let status = format!("/proc/{process}/status");
-        // It is attached when the kernel says who traces; a process that was killed at once stays a zombie.
+        // It is attached when the kernel says who traces; a process that was killed at once stays a
+        // zombie.
         let waits = |line: &str| line == "TracerPid:\t0";
         let ended = |line: &str| line.starts_with("State:\tZ");
         loop {
@@ -96,8 +98,8 @@ impl Drop for Faults {
     }
 }
 
-/// The database's files and their directory cannot be written, which files that are open feel too. A
-/// remount would be refused while they are.
+/// The database's files and their directory cannot be written, which files that are open feel too.
+/// A remount would be refused while they are.
 pub(crate) struct ReadOnly(Vec<PathBuf>);
 
 impl ReadOnly {

@@ -1,5 +1,5 @@
-//! Switchyard as its users meet it: over TLS on loopback, with a real database, real certificates and
-//! pods from a development file.
+//! Switchyard as its users meet it: over TLS on loopback, with a real database, real certificates
+//! and pods from a development file.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 

@@ -96,7 +96,8 @@ async fn killed_while_the_key_changes() {
             assert!(starts < 400, "it does not come to an end: {left:?}");
             Yard::start_and_kill(directory, &flags, delay).await;
             let now = by_key(directory).await;
-            // Killed before it went on, it gets more time; killed in the middle, a little more; done, less.
+            // Killed before it went on, it gets more time; killed in the middle, a little more;
+            // done, less.
             delay = match (now.len() > 1, now == left) {
                 (true, true) => delay.mul_f64(1.3),
                 (true, false) => delay.mul_f64(1.02),

@@ -1,4 +1,5 @@
-//! Syslog over TLS, to a real rsyslog: what happened while it was dead, and while it was killed, arrives.
+//! Syslog over TLS, to a real rsyslog: what happened while it was dead, and while it was killed,
+//! arrives.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -264,7 +264,8 @@ async fn one_namespace_that_takes_no_announcement_keeps_none_of_the_others_from_
 async fn a_hundred_pods_at_once() {
     let yard = Yard::start().await;
     yard.set("shop.prod.api", &[("A", b"one")]).await;
-    // A hundred streams of one pod: what is shared and what is not is the same as with a hundred pods.
+    // A hundred streams of one pod: what is shared and what is not is the same as with a hundred
+    // pods.
     let mut agents = futures_util::future::join_all(
         (0..100).map(|_| Agent::connect(&yard, "api-one", "api-prod", vec![])),
     )

@@ -1,5 +1,5 @@
-//! Killed between the event and the answer, again and again, while people read and agents come and go:
-//! whoever was handed a value is in the trail, each with everything that an event has to say.
+//! Killed between the event and the answer, again and again, while people read and agents come and
+//! go: whoever was handed a value is in the trail, each with everything that an event has to say.
 //!
 //! That the trail may say more than was handed out is its nature: an event is written first.
 
@@ -254,7 +254,8 @@ fn says_everything(record: &Record) {
             .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())),
         "{record:?}"
     );
-    // A pod is named with its namespace, its service account, its name and its UID, and nobody else is.
+    // A pod is named with its namespace, its service account, its name and its UID, and nobody else
+    // is.
     let named = pod.as_ref().is_some_and(|pod| {
         [&pod.namespace, &pod.service_account, &pod.name, &pod.uid]
             .iter()

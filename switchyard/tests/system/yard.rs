@@ -48,8 +48,8 @@ enum Running {
     Apart(std::process::Child),
 }
 
-/// The pods of every test: two of service api and one of service web in prod, one of api in dev, and
-/// one in a namespace that belongs to nobody.
+/// The pods of every test: two of service api and one of service web in prod, one of api in dev,
+/// and one in a namespace that belongs to nobody.
 fn identities() -> Value {
     let pod = |token: &str, namespace: &str, account: &str, uid: &str| json!({"token": token, "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"), "uid": uid});
     json!({

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use http::Uri;
 
-/// An ordinary application that reads its credentials from the files that its *_FILE variables name.
+/// An ordinary application that reads its credentials from the files that its *_FILE variables
+/// name.
 #[derive(Debug, Parser)]
 #[command(
     name = "enclii-sample",

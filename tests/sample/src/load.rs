@@ -1,7 +1,7 @@
 //! A client that sends requests at a constant rate, whatever the server does, and counts.
 //!
-//! Each request has a moment at which it is due. A request that waits because every connection is busy
-//! is measured from that moment on, so that a slow server cannot hide how slow it is.
+//! Each request has a moment at which it is due. A request that waits because every connection is
+//! busy is measured from that moment on, so that a slow server cannot hide how slow it is.
 
 mod client;
 mod histogram;
@@ -91,7 +91,8 @@ impl Running {
     }
 }
 
-/// Drives the server as `load` says, until it is over or `stop` is cancelled, and counts in `running`.
+/// Drives the server as `load` says, until it is over or `stop` is cancelled, and counts in
+/// `running`.
 ///
 /// # Errors
 /// Where there is nothing to send requests to.
@@ -148,9 +149,9 @@ impl Schedule {
     }
 }
 
-/// One connection's share: whatever request is due next.
-/// Waits until the server answers with 2xx, for as long as was said and uncounted: a Service's address
-/// leads nowhere for a moment after its first pod is ready.
+/// One connection's share: whatever request is due next. Waits until the server answers with 2xx,
+/// for as long as was said and uncounted: a Service's address leads nowhere for a moment after its
+/// first pod is ready.
 async fn first_answer(client: &mut Client, wait: Duration, stop: &CancellationToken) {
     let end = Instant::now() + wait;
     while Instant::now() < end && !stop.is_cancelled() {

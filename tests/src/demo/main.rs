@@ -1,7 +1,8 @@
 //! `make demo`: the whole system on one machine, without a cluster and without root.
 //!
-//! It takes the example Deployment through everything that a cluster would: the API server's review, the
-//! patched pod, the agent and the application as that pod describes them, and a rotation under load.
+//! It takes the example Deployment through everything that a cluster would: the API server's
+//! review, the patched pod, the agent and the application as that pod describes them, and a
+//! rotation under load.
 #![expect(clippy::print_stdout, reason = "a demonstration prints")]
 
 mod running;
@@ -12,7 +13,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Shows a secret on its way from the command line into an application, and its rotation under load.
+/// Shows a secret on its way from the command line into an application, and its rotation under
+/// load.
 #[derive(Debug, Parser)]
 #[command(name = "enclii-demo", version)]
 struct Args {

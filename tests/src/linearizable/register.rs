@@ -2,7 +2,8 @@
 
 use super::history::{Action, Answer, Condition};
 
-/// Everything that is to be known of a secret. Versions count from one without a gap, through deletes.
+/// Everything that is to be known of a secret. Versions count from one without a gap, through
+/// deletes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Register {
     values: Vec<u64>,

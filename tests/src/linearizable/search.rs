@@ -1,15 +1,16 @@
 //! The search for an order: Wing and Gong's, with Lowe's memory of what was tried already.
 //!
-//! A call is a candidate for the next place while no other call that is not placed yet had its answer
-//! before this one began. The search places candidates one by one and takes the last one back where
-//! nothing fits any more.
+//! A call is a candidate for the next place while no other call that is not placed yet had its
+//! answer before this one began. The search places candidates one by one and takes the last one
+//! back where nothing fits any more.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::history::{Action, Answer, Call};
 use super::register::Register;
 
-/// A history that needs more than this is too tangled to be told about; the test must make shorter ones.
+/// A history that needs more than this is too tangled to be told about; the test must make shorter
+/// ones.
 const MOST_STATES: usize = 200_000;
 
 /// The value of writes that nobody has seen. No test writes it.
@@ -65,13 +66,13 @@ enum Moment {
 struct Search<'a> {
     history: &'a [Call],
     moments: Vec<Moment>,
-    // A list through the moments of the calls that are not placed: the one after each, the one before
-    // each, and where a call's two moments are. The last place is the list's head.
+    // A list through the moments of the calls that are not placed: the one after each, the one
+    // before each, and where a call's two moments are. The last place is the list's head.
     after: Vec<usize>,
     before: Vec<usize>,
     ends: Vec<(usize, Option<usize>)>,
-    // What is known of versions from anywhere in the history: a call without an answer that wrote another
-    // value cannot have made them.
+    // What is known of versions from anywhere in the history: a call without an answer that wrote
+    // another value cannot have made them.
     known: Known,
     twins: Vec<Option<usize>>,
     placed: Vec<bool>,
@@ -236,8 +237,8 @@ impl Known {
     }
 
     /// A write without an answer, of a value that no answer tells of: which value it was makes no
-    /// difference to any order, so such writes are all the same. With a name each, the search would try
-    /// them in every order.
+    /// difference to any order, so such writes are all the same. With a name each, the search would
+    /// try them in every order.
     fn without_name(&self, call: &Call) -> Call {
         let mut call = call.clone();
         if let (Action::Write { value, .. }, Answer::Unknown) = (&mut call.action, &call.answer)

@@ -1,7 +1,7 @@
 //! Common Event Format: `CEF:0|vendor|product|version|class|name|severity|key=value …`.
 //!
-//! In the head `\` and `|` are escaped, in a value `\`, `=` and line ends. There is no escape for other
-//! control characters, and a collector must not be made to act on one, so they become U+FFFD.
+//! In the head `\` and `|` are escaped, in a value `\`, `=` and line ends. There is no escape for
+//! other control characters, and a collector must not be made to act on one, so they become U+FFFD.
 
 use std::net::IpAddr;
 

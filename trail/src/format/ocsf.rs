@@ -1,4 +1,5 @@
-//! OCSF 1.8: what is asked of an API is API Activity (class 6003), a login is Authentication (class 3002).
+//! OCSF 1.8: what is asked of an API is API Activity (class 6003), a login is Authentication (class
+//! 3002).
 //!
 //! What the schema has no place for (the pod, the record's hash) is under `unmapped`.
 

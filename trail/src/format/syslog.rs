@@ -1,4 +1,5 @@
-//! Syslog (RFC 5424), and its frames on a stream: a length in octets before each message (RFC 5425, RFC 6587).
+//! Syslog (RFC 5424), and its frames on a stream: a length in octets before each message (RFC 5425,
+//! RFC 6587).
 
 use super::Format;
 use crate::Record;

@@ -90,8 +90,8 @@ fn pushed_aside(place: &Place<'_>, wrong: &Record) -> Option<Kind> {
     if is_repeated(place, wrong) { Some(Kind::Duplicated) } else { Some(Kind::Inserted) }
 }
 
-/// Whether `next` follows the wrong record when both have the numbers that they had before some were
-/// deleted.
+/// Whether `next` follows the wrong record when both have the numbers that they had before some
+/// were deleted.
 fn closed(place: &Place<'_>, wrong: &Record, next: &Record) -> Option<Kind> {
     let gap = (1..=super::AHEAD as u64).find(|gap| {
         let number = next.sequence.checked_add(*gap);

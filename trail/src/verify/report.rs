@@ -62,7 +62,8 @@ pub enum Kind {
         /// A checkpoint was signed for this record.
         until: u64,
     },
-    /// The chain holds, and is not the one that was signed: everything was written anew from some record on.
+    /// The chain holds, and is not the one that was signed: everything was written anew from some
+    /// record on.
     Rewritten {
         /// At the latest from this record on, which was signed with another hash.
         until: u64,

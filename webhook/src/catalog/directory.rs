@@ -1,4 +1,5 @@
-//! The catalog from a directory: `<namespace>/<bundle>.json` or `.yaml`, each a `SecretBundle` object.
+//! The catalog from a directory: `<namespace>/<bundle>.json` or `.yaml`, each a `SecretBundle`
+//! object.
 //!
 //! For a machine without Kubernetes. A file that cannot be read leaves its bundle as it was.
 

@@ -19,8 +19,8 @@ use super::{Catalog, Namespaces, object};
 /// A bundle that was just made should not keep its first pod waiting for long.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
-/// Follows the objects until `stop` is cancelled; opens `gate` after the first listing. What is known
-/// stays known while the API server cannot be reached.
+/// Follows the objects until `stop` is cancelled; opens `gate` after the first listing. What is
+/// known stays known while the API server cannot be reached.
 pub async fn run(client: Client, catalog: Catalog, gate: Gate, stop: CancellationToken) {
     let _ = stop.run_until_cancelled(follow(client, catalog, gate)).await;
 }

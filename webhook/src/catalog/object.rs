@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::bundles::Bundle;
 
-/// Takes the keys of a whole object and nothing else. `None` where nobody has said yet what the bundle
-/// holds.
+/// Takes the keys of a whole object and nothing else. `None` where nobody has said yet what the
+/// bundle holds.
 pub(super) fn from_value(object: &Value) -> Option<Bundle> {
     let labels = object.pointer("/metadata/labels");
     from_parts(object, |name| labels.and_then(|labels| labels.get(name)).and_then(Value::as_str))

@@ -102,8 +102,8 @@ fn container(wanted: &AgentConfig, uid: i64, config: &InjectionConfig) -> Value 
     })
 }
 
-/// The configuration as the value of a variable: kubelet reads `$$` there as a dollar, and would put a
-/// variable in the place of `$(NAME)`.
+/// The configuration as the value of a variable: kubelet reads `$$` there as a dollar, and would
+/// put a variable in the place of `$(NAME)`.
 pub(super) fn variable_text(config: &AgentConfig) -> String {
     #[expect(
         clippy::expect_used,

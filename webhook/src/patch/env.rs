@@ -32,8 +32,8 @@ enum Change {
     Remove,
 }
 
-/// Adds the operations on a container's variables. `is_signalled` says that the container is the one
-/// to signal, which gets what tells the agent its processes.
+/// Adds the operations on a container's variables. `is_signalled` says that the container is the
+/// one to signal, which gets what tells the agent its processes.
 pub(crate) fn patch(
     target: &Target<'_>,
     wanted: &Wanted<'_>,
@@ -126,8 +126,8 @@ fn warn_of_other_source(
     }
 }
 
-/// A key of the Secret that the bundle replaces, which the bundle does not have: its file would never
-/// be there.
+/// A key of the Secret that the bundle replaces, which the bundle does not have: its file would
+/// never be there.
 fn no_such_key(
     variable: &Variable<'_>,
     secret: &str,
@@ -181,8 +181,8 @@ fn claim(target: &Target<'_>, name: &str, secret: &str, plan: &mut Plan) -> Clai
     Claim::Free(value)
 }
 
-/// Entries of `envFrom` that name the bundle: a variable for each key, less those that `env` already
-/// brings.
+/// Entries of `envFrom` that name the bundle: a variable for each key, less those that `env`
+/// already brings.
 fn sources(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings: &mut Findings) {
     for (index, source) in target.container.env_from.iter().flatten().enumerate() {
         let Some((_, bundle)) =
@@ -252,8 +252,8 @@ pub(super) fn pod_uid() -> Value {
     json!({ "name": layout::POD_UID_VARIABLE, "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.uid" } } })
 }
 
-/// A container that does not get the secrets must not hold them either: it would keep the plaintext,
-/// or lose it without a file in its place.
+/// A container that does not get the secrets must not hold them either: it would keep the
+/// plaintext, or lose it without a file in its place.
 fn check_outside(target: &Target<'_>, wanted: &Wanted<'_>, findings: &mut Findings) {
     for (index, variable) in target.container.env.iter().flatten().enumerate() {
         if wanted.secret_of(variable).is_some() {

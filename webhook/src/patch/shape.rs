@@ -1,8 +1,8 @@
-//! Whether what bears one of our names is ours: the canonical shape, and besides it only what the API
-//! server itself adds.
+//! Whether what bears one of our names is ours: the canonical shape, and besides it only what the
+//! API server itself adds.
 //!
-//! A second pass (reinvocation) finds the work of the first. A pod whose author wrote something else
-//! under our names must not get away with it: the agent holds the pod's identity.
+//! A second pass (reinvocation) finds the work of the first. A pod whose author wrote something
+//! else under our names must not get away with it: the agent holds the pod's identity.
 
 use contract::agent_config::Source;
 use contract::{AgentConfig, layout};
@@ -120,9 +120,10 @@ fn has_mounts(canonical: &Value, found: &Value) -> bool {
         && found.iter().all(|mount| canonical.contains(mount) || is_token(mount))
 }
 
-/// The agent's configuration may differ in two things: the mode of the files, since a container that
-/// came after the first pass may run as another user; and switchyard's CA, since the replica that made
-/// the first pass may know of a turnover that this one has not seen yet, or the other way round.
+/// The agent's configuration may differ in two things: the mode of the files, since a container
+/// that came after the first pass may run as another user; and switchyard's CA, since the replica
+/// that made the first pass may know of a turnover that this one has not seen yet, or the other way
+/// round.
 fn config_operation(
     canonical: &Value,
     wanted: &AgentConfig,

@@ -24,8 +24,8 @@ pub(super) fn need(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -
     entries(found).iter().map(|entry| entry_need(entry, bundle)).max().unwrap_or(Need::Nothing)
 }
 
-/// The operations that put our bundle into every entry that has another. Each is tied to the entry's
-/// name: an index alone may have become another's since the object was read.
+/// The operations that put our bundle into every entry that has another. Each is tied to the
+/// entry's name: an index alone may have become another's since the object was read.
 pub(super) fn patch(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> Patch {
     let wrong = entries(found)
         .iter()

@@ -77,7 +77,8 @@ impl Parts {
         self.readiness.gate(name)
     }
 
-    /// The client of the API server, made when the first part needs it: then its version counts too.
+    /// The client of the API server, made when the first part needs it: then its version counts
+    /// too.
     async fn client(&mut self) -> Result<Client, RunError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());

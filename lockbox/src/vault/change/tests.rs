@@ -77,7 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// The reference model is a list of what was put and not removed; every value is a different one.
+    /// The reference model is a list of what was put and not removed; every value is a different
+    /// one.
     #[test]
     fn what_is_kept_stays_readable_and_what_is_destroyed_is_nowhere(steps in proptest::collection::vec(step(), 1..40), max_versions in 2u64..8) {
         let mut engine = Engine { max_versions, ..Engine::default() };

@@ -1,5 +1,5 @@
-//! What holds for many operations: the ways in which they are refused, headers, and what utoipa has no
-//! words for.
+//! What holds for many operations: the ways in which they are refused, headers, and what utoipa has
+//! no words for.
 
 use serde_json::{Map, Value, json};
 

@@ -40,7 +40,8 @@ impl FileSink {
 
 /// Adds whole lines. They are durable when this returns.
 fn add(path: &Path, lines: &[u8]) -> io::Result<()> {
-    // Opened anew each time: that is cheap beside the flush, and a file that was moved away is left alone.
+    // Opened anew each time: that is cheap beside the flush, and a file that was moved away is left
+    // alone.
     let new = !path.exists();
     let mut file =
         OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;

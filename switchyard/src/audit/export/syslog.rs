@@ -1,9 +1,9 @@
 //! A syslog server on TLS (RFC 5425).
 //!
 //! Syslog confirms nothing, and what a kernel took may never be read. But TLS has an end: whoever
-//! reads our close must have read everything before it, and then closes too (RFC 5425, 4.4). So each
-//! batch is a connection of its own, and it has arrived when the server closes its side in order. A
-//! server that dies before it has read everything resets the connection instead.
+//! reads our close must have read everything before it, and then closes too (RFC 5425, 4.4). So
+//! each batch is a connection of its own, and it has arrived when the server closes its side in
+//! order. A server that dies before it has read everything resets the connection instead.
 
 use std::sync::Arc;
 

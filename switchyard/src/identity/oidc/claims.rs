@@ -81,7 +81,8 @@ impl Expected {
         }
         self.audience(claims)?;
         time(claims, now.as_second())?;
-        // A client that sends one made it for this login, and finds out where another one's comes back.
+        // A client that sends one made it for this login, and finds out where another one's comes
+        // back.
         if nonce.is_some_and(|nonce| text("nonce") != Some(nonce)) {
             return Err(Claim::Nonce);
         }

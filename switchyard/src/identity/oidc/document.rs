@@ -1,8 +1,9 @@
 //! What the provider publishes: where its keys are, and the keys. The only place that speaks to it.
 //!
-//! Keys are kept for an hour. A token of a key that is not among them makes us look again, as a provider
-//! that rotates its keys wants it, but not more often than every few seconds: who sends tokens of made-up
-//! keys makes no flood of us. Nothing of ours goes along with a request, and no redirect is followed.
+//! Keys are kept for an hour. A token of a key that is not among them makes us look again, as a
+//! provider that rotates its keys wants it, but not more often than every few seconds: who sends
+//! tokens of made-up keys makes no flood of us. Nothing of ours goes along with a request, and no
+//! redirect is followed.
 
 #[cfg(test)]
 mod tests;

@@ -59,8 +59,8 @@ impl Repository {
     }
 }
 
-/// Adds one event with the next number. The end of the trail is locked, so no number is taken twice,
-/// and a transaction that is given up takes its numbers back with it.
+/// Adds one event with the next number. The end of the trail is locked, so no number is taken
+/// twice, and a transaction that is given up takes its numbers back with it.
 pub(super) async fn insert(
     open: &mut Open,
     at: Timestamp,
@@ -106,8 +106,8 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// What a row says. Where somebody changed it to what cannot be, it becomes something near that: its
-/// hash tells on it, and the rest of the trail can still be read.
+/// What a row says. Where somebody changed it to what cannot be, it becomes something near that:
+/// its hash tells on it, and the rest of the trail can still be read.
 fn row(row: &AnyRow) -> Result<trail::Record, RepositoryError> {
     let pod =
         ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));

@@ -1,6 +1,6 @@
 //! Changing secrets: the versions, the generations that follow from them, the audit events and the
-//! answer to a request that may be sent again are one transaction. All of it is there afterwards, or
-//! none.
+//! answer to a request that may be sent again are one transaction. All of it is there afterwards,
+//! or none.
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
@@ -14,9 +14,8 @@ impl Repository {
     /// Takes new versions into the ledger, as one generation of every bundle that sees them, and
     /// says where those bundles are now.
     ///
-    /// # Errors
-    /// Where a condition does not hold, somebody else was faster, a bundle would not fit into a pod,
-    /// or the database fails.
+    /// # Errors Where a condition does not hold, somebody else was faster, a bundle would not fit
+    /// into a pod, or the database fails.
     pub async fn write(
         &self,
         change: &Change,
@@ -82,9 +81,8 @@ impl Repository {
 
     /// Brings a deleted secret back at the version that was active, which must be this one.
     ///
-    /// # Errors
-    /// Where it is not deleted, its value is gone, a bundle would not fit into a pod, or the database
-    /// fails.
+    /// # Errors Where it is not deleted, its value is gone, a bundle would not fit into a pod, or
+    /// the database fails.
     pub async fn undelete(
         &self,
         change: &Change,

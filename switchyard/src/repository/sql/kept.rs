@@ -1,5 +1,6 @@
-//! What is kept beside the audit events: the signed checkpoints, and how far each sink is. A leader's
-//! job writes them, and each statement is done only while its lease is the one in the database.
+//! What is kept beside the audit events: the signed checkpoints, and how far each sink is. A
+//! leader's job writes them, and each statement is done only while its lease is the one in the
+//! database.
 
 use jiff::Timestamp;
 use sqlx::any::AnyRow;

@@ -1,6 +1,6 @@
-//! How replicas hear of each other's changes: PostgreSQL's NOTIFY, in the transaction of the change,
-//! so that it is sent when the change is there and not where it is given up. SQLite has one replica,
-//! which tells itself.
+//! How replicas hear of each other's changes: PostgreSQL's NOTIFY, in the transaction of the
+//! change, so that it is sent when the change is there and not where it is given up. SQLite has one
+//! replica, which tells itself.
 
 use lockbox::database::Kind;
 

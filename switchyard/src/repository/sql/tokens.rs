@@ -96,7 +96,8 @@ impl Repository {
         found.as_ref().map(row).transpose()
     }
 
-    /// The tokens that are valid now, in the order of their numbers, after the one of number `after`.
+    /// The tokens that are valid now, in the order of their numbers, after the one of number
+    /// `after`.
     ///
     /// # Errors
     /// Where the database fails.
@@ -171,7 +172,8 @@ impl Repository {
             .execute(open.run())
             .await
             .map_err(database("release name of token"))?;
-        // The trail remembers sessions; these rows are for as long as somebody may ask what they were.
+        // The trail remembers sessions; these rows are for as long as somebody may ask what they
+        // were.
         sqlx::query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
             .bind(now.as_millisecond() - SESSIONS_KEPT)
             .execute(open.run())

@@ -36,7 +36,8 @@ async fn a_rotation_brings_a_value_or_makes_one_up() {
     assert_eq!((version(&written), written.bundles[0].generation), (2, Generation(2)));
     assert_eq!(value(&yard, A).await.value.expose(), b"two");
 
-    // Nothing said is 32 letters and digits, whatever the body is; and the value is not in the answer.
+    // Nothing said is 32 letters and digits, whatever the body is; and the value is not in the
+    // answer.
     let mut seen = Vec::new();
     for body in [&b""[..], b"{}", br#"{"generate":{}}"#] {
         let answer = yard.done(Method::POST, &format!("{A}/rotate"), body).await;

@@ -1,5 +1,5 @@
-//! An HTTPS server on loopback that takes lines of events from whoever shows a certificate of its CA, and
-//! that can be in many moods.
+//! An HTTPS server on loopback that takes lines of events from whoever shows a certificate of its
+//! CA, and that can be in many moods.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -63,8 +63,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Puts into the directory what its clients need: its CA, two client certificates, of which one is of
-    /// a CA that it trusts (`known`), and a token.
+    /// Puts into the directory what its clients need: its CA, two client certificates, of which one
+    /// is of a CA that it trusts (`known`), and a token.
     pub(crate) fn new(directory: &Path) -> Self {
         runtime::provider::install().unwrap();
         let (server_ca, servers) = authority("the server's CA");
@@ -145,7 +145,8 @@ impl Collector {
 }
 
 impl State {
-    /// Notes a batch, and what is wrong with it: a gap, another order, an event that was another one before.
+    /// Notes a batch, and what is wrong with it: a gap, another order, an event that was another
+    /// one before.
     fn note(&mut self, path: &str, mood: Mood, authorization: &str, body: &[u8]) {
         if authorization != "Bearer sesame" {
             self.complaints.push(format!("the token is {authorization:?}"));

@@ -74,8 +74,9 @@ impl Client {
         }
     }
 
-    /// The open connection, unless the server has closed it. A server may do that while it is at rest,
-    /// and then another one is opened; a request that it had begun to take is never sent again.
+    /// The open connection, unless the server has closed it. A server may do that while it is at
+    /// rest, and then another one is opened; a request that it had begun to take is never sent
+    /// again.
     async fn at_rest(&mut self) -> Option<Open> {
         let (mut sender, mut moving) = self.open.take()?;
         let usable = tokio::select! {

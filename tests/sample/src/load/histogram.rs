@@ -1,4 +1,5 @@
-//! Counts of durations in buckets that are 1/32 of their size wide: any number of requests in 16 KiB.
+//! Counts of durations in buckets that are 1/32 of their size wide: any number of requests in 16
+//! KiB.
 
 const SUB_BITS: u32 = 5;
 const SUBS: usize = 1 << SUB_BITS;
@@ -22,8 +23,8 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// The least duration that this share (in percent) of all does not exceed, up to a bucket's width;
-    /// 0 where there is none.
+    /// The least duration that this share (in percent) of all does not exceed, up to a bucket's
+    /// width; 0 where there is none.
     pub(super) fn percentile(&self, percent: u64) -> u64 {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;

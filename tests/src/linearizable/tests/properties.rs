@@ -1,5 +1,5 @@
-//! Histories that nobody thought of: made from a run in order, made wrong, and compared with the plain
-//! search through every order.
+//! Histories that nobody thought of: made from a run in order, made wrong, and compared with the
+//! plain search through every order.
 
 use proptest::prelude::*;
 

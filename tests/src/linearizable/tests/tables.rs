@@ -243,7 +243,8 @@ fn a_refusal_says_where() {
     assert_eq!(check(&changed).unwrap_err(), Refused::TwoValues { version: 1, one: 7, other: 8 });
 }
 
-/// What a crash test makes of one secret: many calls, some without an answer, of which a few happened.
+/// What a crash test makes of one secret: many calls, some without an answer, of which a few
+/// happened.
 #[test]
 fn a_long_history_with_many_unknown_calls_is_no_work() {
     let mut history = Vec::new();
@@ -264,8 +265,8 @@ fn a_long_history_with_many_unknown_calls_is_no_work() {
     check(&history).unwrap();
 }
 
-/// As a crash leaves them: none of these writes has a value that anybody saw, and the first try at the last
-/// read is wrong.
+/// As a crash leaves them: none of these writes has a value that anybody saw, and the first try at
+/// the last read is wrong.
 #[test]
 fn many_unknown_writes_that_nobody_saw_are_no_work() {
     let mut history = vec![call(0, 1, write(1), Done(1))];
