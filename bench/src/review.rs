@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use contract::annotations;
-use webhook::bundles::Bundle;
+use injection::bundles::Bundle;
+use injection::config::InjectionConfig;
 use webhook::catalog::Catalog;
-use webhook::injection::InjectionConfig;
 use webhook::review::{Outcome, World, respond};
 
 use crate::budget::{Entry, Name};

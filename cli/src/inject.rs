@@ -7,10 +7,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use contract::Label;
+use injection::admit::{Decision, admit};
+use injection::config::InjectionConfig;
+use injection::pod::Pod;
 use serde_json::Value;
-use webhook::admit::{Decision, admit};
-use webhook::injection::InjectionConfig;
-use webhook::pod::Pod;
 
 use crate::common::{self, Connection};
 use crate::error::Error;

@@ -9,10 +9,10 @@ mod place;
 mod plain;
 mod writer;
 
+pub use audit::{Action, Actor, Event, Origin, Outcome, Pod, Resource, ResourceKind};
 pub use checkpoints::SigningKeyError;
 pub(crate) use checkpoints::{Notary, Pace, signing_key};
 pub use export::SinksError;
 pub(crate) use export::{Exporter, read as read_sinks};
 pub use plain::plain;
-pub use trail::{Action, Actor, Event, Origin, Outcome, Pod, Resource, ResourceKind};
 pub use writer::{Audit, AuditError, Clerk};

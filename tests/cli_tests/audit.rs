@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use audit::{Checkpoint, Format, Record};
 use e2e::wait;
-use trail::{Checkpoint, Format, Record};
 
 use crate::world::{World, finish};
 

@@ -13,10 +13,10 @@
     reason = "a test says what it did, and is told by the environment how long to go on"
 )]
 
+mod audit_log;
 mod client;
 mod epoch;
 mod rounds;
-mod trail;
 mod verify;
 mod work;
 

@@ -41,7 +41,7 @@ pub(crate) fn run(what: &str, victim: &mut impl Victim) {
     let mut random = Seeded::new(seed);
     let clock = Instant::now();
     let (mut killed, mut epochs) = (0, 0);
-    let mut expected = trail::Expected::default();
+    let mut expected = audit_log::Expected::default();
     while killed < kills {
         let here = KILLS.min(kills - killed);
         let scope = format!("shop.prod.e{epochs}");
@@ -54,7 +54,7 @@ pub(crate) fn run(what: &str, victim: &mut impl Victim) {
             "{what}: {killed} kills; {calls} calls of {scope}, {unknown} without an answer, are explained"
         );
     }
-    let events = trail::check(victim.switchyard(), &expected);
+    let events = audit_log::check(victim.switchyard(), &expected);
     println!(
         "{what}: the trail's {events} events have all of {} acknowledged calls; {:?}",
         expected.len(),

@@ -6,8 +6,8 @@ use std::time::Instant;
 use e2e::linearizable::{self, Action, Answer};
 use e2e::switchyard::Switchyard;
 
+use crate::audit_log::Expected;
 use crate::client::{Client, Seen};
-use crate::trail::Expected;
 use crate::work::{NAMES, PAIR};
 
 /// Reads everything that is there, compares it with everything that was said, and gives the number

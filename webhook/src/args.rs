@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args as Group, Parser};
 use runtime::logs::Format;
 
-use crate::injection::{InjectionConfig, PullPolicy, Quantity, Resources};
+use injection::config::{InjectionConfig, PullPolicy, Quantity, Resources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,7 +126,7 @@ pub struct Injection {
     )]
     pub agent_memory_limit: Quantity,
     /// The most that the memory volume of the secrets may hold
-    #[arg(long, env = "ENCLII_VOLUME_SIZE", default_value = crate::injection::DEFAULT_VOLUME_SIZE, value_name = "QUANTITY")]
+    #[arg(long, env = "ENCLII_VOLUME_SIZE", default_value = injection::config::DEFAULT_VOLUME_SIZE, value_name = "QUANTITY")]
     pub volume_size: Quantity,
 }
 

@@ -10,7 +10,7 @@ mod object;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::bundles::{Bundle, Bundles};
+use injection::bundles::{Bundle, Bundles};
 
 /// The bundles of all namespaces. Clones share them.
 #[derive(Clone, Debug, Default)]

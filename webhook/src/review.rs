@@ -11,12 +11,12 @@ use contract::annotations;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::admit::{Decision, Reason, admit, exempt};
-use crate::bundles::Bundles;
-use crate::findings::shown;
-use crate::injection::InjectionConfig;
-use crate::patch::Operation;
-use crate::pod::{Pod, Text};
+use injection::admit::{Decision, Reason, admit, exempt};
+use injection::bundles::Bundles;
+use injection::config::InjectionConfig;
+use injection::patch::Operation;
+use injection::pod::{Pod, Text};
+use injection::shown;
 
 /// The largest review that is read: the API server's own limit for an object, its older version and
 /// its patch together.

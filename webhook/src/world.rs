@@ -6,8 +6,8 @@ use arc_swap::ArcSwapOption;
 use runtime::readiness::Gate;
 
 use crate::catalog::Catalog;
-use crate::injection::InjectionConfig;
 use crate::review::{Answer, World, respond};
+use injection::config::InjectionConfig;
 
 /// Everything that a decision is made with. Clones share it.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
+use audit::Format;
 use jiff::Timestamp;
 use runtime::logs::Chain;
-use trail::Format;
 
 use super::span::Span;
 use crate::client::Client;

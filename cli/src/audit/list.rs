@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use audit::{Action, Format as Form, Outcome, Record};
 use jiff::Timestamp;
-use trail::{Action, Format as Form, Outcome, Record};
 
 use super::source;
 use super::span::Span;

@@ -1,7 +1,7 @@
 //! The trail, page by page, from switchyard; and what it says of its checkpoints.
 
+use audit::{Checkpoint, Hash, Record};
 use serde::Deserialize;
-use trail::{Checkpoint, Hash, Record};
 
 use crate::client::Client;
 use crate::error::Error;

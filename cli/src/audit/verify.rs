@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use trail::{Checkpoint, Finding, Kind, PublicKey, Record, Report, Start, Verifier};
+use audit::{Checkpoint, Finding, Kind, PublicKey, Record, Report, Start, Verifier};
 
 use super::source;
 use crate::client::Client;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contract::{Annotations, BundleRef, Label, Scope, SecretBundle};
+use injection::bundles::{Bundle, Bundles};
 use serde_json::Value;
-use webhook::bundles::{Bundle, Bundles};
 
 use super::{Args, manifest};
 use crate::client::Client;

@@ -267,7 +267,11 @@ impl Vault {
             let error = match self.engine.write(path, place.at - 1, data.clone()).await {
                 Ok(()) => return Ok(true),
                 Err(CallError::Conflict { .. }) => {
-                    return if unsure { self.is_there(scope, path, place).await } else { Ok(false) };
+                    return if unsure {
+                        self.is_there(scope, path, place).await
+                    } else {
+                        Ok(false)
+                    };
                 }
                 Err(error) => error,
             };

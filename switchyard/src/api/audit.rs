@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use audit::{Format, Hash, Record};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -12,7 +13,6 @@ use futures_util::stream;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use trail::{Format, Hash, Record};
 
 use super::App;
 use super::answer::json;
@@ -167,7 +167,7 @@ struct CheckpointList {
 #[derive(Serialize)]
 struct Checkpoint {
     #[serde(flatten)]
-    checkpoint: trail::Checkpoint,
+    checkpoint: audit::Checkpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     placed_at: Option<Timestamp>,
 }

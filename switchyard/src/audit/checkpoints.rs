@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::{Hash, KeyError, SigningKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use jiff::Timestamp;
 use runtime::logs::Chain;
 use tokio::time::Instant;
-use trail::{Hash, KeyError, SigningKey};
 use zeroize::Zeroizing;
 
 use super::place::{Place, PlaceError};

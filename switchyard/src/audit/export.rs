@@ -12,12 +12,12 @@ mod syslog;
 
 use std::time::Duration;
 
+use audit::Record;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use runtime::backoff::{Backoff, random};
 use runtime::logs::Chain;
 use tokio::time::{sleep, timeout};
-use trail::Record;
 
 use crate::metrics::Metrics;
 use crate::repository::{AuditQuery, Fence, Repository};

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use trail::Checkpoint;
+use audit::Checkpoint;
 
 /// The file in the directory.
 const FILE: &str = "checkpoints.jsonl";
@@ -130,7 +130,7 @@ mod tests {
     fn checkpoint(sequence: u64) -> Checkpoint {
         Checkpoint {
             sequence,
-            hash: trail::Hash([7; 32]),
+            hash: audit::Hash([7; 32]),
             at: jiff::Timestamp::from_millisecond(1_764_000_000_000).unwrap(),
             key_id: "k".to_owned(),
             signature: "s".to_owned(),

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use audit::{Record, Start, Verifier};
 use contract::stream::ServerMessage;
 use futures_util::future::join_all;
 use http::Method;
-use trail::{Record, Start, Verifier};
 
 use crate::agent::{Agent, held};
 use crate::faults::{Faults, Frozen, Mounted, ReadOnly, fill};

@@ -117,19 +117,19 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     // Dead for as long as it takes to have an hour's worth of events; nobody waits for it.
     rsyslog.kill();
     let events = (0..MANY).map(|at| {
-        let resource = trail::Resource {
-            kind: trail::ResourceKind::Secret,
+        let resource = audit::Resource {
+            kind: audit::ResourceKind::Secret,
             id: format!("SECRET_{at}"),
             scope: Some("shop.prod".to_owned()),
         };
-        let origin = trail::Origin::default();
-        let actor = trail::Actor::Token { name: "load".to_owned() };
-        trail::Event {
+        let origin = audit::Origin::default();
+        let actor = audit::Actor::Token { name: "load".to_owned() };
+        audit::Event {
             actor,
-            action: trail::Action::Read,
+            action: audit::Action::Read,
             resource,
             version: Some(1),
-            outcome: trail::Outcome::Allowed,
+            outcome: audit::Outcome::Allowed,
             origin,
             details: None,
         }
@@ -165,7 +165,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
 }
 
 /// Puts events into the trail as switchyard itself would, but many at once.
-async fn fill(yard: &Yard, events: Vec<trail::Event>) {
+async fn fill(yard: &Yard, events: Vec<audit::Event>) {
     let database = yard.database().await;
     let mut transaction = database.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let (mut sequence, hash): (i64, Vec<u8>) =
@@ -173,10 +173,10 @@ async fn fill(yard: &Yard, events: Vec<trail::Event>) {
             .fetch_one(&mut *transaction)
             .await
             .unwrap();
-    let mut hash = trail::Hash::from_slice(&hash).unwrap();
+    let mut hash = audit::Hash::from_slice(&hash).unwrap();
     for event in events {
         sequence += 1;
-        let record = trail::Record::new(
+        let record = audit::Record::new(
             u64::try_from(sequence).unwrap(),
             jiff::Timestamp::now(),
             &event,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use audit::{Checkpoint, Format, Kind, PublicKey, Record, Report, Start, Verifier};
 use http::Method;
 use serde_json::Value;
 use sqlx::SqlitePool;
-use trail::{Checkpoint, Format, Kind, PublicKey, Record, Report, Start, Verifier};
 
 use crate::yard::{Yard, until, write};
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use audit::{Action, Outcome, Record, ResourceKind, Start, Verifier};
 use bytes::Bytes;
 use contract::api::SecretValue;
 use contract::stream::ServerMessage;
@@ -16,7 +17,6 @@ use e2e::postgres::Postgres;
 use e2e::seeded::Seeded;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use trail::{Action, Outcome, Record, ResourceKind, Start, Verifier};
 
 use crate::agent::Agent;
 use crate::faults::Faults;

@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Catalog, Namespaces, object};
-use crate::bundles::Bundles;
 use crate::watch::{Said, Watch};
+use injection::bundles::Bundles;
 
 /// Why a part of the directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ fn bundle_name(file: &str) -> Option<String> {
     fits.then(|| name.to_owned())
 }
 
-fn read(path: &Path) -> Result<Option<crate::bundles::Bundle>, DirectoryError> {
+fn read(path: &Path) -> Result<Option<injection::bundles::Bundle>, DirectoryError> {
     let text = fs::read_to_string(path)
         .map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
     // JSON is YAML, so one parser reads both. Its own words quote the text: they are not passed on.

@@ -72,7 +72,7 @@ fn apply(event: Event<DynamicObject>, catalog: &Catalog, listing: &mut Namespace
     false
 }
 
-fn bundle(object: &DynamicObject) -> Option<(String, crate::bundles::Bundle)> {
+fn bundle(object: &DynamicObject) -> Option<(String, injection::bundles::Bundle)> {
     let labels = object.metadata.labels.as_ref();
     let label = |name: &str| labels.and_then(|labels| labels.get(name)).map(String::as_str);
     let bundle = object::from_parts(&object.data, label)?;
@@ -90,7 +90,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::bundles::Bundles;
+    use injection::bundles::Bundles;
 
     fn object(name: &str, parts: Value) -> DynamicObject {
         let mut object = json!({

@@ -3,7 +3,7 @@
 use contract::{Label, Scope, SecretBundle, SecretName, layout};
 use serde_json::Value;
 
-use crate::bundles::Bundle;
+use injection::bundles::Bundle;
 
 /// Takes the keys of a whole object and nothing else. `None` where nobody has said yet what the
 /// bundle holds.

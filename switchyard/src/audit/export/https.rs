@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::{Format, Record};
 use contract::Redacted;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use runtime::logs::Chain;
 use rustls::ClientConfig;
-use trail::{Format, Record};
 
 use super::SendError;
 

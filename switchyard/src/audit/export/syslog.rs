@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
+use audit::{Format, Record, syslog};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use trail::{Format, Record, syslog};
 
 use super::SendError;
 

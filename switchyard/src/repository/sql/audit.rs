@@ -1,9 +1,9 @@
 //! The audit trail: append and list, nothing else.
 
+use audit::Hash;
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use trail::Hash;
 
 use super::super::{AuditQuery, Record, RepositoryError};
 use super::open::Head;
@@ -31,7 +31,7 @@ impl Repository {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<trail::Record>, RepositoryError> {
+    pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<audit::Record>, RepositoryError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
         let rows = sqlx::query(
             "SELECT * FROM audit_events WHERE sequence > $1
@@ -67,7 +67,7 @@ pub(super) async fn insert(
     event: &Event,
 ) -> Result<(), RepositoryError> {
     let head = open.head();
-    let record = trail::Record::new(head.sequence + 1, at, event, &head.hash);
+    let record = audit::Record::new(head.sequence + 1, at, event, &head.hash);
     let head = Head { sequence: record.sequence, hash: record.hash };
     let [namespace, service_account, pod, pod_uid] = match record.pod {
         Some(Pod { namespace, service_account, name, uid }) => {
@@ -108,7 +108,7 @@ pub(super) async fn insert(
 
 /// What a row says. Where somebody changed it to what cannot be, it becomes something near that:
 /// its hash tells on it, and the rest of the trail can still be read.
-fn row(row: &AnyRow) -> Result<trail::Record, RepositoryError> {
+fn row(row: &AnyRow) -> Result<audit::Record, RepositoryError> {
     let pod =
         ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
     let pod = match pod {
@@ -121,7 +121,7 @@ fn row(row: &AnyRow) -> Result<trail::Record, RepositoryError> {
         }),
     };
     let version: Option<i64> = row.try_get("version").map_err(database("version"))?;
-    Ok(trail::Record {
+    Ok(audit::Record {
         sequence: count(row, "sequence")?,
         at: time(row, "at").unwrap_or(Timestamp::MIN),
         actor_type: text(row, "actor_type")?,

@@ -2,9 +2,9 @@
 //! leader's job writes them, and each statement is done only while its lease is the one in the
 //! database.
 
+use audit::{Checkpoint, Hash};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
-use trail::{Checkpoint, Hash};
 
 use super::super::{Fence, RepositoryError};
 use super::Repository;

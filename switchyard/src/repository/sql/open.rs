@@ -1,8 +1,8 @@
 //! An open change of the ledger: a transaction that holds the end of the audit trail.
 
+use audit::Hash;
 use sqlx::{Any, Transaction};
 use tokio_util::sync::CancellationToken;
-use trail::Hash;
 
 use super::super::RepositoryError;
 use super::Repository;

@@ -1,7 +1,7 @@
 //! The second pass: what it accepts as the first pass's work, what it adds, what it refuses.
 
+use injection::admit::Decision;
 use serde_json::{Value, json};
-use webhook::admit::Decision;
 
 use crate::support::{admitted, annotate, decide, one, pod, refused, with_spec};
 

@@ -4,8 +4,8 @@ use contract::layout;
 use serde_json::{Value, json};
 
 use super::{Operation, append, shape};
+use crate::config::InjectionConfig;
 use crate::findings::{Findings, Refusal};
-use crate::injection::InjectionConfig;
 use crate::pod::Pod;
 
 /// Adds the operations that bring the volumes.

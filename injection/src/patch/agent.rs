@@ -6,8 +6,8 @@ use contract::{Annotations, layout};
 use serde_json::{Value, json};
 
 use super::{Operation, append, env, shape};
+use crate::config::InjectionConfig;
 use crate::findings::{Findings, Refusal};
-use crate::injection::InjectionConfig;
 use crate::place::List;
 use crate::pod::Pod;
 use crate::target::Owner;

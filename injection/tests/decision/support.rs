@@ -1,12 +1,10 @@
 //! A world to decide in: two bundles, and pods that are made of the parts a test is about.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use injection::{Bundle, Bundles, Decision, InjectionConfig, Operation, Pod, admit};
 use serde_json::{Value, json};
-use webhook::admit::{Decision, admit};
-use webhook::bundles::Bundle;
-use webhook::catalog::Catalog;
-use webhook::injection::InjectionConfig;
-use webhook::patch::Operation;
-use webhook::pod::Pod;
 
 /// The namespace that the bundles are in.
 pub(crate) const NAMESPACE: &str = "shop-prod";
@@ -22,17 +20,28 @@ pub(crate) fn config() -> InjectionConfig {
     )
 }
 
+/// The bundles of [`NAMESPACE`], by name.
+pub(crate) struct Catalog(HashMap<&'static str, Arc<Bundle>>);
+
+impl Bundles for Catalog {
+    fn bundle(&self, namespace: &str, name: &str) -> Option<Arc<Bundle>> {
+        self.0.get(name).filter(|_| namespace == NAMESPACE).cloned()
+    }
+}
+
 pub(crate) fn catalog() -> Catalog {
-    let catalog = Catalog::default();
-    let bundle = |keys: &[&str]| Bundle {
-        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
-        project: Some("shop".into()),
-        environment: Some("prod".into()),
+    let bundle = |keys: &[&str]| {
+        Arc::new(Bundle {
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            project: Some("shop".into()),
+            environment: Some("prod".into()),
+        })
     };
-    catalog.set(NAMESPACE, "api-prod", bundle(&KEYS));
-    catalog.set(NAMESPACE, "shared-prod", bundle(&["REDIS_URL"]));
-    catalog.set(NAMESPACE, "clash-prod", bundle(&["DATABASE_URL"]));
-    catalog
+    Catalog(HashMap::from([
+        ("api-prod", bundle(&KEYS)),
+        ("shared-prod", bundle(&["REDIS_URL"])),
+        ("clash-prod", bundle(&["DATABASE_URL"])),
+    ]))
 }
 
 /// A pod with the annotation `enclii.io/secrets: api-prod` and the given containers.

@@ -1,8 +1,8 @@
 //! What becomes of a pod that is admitted.
 
+use injection::admit::{Decision, Reason, admit};
+use injection::pod::Pod;
 use serde_json::{Value, json};
-use webhook::admit::{Decision, Reason, admit};
-use webhook::pod::Pod;
 
 use crate::support::{NAMESPACE, admitted, annotate, catalog, config, decide, one, pod, with_spec};
 

@@ -1,8 +1,8 @@
 //! Every refusal, with the whole of its message: the place, what is wrong, the way out.
 
+use injection::admit::{Decision, admit};
+use injection::pod::Pod;
 use serde_json::json;
-use webhook::admit::{Decision, admit};
-use webhook::pod::Pod;
 
 use crate::support::{annotate, catalog, config, one, pod, refused, with_spec};
 

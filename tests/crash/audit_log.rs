@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use audit::{Hash, Record, chain};
 use e2e::linearizable::{Action, Answer};
 use e2e::switchyard::Switchyard;
-use trail::{Hash, Record, chain};
 
 use crate::client::Seen;
 

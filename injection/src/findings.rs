@@ -50,7 +50,7 @@ impl Findings {
 
 /// A name that somebody else chose, made fit for a message: short, on one line, without control
 /// characters.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {
         short.push('…');

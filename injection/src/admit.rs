@@ -7,8 +7,8 @@ use contract::{Annotations, annotations};
 use serde_json::Value;
 
 use crate::bundles::Bundles;
+use crate::config::InjectionConfig;
 use crate::findings::{Findings, Refusal, Warning};
-use crate::injection::InjectionConfig;
 use crate::patch::{self, Operation};
 use crate::plaintext;
 use crate::pod::Pod;
@@ -88,7 +88,7 @@ pub fn admit(
 }
 
 /// Why nothing is asked of a pod, before its annotations are read in full.
-pub(crate) fn exempt(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<Reason> {
+pub fn exempt(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<Reason> {
     if pod.annotation(annotations::SECRETS).is_none() {
         Some(Reason::NotAsked)
     } else if namespace == "kube-system" || namespace == own_namespace {

@@ -1,4 +1,4 @@
-//! What the webhook decides, from the outside: pods in, patched pods or messages out.
+//! What is decided, from the outside: pods in, patched pods or messages out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -6,6 +6,5 @@ mod golden;
 mod properties;
 mod refusals;
 mod reinvocation;
-mod reviews;
 mod rules;
 mod support;

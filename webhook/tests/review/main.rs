@@ -1,0 +1,7 @@
+//! AdmissionReviews as bytes, from the outside.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod properties;
+mod reviews;
+mod support;

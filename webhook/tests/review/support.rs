@@ -1,0 +1,55 @@
+//! One bundle, and pods with one container.
+
+use injection::{Bundle, Decision, InjectionConfig, Pod, admit};
+use serde_json::{Value, json};
+use webhook::catalog::Catalog;
+
+/// The namespace that the bundle is in.
+pub(crate) const NAMESPACE: &str = "shop-prod";
+
+pub(crate) fn config() -> InjectionConfig {
+    InjectionConfig::new(
+        "enclii/agent:1".into(),
+        "https://switchyard.enclii-system.svc".into(),
+        "PEM\n".into(),
+    )
+}
+
+/// Knows bundle `api-prod` of [`NAMESPACE`].
+pub(crate) fn catalog() -> Catalog {
+    let catalog = Catalog::default();
+    let keys = ["DATABASE_URL", "STRIPE_API_KEY"].map(str::to_owned).into();
+    let (project, environment) = (Some("shop".into()), Some("prod".into()));
+    catalog.set(NAMESPACE, "api-prod", Bundle { keys, project, environment });
+    catalog
+}
+
+/// A pod that asks for `api-prod`; its container has `parts` besides its name and image.
+pub(crate) fn one(parts: Value) -> Value {
+    let mut container = json!({ "name": "api", "image": "shop/api:1" });
+    let Value::Object(parts) = parts else { panic!("parts of an object") };
+    for (key, value) in parts {
+        container[key] = value;
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "generateName": "api-", "annotations": { "enclii.io/secrets": "api-prod" } },
+        "spec": { "serviceAccountName": "api", "containers": [container] },
+    })
+}
+
+/// The pod as the decision alone patches it.
+pub(crate) fn patched(pod: &Value) -> Value {
+    let json = pod.to_string();
+    let Decision::Inject { patch, .. } =
+        admit(&Pod::parse(&json).unwrap(), NAMESPACE, &catalog(), &config())
+    else {
+        panic!("not injected")
+    };
+    let patch: json_patch::Patch =
+        serde_json::from_value(serde_json::to_value(&patch).unwrap()).unwrap();
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &patch).unwrap();
+    patched
+}
