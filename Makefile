@@ -37,19 +37,19 @@ test-fast: build ## what needs neither root nor a network
 
 .PHONY: test-stores
 test-stores: build ## the tests beside a real PostgreSQL and a real Vault; installs what they need (root)
-	@tests/stores.sh
+	@tests/stores/test.sh
 
 .PHONY: test-api
 test-api: build ## the API with requests that a property-based tester makes up; installs it (root where Python is missing)
-	@tests/api/schemathesis.sh
+	@tests/api/test.sh
 
 .PHONY: test-oidc
 test-oidc: build ## people's logins with a certified OpenID provider; installs what it needs (root where node is missing)
-	@tests/oidc.sh
+	@tests/oidc/test.sh
 
 .PHONY: test-crash
 test-crash: build ## switchyard, PostgreSQL and Vault killed 300 times each, in the middle of everything (root)
-	@ENCLII_CRASH_KILLS=300 tests/stores.sh
+	@ENCLII_CRASH_KILLS=300 tests/stores/test.sh
 
 .PHONY: test-cluster
 test-cluster: ## the tests on a real cluster; KUBECONFIG names one, else one is made and removed

@@ -70,7 +70,7 @@ impl Faults {
         let child = command
             .stderr(Stdio::null())
             .spawn()
-            .expect("strace is needed: tests/stores.sh installs it");
+            .expect("strace is needed: tests/stores/test.sh installs it");
         let status = format!("/proc/{process}/status");
         // It is attached when the kernel says who traces; a process that was killed at once stays a
         // zombie.

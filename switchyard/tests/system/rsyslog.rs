@@ -49,7 +49,10 @@ input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"in\")\n"
             .arg("-i")
             .arg(self.directory.join("pid"));
         self.child = Some(
-            command.stderr(log).spawn().expect("rsyslogd is needed: tests/stores.sh installs it"),
+            command
+                .stderr(log)
+                .spawn()
+                .expect("rsyslogd is needed: tests/stores/test.sh installs it"),
         );
     }
 

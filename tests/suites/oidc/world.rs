@@ -33,7 +33,7 @@ impl World {
         let plain = http::plain()?;
 
         let modules = std::env::var("ENCLII_OIDC_MODULES")
-            .context("ENCLII_OIDC_MODULES is not set; tests/oidc.sh sets it")?;
+            .context("ENCLII_OIDC_MODULES is not set; tests/oidc/test.sh sets it")?;
         let port = http::free_port()?;
         let issuer = format!("http://127.0.0.1:{port}");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc/provider.mjs");

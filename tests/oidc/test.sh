@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs the tests of people's logins against a certified OpenID provider, which npm installs into the cache.
-HERE=$(cd "$(dirname "$0")/cluster" && pwd)
-# shellcheck source=cluster/lib/common.sh
+HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
+# shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
-# shellcheck source=cluster/lib/packages.sh
+# shellcheck source=tests/cluster/lib/packages.sh
 . "$HERE/lib/packages.sh"
 cd "$HERE/../.."
 export RUST_BACKTRACE=0 ENCLII_BIN=$PWD/target/bin

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests that need a real PostgreSQL, Vault or rsyslog on this machine; installs or builds what is
 # missing (root). ENCLII_CRASH_KILLS says how often each of them is killed.
-HERE=$(cd "$(dirname "$0")/cluster" && pwd)
-# shellcheck source=cluster/lib/common.sh
+HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
+# shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
-# shellcheck source=cluster/lib/packages.sh
+# shellcheck source=tests/cluster/lib/packages.sh
 . "$HERE/lib/packages.sh"
 cd "$HERE/../.."
 export RUST_BACKTRACE=0 ENCLII_BIN=$PWD/target/bin
