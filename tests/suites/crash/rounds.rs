@@ -6,7 +6,7 @@ use e2e::seeded::Seeded;
 use e2e::switchyard::Switchyard;
 use e2e::wait;
 
-use crate::{epoch, trail, verify};
+use crate::{audit_log, epoch, verify};
 
 /// Kills in one epoch: each leaves calls behind of which nobody knows what became, and the fewer of
 /// them a history has the sooner it is checked.
