@@ -45,13 +45,13 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::issue::authority;
+    use crate::issue::create_ca;
 
     #[test]
     fn order_is_kept_and_repetition_is_not() {
         let made = |name| {
             let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-            let pair = authority(name, now, Duration::from_secs(3600)).unwrap();
+            let pair = create_ca(name, now, Duration::from_secs(3600)).unwrap();
             pair.certificate().clone()
         };
         let (a, b) = (made("a"), made("b"));

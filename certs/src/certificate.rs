@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::names::Names;
+use crate::alt_names::SubjectAltNames;
 use crate::pem;
 
 /// A certificate that could be read.
@@ -20,16 +20,16 @@ use crate::pem;
 pub struct Certificate {
     der: CertificateDer<'static>,
     validity: Validity,
-    names: Option<Names>,
+    names: Option<SubjectAltNames>,
 }
 
-/// When a certificate is valid: from `begins` to `ends`.
+/// When a certificate is valid: from `not_before` to `not_after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first moment.
-    pub begins: SystemTime,
+    pub not_before: SystemTime,
     /// The moment from which it is expired.
-    pub ends: SystemTime,
+    pub not_after: SystemTime,
 }
 
 /// Why a certificate was refused.
@@ -46,7 +46,7 @@ pub enum CertificateError {
 impl Validity {
     /// Whether `now` is inside.
     pub fn contains(&self, now: SystemTime) -> bool {
-        self.begins <= now && now < self.ends
+        self.not_before <= now && now < self.not_after
     }
 }
 
@@ -63,8 +63,8 @@ impl Certificate {
                 return Err(CertificateError::NotX509);
             }
             let validity = Validity {
-                begins: moment(read.validity().not_before.timestamp()),
-                ends: moment(read.validity().not_after.timestamp()),
+                not_before: moment(read.validity().not_before.timestamp()),
+                not_after: moment(read.validity().not_after.timestamp()),
             };
             (validity, names_of(&read))
         };
@@ -101,7 +101,7 @@ impl Certificate {
     }
 
     /// The DNS names and IP addresses it is good for; `None` for a CA.
-    pub fn names(&self) -> Option<&Names> {
+    pub fn names(&self) -> Option<&SubjectAltNames> {
         self.names.as_ref()
     }
 
@@ -131,15 +131,15 @@ impl Certificate {
 
     /// Whether `authority` has signed this certificate, whatever the time is.
     pub fn signed_by(&self, authority: &Self) -> bool {
-        let Some(name) = self.names.as_ref().and_then(Names::first) else {
+        let Some(name) = self.names.as_ref().and_then(SubjectAltNames::first) else {
             return false;
         };
-        let begins = self.validity.begins.max(authority.validity.begins);
-        self.trusted_by([authority], &name, begins)
+        let not_before = self.validity.not_before.max(authority.validity.not_before);
+        self.trusted_by([authority], &name, not_before)
     }
 }
 
-/// Names the validity and the names: a certificate is public, but nobody reads DER in a log.
+/// SubjectAltNames the validity and the names: a certificate is public, but nobody reads DER in a log.
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Certificate")
@@ -164,14 +164,14 @@ fn moment(seconds: i64) -> SystemTime {
     moment.unwrap_or(UNIX_EPOCH)
 }
 
-fn names_of(read: &X509Certificate<'_>) -> Option<Names> {
+fn names_of(read: &X509Certificate<'_>) -> Option<SubjectAltNames> {
     let names = read.subject_alternative_name().ok()??;
     let names = names.value.general_names.iter().filter_map(|name| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => address(bytes),
         _ => None,
     });
-    Names::parse(names).ok()
+    SubjectAltNames::parse(names).ok()
 }
 
 fn address(bytes: &[u8]) -> Option<String> {

@@ -15,11 +15,11 @@ use runtime::logs::Chain;
 use runtime::readiness::Gate;
 
 use crate::bundle::TrustBundle;
+use crate::cert_key_pair::{CertKeyPair, CertKeyPairError};
 use crate::certificate::{Certificate, CertificateError};
 use crate::clock::Clock;
-use crate::pair::{Pair, PairError};
 use crate::resolver::Resolver;
-use crate::state::{CA_CERT, Files, TLS_CERT, TLS_KEY};
+use crate::state::{CA_CERT, CertFiles, TLS_CERT, TLS_KEY};
 use crate::watch::DirectoryWatch;
 
 /// Whatever the watch says, the bytes are compared this often: a watch can be lost without a word.
@@ -38,11 +38,11 @@ pub enum FilesError {
     },
     /// A certificate or key is unreadable or does not fit the other.
     #[error("use {path}")]
-    Pair {
+    CertKeyPair {
         /// The file to look at.
         path: PathBuf,
         /// What is wrong with it.
-        source: PairError,
+        source: CertKeyPairError,
     },
     /// The CA bundle is unreadable.
     #[error("use {path}")]
@@ -69,8 +69,8 @@ pub struct FileCertificates {
     bundle: watch::Sender<TrustBundle>,
     gate: Option<Gate>,
     // What was last tried, good or bad: a bad pair is reported once and not every minute.
-    tried: Files,
-    served: Option<Pair>,
+    tried: CertFiles,
+    served: Option<CertKeyPair>,
 }
 
 impl FileCertificates {
@@ -82,7 +82,7 @@ impl FileCertificates {
             resolver: Resolver::new(),
             bundle: watch::Sender::new(TrustBundle::default()),
             gate: None,
-            tried: Files::default(),
+            tried: CertFiles::default(),
             served: None,
         }
     }
@@ -116,12 +116,12 @@ impl FileCertificates {
             if let Err(error) = self.step() {
                 tracing::warn!(error = %Chain(&error), "certificate files refused");
             }
-            self.tell_readiness(self.clock.now());
-            let poll = tokio::time::sleep(POLL);
+            self.update_readiness(self.clock.now());
+            let poll_interval = tokio::time::sleep(POLL);
             match watch {
                 Ok(watch) => tokio::select! {
                     () = watch.changed() => {}
-                    () = poll => {}
+                    () = poll_interval => {}
                 },
                 Err(error) => {
                     tracing::debug!(%error, directory = %self.directory.display(), "watch");
@@ -134,7 +134,7 @@ impl FileCertificates {
     /// Reads the files and takes them when they are new and good. Returns whether they were.
     ///
     /// # Errors
-    /// When they are new and cannot be used; the last good pair is still served. Files that stay
+    /// When they are new and cannot be used; the last good pair is still served. CertFiles that stay
     /// bad are an error once, those that are missing or not valid at this time each time.
     pub fn step(&mut self) -> Result<bool, FilesError> {
         let now = self.clock.now();
@@ -163,13 +163,13 @@ impl FileCertificates {
         });
         self.resolver.swap(&pair).map_err(|source| self.refused(source))?;
         self.served = Some(pair);
-        self.tell_readiness(now);
+        self.update_readiness(now);
         tracing::info!(directory = %self.directory.display(), "certificate files taken");
         Ok(true)
     }
 
-    fn read(&self) -> Result<Files, FilesError> {
-        let mut files = Files::default();
+    fn read(&self) -> Result<CertFiles, FilesError> {
+        let mut files = CertFiles::default();
         for name in [CA_CERT, TLS_CERT, TLS_KEY] {
             let path = self.directory.join(name);
             match fs::read(&path) {
@@ -181,9 +181,9 @@ impl FileCertificates {
         Ok(files)
     }
 
-    fn check(&self, files: &Files, now: SystemTime) -> Result<Pair, FilesError> {
+    fn check(&self, files: &CertFiles, now: SystemTime) -> Result<CertKeyPair, FilesError> {
         let content = |name| files.content(name).unwrap_or_default();
-        let pair = Pair::from_pem(content(TLS_CERT), content(TLS_KEY));
+        let pair = CertKeyPair::from_pem(content(TLS_CERT), content(TLS_KEY));
         let pair = pair.map_err(|source| self.refused(source))?;
         if pair.certificate().validity().contains(now) {
             Ok(pair)
@@ -193,16 +193,16 @@ impl FileCertificates {
         }
     }
 
-    fn refused(&self, source: PairError) -> FilesError {
+    fn refused(&self, source: CertKeyPairError) -> FilesError {
         let name = match source {
-            PairError::Certificate(_) => TLS_CERT,
-            PairError::Key | PairError::Mismatch => TLS_KEY,
+            CertKeyPairError::Certificate(_) => TLS_CERT,
+            CertKeyPairError::Key | CertKeyPairError::Mismatch => TLS_KEY,
         };
         let path = Path::join(&self.directory, name);
-        FilesError::Pair { path, source }
+        FilesError::CertKeyPair { path, source }
     }
 
-    fn tell_readiness(&self, now: SystemTime) {
+    fn update_readiness(&self, now: SystemTime) {
         let Some(gate) = &self.gate else { return };
         let served = self.served.as_ref();
         if served.is_some_and(|pair| pair.certificate().validity().contains(now)) {

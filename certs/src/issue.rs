@@ -13,9 +13,9 @@ use rcgen::{
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroize;
 
+use crate::alt_names::SubjectAltNames;
+use crate::cert_key_pair::{CertKeyPair, CertKeyPairError, PrivateKey};
 use crate::certificate::{Certificate, CertificateError};
-use crate::names::Names;
-use crate::pair::{Pair, PairError, PrivateKey};
 
 /// Certificates begin this long before they are made, because clocks in a cluster differ.
 pub const BACKDATE: Duration = Duration::from_secs(5 * 60);
@@ -45,7 +45,7 @@ pub enum IssueError {
     Read(#[from] CertificateError),
     /// What was made does not fit together.
     #[error("read new pair")]
-    Pair(#[from] PairError),
+    KeyPair(#[from] CertKeyPairError),
 }
 
 /// Makes a CA that lives for `life` from `now` on and signs serving certificates only.
@@ -55,10 +55,10 @@ pub enum IssueError {
 ///
 /// # Errors
 /// When the key or the certificate cannot be made.
-pub fn authority(name: &str, now: SystemTime, life: Duration) -> Result<Pair, IssueError> {
+pub fn create_ca(name: &str, now: SystemTime, life: Duration) -> Result<CertKeyPair, IssueError> {
     let mut params = dated(now, after(now, life));
     let made = params.not_before + BACKDATE;
-    let short: String = name.chars().take(COMMON_NAME_MAX - 30).collect();
+    let short: String = name.chars().take(MAX_COMMON_NAME_LEN - 30).collect();
     let subject = format!("{short} {} {}", made.date(), made.time());
     let subject = DnValue::Utf8String(subject);
     params.distinguished_name.push(DnType::CommonName, subject);
@@ -72,15 +72,15 @@ pub fn authority(name: &str, now: SystemTime, life: Duration) -> Result<Pair, Is
 ///
 /// # Errors
 /// When the key of the CA cannot be used or the certificate cannot be made.
-pub fn leaf(
-    authority: &Pair,
-    names: &Names,
+pub fn issue_leaf(
+    authority: &CertKeyPair,
+    names: &SubjectAltNames,
     now: SystemTime,
     life: Duration,
-) -> Result<Pair, IssueError> {
-    let ends = after(now, life).min(authority.certificate().validity().ends);
-    let mut params = dated(now, ends);
-    if let Some(first) = names.iter().find(|name| name.len() <= COMMON_NAME_MAX) {
+) -> Result<CertKeyPair, IssueError> {
+    let not_after = after(now, life).min(authority.certificate().validity().not_after);
+    let mut params = dated(now, not_after);
+    if let Some(first) = names.iter().find(|name| name.len() <= MAX_COMMON_NAME_LEN) {
         params.distinguished_name.push(DnType::CommonName, first);
     }
     params.subject_alt_names = names.iter().map(subject_name).collect::<Result<_, _>>()?;
@@ -98,21 +98,21 @@ pub fn leaf(
 }
 
 /// Nothing here lives longer, whatever is asked for: 50 years.
-const LONGEST_LIFE: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
+const MAX_LIFETIME: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 
 /// X.520's upper bound; a longer name stands among the subject alternative names alone.
-const COMMON_NAME_MAX: usize = 64;
+const MAX_COMMON_NAME_LEN: usize = 64;
 
-fn dated(now: SystemTime, ends: SystemTime) -> CertificateParams {
+fn dated(now: SystemTime, not_after: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.not_before = now.checked_sub(BACKDATE).unwrap_or(now).into();
-    params.not_after = ends.into();
+    params.not_after = not_after.into();
     params
 }
 
 fn after(now: SystemTime, life: Duration) -> SystemTime {
-    now.checked_add(life.min(LONGEST_LIFE)).unwrap_or(now)
+    now.checked_add(life.min(MAX_LIFETIME)).unwrap_or(now)
 }
 
 fn subject_name(name: &str) -> Result<SanType, IssueError> {
@@ -124,7 +124,7 @@ fn subject_name(name: &str) -> Result<SanType, IssueError> {
     Ok(SanType::DnsName(text))
 }
 
-fn with_key<S>(sign: S) -> Result<Pair, IssueError>
+fn with_key<S>(sign: S) -> Result<CertKeyPair, IssueError>
 where
     S: FnOnce(&KeyPair) -> Result<rcgen::Certificate, IssueError>,
 {
@@ -133,7 +133,7 @@ where
     let der = PrivateKey::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())));
     key.zeroize();
     let certificate = Certificate::from_der(signed?.der().clone())?;
-    Ok(Pair::new(certificate, der)?)
+    Ok(CertKeyPair::new(certificate, der)?)
 }
 
 #[cfg(test)]
@@ -152,9 +152,9 @@ mod tests {
 
     #[test]
     fn a_leaf_is_trusted_for_its_names_while_it_lives() {
-        let ca = authority("test", now(), 10 * HOUR).unwrap();
-        let names = Names::parse(["webhook.svc", "10.0.0.1", "::1"]).unwrap();
-        let leaf = leaf(&ca, &names, now(), HOUR).unwrap();
+        let ca = create_ca("test", now(), 10 * HOUR).unwrap();
+        let names = SubjectAltNames::parse(["webhook.svc", "10.0.0.1", "::1"]).unwrap();
+        let leaf = issue_leaf(&ca, &names, now(), HOUR).unwrap();
         assert_eq!(leaf.certificate().names(), Some(&names));
         let trusted = |name: &'static str, moment| {
             let name = ServerName::try_from(name).unwrap();
@@ -171,29 +171,29 @@ mod tests {
 
     #[test]
     fn a_leaf_does_not_outlive_its_authority() {
-        let ca = authority("test", now(), HOUR).unwrap();
-        let names = Names::parse(["a"]).unwrap();
-        let leaf = leaf(&ca, &names, now(), 2 * HOUR).unwrap();
+        let ca = create_ca("test", now(), HOUR).unwrap();
+        let names = SubjectAltNames::parse(["a"]).unwrap();
+        let leaf = issue_leaf(&ca, &names, now(), 2 * HOUR).unwrap();
         let (leaf, ca) = (leaf.certificate(), ca.certificate());
-        assert_eq!(leaf.validity().ends, ca.validity().ends);
-        assert_eq!(leaf.validity().begins, now() - BACKDATE);
+        assert_eq!(leaf.validity().not_after, ca.validity().not_after);
+        assert_eq!(leaf.validity().not_before, now() - BACKDATE);
     }
 
     #[test]
     fn the_signer_is_told_apart() {
         let (one, other) =
-            (authority("test", now(), HOUR).unwrap(), authority("test", now(), HOUR).unwrap());
-        let leaf = leaf(&one, &Names::parse(["a"]).unwrap(), now(), HOUR).unwrap();
+            (create_ca("test", now(), HOUR).unwrap(), create_ca("test", now(), HOUR).unwrap());
+        let leaf = issue_leaf(&one, &SubjectAltNames::parse(["a"]).unwrap(), now(), HOUR).unwrap();
         assert!(leaf.certificate().signed_by(one.certificate()));
         assert!(!leaf.certificate().signed_by(other.certificate()));
     }
 
     #[test]
     fn a_long_name_is_no_common_name() {
-        let ca = authority("test", now(), HOUR).unwrap();
+        let ca = create_ca("test", now(), HOUR).unwrap();
         let long = format!("{}.{}", "a".repeat(60), "b".repeat(60));
-        let names = Names::parse([&long]).unwrap();
-        let leaf = leaf(&ca, &names, now(), HOUR).unwrap();
+        let names = SubjectAltNames::parse([&long]).unwrap();
+        let leaf = issue_leaf(&ca, &names, now(), HOUR).unwrap();
         assert_eq!(leaf.certificate().names(), Some(&names));
     }
 }

@@ -17,8 +17,8 @@ mod tests;
 /// How long things live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    authority_life: Duration,
-    leaf_life: Duration,
+    ca_lifetime: Duration,
+    leaf_lifetime: Duration,
     overlap: Duration,
 }
 
@@ -43,30 +43,30 @@ impl Policy {
     /// When the overlap is longer than a sixth of the CA's life, or the leaf lives for less than a
     /// second or more than half of the CA's life.
     pub fn new(
-        authority_life: Duration,
-        leaf_life: Duration,
+        ca_lifetime: Duration,
+        leaf_lifetime: Duration,
         overlap: Duration,
     ) -> Result<Self, PolicyError> {
-        if overlap > authority_life / 6 {
+        if overlap > ca_lifetime / 6 {
             return Err(PolicyError::Overlap);
         }
-        if leaf_life < Duration::from_secs(1) {
+        if leaf_lifetime < Duration::from_secs(1) {
             return Err(PolicyError::ShortLeaf);
         }
-        if leaf_life > authority_life / 2 {
+        if leaf_lifetime > ca_lifetime / 2 {
             return Err(PolicyError::LongLeaf);
         }
-        Ok(Self { authority_life, leaf_life, overlap })
+        Ok(Self { ca_lifetime, leaf_lifetime, overlap })
     }
 
     /// How long a new CA lives.
-    pub fn authority_life(&self) -> Duration {
-        self.authority_life
+    pub fn ca_lifetime(&self) -> Duration {
+        self.ca_lifetime
     }
 
     /// How long a new leaf lives.
-    pub fn leaf_life(&self) -> Duration {
-        self.leaf_life
+    pub fn leaf_lifetime(&self) -> Duration {
+        self.leaf_lifetime
     }
 
     /// How long a CA is in the bundle before it signs.
@@ -79,13 +79,13 @@ impl Default for Policy {
     /// CA 365 days, leaf 7 days, overlap 24 hours.
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
-        Self { authority_life: 365 * DAY, leaf_life: 7 * DAY, overlap: DAY }
+        Self { ca_lifetime: 365 * DAY, leaf_lifetime: 7 * DAY, overlap: DAY }
     }
 }
 
 /// What the decision is made on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
+pub struct CertStatus {
     /// The CA that signs; `None` when it or its key is not there or not readable.
     pub current: Option<Validity>,
     /// The CA that is in the bundle and will sign next.
@@ -93,15 +93,15 @@ pub struct View {
     /// CAs that signed before and are still in the bundle.
     pub previous: Vec<Validity>,
     /// The serving certificate.
-    pub leaf: Option<LeafView>,
+    pub leaf: Option<LeafStatus>,
 }
 
 /// What the decision must know of the serving certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeafView {
+pub struct LeafStatus {
     /// When it is valid.
     pub validity: Validity,
-    /// It is signed by [`View::current`].
+    /// It is signed by [`CertStatus::current`].
     pub signed_by_current: bool,
     /// Its names are those that are wanted.
     pub names_match: bool,
@@ -111,39 +111,39 @@ pub struct LeafView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Drop the previous CAs that have expired.
-    ForgetPrevious,
+    DropExpiredCas,
     /// All is well.
     Nothing,
     /// The next CA signs from now on; the current one becomes a previous one.
-    Promote,
+    PromoteNextCa,
     /// Make a next CA and put it into the bundle. One that is there is thrown away.
-    PublishNext,
+    PublishNextCa,
     /// Sign a new leaf with the current CA.
     RenewLeaf,
     /// Make a new current CA; there is none that could sign.
-    StartAnew,
+    CreateCa,
 }
 
 /// Decides what to do at `now`.
-pub fn next_step(view: &View, now: SystemTime, policy: &Policy) -> Step {
+pub fn next_step(view: &CertStatus, now: SystemTime, policy: &Policy) -> Step {
     let next = view.next.filter(|next| next.contains(now));
     let Some(current) = view.current.filter(|current| current.contains(now)) else {
-        return next.map_or(Step::StartAnew, |_| Step::Promote);
+        return next.map_or(Step::CreateCa, |_| Step::PromoteNextCa);
     };
     match (next, view.next) {
-        (Some(next), _) if now >= promotion(current, next, policy) => return Step::Promote,
+        (Some(next), _) if now >= promotion(current, next, policy) => return Step::PromoteNextCa,
         (Some(_), _) => {}
         // A next CA that is not valid (the clock was turned) would be of no use when its time
         // comes.
-        (None, Some(_)) => return Step::PublishNext,
-        (None, None) if now >= two_thirds(current) => return Step::PublishNext,
+        (None, Some(_)) => return Step::PublishNextCa,
+        (None, None) if now >= two_thirds(current) => return Step::PublishNextCa,
         (None, None) => {}
     }
     if view.leaf.is_none_or(|leaf| is_due(leaf, current, now, policy)) {
         return Step::RenewLeaf;
     }
-    if view.previous.iter().any(|previous| now >= previous.ends) {
-        return Step::ForgetPrevious;
+    if view.previous.iter().any(|previous| now >= previous.not_after) {
+        return Step::DropExpiredCas;
     }
     Step::Nothing
 }
@@ -151,7 +151,7 @@ pub fn next_step(view: &View, now: SystemTime, policy: &Policy) -> Step {
 /// When two thirds of a certificate's life are over.
 pub fn two_thirds(validity: Validity) -> SystemTime {
     let made = issued(validity);
-    let life = validity.ends.duration_since(made).unwrap_or_default();
+    let life = validity.not_after.duration_since(made).unwrap_or_default();
     plus(made, life * 2 / 3)
 }
 
@@ -159,21 +159,21 @@ pub fn two_thirds(validity: Validity) -> SystemTime {
 /// that.
 fn promotion(current: Validity, next: Validity, policy: &Policy) -> SystemTime {
     let margin = (policy.overlap / 4).min(Duration::from_secs(3600));
-    let last_moment = current.ends.checked_sub(margin).unwrap_or(current.ends);
+    let last_moment = current.not_after.checked_sub(margin).unwrap_or(current.not_after);
     plus(issued(next), policy.overlap).min(last_moment)
 }
 
-fn is_due(leaf: LeafView, current: Validity, now: SystemTime, policy: &Policy) -> bool {
+fn is_due(leaf: LeafStatus, current: Validity, now: SystemTime, policy: &Policy) -> bool {
     if !leaf.signed_by_current || !leaf.names_match || !leaf.validity.contains(now) {
         return true;
     }
     // Near the end of its CA a new leaf would live no longer than the one it replaces.
-    let would_end = plus(now, policy.leaf_life).min(current.ends);
-    now >= two_thirds(leaf.validity) && would_end > leaf.validity.ends
+    let would_end = plus(now, policy.leaf_lifetime).min(current.not_after);
+    now >= two_thirds(leaf.validity) && would_end > leaf.validity.not_after
 }
 
 fn issued(validity: Validity) -> SystemTime {
-    plus(validity.begins, BACKDATE).min(validity.ends)
+    plus(validity.not_before, BACKDATE).min(validity.not_after)
 }
 
 fn plus(moment: SystemTime, duration: Duration) -> SystemTime {

@@ -8,8 +8,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
+use crate::cert_key_pair::{CertKeyPair, CertKeyPairError};
 use crate::certificate::{Certificate, provider};
-use crate::pair::{Pair, PairError};
 
 /// ALPN for a server that speaks HTTP/2 and HTTP/1.1.
 pub const H2_AND_HTTP1: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -33,7 +33,7 @@ impl Resolver {
     ///
     /// # Errors
     /// When rustls does not take the pair; the one before stays.
-    pub fn swap(&self, pair: &Pair) -> Result<(), PairError> {
+    pub fn swap(&self, pair: &CertKeyPair) -> Result<(), CertKeyPairError> {
         self.0.store(Some(Arc::new(Serving {
             key: pair.certified()?,
             certificate: pair.certificate().clone(),

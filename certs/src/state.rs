@@ -6,12 +6,12 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use crate::alt_names::SubjectAltNames;
 use crate::bundle::TrustBundle;
+use crate::cert_key_pair::{CertKeyPair, CertKeyPairError};
 use crate::certificate::Certificate;
 use crate::issue::{self, IssueError};
-use crate::names::Names;
-use crate::pair::{Pair, PairError};
-use crate::renewal::{LeafView, Policy, Step, View, next_step};
+use crate::renewal::{CertStatus, LeafStatus, Policy, Step, next_step};
 
 /// The CA that signs.
 pub const CA_CERT: &str = "ca.crt";
@@ -29,14 +29,14 @@ pub const TLS_CERT: &str = "tls.crt";
 pub const TLS_KEY: &str = "tls.key";
 
 /// Every name a state can be stored under.
-pub const FILES: [&str; 7] =
+pub const FILE_NAMES: [&str; 7] =
     [CA_CERT, CA_KEY, NEXT_CA_CERT, NEXT_CA_KEY, PREVIOUS_CA_CERT, TLS_CERT, TLS_KEY];
 
 /// Named contents; `Debug` shows the names alone, and the contents are wiped on drop.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Files(BTreeMap<String, Zeroizing<Vec<u8>>>);
+pub struct CertFiles(BTreeMap<String, Zeroizing<Vec<u8>>>);
 
-impl Files {
+impl CertFiles {
     /// Adds a file; an empty one is as good as none.
     pub fn insert(&mut self, name: &str, content: Zeroizing<Vec<u8>>) {
         if !content.is_empty() {
@@ -49,7 +49,7 @@ impl Files {
         self.0.get(name).map(|content| content.as_slice())
     }
 
-    /// Names and contents in order of name.
+    /// SubjectAltNames and contents in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let all = self.0.iter();
         all.map(|(name, content)| (name.as_str(), content.as_slice()))
@@ -61,7 +61,7 @@ impl Files {
     }
 }
 
-impl From<BTreeMap<String, Vec<u8>>> for Files {
+impl From<BTreeMap<String, Vec<u8>>> for CertFiles {
     fn from(files: BTreeMap<String, Vec<u8>>) -> Self {
         let mut all = Self::default();
         for (name, content) in files {
@@ -71,7 +71,7 @@ impl From<BTreeMap<String, Vec<u8>>> for Files {
     }
 }
 
-impl std::fmt::Debug for Files {
+impl std::fmt::Debug for CertFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
@@ -80,27 +80,27 @@ impl std::fmt::Debug for Files {
 /// A part of the state that could not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("read {file}")]
-pub struct Problem {
+pub struct StateError {
     /// The file that holds the part.
     pub file: &'static str,
     /// What is wrong with it.
-    pub source: PairError,
+    pub source: CertKeyPairError,
 }
 
 /// CA, next CA, previous CAs and leaf. Everything may be missing.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    current: Option<Pair>,
-    next: Option<Pair>,
+    current: Option<CertKeyPair>,
+    next: Option<CertKeyPair>,
     previous: Vec<Certificate>,
-    leaf: Option<Pair>,
+    leaf: Option<CertKeyPair>,
 }
 
 impl State {
     /// Reads a state; what cannot be used is missing in it and named in the list.
     ///
     /// A CA whose key is lost stays trusted: others may still serve what it signed.
-    pub fn from_files(files: &Files) -> (Self, Vec<Problem>) {
+    pub fn from_files(files: &CertFiles) -> (Self, Vec<StateError>) {
         let mut problems = Vec::new();
         let mut pair = |certificate, key| read_pair(files, certificate, key, &mut problems);
         let mut state = Self {
@@ -117,7 +117,7 @@ impl State {
             match Certificate::from_pem(text) {
                 Ok(previous) => state.previous.extend(previous),
                 Err(error) => {
-                    problems.push(Problem { file: PREVIOUS_CA_CERT, source: error.into() })
+                    problems.push(StateError { file: PREVIOUS_CA_CERT, source: error.into() })
                 }
             }
         }
@@ -125,8 +125,8 @@ impl State {
     }
 
     /// The state as files.
-    pub fn to_files(&self) -> Files {
-        let mut files = Files::default();
+    pub fn to_files(&self) -> CertFiles {
+        let mut files = CertFiles::default();
         let pairs = [
             (&self.current, CA_CERT, CA_KEY),
             (&self.next, NEXT_CA_CERT, NEXT_CA_KEY),
@@ -149,24 +149,24 @@ impl State {
     }
 
     /// The serving certificate.
-    pub fn leaf(&self) -> Option<&Pair> {
+    pub fn leaf(&self) -> Option<&CertKeyPair> {
         self.leaf.as_ref()
     }
 
     /// What clients must trust: the current CA, the next one, the previous ones.
     pub fn bundle(&self) -> TrustBundle {
-        let signing = self.current.iter().chain(&self.next).map(Pair::certificate);
+        let signing = self.current.iter().chain(&self.next).map(CertKeyPair::certificate);
         TrustBundle::new(signing.chain(&self.previous))
     }
 
     /// What the renewal decides on; `names` are the ones wanted.
-    pub fn view(&self, names: &Names) -> View {
-        let validity = |pair: &Pair| pair.certificate().validity();
-        View {
+    pub fn view(&self, names: &SubjectAltNames) -> CertStatus {
+        let validity = |pair: &CertKeyPair| pair.certificate().validity();
+        CertStatus {
             current: self.current.as_ref().map(validity),
             next: self.next.as_ref().map(validity),
             previous: self.previous.iter().map(Certificate::validity).collect(),
-            leaf: self.leaf.as_ref().map(|leaf| LeafView {
+            leaf: self.leaf.as_ref().map(|leaf| LeafStatus {
                 validity: validity(leaf),
                 signed_by_current: self
                     .current
@@ -185,14 +185,14 @@ impl State {
     pub fn advance(
         &self,
         authority: &str,
-        names: &Names,
+        names: &SubjectAltNames,
         now: SystemTime,
         policy: &Policy,
     ) -> Result<(Self, Vec<Step>), IssueError> {
         let mut state = self.clone();
         let mut steps = Vec::new();
         // Each kind of step is taken at most once in a row; the bound is for a mistake in here.
-        while steps.len() < MOST_STEPS {
+        while steps.len() < MAX_STEPS {
             let step = next_step(&state.view(names), now, policy);
             if step == Step::Nothing {
                 break;
@@ -207,30 +207,31 @@ impl State {
         &mut self,
         step: Step,
         authority: &str,
-        names: &Names,
+        names: &SubjectAltNames,
         now: SystemTime,
         policy: &Policy,
     ) -> Result<(), IssueError> {
         match step {
-            Step::ForgetPrevious => {
-                self.previous.retain(|one| now < one.validity().ends);
+            Step::DropExpiredCas => {
+                self.previous.retain(|one| now < one.validity().not_after);
             }
             Step::Nothing => {}
-            Step::Promote => {
+            Step::PromoteNextCa => {
                 let next = self.next.take();
                 self.retire(next);
             }
-            Step::PublishNext => {
-                let next = issue::authority(authority, now, policy.authority_life())?;
+            Step::PublishNextCa => {
+                let next = issue::create_ca(authority, now, policy.ca_lifetime())?;
                 self.next = Some(next);
             }
             Step::RenewLeaf => {
                 if let Some(current) = &self.current {
-                    self.leaf = Some(issue::leaf(current, names, now, policy.leaf_life())?);
+                    self.leaf =
+                        Some(issue::issue_leaf(current, names, now, policy.leaf_lifetime())?);
                 }
             }
-            Step::StartAnew => {
-                let new = issue::authority(authority, now, policy.authority_life())?;
+            Step::CreateCa => {
+                let new = issue::create_ca(authority, now, policy.ca_lifetime())?;
                 self.next = None;
                 self.retire(Some(new));
             }
@@ -239,7 +240,7 @@ impl State {
     }
 
     /// Makes `new` the current CA; the one before stays trusted.
-    fn retire(&mut self, new: Option<Pair>) {
+    fn retire(&mut self, new: Option<CertKeyPair>) {
         let old = std::mem::replace(&mut self.current, new);
         let old = old.map(|pair| pair.certificate().clone());
         self.previous.splice(0..0, old);
@@ -247,26 +248,26 @@ impl State {
 }
 
 /// Start anew (or promote), publish, renew, forget, with room to spare.
-const MOST_STEPS: usize = 8;
+const MAX_STEPS: usize = 8;
 
 fn read_pair(
-    files: &Files,
+    files: &CertFiles,
     certificate: &'static str,
     key: &'static str,
-    problems: &mut Vec<Problem>,
-) -> Option<Pair> {
+    problems: &mut Vec<StateError>,
+) -> Option<CertKeyPair> {
     let (found, secret) = (files.content(certificate), files.content(key));
     if found.is_none() && secret.is_none() {
         return None;
     }
-    match Pair::from_pem(found.unwrap_or_default(), secret.unwrap_or_default()) {
+    match CertKeyPair::from_pem(found.unwrap_or_default(), secret.unwrap_or_default()) {
         Ok(pair) => Some(pair),
         Err(source) => {
             let file = match source {
-                PairError::Certificate(_) => certificate,
-                PairError::Key | PairError::Mismatch => key,
+                CertKeyPairError::Certificate(_) => certificate,
+                CertKeyPairError::Key | CertKeyPairError::Mismatch => key,
             };
-            problems.push(Problem { file, source });
+            problems.push(StateError { file, source });
             None
         }
     }

@@ -1,5 +1,5 @@
 //! Tells that something in a directory has changed. The directory is watched and not a file: what
-//! replaces a file (a rename, the swap of a link) ends a watch on the file itself.
+//! replaces a file (a rename, the swap of a link) not_after a watch on the file itself.
 
 use std::path::Path;
 use std::sync::Arc;

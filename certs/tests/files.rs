@@ -10,23 +10,23 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use certs::alt_names::SubjectAltNames;
+use certs::cert_key_pair::CertKeyPair;
 use certs::files::{FileCertificates, FilesError};
-use certs::issue::{authority, leaf};
-use certs::names::Names;
-use certs::pair::Pair;
+use certs::issue::{create_ca, issue_leaf};
 use certs::renewal::Policy;
-use certs::state::{Files, State};
+use certs::state::{CertFiles, State};
 use runtime::tasks::Tasks;
-use support::{Hand, NAME, connect, eventually, hello};
+use support::{ManualClock, NAME, connect, eventually, hello};
 
-fn made(now: SystemTime) -> Files {
-    let names = Names::parse([NAME]).unwrap();
+fn made(now: SystemTime) -> CertFiles {
+    let names = SubjectAltNames::parse([NAME]).unwrap();
     let (state, _) =
         State::default().advance("somebody else", &names, now, &Policy::default()).unwrap();
     state.to_files()
 }
 
-fn put(directory: &Path, files: &Files) {
+fn put(directory: &Path, files: &CertFiles) {
     for name in ["tls.crt", "tls.key", "ca.crt"] {
         let text = files.content(name).unwrap();
         let new = directory.join("new");
@@ -41,7 +41,7 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 /// As kubelet does it: a new directory, and one link swapped over.
-fn swap(directory: &Path, generation: &str, files: &Files) {
+fn swap(directory: &Path, generation: &str, files: &CertFiles) {
     let target = directory.join(generation);
     fs::create_dir(&target).unwrap();
     put(&target, files);
@@ -55,7 +55,7 @@ fn swap(directory: &Path, generation: &str, files: &Files) {
 
 #[tokio::test]
 async fn each_swap_is_followed() {
-    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), Hand::new(), Tasks::new());
+    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
     let certificates = FileCertificates::new(home.path(), hand.clock());
     let (resolver, bundle) = (certificates.resolver(), certificates.bundle());
     let address = hello(certificates.resolver(), &tasks).await;
@@ -78,7 +78,7 @@ async fn each_swap_is_followed() {
 
 #[test]
 fn what_is_bad_is_named_and_the_last_good_pair_stays() {
-    let (home, hand) = (tempfile::tempdir().unwrap(), Hand::new());
+    let (home, hand) = (tempfile::tempdir().unwrap(), ManualClock::new());
     let path = |name: &str| home.path().join(name);
     let mut certificates = FileCertificates::new(home.path(), hand.clock());
     let missing = certificates.step().unwrap_err();
@@ -113,7 +113,7 @@ fn what_is_bad_is_named_and_the_last_good_pair_stays() {
 
 #[test]
 fn a_certificate_of_tomorrow_is_taken_tomorrow() {
-    let (home, hand) = (tempfile::tempdir().unwrap(), Hand::new());
+    let (home, hand) = (tempfile::tempdir().unwrap(), ManualClock::new());
     let day = Duration::from_secs(24 * 3600);
     put(home.path(), &made(hand.now() + day));
     let mut certificates = FileCertificates::new(home.path(), hand.clock());
@@ -125,7 +125,7 @@ fn a_certificate_of_tomorrow_is_taken_tomorrow() {
 
 #[test]
 fn a_bundle_is_optional() {
-    let (home, hand) = (tempfile::tempdir().unwrap(), Hand::new());
+    let (home, hand) = (tempfile::tempdir().unwrap(), ManualClock::new());
     put(home.path(), &made(hand.now()));
     fs::remove_file(home.path().join("ca.crt")).unwrap();
     let mut certificates = FileCertificates::new(home.path(), hand.clock());
@@ -135,16 +135,18 @@ fn a_bundle_is_optional() {
 
 #[test]
 fn a_pair_made_elsewhere_is_read() {
-    let hand = Hand::new();
+    let hand = ManualClock::new();
     let life = Duration::from_secs(3600);
-    let ca = authority("a", hand.now(), life).unwrap();
-    let one = leaf(&ca, &Names::parse(["a", "10.0.0.1"]).unwrap(), hand.now(), life).unwrap();
+    let ca = create_ca("a", hand.now(), life).unwrap();
+    let one =
+        issue_leaf(&ca, &SubjectAltNames::parse(["a", "10.0.0.1"]).unwrap(), hand.now(), life)
+            .unwrap();
     let text = format!("# a comment\n{}{}", one.certificate().pem(), ca.certificate().pem());
     let files = {
-        let mut files = Files::default();
+        let mut files = CertFiles::default();
         files.insert("tls.crt", text.into_bytes().into());
         files
     };
-    let read = Pair::from_pem(files.content("tls.crt").unwrap(), b"no key").unwrap_err();
-    assert_eq!(read, certs::pair::PairError::Key);
+    let read = CertKeyPair::from_pem(files.content("tls.crt").unwrap(), b"no key").unwrap_err();
+    assert_eq!(read, certs::cert_key_pair::CertKeyPairError::Key);
 }

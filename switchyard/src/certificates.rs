@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use certs::backing::Backing;
-use certs::backing::directory::Directory;
-use certs::backing::secret::SecretBacking;
+use certs::alt_names::SubjectAltNames;
 use certs::bundle::TrustBundle;
 use certs::clock::Clock;
 use certs::files::FileCertificates;
-use certs::keeper::{Keeper, Settings};
-use certs::names::Names;
+use certs::manager::{CertManager, Settings};
 use certs::resolver::Resolver;
+use certs::store::CertStore;
+use certs::store::directory::DirectoryCertStore;
+use certs::store::secret::SecretCertStore;
 use kube::Client;
 use runtime::readiness::Gate;
 use runtime::tasks::Tasks;
@@ -37,11 +37,16 @@ pub(crate) struct Certificate {
 }
 
 /// Keeps or follows the certificate from now on. `gate` is open while there is a valid one.
-pub(crate) fn keep(source: Source, names: Names, gate: Gate, tasks: &Tasks) -> Certificate {
+pub(crate) fn keep(
+    source: Source,
+    names: SubjectAltNames,
+    gate: Gate,
+    tasks: &Tasks,
+) -> Certificate {
     match source {
-        Source::Directory(path) => own(Directory::new(path), names, gate, tasks),
+        Source::Directory(path) => own(DirectoryCertStore::new(path), names, gate, tasks),
         Source::Secret { client, namespace, name } => {
-            own(SecretBacking::new(client, &namespace, &name), names, gate, tasks)
+            own(SecretCertStore::new(client, &namespace, &name), names, gate, tasks)
         }
         Source::Files(path) => {
             let files = FileCertificates::new(path, Clock::system()).with_gate(gate);
@@ -52,9 +57,9 @@ pub(crate) fn keep(source: Source, names: Names, gate: Gate, tasks: &Tasks) -> C
     }
 }
 
-fn own(backing: impl Backing, names: Names, gate: Gate, tasks: &Tasks) -> Certificate {
-    let keeper = Keeper::new(backing, Settings::new(AUTHORITY, names)).with_gate(gate);
-    let certificate = Certificate { resolver: keeper.resolver(), bundle: keeper.bundle() };
-    tasks.spawn_vital("certificate", keeper.run(tasks.stopping()));
+fn own(store: impl CertStore, names: SubjectAltNames, gate: Gate, tasks: &Tasks) -> Certificate {
+    let manager = CertManager::new(store, Settings::new(AUTHORITY, names)).with_gate(gate);
+    let certificate = Certificate { resolver: manager.resolver(), bundle: manager.bundle() };
+    tasks.spawn_vital("certificate", manager.run(tasks.stopping()));
     certificate
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::names::{Names, NamesError};
+use certs::alt_names::{SubjectAltNames, SubjectAltNamesError};
 use certs::resolver::server_config;
 use contract::Redacted;
 use lockbox::Database;
@@ -95,7 +95,7 @@ pub enum ServeError {
     Oidc(#[from] identity::SetupError),
     /// A name for the certificate.
     #[error("name the certificate")]
-    Names(#[from] NamesError),
+    Names(#[from] SubjectAltNamesError),
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
@@ -279,16 +279,13 @@ fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Sen
 }
 
 /// The names of the Service, loopback, and what the operator adds.
-fn names(args: &ServeArgs) -> Result<Names, NamesError> {
-    let names = Names::of_service(&args.service, &args.namespace)?.and(Names::parse([
-        "localhost",
-        "127.0.0.1",
-        "::1",
-    ])?);
+fn names(args: &ServeArgs) -> Result<SubjectAltNames, SubjectAltNamesError> {
+    let names = SubjectAltNames::of_service(&args.service, &args.namespace)?
+        .and(SubjectAltNames::parse(["localhost", "127.0.0.1", "::1"])?);
     if args.certificate_names.is_empty() {
         Ok(names)
     } else {
-        Ok(names.and(Names::parse(&args.certificate_names)?))
+        Ok(names.and(SubjectAltNames::parse(&args.certificate_names)?))
     }
 }
 

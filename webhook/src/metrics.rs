@@ -142,7 +142,7 @@ impl Collector for State {
         };
         let bundles = u32::try_from(self.catalog.len()).unwrap_or(u32::MAX);
         gauge("bundles", "Bundles that are known", f64::from(bundles))?;
-        let ends = self.resolver.certificate().map(|certificate| certificate.validity().ends);
+        let ends = self.resolver.certificate().map(|certificate| certificate.validity().not_after);
         match ends.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             Some(ends) => gauge(
                 "certificate_end_seconds",

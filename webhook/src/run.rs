@@ -5,7 +5,7 @@ mod parts;
 use std::io;
 use std::net::SocketAddr;
 
-use certs::names::NamesError;
+use certs::alt_names::SubjectAltNamesError;
 use runtime::signals::{Grace, Shutdown, StopError};
 use runtime::tasks::Tasks;
 
@@ -33,7 +33,7 @@ pub enum RunError {
     Client(#[source] kube::Error),
     /// The service and namespace make no DNS names.
     #[error("name the certificate")]
-    Names(#[from] NamesError),
+    Names(#[from] SubjectAltNamesError),
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use rustls_pki_types::ServerName;
 
 use super::*;
+use crate::alt_names::SubjectAltNames;
 use crate::bundle::TrustBundle;
-use crate::names::Names;
 use crate::state::State;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -16,56 +16,60 @@ fn day(number: u32) -> SystemTime {
 }
 
 fn made(at: SystemTime, life: Duration) -> Validity {
-    Validity { begins: at - BACKDATE, ends: at + life }
+    Validity { not_before: at - BACKDATE, not_after: at + life }
 }
 
 fn ca(at: u32) -> Option<Validity> {
     Some(made(day(at), 365 * DAY))
 }
 
-fn leaf(at: u32) -> LeafView {
-    LeafView { validity: made(day(at), 7 * DAY), signed_by_current: true, names_match: true }
+fn leaf(at: u32) -> LeafStatus {
+    LeafStatus { validity: made(day(at), 7 * DAY), signed_by_current: true, names_match: true }
 }
 
 #[test]
 fn table() {
-    let good = |at: u32| View { current: ca(0), leaf: Some(leaf(at)), ..View::default() };
+    let good =
+        |at: u32| CertStatus { current: ca(0), leaf: Some(leaf(at)), ..CertStatus::default() };
     let table = [
-        ("nothing there", View::default(), day(0), Step::StartAnew),
+        ("nothing there", CertStatus::default(), day(0), Step::CreateCa),
         ("fresh", good(0), day(0), Step::Nothing),
         ("leaf before two thirds", good(0), day(4), Step::Nothing),
         ("leaf at two thirds", good(0), day(0) + 7 * DAY * 2 / 3, Step::RenewLeaf),
         ("leaf expired", good(0), day(8), Step::RenewLeaf),
         ("leaf of the future", good(40), day(0), Step::RenewLeaf),
-        ("no leaf", View { leaf: None, ..good(0) }, day(0), Step::RenewLeaf),
+        ("no leaf", CertStatus { leaf: None, ..good(0) }, day(0), Step::RenewLeaf),
         (
             "leaf of another ca",
-            View { leaf: Some(LeafView { signed_by_current: false, ..leaf(0) }), ..good(0) },
+            CertStatus {
+                leaf: Some(LeafStatus { signed_by_current: false, ..leaf(0) }),
+                ..good(0)
+            },
             day(0),
             Step::RenewLeaf,
         ),
         (
             "leaf for other names",
-            View { leaf: Some(LeafView { names_match: false, ..leaf(0) }), ..good(0) },
+            CertStatus { leaf: Some(LeafStatus { names_match: false, ..leaf(0) }), ..good(0) },
             day(0),
             Step::RenewLeaf,
         ),
         ("ca before two thirds", good(240), day(243), Step::Nothing),
-        ("ca at two thirds", good(240), day(244), Step::PublishNext),
-        ("overlap runs", View { next: ca(244), ..good(243) }, day(244), Step::Nothing),
-        ("overlap over", View { next: ca(244), ..good(243) }, day(245), Step::Promote),
+        ("ca at two thirds", good(240), day(244), Step::PublishNextCa),
+        ("overlap runs", CertStatus { next: ca(244), ..good(243) }, day(244), Step::Nothing),
+        ("overlap over", CertStatus { next: ca(244), ..good(243) }, day(245), Step::PromoteNextCa),
         (
             "next made late, current about to end",
-            View { next: Some(made(day(364) + 12 * HOUR, 365 * DAY)), ..good(360) },
+            CertStatus { next: Some(made(day(364) + 12 * HOUR, 365 * DAY)), ..good(360) },
             day(365) - HOUR,
-            Step::Promote,
+            Step::PromoteNextCa,
         ),
         (
             "next made late, current lives",
-            View {
+            CertStatus {
                 next: Some(made(day(364) + 12 * HOUR, 365 * DAY)),
-                leaf: Some(LeafView {
-                    validity: Validity { begins: day(364), ends: day(365) },
+                leaf: Some(LeafStatus {
+                    validity: Validity { not_before: day(364), not_after: day(365) },
                     ..leaf(0)
                 }),
                 ..good(0)
@@ -73,40 +77,50 @@ fn table() {
             day(364) + 20 * HOUR,
             Step::Nothing,
         ),
-        ("next of the future", View { next: ca(300), ..good(243) }, day(244), Step::PublishNext),
-        ("current expired", good(364), day(366), Step::StartAnew),
-        ("current of the future", View { current: ca(10), ..good(0) }, day(0), Step::StartAnew),
+        (
+            "next of the future",
+            CertStatus { next: ca(300), ..good(243) },
+            day(244),
+            Step::PublishNextCa,
+        ),
+        ("current expired", good(364), day(366), Step::CreateCa),
+        (
+            "current of the future",
+            CertStatus { current: ca(10), ..good(0) },
+            day(0),
+            Step::CreateCa,
+        ),
         (
             "current expired, next lives",
-            View { next: ca(300), ..good(364) },
+            CertStatus { next: ca(300), ..good(364) },
             day(366),
-            Step::Promote,
+            Step::PromoteNextCa,
         ),
         (
             "current lost, next lives",
-            View { current: None, next: ca(0), ..good(0) },
+            CertStatus { current: None, next: ca(0), ..good(0) },
             day(1),
-            Step::Promote,
+            Step::PromoteNextCa,
         ),
-        ("both expired", View { next: ca(1), ..good(364) }, day(367), Step::StartAnew),
+        ("both expired", CertStatus { next: ca(1), ..good(364) }, day(367), Step::CreateCa),
         (
             "previous expired",
-            View {
+            CertStatus {
                 current: ca(300),
                 previous: vec![made(day(0), 365 * DAY)],
                 leaf: Some(leaf(365)),
-                ..View::default()
+                ..CertStatus::default()
             },
             day(365),
-            Step::ForgetPrevious,
+            Step::DropExpiredCas,
         ),
         (
             "previous lives",
-            View {
+            CertStatus {
                 current: ca(300),
                 previous: vec![made(day(0), 365 * DAY)],
                 leaf: Some(leaf(363)),
-                ..View::default()
+                ..CertStatus::default()
             },
             day(364),
             Step::Nothing,
@@ -131,21 +145,21 @@ fn contradictory_policies_are_refused() {
 }
 
 /// A daemon that wakes up now and then, and what it had published by when.
-struct World {
+struct SimulatedDaemon {
     state: State,
     now: SystemTime,
     published: Vec<(SystemTime, TrustBundle)>,
-    names: Names,
+    names: SubjectAltNames,
     policy: Policy,
 }
 
-impl World {
+impl SimulatedDaemon {
     fn new(policy: Policy) -> Self {
         let mut world = Self {
             state: State::default(),
             now: day(0),
             published: Vec::new(),
-            names: Names::parse(["webhook.svc"]).unwrap(),
+            names: SubjectAltNames::parse(["webhook.svc"]).unwrap(),
             policy,
         };
         world.wake();
@@ -194,7 +208,7 @@ proptest! {
     /// the daemon wakes.
     #[test]
     fn years_of_small_steps(sleeps in proptest::collection::vec(60u64..2 * 24 * 3600, 1_100)) {
-        let mut world = World::new(Policy::default());
+        let mut world = SimulatedDaemon::new(Policy::default());
         let overlap = world.policy.overlap();
         let mut turned = 0;
         for seconds in sleeps {
@@ -204,8 +218,8 @@ proptest! {
                 prop_assert!(world.trusted_with_the_bundle_of(now));
                 prop_assert!(world.trusted_with_the_bundle_of(now - overlap));
                 let steps = world.wake();
-                prop_assert!(!steps.contains(&Step::StartAnew));
-                turned += steps.iter().filter(|step| **step == Step::Promote).count();
+                prop_assert!(!steps.contains(&Step::CreateCa));
+                turned += steps.iter().filter(|step| **step == Step::PromoteNextCa).count();
             }
         }
         prop_assert!(turned >= 2, "{turned} turn-overs");
@@ -215,7 +229,7 @@ proptest! {
     /// the next waking changes nothing.
     #[test]
     fn years_of_long_absences(sleeps in proptest::collection::vec(60u64..500 * 24 * 3600, 60)) {
-        let mut world = World::new(Policy::default());
+        let mut world = SimulatedDaemon::new(Policy::default());
         for seconds in sleeps {
             world.sleep(Duration::from_secs(seconds));
             world.wake();
@@ -229,7 +243,7 @@ proptest! {
     #[test]
     fn a_clock_that_jumps(jumps in proptest::collection::vec(-40_000_000i64..40_000_000, 60)) {
         let policy = Policy::new(600 * DAY, 30 * DAY, 100 * DAY).unwrap();
-        let mut world = World::new(policy);
+        let mut world = SimulatedDaemon::new(policy);
         for seconds in jumps {
             let distance = Duration::from_secs(seconds.unsigned_abs());
             world.now = if seconds < 0 { world.now - distance } else { world.now + distance };

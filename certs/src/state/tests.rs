@@ -6,15 +6,15 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-fn names() -> Names {
-    Names::parse(["webhook.svc"]).unwrap()
+fn names() -> SubjectAltNames {
+    SubjectAltNames::parse(["webhook.svc"]).unwrap()
 }
 
 fn advance(state: &State, now: SystemTime) -> (State, Vec<Step>) {
     state.advance("test", &names(), now, &Policy::default()).unwrap()
 }
 
-fn without(files: &Files, name: &str) -> Files {
+fn without(files: &CertFiles, name: &str) -> CertFiles {
     let mut files = files.clone();
     files.0.remove(name);
     files
@@ -23,7 +23,7 @@ fn without(files: &Files, name: &str) -> Files {
 #[test]
 fn from_nothing_to_serving_and_back_through_files() {
     let (state, steps) = advance(&State::default(), now());
-    assert_eq!(steps, [Step::StartAnew, Step::RenewLeaf]);
+    assert_eq!(steps, [Step::CreateCa, Step::RenewLeaf]);
     let (read, problems) = State::from_files(&state.to_files());
     assert_eq!(problems, []);
     assert!(read.to_files() == state.to_files());
@@ -34,20 +34,20 @@ fn from_nothing_to_serving_and_back_through_files() {
 fn a_turn_over_survives_files_at_each_stage() {
     let policy = Policy::default();
     let (start, _) = advance(&State::default(), now());
-    let publish = now() + policy.authority_life() * 2 / 3;
+    let publish = now() + policy.ca_lifetime() * 2 / 3;
     let (published, steps) = advance(&start, publish);
-    assert_eq!(steps, [Step::PublishNext, Step::RenewLeaf]);
+    assert_eq!(steps, [Step::PublishNextCa, Step::RenewLeaf]);
     assert_eq!(published.bundle().certificates().len(), 2);
 
     let (read, _) = State::from_files(&published.to_files());
     assert_eq!(read.bundle(), published.bundle());
     let (promoted, steps) = advance(&read, publish + policy.overlap());
-    assert_eq!(steps, [Step::Promote, Step::RenewLeaf]);
+    assert_eq!(steps, [Step::PromoteNextCa, Step::RenewLeaf]);
     assert_eq!(promoted.bundle().certificates().len(), 2);
 
     let (read, _) = State::from_files(&promoted.to_files());
-    let (forgot, steps) = advance(&read, now() + policy.authority_life());
-    assert!(steps.contains(&Step::ForgetPrevious), "{steps:?}");
+    let (forgot, steps) = advance(&read, now() + policy.ca_lifetime());
+    assert!(steps.contains(&Step::DropExpiredCas), "{steps:?}");
     assert_eq!(forgot.bundle().certificates().len(), 1);
 }
 
@@ -58,8 +58,8 @@ fn each_lost_or_broken_part_is_made_up_for() {
     let table: [(&str, &[Step]); 4] = [
         (TLS_CERT, &[Step::RenewLeaf]),
         (TLS_KEY, &[Step::RenewLeaf]),
-        (CA_KEY, &[Step::StartAnew, Step::RenewLeaf]),
-        (CA_CERT, &[Step::StartAnew, Step::RenewLeaf]),
+        (CA_KEY, &[Step::CreateCa, Step::RenewLeaf]),
+        (CA_CERT, &[Step::CreateCa, Step::RenewLeaf]),
     ];
     for (name, expected) in table {
         let mut broken = files.clone();
@@ -86,7 +86,7 @@ fn an_authority_without_its_key_stays_trusted() {
 #[test]
 fn other_names_make_another_leaf() {
     let (state, _) = advance(&State::default(), now());
-    let more = names().and(Names::parse(["10.0.0.1"]).unwrap());
+    let more = names().and(SubjectAltNames::parse(["10.0.0.1"]).unwrap());
     let (renewed, steps) = state.advance("test", &more, now(), &Policy::default()).unwrap();
     assert_eq!(steps, [Step::RenewLeaf]);
     assert_eq!(renewed.leaf().unwrap().certificate().names(), Some(&more));

@@ -1,4 +1,4 @@
-//! A server with a keeper's certificate, a client with a bundle, and a clock for both.
+//! A server with a manager's certificate, a client with a bundle, and a clock for both.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use certs::alt_names::SubjectAltNames;
 use certs::bundle::TrustBundle;
 use certs::clock::Clock;
-use certs::keeper::Settings;
-use certs::names::Names;
+use certs::manager::Settings;
 use certs::resolver::{Resolver, server_config};
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve};
@@ -28,9 +28,9 @@ pub(crate) const NAME: &str = "webhook.enclii-system.svc";
 
 /// A clock that stands until it is turned; seconds since 1970.
 #[derive(Clone, Debug)]
-pub(crate) struct Hand(Arc<AtomicU64>);
+pub(crate) struct ManualClock(Arc<AtomicU64>);
 
-impl Hand {
+impl ManualClock {
     pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_800_000_000)))
     }
@@ -49,15 +49,15 @@ impl Hand {
     }
 }
 
-impl TimeProvider for Hand {
+impl TimeProvider for ManualClock {
     fn current_time(&self) -> Option<UnixTime> {
         let since = Duration::from_secs(self.0.load(Ordering::SeqCst));
         Some(UnixTime::since_unix_epoch(since))
     }
 }
 
-pub(crate) fn settings(hand: &Hand) -> Settings {
-    let names = Names::of_service("webhook", "enclii-system").unwrap();
+pub(crate) fn settings(hand: &ManualClock) -> Settings {
+    let names = SubjectAltNames::of_service("webhook", "enclii-system").unwrap();
     Settings { clock: hand.clock(), ..Settings::new("Enclii Secrets", names) }
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn hello(resolver: Arc<Resolver>, tasks: &Tasks) -> SocketAddr 
 pub(crate) async fn connect(
     address: SocketAddr,
     bundle: &TrustBundle,
-    hand: &Hand,
+    hand: &ManualClock,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     for certificate in bundle.certificates() {
@@ -119,9 +119,9 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 
 /// What was published when.
 #[derive(Default)]
-pub(crate) struct History(Mutex<Vec<(SystemTime, TrustBundle)>>);
+pub(crate) struct PublishedBundles(Mutex<Vec<(SystemTime, TrustBundle)>>);
 
-impl History {
+impl PublishedBundles {
     pub(crate) fn note(&self, now: SystemTime, bundle: &TrustBundle) {
         let mut all = self.0.lock().unwrap();
         if all.last().is_none_or(|(_, last)| last != bundle) {

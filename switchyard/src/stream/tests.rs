@@ -35,7 +35,7 @@ fn bindings(project: &str, environment: &str) -> Arc<Bindings> {
 }
 
 fn certificate() -> certs::certificate::Certificate {
-    certs::issue::authority(
+    certs::issue::create_ca(
         "test",
         std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
         Duration::from_secs(3600),

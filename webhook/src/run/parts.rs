@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use certs::backing::Backing;
-use certs::backing::directory::Directory;
-use certs::backing::secret::SecretBacking;
+use certs::alt_names::SubjectAltNames;
 use certs::bundle::TrustBundle;
 use certs::clock::Clock;
 use certs::files::FileCertificates;
-use certs::keeper::{Keeper, Settings};
-use certs::names::Names;
+use certs::manager::{CertManager, Settings};
 use certs::resolver::{H2_AND_HTTP1, Resolver, server_config};
+use certs::store::CertStore;
+use certs::store::directory::DirectoryCertStore;
+use certs::store::secret::SecretCertStore;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use runtime::readiness::{Gate, Readiness};
@@ -97,15 +97,13 @@ impl Parts {
         namespace: &str,
     ) -> Result<Certificate, RunError> {
         // Loopback, for a machine without a cluster and for `kubectl port-forward`.
-        let names = Names::of_service(service, namespace)?.and(Names::parse([
-            "localhost",
-            "127.0.0.1",
-            "::1",
-        ])?);
+        let names = SubjectAltNames::of_service(service, namespace)?
+            .and(SubjectAltNames::parse(["localhost", "127.0.0.1", "::1"])?);
         Ok(match source {
-            CertificateSource::Directory(path) => {
-                Certificate { resolver: self.keep(Directory::new(path), names).0, registered: None }
-            }
+            CertificateSource::Directory(path) => Certificate {
+                resolver: self.keep(DirectoryCertStore::new(path), names).0,
+                registered: None,
+            },
             CertificateSource::Files(path) => {
                 let files =
                     FileCertificates::new(path, Clock::system()).with_gate(self.gate(CERTIFICATE));
@@ -116,7 +114,7 @@ impl Parts {
             CertificateSource::Secret { name, registration } => {
                 let client = self.client().await?;
                 let (resolver, bundle) =
-                    self.keep(SecretBacking::new(client.clone(), namespace, &name), names);
+                    self.keep(SecretCertStore::new(client.clone(), namespace, &name), names);
                 Certificate {
                     resolver,
                     registered: Some(Registered { client, name: registration, bundle }),
@@ -127,13 +125,13 @@ impl Parts {
 
     fn keep(
         &self,
-        backing: impl Backing + 'static,
-        names: Names,
+        store: impl CertStore + 'static,
+        names: SubjectAltNames,
     ) -> (Arc<Resolver>, watch::Receiver<TrustBundle>) {
-        let keeper = Keeper::new(backing, Settings::new("enclii-webhook", names))
+        let manager = CertManager::new(store, Settings::new("enclii-webhook", names))
             .with_gate(self.gate(CERTIFICATE));
-        let kept = (keeper.resolver(), keeper.bundle());
-        self.tasks.spawn_vital("certificate", keeper.run(self.tasks.stopping()));
+        let kept = (manager.resolver(), manager.bundle());
+        self.tasks.spawn_vital("certificate", manager.run(self.tasks.stopping()));
         kept
     }
 

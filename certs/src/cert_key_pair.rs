@@ -54,7 +54,7 @@ impl std::fmt::Debug for PrivateKey {
 
 /// A certificate (with the chain above it) and its key; they are known to match.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub struct CertKeyPair {
     certificate: Certificate,
     chain: Vec<Certificate>,
     key: PrivateKey,
@@ -62,7 +62,7 @@ pub struct Pair {
 
 /// Why a pair was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PairError {
+pub enum CertKeyPairError {
     /// The certificate cannot be read.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -74,12 +74,12 @@ pub enum PairError {
     Mismatch,
 }
 
-impl Pair {
+impl CertKeyPair {
     /// Puts a pair together.
     ///
     /// # Errors
     /// When the key is of an unknown kind or belongs to another certificate.
-    pub fn new(certificate: Certificate, key: PrivateKey) -> Result<Self, PairError> {
+    pub fn new(certificate: Certificate, key: PrivateKey) -> Result<Self, CertKeyPairError> {
         Self::with_chain(vec![certificate], key)
     }
 
@@ -87,13 +87,13 @@ impl Pair {
     ///
     /// # Errors
     /// When one of them cannot be read or they do not belong together.
-    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, PairError> {
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, CertKeyPairError> {
         let chain = Certificate::from_pem(certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| PairError::Key)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertKeyPairError::Key)?;
         Self::with_chain(chain, PrivateKey::new(key))
     }
 
-    fn with_chain(mut chain: Vec<Certificate>, key: PrivateKey) -> Result<Self, PairError> {
+    fn with_chain(mut chain: Vec<Certificate>, key: PrivateKey) -> Result<Self, CertKeyPairError> {
         if chain.is_empty() {
             return Err(CertificateError::NoPem.into());
         }
@@ -117,13 +117,13 @@ impl Pair {
     ///
     /// # Errors
     /// When the key is of an unknown kind or belongs to another certificate.
-    pub fn certified(&self) -> Result<Arc<CertifiedKey>, PairError> {
+    pub fn certified(&self) -> Result<Arc<CertifiedKey>, CertKeyPairError> {
         let all = std::iter::once(&self.certificate).chain(&self.chain);
         let chain = all.map(|one| one.der().clone()).collect();
         match CertifiedKey::from_der(chain, self.key.0.clone_key(), &provider()) {
             Ok(certified) => Ok(Arc::new(certified)),
-            Err(rustls::Error::InconsistentKeys(_)) => Err(PairError::Mismatch),
-            Err(_) => Err(PairError::Key),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(CertKeyPairError::Mismatch),
+            Err(_) => Err(CertKeyPairError::Key),
         }
     }
 
@@ -142,17 +142,17 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::issue::authority;
+    use crate::issue::create_ca;
 
-    fn ca() -> Pair {
+    fn ca() -> CertKeyPair {
         let life = Duration::from_secs(3600);
-        authority("test", UNIX_EPOCH + Duration::from_secs(1_800_000_000), life).unwrap()
+        create_ca("test", UNIX_EPOCH + Duration::from_secs(1_800_000_000), life).unwrap()
     }
 
     #[test]
     fn a_pair_survives_pem() {
         let pair = ca();
-        let read = Pair::from_pem(&pair.certificate_pem(), &pair.key_pem()).unwrap();
+        let read = CertKeyPair::from_pem(&pair.certificate_pem(), &pair.key_pem()).unwrap();
         assert_eq!(read.certificate(), pair.certificate());
         assert_eq!(*read.key_pem(), *pair.key_pem());
     }
@@ -161,14 +161,14 @@ mod tests {
     fn what_does_not_belong_together_is_refused() {
         let (one, other) = (ca(), ca());
         let junk = pem::encode("CERTIFICATE", b"junk");
-        let table: [(&[u8], &[u8], PairError); 4] = [
-            (&one.certificate_pem(), &other.key_pem(), PairError::Mismatch),
-            (&one.certificate_pem(), b"", PairError::Key),
+        let table: [(&[u8], &[u8], CertKeyPairError); 4] = [
+            (&one.certificate_pem(), &other.key_pem(), CertKeyPairError::Mismatch),
+            (&one.certificate_pem(), b"", CertKeyPairError::Key),
             (b"", &one.key_pem(), CertificateError::NoPem.into()),
             (junk.as_bytes(), &one.key_pem(), CertificateError::NotX509.into()),
         ];
         for (certificate, key, error) in table {
-            assert_eq!(Pair::from_pem(certificate, key).unwrap_err(), error);
+            assert_eq!(CertKeyPair::from_pem(certificate, key).unwrap_err(), error);
         }
     }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Backing, BackingError, Loaded, Stored};
-use crate::state::{FILES, Files};
+use super::{CertStore, CertStoreError, Loaded, StoreOutcome};
+use crate::state::{CertFiles, FILE_NAMES};
 use crate::watch::DirectoryWatch;
 
 const LINK: &str = "..data";
@@ -21,39 +21,43 @@ const NEW_LINK: &str = "..data-new";
 const LOCK: &str = ".lock";
 
 /// How often a reader starts over because the writer was faster.
-const READS: usize = 5;
+const MAX_READS: usize = 5;
 
 /// After a failed watch: short enough for "re-made within seconds", long enough not to spin.
 const WITHOUT_WATCH: Duration = Duration::from_secs(2);
 
 /// A state in a directory.
 #[derive(Clone, Debug)]
-pub struct Directory {
+pub struct DirectoryCertStore {
     path: PathBuf,
 }
 
-impl Directory {
+impl DirectoryCertStore {
     /// The directory is made with the first write.
     pub fn new<P: Into<PathBuf>>(path: P) -> Self {
         Self { path: path.into() }
     }
 
-    async fn blocking<T, F>(&self, work: F) -> Result<T, BackingError>
+    async fn blocking<T, F>(&self, work: F) -> Result<T, CertStoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Path) -> Result<T, BackingError> + Send + 'static,
+        F: FnOnce(&Path) -> Result<T, CertStoreError> + Send + 'static,
     {
         let path = self.path.clone();
         tokio::task::spawn_blocking(move || work(&path)).await?
     }
 }
 
-impl Backing for Directory {
-    async fn load(&self) -> Result<Loaded, BackingError> {
+impl CertStore for DirectoryCertStore {
+    async fn load(&self) -> Result<Loaded, CertStoreError> {
         self.blocking(load).await
     }
 
-    async fn store(&self, files: &Files, seen: &Loaded) -> Result<Stored, BackingError> {
+    async fn store(
+        &self,
+        files: &CertFiles,
+        seen: &Loaded,
+    ) -> Result<StoreOutcome, CertStoreError> {
         let (files, seen) = (files.clone(), seen.files.clone());
         self.blocking(move |path| store(path, &files, &seen)).await
     }
@@ -74,14 +78,14 @@ impl Backing for Directory {
     }
 }
 
-fn load(path: &Path) -> Result<Loaded, BackingError> {
+fn load(path: &Path) -> Result<Loaded, CertStoreError> {
     let link = path.join(LINK);
-    for _ in 0..READS {
+    for _ in 0..MAX_READS {
         let Some(generation) = optional(&link, fs::read_link(&link))? else {
             return Ok(Loaded::default());
         };
-        let mut files = Files::default();
-        for name in FILES {
+        let mut files = CertFiles::default();
+        for name in FILE_NAMES {
             let file = path.join(&generation).join(name);
             if let Some(content) = optional(&file, fs::read(&file).map(Zeroizing::new))? {
                 files.insert(name, content);
@@ -92,27 +96,27 @@ fn load(path: &Path) -> Result<Loaded, BackingError> {
             return Ok(Loaded { files, version: None });
         }
     }
-    Err(BackingError::Read { path: link, source: ErrorKind::ResourceBusy.into() })
+    Err(CertStoreError::Read { path: link, source: ErrorKind::ResourceBusy.into() })
 }
 
-fn store(path: &Path, files: &Files, seen: &Files) -> Result<Stored, BackingError> {
+fn store(path: &Path, files: &CertFiles, seen: &CertFiles) -> Result<StoreOutcome, CertStoreError> {
     let mut directories = DirBuilder::new();
     directories.recursive(true).mode(0o700);
     directories.create(path).map_err(write_error(path))?;
     let Some(_lock) = lock(&path.join(LOCK))? else {
-        return Ok(Stored::Lost);
+        return Ok(StoreOutcome::Conflict);
     };
     if load(path)?.files != *seen {
-        return Ok(Stored::Lost);
+        return Ok(StoreOutcome::Conflict);
     }
     let generation = write_generation(path, files)?;
     swap_link(path, &generation)?;
     tidy(path, files, &generation)?;
-    Ok(Stored::Written(None))
+    Ok(StoreOutcome::Written(None))
 }
 
-/// `None` when another process holds it. The lock ends with the file.
-fn lock(path: &Path) -> Result<Option<File>, BackingError> {
+/// `None` when another process holds it. The lock not_after with the file.
+fn lock(path: &Path) -> Result<Option<File>, CertStoreError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     let file = options.open(path).map_err(write_error(path))?;
@@ -124,7 +128,7 @@ fn lock(path: &Path) -> Result<Option<File>, BackingError> {
 }
 
 /// Writes all files into a directory of their own; returns its name.
-fn write_generation(path: &Path, files: &Files) -> Result<PathBuf, BackingError> {
+fn write_generation(path: &Path, files: &CertFiles) -> Result<PathBuf, CertStoreError> {
     let name = PathBuf::from(format!("..generation-{}", newest(path)? + 1));
     let directory = path.join(&name);
     let mut directories = DirBuilder::new();
@@ -143,7 +147,7 @@ fn write_generation(path: &Path, files: &Files) -> Result<PathBuf, BackingError>
     Ok(name)
 }
 
-fn swap_link(path: &Path, generation: &Path) -> Result<(), BackingError> {
+fn swap_link(path: &Path, generation: &Path) -> Result<(), CertStoreError> {
     let (new, link) = (path.join(NEW_LINK), path.join(LINK));
     remove_file(&new)?;
     symlink(generation, &new).map_err(write_error(&new))?;
@@ -152,8 +156,8 @@ fn swap_link(path: &Path, generation: &Path) -> Result<(), BackingError> {
 }
 
 /// Makes the links that people look for and takes old generations away.
-fn tidy(path: &Path, files: &Files, generation: &Path) -> Result<(), BackingError> {
-    for name in FILES {
+fn tidy(path: &Path, files: &CertFiles, generation: &Path) -> Result<(), CertStoreError> {
+    for name in FILE_NAMES {
         let link = path.join(name);
         let target = Path::new(LINK).join(name);
         let found = fs::read_link(&link).ok();
@@ -173,12 +177,12 @@ fn tidy(path: &Path, files: &Files, generation: &Path) -> Result<(), BackingErro
     Ok(())
 }
 
-fn newest(path: &Path) -> Result<u64, BackingError> {
+fn newest(path: &Path) -> Result<u64, CertStoreError> {
     let all = generations(path)?;
     Ok(all.iter().map(|(number, _)| *number).max().unwrap_or(0))
 }
 
-fn generations(path: &Path) -> Result<Vec<(u64, PathBuf)>, BackingError> {
+fn generations(path: &Path) -> Result<Vec<(u64, PathBuf)>, CertStoreError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(read_error(path))? {
         let entry = entry.map_err(read_error(path))?;
@@ -191,18 +195,18 @@ fn generations(path: &Path) -> Result<Vec<(u64, PathBuf)>, BackingError> {
     Ok(found)
 }
 
-fn sync(directory: &Path) -> Result<(), BackingError> {
+fn sync(directory: &Path) -> Result<(), CertStoreError> {
     File::open(directory).and_then(|open| open.sync_all()).map_err(write_error(directory))
 }
 
-fn remove_file(path: &Path) -> Result<(), BackingError> {
+fn remove_file(path: &Path) -> Result<(), CertStoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(write_error(path)(error)),
         _ => Ok(()),
     }
 }
 
-fn optional<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, BackingError> {
+fn optional<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, CertStoreError> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -210,14 +214,14 @@ fn optional<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, BackingEr
     }
 }
 
-fn read_error(path: &Path) -> impl FnOnce(io::Error) -> BackingError {
+fn read_error(path: &Path) -> impl FnOnce(io::Error) -> CertStoreError {
     let path = path.to_owned();
-    |source| BackingError::Read { path, source }
+    |source| CertStoreError::Read { path, source }
 }
 
-fn write_error(path: &Path) -> impl FnOnce(io::Error) -> BackingError {
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> CertStoreError {
     let path = path.to_owned();
-    |source| BackingError::Write { path, source }
+    |source| CertStoreError::Write { path, source }
 }
 
 #[cfg(test)]

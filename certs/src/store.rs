@@ -7,29 +7,29 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 
-use crate::state::Files;
+use crate::state::CertFiles;
 
 /// A state as it was found, and which version of it.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The files; empty when nothing is stored.
-    pub files: Files,
-    /// The version, where the backing has one; `None` when nothing is stored.
+    pub files: CertFiles,
+    /// The version, where the store has one; `None` when nothing is stored.
     pub version: Option<String>,
 }
 
 /// The outcome of a compare-and-swap.
 #[derive(Clone, Debug)]
-pub enum Stored {
+pub enum StoreOutcome {
     /// Written; this is the new version.
     Written(Option<String>),
     /// Somebody else has written since; theirs is to be loaded.
-    Lost,
+    Conflict,
 }
 
-/// Why a backing could not be read or written. Never carries content.
+/// Why a store could not be read or written. Never carries content.
 #[derive(Debug, thiserror::Error)]
-pub enum BackingError {
+pub enum CertStoreError {
     /// A file could not be read.
     #[error("read {path}")]
     Read {
@@ -80,16 +80,16 @@ pub enum BackingError {
 }
 
 /// A place that several processes share, with compare-and-swap.
-pub trait Backing: Send + Sync + 'static {
+pub trait CertStore: Send + Sync + 'static {
     /// Reads what is there.
-    fn load(&self) -> impl Future<Output = Result<Loaded, BackingError>> + Send;
+    fn load(&self) -> impl Future<Output = Result<Loaded, CertStoreError>> + Send;
 
     /// Writes `files` if what is there is still `seen`.
     fn store(
         &self,
-        files: &Files,
+        files: &CertFiles,
         seen: &Loaded,
-    ) -> impl Future<Output = Result<Stored, BackingError>> + Send;
+    ) -> impl Future<Output = Result<StoreOutcome, CertStoreError>> + Send;
 
     /// Waits until what is there may differ from `seen`. May end without a reason, but not in a
     /// tight loop.

@@ -9,33 +9,34 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use certs::backing::directory::Directory;
-use certs::keeper::Keeper;
+use certs::manager::CertManager;
 use certs::renewal::Step;
+use certs::store::directory::DirectoryCertStore;
 use runtime::readiness::Readiness;
 use runtime::tasks::Tasks;
-use support::{Hand, History, ask, connect, eventually, hello, settings};
+use support::{ManualClock, PublishedBundles, ask, connect, eventually, hello, settings};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
 async fn the_leaf_is_swapped_under_the_open_listener() {
-    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), Hand::new(), Tasks::new());
-    let mut keeper = Keeper::new(Directory::new(home.path().join("certs")), settings(&hand));
-    let (resolver, bundle) = (keeper.resolver(), keeper.bundle());
-    let address = hello(keeper.resolver(), &tasks).await;
+    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
+    let mut manager =
+        CertManager::new(DirectoryCertStore::new(home.path().join("certs")), settings(&hand));
+    let (resolver, bundle) = (manager.resolver(), manager.bundle());
+    let address = hello(manager.resolver(), &tasks).await;
     assert!(!resolver.is_loaded());
     assert!(connect(address, &bundle.borrow(), &hand).await.is_err());
 
-    assert_eq!(keeper.step().await.unwrap(), [Step::StartAnew, Step::RenewLeaf]);
+    assert_eq!(manager.step().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
     let trusted = bundle.borrow().clone();
     let first = resolver.certificate().unwrap();
     let mut open = connect(address, &trusted, &hand).await.unwrap();
     ask(&mut open).await;
 
     hand.turn(5 * DAY);
-    assert_eq!(keeper.step().await.unwrap(), [Step::RenewLeaf]);
+    assert_eq!(manager.step().await.unwrap(), [Step::RenewLeaf]);
     let second = resolver.certificate().unwrap();
     assert!(first != second);
     assert_eq!(*bundle.borrow(), trusted);
@@ -47,13 +48,13 @@ async fn the_leaf_is_swapped_under_the_open_listener() {
 
 #[tokio::test]
 async fn a_ca_turns_over_without_one_failed_handshake() {
-    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), Hand::new(), Tasks::new());
+    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
     let settings = settings(&hand);
     let overlap = settings.policy.overlap();
-    let mut keeper = Keeper::new(Directory::new(home.path()), settings);
-    let address = hello(keeper.resolver(), &tasks).await;
-    let (bundle, history) = (keeper.bundle(), History::default());
-    keeper.step().await.unwrap();
+    let mut manager = CertManager::new(DirectoryCertStore::new(home.path()), settings);
+    let address = hello(manager.resolver(), &tasks).await;
+    let (bundle, history) = (manager.bundle(), PublishedBundles::default());
+    manager.step().await.unwrap();
     history.note(hand.now(), &bundle.borrow());
     let mut open = connect(address, &history.at(hand.now()).unwrap(), &hand).await.unwrap();
 
@@ -61,7 +62,7 @@ async fn a_ca_turns_over_without_one_failed_handshake() {
     for round in 0..900 {
         // 20 hours: neither the leaf's nor the CA's life is a multiple of it.
         hand.turn(20 * HOUR);
-        // Before the keeper has looked, after it has looked; with the newest bundle and with the
+        // Before the manager has looked, after it has looked; with the newest bundle and with the
         // one of an overlap ago.
         for _ in 0..2 {
             for fetched in [hand.now(), hand.now() - overlap] {
@@ -69,8 +70,8 @@ async fn a_ca_turns_over_without_one_failed_handshake() {
                 let answer = connect(address, &held, &hand).await;
                 answer.unwrap_or_else(|error| panic!("round {round}: {error}"));
             }
-            let steps = keeper.step().await.unwrap();
-            promotions += steps.iter().filter(|step| **step == Step::Promote).count();
+            let steps = manager.step().await.unwrap();
+            promotions += steps.iter().filter(|step| **step == Step::PromoteNextCa).count();
             history.note(hand.now(), &bundle.borrow());
         }
     }
@@ -82,9 +83,9 @@ async fn a_ca_turns_over_without_one_failed_handshake() {
 
 #[tokio::test]
 async fn two_keepers_on_one_directory_agree() {
-    let (home, hand) = (tempfile::tempdir().unwrap(), Hand::new());
-    let keeper = || Keeper::new(Directory::new(home.path()), settings(&hand));
-    let (mut one, mut other) = (keeper(), keeper());
+    let (home, hand) = (tempfile::tempdir().unwrap(), ManualClock::new());
+    let manager = || CertManager::new(DirectoryCertStore::new(home.path()), settings(&hand));
+    let (mut one, mut other) = (manager(), manager());
     for _ in 0..60 {
         let (a, b) = tokio::join!(one.step(), other.step());
         // Both did the same or one did it and the other took it; whoever was first may be behind.
@@ -100,14 +101,14 @@ async fn two_keepers_on_one_directory_agree() {
 
 #[tokio::test]
 async fn a_deleted_directory_comes_back_within_seconds() {
-    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), Hand::new(), Tasks::new());
+    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
     let path = home.path().join("certs");
     let readiness = Readiness::new();
     let gate = readiness.gate("certificate");
-    let keeper = Keeper::new(Directory::new(&path), settings(&hand)).with_gate(gate);
-    let (bundle, stop) = (keeper.bundle(), CancellationToken::new());
+    let manager = CertManager::new(DirectoryCertStore::new(&path), settings(&hand)).with_gate(gate);
+    let (bundle, stop) = (manager.bundle(), CancellationToken::new());
     assert_eq!(readiness.pending(), ["certificate"]);
-    tasks.spawn("keeper", keeper.run(stop.clone()));
+    tasks.spawn("manager", manager.run(stop.clone()));
     eventually("certificates made", || path.join("tls.crt").exists()).await;
     eventually("ready", || readiness.is_ready()).await;
     let before = bundle.borrow().clone();
@@ -124,9 +125,9 @@ async fn a_deleted_directory_comes_back_within_seconds() {
 
 #[tokio::test]
 async fn another_process_changes_and_this_one_follows() {
-    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), Hand::new(), Tasks::new());
-    let keeper = || Keeper::new(Directory::new(home.path()), settings(&hand));
-    let (mut writer, follower) = (keeper(), keeper());
+    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
+    let manager = || CertManager::new(DirectoryCertStore::new(home.path()), settings(&hand));
+    let (mut writer, follower) = (manager(), manager());
     writer.step().await.unwrap();
     let resolver = follower.resolver();
     tasks.spawn("follower", follower.run(tasks.stopping()));
@@ -140,13 +141,13 @@ async fn another_process_changes_and_this_one_follows() {
 
 #[tokio::test]
 async fn started_after_everything_has_expired() {
-    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), Hand::new(), Tasks::new());
-    let keeper = || Keeper::new(Directory::new(home.path()), settings(&hand));
-    keeper().step().await.unwrap();
+    let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
+    let manager = || CertManager::new(DirectoryCertStore::new(home.path()), settings(&hand));
+    manager().step().await.unwrap();
     hand.turn(800 * DAY);
-    let mut late = keeper();
+    let mut late = manager();
     let steps = late.step().await.unwrap();
-    assert_eq!(steps, [Step::StartAnew, Step::RenewLeaf, Step::ForgetPrevious]);
+    assert_eq!(steps, [Step::CreateCa, Step::RenewLeaf, Step::DropExpiredCas]);
     let address = hello(late.resolver(), &tasks).await;
     let bundle = late.bundle().borrow().clone();
     connect(address, &bundle, &hand).await.unwrap();

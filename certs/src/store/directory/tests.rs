@@ -2,8 +2,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-fn files(parts: &[(&str, &str)]) -> Files {
-    let mut files = Files::default();
+fn files(parts: &[(&str, &str)]) -> CertFiles {
+    let mut files = CertFiles::default();
     for (name, content) in parts {
         files.insert(name, Zeroizing::new(content.as_bytes().to_vec()));
     }
@@ -14,15 +14,15 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-async fn written(directory: &Directory, new: &Files, seen: &Loaded) -> bool {
-    matches!(directory.store(new, seen).await.unwrap(), Stored::Written(_))
+async fn written(directory: &DirectoryCertStore, new: &CertFiles, seen: &Loaded) -> bool {
+    matches!(directory.store(new, seen).await.unwrap(), StoreOutcome::Written(_))
 }
 
 #[tokio::test]
 async fn what_is_stored_can_be_loaded_and_is_private() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("certs");
-    let directory = Directory::new(&path);
+    let directory = DirectoryCertStore::new(&path);
     let nothing = directory.load().await.unwrap();
     assert!(nothing.files.is_empty());
 
@@ -45,7 +45,7 @@ async fn what_is_stored_can_be_loaded_and_is_private() {
 #[tokio::test]
 async fn the_slower_writer_loses() {
     let home = tempfile::tempdir().unwrap();
-    let directory = Directory::new(home.path());
+    let directory = DirectoryCertStore::new(home.path());
     let seen = directory.load().await.unwrap();
     assert!(written(&directory, &files(&[("ca.crt", "one")]), &seen).await);
     assert!(!written(&directory, &files(&[("ca.crt", "two")]), &seen).await);
@@ -55,7 +55,7 @@ async fn the_slower_writer_loses() {
 #[tokio::test]
 async fn a_held_lock_is_no_error() {
     let home = tempfile::tempdir().unwrap();
-    let directory = Directory::new(home.path());
+    let directory = DirectoryCertStore::new(home.path());
     let _held = lock(&home.path().join(LOCK)).unwrap().unwrap();
     assert!(!written(&directory, &files(&[("ca.crt", "one")]), &Loaded::default()).await);
 }
@@ -63,7 +63,7 @@ async fn a_held_lock_is_no_error() {
 #[tokio::test]
 async fn the_rest_of_a_crash_does_no_harm() {
     let home = tempfile::tempdir().unwrap();
-    let directory = Directory::new(home.path());
+    let directory = DirectoryCertStore::new(home.path());
     let seen = Loaded::default();
     assert!(written(&directory, &files(&[("ca.crt", "one")]), &seen).await);
     // Died between the generation and the link, and once more between link and rename.
@@ -80,7 +80,7 @@ async fn the_rest_of_a_crash_does_no_harm() {
 #[tokio::test]
 async fn a_change_is_noticed_and_reading_is_none() {
     let home = tempfile::tempdir().unwrap();
-    let directory = Directory::new(home.path());
+    let directory = DirectoryCertStore::new(home.path());
     assert!(written(&directory, &files(&[("ca.crt", "one")]), &Loaded::default()).await);
     let seen = directory.load().await.unwrap();
     let short = Duration::from_millis(300);
@@ -104,7 +104,7 @@ async fn an_error_names_the_path() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("file");
     File::create(&path).unwrap();
-    let error = Directory::new(path.join("certs"))
+    let error = DirectoryCertStore::new(path.join("certs"))
         .store(&files(&[("ca.crt", "one")]), &Loaded::default())
         .await
         .unwrap_err();

@@ -16,13 +16,13 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{Backing, BackingError, Loaded, Stored};
-use crate::state::{FILES, Files};
+use super::{CertStore, CertStoreError, Loaded, StoreOutcome};
+use crate::state::{CertFiles, FILE_NAMES};
 
 /// Who has written, in `managedFields`.
 const MANAGER: &str = "enclii-certs";
 
-/// The API server ends the watch after this long; below the five minutes of common proxies.
+/// The API server not_after the watch after this long; below the five minutes of common proxies.
 const WATCH_SECONDS: u32 = 240;
 
 /// Without a watch the Secret is polled about this often.
@@ -42,18 +42,18 @@ pub struct Refusal {
 
 /// A state in a Secret.
 #[derive(Clone)]
-pub struct SecretBacking {
+pub struct SecretCertStore {
     api: Api<Secret>,
     name: String,
 }
 
-impl SecretBacking {
+impl SecretCertStore {
     /// The Secret `name` in `namespace`.
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 
-    async fn create(&self, files: &Files) -> Result<Stored, BackingError> {
+    async fn create(&self, files: &CertFiles) -> Result<StoreOutcome, CertStoreError> {
         let data: BTreeMap<String, ByteString> = files
             .iter()
             .map(|(name, content)| (name.to_owned(), ByteString(content.to_vec())))
@@ -63,13 +63,17 @@ impl SecretBacking {
         let params =
             PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         match self.api.create(&params, &secret).await {
-            Ok(made) => Ok(Stored::Written(made.resource_version())),
-            Err(error) => self.lost_or_failed("create", error),
+            Ok(made) => Ok(StoreOutcome::Written(made.resource_version())),
+            Err(error) => self.conflict_or_error("create", error),
         }
     }
 
-    async fn patch(&self, files: &Files, version: &str) -> Result<Stored, BackingError> {
-        let data: Map<String, Value> = FILES
+    async fn patch(
+        &self,
+        files: &CertFiles,
+        version: &str,
+    ) -> Result<StoreOutcome, CertStoreError> {
+        let data: Map<String, Value> = FILE_NAMES
             .iter()
             .map(|name| {
                 let content = files.content(name).map(|bytes| ByteString(bytes.to_vec()));
@@ -82,29 +86,29 @@ impl SecretBacking {
             PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.api.patch(&self.name, &params, &Patch::Merge(patch)).await;
         match patched {
-            Ok(written) => Ok(Stored::Written(written.resource_version())),
-            Err(error) => self.lost_or_failed("patch", error),
+            Ok(written) => Ok(StoreOutcome::Written(written.resource_version())),
+            Err(error) => self.conflict_or_error("patch", error),
         }
     }
 
-    fn lost_or_failed(
+    fn conflict_or_error(
         &self,
         step: &'static str,
         error: kube::Error,
-    ) -> Result<Stored, BackingError> {
+    ) -> Result<StoreOutcome, CertStoreError> {
         match &error {
             // Changed, made or deleted by somebody else: look again.
             kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
-                Ok(Stored::Lost)
+                Ok(StoreOutcome::Conflict)
             }
             _ => Err(self.error(step, error)),
         }
     }
 
-    fn error(&self, step: &'static str, error: kube::Error) -> BackingError {
+    fn error(&self, step: &'static str, error: kube::Error) -> CertStoreError {
         let name = self.name.clone();
         match error {
-            kube::Error::Api(status) => BackingError::Refused {
+            kube::Error::Api(status) => CertStoreError::Refused {
                 step,
                 name,
                 source: Refusal {
@@ -115,9 +119,9 @@ impl SecretBacking {
             },
             // These quote what they could not read, and that may be a key.
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
-                BackingError::Unreadable { step, name }
+                CertStoreError::Unreadable { step, name }
             }
-            other => BackingError::Unreachable { step, name, source: other.into() },
+            other => CertStoreError::Unreachable { step, name, source: other.into() },
         }
     }
 
@@ -146,25 +150,29 @@ impl SecretBacking {
     }
 }
 
-impl Backing for SecretBacking {
-    async fn load(&self) -> Result<Loaded, BackingError> {
+impl CertStore for SecretCertStore {
+    async fn load(&self) -> Result<Loaded, CertStoreError> {
         let found = self.api.get_opt(&self.name).await;
         let Some(secret) = found.map_err(|error| self.error("get", error))? else {
             return Ok(Loaded::default());
         };
         let version = secret.resource_version();
-        let mut files = Files::default();
+        let mut files = CertFiles::default();
         for (name, content) in secret.data.unwrap_or_default() {
             let content = Zeroizing::new(content.0);
             // Others may keep something of their own beside it.
-            if FILES.contains(&name.as_str()) {
+            if FILE_NAMES.contains(&name.as_str()) {
                 files.insert(&name, content);
             }
         }
         Ok(Loaded { files, version })
     }
 
-    async fn store(&self, files: &Files, seen: &Loaded) -> Result<Stored, BackingError> {
+    async fn store(
+        &self,
+        files: &CertFiles,
+        seen: &Loaded,
+    ) -> Result<StoreOutcome, CertStoreError> {
         match &seen.version {
             Some(version) => self.patch(files, version).await,
             None => self.create(files).await,
@@ -183,8 +191,8 @@ impl Backing for SecretBacking {
     }
 }
 
-impl std::fmt::Debug for SecretBacking {
+impl std::fmt::Debug for SecretCertStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecretBacking").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SecretCertStore").field("name", &self.name).finish_non_exhaustive()
     }
 }

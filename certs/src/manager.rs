@@ -1,8 +1,8 @@
-//! Keeps a CA and a serving certificate: loads them from a [`Backing`], does what [`renewal`] says
+//! Keeps a CA and a serving certificate: loads them from a [`CertStore`], does what [`renewal`] says
 //! is due, writes back by compare-and-swap, and only then serves and publishes.
 //!
 //! Every replica runs one. Whoever is first writes, the others take what was written: there is no
-//! leader whose absence would matter. When the backing is emptied or damaged, what is in memory is
+//! leader whose absence would matter. When the store is emptied or damaged, what is in memory is
 //! written back; when it cannot be reached, what is in memory is served.
 //!
 //! [`renewal`]: crate::renewal
@@ -18,15 +18,15 @@ use runtime::backoff::{Backoff, random};
 use runtime::logs::Chain;
 use runtime::readiness::Gate;
 
-use crate::backing::{Backing, BackingError, Loaded, Stored};
+use crate::alt_names::SubjectAltNames;
 use crate::bundle::TrustBundle;
+use crate::cert_key_pair::CertKeyPairError;
 use crate::clock::Clock;
 use crate::issue::IssueError;
-use crate::names::Names;
-use crate::pair::PairError;
 use crate::renewal::{Policy, Step};
 use crate::resolver::Resolver;
 use crate::state::State;
+use crate::store::{CertStore, CertStoreError, Loaded, StoreOutcome};
 
 /// After a failed round. The cap is low: a deleted Secret shall be back within seconds.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
@@ -34,34 +34,34 @@ const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration
 /// After a lost compare-and-swap. Every loss is somebody else's success, so few are enough.
 const CONTENTION: Backoff =
     Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
-const CONTENTION_TRIES: u32 = 8;
+const CONTENTION_ATTEMPTS: u32 = 8;
 
-/// What a keeper is told.
+/// What a manager is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What people see as the subject of the CA, at most 34 characters.
     pub authority: String,
     /// The names the serving certificate is for.
-    pub names: Names,
+    pub names: SubjectAltNames,
     /// How long things live.
     pub policy: Policy,
     /// How often the wall clock is looked at; a minute is usual.
-    pub poll: Duration,
-    /// How long one read or write of the backing may take.
-    pub deadline: Duration,
+    pub poll_interval: Duration,
+    /// How long one read or write of the store may take.
+    pub store_timeout: Duration,
     /// What time it is.
     pub clock: Clock,
 }
 
 impl Settings {
     /// The usual: default policy, a look every minute, ten seconds per step, the machine's clock.
-    pub fn new<S: Into<String>>(authority: S, names: Names) -> Self {
+    pub fn new<S: Into<String>>(authority: S, names: SubjectAltNames) -> Self {
         Self {
             authority: authority.into(),
             names,
             policy: Policy::default(),
-            poll: Duration::from_secs(60),
-            deadline: Duration::from_secs(10),
+            poll_interval: Duration::from_secs(60),
+            store_timeout: Duration::from_secs(10),
             clock: Clock::system(),
         }
     }
@@ -69,33 +69,33 @@ impl Settings {
 
 /// Why a round failed. What was served before is still served.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
-    /// The backing failed.
+pub enum CertManagerError {
+    /// The store failed.
     #[error(transparent)]
-    Backing(#[from] BackingError),
+    Store(#[from] CertStoreError),
     /// Others kept writing.
-    #[error("store certificates: others were faster {CONTENTION_TRIES} times")]
+    #[error("store certificates: others were faster {CONTENTION_ATTEMPTS} times")]
     Contended,
-    /// The backing took too long.
-    #[error("{step} certificates: no answer after {deadline:?}")]
-    Deadline {
+    /// The store took too long.
+    #[error("{step} certificates: no answer after {store_timeout:?}")]
+    Timeout {
         /// `load` or `store`.
         step: &'static str,
         /// How long was waited.
-        deadline: Duration,
+        store_timeout: Duration,
     },
     /// A certificate could not be made.
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// The pair is not to rustls' taste.
     #[error("serve certificate")]
-    Serve(#[from] PairError),
+    Serve(#[from] CertKeyPairError),
 }
 
-/// The keeper of one certificate.
+/// The manager of one certificate.
 #[derive(Debug)]
-pub struct Keeper<B> {
-    backing: B,
+pub struct CertManager<B> {
+    store: B,
     settings: Settings,
     resolver: Arc<Resolver>,
     bundle: watch::Sender<TrustBundle>,
@@ -104,11 +104,11 @@ pub struct Keeper<B> {
     seen: Loaded,
 }
 
-impl<B: Backing> Keeper<B> {
-    /// Serves nothing before the first [`Keeper::step`].
-    pub fn new(backing: B, settings: Settings) -> Self {
+impl<B: CertStore> CertManager<B> {
+    /// Serves nothing before the first [`CertManager::step`].
+    pub fn new(store: B, settings: Settings) -> Self {
         Self {
-            backing,
+            store,
             settings,
             resolver: Resolver::new(),
             bundle: watch::Sender::new(TrustBundle::default()),
@@ -136,7 +136,7 @@ impl<B: Backing> Keeper<B> {
         self.bundle.subscribe()
     }
 
-    /// Runs until `stop` is cancelled: a step at each change of the backing and at least each poll.
+    /// Runs until `stop` is cancelled: a step at each change of the store and at least each poll_interval.
     pub async fn run(mut self, stop: CancellationToken) {
         let _ = stop.run_until_cancelled(self.keep()).await;
     }
@@ -145,13 +145,13 @@ impl<B: Backing> Keeper<B> {
         let mut failures = 0;
         loop {
             let stepped = self.step().await;
-            self.tell_readiness();
+            self.update_readiness();
             match stepped {
                 Ok(_) => {
                     failures = 0;
                     tokio::select! {
-                        () = tokio::time::sleep(self.settings.poll) => {}
-                        () = self.backing.changed(&self.seen) => {}
+                        () = tokio::time::sleep(self.settings.poll_interval) => {}
+                        () = self.store.changed(&self.seen) => {}
                     }
                 }
                 Err(error) => {
@@ -167,10 +167,10 @@ impl<B: Backing> Keeper<B> {
     /// is seen by anyone before it is stored.
     ///
     /// # Errors
-    /// When the backing fails or is too slow, or a certificate cannot be made.
-    pub async fn step(&mut self) -> Result<Vec<Step>, KeepError> {
-        for attempt in 0..CONTENTION_TRIES {
-            let loaded = self.within("load", self.backing.load()).await?;
+    /// When the store fails or is too slow, or a certificate cannot be made.
+    pub async fn step(&mut self) -> Result<Vec<Step>, CertManagerError> {
+        for attempt in 0..CONTENTION_ATTEMPTS {
+            let loaded = self.within("load", self.store.load()).await?;
             let start = self.starting_point(&loaded);
             let Settings { authority, names, policy, clock, .. } = &self.settings;
             let (state, steps) = start.advance(authority, names, clock.now(), policy)?;
@@ -178,9 +178,9 @@ impl<B: Backing> Keeper<B> {
             let seen = if files == loaded.files {
                 loaded
             } else {
-                match self.within("store", self.backing.store(&files, &loaded)).await? {
-                    Stored::Written(version) => Loaded { files, version },
-                    Stored::Lost => {
+                match self.within("store", self.store.store(&files, &loaded)).await? {
+                    StoreOutcome::Written(version) => Loaded { files, version },
+                    StoreOutcome::Conflict => {
                         tokio::time::sleep(CONTENTION.delay(attempt, random())).await;
                         continue;
                     }
@@ -190,7 +190,7 @@ impl<B: Backing> Keeper<B> {
             self.seen = seen;
             return Ok(steps);
         }
-        Err(KeepError::Contended)
+        Err(CertManagerError::Contended)
     }
 
     /// What is stored, or what is in memory when nothing usable is stored any more.
@@ -208,7 +208,7 @@ impl<B: Backing> Keeper<B> {
         }
     }
 
-    fn publish(&mut self, state: State, steps: &[Step]) -> Result<(), KeepError> {
+    fn publish(&mut self, state: State, steps: &[Step]) -> Result<(), CertManagerError> {
         // The bundle first: clients learn of a CA before they meet it, never after.
         let bundle = state.bundle();
         let turned = self.bundle.send_if_modified(|published| {
@@ -223,18 +223,18 @@ impl<B: Backing> Keeper<B> {
                 self.resolver.swap(leaf)?;
             }
             if turned || !same {
-                let ends = leaf.certificate().validity().ends;
-                let left = ends.duration_since(self.settings.clock.now());
+                let not_after = leaf.certificate().validity().not_after;
+                let left = not_after.duration_since(self.settings.clock.now());
                 let left = left.unwrap_or_default();
                 tracing::info!(?steps, bundle = turned, ?left, "certificates changed");
             }
         }
         self.state = Some(state);
-        self.tell_readiness();
+        self.update_readiness();
         Ok(())
     }
 
-    fn tell_readiness(&self) {
+    fn update_readiness(&self) {
         let Some(gate) = &self.gate else { return };
         let now = self.settings.clock.now();
         let leaf = self.state.as_ref().and_then(State::leaf);
@@ -248,12 +248,12 @@ impl<B: Backing> Keeper<B> {
     async fn within<T>(
         &self,
         step: &'static str,
-        work: impl Future<Output = Result<T, BackingError>>,
-    ) -> Result<T, KeepError> {
-        let deadline = self.settings.deadline;
-        match tokio::time::timeout(deadline, work).await {
+        work: impl Future<Output = Result<T, CertStoreError>>,
+    ) -> Result<T, CertManagerError> {
+        let store_timeout = self.settings.store_timeout;
+        match tokio::time::timeout(store_timeout, work).await {
             Ok(done) => Ok(done?),
-            Err(_) => Err(KeepError::Deadline { step, deadline }),
+            Err(_) => Err(CertManagerError::Timeout { step, store_timeout }),
         }
     }
 }

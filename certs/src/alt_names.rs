@@ -7,11 +7,11 @@ use rustls_pki_types::{DnsName, ServerName};
 
 /// A set of DNS names and IP addresses that is never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names(BTreeSet<String>);
+pub struct SubjectAltNames(BTreeSet<String>);
 
 /// Why a list of names was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NamesError {
+pub enum SubjectAltNamesError {
     /// No name at all.
     #[error("read certificate names: none given")]
     Empty,
@@ -20,19 +20,19 @@ pub enum NamesError {
     Unreadable(String),
 }
 
-impl Names {
+impl SubjectAltNames {
     /// Reads names as a user gives them.
     ///
     /// # Errors
     /// When there is none, or one is neither a DNS name nor an IP address.
-    pub fn parse<I>(names: I) -> Result<Self, NamesError>
+    pub fn parse<I>(names: I) -> Result<Self, SubjectAltNamesError>
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
         let names = names.into_iter().map(|name| canonical(name.as_ref()));
         let names = names.collect::<Result<BTreeSet<_>, _>>()?;
         if names.is_empty() {
-            return Err(NamesError::Empty);
+            return Err(SubjectAltNamesError::Empty);
         }
         Ok(Self(names))
     }
@@ -42,7 +42,7 @@ impl Names {
     ///
     /// # Errors
     /// When the parts do not make DNS names.
-    pub fn of_service(service: &str, namespace: &str) -> Result<Self, NamesError> {
+    pub fn of_service(service: &str, namespace: &str) -> Result<Self, SubjectAltNamesError> {
         let qualified = format!("{service}.{namespace}");
         Self::parse([
             service,
@@ -75,14 +75,14 @@ impl Names {
     }
 }
 
-fn canonical(name: &str) -> Result<String, NamesError> {
+fn canonical(name: &str) -> Result<String, SubjectAltNamesError> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(address.to_string());
     }
     let lower = name.to_ascii_lowercase();
     match DnsName::try_from(lower.as_str()) {
         Ok(_) => Ok(lower),
-        Err(_) => Err(NamesError::Unreadable(name.to_owned())),
+        Err(_) => Err(SubjectAltNamesError::Unreadable(name.to_owned())),
     }
 }
 
@@ -92,25 +92,26 @@ mod tests {
 
     #[test]
     fn order_case_and_repetition_do_not_matter() {
-        let one = Names::parse(["b.example", "A.example", "::1", "10.0.0.1"]).unwrap();
-        let other = Names::parse(["10.0.0.1", "0:0::1", "a.EXAMPLE", "b.example", "::1"]).unwrap();
+        let one = SubjectAltNames::parse(["b.example", "A.example", "::1", "10.0.0.1"]).unwrap();
+        let other = SubjectAltNames::parse(["10.0.0.1", "0:0::1", "a.EXAMPLE", "b.example", "::1"])
+            .unwrap();
         assert_eq!(one, other);
         assert!(one.contains("B.EXAMPLE") && !one.contains("c.example"));
     }
 
     #[test]
     fn a_service_has_four_names() {
-        let names = Names::of_service("webhook", "enclii-system").unwrap();
+        let names = SubjectAltNames::of_service("webhook", "enclii-system").unwrap();
         assert_eq!(names.iter().count(), 4);
         assert!(names.contains("webhook.enclii-system.svc"));
     }
 
     #[test]
     fn nonsense_is_refused_by_name() {
-        assert_eq!(Names::parse([""; 0]), Err(NamesError::Empty));
+        assert_eq!(SubjectAltNames::parse([""; 0]), Err(SubjectAltNamesError::Empty));
         for bad in ["", "a b", "-a", "a..b", "*.*"] {
-            let error = Names::parse([bad]).unwrap_err();
-            assert_eq!(error, NamesError::Unreadable(bad.to_owned()));
+            let error = SubjectAltNames::parse([bad]).unwrap_err();
+            assert_eq!(error, SubjectAltNamesError::Unreadable(bad.to_owned()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The keeper over a Secret, against a server that answers as the API server does and allows only
+//! The manager over a Secret, against a server that answers as the API server does and allows only
 //! what the role in the manifests allows.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use certs::backing::secret::SecretBacking;
-use certs::keeper::{KeepError, Keeper};
+use certs::manager::{CertManager, CertManagerError};
 use certs::renewal::Step;
+use certs::store::secret::SecretCertStore;
 use runtime::logs::Chain;
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve_plain};
-use support::{Hand, eventually, settings};
+use support::{ManualClock, eventually, settings};
 
 const COLLECTION: &str = "/api/v1/namespaces/enclii-system/secrets";
 const NAME: &str = "webhook-tls";
@@ -194,7 +194,7 @@ fn refuse(code: u16, reason: &str) -> Response<Body> {
     json_body(code, &status)
 }
 
-async fn start(server: &ApiServer, tasks: &Tasks) -> SecretBacking {
+async fn start(server: &ApiServer, tasks: &Tasks) -> SecretCertStore {
     runtime::provider::install().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -207,30 +207,30 @@ async fn start(server: &ApiServer, tasks: &Tasks) -> SecretBacking {
     tasks.spawn("apiserver", serving);
     let config = kube::Config::new(format!("http://{address}").parse().unwrap());
     let client = kube::Client::try_from(config).unwrap();
-    SecretBacking::new(client, "enclii-system", NAME)
+    SecretCertStore::new(client, "enclii-system", NAME)
 }
 
 #[tokio::test]
 async fn an_empty_secret_is_filled_and_what_is_beside_it_stays() {
-    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
-    let backing = start(&server, &tasks).await;
-    let mut keeper = Keeper::new(backing.clone(), settings(&hand));
-    assert_eq!(keeper.step().await.unwrap(), [Step::StartAnew, Step::RenewLeaf]);
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
+    let store = start(&server, &tasks).await;
+    let mut manager = CertManager::new(store.clone(), settings(&hand));
+    assert_eq!(manager.step().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
     for key in ["ca.crt", "ca.key", "tls.crt", "tls.key", "note"] {
         assert!(server.has(key), "{key}");
     }
-    let mut late = Keeper::new(backing, settings(&hand));
+    let mut late = CertManager::new(store, settings(&hand));
     assert_eq!(late.step().await.unwrap(), []);
-    assert_eq!(*late.bundle().borrow(), *keeper.bundle().borrow());
+    assert_eq!(*late.bundle().borrow(), *manager.bundle().borrow());
     assert_eq!(server.asked("PATCH"), 1);
 }
 
 #[tokio::test]
 async fn of_three_that_start_at_once_one_wins() {
-    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
-    let backing = start(&server, &tasks).await;
-    let keeper = || Keeper::new(backing.clone(), settings(&hand));
-    let (mut a, mut b, mut c) = (keeper(), keeper(), keeper());
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
+    let store = start(&server, &tasks).await;
+    let manager = || CertManager::new(store.clone(), settings(&hand));
+    let (mut a, mut b, mut c) = (manager(), manager(), manager());
     let (x, y, z) = tokio::join!(a.step(), b.step(), c.step());
     let all = [x.unwrap(), y.unwrap(), z.unwrap()];
     assert_eq!(all.iter().filter(|steps| !steps.is_empty()).count(), 1, "{all:?}");
@@ -241,13 +241,13 @@ async fn of_three_that_start_at_once_one_wins() {
 
 #[tokio::test]
 async fn every_replica_follows_and_a_deleted_secret_comes_back() {
-    let (server, tasks, hand) = (ApiServer::new(true), Tasks::new(), Hand::new());
-    let backing = start(&server, &tasks).await;
+    let (server, tasks, hand) = (ApiServer::new(true), Tasks::new(), ManualClock::new());
+    let store = start(&server, &tasks).await;
     let mut resolvers = Vec::new();
     for _ in 0..3 {
-        let keeper = Keeper::new(backing.clone(), settings(&hand));
-        resolvers.push((keeper.resolver(), keeper.bundle()));
-        tasks.spawn("keeper", keeper.run(tasks.stopping()));
+        let manager = CertManager::new(store.clone(), settings(&hand));
+        resolvers.push((manager.resolver(), manager.bundle()));
+        tasks.spawn("manager", manager.run(tasks.stopping()));
     }
     let agree = || {
         let (first, bundle) = &resolvers[0];
@@ -279,25 +279,25 @@ async fn every_replica_follows_and_a_deleted_secret_comes_back() {
 
 #[tokio::test]
 async fn without_the_right_to_create_a_deleted_secret_is_a_plain_error() {
-    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
-    let backing = start(&server, &tasks).await;
-    let mut keeper = Keeper::new(backing, settings(&hand));
-    keeper.step().await.unwrap();
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
+    let store = start(&server, &tasks).await;
+    let mut manager = CertManager::new(store, settings(&hand));
+    manager.step().await.unwrap();
     server.delete();
-    let error = keeper.step().await.unwrap_err();
-    assert!(matches!(error, KeepError::Backing(_)));
+    let error = manager.step().await.unwrap_err();
+    assert!(matches!(error, CertManagerError::Store(_)));
     let chain = Chain(&error).to_string();
     assert_eq!(chain, "create secret webhook-tls: 403 Forbidden: not allowed here");
-    assert!(keeper.resolver().is_loaded(), "still serves");
+    assert!(manager.resolver().is_loaded(), "still serves");
 }
 
 #[tokio::test]
 async fn an_unreadable_answer_is_not_repeated() {
-    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), Hand::new());
-    let backing = start(&server, &tasks).await;
+    let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
+    let store = start(&server, &tasks).await;
     server.put(json!({ "tls.key": "not base64: canary" }));
-    let mut keeper = Keeper::new(backing, settings(&hand));
-    let error = keeper.step().await.unwrap_err();
+    let mut manager = CertManager::new(store, settings(&hand));
+    let error = manager.step().await.unwrap_err();
     let chain = Chain(&error).to_string();
     assert_eq!(chain, "get secret webhook-tls: unreadable answer");
     assert!(!format!("{error:?}").contains("canary"));
