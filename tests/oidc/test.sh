@@ -6,7 +6,8 @@ HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/packages.sh
 . "$HERE/lib/packages.sh"
 cd "$HERE/../.."
-export RUST_BACKTRACE=0 ENCLII_BIN=$PWD/target/bin
+export RUST_BACKTRACE=0
+: "${ENCLII_BIN:?run this through make}"
 
 require_packages nodejs:node npm:npm
 lock=$(sha256sum tests/oidc/package-lock.json | cut -c1-16)
@@ -19,4 +20,4 @@ if [[ ! -e $provider/node_modules ]]; then
 	rm -rf "$provider" && mv "$provider.new" "$provider"
 fi
 export ENCLII_OIDC_MODULES=$provider/node_modules
-cargo test --locked --release --workspace --test oidc --no-fail-fast
+cargo test --locked --workspace --test oidc --no-fail-fast

@@ -7,14 +7,15 @@ HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/packages.sh
 . "$HERE/lib/packages.sh"
 cd "$HERE/../.."
-export RUST_BACKTRACE=0 ENCLII_BIN=$PWD/target/bin
+export RUST_BACKTRACE=0
+: "${ENCLII_BIN:?run this through make}"
 
 require_packages util-linux:setpriv rsyslog:rsyslogd rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so strace:strace e2fsprogs:mkfs.ext4 openssl:openssl postgresql-15:/usr/lib/postgresql/15/bin/postgres
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
 # The whole workspace each time: one build of the dependencies serves every test.
-tests=(cargo test --locked --release --workspace --no-fail-fast)
+tests=(cargo test --locked --workspace --no-fail-fast)
 # Small disks are mounted where nobody else sees them, and are gone with whoever mounted them.
 unshare --mount "${tests[@]}" --lib --test system -- --ignored
 "${tests[@]}" --test sealing --test vault --test replicas --test crash
