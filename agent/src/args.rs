@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use contract::AgentConfig;
 use contract::agent_config::ConfigError;
 use contract::layout::{CONFIG_VARIABLE, POD_UID_VARIABLE};
-use runtime::logs::{Format, UnknownFormat};
+use runtime::logs::{LogFormat, UnknownLogFormat};
 
 /// The variable with the log filter.
 pub const LOG_FILTER_VARIABLE: &str = "ENCLII_LOG_FILTER";
@@ -59,7 +59,7 @@ pub struct Args {
     /// Which log lines.
     pub log_filter: String,
     /// What they look like.
-    pub log_format: Format,
+    pub log_format: LogFormat,
 }
 
 /// Why it is not clear what to do.
@@ -81,7 +81,7 @@ pub enum ArgsError {
     NoBundle,
     /// The form of the log lines.
     #[error("read environment: {LOG_FORMAT_VARIABLE}")]
-    Format(#[from] UnknownFormat),
+    Format(#[from] UnknownLogFormat),
 }
 
 /// Reads the words of the command line, without the program's name, and the environment.
@@ -98,7 +98,7 @@ pub fn parse(
             pod_uid: variable(POD_UID_VARIABLE),
             log_filter: variable(LOG_FILTER_VARIABLE).unwrap_or_else(|| "info".to_owned()),
             log_format: variable(LOG_FORMAT_VARIABLE)
-                .map_or(Ok(Format::Json), |text| text.parse())?,
+                .map_or(Ok(LogFormat::Json), |text| text.parse())?,
         }))),
         ["wait"] => Ok(Command::Wait(config(&variable)?.files.directory.into())),
         ["--help" | "-h" | "help"] => Ok(Command::Help),

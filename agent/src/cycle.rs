@@ -13,7 +13,7 @@ use contract::agent_config::Source;
 use contract::stream::{AgentMessage, Held, Outcome, Snapshot, Step};
 use contract::{AgentConfig, BundleRef};
 use runtime::signals::Shutdown;
-use runtime::tasks::{Tasks, Unfinished};
+use runtime::tasks::{DrainTimeout, Tasks};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -51,7 +51,7 @@ pub enum CycleError {
     SourceEnded,
     /// A task did not stop.
     #[error(transparent)]
-    Unfinished(#[from] Unfinished),
+    DrainTimeout(#[from] DrainTimeout),
 }
 
 type Telling = Pin<Box<dyn Future<Output = Result<Outcome, TellError>> + Send>>;

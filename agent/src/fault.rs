@@ -3,13 +3,13 @@
 
 use std::error::Error;
 
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 /// `error: cause: cause of the cause`. A cause whose text the line ends with already is not
 /// repeated.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
-    Chain(error).to_string()
+    ErrorChain(error).to_string()
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
 /// Trusts the CAs of that file alone.
 pub(crate) fn tls(ca: &Path) -> Result<Arc<rustls::ClientConfig>> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
-    let roots = runtime::trust::roots(&pem).with_context(|| format!("parse {}", ca.display()))?;
+    let roots =
+        runtime::root_certs::from_pem(&pem).with_context(|| format!("parse {}", ca.display()))?;
     Ok(Arc::new(
         rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
     ))

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 
 use crate::bundle::TrustBundle;
@@ -114,7 +114,7 @@ impl FileCertificates {
             // Anew each time, before the look: the directory may have been replaced by another.
             let watch = DirectoryWatch::new(&self.directory);
             if let Err(error) = self.step() {
-                tracing::warn!(error = %Chain(&error), "certificate files refused");
+                tracing::warn!(error = %ErrorChain(&error), "certificate files refused");
             }
             self.update_readiness(self.clock.now());
             let poll_interval = tokio::time::sleep(POLL);

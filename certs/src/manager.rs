@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 
 use crate::alt_names::SubjectAltNames;
@@ -155,7 +155,7 @@ impl<B: CertStore> CertManager<B> {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), failures, "keep certificates");
+                    tracing::warn!(error = %ErrorChain(&error), failures, "keep certificates");
                     tokio::time::sleep(RETRY.delay(failures, random())).await;
                     failures = failures.saturating_add(1);
                 }
@@ -197,7 +197,7 @@ impl<B: CertStore> CertManager<B> {
     fn starting_point(&self, loaded: &Loaded) -> State {
         let (found, problems) = State::from_files(&loaded.files);
         for problem in problems {
-            tracing::warn!(error = %Chain(&problem), "stored certificates are damaged");
+            tracing::warn!(error = %ErrorChain(&problem), "stored certificates are damaged");
         }
         match &self.state {
             Some(memory) if !found.can_sign() => {

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use certs::manager::{CertManager, CertManagerError};
 use certs::renewal::Step;
 use certs::store::secret::SecretCertStore;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve_plain};
 use support::{ManualClock, eventually, settings};
@@ -286,7 +286,7 @@ async fn without_the_right_to_create_a_deleted_secret_is_a_plain_error() {
     server.delete();
     let error = manager.step().await.unwrap_err();
     assert!(matches!(error, CertManagerError::Store(_)));
-    let chain = Chain(&error).to_string();
+    let chain = ErrorChain(&error).to_string();
     assert_eq!(chain, "create secret webhook-tls: 403 Forbidden: not allowed here");
     assert!(manager.resolver().is_loaded(), "still serves");
 }
@@ -298,7 +298,7 @@ async fn an_unreadable_answer_is_not_repeated() {
     server.put(json!({ "tls.key": "not base64: canary" }));
     let mut manager = CertManager::new(store, settings(&hand));
     let error = manager.step().await.unwrap_err();
-    let chain = Chain(&error).to_string();
+    let chain = ErrorChain(&error).to_string();
     assert_eq!(chain, "get secret webhook-tls: unreadable answer");
     assert!(!format!("{error:?}").contains("canary"));
 }

@@ -17,7 +17,7 @@ use contract::{Problem, Redacted};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use runtime::backoff;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -76,7 +76,7 @@ impl<'a> Client<'a> {
             Some(path) => builder.tls_backend_preconfigured(trusting(path)?),
             None => builder,
         };
-        let http = builder.build().map_err(|error| Error::Start(Chain(&error).to_string()))?;
+        let http = builder.build().map_err(|error| Error::Start(ErrorChain(&error).to_string()))?;
         Ok(Self { http, address, authorization: None, timeout, output })
     }
 
@@ -229,7 +229,11 @@ impl<'a> Client<'a> {
                 )
             }
             Err(error) => {
-                format!("{method} {path}: {} after {} ms", Chain(error), from.elapsed().as_millis())
+                format!(
+                    "{method} {path}: {} after {} ms",
+                    ErrorChain(error),
+                    from.elapsed().as_millis()
+                )
             }
         });
         answer
@@ -249,7 +253,7 @@ impl<'a> Client<'a> {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        Error::Unreachable { address: self.address.clone(), reason: Chain(error).to_string() }
+        Error::Unreachable { address: self.address.clone(), reason: ErrorChain(error).to_string() }
     }
 }
 

@@ -147,7 +147,7 @@ fn access(text: &str) -> Result<Access, contract::api::UnknownWord> {
 
 fn scope(text: &str) -> Result<Scope, String> {
     text.parse()
-        .map_err(|error: contract::scope::ScopeError| runtime::logs::Chain(&error).to_string())
+        .map_err(|error: contract::scope::ScopeError| runtime::logs::ErrorChain(&error).to_string())
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn role(text: &str) -> Result<Role, contract::api::UnknownWord> {
 
 fn scope(text: &str) -> Result<Scope, String> {
     text.parse()
-        .map_err(|error: contract::scope::ScopeError| runtime::logs::Chain(&error).to_string())
+        .map_err(|error: contract::scope::ScopeError| runtime::logs::ErrorChain(&error).to_string())
 }
 
 /// A duration in words, whose days have 24 hours.

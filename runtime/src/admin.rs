@@ -18,7 +18,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Probes and a scraper or two; more than that is a mistake.
-const CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 
 /// Serves the admin port in plain text until the drain begins.
 ///
@@ -30,7 +30,7 @@ pub async fn serve(
     readiness: Readiness,
     tasks: Tasks,
 ) {
-    let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+    let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
     let handler = move |request: hyper::Request<hyper::body::Incoming>| {
         let response = answer(request.method(), request.uri().path(), &registry, &readiness);
         std::future::ready(response)
@@ -38,7 +38,7 @@ pub async fn serve(
     serve_plain(listener, limits, handler, tasks).await;
 }
 
-/// Answers one request of the admin port.
+/// ConnectionService one request of the admin port.
 fn answer(
     method: &Method,
     path: &str,

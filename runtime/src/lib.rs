@@ -10,7 +10,7 @@ pub mod logs;
 pub mod metrics;
 pub mod provider;
 pub mod readiness;
+pub mod root_certs;
 pub mod signals;
 pub mod tasks;
 pub mod tls;
-pub mod trust;

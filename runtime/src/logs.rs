@@ -14,11 +14,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Libraries that say much at `info` and below. They speak from `warn` on, unless the filter names
 /// them.
 const NOISY: [&str; 8] =
-    ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower"];
+    ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower_handler"];
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// One JSON object per line.
     #[default]
     Json,
@@ -29,21 +29,21 @@ pub enum Format {
 /// A format that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("read log format {0:?}: neither json nor text")]
-pub struct UnknownFormat(String);
+pub struct UnknownLogFormat(String);
 
-impl std::str::FromStr for Format {
-    type Err = UnknownFormat;
+impl std::str::FromStr for LogFormat {
+    type Err = UnknownLogFormat;
 
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+    fn from_str(text: &str) -> Result<Self, UnknownLogFormat> {
         match text {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
-            other => Err(UnknownFormat(other.to_owned())),
+            other => Err(UnknownLogFormat(other.to_owned())),
         }
     }
 }
 
-impl std::fmt::Display for Format {
+impl std::fmt::Display for LogFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Json => "json",
@@ -65,7 +65,7 @@ pub enum LogError {
     },
     /// Somebody set a subscriber before.
     #[error("start logging")]
-    Taken(#[from] tracing_subscriber::util::TryInitError),
+    AlreadyStarted(#[from] tracing_subscriber::util::TryInitError),
 }
 
 /// Sends the log lines of the whole process to standard error.
@@ -74,7 +74,7 @@ pub enum LogError {
 ///
 /// # Errors
 /// When the filter cannot be read or logging was started before.
-pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
+pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let targets = targets(filter)?;
     let colour = io::stderr().is_terminal();
     tracing_subscriber::registry()
@@ -84,11 +84,11 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
 }
 
 /// Prints an error with all its causes, `a: b: c`, for the one line where the process decides. A
-/// cause that the line ends with already is not said again.
+/// cause that the line stop_on_drop with already is not said again.
 #[derive(Clone, Copy, Debug)]
-pub struct Chain<'a>(pub &'a dyn std::error::Error);
+pub struct ErrorChain<'a>(pub &'a dyn std::error::Error);
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut line = self.0.to_string();
         let mut cause = self.0.source();
@@ -114,17 +114,17 @@ fn targets(filter: &str) -> Result<Targets, LogError> {
         .with_targets(asked))
 }
 
-fn layer<S, W>(format: Format, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(format: LogFormat, colour: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(SystemTime);
     match format {
-        Format::Json => {
+        LogFormat::Json => {
             lines.json().flatten_event(true).with_ansi(false).with_span_list(false).boxed()
         }
-        Format::Text => lines.with_ansi(colour).boxed(),
+        LogFormat::Text => lines.with_ansi(colour).boxed(),
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    fn written(format: Format, filter: &str, say: impl FnOnce()) -> String {
+    fn written(format: LogFormat, filter: &str, say: impl FnOnce()) -> String {
         let page = Page::default();
         let copy = page.clone();
         let layer =
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn json_lines_are_flat_and_utc() {
-        let line = written(Format::Json, "info", || {
+        let line = written(LogFormat::Json, "info", || {
             tracing::info!(pod = "api-0", "injected");
         });
         assert!(line.starts_with("{\"timestamp\":\""), "{line}");
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn text_has_no_colour_away_from_a_terminal() {
-        let line = written(Format::Text, "info", || tracing::warn!("late"));
+        let line = written(LogFormat::Text, "info", || tracing::warn!("late"));
         assert!(line.contains("WARN") && !line.contains('\u{1b}'), "{line}");
     }
 
     #[test]
     fn noisy_libraries_speak_from_warn_on() {
-        let lines = written(Format::Text, "debug", || {
+        let lines = written(LogFormat::Text, "debug", || {
             tracing::info!(target: "kube_client::client", "chatter");
             tracing::warn!(target: "kube_client::client", "trouble");
             tracing::debug!(target: "webhook", "ours");
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_named_library_speaks_as_asked() {
-        let lines = written(Format::Text, "warn,hyper=debug", || {
+        let lines = written(LogFormat::Text, "warn,hyper=debug", || {
             tracing::debug!(target: "hyper", "asked for");
             tracing::info!(target: "webhook", "not asked for");
         });
@@ -197,15 +197,15 @@ mod tests {
     fn a_bad_filter_is_named() {
         let error = targets("info,webhook=loud").unwrap_err();
         assert_eq!(error.to_string(), "read log filter \"info,webhook=loud\"");
-        let chain = Chain(&error).to_string();
+        let chain = ErrorChain(&error).to_string();
         assert!(chain.starts_with("read log filter \"info,webhook=loud\": "), "{chain}");
     }
 
     #[test]
     fn formats_round_trip() {
-        for format in [Format::Json, Format::Text] {
+        for format in [LogFormat::Json, LogFormat::Text] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
-        assert!("yaml".parse::<Format>().is_err());
+        assert!("yaml".parse::<LogFormat>().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a process: the first SIGTERM or SIGINT starts the drain, the second one cuts it
 //! short.
 //!
-//! Nothing here exits the process. `main` waits in [`Shutdown::conclude`] and turns the answer into
+//! Nothing here exits the process. `main` waits in [`Shutdown::wait_and_drain`] and turns the answer into
 //! its exit code.
 
 use std::io;
@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::readiness::Readiness;
-use crate::tasks::{Tasks, Unfinished};
+use crate::tasks::{DrainTimeout, Tasks};
 
 /// The wish to stop. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub struct SignalError {
 
 /// How long the end may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grace {
+pub struct ShutdownTimeouts {
     /// Still serving while the rest of the cluster learns that this process is not ready any more.
     /// A Service keeps sending for as long as its endpoints travel; one to five seconds are usual.
     pub notice: Duration,
@@ -38,7 +38,7 @@ pub struct Grace {
     pub drain: Duration,
 }
 
-impl Default for Grace {
+impl Default for ShutdownTimeouts {
     /// 3 s and 20 s: with some room inside the 30 s that Kubernetes gives a pod.
     fn default() -> Self {
         Self { notice: Duration::from_secs(3), drain: Duration::from_secs(20) }
@@ -47,13 +47,13 @@ impl Default for Grace {
 
 /// The process did not end in order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StopError {
+pub enum ShutdownError {
     /// A second signal came.
     #[error("drain tasks: a second signal came")]
     Aborted,
     /// The grace time ran out.
     #[error(transparent)]
-    Unfinished(#[from] Unfinished),
+    DrainTimeout(#[from] DrainTimeout),
 }
 
 impl Shutdown {
@@ -109,12 +109,12 @@ impl Shutdown {
     ///
     /// # Errors
     /// When a second signal came or a task did not end in time.
-    pub async fn conclude(
+    pub async fn wait_and_drain(
         &self,
         tasks: &Tasks,
         readiness: &Readiness,
-        grace: Grace,
-    ) -> Result<(), StopError> {
+        grace: ShutdownTimeouts,
+    ) -> Result<(), ShutdownError> {
         let stopping = tasks.stopping();
         tokio::select! {
             () = self.requested() => {
@@ -122,14 +122,14 @@ impl Shutdown {
                 tokio::select! {
                     () = tokio::time::sleep(grace.notice) => {}
                     () = stopping.cancelled() => {}
-                    () = self.aborted() => return Err(StopError::Aborted),
+                    () = self.aborted() => return Err(ShutdownError::Aborted),
                 }
             }
             () = stopping.cancelled() => readiness.stop(),
         }
         tokio::select! {
             drained = tasks.drain(grace.drain) => Ok(drained?),
-            () = self.aborted() => Err(StopError::Aborted),
+            () = self.aborted() => Err(ShutdownError::Aborted),
         }
     }
 }
@@ -140,7 +140,8 @@ mod tests {
 
     use super::*;
 
-    const GRACE: Grace = Grace { notice: Duration::from_secs(3), drain: Duration::from_secs(20) };
+    const GRACE: ShutdownTimeouts =
+        ShutdownTimeouts { notice: Duration::from_secs(3), drain: Duration::from_secs(20) };
 
     #[tokio::test(start_paused = true)]
     async fn the_first_request_gives_notice_and_drains() {
@@ -153,7 +154,7 @@ mod tests {
             assert_eq!(seen.pending(), [Readiness::STOPPING]);
         });
         shutdown.request();
-        assert_eq!(shutdown.conclude(&tasks, &readiness, GRACE).await, Ok(()));
+        assert_eq!(shutdown.wait_and_drain(&tasks, &readiness, GRACE).await, Ok(()));
         assert_eq!(began.elapsed(), GRACE.notice);
     }
 
@@ -167,8 +168,8 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(5)).await;
             again.request();
         });
-        let end = shutdown.conclude(&tasks, &readiness, GRACE).await;
-        assert_eq!(end, Err(StopError::Aborted));
+        let end = shutdown.wait_and_drain(&tasks, &readiness, GRACE).await;
+        assert_eq!(end, Err(ShutdownError::Aborted));
     }
 
     #[tokio::test(start_paused = true)]
@@ -176,14 +177,14 @@ mod tests {
         let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
         tasks.spawn("deaf", pending());
         shutdown.request();
-        let end = shutdown.conclude(&tasks, &readiness, GRACE).await;
-        assert!(matches!(end, Err(StopError::Unfinished(_))), "{end:?}");
+        let end = shutdown.wait_and_drain(&tasks, &readiness, GRACE).await;
+        assert!(matches!(end, Err(ShutdownError::DrainTimeout(_))), "{end:?}");
     }
 
     #[tokio::test]
     async fn a_vital_task_that_ends_is_a_reason_too() {
         let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
         tasks.spawn_vital("listener", async {});
-        assert_eq!(shutdown.conclude(&tasks, &readiness, GRACE).await, Ok(()));
+        assert_eq!(shutdown.wait_and_drain(&tasks, &readiness, GRACE).await, Ok(()));
     }
 }

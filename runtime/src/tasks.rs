@@ -26,7 +26,7 @@ pub struct Tasks {
 /// Tasks did not end in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("drain tasks: still running after {grace:?}: {}", names(.unfinished))]
-pub struct Unfinished {
+pub struct DrainTimeout {
     /// How long they were given.
     pub grace: Duration,
     /// Name and number of what was still running; it has been cancelled.
@@ -49,7 +49,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let entry = Entry::new(&self.running, name);
+        let entry = RunningGuard::new(&self.running, name);
         let abort = self.abort.clone();
         // Each future that is moved into another one takes its place there once more: in a box it
         // is there once, however many of these tasks there are.
@@ -60,7 +60,7 @@ impl Tasks {
         });
     }
 
-    /// Starts a task without which the process is of no use: when it ends or panics before the
+    /// Starts a task without which the process is of no use: when it stop_on_drop or panics before the
     /// drain, the drain begins, so that the process is started anew instead of limping on.
     pub fn spawn_vital<F>(&self, name: &'static str, task: F)
     where
@@ -68,9 +68,9 @@ impl Tasks {
     {
         let stop = self.stop.clone();
         self.spawn(name, async move {
-            let ends = Ends { name, stop };
+            let stop_on_drop = StopOnDrop { name, stop };
             task.await;
-            drop(ends);
+            drop(stop_on_drop);
         });
     }
 
@@ -104,7 +104,7 @@ impl Tasks {
     ///
     /// # Errors
     /// When a task had to be cancelled; the error names it.
-    pub async fn drain(&self, grace: Duration) -> Result<(), Unfinished> {
+    pub async fn drain(&self, grace: Duration) -> Result<(), DrainTimeout> {
         self.stop.cancel();
         self.tracker.close();
         let ended = tokio::time::timeout(grace, self.tracker.wait()).await;
@@ -112,7 +112,7 @@ impl Tasks {
         self.abort.cancel();
         match ended {
             Ok(()) => Ok(()),
-            Err(_) => Err(Unfinished { grace, unfinished }),
+            Err(_) => Err(DrainTimeout { grace, unfinished }),
         }
     }
 }
@@ -128,19 +128,19 @@ where
 }
 
 /// Counts a task under its name for as long as it lives, also through a panic.
-struct Entry {
+struct RunningGuard {
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     name: &'static str,
 }
 
-impl Entry {
+impl RunningGuard {
     fn new(running: &Arc<Mutex<BTreeMap<&'static str, usize>>>, name: &'static str) -> Self {
         *running.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
         Self { running: Arc::clone(running), name }
     }
 }
 
-impl Drop for Entry {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = running.get_mut(self.name) {
@@ -153,12 +153,12 @@ impl Drop for Entry {
 }
 
 /// Begins the drain when a vital task is gone.
-struct Ends {
+struct StopOnDrop {
     name: &'static str,
     stop: CancellationToken,
 }
 
-impl Drop for Ends {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         if !self.stop.is_cancelled() {
             tracing::error!(task = self.name, "ended too early, stopping the process");

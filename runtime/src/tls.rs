@@ -29,7 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::tasks::Tasks;
-use connection::Wire;
+use connection::ConnectionContext;
 use handshake::Handshakes;
 
 /// Who is at the other end: an extension of every request. IPv4 even when the socket speaks IPv6.
@@ -45,24 +45,24 @@ pub struct PeerCertificates(pub Arc<[CertificateDer<'static>]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From accept to the end of the TLS handshake.
-    pub handshake: Duration,
+    pub handshake_timeout: Duration,
     /// From the handshake to the end of the first request's header.
-    pub first_request: Duration,
+    pub first_request_timeout: Duration,
     /// The wait for a further request on an open HTTP/1 connection, until the end of its header.
     /// Longer than the 90 s after which the API server closes an idle connection itself, or a
     /// request could meet a connection that is just being closed.
-    pub idle: Duration,
+    pub idle_timeout: Duration,
     /// Connections at one time; further ones wait in the kernel's queue.
-    pub connections: usize,
+    pub max_connections: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            handshake: Duration::from_secs(10),
-            first_request: Duration::from_secs(10),
-            idle: Duration::from_secs(120),
-            connections: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            first_request_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            max_connections: 1024,
         }
     }
 }
@@ -72,10 +72,10 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of the response.
     type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
     /// The answer to come.
-    type Answer: Future<Output = Response<Self::Body>> + Send + 'static;
+    type Future: Future<Output = Response<Self::Body>> + Send + 'static;
 
-    /// Answers one request.
-    fn answer(&self, request: Request<Incoming>) -> Self::Answer;
+    /// ConnectionService one request.
+    fn answer(&self, request: Request<Incoming>) -> Self::Future;
 }
 
 impl<H, F, B> Handler for H
@@ -85,23 +85,23 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     type Body = B;
-    type Answer = F;
+    type Future = F;
 
     fn answer(&self, request: Request<Incoming>) -> F {
         self(request)
     }
 }
 
-/// Makes a handler of a tower service that cannot fail, such as an axum `Router`.
-pub fn tower<S>(service: S) -> Tower<S> {
-    Tower(TowerToHyperService::new(service))
+/// Makes a handler of a tower_handler service that cannot fail, such as an axum `Router`.
+pub fn tower_handler<S>(service: S) -> TowerHandler<S> {
+    TowerHandler(TowerToHyperService::new(service))
 }
 
-/// A tower service as a handler; made by [`tower`].
+/// A tower_handler service as a handler; made by [`tower_handler`].
 #[derive(Clone, Copy, Debug)]
-pub struct Tower<S>(TowerToHyperService<S>);
+pub struct TowerHandler<S>(TowerToHyperService<S>);
 
-impl<S, B> Handler for Tower<S>
+impl<S, B> Handler for TowerHandler<S>
 where
     S: Clone + Send + Sync + 'static,
     TowerToHyperService<S>: Service<
@@ -113,12 +113,12 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     type Body = B;
-    type Answer = Map<
+    type Future = Map<
         <TowerToHyperService<S> as Service<Request<Incoming>>>::Future,
         fn(Result<Response<B>, Infallible>) -> Response<B>,
     >;
 
-    fn answer(&self, request: Request<Incoming>) -> Self::Answer {
+    fn answer(&self, request: Request<Incoming>) -> Self::Future {
         self.0.call(request).map(|Ok(response)| response)
     }
 }
@@ -133,22 +133,26 @@ pub async fn serve<H: Handler>(
     handler: H,
     tasks: Tasks,
 ) {
-    let handshakes = Handshakes::new(tls, limits.handshake);
+    let handshakes = Handshakes::new(tls, limits.handshake_timeout);
     accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
         let (handshakes, handler, tasks) = (handshakes.clone(), handler.clone(), tasks.clone());
         async move {
             let _permit = permit;
             let stopping = tasks.stopping();
-            let shaken = stopping.run_until_cancelled(handshakes.accept(stream, peer));
-            let Some(Some(secured)) = shaken.await else {
+            let handshake = stopping.run_until_cancelled(handshakes.accept(stream, peer));
+            let Some(Some(connection_)) = handshake.await else {
                 return;
             };
-            let wire =
-                Wire { peer: PeerAddr(peer), certificates: secured.certificates, limits, tasks };
-            if secured.http2 {
-                connection::http2(secured.stream, wire, handler).await;
+            let context = ConnectionContext {
+                peer: PeerAddr(peer),
+                certificates: connection_.certificates,
+                limits,
+                tasks,
+            };
+            if connection_.http2 {
+                connection::http2(connection_.stream, context, handler).await;
             } else {
-                connection::http1(secured.stream, wire, handler).await;
+                connection::http1(connection_.stream, context, handler).await;
             }
         }
     })
@@ -166,8 +170,9 @@ pub async fn serve_plain<H: Handler>(
         let (handler, tasks) = (handler.clone(), tasks.clone());
         async move {
             let _permit = permit;
-            let wire = Wire { peer: PeerAddr(peer), certificates: None, limits, tasks };
-            connection::http1(stream, wire, handler).await;
+            let context =
+                ConnectionContext { peer: PeerAddr(peer), certificates: None, limits, tasks };
+            connection::http1(stream, context, handler).await;
         }
     })
     .await;
@@ -179,8 +184,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let stopping = tasks.stopping();
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let mut pause = Pause::default();
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let mut pause = AcceptBackoff::default();
     loop {
         // The slot comes first: a connection that has none waits in the kernel, not here.
         let next = async {
@@ -192,15 +197,15 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                pause = Pause::default();
-                // Answers are small and complete; waiting to fill a segment only adds latency.
+                pause = AcceptBackoff::default();
+                // ConnectionService are small and complete; waiting to fill a segment only adds latency.
                 let _ = stream.set_nodelay(true);
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 tasks.spawn("connection", connection(stream, peer, permit));
             }
             Err(error) if concerns_one_peer(&error) => {}
             Err(error) => {
-                // Out of file descriptors or memory: the error stays until a connection ends, and
+                // Out of file descriptors or memory: the error stays until a connection stop_on_drop, and
                 // accept would return it at once, again and again.
                 let wait = pause.next();
                 tracing::warn!(%error, ?wait, "accept connection");
@@ -218,9 +223,9 @@ fn concerns_one_peer(error: &io::Error) -> bool {
 
 /// The wait after an accept error: 50 ms, doubling to a second.
 #[derive(Debug, Default)]
-struct Pause(Option<Duration>);
+struct AcceptBackoff(Option<Duration>);
 
-impl Pause {
+impl AcceptBackoff {
     fn next(&mut self) -> Duration {
         let wait =
             self.0.map_or(Duration::from_millis(50), |last| (last * 2).min(Duration::from_secs(1)));

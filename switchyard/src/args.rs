@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
 use jiff::SignedDuration;
-use runtime::logs::Format;
+use runtime::logs::LogFormat;
 
 pub use audit::AuditArgs;
 pub use database::DatabaseArgs;
@@ -145,7 +145,7 @@ pub struct ServeArgs {
     pub log_filter: String,
     /// What log lines look like: json or text
     #[arg(long, env = "ENCLII_LOG_FORMAT", default_value_t, value_name = "FORMAT")]
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica
     /// goes
     #[arg(long, env = "ENCLII_DRAIN_NOTICE", default_value = "1", value_name = "SECONDS", value_parser = seconds)]

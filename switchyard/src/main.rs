@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use runtime::logs::{self, Chain};
+use runtime::logs::{self, ErrorChain};
 use runtime::provider;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
@@ -15,13 +15,13 @@ fn main() -> ExitCode {
     let args = Args::parse().serve();
     if let Err(error) = logs::init(args.log_format, &args.log_filter) {
         // There is no log to say it in.
-        let _ = writeln!(std::io::stderr(), "switchyard: {}", Chain(&error));
+        let _ = writeln!(std::io::stderr(), "switchyard: {}", ErrorChain(&error));
         return ExitCode::from(2);
     }
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %Chain(&*error), "switchyard cannot go on");
+            tracing::error!(error = %ErrorChain(&*error), "switchyard cannot go on");
             ExitCode::FAILURE
         }
     }

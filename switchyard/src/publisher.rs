@@ -13,7 +13,7 @@ use std::time::Duration;
 use contract::SecretName;
 use contract::secret_bundle::Status;
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, ClusterError};
@@ -85,7 +85,7 @@ impl Publisher {
                     repair
                 }
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), failures, "announce bundles");
+                    tracing::warn!(error = %ErrorChain(&error), failures, "announce bundles");
                     failures = failures.saturating_add(1);
                     repair.min(Instant::now() + Backoff::NETWORK.delay(failures, random()))
                 }

@@ -13,7 +13,7 @@ use lockbox::embedded::{Position, Standing};
 use lockbox::key::KeyId;
 use lockbox::{Embedded, StoreError};
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -113,7 +113,7 @@ impl Rekey {
                 }
                 Err(RekeyError::Change(ChangeError::Fenced(_))) => return,
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "change the key, will be tried again");
+                    tracing::warn!(error = %ErrorChain(&error), "change the key, will be tried again");
                     self.complain(&error, &fence).await;
                     failures += 1;
                     Backoff::NETWORK.delay(failures, random())
@@ -177,9 +177,9 @@ impl Rekey {
     /// Lets whoever asks how far it is know why it does not go on.
     async fn complain(&self, error: &RekeyError, fence: &Fence) {
         let Ok(mut order) = self.order().await else { return };
-        order.error = Some(Chain(error).to_string());
+        order.error = Some(ErrorChain(error).to_string());
         if let Err(error) = self.save(&order, Some(fence)).await {
-            tracing::info!(error = %Chain(&error), "what keeps the key from changing not written down");
+            tracing::info!(error = %ErrorChain(&error), "what keeps the key from changing not written down");
         }
     }
 

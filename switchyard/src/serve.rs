@@ -17,7 +17,7 @@ use lockbox::Database;
 use lockbox::database::OpenError;
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
-use runtime::signals::{Grace, Shutdown, StopError};
+use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 use runtime::tls::Limits;
 use tokio::net::TcpListener;
@@ -115,7 +115,7 @@ pub enum ServeError {
     Sinks(#[from] SinksError),
     /// The drain did not end in order.
     #[error("stop")]
-    Stop(#[from] StopError),
+    Stop(#[from] ShutdownError),
 }
 
 /// Runs switchyard until `shutdown`.
@@ -131,7 +131,13 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     let database = open(&args).await?;
     let last_word = start(args, database.clone(), public, operator, &tasks, &readiness).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "switchyard started");
-    let ended = shutdown.conclude(&tasks, &readiness, Grace { notice, ..Grace::default() }).await;
+    let ended = shutdown
+        .wait_and_drain(
+            &tasks,
+            &readiness,
+            ShutdownTimeouts { notice, ..ShutdownTimeouts::default() },
+        )
+        .await;
     // Nobody writes any more, so this is the trail's end.
     if let Some(last_word) = last_word
         && tokio::time::timeout(CLOSING, last_word.say()).await.is_err()
@@ -251,8 +257,8 @@ async fn start(
     };
     // HTTP/1.1 alone: a stream is an upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
-    let handler = runtime::tls::tower(api::router(Arc::new(app)));
-    let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+    let handler = runtime::tls::tower_handler(api::router(Arc::new(app)));
+    let limits = Limits { max_connections: CONNECTIONS, ..Limits::default() };
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
     starting.ready();
     Ok(last_word)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use certs::bundle::TrustBundle;
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -44,7 +44,7 @@ pub(crate) async fn keep(place: Place, mut bundle: watch::Receiver<TrustBundle>)
                 REPAIR
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), failures, "publish trust bundle");
+                tracing::warn!(error = %ErrorChain(&error), failures, "publish trust bundle");
                 failures = failures.saturating_add(1);
                 Backoff::NETWORK.delay(failures, random())
             }

@@ -12,7 +12,7 @@ use contract::{Generation, Redacted};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use runtime::tasks::Tasks;
-use runtime::tls::{Limits, serve_plain, tower};
+use runtime::tls::{Limits, serve_plain, tower_handler};
 use serde_json::{Value, json};
 use switchyard::cluster::Cluster;
 use switchyard::identity::{PodError, Pods};
@@ -53,7 +53,10 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tasks = Tasks::new();
-        tasks.spawn("fake", serve_plain(listener, Limits::default(), tower(router), tasks.clone()));
+        tasks.spawn(
+            "fake",
+            serve_plain(listener, Limits::default(), tower_handler(router), tasks.clone()),
+        );
         let config = kube::Config::new(format!("http://{address}").parse().unwrap());
         let cluster = Cluster::new(kube::Client::try_from(config).unwrap(), "enclii-system");
         Self { cluster, calls, _tasks: tasks }
@@ -138,7 +141,7 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
     for (answer, result) in results {
         let error = result.unwrap_err();
         assert!(matches!(error, PodError::Unavailable(_)), "{answer:?}: {error:?}");
-        let said = runtime::logs::Chain(&error).to_string();
+        let said = runtime::logs::ErrorChain(&error).to_string();
         assert!(!said.contains("the-token"), "{answer:?}: {said}");
     }
 }

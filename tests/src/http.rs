@@ -12,8 +12,8 @@ use reqwest::blocking::Client;
 /// Where the file holds none.
 pub fn trusting(ca: &Path) -> Result<Client> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
-    let roots =
-        runtime::trust::roots(&pem).with_context(|| format!("parse CA {}", ca.display()))?;
+    let roots = runtime::root_certs::from_pem(&pem)
+        .with_context(|| format!("parse CA {}", ca.display()))?;
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Client::builder()
         .tls_backend_preconfigured(tls)

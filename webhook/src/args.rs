@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser};
-use runtime::logs::Format;
+use runtime::logs::LogFormat;
 
 use injection::config::{InjectionConfig, PullPolicy, Quantity, Resources};
 
@@ -79,7 +79,7 @@ pub struct Args {
     pub log_filter: String,
     /// What log lines look like: json or text
     #[arg(long, env = "ENCLII_LOG_FORMAT", default_value_t, value_name = "FORMAT")]
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica
     /// goes
     #[arg(long, env = "ENCLII_DRAIN_NOTICE", default_value = "3", value_name = "SECONDS", value_parser = seconds)]

@@ -16,7 +16,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -147,7 +147,7 @@ impl Registration {
             Ok(Err(source)) => RegistrationError::Patch { name: self.name.clone(), source },
             Err(_) => RegistrationError::Deadline { name: self.name.clone() },
         };
-        tracing::warn!(error = %Chain(&error), "registration");
+        tracing::warn!(error = %ErrorChain(&error), "registration");
         self.failures = self.failures.saturating_add(1);
         RETRY.delay(self.failures, random())
     }
@@ -163,7 +163,7 @@ impl Registration {
                     self.seen = None;
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(error = %Chain(&error), "watch the MutatingWebhookConfiguration");
+                    tracing::warn!(error = %ErrorChain(&error), "watch the MutatingWebhookConfiguration");
                     // The watch starts over when it is asked again.
                     self.failures = self.failures.saturating_add(1);
                     tokio::time::sleep(RETRY.delay(self.failures, random())).await;

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use certs::alt_names::SubjectAltNamesError;
-use runtime::signals::{Grace, Shutdown, StopError};
+use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 
 use crate::args::Args;
@@ -39,7 +39,7 @@ pub enum RunError {
     Tls(#[from] rustls::Error),
     /// The drain did not end in order.
     #[error("stop")]
-    Stop(#[from] StopError),
+    Stop(#[from] ShutdownError),
 }
 
 /// Runs the webhook until `shutdown`.
@@ -80,6 +80,10 @@ pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), Run
     let (tasks, readiness) = parts.serve(listen, admin, &certificate, service).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "webhook started");
     Ok(shutdown
-        .conclude(&tasks, &readiness, Grace { notice: drain_notice, ..Grace::default() })
+        .wait_and_drain(
+            &tasks,
+            &readiness,
+            ShutdownTimeouts { notice: drain_notice, ..ShutdownTimeouts::default() },
+        )
         .await?)
 }

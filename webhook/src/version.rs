@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::Client;
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
@@ -38,11 +38,11 @@ pub(crate) async fn check(client: Client, gate: Gate, stop: CancellationToken) {
             match ask(&client).await {
                 Ok(()) => return gate.ready(),
                 Err(error @ VersionError::TooOld { .. }) => {
-                    tracing::error!(error = %Chain(&error), "not ready");
+                    tracing::error!(error = %ErrorChain(&error), "not ready");
                     tokio::time::sleep(AGAIN).await;
                 }
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), failures, "not ready yet");
+                    tracing::warn!(error = %ErrorChain(&error), failures, "not ready yet");
                     tokio::time::sleep(Backoff::NETWORK.delay(failures, random())).await;
                     failures = failures.saturating_add(1);
                 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::sync::Notify;
 
 /// Writers touch several files in a row; one look after the last of them is enough.
@@ -63,7 +63,7 @@ pub(crate) struct Said(String);
 impl Said {
     /// Warns of an error unless the last one was the same.
     pub(crate) fn warn(&mut self, what: &'static str, error: &dyn std::error::Error) {
-        let line = Chain(error).to_string();
+        let line = ErrorChain(error).to_string();
         if self.0 != line {
             tracing::warn!(error = line, "{what}");
             self.0 = line;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use audit::Format;
 use jiff::Timestamp;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use super::span::Span;
 use crate::client::Client;
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     loop {
         let piece = answer.chunk().await.map_err(|error| Error::Answer {
             address: connection.addr.clone(),
-            reason: Chain(&error).to_string(),
+            reason: ErrorChain(&error).to_string(),
         })?;
         let Some(piece) = piece else { break };
         to.write(&piece)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::Error;
@@ -16,8 +16,8 @@ pub(crate) fn trusting(path: &Path) -> Result<ClientConfig, Error> {
 pub(crate) fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let pem =
         std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    runtime::trust::roots(&pem).map_err(|error| Error::Manifest {
+    runtime::root_certs::from_pem(&pem).map_err(|error| Error::Manifest {
         path: path.to_owned(),
-        reason: Chain(&error).to_string(),
+        reason: ErrorChain(&error).to_string(),
     })
 }

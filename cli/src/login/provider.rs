@@ -7,7 +7,7 @@ use contract::api::Login;
 use contract::credential::Credential;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, redirect};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded::Serializer;
@@ -71,7 +71,7 @@ impl Provider {
             Some(path) => builder.tls_backend_preconfigured(trusting(path)?),
             None => builder,
         };
-        let http = builder.build().map_err(|error| Error::Start(Chain(&error).to_string()))?;
+        let http = builder.build().map_err(|error| Error::Start(ErrorChain(&error).to_string()))?;
         let url = format!("{}/.well-known/openid-configuration", how.issuer.trim_end_matches('/'));
         let url = safe(&url)?;
         let answer =
@@ -153,7 +153,7 @@ pub(super) fn unexpected(issuer: &str, reason: &str) -> Error {
 }
 
 fn unreachable(issuer: &str, error: &reqwest::Error) -> Error {
-    Error::Provider { issuer: issuer.to_owned(), reason: Chain(error).to_string() }
+    Error::Provider { issuer: issuer.to_owned(), reason: ErrorChain(error).to_string() }
 }
 
 /// An address to which codes and tokens travel over TLS, or that is on this machine.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
@@ -58,9 +58,9 @@ pub(super) fn tls(
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
     let pem =
         std::fs::read(path).map_err(|source| SetupError::Read { path: path.to_owned(), source })?;
-    runtime::trust::roots(&pem).map_err(|error| SetupError::Certificates {
+    runtime::root_certs::from_pem(&pem).map_err(|error| SetupError::Certificates {
         path: path.to_owned(),
-        reason: Chain(&error).to_string(),
+        reason: ErrorChain(&error).to_string(),
     })
 }
 

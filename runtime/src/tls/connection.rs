@@ -23,75 +23,75 @@ use crate::tasks::Tasks;
 
 /// An idle HTTP/2 connection is asked whether it is alive, so that a peer that vanished without
 /// a word gives its slot back.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_ANSWER: Duration = Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Requests at one time on one HTTP/2 connection.
-const STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 256;
 
 /// What a connection knows about itself.
-pub(super) struct Wire {
+pub(super) struct ConnectionContext {
     pub(super) peer: PeerAddr,
     pub(super) certificates: Option<PeerCertificates>,
     pub(super) limits: Limits,
     pub(super) tasks: Tasks,
 }
 
-pub(super) async fn http1<I, H>(io: I, wire: Wire, handler: H)
+pub(super) async fn http1<I, H>(io: I, context: ConnectionContext, handler: H)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let seen = Arc::new(AtomicBool::new(false));
-    let service = Answers::new(handler, &wire, &seen);
+    let service = ConnectionService::new(handler, &context, &seen);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper starts this clock when the previous answer is out, so it bounds idleness as well.
-        .header_read_timeout(wire.limits.idle)
+        .header_read_timeout(context.limits.idle_timeout)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    drive(connection, |open| open.graceful_shutdown(), &wire, &seen).await;
+    drive(connection, |open| open.graceful_shutdown(), &context, &seen).await;
 }
 
-pub(super) async fn http2<I, H>(io: I, wire: Wire, handler: H)
+pub(super) async fn http2<I, H>(io: I, context: ConnectionContext, handler: H)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let seen = Arc::new(AtomicBool::new(false));
-    let service = Answers::new(handler, &wire, &seen);
-    let connection = http2::Builder::new(wire.tasks.clone())
+    let service = ConnectionService::new(handler, &context, &seen);
+    let connection = http2::Builder::new(context.tasks.clone())
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_ANSWER)
-        .max_concurrent_streams(STREAMS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS)
         .serve_connection(TokioIo::new(io), service);
-    drive(connection, |open| open.graceful_shutdown(), &wire, &seen).await;
+    drive(connection, |open| open.graceful_shutdown(), &context, &seen).await;
 }
 
 /// The service hyper calls: notes that a request came and says from whom.
-struct Answers<H> {
+struct ConnectionService<H> {
     handler: H,
     peer: PeerAddr,
     certificates: Option<PeerCertificates>,
     seen: Arc<AtomicBool>,
 }
 
-impl<H> Answers<H> {
-    fn new(handler: H, wire: &Wire, seen: &Arc<AtomicBool>) -> Self {
+impl<H> ConnectionService<H> {
+    fn new(handler: H, context: &ConnectionContext, seen: &Arc<AtomicBool>) -> Self {
         Self {
             handler,
-            peer: wire.peer,
-            certificates: wire.certificates.clone(),
+            peer: context.peer,
+            certificates: context.certificates.clone(),
             seen: Arc::clone(seen),
         }
     }
 }
 
-impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
+impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
     type Response = Response<H::Body>;
     type Error = Infallible;
-    type Future = Map<H::Answer, fn(Self::Response) -> Result<Self::Response, Infallible>>;
+    type Future = Map<H::Future, fn(Self::Response) -> Result<Self::Response, Infallible>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.seen.store(true, Ordering::Relaxed);
@@ -103,17 +103,17 @@ impl<H: Handler> Service<Request<Incoming>> for Answers<H> {
     }
 }
 
-async fn drive<C, G>(connection: C, finish: G, wire: &Wire, seen: &AtomicBool)
+async fn drive<C, G>(connection: C, finish: G, context: &ConnectionContext, seen: &AtomicBool)
 where
     C: Future<Output = hyper::Result<()>>,
     G: FnOnce(Pin<&mut C>),
 {
-    let peer = wire.peer.0;
-    let stopping = wire.tasks.stopping();
+    let peer = context.peer.0;
+    let stopping = context.tasks.stopping();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = silence(seen, wire.limits.first_request) => {
+        () = silence(seen, context.limits.first_request_timeout) => {
             tracing::debug!(%peer, "no request in time");
             return;
         }
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// Ends when no request has come in time, and never otherwise.
+/// StopOnDrop when no request has come in time, and never otherwise.
 async fn silence(seen: &AtomicBool, limit: Duration) {
     tokio::time::sleep(limit).await;
     if seen.load(Ordering::Relaxed) {

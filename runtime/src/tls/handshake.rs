@@ -14,10 +14,10 @@ use tokio_rustls::server::TlsStream;
 use super::PeerCertificates;
 
 /// Anybody who can reach the port can fail a handshake, so at most one line per this time.
-const ONE_LINE_PER: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A connection after its handshake.
-pub(super) struct Secured {
+pub(super) struct TlsConnection {
     pub(super) stream: TlsStream<TcpStream>,
     pub(super) http2: bool,
     pub(super) certificates: Option<PeerCertificates>,
@@ -28,16 +28,20 @@ pub(super) struct Secured {
 pub(super) struct Handshakes {
     acceptor: TlsAcceptor,
     deadline: Duration,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RefusalLog>,
 }
 
 impl Handshakes {
     pub(super) fn new(tls: Arc<ServerConfig>, deadline: Duration) -> Self {
-        Self { acceptor: TlsAcceptor::from(tls), deadline, refusals: Arc::new(Refusals::new()) }
+        Self { acceptor: TlsAcceptor::from(tls), deadline, refusals: Arc::new(RefusalLog::new()) }
     }
 
     /// `None` when it failed; that is logged here.
-    pub(super) async fn accept(&self, stream: TcpStream, peer: SocketAddr) -> Option<Secured> {
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<TlsConnection> {
         let accept = self.acceptor.accept(stream);
         let stream = match tokio::time::timeout(self.deadline, accept).await {
             Ok(Ok(stream)) => stream,
@@ -65,19 +69,19 @@ impl Handshakes {
             .peer_certificates()
             .map(|chain| chain.iter().cloned().map(|one| one.into_owned()).collect())
             .map(PeerCertificates);
-        Some(Secured { stream, http2, certificates })
+        Some(TlsConnection { stream, http2, certificates })
     }
 }
 
 /// Counts refusals between two lines of the log.
-struct Refusals {
+struct RefusalLog {
     since: Instant,
     // Milliseconds after `since` from which the next line may be written.
     next: AtomicU64,
     unsaid: AtomicU64,
 }
 
-impl Refusals {
+impl RefusalLog {
     fn new() -> Self {
         Self { since: Instant::now(), next: AtomicU64::new(0), unsaid: AtomicU64::new(0) }
     }
@@ -86,7 +90,7 @@ impl Refusals {
     fn note(&self) -> Option<u64> {
         let now = millis(self.since.elapsed());
         let next = self.next.load(Ordering::Relaxed);
-        let after = now.saturating_add(millis(ONE_LINE_PER));
+        let after = now.saturating_add(millis(LOG_INTERVAL));
         let free = now >= next
             && self
                 .next
@@ -111,11 +115,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_are_counted_between_lines() {
-        let refusals = Refusals::new();
+        let refusals = RefusalLog::new();
         assert_eq!(refusals.note(), Some(0));
         assert_eq!(refusals.note(), None);
         assert_eq!(refusals.note(), None);
-        tokio::time::advance(ONE_LINE_PER).await;
+        tokio::time::advance(LOG_INTERVAL).await;
         assert_eq!(refusals.note(), Some(2));
     }
 }

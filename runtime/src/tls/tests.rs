@@ -106,7 +106,7 @@ async fn an_axum_router_is_a_handler() {
         "/{name}",
         axum::routing::get(|axum::extract::Path(name): axum::extract::Path<String>| async { name }),
     );
-    let server = start(Limits::default(), tower(router)).await;
+    let server = start(Limits::default(), tower_handler(router)).await;
     let mut stream = server.connect(&[]).await;
     let request = b"GET /hi HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
@@ -170,8 +170,8 @@ async fn the_drain_answers_what_is_in_flight_and_closes_what_is_idle() {
 #[tokio::test]
 async fn silence_is_bounded() {
     let limits = Limits {
-        handshake: Duration::from_millis(100),
-        first_request: Duration::from_millis(200),
+        handshake_timeout: Duration::from_millis(100),
+        first_request_timeout: Duration::from_millis(200),
         ..Limits::default()
     };
     let server = start(limits, hello).await;
@@ -188,7 +188,7 @@ async fn silence_is_bounded() {
 
 #[tokio::test]
 async fn an_open_connection_may_be_idle_for_longer_than_the_first_request_may_take() {
-    let limits = Limits { first_request: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { first_request_timeout: Duration::from_millis(100), ..Limits::default() };
     let server = start(limits, hello).await;
     let mut stream = server.connect(&[]).await;
     for _ in 0..2 {
@@ -204,15 +204,15 @@ async fn an_open_connection_may_be_idle_for_longer_than_the_first_request_may_ta
 #[tokio::test]
 async fn connections_above_the_cap_wait_for_a_slot() {
     static OPEN: AtomicUsize = AtomicUsize::new(0);
-    static MOST: AtomicUsize = AtomicUsize::new(0);
+    static MAX_OPEN: AtomicUsize = AtomicUsize::new(0);
     let handler = |_: Request<Incoming>| async {
         let open = OPEN.fetch_add(1, Ordering::SeqCst) + 1;
-        MOST.fetch_max(open, Ordering::SeqCst);
+        MAX_OPEN.fetch_max(open, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(20)).await;
         OPEN.fetch_sub(1, Ordering::SeqCst);
         Response::new(Empty::<Bytes>::new())
     };
-    let limits = Limits { connections: 2, ..Limits::default() };
+    let limits = Limits { max_connections: 2, ..Limits::default() };
     let server = start(limits, handler).await;
     let one = || async {
         let mut stream = server.connect(&[]).await;
@@ -223,12 +223,12 @@ async fn connections_above_the_cap_wait_for_a_slot() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     };
     tokio::join!(one(), one(), one(), one(), one(), one());
-    assert_eq!(MOST.load(Ordering::SeqCst), 2);
+    assert_eq!(MAX_OPEN.load(Ordering::SeqCst), 2);
 }
 
 #[test]
 fn accept_errors_pause_longer_and_longer() {
-    let mut pause = Pause::default();
+    let mut pause = AcceptBackoff::default();
     let waits: Vec<u128> = (0..7).map(|_| pause.next().as_millis()).collect();
     assert_eq!(waits, [50, 100, 200, 400, 800, 1_000, 1_000]);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use lockbox::StoreError;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use super::App;
 use super::answer::json;
@@ -41,7 +41,7 @@ fn rekey(app: &App) -> Result<&Rekey, Refusal> {
 
 impl From<RekeyError> for Refusal {
     fn from(error: RekeyError) -> Self {
-        tracing::error!(error = %Chain(&error), "key not changed");
+        tracing::error!(error = %ErrorChain(&error), "key not changed");
         match error {
             RekeyError::Audit(_) => {
                 Self::unavailable("the audit trail cannot be written, so the key is not changed")

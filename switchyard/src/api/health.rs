@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use contract::api::{self, HealthStatus};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -48,11 +48,11 @@ async fn look(app: &App) -> bool {
         .repository
         .health()
         .await
-        .inspect_err(|error| tracing::warn!(error = %Chain(error), "ledger not healthy"));
+        .inspect_err(|error| tracing::warn!(error = %ErrorChain(error), "ledger not healthy"));
     let store = app
         .store
         .health()
         .await
-        .inspect_err(|error| tracing::warn!(error = %Chain(error), "store not healthy"));
+        .inspect_err(|error| tracing::warn!(error = %ErrorChain(error), "store not healthy"));
     ledger.is_ok() && store.is_ok()
 }

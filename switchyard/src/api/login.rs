@@ -8,7 +8,7 @@ use contract::api::{Login, LoginRequest, Principal, RoleIn, Session};
 use contract::credential::Credential;
 use http::StatusCode;
 use jiff::Timestamp;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ pub(super) async fn login(
     let person = match oidc.identify(id_token.redacted(), nonce.as_deref()).await {
         Ok(person) => person,
         Err(LoginError::Unavailable(error)) => {
-            tracing::error!(error = %Chain(&error), "ID token not checked");
+            tracing::error!(error = %ErrorChain(&error), "ID token not checked");
             return Err(Refusal::unavailable(
                 "the identity provider's keys cannot be had, so nobody can log in",
             ));

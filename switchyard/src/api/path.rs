@@ -43,7 +43,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OneSecret {
 
 fn scope(text: &str) -> Result<Scope, Refusal> {
     text.parse().map_err(|error: contract::scope::ScopeError| {
-        Refusal::malformed(runtime::logs::Chain(&error).to_string())
+        Refusal::malformed(runtime::logs::ErrorChain(&error).to_string())
     })
 }
 

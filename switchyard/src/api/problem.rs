@@ -8,7 +8,7 @@ use contract::{Scope, SecretName, Version};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use lockbox::StoreError;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use crate::audit::plain;
 use crate::repository::ChangeError;
@@ -236,7 +236,7 @@ impl Refusal {
 
 impl From<SecretsError> for Refusal {
     fn from(error: SecretsError) -> Self {
-        let said = Chain(&error).to_string();
+        let said = ErrorChain(&error).to_string();
         match &error {
             SecretsError::NotFound { .. } | SecretsError::NoVersion { .. } => {
                 return Self::not_found(said);

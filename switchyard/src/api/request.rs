@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, EXPECT, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::tls::PeerAddr;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -141,7 +141,7 @@ impl Asked {
             ));
         };
         let cannot = |error: &dyn std::error::Error| {
-            tracing::error!(error = %Chain(error), "token not checked");
+            tracing::error!(error = %ErrorChain(error), "token not checked");
             Refusal::unavailable("the token cannot be checked")
         };
         let token = match app.tokens.identify(&token).await {
@@ -252,7 +252,7 @@ impl Asker {
             details: Some(format!("{}: {}", denied.verb.as_str(), denied.rule)),
         };
         if let Err(error) = app.audit.record(event).await {
-            tracing::error!(error = %Chain(&error), "refusal not written down");
+            tracing::error!(error = %ErrorChain(&error), "refusal not written down");
             return Refusal::unavailable(
                 "the audit trail cannot be written, so nothing is answered",
             );
@@ -268,7 +268,7 @@ fn note_use(app: &App, token: &TokenRow) {
         let (repository, token) = (app.repository.clone(), token.clone());
         app.tasks.spawn("token use", async move {
             if let Err(error) = repository.note_use(&token, now).await {
-                tracing::warn!(error = %Chain(&error), token = token.name, "use of token not noted");
+                tracing::warn!(error = %ErrorChain(&error), token = token.name, "use of token not noted");
             }
         });
     }
@@ -298,7 +298,7 @@ pub(super) async fn refused_credential(
     if app.strangers.note()
         && let Err(error) = app.audit.record(event).await
     {
-        tracing::error!(error = %Chain(&error), "refused credential not written down");
+        tracing::error!(error = %ErrorChain(&error), "refused credential not written down");
     }
     Refusal::unauthenticated(said)
 }

@@ -14,7 +14,7 @@ use audit::{Hash, KeyError, SigningKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use jiff::Timestamp;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -128,7 +128,7 @@ impl Notary {
                 Err(error) => {
                     self.metrics.trail_broken(matches!(error, NotaryError::Broken(_)));
                     if !told {
-                        tracing::error!(error = %Chain(&error), "no checkpoint signed");
+                        tracing::error!(error = %ErrorChain(&error), "no checkpoint signed");
                     }
                     told = true;
                 }
@@ -140,7 +140,7 @@ impl Notary {
     /// The last word of a process that ends: what happened since the last checkpoint is signed for.
     pub(crate) async fn conclude(self, fence: Fence) {
         if let Err(error) = self.sign_if_due(&fence, &mut Instant::now(), &mut 0).await {
-            tracing::error!(error = %Chain(&error), "no checkpoint signed at the end");
+            tracing::error!(error = %ErrorChain(&error), "no checkpoint signed at the end");
         }
     }
 

@@ -16,7 +16,7 @@ use audit::Record;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::time::{sleep, timeout};
 
 use crate::metrics::Metrics;
@@ -97,7 +97,7 @@ impl Exporter {
                 Err(error) => {
                     self.metrics.export_failed(&sink.name);
                     if failures == 0 {
-                        tracing::warn!(sink = sink.name, error = %Chain(&*error), "audit events not sent, they wait");
+                        tracing::warn!(sink = sink.name, error = %ErrorChain(&*error), "audit events not sent, they wait");
                     }
                     failures += 1;
                     let asked = error.downcast_ref::<SendError>().and_then(SendError::rest);
@@ -130,7 +130,7 @@ impl Exporter {
         let sent = timeout(PATIENCE, sink.send(&records)).await.unwrap_or(Err(SendError::Slow));
         let (sequence, words) = match &sent {
             Ok(()) => (last, None),
-            Err(error) => (after, Some(Chain(error).to_string())),
+            Err(error) => (after, Some(ErrorChain(error).to_string())),
         };
         let held = self.repository.note_export(fence, &sink.name, sequence, words).await?;
         sent?;

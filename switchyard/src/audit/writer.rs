@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
@@ -99,7 +99,7 @@ impl Clerk {
             let written = match self.repository.append(&records).await {
                 Ok(()) => true,
                 Err(error) => {
-                    tracing::error!(error = %Chain(&error), events = records.len(), "audit events not written, what they are about is refused");
+                    tracing::error!(error = %ErrorChain(&error), events = records.len(), "audit events not written, what they are about is refused");
                     false
                 }
             };

@@ -8,7 +8,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Config, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio::sync::watch;
 
@@ -40,7 +40,7 @@ impl Cluster {
                     known.remove(&namespace.name_any());
                     tell(&bindings, &known);
                 }
-                Err(error) => tracing::warn!(error = %Chain(&error), "watch namespaces"),
+                Err(error) => tracing::warn!(error = %ErrorChain(&error), "watch namespaces"),
             }
         }
     }

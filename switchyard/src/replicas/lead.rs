@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::tasks::Tasks;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -61,7 +61,7 @@ impl Leader {
                     Ok(None) => EVERY.mul_f64(0.75 + random() / 2.0),
                     Err(error) => {
                         failures += 1;
-                        tracing::warn!(lease = name, error = %Chain(&error), "take lease");
+                        tracing::warn!(lease = name, error = %ErrorChain(&error), "take lease");
                         Backoff::NETWORK.delay(failures, random())
                     }
                 };
@@ -85,7 +85,7 @@ impl Leader {
                 self.give(&fence).await;
             }
             Ok(None) => tracing::info!(lease = name, "another replica leads"),
-            Err(error) => tracing::warn!(lease = name, error = %Chain(&error), "take lease"),
+            Err(error) => tracing::warn!(lease = name, error = %ErrorChain(&error), "take lease"),
         }
     }
 
@@ -100,7 +100,7 @@ impl Leader {
                 Ok(Ok(Some(renewed))) if renewed == *fence => sure_until = asked + TTL,
                 Ok(Ok(_)) | Err(_) => return,
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = fence.name, error = %Chain(&error), "renew lease")
+                    tracing::warn!(lease = fence.name, error = %ErrorChain(&error), "renew lease")
                 }
             }
             if Instant::now() >= sure_until {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use sqlx::postgres::PgListener;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -37,7 +37,7 @@ pub(crate) async fn listen(repository: Repository, live: Live) {
     loop {
         let began = Instant::now();
         if let Err(error) = follow(&address, &repository, &live).await {
-            tracing::warn!(error = %Chain(&error), "hear of other replicas' changes");
+            tracing::warn!(error = %ErrorChain(&error), "hear of other replicas' changes");
         }
         failures = if began.elapsed() > LOOK_AGAIN { 1 } else { failures + 1 };
         sleep(Backoff::NETWORK.delay(failures, random())).await;

@@ -15,7 +15,7 @@ use contract::Version;
 use contract::layout::MAX_VALUE_BYTES;
 use lockbox::Changed;
 use runtime::backoff::random;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use super::{Caller, Secrets, SecretsError, Terms};
 use crate::audit::{Action, Actor, Origin, Outcome};
@@ -32,7 +32,7 @@ pub(crate) async fn adopt(secrets: Secrets, every: Duration, fence: Fence) {
             Ok(Ok(_)) => {}
             Ok(Err(SecretsError::Change(ChangeError::Fenced(_)))) => return,
             Ok(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), "look for changes in the store")
+                tracing::warn!(error = %ErrorChain(&error), "look for changes in the store")
             }
             Err(_) => {
                 tracing::warn!(limit = ?LOOK, "look for changes in the store: not done in time")
@@ -70,13 +70,13 @@ impl Secrets {
                 }
                 Err(error @ SecretsError::Change(ChangeError::Fenced(_))) => return Err(error),
                 Err(SecretsError::Change(error @ ChangeError::TooLarge { .. })) => {
-                    let reason = Chain(&error).to_string();
+                    let reason = ErrorChain(&error).to_string();
                     self.refuse(&person, &change, reason).await?;
                     refused.insert(change.revision);
                 }
                 // It is looked at again: another write came in between, or something is away.
                 Err(error) => {
-                    tracing::warn!(%scope, %name, error = %Chain(&error), "adopt changed value")
+                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "adopt changed value")
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoreError;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::{Action, Actor, Origin};
@@ -22,7 +22,7 @@ const BATCH: u32 = 200;
 pub(crate) async fn sweep(secrets: Secrets, fence: Fence) {
     loop {
         if let Err(error) = secrets.sweep_once(&fence).await {
-            tracing::warn!(error = %Chain(&error), "sweep secrets");
+            tracing::warn!(error = %ErrorChain(&error), "sweep secrets");
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -73,7 +73,7 @@ impl Secrets {
         let doomed = match self.repository.doomed_of(scope, name).await {
             Ok(doomed) => doomed,
             Err(error) => {
-                tracing::warn!(%scope, %name, error = %Chain(&error), "find values to destroy");
+                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "find values to destroy");
                 return gone;
             }
         };
@@ -81,7 +81,7 @@ impl Secrets {
             match self.let_one_go(&doomed, None).await {
                 Ok(()) => gone.push(doomed.stored.version),
                 Err(error) => {
-                    tracing::warn!(%scope, %name, error = %Chain(&error), "destroy value, will be tried again")
+                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "destroy value, will be tried again")
                 }
             }
         }

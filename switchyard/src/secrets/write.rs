@@ -5,7 +5,7 @@ use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::{Put, Stored};
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use super::{Caller, Secrets, SecretsError, Terms, written};
 use crate::audit::Action;
@@ -151,7 +151,7 @@ impl Secrets {
     async fn discard(&self, scope: &Scope, versions: &[NewVersion]) {
         for NewVersion { name, stored, .. } in versions {
             if let Err(error) = self.store.destroy(scope, name, stored).await {
-                tracing::warn!(%scope, %name, error = %Chain(&error), "value of a refused write not taken back");
+                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "value of a refused write not taken back");
             }
         }
     }

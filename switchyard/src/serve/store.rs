@@ -6,7 +6,7 @@ use lockbox::embedded::EmbeddedError;
 use lockbox::onepassword::SetupError;
 use lockbox::vault::ConfigError;
 use lockbox::{Database, Embedded, OnePassword, Store, Vault};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::tasks::Tasks;
 
 use crate::args::{Needed, ServeArgs, StoreKind};
@@ -51,7 +51,7 @@ fn look(store: Arc<dyn Store>, tasks: &Tasks) {
     let stopping = tasks.stopping();
     tasks.spawn("look at the store", async move {
         if let Some(Err(error)) = stopping.run_until_cancelled(store.health()).await {
-            tracing::error!(error = %Chain(&error), "the store cannot be used, and until it can nothing is read or written");
+            tracing::error!(error = %ErrorChain(&error), "the store cannot be used, and until it can nothing is read or written");
         }
     });
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, Held, SILENCE_SECONDS, ServerMessage};
 use contract::{Generation, Redacted, SecretName};
 use futures_util::future::select_all;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -129,10 +129,10 @@ impl Connection {
                 }
             }
             End::Frames(_) | End::Stopping | End::Moved | End::Silent(_) => {
-                tracing::info!(namespace, pod = name, trace, reason = %Chain(&end), "stream ended");
+                tracing::info!(namespace, pod = name, trace, reason = %ErrorChain(&end), "stream ended");
             }
             _ => {
-                tracing::error!(namespace, pod = name, trace, error = %Chain(&end), "stream ended")
+                tracing::error!(namespace, pod = name, trace, error = %ErrorChain(&end), "stream ended")
             }
         }
         frames.close().await;

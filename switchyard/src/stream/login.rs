@@ -2,7 +2,7 @@
 
 use contract::stream::BUNDLE_PARAMETER;
 use contract::{BundleRef, Scope};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 
 use crate::access::AccessError;
 use crate::api::{App, Asked, Refusal, unauthenticated};
@@ -82,7 +82,7 @@ pub(super) async fn identify(app: &App, asked: Asked) -> Result<Identified, Refu
             Err(unauthenticated(app, origin, &reason.to_string()).await)
         }
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "pod's token not reviewed");
+            tracing::error!(error = %ErrorChain(&error), "pod's token not reviewed");
             Err(Refusal::unavailable(
                 "the token cannot be reviewed: the API server does not answer",
             ))
@@ -103,7 +103,7 @@ pub(super) async fn admit(
             Ok(allowed) => allowed,
             Err(AccessError::Denied(denied)) => return Err(deny(app, caller, &denied).await),
             Err(error) => {
-                tracing::error!(error = %Chain(&error), "grants not read");
+                tracing::error!(error = %ErrorChain(&error), "grants not read");
                 return Err(Refusal::unavailable("the grants cannot be read"));
             }
         };
@@ -119,7 +119,7 @@ pub(super) async fn admit(
         details: None,
     };
     app.audit.record(event).await.map_err(|error| {
-        tracing::error!(error = %Chain(&error), "login not written down");
+        tracing::error!(error = %ErrorChain(&error), "login not written down");
         Refusal::unavailable("the audit trail cannot be written, so nobody is let in")
     })?;
     Ok(Admitted { pod: pod.clone(), bundles })
@@ -129,7 +129,7 @@ pub(super) async fn admit(
 async fn follow(app: &App, name: BundleRef, allowed: BundleAllowed) -> Result<Admission, Refusal> {
     let BundleAllowed { scope, which, rule } = allowed;
     let found = app.repository.bundle(&scope).await.map_err(|error| {
-        tracing::error!(error = %Chain(&error), "bundle not read");
+        tracing::error!(error = %ErrorChain(&error), "bundle not read");
         Refusal::unavailable("the ledger cannot be reached")
     })?;
     let Some(bundle) = found else {
@@ -158,7 +158,7 @@ pub(super) async fn deny(app: &App, caller: &Caller, denied: &BundleDenied) -> R
         details: Some(denied.to_string()),
     };
     if let Err(error) = app.audit.record(event).await {
-        tracing::error!(error = %Chain(&error), "refusal not written down");
+        tracing::error!(error = %ErrorChain(&error), "refusal not written down");
         return Refusal::unavailable("the audit trail cannot be written, so nobody is let in");
     }
     tracing::warn!(trace = caller.origin.trace_id, reason = %denied, "pod refused");

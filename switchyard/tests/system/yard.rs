@@ -211,7 +211,7 @@ impl Yard {
         };
         let ended = running.await.unwrap();
         ended.unwrap_or_else(|error| {
-            panic!("{}: {:?}", runtime::logs::Chain(&error), self.tasks.running())
+            panic!("{}: {:?}", runtime::logs::ErrorChain(&error), self.tasks.running())
         });
     }
 

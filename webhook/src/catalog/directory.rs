@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::BundleRef;
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ fn load(root: &Path, catalog: &Catalog) -> Result<(), DirectoryError> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "bundle file, keeping what it said before");
+                    tracing::warn!(error = %ErrorChain(&error), "bundle file, keeping what it said before");
                     bundles.extend(catalog.bundle(&namespace, &name).map(|before| (name, before)));
                 }
             }

@@ -10,7 +10,7 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use runtime::backoff::{Backoff, random};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +40,7 @@ async fn follow(client: Client, catalog: Catalog, gate: Gate) {
                 }
             }
             Some(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), failures, "watch SecretBundle objects");
+                tracing::warn!(error = %ErrorChain(&error), failures, "watch SecretBundle objects");
                 // The watcher starts over when it is asked again.
                 tokio::time::sleep(RETRY.delay(failures, random())).await;
                 failures = failures.saturating_add(1);

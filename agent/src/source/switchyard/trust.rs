@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runtime::trust::{RootsError, roots};
+use runtime::root_certs::{RootCertsError, from_pem};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 
@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 pub enum TrustError {
     /// It names no CAs.
     #[error("read trust bundle")]
-    Roots(#[from] RootsError),
+    Roots(#[from] RootCertsError),
     /// The process has no provider for TLS 1.3.
     #[error("set up TLS")]
     Provider(#[source] rustls::Error),
@@ -25,7 +25,7 @@ pub(super) fn client(pem: &str) -> Result<Arc<ClientConfig>, TrustError> {
         .with_protocol_versions(&[&rustls::version::TLS13]);
     let mut config = builder
         .map_err(TrustError::Provider)?
-        .with_root_certificates(roots(pem.as_bytes())?)
+        .with_root_certificates(from_pem(pem.as_bytes())?)
         .with_no_client_auth();
     // There is one connection for as long as the pod lives: keeping tickets would cost more than a
     // full handshake now and then.
@@ -41,6 +41,6 @@ mod tests {
     fn only_certificates_make_trust() {
         let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
         assert!(client(&ca).is_ok());
-        assert!(matches!(client("hello"), Err(TrustError::Roots(RootsError::Empty))));
+        assert!(matches!(client("hello"), Err(TrustError::Roots(RootCertsError::Empty))));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use audit::{Format, Record};
 use contract::Redacted;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use rustls::ClientConfig;
 
 use super::SendError;
@@ -34,7 +34,7 @@ impl HttpsSink {
             Some(tls) => builder.tls_backend_preconfigured(ClientConfig::clone(&tls)),
             None => builder,
         };
-        let http = builder.build().map_err(|error| Chain(&error).to_string())?;
+        let http = builder.build().map_err(|error| ErrorChain(&error).to_string())?;
         Ok(Self { url, http, token_file, format })
     }
 

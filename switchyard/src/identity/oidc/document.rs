@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jsonwebtoken::jwk::Jwk;
 use reqwest::{Certificate, Client, redirect};
-use runtime::logs::Chain;
+use runtime::logs::ErrorChain;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -181,7 +181,7 @@ impl Provider {
             }
             // A provider that is away for a moment locks nobody out whose key is known.
             Err(error) if has && known.fetched.is_some() => {
-                tracing::warn!(error = %Chain(&error), "keys of the identity provider not fetched, the known ones stay");
+                tracing::warn!(error = %ErrorChain(&error), "keys of the identity provider not fetched, the known ones stay");
                 Ok(Arc::clone(&known.keys))
             }
             Err(error) => Err(error),

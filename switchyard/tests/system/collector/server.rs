@@ -77,7 +77,7 @@ impl Collector {
             write(&directory.join(format!("{name}.pem")), &certificate);
             write(&directory.join(format!("{name}.key")), &key);
         }
-        let roots = Arc::new(runtime::trust::roots(client_ca.as_bytes()).unwrap());
+        let roots = Arc::new(runtime::root_certs::from_pem(client_ca.as_bytes()).unwrap());
         let verifier = WebPkiClientVerifier::builder(roots).build().unwrap();
         let (certificate, key) = leaf("127.0.0.1", &servers);
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];

@@ -6,7 +6,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 
 /// Why a text names no CAs.
 #[derive(Debug, thiserror::Error)]
-pub enum RootsError {
+pub enum RootCertsError {
     /// It is not PEM.
     #[error("parse PEM")]
     Pem(#[source] PemError),
@@ -27,15 +27,15 @@ pub enum RootsError {
 ///
 /// # Errors
 /// Where one cannot be read, or there is none.
-pub fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
+pub fn from_pem(pem: &[u8]) -> Result<RootCertStore, RootCertsError> {
     let mut roots = RootCertStore::empty();
     for (at, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-        let certificate = certificate.map_err(RootsError::Pem)?;
+        let certificate = certificate.map_err(RootCertsError::Pem)?;
         roots
             .add(certificate)
-            .map_err(|source| RootsError::Certificate { number: at + 1, source })?;
+            .map_err(|source| RootCertsError::Certificate { number: at + 1, source })?;
     }
-    if roots.is_empty() { Err(RootsError::Empty) } else { Ok(roots) }
+    if roots.is_empty() { Err(RootCertsError::Empty) } else { Ok(roots) }
 }
 
 #[cfg(test)]
@@ -45,14 +45,14 @@ mod tests {
     #[test]
     fn certificates_and_nothing_else_make_roots() {
         let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
-        assert_eq!(roots(format!("# two of them\n{ca}{ca}").as_bytes()).unwrap().len(), 2);
+        assert_eq!(from_pem(format!("# two of them\n{ca}{ca}").as_bytes()).unwrap().len(), 2);
         let cut = ca.replace("-----END", "-----MIDDLE");
         let other = ca.replace("CERTIFICATE", "PUBLIC KEY");
         let nonsense = "-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n";
         for (text, expected) in
             [("", "Empty"), (&other, "Empty"), (&cut, "Pem"), (nonsense, "Certificate { number: 1")]
         {
-            let error = roots(text.as_bytes()).unwrap_err();
+            let error = from_pem(text.as_bytes()).unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{text}: {error:?}");
         }
     }
