@@ -5,12 +5,22 @@
 //! [`signals::Shutdown`], a [`tls::serve`] for its work and an [`admin::serve`] for its operator.
 
 pub mod admin;
+#[cfg(feature = "clap")]
+pub mod args;
+#[cfg(feature = "atomic-file")]
+pub mod atomic_file;
 pub mod backoff;
+pub mod bearer;
+#[cfg(feature = "http-client")]
+pub mod http_client;
 pub mod logs;
 pub mod metrics;
 pub mod provider;
 pub mod readiness;
+pub mod retry;
 pub mod root_certs;
 pub mod signals;
 pub mod tasks;
 pub mod tls;
+#[cfg(feature = "watch")]
+pub mod watch;
