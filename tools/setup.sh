@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rustup toolchain install >/dev/null 2>&1 || rustup show active-toolchain >/dev/null
+# For editors; a machine without them works all the same.
+rustup component add rust-analyzer rust-src >/dev/null 2>&1 ||
+    printf 'setup: rust-analyzer is not to be had here; an editor may bring its own\n' >&2
 cargo fetch --locked
 hooks=$(git rev-parse --git-path hooks)
 mkdir -p "$hooks"
