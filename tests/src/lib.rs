@@ -11,6 +11,7 @@ pub mod http;
 pub mod kubectl;
 pub mod linearizable;
 pub mod loopback;
+pub mod metrics;
 pub mod pod;
 pub mod postgres;
 pub mod process;
