@@ -12,5 +12,5 @@ if [[ ! -x $root/bin/cargo-deny ]]; then
     # runs for a second.
     (cd "$HOME" && cargo install --quiet --locked --debug --root "$root" "cargo-deny@$version")
 fi
-"$root/bin/cargo-deny" --locked --all-features check \
+"$root/bin/cargo-deny" --log-level error --locked --all-features check \
     --hide-inclusion-graph bans licenses sources
