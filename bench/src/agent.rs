@@ -8,50 +8,37 @@ use e2e::process::program;
 use e2e::sample::sha256;
 use e2e::wait;
 
-use crate::budget::{Entry, Name};
+use crate::budget::{Entry, Metric};
 use crate::memory::Memory;
-use crate::numbers::{median, milliseconds};
 use crate::pod::{SECRET, Setup, value};
+use crate::probe::{POLL_INTERVAL, megabytes};
 use crate::progress::say;
-use crate::vault::Figures;
+use crate::statistics::{median, milliseconds};
+use crate::vault::VaultAgentFigures;
 
 const STARTS: usize = 40;
 const IDLE: Duration = Duration::from_secs(3);
-const DEADLINE: Duration = Duration::from_secs(20);
-/// Between two looks: far below what is measured, and it leaves the processor to who is measured.
-pub const LOOK: Duration = Duration::from_micros(50);
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Measures the agent; `peer` is Vault Agent.
 ///
 /// # Errors
 /// Where a process does not do what it should.
-pub fn measure(setup: &Setup, peer: Option<&Figures>) -> Result<Vec<Entry>> {
+pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Entry>> {
     say(&format!("agent: {STARTS} starts, twenty secrets"));
     let start = starts(setup)?;
     say("agent: memory while idle, after a rotation");
     let memory = memory(setup)?;
     let binary = megabytes(&program("enclii-agent")?)?;
-    let entry = |name: Name, value, of: fn(&Figures) -> f64| {
+    let entry = |name: Metric, value, of: fn(&VaultAgentFigures) -> f64| {
         name.measured(value).beside(peer.map(|it| (it.name.as_str(), of(it))))
     };
     Ok(vec![
-        entry(Name::AgentRss, memory.resident, |it| it.memory.resident),
-        entry(Name::AgentPrivateDirty, memory.private_dirty, |it| it.memory.private_dirty),
-        entry(Name::AgentBinary, binary, |it| it.binary),
-        entry(Name::AgentStart, start, |it| it.start),
+        entry(Metric::AgentRss, memory.resident, |it| it.memory.resident),
+        entry(Metric::AgentPrivateDirty, memory.private_dirty, |it| it.memory.private_dirty),
+        entry(Metric::AgentBinary, binary, |it| it.binary),
+        entry(Metric::AgentStart, start, |it| it.start),
     ])
-}
-
-/// The size of a program in MB.
-///
-/// # Errors
-/// Where it is not there.
-pub fn megabytes(program: &std::path::Path) -> Result<f64> {
-    let bytes = std::fs::metadata(program)
-        .with_context(|| format!("read size of {}", program.display()))?
-        .len();
-    // A program is no exabyte: nothing is lost.
-    Ok(bytes as f64 / 1e6)
 }
 
 /// The median time from the start to the first generation.
@@ -61,7 +48,7 @@ fn starts(setup: &Setup) -> Result<f64> {
         let volumes = setup.volumes()?;
         let from = Instant::now();
         let mut agent = volumes.start_agent()?;
-        wait::until_every(LOOK, "the agent's files", DEADLINE, || {
+        wait::until_every(POLL_INTERVAL, "the agent's files", STEP_TIMEOUT, || {
             Ok(volumes.complete().then_some(()))
         })
         .map_err(|error| anyhow::anyhow!("{error}; the agent says:\n{}", agent.tail()))?;
@@ -76,7 +63,7 @@ fn memory(setup: &Setup) -> Result<Memory> {
     sleep(IDLE);
     let rotated = value("idle", 0);
     setup.store.write([(SECRET, rotated.as_str())])?;
-    wait::until("the application to reload", DEADLINE, || {
+    wait::until("the application to reload", STEP_TIMEOUT, || {
         Ok((running.state()?.digests.get(SECRET) == Some(&sha256(rotated.as_bytes())))
             .then_some(()))
     })?;

@@ -50,7 +50,7 @@ pub struct Loopback {
     pub only: Vec<Subject>,
 }
 
-/// A part of the loopback measurements.
+/// A results of the loopback measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Subject {
     /// The agent's start, memory and size.

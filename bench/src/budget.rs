@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 /// A measurement that has a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Name {
+pub enum Metric {
     /// Resident memory of an agent that holds twenty secrets.
     AgentRss,
-    /// The part of it that no other process can share.
+    /// The results of it that no other process can share.
     AgentPrivateDirty,
     /// The agent's program.
     AgentBinary,
@@ -62,9 +62,9 @@ pub enum Budget {
     AtLeast(f64),
 }
 
-/// What is known of a [`Name`] before anything is measured.
+/// What is known of a [`Metric`] before anything is measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Known {
+pub struct Definition {
     /// The name as the report has it.
     pub word: &'static str,
     /// The unit of its value.
@@ -88,7 +88,7 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// What was measured.
-    pub name: Name,
+    pub name: Metric,
     /// How much it is.
     pub value: f64,
     /// Of what.
@@ -102,10 +102,10 @@ pub struct Entry {
 }
 
 const WEBHOOK_ORIGIN: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6 as recorded on a machine of this kind \
-    (4,850 1/s, 16 ms); it is no part of this run";
-const POD_ORIGIN: &str = "half of what the Vault Agent Injector added as recorded on a machine of this kind (1.0 s); it is no part of this run";
+    (4,850 1/s, 16 ms); it is no results of this run";
+const POD_ORIGIN: &str = "half of what the Vault Agent Injector added as recorded on a machine of this kind (1.0 s); it is no results of this run";
 
-impl Name {
+impl Metric {
     /// Every name, in the report's order.
     pub const ALL: [Self; 18] = [
         Self::AgentRss,
@@ -130,11 +130,11 @@ impl Name {
 
     /// What is known of it.
     #[must_use]
-    pub fn known(self) -> Known {
+    pub fn definition(self) -> Definition {
         use Budget::{AtLeast, AtMost};
-        let known = |word, unit, budget| Known { word, unit, budget, origin: None };
+        let known = |word, unit, budget| Definition { word, unit, budget, origin: None };
         let relative =
-            |word, unit, budget, origin| Known { word, unit, budget, origin: Some(origin) };
+            |word, unit, budget, origin| Definition { word, unit, budget, origin: Some(origin) };
         match self {
             Self::AgentRss => known("agent_rss", "MiB", AtMost(4.0)),
             Self::AgentPrivateDirty => known("agent_private_dirty", "MiB", AtMost(1.0)),
@@ -166,7 +166,7 @@ impl Name {
     /// A measured value, in the name's own unit.
     #[must_use]
     pub fn measured(self, value: f64) -> Entry {
-        let Known { unit, budget, .. } = self.known();
+        let Definition { unit, budget, .. } = self.definition();
         Entry { name: self, value: rounded(value), unit: unit.to_owned(), budget, peer: None }
     }
 }
@@ -211,12 +211,12 @@ mod tests {
 
     #[test]
     fn an_entry_has_the_fields_of_the_report() {
-        let entry = Name::AgentRss.measured(3.000_04).beside(Some(("Vault Agent 1.21.1", 144.0)));
+        let entry = Metric::AgentRss.measured(3.000_04).beside(Some(("Vault Agent 1.21.1", 144.0)));
         assert_eq!(
             serde_json::to_string(&entry).unwrap(),
             r#"{"name":"agent_rss","value":3.0,"unit":"MiB","at_most":4.0,"peer":{"name":"Vault Agent 1.21.1","value":144.0}}"#
         );
-        let entry = Name::WebhookRps16.measured(1.0);
+        let entry = Metric::WebhookRps16.measured(1.0);
         let json = serde_json::to_string(&entry).unwrap();
         assert_eq!(
             json,
@@ -227,19 +227,19 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_the_report() {
-        for name in Name::ALL {
-            assert_eq!(serde_json::to_value(name).unwrap(), name.known().word);
+        for name in Metric::ALL {
+            assert_eq!(serde_json::to_value(name).unwrap(), name.definition().word);
         }
     }
 
     #[test]
     fn more_is_better_where_the_budget_is_a_least() {
         let peer = |entry: Entry| entry.beside(Some(("peer", 100.0)));
-        let least = peer(Name::WebhookRps16.measured(50_000.0));
+        let least = peer(Metric::WebhookRps16.measured(50_000.0));
         assert_eq!((least.met(), least.ratio()), (true, Some(500.0)));
-        let most = peer(Name::AgentStart.measured(50.0));
+        let most = peer(Metric::AgentStart.measured(50.0));
         assert_eq!((most.met(), most.ratio()), (false, Some(2.0)));
-        assert_eq!(peer(Name::AgentStart.measured(0.0)).ratio(), None);
-        assert!(Name::AgentStart.measured(20.0).met());
+        assert_eq!(peer(Metric::AgentStart.measured(0.0)).ratio(), None);
+        assert!(Metric::AgentStart.measured(20.0).met());
     }
 }

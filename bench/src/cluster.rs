@@ -9,33 +9,33 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::kubectl::{Forward, Namespace, apply, kubectl, object};
+use e2e::kubectl::{Namespace, PortForward, apply, kubectl, object};
 use e2e::wait;
 use serde_json::json;
 
-use crate::budget::{Entry, Name};
-use crate::numbers::median;
-use crate::part::Part;
+use crate::budget::{Entry, Metric};
 use crate::pod::{BUNDLE, names, value};
 use crate::progress::say;
-use crate::store::Store;
+use crate::results::Results;
+use crate::secret_writer::SecretWriter;
+use crate::statistics::median;
 use api::Api;
 use pods::{Kind, started_after};
 
 const SYSTEM: &str = "enclii-system";
 const NAMESPACE: &str = "enclii-bench";
-const PATIENCE: Duration = Duration::from_secs(120);
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Measures as many pods of each kind.
 #[must_use]
-pub fn measure(pods: u32) -> Part {
-    let mut part = Part::default();
-    let measured = added(pods, &mut part);
-    part.take("pods", measured);
-    part
+pub fn measure(pods: u32) -> Results {
+    let mut results = Results::default();
+    let measured = added(pods, &mut results);
+    results.take("pods", measured);
+    results
 }
 
-fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
+fn added(pods: u32, results: &mut Results) -> Result<Vec<Entry>> {
     say("cluster: a namespace with a bundle of twenty secrets");
     let namespace = Namespace::create(
         NAMESPACE,
@@ -44,13 +44,13 @@ fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "api", "namespace": NAMESPACE}});
     apply(&account.to_string())?;
     write_secrets().context("write secrets")?;
-    wait::until("the bundle", PATIENCE, || object(namespace.name(), "secretbundle", BUNDLE))?;
+    wait::until("the bundle", STEP_TIMEOUT, || object(namespace.name(), "secretbundle", BUNDLE))?;
 
     let api = Api::open()?;
     let times = |kind: Kind, number: u32| started_after(&api, namespace.name(), kind, number);
     // The first of each finds the caches cold, and the webhook may not know the bundle yet.
     let mut refused = None;
-    wait::until("a first injected pod", PATIENCE, || {
+    wait::until("a first injected pod", STEP_TIMEOUT, || {
         Ok(times(Kind::Injected, 0).map_err(|error| refused = Some(error)).ok())
     })
     .map_err(|error| refused.map_or(error, |refusal| refusal.context("a first injected pod")))?;
@@ -63,8 +63,8 @@ fn added(pods: u32, part: &mut Part) -> Result<Vec<Entry>> {
     }
     let (plain, injected) =
         (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
-    part.note(format!("pod_start_added: the application's first instruction came {injected:.0} ms after the create call with the agent, {plain:.0} ms without (medians of {pods})"));
-    Ok(vec![Name::PodStartAdded.measured(injected - plain)])
+    results.note(format!("pod_start_added: the application's first instruction came {injected:.0} ms after the create call with the agent, {plain:.0} ms without (medians of {pods})"));
+    Ok(vec![Metric::PodStartAdded.measured(injected - plain)])
 }
 
 /// Puts twenty secrets into the bundle, over a port of this machine.
@@ -84,8 +84,8 @@ fn write_secrets() -> Result<()> {
         "-o",
         "go-template={{.data.token | base64decode}}",
     ])?;
-    let forward = Forward::open(SYSTEM, "switchyard", 443, PATIENCE)?;
-    let store = Store::new(
+    let forward = PortForward::open(SYSTEM, "switchyard", 443, STEP_TIMEOUT)?;
+    let store = SecretWriter::new(
         &format!("https://localhost:{}", forward.port()),
         ca.path(),
         &token,

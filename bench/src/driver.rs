@@ -2,6 +2,7 @@
 //! a busy API server does with a webhook.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
-use crate::numbers::{median, milliseconds, percentile};
+use crate::statistics::{median, milliseconds, percentile};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// By how many bytes an answer may differ from the first: versions, generations and times are as
 /// long as they are.
-const GROWTH: usize = 64;
+const MAX_LENGTH_DIFFERENCE: usize = 64;
 
 /// What to drive, and how.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub struct Load {
     /// The name in its certificate.
     pub host: &'static str,
     /// What the connections send, each one of them and in turn.
-    pub requests: Vec<Asked>,
+    pub requests: Vec<RequestTemplate>,
     /// Whom to trust; plain HTTP where this is nothing.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// How many connections.
@@ -48,7 +49,7 @@ pub struct Load {
 
 /// A request that is sent again and again.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RequestTemplate {
     /// How.
     pub method: Method,
     /// The path.
@@ -61,7 +62,7 @@ pub struct Asked {
 
 /// What came back.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
+pub struct Measurement {
     /// Answers a second.
     pub per_second: f64,
     /// The middle one, in milliseconds.
@@ -75,7 +76,7 @@ pub struct Found {
 ///
 /// # Errors
 /// Where one of the requests fails.
-pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Found> {
+pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Measurement> {
     // One thread: the server has the other processor, and takes its share of this one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,8 +87,7 @@ pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Found> {
         let mut opened = Vec::with_capacity(load.connections);
         for _ in 0..load.connections {
             let connecting = connect(load, &tasks);
-            opened
-                .push(timeout(CONNECT_DEADLINE, connecting).await.context("connect: no answer")??);
+            opened.push(timeout(CONNECT_TIMEOUT, connecting).await.context("connect: no answer")??);
         }
         let from = Instant::now() + load.warm_up;
         let driving: Vec<JoinHandle<Result<Vec<f64>>>> = opened
@@ -107,7 +107,17 @@ pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Found> {
     let (p50, p99) =
         (median(&times).context("no answer")?, percentile(&times, 99).context("no answer")?);
     // Fewer answers than 2^52: nothing is lost.
-    Ok(Found { per_second: times.len() as f64 / load.duration.as_secs_f64(), p50, p99 })
+    Ok(Measurement { per_second: times.len() as f64 / load.duration.as_secs_f64(), p50, p99 })
+}
+
+/// A client configuration that trusts only the CAs in that PEM file.
+pub(crate) fn tls_config(ca: &Path) -> Result<Arc<rustls::ClientConfig>> {
+    let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
+    let roots =
+        runtime::root_certs::from_pem(&pem).with_context(|| format!("parse {}", ca.display()))?;
+    Ok(Arc::new(
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth(),
+    ))
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -159,7 +169,7 @@ async fn keep_busy(
     let mut first = None;
     loop {
         let sent = Instant::now();
-        let answer = timeout(ANSWER_DEADLINE, exchange(&mut sender, load.host, asked))
+        let answer = timeout(RESPONSE_TIMEOUT, exchange(&mut sender, load.host, asked))
             .await
             .context("send request: no answer")??;
         let answered = Instant::now();
@@ -169,7 +179,7 @@ async fn keep_busy(
             check(&answer)?;
         }
         ensure!(
-            answer.len().abs_diff(length) <= GROWTH,
+            answer.len().abs_diff(length) <= MAX_LENGTH_DIFFERENCE,
             "one request was answered otherwise than the same one before"
         );
         if answered > until {
@@ -181,7 +191,7 @@ async fn keep_busy(
     }
 }
 
-async fn exchange(sender: &mut Sender, host: &str, asked: &Asked) -> Result<Bytes> {
+async fn exchange(sender: &mut Sender, host: &str, asked: &RequestTemplate) -> Result<Bytes> {
     let (name, value) = &asked.header;
     let request = Request::builder()
         .method(asked.method.clone())

@@ -1,7 +1,7 @@
 //! The budgets of the design, measured on the programs as they are shipped.
 //!
-//! [`budget`], [`numbers`] and [`table`] are pure. [`loopback`] measures what one machine can show
-//! without a cluster, [`cluster`] what needs one; each leaves a [`part::Part`], and the report
+//! [`budget`], [`statistics`] and [`table`] are pure. [`loopback`] measures what one machine can show
+//! without a cluster, [`cluster`] what needs one; each leaves a [`results::Results`], and the report
 //! joins them.
 
 pub mod agent;
@@ -9,18 +9,19 @@ pub mod args;
 pub mod budget;
 pub mod cluster;
 pub mod driver;
-pub mod load;
 pub mod loopback;
 pub mod memory;
-pub mod numbers;
-pub mod part;
 pub mod pod;
+pub mod probe;
 pub mod progress;
 pub mod replicas;
+pub mod results;
 pub mod review;
-pub mod store;
+pub mod secret_writer;
+pub mod statistics;
 pub mod stores;
 pub mod streams;
 pub mod table;
 pub mod vault;
+pub mod webhook_load;
 pub mod writes;

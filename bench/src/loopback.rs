@@ -4,73 +4,73 @@ use anyhow::Result;
 use e2e::postgres::Postgres;
 
 use crate::args::{Loopback, Subject};
-use crate::part::Part;
 use crate::pod::Setup;
-use crate::vault::{self, Figures};
-use crate::{agent, load, replicas, review, stores, streams, writes};
+use crate::results::Results;
+use crate::vault::{self, VaultAgentFigures};
+use crate::{agent, replicas, review, stores, streams, webhook_load, writes};
 
 /// Measures all of it; Vault Agent too, where there is a program of it.
 #[must_use]
-pub fn measure(args: &Loopback) -> Part {
-    let mut part = Part::default();
-    let peer = peer(args, &mut part);
+pub fn measure(args: &Loopback) -> Results {
+    let mut results = Results::default();
+    let peer = peer(args, &mut results);
     // Each of these has servers of its own, and none of them is there while another one is
     // measured.
     if args.wants(Subject::Stores) {
-        let measured = stores::measure(args.vault.as_deref(), &mut part);
-        part.take("stores", measured);
+        let measured = stores::measure(args.vault.as_deref(), &mut results);
+        results.take("stores", measured);
     }
     if args.wants(Subject::Streams) {
-        let measured = streams::measure(&mut part);
-        part.take("streams", measured);
+        let measured = streams::measure(&mut results);
+        results.take("streams", measured);
     }
     if args.wants(Subject::Replicas) {
-        replicas(&mut part);
+        replicas(&mut results);
     }
     let wanted = [Subject::Agent, Subject::Writes, Subject::Webhook, Subject::Review];
     if wanted.into_iter().any(|subject| args.wants(subject))
-        && let Err(error) = ours(args, peer.as_ref(), &mut part)
+        && let Err(error) = ours(args, peer.as_ref(), &mut results)
     {
-        part.failures.push(format!("start the system on loopback: {error:#}"));
+        results.failures.push(format!("start the system on loopback: {error:#}"));
     }
-    part
+    results
 }
 
 /// Vault Agent, which is over before our own servers start.
-fn peer(args: &Loopback, part: &mut Part) -> Option<Figures> {
+fn peer(args: &Loopback, results: &mut Results) -> Option<VaultAgentFigures> {
     let program = args
         .vault
         .as_deref()
         .filter(|_| args.wants(Subject::Agent) || args.wants(Subject::Writes))?;
     vault::measure(program)
-        .map_err(|error| part.failures.push(format!("Vault Agent: {error:#}")))
+        .map_err(|error| results.failures.push(format!("Vault Agent: {error:#}")))
         .ok()
 }
 
 /// Where there is no PostgreSQL, there are no replicas to measure.
-fn replicas(part: &mut Part) {
+fn replicas(results: &mut Results) {
     if Postgres::is_installed() {
-        let measured = replicas::measure(part);
-        part.take("replicas", measured);
+        let measured = replicas::measure(results);
+        results.take("replicas", measured);
     } else {
-        part.note("replica_push_p99: PostgreSQL is not installed (Debian's postgresql-15)");
+        results.note("replica_push_p99: PostgreSQL is not installed (Debian's postgresql-15)");
     }
 }
 
-fn ours(args: &Loopback, peer: Option<&Figures>, part: &mut Part) -> Result<()> {
+fn ours(args: &Loopback, peer: Option<&VaultAgentFigures>, results: &mut Results) -> Result<()> {
     let setup = Setup::start()?;
     if args.wants(Subject::Agent) {
-        part.take("agent", agent::measure(&setup, peer));
+        results.take("agent", agent::measure(&setup, peer));
     }
     if args.wants(Subject::Writes) {
-        let measured = writes::measure(&setup, peer, part);
-        part.take("writes", measured);
+        let measured = writes::measure(&setup, peer, results);
+        results.take("writes", measured);
     }
     if args.wants(Subject::Webhook) {
-        part.take("webhook", load::measure(&setup));
+        results.take("webhook", webhook_load::measure(&setup));
     }
     if args.wants(Subject::Review) {
-        part.take("review", review::measure(&setup));
+        results.take("review", review::measure(&setup));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use bench::args::{Args, Command, Report};
-use bench::part::{Part, write_json};
+use bench::results::{Results, write_json};
 use bench::{cluster, loopback, table};
 use clap::Parser;
 
@@ -22,25 +22,25 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     runtime::provider::install()?;
-    let (part, out) = match args.command {
+    let (results, out) = match args.command {
         Command::Loopback(args) => (loopback::measure(&args), args.out),
         Command::Cluster(args) => (cluster::measure(args.pods), args.out),
         Command::Report(args) => return report(&args),
     };
-    part.write(&out)?;
-    ensure!(part.failures.is_empty(), "measurements failed: {}", part.failures.join("; "));
+    results.write(&out)?;
+    ensure!(results.failures.is_empty(), "measurements failed: {}", results.failures.join("; "));
     Ok(())
 }
 
 fn report(args: &Report) -> Result<()> {
-    let mut parts: Vec<Part> =
-        args.parts.iter().map(|path| Part::read(path)).collect::<Result<_>>()?;
-    parts.push(Part { notes: args.notes.clone(), ..Part::default() });
-    let part = Part::join(parts);
+    let mut parts: Vec<Results> =
+        args.parts.iter().map(|path| Results::read(path)).collect::<Result<_>>()?;
+    parts.push(Results { notes: args.notes.clone(), ..Results::default() });
+    let results = Results::join(parts);
     let mut out = io::stdout();
     let colour = out.is_terminal();
-    write!(out, "{}", table::render(&part, colour))?;
-    write_json(&args.out, &part.entries)?;
-    ensure!(part.failures.is_empty(), "{} of the measurements failed", part.failures.len());
+    write!(out, "{}", table::render(&results, colour))?;
+    write_json(&args.out, &results.entries)?;
+    ensure!(results.failures.is_empty(), "{} of the measurements failed", results.failures.len());
     Ok(())
 }

@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use contract::layout::{AGENT_CONTAINER, DATA_LINK, SECRETS_VOLUME, TOKEN_FILE, TOKEN_VOLUME};
-use e2e::loopback::{Identity, Loopback, Place};
+use e2e::loopback::{Identity, Loopback, NamespaceScope};
 use e2e::pod::Pod;
 use e2e::process::Process;
-use e2e::sample::State;
+use e2e::sample::AppState;
 use e2e::{admission, http, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::store::Store;
+use crate::secret_writer::SecretWriter;
 
 const EXAMPLE: &str = include_str!("../../manifests/examples/api.yaml");
-const PATIENCE: Duration = Duration::from_secs(20);
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The example's namespace.
 pub const NAMESPACE: &str = "shop-prod";
@@ -63,7 +63,7 @@ pub struct Setup {
     /// The two servers.
     pub system: Loopback,
     /// Writes to the pod's bundle.
-    pub store: Store,
+    pub store: SecretWriter,
     /// The review of the pod, as the API server would send it.
     pub review: String,
     patched: Value,
@@ -87,9 +87,10 @@ impl Setup {
             uid,
             token,
         };
-        let places = [Place { namespace: NAMESPACE, project: "shop", environment: "prod" }];
+        let places =
+            [NamespaceScope { namespace: NAMESPACE, project: "shop", environment: "prod" }];
         let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
-        let store = Store::like(&system.enclii()?, "shop.prod.api")?;
+        let store = SecretWriter::like(&system.enclii()?, "shop.prod.api")?;
         let secrets: Vec<_> = names()
             .into_iter()
             .enumerate()
@@ -100,7 +101,7 @@ impl Setup {
         let pod = example()?;
         let review = admission::review(&pod, "705ab4f5-6393-11e8-b7cc-42010a800002");
         // The webhook learns of the new bundle by watching, a moment after the write.
-        let answer = wait::until("the webhook to know the bundle", PATIENCE, || {
+        let answer = wait::until("the webhook to know the bundle", STEP_TIMEOUT, || {
             Ok(Some(system.review(&review)?).filter(|it| it["response"]["allowed"] == true))
         })?;
         let patched = admission::apply(pod, &answer)?;
@@ -187,9 +188,9 @@ impl Volumes {
     ///
     /// # Errors
     /// Where one of them does not come up.
-    pub fn run(self) -> Result<Running> {
+    pub fn run(self) -> Result<RunningPod> {
         let mut agent = self.start_agent()?;
-        wait::until("the agent's files", PATIENCE, || {
+        wait::until("the agent's files", STEP_TIMEOUT, || {
             agent.check()?;
             Ok(self.complete().then_some(()))
         })?;
@@ -198,8 +199,8 @@ impl Volumes {
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         let application = Process::start("application", &mut command, &self.logs)?;
         let mut running =
-            Running { agent, application, port, client: http::plain()?, volumes: self };
-        let state = wait::until("the application", PATIENCE, || {
+            RunningPod { agent, application, port, client: http::plain_client()?, volumes: self };
+        let state = wait::until("the application", STEP_TIMEOUT, || {
             running.application.check()?;
             Ok(running.state().ok())
         })?;
@@ -212,7 +213,7 @@ impl Volumes {
 }
 
 /// The pod's processes.
-pub struct Running {
+pub struct RunningPod {
     /// The agent.
     pub agent: Process,
     /// The application.
@@ -223,12 +224,12 @@ pub struct Running {
     client: reqwest::blocking::Client,
 }
 
-impl Running {
+impl RunningPod {
     /// What the application says of itself.
     ///
     /// # Errors
     /// Where it does not answer.
-    pub fn state(&self) -> Result<State> {
+    pub fn state(&self) -> Result<AppState> {
         Ok(serde_json::from_slice(
             &self.client.get(format!("http://127.0.0.1:{}/state", self.port)).send()?.bytes()?,
         )?)

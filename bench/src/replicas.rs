@@ -3,30 +3,30 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use e2e::loopback::know;
+use e2e::loopback::write_identities;
 use e2e::postgres::Postgres;
 use e2e::switchyard::Switchyard;
 
-use crate::budget::{Entry, Name};
-use crate::numbers::{median, milliseconds, percentile};
-use crate::part::Part;
+use crate::budget::{Entry, Metric};
 use crate::pod::{names, value};
 use crate::progress::say;
+use crate::results::Results;
+use crate::statistics::{median, milliseconds, percentile};
 use crate::streams::client::Streams;
-use crate::streams::{places, pods, write};
+use crate::streams::{namespaces, pods, write};
 
 const WRITES: usize = 200;
-const DEADLINE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Measures the way from one to the other.
 ///
 /// # Errors
 /// Where PostgreSQL is not installed, or a write does not arrive.
-pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
+pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     say(&format!("two replicas: {WRITES} writes at one to an agent at the other"));
     let postgres = Postgres::start()?;
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
-    know(directory.path(), &places(), &pods(1))?;
+    write_identities(directory.path(), &namespaces(), &pods(1))?;
     let url = postgres.url();
     let replica = |name: &str| {
         let mut switchyard = Switchyard::new(
@@ -40,22 +40,22 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
     let (one, other) = (replica("one")?, replica("other")?);
     write(&one, &[(names().swap_remove(0), value("first", 0))])?;
     let stream = Streams::open(other.port(), &other.ca(), 1)?;
-    stream.until_all_hold(1, DEADLINE)?;
+    stream.wait_until_all_hold(1, STEP_TIMEOUT)?;
     let (mut times, mut answers) = (Vec::with_capacity(WRITES), Vec::with_capacity(WRITES));
     for number in 0..WRITES {
         let from = Instant::now();
         let generation = write(&one, &[(names().swap_remove(0), value("write", number))])?;
         answers.push(milliseconds(from.elapsed()));
-        for at in stream.until_all_hold(generation, DEADLINE)? {
+        for at in stream.wait_until_all_hold(generation, STEP_TIMEOUT)? {
             times.push(milliseconds(at.saturating_duration_since(from)));
         }
         // Not in step with any clock of the system.
         std::thread::sleep(Duration::from_micros(20_000 + (number * 7919 % 10_000) as u64));
     }
-    part.note(format!(
+    results.note(format!(
         "replica_push_p99: the median is {:.1} ms, and that of the write's own answer {:.1} ms",
         median(&times).context("no write")?,
         median(&answers).context("no write")?
     ));
-    Ok(vec![Name::ReplicaPushP99.measured(percentile(&times, 99).context("no write")?)])
+    Ok(vec![Metric::ReplicaPushP99.measured(percentile(&times, 99).context("no write")?)])
 }

@@ -10,10 +10,10 @@ use injection::config::InjectionConfig;
 use webhook::catalog::Catalog;
 use webhook::review::{Outcome, World, respond};
 
-use crate::budget::{Entry, Name};
-use crate::numbers::median;
+use crate::budget::{Entry, Metric};
 use crate::pod::{BUNDLE, NAMESPACE, Setup, names};
 use crate::progress::say;
+use crate::statistics::median;
 
 const BATCHES: usize = 300;
 const BATCH: u32 = 100;
@@ -51,5 +51,5 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
             from.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH)
         })
         .collect();
-    Ok(vec![Name::ReviewInProcess.measured(median(&batches).context("no batch")?)])
+    Ok(vec![Metric::ReviewInProcess.measured(median(&batches).context("no batch")?)])
 }

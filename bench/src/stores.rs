@@ -9,19 +9,19 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use e2e::loopback::know;
+use e2e::loopback::write_identities;
 use e2e::switchyard::Switchyard;
 use e2e::vault::{MOUNT, Vault};
 use http::Method;
 use reqwest::Method as Verb;
 use serde_json::{Value, json};
 
-use crate::budget::{Entry, Name};
-use crate::driver::{Asked, Found, Load, drive};
-use crate::load::tls;
-use crate::part::Part;
+use crate::budget::{Entry, Metric};
+use crate::driver::tls_config;
+use crate::driver::{Load, Measurement, RequestTemplate, drive};
 use crate::pod::value;
 use crate::progress::say;
+use crate::results::Results;
 
 const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -29,37 +29,37 @@ const DURATION: Duration = Duration::from_secs(10);
 const SCOPE: &str = "shop.prod.api";
 
 /// What was found of a store.
-struct Figures {
-    reads: Found,
-    writes: Found,
+struct StoreFigures {
+    reads: Measurement,
+    writes: Measurement,
 }
 
 /// Measures switchyard; and Vault, where there is a program of it.
 ///
 /// # Errors
 /// Where a request is not answered as it should be.
-pub fn measure(vault: Option<&Path>, part: &mut Part) -> Result<Vec<Entry>> {
+pub fn measure(vault: Option<&Path>, results: &mut Results) -> Result<Vec<Entry>> {
     let peer = vault.map(|program| peer(program).context("Vault")).transpose()?;
     let ours = switchyard()?;
-    let median = |who: &str, it: &Figures| {
+    let median = |who: &str, it: &StoreFigures| {
         format!(
             "{who}: the medians are {:.2} ms of a read and {:.2} ms of a write",
             it.reads.p50, it.writes.p50
         )
     };
-    part.note(median("store_*_16, switchyard", &ours));
+    results.note(median("store_*_16, switchyard", &ours));
     if let Some(peer) = &peer {
-        part.note(median("store_*_16, Vault with its file audit device", peer));
+        results.note(median("store_*_16, Vault with its file audit device", peer));
     }
-    let entry = |name: Name, of: fn(&Figures) -> f64| {
+    let entry = |name: Metric, of: fn(&StoreFigures) -> f64| {
         name.measured(of(&ours))
             .beside(peer.as_ref().map(|it| ("Vault, file audit device", of(it))))
     };
     Ok(vec![
-        entry(Name::StoreReads16, |it| it.reads.per_second),
-        entry(Name::StoreReadP9916, |it| it.reads.p99),
-        entry(Name::StoreWrites16, |it| it.writes.per_second),
-        entry(Name::StoreWriteP9916, |it| it.writes.p99),
+        entry(Metric::StoreReads16, |it| it.reads.per_second),
+        entry(Metric::StoreReadP9916, |it| it.reads.p99),
+        entry(Metric::StoreWrites16, |it| it.writes.per_second),
+        entry(Metric::StoreWriteP9916, |it| it.writes.p99),
     ])
 }
 
@@ -68,7 +68,7 @@ fn name(connection: usize) -> String {
     format!("SECRET_{connection:02}")
 }
 
-fn load(port: u16, requests: Vec<Asked>) -> Load {
+fn load(port: u16, requests: Vec<RequestTemplate>) -> Load {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Load {
         address,
@@ -81,9 +81,9 @@ fn load(port: u16, requests: Vec<Asked>) -> Load {
     }
 }
 
-fn switchyard() -> Result<Figures> {
+fn switchyard() -> Result<StoreFigures> {
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
-    know(directory.path(), &[], &[])?;
+    write_identities(directory.path(), &[], &[])?;
     // One client stands for many here.
     let mut switchyard =
         Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
@@ -95,7 +95,7 @@ fn switchyard() -> Result<Figures> {
         ensure!(status == 200, "write secret: {status} {answer}");
     }
     let bearer = format!("Bearer {}", switchyard.token()?);
-    let asked = |method: Method, path: String, body: Bytes| Asked {
+    let asked = |method: Method, path: String, body: Bytes| RequestTemplate {
         method,
         path,
         header: ("authorization", bearer.clone()),
@@ -113,28 +113,28 @@ fn switchyard() -> Result<Figures> {
             DURATION.as_secs()
         ));
         drive(
-            &Load { tls: Some(tls(&switchyard.ca())?), ..load(switchyard.port(), requests) },
+            &Load { tls: Some(tls_config(&switchyard.ca())?), ..load(switchyard.port(), requests) },
             check,
         )
     };
-    Ok(Figures {
+    Ok(StoreFigures {
         reads: drive("reads", reads, |it| has(it, "/value"))?,
         writes: drive("writes", writes, |it| has(it, "/versions"))?,
     })
 }
 
-fn peer(program: &Path) -> Result<Figures> {
+fn peer(program: &Path) -> Result<StoreFigures> {
     let vault = Vault::start_program(program)?;
-    vault.audit()?;
+    vault.enable_audit()?;
     let path = |connection: usize| format!("{MOUNT}/data/{}", name(connection));
     let body = |connection: usize| json!({"data": {"value": value("store", connection)}});
     for connection in 0..CONNECTIONS {
         vault.api(Verb::POST, &path(connection), &body(connection))?;
     }
-    let asked = |method: Method, path: String, body: Bytes| Asked {
+    let asked = |method: Method, path: String, body: Bytes| RequestTemplate {
         method,
         path,
-        header: ("x-vault-token", vault.root().to_owned()),
+        header: ("x-vault-token", vault.root_token().to_owned()),
         body,
     };
     let reads = (0..CONNECTIONS)
@@ -147,7 +147,7 @@ fn peer(program: &Path) -> Result<Figures> {
         say(&format!("Vault: {what} over {CONNECTIONS} connections for {} s", DURATION.as_secs()));
         drive(&load(vault.port(), requests), check)
     };
-    Ok(Figures {
+    Ok(StoreFigures {
         reads: drive("reads", reads, |it| has(it, "/data/data/value"))?,
         writes: drive("writes", writes, |it| has(it, "/data/version"))?,
     })

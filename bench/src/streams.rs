@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::loopback::{Identity, Place, know};
+use e2e::loopback::{Identity, NamespaceScope, write_identities};
 use e2e::switchyard::Switchyard;
 use serde_json::json;
 
-use crate::budget::{Entry, Name};
+use crate::budget::{Entry, Metric};
 use crate::memory::Memory;
-use crate::numbers::{median, milliseconds, percentile};
-use crate::part::Part;
 use crate::pod::{NAMESPACE, names, value};
 use crate::progress::say;
+use crate::results::Results;
+use crate::statistics::{median, milliseconds, percentile};
 
 pub(crate) mod client;
 
@@ -25,16 +25,16 @@ const MANY: usize = 5000;
 const REACHED: usize = 1000;
 const WRITES: usize = 10;
 const IDLE: Duration = Duration::from_secs(20);
-const DEADLINE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Measures one replica with many streams.
 ///
 /// # Errors
 /// Where a stream does not open, or a write does not arrive.
-pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
+pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     client::allow_many_files()?;
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
-    know(directory.path(), &places(), &pods(MANY))?;
+    write_identities(directory.path(), &namespaces(), &pods(MANY))?;
     let mut switchyard =
         Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
     switchyard.run()?;
@@ -48,12 +48,16 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
 
     say(&format!("switchyard: {MANY} open streams"));
     let streams = Streams::open(switchyard.port(), &switchyard.ca(), MANY)?;
-    streams.until_all_hold(1, DEADLINE)?;
+    streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
     // Two heartbeats pass, so that what opening them took is given back.
     std::thread::sleep(IDLE);
     let memory = Memory::of(switchyard.process()?.id())?;
-    ensure!(streams.open_now() == MANY, "{} of {MANY} streams are open", streams.open_now());
-    part.note(format!(
+    ensure!(
+        streams.open_streams() == MANY,
+        "{} of {MANY} streams are open",
+        streams.open_streams()
+    );
+    results.note(format!(
         "streams_rss_5000: {:.1} MiB before the first stream, {:.1} KiB for each",
         before.resident,
         (memory.resident - before.resident) * 1024.0 / MANY as f64
@@ -62,31 +66,31 @@ pub fn measure(part: &mut Part) -> Result<Vec<Entry>> {
 
     say(&format!("switchyard: {WRITES} writes to {REACHED} streams"));
     let streams = Streams::open(switchyard.port(), &switchyard.ca(), REACHED)?;
-    streams.until_all_hold(1, DEADLINE)?;
+    streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
     let mut times = Vec::with_capacity(WRITES * REACHED);
     for number in 0..WRITES {
         let from = Instant::now();
         let generation = write(&switchyard, &[(names().swap_remove(0), value("write", number))])?;
-        let arrived = streams.until_all_hold(generation, DEADLINE)?;
+        let arrived = streams.wait_until_all_hold(generation, STEP_TIMEOUT)?;
         times
             .extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));
         std::thread::sleep(Duration::from_millis(200));
     }
     let most = times.iter().copied().fold(0.0, f64::max);
-    part.note(format!(
+    results.note(format!(
         "push_1000_p99: the median is {:.0} ms and the last of {} arrivals came after {most:.0} ms",
         median(&times).context("no arrival")?,
         times.len()
     ));
     Ok(vec![
-        Name::StreamsRss5000.measured(memory.resident),
-        Name::Push1000P99.measured(percentile(&times, 99).context("no arrival")?),
+        Metric::StreamsRss5000.measured(memory.resident),
+        Metric::Push1000P99.measured(percentile(&times, 99).context("no arrival")?),
     ])
 }
 
 /// The namespace of all pods here.
-pub(crate) fn places() -> [Place<'static>; 1] {
-    [Place { namespace: NAMESPACE, project: "shop", environment: "prod" }]
+pub(crate) fn namespaces() -> [NamespaceScope<'static>; 1] {
+    [NamespaceScope { namespace: NAMESPACE, project: "shop", environment: "prod" }]
 }
 
 /// Pods of one service.

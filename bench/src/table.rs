@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::budget::{Budget, Entry, Name};
-use crate::part::Part;
+use crate::budget::{Budget, Entry, Metric};
+use crate::results::Results;
 
 const HEAD: [&str; 6] = ["name", "value", "budget", "", "peer", "ratio"];
 const BOLD: &str = "1";
@@ -17,14 +17,16 @@ type Cell = (String, &'static str);
 
 /// The table, with what failed and what the reader should know below it.
 #[must_use]
-pub fn render(part: &Part, colour: bool) -> String {
+pub fn render(results: &Results, colour: bool) -> String {
     let mut rows = vec![HEAD.map(|word| (word.to_owned(), BOLD))];
     let mut origins = BTreeSet::new();
-    for name in Name::ALL {
-        match part.entries.iter().find(|entry| entry.name == name) {
+    for name in Metric::ALL {
+        match results.entries.iter().find(|entry| entry.name == name) {
             Some(entry) => {
                 rows.push(row(entry));
-                origins.extend(name.known().origin.map(|origin| (origin, name.known().word)));
+                origins.extend(
+                    name.definition().origin.map(|origin| (origin, name.definition().word)),
+                );
             }
             None => rows.push(unmeasured(name)),
         }
@@ -38,10 +40,10 @@ pub fn render(part: &Part, colour: bool) -> String {
             origins.iter().filter(|it| it.0 == origin).map(|(_, word)| *word).collect();
         below("budget", &format!("{}: {origin}", words.join(", ")));
     }
-    for note in &part.notes {
+    for note in &results.notes {
         below("note", note);
     }
-    for failure in &part.failures {
+    for failure in &results.failures {
         below("failed", failure);
     }
     text
@@ -61,7 +63,7 @@ fn row(entry: &Entry) -> [Cell; 6] {
     let ratio =
         entry.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", number(ratio)));
     [
-        (entry.name.known().word.to_owned(), ""),
+        (entry.name.definition().word.to_owned(), ""),
         (amount(entry.value), BOLD),
         (budget, ""),
         (met.0.to_owned(), met.1),
@@ -70,10 +72,10 @@ fn row(entry: &Entry) -> [Cell; 6] {
     ]
 }
 
-fn unmeasured(name: Name) -> [Cell; 6] {
+fn unmeasured(name: Metric) -> [Cell; 6] {
     let blank = || (String::new(), "");
     [
-        (name.known().word.to_owned(), ""),
+        (name.definition().word.to_owned(), ""),
         ("not measured".to_owned(), FAINT),
         blank(),
         blank(),
@@ -152,14 +154,14 @@ mod tests {
 
     #[test]
     fn a_table() {
-        let mut part = Part::default();
-        part.take(
+        let mut results = Results::default();
+        results.take(
             "agent",
-            Ok(vec![Name::AgentRss.measured(3.0).beside(Some(("Vault Agent 1.21.1", 144.0)))]),
+            Ok(vec![Metric::AgentRss.measured(3.0).beside(Some(("Vault Agent 1.21.1", 144.0)))]),
         );
-        part.take("webhook", Ok(vec![Name::WebhookRps16.measured(20_000.0)]));
-        part.take("pods", Err(anyhow::anyhow!("no cluster")));
-        let text = render(&part, false);
+        results.take("webhook", Ok(vec![Metric::WebhookRps16.measured(20_000.0)]));
+        results.take("pods", Err(anyhow::anyhow!("no cluster")));
+        let text = render(&results, false);
         let line = |word: &str| {
             text.lines()
                 .find(|line| line.starts_with(word))
@@ -179,6 +181,8 @@ mod tests {
             text.contains("budget: webhook_rps_16: 5 times")
                 && !text.contains("budget: pod_start_added")
         );
-        assert!(!text.contains('\x1b') && render(&part, true).contains("\x1b[31mnot met\x1b[0m"));
+        assert!(
+            !text.contains('\x1b') && render(&results, true).contains("\x1b[31mnot met\x1b[0m")
+        );
     }
 }

@@ -13,12 +13,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::wait;
 use tempfile::TempDir;
 
-use crate::agent::{LOOK, megabytes};
 use crate::memory::Memory;
-use crate::numbers::{median, milliseconds, percentile};
 use crate::pod::{SECRET, names, value};
+use crate::probe::{POLL_INTERVAL, megabytes, time_until_file};
 use crate::progress::say;
-use crate::writes::seen;
+use crate::statistics::{median, milliseconds, percentile};
 use agent::{Agent, Refresh};
 use server::Server;
 
@@ -26,11 +25,11 @@ const STARTS: usize = 15;
 // It polls once a second, so that the slowest of thirty is a poll missed by little.
 const WRITES: usize = 30;
 const IDLE: Duration = Duration::from_secs(5);
-const DEADLINE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What was measured of Vault Agent, in the units of our own entries.
 #[derive(Clone, Debug)]
-pub struct Figures {
+pub struct VaultAgentFigures {
     /// Its name and version.
     pub name: String,
     /// The same with how often it polled.
@@ -49,7 +48,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// Where it does not do what it should.
-pub fn measure(program: &Path) -> Result<Figures> {
+pub fn measure(program: &Path) -> Result<VaultAgentFigures> {
     let name = format!("Vault Agent {}", version(program)?);
     say(&format!("{name}: a development server with twenty secrets"));
     let directory = tempfile::Builder::new().prefix("enclii-bench-vault-").tempdir()?;
@@ -64,7 +63,14 @@ pub fn measure(program: &Path) -> Result<Figures> {
     say(&format!("{name}: {WRITES} writes"));
     let write_to_file = writes(program, directory.path(), &server)?;
     let polling = format!("{name}, polling every second");
-    Ok(Figures { polling, name, start, memory, binary: megabytes(program)?, write_to_file })
+    Ok(VaultAgentFigures {
+        polling,
+        name,
+        start,
+        memory,
+        binary: megabytes(program)?,
+        write_to_file,
+    })
 }
 
 fn version(program: &Path) -> Result<String> {
@@ -87,7 +93,7 @@ fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
         let files = files()?;
         let from = Instant::now();
         let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
-        agent.complete(LOOK, DEADLINE)?;
+        agent.complete(POLL_INTERVAL, STEP_TIMEOUT)?;
         times.push(milliseconds(from.elapsed()));
     }
     median(&times).context("no start")
@@ -96,7 +102,7 @@ fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
 fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
     let files = files()?;
     let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
-    agent.complete(LOOK, DEADLINE)?;
+    agent.complete(POLL_INTERVAL, STEP_TIMEOUT)?;
     sleep(IDLE);
     Memory::of(agent.id())
 }
@@ -104,14 +110,14 @@ fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
 fn writes(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
     let files = files()?;
     let mut agent = Agent::start(program, directory, server, files.path(), Refresh::EverySecond)?;
-    agent.complete(LOOK, DEADLINE)?;
+    agent.complete(POLL_INTERVAL, STEP_TIMEOUT)?;
     let file = files.path().join(SECRET);
     let mut times = Vec::with_capacity(WRITES);
     for number in 0..WRITES {
         // Spread over its interval.
         sleep(Duration::from_millis((number * 379 % 1000) as u64));
         let value = value("write", number);
-        times.push(seen(&file, &value, DEADLINE, || server.write(SECRET, &value))?);
+        times.push(time_until_file(&file, &value, STEP_TIMEOUT, || server.write(SECRET, &value))?);
     }
     percentile(&times, 99).context("no write")
 }

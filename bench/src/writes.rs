@@ -1,32 +1,35 @@
 //! The way of one write: from the request to the store until the file is new, and until the
 //! application has read it.
 
-use std::path::Path;
-use std::thread::{scope, sleep};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
-use e2e::sample::{State, sha256};
+use anyhow::{Context, Result, ensure};
+use e2e::sample::{AppState, sha256};
 use e2e::wait;
 
-use crate::agent::LOOK;
-use crate::budget::{Entry, Name};
-use crate::numbers::{median, milliseconds, percentile};
-use crate::part::Part;
-use crate::pod::{Running, SECRET, Setup, value};
+use crate::budget::{Entry, Metric};
+use crate::pod::{RunningPod, SECRET, Setup, value};
+use crate::probe::time_until_file;
 use crate::progress::say;
-use crate::vault::Figures;
+use crate::results::Results;
+use crate::statistics::{median, milliseconds, percentile};
+use crate::vault::VaultAgentFigures;
 
 const WRITES: usize = 400;
 /// More than the gap that an agent keeps between two reloads, so that each write is one by itself.
 const CALM: Duration = Duration::from_millis(130);
-const DEADLINE: Duration = Duration::from_secs(10);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Measures the writes; `peer` is Vault Agent with the shortest interval that it has.
 ///
 /// # Errors
 /// Where a write does not arrive.
-pub fn measure(setup: &Setup, peer: Option<&Figures>, part: &mut Part) -> Result<Vec<Entry>> {
+pub fn measure(
+    setup: &Setup,
+    peer: Option<&VaultAgentFigures>,
+    results: &mut Results,
+) -> Result<Vec<Entry>> {
     say(&format!("store: {WRITES} writes to a running pod"));
     let mut running = setup.volumes()?.run()?;
     let (mut files, mut reloads) = (Vec::with_capacity(WRITES), Vec::with_capacity(WRITES));
@@ -40,7 +43,7 @@ pub fn measure(setup: &Setup, peer: Option<&Figures>, part: &mut Part) -> Result
     running.agent.check()?;
     running.application.check()?;
     let middle = |values: &[f64]| median(values).context("no write");
-    part.note(format!(
+    results.note(format!(
         "write_to_file_p99, write_to_reload_p99: the medians are {:.1} ms and {:.1} ms",
         middle(&files)?,
         middle(&reloads)?
@@ -48,22 +51,24 @@ pub fn measure(setup: &Setup, peer: Option<&Figures>, part: &mut Part) -> Result
     let p99 = |values: &[f64]| percentile(values, 99).context("no write");
     let peer = peer.map(|it| (it.polling.as_str(), it.write_to_file));
     Ok(vec![
-        Name::WriteToFileP99.measured(p99(&files)?).beside(peer),
-        Name::WriteToReloadP99.measured(p99(&reloads)?),
+        Metric::WriteToFileP99.measured(p99(&files)?).beside(peer),
+        Metric::WriteToReloadP99.measured(p99(&reloads)?),
     ])
 }
 
 /// One write: the milliseconds to the file and to the application.
-fn one(setup: &Setup, running: &Running, value: &str) -> Result<(f64, f64)> {
+fn one(setup: &Setup, running: &RunningPod, value: &str) -> Result<(f64, f64)> {
     let wall = SystemTime::now();
-    let file = seen(&running.volumes.file(SECRET), value, DEADLINE, || {
+    let file = time_until_file(&running.volumes.file(SECRET), value, STEP_TIMEOUT, || {
         setup.store.write([(SECRET, value)])
     })?;
     let digest = sha256(value.as_bytes());
-    let state =
-        wait::until_every(Duration::from_millis(2), "the application to reload", DEADLINE, || {
-            Ok(Some(running.state()?).filter(|it| it.digests.get(SECRET) == Some(&digest)))
-        })?;
+    let state = wait::until_every(
+        Duration::from_millis(2),
+        "the application to reload",
+        STEP_TIMEOUT,
+        || Ok(Some(running.state()?).filter(|it| it.digests.get(SECRET) == Some(&digest))),
+    )?;
     Ok((
         file,
         milliseconds(
@@ -74,34 +79,9 @@ fn one(setup: &Setup, running: &Running, value: &str) -> Result<(f64, f64)> {
     ))
 }
 
-/// Writes, and looks at the file until it has the value. The write's answer comes a moment before
-/// or after the file, so the two go on at once.
-///
-/// # Errors
-/// Where the write fails, or the file does not come by the deadline.
-pub fn seen(
-    file: &Path,
-    value: &str,
-    deadline: Duration,
-    write: impl FnOnce() -> Result<()> + Send,
-) -> Result<f64> {
-    scope(|scope| {
-        let from = Instant::now();
-        let writer = scope.spawn(write);
-        let time = wait::until_every(LOOK, "the file", deadline, || {
-            let new = std::fs::read(file).is_ok_and(|bytes| bytes == value.as_bytes());
-            Ok(new.then(|| milliseconds(from.elapsed())))
-        });
-        match writer.join() {
-            Ok(written) => written.and(time),
-            Err(_) => bail!("the writer panicked"),
-        }
-    })
-}
-
 /// When the application had read its files again: it says the millisecond, and the end of that one
 /// flatters nobody.
-fn reloaded(state: &State) -> Result<SystemTime> {
+fn reloaded(state: &AppState) -> Result<SystemTime> {
     ensure!(state.how.as_deref() == Some("signal"), "the application was not told by a signal");
     let at = state.reloaded_at.context("the application did not say when it reloaded")?;
     Ok(UNIX_EPOCH + Duration::from_millis(at + 1))

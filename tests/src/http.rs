@@ -10,7 +10,7 @@ use reqwest::blocking::Client;
 ///
 /// # Errors
 /// Where the file holds none.
-pub fn trusting(ca: &Path) -> Result<Client> {
+pub fn client_trusting(ca: &Path) -> Result<Client> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
     let roots = runtime::root_certs::from_pem(&pem)
         .with_context(|| format!("parse CA {}", ca.display()))?;
@@ -26,7 +26,7 @@ pub fn trusting(ca: &Path) -> Result<Client> {
 ///
 /// # Errors
 /// Where the client cannot be built.
-pub fn plain() -> Result<Client> {
+pub fn plain_client() -> Result<Client> {
     let tls = rustls::ClientConfig::builder()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();

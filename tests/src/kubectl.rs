@@ -38,7 +38,7 @@ pub fn apply(manifest: &str) -> Result<()> {
 ///
 /// # Errors
 /// Where it takes it.
-pub fn refusal(manifest: &str) -> Result<String> {
+pub fn rejection(manifest: &str) -> Result<String> {
     match apply(manifest) {
         Ok(()) => bail!("the cluster took what it should have refused"),
         Err(error) => Ok(error.to_string()),
@@ -193,12 +193,12 @@ impl Drop for Namespace {
 }
 
 /// A port of this machine that leads to a Service, over `kubectl port-forward`.
-pub struct Forward {
+pub struct PortForward {
     child: std::process::Child,
     port: u16,
 }
 
-impl Forward {
+impl PortForward {
     /// Opens the port and waits until it answers.
     ///
     /// # Errors
@@ -243,7 +243,7 @@ impl Forward {
     }
 }
 
-impl Drop for Forward {
+impl Drop for PortForward {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -6,7 +6,6 @@
 //! that are already built, so that what is tested is what is shipped.
 
 pub mod admission;
-pub mod front;
 pub mod http;
 pub mod kubectl;
 pub mod linearizable;
@@ -15,8 +14,9 @@ pub mod metrics;
 pub mod pod;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
+pub mod random;
 pub mod sample;
-pub mod seeded;
 pub mod switchyard;
 pub mod vault;
 pub mod wait;

@@ -14,4 +14,4 @@ mod search;
 mod tests;
 
 pub use history::{Action, Answer, Call, Condition};
-pub use search::{Refused, check};
+pub use search::{NotLinearizable, check};

@@ -44,7 +44,7 @@ pub struct Loopback {
 }
 
 /// Which namespace belongs to which project and environment.
-pub struct Place<'a> {
+pub struct NamespaceScope<'a> {
     /// The namespace.
     pub namespace: &'a str,
     /// Its project.
@@ -58,7 +58,11 @@ impl Loopback {
     ///
     /// # Errors
     /// Where a program is missing or a server does not become ready; the message has its log's end.
-    pub fn start(directory: &Path, places: &[Place<'_>], identities: &[Identity]) -> Result<Self> {
+    pub fn start(
+        directory: &Path,
+        places: &[NamespaceScope<'_>],
+        identities: &[Identity],
+    ) -> Result<Self> {
         Self::start_with(directory, places, identities, &[])
     }
 
@@ -68,7 +72,7 @@ impl Loopback {
     /// As [`Loopback::start`].
     pub fn start_with(
         directory: &Path,
-        places: &[Place<'_>],
+        places: &[NamespaceScope<'_>],
         identities: &[Identity],
         settings: &[(&str, &str)],
     ) -> Result<Self> {
@@ -78,7 +82,7 @@ impl Loopback {
         {
             std::fs::create_dir_all(at(name))?;
         }
-        know(directory, places, identities)?;
+        write_identities(directory, places, identities)?;
         let (switchyard_port, switchyard_admin) = (http::free_port()?, http::free_port()?);
         let (webhook_port, webhook_admin) = (http::free_port()?, http::free_port()?);
 
@@ -96,8 +100,8 @@ impl Loopback {
         Ok(Self {
             switchyard,
             webhook,
-            https: http::trusting(&at("trust/ca.crt"))?,
-            webhook_https: http::trusting(&at("webhook-certificates/ca.crt"))?,
+            https: http::client_trusting(&at("trust/ca.crt"))?,
+            webhook_https: http::client_trusting(&at("webhook-certificates/ca.crt"))?,
             directory: directory.to_owned(),
             switchyard_port,
             webhook_port,
@@ -164,7 +168,11 @@ impl Loopback {
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn know(directory: &Path, places: &[Place<'_>], identities: &[Identity]) -> Result<()> {
+pub fn write_identities(
+    directory: &Path,
+    places: &[NamespaceScope<'_>],
+    identities: &[Identity],
+) -> Result<()> {
     write(&directory.join("identities.json"), &identities_file(places, identities))
 }
 
@@ -210,7 +218,7 @@ fn webhook_command(
 }
 
 pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {
-    let client = http::plain()?;
+    let client = http::plain_client()?;
     let url = format!("http://127.0.0.1:{admin}/readyz");
     wait::until("a server to become ready", Duration::from_secs(60), || {
         process.check()?;
@@ -219,7 +227,7 @@ pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {
     .map_err(|error| anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()))
 }
 
-fn identities_file(places: &[Place<'_>], identities: &[Identity]) -> Value {
+fn identities_file(places: &[NamespaceScope<'_>], identities: &[Identity]) -> Value {
     let namespaces: serde_json::Map<_, _> = places
         .iter()
         .map(|it| {

@@ -15,13 +15,13 @@ use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
 use crate::http;
-use crate::process::{Process, children, is_there};
+use crate::process::{Process, children, is_running};
 use crate::sample::sha256;
 use crate::wait;
 
 const VERSIONS: &str = "/usr/lib/postgresql";
 const USER: &str = "enclii";
-const DEADLINE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running (or killed) PostgreSQL with one empty database.
 pub struct Postgres {
@@ -60,7 +60,7 @@ impl Postgres {
         };
         postgres.initialise()?;
         postgres.run()?;
-        postgres.create("enclii")?;
+        postgres.create_database("enclii")?;
         Ok(postgres)
     }
 
@@ -121,7 +121,7 @@ impl Postgres {
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let mut process = Process::start("postgres", &mut command, self.directory.path())?;
-        wait::until("PostgreSQL to take connections", DEADLINE, || {
+        wait::until("PostgreSQL to take connections", STEP_TIMEOUT, || {
             process.check()?;
             let mut ask = Command::new(self.programs.join("pg_isready"));
             ask.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
@@ -149,10 +149,10 @@ impl Postgres {
                 .and_then(Pid::from_raw)
                 .map(|pid| kill_process(pid, Signal::KILL));
         }
-        process.finish(DEADLINE)?;
+        process.finish(STEP_TIMEOUT)?;
         // A new one would refuse the data while an old one's process has the shared memory.
-        wait::until("every process of PostgreSQL to end", DEADLINE, || {
-            Ok((!backends.iter().copied().any(is_there)).then_some(()))
+        wait::until("every process of PostgreSQL to end", STEP_TIMEOUT, || {
+            Ok((!backends.iter().copied().any(is_running)).then_some(()))
         })
     }
 
@@ -163,7 +163,7 @@ impl Postgres {
     pub fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().context("PostgreSQL does not run")?;
         process.signal(Signal::INT)?;
-        process.finish(DEADLINE).map(drop)
+        process.finish(STEP_TIMEOUT).map(drop)
     }
 
     /// The processes that serve its clients, and its own helpers.
@@ -178,7 +178,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Where there is one of that name.
-    pub fn create(&self, database: &str) -> Result<String> {
+    pub fn create_database(&self, database: &str) -> Result<String> {
         self.sql("postgres", &format!("CREATE DATABASE {database}"))?;
         Ok(self.url_of(database))
     }
@@ -231,12 +231,12 @@ impl Postgres {
     }
 
     fn url_of(&self, database: &str) -> String {
-        self.url_through(self.port, database)
+        self.url_via_port(self.port, database)
     }
 
     /// The address of a database behind a proxy's port.
     #[must_use]
-    pub fn url_through(&self, port: u16, database: &str) -> String {
+    pub fn url_via_port(&self, port: u16, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{port}/{database}", self.password)
     }
 
@@ -330,7 +330,7 @@ mod tests {
             assert!(!processes.is_empty());
             postgres.kill().unwrap();
             assert!(postgres.sql("enclii", "SELECT 1").is_err(), "it is still there");
-            assert!(!processes.into_iter().any(is_there));
+            assert!(!processes.into_iter().any(is_running));
             postgres.run().unwrap();
             assert_eq!(
                 postgres.sql("enclii", "SELECT sum(n) FROM it").unwrap(),
@@ -338,8 +338,8 @@ mod tests {
             );
         }
         assert_eq!(postgres.sql("enclii", "SHOW fsync").unwrap(), "on");
-        assert!(postgres.create("enclii").is_err(), "two databases of one name");
-        assert!(postgres.create("another").unwrap().ends_with("/another"));
+        assert!(postgres.create_database("enclii").is_err(), "two databases of one name");
+        assert!(postgres.create_database("another").unwrap().ends_with("/another"));
     }
 
     #[test]
@@ -354,7 +354,7 @@ mod tests {
             panic!("as a test that fails does");
         }));
         assert!(panicked.is_err());
-        assert!(!processes.into_iter().any(is_there) && !directory.exists());
+        assert!(!processes.into_iter().any(is_running) && !directory.exists());
     }
 
     #[test]

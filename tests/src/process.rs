@@ -119,7 +119,7 @@ pub fn children(parent: u32) -> Result<Vec<u32>> {
 
 /// Whether a process runs; one that ended and that nobody has asked for its status does not.
 #[must_use]
-pub fn is_there(id: u32) -> bool {
+pub fn is_running(id: u32) -> bool {
     status(id).is_some_and(|(state, _)| state != "Z")
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 /// The answer of `GET /state`.
 #[derive(Clone, Debug, Deserialize)]
-pub struct State {
+pub struct AppState {
     /// Its process id.
     pub pid: u32,
     /// When it started, in milliseconds since 1970.
@@ -25,7 +25,7 @@ pub struct State {
 
 /// The answer of `GET /load`, and the last line of a load client.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Load {
+pub struct LoadReport {
     /// Requests sent.
     pub sent: u64,
     /// Requests answered with 2xx.

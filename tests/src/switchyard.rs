@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::process::Process;
 use crate::{http, loopback};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A replica. Those that share a directory share its key, its CA and the first administrator's
 /// token, as the replicas of a cluster share Secrets.
@@ -78,7 +78,7 @@ impl Switchyard {
         let mut process =
             self.process.take().with_context(|| format!("{} does not run", self.name))?;
         process.signal(Signal::KILL)?;
-        process.finish(DEADLINE).map(drop)
+        process.finish(STEP_TIMEOUT).map(drop)
     }
 
     /// Its process.
@@ -112,7 +112,7 @@ impl Switchyard {
     /// # Errors
     /// Where it has not made its CA yet.
     pub fn client(&self) -> Result<Client> {
-        http::trusting(&self.ca())
+        http::client_trusting(&self.ca())
     }
 
     /// The first administrator's token.
@@ -165,6 +165,9 @@ impl Switchyard {
     /// # Errors
     /// Where there is no answer.
     pub fn metrics(&self) -> Result<String> {
-        Ok(http::plain()?.get(format!("http://127.0.0.1:{}/metrics", self.admin)).send()?.text()?)
+        Ok(http::plain_client()?
+            .get(format!("http://127.0.0.1:{}/metrics", self.admin))
+            .send()?
+            .text()?)
     }
 }

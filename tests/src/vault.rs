@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::{http, kubectl, wait};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Where its KV engine of version 2 is mounted.
 pub const MOUNT: &str = "secret";
 
@@ -27,7 +27,7 @@ pub struct Vault {
     port: u16,
     client: Client,
     unseal_key: String,
-    root: String,
+    root_token: String,
 }
 
 impl Vault {
@@ -47,7 +47,7 @@ impl Vault {
         let directory = tempfile::Builder::new().prefix("enclii-vault-").tempdir()?;
         let port = http::free_port()?;
         configure(directory.path(), port)?;
-        let (client, program) = (http::plain()?, program.to_owned());
+        let (client, program) = (http::plain_client()?, program.to_owned());
         let mut vault = Self {
             process: None,
             directory,
@@ -55,7 +55,7 @@ impl Vault {
             port,
             client,
             unseal_key: String::new(),
-            root: String::new(),
+            root_token: String::new(),
         };
         vault.spawn()?;
         let made = vault.api(
@@ -64,7 +64,8 @@ impl Vault {
             &json!({"secret_shares": 1, "secret_threshold": 1}),
         )?;
         let text = |at: &Value| at.as_str().map(str::to_owned).context("initialise Vault");
-        (vault.unseal_key, vault.root) = (text(&made["keys"][0])?, text(&made["root_token"])?);
+        (vault.unseal_key, vault.root_token) =
+            (text(&made["keys"][0])?, text(&made["root_token"])?);
         vault.unseal()?;
         vault.api(
             Method::POST,
@@ -95,14 +96,14 @@ impl Vault {
     pub fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("Vault does not run")?;
         process.signal(Signal::KILL)?;
-        process.finish(DEADLINE).map(drop)
+        process.finish(STEP_TIMEOUT).map(drop)
     }
 
     /// Switches its file audit device on, and says where the file is.
     ///
     /// # Errors
     /// Where it refuses.
-    pub fn audit(&self) -> Result<PathBuf> {
+    pub fn enable_audit(&self) -> Result<PathBuf> {
         let file = self.directory.path().join("audit.log");
         self.api(
             Method::POST,
@@ -126,17 +127,17 @@ impl Vault {
 
     /// Its root token.
     #[must_use]
-    pub fn root(&self) -> &str {
-        &self.root
+    pub fn root_token(&self) -> &str {
+        &self.root_token
     }
 
     /// A file with its root token.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn root_file(&self) -> Result<PathBuf> {
+    pub fn root_token_file(&self) -> Result<PathBuf> {
         let path = self.directory.path().join("root-token");
-        std::io::Write::write_all(&mut std::fs::File::create(&path)?, self.root.as_bytes())?;
+        std::io::Write::write_all(&mut std::fs::File::create(&path)?, self.root_token.as_bytes())?;
         Ok(path)
     }
 
@@ -152,8 +153,8 @@ impl Vault {
 
     fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value)> {
         let mut request = self.client.request(method, format!("{}/v1/{path}", self.address()));
-        if !self.root.is_empty() {
-            request = request.header("x-vault-token", &self.root);
+        if !self.root_token.is_empty() {
+            request = request.header("x-vault-token", &self.root_token);
         }
         if !body.is_null() {
             request = request.body(body.to_string());
@@ -189,7 +190,7 @@ impl Vault {
 
     fn until(&self, what: &str, there: impl Fn() -> bool) -> Result<()> {
         let waited =
-            wait::until(&format!("Vault to {what}"), DEADLINE, || Ok(there().then_some(())));
+            wait::until(&format!("Vault to {what}"), STEP_TIMEOUT, || Ok(there().then_some(())));
         waited.map_err(|error| match &self.process {
             Some(process) => anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()),
             None => error,
@@ -238,7 +239,7 @@ mod tests {
     #[ignore = "needs Vault: make test-stores"]
     fn what_it_has_acknowledged_outlives_a_kill() {
         let mut vault = Vault::start().unwrap();
-        let audit = vault.audit().unwrap();
+        let audit = vault.enable_audit().unwrap();
         for round in 1..=2 {
             vault
                 .api(Method::POST, &format!("{MOUNT}/data/it"), &json!({"data": {"round": round}}))

@@ -40,7 +40,7 @@ impl Api {
         Ok(Self {
             _proxy: proxy,
             address: format!("http://{}", address.trim()),
-            client: http::plain()?,
+            client: http::plain_client()?,
             _logs: logs,
         })
     }

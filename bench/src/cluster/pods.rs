@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use e2e::sample::State;
+use e2e::sample::AppState;
 use e2e::wait;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use crate::numbers::milliseconds;
 use crate::pod::BUNDLE;
+use crate::statistics::milliseconds;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const PORT: u16 = 8080;
 
 /// With the agent or without.
@@ -33,7 +33,9 @@ pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32)
     api.create(&all, &pod(&name, kind))?;
     let state = state(api, &one);
     api.delete(&one, &json!({"gracePeriodSeconds": 1}))?;
-    wait::until("the pod to be gone", DEADLINE, || Ok(api.find(&one)?.is_none().then_some(())))?;
+    wait::until("the pod to be gone", STEP_TIMEOUT, || {
+        Ok(api.find(&one)?.is_none().then_some(()))
+    })?;
     let started = UNIX_EPOCH + Duration::from_millis(state?.started_at);
     Ok(milliseconds(
         started.duration_since(from).context("the application started before its pod was made")?,
@@ -41,8 +43,8 @@ pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32)
 }
 
 /// What the application says, once it runs.
-fn state(api: &Api, pod: &str) -> Result<State> {
-    let state = wait::until("the application", DEADLINE, || {
+fn state(api: &Api, pod: &str) -> Result<AppState> {
+    let state = wait::until("the application", STEP_TIMEOUT, || {
         let found = api.find(pod)?.unwrap_or_default();
         if found.pointer("/status/containerStatuses/0/state/running").is_none() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Agents' sides of streams, thousands of them on one thread.
+//! The agents' side of thousands of streams, on one thread.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -27,85 +27,86 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::load::tls;
+use crate::driver::tls_config;
 use crate::pod::BUNDLE;
 
-/// How many are opened at once.
+/// How many streams open at the same time.
 const OPENERS: usize = 32;
-const OPEN_DEADLINE: Duration = Duration::from_secs(180);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The token of a pod.
 pub(crate) fn token(number: usize) -> String {
     format!("bench-pod-{number}")
 }
 
-/// Each stream is a file, and the usual limit is one that a process may raise for itself.
+/// Raises the soft limit of open files to the hard one: each stream is an open file.
 pub(crate) fn allow_many_files() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
         .context("raise limit of open files")
 }
 
-/// A stream was told to hold this generation.
+/// A stream received this generation.
 struct Arrival {
     generation: u64,
     at: Instant,
 }
 
-/// Open streams. Dropping them closes them all.
+/// Open streams. Dropping this value closes them.
 pub(crate) struct Streams {
     count: usize,
-    over: CancellationToken,
+    cancel: CancellationToken,
     open: Arc<AtomicUsize>,
     arrivals: Mutex<Receiver<Arrival>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Streams {
-    /// Opens that many, each of another pod.
+    /// Opens `count` streams, each for another pod.
     pub(crate) fn open(port: u16, ca: &Path, count: usize) -> Result<Self> {
-        let (over, open, tls) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)), tls(ca)?);
+        let (cancel, open, tls) =
+            (CancellationToken::new(), Arc::new(AtomicUsize::new(0)), tls_config(ca)?);
         let (arrived, arrivals) = channel();
         let (opened, opening) = channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the streams")?;
-        let all = All {
+        let connector = Connector {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             tls,
             arrived,
             open: Arc::clone(&open),
-            over: over.clone(),
+            cancel: cancel.clone(),
             tasks: TaskTracker::new(),
         };
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
-                let result = all.open(count).await;
-                // Where nobody waits any more, all of it is over.
+                let result = connector.open(count).await;
+                // The receiver is gone only if the caller has given up.
                 let _ = opened.send(result);
-                all.over.cancelled().await;
-                all.tasks.close();
-                all.tasks.wait().await;
+                connector.cancel.cancelled().await;
+                connector.tasks.close();
+                connector.tasks.wait().await;
             });
         });
-        let streams = Self { count, over, open, arrivals: arrivals.into(), thread: Some(thread) };
-        opening.recv_timeout(OPEN_DEADLINE).context("open streams: not within the deadline")??;
+        let streams = Self { count, cancel, open, arrivals: arrivals.into(), thread: Some(thread) };
+        opening.recv_timeout(OPEN_TIMEOUT).context("open streams: timed out")??;
         Ok(streams)
     }
 
-    /// How many are open.
-    pub(crate) fn open_now(&self) -> usize {
+    /// How many streams are open.
+    pub(crate) fn open_streams(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Waits until each was told to hold at least this generation, and says when.
-    pub(crate) fn until_all_hold(
+    /// Waits until every stream received at least this generation. Returns when each one did.
+    pub(crate) fn wait_until_all_hold(
         &self,
         generation: u64,
-        deadline: Duration,
+        timeout: Duration,
     ) -> Result<Vec<Instant>> {
-        let end = Instant::now() + deadline;
+        let end = Instant::now() + timeout;
         let arrivals = self.arrivals.lock().ok().context("wait for streams")?;
         let mut times = Vec::with_capacity(self.count);
         while times.len() < self.count {
@@ -113,7 +114,7 @@ impl Streams {
             let arrival = arrivals.recv_timeout(left);
             let Arrival { generation: held, at } = arrival.with_context(|| {
                 format!(
-                    "{} of {} streams were told of generation {generation}",
+                    "{} of {} streams received generation {generation}",
                     times.len(),
                     self.count
                 )
@@ -128,40 +129,40 @@ impl Streams {
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        self.over.cancel();
+        self.cancel.cancel();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// What every stream needs.
+/// What every stream needs to connect.
 #[derive(Clone)]
-struct All {
+struct Connector {
     address: SocketAddr,
     tls: Arc<rustls::ClientConfig>,
     arrived: Sender<Arrival>,
     open: Arc<AtomicUsize>,
-    over: CancellationToken,
+    cancel: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl All {
+impl Connector {
     async fn open(&self, count: usize) -> Result<()> {
         let openers: Vec<_> = (0..OPENERS)
             .map(|first| {
-                let all = self.clone();
+                let connector = self.clone();
                 self.tasks.spawn(async move {
                     for number in (first..count).step_by(OPENERS) {
-                        let stream = all
+                        let stream = connector
                             .connect(number)
                             .await
                             .with_context(|| format!("open stream {number}"))?;
-                        let follow = all.clone();
-                        all.tasks.spawn(async move {
+                        let follow = connector.clone();
+                        connector.tasks.spawn(async move {
                             follow.open.fetch_add(1, Ordering::SeqCst);
-                            // Whoever counts the open ones sees that it ended.
-                            let _ = follow.over.run_until_cancelled(follow.follow(stream)).await;
+                            // `open_streams` shows that this one has ended.
+                            let _ = follow.cancel.run_until_cancelled(follow.follow(stream)).await;
                             follow.open.fetch_sub(1, Ordering::SeqCst);
                         });
                     }
@@ -193,19 +194,20 @@ impl All {
             .header(header::UPGRADE, PROTOCOL)
             .header(header::AUTHORIZATION, format!("Bearer {}", token(number)))
             .body(Empty::<Bytes>::new())?;
-        let answer = sender.send_request(request).await.context("ask for the stream")?;
+        let answer = sender.send_request(request).await.context("request stream")?;
         ensure!(
             answer.status() == StatusCode::SWITCHING_PROTOCOLS,
-            "ask for the stream: {}",
+            "request stream: {}",
             answer.status()
         );
         hyper::upgrade::on(answer).await.context("upgrade")
     }
 
-    /// Does what an agent does on its stream, but for the files.
+    /// Does what an agent does on its stream, without writing files.
     async fn follow(&self, stream: Upgraded) -> Result<()> {
         let (mut stream, mut decoder) = (TokioIo::new(stream), Decoder::default());
-        say(&mut stream, &AgentMessage::Hello { agent: "bench".into(), holds: Vec::new() }).await?;
+        send(&mut stream, &AgentMessage::Hello { agent: "bench".into(), holds: Vec::new() })
+            .await?;
         let mut bytes = vec![0; 4096];
         loop {
             while let Some(frame) = decoder.next_frame()? {
@@ -220,13 +222,13 @@ impl All {
                         let generation =
                             holds.iter().map(|it| it.generation.0).max().unwrap_or_default();
                         let _ = self.arrived.send(Arrival { generation, at });
-                        say(
+                        send(
                             &mut stream,
                             &AgentMessage::Applied { holds, reload: Outcome::NotNeeded },
                         )
                         .await?;
                     }
-                    ServerMessage::Ping => say(&mut stream, &AgentMessage::Pong).await?,
+                    ServerMessage::Ping => send(&mut stream, &AgentMessage::Pong).await?,
                     ServerMessage::Refused { detail } => bail!("refused: {detail}"),
                     _ => {}
                 }
@@ -239,7 +241,7 @@ impl All {
     }
 }
 
-async fn say(stream: &mut TokioIo<Upgraded>, message: &AgentMessage) -> Result<()> {
+async fn send(stream: &mut TokioIo<Upgraded>, message: &AgentMessage) -> Result<()> {
     stream.write_all(message.encode()?.expose()).await?;
     Ok(stream.flush().await?)
 }

@@ -31,8 +31,11 @@ impl Server {
             .env_clear()
             .env("HOME", directory);
         let process = Process::start("vault-server", &mut command, directory)?;
-        let mut server =
-            Self { process, address: format!("http://127.0.0.1:{port}"), client: http::plain()? };
+        let mut server = Self {
+            process,
+            address: format!("http://127.0.0.1:{port}"),
+            client: http::plain_client()?,
+        };
         let health = format!("{}/v1/sys/health", server.address);
         wait::until("Vault to become ready", Duration::from_secs(30), || {
             server.process.check()?;

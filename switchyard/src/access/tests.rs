@@ -160,7 +160,7 @@ async fn on_sqlite() {
 #[ignore = "needs PostgreSQL: make test-stores"]
 async fn on_postgres() {
     let server = e2e::postgres::Postgres::start().unwrap();
-    on(Database::connect(&contract::Redacted::from(server.create("access").unwrap()))
+    on(Database::connect(&contract::Redacted::from(server.create_database("access").unwrap()))
         .await
         .unwrap())
     .await;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use contract::api::SecretValue;
 use contract::stream::ServerMessage;
 use e2e::postgres::Postgres;
-use e2e::seeded::Seeded;
+use e2e::random::SeededRng;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 
@@ -122,7 +122,7 @@ async fn write(yard: &Yard, token: &str) {
 }
 
 /// Ends it when something was handed out since the round began.
-async fn end(yard: &Yard, how: End, random: &mut Seeded, seen: &Seen, before: usize) {
+async fn end(yard: &Yard, how: End, random: &mut SeededRng, seen: &Seen, before: usize) {
     until("something to be handed out", async || {
         seen.count.load(Ordering::SeqCst) >= before + READERS + AGENTS
     })
@@ -146,7 +146,7 @@ async fn end(yard: &Yard, how: End, random: &mut Seeded, seen: &Seen, before: us
 /// Round after round on the same data, and then the trail beside what was handed out.
 async fn rounds(directory: PathBuf, flags: &[&str], ends: &[End]) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let mut random = Seeded::new(u64::from(since.subsec_nanos()));
+    let mut random = SeededRng::new(u64::from(since.subsec_nanos()));
     let flags: Vec<String> =
         ["--rate-limit", "0"].iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
     let seen = Seen::default();

@@ -5,9 +5,9 @@
 //! rotation under load.
 #![expect(clippy::print_stdout, reason = "a demonstration prints")]
 
-mod running;
-mod show;
-mod story;
+mod output;
+mod pod_processes;
+mod steps;
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         println!("error: {error}");
         return ExitCode::FAILURE;
     }
-    match story::tell(keep, rate) {
+    match steps::run(keep, rate) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("\nfailed: {error:#}");

@@ -11,17 +11,17 @@ use super::register::Register;
 
 /// A history that needs more than this is too tangled to be told about; the test must make shorter
 /// ones.
-const MOST_STATES: usize = 200_000;
+const MAX_STATES: usize = 200_000;
 
 /// The value of writes that nobody has seen. No test writes it.
-const NAMELESS: u64 = u64::MAX;
+const ANONYMOUS_VALUE: u64 = u64::MAX;
 
 /// Why a history was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum NotLinearizable {
     /// One version was seen with two values. Versions never change.
     #[error("version {version} had the value {one} and the value {other}")]
-    TwoValues {
+    ConflictingValues {
         /// The version.
         version: u64,
         /// A value.
@@ -33,80 +33,80 @@ pub enum Refused {
     #[error(
         "no order explains {call:?}; {placed} calls could be placed, and the secret was then {state}"
     )]
-    NoOrder {
+    NoValidOrder {
         /// The call at which the furthest attempt failed.
         call: Box<Call>,
         /// How many it had placed.
         placed: usize,
-        /// The secret at that moment.
+        /// The secret at that event.
         state: String,
     },
     /// The search was given up.
-    #[error("gave up after {MOST_STATES} states")]
-    TooTangled,
+    #[error("gave up after {MAX_STATES} states")]
+    TooManyStates,
 }
 
 /// Checks the history of one secret that begins without a version.
 ///
 /// # Errors
 /// Why it cannot have come from a secret that does one thing at a time.
-pub fn check(history: &[Call]) -> Result<(), Refused> {
-    let known = Known::of(history)?;
-    let history: Vec<Call> = history.iter().map(|call| known.without_name(call)).collect();
+pub fn check(history: &[Call]) -> Result<(), NotLinearizable> {
+    let known = ObservedVersions::of(history)?;
+    let history: Vec<Call> = history.iter().map(|call| known.anonymized(call)).collect();
     Search::new(&history, known).run()
 }
 
-/// Which moments there are: each call begins, and those with an answer end.
+/// Which events there are: each call begins, and those with an answer end.
 #[derive(Clone, Copy)]
-enum Moment {
-    Begin(usize),
-    End(usize),
+enum Event {
+    Invocation(usize),
+    Response(usize),
 }
 
 struct Search<'a> {
     history: &'a [Call],
-    moments: Vec<Moment>,
-    // A list through the moments of the calls that are not placed: the one after each, the one
-    // before each, and where a call's two moments are. The last place is the list's head.
+    events: Vec<Event>,
+    // A list through the events of the calls that are not placed: the one after each, the one
+    // before each, and where a call's two events are. The last place is the list's head.
     after: Vec<usize>,
     before: Vec<usize>,
     ends: Vec<(usize, Option<usize>)>,
     // What is known of versions from anywhere in the history: a call without an answer that wrote
     // another value cannot have made them.
-    known: Known,
+    known: ObservedVersions,
     twins: Vec<Option<usize>>,
     placed: Vec<bool>,
     seen: HashSet<(Vec<u64>, Register)>,
 }
 
 impl<'a> Search<'a> {
-    fn new(history: &'a [Call], known: Known) -> Self {
+    fn new(history: &'a [Call], known: ObservedVersions) -> Self {
         let mut timed = Vec::new();
         for (number, call) in history.iter().enumerate() {
-            // What begins at the moment at which another ends could have been at the same time.
-            timed.push((call.from, 0, Moment::Begin(number)));
+            // What begins at the event at which another ends could have been at the same time.
+            timed.push((call.from, 0, Event::Invocation(number)));
             if call.answer != Answer::Unknown {
-                timed.push((call.until, 1, Moment::End(number)));
+                timed.push((call.until, 1, Event::Response(number)));
             }
         }
         timed.sort_by_key(|(time, kind, _)| (*time, *kind));
-        let moments: Vec<Moment> = timed.into_iter().map(|(_, _, moment)| moment).collect();
+        let events: Vec<Event> = timed.into_iter().map(|(_, _, event)| event).collect();
         let mut ends = vec![(0, None); history.len()];
-        for (place, moment) in moments.iter().enumerate() {
-            match moment {
-                Moment::Begin(call) => ends[*call].0 = place,
-                Moment::End(call) => ends[*call].1 = Some(place),
+        for (place, event) in events.iter().enumerate() {
+            match event {
+                Event::Invocation(call) => ends[*call].0 = place,
+                Event::Response(call) => ends[*call].1 = Some(place),
             }
         }
-        let head = moments.len();
+        let head = events.len();
         let after = (0..=head).map(|place| if place == head { 0 } else { place + 1 }).collect();
         let before = (0..=head).map(|place| if place == 0 { head } else { place - 1 }).collect();
         let (placed, twins) = (vec![false; history.len()], twins(history));
-        Self { history, moments, after, before, ends, known, twins, placed, seen: HashSet::new() }
+        Self { history, events, after, before, ends, known, twins, placed, seen: HashSet::new() }
     }
 
-    fn run(mut self) -> Result<(), Refused> {
-        let head = self.moments.len();
+    fn run(mut self) -> Result<(), NotLinearizable> {
+        let head = self.events.len();
         let mut answered =
             self.history.iter().filter(|call| call.answer != Answer::Unknown).count();
         let mut state = Register::default();
@@ -117,8 +117,8 @@ impl<'a> Search<'a> {
         // nothing else goes on.
         let mut unanswered = false;
         while answered > 0 {
-            let moment = self.moments.get(place).copied();
-            if let Some(Moment::Begin(call)) = moment {
+            let event = self.events.get(place).copied();
+            if let Some(Event::Invocation(call)) = event {
                 if unanswered != (self.history[call].answer == Answer::Unknown) {
                     place = self.after[place];
                     continue;
@@ -139,7 +139,7 @@ impl<'a> Search<'a> {
                 (unanswered, place) = (true, self.after[head]);
                 continue;
             }
-            if let Some(Moment::End(call)) = moment
+            if let Some(Event::Response(call)) = event
                 && furthest.as_ref().is_none_or(|(placed, ..)| *placed < order.len())
             {
                 furthest = Some((order.len(), call, state.clone()));
@@ -149,8 +149,8 @@ impl<'a> Search<'a> {
             self.put_back(call);
             unanswered = self.history[call].answer == Answer::Unknown;
             answered += usize::from(!unanswered);
-            if self.seen.len() > MOST_STATES {
-                return Err(Refused::TooTangled);
+            if self.seen.len() > MAX_STATES {
+                return Err(NotLinearizable::TooManyStates);
             }
             place = self.after[self.ends[call].0];
         }
@@ -200,10 +200,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn failure(&self, furthest: Option<(usize, usize, Register)>) -> Refused {
+    fn failure(&self, furthest: Option<(usize, usize, Register)>) -> NotLinearizable {
         // A history with an answer has an end to fail at.
         let (placed, call, state) = furthest.unwrap_or_default();
-        Refused::NoOrder {
+        NotLinearizable::NoValidOrder {
             call: Box::new(self.history[call].clone()),
             placed,
             state: format!("{state:?}"),
@@ -213,13 +213,13 @@ impl<'a> Search<'a> {
 
 /// Which value each version has, as far as any answer tells.
 #[derive(Default)]
-struct Known {
+struct ObservedVersions {
     values: BTreeMap<u64, u64>,
     versions: BTreeMap<u64, u64>,
 }
 
-impl Known {
-    fn of(history: &[Call]) -> Result<Self, Refused> {
+impl ObservedVersions {
+    fn of(history: &[Call]) -> Result<Self, NotLinearizable> {
         let mut known = Self::default();
         for Call { action, answer, .. } in history {
             let (version, value) = match (action, answer) {
@@ -229,7 +229,7 @@ impl Known {
             };
             let one = *known.values.entry(version).or_insert(value);
             if one != value {
-                return Err(Refused::TwoValues { version, one, other: value });
+                return Err(NotLinearizable::ConflictingValues { version, one, other: value });
             }
             known.versions.insert(value, version);
         }
@@ -239,12 +239,12 @@ impl Known {
     /// A write without an answer, of a value that no answer tells of: which value it was makes no
     /// difference to any order, so such writes are all the same. With a name each, the search would
     /// try them in every order.
-    fn without_name(&self, call: &Call) -> Call {
+    fn anonymized(&self, call: &Call) -> Call {
         let mut call = call.clone();
         if let (Action::Write { value, .. }, Answer::Unknown) = (&mut call.action, &call.answer)
             && !self.versions.contains_key(value)
         {
-            *value = NAMELESS;
+            *value = ANONYMOUS_VALUE;
         }
         call
     }

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use e2e::kubectl::{Namespace, kubectl, refusal};
+use e2e::kubectl::{Namespace, kubectl, rejection};
 use e2e::sample::sha256;
 use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{admit, pod, pod_spec, service_account, state};
-use crate::world::{PATIENCE, SYSTEM, World, place, project, shared, value};
+use crate::harness::{Cluster, STEP_TIMEOUT, SYSTEM, project, scope_flags, shared, value};
 
 fn namespace(name: &str) -> Namespace {
     let project = project(name);
@@ -23,25 +23,30 @@ fn namespace(name: &str) -> Namespace {
 }
 
 /// What `enclii` says to whoever has this token: how it ended, and its words.
-fn with_token(world: &World, token: &str, words: &[&str], input: &[u8]) -> (Option<i32>, String) {
-    let output = world.enclii_as(token, words, input).unwrap();
+fn with_token(
+    cluster: &Cluster,
+    token: &str,
+    words: &[&str],
+    input: &[u8],
+) -> (Option<i32>, String) {
+    let output = cluster.enclii_as(token, words, input).unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn done(world: &World, words: &[&str]) -> String {
-    let output = world.enclii(words, b"").unwrap();
+fn done(cluster: &Cluster, words: &[&str]) -> String {
+    let output = cluster.enclii(words, b"").unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn every_role_is_refused_what_is_beyond_it() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let project = project("roles");
     let scopes = [project.clone(), format!("{project}.prod"), format!("{project}.prod.api")];
     for scope in &scopes {
-        world.set(scope, "A", value("roles").as_bytes()).unwrap();
+        cluster.set(scope, "A", value("roles").as_bytes()).unwrap();
     }
     // Reading and writing by scope, then making a token and seeing who else has a right.
     let rows = [
@@ -53,17 +58,17 @@ fn every_role_is_refused_what_is_beyond_it() {
     for (role, reaches, rules) in rows {
         let name = format!("{project}-{role}");
         let token = done(
-            world,
+            cluster,
             &["tokens", "create", &name, "--role", role, "--scope", &project, "--ttl", "1h"],
         );
         let token = token.trim();
         for (scope, may) in scopes.iter().zip(reaches) {
-            let place = place(scope);
+            let place = scope_flags(scope);
             let words = |first: &[&'static str]| {
                 first.iter().copied().chain(place.iter().map(String::as_str)).collect::<Vec<_>>()
             };
             let expect = |words: &[&str], input: &[u8], may: bool| {
-                let (code, text) = with_token(world, token, words, input);
+                let (code, text) = with_token(cluster, token, words, input);
                 assert_eq!(code, Some(if may { 0 } else { 3 }), "{role} {words:?}: {text}");
                 assert!(
                     may || (text.contains("rule ") && !text.contains(&value("roles"))),
@@ -77,7 +82,7 @@ fn every_role_is_refused_what_is_beyond_it() {
         }
         let more = format!("{name}-more");
         let (code, text) = with_token(
-            world,
+            cluster,
             token,
             &["tokens", "create", &more, "--role", "readonly", "--scope", &project, "--ttl", "5m"],
             b"",
@@ -91,17 +96,17 @@ fn every_role_is_refused_what_is_beyond_it() {
             &["grants", "add", "user:climber", "readonly", "somebody-elses"][..],
         ] {
             let own = role == "owner" && words.contains(&"owner");
-            let (code, text) = with_token(world, token, words, b"");
+            let (code, text) = with_token(cluster, token, words, b"");
             assert_eq!(code, Some(if own { 0 } else { 3 }), "{role} {words:?}: {text}");
             if own {
-                done(world, &["tokens", "revoke", "climber", "--yes"]);
+                done(cluster, &["tokens", "revoke", "climber", "--yes"]);
             }
         }
-        done(world, &["tokens", "revoke", &name, "--yes"]);
-        let (code, text) = with_token(world, token, &["whoami"], b"");
+        done(cluster, &["tokens", "revoke", &name, "--yes"]);
+        let (code, text) = with_token(cluster, token, &["whoami"], b"");
         assert_eq!(code, Some(3), "{role}: {text}");
     }
-    let denied = world.get("/v1/audit?action=denied&limit=1000").unwrap().to_string();
+    let denied = cluster.get("/v1/audit?action=denied&limit=1000").unwrap().to_string();
     for words in ["role-too-low", "deny-by-default", "not-more-than-own"] {
         assert!(denied.contains(words), "{words}: {denied}");
     }
@@ -109,16 +114,16 @@ fn every_role_is_refused_what_is_beyond_it() {
 
 #[test]
 fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("granted");
     let scope = format!("{}.prod.api", project("granted"));
     let granted = value("API_TOKEN");
-    world.set(&scope, "API_TOKEN", granted.as_bytes()).unwrap();
-    world.set(&scope, "OTHER_TOKEN", value("OTHER_TOKEN").as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "OTHER_TOKEN").unwrap();
+    cluster.set(&scope, "API_TOKEN", granted.as_bytes()).unwrap();
+    cluster.set(&scope, "OTHER_TOKEN", value("OTHER_TOKEN").as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "OTHER_TOKEN").unwrap();
     let account = format!("service-account:{}/jobs", namespace.name());
     let added = done(
-        world,
+        cluster,
         &["grants", "add", &account, "read", &scope, "--secret", "API_TOKEN", "--output", "json"],
     );
     let id = serde_json::from_str::<Value>(&added).unwrap()["id"].to_string();
@@ -128,34 +133,37 @@ fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away()
     spec["containers"][0]["args"] = json!(["--allow-missing"]);
     spec["serviceAccountName"] = json!("jobs");
     admit(&pod(namespace.name(), "jobs", spec).to_string()).unwrap();
-    let holds = wait::until_every(Duration::from_millis(500), "the granted file", PATIENCE, || {
-        Ok(state(namespace.name(), "jobs").ok().filter(|it| it.digests.contains_key("API_TOKEN")))
-    })
-    .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace.name())));
+    let holds =
+        wait::until_every(Duration::from_millis(500), "the granted file", STEP_TIMEOUT, || {
+            Ok(state(namespace.name(), "jobs")
+                .ok()
+                .filter(|it| it.digests.contains_key("API_TOKEN")))
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace.name())));
     assert_eq!(holds.digests.get("API_TOKEN"), Some(&sha256(granted.as_bytes())));
     assert!(!holds.digests.contains_key("OTHER_TOKEN"), "{:?}", holds.digests.keys());
 
     // The stream ends where the last grant does. The files stay, and nothing new comes into them.
-    done(world, &["grants", "remove", &id, "--yes"]);
-    world.set(&scope, "API_TOKEN", value("API_TOKEN-after").as_bytes()).unwrap();
+    done(cluster, &["grants", "remove", &id, "--yes"]);
+    cluster.set(&scope, "API_TOKEN", value("API_TOKEN-after").as_bytes()).unwrap();
     let refused = || {
         let log = kubectl(&["-n", namespace.name(), "logs", "jobs", "-c", "enclii-agent"])
             .unwrap_or_default();
         Ok(Some(log).filter(|it| it.contains("may not read")))
     };
-    wait::until("the agent to hear that it may no longer read", PATIENCE, refused).unwrap();
+    wait::until("the agent to hear that it may no longer read", STEP_TIMEOUT, refused).unwrap();
     let after = state(namespace.name(), "jobs").unwrap();
     assert_eq!(after.digests.get("API_TOKEN"), Some(&sha256(granted.as_bytes())));
 }
 
 #[test]
 fn a_grant_beyond_the_namespace_s_own_environment_is_refused() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("beyond");
     let account = format!("service-account:{}/jobs", namespace.name());
     let elsewhere = format!("{}.dev.api", project("beyond"));
     for scope in [elsewhere.as_str(), "somebody-elses.prod.api"] {
-        let output = world.enclii(&["grants", "add", &account, "read", scope], b"").unwrap();
+        let output = cluster.enclii(&["grants", "add", &account, "read", scope], b"").unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
             !output.status.success() && text.contains("its pods can read nothing of"),
@@ -167,14 +175,14 @@ fn a_grant_beyond_the_namespace_s_own_environment_is_refused() {
 /// The annotation is a request: whatever is written there, the webhook takes no other name for it.
 #[test]
 fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let (namespace, other) = (namespace("annotation"), namespace("annotation-other"));
     for name in ["annotation", "annotation-other"] {
-        world
+        cluster
             .set(&format!("{}.prod.api", project(name)), "API_TOKEN", value(name).as_bytes())
             .unwrap();
     }
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let qualified =
         [format!("{}/api-prod", other.name()), format!("{}.prod.api", project("annotation-other"))];
     let words = [
@@ -195,7 +203,7 @@ fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
     for bundle in words.into_iter().chain(qualified.iter().map(String::as_str)) {
         let mut pod = pod(namespace.name(), "thief", pod_spec(&[("API_TOKEN", "x")]));
         pod["metadata"]["annotations"]["enclii.io/secrets"] = json!(bundle);
-        let message = refusal(&pod.to_string()).unwrap();
+        let message = rejection(&pod.to_string()).unwrap();
         assert!(
             message.contains("enclii") && !message.contains(&value("annotation-other")),
             "{bundle:?}: {message}"
@@ -207,7 +215,7 @@ fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
 /// worth no more.
 #[test]
 fn our_own_accounts_have_no_right_that_they_do_not_need() {
-    let (_world, _guard) = shared();
+    let (_cluster, _guard) = shared();
     let may = |account: &str, words: &[&str]| {
         let who = format!("system:serviceaccount:{SYSTEM}:{account}");
         let answer = kubectl(&[&["auth", "can-i", "--as", &who][..], words].concat());

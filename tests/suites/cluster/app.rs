@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::kubectl::{Namespace, apply, ask, kubectl, ready_pods, rolled_out};
-use e2e::sample::{Load, State, sha256};
+use e2e::sample::{AppState, LoadReport, sha256};
 use e2e::wait;
 use serde_json::{Value, json};
 
-use crate::world::PATIENCE;
+use crate::harness::STEP_TIMEOUT;
 
 const IMAGE: &str = "enclii/sample:0.1.0";
 
@@ -43,7 +43,7 @@ impl App {
     pub(crate) fn deploy(&self) -> Result<()> {
         service_account(&self.namespace, "api")?;
         apply(&self.manifest.to_string())?;
-        rolled_out(&self.namespace, "deployment/api", PATIENCE)
+        rolled_out(&self.namespace, "deployment/api", STEP_TIMEOUT)
     }
 
     pub(crate) fn pods(&self) -> Result<Vec<String>> {
@@ -51,12 +51,12 @@ impl App {
     }
 
     /// The state of each pod's application.
-    pub(crate) fn states(&self) -> Result<Vec<State>> {
+    pub(crate) fn states(&self) -> Result<Vec<AppState>> {
         self.pods()?.iter().map(|pod| state(&self.namespace, pod)).collect()
     }
 
     /// Waits until every pod's application holds a value.
-    pub(crate) fn holds(&self, name: &str, value: &str) -> Result<Vec<State>> {
+    pub(crate) fn holds(&self, name: &str, value: &str) -> Result<Vec<AppState>> {
         let digest = sha256(value.as_bytes());
         wait::until(
             &format!("every application of {} to hold the new {name}", self.namespace),
@@ -107,7 +107,7 @@ pub(crate) fn pod(namespace: &str, name: &str, spec: Value) -> Value {
 /// Applies a manifest whose bundle was announced a moment ago: the webhook learns of it by
 /// watching.
 pub(crate) fn admit(manifest: &str) -> Result<()> {
-    wait::until("the webhook to know the bundle", PATIENCE, || match apply(manifest) {
+    wait::until("the webhook to know the bundle", STEP_TIMEOUT, || match apply(manifest) {
         Ok(()) => Ok(Some(())),
         Err(error) if error.to_string().contains("does not exist") => Ok(None),
         Err(error) => Err(error),
@@ -124,7 +124,7 @@ pub(crate) fn token(namespace: &Namespace, account: &str, more: &[&str]) -> Stri
     kubectl(&words).unwrap().trim().to_owned()
 }
 
-pub(crate) fn state(namespace: &str, pod: &str) -> Result<State> {
+pub(crate) fn state(namespace: &str, pod: &str) -> Result<AppState> {
     ask(namespace, pod, 8080, "/state")
 }
 
@@ -140,7 +140,7 @@ impl LoadClient {
             "spec": {"selector": {"app": "api"}, "ports": [{"port": 80, "targetPort": 8080}]}
         });
         apply(&service.to_string())?;
-        let address = wait::until("the Service's address", PATIENCE, || {
+        let address = wait::until("the Service's address", STEP_TIMEOUT, || {
             let service = e2e::kubectl::object(namespace, "service", "api")?;
             Ok(service.and_then(|it| it["spec"]["clusterIP"].as_str().map(str::to_owned)))
         })?;
@@ -157,20 +157,22 @@ impl LoadClient {
             }
         });
         apply(&pod.to_string())?;
-        wait::until("the load client", PATIENCE, || Ok(ready_pods(namespace, "app=load")?.pop()))?;
+        wait::until("the load client", STEP_TIMEOUT, || {
+            Ok(ready_pods(namespace, "app=load")?.pop())
+        })?;
         let client = Self { namespace: namespace.to_owned() };
-        wait::until("the first requests", PATIENCE, || {
+        wait::until("the first requests", STEP_TIMEOUT, || {
             Ok(Some(client.now()?).filter(|it| it.sent > 0))
         })?;
         Ok(client)
     }
 
-    pub(crate) fn now(&self) -> Result<Load> {
+    pub(crate) fn now(&self) -> Result<LoadReport> {
         ask(&self.namespace, "load", 8080, "/load").context("the load client")
     }
 
     /// The count so far, with no failure in it.
-    pub(crate) fn without_failure(&self) -> Result<Load> {
+    pub(crate) fn without_failure(&self) -> Result<LoadReport> {
         let load = self.now()?;
         ensure!(
             load.failed == 0,

@@ -1,13 +1,13 @@
 //! Bad input gets a clear message that names the field and the way out, and nothing is changed or
 //! lost.
 
-use e2e::kubectl::{Namespace, apply, object, refusal};
+use e2e::kubectl::{Namespace, apply, object, rejection};
 use e2e::sample::sha256;
 use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{admit, pod, pod_spec, service_account, state};
-use crate::world::{PATIENCE, marker, place, project, shared, value};
+use crate::harness::{STEP_TIMEOUT, marker, project, scope_flags, shared, value};
 
 fn namespace(name: &str) -> Namespace {
     let project = project(name);
@@ -24,21 +24,21 @@ fn scope(name: &str) -> String {
 /// A bundle that does not exist yet: refused, and admitted once it does.
 #[test]
 fn a_bundle_that_does_not_exist_yet() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("later");
     let manifest = pod(namespace.name(), "early", pod_spec(&[("API_TOKEN", "x")])).to_string();
-    let message = refusal(&manifest).unwrap();
+    let message = rejection(&manifest).unwrap();
     assert!(message.contains("api-prod") && message.contains("enclii secrets set"), "{message}");
-    world.set(&scope("later"), "API_TOKEN", value("later").as_bytes()).unwrap();
+    cluster.set(&scope("later"), "API_TOKEN", value("later").as_bytes()).unwrap();
     admit(&manifest).unwrap();
 }
 
 #[test]
 fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("wrong");
-    world.set(&scope("wrong"), "API_TOKEN", value("wrong").as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope("wrong"), "API_TOKEN", value("wrong").as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let good = || pod(namespace.name(), "wrong", pod_spec(&[("API_TOKEN", "x")]));
     // The webhook learns of the bundle by watching: the good pod is taken once it has.
     admit(&good().to_string()).unwrap();
@@ -100,9 +100,9 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
     for (name, manifest, words) in cases {
         // One of the two webhooks may hear of the bundle a moment after the other.
         let refused = || {
-            Ok(Some(refusal(&manifest.to_string())?).filter(|it| !it.contains("does not exist")))
+            Ok(Some(rejection(&manifest.to_string())?).filter(|it| !it.contains("does not exist")))
         };
-        let message = wait::until("the refusal", PATIENCE, refused)
+        let message = wait::until("the refusal", STEP_TIMEOUT, refused)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         for word in words {
             assert!(message.contains(word), "{name}: {message}");
@@ -114,7 +114,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
 
 #[test]
 fn two_bundles_with_one_key() {
-    let (_world, _guard) = shared();
+    let (_cluster, _guard) = shared();
     let namespace = namespace("twice");
     for name in ["api-prod", "other-prod"] {
         let bundle = json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": {"name": name, "namespace": namespace.name()}, "spec": {"keys": ["SAME"]}});
@@ -122,8 +122,8 @@ fn two_bundles_with_one_key() {
     }
     let mut manifest = pod(namespace.name(), "twice", pod_spec(&[]));
     manifest["metadata"]["annotations"]["enclii.io/secrets"] = json!("api-prod,other-prod");
-    let message = wait::until("the refusal", PATIENCE, || {
-        Ok(Some(refusal(&manifest.to_string())?).filter(|it| it.contains("SAME")))
+    let message = wait::until("the refusal", STEP_TIMEOUT, || {
+        Ok(Some(rejection(&manifest.to_string())?).filter(|it| it.contains("SAME")))
     })
     .unwrap();
     assert!(message.contains("api-prod") && message.contains("other-prod"), "{message}");
@@ -131,10 +131,10 @@ fn two_bundles_with_one_key() {
 
 #[test]
 fn an_unknown_annotation_is_a_warning() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("typo");
-    world.set(&scope("typo"), "API_TOKEN", value("typo").as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope("typo"), "API_TOKEN", value("typo").as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut manifest = pod(namespace.name(), "typo", pod_spec(&[("API_TOKEN", "x")]));
     manifest["metadata"]["annotations"]["enclii.io/relaod"] = json!("none");
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("typo.json");
@@ -143,7 +143,7 @@ fn an_unknown_annotation_is_a_warning() {
         manifest.to_string().as_bytes(),
     )
     .unwrap();
-    let warned = wait::until("the pod to be taken", PATIENCE, || {
+    let warned = wait::until("the pod to be taken", STEP_TIMEOUT, || {
         let output =
             std::process::Command::new("kubectl").args(["apply", "-f"]).arg(&path).output()?;
         Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
@@ -158,7 +158,7 @@ fn an_unknown_annotation_is_a_warning() {
 /// Values are bytes: what goes in comes out, in the command line and in the pod.
 #[test]
 fn values_come_out_as_they_went_in() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("bytes");
     let marked = marker().into_bytes();
     let values: Vec<(&str, Vec<u8>)> = vec![
@@ -169,19 +169,19 @@ fn values_come_out_as_they_went_in() {
         ("LARGE", marked.iter().copied().cycle().take(1 << 20).collect()),
     ];
     for (name, value) in &values {
-        world.set(&scope("bytes"), name, value).unwrap();
+        cluster.set(&scope("bytes"), name, value).unwrap();
         let mut words = vec!["secrets".to_owned(), "get".to_owned(), (*name).to_owned()];
-        words.extend(place(&scope("bytes")));
+        words.extend(scope_flags(&scope("bytes")));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = world.enclii(&words, b"").unwrap();
+        let output = cluster.enclii(&words, b"").unwrap();
         assert!(output.status.success() && output.stdout == *value, "{name} came out otherwise");
     }
-    world.announced(namespace.name(), "api-prod", "LARGE").unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "LARGE").unwrap();
     let literals: Vec<_> = values.iter().map(|(name, _)| (*name, "x")).collect();
     let manifest = pod(namespace.name(), "bytes", pod_spec(&literals)).to_string();
     admit(&manifest).unwrap();
     let state =
-        wait::until("the application", PATIENCE, || Ok(state(namespace.name(), "bytes").ok()))
+        wait::until("the application", STEP_TIMEOUT, || Ok(state(namespace.name(), "bytes").ok()))
             .unwrap();
     for (name, value) in &values {
         assert_eq!(state.digests[*name], sha256(value), "{name}");
@@ -190,13 +190,13 @@ fn values_come_out_as_they_went_in() {
 
 #[test]
 fn the_command_line_refuses_what_cannot_be_stored() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let refuse = |words: &[&str], input: &[u8], code: i32| {
         let mut all = vec!["secrets", "set"];
         all.extend_from_slice(words);
-        let place = place(&scope("refused"));
+        let place = scope_flags(&scope("refused"));
         all.extend(place.iter().map(String::as_str));
-        let output = world.enclii(&all, input).unwrap();
+        let output = cluster.enclii(&all, input).unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{words:?}: {message}");
         message
@@ -207,7 +207,7 @@ fn the_command_line_refuses_what_cannot_be_stored() {
     assert!(refuse(&["kubernetes.io=x"], b"", 2).contains("reserved"));
     let large = vec![b'x'; (1 << 20) + 1];
     assert!(refuse(&["LARGE=-"], &large, 2).contains("LARGE"));
-    let list = world
+    let list = cluster
         .enclii(
             &[
                 "secrets",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// reach.
 pub(crate) fn stored(key: &str) -> Result<Option<Vec<u8>>> {
     let Ok(endpoint) = std::env::var("ETCD_ENDPOINT") else { return Ok(None) };
-    let client = e2e::http::plain()?;
+    let client = e2e::http::plain_client()?;
     let answer = client
         .post(format!("{endpoint}/v3/kv/range"))
         .body(json!({"key": STANDARD.encode(key)}).to_string())

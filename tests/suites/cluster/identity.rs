@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use e2e::kubectl::{Namespace, apply, kubectl, object, refusal};
+use e2e::kubectl::{Namespace, apply, kubectl, object, rejection};
 use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{admit, pod, pod_spec, service_account};
-use crate::world::{PATIENCE, World, project, shared, value};
+use crate::harness::{Cluster, STEP_TIMEOUT, project, shared, value};
 
 fn namespace(name: &str, environment: &str) -> Namespace {
     let project = &project(name);
@@ -31,11 +31,11 @@ fn announce_by_hand(namespace: &str) {
 
 /// The agent's log and last state say who was refused what, the audit trail has it, the application
 /// never worked, and the pod can be deleted.
-fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
+fn is_refused(cluster: &Cluster, namespace: &str, name: &str, account: &str) {
     let log = wait::until_every(
         Duration::from_millis(500),
         &format!("the agent of {namespace}/{name} to say that it was refused"),
-        PATIENCE,
+        STEP_TIMEOUT,
         || {
             let log =
                 kubectl(&["-n", namespace, "logs", name, "-c", "enclii-agent"]).unwrap_or_default();
@@ -45,7 +45,7 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
     .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace)));
     assert!(log.contains("api-prod") && log.contains(namespace) && log.contains(account), "{log}");
 
-    let events = world.get("/v1/audit?action=denied&limit=1000").unwrap();
+    let events = cluster.get("/v1/audit?action=denied&limit=1000").unwrap();
     let found = events["events"].as_array().unwrap().iter().any(|it| {
         let text = it.to_string();
         text.contains(namespace) && text.contains(name) && text.contains("api-prod")
@@ -65,52 +65,52 @@ fn is_refused(world: &World, namespace: &str, name: &str, account: &str) {
 
 #[test]
 fn another_service_account_gets_nothing() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let namespace = namespace("mine", "prod");
     service_account(namespace.name(), "web").unwrap();
-    world
+    cluster
         .set(&format!("{}.prod.api", project("mine")), "API_TOKEN", value("mine").as_bytes())
         .unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["serviceAccountName"] = json!("web");
     admit(&pod(namespace.name(), "thief", spec).to_string()).unwrap();
-    is_refused(world, namespace.name(), "thief", "web");
+    is_refused(cluster, namespace.name(), "thief", "web");
 }
 
 #[test]
 fn another_namespace_gets_nothing() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let _owner = namespace("yours", "prod");
-    world
+    cluster
         .set(&format!("{}.prod.api", project("yours")), "API_TOKEN", value("yours").as_bytes())
         .unwrap();
     let stranger = Namespace::create(&project("stranger"), &[]).unwrap();
     service_account(stranger.name(), "api").unwrap();
 
     let message =
-        refusal(&pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string())
+        rejection(&pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string())
             .unwrap();
     assert!(message.contains("api-prod") && message.contains("stranger"), "{message}");
 
     announce_by_hand(stranger.name());
     let pod = pod(stranger.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();
     admit(&pod).unwrap();
-    is_refused(world, stranger.name(), "thief", "api");
+    is_refused(cluster, stranger.name(), "thief", "api");
 }
 
 #[test]
 fn a_dev_namespace_never_gets_a_prod_bundle() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let _prod = namespace("ours", "prod");
     let dev = namespace("ours", "dev");
-    world
+    cluster
         .set(&format!("{}.prod.api", project("ours")), "API_TOKEN", value("prod").as_bytes())
         .unwrap();
-    world
+    cluster
         .set(&format!("{}.dev.api", project("ours")), "API_TOKEN", value("dev").as_bytes())
         .unwrap();
-    world.announced(dev.name(), "api-dev", "API_TOKEN").unwrap();
+    cluster.wait_for_bundle(dev.name(), "api-dev", "API_TOKEN").unwrap();
     assert!(
         object(dev.name(), "secretbundle", "api-prod").unwrap().is_none(),
         "a prod bundle is announced in dev"
@@ -119,5 +119,5 @@ fn a_dev_namespace_never_gets_a_prod_bundle() {
     announce_by_hand(dev.name());
     let pod = pod(dev.name(), "thief", pod_spec(&[("API_TOKEN", "x")])).to_string();
     admit(&pod).unwrap();
-    is_refused(world, dev.name(), "thief", "api");
+    is_refused(cluster, dev.name(), "thief", "api");
 }

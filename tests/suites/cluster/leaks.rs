@@ -1,6 +1,6 @@
 //! The hunt: no value that any test wrote is anywhere but in the pods' memory volumes.
 //!
-//! Every value of the run holds one random word (see [`crate::world::marker`]), so that looking for
+//! Every value of the run holds one random word (see [`crate::harness::marker`]), so that looking for
 //! the word looks for all of them. Runs last, by itself.
 
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use e2e::kubectl::{kubectl, object};
 use serde_json::Value;
 
 use crate::encodings::{find, forms};
-use crate::world::{SYSTEM, marker, shared};
+use crate::harness::{SYSTEM, marker, shared};
 
 /// What is searched, and how much of it there was.
-struct Hunt {
+struct LeakSearch {
     forms: Vec<(String, Vec<u8>)>,
     found: Vec<String>,
     places: usize,
     bytes: usize,
 }
 
-impl Hunt {
+impl LeakSearch {
     fn search(&mut self, place: &str, text: &[u8]) {
         self.places += 1;
         self.bytes += text.len();
@@ -45,9 +45,9 @@ impl Hunt {
 
 #[test]
 fn hunt() {
-    let (world, _guard) = shared();
+    let (cluster, _guard) = shared();
     let marker = marker();
-    let mut hunt = Hunt { forms: forms(&marker), found: Vec::new(), places: 0, bytes: 0 };
+    let mut hunt = LeakSearch { forms: forms(&marker), found: Vec::new(), places: 0, bytes: 0 };
 
     let pods: Value =
         serde_json::from_str(&kubectl(&["get", "pods", "-A", "-o", "json"]).unwrap()).unwrap();
@@ -80,7 +80,7 @@ fn hunt() {
             kubectl(&["get", kinds, "-A", "-o", "yaml"]).unwrap().as_bytes(),
         );
     }
-    let audit = world.get("/v1/audit?limit=100000").unwrap();
+    let audit = cluster.get("/v1/audit?limit=100000").unwrap();
     assert!(
         audit["events"].as_array().unwrap().len() > 10,
         "the audit trail is empty, so this hunt is of nothing"

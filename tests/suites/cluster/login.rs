@@ -13,17 +13,17 @@ use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{pod_spec, service_account, token};
-use crate::world::{PATIENCE, World, project, shared, value};
+use crate::harness::{Cluster, STEP_TIMEOUT, project, shared, value};
 
 /// A namespace with a pod `api` that asks for nothing, and a bundle that it may read.
-fn setting(world: &World, name: &str) -> Namespace {
+fn setting(cluster: &Cluster, name: &str) -> Namespace {
     let project = project(name);
     let labels = [("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
     let namespace = Namespace::create(&format!("{project}-prod"), &labels).unwrap();
     for account in ["api", "web"] {
         service_account(namespace.name(), account).unwrap();
     }
-    world.set(&format!("{project}.prod.api"), "API_TOKEN", value(name).as_bytes()).unwrap();
+    cluster.set(&format!("{project}.prod.api"), "API_TOKEN", value(name).as_bytes()).unwrap();
     run(&namespace, "bare", "api");
     namespace
 }
@@ -77,28 +77,28 @@ fn at_another_time(token: &str, seconds: i64) -> Option<String> {
 
 #[test]
 fn a_token_is_good_for_its_time_alone() {
-    let (world, _guard) = shared();
-    let namespace = setting(world, "expired");
+    let (cluster, _guard) = shared();
+    let namespace = setting(cluster, "expired");
     let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
     // Where we cannot sign, the API server's own token is all that there is.
     let Some(same) = at_another_time(&good, -60) else { return };
-    assert_eq!(world.login(&same, "bundle=api-prod").unwrap().0, 101);
+    assert_eq!(cluster.login(&same, "bundle=api-prod").unwrap().0, 101);
     for (name, seconds) in [("expired", -3600), ("of tomorrow", 24 * 3600)] {
         let (status, detail) =
-            world.login(&at_another_time(&good, seconds).unwrap(), "bundle=api-prod").unwrap();
+            cluster.login(&at_another_time(&good, seconds).unwrap(), "bundle=api-prod").unwrap();
         assert_eq!(status, 401, "{name}: {detail}");
     }
-    assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
+    assert_eq!(cluster.login(&good, "bundle=api-prod").unwrap().0, 101);
 }
 
 #[test]
 fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
-    let (world, _guard) = shared();
-    let namespace = setting(world, "attacks");
+    let (cluster, _guard) = shared();
+    let namespace = setting(cluster, "attacks");
     let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
-    assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
+    assert_eq!(cluster.login(&good, "bundle=api-prod").unwrap().0, 101);
 
     let pod =
         ["--bound-object-kind", "Pod", "--bound-object-name", "bare", "--bound-object-uid", &uid];
@@ -107,7 +107,7 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
         "metadata": {"name": "legacy", "namespace": namespace.name(), "annotations": {"kubernetes.io/service-account.name": "api"}},
     });
     apply(&legacy.to_string()).unwrap();
-    let secret = wait::until("the legacy token", PATIENCE, || {
+    let secret = wait::until("the legacy token", STEP_TIMEOUT, || {
         let secret = object(namespace.name(), "secret", "legacy")?;
         Ok(secret.filter(|it| it["data"]["token"].is_string()))
     })
@@ -153,11 +153,12 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
         ("a token of the API's form", format!("enclii_{}", "0".repeat(72))),
     ];
     for (name, token) in &attacks {
-        let (status, detail) = world.login(token, "bundle=api-prod").unwrap();
+        let (status, detail) = cluster.login(token, "bundle=api-prod").unwrap();
         assert_eq!(status, 401, "{name}: {detail}");
         assert!(!detail.contains(&token[..16]), "{name}: {detail}");
     }
-    let events = world.get("/v1/audit?action=login&outcome=denied&limit=1000").unwrap().to_string();
+    let events =
+        cluster.get("/v1/audit?action=login&outcome=denied&limit=1000").unwrap().to_string();
     // Of a token for another audience the API server says only that it is not valid.
     assert!(
         !events.contains(signature)
@@ -166,21 +167,23 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
         "{events}"
     );
     // Nothing of that took the pod's own right away.
-    assert_eq!(world.login(&good, "bundle=api-prod").unwrap().0, 101);
+    assert_eq!(cluster.login(&good, "bundle=api-prod").unwrap().0, 101);
 }
 
 #[test]
 fn a_pod_that_is_gone_takes_its_token_along() {
-    let (world, _guard) = shared();
-    let namespace = setting(world, "gone");
+    let (cluster, _guard) = shared();
+    let namespace = setting(cluster, "gone");
     let uid = uid_of(&namespace, "bare");
     let old = bound(&namespace, "api", "bare", &uid);
-    assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 101);
+    assert_eq!(cluster.login(&old, "bundle=api-prod").unwrap().0, 101);
     kubectl(&["-n", namespace.name(), "delete", "pod", "bare", "--wait", "--grace-period=1"])
         .unwrap();
     // The API server may remember a token that it has just seen for a few seconds.
     let refused = || {
-        Ok(Some(world.login(&old, "bundle=api-prod")?.0).filter(|status| *status == 401).map(drop))
+        Ok(Some(cluster.login(&old, "bundle=api-prod")?.0)
+            .filter(|status| *status == 401)
+            .map(drop))
     };
     wait::until_every(
         Duration::from_secs(1),
@@ -193,21 +196,21 @@ fn a_pod_that_is_gone_takes_its_token_along() {
     // Another pod of that name is another pod.
     let new = run(&namespace, "bare", "api");
     assert_ne!(uid, new);
-    assert_eq!(world.login(&old, "bundle=api-prod").unwrap().0, 401);
+    assert_eq!(cluster.login(&old, "bundle=api-prod").unwrap().0, 401);
     assert_eq!(
-        world.login(&bound(&namespace, "api", "bare", &new), "bundle=api-prod").unwrap().0,
+        cluster.login(&bound(&namespace, "api", "bare", &new), "bundle=api-prod").unwrap().0,
         101
     );
 }
 
 #[test]
 fn a_pod_names_its_own_bundle_or_gets_nothing() {
-    let (world, _guard) = shared();
-    let namespace = setting(world, "names");
-    let other = setting(world, "names-other");
+    let (cluster, _guard) = shared();
+    let namespace = setting(cluster, "names");
+    let other = setting(cluster, "names-other");
     let uid = run(&namespace, "web", "web");
     let web = bound(&namespace, "web", "web", &uid);
-    let (status, detail) = world.login(&web, "bundle=api-prod").unwrap();
+    let (status, detail) = cluster.login(&web, "bundle=api-prod").unwrap();
     assert!(
         status == 403 && detail.contains("api-prod") && detail.contains("no grant"),
         "{status} {detail}"
@@ -237,7 +240,7 @@ fn a_pod_names_its_own_bundle_or_gets_nothing() {
         "bundle=api-prod&namespace=other",
         elsewhere.as_str(),
     ] {
-        let (status, detail) = world.login(&api, query).unwrap();
+        let (status, detail) = cluster.login(&api, query).unwrap();
         assert!(matches!(status, 400 | 403 | 404), "{query}: {status} {detail}");
         assert!(!detail.contains(&value("names-other")), "{query}");
     }

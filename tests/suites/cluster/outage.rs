@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use e2e::kubectl::{Namespace, apply, keep_logs, kubectl, object, refusal, rolled_out};
+use e2e::kubectl::{Namespace, apply, keep_logs, kubectl, object, rejection, rolled_out};
 use e2e::wait;
 use serde_json::json;
 
 use crate::app::{App, LoadClient, pod, pod_spec, service_account};
-use crate::world::{PATIENCE, SYSTEM, alone, project, value};
+use crate::harness::{STEP_TIMEOUT, SYSTEM, exclusive, project, value};
 
 #[test]
 fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
-    let (world, _guard) = alone();
+    let (cluster, _guard) = exclusive();
     let project = project("hooks");
     let namespace = Namespace::create(
         &format!("{project}-prod"),
@@ -20,20 +20,20 @@ fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
     .unwrap();
     let scope = format!("{project}.prod.api");
     service_account(namespace.name(), "api").unwrap();
-    world.set(&scope, "API_TOKEN", value("hooks").as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope, "API_TOKEN", value("hooks").as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
 
     keep_logs(SYSTEM);
     kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=0"]).unwrap();
     let result = std::panic::catch_unwind(|| {
-        wait::until("the webhook's pods to end", PATIENCE, || {
+        wait::until("the webhook's pods to end", STEP_TIMEOUT, || {
             Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=enclii-webhook")?
                 .is_empty()
                 .then_some(()))
         })
         .unwrap();
         let asks = pod(namespace.name(), "asks", pod_spec(&[("API_TOKEN", "x")]));
-        let message = refusal(&asks.to_string()).unwrap();
+        let message = rejection(&asks.to_string()).unwrap();
         assert!(message.contains("pods.enclii.io"), "{message}");
 
         let mut plain = pod(namespace.name(), "plain", pod_spec(&[("A", "x")]));
@@ -42,16 +42,17 @@ fn while_the_webhook_is_down_only_pods_that_ask_are_refused() {
         asks.to_string()
     });
     kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-webhook", "--replicas=2"]).unwrap();
-    rolled_out(SYSTEM, "deployment/enclii-webhook", PATIENCE).unwrap();
+    rolled_out(SYSTEM, "deployment/enclii-webhook", STEP_TIMEOUT).unwrap();
     let asks = result.unwrap();
-    wait::until("the pod that asks to be admitted", PATIENCE, || Ok(apply(&asks).ok())).unwrap();
+    wait::until("the pod that asks to be admitted", STEP_TIMEOUT, || Ok(apply(&asks).ok()))
+        .unwrap();
     let found = object(namespace.name(), "pod", "asks").unwrap().unwrap();
     assert_eq!(found["spec"]["initContainers"][0]["name"], "enclii-agent");
 }
 
 #[test]
 fn switchyard_may_die_and_come_back() {
-    let (world, _guard) = alone();
+    let (cluster, _guard) = exclusive();
     let project = project("away");
     let namespace = Namespace::create(
         &format!("{project}-prod"),
@@ -60,9 +61,9 @@ fn switchyard_may_die_and_come_back() {
     .unwrap();
     let scope = format!("{project}.prod.api");
     let first = value("first");
-    world.set(&scope, "DATABASE_URL", first.as_bytes()).unwrap();
-    world.set(&scope, "STRIPE_API_KEY", value("key").as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "STRIPE_API_KEY").unwrap();
+    cluster.set(&scope, "DATABASE_URL", first.as_bytes()).unwrap();
+    cluster.set(&scope, "STRIPE_API_KEY", value("key").as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "STRIPE_API_KEY").unwrap();
     let app = App::new(namespace.name(), "signal=SIGHUP");
     app.deploy().unwrap();
     app.holds("DATABASE_URL", &first).unwrap();
@@ -83,7 +84,7 @@ fn switchyard_may_die_and_come_back() {
     ])
     .unwrap();
     let away = std::panic::catch_unwind(|| {
-        wait::until("switchyard's pod to end", PATIENCE, || {
+        wait::until("switchyard's pod to end", STEP_TIMEOUT, || {
             Ok(e2e::kubectl::objects(SYSTEM, "pods", "app.kubernetes.io/name=switchyard")?
                 .is_empty()
                 .then_some(()))
@@ -96,12 +97,12 @@ fn switchyard_may_die_and_come_back() {
         load.without_failure().unwrap();
     });
     kubectl(&["-n", SYSTEM, "scale", "deployment/switchyard", "--replicas=1"]).unwrap();
-    rolled_out(SYSTEM, "deployment/switchyard", PATIENCE).unwrap();
-    world.forget_switchyard();
+    rolled_out(SYSTEM, "deployment/switchyard", STEP_TIMEOUT).unwrap();
+    cluster.drop_port_forward();
     away.unwrap();
 
     let second = value("second");
-    world.set(&scope, "DATABASE_URL", second.as_bytes()).unwrap();
+    cluster.set(&scope, "DATABASE_URL", second.as_bytes()).unwrap();
     for state in app.holds("DATABASE_URL", &second).unwrap() {
         assert_eq!(state.reloads, 1, "reconnecting is no rotation");
     }

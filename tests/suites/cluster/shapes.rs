@@ -7,9 +7,9 @@ use e2e::wait;
 use serde_json::json;
 
 use crate::app::{admit, pod, pod_spec, service_account, state};
-use crate::world::{PATIENCE, project, shared, value};
+use crate::harness::{STEP_TIMEOUT, project, shared, value};
 
-fn place(name: &str, labels: &[(&str, &str)]) -> Namespace {
+fn namespace(name: &str, labels: &[(&str, &str)]) -> Namespace {
     let project = &project(name);
     let mut all = vec![("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
     all.extend_from_slice(labels);
@@ -23,7 +23,7 @@ fn scope(name: &str) -> String {
 }
 
 fn ready(namespace: &str, name: &str) {
-    wait::until(&format!("pod {namespace}/{name}"), PATIENCE, || {
+    wait::until(&format!("pod {namespace}/{name}"), STEP_TIMEOUT, || {
         Ok(ready_pods(namespace, &format!("app={name}"))?.pop())
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", e2e::kubectl::describe(namespace)));
@@ -33,11 +33,11 @@ fn ready(namespace: &str, name: &str) {
 /// lies in our read-only volume: the agent must have made it.
 #[test]
 fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
-    let (world, _guard) = shared();
-    let namespace = place("links", &[]);
+    let (cluster, _guard) = shared();
+    let namespace = namespace("links", &[]);
     let secret = value("linked");
-    world.set(&scope("links"), "API_TOKEN", secret.as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope("links"), "API_TOKEN", secret.as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["containers"][0]["image"] = json!("enclii/sample-var-run:0.1.0");
     spec["automountServiceAccountToken"] = json!(true);
@@ -62,11 +62,11 @@ fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
 
 #[test]
 fn a_job_completes() {
-    let (world, _guard) = shared();
-    let namespace = place("jobs", &[]);
+    let (cluster, _guard) = shared();
+    let namespace = namespace("jobs", &[]);
     let secret = value("job");
-    world.set(&scope("jobs"), "API_TOKEN", secret.as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope("jobs"), "API_TOKEN", secret.as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["restartPolicy"] = json!("Never");
     spec["containers"][0]["args"] =
@@ -90,11 +90,11 @@ fn a_job_completes() {
 
 #[test]
 fn a_namespace_that_enforces_the_restricted_standard_takes_the_pod() {
-    let (world, _guard) = shared();
-    let namespace = place("strict", &[("pod-security.kubernetes.io/enforce", "restricted")]);
+    let (cluster, _guard) = shared();
+    let namespace = namespace("strict", &[("pod-security.kubernetes.io/enforce", "restricted")]);
     let secret = value("strict");
-    world.set(&scope("strict"), "API_TOKEN", secret.as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope("strict"), "API_TOKEN", secret.as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["securityContext"]["seccompProfile"] = json!({"type": "RuntimeDefault"});
     spec["containers"][0]["securityContext"] = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true});
@@ -109,11 +109,11 @@ fn a_namespace_that_enforces_the_restricted_standard_takes_the_pod() {
 /// An init container sees the files, and a container that is not named does not.
 #[test]
 fn init_containers_get_the_files_and_containers_that_are_not_named_do_not() {
-    let (world, _guard) = shared();
-    let namespace = place("chosen", &[]);
+    let (cluster, _guard) = shared();
+    let namespace = namespace("chosen", &[]);
     let secret = value("chosen");
-    world.set(&scope("chosen"), "API_TOKEN", secret.as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    cluster.set(&scope("chosen"), "API_TOKEN", secret.as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     let mut init = spec["containers"][0].clone();
     init["name"] = json!("migrate");
@@ -138,8 +138,8 @@ fn init_containers_get_the_files_and_containers_that_are_not_named_do_not() {
 
 #[test]
 fn a_pod_that_did_not_ask_is_untouched() {
-    let (_world, _guard) = shared();
-    let namespace = place("plain", &[]);
+    let (_cluster, _guard) = shared();
+    let namespace = namespace("plain", &[]);
     let mut manifest = pod(namespace.name(), "plain", pod_spec(&[("DATABASE_PASSWORD", "stays")]));
     manifest["metadata"]["annotations"] = json!({"enclii.io/reload": "none"});
     apply(&manifest.to_string()).unwrap();

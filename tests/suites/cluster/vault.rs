@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::app::{service_account, token};
-use crate::world::{project, shared};
+use crate::harness::{project, shared};
 
 /// What switchyard's token may do, as the guide has it.
 const POLICY: &str = r#"
@@ -55,7 +55,7 @@ fn store(vault: &Vault, token_file: &Path) -> lockbox::Vault {
 
 #[test]
 fn switchyards_service_account_logs_in_and_no_other() {
-    let (_world, _guard) = shared();
+    let (_cluster, _guard) = shared();
     // Where the cluster is somebody else's, its API server cannot reach a Vault of ours, nor ours
     // it.
     let given = |name: &str| std::env::var_os(name);

@@ -6,15 +6,15 @@ use audit::{Hash, Record, chain};
 use e2e::linearizable::{Action, Answer};
 use e2e::switchyard::Switchyard;
 
-use crate::client::Seen;
+use crate::client::RecordedCall;
 
 const PAGE: usize = 1000;
 
 /// What must be in the trail: each call that handed something out or changed something.
 #[derive(Default)]
-pub(crate) struct Expected(Vec<One>);
+pub(crate) struct ExpectedEvents(Vec<ExpectedEvent>);
 
-struct One {
+struct ExpectedEvent {
     trace: String,
     action: &'static str,
     scope: String,
@@ -22,9 +22,9 @@ struct One {
     version: Option<u64>,
 }
 
-impl Expected {
-    pub(crate) fn extend(&mut self, scope: &str, seen: &[Seen]) {
-        for Seen { name, call, trace, .. } in seen {
+impl ExpectedEvents {
+    pub(crate) fn extend(&mut self, scope: &str, seen: &[RecordedCall]) {
+        for RecordedCall { name, call, trace, .. } in seen {
             let version = match call.answer {
                 Answer::Value { version, .. } | Answer::Done(version) => {
                     Some(version).filter(|version| *version > 0)
@@ -33,7 +33,7 @@ impl Expected {
             };
             let trace =
                 trace.clone().unwrap_or_else(|| panic!("an answer without a trace id: {call:?}"));
-            self.0.push(One {
+            self.0.push(ExpectedEvent {
                 trace,
                 action: word(&call.action),
                 scope: scope.to_owned(),
@@ -62,7 +62,7 @@ fn word(action: &Action) -> &'static str {
 }
 
 /// Compares, and gives the number of events.
-pub(crate) fn check(switchyard: &Switchyard, expected: &Expected) -> u64 {
+pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
     let mut events: BTreeMap<String, Vec<Record>> = BTreeMap::new();
     let (mut last, mut head) = (0, Hash::ORIGIN);
     loop {
@@ -82,7 +82,7 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &Expected) -> u64 {
             break;
         }
     }
-    for One { trace, action, scope, name, version } in &expected.0 {
+    for ExpectedEvent { trace, action, scope, name, version } in &expected.0 {
         let found = events.get(trace).into_iter().flatten().any(|event| {
             event.action == *action
                 && event.resource_id == *name

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// A call about one secret, and how the trail is to know it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedCall {
     /// The secret.
     pub(crate) name: String,
     /// The call.
@@ -24,9 +24,9 @@ pub(crate) struct Seen {
 }
 
 /// How a request ended.
-enum Ended {
+enum RequestOutcome {
     /// With this status and body.
-    Answered { status: u16, trace: Option<String>, body: Value },
+    Response { status: u16, trace: Option<String>, body: Value },
     /// Nobody knows.
     Lost,
     /// It was not sent.
@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// Does something with one secret. `None` where it certainly was not done.
-    pub(crate) fn act(&self, name: &str, action: Action) -> Option<Seen> {
+    pub(crate) fn act(&self, name: &str, action: Action) -> Option<RecordedCall> {
         let (method, path, body) = request(name, &action);
         let from = self.now();
         let ended = self.send(method, &path, &body);
@@ -67,7 +67,7 @@ impl Client {
         names: [&str; 2],
         value: u64,
         condition: Condition,
-    ) -> Vec<Seen> {
+    ) -> Vec<RecordedCall> {
         let [one, two] = names;
         let body = json!({"secrets": {one: new_value(value, condition), two: new_value(value, Condition::Any)}});
         let from = self.now();
@@ -79,12 +79,18 @@ impl Client {
         first.into_iter().chain(second.filter(|seen| seen.call.answer != Answer::Refused)).collect()
     }
 
-    fn seen(&self, name: &str, action: Action, from: u64, ended: &Ended) -> Option<Seen> {
+    fn seen(
+        &self,
+        name: &str,
+        action: Action,
+        from: u64,
+        ended: &RequestOutcome,
+    ) -> Option<RecordedCall> {
         let until = self.now();
         let (answer, trace, generation) = match ended {
-            Ended::NotSent => return None,
-            Ended::Lost => (Answer::Unknown, None, None),
-            Ended::Answered { status, trace, body } => {
+            RequestOutcome::NotSent => return None,
+            RequestOutcome::Lost => (Answer::Unknown, None, None),
+            RequestOutcome::Response { status, trace, body } => {
                 let answer = answer(&self.scope, name, &action, *status, body)?;
                 let generation = body["bundles"][0]["generation"]
                     .as_u64()
@@ -93,7 +99,7 @@ impl Client {
                 (answer, trace.clone().filter(|_| known), generation)
             }
         };
-        Some(Seen {
+        Some(RecordedCall {
             name: name.to_owned(),
             call: Call { from, until, action, answer },
             trace,
@@ -101,7 +107,7 @@ impl Client {
         })
     }
 
-    fn send(&self, method: Method, path: &str, body: &Value) -> Ended {
+    fn send(&self, method: Method, path: &str, body: &Value) -> RequestOutcome {
         let request = self
             .http
             .request(method, format!("{}{}/{path}", self.address, self.scope))
@@ -112,8 +118,8 @@ impl Client {
             request.header("content-type", "application/json").body(body.to_string())
         };
         match request.send() {
-            Err(error) if error.is_connect() => Ended::NotSent,
-            Err(_) => Ended::Lost,
+            Err(error) if error.is_connect() => RequestOutcome::NotSent,
+            Err(_) => RequestOutcome::Lost,
             Ok(answer) => {
                 let (status, trace) = (
                     answer.status().as_u16(),
@@ -124,8 +130,8 @@ impl Client {
                         .map(str::to_owned),
                 );
                 match answer.bytes().ok().and_then(|body| serde_json::from_slice(&body).ok()) {
-                    Some(body) => Ended::Answered { status, trace, body },
-                    None => Ended::Lost,
+                    Some(body) => RequestOutcome::Response { status, trace, body },
+                    None => RequestOutcome::Lost,
                 }
             }
         }

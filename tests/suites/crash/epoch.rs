@@ -3,19 +3,19 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::seeded::Seeded;
+use e2e::random::SeededRng;
 use e2e::wait;
 
-use crate::client::{Client, Seen};
-use crate::rounds::Victim;
-use crate::work;
+use crate::client::{Client, RecordedCall};
+use crate::rounds::FaultTarget;
+use crate::workload;
 
 const CLIENTS: u64 = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What clients and killer tell each other.
 #[derive(Default)]
-pub(crate) struct Signs {
+pub(crate) struct Coordination {
     /// Nobody is dead at the moment.
     pub(crate) up: AtomicBool,
     /// Go home.
@@ -28,30 +28,30 @@ pub(crate) struct Signs {
 
 /// Lets the clients work until there were `kills`, and gives what they saw.
 pub(crate) fn run(
-    victim: &mut impl Victim,
+    target: &mut impl FaultTarget,
     scope: &str,
     kills: u64,
-    random: &mut Seeded,
+    random: &mut SeededRng,
     clock: Instant,
-) -> Vec<Seen> {
-    let signs = Signs::default();
-    signs.up.store(true, Ordering::SeqCst);
+) -> Vec<RecordedCall> {
+    let coordination = Coordination::default();
+    coordination.up.store(true, Ordering::SeqCst);
     std::thread::scope(|threads| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                let (client, random, signs) =
-                    (Client::new(victim.switchyard(), scope, clock), random.split(), &signs);
-                threads.spawn(move || work::go_on(&client, random, signs))
+                let (client, random, coordination) =
+                    (Client::new(target.switchyard(), scope, clock), random.split(), &coordination);
+                threads.spawn(move || workload::run(&client, random, coordination))
             })
             .collect();
         // Clients that find no end would hide what went wrong here.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..kills {
-                kill_once(victim, random, &signs);
+                kill_once(target, random, &coordination);
             }
-            progress(&signs, CLIENTS);
+            progress(&coordination, CLIENTS);
         }));
-        signs.over.store(true, Ordering::SeqCst);
+        coordination.over.store(true, Ordering::SeqCst);
         let seen = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         seen
@@ -59,19 +59,19 @@ pub(crate) fn run(
 }
 
 /// At a random moment, but never before something was acknowledged since the last time.
-fn kill_once(victim: &mut impl Victim, random: &mut Seeded, signs: &Signs) {
-    progress(signs, 1 + random.below(3 * CLIENTS));
+fn kill_once(target: &mut impl FaultTarget, random: &mut SeededRng, coordination: &Coordination) {
+    progress(coordination, 1 + random.below(3 * CLIENTS));
     std::thread::sleep(Duration::from_micros(random.below(20_000)));
-    signs.up.store(false, Ordering::SeqCst);
-    victim.kill();
-    victim.revive();
-    signs.up.store(true, Ordering::SeqCst);
+    coordination.up.store(false, Ordering::SeqCst);
+    target.kill();
+    target.restart();
+    coordination.up.store(true, Ordering::SeqCst);
 }
 
-fn progress(signs: &Signs, changes: u64) {
-    let from = signs.acknowledged.load(Ordering::SeqCst);
-    wait::until_every(Duration::from_millis(1), "acknowledged changes", PATIENCE, || {
-        Ok((signs.acknowledged.load(Ordering::SeqCst) >= from + changes).then_some(()))
+fn progress(coordination: &Coordination, changes: u64) {
+    let from = coordination.acknowledged.load(Ordering::SeqCst);
+    wait::until_every(Duration::from_millis(1), "acknowledged changes", STEP_TIMEOUT, || {
+        Ok((coordination.acknowledged.load(Ordering::SeqCst) >= from + changes).then_some(()))
     })
     .unwrap();
 }

@@ -18,7 +18,7 @@ mod client;
 mod epoch;
 mod rounds;
 mod verify;
-mod work;
+mod workload;
 
 use std::path::Path;
 
@@ -26,10 +26,10 @@ use e2e::postgres::Postgres;
 use e2e::switchyard::Switchyard;
 use e2e::vault::Vault;
 
-use rounds::Victim;
+use rounds::FaultTarget;
 
 fn replica(directory: &Path, settings: &[(&str, &str)]) -> Switchyard {
-    e2e::loopback::know(directory, &[], &[]).unwrap();
+    e2e::loopback::write_identities(directory, &[], &[]).unwrap();
     // The clients are one principal, and in a hurry.
     let settings: Vec<_> = settings.iter().copied().chain([("ENCLII_RATE_LIMIT", "0")]).collect();
     let mut switchyard = Switchyard::new(directory, "switchyard", &settings).unwrap();
@@ -38,14 +38,14 @@ fn replica(directory: &Path, settings: &[(&str, &str)]) -> Switchyard {
 }
 
 /// Switchyard is killed, and nothing else.
-struct Alone(Switchyard);
+struct KillSwitchyard(Switchyard);
 
-impl Victim for Alone {
+impl FaultTarget for KillSwitchyard {
     fn kill(&mut self) {
         self.0.kill().unwrap();
     }
 
-    fn revive(&mut self) {
+    fn restart(&mut self) {
         self.0.run().unwrap();
     }
 
@@ -55,17 +55,17 @@ impl Victim for Alone {
 }
 
 /// The database is killed, with every process of it, and switchyard lives on.
-struct Database {
+struct KillDatabase {
     switchyard: Switchyard,
     postgres: Postgres,
 }
 
-impl Victim for Database {
+impl FaultTarget for KillDatabase {
     fn kill(&mut self) {
         self.postgres.kill().unwrap();
     }
 
-    fn revive(&mut self) {
+    fn restart(&mut self) {
         self.postgres.run().unwrap();
         self.switchyard.process().unwrap().check().unwrap();
         rounds::answers(&self.switchyard);
@@ -77,17 +77,17 @@ impl Victim for Database {
 }
 
 /// Vault is killed, and switchyard lives on.
-struct Store {
+struct KillVault {
     switchyard: Switchyard,
     vault: Vault,
 }
 
-impl Victim for Store {
+impl FaultTarget for KillVault {
     fn kill(&mut self) {
         self.vault.kill().unwrap();
     }
 
-    fn revive(&mut self) {
+    fn restart(&mut self) {
         self.vault.run().unwrap();
         self.switchyard.process().unwrap().check().unwrap();
         rounds::answers(&self.switchyard);
@@ -101,27 +101,27 @@ impl Victim for Store {
 #[test]
 fn switchyard_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
-    rounds::run("switchyard on SQLite", &mut Alone(replica(directory.path(), &[])));
+    rounds::run("switchyard on SQLite", &mut KillSwitchyard(replica(directory.path(), &[])));
 }
 
 #[test]
 fn switchyard_on_postgres() {
     let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
     let switchyard = replica(directory.path(), &[("ENCLII_DATABASE_URL", &postgres.url())]);
-    rounds::run("switchyard on PostgreSQL", &mut Alone(switchyard));
+    rounds::run("switchyard on PostgreSQL", &mut KillSwitchyard(switchyard));
 }
 
 #[test]
 fn postgres_under_switchyard() {
     let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
     let switchyard = replica(directory.path(), &[("ENCLII_DATABASE_URL", &postgres.url())]);
-    rounds::run("PostgreSQL under switchyard", &mut Database { switchyard, postgres });
+    rounds::run("PostgreSQL under switchyard", &mut KillDatabase { switchyard, postgres });
 }
 
 #[test]
 fn vault_under_switchyard() {
     let (directory, vault) = (tempfile::tempdir().unwrap(), Vault::start().unwrap());
-    let token = vault.root_file().unwrap();
+    let token = vault.root_token_file().unwrap();
     let settings = [
         ("ENCLII_STORE", "vault"),
         ("ENCLII_VAULT_ADDRESS", &vault.address()),
@@ -129,5 +129,5 @@ fn vault_under_switchyard() {
         ("ENCLII_VAULT_TOKEN_FILE", token.to_str().unwrap()),
     ];
     let switchyard = replica(directory.path(), &settings);
-    rounds::run("Vault under switchyard", &mut Store { switchyard, vault });
+    rounds::run("Vault under switchyard", &mut KillVault { switchyard, vault });
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use e2e::seeded::Seeded;
+use e2e::random::SeededRng;
 use e2e::switchyard::Switchyard;
 use e2e::wait;
 
@@ -10,51 +10,51 @@ use crate::{audit_log, epoch, verify};
 
 /// Kills in one epoch: each leaves calls behind of which nobody knows what became, and the fewer of
 /// them a history has the sooner it is checked.
-const KILLS: u64 = 10;
+const KILLS_PER_EPOCH: u64 = 10;
 
-const USUAL: u64 = 25;
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEFAULT_KILLS: u64 = 25;
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who is killed and started again.
-pub(crate) trait Victim {
+pub(crate) trait FaultTarget {
     fn kill(&mut self);
     /// Starts it again, and waits until switchyard answers.
-    fn revive(&mut self);
+    fn restart(&mut self);
     fn switchyard(&self) -> &Switchyard;
 }
 
 /// Waits until switchyard can do what it is there for.
 pub(crate) fn answers(switchyard: &Switchyard) {
-    wait::until("switchyard to answer", PATIENCE, || {
+    wait::until("switchyard to answer", STEP_TIMEOUT, || {
         Ok(switchyard.get("/v1/audit?limit=1").ok().filter(|(status, _)| *status == 200))
     })
     .unwrap();
 }
 
 /// All of it, and it says what it saw.
-pub(crate) fn run(what: &str, victim: &mut impl Victim) {
-    let kills = setting("ENCLII_CRASH_KILLS").unwrap_or(USUAL);
+pub(crate) fn run(what: &str, target: &mut impl FaultTarget) {
+    let kills = setting("ENCLII_CRASH_KILLS").unwrap_or(DEFAULT_KILLS);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = setting("ENCLII_CRASH_SEED")
         .unwrap_or_else(|| since.as_secs() ^ u64::from(since.subsec_nanos()));
     println!("{what}: {kills} kills, ENCLII_CRASH_SEED={seed}");
-    let mut random = Seeded::new(seed);
+    let mut random = SeededRng::new(seed);
     let clock = Instant::now();
     let (mut killed, mut epochs) = (0, 0);
-    let mut expected = audit_log::Expected::default();
+    let mut expected = audit_log::ExpectedEvents::default();
     while killed < kills {
-        let here = KILLS.min(kills - killed);
+        let here = KILLS_PER_EPOCH.min(kills - killed);
         let scope = format!("shop.prod.e{epochs}");
-        let done = epoch::run(victim, &scope, here, &mut random, clock);
+        let done = epoch::run(target, &scope, here, &mut random, clock);
         let (calls, unknown) =
-            verify::check(victim.switchyard(), &scope, done, clock, &mut expected);
+            verify::check(target.switchyard(), &scope, done, clock, &mut expected);
         killed += here;
         epochs += 1;
         println!(
             "{what}: {killed} kills; {calls} calls of {scope}, {unknown} without an answer, are explained"
         );
     }
-    let events = audit_log::check(victim.switchyard(), &expected);
+    let events = audit_log::check(target.switchyard(), &expected);
     println!(
         "{what}: the trail's {events} events have all of {} acknowledged calls; {:?}",
         expected.len(),

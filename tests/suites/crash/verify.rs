@@ -6,18 +6,18 @@ use std::time::Instant;
 use e2e::linearizable::{self, Action, Answer};
 use e2e::switchyard::Switchyard;
 
-use crate::audit_log::Expected;
-use crate::client::{Client, Seen};
-use crate::work::{NAMES, PAIR};
+use crate::audit_log::ExpectedEvents;
+use crate::client::{Client, RecordedCall};
+use crate::workload::{NAMES, PAIR};
 
 /// Reads everything that is there, compares it with everything that was said, and gives the number
 /// of calls, and of those without an answer.
 pub(crate) fn check(
     switchyard: &Switchyard,
     scope: &str,
-    mut seen: Vec<Seen>,
+    mut seen: Vec<RecordedCall>,
     clock: Instant,
-    expected: &mut Expected,
+    expected: &mut ExpectedEvents,
 ) -> (usize, usize) {
     let client = Client::new(switchyard, scope, clock);
     let mut values: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
@@ -56,7 +56,7 @@ pub(crate) fn check(
 }
 
 /// Every version that was acknowledged has its value.
-fn readable(seen: &[Seen], values: &BTreeMap<&str, Vec<u64>>) {
+fn readable(seen: &[RecordedCall], values: &BTreeMap<&str, Vec<u64>>) {
     for it in seen {
         if let (Action::Write { value, .. }, Answer::Done(version)) =
             (&it.call.action, &it.call.answer)
@@ -70,7 +70,7 @@ fn readable(seen: &[Seen], values: &BTreeMap<&str, Vec<u64>>) {
 }
 
 /// No two writes made the same generation, and those of two secrets made one.
-fn one_generation_each(seen: &[Seen]) {
+fn one_generation_each(seen: &[RecordedCall]) {
     let mut generations = BTreeSet::new();
     for it in seen.iter().filter(|it| it.name != PAIR[1]) {
         if let (Action::Write { .. }, Some(generation)) = (&it.call.action, it.generation) {
@@ -84,7 +84,7 @@ fn one_generation_each(seen: &[Seen]) {
 }
 
 /// The history of a secret, for people.
-fn told(seen: &[Seen], name: &str) -> String {
+fn told(seen: &[RecordedCall], name: &str) -> String {
     let mut calls: Vec<_> = seen.iter().filter(|it| it.name == name).collect();
     calls.sort_by_key(|it| it.call.from);
     let lines = calls.iter().map(|it| {

@@ -30,7 +30,7 @@ impl World {
         let directory = tempfile::tempdir()?;
         let logs = directory.path().join("logs");
         std::fs::create_dir_all(&logs)?;
-        let plain = http::plain()?;
+        let plain = http::plain_client()?;
 
         let modules = std::env::var("ENCLII_OIDC_MODULES")
             .context("ENCLII_OIDC_MODULES is not set; tests/oidc/test.sh sets it")?;
@@ -55,7 +55,7 @@ impl World {
         wait::until("the CA to be published", Duration::from_secs(30), || {
             Ok(ca.exists().then_some(()))
         })?;
-        let https = http::trusting(&ca)?;
+        let https = http::client_trusting(&ca)?;
         let address = format!("https://localhost:{port}");
         Ok(Self {
             directory,

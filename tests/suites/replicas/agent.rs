@@ -12,10 +12,10 @@ use e2e::process::{Process, program};
 use e2e::wait;
 use tempfile::TempDir;
 
-use crate::pair::{BUNDLE, PATIENCE, Pair};
+use crate::harness::{BUNDLE, ReplicaPair, STEP_TIMEOUT};
 
 /// Between two looks at a file: far below what is measured.
-const LOOK: Duration = Duration::from_micros(500);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 
 pub(crate) struct Agent {
     process: Process,
@@ -24,12 +24,12 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts the agent of pod number `number`, which finds switchyard at that port.
-    pub(crate) fn start(pair: &Pair, number: usize, port: u16) -> Self {
+    pub(crate) fn start(pair: &ReplicaPair, number: usize, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let token_file = directory.path().join("token");
         std::io::Write::write_all(
             &mut std::fs::File::create(&token_file).unwrap(),
-            crate::pair::token(number).as_bytes(),
+            crate::harness::token(number).as_bytes(),
         )
         .unwrap();
         let files = directory.path().join("secrets");
@@ -53,18 +53,23 @@ impl Agent {
     }
 
     /// Waits until it has written this value.
-    pub(crate) fn holds(&mut self, name: &str, value: &str) {
+    pub(crate) fn wait_for_value(&mut self, name: &str, value: &str) {
         let file = self.file(name);
-        let held = wait::until_every(LOOK, &format!("{name} to be {value}"), PATIENCE, || {
-            self.process.check()?;
-            Ok(std::fs::read_to_string(&file).ok().filter(|held| held == value))
-        });
+        let held = wait::until_every(
+            POLL_INTERVAL,
+            &format!("{name} to be {value}"),
+            STEP_TIMEOUT,
+            || {
+                self.process.check()?;
+                Ok(std::fs::read_to_string(&file).ok().filter(|held| held == value))
+            },
+        );
         held.unwrap_or_else(|error| panic!("{error}; the agent says:\n{}", self.process.tail()));
     }
 
     /// Waits until its files are of this generation.
-    pub(crate) fn comes_to(&mut self, generation: &str) {
-        let there = wait::until(&format!("generation {generation}"), PATIENCE, || {
+    pub(crate) fn wait_for_generation(&mut self, generation: &str) {
+        let there = wait::until(&format!("generation {generation}"), STEP_TIMEOUT, || {
             self.process.check()?;
             Ok((self.generation().as_deref() == Some(generation)).then_some(()))
         });
@@ -72,7 +77,7 @@ impl Agent {
     }
 
     /// What it has written.
-    pub(crate) fn held(&self, name: &str) -> String {
+    pub(crate) fn value(&self, name: &str) -> String {
         std::fs::read_to_string(self.file(name)).unwrap()
     }
 

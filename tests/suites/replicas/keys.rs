@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use e2e::loopback::know;
+use e2e::loopback::write_identities;
 use e2e::postgres::Postgres;
 use e2e::switchyard::Switchyard;
 
-use crate::pair::write;
+use crate::harness::write;
 
 #[test]
 fn a_replica_with_another_key_does_not_start() {
     let (postgres, directory) = (Postgres::start().unwrap(), tempfile::tempdir().unwrap());
-    know(directory.path(), &[], &[]).unwrap();
+    write_identities(directory.path(), &[], &[]).unwrap();
     let url = postgres.url();
     let key = |name: &str| directory.path().join(name);
     let replica = |name: &str| {

@@ -6,18 +6,18 @@ use std::time::Duration;
 use e2e::wait;
 use rustix::process::Signal;
 
-use crate::pair::{PATIENCE, Pair, SCOPE, body};
+use crate::harness::{ReplicaPair, SCOPE, STEP_TIMEOUT, body};
 
 const SECRETS: usize = 150;
 
 /// Longer than a lease, and than PostgreSQL waits for a transaction that stands still.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE_TIMEOUT: Duration = Duration::from_secs(120);
 
-fn count(pair: &Pair, what: &str) -> usize {
+fn count(pair: &ReplicaPair, what: &str) -> usize {
     pair.postgres.sql("enclii", &format!("SELECT count(*) FROM {what}")).unwrap().parse().unwrap()
 }
 
-fn lease(pair: &Pair) -> String {
+fn lease(pair: &ReplicaPair) -> String {
     pair.postgres
         .sql("enclii", "SELECT holder || ' ' || fence FROM leases WHERE name = 'sweep'")
         .unwrap()
@@ -25,7 +25,7 @@ fn lease(pair: &Pair) -> String {
 
 #[test]
 fn a_leader_that_slept_changes_nothing_when_it_wakes() {
-    let mut pair = Pair::make(&[("ENCLII_DELETE_RETENTION", "1s")]);
+    let mut pair = ReplicaPair::make(&[("ENCLII_DELETE_RETENTION", "1s")]);
     pair.one.run().unwrap();
     // It has swept once by now, and will again in a minute: whoever leads next finds the work.
     let names: Vec<String> = (0..SECRETS).map(|number| format!("S_{number}")).collect();
@@ -51,17 +51,18 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
     let (before, swept) = (lease(&pair), count(&pair, destroyed));
     println!("the leader was stopped when it had destroyed {swept} of {SECRETS}");
 
-    wait::until("another leader", LEASE, || Ok((lease(&pair) != before).then_some(()))).unwrap();
+    wait::until("another leader", LEASE_TIMEOUT, || Ok((lease(&pair) != before).then_some(())))
+        .unwrap();
     let fence = |lease: &str| lease.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
     assert!(fence(&lease(&pair)) > fence(&before), "{before}, then {}", lease(&pair));
-    wait::until("the end of the sweep", PATIENCE, || {
+    wait::until("the end of the sweep", STEP_TIMEOUT, || {
         Ok((count(&pair, destroyed) == SECRETS).then_some(()))
     })
     .unwrap();
     let after = lease(&pair);
 
     pair.one.process().unwrap().signal(Signal::CONT).unwrap();
-    wait::until("the old leader to notice", LEASE, || {
+    wait::until("the old leader to notice", LEASE_TIMEOUT, || {
         let log = pair.one.process()?.log();
         Ok((log.contains("lease lost") || log.contains("held by another replica")).then_some(()))
     })
@@ -79,18 +80,22 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
 
 #[test]
 fn the_lease_goes_over_when_its_holder_is_killed() {
-    let mut pair = Pair::make(&[]);
+    let mut pair = ReplicaPair::make(&[]);
     pair.one.run().unwrap();
-    wait::until("a leader", PATIENCE, || Ok(Some(lease(&pair)).filter(|lease| !lease.is_empty())))
-        .unwrap();
+    wait::until("a leader", STEP_TIMEOUT, || {
+        Ok(Some(lease(&pair)).filter(|lease| !lease.is_empty()))
+    })
+    .unwrap();
     let before = lease(&pair);
     pair.two.run().unwrap();
     pair.one.kill().unwrap();
-    wait::until("another leader", LEASE, || Ok((lease(&pair) != before).then_some(()))).unwrap();
+    wait::until("another leader", LEASE_TIMEOUT, || Ok((lease(&pair) != before).then_some(())))
+        .unwrap();
     // What the lead is for goes on: the other one announces bundles.
     let (status, answer) =
         pair.two.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", "x")])).unwrap();
     assert_eq!(status, 200, "{answer}");
     let announced = pair.directory.path().join("bundles/shop-prod/api-prod.json");
-    wait::until("the announcement", LEASE, || Ok(announced.exists().then_some(()))).unwrap();
+    wait::until("the announcement", LEASE_TIMEOUT, || Ok(announced.exists().then_some(())))
+        .unwrap();
 }

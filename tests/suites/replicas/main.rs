@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod agent;
-mod cut_off;
+mod database_outage;
+mod harness;
 mod keys;
 mod leader;
-mod pair;
 mod push;
 mod sqlite;
 mod writers;

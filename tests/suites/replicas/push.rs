@@ -3,18 +3,18 @@
 use std::time::Instant;
 
 use crate::agent::Agent;
-use crate::pair::{Pair, write};
+use crate::harness::{ReplicaPair, write};
 
 const WRITES: usize = 20;
 
 #[test]
 fn a_write_at_one_reaches_the_agents_of_the_other() {
-    let pair = Pair::start();
+    let pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let (mut at_one, mut at_two) =
         (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
     for agent in [&mut at_one, &mut at_two] {
-        agent.holds("A", "first");
+        agent.wait_for_value("A", "first");
     }
     let mut times = Vec::new();
     for number in 0..WRITES {
@@ -24,7 +24,7 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
             if number % 2 == 0 { (&pair.one, &mut at_two) } else { (&pair.two, &mut at_one) };
         let from = Instant::now();
         let generation = write(writer, &[("A", &value)]);
-        reader.holds("A", &value);
+        reader.wait_for_value("A", &value);
         times.push(from.elapsed());
         // The first write made the first: none is left out, and none is made twice.
         assert_eq!(generation, number as u64 + 2);
@@ -40,13 +40,13 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
 
 #[test]
 fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
-    let mut pair = Pair::start();
+    let mut pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let front = pair.front();
     let mut agents: Vec<_> =
         (0..6).map(|number| Agent::start(&pair, number, front.port())).collect();
     for agent in &mut agents {
-        agent.holds("A", "first");
+        agent.wait_for_value("A", "first");
     }
     // The front takes turns, so that each of them has some.
     let connected = pair.one.metrics().unwrap();
@@ -60,7 +60,7 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     pair.one.kill().unwrap();
     let generation = write(&pair.two, &[("A", "second")]);
     for agent in &mut agents {
-        agent.holds("A", "second");
+        agent.wait_for_value("A", "second");
     }
     println!("a replica was killed -> the other serves all of its pods: {:?}", from.elapsed());
     assert!(agents.iter().all(|agent| agent.generation() == Some(generation.to_string())));
@@ -70,6 +70,6 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     pair.two.kill().unwrap();
     write(&pair.one, &[("A", "third")]);
     for agent in &mut agents {
-        agent.holds("A", "third");
+        agent.wait_for_value("A", "third");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use e2e::loopback::know;
+use e2e::loopback::write_identities;
 use e2e::switchyard::Switchyard;
 
 #[test]
 fn a_second_switchyard_on_one_file_says_so_and_ends() {
     let directory = tempfile::tempdir().unwrap();
-    know(directory.path(), &[], &[]).unwrap();
+    write_identities(directory.path(), &[], &[]).unwrap();
     let mut first = Switchyard::new(directory.path(), "first", &[]).unwrap();
     first.run().unwrap();
     let second = Switchyard::new(directory.path(), "second", &[]).unwrap();

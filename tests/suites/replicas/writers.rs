@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::agent::Agent;
-use crate::pair::{Pair, SCOPE, body};
+use crate::harness::{ReplicaPair, SCOPE, body};
 
 const WRITES: usize = 25;
 const WRITERS: usize = 2;
 
 #[test]
 fn no_generation_is_made_twice_and_none_is_lost() {
-    let pair = Pair::start();
+    let pair = ReplicaPair::start();
     let written: Vec<(u64, u64)> = std::thread::scope(|threads| {
         let writers: Vec<_> = [&pair.one, &pair.two]
             .into_iter()
@@ -60,7 +60,7 @@ fn no_generation_is_made_twice_and_none_is_lost() {
         (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
     let generation = all.len().to_string();
     for agent in [&mut at_one, &mut at_two] {
-        agent.comes_to(&generation);
+        agent.wait_for_generation(&generation);
     }
-    assert_eq!(at_one.held("A"), at_two.held("A"));
+    assert_eq!(at_one.value("A"), at_two.value("A"));
 }

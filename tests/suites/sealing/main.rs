@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-mod suite;
+mod conformance_suite;
 
 use contract::{Redacted, Scope, SecretName, Version};
 use e2e::postgres::Postgres;
@@ -11,7 +11,7 @@ use lockbox::embedded::{Batch, EmbeddedError, Position};
 use lockbox::key::KeySource;
 use lockbox::{Database, Embedded, KeyFile, Keys, Put, Reference, Store, StoreError, Stored};
 
-struct World {
+struct Fixture {
     postgres: Postgres,
     database: Database,
     directory: tempfile::TempDir,
@@ -56,7 +56,7 @@ async fn connect(url: &str) -> Database {
     Database::connect(&Redacted::from(url.to_owned())).await.unwrap()
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
         let postgres = Postgres::start().unwrap();
         let database = connect(&postgres.url()).await;
@@ -81,12 +81,12 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
-    let world = World::new().await;
-    let store = world.open("key", &[]).await.unwrap();
+    let fixture = Fixture::new().await;
+    let store = fixture.open("key", &[]).await.unwrap();
     let older = put(&store, "A", 1, "older value").await;
     let current = put(&store, "A", 2, "current value").await;
     let other = put(&store, "B", 1, "another value").await;
-    world.sql("CREATE TABLE kept AS SELECT * FROM lockbox_values");
+    fixture.sql("CREATE TABLE kept AS SELECT * FROM lockbox_values");
     let from = |columns: &str, whose: &str| {
         format!(
             "UPDATE lockbox_values SET ({columns}) = (SELECT {columns} FROM kept WHERE {whose}) WHERE name = 'A' AND version = 2"
@@ -115,7 +115,7 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
         format!("UPDATE lockbox_values SET key_id = 'ffff' {here}"),
     ];
     for attack in &attacks {
-        world.sql(attack);
+        fixture.sql(attack);
         let error = get(&store, "A", &current).await.unwrap_err();
         let text = error.to_string();
         assert!(
@@ -125,14 +125,14 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
         assert!(!text.contains("value"), "{attack}: {text}");
         assert_eq!(get(&store, "A", &older).await.unwrap(), "older value", "{attack}");
         assert_eq!(get(&store, "B", &other).await.unwrap(), "another value", "{attack}");
-        world.sql(&from(
+        fixture.sql(&from(
             "wrapped_key, sealed, format, key_id",
             &format!("reference = '{}'", current.reference),
         ));
         assert_eq!(get(&store, "A", &current).await.unwrap(), "current value");
     }
     // A reference without its hash is none that the store gave out.
-    world.sql(&format!("UPDATE lockbox_values SET reference = '{token}' {here}"));
+    fixture.sql(&format!("UPDATE lockbox_values SET reference = '{token}' {here}"));
     let asked = Stored { reference: Reference::new(token.to_owned()), ..current };
     assert!(matches!(get(&store, "A", &asked).await.unwrap_err(), StoreError::Seal(_)));
 }
@@ -140,12 +140,12 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
 /// Two replicas that were given a key each, on a database that is empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_settles_which_key_it_is() {
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     for round in 0..5 {
-        let url = world.postgres.create(&format!("empty{round}")).unwrap();
+        let url = fixture.postgres.create_database(&format!("empty{round}")).unwrap();
         let (one, two) = (connect(&url).await, connect(&url).await);
         let open = |database: &Database, key: &str| {
-            let (database, file) = (database.clone(), world.file(&format!("{key}{round}")));
+            let (database, file) = (database.clone(), fixture.file(&format!("{key}{round}")));
             async move { Embedded::open(database, &file).await }
         };
         let (first, second) = tokio::join!(open(&one, "one"), open(&two, "two"));
@@ -164,13 +164,13 @@ async fn the_first_start_settles_which_key_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_takes_over_while_values_are_destroyed() {
-    let world = World::new().await;
-    let store = world.open("old", &[]).await.unwrap();
+    let fixture = Fixture::new().await;
+    let store = fixture.open("old", &[]).await.unwrap();
     let mut rows = Vec::new();
     for version in 1..=300 {
         rows.push(put(&store, "A", version, &format!("value {version}")).await);
     }
-    let store = world.open("new", &["old"]).await.unwrap();
+    let store = fixture.open("new", &["old"]).await.unwrap();
     let destroyed = async {
         for stored in rows.iter().step_by(3) {
             store.destroy(&scope(), &secret("A"), stored).await.unwrap();
@@ -182,7 +182,7 @@ async fn another_key_takes_over_while_values_are_destroyed() {
     let current = store.current_key().await.unwrap();
     let standing = store.standing(&current).await.unwrap();
     assert_eq!((standing.total, standing.remaining), (200, 0));
-    let store = world.open("new", &[]).await.unwrap();
+    let store = fixture.open("new", &[]).await.unwrap();
     for (at, stored) in rows.iter().enumerate() {
         match get(&store, "A", stored).await {
             Ok(value) => assert!(at % 3 != 0 && value == format!("value {}", stored.version)),
@@ -190,27 +190,29 @@ async fn another_key_takes_over_while_values_are_destroyed() {
             Err(other) => panic!("{other}"),
         }
     }
-    let error = world.open("old", &[]).await.unwrap_err();
+    let error = fixture.open("old", &[]).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::Missing { rows: 200, .. }), "{error}");
 }
 
 /// `pg_dump` while values are written, `pg_restore` into another database.
 #[tokio::test(flavor = "multi_thread")]
 async fn backups_by_postgresqls_own_tools_restore() {
-    let world = World::new().await;
-    let store = world.open("key", &[]).await.unwrap();
+    let fixture = Fixture::new().await;
+    let store = fixture.open("key", &[]).await.unwrap();
     let mut rows = Vec::new();
     for version in 1..=50 {
         rows.push(put(&store, "A", version, &format!("value {version}")).await);
     }
     let destroyed = rows.remove(0);
-    let gone = world.sql("SELECT encode(wrapped_key, 'hex') FROM lockbox_values WHERE version = 1");
-    let kept = world.sql("SELECT encode(wrapped_key, 'hex') FROM lockbox_values WHERE version = 2");
+    let gone =
+        fixture.sql("SELECT encode(wrapped_key, 'hex') FROM lockbox_values WHERE version = 1");
+    let kept =
+        fixture.sql("SELECT encode(wrapped_key, 'hex') FROM lockbox_values WHERE version = 2");
     store.destroy(&scope(), &secret("A"), &destroyed).await.unwrap();
-    let dump = world.directory.path().join("dump");
-    let plain = world.directory.path().join("dump.sql");
+    let dump = fixture.directory.path().join("dump");
+    let plain = fixture.directory.path().join("dump.sql");
     let run = |program: &str, arguments: &[&str]| {
-        let output = world.postgres.client(program).args(arguments).output().unwrap();
+        let output = fixture.postgres.client(program).args(arguments).output().unwrap();
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     };
     run("pg_dump", &["--format=custom", "--file", dump.to_str().unwrap(), "enclii"]);
@@ -218,14 +220,14 @@ async fn backups_by_postgresqls_own_tools_restore() {
     // What was destroyed before is in no backup made afterwards.
     let text = std::fs::read_to_string(&plain).unwrap();
     assert!(text.contains(&kept) && !text.contains(&gone));
-    let restored = world.postgres.create("restored").unwrap();
+    let restored = fixture.postgres.create_database("restored").unwrap();
     run("pg_restore", &["--exit-on-error", "--dbname", "restored", dump.to_str().unwrap()]);
     let database = Database::connect(&Redacted::from(restored)).await.unwrap();
     assert!(
-        Embedded::open(database.clone(), &world.file("another")).await.is_err(),
+        Embedded::open(database.clone(), &fixture.file("another")).await.is_err(),
         "a backup opens without its key"
     );
-    let copy = Embedded::open(database, &world.file("key")).await.unwrap();
+    let copy = Embedded::open(database, &fixture.file("key")).await.unwrap();
     for stored in &rows {
         assert_eq!(get(&copy, "A", stored).await.unwrap(), format!("value {}", stored.version));
     }

@@ -3,7 +3,7 @@
 use crate::linearizable::Action::{Delete, Read, ReadVersion, Rollback, Undelete, Write};
 use crate::linearizable::Answer::{Done, Missing, Refused as No, Unknown};
 use crate::linearizable::Condition::{Absent, Any, Present, Version};
-use crate::linearizable::{Action, Answer, Call, Refused, check};
+use crate::linearizable::{Action, Answer, Call, NotLinearizable, check};
 
 fn call(from: u64, until: u64, action: Action, answer: Answer) -> Call {
     Call { from, until, action, answer }
@@ -234,13 +234,16 @@ fn bad_histories() {
 fn a_refusal_says_where() {
     let history = [call(0, 1, write(7), Done(1)), call(2, 3, Read, Missing)];
     match check(&history).unwrap_err() {
-        Refused::NoOrder { call, placed, .. } => {
+        NotLinearizable::NoValidOrder { call, placed, .. } => {
             assert_eq!((*call, placed), (history[1].clone(), 1))
         }
         other => panic!("{other}"),
     }
     let changed = [call(0, 1, write(7), Done(1)), call(0, 9, Read, value(1, 8))];
-    assert_eq!(check(&changed).unwrap_err(), Refused::TwoValues { version: 1, one: 7, other: 8 });
+    assert_eq!(
+        check(&changed).unwrap_err(),
+        NotLinearizable::ConflictingValues { version: 1, one: 7, other: 8 }
+    );
 }
 
 /// What a crash test makes of one secret: many calls, some without an answer, of which a few
@@ -279,5 +282,5 @@ fn many_unknown_writes_that_nobody_saw_are_no_work() {
     assert_eq!(check(&history), Ok(()));
     // Nor is it hard to say that there is no order.
     history.push(call(240, 241, Read, value(1, 1)));
-    assert!(matches!(check(&history), Err(Refused::NoOrder { .. })));
+    assert!(matches!(check(&history), Err(NotLinearizable::NoValidOrder { .. })));
 }

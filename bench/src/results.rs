@@ -13,7 +13,7 @@ use crate::budget::Entry;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Part {
+pub struct Results {
     /// What was measured.
     pub entries: Vec<Entry>,
     /// What could not be, and why.
@@ -22,7 +22,7 @@ pub struct Part {
     pub notes: Vec<String>,
 }
 
-impl Part {
+impl Results {
     /// Takes what a measurement found, or why it could not be made.
     pub fn take(&mut self, what: &str, found: Result<Vec<Entry>>) {
         match found {
@@ -49,7 +49,7 @@ impl Part {
         all
     }
 
-    /// Reads a part.
+    /// Reads a results.
     ///
     /// # Errors
     /// Where there is none.
@@ -94,20 +94,20 @@ fn mode() -> std::fs::Permissions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Name;
+    use crate::budget::Metric;
 
     #[test]
     fn parts_are_joined_in_the_order_of_the_report() {
-        let mut one = Part::default();
-        one.take("pods", Ok(vec![Name::PodStartAdded.measured(1.0)]));
+        let mut one = Results::default();
+        one.take("pods", Ok(vec![Metric::PodStartAdded.measured(1.0)]));
         one.note("a note");
-        let mut other = Part::default();
-        other.take("agent", Ok(vec![Name::AgentRss.measured(1.0)]));
+        let mut other = Results::default();
+        other.take("agent", Ok(vec![Metric::AgentRss.measured(1.0)]));
         other.take("webhook", Err(anyhow::anyhow!("refused").context("connect")));
-        let all = Part::join([one, other]);
+        let all = Results::join([one, other]);
         assert_eq!(
             all.entries.iter().map(|it| it.name).collect::<Vec<_>>(),
-            [Name::AgentRss, Name::PodStartAdded]
+            [Metric::AgentRss, Metric::PodStartAdded]
         );
         assert_eq!(
             (all.failures, all.notes),
@@ -118,13 +118,13 @@ mod tests {
     #[test]
     fn a_part_comes_back_as_it_went() {
         let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("new").join("part.json");
-        let mut part = Part::default();
-        part.take("agent", Ok(vec![Name::AgentRss.measured(1.5).beside(Some(("peer", 3.0)))]));
-        part.write(&path).unwrap();
-        assert_eq!(Part::read(&path).unwrap(), part);
+        let path = temp.path().join("new").join("results.json");
+        let mut results = Results::default();
+        results.take("agent", Ok(vec![Metric::AgentRss.measured(1.5).beside(Some(("peer", 3.0)))]));
+        results.write(&path).unwrap();
+        assert_eq!(Results::read(&path).unwrap(), results);
         assert!(
-            Part::read(&temp.path().join("none")).unwrap_err().to_string().starts_with("read ")
+            Results::read(&temp.path().join("none")).unwrap_err().to_string().starts_with("read ")
         );
     }
 }

@@ -12,30 +12,30 @@ use super::*;
 
 /// What is done to PostgreSQL again and again.
 #[derive(Clone, Copy)]
-enum Trouble {
+enum Fault {
     /// It ends every connection, whatever it is at.
-    Tears,
+    TerminateConnections,
     /// It is killed and started again.
-    Killed,
+    KillServer,
 }
 
-struct Disturber {
+struct FaultInjector {
     over: Arc<AtomicBool>,
     work: JoinHandle<Postgres>,
 }
 
-impl Disturber {
-    fn start(mut postgres: Postgres, trouble: Trouble) -> Self {
+impl FaultInjector {
+    fn start(mut postgres: Postgres, fault: Fault) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
         let work = std::thread::spawn(move || {
             while !until.load(Ordering::SeqCst) {
-                match trouble {
-                    Trouble::Tears => {
+                match fault {
+                    Fault::TerminateConnections => {
                         let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'enclii'";
                         postgres.sql("postgres", others).unwrap();
                     }
-                    Trouble::Killed => {
+                    Fault::KillServer => {
                         std::thread::sleep(Duration::from_millis(50));
                         postgres.kill().unwrap();
                         postgres.run().unwrap();
@@ -48,7 +48,7 @@ impl Disturber {
     }
 
     /// The server as it is when nobody disturbs it any more.
-    fn calm(self) -> Postgres {
+    fn stop(self) -> Postgres {
         self.over.store(true, Ordering::SeqCst);
         self.work.join().unwrap()
     }
@@ -56,8 +56,8 @@ impl Disturber {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_passes_the_suite() {
-    let world = World::new().await;
-    let store = world.open("key", &[]).await.unwrap();
+    let fixture = Fixture::new().await;
+    let store = fixture.open("key", &[]).await.unwrap();
     assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 14);
     let report = conformance::disturbed::run(&store, "suite", 1, 100, || ()).await.unwrap();
     assert_eq!(report.failed, 0);
@@ -65,21 +65,21 @@ async fn it_passes_the_suite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_its_word_while_connections_are_torn_and_the_server_is_killed() {
-    for (trouble, rounds) in [(Trouble::Tears, 200), (Trouble::Killed, 400)] {
-        let world = World::new().await;
-        let store = world.open("key", &[]).await.unwrap();
-        let World { mut postgres, database: _database, directory: _directory } = world;
+    for (fault, rounds) in [(Fault::TerminateConnections, 200), (Fault::KillServer, 400)] {
+        let fixture = Fixture::new().await;
+        let store = fixture.open("key", &[]).await.unwrap();
+        let Fixture { mut postgres, database: _database, directory: _directory } = fixture;
         let (mut failed, mut acknowledged) = (0, 0);
         // Until enough calls were in the way of it.
         for seed in 1..=30 {
-            let disturber = Disturber::start(postgres, trouble);
-            let mut calm = None;
+            let injector = FaultInjector::start(postgres, fault);
+            let mut recovered = None;
             let report = conformance::disturbed::run(&store, "suite", seed, rounds, || {
-                calm = Some(disturber.calm())
+                recovered = Some(injector.stop())
             })
             .await
             .unwrap();
-            postgres = calm.unwrap();
+            postgres = recovered.unwrap();
             failed += report.failed;
             acknowledged += report.acknowledged;
             if failed >= 5 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::http;
-use e2e::kubectl::{Forward, kubectl, object, rolled_out};
+use e2e::kubectl::{PortForward, kubectl, object, rolled_out};
 use e2e::process::program;
 use e2e::wait;
 use serde_json::Value;
@@ -16,41 +16,41 @@ use serde_json::Value;
 /// Where the system runs.
 pub(crate) const SYSTEM: &str = "enclii-system";
 /// How long a pod may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-static QUIET: RwLock<()> = RwLock::new(());
+static SYSTEM_LOCK: RwLock<()> = RwLock::new(());
 
 /// Most tests share the system; one that takes a part of it down has it alone.
-pub(crate) struct World {
-    forward: Mutex<Option<Forward>>,
+pub(crate) struct Cluster {
+    forward: Mutex<Option<PortForward>>,
     directory: PathBuf,
 }
 
 /// The system, for a test that leaves it as it is.
-pub(crate) fn shared() -> (&'static World, RwLockReadGuard<'static, ()>) {
-    let guard = QUIET.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-    (world(), guard)
+pub(crate) fn shared() -> (&'static Cluster, RwLockReadGuard<'static, ()>) {
+    let guard = SYSTEM_LOCK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (instance(), guard)
 }
 
 /// The system, for a test that takes a part of it down and puts it up again.
-pub(crate) fn alone() -> (&'static World, RwLockWriteGuard<'static, ()>) {
-    let guard = QUIET.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    (world(), guard)
+pub(crate) fn exclusive() -> (&'static Cluster, RwLockWriteGuard<'static, ()>) {
+    let guard = SYSTEM_LOCK.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (instance(), guard)
 }
 
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
-        World::find().expect("the system is not installed: run `make test-cluster`")
+fn instance() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        Cluster::find().expect("the system is not installed: run `make test-cluster`")
     })
 }
 
-impl World {
+impl Cluster {
     fn find() -> Result<Self> {
         let _ = runtime::provider::install();
         ensure!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names no cluster");
         for workload in ["deployment/switchyard", "deployment/enclii-webhook"] {
-            rolled_out(SYSTEM, workload, PATIENCE)?;
+            rolled_out(SYSTEM, workload, STEP_TIMEOUT)?;
         }
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
         let trust =
@@ -72,15 +72,16 @@ impl World {
 
     fn port(&self) -> Result<u16> {
         let mut forward = self.forward.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let dead = |it: &Forward| std::net::TcpStream::connect(("127.0.0.1", it.port())).is_err();
+        let dead =
+            |it: &PortForward| std::net::TcpStream::connect(("127.0.0.1", it.port())).is_err();
         if forward.as_ref().is_none_or(dead) {
-            *forward = Some(Forward::open(SYSTEM, "switchyard", 443, PATIENCE)?);
+            *forward = Some(PortForward::open(SYSTEM, "switchyard", 443, STEP_TIMEOUT)?);
         }
-        forward.as_ref().map(Forward::port).context("port")
+        forward.as_ref().map(PortForward::port).context("port")
     }
 
     /// The next call opens a new way to switchyard: after its pod was replaced.
-    pub(crate) fn forget_switchyard(&self) {
+    pub(crate) fn drop_port_forward(&self) {
         *self.forward.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
@@ -115,7 +116,7 @@ impl World {
 
     /// `enclii secrets set NAME=-` for a scope as `shop.prod.api`.
     pub(crate) fn set(&self, scope: &str, name: &str, value: &[u8]) -> Result<()> {
-        let place = place(scope);
+        let place = scope_flags(scope);
         let assignment = format!("{name}=-");
         let mut words = vec!["secrets", "set", &assignment];
         words.extend(place.iter().map(String::as_str));
@@ -133,7 +134,7 @@ impl World {
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         let token = std::fs::read_to_string(self.directory.join("token"))?;
         let url = format!("https://localhost:{}{path}", self.port()?);
-        let answer = http::trusting(&self.directory.join("ca.crt"))?
+        let answer = http::client_trusting(&self.directory.join("ca.crt"))?
             .get(url)
             .bearer_auth(token.trim())
             .send()?;
@@ -145,7 +146,8 @@ impl World {
     /// status, and the words of a refusal.
     pub(crate) fn login(&self, token: &str, query: &str) -> Result<(u16, String)> {
         let url = format!("https://localhost:{}/v1/agent/stream?{query}", self.port()?);
-        let request = http::trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token);
+        let request =
+            http::client_trusting(&self.directory.join("ca.crt"))?.get(url).bearer_auth(token);
         let answer = request
             .header("connection", "upgrade")
             .header("upgrade", contract::stream::PROTOCOL)
@@ -157,8 +159,8 @@ impl World {
     }
 
     /// Waits until a bundle is announced in a namespace, so that the webhook can know it.
-    pub(crate) fn announced(&self, namespace: &str, bundle: &str, key: &str) -> Result<()> {
-        wait::until(&format!("SecretBundle {namespace}/{bundle} with {key}"), PATIENCE, || {
+    pub(crate) fn wait_for_bundle(&self, namespace: &str, bundle: &str, key: &str) -> Result<()> {
+        wait::until(&format!("SecretBundle {namespace}/{bundle} with {key}"), STEP_TIMEOUT, || {
             let found = object(namespace, "secretbundle", bundle)?;
             let keys = found.as_ref().and_then(|it| it["status"]["keys"].as_array());
             Ok(keys.filter(|keys| keys.iter().any(|it| it == key)).map(drop))
@@ -167,7 +169,7 @@ impl World {
 }
 
 /// The flags that name a scope.
-pub(crate) fn place(scope: &str) -> Vec<String> {
+pub(crate) fn scope_flags(scope: &str) -> Vec<String> {
     ["--project", "--env", "--service"]
         .iter()
         .zip(scope.split('.'))

@@ -11,20 +11,20 @@ use e2e::http;
 use reqwest::blocking::Client;
 
 /// Writes to one scope.
-pub struct Store {
+pub struct SecretWriter {
     client: Client,
     url: String,
     token: String,
 }
 
-impl Store {
+impl SecretWriter {
     /// Of the switchyard at `address`, whose CA is in the file `ca`.
     ///
     /// # Errors
     /// Where the CA cannot be read.
     pub fn new(address: &str, ca: &Path, token: &str, scope: &str) -> Result<Self> {
         let url = format!("{}/v1/secrets/{scope}/", address.trim_end_matches('/'));
-        Ok(Self { client: http::trusting(ca)?, url, token: token.trim().to_owned() })
+        Ok(Self { client: http::client_trusting(ca)?, url, token: token.trim().to_owned() })
     }
 
     /// Of the switchyard that a command line is set up for.

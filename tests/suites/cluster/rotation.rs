@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::app::{App, LoadClient, TEMPLATE_KEY, TEMPLATE_URL};
 use crate::etcd;
-use crate::world::{self, shared, value};
+use crate::harness::{self, shared, value};
 
 fn namespace(name: &str, project: &str) -> Namespace {
     Namespace::create(name, &[("enclii.io/project", project), ("enclii.io/environment", "prod")])
@@ -26,14 +26,14 @@ fn restarts(pods: &[Value]) -> u64 {
 /// Three rotations under load: every pod's application gets each value, by the way it asked for,
 /// and neither a pod nor a container is replaced, and no request is lost.
 fn rotates(project: &str, reload: &str, how: &str) {
-    let (world, _guard) = shared();
-    let project = &world::project(project);
+    let (cluster, _guard) = shared();
+    let project = &harness::project(project);
     let namespace = namespace(&format!("{project}-prod"), project);
     let scope = format!("{project}.prod.api");
     let (url, key) = (value("url"), value("key"));
-    world.set(&scope, "DATABASE_URL", url.as_bytes()).unwrap();
-    world.set(&scope, "STRIPE_API_KEY", key.as_bytes()).unwrap();
-    world.announced(namespace.name(), "api-prod", "STRIPE_API_KEY").unwrap();
+    cluster.set(&scope, "DATABASE_URL", url.as_bytes()).unwrap();
+    cluster.set(&scope, "STRIPE_API_KEY", key.as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "STRIPE_API_KEY").unwrap();
 
     let app = App::new(namespace.name(), reload);
     app.deploy().unwrap();
@@ -46,14 +46,14 @@ fn rotates(project: &str, reload: &str, how: &str) {
     let load = LoadClient::start(namespace.name(), 200).unwrap();
     for round in 1..=3u64 {
         let rotated = value("rotated");
-        world.set(&scope, "DATABASE_URL", rotated.as_bytes()).unwrap();
+        cluster.set(&scope, "DATABASE_URL", rotated.as_bytes()).unwrap();
         let states = app.holds("DATABASE_URL", &rotated).unwrap();
         for state in states {
             assert_eq!(state.reloads, round, "one reload for one rotation");
             assert_eq!(state.how.as_deref(), Some(how));
         }
         let before = load.without_failure().unwrap();
-        e2e::wait::until("more requests", world::PATIENCE, || {
+        e2e::wait::until("more requests", harness::STEP_TIMEOUT, || {
             Ok(Some(load.now()?).filter(|it| it.sent > before.sent + 100))
         })
         .unwrap();

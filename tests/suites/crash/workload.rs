@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use e2e::linearizable::{Action, Answer, Condition};
-use e2e::seeded::Seeded;
+use e2e::random::SeededRng;
 
-use crate::client::{Client, Seen};
-use crate::epoch::Signs;
+use crate::client::{Client, RecordedCall};
+use crate::epoch::Coordination;
 
 /// Secrets that everything happens to.
 pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
@@ -15,17 +15,21 @@ pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
 /// Secrets that are only ever written together, with one value.
 pub(crate) const PAIR: [&str; 2] = ["LEFT", "RIGHT"];
 
-/// One thing after the other, until it is over.
-pub(crate) fn go_on(client: &Client, mut random: Seeded, signs: &Signs) -> Vec<Seen> {
+/// ExpectedEvent thing after the other, until it is over.
+pub(crate) fn run(
+    client: &Client,
+    mut random: SeededRng,
+    coordination: &Coordination,
+) -> Vec<RecordedCall> {
     let mut seen = Vec::new();
-    while !signs.over.load(Ordering::SeqCst) {
-        if !signs.up.load(Ordering::SeqCst) {
+    while !coordination.over.load(Ordering::SeqCst) {
+        if !coordination.up.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
             continue;
         }
-        let new = once(client, &mut random, signs, &seen);
+        let new = once(client, &mut random, coordination, &seen);
         let changes = new.iter().any(|it| matches!(it.call.answer, Answer::Done(_)));
-        signs.acknowledged.fetch_add(u64::from(changes), Ordering::SeqCst);
+        coordination.acknowledged.fetch_add(u64::from(changes), Ordering::SeqCst);
         // Who was told that something is wrong does not ask again at once.
         if new.iter().all(|it| it.call.answer == Answer::Unknown) {
             std::thread::sleep(Duration::from_millis(20));
@@ -35,8 +39,13 @@ pub(crate) fn go_on(client: &Client, mut random: Seeded, signs: &Signs) -> Vec<S
     seen
 }
 
-fn once(client: &Client, random: &mut Seeded, signs: &Signs, seen: &[Seen]) -> Vec<Seen> {
-    let fresh = || signs.values.fetch_add(1, Ordering::SeqCst) + 1;
+fn once(
+    client: &Client,
+    random: &mut SeededRng,
+    coordination: &Coordination,
+    seen: &[RecordedCall],
+) -> Vec<RecordedCall> {
+    let fresh = || coordination.values.fetch_add(1, Ordering::SeqCst) + 1;
     let which = random.below(100);
     if which < 20 {
         let condition = condition(random, latest(seen, PAIR[0]));
@@ -62,7 +71,7 @@ fn once(client: &Client, random: &mut Seeded, signs: &Signs, seen: &[Seen]) -> V
 }
 
 /// Mostly what the client believes to be so, now and then what is not.
-fn condition(random: &mut Seeded, latest: u64) -> Condition {
+fn condition(random: &mut SeededRng, latest: u64) -> Condition {
     match random.below(10) {
         0..4 => Condition::Any,
         4 => Condition::Absent,
@@ -73,8 +82,8 @@ fn condition(random: &mut Seeded, latest: u64) -> Condition {
 }
 
 /// The last version of a secret that this client has seen.
-fn latest(seen: &[Seen], name: &str) -> u64 {
-    let of = |it: &Seen| match it.call.answer {
+fn latest(seen: &[RecordedCall], name: &str) -> u64 {
+    let of = |it: &RecordedCall| match it.call.answer {
         Answer::Value { version, .. } | Answer::Done(version) if it.name == name => Some(version),
         _ => None,
     };

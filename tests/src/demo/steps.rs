@@ -6,13 +6,13 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::loopback::{Identity, Loopback, Place};
+use e2e::loopback::{Identity, Loopback, NamespaceScope};
 use e2e::process::Process;
-use e2e::sample::{Load, sha256};
+use e2e::sample::{LoadReport, sha256};
 use e2e::{admission, wait};
 
-use crate::running::Running;
-use crate::show;
+use crate::output;
+use crate::pod_processes::PodProcesses;
 
 const EXAMPLE: &str = include_str!("../../../manifests/examples/api.yaml");
 const ROTATIONS: usize = 3;
@@ -21,7 +21,7 @@ const ROTATIONS: usize = 3;
 ///
 /// # Errors
 /// The first thing that is not as it should be.
-pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
+pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
     let directory = tempfile::Builder::new().prefix("enclii-demo-").tempdir()?;
     // The pod's volumes lie in memory, as they do on a node, where this machine lets us.
     let memory = tempfile::Builder::new()
@@ -36,28 +36,28 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
         token: format!("demo-{}-{}", now_ms()?, directory.path().display()),
     };
 
-    show::step(1, "Switchyard (SQLite, sealed) and the webhook start on loopback");
-    let places = [Place { namespace: "shop-prod", project: "shop", environment: "prod" }];
+    output::step(1, "Switchyard (SQLite, sealed) and the webhook start on loopback");
+    let places = [NamespaceScope { namespace: "shop-prod", project: "shop", environment: "prod" }];
     let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
-    show::line(&format!(
+    output::line(&format!(
         "switchyard and the webhook are ready; logs in {}",
         system.logs().display()
     ));
 
-    show::step(2, "A team puts its credentials into the store");
+    output::step(2, "A team puts its credentials into the store");
     let first = format!("postgres://shop:{}@db.shop-prod.svc:5432/shop", now_ms()?);
     set(&system, "DATABASE_URL", first.as_bytes())?;
     set(&system, "STRIPE_API_KEY", format!("sk_demo_{}", now_ms()?).as_bytes())?;
 
-    show::step(3, "The API server asks the webhook about a pod of manifests/examples/api.yaml");
+    output::step(3, "The API server asks the webhook about a pod of manifests/examples/api.yaml");
     let documents = admission::documents(EXAMPLE)?;
     let workload = documents
         .iter()
         .find(|it| it["kind"] == "Deployment")
         .context("the example has no Deployment")?;
     let before = admission::pod_of(workload)?;
-    show::line("before:");
-    show::pod(&before);
+    output::line("before:");
+    output::pod(&before);
     let review = admission::review(&before, "demo-review");
     let literals = ["correct-horse", "sk_test_"];
     for literal in literals {
@@ -77,29 +77,29 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
             Ok((!literals.iter().any(|literal| text.contains(literal))).then_some(after))
         },
     )?;
-    show::line("");
-    show::line("after:");
-    show::pod(&after);
-    show::line("");
-    show::line("no credential is left in the pod");
+    output::line("");
+    output::line("after:");
+    output::pod(&after);
+    output::line("");
+    output::line("no credential is left in the pod");
 
-    show::step(4, "The agent and the application start as the patched pod describes them");
+    output::step(4, "The agent and the application start as the patched pod describes them");
     let secrets = memory.path().join("secrets");
-    let mut running = Running::start(&system, &after, &identity, memory.path())?;
+    let mut running = PodProcesses::start(&system, &after, &identity, memory.path())?;
     let state = running.state()?;
     ensure!(
         state.digests.get("DATABASE_URL") == Some(&sha256(first.as_bytes())),
         "the application read another value than the store holds"
     );
-    show::line(&format!(
+    output::line(&format!(
         "the application (pid {}) found its files at its first instruction:",
         state.pid
     ));
     for name in state.digests.keys() {
-        show::line(&format!("    {}", secrets.join(name).display()));
+        output::line(&format!("    {}", secrets.join(name).display()));
     }
 
-    show::step(
+    output::step(
         5,
         &format!("{ROTATIONS} rotations while {rate} requests a second reach the application"),
     );
@@ -118,12 +118,12 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
         result.sent,
         result.first_error
     );
-    show::line(&format!(
+    output::line(&format!(
         "requests sent: {}, requests failed: {}; the application was never restarted",
         result.sent, result.failed
     ));
 
-    show::step(6, "The audit trail has every read and every write");
+    output::step(6, "The audit trail has every read and every write");
     audit(&system)?;
     if keep {
         stay(&system, &running, directory.path())?;
@@ -133,7 +133,7 @@ pub(crate) fn tell(keep: bool, rate: u32) -> Result<()> {
 
 /// `enclii secrets set NAME=-`, with the value on standard input.
 fn set(system: &Loopback, name: &str, value: &[u8]) -> Result<()> {
-    show::command(&format!(
+    output::command(&format!(
         "enclii secrets set {name}=- --service api --env prod --project shop < value"
     ));
     let words = [
@@ -160,13 +160,18 @@ fn set(system: &Loopback, name: &str, value: &[u8]) -> Result<()> {
         bail!("enclii secrets set: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     for line in String::from_utf8_lossy(&output.stdout).lines() {
-        show::line(line);
+        output::line(line);
     }
     Ok(())
 }
 
 /// One rotation: a new value, then the file, then the application.
-fn rotate(system: &Loopback, running: &mut Running, round: usize, secrets: &Path) -> Result<()> {
+fn rotate(
+    system: &Loopback,
+    running: &mut PodProcesses,
+    round: usize,
+    secrets: &Path,
+) -> Result<()> {
     let value = format!("postgres://shop:rotated-{round}-{}@db.shop-prod.svc:5432/shop", now_ms()?);
     let reloads = running.state()?.reloads;
     // The clock starts before the command line does, so its own start-up is in the figures.
@@ -195,7 +200,7 @@ fn rotate(system: &Loopback, running: &mut Running, round: usize, secrets: &Path
             state.reloaded_at.context("the application did not say when it reloaded")?,
         );
     let after = reloaded.duration_since(from).unwrap_or_default();
-    show::line(&format!(
+    output::line(&format!(
         "rotation {round}: file replaced, application reloaded by {}, {} ms after the command line was started",
         state.how.as_deref().unwrap_or("-"),
         after.as_millis()
@@ -204,7 +209,7 @@ fn rotate(system: &Loopback, running: &mut Running, round: usize, secrets: &Path
 }
 
 /// The load client's closing line.
-fn finish(load: &mut Process) -> Result<Load> {
+fn finish(load: &mut Process) -> Result<LoadReport> {
     load.finish(Duration::from_secs(30))?;
     let log = load.log();
     let last = log
@@ -219,33 +224,35 @@ fn audit(system: &Loopback) -> Result<()> {
     let events = events["events"].as_array().context("events")?;
     let count = |action: &str| events.iter().filter(|it| it["action"] == action).count();
     let (writes, reads) = (count("write"), count("read"));
-    show::line(&format!("{writes} writes and {reads} reads, with who, when, what and from where"));
+    output::line(&format!(
+        "{writes} writes and {reads} reads, with who, when, what and from where"
+    ));
     ensure!(writes >= 2 + ROTATIONS && reads > ROTATIONS, "the audit trail lacks events");
     Ok(())
 }
 
 /// Stays up until Ctrl-C.
-fn stay(system: &Loopback, running: &Running, directory: &Path) -> Result<()> {
+fn stay(system: &Loopback, running: &PodProcesses, directory: &Path) -> Result<()> {
     let command = system.enclii()?;
-    show::line("");
-    show::line(&format!(
+    output::line("");
+    output::line(&format!(
         "It stays up; Ctrl-C ends it. The application is {}",
         running.url("/state")
     ));
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
-            show::command(&format!(
+            output::command(&format!(
                 "export {}={}",
                 name.to_string_lossy(),
                 value.to_string_lossy()
             ));
         }
     }
-    show::command(&format!(
+    output::command(&format!(
         "{} secrets list --service api --env prod --project shop",
         command.get_program().to_string_lossy()
     ));
-    show::line(&format!("everything lies in {}", directory.display()));
+    output::line(&format!("everything lies in {}", directory.display()));
     // Ctrl-C reaches the whole process group; the children end with it and this loop sees that.
     loop {
         std::thread::sleep(Duration::from_secs(1));

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::front::Front;
-use e2e::loopback::{Identity, Place, know};
+use e2e::loopback::{Identity, NamespaceScope, write_identities};
 use e2e::postgres::Postgres;
+use e2e::proxy::TcpProxy;
 use e2e::switchyard::Switchyard;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// For what has to happen: far longer than it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) const SCOPE: &str = "shop.prod.api";
 pub(crate) const BUNDLE: &str = "api-prod";
 const PODS: usize = 8;
 
 /// Two replicas on one database. The second reaches it through a network that can fail.
-pub(crate) struct Pair {
+pub(crate) struct ReplicaPair {
     // In the order in which they have to end.
     pub(crate) one: Switchyard,
     pub(crate) two: Switchyard,
-    pub(crate) network: Front,
+    pub(crate) network: TcpProxy,
     pub(crate) postgres: Postgres,
     pub(crate) directory: TempDir,
 }
@@ -33,7 +33,7 @@ pub(crate) fn token(number: usize) -> String {
     format!("pod-{number}")
 }
 
-impl Pair {
+impl ReplicaPair {
     pub(crate) fn start() -> Self {
         let mut pair = Self::make(&[]);
         pair.one.run().unwrap();
@@ -44,7 +44,8 @@ impl Pair {
     /// The same, and none of them runs yet.
     pub(crate) fn make(settings: &[(&str, &str)]) -> Self {
         let (postgres, directory) = (Postgres::start().unwrap(), tempfile::tempdir().unwrap());
-        let places = [Place { namespace: "shop-prod", project: "shop", environment: "prod" }];
+        let places =
+            [NamespaceScope { namespace: "shop-prod", project: "shop", environment: "prod" }];
         let pod = |number: usize| Identity {
             namespace: "shop-prod".to_owned(),
             service_account: "api".to_owned(),
@@ -52,21 +53,22 @@ impl Pair {
             uid: number.to_string(),
             token: token(number),
         };
-        know(directory.path(), &places, &(0..PODS).map(pod).collect::<Vec<_>>()).unwrap();
-        let network = Front::open(&[postgres.port()]).unwrap();
+        write_identities(directory.path(), &places, &(0..PODS).map(pod).collect::<Vec<_>>())
+            .unwrap();
+        let network = TcpProxy::open(&[postgres.port()]).unwrap();
         let replica = |name: &str, url: &str| {
             let settings: Vec<_> =
                 settings.iter().copied().chain([("ENCLII_DATABASE_URL", url)]).collect();
             Switchyard::new(directory.path(), name, &settings).unwrap()
         };
         let one = replica("one", &postgres.url());
-        let two = replica("two", &postgres.url_through(network.port(), "enclii"));
+        let two = replica("two", &postgres.url_via_port(network.port(), "enclii"));
         Self { one, two, network, postgres, directory }
     }
 
     /// A port that leads to one of them or the other.
-    pub(crate) fn front(&self) -> Front {
-        Front::open(&[self.one.port(), self.two.port()]).unwrap()
+    pub(crate) fn front(&self) -> TcpProxy {
+        TcpProxy::open(&[self.one.port(), self.two.port()]).unwrap()
     }
 }
 

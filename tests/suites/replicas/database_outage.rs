@@ -3,18 +3,18 @@
 use e2e::wait;
 
 use crate::agent::Agent;
-use crate::pair::{PATIENCE, Pair, SCOPE, body, write};
+use crate::harness::{ReplicaPair, SCOPE, STEP_TIMEOUT, body, write};
 
 #[test]
 fn a_replica_that_is_cut_off_refuses_and_comes_back() {
-    let pair = Pair::start();
+    let pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let mut agent = Agent::start(&pair, 0, pair.two.port());
-    agent.holds("A", "first");
+    agent.wait_for_value("A", "first");
     let value = format!("/v1/secrets/{SCOPE}/A");
     assert_eq!(pair.two.get(&value).unwrap().0, 200);
 
-    pair.network.silence(true);
+    pair.network.set_stalled(true);
     // Every connection of the pool may have to find out for itself, and none may take longer than
     // the client waits. What is refused hands nothing out.
     for _ in 0..3 {
@@ -28,22 +28,22 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
     }
     // The other one goes on, and the pod keeps what it has.
     let generation = write(&pair.one, &[("A", "second")]);
-    assert_eq!(agent.held("A"), "first");
+    assert_eq!(agent.value("A"), "first");
 
-    pair.network.silence(false);
-    agent.holds("A", "second");
+    pair.network.set_stalled(false);
+    agent.wait_for_value("A", "second");
     assert_eq!(agent.generation(), Some(generation.to_string()));
-    wait::until("the replica to answer", PATIENCE, || {
+    wait::until("the replica to answer", STEP_TIMEOUT, || {
         Ok(pair.two.get(&value).ok().filter(|(status, _)| *status == 200))
     })
     .unwrap();
     assert!(write(&pair.two, &[("A", "third")]) > generation);
-    agent.holds("A", "third");
+    agent.wait_for_value("A", "third");
 }
 
 #[test]
 fn a_database_that_restarts_is_found_again() {
-    let mut pair = Pair::start();
+    let mut pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let (mut at_one, mut at_two) =
         (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
@@ -53,7 +53,7 @@ fn a_database_that_restarts_is_found_again() {
         pair.postgres.run().unwrap();
         let value = format!("value-{round}");
         let path = format!("/v1/secrets/{SCOPE}/");
-        wait::until("a write", PATIENCE, || {
+        wait::until("a write", STEP_TIMEOUT, || {
             Ok(pair
                 .one
                 .post(&path, &body(&[("A", &value)]))
@@ -62,7 +62,7 @@ fn a_database_that_restarts_is_found_again() {
         })
         .unwrap();
         for agent in [&mut at_one, &mut at_two] {
-            agent.holds("A", &value);
+            agent.wait_for_value("A", &value);
         }
     }
 }

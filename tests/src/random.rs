@@ -2,9 +2,9 @@
 
 /// SplitMix64: small, and good enough to choose what a test does next.
 #[derive(Clone, Debug)]
-pub struct Seeded(u64);
+pub struct SeededRng(u64);
 
-impl Seeded {
+impl SeededRng {
     /// The numbers of that seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -12,7 +12,7 @@ impl Seeded {
     }
 
     /// The next number.
-    pub fn draw(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,13 +22,13 @@ impl Seeded {
 
     /// A number below `end`, which is not zero.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end
+        self.next_u64() % end
     }
 
     /// Numbers of its own for somebody else.
     #[must_use]
     pub fn split(&mut self) -> Self {
-        Self(self.draw())
+        Self(self.next_u64())
     }
 }
 
@@ -39,13 +39,13 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_numbers() {
         // The published test vector of SplitMix64.
-        let mut one = Seeded::new(1_234_567);
+        let mut one = SeededRng::new(1_234_567);
         assert_eq!(
-            [one.draw(), one.draw()],
+            [one.next_u64(), one.next_u64()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
         );
-        let (mut two, mut three) = (Seeded::new(1), Seeded::new(2));
-        assert_ne!(two.split().draw(), three.split().draw());
+        let (mut two, mut three) = (SeededRng::new(1), SeededRng::new(2));
+        assert_ne!(two.split().next_u64(), three.split().next_u64());
         assert!((0..100).all(|_| two.below(3) < 3));
     }
 }

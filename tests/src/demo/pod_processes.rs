@@ -13,19 +13,19 @@ use contract::layout::{AGENT_CONTAINER, SECRETS_VOLUME, TOKEN_FILE, TOKEN_VOLUME
 use e2e::loopback::{Identity, Loopback};
 use e2e::pod::Pod;
 use e2e::process::{Process, program};
-use e2e::sample::State;
+use e2e::sample::AppState;
 use e2e::{http, wait};
 use serde_json::Value;
 
 /// The pod's processes.
-pub(crate) struct Running {
+pub(crate) struct PodProcesses {
     pub(crate) agent: Process,
     pub(crate) application: Process,
     port: u16,
     client: reqwest::blocking::Client,
 }
 
-impl Running {
+impl PodProcesses {
     pub(crate) fn start(
         system: &Loopback,
         patched: &Value,
@@ -63,7 +63,7 @@ impl Running {
         let mut command = pod.container("api")?;
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         let application = Process::start("application", &mut command, &system.logs())?;
-        let mut running = Self { agent, application, port, client: http::plain()? };
+        let mut running = Self { agent, application, port, client: http::plain_client()? };
         wait::until("the application", Duration::from_secs(10), || {
             running.application.check()?;
             Ok(running.state().ok())
@@ -75,7 +75,7 @@ impl Running {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(crate) fn state(&self) -> Result<State> {
+    pub(crate) fn state(&self) -> Result<AppState> {
         Ok(serde_json::from_slice(&self.client.get(self.url("/state")).send()?.bytes()?)?)
     }
 

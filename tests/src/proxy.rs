@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 /// How often a connection looks whether it is over.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The front. It ends, and every connection with it, with its owner.
-pub struct Front {
+pub struct TcpProxy {
     port: u16,
     state: Arc<State>,
 }
@@ -26,7 +26,7 @@ struct State {
     over: AtomicBool,
 }
 
-impl Front {
+impl TcpProxy {
     /// Opens a port of loopback before others of loopback.
     ///
     /// # Errors
@@ -53,12 +53,12 @@ impl Front {
 
     /// Holds back every byte from now on, or lets them go on their way again. No connection is
     /// closed, and new ones are accepted.
-    pub fn silence(&self, silent: bool) {
+    pub fn set_stalled(&self, silent: bool) {
         self.state.silent.store(silent, Ordering::SeqCst);
     }
 }
 
-impl Drop for Front {
+impl Drop for TcpProxy {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::SeqCst);
         // It wakes who accepts.
@@ -93,7 +93,7 @@ impl State {
 fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) -> std::io::Result<()> {
     for end in [client, server] {
         end.set_nodelay(true)?;
-        end.set_read_timeout(Some(LOOK))?;
+        end.set_read_timeout(Some(POLL_INTERVAL))?;
     }
     let (from, to, there) = (client.try_clone()?, server.try_clone()?, Arc::clone(state));
     let forth = thread::spawn(move || carry(&from, &to, &there));
@@ -106,7 +106,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, state: &State) {
     let mut bytes = [0; 16 << 10];
     while !state.over.load(Ordering::SeqCst) {
         if state.silent.load(Ordering::SeqCst) {
-            sleep(LOOK);
+            sleep(POLL_INTERVAL);
             continue;
         }
         match from.read(&mut bytes) {
@@ -114,7 +114,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, state: &State) {
             Ok(count) => {
                 // What was on its way when silence fell stays on its way.
                 while state.silent.load(Ordering::SeqCst) && !state.over.load(Ordering::SeqCst) {
-                    sleep(LOOK);
+                    sleep(POLL_INTERVAL);
                 }
                 if to.write_all(&bytes[..count]).is_err() {
                     break;
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn it_takes_turns_and_passes_over_who_is_not_there() {
         let nobody = crate::http::free_port().unwrap();
-        let front = Front::open(&[server(1), nobody, server(2)]).unwrap();
+        let front = TcpProxy::open(&[server(1), nobody, server(2)]).unwrap();
         let connect = || TcpStream::connect(("127.0.0.1", front.port())).unwrap();
         let answers: Vec<_> = (0..6).map(|_| ask(&mut connect()).unwrap()).collect();
         assert!(answers.contains(&1) && answers.contains(&2), "{answers:?}");
@@ -172,14 +172,14 @@ mod tests {
 
     #[test]
     fn silence_holds_everything_back_and_loses_nothing() {
-        let front = Front::open(&[server(7)]).unwrap();
+        let front = TcpProxy::open(&[server(7)]).unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", front.port())).unwrap();
         assert_eq!(ask(&mut stream).unwrap(), 7);
-        front.silence(true);
+        front.set_stalled(true);
         stream.write_all(b"??").unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         stream.read_exact(&mut [0]).unwrap_err();
-        front.silence(false);
+        front.set_stalled(false);
         stream.set_read_timeout(None).unwrap();
         stream.read_exact(&mut [0; 2]).unwrap();
         drop(front);
