@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Measures the budgets and prints the table; the list goes to target/bench.json. A missed budget is a
-# result and no error; a measurement that could not be made is one.
+# Measures the budgets, prints the table and writes target/bench.json. A missed budget is a result,
+# not an error; a measurement that could not be made is an error.
 #
-# Vault Agent is measured beside ours where it can be built, or where ENCLII_BENCH_VAULT names a `vault`.
-# The cluster's part runs in the cluster that KUBECONFIG names, else in the one that `make cluster` has
-# made, else in one that is made here and removed again (root).
+# Vault Agent is measured too, if it can be built or ENCLII_BENCH_VAULT names a `vault` program. The
+# cluster's part uses the cluster that KUBECONFIG names, else the one that `make cluster` made, else
+# it makes one and removes it again (root).
+# shellcheck disable=SC2317 # `remove` is called by the trap.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD
@@ -20,7 +21,7 @@ status=0
 notes=()
 note() { notes+=(--note "$1"); }
 
-# First, while no cluster takes its share of the processors.
+# First, while no cluster uses the processors.
 vault=${ENCLII_BENCH_VAULT:-}
 if [[ -z $vault ]]; then
 	if "$CLUSTER/build.sh" vault; then
@@ -42,12 +43,12 @@ if [[ -n ${KUBECONFIG:-} ]]; then
 		note "pod_start_added: the system is not installed in the cluster of $KUBECONFIG"
 	fi
 elif [[ $(id -u) != 0 ]]; then
-	note "pod_start_added: there is no cluster (KUBECONFIG names none, and making one needs root)"
+	note "pod_start_added: no cluster (KUBECONFIG is not set, and making one needs root)"
 elif "$CLUSTER/enter.sh" true 2>/dev/null; then
 	if installed "$CLUSTER/enter.sh"; then
 		pods "$CLUSTER/enter.sh"
 	else
-		note "pod_start_added: the system is not installed in the cluster that is up (make cluster does it)"
+		note "pod_start_added: the running cluster lacks the system (make cluster installs it)"
 	fi
 else
 	trap remove EXIT

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of people's logins against a certified OpenID provider, which npm installs into the cache.
+# Runs the login tests against a certified OpenID provider, which npm installs into the cache.
 HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -16,7 +16,11 @@ if [[ ! -e $provider/node_modules ]]; then
 	say "installing the OpenID provider"
 	rm -rf "$provider.new" && mkdir -p "$provider.new"
 	cp tests/oidc/package.json tests/oidc/package-lock.json "$provider.new"
-	npm ci --prefix "$provider.new" --ignore-scripts --no-audit --no-fund >"$provider.log" 2>&1 || { tail -20 "$provider.log" >&2; die "npm could not install the OpenID provider"; }
+	if ! npm ci --prefix "$provider.new" --ignore-scripts --no-audit --no-fund \
+		>"$provider.log" 2>&1; then
+		tail -20 "$provider.log" >&2
+		die "npm could not install the OpenID provider"
+	fi
 	rm -rf "$provider" && mv "$provider.new" "$provider"
 fi
 export ENCLII_OIDC_MODULES=$provider/node_modules

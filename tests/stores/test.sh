@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need a real PostgreSQL, Vault or rsyslog on this machine; installs or builds what is
-# missing (root). ENCLII_CRASH_KILLS says how often each of them is killed.
+# Runs the tests that need a real PostgreSQL, Vault or rsyslog on this machine. Installs or builds
+# what is missing (root). ENCLII_CRASH_KILLS sets how often the crash tests kill each program.
 HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -10,12 +10,15 @@ cd "$HERE/../.."
 export RUST_BACKTRACE=0
 : "${ENCLII_BIN:?run this through make}"
 
-require_packages util-linux:setpriv rsyslog:rsyslogd rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so strace:strace e2fsprogs:mkfs.ext4 openssl:openssl postgresql-15:/usr/lib/postgresql/15/bin/postgres
+require_packages util-linux:setpriv rsyslog:rsyslogd \
+	"rsyslog-openssl:/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_ossl.so" strace:strace \
+	e2fsprogs:mkfs.ext4 openssl:openssl \
+	postgresql-15:/usr/lib/postgresql/15/bin/postgres
 "$HERE/build.sh" vault
 ENCLII_VAULT=$("$HERE/build.sh" --path vault)/vault
 export ENCLII_VAULT
-# The whole workspace each time: one build of the dependencies serves every test.
+# Always the whole workspace, so that every test shares one build of the dependencies.
 tests=(cargo test --locked --workspace --no-fail-fast)
-# Small disks are mounted where nobody else sees them, and are gone with whoever mounted them.
+# The tests mount small file systems in a mount namespace of their own, which ends with them.
 unshare --mount "${tests[@]}" --lib --test system -- --ignored
 "${tests[@]}" --test sealing --test vault --test replicas --test crash

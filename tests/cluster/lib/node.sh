@@ -3,7 +3,7 @@
 # network and mounts, says so, and then only holds the namespaces open.
 # Run by up.sh as `unshare --net --mount lib/node.sh`; not for calling by hand.
 HERE=$(cd "$(dirname "$0")/.." && pwd)
-# shellcheck source=lib/common.sh
+# shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
 
 # Mounts made here stay here (unshare made everything private), but inside they
