@@ -1,4 +1,4 @@
-//! `enclii admin`: what an owner does to the system itself.
+//! `enclii admin`: operations on the system itself, for owners.
 
 mod rekey;
 
@@ -7,14 +7,14 @@ use clap::Subcommand;
 use crate::error::Error;
 use crate::output::Output;
 
-/// Look after the system itself.
+/// Maintain the system itself.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Rekey(rekey::Args),
+pub(crate) enum AdminCommand {
+    Rekey(rekey::RekeyArgs),
 }
 
-pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(command: AdminCommand, output: &Output) -> Result<(), Error> {
     match command {
-        Command::Rekey(args) => rekey::run(args, output).await,
+        AdminCommand::Rekey(args) => rekey::run(args, output).await,
     }
 }

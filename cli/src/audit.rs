@@ -1,9 +1,9 @@
-//! `enclii audit …`: one file for each command.
+//! `enclii audit …`: one file per command.
 
 mod export;
+mod fetch;
 mod list;
-mod source;
-mod span;
+mod time_range;
 mod verify;
 
 use clap::Subcommand;
@@ -11,18 +11,18 @@ use clap::Subcommand;
 use crate::error::Error;
 use crate::output::Output;
 
-/// See who did what, take the audit trail along, and check that nobody changed it.
+/// Show who did what, export the audit log, and verify that nobody changed it.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    List(list::Args),
-    Export(export::Args),
-    Verify(verify::Args),
+pub(crate) enum AuditCommand {
+    List(list::ListEventsArgs),
+    Export(export::ExportEventsArgs),
+    Verify(verify::VerifyArgs),
 }
 
-pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(command: AuditCommand, output: &Output) -> Result<(), Error> {
     match command {
-        Command::List(it) => list::run(it, output).await,
-        Command::Export(it) => export::run(it, output).await,
-        Command::Verify(it) => verify::run(it, output).await,
+        AuditCommand::List(it) => list::run(it, output).await,
+        AuditCommand::Export(it) => export::run(it, output).await,
+        AuditCommand::Verify(it) => verify::run(it, output).await,
     }
 }

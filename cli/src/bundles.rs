@@ -1,67 +1,66 @@
-//! `enclii bundles …`: what the pods of a service hold.
+//! `enclii bundles …`: the secrets that the pods of a service get.
 
 use clap::{Args, Subcommand};
 use contract::api::BundleState;
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::common::{self, Connection, Format, Where};
+use crate::common_args::{ConnectionArgs, OutputFormat, ScopeArgs, service_scope};
 use crate::error::Error;
 use crate::output::Output;
 
-/// List bundles, and show which names a pod gets.
+/// List bundles and show which secrets a pod gets.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    List(List),
-    Show(Show),
+pub(crate) enum BundlesCommand {
+    List(ListBundlesArgs),
+    Show(ShowBundleArgs),
 }
 
 /// List the bundles that you may see, with their generations.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enclii bundles list --output json")]
-pub(crate) struct List {
+pub(crate) struct ListBundlesArgs {
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
 }
 
-/// Show the names that a service's bundle holds: its own secrets, and those of its environment and
+/// Show the secret names in a service's bundle: its own secrets and those of its environment and
 /// project.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enclii bundles show --service api --env prod --project shop")]
-pub(crate) struct Show {
+pub(crate) struct ShowBundleArgs {
     #[command(flatten)]
-    place: Where,
+    scope: ScopeArgs,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
 }
 
-/// What programs read of a list.
+/// The JSON output of a list.
 #[derive(Serialize)]
-struct All<'a> {
+struct BundleListReport<'a> {
     bundles: &'a [BundleState],
 }
 
-pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(command: BundlesCommand, output: &Output) -> Result<(), Error> {
     match command {
-        Command::List(it) => list(it, output).await,
-        Command::Show(it) => show(it, output).await,
+        BundlesCommand::List(it) => list(it, output).await,
+        BundlesCommand::Show(it) => show(it, output).await,
     }
 }
 
-async fn list(args: List, output: &Output) -> Result<(), Error> {
+async fn list(args: ListBundlesArgs, output: &Output) -> Result<(), Error> {
     let bundles = Client::new(&args.connection, output)?.bundles().await?;
-    if args.output == Format::Json {
-        return output.json(&All { bundles: &bundles });
+    if args.output == OutputFormat::Json {
+        return output.json(&BundleListReport { bundles: &bundles });
     }
     if bundles.is_empty() {
-        output
-            .note("there is no bundle: a bundle comes into being with its service's first secret");
+        output.note("there is no bundle: a bundle is created with its service's first secret");
         return Ok(());
     }
     let rows: Vec<_> = bundles
@@ -72,10 +71,10 @@ async fn list(args: List, output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-async fn show(args: Show, output: &Output) -> Result<(), Error> {
-    let scope = common::service(args.place)?;
+async fn show(args: ShowBundleArgs, output: &Output) -> Result<(), Error> {
+    let scope = service_scope(args.scope)?;
     let bundle = Client::new(&args.connection, output)?.bundle(&scope).await?;
-    if args.output == Format::Json {
+    if args.output == OutputFormat::Json {
         return output.json(&bundle);
     }
     output.note(&format!(
@@ -85,7 +84,7 @@ async fn show(args: Show, output: &Output) -> Result<(), Error> {
     let rows: Vec<_> = bundle
         .keys
         .iter()
-        .map(|it| vec![it.to_string(), format!("{}_FILE", it), format!("/run/secrets/{it}")])
+        .map(|it| vec![it.to_string(), format!("{it}_FILE"), format!("/run/secrets/{it}")])
         .collect();
     output.table(&["NAME", "VARIABLE", "FILE"], &rows);
     Ok(())

@@ -1,15 +1,12 @@
-//! Switchyard's REST API: the only module that speaks HTTP.
+//! The client of switchyard's REST API. No other module speaks HTTP to switchyard.
 //!
-//! A command uses the methods named after what they do; for what has none, [`Client::get`],
-//! [`Client::send`] and [`Client::stream`] take the path. Each write carries an idempotency key, so
-//! that it may be tried again after a torn connection: see [`again`].
+//! Most operations have a method of their own; [`Client::get`], [`Client::send`] and
+//! [`Client::stream`] take a path for the rest. Each write carries an idempotency key, so that it
+//! can be retried after a broken connection: see [`retry`].
 
-mod again;
-mod endpoints;
-mod people;
-mod trust;
-
-pub(crate) use trust::trusting;
+mod access;
+mod retry;
+mod secrets;
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +14,20 @@ use contract::{Problem, Redacted};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use runtime::backoff;
+use runtime::http_client::HttpClientBuilder;
 use runtime::logs::ErrorChain;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::common::Connection;
+use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::Output;
-use again::Failure;
+use retry::RequestFailure;
 
-/// One switchyard, one principal.
+/// The `User-Agent` of every request.
+pub(crate) const USER_AGENT: &str = concat!("enclii/", env!("CARGO_PKG_VERSION"));
+
+/// A connection to one switchyard as one principal.
 pub(crate) struct Client<'a> {
     http: reqwest::Client,
     address: String,
@@ -35,57 +36,56 @@ pub(crate) struct Client<'a> {
     output: &'a Output,
 }
 
-/// An answer as it came, to be judged.
-pub(crate) struct Probe {
+/// A response whatever its status: see [`Client::probe`].
+pub(crate) struct ProbeResponse {
     pub(crate) status: StatusCode,
     pub(crate) date: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
-/// What goes with a request besides its path.
+/// What a request has besides its method and path.
 #[derive(Default)]
-struct Extras<'a> {
+struct RequestOptions<'a> {
     body: Option<&'a Redacted>,
     headers: HeaderMap,
-    /// Then the deadline holds between two pieces and not for the whole.
+    /// Whether the timeout applies to each chunk instead of the whole response.
     streamed: bool,
 }
 
 impl<'a> Client<'a> {
-    /// A client that says who asks.
-    pub(crate) fn new(connection: &Connection, output: &'a Output) -> Result<Self, Error> {
+    /// A client with a token.
+    pub(crate) fn new(connection: &ConnectionArgs, output: &'a Output) -> Result<Self, Error> {
         let authorization = authorization(&connection.credential()?)?;
         Ok(Self { authorization: Some(authorization), ..Self::anonymous(connection, output)? })
     }
 
-    /// A client for what needs no token.
-    pub(crate) fn anonymous(connection: &Connection, output: &'a Output) -> Result<Self, Error> {
+    /// A client without a token.
+    pub(crate) fn anonymous(
+        connection: &ConnectionArgs,
+        output: &'a Output,
+    ) -> Result<Self, Error> {
         let address = connection.addr.trim_end_matches('/').to_owned();
         if !address.starts_with("https://") {
             return Err(Error::Usage(format!(
-                "address {address}: must start with https://, since values travel over it"
+                "address {address} must start with https://, since secrets travel over it"
             )));
         }
         let timeout = Duration::from_secs(connection.timeout);
-        let builder = reqwest::Client::builder()
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
+        let http = HttpClientBuilder::new(USER_AGENT)
+            .ca_file(connection.cacert.as_deref())?
+            .environment_proxy()
+            .connect_timeout(timeout)
             .read_timeout(timeout)
-            .user_agent(concat!("enclii/", env!("CARGO_PKG_VERSION")));
-        let builder = match &connection.cacert {
-            Some(path) => builder.tls_backend_preconfigured(trusting(path)?),
-            None => builder,
-        };
-        let http = builder.build().map_err(|error| Error::Start(ErrorChain(&error).to_string()))?;
+            .build()?;
         Ok(Self { http, address, authorization: None, timeout, output })
     }
 
-    /// The answer to a GET.
+    /// The response to a GET.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.parsed(Method::GET, path, Extras::default()).await
+        self.parsed(Method::GET, path, RequestOptions::default()).await
     }
 
-    /// The answer to a request with a body that holds no value.
+    /// The response to a request whose body holds no secret value.
     pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -95,54 +95,60 @@ impl<'a> Client<'a> {
         let body = serde_json::to_vec(body)
             .map(Redacted::new)
             .map_err(|error| Error::Start(error.to_string()))?;
-        self.parsed(method, path, Extras { body: Some(&body), ..Extras::default() }).await
+        self.parsed(method, path, RequestOptions { body: Some(&body), ..RequestOptions::default() })
+            .await
     }
 
-    /// The answer to a request that goes without a body, as a DELETE does.
+    /// The response to a request without a body, such as a DELETE.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
     ) -> Result<T, Error> {
-        self.parsed(method, path, Extras::default()).await
+        self.parsed(method, path, RequestOptions::default()).await
     }
 
-    /// An answer that is read piece by piece, for what may be long.
+    /// A long response, read in chunks.
     pub(crate) async fn stream(&self, path: &str) -> Result<Response, Error> {
-        self.answer(Method::GET, path, &Extras { streamed: true, ..Extras::default() }, &mut 0)
-            .await
+        self.response(
+            Method::GET,
+            path,
+            &RequestOptions { streamed: true, ..RequestOptions::default() },
+            &mut 0,
+        )
+        .await
     }
 
-    /// One try, whatever the answer says.
-    pub(crate) async fn probe(&self, path: &str) -> Result<Probe, Error> {
-        let answer = self
-            .once(Method::GET, path, &Extras::default())
+    /// One attempt, with the response whatever its status.
+    pub(crate) async fn probe(&self, path: &str) -> Result<ProbeResponse, Error> {
+        let response = self
+            .attempt(Method::GET, path, &RequestOptions::default())
             .await
             .map_err(|error| self.unreachable(&error))?;
         let (status, date) = (
-            answer.status(),
-            answer.headers().get(DATE).and_then(|it| it.to_str().ok()).map(str::to_owned),
+            response.status(),
+            response.headers().get(DATE).and_then(|it| it.to_str().ok()).map(str::to_owned),
         );
-        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?.into();
-        Ok(Probe { status, date, body })
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?.into();
+        Ok(ProbeResponse { status, date, body })
     }
 
     async fn parsed<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        mut extras: Extras<'_>,
+        mut options: RequestOptions<'_>,
     ) -> Result<T, Error> {
         if method != Method::GET {
-            extras.headers.insert("idempotency-key", idempotency_key()?);
+            options.headers.insert("idempotency-key", idempotency_key()?);
         }
-        let (_, body) = self.whole(method, path, &extras).await?;
-        // A parser's message may quote what it read, so only its place is told.
+        let (_, body) = self.success(method, path, &options).await?;
+        // A parser's message may quote its input, so only the position is reported.
         serde_json::from_slice(if body.is_empty() { b"null" } else { body.expose() }).map_err(
-            |error| Error::Answer {
+            |error| Error::Response {
                 address: self.address.clone(),
                 reason: format!(
-                    "line {} column {} is not what this version expects",
+                    "line {} column {} is not what this version of enclii expects",
                     error.line(),
                     error.column()
                 ),
@@ -150,105 +156,108 @@ impl<'a> Client<'a> {
         )
     }
 
-    /// The whole answer that is a success.
-    async fn whole(
+    /// The complete response of a request that succeeds.
+    async fn success(
         &self,
         method: Method,
         path: &str,
-        extras: &Extras<'_>,
+        options: &RequestOptions<'_>,
     ) -> Result<(HeaderMap, Redacted), Error> {
-        let mut attempt = 0;
+        let mut failed = 0;
         loop {
-            let answer = self.answer(method.clone(), path, extras, &mut attempt).await?;
-            let headers = answer.headers().clone();
-            match answer.bytes().await {
+            let response = self.response(method.clone(), path, options, &mut failed).await?;
+            let headers = response.headers().clone();
+            match response.bytes().await {
                 Ok(body) => return Ok((headers, Redacted::new(body.into()))),
                 Err(error) => {
-                    self.pause(&mut attempt, again::failed(&error, true), self.unreachable(&error))
-                        .await?
+                    self.wait_or_fail(
+                        &mut failed,
+                        retry::of_error(&error, true),
+                        self.unreachable(&error),
+                    )
+                    .await?
                 }
             }
         }
     }
 
-    /// The head of an answer that is a success; what never came, or asks for patience, is tried
-    /// again.
-    async fn answer(
+    /// The head of a successful response. Broken connections and overload are retried.
+    async fn response(
         &self,
         method: Method,
         path: &str,
-        extras: &Extras<'_>,
-        attempt: &mut u32,
+        options: &RequestOptions<'_>,
+        failed: &mut u32,
     ) -> Result<Response, Error> {
         loop {
-            let (failure, error) = match self.once(method.clone(), path, extras).await {
-                Ok(answer) if answer.status().is_success() => return Ok(answer),
-                Ok(answer) => {
-                    let (status, failure) =
-                        (answer.status(), again::answered(answer.status(), answer.headers()));
-                    (
-                        failure,
-                        Error::Refused(problem(status, &answer.bytes().await.unwrap_or_default())),
-                    )
+            let (failure, error) = match self.attempt(method.clone(), path, options).await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) => {
+                    let status = response.status();
+                    let failure = retry::of_response(status, response.headers());
+                    let body = response.bytes().await.unwrap_or_default();
+                    (failure, Error::Refused(problem(status, &body)))
                 }
-                Err(error) => (again::failed(&error, *attempt > 0), self.unreachable(&error)),
+                Err(error) => (retry::of_error(&error, *failed > 0), self.unreachable(&error)),
             };
-            self.pause(attempt, failure, error).await?;
+            self.wait_or_fail(failed, failure, error).await?;
         }
     }
 
-    async fn once(
+    async fn attempt(
         &self,
         method: Method,
         path: &str,
-        extras: &Extras<'_>,
+        options: &RequestOptions<'_>,
     ) -> Result<Response, reqwest::Error> {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.address))
-            .headers(extras.headers.clone());
+            .headers(options.headers.clone());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        if let Some(body) = extras.body {
+        if let Some(body) = options.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.expose().to_vec());
         }
-        if !extras.streamed {
+        if !options.streamed {
             request = request.timeout(self.timeout);
         }
-        let from = Instant::now();
-        let answer = request.send().await;
-        self.output.detail(|| match &answer {
-            Ok(answer) => {
-                let trace =
-                    answer.headers().get("trace-id").and_then(|it| it.to_str().ok()).unwrap_or("-");
+        let start = Instant::now();
+        let response = request.send().await;
+        self.output.verbose(|| match &response {
+            Ok(response) => {
+                let trace_id = response.headers().get("trace-id").and_then(|it| it.to_str().ok());
                 format!(
-                    "{method} {path}: {} after {} ms, trace {trace}",
-                    answer.status().as_u16(),
-                    from.elapsed().as_millis()
+                    "{method} {path}: {} after {} ms, trace {}",
+                    response.status().as_u16(),
+                    start.elapsed().as_millis(),
+                    trace_id.unwrap_or("-")
                 )
             }
             Err(error) => {
-                format!(
-                    "{method} {path}: {} after {} ms",
-                    ErrorChain(error),
-                    from.elapsed().as_millis()
-                )
+                let elapsed = start.elapsed().as_millis();
+                format!("{method} {path}: {} after {elapsed} ms", ErrorChain(error))
             }
         });
-        answer
+        response
     }
 
-    /// Waits before the next try, or says that there is none.
-    async fn pause(&self, attempt: &mut u32, failure: Failure, error: Error) -> Result<(), Error> {
-        let Some(wait) = again::wait(*attempt, failure, backoff::random()) else {
+    /// Counts a failed attempt and waits before the next, or fails if there is none.
+    async fn wait_or_fail(
+        &self,
+        failed: &mut u32,
+        failure: RequestFailure,
+        error: Error,
+    ) -> Result<(), Error> {
+        *failed += 1;
+        let Some(wait) = retry::delay(*failed, failure, backoff::random()) else {
             return Err(error);
         };
         if wait > Duration::from_secs(1) {
-            self.output.note(&format!("{error}; trying again in {} s", wait.as_secs()));
+            self.output.note(&format!("{error}; retrying in {} s", wait.as_secs()));
         }
         tokio::time::sleep(wait).await;
-        *attempt += 1;
         Ok(())
     }
 
@@ -260,7 +269,10 @@ impl<'a> Client<'a> {
 fn problem(status: StatusCode, body: &[u8]) -> Problem {
     serde_json::from_slice(body).unwrap_or_else(|_| Problem {
         kind: "about:blank".to_owned(),
-        title: status.canonical_reason().unwrap_or("the answer is no problem document").to_owned(),
+        title: status
+            .canonical_reason()
+            .unwrap_or("the response is not a problem document")
+            .to_owned(),
         status: status.as_u16(),
         detail: String::new(),
         instance: None,
@@ -268,19 +280,18 @@ fn problem(status: StatusCode, body: &[u8]) -> Problem {
 }
 
 fn authorization(token: &Redacted) -> Result<HeaderValue, Error> {
-    let mut header = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())
-        .map_err(|_| Error::Usage("the API token has a character that no token has".to_owned()))?;
+    let mut header =
+        HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat()).map_err(|_| {
+            Error::Usage("the API token has a character that tokens cannot have".to_owned())
+        })?;
     header.set_sensitive(true);
     Ok(header)
 }
 
-/// Random, once for each invocation's write.
+/// A random key, drawn once per write and reused by its retries.
 fn idempotency_key() -> Result<HeaderValue, Error> {
-    let failed = || Error::Start("draw random numbers for the idempotency key".to_owned());
+    let failed = || Error::Start("generate the idempotency key".to_owned());
     let mut random = [0; 16];
-    rustls::crypto::aws_lc_rs::default_provider()
-        .secure_random
-        .fill(&mut random)
-        .map_err(|_| failed())?;
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| failed())?;
     HeaderValue::from_str(&format!("{:032x}", u128::from_be_bytes(random))).map_err(|_| failed())
 }

@@ -1,67 +1,68 @@
-//! The sessions of whoever is logged in: one for each switchyard, in a file that its owner alone
-//! reads.
+//! The login sessions, one per switchyard, in a file that only its owner can read.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use contract::Redacted;
 use contract::credential::{Credential, Text};
 use jiff::Timestamp;
+use runtime::atomic_file;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// A session at one switchyard.
+/// A login session at one switchyard.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Kept {
-    /// The session's token.
+pub(crate) struct StoredSession {
+    /// Its token.
     pub(crate) token: Credential,
-    /// When it ends.
+    /// When it expires.
     pub(crate) expires_at: Timestamp,
     /// Who logged in.
     pub(crate) name: String,
 }
 
-/// The file's content: sessions by address.
+/// The content of the file: sessions by address.
 #[derive(Debug, Default, Deserialize)]
-struct Sessions {
+struct SessionFile {
     #[serde(default)]
-    sessions: BTreeMap<String, Kept>,
+    sessions: BTreeMap<String, StoredSession>,
 }
 
-/// The session at `address`, while it lasts.
-pub(crate) fn session(address: &str) -> Result<Redacted, Error> {
-    let Some(kept) = find(address)? else { return Err(Error::NoToken) };
-    if kept.expires_at <= Timestamp::now() {
-        return Err(Error::SessionEnded { name: kept.name, at: kept.expires_at.to_string() });
+/// The token of the session at `address`, unless it has expired.
+pub(crate) fn session_token(address: &str) -> Result<Redacted, Error> {
+    let Some(session) = find(address)? else { return Err(Error::NoToken) };
+    if session.expires_at <= Timestamp::now() {
+        let at = session.expires_at.to_string();
+        return Err(Error::SessionExpired { name: session.name, at });
     }
-    Ok(kept.token.redacted().clone())
+    Ok(session.token.redacted().clone())
 }
 
-/// The session at `address`, ended or not.
-pub(crate) fn find(address: &str) -> Result<Option<Kept>, Error> {
-    Ok(read(&place()?)?.sessions.remove(&canonical(address)))
+/// The session at `address`, expired or not.
+pub(crate) fn find(address: &str) -> Result<Option<StoredSession>, Error> {
+    Ok(read(&default_path()?)?.sessions.remove(&canonical(address)))
 }
 
-/// Keeps a session, in the place of the one before.
-pub(crate) fn keep(address: &str, kept: Kept) -> Result<PathBuf, Error> {
-    let path = place()?;
-    let mut all = read(&path)?;
-    all.sessions.insert(canonical(address), kept);
-    write(&path, &all)?;
+/// Stores a session in place of the previous one. Returns the path of the file.
+pub(crate) fn store(address: &str, session: StoredSession) -> Result<PathBuf, Error> {
+    let path = default_path()?;
+    let mut file = read(&path)?;
+    file.sessions.insert(canonical(address), session);
+    write(&path, &file)?;
     Ok(path)
 }
 
-/// Forgets the session at `address`.
-pub(crate) fn forget(address: &str) -> Result<(), Error> {
-    let path = place()?;
-    let mut all = read(&path)?;
-    if all.sessions.remove(&canonical(address)).is_some() {
-        write(&path, &all)?;
+/// Removes the session at `address`.
+pub(crate) fn remove(address: &str) -> Result<(), Error> {
+    let path = default_path()?;
+    let mut file = read(&path)?;
+    if file.sessions.remove(&canonical(address)).is_some() {
+        write(&path, &file)?;
     }
     Ok(())
 }
@@ -70,99 +71,89 @@ fn canonical(address: &str) -> String {
     address.trim_end_matches('/').to_lowercase()
 }
 
-/// The file that sessions are kept in, where there is one.
+/// The credentials file, if it exists.
 pub(crate) fn file() -> Option<PathBuf> {
-    place().ok().filter(|it| it.exists())
+    default_path().ok().filter(|it| it.exists())
 }
 
-/// Where the base-directory convention puts it
+/// The path by the XDG base directory convention
 /// (<https://specifications.freedesktop.org/basedir-spec>).
-fn place() -> Result<PathBuf, Error> {
+fn default_path() -> Result<PathBuf, Error> {
     let directory =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|it: &PathBuf| it.is_absolute());
     let base =
         directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
     let base = base.ok_or_else(|| {
-        Error::Start(
-            "neither XDG_CONFIG_HOME nor HOME names a directory for the session".to_owned(),
-        )
+        Error::Start("find the configuration directory: set XDG_CONFIG_HOME or HOME".to_owned())
     })?;
     Ok(base.join("enclii/credentials.json"))
 }
 
-fn read(path: &Path) -> Result<Sessions, Error> {
+fn read(path: &Path) -> Result<SessionFile, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let bytes = match fs::read(path).map(Zeroizing::new) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Sessions::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SessionFile::default()),
         Err(error) => return Err(failed(error)),
     };
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Error::Usage(format!(
-            "others can read {}: take their rights away (chmod 600), and log in anew if they did",
+            "other users can read {}: run chmod 600 on it, and log in again if they may have \
+             read it",
             path.display()
         )));
     }
-    // A parser's message may quote a token, so only its place is told.
-    serde_json::from_slice(&bytes).map_err(|error| Error::Manifest {
+    // A parser's message may quote a token, so only the position is reported.
+    serde_json::from_slice(&bytes).map_err(|error| Error::Parse {
         path: path.to_owned(),
         reason: format!(
-            "line {} column {} is not of the form; remove the file and log in again",
+            "line {} column {} is not valid; remove the file and log in again",
             error.line(),
             error.column()
         ),
     })
 }
 
-/// Whole or not at all: another file, which takes the place of the one before.
-fn write(path: &Path, all: &Sessions) -> Result<(), Error> {
+/// Replaces the file atomically.
+fn write(path: &Path, file: &SessionFile) -> Result<(), Error> {
     #[derive(Serialize)]
-    struct One<'a> {
+    struct SessionEntry<'a> {
         token: Text<'a>,
         expires_at: Timestamp,
         name: &'a str,
     }
     #[derive(Serialize)]
-    struct File<'a> {
-        sessions: BTreeMap<&'a str, One<'a>>,
+    struct SessionFileBody<'a> {
+        sessions: BTreeMap<&'a str, SessionEntry<'a>>,
     }
     let failed = |source| Error::Write { path: path.to_owned(), source };
-    let sessions = all
+    let sessions = file
         .sessions
         .iter()
         .map(|(address, it)| {
             (
                 address.as_str(),
-                One { token: it.token.text(), expires_at: it.expires_at, name: &it.name },
+                SessionEntry { token: it.token.text(), expires_at: it.expires_at, name: &it.name },
             )
         })
         .collect();
-    let text = serde_json::to_vec_pretty(&File { sessions })
+    let text = serde_json::to_vec_pretty(&SessionFileBody { sessions })
         .map(Zeroizing::new)
         .map_err(|error| Error::Start(error.to_string()))?;
     let directory = path.parent().unwrap_or(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let beside = directory.join(format!(".credentials.{}", std::process::id()));
-    let written = (|| {
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    written.map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        failed(error)
-    })
+    atomic_file::write(path, &text, 0o600).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
-    fn kept(token: &str) -> Kept {
-        Kept {
+    fn session(token: &str) -> StoredSession {
+        StoredSession {
             token: token.parse().unwrap(),
             expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
             name: "ada".into(),
@@ -170,18 +161,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_found_and_is_the_owners_alone() {
+    fn a_stored_session_is_found_and_only_its_owner_can_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("enclii/credentials.json");
         assert!(read(&path).unwrap().sessions.is_empty());
-        let mut all = Sessions::default();
-        all.sessions.insert(canonical("https://A.example:8443/"), kept("enclii_1"));
+        let mut all = SessionFile::default();
+        all.sessions.insert(canonical("https://A.example:8443/"), session("enclii_1"));
         write(&path, &all).unwrap();
-        all.sessions.insert(canonical("https://b.example"), kept("enclii_2"));
+        all.sessions.insert(canonical("https://b.example"), session("enclii_2"));
         write(&path, &all).unwrap();
         let back = read(&path).unwrap().sessions;
-        assert_eq!(back["https://a.example:8443"].token, kept("enclii_1").token);
-        assert_eq!(back["https://b.example"].token, kept("enclii_2").token);
+        assert_eq!(back["https://a.example:8443"].token, session("enclii_1").token);
+        assert_eq!(back["https://b.example"].token, session("enclii_2").token);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(
             fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777,
@@ -191,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_read_is_not_used() {
+    fn a_file_that_other_users_can_read_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials.json");
         let write =
             |text: &str| fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         write("{}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("others can read"));
+        assert!(read(&path).unwrap_err().to_string().contains("other users can read"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         write(r#"{"sessions":{"https://a":{"token":{"hunter2":1}}}}"#);
         let error = read(&path).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! `enclii doctor`: what stands between this machine and its secrets, checked one by one.
+//! `enclii doctor`: checks everything between this machine and its secrets, one by one.
 
 mod check;
 mod cluster;
@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use self::check::{Check, State};
-use crate::common::{Connection, Format};
+use self::check::{Check, CheckState};
+use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::error::Error;
-use crate::output::{Output, Paint};
+use crate::output::{GREEN, Output, RED, YELLOW};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,55 +20,55 @@ Examples:
   enclii doctor --output json
   enclii doctor --no-cluster
 
-✓ is well, ✗ is not and says the way out, – was not checked and says why. The exit code is 1 where
-there is a ✗. Nothing is changed, and no value is read. The cluster is asked through kubectl, with its
-current context.";
+✓ passed, ✗ failed and how to fix it, – skipped and why. The exit code is 1 if a check failed.
+Nothing is changed, and no value is read. The cluster is queried through kubectl, with its current
+context.";
 
-/// Check address, TLS, clock, token, store and cluster, and say the way out.
+/// Check address, TLS, clock, token, store and cluster, and show how to fix problems.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
-    /// Do not ask the cluster.
+pub(crate) struct DoctorArgs {
+    /// Do not query the cluster.
     #[arg(long)]
     no_cluster: bool,
-    /// The kubectl to ask with.
+    /// The kubectl to run.
     #[arg(long, value_name = "FILE", default_value = "kubectl")]
     kubectl: PathBuf,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
 }
 
-/// What programs read of it.
+/// The JSON output.
 #[derive(Serialize)]
-struct Report<'a> {
+struct DoctorReport<'a> {
     healthy: bool,
     checks: &'a [Check],
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode, Error> {
+pub(crate) async fn run(args: DoctorArgs, output: &Output) -> Result<ExitCode, Error> {
     let mut checks = server::checks(&args.connection, output).await;
     if args.no_cluster {
         checks.push(Check::skipped("cluster", "--no-cluster was given"));
     } else {
         checks.extend(cluster::checks(&args.kubectl).await);
     }
-    let healthy = checks.iter().all(|it| it.state != State::Failed);
-    if args.output == Format::Json {
-        output.json(&Report { healthy, checks: &checks })?;
+    let healthy = checks.iter().all(|it| it.state != CheckState::Failed);
+    if args.output == OutputFormat::Json {
+        output.json(&DoctorReport { healthy, checks: &checks })?;
     } else {
-        checks.iter().for_each(|it| tell(it, output));
+        checks.iter().for_each(|it| print(it, output));
     }
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(check: &Check, output: &Output) {
+fn print(check: &Check, output: &Output) {
     let mark = match check.state {
-        State::Ok => output.painted("✓", Paint::Green),
-        State::Failed => output.painted("✗", Paint::Red),
-        State::Skipped => output.painted("–", Paint::Yellow),
+        CheckState::Ok => output.styled("✓", GREEN),
+        CheckState::Failed => output.styled("✗", RED),
+        CheckState::Skipped => output.styled("–", YELLOW),
     };
     output.line(&format!("{mark} {}: {}", check.name, check.detail));
     if let Some(way_out) = &check.way_out {

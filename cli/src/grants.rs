@@ -5,80 +5,80 @@ use contract::api::{Access, Grant, GrantRequest, Subject, SubjectKind};
 use contract::{Scope, SecretName};
 
 use crate::client::Client;
-use crate::common::{self, Connection, Format};
+use crate::common_args::{ConnectionArgs, OutputFormat, parse_scope};
 use crate::error::Error;
 use crate::output::Output;
 
-/// Who may do what: list, add and remove grants.
+/// List, add and remove grants: who may do what.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    List(List),
-    Add(Add),
-    Remove(Remove),
+pub(crate) enum GrantsCommand {
+    List(ListGrantsArgs),
+    Add(AddGrantArgs),
+    Remove(RemoveGrantArgs),
 }
 
 /// List the grants that you may see.
 #[derive(Debug, clap::Args)]
-pub(crate) struct List {
+#[command(after_help = "Example:\n  enclii grants list --output json")]
+pub(crate) struct ListGrantsArgs {
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
 }
 
-/// Let a person, a group or a service account do something. Nobody can give more than they have.
+/// Give a person, a group or a service account access. Nobody can give more than they have.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   enclii grants add group:shop-devs developer shop
   enclii grants add user:ada@example.com read shop.prod.api --secret DATABASE_URL
   enclii grants add service-account:shop-prod/jobs read shop.prod.api")]
-pub(crate) struct Add {
-    /// Whom: user:NAME, group:NAME or service-account:NAMESPACE/NAME.
-    #[arg(value_parser = subject)]
+pub(crate) struct AddGrantArgs {
+    /// Who gets access: user:NAME, group:NAME or service-account:NAMESPACE/NAME.
+    #[arg(value_parser = parse_subject)]
     pub(crate) subject: Subject,
-    /// What: read, write, or the role readonly, developer, admin or owner.
-    #[arg(value_parser = access)]
+    /// The access: read, write, or the role readonly, developer, admin or owner.
     pub(crate) access: Access,
-    /// Where: this scope and all below it, as in shop, shop.prod or shop.prod.api.
-    #[arg(value_parser = scope)]
+    /// The scope, which includes all below it: shop, shop.prod or shop.prod.api.
+    #[arg(value_parser = parse_scope)]
     pub(crate) scope: Scope,
-    /// This one secret of the scope alone.
-    #[arg(long, value_parser = common::name, value_name = "NAME")]
+    /// Only this secret of the scope.
+    #[arg(long, value_name = "NAME")]
     pub(crate) secret: Option<SecretName>,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
 }
 
-/// Take a grant back.
+/// Remove a grant.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  enclii grants remove 12 --yes")]
-pub(crate) struct Remove {
-    /// The grant's number, as the list shows it.
+pub(crate) struct RemoveGrantArgs {
+    /// The grant's ID, as `enclii grants list` shows it.
     pub(crate) id: u64,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
 }
 
-pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(command: GrantsCommand, output: &Output) -> Result<(), Error> {
     match command {
-        Command::List(List { connection, output: format }) => {
+        GrantsCommand::List(ListGrantsArgs { connection, output: format }) => {
             let grants = Client::new(&connection, output)?.grants().await?;
-            if format == Format::Json {
+            if format == OutputFormat::Json {
                 return output.json(&serde_json::json!({ "grants": grants }));
             }
             if grants.is_empty() {
-                output.note("there are no grants that you may see");
+                output.note("there is no grant that you may see");
                 return Ok(());
             }
             output.table(
@@ -86,24 +86,31 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
                 &grants.iter().map(row).collect::<Vec<_>>(),
             );
         }
-        Command::Add(Add { subject, access, scope, secret, connection, output: format }) => {
+        GrantsCommand::Add(AddGrantArgs {
+            subject,
+            access,
+            scope,
+            secret,
+            connection,
+            output: format,
+        }) => {
             let grant = Client::new(&connection, output)?
                 .grant(&GrantRequest { subject, scope, secret, access })
                 .await?;
-            if format == Format::Json {
+            if format == OutputFormat::Json {
                 return output.json(&grant);
             }
-            output.done(&format!("grant {}: {}", grant.id, words(&grant)));
+            output.success(&format!("grant {}: {}", grant.id, describe(&grant)));
         }
-        Command::Remove(Remove { id, yes, connection, output: format }) => {
-            if !yes && !output.confirm(&format!("Take grant {id} back?"))? {
+        GrantsCommand::Remove(RemoveGrantArgs { id, yes, connection, output: format }) => {
+            if !yes && !output.confirm(&format!("Remove grant {id}?"))? {
                 return Err(Error::NotConfirmed("removed"));
             }
             let grant = Client::new(&connection, output)?.remove_grant(id).await?;
-            if format == Format::Json {
+            if format == OutputFormat::Json {
                 return output.json(&grant);
             }
-            output.done(&format!("grant {id} is gone: {}", words(&grant)));
+            output.success(&format!("grant {id} is removed: {}", describe(&grant)));
         }
     }
     Ok(())
@@ -114,7 +121,7 @@ fn row(grant: &Grant) -> Vec<String> {
     let (scope, access) = (grant.scope.to_string(), grant.access.to_string());
     vec![
         grant.id.to_string(),
-        named(&grant.subject),
+        format_subject(&grant.subject),
         access,
         scope,
         secret,
@@ -123,16 +130,16 @@ fn row(grant: &Grant) -> Vec<String> {
     ]
 }
 
-fn words(grant: &Grant) -> String {
+fn describe(grant: &Grant) -> String {
     let secret = grant.secret.as_ref().map(|it| format!("/{it}")).unwrap_or_default();
-    format!("{} {} {}{secret}", named(&grant.subject), grant.access, grant.scope)
+    format!("{} {} {}{secret}", format_subject(&grant.subject), grant.access, grant.scope)
 }
 
-fn named(subject: &Subject) -> String {
+fn format_subject(subject: &Subject) -> String {
     format!("{}:{}", subject.kind.as_str().replace('_', "-"), subject.name)
 }
 
-fn subject(text: &str) -> Result<Subject, String> {
+fn parse_subject(text: &str) -> Result<Subject, String> {
     let (kind, name) = text
         .split_once(':')
         .filter(|(_, name)| !name.is_empty())
@@ -141,27 +148,18 @@ fn subject(text: &str) -> Result<Subject, String> {
     Ok(Subject { kind, name: name.to_owned() })
 }
 
-fn access(text: &str) -> Result<Access, contract::api::UnknownWord> {
-    text.parse()
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    text.parse()
-        .map_err(|error: contract::scope::ScopeError| runtime::logs::ErrorChain(&error).to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn subjects() {
+    fn subjects_round_trip() {
         for text in ["user:ada@example.com", "group:cn=ops:x", "service-account:shop-prod/jobs"] {
-            assert_eq!(named(&subject(text).unwrap()), text);
+            assert_eq!(format_subject(&parse_subject(text).unwrap()), text);
         }
-        assert_eq!(subject("service_account:a/b").unwrap().kind, SubjectKind::ServiceAccount);
+        assert_eq!(parse_subject("service_account:a/b").unwrap().kind, SubjectKind::ServiceAccount);
         for text in ["", "ada", "user:", "User:ada", "pod:x"] {
-            assert!(subject(text).is_err(), "{text}");
+            assert!(parse_subject(text).is_err(), "{text}");
         }
     }
 }

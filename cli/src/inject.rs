@@ -1,4 +1,4 @@
-//! `enclii inject`: a pod as the webhook would leave it, by the webhook's own functions.
+//! `enclii inject`: prints a pod as the webhook would change it, using the webhook's own functions.
 
 mod bundles;
 mod manifest;
@@ -12,16 +12,15 @@ use injection::config::InjectionConfig;
 use injection::pod::Pod;
 use serde_json::Value;
 
-use crate::common::{self, Connection};
+use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::Output;
 
-/// What stands in the agent's configuration where the cluster's own trust bundle would: this
-/// command does not ask the cluster for it.
-const TRUST: &str = "(the webhook puts switchyard's CA here)";
+/// Stands in for the cluster's trust bundle in the agent's configuration.
+const TRUST_PLACEHOLDER: &str = "(the webhook puts switchyard's CA here)";
 
-/// The operator's default, which every cluster of the manifests has.
-const SWITCHYARD: &str = "https://switchyard.enclii-system.svc";
+/// The address of switchyard in the manifests.
+const SWITCHYARD_URL: &str = "https://switchyard.enclii-system.svc";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,17 +28,17 @@ Examples:
   enclii inject -f deployment.yaml --project shop --env prod        (asks switchyard for the keys)
   kubectl get deploy api -o yaml | enclii inject -f - --bundle-file bundle.yaml
 
-The webhook's own functions decide, so what is printed is what a cluster would run. A Deployment,
-StatefulSet, DaemonSet, ReplicaSet, Job or CronJob is printed with its pod template injected.";
+The webhook's own functions decide, so the output is what a cluster would run. For a Deployment,
+StatefulSet, DaemonSet, ReplicaSet, Job or CronJob, the pod template is injected.";
 
-/// Print a pod as the webhook would leave it.
+/// Print a pod as the webhook would inject it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct InjectArgs {
     /// The manifest, YAML or JSON, one or more documents; `-` is standard input.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The namespace of documents that name none.
+    /// The namespace of documents without one.
     #[arg(long, short, default_value = "default")]
     pub(crate) namespace: String,
     /// A bundle and its keys: BUNDLE=KEY,KEY. May be given several times.
@@ -48,26 +47,33 @@ pub(crate) struct Args {
     /// A file with a SecretBundle object, as `kubectl get secretbundle api-prod -o yaml` prints it.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle_file: Vec<PathBuf>,
-    /// The project, to ask switchyard for the keys of bundles that are not given.
-    #[arg(long, env = "ENCLII_PROJECT", value_name = "LABEL", value_parser = common::label, requires = "env")]
+    /// The project; with it, switchyard is asked for the keys of the bundles that are not given.
+    #[arg(long, env = "ENCLII_PROJECT", value_name = "LABEL", requires = "env")]
     pub(crate) project: Option<Label>,
-    /// The environment, likewise.
-    #[arg(long, env = "ENCLII_ENV", value_name = "LABEL", value_parser = common::label)]
+    /// The environment; see --project.
+    #[arg(long, env = "ENCLII_ENV", value_name = "LABEL")]
     pub(crate) env: Option<Label>,
     #[command(flatten)]
-    pub(crate) connection: Connection,
-    /// The agent's image in what is printed.
-    #[arg(long, env = "ENCLII_AGENT_IMAGE", default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) connection: ConnectionArgs,
+    /// The agent's image in the output.
+    #[arg(
+        long,
+        env = "ENCLII_AGENT_IMAGE",
+        default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION"))
+    )]
     pub(crate) agent_image: String,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(args: InjectArgs, output: &Output) -> Result<(), Error> {
     let text = read(&args)?;
     let documents = manifest::documents(&text)
-        .map_err(|reason| Error::Manifest { path: args.file.clone(), reason })?;
-    let config =
-        InjectionConfig::new(args.agent_image.clone(), SWITCHYARD.to_owned(), TRUST.to_owned());
-    let known = bundles::Known::gather(&args, &documents, output).await?;
+        .map_err(|reason| Error::Parse { path: args.file.clone(), reason })?;
+    let config = InjectionConfig::new(
+        args.agent_image.clone(),
+        SWITCHYARD_URL.to_owned(),
+        TRUST_PLACEHOLDER.to_owned(),
+    );
+    let known = bundles::KnownBundles::gather(&args, &documents, output).await?;
     let mut printed = Vec::with_capacity(documents.len());
     for mut document in documents {
         let namespace = document
@@ -81,14 +87,14 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         printed.push(document);
     }
     let text = manifest::print(&printed, manifest::is_json(&text))
-        .map_err(|reason| Error::Manifest { path: args.file, reason })?;
+        .map_err(|reason| Error::Parse { path: args.file, reason })?;
     output.bytes(text.as_bytes())
 }
 
 fn inject(
     pod: &mut Value,
     namespace: &str,
-    known: &bundles::Known,
+    known: &bundles::KnownBundles,
     config: &InjectionConfig,
     output: &Output,
 ) -> Result<(), Error> {
@@ -99,7 +105,10 @@ fn inject(
         Decision::Refuse { message, warnings } => {
             warnings.iter().for_each(|warning| output.note(warning));
             if known.is_empty() {
-                output.note("no bundle is known here: give --bundle or --bundle-file, or --project and --env to ask switchyard");
+                output.note(
+                    "no bundle is known: give --bundle or --bundle-file, or --project and --env to \
+                     ask switchyard",
+                );
             }
             return Err(Error::PodRefused(message));
         }
@@ -116,7 +125,7 @@ fn inject(
     Ok(())
 }
 
-fn read(args: &Args) -> Result<String, Error> {
+fn read(args: &InjectArgs) -> Result<String, Error> {
     if args.file.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin().lock().read_to_string(&mut text).map_err(Error::Stdin)?;

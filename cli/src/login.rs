@@ -1,8 +1,11 @@
 //! `enclii login`, `logout` and `whoami`.
 //!
-//! The identity provider gives an ID token to the person who logs in there, in a browser on this
-//! machine (`browser`) or on any other (`device`); switchyard gives a session for it, which is kept
-//! in a file. The provider's own tokens are kept nowhere.
+//! The identity provider issues an ID token to the person who logs in there, in a browser on this
+//! machine (`browser`) or on another one (`device`). Switchyard exchanges it for a session, which
+//! is stored in a file. The provider's own tokens are not stored.
+//!
+//! The OAuth flows are ours: the crate oauth2 would bring chrono, rand and sha2 beside jiff and
+//! aws-lc-rs, and it keeps codes and tokens in strings that are not wiped.
 
 mod browser;
 mod device;
@@ -11,27 +14,27 @@ mod provider;
 use contract::api::{LoginRequest, Principal, PrincipalKind};
 
 use crate::client::Client;
-use crate::common::{Connection, Format};
-use crate::credentials::{self, Kept};
+use crate::common_args::{ConnectionArgs, OutputFormat};
+use crate::credentials::{self, StoredSession};
 use crate::error::Error;
 use crate::output::Output;
-use provider::Provider;
+use provider::IdentityProvider;
 
-/// Log in with your identity provider. The session is kept for the commands that follow.
+/// Log in with your identity provider. Later commands use the session.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   enclii login
   enclii login --device                    on a machine without a browser")]
-pub(crate) struct Args {
-    /// Log in on another machine: type a code there.
+pub(crate) struct LoginArgs {
+    /// Log in on another machine, by typing a code there.
     #[arg(long)]
     pub(crate) device: bool,
-    /// Print the address and open no browser.
+    /// Print the address without opening a browser.
     #[arg(long, conflicts_with = "device")]
     pub(crate) no_browser: bool,
-    /// The port on loopback that the browser comes back to, for providers that want it registered;
-    /// any free one without it.
+    /// The loopback port that the browser is redirected to, for providers that require a registered
+    /// port; without it, any free port.
     #[arg(
         long,
         value_name = "PORT",
@@ -40,36 +43,38 @@ pub(crate) struct Args {
         conflicts_with = "device"
     )]
     pub(crate) port: u16,
-    /// The file with the CA that signed the identity provider's certificate (PEM); without it the
-    /// system's CAs count.
+    /// The file with the CA that signed the identity provider's certificate (PEM); without it, the
+    /// system's CAs are trusted.
     #[arg(long, env = "ENCLII_OIDC_CACERT", value_name = "FILE")]
     pub(crate) oidc_cacert: Option<std::path::PathBuf>,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
 }
 
-/// End the session, here and at switchyard.
+/// End the session, on this machine and at switchyard.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Logout {
+#[command(after_help = "Example:\n  enclii logout")]
+pub(crate) struct LogoutArgs {
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
 }
 
-/// Who you are to switchyard, and which roles you have.
+/// Show who you are to switchyard and which roles you have.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Whoami {
+#[command(after_help = "Examples:\n  enclii whoami\n  enclii whoami --output json")]
+pub(crate) struct WhoamiArgs {
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { device, no_browser, port, oidc_cacert, connection } = args;
+pub(crate) async fn run(args: LoginArgs, output: &Output) -> Result<(), Error> {
+    let LoginArgs { device, no_browser, port, oidc_cacert, connection } = args;
     let client = Client::anonymous(&connection, output)?;
-    let how = client.login_how().await?;
-    let provider = Provider::discover(&how, oidc_cacert.as_deref()).await?;
+    let settings = client.login_settings().await?;
+    let provider = IdentityProvider::discover(&settings, oidc_cacert.as_deref()).await?;
     let request = if device {
         LoginRequest { id_token: device::id_token(&provider, output).await?, nonce: None }
     } else {
@@ -77,74 +82,75 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         LoginRequest { id_token, nonce: Some(nonce) }
     };
     let session = client.login(&request).await?;
-    let unexpected = |_| Error::Answer {
+    let invalid = |_| Error::Response {
         address: connection.addr.clone(),
-        reason: "the session's end is no time".to_owned(),
+        reason: "the session's expiry is not a valid time".to_owned(),
     };
-    let expires_at = session.expires_at.parse().map_err(unexpected)?;
+    let expires_at = session.expires_at.parse().map_err(invalid)?;
     let principal = session.principal;
-    let path = credentials::keep(
+    let path = credentials::store(
         &connection.addr,
-        Kept { token: session.token, expires_at, name: principal.name.clone() },
+        StoredSession { token: session.token, expires_at, name: principal.name.clone() },
     )?;
-    output.done(&format!(
-        "logged in as {} until {expires_at}; the session is in {}",
+    output.success(&format!(
+        "logged in as {} until {expires_at}; the session is stored in {}",
         principal.name,
         path.display()
     ));
     if principal.roles.is_empty() {
-        output.note("you have no role here; what you may do is what grants allow");
+        output.note("you have no role; you can do only what grants allow");
     }
     Ok(())
 }
 
-pub(crate) async fn logout(args: Logout, output: &Output) -> Result<(), Error> {
-    let Logout { connection } = args;
-    let Some(kept) = credentials::find(&connection.addr)? else {
+pub(crate) async fn logout(args: LogoutArgs, output: &Output) -> Result<(), Error> {
+    let LogoutArgs { connection } = args;
+    let Some(session) = credentials::find(&connection.addr)? else {
         output.note(&format!("nobody is logged in at {}", connection.addr));
         return Ok(());
     };
-    // What the environment names is a token and no session, and stays.
-    let session = Connection {
-        token: Some(kept.token.redacted().clone()),
+    // Log out with the session's token, even if the environment names another token.
+    let as_session = ConnectionArgs {
+        token: Some(session.token.redacted().clone()),
         token_file: None,
         ..connection.clone()
     };
-    let ended = Client::new(&session, output)?.logout().await;
-    credentials::forget(&connection.addr)?;
+    let ended = Client::new(&as_session, output)?.logout().await;
+    credentials::remove(&connection.addr)?;
     match ended {
-        // It ended already.
+        // The session has expired already.
         Err(Error::Refused(problem)) if problem.status == 401 => {}
         ended => ended?,
     }
-    output.done(&format!("{} is logged out", kept.name));
+    output.success(&format!("{} is logged out", session.name));
     Ok(())
 }
 
-pub(crate) async fn whoami(args: Whoami, output: &Output) -> Result<(), Error> {
-    let Whoami { connection, output: format } = args;
+pub(crate) async fn whoami(args: WhoamiArgs, output: &Output) -> Result<(), Error> {
+    let WhoamiArgs { connection, output: format } = args;
     let principal = Client::new(&connection, output)?.whoami().await?;
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         return output.json(&principal);
     }
     let Principal { kind, name, groups, roles, expires_at } = principal;
     output.line(&format!("{kind} {name}"));
     if kind == PrincipalKind::User {
         output.line(&format!(
-            "groups: {}",
+            "groups:  {}",
             if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
         ));
     }
     for role in &roles {
         output.line(&match &role.scope {
-            Some(scope) => format!("role:   {} in {scope}", role.role),
-            None => format!("role:   {} everywhere", role.role),
+            Some(scope) => format!("role:    {} in {scope}", role.role),
+            None => format!("role:    {} everywhere", role.role),
         });
     }
     if roles.is_empty() {
-        output.line("role:   none");
+        output.line("role:    none");
     }
-    output
-        .line(&expires_at.map_or_else(|| "ends:   never".to_owned(), |at| format!("ends:   {at}")));
+    output.line(
+        &expires_at.map_or_else(|| "expires: never".to_owned(), |at| format!("expires: {at}")),
+    );
     Ok(())
 }

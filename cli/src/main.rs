@@ -5,28 +5,29 @@ mod args;
 mod audit;
 mod bundles;
 mod client;
-mod common;
+mod common_args;
 mod completions;
 mod credentials;
 mod doctor;
 mod error;
+mod file_formats;
 mod grants;
 mod inject;
+mod input;
 mod login;
 mod output;
 mod run;
 mod secrets;
 mod tokens;
-mod values;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    let output = output::Output::new(args.color, args.verbose);
-    let result = run(args.command, &output).and_then(|code| output.finish().map(|()| code));
+    let cli = args::Cli::parse();
+    let output = output::Output::new(cli.color, cli.verbose);
+    let result = run(cli.command, &output).and_then(|code| output.finish().map(|()| code));
     result.unwrap_or_else(|error| {
         output.error(&error);
         error.exit_code()
@@ -35,9 +36,9 @@ fn main() -> ExitCode {
 
 fn run(command: args::Command, output: &output::Output) -> Result<ExitCode, error::Error> {
     runtime::provider::install().map_err(|error| error::Error::Start(error.to_string()))?;
-    let threads = tokio::runtime::Builder::new_current_thread()
+    let executor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error::Error::Start(error.to_string()))?;
-    threads.block_on(command.run(output))
+    executor.block_on(command.run(output))
 }

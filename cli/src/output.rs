@@ -1,127 +1,131 @@
-//! What people and programs read: tables, colour on a terminal alone, JSON.
+//! What people and programs read: tables, JSON, and colour only on a terminal.
 //!
-//! Standard output may be a pipe whose reader has gone, which is no failure; whatever else keeps
-//! results from being written is one, and [`Output::finish`] says so.
+//! Standard output may be a pipe whose reader has gone, which is not an error. Every other failed
+//! write is one, and [`Output::finish`] reports it.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::args::Color;
 use crate::error::Error;
 
-pub(crate) struct Output {
-    color_out: bool,
-    color_err: bool,
-    verbose: bool,
-    failed: Mutex<Option<io::Error>>,
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+const BOLD: Style = Style::new().bold();
+const DIMMED: Style = Style::new().dimmed();
+
+/// Work that is done sooner than this shows no progress bar.
+const PROGRESS_DELAY: Duration = Duration::from_millis(300);
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorMode {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
-/// The colours that are used, and for what.
-#[derive(Clone, Copy)]
-pub(crate) enum Paint {
-    Bold,
-    Dim,
-    Green,
-    Red,
-    Yellow,
-}
-
-impl Paint {
-    fn code(self) -> &'static str {
+impl ColorMode {
+    /// Whether `stream` gets colour: <https://no-color.org> and <https://bixense.com/clicolors>.
+    fn is_on(self, stream: &impl anstream::stream::RawStream) -> bool {
         match self {
-            Self::Bold => "1",
-            Self::Dim => "2",
-            Self::Green => "32",
-            Self::Red => "31;1",
-            Self::Yellow => "33",
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => AutoStream::choice(stream) != ColorChoice::Never,
         }
     }
+}
 
-    fn on(self, text: &str, color: bool) -> String {
-        if color { format!("\x1b[{}m{text}\x1b[0m", self.code()) } else { text.to_owned() }
-    }
+pub(crate) struct Output {
+    stdout_color: bool,
+    stderr_color: bool,
+    verbose: bool,
+    write_error: Mutex<Option<io::Error>>,
 }
 
 impl Output {
-    pub(crate) fn new(color: Color, verbose: bool) -> Self {
-        let is_on = |terminal| color.is_on(terminal);
+    pub(crate) fn new(color: ColorMode, verbose: bool) -> Self {
         Self {
-            color_out: is_on(io::stdout().is_terminal()),
-            color_err: is_on(io::stderr().is_terminal()),
+            stdout_color: color.is_on(&io::stdout()),
+            stderr_color: color.is_on(&io::stderr()),
             verbose,
-            failed: Mutex::new(None),
+            write_error: Mutex::new(None),
         }
     }
 
-    /// Whether all results were written.
+    /// Fails if a result was not written.
     pub(crate) fn finish(&self) -> Result<(), Error> {
         if let Err(error) = io::stdout().flush() {
-            self.failure(error);
+            self.keep_write_error(error);
         }
-        self.failed
+        self.write_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
             .map_or(Ok(()), |error| Err(Error::Stdout(error)))
     }
 
-    /// A result in words.
+    /// A line of results.
     pub(crate) fn line(&self, text: &str) {
-        self.out(text);
+        self.write_stdout(text);
     }
 
-    /// A result that succeeded, with a mark that a terminal shows in green.
-    pub(crate) fn done(&self, text: &str) {
-        if self.color_out {
-            self.out(format_args!("{} {text}", self.painted("✓", Paint::Green)))
+    /// A success, with a green check mark on a terminal.
+    pub(crate) fn success(&self, text: &str) {
+        if self.stdout_color {
+            self.write_stdout(format_args!("{} {text}", self.styled("✓", GREEN)))
         } else {
-            self.out(text)
+            self.write_stdout(text)
         }
     }
 
-    /// Something the user should know and need not act on.
+    /// Something the user should know and does not have to act on.
     pub(crate) fn note(&self, text: &str) {
-        self.err(format_args!("{} {text}", Paint::Yellow.on("note:", self.color_err)));
+        self.write_stderr(format_args!("{} {text}", paint("note:", YELLOW, self.stderr_color)));
     }
 
     /// What only `--verbose` shows. Never a value.
-    pub(crate) fn detail(&self, text: impl FnOnce() -> String) {
+    pub(crate) fn verbose(&self, text: impl FnOnce() -> String) {
         if self.verbose {
-            self.err(Paint::Dim.on(&text(), self.color_err));
+            self.write_stderr(paint(&text(), DIMMED, self.stderr_color));
         }
     }
 
     pub(crate) fn error(&self, error: &Error) {
-        self.err(format_args!("{} {error}", Paint::Red.on("error:", self.color_err)));
+        self.write_stderr(format_args!("{} {error}", paint("error:", RED, self.stderr_color)));
     }
 
-    /// A part of a line of results, in colour where results are.
-    pub(crate) fn painted(&self, text: &str, paint: Paint) -> String {
-        paint.on(text, self.color_out)
+    /// A part of a line of results, in colour if results are.
+    pub(crate) fn styled(&self, text: &str, style: Style) -> String {
+        paint(text, style, self.stdout_color)
     }
 
-    /// Columns as wide as their widest cell.
+    /// Columns as wide as their widest cell, two spaces apart, without borders.
     pub(crate) fn table(&self, header: &[&str], rows: &[Vec<String>]) {
-        let width = |column: usize| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .chain([header[column].len()])
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..header.len()).map(width).collect();
-        let join = |cells: Vec<&str>| {
-            let padded: Vec<String> =
-                cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            padded.join("  ").trim_end().to_owned()
-        };
-        self.out(self.painted(&join(header.to_vec()), Paint::Bold));
-        for row in rows {
-            self.out(join(row.iter().map(String::as_str).collect()));
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
+        for (index, line) in table.lines().enumerate() {
+            let line = line.trim_end();
+            if index == 0 {
+                self.write_stdout(self.styled(line, BOLD));
+            } else {
+                self.write_stdout(line);
+            }
         }
     }
 
@@ -129,18 +133,17 @@ impl Output {
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Error> {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| Error::Start(error.to_string()))?;
-        self.out(text);
+        self.write_stdout(text);
         Ok(())
     }
 
-    /// Bytes as they are; with a line end behind them on a terminal, so that the prompt starts
-    /// anew.
+    /// The bytes unchanged. A terminal gets a final newline too, so that the prompt starts on its
+    /// own line.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut out = io::stdout().lock();
-        let line_end: &[u8] =
-            if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
-        if let Err(error) = out.write_all(bytes).and_then(|()| out.write_all(line_end)) {
-            self.failure(error);
+        let newline: &[u8] = if out.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.write_all(newline)) {
+            self.keep_write_error(error);
         }
         Ok(())
     }
@@ -150,22 +153,28 @@ impl Output {
         io::stdout().is_terminal()
     }
 
-    /// How far long work is, for a person alone: one line that is written over.
-    pub(crate) fn progress(&self, doing: &str, done: usize, total: usize) {
-        // What takes a moment needs no line.
-        if total >= 10 && !self.verbose && io::stderr().is_terminal() {
-            let _ = write!(io::stderr(), "\r\x1b[K{doing} {done}/{total}");
-        }
+    /// The progress of long work on standard error, shown only on a terminal and without
+    /// `--verbose`. Dropping it removes its line.
+    pub(crate) fn progress(&self, doing: &'static str, total: u64) -> Progress {
+        self.progress_with(doing, Some(total), "{msg} {pos}/{len}")
     }
 
-    /// Takes the line of [`Output::progress`] away.
-    pub(crate) fn progress_ends(&self) {
-        if !self.verbose && io::stderr().is_terminal() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+    /// As [`Output::progress`], for work of unknown length.
+    pub(crate) fn counter(&self, what: &'static str) -> Progress {
+        self.progress_with(what, None, "{pos} {msg}")
     }
 
-    /// Asks a question that is answered with y or n. `false` where there is no terminal to ask on.
+    fn progress_with(&self, message: &'static str, len: Option<u64>, template: &str) -> Progress {
+        let target =
+            if self.verbose { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(len, target).with_message(message);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Progress(bar)
+    }
+
+    /// Asks a yes-or-no question. Answers `false` if there is no terminal to ask on.
     pub(crate) fn confirm(&self, question: &str) -> Result<bool, Error> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(false);
@@ -176,20 +185,47 @@ impl Output {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
-    fn out(&self, text: impl Display) {
+    fn write_stdout(&self, text: impl Display) {
         if let Err(error) = writeln!(io::stdout(), "{text}") {
-            self.failure(error);
+            self.keep_write_error(error);
         }
     }
 
-    fn err(&self, text: impl Display) {
-        // There is nowhere left to say that this failed.
+    fn write_stderr(&self, text: impl Display) {
+        // A failure here has nowhere to be reported.
         let _ = writeln!(io::stderr(), "{text}");
     }
 
-    fn failure(&self, error: io::Error) {
+    fn keep_write_error(&self, error: io::Error) {
         if error.kind() != io::ErrorKind::BrokenPipe {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.write_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
     }
+}
+
+/// The progress of long work: see [`Output::progress`].
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Sets how much is done.
+    pub(crate) fn set(&self, done: u64) {
+        if self.0.elapsed() >= PROGRESS_DELAY {
+            self.0.set_position(done);
+        }
+    }
+
+    /// Hides the progress while `f` prints to standard error.
+    pub(crate) fn suspend(&self, f: impl FnOnce()) {
+        self.0.suspend(f);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn paint(text: &str, style: Style, color: bool) -> String {
+    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }

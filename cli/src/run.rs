@@ -1,12 +1,13 @@
-//! `enclii run -- COMMAND`: a bundle's values in memory-only files of one program and its children.
+//! `enclii run -- COMMAND`: runs a program with a bundle's values in memory-only files.
 //!
-//! The values lie in this process's memory (`memfd`), and the program opens them as files of
-//! `$ENCLII_SECRETS_DIR`, which holds links to them and nothing else. So there is nothing to wipe:
-//! however this process ends, by SIGKILL too, the kernel takes the values with it.
+//! The values are in this process's memory (`memfd`). The program opens them through links in
+//! `$ENCLII_SECRETS_DIR`, which holds nothing else. So there is nothing to wipe: however this
+//! process ends, even by SIGKILL, the kernel frees the values.
 
 mod environment;
-mod files;
 mod limits;
+mod memory_files;
+mod signal_mask;
 mod supervise;
 mod watch;
 
@@ -19,82 +20,97 @@ use std::time::Duration;
 use contract::SecretName;
 use contract::reload::Signal;
 
-use self::environment::Environment;
-use self::files::Files;
-use self::watch::Watch;
+use self::environment::ProgramEnvironment;
+use self::memory_files::MemoryFiles;
+use self::watch::BundleWatch;
 use crate::client::Client;
-use crate::common::{self, Connection, Where};
+use crate::common_args::{ConnectionArgs, ScopeArgs, service_scope};
 use crate::error::Error;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
   enclii run --service api --env prod --project shop -- ./server
-  enclii run --service api --env prod --project shop -- sh -c 'psql \"$(cat \"$DATABASE_URL_FILE\")\"'
+  enclii run --service api --env prod --project shop -- \
+    sh -c 'psql \"$(cat \"$DATABASE_URL_FILE\")\"'
   enclii run --service api --env prod --project shop --watch --signal SIGHUP -- ./server
   enclii run --service api --env prod --project shop --as-env=DATABASE_URL -- ./legacy
 
-For each secret NAME of the bundle the program finds NAME_FILE, the path of a file that holds the value,
-and ENCLII_SECRETS_DIR, the directory of all of them: as a pod does, so that a program that runs in the
-cluster runs here. A variable NAME that is set already is taken out, so that no old value is used.
+For each secret NAME of the bundle, the program gets the variable NAME_FILE with the path of the
+value's file, and ENCLII_SECRETS_DIR with the directory of all files. This is the environment of a
+pod, so that programs for the cluster run here unchanged. An existing variable NAME is removed, so
+that the program does not use an old value.
 
-The files are memory of this process and are gone with it. They can be read by the same user, and not
-in a container or under another user. --as-env hands values over as variables instead, which every
-process of the user can read and the program's children inherit.
+The files are memory of this process and disappear with it. Programs of the same user can read
+them, but not from a container or as another user. --as-env passes values as variables instead,
+which every process of the user can read and child processes inherit.
 
-Signals are passed on, and the exit code is the program's: 128+n where signal n ended it, 127 where it
-was not found, 126 where it could not be run; before it started, the codes of `enclii --help`.
-ENCLII_TOKEN is not passed on.";
+Signals are forwarded, and the exit code is that of the program: 128+n if signal n ended it, 127
+if it was not found, 126 if it could not be run. Before it starts, the codes of `enclii --help`
+apply. ENCLII_TOKEN is not passed on.";
 
 /// Run a program with a bundle's values in memory-only files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct RunArgs {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// Take these secrets alone; may be given several times.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = common::name)]
+    /// Only these secrets; may be given several times.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<SecretName>,
-    /// Hand values over as variables instead of files: all, or those named.
-    #[arg(long, value_name = "NAME,NAME", num_args = 0.., require_equals = true, value_delimiter = ',', value_parser = common::name)]
+    /// Pass values as variables instead of files: all values, or the named ones.
+    #[arg(
+        long,
+        value_name = "NAME,NAME",
+        num_args = 0..,
+        require_equals = true,
+        value_delimiter = ','
+    )]
     as_env: Option<Vec<SecretName>>,
     /// Replace the files when a secret changes.
     #[arg(long)]
     watch: bool,
-    /// Then send the program this signal, if it catches it.
+    /// Send the program this signal after each change, if it handles the signal.
     #[arg(long, value_name = "SIGNAL", requires = "watch")]
     signal: Option<Signal>,
-    /// How often to look for a change.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600), requires = "watch")]
+    /// How often to check for a change.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        requires = "watch"
+    )]
     interval: u64,
     #[command(flatten)]
-    place: Where,
+    scope: ScopeArgs,
     #[command(flatten)]
-    connection: Connection,
-    /// Where the links are made; the first that is a directory: this, /dev/shm, the directory for
-    /// temporary files.
+    connection: ConnectionArgs,
+    /// The directory for the links; without it, /dev/shm or else the directory for temporary files.
     #[arg(long, env = "XDG_RUNTIME_DIR", hide = true)]
     runtime_directory: Option<OsString>,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode, Error> {
-    let scope = common::service(args.place)?;
+pub(crate) async fn run(args: RunArgs, output: &Output) -> Result<ExitCode, Error> {
+    let scope = service_scope(args.scope)?;
     let client = Client::new(&args.connection, output)?;
     let mut values = client.bundle_values(&scope).await?;
     let only: BTreeSet<_> = args.only.into_iter().collect();
-    environment::narrow(&mut values.secrets, &only)?;
+    environment::select(&mut values.secrets, &only)?;
     let environment =
-        Environment::new(&values.secrets, args.as_env.as_deref(), std::env::vars_os())?;
+        ProgramEnvironment::new(&values.secrets, args.as_env.as_deref(), std::env::vars_os())?;
     environment.warnings.iter().for_each(|warning| output.note(warning));
     if args.watch && environment.files.is_empty() {
         return Err(Error::Usage(
-            "--watch replaces files, and a variable of a running program cannot change: leave --as-env out".to_owned(),
+            "--watch replaces files, and the variables of a running program cannot change: omit \
+             --as-env"
+                .to_owned(),
         ));
     }
 
-    let limits = limits::widen(environment.files.len())?;
-    let mut files = Files::new(args.runtime_directory.as_deref().map(Path::new))?;
+    let limits = limits::raise(environment.files.len())?;
+    let mut files = MemoryFiles::new(args.runtime_directory.as_deref().map(Path::new))?;
     files.replace(
         environment.files.iter().filter_map(|name| Some((name, &values.secrets.get(name)?.value))),
     )?;
@@ -103,18 +119,18 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<ExitCode, Error> 
     drop(values);
 
     limits.restore()?;
-    let mut child = supervise::Child::start(&mut program)?;
+    let mut child = supervise::ChildProcess::start(&mut program)?;
     limits.apply()?;
-    let watch = args.watch.then(|| Watch {
+    let watch = args.watch.then(|| BundleWatch {
         client: &client,
         scope,
-        held: generation,
-        every: Duration::from_secs(args.interval),
+        current: generation,
+        interval: Duration::from_secs(args.interval),
         only,
         variables: environment.variables,
         signal: args.signal,
         output,
-        said: None,
+        last_failure: None,
     });
     child.wait(watch, &mut files).await
 }

@@ -1,6 +1,5 @@
-//! `enclii secrets …`: one file for each command.
+//! `enclii secrets …`: one file per command.
 
-mod assignment;
 mod delete;
 mod destroy;
 mod export;
@@ -12,6 +11,7 @@ mod rollback;
 mod rotate;
 mod set;
 mod undelete;
+mod value_source;
 mod versions;
 
 use clap::Subcommand;
@@ -21,32 +21,32 @@ use crate::output::Output;
 
 /// Write, read, rotate and delete secrets.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Set(set::Args),
-    Get(get::Args),
-    List(list::Args),
-    Versions(versions::Args),
-    Rotate(rotate::Args),
-    Rollback(rollback::Args),
-    Delete(delete::Args),
-    Undelete(undelete::Args),
-    Destroy(destroy::Args),
-    Import(import::Args),
-    Export(export::Args),
+pub(crate) enum SecretsCommand {
+    Set(set::SetArgs),
+    Get(get::GetArgs),
+    List(list::ListSecretsArgs),
+    Versions(versions::VersionsArgs),
+    Rotate(rotate::RotateArgs),
+    Rollback(rollback::RollbackArgs),
+    Delete(delete::DeleteArgs),
+    Undelete(undelete::UndeleteArgs),
+    Destroy(destroy::DestroyArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportSecretsArgs),
 }
 
-pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(command: SecretsCommand, output: &Output) -> Result<(), Error> {
     match command {
-        Command::Set(it) => set::run(it, output).await,
-        Command::Get(it) => get::run(it, output).await,
-        Command::List(it) => list::run(it, output).await,
-        Command::Versions(it) => versions::run(it, output).await,
-        Command::Rotate(it) => rotate::run(it, output).await,
-        Command::Rollback(it) => rollback::run(it, output).await,
-        Command::Delete(it) => delete::run(it, output).await,
-        Command::Undelete(it) => undelete::run(it, output).await,
-        Command::Destroy(it) => destroy::run(it, output).await,
-        Command::Import(it) => import::run(it, output).await,
-        Command::Export(it) => export::run(it, output).await,
+        SecretsCommand::Set(it) => set::run(it, output).await,
+        SecretsCommand::Get(it) => get::run(it, output).await,
+        SecretsCommand::List(it) => list::run(it, output).await,
+        SecretsCommand::Versions(it) => versions::run(it, output).await,
+        SecretsCommand::Rotate(it) => rotate::run(it, output).await,
+        SecretsCommand::Rollback(it) => rollback::run(it, output).await,
+        SecretsCommand::Delete(it) => delete::run(it, output).await,
+        SecretsCommand::Undelete(it) => undelete::run(it, output).await,
+        SecretsCommand::Destroy(it) => destroy::run(it, output).await,
+        SecretsCommand::Import(it) => import::run(it, output).await,
+        SecretsCommand::Export(it) => export::run(it, output).await,
     }
 }

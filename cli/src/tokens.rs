@@ -5,76 +5,81 @@ use contract::Scope;
 use contract::api::{Role, TokenName, TokenRequest, TokenSummary};
 
 use crate::client::Client;
-use crate::common::{Connection, Format};
+use crate::common_args::{ConnectionArgs, OutputFormat, parse_scope};
 use crate::error::Error;
 use crate::output::Output;
 
-/// Tokens for programs: list, create and revoke them; and people's sessions.
+/// List, create and revoke tokens for programs, and people's sessions.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    List(List),
-    Create(Create),
-    Revoke(Revoke),
+pub(crate) enum TokensCommand {
+    List(ListTokensArgs),
+    Create(CreateTokenArgs),
+    Revoke(RevokeTokenArgs),
 }
 
 /// List the valid tokens and sessions that you may see.
 #[derive(Debug, clap::Args)]
-pub(crate) struct List {
+#[command(after_help = "Example:\n  enclii tokens list --output json")]
+pub(crate) struct ListTokensArgs {
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
     /// How to print the result.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    pub(crate) output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
 }
 
-/// Make a token. It is printed once and kept nowhere: put it where the program finds it.
+/// Create a token. It is printed once and stored nowhere: put it where the program finds it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   enclii tokens create ci --role developer --scope shop.dev --ttl 30d >token
   ENCLII_TOKEN=\"$(enclii tokens create once --role readonly --ttl 5m)\" ./script")]
-pub(crate) struct Create {
-    /// Its name, which no other valid token has.
-    #[arg(value_parser = name)]
+pub(crate) struct CreateTokenArgs {
+    /// The token's name, which must be unique among the valid tokens.
     pub(crate) name: TokenName,
-    /// What it may do: readonly, developer, admin or owner.
-    #[arg(long, value_parser = role)]
+    /// The token's role: readonly, developer, admin or owner.
+    #[arg(long)]
     pub(crate) role: Role,
-    /// Where: this scope and all below it; everywhere without it.
-    #[arg(long, value_parser = scope)]
+    /// The scope, which includes all below it; without it, everywhere.
+    #[arg(long, value_parser = parse_scope)]
     pub(crate) scope: Option<Scope>,
-    /// How long it is valid, as in 12h or 30d: from 1m to 90d.
-    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = seconds)]
+    /// How long the token is valid, such as 12h or 30d: from 1m to 90d.
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = parse_seconds)]
     pub(crate) ttl: u64,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
 }
 
-/// Revoke a token or a session: it opens nothing from now on.
+/// Revoke a token or a session at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  enclii tokens revoke ci --yes")]
-pub(crate) struct Revoke {
+pub(crate) struct RevokeTokenArgs {
     /// The token's name.
-    #[arg(value_parser = name)]
     pub(crate) name: TokenName,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArgs,
 }
 
-pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(command: TokensCommand, output: &Output) -> Result<(), Error> {
     match command {
-        Command::List(List { connection, output: format }) => {
+        TokensCommand::List(ListTokensArgs { connection, output: format }) => {
             let list = Client::new(&connection, output)?.tokens().await?;
-            if format == Format::Json {
+            if format == OutputFormat::Json {
                 return output.json(&list);
             }
             let header = ["NAME", "KIND", "ROLE", "SCOPE", "BY", "CREATED", "EXPIRES", "LAST USED"];
             output.table(&header, &list.tokens.into_iter().map(row).collect::<Vec<_>>());
         }
-        Command::Create(Create { name, role, scope, ttl: ttl_seconds, connection }) => {
+        TokensCommand::Create(CreateTokenArgs {
+            name,
+            role,
+            scope,
+            ttl: ttl_seconds,
+            connection,
+        }) => {
             let created = Client::new(&connection, output)?
                 .create_token(&TokenRequest { name, role, scope, ttl_seconds })
                 .await?;
@@ -84,16 +89,16 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), Error> 
             ));
             output.bytes(created.token.redacted().expose())?;
         }
-        Command::Revoke(Revoke { name, yes, connection }) => {
+        TokensCommand::Revoke(RevokeTokenArgs { name, yes, connection }) => {
             if !yes
                 && !output.confirm(&format!(
-                    "Revoke token {name}? Whatever uses it is refused from now on."
+                    "Revoke token {name}? Whatever uses it is refused at once."
                 ))?
             {
                 return Err(Error::NotConfirmed("revoked"));
             }
             Client::new(&connection, output)?.revoke_token(&name).await?;
-            output.done(&format!("token {name} is revoked"));
+            output.success(&format!("token {name} is revoked"));
         }
     }
     Ok(())
@@ -119,21 +124,8 @@ fn row(token: TokenSummary) -> Vec<String> {
     ]
 }
 
-fn name(text: &str) -> Result<TokenName, contract::api::TokenNameError> {
-    text.parse()
-}
-
-fn role(text: &str) -> Result<Role, contract::api::UnknownWord> {
-    text.parse()
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    text.parse()
-        .map_err(|error: contract::scope::ScopeError| runtime::logs::ErrorChain(&error).to_string())
-}
-
-/// A duration in words, whose days have 24 hours.
-fn seconds(text: &str) -> Result<u64, String> {
+/// Parses a duration in which a day has 24 hours.
+fn parse_seconds(text: &str) -> Result<u64, String> {
     let span: jiff::Span = text.parse().map_err(|error| format!("{error}"))?;
     let duration = span
         .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
@@ -146,11 +138,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
-        assert_eq!(seconds("5m"), Ok(300));
-        assert_eq!(seconds("90d"), Ok(TokenRequest::LONGEST_TTL_SECONDS));
+    fn durations_are_parsed() {
+        assert_eq!(parse_seconds("5m"), Ok(300));
+        assert_eq!(parse_seconds("90d"), Ok(TokenRequest::LONGEST_TTL_SECONDS));
         for text in ["", "5", "-5m", "soon", "1mo"] {
-            assert!(seconds(text).is_err(), "{text}");
+            assert!(parse_seconds(text).is_err(), "{text}");
         }
     }
 }

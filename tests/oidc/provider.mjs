@@ -1,9 +1,9 @@
-// The certified OpenID provider, with a few people, for the tests of the login. On loopback alone.
+// The certified OpenID provider with a few people, for the login tests. Listens only on loopback.
 //
 //   node provider.mjs MODULES PORT
 //
-// MODULES is the node_modules that the provider was installed into. Besides the provider's own paths there is
-// POST /test/sign: it signs whatever claims it is given, so that a test has tokens that a provider never makes.
+// MODULES is the node_modules directory of the provider. Besides the provider's own paths there is
+// POST /test/sign, which signs any claims, for tokens that a provider would never issue.
 import { createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
@@ -21,7 +21,8 @@ const people = {
 
 const key = (kid) => {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  return { privateKey, jwk: { ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' } };
+  const jwk = { ...privateKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' };
+  return { privateKey, jwk };
 };
 const ours = key('ours');
 const strange = key('strange');
@@ -39,14 +40,18 @@ const provider = new Provider(issuer, {
   clients: [client('enclii'), client('other')],
   jwks: { keys: [ours.jwk] },
   claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups'] },
-  // The claims stand in the ID token itself, as most providers can be told to do.
+  // The claims are in the ID token itself, which most providers can be configured to do.
   conformIdTokenClaims: false,
   features: { devInteractions: { enabled: true }, deviceFlow: { enabled: true } },
-  findAccount: (_, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
+  findAccount: (_, id) =>
+    people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
   cookies: { keys: ['a test has no secrets'] },
 });
 
-const part = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+const part = (value) => {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return Buffer.from(text).toString('base64url');
+};
 
 // {"header": {…}, "claims": {…}, "key": "ours" | "strange" | "public" | "none"}
 const forge = ({ header, claims, key }) => {
@@ -54,7 +59,7 @@ const forge = ({ header, claims, key }) => {
   const text = `${part(head)}.${part(claims)}`;
   if (key === 'none') return `${text}.`;
   if (key === 'public') {
-    // What a verifier would check with that takes the public key for an HMAC's secret.
+    // For a verifier that mistakes the public key for an HMAC secret.
     const pem = createPublicKey(ours.privateKey).export({ format: 'pem', type: 'spki' });
     return `${text}.${createHmac('sha256', pem).update(text).digest('base64url')}`;
   }

@@ -1,7 +1,7 @@
 //! `enclii audit export`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
@@ -9,100 +9,117 @@ use audit::Format;
 use jiff::Timestamp;
 use runtime::logs::ErrorChain;
 
-use super::span::Span;
+use super::time_range::TimeRange;
 use crate::client::Client;
-use crate::common::Connection;
+use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::Output;
 
-/// Take events along, as the form that a collector reads.
+/// Export events in a format that a collector reads.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  enclii audit export --out audit.jsonl\n  enclii audit export --format ocsf --since 7d > week.ocsf.jsonl"
-)]
-pub(crate) struct Args {
-    /// The form: jsonl can be verified, ocsf and cef are for collectors.
+#[command(after_help = "Examples:\n  enclii audit export --out audit.jsonl\n  \
+                  enclii audit export --format ocsf --since 7d > week.ocsf.jsonl")]
+pub(crate) struct ExportEventsArgs {
+    /// The format: jsonl can be verified, ocsf and cef are for collectors.
     #[arg(long, default_value_t = Format::Jsonl, value_name = "jsonl|ocsf|cef")]
     format: Format,
     #[command(flatten)]
-    span: Span,
+    range: TimeRange,
     /// Write to this file, which must not exist, instead of standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { format, span, out, connection } = args;
+pub(crate) async fn run(args: ExportEventsArgs, output: &Output) -> Result<(), Error> {
+    let ExportEventsArgs { format, range, out, connection } = args;
+    // Before switchyard is asked: an export is itself an audit event.
+    let mut target = ExportTarget::open(out)?;
     let client = Client::new(&connection, output)?;
-    let mut answer = client
-        .stream(&format!("/v1/audit/export?format={format}{}", span.query(Timestamp::now())))
+    let mut response = client
+        .stream(&format!("/v1/audit/export?format={format}{}", range.query(Timestamp::now())))
         .await?;
-    let mut to = To::open(out)?;
-    let (mut lines, mut ended, telling) = (0, true, io::stderr().is_terminal());
+    let progress = output.counter("events");
+    let (mut lines, mut complete) = (0, true);
     loop {
-        let piece = answer.chunk().await.map_err(|error| Error::Answer {
+        let chunk = response.chunk().await.map_err(|error| Error::Response {
             address: connection.addr.clone(),
             reason: ErrorChain(&error).to_string(),
         })?;
-        let Some(piece) = piece else { break };
-        to.write(&piece)?;
-        lines += piece.iter().filter(|byte| **byte == b'\n').count();
-        ended = piece.ends_with(b"\n");
-        if telling {
-            // That a terminal cannot be told is no reason to stop.
-            let _ = write!(io::stderr(), "\r{lines} events");
-        }
+        let Some(chunk) = chunk else { break };
+        target.write(&chunk)?;
+        lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        complete = chunk.ends_with(b"\n");
+        progress.set(lines);
     }
-    if telling {
-        let _ = writeln!(io::stderr());
-    }
-    if !ended {
-        return Err(Error::Answer {
+    drop(progress);
+    if !complete {
+        return Err(Error::Response {
             address: connection.addr,
-            reason: "the last line is cut short".to_owned(),
+            reason: "the last line is incomplete".to_owned(),
         });
     }
-    let place = to.finish()?;
-    if let Some(path) = place {
-        output.done(&format!("{lines} events in {}", path.display()));
+    if let Some(path) = target.finish()? {
+        output.success(&format!("{lines} events in {}", path.display()));
     }
     Ok(())
 }
 
-/// Where events go.
-enum To {
-    Standard(io::Stdout),
-    File(PathBuf, File),
+/// Where the events are written. A file that is not finished is removed.
+enum ExportTarget {
+    Stdout(io::Stdout),
+    File(NewFile),
 }
 
-impl To {
+impl ExportTarget {
     fn open(path: Option<PathBuf>) -> Result<Self, Error> {
-        let Some(path) = path else { return Ok(Self::Standard(io::stdout())) };
-        // Who read what is nobody else's business.
+        let Some(path) = path else { return Ok(Self::Stdout(io::stdout())) };
+        // Only its owner may read who did what.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => Ok(Self::File(path, file)),
+            Ok(file) => Ok(Self::File(NewFile { path, file, finished: false })),
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::FileExists { path, advice: "choose another path" })
+            }
             Err(source) => Err(Error::Write { path, source }),
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
-            Self::Standard(out) => out.write_all(bytes).map_err(Error::Stdout),
-            Self::File(path, file) => {
-                file.write_all(bytes).map_err(|source| Error::Write { path: path.clone(), source })
-            }
+            Self::Stdout(out) => out.write_all(bytes).map_err(Error::Stdout),
+            Self::File(new) => new
+                .file
+                .write_all(bytes)
+                .map_err(|source| Error::Write { path: new.path.clone(), source }),
         }
     }
 
     fn finish(self) -> Result<Option<PathBuf>, Error> {
         match self {
-            Self::Standard(mut out) => out.flush().map(|()| None).map_err(Error::Stdout),
-            Self::File(path, file) => match file.sync_all() {
-                Ok(()) => Ok(Some(path)),
-                Err(source) => Err(Error::Write { path, source }),
+            Self::Stdout(mut out) => out.flush().map(|()| None).map_err(Error::Stdout),
+            Self::File(mut new) => match new.file.sync_all() {
+                Ok(()) => {
+                    new.finished = true;
+                    Ok(Some(new.path.clone()))
+                }
+                Err(source) => Err(Error::Write { path: new.path.clone(), source }),
             },
+        }
+    }
+}
+
+/// A file that this command created.
+struct NewFile {
+    path: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }

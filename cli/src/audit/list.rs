@@ -2,59 +2,60 @@
 
 use std::time::Duration;
 
-use audit::{Action, Format as Form, Outcome, Record};
+use audit::{Action, Outcome, Record};
 use jiff::Timestamp;
 
-use super::source;
-use super::span::Span;
+use super::fetch;
+use super::time_range::TimeRange;
 use crate::client::Client;
-use crate::common::{Connection, Format};
+use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::error::Error;
 use crate::output::Output;
 
-/// How often the trail is asked for new events.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often --follow asks for new events.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// List events, oldest first.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  enclii audit list --since 2h --outcome denied\n  enclii audit list --scope shop.prod --action read --follow\n  enclii audit list --since 1d --output json | jq .actor_id"
-)]
-pub(crate) struct Args {
+#[command(after_help = "Examples:\n  enclii audit list --since 2h --outcome denied\n  \
+                  enclii audit list --scope shop.prod --action read --follow\n  \
+                  enclii audit list --since 1d --output json | jq .actor_id")]
+pub(crate) struct ListEventsArgs {
     #[command(flatten)]
-    span: Span,
-    /// Events of this action: read, write, delete, denied, login, …
-    #[arg(long, value_parser = action)]
+    range: TimeRange,
+    /// Only events of this action: read, write, delete, denied, login, …
+    #[arg(long, value_parser = parse_action)]
     action: Option<Action>,
-    /// Events of this actor: a person, a token, or a pod's namespace/service-account.
+    /// Only events of this actor: a person, a token, or a pod's namespace/service-account.
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
-    /// Events in this scope and below: project, project.environment or project.environment.service.
+    /// Only events in this scope and below it: project, project.environment or
+    /// project.environment.service.
     #[arg(long)]
     scope: Option<String>,
-    /// Events that ended so: allowed, denied or failed.
-    #[arg(long, value_parser = outcome)]
+    /// Only events with this outcome: allowed, denied or failed.
+    #[arg(long, value_parser = parse_outcome)]
     outcome: Option<Outcome>,
-    /// The most events; with --follow, only those of the start.
+    /// The maximum number of events; with --follow, of past events.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
     limit: usize,
-    /// Go on with what happens from now on.
+    /// Continue with new events as they happen.
     #[arg(long, short)]
     follow: bool,
     #[command(flatten)]
-    connection: Connection,
-    /// How to print events; json is one event a line.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    connection: ConnectionArgs,
+    /// How to print events; json is one event per line.
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(args: ListEventsArgs, output: &Output) -> Result<(), Error> {
     let client = Client::new(&args.connection, output)?;
     let filter = args.filter();
     let (mut after, mut left, mut any) = (0, args.limit, false);
     loop {
-        let page = source::page(&client, after, left.min(source::PAGE), &filter).await?;
-        let full = page.len() == left.min(source::PAGE);
+        let page = fetch::page(&client, after, left.min(fetch::MAX_PAGE_LEN), &filter).await?;
+        let full = page.len() == left.min(fetch::MAX_PAGE_LEN);
         if let Some(last) = page.last() {
             after = last.sequence;
         }
@@ -66,20 +67,20 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         }
         if !args.follow {
             if full {
-                output.note(&format!("there may be more: --limit is {}", args.limit));
+                output.note(&format!("there may be more events: --limit is {}", args.limit));
             } else if !any {
-                output.note("no event is so");
+                output.note("no event matches");
             }
             return Ok(());
         }
         left = usize::MAX;
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-impl Args {
+impl ListEventsArgs {
     fn filter(&self) -> String {
-        let mut filter = self.span.query(Timestamp::now());
+        let mut filter = self.range.query(Timestamp::now());
         let texts = [
             ("action", self.action.map(Action::as_str)),
             ("actor", self.actor.as_deref()),
@@ -88,21 +89,21 @@ impl Args {
         ];
         for (name, text) in texts {
             if let Some(text) = text {
-                filter.push_str(&format!("&{name}={}", escaped(text)));
+                filter.push_str(&format!("&{name}={}", percent_encoded(text)));
             }
         }
         filter
     }
 }
 
-/// A text as it may stand in a query.
-fn escaped(text: &str) -> String {
+/// The text as a query parameter.
+fn percent_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-fn print(page: &[Record], format: Format, head: bool, output: &Output) {
-    if format == Format::Json {
-        page.iter().for_each(|record| output.line(&Form::Jsonl.line(record)));
+fn print(page: &[Record], format: OutputFormat, with_header: bool, output: &Output) {
+    if format == OutputFormat::Json {
+        page.iter().for_each(|record| output.line(&audit::Format::Jsonl.line(record)));
         return;
     }
     if page.is_empty() {
@@ -111,7 +112,7 @@ fn print(page: &[Record], format: Format, head: bool, output: &Output) {
     let header =
         ["NUMBER", "TIME", "WHO", "ACTION", "WHAT", "VERSION", "OUTCOME", "FROM", "DETAILS"];
     let rows: Vec<_> = page.iter().map(row).collect();
-    if head {
+    if with_header {
         output.table(&header, &rows)
     } else {
         rows.iter().for_each(|row| output.line(&row.join("  ")))
@@ -139,17 +140,17 @@ fn row(record: &Record) -> Vec<String> {
         record.address.clone().unwrap_or_else(|| "-".to_owned()),
         record.details.clone().unwrap_or_default(),
     ];
-    // What a database says is shown to a terminal here.
+    // Whoever writes the database must not be able to act on the terminal.
     cells
         .map(|cell| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
         .into()
 }
 
-fn action(word: &str) -> Result<Action, String> {
+fn parse_action(word: &str) -> Result<Action, String> {
     let known = || Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
-    Action::parse(word).ok_or_else(|| format!("it is one of {}", known()))
+    Action::parse(word).ok_or_else(|| format!("must be one of {}", known()))
 }
 
-fn outcome(word: &str) -> Result<Outcome, String> {
-    Outcome::parse(word).ok_or_else(|| "it is one of allowed, denied, failed".to_owned())
+fn parse_outcome(word: &str) -> Result<Outcome, String> {
+    Outcome::parse(word).ok_or_else(|| "must be one of allowed, denied, failed".to_owned())
 }

@@ -6,100 +6,106 @@ use std::path::{Path, PathBuf};
 
 use audit::{Checkpoint, Finding, Kind, PublicKey, Record, Report, Start, Verifier};
 
-use super::source;
+use super::fetch;
 use crate::client::Client;
-use crate::common::{Connection, Format};
+use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::error::Error;
 use crate::output::Output;
 
-/// Check that nobody edited, deleted, inserted, reordered or cut off events. Exit code 7: somebody
-/// did.
+const EXAMPLES: &str = "\
+Examples:
+  enclii audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub
+  enclii audit verify --file audit.jsonl --checkpoints /mnt/elsewhere --key audit.pub
+
+Somebody with access to the database can truncate the audit log or rewrite all of it. Only
+checkpoints that are stored elsewhere reveal that.";
+
+/// Verify that nobody edited, deleted, inserted, reordered or truncated events. Exit code 7 means
+/// that somebody did.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  enclii audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub\n  enclii audit verify --file audit.jsonl --checkpoints /mnt/elsewhere --key audit.pub\n\nThe end of a trail can be cut off, and all of it can be written anew, by whoever has the database; only\ncheckpoints that were kept elsewhere show that."
-)]
-pub(crate) struct Args {
+#[command(after_help = EXAMPLES)]
+pub(crate) struct VerifyArgs {
     /// Verify this export (jsonl) instead of asking switchyard.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The file of checkpoints that was kept elsewhere, or its directory.
+    /// The file of checkpoints that was stored elsewhere, or its directory.
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
-    /// The public keys that signed them (PEM); without it, switchyard is asked for its key.
+    /// The public keys that signed them (PEM); without it, switchyard's current key is used.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The file is an export of a part, and need not begin with record 1.
+    /// The file is a partial export, which does not have to start with record 1.
     #[arg(long, requires = "file")]
     partial: bool,
     #[command(flatten)]
-    connection: Connection,
-    /// How to print what was found.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    connection: ConnectionArgs,
+    /// How to print the result.
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
+pub(crate) async fn run(args: VerifyArgs, output: &Output) -> Result<(), Error> {
     let mut checkpoints =
         args.checkpoints.as_deref().map(read_checkpoints).transpose()?.unwrap_or_default();
     let mut keys = args.key.as_deref().map(read_keys).transpose()?.unwrap_or_default();
-    let outside = checkpoints.len();
+    let external = checkpoints.len();
     let start = if args.partial { Start::Anywhere } else { Start::Origin };
     let report = if let Some(path) = &args.file {
-        if outside > 0 && keys.is_empty() {
+        if external > 0 && keys.is_empty() {
             return Err(Error::Usage(
-                "checkpoints of a file need --key, the public key that signed them".to_owned(),
+                "--checkpoints with --file needs --key, the public key that signed them".to_owned(),
             ));
         }
         let mut verifier = Verifier::new(start, checkpoints, &keys);
-        each_line(path, |record| verifier.take(&record))?;
+        each_record(path, |record| verifier.take(&record))?;
         verifier.finish()
     } else {
         let client = Client::new(&args.connection, output)?;
-        let theirs = source::checkpoints(&client).await?;
+        let stored = fetch::checkpoints(&client).await?;
         if args.key.is_none()
-            && let Some(pem) = &theirs.public_key
+            && let Some(pem) = &stored.public_key
         {
             keys = PublicKey::all_from_pem(pem).map_err(|error| Error::Start(error.to_string()))?;
         }
-        // Those of the database are compared where there are keys for them; those from elsewhere
-        // always are.
+        // Checkpoints in the database count only if their key is known; external ones always count.
         checkpoints.extend(
-            theirs
+            stored
                 .checkpoints
                 .into_iter()
                 .filter(|it| keys.iter().any(|key| key.id() == it.key_id)),
         );
-        online(&client, Verifier::new(start, checkpoints, &keys), &theirs.head, output).await?
+        verify_online(&client, Verifier::new(start, checkpoints, &keys), &stored.head, output)
+            .await?
     };
-    tell(&report, outside, args.output, output)?;
+    print(&report, external, args.output, output)?;
     report.finding.map_or(Ok(()), |finding| Err(Error::Tampered(finding.to_string())))
 }
 
-/// Verifies what switchyard has, page by page.
-async fn online(
+/// Verifies the records of switchyard page by page.
+async fn verify_online(
     client: &Client<'_>,
     mut verifier: Verifier,
-    head: &source::Head,
+    head: &fetch::LogHead,
     output: &Output,
 ) -> Result<Report, Error> {
-    let (mut after, mut there) = (0, head.sequence == 0);
+    let (mut after, mut head_found) = (0, head.sequence == 0);
     loop {
-        let page = source::page(client, after, source::PAGE, "").await?;
+        let page = fetch::page(client, after, fetch::MAX_PAGE_LEN, "").await?;
         for record in &page {
-            there |= record.sequence == head.sequence && record.hash == head.hash;
+            head_found |= record.sequence == head.sequence && record.hash == head.hash;
             verifier.take(record);
         }
-        output.detail(|| format!("{} records behind {after}", page.len()));
+        output.verbose(|| format!("{} records after {after}", page.len()));
         match page.last() {
-            // A number that does not grow would ask for the same page for ever.
-            Some(last) if page.len() == source::PAGE && last.sequence > after => {
+            // A sequence that does not grow would request the same page in an endless loop.
+            Some(last) if page.len() == fetch::MAX_PAGE_LEN && last.sequence > after => {
                 after = last.sequence
             }
             _ => break,
         }
     }
     let mut report = verifier.finish();
-    if report.finding.is_none() && !there {
+    if report.finding.is_none() && !head_found {
         let next = report.last.map_or(0, |(last, _)| last) + 1;
         let kind = if next > head.sequence {
             Kind::Rewritten { until: head.sequence }
@@ -111,34 +117,42 @@ async fn online(
     Ok(report)
 }
 
-fn tell(report: &Report, outside: usize, format: Format, output: &Output) -> Result<(), Error> {
-    if format == Format::Json {
+fn print(
+    report: &Report,
+    external: usize,
+    format: OutputFormat,
+    output: &Output,
+) -> Result<(), Error> {
+    if format == OutputFormat::Json {
         return output.json(report);
     }
     let Some((last, hash)) = report.last else {
-        output.line("no record was right");
+        output.line("no record is valid");
         return Ok(());
     };
     let first = report.first.unwrap_or(1);
-    output.line(&format!("records {first} to {last} hang together; the hash of {last} is {hash}"));
+    output.line(&format!(
+        "records {first} to {last} form an unbroken chain; the hash of {last} is {hash}"
+    ));
     if let Some((signed, at)) = report.signed {
         output.line(&format!(
-            "{} checkpoints agree; the last one is of record {signed}, signed at {at}",
+            "{} checkpoints match; the last one is of record {signed}, signed at {at}",
             report.checkpoints
         ));
     }
-    if outside == 0 {
+    if external == 0 {
         output.note(
-            "no checkpoints from elsewhere were compared: that the end was cut off or all was rewritten would not show (--checkpoints)",
+            "no external checkpoints were compared, so a truncated or rewritten log would not be \
+             detected (--checkpoints)",
         );
     }
     if report.partial && !report.anchored {
         output.note(&format!(
-            "nothing vouches for record {first} itself: what comes before it is not here"
+            "record {first} itself is not verified: the records before it are missing"
         ));
     }
     if report.finding.is_none() {
-        output.done("nobody changed the audit trail");
+        output.success("nobody changed the audit trail");
     }
     Ok(())
 }
@@ -150,10 +164,10 @@ fn read_checkpoints(path: &Path) -> Result<Vec<Checkpoint>, Error> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {
-            let reason = |_| format!("line {} is no checkpoint", at + 1);
+            let reason = |_| format!("line {} is not a checkpoint", at + 1);
             serde_json::from_str(line)
                 .map_err(reason)
-                .map_err(|reason| Error::Manifest { path: path.clone(), reason })
+                .map_err(|reason| Error::Parse { path: path.clone(), reason })
         })
         .collect()
 }
@@ -162,16 +176,17 @@ fn read_keys(path: &Path) -> Result<Vec<PublicKey>, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     PublicKey::all_from_pem(&text)
-        .map_err(|error| Error::Manifest { path: path.to_owned(), reason: error.to_string() })
+        .map_err(|error| Error::Parse { path: path.to_owned(), reason: error.to_string() })
 }
 
-fn each_line(path: &Path, mut take: impl FnMut(Record)) -> Result<(), Error> {
+fn each_record(path: &Path, mut take: impl FnMut(Record)) -> Result<(), Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     for (at, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(failed)?;
-        let form = |_| Error::Tampered(format!("{}: line {} is no record", path.display(), at + 1));
-        take(serde_json::from_str(&line).map_err(form)?);
+        let invalid =
+            |_| Error::Tampered(format!("{}: line {} is not a record", path.display(), at + 1));
+        take(serde_json::from_str(&line).map_err(invalid)?);
     }
     Ok(())
 }

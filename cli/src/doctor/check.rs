@@ -1,21 +1,21 @@
-//! One thing that was checked.
+//! The result of one check.
 
 use serde::Serialize;
 
-/// How it is.
+/// Whether a check passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(super) enum CheckState {
     Ok,
     Failed,
     Skipped,
 }
 
-/// What was checked, what was found, and the way out where it is not well. Never holds a value.
+/// The result of one check, with the way out of a failure. Never holds a secret value.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     pub(super) name: &'static str,
-    pub(super) state: State,
+    pub(super) state: CheckState,
     pub(super) detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) way_out: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, detail: detail.into(), way_out: None }
+        Self { name, state: CheckState::Ok, detail: detail.into(), way_out: None }
     }
 
     pub(super) fn failed(
@@ -31,10 +31,15 @@ impl Check {
         detail: impl Into<String>,
         way_out: impl Into<String>,
     ) -> Self {
-        Self { name, state: State::Failed, detail: detail.into(), way_out: Some(way_out.into()) }
+        Self {
+            name,
+            state: CheckState::Failed,
+            detail: detail.into(),
+            way_out: Some(way_out.into()),
+        }
     }
 
     pub(super) fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, state: State::Skipped, detail: detail.into(), way_out: None }
+        Self { name, state: CheckState::Skipped, detail: detail.into(), way_out: None }
     }
 }

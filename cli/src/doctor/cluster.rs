@@ -1,4 +1,4 @@
-//! What the cluster has of us, asked through kubectl, since it knows how to log in.
+//! Checks of the cluster, through kubectl, which knows how to log in.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,39 +13,44 @@ use tokio::time::timeout;
 
 use super::check::Check;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For one call of kubectl.
+const KUBECTL_TIMEOUT: Duration = Duration::from_secs(10);
 
-const REGISTRATION: &str = "enclii-webhook";
+const WEBHOOK_CONFIGURATION: &str = "enclii-webhook";
 
 pub(super) async fn checks(kubectl: &Path) -> Vec<Check> {
-    if let Err(reason) = ask(kubectl, &["version"]).await {
+    if let Err(reason) = query(kubectl, &["version"]).await {
         return vec![Check::skipped("cluster", reason)];
     }
-    let registration =
-        ask(kubectl, &["get", "mutatingwebhookconfigurations", REGISTRATION, "--ignore-not-found"])
-            .await;
-    let namespaces = ask(kubectl, &["get", "namespaces"]).await;
-    let bundles = ask(kubectl, &["get", "secretbundles.enclii.io", "--all-namespaces"]).await;
+    let configuration = query(
+        kubectl,
+        &["get", "mutatingwebhookconfigurations", WEBHOOK_CONFIGURATION, "--ignore-not-found"],
+    )
+    .await;
+    let namespaces = query(kubectl, &["get", "namespaces"]).await;
+    let bundles = query(kubectl, &["get", "secretbundles.enclii.io", "--all-namespaces"]).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     vec![
-        found("webhook", registration, |it| webhook(it, now)),
-        found("namespaces", namespaces, labelled),
-        found("bundles", bundles, published),
+        check("webhook", configuration, |it| check_webhook(it, now)),
+        check("namespaces", namespaces, check_labels),
+        check("bundles", bundles, check_keys),
     ]
 }
 
-/// What kubectl says, as JSON; nothing where it says nothing.
-async fn ask(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
+/// The JSON that kubectl prints, or null if it prints nothing.
+async fn query(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
     let mut command = Command::new(kubectl);
     command
         .args(words)
         .args(["--output", "json", "--request-timeout", "5s"])
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = match timeout(PATIENCE, command.output()).await {
+    let output = match timeout(KUBECTL_TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("{}: {error}", kubectl.display())),
-        Err(_) => return Err(format!("{} did not answer within {PATIENCE:?}", kubectl.display())),
+        Err(_) => {
+            return Err(format!("{} did not answer within {KUBECTL_TIMEOUT:?}", kubectl.display()));
+        }
     };
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
@@ -54,11 +59,11 @@ async fn ask(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
     if output.stdout.trim_ascii().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&output.stdout).map_err(|_| "kubectl: the answer is no JSON".to_owned())
+    serde_json::from_slice(&output.stdout).map_err(|_| "kubectl: the output is not JSON".to_owned())
 }
 
-/// Who may not look is told so; nothing is known then.
-fn found(
+/// Judges an answer. A failed query, as for lack of permission, skips the check.
+fn check(
     name: &'static str,
     answer: Result<Value, String>,
     judge: impl FnOnce(&Value) -> Check,
@@ -66,10 +71,10 @@ fn found(
     answer.map_or_else(|reason| Check::skipped(name, reason), |it| judge(&it))
 }
 
-fn webhook(object: &Value, now: Duration) -> Check {
+fn check_webhook(object: &Value, now: Duration) -> Check {
     let name = "webhook";
     if object.is_null() {
-        let detail = format!("there is no MutatingWebhookConfiguration {REGISTRATION}");
+        let detail = format!("there is no MutatingWebhookConfiguration {WEBHOOK_CONFIGURATION}");
         return Check::failed(
             name,
             detail,
@@ -78,7 +83,7 @@ fn webhook(object: &Value, now: Duration) -> Check {
     }
     let webhooks = object["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     for webhook in webhooks {
-        if let Err(reason) = trust(&webhook["clientConfig"]["caBundle"], now) {
+        if let Err(reason) = check_ca_bundle(&webhook["clientConfig"]["caBundle"], now) {
             let detail = format!(
                 "caBundle of {}: {reason}",
                 webhook["name"].as_str().unwrap_or("a webhook")
@@ -93,20 +98,20 @@ fn webhook(object: &Value, now: Duration) -> Check {
     match webhooks.len() {
         0 => Check::failed(
             name,
-            format!("{REGISTRATION} has no webhook"),
+            format!("{WEBHOOK_CONFIGURATION} has no webhook"),
             "apply the manifests again",
         ),
-        _ => Check::ok(name, format!("{REGISTRATION} is there, and its caBundle is valid")),
+        _ => Check::ok(name, format!("{WEBHOOK_CONFIGURATION} exists, and its caBundle is valid")),
     }
 }
 
-/// Whether a caBundle holds a certificate that is valid now.
-fn trust(bundle: &Value, now: Duration) -> Result<(), String> {
+/// Fails unless the caBundle holds a certificate that is valid now.
+fn check_ca_bundle(bundle: &Value, now: Duration) -> Result<(), String> {
     let text = bundle.as_str().filter(|it| !it.is_empty()).ok_or("is empty")?;
-    // Standard base64, as our own values have it.
+    // Standard base64, as in the API's values.
     let pem: contract::Redacted =
         serde_json::from_value(Value::from(text)).map_err(|_| "is not base64")?;
-    let mut last = "holds no certificate".to_owned();
+    let mut reason = "holds no certificate".to_owned();
     for certificate in CertificateDer::pem_slice_iter(pem.expose()) {
         let certificate = certificate.map_err(|error| error.to_string())?;
         let (_, certificate) =
@@ -118,13 +123,13 @@ fn trust(bundle: &Value, now: Duration) -> Result<(), String> {
         if certificate.validity().is_valid_at(at) {
             return Ok(());
         }
-        last = format!("the certificate was valid until {}", certificate.validity().not_after);
+        reason = format!("the certificate was valid until {}", certificate.validity().not_after);
     }
-    Err(last)
+    Err(reason)
 }
 
-/// A namespace with one of the two labels alone was meant to have both.
-fn labelled(list: &Value) -> Check {
+/// A namespace needs both labels; with only one, the other was forgotten.
+fn check_labels(list: &Value) -> Check {
     let name = "namespaces";
     let (mut both, mut half) = (Vec::new(), Vec::new());
     for namespace in list["items"].as_array().into_iter().flatten() {
@@ -147,12 +152,12 @@ fn labelled(list: &Value) -> Check {
         );
     }
     if both.is_empty() {
-        return Check::failed(name, "none belongs to a project and environment", way_out);
+        return Check::failed(name, "no namespace belongs to a project and environment", way_out);
     }
     Check::ok(name, format!("labelled: {}", both.join(", ")))
 }
 
-fn published(list: &Value) -> Check {
+fn check_keys(list: &Value) -> Check {
     let bundles = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     let without_keys = bundles
         .iter()
@@ -173,20 +178,23 @@ fn published(list: &Value) -> Check {
 mod tests {
     use serde_json::json;
 
-    use super::super::check::State;
+    use super::super::check::CheckState;
     use super::*;
 
     #[test]
-    fn registrations() {
+    fn webhook_configurations() {
         let now = Duration::from_secs(1_800_000_000);
-        let with = |bundle: &str| json!({"webhooks": [{"name": "pods.enclii.io", "clientConfig": {"caBundle": bundle}}]});
-        assert_eq!(webhook(&Value::Null, now).state, State::Failed);
-        assert_eq!(webhook(&json!({"webhooks": []}), now).state, State::Failed);
+        let with = |bundle: &str| {
+            let client_config = json!({"caBundle": bundle});
+            json!({"webhooks": [{"name": "pods.enclii.io", "clientConfig": client_config}]})
+        };
+        assert_eq!(check_webhook(&Value::Null, now).state, CheckState::Failed);
+        assert_eq!(check_webhook(&json!({"webhooks": []}), now).state, CheckState::Failed);
         for (bundle, reason) in
             [("", "is empty"), ("!", "is not base64"), ("eA==", "holds no certificate")]
         {
             assert_eq!(
-                webhook(&with(bundle), now).detail,
+                check_webhook(&with(bundle), now).detail,
                 format!("caBundle of pods.enclii.io: {reason}")
             );
         }
@@ -201,13 +209,13 @@ mod tests {
         let half = one("shop-dev", json!({"enclii.io/project": "shop"}));
         let other = one("default", json!({}));
         assert_eq!(
-            labelled(&list(&[good.clone(), other.clone()])),
+            check_labels(&list(&[good.clone(), other.clone()])),
             Check::ok("namespaces", "labelled: shop-prod")
         );
         assert_eq!(
-            labelled(&list(&[good, half])).detail,
+            check_labels(&list(&[good, half])).detail,
             "one of the two labels is missing: shop-dev"
         );
-        assert_eq!(labelled(&list(&[other])).state, State::Failed);
+        assert_eq!(check_labels(&list(&[other])).state, CheckState::Failed);
     }
 }

@@ -1,5 +1,5 @@
-//! The keys of the bundles that a manifest asks for: given on the command line, read from a
-//! `SecretBundle` object, or asked of switchyard.
+//! The keys of the bundles that a manifest refers to: from the command line, from `SecretBundle`
+//! objects or from switchyard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,59 +9,59 @@ use contract::{Annotations, BundleRef, Label, Scope, SecretBundle};
 use injection::bundles::{Bundle, Bundles};
 use serde_json::Value;
 
-use super::{Args, manifest};
+use super::{InjectArgs, manifest};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::Output;
 
-/// What is known of bundles. It holds in every namespace: a manifest says which one it is for.
+/// The known bundles, which are the same in every namespace.
 #[derive(Default)]
-pub(crate) struct Known(BTreeMap<String, Arc<Bundle>>);
+pub(crate) struct KnownBundles(BTreeMap<String, Arc<Bundle>>);
 
-impl Bundles for Known {
+impl Bundles for KnownBundles {
     fn bundle(&self, _namespace: &str, name: &str) -> Option<Arc<Bundle>> {
         self.0.get(name).cloned()
     }
 }
 
-impl Known {
-    /// Gathers what the manifest's pods ask for.
+impl KnownBundles {
+    /// Finds the bundles that the pods of the manifest refer to.
     pub(crate) async fn gather(
-        args: &Args,
+        args: &InjectArgs,
         documents: &[Value],
         output: &Output,
     ) -> Result<Self, Error> {
         let mut known = Self::default();
         for text in &args.bundle {
-            let (name, keys) = given(text)?;
+            let (name, keys) = parse_bundle(text)?;
             known.add(args, &name, keys);
         }
         for path in &args.bundle_file {
             known.read(args, path)?;
         }
         if let (Some(project), Some(environment)) = (&args.project, &args.env) {
-            for bundle in asked_for(documents) {
+            for bundle in referenced_bundles(documents) {
                 if !known.0.contains_key(bundle.as_str()) {
-                    known.ask((args, output), project, environment, &bundle).await?;
+                    known.fetch((args, output), project, environment, &bundle).await?;
                 }
             }
         }
         Ok(known)
     }
 
-    /// Whether nothing was given and nothing found.
+    /// Whether no bundle was given or found.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn add(&mut self, args: &Args, name: &BundleRef, keys: BTreeSet<String>) {
+    fn add(&mut self, args: &InjectArgs, name: &BundleRef, keys: BTreeSet<String>) {
         let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
         let bundle = Bundle { keys, project: text(&args.project), environment: text(&args.env) };
         self.0.insert(name.to_string(), Arc::new(bundle));
     }
 
-    fn read(&mut self, args: &Args, path: &Path) -> Result<(), Error> {
-        let refuse = |reason: String| Error::Manifest { path: path.to_owned(), reason };
+    fn read(&mut self, args: &InjectArgs, path: &Path) -> Result<(), Error> {
+        let refuse = |reason: String| Error::Parse { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         for document in manifest::documents(&text).map_err(refuse)? {
@@ -80,9 +80,9 @@ impl Known {
         Ok(())
     }
 
-    async fn ask(
+    async fn fetch(
         &mut self,
-        (args, output): (&Args, &Output),
+        (args, output): (&InjectArgs, &Output),
         project: &Label,
         environment: &Label,
         bundle: &BundleRef,
@@ -94,14 +94,14 @@ impl Known {
                 self.add(args, bundle, found.keys.into_iter().map(String::from).collect());
                 Ok(())
             }
-            // The decision itself says that a bundle does not exist, and what to do.
+            // The decision reports the missing bundle and what to do.
             Err(Error::Refused(problem)) if problem.status == 404 => Ok(()),
             Err(error) => Err(error),
         }
     }
 }
 
-fn asked_for(documents: &[Value]) -> BTreeSet<BundleRef> {
+fn referenced_bundles(documents: &[Value]) -> BTreeSet<BundleRef> {
     let annotations = |document: &Value| {
         let mut document = document.clone();
         let pod = manifest::pod_in(&mut document)?;
@@ -115,7 +115,7 @@ fn asked_for(documents: &[Value]) -> BTreeSet<BundleRef> {
 }
 
 /// `api-prod=DATABASE_URL,STRIPE_API_KEY`
-fn given(text: &str) -> Result<(BundleRef, BTreeSet<String>), Error> {
+fn parse_bundle(text: &str) -> Result<(BundleRef, BTreeSet<String>), Error> {
     let refuse = |reason: String| Error::Usage(format!("--bundle: {reason}; write BUNDLE=KEY,KEY"));
     let (name, keys) =
         text.split_once('=').ok_or_else(|| refuse(format!("{text:?} has no '='")))?;
@@ -140,26 +140,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bundles_on_the_command_line() {
-        let (name, keys) = given("api-prod=A, B").unwrap();
+    fn bundles_are_parsed_from_the_command_line() {
+        let (name, keys) = parse_bundle("api-prod=A, B").unwrap();
         assert_eq!(
             (name.as_str(), keys),
             ("api-prod", BTreeSet::from(["A".to_owned(), "B".to_owned()]))
         );
-        assert!(given("api-prod=").unwrap().1.is_empty());
+        assert!(parse_bundle("api-prod=").unwrap().1.is_empty());
         for text in ["api-prod", "=A", "api=A", "api-prod=1A"] {
-            assert!(given(text).is_err(), "{text:?} was taken");
+            assert!(parse_bundle(text).is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn what_a_manifest_asks_for() {
+    fn referenced_bundles_are_found() {
         let documents = manifest::documents(
-            "kind: Deployment\nspec: {template: {metadata: {annotations: {enclii.io/secrets: 'api-prod,shared-prod'}}}}\n---\nkind: Service\n",
+            "kind: Deployment\nspec: {template: {metadata: {annotations: \
+             {enclii.io/secrets: 'api-prod,shared-prod'}}}}\n---\nkind: Service\n",
         )
         .unwrap();
         assert_eq!(
-            asked_for(&documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(),
+            referenced_bundles(&documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(),
             ["api-prod", "shared-prod"]
         );
     }

@@ -1,13 +1,13 @@
-//! Manifests: YAML or JSON, one document or several, a pod or a workload that makes pods.
+//! Manifests: YAML or JSON, one or more documents, pods or workloads with a pod template.
 
 use serde_json::Value;
 
-/// Whether a text is JSON: then the answer is too.
+/// Whether a text is JSON. The output then is JSON too.
 pub(crate) fn is_json(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 
-/// The documents of a text; the items of a `List` count as documents.
+/// Parses the documents. The items of a `List` are documents themselves.
 pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
     let mut documents: Vec<Value> = Vec::new();
     if is_json(text) {
@@ -26,11 +26,11 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
             _ => vec![document],
         })
         .collect();
-    if items.is_empty() { Err("there is no document in it".to_owned()) } else { Ok(items) }
+    if items.is_empty() { Err("the file has no document".to_owned()) } else { Ok(items) }
 }
 
-/// The part of a document that is a pod: itself, or the template of what it makes. A template lacks
-/// `kind`, which the decision does not need.
+/// The pod in a document: the document itself or its pod template. A template has no `kind`, which
+/// the decision does not need.
 pub(crate) fn pod_in(document: &mut Value) -> Option<&mut Value> {
     let path = match document["kind"].as_str()? {
         "Pod" => "",
@@ -46,7 +46,7 @@ pub(crate) fn pod_in(document: &mut Value) -> Option<&mut Value> {
     document.pointer_mut(path)
 }
 
-/// The documents as text.
+/// Formats the documents.
 pub(crate) fn print(documents: &[Value], json: bool) -> Result<String, String> {
     let one = |document: &Value| {
         if json {
@@ -61,7 +61,7 @@ pub(crate) fn print(documents: &[Value], json: bool) -> Result<String, String> {
     Ok(texts.join(if json { "" } else { "---\n" }))
 }
 
-/// A parser's message without the excerpt that may follow it: a manifest may hold plaintext.
+/// A parser's message without the excerpt of the manifest, which may hold plaintext secrets.
 fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().to_owned()
 }
@@ -71,14 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_that_makes_pods_is_known() {
+    fn pods_are_found_in_every_workload_kind() {
         for (kind, path) in [
             ("Pod", ""),
             ("Deployment", "/spec/template"),
             ("Job", "/spec/template"),
             ("CronJob", "/spec/jobTemplate/spec/template"),
         ] {
-            let mut document = serde_json::json!({"kind": kind, "spec": {"template": {"spec": 1}, "jobTemplate": {"spec": {"template": {"spec": 1}}}}});
+            let template = serde_json::json!({"spec": 1});
+            let mut document = serde_json::json!({"kind": kind, "spec": {
+                "template": template, "jobTemplate": {"spec": {"template": template}},
+            }});
             let expected = document.pointer(path).cloned();
             assert_eq!(pod_in(&mut document).cloned(), expected, "{kind}");
         }
@@ -86,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn several_documents_and_lists() {
+    fn multiple_documents_and_lists_are_parsed() {
         let found = documents("kind: A\n---\nkind: B\nx: 'a: b'\n---\n").unwrap();
         assert_eq!(
             found.iter().map(|it| it["kind"].as_str().unwrap()).collect::<Vec<_>>(),
@@ -100,8 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_reads_the_same() {
-        let document = serde_json::json!({"kind": "Pod", "spec": {"a": "yes", "b": "0400", "c": "line\nline\n", "d": "", "e": [1, true, null], "f": "- x: y"}});
+    fn printed_documents_parse_to_the_same_values() {
+        let document = serde_json::json!({"kind": "Pod", "spec": {
+            "a": "yes", "b": "0400", "c": "line\nline\n", "d": "",
+            "e": [1, true, null], "f": "- x: y",
+        }});
         for json in [false, true] {
             let text = print(std::slice::from_ref(&document), json).unwrap();
             assert_eq!(documents(&text).unwrap(), std::slice::from_ref(&document), "{text}");

@@ -1,5 +1,5 @@
-//! A login in a browser on this machine: the authorization code flow with PKCE, whose redirect
-//! comes back to a port on loopback (RFC 8252, RFC 7636).
+//! Login in a browser on this machine: the authorization code flow with PKCE, redirected to a
+//! loopback port (RFC 8252, RFC 7636).
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,32 +13,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use url::Url;
 
-use super::provider::{OAuthError, Provider, unexpected};
+use super::provider::{IdentityProvider, OAuthError, unexpected};
 use crate::error::Error;
 use crate::output::Output;
 
-/// How long a person may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// For the person to log in.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long a browser may take for one request, and how long that may be.
-const REQUEST: Duration = Duration::from_secs(10);
-const LONGEST: usize = 16 << 10;
+/// For the browser to send a request or to take the response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-const PATH: &str = "/callback";
+/// The largest request head that is read.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// What binds the browser's answer to this login.
-struct Secrets {
-    /// Comes back with the redirect: who else sends a browser here does not know it.
+const CALLBACK_PATH: &str = "/callback";
+
+/// Random values that bind the redirect to this login.
+struct LoginSecrets {
+    /// Returned with the redirect. Nobody else who sends a browser here knows it (RFC 6749, 10.12).
     state: String,
-    /// Comes back within the ID token.
+    /// Returned in the ID token.
     nonce: String,
-    /// Goes with the code: whoever else gets hold of the code has no use for it.
+    /// Sent with the code, which is useless without it (RFC 7636).
     verifier: String,
 }
 
-/// Has the person log in. The ID token, and the nonce that must be in it.
+/// Lets the person log in. Returns the ID token and the nonce that it must hold.
 pub(super) async fn id_token(
-    provider: &Provider,
+    provider: &IdentityProvider,
     port: u16,
     open: bool,
     output: &Output,
@@ -47,17 +49,20 @@ pub(super) async fn id_token(
         Error::Start(format!("listen on loopback for the browser: {error}"))
     };
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
-    let redirect =
-        format!("http://127.0.0.1:{}{PATH}", listener.local_addr().map_err(failed)?.port());
-    let secrets = Secrets { state: random()?, nonce: random()?, verifier: random()? };
-    let url = address(provider, &redirect, &secrets);
+    let redirect = format!(
+        "http://127.0.0.1:{}{CALLBACK_PATH}",
+        listener.local_addr().map_err(failed)?.port()
+    );
+    let secrets = LoginSecrets { state: random()?, nonce: random()?, verifier: random()? };
+    let url = authorization_url(provider, &redirect, &secrets);
     output.note(&format!("log in at {url}"));
     if open {
-        browse(&url);
+        open_browser(&url);
     }
-    let came = timeout(PATIENCE, wait(&listener, provider, &secrets.state)).await;
-    let code = came.map_err(|_| {
-        Error::Usage(format!("nobody logged in within {} minutes", PATIENCE.as_secs() / 60))
+    let redirected =
+        timeout(LOGIN_TIMEOUT, wait_for_code(&listener, provider, &secrets.state)).await;
+    let code = redirected.map_err(|_| {
+        Error::Usage(format!("nobody logged in within {} minutes", LOGIN_TIMEOUT.as_secs() / 60))
     })??;
     let fields = [
         ("grant_type", "authorization_code"),
@@ -67,12 +72,12 @@ pub(super) async fn id_token(
     ];
     let token = provider.exchange(&fields).await?;
     let token = token.map_err(|error| {
-        unexpected(&provider.issuer, &format!("it does not take the code: {}", error.words()))
+        unexpected(&provider.issuer, &format!("the code was refused: {}", error.printable()))
     })?;
     Ok((token, secrets.nonce))
 }
 
-fn address(provider: &Provider, redirect: &str, secrets: &Secrets) -> Url {
+fn authorization_url(provider: &IdentityProvider, redirect: &str, secrets: &LoginSecrets) -> Url {
     let mut url = provider.authorization_endpoint.clone();
     url.query_pairs_mut()
         .append_pair("response_type", "code")
@@ -86,24 +91,31 @@ fn address(provider: &Provider, redirect: &str, secrets: &Secrets) -> Url {
     url
 }
 
-/// The browser's requests, until one of them is the provider's redirect.
-async fn wait(listener: &TcpListener, provider: &Provider, state: &str) -> Result<String, Error> {
+/// Answers the browser's requests until one of them is the provider's redirect.
+async fn wait_for_code(
+    listener: &TcpListener,
+    provider: &IdentityProvider,
+    state: &str,
+) -> Result<String, Error> {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else { continue };
-        let Ok(Some(target)) = timeout(REQUEST, target(&mut stream)).await else { continue };
-        let outcome = read(&target, &provider.issuer, state);
+        let Ok(Some(target)) = timeout(REQUEST_TIMEOUT, read_target(&mut stream)).await else {
+            continue;
+        };
+        let outcome = parse_redirect(&target, &provider.issuer, state);
         let (status, text) = match &outcome {
             Some(Ok(_)) => ("200 OK", "You are logged in. You can close this window."),
-            Some(Err(_)) => ("400 Bad Request", "The login failed. The terminal says why."),
-            // A request for an icon, or somebody else's guess.
-            None => ("404 Not Found", "There is nothing here."),
+            Some(Err(_)) => ("400 Bad Request", "The login failed. The terminal shows the reason."),
+            // A request for an icon, or a forged redirect.
+            None => ("404 Not Found", "Not found."),
         };
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{text}",
+        let response = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{text}",
             text.len()
         );
-        let _ = timeout(REQUEST, async {
-            stream.write_all(answer.as_bytes()).await?;
+        let _ = timeout(REQUEST_TIMEOUT, async {
+            stream.write_all(response.as_bytes()).await?;
             stream.shutdown().await
         })
         .await;
@@ -117,13 +129,13 @@ async fn wait(listener: &TcpListener, provider: &Provider, state: &str) -> Resul
     }
 }
 
-/// The target of a GET request, read to the end of its head.
-async fn target(stream: &mut TcpStream) -> Option<String> {
+/// Reads the head of a GET request. Returns its target.
+async fn read_target(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     let mut buffer = [0; 2048];
     while !head.windows(4).any(|it| it == b"\r\n\r\n") {
         let read = stream.read(&mut buffer).await.ok()?;
-        if read == 0 || head.len() + read > LONGEST {
+        if read == 0 || head.len() + read > MAX_HEAD_BYTES {
             return None;
         }
         head.extend_from_slice(&buffer[..read]);
@@ -133,10 +145,10 @@ async fn target(stream: &mut TcpStream) -> Option<String> {
     Some(target.to_owned())
 }
 
-/// The code of a redirect, or why there is none; `None` for whatever is no redirect of this login.
-fn read(target: &str, issuer: &str, state: &str) -> Option<Result<String, String>> {
+/// The code of a redirect, or the reason why it has none. `None`: not a redirect of this login.
+fn parse_redirect(target: &str, issuer: &str, state: &str) -> Option<Result<String, String>> {
     let url = Url::parse("http://127.0.0.1").ok()?.join(target).ok()?;
-    if url.path() != PATH {
+    if url.path() != CALLBACK_PATH {
         return None;
     }
     let field = |name: &str| {
@@ -145,27 +157,26 @@ fn read(target: &str, issuer: &str, state: &str) -> Option<Result<String, String
     if field("state").as_deref() != Some(state) {
         return None;
     }
-    // Another provider's answer is no answer to this question (RFC 9207).
+    // A response of another provider is refused (RFC 9207).
     if field("iss").is_some_and(|it| it != issuer) {
-        return Some(Err("the answer is of another issuer".to_owned()));
+        return Some(Err("the response is from another issuer".to_owned()));
     }
     if let Some(error) = field("error") {
         return Some(Err(OAuthError {
             error,
             error_description: field("error_description").unwrap_or_default(),
         }
-        .words()));
+        .printable()));
     }
     Some(
         field("code")
             .filter(|it| !it.is_empty())
-            .ok_or_else(|| "there is no code in the answer".to_owned()),
+            .ok_or_else(|| "the response has no code".to_owned()),
     )
 }
 
-/// Opens the address in the person's browser, where there is one. The address is on the screen,
-/// too.
-fn browse(url: &Url) {
+/// Opens the URL in the person's browser, if there is one. The URL is printed as well.
+fn open_browser(url: &Url) {
     for program in ["xdg-open", "open"] {
         let mut command = Command::new(program);
         command.arg(url.as_str()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -175,11 +186,11 @@ fn browse(url: &Url) {
     }
 }
 
-/// 256 random bits in letters that need no escape.
+/// 256 random bits in URL-safe base64.
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| Error::Start("draw random numbers for the login".to_owned()))?;
+        .map_err(|_| Error::Start("generate random values for the login".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -192,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_challenge_of_rfc_7636() {
+    fn the_challenge_is_that_of_rfc_7636() {
         // Appendix B.
         assert_eq!(
             challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
@@ -203,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_of_this_login_and_no_other() {
-        let read = |target| read(target, "https://login.example.com", "s");
-        assert_eq!(read("/callback?code=c&state=s"), Some(Ok("c".to_owned())));
+    fn only_a_redirect_of_this_login_is_accepted() {
+        let parse = |target| parse_redirect(target, "https://login.example.com", "s");
+        assert_eq!(parse("/callback?code=c&state=s"), Some(Ok("c".to_owned())));
         assert_eq!(
-            read("/callback?state=s&code=a%2Fb&iss=https%3A%2F%2Flogin.example.com"),
+            parse("/callback?state=s&code=a%2Fb&iss=https%3A%2F%2Flogin.example.com"),
             Some(Ok("a/b".to_owned()))
         );
         for target in [
@@ -218,16 +229,16 @@ mod tests {
             "/callback/?state=s&code=c",
             "//x/callback?state=t",
         ] {
-            assert_eq!(read(target), None, "{target}");
+            assert_eq!(parse(target), None, "{target}");
         }
         assert!(matches!(
-            read("/callback?code=c&state=s&iss=https%3A%2F%2Fevil.example"),
+            parse("/callback?code=c&state=s&iss=https%3A%2F%2Fevil.example"),
             Some(Err(_))
         ));
         assert_eq!(
-            read("/callback?error=access_denied&state=s"),
+            parse("/callback?error=access_denied&state=s"),
             Some(Err("access_denied".to_owned()))
         );
-        assert!(matches!(read("/callback?state=s&code="), Some(Err(_))));
+        assert!(matches!(parse("/callback?state=s&code="), Some(Err(_))));
     }
 }

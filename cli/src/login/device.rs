@@ -1,4 +1,4 @@
-//! A login on another machine: a code that the person types there (RFC 8628).
+//! Login on another machine, by a code that the person types there (RFC 8628).
 
 use std::time::Duration;
 
@@ -7,62 +7,73 @@ use contract::credential::Credential;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use super::provider::{OAuthError, Provider, unexpected};
+use super::provider::{IdentityProvider, OAuthError, unexpected};
 use crate::error::Error;
 use crate::output::Output;
 
-/// How long a code may be good, whatever the provider says.
-const LONGEST: u64 = 1800;
+/// A code is not polled longer than this, whatever lifetime the provider gives it.
+const MAX_LIFETIME: Duration = Duration::from_secs(1800);
 
-/// The least and the most that we wait between two questions, in seconds.
-const PACE: std::ops::RangeInclusive<u64> = 1..=60;
+/// The bounds of the interval between two polls.
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Added to the interval when the provider asks to slow down (RFC 8628, 3.5).
+const SLOW_DOWN: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
-struct Code {
+struct DeviceCode {
     device_code: Credential,
     user_code: String,
     verification_uri: String,
     #[serde(default)]
     verification_uri_complete: Option<String>,
     expires_in: u64,
-    #[serde(default = "usual_interval")]
+    #[serde(default = "default_interval")]
     interval: u64,
 }
 
-fn usual_interval() -> u64 {
+/// In seconds: RFC 8628, 3.2.
+fn default_interval() -> u64 {
     5
 }
 
-/// Has the person log in somewhere else. The ID token.
-pub(super) async fn id_token(provider: &Provider, output: &Output) -> Result<Credential, Error> {
+/// Lets the person log in elsewhere. Returns the ID token.
+pub(super) async fn id_token(
+    provider: &IdentityProvider,
+    output: &Output,
+) -> Result<Credential, Error> {
     let Some(endpoint) = &provider.device_authorization_endpoint else {
         return Err(Error::Usage(format!(
-            "identity provider {} has no login by code; log in without --device",
+            "identity provider {} does not support login by code; log in without --device",
             provider.issuer
         )));
     };
-    let answer = provider.post(endpoint, &[("scope", &provider.scopes)]).await?;
-    if !answer.status().is_success() {
-        let error: OAuthError = provider.read(answer).await?;
-        return Err(unexpected(&provider.issuer, &format!("it gives no code: {}", error.words())));
+    let response = provider.post(endpoint, &[("scope", &provider.scopes)]).await?;
+    if !response.status().is_success() {
+        let error: OAuthError = provider.read(response).await?;
+        return Err(unexpected(
+            &provider.issuer,
+            &format!("it issued no code: {}", error.printable()),
+        ));
     }
-    let code: Code = provider.read(answer).await?;
-    let shown =
+    let code: DeviceCode = provider.read(response).await?;
+    let printable =
         |text: &str| text.chars().filter(|it| !it.is_control()).take(500).collect::<String>();
     output.note(&format!(
         "log in at {} with the code {}",
-        shown(&code.verification_uri),
-        shown(&code.user_code)
+        printable(&code.verification_uri),
+        printable(&code.user_code)
     ));
     if let Some(complete) = &code.verification_uri_complete {
-        output.note(&format!("or at {}", shown(complete)));
+        output.note(&format!("or at {}", printable(complete)));
     }
     poll(provider, &code).await
 }
 
-async fn poll(provider: &Provider, code: &Code) -> Result<Credential, Error> {
-    let end = Instant::now() + Duration::from_secs(code.expires_in.min(LONGEST));
-    let mut interval = code.interval;
+async fn poll(provider: &IdentityProvider, code: &DeviceCode) -> Result<Credential, Error> {
+    let end = Instant::now() + Duration::from_secs(code.expires_in).min(MAX_LIFETIME);
+    let mut interval = Duration::from_secs(code.interval);
     let device_code: &Redacted = code.device_code.redacted();
     let device_code = std::str::from_utf8(device_code.expose()).unwrap_or_default();
     let fields = [
@@ -70,21 +81,22 @@ async fn poll(provider: &Provider, code: &Code) -> Result<Credential, Error> {
         ("device_code", device_code),
     ];
     while Instant::now() < end {
-        sleep(Duration::from_secs(interval.clamp(*PACE.start(), *PACE.end()))).await;
+        sleep(interval.clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL)).await;
         let error = match provider.exchange(&fields).await {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(error)) => error,
-            // The person may be typing still; a provider that is away for a moment is asked again.
+            // The person may still be typing, so a short outage of the provider is no reason to
+            // fail.
             Err(Error::Provider { .. }) => continue,
             Err(error) => return Err(error),
         };
         match error.error.as_str() {
             "authorization_pending" => {}
-            "slow_down" => interval += 5,
+            "slow_down" => interval = interval.saturating_add(SLOW_DOWN),
             _ => {
                 return Err(unexpected(
                     &provider.issuer,
-                    &format!("the login failed: {}", error.words()),
+                    &format!("the login failed: {}", error.printable()),
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! The identity provider: where its endpoints are, and what it answers.
+//! The identity provider: its endpoints and its responses.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,21 +6,22 @@ use std::time::Duration;
 use contract::api::Login;
 use contract::credential::Credential;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, Response};
+use runtime::http_client::{HttpClientBuilder, is_https_or_loopback};
 use runtime::logs::ErrorChain;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use url::Url;
 use url::form_urlencoded::Serializer;
-use url::{Host, Url};
 
-use crate::client::trusting;
+use crate::client::USER_AGENT;
 use crate::error::Error;
 
-/// From a request to the end of its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// From a request to the end of its response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A provider, and the client that people log in to.
-pub(super) struct Provider {
+/// A provider, and the OAuth client that people log in to.
+pub(super) struct IdentityProvider {
     http: Client,
     pub(super) issuer: String,
     pub(super) client_id: String,
@@ -31,7 +32,7 @@ pub(super) struct Provider {
 }
 
 #[derive(Deserialize)]
-struct Discovery {
+struct DiscoveryDocument {
     issuer: String,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -40,11 +41,11 @@ struct Discovery {
 }
 
 #[derive(Deserialize)]
-struct Tokens {
+struct TokenResponse {
     id_token: Option<Credential>,
 }
 
-/// The answer to a grant that is not, or not yet, an ID token (RFC 6749, 5.2).
+/// The response to a token request that did not succeed, or not yet (RFC 6749, 5.2).
 #[derive(Debug, Deserialize)]
 pub(super) struct OAuthError {
     pub(super) error: String,
@@ -53,44 +54,43 @@ pub(super) struct OAuthError {
 }
 
 impl OAuthError {
-    /// The error in words that a terminal does not act on.
-    pub(super) fn words(&self) -> String {
+    /// The error without control characters, so that it cannot act on the terminal.
+    pub(super) fn printable(&self) -> String {
         let text = format!("{} {}", self.error, self.error_description);
         text.trim().chars().filter(|it| !it.is_control()).take(300).collect()
     }
 }
 
-impl Provider {
-    /// What the issuer publishes about itself.
-    pub(super) async fn discover(how: &Login, ca: Option<&Path>) -> Result<Self, Error> {
-        let builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .timeout(PATIENCE)
-            .user_agent(concat!("enclii/", env!("CARGO_PKG_VERSION")));
-        let builder = match ca {
-            Some(path) => builder.tls_backend_preconfigured(trusting(path)?),
-            None => builder,
-        };
-        let http = builder.build().map_err(|error| Error::Start(ErrorChain(&error).to_string()))?;
-        let url = format!("{}/.well-known/openid-configuration", how.issuer.trim_end_matches('/'));
-        let url = safe(&url)?;
-        let answer =
-            http.get(url).send().await.map_err(|error| unreachable(&how.issuer, &error))?;
-        let found: Discovery = read(&how.issuer, answer).await?;
-        if found.issuer != how.issuer {
-            return Err(unexpected(&how.issuer, "its discovery document is of another issuer"));
+impl IdentityProvider {
+    /// Reads the discovery document of the issuer (OpenID Connect Discovery 1.0, 4).
+    pub(super) async fn discover(login: &Login, ca: Option<&Path>) -> Result<Self, Error> {
+        // Every URL is checked by `secure_url`.
+        let http = HttpClientBuilder::new(USER_AGENT)
+            .ca_file(ca)?
+            .environment_proxy()
+            .allow_http(true)
+            .timeout(REQUEST_TIMEOUT)
+            .build()?;
+        let url =
+            format!("{}/.well-known/openid-configuration", login.issuer.trim_end_matches('/'));
+        let url = secure_url(&url)?;
+        let response =
+            http.get(url).send().await.map_err(|error| unreachable(&login.issuer, &error))?;
+        let found: DiscoveryDocument = read(&login.issuer, response).await?;
+        if found.issuer != login.issuer {
+            return Err(unexpected(&login.issuer, "its discovery document names another issuer"));
         }
-        let Discovery {
+        let DiscoveryDocument {
             issuer,
             authorization_endpoint,
             token_endpoint,
             device_authorization_endpoint,
         } = found;
         let (authorization_endpoint, token_endpoint) =
-            (safe(&authorization_endpoint)?, safe(&token_endpoint)?);
+            (secure_url(&authorization_endpoint)?, secure_url(&token_endpoint)?);
         let device_authorization_endpoint =
-            device_authorization_endpoint.as_deref().map(safe).transpose()?;
-        let (client_id, scopes) = (how.client_id.clone(), how.scopes.join(" "));
+            device_authorization_endpoint.as_deref().map(secure_url).transpose()?;
+        let (client_id, scopes) = (login.client_id.clone(), login.scopes.join(" "));
         Ok(Self {
             http,
             issuer,
@@ -102,7 +102,7 @@ impl Provider {
         })
     }
 
-    /// Sends a form; the answer, whatever its status.
+    /// Posts a form. Returns the response whatever its status.
     pub(super) async fn post(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Response, Error> {
         let body = Serializer::new(String::new())
             .append_pair("client_id", &self.client_id)
@@ -116,60 +116,51 @@ impl Provider {
         request.send().await.map_err(|error| unreachable(&self.issuer, &error))
     }
 
-    /// The ID token for a grant, or the provider's refusal.
+    /// Exchanges a grant for an ID token, or for the provider's refusal.
     pub(super) async fn exchange(
         &self,
         fields: &[(&str, &str)],
     ) -> Result<Result<Credential, OAuthError>, Error> {
-        let answer = self.post(&self.token_endpoint, fields).await?;
-        if !answer.status().is_success() {
-            return Ok(Err(self.read(answer).await?));
+        let response = self.post(&self.token_endpoint, fields).await?;
+        if !response.status().is_success() {
+            return Ok(Err(self.read(response).await?));
         }
-        let tokens: Tokens = self.read(answer).await?;
+        let tokens: TokenResponse = self.read(response).await?;
         tokens.id_token.map(Ok).ok_or_else(|| {
-            unexpected(
-                &self.issuer,
-                "there is no ID token in its answer; does the scope have openid?",
-            )
+            unexpected(&self.issuer, "its response has no ID token; do the scopes include openid?")
         })
     }
 
-    pub(super) async fn read<T: DeserializeOwned>(&self, answer: Response) -> Result<T, Error> {
-        read(&self.issuer, answer).await
+    pub(super) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Error> {
+        read(&self.issuer, response).await
     }
 }
 
-async fn read<T: DeserializeOwned>(issuer: &str, answer: Response) -> Result<T, Error> {
-    let status = answer.status();
-    let body = answer.bytes().await.map_err(|error| unreachable(issuer, &error))?;
-    // The body may have tokens in it, so a parser's words are not repeated.
-    serde_json::from_slice(&body).map_err(|_| {
-        unexpected(issuer, &format!("its answer with status {status} is not of the form"))
-    })
+async fn read<T: DeserializeOwned>(issuer: &str, response: Response) -> Result<T, Error> {
+    let status = response.status();
+    let body = response.bytes().await.map_err(|error| unreachable(issuer, &error))?;
+    // The body may hold tokens, so the parser's message is not repeated.
+    serde_json::from_slice(&body)
+        .map_err(|_| unexpected(issuer, &format!("its response with status {status} is not valid")))
 }
 
 pub(super) fn unexpected(issuer: &str, reason: &str) -> Error {
-    Error::Answer { address: format!("identity provider {issuer}"), reason: reason.to_owned() }
+    Error::Response { address: format!("identity provider {issuer}"), reason: reason.to_owned() }
 }
 
 fn unreachable(issuer: &str, error: &reqwest::Error) -> Error {
     Error::Provider { issuer: issuer.to_owned(), reason: ErrorChain(error).to_string() }
 }
 
-/// An address to which codes and tokens travel over TLS, or that is on this machine.
-fn safe(text: &str) -> Result<Url, Error> {
-    let url: Option<Url> = text.parse().ok().filter(|url: &Url| {
-        let loopback = match url.host() {
-            Some(Host::Ipv4(it)) => it.is_loopback(),
-            Some(Host::Ipv6(it)) => it.is_loopback(),
-            Some(Host::Domain(it)) => it == "localhost",
-            None => return false,
-        };
-        url.scheme() == "https" || (url.scheme() == "http" && loopback)
-    });
+/// Parses a URL that codes and tokens may be sent to: over TLS, or on this machine.
+fn secure_url(text: &str) -> Result<Url, Error> {
+    let url: Option<Url> = text.parse().ok().filter(is_https_or_loopback);
     url.ok_or_else(|| {
         let shown: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
-        Error::Usage(format!("the identity provider's address {shown:?} is not https://, and codes and tokens travel over it"))
+        Error::Usage(format!(
+            "the identity provider's address {shown:?} must start with https://, since codes and \
+             tokens travel over it"
+        ))
     })
 }
 
@@ -178,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_or_loopback() {
+    fn urls_are_https_or_loopback() {
         for (url, expected) in [
             ("https://login.example.com/token", true),
             ("http://127.0.0.1:3000/token", true),
@@ -187,16 +178,16 @@ mod tests {
             ("http://localhost.example.com/token", false),
             ("javascript:alert(1)", false),
         ] {
-            assert_eq!(safe(url).is_ok(), expected, "{url}");
+            assert_eq!(secure_url(url).is_ok(), expected, "{url}");
         }
     }
 
     #[test]
-    fn a_providers_words_do_not_steer_the_terminal() {
+    fn a_providers_error_cannot_act_on_the_terminal() {
         let error = OAuthError {
             error: "access_denied".into(),
             error_description: "\u{1b}[2Jno\r\n".into(),
         };
-        assert_eq!(error.words(), "access_denied [2Jno");
+        assert_eq!(error.printable(), "access_denied [2Jno");
     }
 }

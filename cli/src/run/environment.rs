@@ -1,4 +1,4 @@
-//! What a program finds in its environment. Pure: the present environment is an argument.
+//! The environment of the program. Pure: the current environment is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -11,15 +11,15 @@ use contract::api::BundleValue;
 
 use crate::error::Error;
 
-/// The variable with the directory of the files.
-const DIRECTORY: &str = "ENCLII_SECRETS_DIR";
+/// The variable that names the directory of the files.
+const DIRECTORY_VARIABLE: &str = "ENCLII_SECRETS_DIR";
 
-/// The variable with the API token, which is no business of the program's.
-const TOKEN: &str = "ENCLII_TOKEN";
+/// The variable that holds the API token, which the program must not get.
+const TOKEN_VARIABLE: &str = "ENCLII_TOKEN";
 
-/// Names that change which code a program runs: who may write the secret may then run code as the
-/// user.
-const POWERFUL: [&str; 9] = [
+/// Variables that change which code a program runs: whoever can write such a secret can run code as
+/// the user.
+const CODE_LOADING: [&str; 9] = [
     "PATH",
     "IFS",
     "ENV",
@@ -31,19 +31,19 @@ const POWERFUL: [&str; 9] = [
     "JAVA_TOOL_OPTIONS",
 ];
 
-/// Which secrets go where.
+/// Which secrets become files and which become variables.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Environment {
-    /// Those that become files.
+pub(super) struct ProgramEnvironment {
+    /// The secrets that become files.
     pub(super) files: BTreeSet<SecretName>,
-    /// Those that become variables.
+    /// The secrets that become variables.
     pub(super) variables: BTreeSet<SecretName>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub(super) warnings: Vec<String>,
 }
 
-/// Leaves the secrets that were asked for; without a name, all of them.
-pub(super) fn narrow(
+/// Keeps only the secrets in `only`, or all if it is empty.
+pub(super) fn select(
     secrets: &mut BTreeMap<SecretName, BundleValue>,
     only: &BTreeSet<SecretName>,
 ) -> Result<(), Error> {
@@ -56,12 +56,12 @@ pub(super) fn narrow(
     Ok(())
 }
 
-impl Environment {
-    /// `as_env`: nothing becomes a variable, all does (an empty list), or what is named.
+impl ProgramEnvironment {
+    /// `as_env`: `None` for no variables, an empty list for all secrets, or the names.
     pub(super) fn new(
         secrets: &BTreeMap<SecretName, BundleValue>,
         as_env: Option<&[SecretName]>,
-        present: impl IntoIterator<Item = (OsString, OsString)>,
+        current: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
         let variables: BTreeSet<SecretName> = match as_env {
             None => BTreeSet::new(),
@@ -74,7 +74,8 @@ impl Environment {
             })?;
             if secret.value.expose().contains(&0) {
                 return Err(Error::Usage(format!(
-                    "--as-env: the value of {name} has a NUL byte, which no variable can hold: leave it a file"
+                    "--as-env: the value of {name} has a NUL byte, which variables cannot hold: \
+                     keep it as a file"
                 )));
             }
         }
@@ -85,31 +86,36 @@ impl Environment {
             .collect::<BTreeSet<_>>();
         let mut warnings: Vec<_> = variables
             .iter()
-            .filter(|name| POWERFUL.contains(&name.as_str()) || name.as_str().starts_with("LD_") || name.as_str().starts_with("DYLD_"))
-            .map(|name| format!("{name} changes which code the program runs: whoever may write that secret may run code here"))
+            .filter(|name| changes_code(name))
+            .map(|name| {
+                format!(
+                    "{name} changes which code the program runs: whoever can write that secret can \
+                     run code here"
+                )
+            })
             .collect();
-        for (variable, _) in present {
+        for (variable, _) in current {
             let is = |name: &&SecretName| variable.as_bytes() == name.as_str().as_bytes();
             warnings.extend(files.iter().find(is).map(|name| {
-                format!("the variable {name} is taken out, since the bundle has {name}")
+                format!("the variable {name} is removed, because the bundle has {name}")
             }));
         }
         Ok(Self { files, variables, warnings })
     }
 
-    /// The program with its environment.
+    /// The command with its environment.
     pub(super) fn command(
         &self,
-        words: &[OsString],
+        command_line: &[OsString],
         secrets: &BTreeMap<SecretName, BundleValue>,
         directory: &Path,
     ) -> Command {
-        let mut words = words.iter();
+        let mut words = command_line.iter();
         let mut command =
             Command::new(words.next().map_or_else(|| OsStr::new(""), OsString::as_os_str));
-        command.args(words).env_remove(TOKEN);
+        command.args(words).env_remove(TOKEN_VARIABLE);
         if !self.files.is_empty() {
-            command.env(DIRECTORY, directory);
+            command.env(DIRECTORY_VARIABLE, directory);
         }
         for name in &self.files {
             command
@@ -125,6 +131,11 @@ impl Environment {
         }
         command
     }
+}
+
+fn changes_code(name: &SecretName) -> bool {
+    let name = name.as_str();
+    CODE_LOADING.contains(&name) || name.starts_with("LD_") || name.starts_with("DYLD_")
 }
 
 #[cfg(test)]
@@ -143,7 +154,7 @@ mod tests {
     }
 
     fn variables(
-        environment: &Environment,
+        environment: &ProgramEnvironment,
         secrets: &BTreeMap<SecretName, BundleValue>,
     ) -> Vec<(String, Option<String>)> {
         let text = |it: &OsStr| it.to_str().unwrap().to_owned();
@@ -152,15 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn files_take_the_place_of_variables() {
+    fn files_replace_variables() {
         let secrets = bundle(&[("A", b"1"), ("B", b"2")]);
-        let environment = Environment::new(
+        let environment = ProgramEnvironment::new(
             &secrets,
             None,
             [("A".into(), "old".into()), ("C".into(), "x".into())],
         )
         .unwrap();
-        assert_eq!(environment.warnings, ["the variable A is taken out, since the bundle has A"]);
+        assert_eq!(environment.warnings, ["the variable A is removed, because the bundle has A"]);
         let expected = [
             ("A", None),
             ("A_FILE", Some("/d/A")),
@@ -176,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn variables_where_they_are_asked_for() {
+    fn as_env_sets_variables() {
         let secrets = bundle(&[("A", b"1"), ("LD_PRELOAD", b"2")]);
-        let environment = Environment::new(&secrets, Some(&[]), []).unwrap();
+        let environment = ProgramEnvironment::new(&secrets, Some(&[]), []).unwrap();
         assert!(
             environment.files.is_empty()
                 && environment.warnings[0].starts_with("LD_PRELOAD changes"),
@@ -187,24 +198,24 @@ mod tests {
         let found = variables(&environment, &secrets);
         assert!(
             found.contains(&("A".to_owned(), Some("1".to_owned())))
-                && !found.iter().any(|(name, _)| name == DIRECTORY),
+                && !found.iter().any(|(name, _)| name == DIRECTORY_VARIABLE),
             "{found:?}"
         );
-        let environment = Environment::new(&secrets, Some(&names(&["A"])), []).unwrap();
+        let environment = ProgramEnvironment::new(&secrets, Some(&names(&["A"])), []).unwrap();
         assert_eq!(environment.files, names(&["LD_PRELOAD"]).into_iter().collect());
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused() {
+    fn impossible_requests_are_refused() {
         let mut secrets = bundle(&[("A", b"hunter2\0")]);
-        let message = Environment::new(&secrets, Some(&[]), []).unwrap_err().to_string();
+        let message = ProgramEnvironment::new(&secrets, Some(&[]), []).unwrap_err().to_string();
         assert!(
             message.contains("value of A has a NUL byte") && !message.contains("hunter2"),
             "{message}"
         );
-        assert!(Environment::new(&secrets, Some(&names(&["B"])), []).is_err());
-        assert!(narrow(&mut secrets, &names(&["B"]).into_iter().collect()).is_err());
-        assert!(narrow(&mut secrets, &BTreeSet::new()).is_ok());
+        assert!(ProgramEnvironment::new(&secrets, Some(&names(&["B"])), []).is_err());
+        assert!(select(&mut secrets, &names(&["B"]).into_iter().collect()).is_err());
+        assert!(select(&mut secrets, &BTreeSet::new()).is_ok());
         assert_eq!(secrets.len(), 1);
     }
 }

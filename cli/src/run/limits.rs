@@ -1,44 +1,44 @@
-//! Limits of this process that the program does not inherit: no core file with values, and a file
-//! descriptor for each of them.
+//! Resource limits of this process, which the program does not inherit: no core dumps, which would
+//! hold values, and a file descriptor for each value.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::Error;
 
-/// What the limits were, and what they are while this process holds values.
-pub(super) struct Limits {
-    before: [(Resource, Rlimit); 2],
-    now: [(Resource, Rlimit); 2],
+/// The original limits, and those of this process while it holds values.
+pub(super) struct ResourceLimits {
+    original: [(Resource, Rlimit); 2],
+    raised: [(Resource, Rlimit); 2],
 }
 
-/// Descriptors for two generations of `files`, and for all else.
-pub(super) fn widen(files: usize) -> Result<Limits, Error> {
+/// Raises the limits, for the descriptors of two generations of `files` and all else.
+pub(super) fn raise(files: usize) -> Result<ResourceLimits, Error> {
     let needed = u64::try_from(files).unwrap_or(u64::MAX).saturating_mul(3).saturating_add(128);
-    let before = [Resource::Core, Resource::Nofile].map(|it| (it, getrlimit(it)));
-    let now = before.map(|(resource, mut limit)| {
+    let original = [Resource::Core, Resource::Nofile].map(|it| (it, getrlimit(it)));
+    let raised = original.map(|(resource, mut limit)| {
         limit.current = match resource {
             Resource::Core => Some(0),
-            // `None` is no limit.
+            // `None` means unlimited.
             _ => limit
                 .current
                 .map(|current| current.max(needed).min(limit.maximum.unwrap_or(u64::MAX))),
         };
         (resource, limit)
     });
-    let limits = Limits { before, now };
+    let limits = ResourceLimits { original, raised };
     limits.apply()?;
     Ok(limits)
 }
 
-impl Limits {
-    /// For this process.
+impl ResourceLimits {
+    /// Applies the limits of this process.
     pub(super) fn apply(&self) -> Result<(), Error> {
-        set(&self.now)
+        set(&self.raised)
     }
 
-    /// For the program that is about to start.
+    /// Restores the original limits, for the program that is about to start.
     pub(super) fn restore(&self) -> Result<(), Error> {
-        set(&self.before)
+        set(&self.original)
     }
 }
 

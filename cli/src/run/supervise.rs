@@ -1,4 +1,4 @@
-//! The program as a child: signals go to it, and how it ended comes from it.
+//! Runs the program as a child process: forwards signals and returns its exit code.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,26 +9,27 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, WaitOptions, getpgrp, kill_process, wait};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::files::Files;
-use super::watch::Watch;
+use super::memory_files::MemoryFiles;
+use super::signal_mask;
+use super::watch::BundleWatch;
 use crate::error::Error;
 
-/// What is passed on.
+/// The signals that are forwarded.
 const FORWARDED: [Signal; 6] =
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2];
 
-/// A running program.
-pub(super) struct Child {
+/// The running program.
+pub(super) struct ChildProcess {
     pid: Pid,
-    signals: Signals,
+    signals: SignalStream,
 }
 
-impl Child {
-    /// Starts it. From here on this process ends when it does, and not by a signal that is meant
-    /// for it.
+impl ChildProcess {
+    /// Starts the program. From here on, this process ends with the program and not by a signal
+    /// that is meant for it.
     pub(super) fn start(command: &mut Command) -> Result<Self, Error> {
-        let signals =
-            Signals::new().map_err(|error| Error::Start(format!("listen for signals: {error}")))?;
+        let signals = SignalStream::new()
+            .map_err(|error| Error::Start(format!("listen for signals: {error}")))?;
         let child = command
             .spawn()
             .map_err(|source| Error::Exec { program: command.get_program().to_owned(), source })?;
@@ -36,11 +37,11 @@ impl Child {
         Ok(Self { pid: pid.ok_or_else(|| Error::Start("read process id".to_owned()))?, signals })
     }
 
-    /// Waits for its end, and replaces its files meanwhile.
+    /// Waits for the program to end, and replaces its files meanwhile.
     pub(super) async fn wait(
         &mut self,
-        mut watch: Option<Watch<'_>>,
-        files: &mut Files,
+        mut watch: Option<BundleWatch<'_>>,
+        files: &mut MemoryFiles,
     ) -> Result<ExitCode, Error> {
         loop {
             let signal = match &mut watch {
@@ -50,7 +51,7 @@ impl Child {
                     values = watch.next() => {
                         match values {
                             Some(values) => watch.apply(values, files, self.pid),
-                            None => files.forget(Instant::now()),
+                            None => files.remove_expired(Instant::now()),
                         }
                         continue;
                     }
@@ -61,14 +62,14 @@ impl Child {
                     return Ok(code);
                 }
             } else if !(matches!(signal, Signal::INT | Signal::QUIT) && came_from_terminal()) {
-                // It may have ended just now, which the next turn sees.
+                // If the program has just ended, the next iteration sees that.
                 let _ = kill_process(self.pid, signal);
             }
         }
     }
 
-    /// Collects every child that ended, also those that were left to us as the first process of a
-    /// container. The program's own end is its exit code.
+    /// Reaps every child that ended, including orphans if this is the first process of a container.
+    /// Returns the exit code once the program itself has ended.
     fn reap(&self) -> Result<Option<ExitCode>, Error> {
         let mut code = None;
         loop {
@@ -87,24 +88,24 @@ impl Child {
     }
 }
 
-/// Where we are in the terminal's foreground, its Ctrl-C and Ctrl-\ have reached the program too:
-/// it is in the same process group.
+/// Whether the terminal sent the signal. If this process is in the terminal's foreground, Ctrl-C
+/// and Ctrl-\ have reached the program too: it is in the same process group.
 fn came_from_terminal() -> bool {
     std::fs::File::open("/dev/tty")
         .is_ok_and(|it| rustix::termios::tcgetpgrp(&it).is_ok_and(|group| group == getpgrp()))
 }
 
-struct Signals(Vec<(Signal, unix::Signal)>);
+struct SignalStream(Vec<(Signal, unix::Signal)>);
 
-impl Signals {
+impl SignalStream {
     fn new() -> io::Result<Self> {
-        // What we were started to ignore, as nohup does it, the program ignores too.
+        // A signal that was ignored at the start, as by nohup, is ignored by the program too.
         let status = std::fs::read_to_string("/proc/self/status")?;
-        let ignored = mask(&status, "SigIgn:").unwrap_or_default();
+        let ignored = signal_mask::parse(&status, "SigIgn:").unwrap_or_default();
         let listen =
             |signal: Signal| Ok((signal, unix::signal(SignalKind::from_raw(signal.as_raw()))?));
-        let heeded = FORWARDED.into_iter().filter(|it| ignored >> (it.as_raw() - 1) & 1 == 0);
-        heeded.chain([Signal::CHILD]).map(listen).collect::<io::Result<_>>().map(Self)
+        let forwarded = FORWARDED.into_iter().filter(|it| ignored >> (it.as_raw() - 1) & 1 == 0);
+        forwarded.chain([Signal::CHILD]).map(listen).collect::<io::Result<_>>().map(Self)
     }
 
     async fn next(&mut self) -> Signal {
@@ -115,25 +116,5 @@ impl Signals {
             ready.map_or(Poll::Pending, Poll::Ready)
         })
         .await
-    }
-}
-
-/// A set of signals of `/proc/PID/status`: bit 0 is signal 1.
-pub(super) fn mask(status: &str, field: &str) -> Option<u64> {
-    let mask = status.lines().find_map(|line| line.strip_prefix(field))?;
-    u64::from_str_radix(mask.trim(), 16).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masks() {
-        let status = "Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
-        assert_eq!(
-            (mask(status, "SigIgn:"), mask(status, "SigCgt:"), mask(status, "SigBlk:")),
-            (Some(0x1001), Some(2), None)
-        );
     }
 }

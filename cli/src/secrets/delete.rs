@@ -4,7 +4,7 @@ use contract::{SecretName, Version};
 
 use super::report;
 use crate::client::Client;
-use crate::common::{self, Format, Request};
+use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -12,44 +12,47 @@ const EXAMPLES: &str = "\
 Example:
   enclii secrets delete OLD_KEY --service api --env prod --project shop --yes
 
-`enclii secrets undelete` brings it back until its retention is over.";
+`enclii secrets undelete` restores it until its retention ends.";
 
-/// Delete a secret: its file leaves every pod.
+/// Delete a secret and remove its file from every pod.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct DeleteArgs {
     /// The secret.
-    #[arg(value_parser = common::name)]
     name: SecretName,
     /// Delete only if this is the active version.
-    #[arg(long, value_name = "VERSION", value_parser = common::version)]
+    #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     if_version: Option<Version>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, if_version, yes, request: Request { place, connection, output: format } } =
-        args;
-    let scope = place.scope()?;
+pub(crate) async fn run(args: DeleteArgs, output: &Output) -> Result<(), Error> {
+    let DeleteArgs {
+        name,
+        if_version,
+        yes,
+        request: SecretArgs { scope, connection, output: format },
+    } = args;
+    let scope = scope.scope()?;
     if !yes
         && !output.confirm(&format!(
-            "Delete {name} from {scope}? Its file leaves every pod that holds it."
+            "Delete {name} from {scope}? Its file is removed from every pod that has it."
         ))?
     {
         return Err(Error::NotConfirmed("deleted"));
     }
     let deleted = Client::new(&connection, output)?.delete(&scope, &name, if_version).await?;
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         return output.json(&deleted);
     }
-    output.done(&format!("{scope} {name} is deleted"));
+    output.success(&format!("{scope} {name} is deleted"));
     report::bundles(&deleted.bundles, output);
     if let Some(until) = &deleted.recoverable_until {
-        output.note(&format!("`enclii secrets undelete {name}` brings it back until {until}"));
+        output.note(&format!("`enclii secrets undelete {name}` restores it until {until}"));
     }
     Ok(())
 }

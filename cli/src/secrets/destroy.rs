@@ -4,7 +4,7 @@ use contract::api::DestroyRequest;
 use contract::{SecretName, Version};
 
 use crate::client::Client;
-use crate::common::{self, Format, Request};
+use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -12,29 +12,40 @@ const EXAMPLES: &str = "\
 Example:
   enclii secrets destroy DATABASE_URL --versions 1,2 --service api --env prod --project shop
 
-The value's key is destroyed, so that nobody can read it again, and no backup of the store opens it
-without a backup of the keys. The active version cannot be destroyed: write or roll back first, or delete.";
+The key of each value is destroyed, so that nobody can read the value again, not even from a
+backup of the store without a backup of the keys. The active version cannot be destroyed: write or
+roll back first, or delete the secret.";
 
-/// Destroy values of earlier versions for good.
+/// Destroy the values of earlier versions permanently.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct DestroyArgs {
     /// The secret.
-    #[arg(value_parser = common::name)]
     name: SecretName,
     /// The versions.
-    #[arg(long, value_name = "VERSION,VERSION", value_delimiter = ',', required = true, value_parser = common::version)]
+    #[arg(
+        long,
+        value_name = "VERSION,VERSION",
+        value_delimiter = ',',
+        required = true,
+        value_parser = parse_version
+    )]
     versions: Vec<Version>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, versions, yes, request: Request { place, connection, output: format } } = args;
-    let scope = place.scope()?;
+pub(crate) async fn run(args: DestroyArgs, output: &Output) -> Result<(), Error> {
+    let DestroyArgs {
+        name,
+        versions,
+        yes,
+        request: SecretArgs { scope, connection, output: format },
+    } = args;
+    let scope = scope.scope()?;
     let versions: std::collections::BTreeSet<_> = versions.into_iter().collect();
     let listed = versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if !yes
@@ -47,11 +58,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     let destroyed = Client::new(&connection, output)?
         .destroy(&scope, &name, &DestroyRequest { versions })
         .await?;
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         return output.json(&destroyed);
     }
     for version in &destroyed.versions {
-        output.done(&format!("{scope} {name} version {version} is destroyed"));
+        output.success(&format!("{scope} {name} version {version} is destroyed"));
     }
     Ok(())
 }

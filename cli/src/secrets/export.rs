@@ -1,79 +1,80 @@
 //! `enclii secrets export`.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::{Redacted, Scope, SecretName};
+use runtime::atomic_file;
 
 use crate::client::Client;
-use crate::common::{self, Connection, Where};
+use crate::common_args::{ConnectionArgs, ScopeArgs};
 use crate::error::Error;
+use crate::file_formats::{self, FileFormat, ObjectMeta, SecretValues};
 use crate::output::Output;
-use crate::values::{self, Form, Identity, Values};
 
 const EXAMPLES: &str = "\
 Examples:
   enclii secrets export --service api --env prod --project shop > .env
   enclii secrets export --service api --env prod --project shop --out api.json
-  enclii secrets export --service api --env prod --project shop --format k8s-secret | kubectl apply -f -
+  enclii secrets export --service api --env prod --project shop --format k8s-secret \
+    | kubectl apply -f -
   enclii secrets export DATABASE_URL --env prod --project shop --format json
 
-What is exported is plaintext: it is safe only where it goes. `enclii run` hands values to a program
-without a file on disk. Each value that is read is in the audit trail. What is written by --out is
-readable by its owner alone, and `enclii secrets import` reads every form back.";
+The export is plaintext: protect the place it goes to. `enclii run` passes values to a program
+without a file on disk. The audit log has an event for each value that is read. Only its owner can
+read a file written by --out. `enclii secrets import` reads every format.";
 
 /// Print the values of a scope's secrets as .env, JSON, YAML or a Kubernetes Secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
-    /// The secrets; without one, all of the scope.
-    #[arg(value_name = "NAME", value_parser = common::name)]
+pub(crate) struct ExportSecretsArgs {
+    /// The secrets; without a name, all secrets of the scope.
+    #[arg(value_name = "NAME")]
     names: Vec<SecretName>,
-    /// The form; without it the file's name tells, else .env.
+    /// The format; without it, that of the file's extension, or else env.
     #[arg(long, value_enum)]
-    format: Option<Form>,
+    format: Option<FileFormat>,
     /// The file to write, with mode 0600, instead of standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Replace the file where it is there already.
+    /// Replace the file if it exists.
     #[arg(long, requires = "out")]
     force: bool,
-    /// The name of the Kubernetes Secret; without it the bundle's: api-prod.
-    #[arg(long, value_name = "NAME", value_parser = object_name)]
+    /// The name of the Kubernetes Secret; without it, the bundle's, such as api-prod.
+    #[arg(long, value_name = "NAME", value_parser = parse_object_name)]
     secret_name: Option<String>,
     /// The namespace of the Kubernetes Secret.
-    #[arg(long, value_name = "NAMESPACE", value_parser = object_name)]
+    #[arg(long, value_name = "NAMESPACE", value_parser = parse_object_name)]
     namespace: Option<String>,
     #[command(flatten)]
-    place: Where,
+    scope: ScopeArgs,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let scope = args.place.scope()?;
-    let form =
-        args.format.or_else(|| args.out.as_deref().and_then(Form::of_name)).unwrap_or(Form::Env);
+pub(crate) async fn run(args: ExportSecretsArgs, output: &Output) -> Result<(), Error> {
+    let scope = args.scope.scope()?;
+    let format = args
+        .format
+        .or_else(|| args.out.as_deref().and_then(FileFormat::from_path))
+        .unwrap_or(FileFormat::Env);
     if let Some(path) = args.out.as_deref().filter(|it| !args.force && it.exists()) {
-        return Err(Error::Write {
-            path: path.to_owned(),
-            source: io::Error::from(io::ErrorKind::AlreadyExists),
-        });
+        return Err(file_exists(path));
     }
     let client = Client::new(&args.connection, output)?;
-    let values = gather(&client, &scope, args.names, output).await?;
-    let identity = Identity {
-        name: args.secret_name.unwrap_or_else(|| object_of(&scope)),
+    let values = read_values(&client, &scope, args.names, output).await?;
+    let metadata = ObjectMeta {
+        name: args.secret_name.unwrap_or_else(|| default_object_name(&scope)),
         namespace: args.namespace,
     };
-    let text = values::print(&values, form, &identity).map_err(Error::Usage)?;
+    let text = file_formats::print(&values, format, &metadata).map_err(Error::Usage)?;
     match args.out {
         Some(path) => {
-            write(&path, &text, args.force)
-                .map_err(|source| Error::Write { path: path.clone(), source })?;
-            output.done(&format!(
+            write(&path, &text, args.force).map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists => file_exists(&path),
+                _ => Error::Write { path: path.clone(), source },
+            })?;
+            output.success(&format!(
                 "{} secrets of {scope} are in {} (mode 0600)",
                 values.len(),
                 path.display()
@@ -82,55 +83,50 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         }
         None => {
             if output.is_terminal() {
-                output.note("values follow");
+                output.note("secret values follow");
             }
             output.bytes(text.expose())
         }
     }
 }
 
-async fn gather(
+async fn read_values(
     client: &Client<'_>,
     scope: &Scope,
     mut names: Vec<SecretName>,
     output: &Output,
-) -> Result<Values, Error> {
+) -> Result<SecretValues, Error> {
     if names.is_empty() {
         names = client.list(scope).await?.into_iter().map(|it| it.name).collect();
     }
     if names.is_empty() {
         output.note(&format!("{scope} has no secrets"));
     }
-    let mut values = Values::default();
-    for (done, name) in names.iter().enumerate() {
-        output.progress("reading", done, names.len());
+    let mut values = SecretValues::default();
+    let progress = output.progress("reading", names.len() as u64);
+    for (done, name) in (0..).zip(&names) {
+        progress.set(done);
         values.add(name.clone(), client.read(scope, name).await?.value).map_err(Error::Usage)?;
     }
-    output.progress_ends();
     Ok(values)
 }
 
-/// Never through a link, never into a file that others may read; an old file goes only when the new
-/// one is whole.
-fn write(path: &Path, text: &Redacted, force: bool) -> io::Result<()> {
-    let fill = |path: &Path| {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.expose())
-            .and_then(|()| file.sync_all())
-            .inspect_err(|_| drop(std::fs::remove_file(path)))
-    };
-    if !force {
-        return fill(path);
-    }
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    fill(&beside)?;
-    std::fs::rename(&beside, path).inspect_err(|_| drop(std::fs::remove_file(&beside)))
+fn file_exists(path: &Path) -> Error {
+    Error::FileExists { path: path.to_owned(), advice: "--force replaces it" }
 }
 
-/// `shop.prod.api` becomes `api-prod`, as a pod would ask for it.
-fn object_of(scope: &Scope) -> String {
+/// Writes a new file that only its owner can read; never through a symbolic link. An existing file
+/// is replaced atomically.
+fn write(path: &Path, text: &Redacted, force: bool) -> io::Result<()> {
+    if force {
+        atomic_file::write(path, text.expose(), 0o600)
+    } else {
+        atomic_file::create(path, text.expose(), 0o600)
+    }
+}
+
+/// The name that a pod refers to: `api-prod` for `shop.prod.api`.
+fn default_object_name(scope: &Scope) -> String {
     match scope {
         Scope::Project(project) => project.to_string(),
         Scope::Environment(project, environment) => format!("{project}-{environment}"),
@@ -138,13 +134,13 @@ fn object_of(scope: &Scope) -> String {
     }
 }
 
-fn object_name(text: &str) -> Result<String, String> {
-    let fits =
+fn parse_object_name(text: &str) -> Result<String, String> {
+    let valid =
         text.len() <= 253 && text.split('.').all(|part| part.parse::<contract::Label>().is_ok());
-    if fits {
+    if valid {
         Ok(text.to_owned())
     } else {
-        Err("must be a DNS name: labels of a-z, 0-9 and '-', joined by dots".to_owned())
+        Err("must be a DNS name: labels of a-z, 0-9 and '-', separated by dots".to_owned())
     }
 }
 
@@ -155,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_its_owners_alone_and_is_not_replaced_unasked() {
+    fn only_the_owner_can_read_a_file_and_it_is_replaced_only_with_force() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.env");
         write(&path, &Redacted::from(b"A=1\n".as_slice()), false).unwrap();

@@ -3,7 +3,7 @@
 use contract::{SecretName, Version};
 
 use crate::client::Client;
-use crate::common::{self, Format, Request};
+use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -13,30 +13,29 @@ Examples:
   enclii secrets get DATABASE_URL --version 3 --service api --env prod --project shop
   enclii secrets get tls.key --service api --env prod --project shop > tls.key
 
-The bytes are printed as they are, with a line end behind them on a terminal alone. JSON has them in
-base64, with the version.";
+The bytes are printed unchanged; only a terminal gets a final newline. JSON has the value in base64,
+with the version.";
 
 /// Print one secret's value, byte for byte.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct GetArgs {
     /// The secret.
-    #[arg(value_parser = common::name)]
     name: SecretName,
-    /// This version instead of the active one.
-    #[arg(long, value_name = "VERSION", value_parser = common::version)]
+    /// The version; without it, the active one.
+    #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     version: Option<Version>,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, version, request: Request { place, connection, output: format } } = args;
+pub(crate) async fn run(args: GetArgs, output: &Output) -> Result<(), Error> {
+    let GetArgs { name, version, request: SecretArgs { scope, connection, output: format } } = args;
     let secret =
-        Client::new(&connection, output)?.read_version(&place.scope()?, &name, version).await?;
+        Client::new(&connection, output)?.read_version(&scope.scope()?, &name, version).await?;
     match format {
-        Format::Table => output.bytes(secret.value.expose()),
-        Format::Json => {
+        OutputFormat::Table => output.bytes(secret.value.expose()),
+        OutputFormat::Json => {
             let body = secret.to_body().map_err(|error| Error::Start(error.to_string()))?;
             output.bytes(&[body.expose(), b"\n"].concat())
         }

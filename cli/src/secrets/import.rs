@@ -1,5 +1,4 @@
-//! `enclii secrets import`: a file's secrets become one generation, and what has not changed is
-//! left alone.
+//! `enclii secrets import`: writes the secrets of a file as one generation, except unchanged ones.
 
 mod compare;
 
@@ -13,10 +12,11 @@ use serde::Serialize;
 use self::compare::Change;
 use super::report;
 use crate::client::Client;
-use crate::common::{Format, Request, input};
+use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
+use crate::file_formats::{self, FileFormat};
+use crate::input;
 use crate::output::Output;
-use crate::values::{self, Form};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,64 +25,64 @@ Examples:
   kubectl get secret api -o yaml | enclii secrets import - --service api --env prod --project shop
   sops --decrypt prod.yaml | enclii secrets import - --format yaml --env prod --project shop
 
-The form is known by the file's name or its text: .env, a JSON or YAML object of strings (bytes that
-are no text as {\"base64\": \"…\"}), or manifests of Kubernetes Secrets. A number, true or false must
-stand in quotes, so that its characters are certain. Secrets that the file lacks stay as they are.
+The format follows from the file's name or content: .env, a JSON or YAML object of strings (binary
+values as {\"base64\": \"…\"}), or manifests of Kubernetes Secrets. Quote numbers, true and false,
+so that their characters are kept. Secrets that the file does not name stay unchanged.
 
-What is written becomes one generation of each bundle, or nothing does. Present values are read to be
-compared, which the audit trail shows; whoever may not read them writes them all.";
+All changes become one generation of each bundle, or none is made. Current values are read for the
+comparison, which adds audit events; without permission to read, every secret is written.";
 
 /// Write the secrets of a .env, JSON, YAML or Kubernetes Secret file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct ImportArgs {
     /// The file; `-` is standard input.
     file: PathBuf,
-    /// The file's form, where its name and text do not tell.
+    /// The file's format, if its name and content do not determine it.
     #[arg(long, value_enum)]
-    format: Option<Form>,
-    /// Say what would be written, and write nothing.
+    format: Option<FileFormat>,
+    /// Show what would be written without writing.
     #[arg(long)]
     dry_run: bool,
-    /// Write every value as a new version, without comparing.
+    /// Write every value as a new version without comparing.
     #[arg(long, conflicts_with = "dry_run")]
     rewrite: bool,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-/// What programs read of it.
+/// The JSON output.
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct ImportReport<'a> {
     scope: &'a Scope,
     changes: &'a BTreeMap<SecretName, Change>,
-    /// What was written; absent where nothing was.
+    /// Absent if nothing was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     written: Option<Written>,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args {
+pub(crate) async fn run(args: ImportArgs, output: &Output) -> Result<(), Error> {
+    let ImportArgs {
         file,
-        format: form,
+        format: file_format,
         dry_run,
         rewrite,
-        request: Request { place, connection, output: format },
+        request: SecretArgs { scope, connection, output: format },
     } = args;
-    let scope = place.scope()?;
-    let read = values::read(input::file(&file)?.expose(), form, &file)
-        .map_err(|reason| Error::Manifest { path: file.clone(), reason })?;
-    read.notes.iter().for_each(|note| output.note(note));
-    if read.values.is_empty() {
-        return Err(Error::Manifest { path: file, reason: "there is no secret in it".to_owned() });
+    let scope = scope.scope()?;
+    let parsed = file_formats::read(input::file(&file)?.expose(), file_format, &file)
+        .map_err(|reason| Error::Parse { path: file.clone(), reason })?;
+    parsed.notes.iter().for_each(|note| output.note(note));
+    if parsed.values.is_empty() {
+        return Err(Error::Parse { path: file, reason: "the file has no secrets".to_owned() });
     }
     let client = Client::new(&connection, output)?;
     let changes = if rewrite {
-        read.values.iter().map(|(name, _)| (name.clone(), Change::Rewritten)).collect()
+        parsed.values.iter().map(|(name, _)| (name.clone(), Change::Rewritten)).collect()
     } else {
-        compare::with_store(&client, &scope, &read.values, output).await?
+        compare::with_current(&client, &scope, &parsed.values, output).await?
     };
-    let secrets: BTreeMap<_, _> = read
+    let secrets: BTreeMap<_, _> = parsed
         .values
         .into_iter()
         .filter(|(name, _)| changes.get(name) != Some(&Change::Unchanged))
@@ -93,14 +93,14 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
     } else {
         Some(client.write(&scope, &WriteRequest { secrets }).await?)
     };
-    if format == Format::Json {
-        return output.json(&Outcome { scope: &scope, changes: &changes, written });
+    if format == OutputFormat::Json {
+        return output.json(&ImportReport { scope: &scope, changes: &changes, written });
     }
-    tell(&scope, &changes, written.as_ref(), dry_run, output);
+    print(&scope, &changes, written.as_ref(), dry_run, output);
     Ok(())
 }
 
-fn tell(
+fn print(
     scope: &Scope,
     changes: &BTreeMap<SecretName, Change>,
     written: Option<&Written>,
@@ -115,26 +115,26 @@ fn tell(
     if dry_run {
         let rows: Vec<_> = changes
             .iter()
-            .map(|(name, change)| vec![name.to_string(), change.as_str().to_owned()])
+            .map(|(name, change)| vec![name.to_string(), change.to_string()])
             .collect();
         output.table(&["NAME", "CHANGE"], &rows);
     } else {
         let rows: Vec<_> = changes
             .iter()
-            .map(|(name, change)| vec![name.to_string(), change.as_str().to_owned(), version(name)])
+            .map(|(name, change)| vec![name.to_string(), change.to_string(), version(name)])
             .collect();
         output.table(&["NAME", "CHANGE", "VERSION"], &rows);
     }
     let unchanged = changes.values().filter(|it| **it == Change::Unchanged).count();
-    let rest = changes.len() - unchanged;
+    let changed = changes.len() - unchanged;
     match written {
         Some(written) => {
-            output.done(&format!("{scope}: {rest} written, {unchanged} unchanged"));
+            output.success(&format!("{scope}: {changed} written, {unchanged} unchanged"));
             report::bundles(&written.bundles, output);
         }
-        None if dry_run => {
-            output.note(&format!("nothing was written; {rest} would be, {unchanged} are unchanged"))
-        }
-        None => output.done(&format!("{scope}: nothing to write, {unchanged} unchanged")),
+        None if dry_run => output.note(&format!(
+            "nothing was written: {changed} would be written, {unchanged} are unchanged"
+        )),
+        None => output.success(&format!("{scope}: nothing to write, {unchanged} unchanged")),
     }
 }

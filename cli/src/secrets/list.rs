@@ -5,43 +5,44 @@ use contract::api::SecretSummary;
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::common::{Format, Request};
+use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
   enclii secrets list --service api --env prod --project shop --output json
-  enclii secrets list --deleted --service api --env prod --project shop      (what can be brought back, too)
+  enclii secrets list --deleted --service api --env prod --project shop   (deleted ones too)
 
-`enclii bundles show` lists what a pod gets: also what its environment and project have.";
+`enclii bundles show` lists what a pod gets, including the secrets of its environment and project.";
 
 /// List the secrets of a scope, without values.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
-    /// Deleted ones too, as long as they can be brought back.
+pub(crate) struct ListSecretsArgs {
+    /// Include deleted secrets that can still be restored.
     #[arg(long)]
     deleted: bool,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-/// What programs read of it: all pages as one.
+/// The JSON output.
 #[derive(Serialize)]
-struct All<'a> {
+struct SecretListReport<'a> {
     scope: &'a Scope,
     secrets: &'a [SecretSummary],
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { deleted, request: Request { place, connection, output: format } } = args;
-    let scope = place.scope()?;
+pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Error> {
+    let ListSecretsArgs { deleted, request: SecretArgs { scope, connection, output: format } } =
+        args;
+    let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
     let secrets =
         if deleted { client.list_with_deleted(&scope).await? } else { client.list(&scope).await? };
-    if format == Format::Json {
-        return output.json(&All { scope: &scope, secrets: &secrets });
+    if format == OutputFormat::Json {
+        return output.json(&SecretListReport { scope: &scope, secrets: &secrets });
     }
     if secrets.is_empty() {
         output.note(&format!("{scope} has no secrets"));

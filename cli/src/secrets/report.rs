@@ -1,30 +1,34 @@
-//! How a write's outcome is told.
+//! Prints the result of a write.
 
 use contract::api::{BundleState, Written};
 
-use crate::common::Format;
+use crate::common_args::OutputFormat;
 use crate::error::Error;
 use crate::output::Output;
 
-/// What a write did.
-pub(crate) fn written(written: &Written, format: Format, output: &Output) -> Result<(), Error> {
-    if format == Format::Json {
+/// Prints the new versions and generations.
+pub(crate) fn written(
+    written: &Written,
+    format: OutputFormat,
+    output: &Output,
+) -> Result<(), Error> {
+    if format == OutputFormat::Json {
         return output.json(written);
     }
     for (name, version) in &written.versions {
-        output.done(&format!("{} {name} is version {version}", written.scope));
+        output.success(&format!("{} {name} is version {version}", written.scope));
     }
     bundles(&written.bundles, output);
     if written.bundles.is_empty() {
         output.note(&format!(
-            "no bundle holds {} yet: a bundle comes into being with its service's first secret",
+            "no bundle holds {} yet: a bundle is created with its service's first secret",
             written.scope
         ));
     }
     Ok(())
 }
 
-/// The generations that came of it.
+/// Prints the new generations.
 pub(crate) fn bundles(bundles: &[BundleState], output: &Output) {
     for state in bundles {
         output.line(&format!(

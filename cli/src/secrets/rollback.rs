@@ -4,7 +4,7 @@ use contract::{SecretName, Version};
 
 use super::report;
 use crate::client::Client;
-use crate::common::{self, Request};
+use crate::common_args::{SecretArgs, parse_version};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -13,24 +13,23 @@ Example:
   enclii secrets versions DATABASE_URL --service api --env prod --project shop
   enclii secrets rollback DATABASE_URL --to 3 --service api --env prod --project shop
 
-The bundles get a new generation with the old version; nothing is lost by it.";
+The bundles get a new generation with the old version. No version is lost.";
 
-/// Make an earlier version of a secret the active one again.
+/// Make an earlier version of a secret active again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct RollbackArgs {
     /// The secret.
-    #[arg(value_parser = common::name)]
     name: SecretName,
     /// The version to go back to.
-    #[arg(long, value_name = "VERSION", value_parser = common::version)]
+    #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     to: Version,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, to, request: Request { place, connection, output: format } } = args;
-    let written = Client::new(&connection, output)?.rollback(&place.scope()?, &name, to).await?;
+pub(crate) async fn run(args: RollbackArgs, output: &Output) -> Result<(), Error> {
+    let RollbackArgs { name, to, request: SecretArgs { scope, connection, output: format } } = args;
+    let written = Client::new(&connection, output)?.rollback(&scope.scope()?, &name, to).await?;
     report::written(&written, format, output)
 }

@@ -4,70 +4,84 @@ use contract::SecretName;
 use contract::api::{Alphabet, Generate, RotateRequest, Written};
 use serde::Serialize;
 
-use super::assignment::Origin;
 use super::report;
+use super::value_source::ValueSource;
 use crate::client::Client;
-use crate::common::{self, Format, Request, input};
+use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
+use crate::input;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
   enclii secrets rotate SESSION_KEY --service api --env prod --project shop
-  enclii secrets rotate SESSION_KEY --length 64 --alphabet hex --service api --env prod --project shop
+  enclii secrets rotate SESSION_KEY --length 64 --alphabet hex --env prod --project shop
   enclii secrets rotate STRIPE_API_KEY --value - --service api --env prod --project shop < new-key
-  enclii secrets rotate --service api --env prod --project shop              (says what --all would rotate)
+  enclii secrets rotate --service api --env prod --project shop      (lists what --all would rotate)
 
-Without --value the new value is made up by switchyard and shown nowhere. That suits keys and passwords
-that nothing else must know; a connection string or another party's key needs --value.
-The version before stays, and `enclii secrets rollback` makes it active again.";
+Without --value, switchyard generates the new value and shows it nowhere. That suits keys and
+passwords that no other system has to know; a connection string or a third party's key needs
+--value. The previous version is kept, and `enclii secrets rollback` makes it active again.";
 
-/// Give secrets that exist a new value: made up, or given.
+/// Give existing secrets a new value, generated or given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
-    /// The secrets; without one, all of the scope are listed, and --all rotates them.
-    #[arg(value_name = "NAME", value_parser = common::name)]
+pub(crate) struct RotateArgs {
+    /// The secrets; without a name, all secrets of the scope are listed, and --all rotates them.
+    #[arg(value_name = "NAME")]
     names: Vec<SecretName>,
     /// Rotate every secret of the scope.
     #[arg(long, conflicts_with_all = ["names", "value", "if_version"])]
     all: bool,
-    /// Make the value up, which is what is done without --value.
+    /// Generate the value, which is the default without --value.
     #[arg(long, conflicts_with = "value")]
     generate: bool,
-    /// How many characters are made up.
-    #[arg(long, value_name = "CHARACTERS", default_value_t = Generate::default().length, value_parser = clap::value_parser!(u32).range(i64::from(Generate::SHORTEST)..=i64::from(Generate::LONGEST)), conflicts_with = "value")]
+    /// The length of the generated value.
+    #[arg(
+        long,
+        value_name = "CHARACTERS",
+        default_value_t = Generate::default().length,
+        value_parser = clap::value_parser!(u32)
+            .range(i64::from(Generate::SHORTEST)..=i64::from(Generate::LONGEST)),
+        conflicts_with = "value"
+    )]
     length: u32,
-    /// Of which characters: alphanumeric, hex, base64url or ascii.
-    #[arg(long, value_name = "ALPHABET", default_value_t = Alphabet::Alphanumeric, conflicts_with = "value")]
+    /// The characters of the generated value: alphanumeric, hex, base64url or ascii.
+    #[arg(
+        long,
+        value_name = "ALPHABET",
+        default_value_t = Alphabet::Alphanumeric,
+        conflicts_with = "value"
+    )]
     alphabet: Alphabet,
     /// The new value: `-` is standard input, @PATH a file, `?` asks at the terminal.
-    // Parsed later: what clap does not take, it quotes.
+    // Not parsed by clap, whose error would quote it.
     #[arg(long, value_name = "-|@PATH|?")]
     value: Option<String>,
     /// Rotate only if this is the active version.
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
     if_version: Option<u64>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-/// What programs read of several rotations.
+/// The JSON output of several rotations.
 #[derive(Serialize)]
-struct Rotated<'a> {
+struct RotationReport<'a> {
     rotated: &'a [Written],
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { mut names, all, generate, length, alphabet, value, if_version, yes, request } = args;
-    let Request { place, connection, output: format } = request;
-    let value = value.as_deref().map(origin).transpose()?;
-    let scope = place.scope()?;
+pub(crate) async fn run(args: RotateArgs, output: &Output) -> Result<(), Error> {
+    let RotateArgs { mut names, all, generate, length, alphabet, value, if_version, yes, request } =
+        args;
+    let SecretArgs { scope, connection, output: format } = request;
+    let value = value.as_deref().map(parse_source).transpose()?;
+    let scope = scope.scope()?;
     if names.len() != 1 && (value.is_some() || if_version.is_some()) {
-        return Err(Error::Usage("--value and --if-version are for one NAME".to_owned()));
+        return Err(Error::Usage("--value and --if-version need exactly one NAME".to_owned()));
     }
     let client = Client::new(&connection, output)?;
     if names.is_empty() {
@@ -77,13 +91,13 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
             0 => return Err(Error::Usage(format!("{scope} has no secrets"))),
             count if !all => {
                 return Err(Error::Usage(format!(
-                    "--all would make up new values for {count} secrets of {scope}: {listed}"
+                    "--all would generate new values for {count} secrets of {scope}: {listed}"
                 )));
             }
             count
                 if !yes
                     && !output.confirm(&format!(
-                        "Make up new values for {count} secrets of {scope}: {listed}?"
+                        "Generate new values for {count} secrets of {scope}: {listed}?"
                     ))? =>
             {
                 return Err(Error::NotConfirmed("rotated"));
@@ -92,42 +106,49 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
         }
     }
     let value = match (value, names.first()) {
-        (Some(Origin::File(path)), _) => Some(input::file(&path)?),
-        (Some(Origin::Stdin), _) => Some(input::stdin_value()?),
-        (Some(_), Some(name)) => Some(input::typed(name)?),
+        (Some(ValueSource::File(path)), _) => Some(input::file(&path)?),
+        (Some(ValueSource::Stdin), _) => Some(input::stdin_value()?),
+        (Some(_), Some(name)) => Some(input::prompt(name)?),
         _ => None,
     };
     let generate = (generate || value.is_none()).then_some(Generate { length, alphabet });
     let request = RotateRequest { value, generate, if_version };
     let mut rotated = Vec::with_capacity(names.len());
-    for (done, name) in names.iter().enumerate() {
-        output.progress("rotating", done, names.len());
+    let progress = output.progress("rotating", names.len() as u64);
+    for (done, name) in (0..).zip(&names) {
+        progress.set(done);
         match client.rotate(&scope, name, &request).await {
             Ok(written) => rotated.push(written),
             Err(error) => {
-                output.progress_ends();
-                // What is done is done, and must be known.
-                rotated.iter().try_for_each(|it| report::written(it, Format::Table, output))?;
+                drop(progress);
+                // The user must know which secrets were rotated.
+                rotated
+                    .iter()
+                    .try_for_each(|it| report::written(it, OutputFormat::Table, output))?;
                 return Err(error);
             }
         }
     }
-    output.progress_ends();
+    drop(progress);
     match (format, rotated.as_slice()) {
-        (Format::Json, [one]) => output.json(one),
-        (Format::Json, _) => output.json(&Rotated { rotated: &rotated }),
-        (Format::Table, _) => rotated.iter().try_for_each(|it| report::written(it, format, output)),
+        (OutputFormat::Json, [one]) => output.json(one),
+        (OutputFormat::Json, _) => output.json(&RotationReport { rotated: &rotated }),
+        (OutputFormat::Table, _) => {
+            rotated.iter().try_for_each(|it| report::written(it, format, output))
+        }
     }
 }
 
-/// Where a value may come from that is not on the command line.
-fn origin(text: &str) -> Result<Origin, Error> {
+/// Parses `--value`, which never holds the value itself.
+fn parse_source(text: &str) -> Result<ValueSource, Error> {
     match text {
-        "-" => Ok(Origin::Stdin),
-        "?" => Ok(Origin::Terminal),
-        path if path.len() > 1 && path.starts_with('@') => Ok(Origin::File(path[1..].into())),
+        "-" => Ok(ValueSource::Stdin),
+        "?" => Ok(ValueSource::Terminal),
+        path if path.len() > 1 && path.starts_with('@') => Ok(ValueSource::File(path[1..].into())),
         _ => Err(Error::Usage(
-            "--value: give - (standard input), @PATH (a file) or ? (typed): a value does not belong on the command line".to_owned(),
+            "--value: give - (standard input), @PATH (a file) or ? (asks): a value does not belong \
+             on the command line"
+                .to_owned(),
         )),
     }
 }

@@ -4,7 +4,7 @@ use contract::SecretName;
 
 use super::report;
 use crate::client::Client;
-use crate::common::{self, Request};
+use crate::common_args::SecretArgs;
 use crate::error::Error;
 use crate::output::Output;
 
@@ -13,21 +13,20 @@ Example:
   enclii secrets list --deleted --service api --env prod --project shop
   enclii secrets undelete OLD_KEY --service api --env prod --project shop";
 
-/// Bring a deleted secret back, with all its versions, until its retention is over.
+/// Restore a deleted secret with all its versions, until its retention ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct UndeleteArgs {
     /// The secret.
-    #[arg(value_parser = common::name)]
     name: SecretName,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, request: Request { place, connection, output: format } } = args;
+pub(crate) async fn run(args: UndeleteArgs, output: &Output) -> Result<(), Error> {
+    let UndeleteArgs { name, request: SecretArgs { scope, connection, output: format } } = args;
     report::written(
-        &Client::new(&connection, output)?.undelete(&place.scope()?, &name).await?,
+        &Client::new(&connection, output)?.undelete(&scope.scope()?, &name).await?,
         format,
         output,
     )

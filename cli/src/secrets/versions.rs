@@ -5,37 +5,37 @@ use contract::{Scope, SecretName};
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::common::{self, Format, Request};
+use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
 use crate::output::Output;
 
 /// List the versions of a secret, newest first, without values.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  enclii secrets versions DATABASE_URL --service api --env prod --project shop"
+    after_help = "Example:\n  enclii secrets versions DATABASE_URL --service api --env prod \
+                  --project shop"
 )]
-pub(crate) struct Args {
+pub(crate) struct VersionsArgs {
     /// The secret.
-    #[arg(value_parser = common::name)]
     name: SecretName,
     #[command(flatten)]
-    request: Request,
+    request: SecretArgs,
 }
 
-/// What programs read of it: all pages as one.
+/// The JSON output.
 #[derive(Serialize)]
-struct All<'a> {
+struct VersionListReport<'a> {
     scope: &'a Scope,
     name: &'a SecretName,
     versions: &'a [VersionSummary],
 }
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Error> {
-    let Args { name, request: Request { place, connection, output: format } } = args;
-    let scope = place.scope()?;
+pub(crate) async fn run(args: VersionsArgs, output: &Output) -> Result<(), Error> {
+    let VersionsArgs { name, request: SecretArgs { scope, connection, output: format } } = args;
+    let scope = scope.scope()?;
     let versions = Client::new(&connection, output)?.versions(&scope, &name).await?;
-    if format == Format::Json {
-        return output.json(&All { scope: &scope, name: &name, versions: &versions });
+    if format == OutputFormat::Json {
+        return output.json(&VersionListReport { scope: &scope, name: &name, versions: &versions });
     }
     let rows: Vec<_> = versions
         .iter()

@@ -1,4 +1,4 @@
-//! `enclii audit`: who did what, for people and for programs, and that nobody changed it.
+//! `enclii audit`: lists, exports and verification.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use audit::{Checkpoint, Format, Record};
 use e2e::wait;
 
-use crate::world::{World, finish};
+use crate::harness::{CliHarness, finish};
 
 fn records(text: &str) -> Vec<Record> {
     text.lines()
@@ -14,18 +14,18 @@ fn records(text: &str) -> Vec<Record> {
         .collect()
 }
 
-fn list(world: &World, more: &[&str]) -> Vec<Record> {
-    records(&world.ok(&[["audit", "list", "--output", "json"].as_slice(), more].concat(), b""))
+fn list(harness: &CliHarness, more: &[&str]) -> Vec<Record> {
+    records(&harness.ok(&[["audit", "list", "--output", "json"].as_slice(), more].concat(), b""))
 }
 
-/// Writes, a read, and somebody who is refused.
-fn history(world: &World) {
-    world.set("A", b"hunter2");
-    world.set("B", b"hunter2");
-    world.ok(&["secrets", "get", "A"], b"");
-    world.ok(&["secrets", "set", "SHARED=-", "--service", "web"], b"hunter2");
+/// Causes events: writes, a read and a refused request.
+fn cause_events(harness: &CliHarness) {
+    harness.set("A", b"hunter2");
+    harness.set("B", b"hunter2");
+    harness.ok(&["secrets", "get", "A"], b"");
+    harness.ok(&["secrets", "set", "SHARED=-", "--service", "web"], b"hunter2");
     let nobody = finish(
-        world
+        harness
             .enclii(&["secrets", "list"])
             .env_remove("ENCLII_TOKEN_FILE")
             .env("ENCLII_TOKEN", "wrong"),
@@ -36,9 +36,9 @@ fn history(world: &World) {
 
 #[test]
 fn events_are_listed_for_people_and_for_programs() {
-    let world = World::start();
-    history(&world);
-    let table = world.ok(&["audit", "list"], b"");
+    let harness = CliHarness::start();
+    cause_events(&harness);
+    let table = harness.ok(&["audit", "list"], b"");
     let lines: Vec<&str> = table.lines().collect();
     assert!(
         lines[0].starts_with("NUMBER") && lines[0].contains("WHO") && lines[0].contains("OUTCOME"),
@@ -59,13 +59,14 @@ fn events_are_listed_for_people_and_for_programs() {
     }
     assert!(!table.contains("hunter2"));
 
-    let all = list(&world, &[]);
+    let all = list(&harness, &[]);
     assert_eq!(
         all.iter().map(|record| record.sequence).collect::<Vec<_>>(),
         (1..=all.len() as u64).collect::<Vec<_>>()
     );
-    let numbers =
-        |more: &[&str]| list(&world, more).iter().map(|record| record.sequence).collect::<Vec<_>>();
+    let numbers = |more: &[&str]| {
+        list(&harness, more).iter().map(|record| record.sequence).collect::<Vec<_>>()
+    };
     assert_eq!(numbers(&["--action", "write"]), [1, 2, 4]);
     assert_eq!(numbers(&["--scope", "shop.prod.api"]), [1, 2, 3]);
     assert_eq!(numbers(&["--scope", "shop.prod", "--action", "read"]), [3]);
@@ -77,24 +78,24 @@ fn events_are_listed_for_people_and_for_programs() {
     let expected: Vec<_> = all.iter().filter(before).map(|record| record.sequence).collect();
     assert_eq!(numbers(&["--until", &at.to_string()]), expected);
 
-    assert!(world.run(&["audit", "list", "--limit", "2"], b"").err.contains("--limit is 2"));
-    assert!(world.run(&["audit", "list", "--actor", "nobody"], b"").err.contains("no event"));
-    assert!(world.fails(2, &["audit", "list", "--since", "yesterday"]).contains("2h"));
-    assert!(world.fails(2, &["audit", "list", "--action", "steal"]).contains("rotate"));
+    assert!(harness.run(&["audit", "list", "--limit", "2"], b"").err.contains("--limit is 2"));
+    assert!(harness.run(&["audit", "list", "--actor", "nobody"], b"").err.contains("no event"));
+    assert!(harness.fails(2, &["audit", "list", "--since", "yesterday"]).contains("2h"));
+    assert!(harness.fails(2, &["audit", "list", "--action", "steal"]).contains("rotate"));
 }
 
 #[test]
-fn events_are_taken_along_in_every_form() {
-    let world = World::start();
-    history(&world);
-    let all = list(&world, &[]);
+fn events_are_exported_in_every_format() {
+    let harness = CliHarness::start();
+    cause_events(&harness);
+    let all = list(&harness, &[]);
     for format in Format::ALL {
-        let text = world.ok(&["audit", "export", "--format", format.as_str()], b"");
+        let text = harness.ok(&["audit", "export", "--format", format.as_str()], b"");
         let expected: String = all.iter().map(|record| format.line(record) + "\n").collect();
         assert!(text.starts_with(&expected) && !text.contains("hunter2"), "{format}: {text}");
-        // A part of it: what is to come has no place in a part that has an end.
+        // With --until, later events are left out.
         let at = all[3].at;
-        let part = world
+        let part = harness
             .ok(&["audit", "export", "--format", format.as_str(), "--until", &at.to_string()], b"");
         let expected: String = all
             .iter()
@@ -102,7 +103,7 @@ fn events_are_taken_along_in_every_form() {
             .map(|record| format.line(record) + "\n")
             .collect();
         assert_eq!(part, expected, "{format}");
-        let rest = world
+        let rest = harness
             .ok(&["audit", "export", "--format", format.as_str(), "--since", &at.to_string()], b"");
         let expected: String = all
             .iter()
@@ -111,83 +112,83 @@ fn events_are_taken_along_in_every_form() {
             .collect();
         assert!(rest.starts_with(&expected), "{format}: {rest}");
     }
-    let path = world.directory.path().join("audit.jsonl");
-    let out = crate::world::text(&path);
-    let said = world.ok(&["audit", "export", "--out", &out], b"");
+    let path = harness.directory.path().join("audit.jsonl");
+    let out = crate::harness::text(&path);
+    let said = harness.ok(&["audit", "export", "--out", &out], b"");
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(said.contains(&format!("{} events", written.lines().count())), "{said}");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(records(&written)[..all.len()], all[..]);
-    world.fails(1, &["audit", "export", "--out", &out]);
+    harness.fails(1, &["audit", "export", "--out", &out]);
     assert_eq!(
         std::fs::read_to_string(&path).unwrap(),
         written,
-        "a file that was there was overwritten"
+        "an existing file was overwritten"
     );
-    assert!(world.fails(2, &["audit", "export", "--format", "csv"]).contains("ocsf"));
-    // Whoever takes the trail along is in it, also where the file was in the way of it.
-    assert_eq!(world.events("export"), 3 * Format::ALL.len() + 2);
+    assert!(harness.fails(2, &["audit", "export", "--format", "csv"]).contains("ocsf"));
+    // Each export is an event, but not the one that was refused because its file exists.
+    assert_eq!(harness.events("export"), 3 * Format::ALL.len() + 1);
 }
 
-/// What somebody does to the lines of an export.
+/// A change to the lines of an export.
 type Tampering<'a> = &'a dyn Fn(&mut Vec<String>);
 
-/// A world with a trail that is signed for, an export of it, the checkpoints and their key.
-struct Signed {
-    world: World,
+/// A system whose audit log has checkpoints, an export of the log, the checkpoints and their key.
+struct SignedLog {
+    harness: CliHarness,
     lines: Vec<String>,
-    /// The record that the last checkpoint is of.
+    /// The record of the last checkpoint.
     signed: u64,
     checkpoints: String,
     key: String,
 }
 
-impl Signed {
+impl SignedLog {
     fn start() -> Self {
-        let world = World::start_with(|at| {
-            let outside = at.join("outside").to_str().unwrap().to_owned();
+        let harness = CliHarness::start_with(|at| {
+            let external = at.join("external").to_str().unwrap().to_owned();
             vec![
-                ("ENCLII_AUDIT_CHECKPOINT_DIRECTORY", outside),
+                ("ENCLII_AUDIT_CHECKPOINT_DIRECTORY", external),
                 ("ENCLII_AUDIT_CHECKPOINT_INTERVAL", "1".to_owned()),
             ]
         });
         for _ in 0..3 {
-            history(&world);
+            cause_events(&harness);
         }
-        let placed = world.directory.path().join("outside/checkpoints.jsonl");
-        let wanted = list(&world, &[]).len() as u64;
+        let external = harness.directory.path().join("external/checkpoints.jsonl");
+        let wanted = list(&harness, &[]).len() as u64;
         let text = wait::until("a checkpoint of all of it", Duration::from_secs(60), || {
-            let text = std::fs::read_to_string(&placed).unwrap_or_default();
+            let text = std::fs::read_to_string(&external).unwrap_or_default();
             let last =
                 text.lines().last().and_then(|line| serde_json::from_str::<Checkpoint>(line).ok());
             Ok(last.filter(|last| last.sequence >= wanted).map(|last| (last.sequence, text)))
         });
         let (signed, text) = text.unwrap();
-        // Kept as they are now: the trail goes on, and what comes later is in no export of today.
-        let checkpoints = world.file("kept.jsonl", text.as_bytes());
-        let answer = world.system.get("/v1/audit/checkpoints").unwrap();
-        let key = world.file("audit.pub", answer["public_key"].as_str().unwrap().as_bytes());
+        // A copy: the log grows, and later records are not in this export.
+        let checkpoints = harness.file("checkpoints.jsonl", text.as_bytes());
+        let answer = harness.system.get("/v1/audit/checkpoints").unwrap();
+        let key = harness.file("audit.pub", answer["public_key"].as_str().unwrap().as_bytes());
         let lines: Vec<String> =
-            world.ok(&["audit", "export"], b"").lines().map(str::to_owned).collect();
+            harness.ok(&["audit", "export"], b"").lines().map(str::to_owned).collect();
         assert!(lines.len() as u64 >= signed && signed > 10);
-        Self { world, lines, signed, checkpoints, key }
+        Self { harness, lines, signed, checkpoints, key }
     }
 
-    /// What is said of an export that these lines are.
-    fn verify(&self, lines: &[String], more: &[&str]) -> crate::world::Done {
-        let file = self.world.file("export.jsonl", (lines.join("\n") + "\n").as_bytes());
-        self.world.run(&[["audit", "verify", "--file", &file].as_slice(), more].concat(), b"")
+    /// Verifies an export of these lines.
+    fn verify(&self, lines: &[String], more: &[&str]) -> crate::harness::CliOutput {
+        let file = self.harness.file("export.jsonl", (lines.join("\n") + "\n").as_bytes());
+        self.harness.run(&[["audit", "verify", "--file", &file].as_slice(), more].concat(), b"")
     }
 
-    fn kept(&self) -> [&str; 4] {
+    fn checkpoint_args(&self) -> [&str; 4] {
         ["--checkpoints", &self.checkpoints, "--key", &self.key]
     }
 }
 
 #[test]
-fn a_trail_that_nobody_touched_is_right() {
-    let it = Signed::start();
-    let done = it.verify(&it.lines, &it.kept());
+fn an_unchanged_log_is_valid() {
+    let it = SignedLog::start();
+    let done = it.verify(&it.lines, &it.checkpoint_args());
     assert_eq!(done.code, Some(0), "{}", done.err);
     let said = String::from_utf8(done.out).unwrap() + &done.err;
     assert!(
@@ -195,31 +196,34 @@ fn a_trail_that_nobody_touched_is_right() {
             && said.contains("nobody changed"),
         "{said}"
     );
-    // The same of what switchyard has, with its own word for the key and with ours.
-    let online = it.world.ok(&["audit", "verify"], b"");
-    assert!(online.contains("hang together"), "{online}");
-    it.world.ok(&["audit", "verify", "--checkpoints", &it.checkpoints, "--key", &it.key], b"");
+    // Switchyard's own records, with its own key and with the given key.
+    let online = it.harness.ok(&["audit", "verify"], b"");
+    assert!(online.contains("form an unbroken chain"), "{online}");
+    it.harness.ok(&["audit", "verify", "--checkpoints", &it.checkpoints, "--key", &it.key], b"");
     let report: serde_json::Value =
         serde_json::from_slice(&it.verify(&it.lines, &["--output", "json"]).out).unwrap();
     assert_eq!(
         (&report["records"], &report["finding"]),
         (&it.lines.len().into(), &serde_json::Value::Null)
     );
-    // A part of it begins later, and that has to be said.
+    // A partial export starts later, which needs --partial.
     let part = it.verify(&it.lines[4..], &["--partial"]);
-    assert!(part.code == Some(0) && part.err.contains("nothing vouches for record 5"), "{part:?}");
+    assert!(
+        part.code == Some(0) && part.err.contains("record 5 itself is not verified"),
+        "{part:?}"
+    );
     assert_eq!(it.verify(&it.lines[4..], &[]).code, Some(7));
-    // Without the key a checkpoint is nobody's word.
+    // Checkpoints without a key prove nothing.
     assert_eq!(it.verify(&it.lines, &["--checkpoints", &it.checkpoints]).code, Some(2));
 }
 
 #[test]
 fn each_kind_of_tampering_ends_with_7_and_names_the_record() {
-    let it = Signed::start();
+    let it = SignedLog::start();
     let with = |change: Tampering<'_>| {
         let mut lines = it.lines.clone();
         change(&mut lines);
-        it.verify(&lines, &it.kept())
+        it.verify(&lines, &it.checkpoint_args())
     };
     let another = |line: &str| {
         let changed = line.replace("\"outcome\":\"allowed\"", "\"outcome\":\"failed\"");
@@ -236,27 +240,27 @@ fn each_kind_of_tampering_ends_with_7_and_names_the_record() {
         (&|it| it.insert(6, another(&it[6])), "inserted at 7"),
         (&|it| it.insert(6, it[2].clone()), "before record 7 an older one comes again"),
         (&|it| it.truncate(cut), &end),
-        (&|it| it[6].truncate(20), "line 7 is no record"),
+        (&|it| it[6].truncate(20), "line 7 is not a record"),
     ];
     for (change, words) in table {
         let done = with(change);
         assert_eq!(done.code, Some(7), "{words}: {}", done.err);
         assert!(done.err.contains(words), "{words}: {}", done.err);
     }
-    // Programs are told the same.
+    // The same as JSON.
     let mut lines = it.lines.clone();
     lines.remove(6);
     let done = it.verify(&lines, &["--output", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&done.out).unwrap();
     assert_eq!((done.code, &report["finding"]["sequence"]), (Some(7), &7.into()));
-    // That the end is missing shows by what was kept elsewhere alone, and that is said.
+    // Only external checkpoints reveal a truncated log; without them, a note says so.
     let short = it.verify(&it.lines[..cut], &[]);
     assert!(short.code == Some(0) && short.err.contains("--checkpoints"), "{short:?}");
-    // A checkpoint that somebody else signed is no checkpoint.
+    // A checkpoint that somebody else signed is refused.
     let forged = std::fs::read_to_string(&it.checkpoints)
         .unwrap()
         .replace("\"signature\":\"", "\"signature\":\"AAAA");
-    let forged = it.world.file("forged.jsonl", forged.as_bytes());
+    let forged = it.harness.file("forged.jsonl", forged.as_bytes());
     let done = it.verify(&it.lines, &["--checkpoints", &forged, "--key", &it.key]);
     assert!(done.code == Some(7) && done.err.contains("forged"), "{done:?}");
 }

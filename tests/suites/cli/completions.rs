@@ -1,8 +1,8 @@
-//! Completions that a shell takes.
+//! Completion scripts.
 
 use std::process::Command;
 
-use crate::world::finish;
+use crate::harness::finish;
 
 fn script(shell: &str) -> String {
     let done = finish(
@@ -14,7 +14,7 @@ fn script(shell: &str) -> String {
 }
 
 #[test]
-fn every_shell_has_some() {
+fn every_shell_has_a_script() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = script(shell);
         assert!(script.contains("enclii") && script.contains("rollback"), "{shell}");
@@ -23,13 +23,14 @@ fn every_shell_has_some() {
 
 #[test]
 fn bash_completes() {
-    // Loads the script, then completes a line as bash does: the words, and the one that the cursor
-    // is at.
+    // Loads the script, then completes a line as bash does: with the words before the cursor and
+    // the word at the cursor.
     let complete = r#"
         set -eu
         source /dev/stdin
         read -ra words <<< "$LINE"
-        COMP_WORDS=("${words[@]}" "$WORD"); COMP_CWORD=${#words[@]}; COMP_LINE="$LINE $WORD"; COMP_POINT=${#COMP_LINE}
+        COMP_WORDS=("${words[@]}" "$WORD"); COMP_CWORD=${#words[@]}
+        COMP_LINE="$LINE $WORD"; COMP_POINT=${#COMP_LINE}
         function_name=$(complete -p enclii | sed 's/.*-F \([^ ]*\).*/\1/')
         "$function_name" enclii "$WORD" "${words[-1]}"
         printf '%s\n' "${COMPREPLY[@]}"

@@ -1,12 +1,12 @@
-//! `enclii doctor`: each ill is found, and its way out is said.
+//! `enclii doctor`: each problem is found and its way out is shown.
 
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::world::{World, finish};
+use crate::harness::{CliHarness, finish};
 
-/// How a check ended: its state, and all that was said.
+/// The state of a check, and its detail with the way out.
 fn state(report: &Value, name: &str) -> (String, String) {
     let check = report["checks"].as_array().unwrap().iter().find(|it| it["name"] == name);
     let check = check.unwrap_or_else(|| panic!("there is no check {name}: {report}"));
@@ -14,8 +14,8 @@ fn state(report: &Value, name: &str) -> (String, String) {
     (text("state"), text("detail") + "; " + &text("way_out"))
 }
 
-fn ask(world: &World, set: &[(&str, &str)], unset: &[&str]) -> (Option<i32>, Value) {
-    let mut command = world.enclii(&["doctor", "--no-cluster", "--output", "json"]);
+fn doctor(harness: &CliHarness, set: &[(&str, &str)], unset: &[&str]) -> (Option<i32>, Value) {
+    let mut command = harness.enclii(&["doctor", "--no-cluster", "--output", "json"]);
     command.envs(set.iter().copied());
     for name in unset {
         command.env_remove(name);
@@ -28,16 +28,16 @@ fn ask(world: &World, set: &[(&str, &str)], unset: &[&str]) -> (Option<i32>, Val
 }
 
 #[test]
-fn all_is_well() {
-    let world = World::start();
-    let (code, report) = ask(&world, &[], &[]);
+fn a_healthy_system_passes() {
+    let harness = CliHarness::start();
+    let (code, report) = doctor(&harness, &[], &[]);
     assert_eq!((code, &report["healthy"]), (Some(0), &Value::Bool(true)), "{report}");
     for name in
         ["address", "name", "connection", "tls", "clock", "store", "credential file", "token"]
     {
         assert_eq!(state(&report, name).0, "ok", "{report}");
     }
-    let words = world.ok(&["doctor", "--no-cluster"], b"");
+    let words = harness.ok(&["doctor", "--no-cluster"], b"");
     assert!(
         words.contains("✓ store") && words.contains("– cluster: --no-cluster was given"),
         "{words}"
@@ -45,10 +45,10 @@ fn all_is_well() {
 }
 
 #[test]
-fn each_ill_is_found_with_its_way_out() {
-    let world = World::start();
+fn each_problem_is_found_with_its_way_out() {
+    let harness = CliHarness::start();
     let check = |set: &[(&str, &str)], unset: &[&str], name: &str| {
-        let (code, report) = ask(&world, set, unset);
+        let (code, report) = doctor(&harness, set, unset);
         let (state, text) = state(&report, name);
         assert_eq!((code, state.as_str()), (Some(1), "failed"), "{report}");
         text
@@ -65,14 +65,14 @@ fn each_ill_is_found_with_its_way_out() {
     assert!(check(&[], &["ENCLII_CACERT"], "tls").contains("--cacert"));
     assert!(check(&[("ENCLII_TOKEN", "wrong")], &[], "token").contains("enclii login"));
     assert!(check(&[], &["ENCLII_TOKEN_FILE"], "token").contains("not logged in"));
-    let open = world.file("open-token", b"x");
+    let open = harness.file("open-token", b"x");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(check(&[("ENCLII_TOKEN_FILE", &open)], &[], "credential file").contains("chmod 600"));
 }
 
 #[test]
-fn a_cluster_that_cannot_be_asked_is_no_ill() {
-    let world = World::start();
-    let words = world.ok(&["doctor", "--kubectl", "/no/such/kubectl"], b"");
+fn an_unreachable_cluster_is_skipped() {
+    let harness = CliHarness::start();
+    let words = harness.ok(&["doctor", "--kubectl", "/no/such/kubectl"], b"");
     assert!(words.contains("– cluster: /no/such/kubectl"), "{words}");
 }

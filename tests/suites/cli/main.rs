@@ -1,4 +1,4 @@
-//! The command line's process against switchyard's: what a person types and a script relies on.
+//! The real `enclii` against a real switchyard: what people type and scripts rely on.
 //!
 //! Plain `cargo test` runs these; the programs are taken from `ENCLII_BIN`, where `make build` puts
 //! them.
@@ -8,9 +8,10 @@ mod audit;
 mod completions;
 mod doctor;
 mod files;
+mod harness;
+mod inject;
+mod retries;
 mod run;
 mod secrets;
 mod terminal;
-mod torn;
 mod watch;
-mod world;

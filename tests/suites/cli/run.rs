@@ -1,4 +1,4 @@
-//! `enclii run`: where values are, who ends whom, and what is left.
+//! `enclii run`: where the values are, how it ends, and what it leaves behind.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -9,9 +9,10 @@ use std::time::Duration;
 use e2e::wait;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{World, finish};
+use crate::harness::{CliHarness, finish};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than anything here takes.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn shell(script: &str) -> [&str; 5] {
     ["run", "--", "bash", "-c", script]
@@ -21,8 +22,8 @@ fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
-/// A program that runs until it is told to end, and the first lines that it printed.
-fn started(command: &mut Command, lines: usize) -> (Child, Vec<String>) {
+/// Starts a program and returns it with the first lines that it prints.
+fn start(command: &mut Command, lines: usize) -> (Child, Vec<String>) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let printed = BufReader::new(child.stdout.as_mut().unwrap())
         .lines()
@@ -33,14 +34,15 @@ fn started(command: &mut Command, lines: usize) -> (Child, Vec<String>) {
 }
 
 #[test]
-fn a_program_finds_its_files_as_in_a_pod() {
-    let world = World::start();
-    world.set("A", b"one\0\xff");
-    let runtime = world.directory.path().join("runtime");
+fn a_program_gets_the_files_of_a_pod() {
+    let harness = CliHarness::start();
+    harness.set("A", b"one\0\xff");
+    let runtime = harness.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
-    let script = "cat \"$A_FILE\"; [ \"$A_FILE\" = \"$ENCLII_SECRETS_DIR/A\" ] && [ -z \"$A$ENCLII_TOKEN\" ] && ls \"$ENCLII_SECRETS_DIR\" >&2";
-    let mut command = world.enclii(&shell(script));
-    let token = std::fs::read_to_string(world.directory.path().join("bootstrap-token")).unwrap();
+    let script = "cat \"$A_FILE\"; [ \"$A_FILE\" = \"$ENCLII_SECRETS_DIR/A\" ] && \
+                  [ -z \"$A$ENCLII_TOKEN\" ] && ls \"$ENCLII_SECRETS_DIR\" >&2";
+    let mut command = harness.enclii(&shell(script));
+    let token = std::fs::read_to_string(harness.directory.path().join("bootstrap-token")).unwrap();
     let done = finish(
         command.env("XDG_RUNTIME_DIR", &runtime).env("A", "old").env("ENCLII_TOKEN", token.trim()),
         b"",
@@ -52,25 +54,25 @@ fn a_program_finds_its_files_as_in_a_pod() {
         done.err
     );
     assert!(
-        done.err.ends_with("A\n") && done.err.contains("the variable A is taken out"),
+        done.err.ends_with("A\n") && done.err.contains("the variable A is removed"),
         "{}",
         done.err
     );
-    assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0, "something was left");
-    // Its children find them too, and its standard input is the program's.
-    let done = finish(&mut world.enclii(&shell("bash -c 'cat; cat \"$A_FILE\"'")), b"in ");
+    assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0, "files were left behind");
+    // Child processes get the files too, and the program gets standard input.
+    let done = finish(&mut harness.enclii(&shell("bash -c 'cat; cat \"$A_FILE\"'")), b"in ");
     assert_eq!(done.out, b"in one\0\xff");
 }
 
 #[test]
-fn variables_are_for_those_who_ask() {
-    let world = World::start();
-    world.set("A", b"one");
-    world.set("B", b"two");
-    world.set("NUL", b"\0");
+fn as_env_passes_values_as_variables() {
+    let harness = CliHarness::start();
+    harness.set("A", b"one");
+    harness.set("B", b"two");
+    harness.set("NUL", b"\0");
     let print = "echo \"$A,$B,${A_FILE:+file},${B_FILE:+file}\"";
     let run = |words: &[&str]| {
-        world.run(&[["run"].as_slice(), words, &["--", "bash", "-c", print]].concat(), b"")
+        harness.run(&[["run"].as_slice(), words, &["--", "bash", "-c", print]].concat(), b"")
     };
     assert_eq!(run(&["--only", "A,B"]).out, b",,file,file\n");
     assert_eq!(run(&["--only", "A,B", "--as-env"]).out, b"one,two,,\n");
@@ -81,46 +83,46 @@ fn variables_are_for_those_who_ask() {
 }
 
 #[test]
-fn the_programs_end_is_ours() {
-    let world = World::start();
-    world.set("A", b"1");
+fn the_exit_code_is_that_of_the_program() {
+    let harness = CliHarness::start();
+    harness.set("A", b"1");
     for (script, code) in
         [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
     {
-        assert_eq!(world.run(&shell(script), b"").code, Some(code), "{script}");
+        assert_eq!(harness.run(&shell(script), b"").code, Some(code), "{script}");
     }
-    assert!(world.fails(127, &["run", "--", "no-such-program"]).contains("no-such-program"));
-    let plain = world.file("plain", b"x");
-    world.fails(126, &["run", "--", &plain]);
-    world.fails(4, &["run", "--service", "nothing", "--", "true"]);
-    world.fails(2, &["run", "--"]);
+    assert!(harness.fails(127, &["run", "--", "no-such-program"]).contains("no-such-program"));
+    let plain = harness.file("plain", b"x");
+    harness.fails(126, &["run", "--", &plain]);
+    harness.fails(4, &["run", "--service", "nothing", "--", "true"]);
+    harness.fails(2, &["run", "--"]);
 }
 
 #[test]
-fn signals_are_passed_on() {
-    let world = World::start();
-    world.set("A", b"1");
-    // Not those that whoever runs the tests in the background, or with nohup, has told all to
-    // ignore.
+fn signals_are_forwarded() {
+    let harness = CliHarness::start();
+    harness.set("A", b"1");
+    // Only signals that are not ignored when the tests run in the background or under nohup.
     for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::USR2, "USR2")] {
         let script = format!(
             "trap 'echo got {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done"
         );
-        // Not in the foreground of a terminal, as a service is not.
+        // Outside the foreground of a terminal, as for a service.
         let mut command = Command::new("setsid");
-        let enclii = world.enclii(&shell(&script));
+        let enclii = harness.enclii(&shell(&script));
         command.arg("--wait").arg(enclii.get_program()).args(enclii.get_args());
         command.envs(enclii.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let (mut child, printed) = started(&mut command, 1);
+        let (mut child, printed) = start(&mut command, 1);
         assert_eq!(printed, ["ready"]);
-        send(the_enclii_below(child.id()), signal);
-        let status = wait::until("the program to end", PATIENCE, || Ok(child.try_wait()?)).unwrap();
+        send(find_enclii(child.id()), signal);
+        let status =
+            wait::until("the program to end", END_TIMEOUT, || Ok(child.try_wait()?)).unwrap();
         assert_eq!(status.code(), Some(9), "{name}");
     }
 }
 
-/// `setsid --wait` forks; where it need not, it is the program itself.
-fn the_enclii_below(pid: u32) -> u32 {
+/// The enclii that `setsid --wait` started: a child, or the process itself if setsid did not fork.
+fn find_enclii(pid: u32) -> u32 {
     let children =
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -133,14 +135,14 @@ fn the_enclii_below(pid: u32) -> u32 {
 
 #[test]
 fn sigkill_leaves_no_value_behind() {
-    let world = World::start();
+    let harness = CliHarness::start();
     let canary = b"hunter2-canary-of-this-test";
-    world.set("A", canary);
-    let runtime = world.directory.path().join("runtime");
+    harness.set("A", canary);
+    let runtime = harness.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
     let script = "echo $ENCLII_SECRETS_DIR; echo $$; cat \"$A_FILE\"; echo; exec sleep 60";
     let (mut child, printed) =
-        started(world.enclii(&shell(script)).env("XDG_RUNTIME_DIR", &runtime), 3);
+        start(harness.enclii(&shell(script)).env("XDG_RUNTIME_DIR", &runtime), 3);
     let directory = PathBuf::from(&printed[0]);
     let program: u32 = printed[1].parse().unwrap();
     assert_eq!(printed[2].as_bytes(), canary);
@@ -150,36 +152,36 @@ fn sigkill_leaves_no_value_behind() {
     send(child.id(), Signal::KILL);
     child.wait().unwrap();
     assert!(std::fs::read(directory.join("A")).is_err(), "the value can still be read");
-    assert_eq!(readable_below(&runtime, canary), Vec::<PathBuf>::new());
+    assert_eq!(files_with(&runtime, canary), Vec::<PathBuf>::new());
     send(program, Signal::KILL);
 
-    // The next one takes the links away.
+    // The next run removes the links.
     assert!(directory.exists());
-    world.ok(&["run", "--runtime-directory", runtime.to_str().unwrap(), "--", "true"], b"");
+    harness.ok(&["run", "--runtime-directory", runtime.to_str().unwrap(), "--", "true"], b"");
     assert!(!directory.exists() && std::fs::read_dir(&runtime).unwrap().count() == 0);
 }
 
 #[test]
-fn a_killed_program_leaves_nothing_either() {
-    let world = World::start();
-    world.set("A", b"1");
-    let runtime = world.directory.path().join("runtime");
+fn a_killed_program_leaves_nothing_behind() {
+    let harness = CliHarness::start();
+    harness.set("A", b"1");
+    let runtime = harness.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
     let (mut child, printed) =
-        started(world.enclii(&shell("echo $$; exec sleep 60")).env("XDG_RUNTIME_DIR", &runtime), 1);
+        start(harness.enclii(&shell("echo $$; exec sleep 60")).env("XDG_RUNTIME_DIR", &runtime), 1);
     send(printed[0].parse().unwrap(), Signal::KILL);
-    let status = wait::until("enclii to end", PATIENCE, || Ok(child.try_wait()?)).unwrap();
+    let status = wait::until("enclii to end", END_TIMEOUT, || Ok(child.try_wait()?)).unwrap();
     assert_eq!(status.code(), Some(137));
     assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0);
 }
 
-/// Files below a directory, links followed, that hold the bytes.
-fn readable_below(directory: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+/// The files below a directory that hold the bytes, with links followed.
+fn files_with(directory: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.is_symlink() {
-            found.extend(readable_below(&path, bytes));
+            found.extend(files_with(&path, bytes));
         } else if std::fs::read(&path).is_ok_and(|it| it.windows(bytes.len()).any(|it| it == bytes))
         {
             found.push(path);

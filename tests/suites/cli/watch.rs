@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::World;
+use crate::harness::CliHarness;
 
-/// For what has to happen: far longer than it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than anything here takes.
+const LINE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `enclii run`, whose lines are waited for in turn. Dropping it ends the program too.
-struct Running {
+/// A running `enclii run` and its output. Dropping it ends the program too.
+struct WatchedProgram {
     child: Child,
-    said: Receiver<String>,
-    complained: Receiver<String>,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
 }
 
-impl Running {
-    fn start(world: &World, words: &[&str], script: &str) -> Self {
+impl WatchedProgram {
+    fn start(harness: &CliHarness, words: &[&str], script: &str) -> Self {
         let words = [
             ["run", "--watch", "--interval", "1"].as_slice(),
             words,
             &["--", "bash", "-c", script],
         ]
         .concat();
-        Self::spawn(world.enclii(&words))
+        Self::spawn(harness.enclii(&words))
     }
 
     fn spawn(mut command: Command) -> Self {
@@ -37,33 +37,33 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (said, complained) =
+        let (stdout, stderr) =
             (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
-        Self { child, said, complained }
+        Self { child, stdout, stderr }
     }
 
     fn line(&self) -> String {
-        self.said.recv_timeout(PATIENCE).unwrap()
+        self.stdout.recv_timeout(LINE_TIMEOUT).unwrap()
     }
 
-    fn complaint(&self) -> String {
-        self.complained.recv_timeout(PATIENCE).unwrap()
+    fn stderr_line(&self) -> String {
+        self.stderr.recv_timeout(LINE_TIMEOUT).unwrap()
     }
 
     fn end(mut self) -> (Option<i32>, String) {
         let status =
-            e2e::wait::until("the program to end", PATIENCE, || Ok(self.child.try_wait()?))
+            e2e::wait::until("the program to end", LINE_TIMEOUT, || Ok(self.child.try_wait()?))
                 .unwrap();
-        (status.code(), self.complained.iter().collect::<Vec<_>>().join("\n"))
+        (status.code(), self.stderr.iter().collect::<Vec<_>>().join("\n"))
     }
 }
 
-impl Drop for Running {
+impl Drop for WatchedProgram {
     fn drop(&mut self) {
         if let (Ok(None), Some(pid)) =
             (self.child.try_wait(), i32::try_from(self.child.id()).ok().and_then(Pid::from_raw))
         {
-            // It passes this on to the program, which a kill would leave behind.
+            // SIGTERM is forwarded to the program; SIGKILL would leave it running.
             let _ = kill_process(pid, Signal::TERM);
             let _ = self.child.wait();
         }
@@ -79,64 +79,71 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 #[test]
-fn files_are_replaced_and_the_program_is_told() {
-    let world = World::start();
-    world.set("A", b"one");
-    world.set("GONE", b"x");
-    let script = "trap 'cat $A_FILE $ENCLII_SECRETS_DIR/NEW 2>&1; echo; ls $ENCLII_SECRETS_DIR | tr \"\\n\" \" \"; echo; n=$((n+1)); [ $n = 2 ] && exit 5' HUP
+fn files_are_replaced_and_the_program_is_signalled() {
+    let harness = CliHarness::start();
+    harness.set("A", b"one");
+    harness.set("GONE", b"x");
+    let script = "trap 'cat $A_FILE $ENCLII_SECRETS_DIR/NEW 2>&1; echo; \
+                        ls $ENCLII_SECRETS_DIR | tr \"\\n\" \" \"; echo; \
+                        n=$((n+1)); [ $n = 2 ] && exit 5' HUP
         cat $A_FILE; echo; while :; do sleep 0.05; done";
-    let program = Running::start(&world, &["--signal", "SIGHUP"], script);
+    let program = WatchedProgram::start(&harness, &["--signal", "SIGHUP"], script);
     assert_eq!(program.line(), "one");
-    world.ok(&["secrets", "set", "A=two", "NEW=!"], b"");
+    harness.ok(&["secrets", "set", "A=two", "NEW=!"], b"");
     assert_eq!((program.line().as_str(), program.line().as_str()), ("two!", "A GONE NEW "));
-    world.ok(&["secrets", "delete", "GONE", "--yes"], b"");
+    harness.ok(&["secrets", "delete", "GONE", "--yes"], b"");
     assert_eq!((program.line().as_str(), program.line().as_str()), ("two!", "A NEW "));
     assert_eq!(program.end().0, Some(5));
 }
 
 #[test]
-fn a_program_that_does_not_catch_the_signal_lives_on() {
-    let world = World::start();
-    world.set("A", b"one");
-    let program = Running::start(
-        &world,
-        &["--signal", "HUP"],
-        "echo ready; until [ \"$(cat $A_FILE)\" = two ]; do sleep 0.05; done; sleep 0.5; exit 6",
-    );
+fn a_program_that_does_not_handle_the_signal_is_not_ended_by_it() {
+    let harness = CliHarness::start();
+    harness.set("A", b"one");
+    let flag = harness.directory.path().join("go");
+    let script = "echo ready; while [ ! -e \"$FLAG\" ]; do sleep 0.05; done; cat $A_FILE; exit 6";
+    let words =
+        ["run", "--watch", "--interval", "1", "--signal", "HUP", "--", "bash", "-c", script];
+    let mut command = harness.enclii(&words);
+    command.env("FLAG", &flag);
+    let program = WatchedProgram::spawn(command);
     assert_eq!(program.line(), "ready");
-    world.set("A", b"two");
-    let (code, said) = program.end();
-    assert!(code == Some(6) && said.contains("does not catch SIGHUP"), "{code:?} {said}");
+    harness.set("A", b"two");
+    let note = program.stderr_line();
+    assert!(note.contains("SIGHUP was not sent"), "{note}");
+    std::fs::File::create(&flag).unwrap();
+    assert_eq!(program.line(), "two");
+    assert_eq!(program.end().0, Some(6));
 }
 
 #[test]
-fn an_outage_leaves_the_files_as_they_are() {
-    let mut world = World::start();
-    world.set("A", b"one");
+fn an_outage_leaves_the_files_unchanged() {
+    let mut harness = CliHarness::start();
+    harness.set("A", b"one");
     let script = "echo ready; while [ ! -e \"$0\" ]; do sleep 0.05; done; cat $A_FILE; echo";
-    let flag = world.directory.path().join("go");
+    let flag = harness.directory.path().join("go");
     let words =
         ["run", "--watch", "--interval", "1", "--", "bash", "-c", script, flag.to_str().unwrap()];
-    let program = Running::spawn(world.enclii(&words));
+    let program = WatchedProgram::spawn(harness.enclii(&words));
     assert_eq!(program.line(), "ready");
-    world.system.switchyard.signal(Signal::KILL).unwrap();
-    world.system.switchyard.finish(PATIENCE).unwrap();
-    // It says so once it has looked in vain.
-    let said = program.complaint();
-    assert!(said.contains("the files stay as they are"), "{said}");
+    harness.system.switchyard.signal(Signal::KILL).unwrap();
+    harness.system.switchyard.finish(LINE_TIMEOUT).unwrap();
+    // A note reports the first failed poll.
+    let said = program.stderr_line();
+    assert!(said.contains("the files are unchanged"), "{said}");
     std::fs::File::create(&flag).unwrap();
     assert_eq!(program.line(), "one");
     assert_eq!(program.end().0, Some(0));
 }
 
 #[test]
-fn variables_cannot_change() {
-    let world = World::start();
-    world.set("A", b"one");
-    assert!(world.fails(2, &["run", "--watch", "--as-env", "--", "true"]).contains("--as-env"));
-    assert!(world.fails(2, &["run", "--signal", "SIGHUP", "--", "true"]).contains("--watch"));
+fn variables_cannot_be_watched() {
+    let harness = CliHarness::start();
+    harness.set("A", b"one");
+    assert!(harness.fails(2, &["run", "--watch", "--as-env", "--", "true"]).contains("--as-env"));
+    assert!(harness.fails(2, &["run", "--signal", "SIGHUP", "--", "true"]).contains("--watch"));
     assert!(
-        world
+        harness
             .fails(2, &["run", "--watch", "--signal", "SIGKILL", "--", "true"])
             .contains("SIGKILL")
     );

@@ -1,4 +1,4 @@
-//! A person with a browser: follows redirects, keeps cookies, fills in forms and sends them.
+//! A simulated browser: follows redirects, keeps cookies, fills in and submits forms.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 
 /// More pages than any login has.
-const PAGES: usize = 20;
+const MAX_PAGES: usize = 20;
 
 pub(crate) struct Browser {
     client: Client,
@@ -18,7 +18,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn of(person: &'static str) -> Result<Self> {
+    pub(crate) fn new(person: &'static str) -> Result<Self> {
         let tls = rustls::ClientConfig::builder()
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
@@ -29,10 +29,10 @@ impl Browser {
         Ok(Self { client: builder.build()?, cookies: BTreeMap::new(), person })
     }
 
-    /// Logs in at `url` and goes on until a page has nothing to fill in. Its text.
+    /// Logs in at `url`, page by page until one has no form. Returns its text.
     pub(crate) fn log_in(&mut self, url: &str) -> Result<String> {
         let mut answer = self.send(url, None)?;
-        for _ in 0..PAGES {
+        for _ in 0..MAX_PAGES {
             let here = answer.url().clone();
             if let Some(next) = answer.headers().get(LOCATION) {
                 let next = here.join(next.to_str()?)?;
@@ -40,7 +40,7 @@ impl Browser {
                 continue;
             }
             let page = answer.text()?;
-            let Some((action, fields)) = self.filled(&page) else { return Ok(page) };
+            let Some((action, fields)) = self.fill_form(&page) else { return Ok(page) };
             let body = fields
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -48,7 +48,7 @@ impl Browser {
                 .join("&");
             answer = self.send(here.join(&action)?.as_str(), Some(body))?;
         }
-        bail!("the login has more than {PAGES} pages")
+        bail!("the login has more than {MAX_PAGES} pages")
     }
 
     fn send(&mut self, url: &str, form: Option<String>) -> Result<Response> {
@@ -78,8 +78,8 @@ impl Browser {
         Ok(answer)
     }
 
-    /// The first form of a page with this person's answers: where it goes, and what it says.
-    fn filled(&self, page: &str) -> Option<(String, Vec<(String, String)>)> {
+    /// The first form of a page, filled in for this person: its action and its fields.
+    fn fill_form(&self, page: &str) -> Option<(String, Vec<(String, String)>)> {
         let form = &page[page.find("<form")?..];
         let form = &form[..form.find("</form>")?];
         let action = attribute(form.split('>').next()?, "action")?;

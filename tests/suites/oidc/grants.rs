@@ -1,26 +1,28 @@
-//! What one person gives another, while both are logged in.
+//! Grants and tokens that one logged-in person gives another.
 
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::world::World;
+use crate::harness::OidcHarness;
 
-const OTHER: [&str; 6] = ["--project", "other", "--env", "prod", "--service", "api"];
+const OTHER_SCOPE_ARGS: [&str; 6] = ["--project", "other", "--env", "prod", "--service", "api"];
 
-fn words<'a>(first: &[&'a str], place: &[&'a str]) -> Vec<&'a str> {
-    [first, place].concat()
+fn words<'a>(first: &[&'a str], scope: &[&'a str]) -> Vec<&'a str> {
+    [first, scope].concat()
 }
 
 #[test]
-fn a_grant_of_one_secret_counts_at_once_and_until_it_is_taken_back() -> Result<()> {
-    let world = World::start()?;
-    world.log_in("ada", &["login", "--no-browser"])?.done()?;
-    world.log_in("bob", &["login", "--no-browser"])?.done()?;
-    world.run("ada", &words(&["secrets", "set", "A=one", "B=two"], &OTHER))?.done()?;
-    let read = |name| world.run("bob", &words(&["secrets", "get", name], &OTHER));
+fn a_grant_of_one_secret_takes_effect_at_once_and_until_it_is_removed() -> Result<()> {
+    let harness = OidcHarness::start()?;
+    harness.log_in("ada", &["login", "--no-browser"])?.success()?;
+    harness.log_in("bob", &["login", "--no-browser"])?.success()?;
+    harness
+        .run("ada", &words(&["secrets", "set", "A=one", "B=two"], &OTHER_SCOPE_ARGS))?
+        .success()?;
+    let read = |name| harness.run("bob", &words(&["secrets", "get", name], &OTHER_SCOPE_ARGS));
     assert_eq!(read("A")?.code, 3);
 
-    let added = world.run(
+    let added = harness.run(
         "ada",
         &[
             "grants",
@@ -34,46 +36,51 @@ fn a_grant_of_one_secret_counts_at_once_and_until_it_is_taken_back() -> Result<(
             "json",
         ],
     )?;
-    let grant: Value = serde_json::from_str(&added.done()?)?;
-    assert_eq!(read("A")?.done()?, "one");
+    let grant: Value = serde_json::from_str(&added.success()?)?;
+    assert_eq!(read("A")?.success()?, "one");
     assert_eq!(read("B")?.code, 3);
-    assert_eq!(world.run("bob", &words(&["secrets", "set", "A=three"], &OTHER))?.code, 3);
-    // A list shows what may be listed, and bob sees the grant that is his.
+    assert_eq!(
+        harness.run("bob", &words(&["secrets", "set", "A=three"], &OTHER_SCOPE_ARGS))?.code,
+        3
+    );
+    // A list shows only readable secrets, and bob sees his own grant.
     let listed: Value = serde_json::from_str(
-        &world.run("bob", &words(&["secrets", "list", "-o", "json"], &OTHER))?.done()?,
+        &harness
+            .run("bob", &words(&["secrets", "list", "-o", "json"], &OTHER_SCOPE_ARGS))?
+            .success()?,
     )?;
     assert_eq!(listed["secrets"].as_array().map(Vec::len), Some(1));
     let own: Value =
-        serde_json::from_str(&world.run("bob", &["grants", "list", "-o", "json"])?.done()?)?;
+        serde_json::from_str(&harness.run("bob", &["grants", "list", "-o", "json"])?.success()?)?;
     assert_eq!(own["grants"][0]["id"], grant["id"]);
 
     let id = grant["id"].to_string();
-    assert_eq!(world.run("bob", &["grants", "remove", &id, "--yes"])?.code, 3);
-    world.run("ada", &["grants", "remove", &id, "--yes"])?.done()?;
+    assert_eq!(harness.run("bob", &["grants", "remove", &id, "--yes"])?.code, 3);
+    harness.run("ada", &["grants", "remove", &id, "--yes"])?.success()?;
     assert_eq!(read("A")?.code, 3);
-    assert_eq!((world.audit("grant")?.len(), world.audit("revoke")?.len()), (1, 1));
+    assert_eq!((harness.audit("grant")?.len(), harness.audit("revoke")?.len()), (1, 1));
     Ok(())
 }
 
 #[test]
-fn a_token_ends_where_its_maker_does_and_when_it_is_revoked() -> Result<()> {
-    let world = World::start()?;
-    world.log_in("ada", &["login", "--no-browser"])?.done()?;
-    let made = world
+fn a_token_is_bounded_by_its_creator_and_ends_when_it_is_revoked() -> Result<()> {
+    let harness = OidcHarness::start()?;
+    harness.log_in("ada", &["login", "--no-browser"])?.success()?;
+    let made = harness
         .run(
             "ada",
             &["tokens", "create", "ci", "--role", "admin", "--scope", "shop", "--ttl", "1h"],
         )?
-        .done()?;
+        .success()?;
     let token = made.trim();
     assert!(token.starts_with("enclii_"));
     let with_token = |words: &[&str]| -> Result<Option<i32>> {
-        Ok(world.enclii("nobody", words)?.env("ENCLII_TOKEN", token).output()?.status.code())
+        Ok(harness.enclii("nobody", words)?.env("ENCLII_TOKEN", token).output()?.status.code())
     };
     assert_eq!(with_token(&["secrets", "list", "--project", "shop"])?, Some(0));
     assert_eq!(with_token(&["secrets", "list", "--project", "other"])?, Some(3));
     for more in [
-        // Above its role, beyond its scope, and longer than itself.
+        // A higher role, a wider scope, and a longer lifetime than its own.
         &["tokens", "create", "x", "--role", "owner", "--scope", "shop", "--ttl", "5m"][..],
         &["tokens", "create", "x", "--role", "readonly", "--ttl", "5m"][..],
         &["tokens", "create", "x", "--role", "readonly", "--scope", "shop", "--ttl", "2h"][..],
@@ -94,7 +101,7 @@ fn a_token_ends_where_its_maker_does_and_when_it_is_revoked() -> Result<()> {
         ])?,
         Some(0)
     );
-    world.run("ada", &["tokens", "revoke", "ci", "--yes"])?.done()?;
+    harness.run("ada", &["tokens", "revoke", "ci", "--yes"])?.success()?;
     assert_eq!(with_token(&["secrets", "list", "--project", "shop"])?, Some(3));
     Ok(())
 }

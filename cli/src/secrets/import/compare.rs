@@ -1,4 +1,4 @@
-//! What an import would change.
+//! Compares an import with the current secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,40 +7,31 @@ use serde::Serialize;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::file_formats::SecretValues;
 use crate::output::Output;
-use crate::values::Values;
 
-/// What becomes of one secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What an import does to one secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Change {
-    /// There is none of its name yet.
+    /// The secret does not exist yet.
     New,
-    /// It has another value.
+    /// Its value differs.
     Changed,
-    /// It has this very value: nothing is written.
+    /// Its value is the same: nothing is written.
     Unchanged,
-    /// It is there, and may not be read: it is written.
+    /// It exists and must not be read, so it is written.
     Unknown,
-    /// It is written without a look.
+    /// It is written without a comparison.
     Rewritten,
 }
 
 impl Change {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Changed => "changed",
-            Self::Unchanged => "unchanged",
-            Self::Unknown => "unknown",
-            Self::Rewritten => "rewritten",
-        }
-    }
-
-    /// The change from what the store answered: a value, nothing, or that it may not be read.
-    fn from(present: Result<&Redacted, u16>, new: &Redacted) -> Self {
-        match present {
-            Ok(present) if present == new => Self::Unchanged,
+    /// The change from the current value, or from the status that refused it.
+    fn from_current(current: Result<&Redacted, u16>, new: &Redacted) -> Self {
+        match current {
+            Ok(current) if current == new => Self::Unchanged,
             Ok(_) => Self::Changed,
             Err(404) => Self::New,
             Err(_) => Self::Unknown,
@@ -48,46 +39,53 @@ impl Change {
     }
 }
 
-/// Compares with what is there. Whoever may not read is told so once, not once for each secret.
-pub(super) async fn with_store(
+/// Compares each secret with its current value. After the first refusal to read, no further value
+/// is requested.
+pub(super) async fn with_current(
     client: &Client<'_>,
     scope: &Scope,
-    values: &Values,
+    values: &SecretValues,
     output: &Output,
 ) -> Result<BTreeMap<SecretName, Change>, Error> {
-    let present: BTreeSet<SecretName> = match client.list(scope).await {
+    let existing: BTreeSet<SecretName> = match client.list(scope).await {
         Ok(list) => list.into_iter().map(|it| it.name).collect(),
         Err(Error::Refused(problem)) if problem.status == 403 => {
             values.iter().map(|(name, _)| name.clone()).collect()
         }
-        // A scope comes into being with its first secret.
+        // A scope does not exist before its first secret.
         Err(Error::Refused(problem)) if problem.status == 404 => BTreeSet::new(),
         Err(error) => return Err(error),
     };
     let mut changes = BTreeMap::new();
     let mut readable = true;
-    for (done, (name, new)) in values.iter().enumerate() {
-        output.progress("comparing", done, values.len());
-        let change = if !present.contains(name) {
+    let progress = output.progress("comparing", values.len() as u64);
+    for (done, (name, new)) in (0..).zip(values.iter()) {
+        progress.set(done);
+        let change = if !existing.contains(name) {
             Change::New
         } else if !readable {
             Change::Unknown
         } else {
             match client.read(scope, name).await {
-                Ok(read) => Change::from(Ok(&read.value), new),
+                Ok(read) => Change::from_current(Ok(&read.value), new),
                 Err(Error::Refused(problem)) if matches!(problem.status, 403 | 404) => {
                     if problem.status == 403 {
                         readable = false;
-                        output.note(&format!("present values of {scope} may not be read, so that all are written: {}", problem.detail));
+                        let detail = &problem.detail;
+                        progress.suspend(|| {
+                            output.note(&format!(
+                                "every secret of {scope} is written, because the current values \
+                                 cannot be read: {detail}"
+                            ));
+                        });
                     }
-                    Change::from(Err(problem.status), new)
+                    Change::from_current(Err(problem.status), new)
                 }
                 Err(error) => return Err(error),
             }
         };
         changes.insert(name.clone(), change);
     }
-    output.progress_ends();
     Ok(changes)
 }
 
@@ -96,9 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes() {
+    fn a_change_follows_from_the_current_value() {
         let value = |text: &str| Redacted::from(text.as_bytes());
-        for (present, new, expected) in [
+        for (current, new, expected) in [
             (Ok("a"), "a", Change::Unchanged),
             (Ok("a"), "a\n", Change::Changed),
             (Ok(""), "", Change::Unchanged),
@@ -106,7 +104,7 @@ mod tests {
             (Err(403), "a", Change::Unknown),
         ] {
             assert_eq!(
-                Change::from(present.map(value).as_ref().map_err(|it| *it), &value(new)),
+                Change::from_current(current.map(value).as_ref().map_err(|it| *it), &value(new)),
                 expected
             );
         }

@@ -1,4 +1,5 @@
-//! `NAME=VALUE`, `NAME=-`, `NAME=@PATH` and `NAME`.
+//! Arguments that name a secret and the source of its value: `NAME=VALUE`, `NAME=-`, `NAME=@PATH`
+//! and `NAME`.
 
 use std::path::PathBuf;
 
@@ -7,16 +8,16 @@ use contract::{Redacted, SecretName};
 
 use crate::error::Error;
 
-/// One thing to write, and where its value comes from.
+/// A secret to write and the source of its value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
     pub(crate) name: SecretName,
-    pub(crate) value: Origin,
+    pub(crate) value: ValueSource,
 }
 
 /// Where a value comes from.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum ValueSource {
     Given(Redacted),
     Stdin,
     File(PathBuf),
@@ -24,32 +25,32 @@ pub(crate) enum Origin {
 }
 
 impl Assignment {
-    /// Reads one argument. `literal` takes every value as it stands.
+    /// Parses one argument. `literal` gives `-` and `@` no special meaning.
     pub(crate) fn parse(text: &str, literal: bool) -> Result<Self, Error> {
         let Some((name, value)) = text.split_once('=') else {
-            return Ok(Self { name: parse_name(text)?, value: Origin::Terminal });
+            return Ok(Self { name: parse_name(text)?, value: ValueSource::Terminal });
         };
         let name = parse_name(name)?;
         let value = match value {
-            "-" if !literal => Origin::Stdin,
+            "-" if !literal => ValueSource::Stdin,
             path if !literal && path.len() > 1 && path.starts_with('@') => {
-                Origin::File(PathBuf::from(&path[1..]))
+                ValueSource::File(PathBuf::from(&path[1..]))
             }
-            given => Origin::Given(Redacted::from(given.as_bytes())),
+            given => ValueSource::Given(Redacted::from(given.as_bytes())),
         };
         Ok(Self { name, value })
     }
 }
 
-/// The name may be a misplaced value, so that it is not quoted.
+/// The text may be a misplaced value, so errors do not quote it.
 fn parse_name(text: &str) -> Result<SecretName, Error> {
     text.parse().map_err(|error| {
         match error {
-        // This one is a word of ours and no value.
+        // A reserved name is certainly not a secret value.
         NameError::Reserved(_) => Error::Name(error),
         NameError::Form(_) => Error::Usage(
-            "write NAME=VALUE, NAME=- (standard input), NAME=@PATH (a file) or NAME (typed): a name has letters, digits, '_', '.' and '-', \
-             and no digit first"
+            "write NAME=VALUE, NAME=- (standard input), NAME=@PATH (a file) or NAME (asks): a name \
+             has letters, digits, '_', '.' and '-', and does not start with a digit"
                 .to_owned(),
         ),
     }
@@ -60,33 +61,33 @@ fn parse_name(text: &str) -> Result<SecretName, Error> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str, literal: bool) -> Result<(String, Origin), String> {
+    fn parse(text: &str, literal: bool) -> Result<(String, ValueSource), String> {
         Assignment::parse(text, literal)
             .map(|it| (it.name.to_string(), it.value))
             .map_err(|error| error.to_string())
     }
 
     #[test]
-    fn forms() {
-        let given = |text: &str| Origin::Given(Redacted::from(text.as_bytes()));
+    fn arguments_are_parsed() {
+        let given = |text: &str| ValueSource::Given(Redacted::from(text.as_bytes()));
         for (text, literal, origin) in [
             ("A=b", false, given("b")),
             ("A=", false, given("")),
             ("A=b=c", false, given("b=c")),
-            ("A=-", false, Origin::Stdin),
+            ("A=-", false, ValueSource::Stdin),
             ("A=-", true, given("-")),
-            ("A=@x", false, Origin::File("x".into())),
+            ("A=@x", false, ValueSource::File("x".into())),
             ("A=@x", true, given("@x")),
             ("A=@", false, given("@")),
             ("A= b\n", false, given(" b\n")),
-            ("A", false, Origin::Terminal),
+            ("A", false, ValueSource::Terminal),
         ] {
             assert_eq!(parse(text, literal), Ok(("A".to_owned(), origin)), "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_refused_names_no_value() {
+    fn errors_do_not_quote_the_argument() {
         for text in [
             "hunter 2",
             "1hunter2",

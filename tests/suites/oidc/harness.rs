@@ -1,5 +1,5 @@
-//! The provider and a switchyard that trusts it, both on loopback, and the command line of one
-//! person.
+//! An identity provider and a switchyard that trusts it, both on loopback, and the command line of
+//! several people.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 
-pub(crate) struct World {
+pub(crate) struct OidcHarness {
     directory: tempfile::TempDir,
     _provider: Process,
     _switchyard: Process,
@@ -24,7 +24,7 @@ pub(crate) struct World {
     plain: Client,
 }
 
-impl World {
+impl OidcHarness {
     pub(crate) fn start() -> Result<Self> {
         let _ = runtime::provider::install();
         let directory = tempfile::tempdir()?;
@@ -42,7 +42,11 @@ impl World {
             Command::new("node").arg(script).arg(modules).arg(port.to_string()),
             &logs,
         )?;
-        answers(&mut provider, &plain, &format!("{issuer}/.well-known/openid-configuration"))?;
+        wait_for_server(
+            &mut provider,
+            &plain,
+            &format!("{issuer}/.well-known/openid-configuration"),
+        )?;
 
         let (port, admin) = (http::free_port()?, http::free_port()?);
         let mut switchyard = Process::start(
@@ -50,7 +54,7 @@ impl World {
             &mut switchyard(directory.path(), &issuer, port, admin)?,
             &logs,
         )?;
-        answers(&mut switchyard, &plain, &format!("http://127.0.0.1:{admin}/readyz"))?;
+        wait_for_server(&mut switchyard, &plain, &format!("http://127.0.0.1:{admin}/readyz"))?;
         let ca = directory.path().join("trust/ca.crt");
         wait::until("the CA to be published", Duration::from_secs(30), || {
             Ok(ca.exists().then_some(()))
@@ -68,7 +72,7 @@ impl World {
         })
     }
 
-    /// The command line of one person, who has a home of their own.
+    /// The command line of one person, who has their own configuration directory.
     pub(crate) fn enclii(&self, person: &str, words: &[&str]) -> Result<Command> {
         let mut command = Command::new(program("enclii")?);
         command
@@ -87,25 +91,25 @@ impl World {
     }
 
     /// Runs a command to its end.
-    pub(crate) fn run(&self, person: &str, words: &[&str]) -> Result<Ran> {
+    pub(crate) fn run(&self, person: &str, words: &[&str]) -> Result<PersonOutput> {
         let Output { status, stdout, stderr } = self.enclii(person, words)?.output()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ran {
+        Ok(PersonOutput {
             code: status.code().context("ended by a signal")?,
             out: text(stdout),
             err: text(stderr),
         })
     }
 
-    /// Logs a person in, in a browser on this machine or by a code.
-    pub(crate) fn log_in(&self, person: &'static str, words: &[&str]) -> Result<Ran> {
+    /// Logs a person in, in a browser on this machine or by a device code.
+    pub(crate) fn log_in(&self, person: &'static str, words: &[&str]) -> Result<PersonOutput> {
         let mut child =
             self.enclii(person, words)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("standard error")?);
         let (mut err, mut url) = (String::new(), None);
         while url.is_none() && lines.read_line(&mut err)? > 0 {
-            // The device's second line has the code in its address, and the browser's only line has
-            // all.
+            // The URL with a query completes the login: the only line of a browser login, the
+            // second one of a device login.
             let last = err.lines().last().unwrap_or_default();
             url = last
                 .split_whitespace()
@@ -113,20 +117,20 @@ impl World {
                 .map(str::to_owned);
         }
         if let Some(url) = url {
-            Browser::of(person)?.log_in(&url)?;
+            Browser::new(person)?.log_in(&url)?;
         }
         lines.read_to_string(&mut err)?;
         finish(child, err)
     }
 
-    /// A token that says `claims`, with what `header` says instead of the usual, signed with that
-    /// key.
+    /// A token with these claims, signed with the key. `header` overrides fields of the JOSE
+    /// header.
     pub(crate) fn sign(&self, key: &str, header: &Value, claims: &Value) -> Result<String> {
         let body = json!({ "key": key, "header": header, "claims": claims }).to_string();
         Ok(self.plain.post(format!("{}/test/sign", self.issuer)).body(body).send()?.text()?)
     }
 
-    /// Switchyard's answer to an ID token: its status and its body.
+    /// Offers an ID token to switchyard. Returns the status and body of the response.
     pub(crate) fn offer(&self, id_token: &str, nonce: Option<&str>) -> Result<(u16, Value)> {
         let mut body = json!({ "id_token": id_token });
         if let Some(nonce) = nonce {
@@ -137,7 +141,7 @@ impl World {
         Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes()?)?))
     }
 
-    /// Switchyard's answer to a GET with that token.
+    /// Sends a GET with the token. Returns the status and body of the response.
     pub(crate) fn get(&self, path: &str, token: &str) -> Result<(u16, Value)> {
         let answer = self.https.get(format!("{}{path}", self.address)).bearer_auth(token).send()?;
         Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes()?)?))
@@ -153,17 +157,17 @@ impl World {
     }
 }
 
-/// What a command said.
+/// The exit code and output of a command.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct PersonOutput {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Ran {
-    /// What it printed, where it did what it should.
-    pub(crate) fn done(self) -> Result<String> {
+impl PersonOutput {
+    /// The standard output of a command that must have succeeded.
+    pub(crate) fn success(self) -> Result<String> {
         ensure!(self.code == 0, "{self:?}");
         Ok(self.out)
     }
@@ -173,9 +177,9 @@ pub(crate) fn now() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }
 
-fn finish(child: Child, err: String) -> Result<Ran> {
+fn finish(child: Child, err: String) -> Result<PersonOutput> {
     let Output { status, stdout, .. } = child.wait_with_output()?;
-    Ok(Ran {
+    Ok(PersonOutput {
         code: status.code().context("ended by a signal")?,
         out: String::from_utf8_lossy(&stdout).into_owned(),
         err,
@@ -211,8 +215,8 @@ fn switchyard(directory: &Path, issuer: &str, port: u16, admin: u16) -> Result<C
     Ok(command)
 }
 
-fn answers(process: &mut Process, client: &Client, url: &str) -> Result<()> {
-    wait::until("a server to answer", Duration::from_secs(60), || {
+fn wait_for_server(process: &mut Process, client: &Client, url: &str) -> Result<()> {
+    wait::until("the server to answer", Duration::from_secs(60), || {
         process.check()?;
         Ok(client.get(url).send().ok().filter(|answer| answer.status().is_success()).map(drop))
     })

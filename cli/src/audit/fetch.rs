@@ -1,4 +1,4 @@
-//! The trail, page by page, from switchyard; and what it says of its checkpoints.
+//! Fetches audit events and checkpoints from switchyard.
 
 use audit::{Checkpoint, Hash, Record};
 use serde::Deserialize;
@@ -6,31 +6,31 @@ use serde::Deserialize;
 use crate::client::Client;
 use crate::error::Error;
 
-/// Records in one request.
-pub(super) const PAGE: usize = 1000;
+/// How many records one request returns at most.
+pub(super) const MAX_PAGE_LEN: usize = 1000;
 
 #[derive(Deserialize)]
-struct Events {
+struct EventPage {
     events: Vec<Record>,
 }
 
-/// The checkpoints that the database has, the key of today, and the end of the trail.
+/// The checkpoints in the database, the current public key and the head of the log.
 #[derive(Deserialize)]
-pub(super) struct Checkpoints {
+pub(super) struct CheckpointPage {
     pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) public_key: Option<String>,
-    pub(super) head: Head,
+    pub(super) head: LogHead,
     next: Option<String>,
 }
 
-/// The end of the trail, as the database has it.
+/// The last record, according to the database.
 #[derive(Deserialize)]
-pub(super) struct Head {
+pub(super) struct LogHead {
     pub(super) sequence: u64,
     pub(super) hash: Hash,
 }
 
-/// The next records; `filter` is empty or begins with `&`.
+/// The records that follow number `after`. `filter` is empty or starts with `&`.
 pub(super) async fn page(
     client: &Client<'_>,
     after: u64,
@@ -38,16 +38,16 @@ pub(super) async fn page(
     filter: &str,
 ) -> Result<Vec<Record>, Error> {
     Ok(client
-        .get::<Events>(&format!("/v1/audit?after={after}&limit={limit}{filter}"))
+        .get::<EventPage>(&format!("/v1/audit?after={after}&limit={limit}{filter}"))
         .await?
         .events)
 }
 
-/// All checkpoints.
-pub(super) async fn checkpoints(client: &Client<'_>) -> Result<Checkpoints, Error> {
-    let mut all: Checkpoints = client.get("/v1/audit/checkpoints?limit=1000").await?;
+/// The checkpoints of every page.
+pub(super) async fn checkpoints(client: &Client<'_>) -> Result<CheckpointPage, Error> {
+    let mut all: CheckpointPage = client.get("/v1/audit/checkpoints?limit=1000").await?;
     while let Some(cursor) = all.next.take() {
-        let more: Checkpoints =
+        let more: CheckpointPage =
             client.get(&format!("/v1/audit/checkpoints?limit=1000&cursor={cursor}")).await?;
         all.checkpoints.extend(more.checkpoints);
         all.next = more.next;

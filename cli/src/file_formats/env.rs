@@ -1,21 +1,20 @@
 //! `.env` files.
 //!
-//! The common ground of the tools that read them: `NAME=value`, an optional `export`, `#` comments
-//! on lines of their own or behind an unquoted value, single quotes for a value as it stands,
-//! double quotes with `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`, both over several lines.
-//! Nothing is expanded: `$X` in a value is those two characters, since a secret that changes under
-//! the user's hand would be worse.
+//! The syntax is what common tools agree on: `NAME=value`, an optional `export`, `#` comments on
+//! their own line or after an unquoted value, single quotes for literal values, double quotes with
+//! the escapes `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`. Quoted values may span lines.
+//! Nothing is expanded: `$X` in a value is those two characters, since an expansion could silently
+//! change a secret.
 //!
-//! A line that is not understood may be part of a value, so no message quotes one.
+//! An invalid line may be part of a value, so no message quotes it.
 
 use contract::{Redacted, SecretName};
 
-use super::Values;
+use super::SecretValues;
 
-/// Reads a whole file. A name that comes twice is refused: which one was meant is not ours to
-/// guess.
-pub(crate) fn parse(text: &str) -> Result<Values, String> {
-    let mut found = Values::default();
+/// Parses a file. Fails on a duplicate name, since only the user knows which one is meant.
+pub(crate) fn parse(text: &str) -> Result<SecretValues, String> {
+    let mut found = SecretValues::default();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 1;
     while !rest.is_empty() {
@@ -28,12 +27,11 @@ pub(crate) fn parse(text: &str) -> Result<Values, String> {
             line += 1;
             continue;
         }
-        let equals =
-            rest[..end].find('=').ok_or_else(|| fail("there is no '='; write NAME=value"))?;
+        let equals = rest[..end].find('=').ok_or_else(|| fail("no '='; write NAME=value"))?;
         let name = rest[..equals].trim();
         let name = name.strip_prefix("export ").map_or(name, str::trim);
         let name: SecretName =
-            name.parse().map_err(|_| fail("what stands before the '=' is no name of a secret"))?;
+            name.parse().map_err(|_| fail("the text before the '=' is not a valid secret name"))?;
         let (value, used) = value(&rest[equals + 1..]).map_err(fail)?;
         found.add(name, value).map_err(|reason| fail(&reason))?;
         let used = equals + 1 + used;
@@ -43,13 +41,13 @@ pub(crate) fn parse(text: &str) -> Result<Values, String> {
     Ok(found)
 }
 
-/// Writes what [`parse`], a shell and the usual readers of such files take back to the same values.
-/// Bytes that are no text cannot be written.
-pub(crate) fn print(values: &Values) -> Result<Redacted, String> {
+/// Formats the values so that [`parse`], a shell and common tools read back the same values. Fails
+/// on binary values.
+pub(crate) fn print(values: &SecretValues) -> Result<Redacted, String> {
     let mut file = Vec::new();
     for (name, value) in values.iter() {
         let text = std::str::from_utf8(value.expose()).map_err(|_| {
-            format!("{name} is no text, which a .env file cannot hold: take another --format")
+            format!("{name} is not text, and a .env file holds only text: choose another --format")
         })?;
         file.extend_from_slice(name.as_str().as_bytes());
         file.push(b'=');
@@ -79,7 +77,8 @@ fn quote(text: &str, file: &mut Vec<u8>) {
     }
 }
 
-/// The value at the start of `text`, and how many bytes it and the rest of its line take.
+/// Parses the value at the start of `text`. Also returns the length of the value with the rest of
+/// its line.
 fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
     let skipped = text.len() - text.trim_start_matches([' ', '\t']).len();
     let body = &text[skipped..];
@@ -92,7 +91,7 @@ fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
         _ => {
             let line = &body[..body.find('\n').unwrap_or(body.len())];
             if line.trim_start().starts_with("-----BEGIN ") && !line.contains("-----END ") {
-                return Err("a value of several lines must stand in quotes");
+                return Err("quote a value of several lines");
             }
             let comment = if skipped > 0 && line.starts_with('#') {
                 Some(0)
@@ -109,7 +108,7 @@ fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
     let tail = &body[used..];
     let tail = tail[..tail.find('\n').unwrap_or(tail.len())].trim();
     if !tail.is_empty() && !tail.starts_with('#') {
-        return Err("there is text behind the closing quote");
+        return Err("there is text after the closing quote");
     }
     Ok((Redacted::from(value), line_end(text, skipped + used)))
 }
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn values_are_parsed() {
         for (text, expected) in [
             ("A=b", "b"),
             ("A=b\r\n", "b"),
@@ -177,19 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_count() {
+    fn errors_count_lines_within_values() {
         assert_eq!(
             read("A=1\nB=\"2\n3\"\nC='4'"),
             [("A", "1"), ("B", "2\n3"), ("C", "4")].map(|(a, b)| (a.to_owned(), b.to_owned()))
         );
-        assert_eq!(
-            parse("A=\"1\n2\"\nhunter2").unwrap_err(),
-            "line 3: there is no '='; write NAME=value"
-        );
+        assert_eq!(parse("A=\"1\n2\"\nhunter2").unwrap_err(), "line 3: no '='; write NAME=value");
     }
 
     #[test]
-    fn what_is_refused_names_the_line_and_no_value() {
+    fn errors_name_the_line_and_do_not_quote_it() {
         for text in [
             "hunter2",
             "1A=hunter2",

@@ -1,39 +1,39 @@
-//! From when until when: a time, or how long ago.
+//! A range of times, each absolute or relative to now.
 
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 
-/// From when until when.
+/// A range of times.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Span {
-    /// Events from this time on: RFC 3339, or how long ago (30m, 2h, 7d).
+pub(crate) struct TimeRange {
+    /// Only events from this time on: RFC 3339, or how long ago (30m, 2h, 7d).
     #[arg(long, value_name = "TIME")]
-    since: Option<When>,
-    /// Events before this time.
+    since: Option<TimeBound>,
+    /// Only events before this time.
     #[arg(long, value_name = "TIME")]
-    until: Option<When>,
+    until: Option<TimeBound>,
 }
 
-impl Span {
-    /// As the API wants it, `&since=…&until=…`.
+impl TimeRange {
+    /// The query parameters, `&since=…&until=…`.
     pub(crate) fn query(&self, now: Timestamp) -> String {
-        let part = |name: &str, when: &Option<When>| {
+        let part = |name: &str, when: &Option<TimeBound>| {
             when.map_or_else(String::new, |when| format!("&{name}={}", when.at(now)))
         };
         part("since", &self.since) + &part("until", &self.until)
     }
 }
 
-/// A time, or so long before now.
+/// An absolute time, or a duration before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+enum TimeBound {
     At(Timestamp),
     Ago(Duration),
 }
 
-impl When {
+impl TimeBound {
     fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
@@ -42,29 +42,30 @@ impl When {
     }
 }
 
-impl std::str::FromStr for When {
+impl std::str::FromStr for TimeBound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        let wrong =
-            || "it is a time as 2026-01-31T12:00:00Z, or how long ago as 30m, 2h or 7d".to_owned();
-        let unit = text.chars().last().ok_or_else(wrong)?;
+        let invalid = || {
+            "must be a time such as 2026-01-31T12:00:00Z, or how long ago: 30m, 2h or 7d".to_owned()
+        };
+        let unit = text.chars().last().ok_or_else(invalid)?;
         let seconds: u64 = match unit {
             's' => 1,
             'm' => 60,
             'h' => 3600,
             'd' => 86_400,
             'w' => 604_800,
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
-        let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+        let count: u64 = text[..text.len() - 1].parse().map_err(|_| invalid())?;
         count
             .checked_mul(seconds)
             .map(|seconds| Self::Ago(Duration::from_secs(seconds)))
-            .ok_or_else(wrong)
+            .ok_or_else(invalid)
     }
 }
 
@@ -73,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read() {
+    fn absolute_and_relative_times_are_parsed() {
         let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
         for (text, at) in [
             ("2h", "2026-01-31T10:00:00Z"),
             ("7d", "2026-01-24T12:00:00Z"),
             ("2026-01-30T00:00:00+01:00", "2026-01-29T23:00:00Z"),
         ] {
-            assert_eq!(text.parse::<When>().unwrap().at(now).to_string(), at);
+            assert_eq!(text.parse::<TimeBound>().unwrap().at(now).to_string(), at);
         }
         for text in [
             "",
@@ -93,10 +94,10 @@ mod tests {
             "18446744073709551615w",
             "2\u{e4}",
         ] {
-            assert!(text.parse::<When>().is_err(), "{text}");
+            assert!(text.parse::<TimeBound>().is_err(), "{text}");
         }
-        let span = Span { since: Some(When::Ago(Duration::from_secs(60))), until: None };
+        let span = TimeRange { since: Some(TimeBound::Ago(Duration::from_secs(60))), until: None };
         assert_eq!(span.query(now), "&since=2026-01-31T11:59:00Z");
-        assert_eq!(When::Ago(Duration::MAX).at(now), Timestamp::MIN);
+        assert_eq!(TimeBound::Ago(Duration::MAX).at(now), Timestamp::MIN);
     }
 }

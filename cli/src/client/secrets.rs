@@ -1,5 +1,4 @@
-//! What the commands on secrets and bundles ask of switchyard, by name. Pages are followed to the
-//! end.
+//! The API of secrets and bundles. Lists include every page.
 
 use contract::api::{
     BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,
@@ -12,10 +11,11 @@ use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH};
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use super::{Client, Extras};
+use super::{Client, RequestOptions};
 use crate::error::Error;
 
 impl Client<'_> {
+    /// Writes secrets of one scope, all or none.
     pub(crate) async fn write(
         &self,
         scope: &Scope,
@@ -25,7 +25,7 @@ impl Client<'_> {
         self.parsed(
             Method::POST,
             &format!("/v1/secrets/{scope}/"),
-            Extras { body: Some(&body), ..Extras::default() },
+            RequestOptions { body: Some(&body), ..RequestOptions::default() },
         )
         .await
     }
@@ -38,7 +38,7 @@ impl Client<'_> {
         self.read_version(scope, name, None).await
     }
 
-    /// Without a version the active one is meant.
+    /// Reads one version; `None` is the active one.
     pub(crate) async fn read_version(
         &self,
         scope: &Scope,
@@ -88,7 +88,7 @@ impl Client<'_> {
         self.parsed(
             Method::POST,
             &format!("/v1/secrets/{scope}/{name}/rotate"),
-            Extras { body: Some(&body), ..Extras::default() },
+            RequestOptions { body: Some(&body), ..RequestOptions::default() },
         )
         .await
     }
@@ -139,7 +139,7 @@ impl Client<'_> {
         self.parsed(
             Method::DELETE,
             &format!("/v1/secrets/{scope}/{name}"),
-            Extras { headers, ..Extras::default() },
+            RequestOptions { headers, ..RequestOptions::default() },
         )
         .await
     }
@@ -158,7 +158,8 @@ impl Client<'_> {
         self.get(&format!("/v1/bundles/{scope}/values")).await
     }
 
-    /// Every page of a list. `path` has a query already.
+    /// All items of a list. `path` must have a query; `parts` takes a page apart into its items and
+    /// the next cursor.
     pub(crate) async fn pages<P: DeserializeOwned, T>(
         &self,
         path: &str,
@@ -167,21 +168,18 @@ impl Client<'_> {
         let mut all = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
-            let query = cursor
-                .as_deref()
-                .map(|it| form_urlencoded::byte_serialize(it.as_bytes()).collect::<String>());
-            let page = self
-                .get(
-                    &query.map_or_else(
-                        || path.to_owned(),
-                        |cursor| format!("{path}&cursor={cursor}"),
-                    ),
-                )
-                .await?;
+            let page = match &cursor {
+                Some(cursor) => {
+                    let cursor: String =
+                        form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+                    self.get(&format!("{path}&cursor={cursor}")).await?
+                }
+                None => self.get(path).await?,
+            };
             let (items, next) = parts(page);
             all.extend(items);
             match next {
-                // A server that goes in circles must not keep us.
+                // A server that repeats a cursor must not cause an endless loop.
                 Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
                 _ => return Ok(all),
             }

@@ -1,4 +1,4 @@
-//! A switchyard of a test's own, and the command line as its user would have it set up.
+//! A switchyard per test, and the command line set up for it.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,28 +7,27 @@ use std::process::{Command, Output, Stdio};
 use e2e::loopback::Loopback;
 use serde_json::Value;
 
-/// A running system.
-pub(crate) struct World {
-    // Fields go in this order: the processes before what they write to.
+/// A running system and its directory.
+pub(crate) struct CliHarness {
+    // Dropped in this order: the processes before the directory that they write to.
     pub(crate) system: Loopback,
     pub(crate) directory: tempfile::TempDir,
 }
 
-/// How a program ended.
+/// The exit code and output of a program.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct CliOutput {
     pub(crate) code: Option<i32>,
     pub(crate) out: Vec<u8>,
     pub(crate) err: String,
 }
 
-impl World {
+impl CliHarness {
     pub(crate) fn start() -> Self {
         Self::start_with(|_| vec![])
     }
 
-    /// With further variables of switchyard's environment, which may speak of files in the
-    /// directory.
+    /// Sets further environment variables of switchyard, which may name files in the directory.
     pub(crate) fn start_with(settings: impl FnOnce(&Path) -> Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::Builder::new().prefix("enclii-cli-").tempdir().unwrap();
         let settings = settings(directory.path());
@@ -38,7 +37,7 @@ impl World {
         Self { system, directory }
     }
 
-    /// The program, about the usual scope.
+    /// The command, with the scope of most tests.
     pub(crate) fn enclii(&self, words: &[&str]) -> Command {
         let mut command = self.system.enclii().unwrap();
         command
@@ -46,31 +45,31 @@ impl World {
             .env("ENCLII_PROJECT", "shop")
             .env("ENCLII_ENV", "prod")
             .env("ENCLII_SERVICE", "api");
-        // No session of whoever runs the tests.
+        // Not the session of the person who runs the tests.
         command.env("XDG_CONFIG_HOME", self.directory.path());
         command
     }
 
-    /// Runs it to its end, without a terminal.
-    pub(crate) fn run(&self, words: &[&str], stdin: &[u8]) -> Done {
+    /// Runs the command to its end, without a terminal.
+    pub(crate) fn run(&self, words: &[&str], stdin: &[u8]) -> CliOutput {
         finish(&mut self.enclii(words), stdin)
     }
 
-    /// Runs what must succeed, and gives what it printed.
+    /// Runs a command that must succeed. Returns its standard output.
     pub(crate) fn ok(&self, words: &[&str], stdin: &[u8]) -> String {
         let done = self.run(words, stdin);
         assert_eq!(done.code, Some(0), "enclii {words:?}: {}", done.err);
         String::from_utf8(done.out).unwrap()
     }
 
-    /// Runs what must succeed, and gives the JSON that it printed.
+    /// Runs a command that must succeed. Returns its JSON output.
     pub(crate) fn json(&self, words: &[&str]) -> Value {
         let text = self.ok(&[words, ["--output", "json"].as_slice()].concat(), b"");
         serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("enclii {words:?}: {error}: {text}"))
     }
 
-    /// Runs what must fail with an exit code, and gives what it said.
+    /// Runs a command that must fail with the exit code. Returns its standard error.
     pub(crate) fn fails(&self, code: i32, words: &[&str]) -> String {
         let done = self.run(words, b"");
         assert_eq!(
@@ -87,14 +86,14 @@ impl World {
         self.ok(&["secrets", "set", &format!("{name}=-")], value);
     }
 
-    /// A file of the test's.
+    /// Creates a file in the directory. Returns its path.
     pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.directory.path().join(name);
         std::fs::File::create(&path).and_then(|mut it| it.write_all(bytes)).unwrap();
         text(&path)
     }
 
-    /// How many audit events there are of an action.
+    /// The number of audit events of an action.
     pub(crate) fn events(&self, action: &str) -> usize {
         let events = self.system.get(&format!("/v1/audit?limit=1000&action={action}")).unwrap();
         events["events"].as_array().unwrap().len()
@@ -102,7 +101,7 @@ impl World {
 }
 
 /// Runs a program to its end.
-pub(crate) fn finish(command: &mut Command, stdin: &[u8]) -> Done {
+pub(crate) fn finish(command: &mut Command, stdin: &[u8]) -> CliOutput {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -111,10 +110,10 @@ pub(crate) fn finish(command: &mut Command, stdin: &[u8]) -> Done {
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     std::thread::scope(|threads| {
-        // A program that does not read what it is given ends all the same.
+        // The program may end without reading its input.
         threads.spawn(move || drop(pipe.write_all(stdin)));
         let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-        Done { code: status.code(), out: stdout, err: String::from_utf8(stderr).unwrap() }
+        CliOutput { code: status.code(), out: stdout, err: String::from_utf8(stderr).unwrap() }
     })
 }
 

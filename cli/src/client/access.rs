@@ -1,4 +1,4 @@
-//! Who asks and who may what: logins, grants and tokens.
+//! The API of access: logins, grants and tokens. Lists include every page.
 
 use contract::api::{
     Grant, GrantList, GrantRequest, Login, LoginRequest, Principal, Session, TokenCreated,
@@ -6,19 +6,23 @@ use contract::api::{
 };
 use reqwest::Method;
 
-use super::{Client, Extras};
+use super::{Client, RequestOptions};
 use crate::error::Error;
 
 impl Client<'_> {
-    /// How to log in there.
-    pub(crate) async fn login_how(&self) -> Result<Login, Error> {
+    /// The identity provider that this switchyard trusts.
+    pub(crate) async fn login_settings(&self) -> Result<Login, Error> {
         self.get("/v1/login").await
     }
 
     pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Session, Error> {
         let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
-        self.parsed(Method::POST, "/v1/login", Extras { body: Some(&body), ..Extras::default() })
-            .await
+        self.parsed(
+            Method::POST,
+            "/v1/login",
+            RequestOptions { body: Some(&body), ..RequestOptions::default() },
+        )
+        .await
     }
 
     pub(crate) async fn logout(&self) -> Result<(), Error> {
@@ -31,14 +35,7 @@ impl Client<'_> {
 
     /// All grants that the caller may see.
     pub(crate) async fn grants(&self) -> Result<Vec<Grant>, Error> {
-        let (mut all, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let GrantList { grants, next } =
-                self.get(&format!("/v1/grants?limit=1000{cursor}")).await?;
-            all.extend(grants);
-            let Some(next) = next else { return Ok(all) };
-            cursor = format!("&cursor={next}");
-        }
+        self.pages("/v1/grants?limit=1000", |page: GrantList| (page.grants, page.next)).await
     }
 
     pub(crate) async fn grant(&self, request: &GrantRequest) -> Result<Grant, Error> {
@@ -51,14 +48,8 @@ impl Client<'_> {
 
     /// All tokens that the caller may see.
     pub(crate) async fn tokens(&self) -> Result<TokenList, Error> {
-        let (mut all, mut cursor) = (TokenList { tokens: Vec::new(), next: None }, String::new());
-        loop {
-            let TokenList { tokens, next } =
-                self.get(&format!("/v1/tokens?limit=1000{cursor}")).await?;
-            all.tokens.extend(tokens);
-            let Some(next) = next else { return Ok(all) };
-            cursor = format!("&cursor={next}");
-        }
+        let pages = self.pages("/v1/tokens?limit=1000", |page: TokenList| (page.tokens, page.next));
+        Ok(TokenList { tokens: pages.await?, next: None })
     }
 
     pub(crate) async fn create_token(&self, request: &TokenRequest) -> Result<TokenCreated, Error> {

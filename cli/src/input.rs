@@ -1,4 +1,4 @@
-//! Where values come from besides the command line: standard input, files, the terminal.
+//! Values from outside the command line: standard input, files and the terminal.
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -8,24 +8,24 @@ use contract::{Redacted, SecretName};
 
 use crate::error::Error;
 
-/// One value from standard input, to its end. A byte over the limit is enough to know that it is
-/// too large.
+/// Reads one value from standard input to its end. One byte over the limit is enough to know that
+/// it is too large.
 pub(crate) fn stdin_value() -> Result<Redacted, Error> {
     stdin(u64::try_from(MAX_VALUE_BYTES).unwrap_or(u64::MAX).saturating_add(1))
 }
 
-/// A file's bytes; `-` is standard input.
+/// Reads a file; `-` is standard input.
 pub(crate) fn file(path: &Path) -> Result<Redacted, Error> {
     if path.as_os_str() == "-" {
-        return stdin(MOST);
+        return stdin(MAX_FILE_BYTES);
     }
     std::fs::read(path)
         .map(Redacted::new)
         .map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
-/// A file of many values is not larger than this.
-const MOST: u64 = 64 << 20;
+/// The largest file of many values.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 fn stdin(limit: u64) -> Result<Redacted, Error> {
     let mut bytes = Vec::new();
@@ -33,14 +33,14 @@ fn stdin(limit: u64) -> Result<Redacted, Error> {
     Ok(Redacted::new(bytes))
 }
 
-/// Whether there is a person to ask.
+/// Whether a person can be asked.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// One line typed at the terminal, without echo. What is pasted beyond it would go to the shell, so
-/// it is thrown away, and said to be.
-pub(crate) fn typed(name: &SecretName) -> Result<Redacted, Error> {
+/// Prompts for one line at the terminal, without echo. The shell would run further pasted lines, so
+/// they are discarded and reported.
+pub(crate) fn prompt(name: &SecretName) -> Result<Redacted, Error> {
     let value = rpassword::prompt_password(format!("Value of {name} (not shown): "))
         .map(Redacted::from)
         .map_err(Error::Stdin)?;
@@ -49,7 +49,8 @@ pub(crate) fn typed(name: &SecretName) -> Result<Redacted, Error> {
     {
         let _ = rustix::termios::tcflush(&terminal, rustix::termios::QueueSelector::IFlush);
         return Err(Error::Usage(format!(
-            "more than one line was pasted for {name}; nothing was written; give a file ({name}=@PATH) or standard input ({name}=-)"
+            "more than one line was pasted for {name}, and nothing was written: give a file \
+             ({name}=@PATH) or standard input ({name}=-)"
         )));
     }
     if value.is_empty() {

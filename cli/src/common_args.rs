@@ -1,0 +1,30 @@
+//! Arguments that several commands share: the scope, the connection and the output format.
+
+mod connection;
+mod scope;
+
+pub(crate) use connection::ConnectionArgs;
+pub(crate) use scope::{ScopeArgs, parse_scope, parse_version, service_scope};
+
+use clap::{Args, ValueEnum};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people; a value as its bytes and nothing else.
+    Table,
+    /// For programs; a value in base64.
+    Json,
+}
+
+/// What every command on secrets takes besides its own arguments.
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// How to print the result.
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
+}
