@@ -11,7 +11,7 @@ cargo fetch --locked
 hooks=$(git rev-parse --git-path hooks)
 mkdir -p "$hooks"
 if [[ -e $hooks/pre-commit && ! $hooks/pre-commit -ef tools/pre-commit ]]; then
-    printf 'setup: %s is already there and stays; tools/pre-commit is ours\n' "$hooks/pre-commit" >&2
+    printf 'setup: %s stays; ours is tools/pre-commit\n' "$hooks/pre-commit" >&2
 else
     ln -sfn "$PWD/tools/pre-commit" "$hooks/pre-commit"
 fi
