@@ -1,6 +1,7 @@
-//! Signed heads of the trail. A copy of one outside of the database is what nobody who can write to
-//! the database can get around: the chain alone does not show that its end was cut off, or all of
-//! it rewritten.
+//! Signed heads of the audit log.
+//!
+//! The chain alone cannot show that the log was truncated or completely rewritten. A checkpoint
+//! stored outside the database can, even against someone with full write access to it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -11,48 +12,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::Hash;
 
-/// What is signed, and in which form.
-const FORM: &[u8] = b"enclii audit checkpoint\x01";
+/// Domain separation and format version.
+const PREFIX: &[u8] = b"enclii audit checkpoint\x01";
 
-/// What stands before an Ed25519 key's 32 bytes in a SubjectPublicKeyInfo (RFC 8410).
-const INFO: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// The DER header of an Ed25519 SubjectPublicKeyInfo (RFC 8410); the key's 32 bytes follow.
+const SPKI_HEADER: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
 
-/// The end of the trail as it was at a time, signed.
+/// The signed head of the audit log at a point in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The last record.
+    /// The sequence number of the last record.
     pub sequence: u64,
-    /// Its hash.
+    /// The last record's hash.
     pub hash: Hash,
-    /// When it was signed, to the millisecond.
+    /// When it was signed, truncated to milliseconds.
     pub at: Timestamp,
-    /// Which key signed it.
+    /// The signing key's [`PublicKey::id`].
     pub key_id: String,
-    /// The signature (Ed25519), in base64.
+    /// The Ed25519 signature in base64.
     pub signature: String,
 }
 
 /// A key could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It is no Ed25519 key in PKCS #8.
-    #[error("read signing key: it is no Ed25519 key in PKCS #8")]
+    /// The bytes are not an Ed25519 key in PKCS #8.
+    #[error("read signing key: it is not an Ed25519 key in PKCS #8")]
     Signing,
-    /// It is no Ed25519 key in PEM.
-    #[error("read public key: it is no Ed25519 key as PEM writes it (BEGIN PUBLIC KEY)")]
+    /// The text is not an Ed25519 public key in PEM.
+    #[error("read public key: it is not an Ed25519 key in PEM (BEGIN PUBLIC KEY)")]
     Public,
 }
 
-/// The key that checkpoints are signed with.
+/// The private key that signs checkpoints.
 pub struct SigningKey {
     pair: Ed25519KeyPair,
     public: PublicKey,
 }
 
-/// The key that a signature is checked with.
+/// The public key that verifies checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
@@ -63,58 +65,58 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// The key in a PKCS #8 document.
+    /// Reads a PKCS #8 document.
     ///
     /// # Errors
-    /// Where there is none.
+    /// The document is not an Ed25519 key.
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(document).map_err(|_| KeyError::Signing)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Signing)?;
         Ok(Self { pair, public: PublicKey(public) })
     }
 
-    /// Its public half.
+    /// The matching public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// Signs the end of a trail.
+    /// Signs the head of the log.
     #[must_use]
     pub fn sign(&self, sequence: u64, hash: Hash, at: Timestamp) -> Checkpoint {
-        let at = crate::record::to_the_millisecond(at);
+        let at = crate::record::truncate_to_millis(at);
         let mut checkpoint =
             Checkpoint { sequence, hash, at, key_id: self.public.id(), signature: String::new() };
-        checkpoint.signature = STANDARD.encode(self.pair.sign(&checkpoint.signed()));
+        checkpoint.signature = STANDARD.encode(self.pair.sign(&checkpoint.signed_bytes()));
         checkpoint
     }
 }
 
 impl PublicKey {
-    /// The first 16 hexadecimal digits of its SHA-256.
+    /// The first 16 hexadecimal digits of the key's SHA-256.
     #[must_use]
     pub fn id(&self) -> String {
         digest(&SHA256, &self.0).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The key as PEM, which OpenSSL and everybody else reads.
+    /// The key in PEM, as OpenSSL reads it.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode([&INFO[..], &self.0].concat()))
+        format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode([&SPKI_HEADER[..], &self.0].concat()))
     }
 
-    /// Every key in a PEM text: after the signing key was replaced, old checkpoints need the old
-    /// one.
+    /// Reads every key in a PEM text. After the signing key changed, older checkpoints still need
+    /// the old one.
     ///
     /// # Errors
-    /// Where one is no Ed25519 key, or there is none.
+    /// A block is not an Ed25519 key, or there is no block.
     pub fn all_from_pem(text: &str) -> Result<Vec<Self>, KeyError> {
         let blocks = text.split(BEGIN).skip(1).map(|rest| {
             let (body, _) = rest.split_once(END).ok_or(KeyError::Public)?;
             let body: String = body.split_ascii_whitespace().collect();
             let document = STANDARD.decode(body).map_err(|_| KeyError::Public)?;
             let key = document
-                .strip_prefix(&INFO)
+                .strip_prefix(&SPKI_HEADER)
                 .and_then(|key| key.try_into().ok())
                 .ok_or(KeyError::Public)?;
             Ok(Self(key))
@@ -125,20 +127,22 @@ impl PublicKey {
 }
 
 impl Checkpoint {
-    /// Whether `key` signed exactly this.
+    /// Whether `key` signed this checkpoint.
     #[must_use]
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let Ok(signature) = STANDARD.decode(&self.signature) else { return false };
         self.key_id == key.id()
-            && UnparsedPublicKey::new(&ED25519, &key.0).verify(&self.signed(), &signature).is_ok()
+            && UnparsedPublicKey::new(&ED25519, &key.0)
+                .verify(&self.signed_bytes(), &signature)
+                .is_ok()
     }
 
-    /// The bytes that the signature is over.
-    fn signed(&self) -> Vec<u8> {
+    /// The bytes that are signed.
+    fn signed_bytes(&self) -> Vec<u8> {
         let Self { sequence, hash, at, key_id, signature: _ } = self;
         let length = (key_id.len() as u64).to_be_bytes();
         [
-            FORM,
+            PREFIX,
             &sequence.to_be_bytes(),
             &hash.0,
             &at.as_nanosecond().to_be_bytes(),
@@ -157,7 +161,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn keys_are_read_back_as_pem() {
+    fn public_keys_round_trip_as_pem() {
         let (one, other) = (fixture::key(1), fixture::key(2));
         let both = format!("comment\n{}{}", one.public().to_pem(), other.public().to_pem());
         assert_eq!(
@@ -174,7 +178,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_signature_is_over_everything(sequence: u64, hash: [u8; 32], way in 0..5usize) {
+        fn a_signature_covers_every_field(sequence: u64, hash: [u8; 32], way in 0..5usize) {
             let key = fixture::key(1);
             let checkpoint = key.sign(sequence, Hash(hash), fixture::time(5));
             prop_assert!(checkpoint.is_signed_by(key.public()));

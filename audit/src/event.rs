@@ -1,59 +1,60 @@
-//! What is written down, before it has a number: who did what to which thing, from where, and what
-//! came of it. Names and numbers alone; no value, and no hash of one.
+//! Audit events before they are numbered: actor, action, resource, outcome and origin.
+//!
+//! An event contains names and numbers only, never a secret value or a hash of one.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// One event, before it has a number.
+/// An audit event without a sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Who.
+    /// Who acted.
     pub actor: Actor,
-    /// What.
+    /// What was done.
     pub action: Action,
-    /// To what.
+    /// What an event is about.
     pub resource: Resource,
-    /// Which version of a secret, or which generation of a bundle.
+    /// The version of a secret or the generation of a bundle.
     pub version: Option<u64>,
-    /// What came of it.
+    /// Whether it succeeded.
     pub outcome: Outcome,
-    /// From where.
+    /// Where the request came from.
     pub origin: Origin,
-    /// The rule that decided, or the reason of a refusal.
+    /// The rule that decided, or the reason for a refusal.
     pub details: Option<String>,
 }
 
-/// Who did it.
+/// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Nobody that could be known.
+    /// A client whose identity could not be established.
     Anonymous,
-    /// A pod, by its service account.
+    /// A pod, authenticated by its service account.
     Pod(Pod),
-    /// Somebody who changed a value in the store itself, as a person may in 1Password.
+    /// Someone who changed a value in the store directly, for example in 1Password.
     Store {
-        /// The store's name for whoever it was, or the store's own.
+        /// The store's name for that person, or the store's own name.
         name: String,
     },
-    /// Switchyard itself: what it does by the clock.
+    /// Switchyard itself, in a background job.
     System {
-        /// Which part of it.
+        /// The job.
         part: &'static str,
     },
-    /// A token of the API.
+    /// An API token.
     Token {
         /// The token's name.
         name: String,
     },
-    /// A person who logged in.
+    /// A logged-in person.
     User {
-        /// The name by which the provider knows the person.
+        /// The user name at the identity provider.
         name: String,
     },
 }
 
-/// A pod, as the cluster itself names it.
+/// A pod as Kubernetes identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pod {
@@ -68,7 +69,7 @@ pub struct Pod {
 }
 
 impl Actor {
-    /// The kind of actor.
+    /// The kind of actor, as it appears in `actor_type`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -81,7 +82,7 @@ impl Actor {
         }
     }
 
-    /// Who it is among its kind.
+    /// The actor's name within its kind, as it appears in `actor_id`.
     #[must_use]
     pub fn id(&self) -> String {
         match self {
@@ -92,7 +93,7 @@ impl Actor {
         }
     }
 
-    /// The pod, if it is one.
+    /// The pod, if the actor is one.
     #[must_use]
     pub fn pod(&self) -> Option<&Pod> {
         match self {
@@ -113,16 +114,16 @@ macro_rules! words {
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
         impl $name {
-            /// Every one.
+            /// All variants.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word, as the trail has it.
+            /// The word used in audit records.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
-            /// The one that has this word.
+            /// Parses the word used in audit records.
             #[must_use]
             pub fn parse(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|it| it.as_str() == word)
@@ -134,37 +135,37 @@ macro_rules! words {
 words! {
     /// What was done.
     Action {
-        /// A pod put a generation into effect.
+        /// A pod applied a generation.
         Applied = "applied",
-        /// Versions of a secret became unreadable for ever.
+        /// Versions of a secret were destroyed irrecoverably.
         Destroy = "destroy",
         /// A secret was deleted.
         Delete = "delete",
-        /// Somebody asked for what the rules do not allow.
+        /// A request was refused by the access rules.
         Denied = "denied",
-        /// Many things were handed out at once: the audit trail.
+        /// The audit log was exported.
         Export = "export",
-        /// A pod could not put a generation into effect.
+        /// A pod failed to apply a generation.
         Failed = "failed",
-        /// Somebody was given a right, or a token.
+        /// A grant or a token was created.
         Grant = "grant",
-        /// Names were handed out, and no value.
+        /// Names were listed, without values.
         List = "list",
-        /// Somebody logged in, a pod opened its stream, or a credential was refused.
+        /// A person logged in, a pod opened its stream, or a credential was refused.
         Login = "login",
-        /// Somebody logged out.
+        /// A person logged out.
         Logout = "logout",
-        /// A value, or a bundle's values, were handed out.
+        /// A secret's value or a bundle's values were read.
         Read = "read",
-        /// Values were sealed under another key.
+        /// Values were re-encrypted under another key.
         Rekey = "rekey",
-        /// A right, or a token, was taken back.
+        /// A grant or a token was revoked.
         Revoke = "revoke",
-        /// An old version is active again.
+        /// An older version was made active again.
         Rollback = "rollback",
-        /// A secret that exists was given a new value.
+        /// An existing secret got a new value.
         Rotate = "rotate",
-        /// A deleted secret is there again.
+        /// A deleted secret was restored.
         Undelete = "undelete",
         /// A version was written.
         Write = "write",
@@ -172,58 +173,58 @@ words! {
 }
 
 words! {
-    /// What came of it.
+    /// The result of an action.
     Outcome {
-        /// It was done.
+        /// It was allowed and done.
         Allowed = "allowed",
-        /// It was refused.
+        /// It was refused by the access rules.
         Denied = "denied",
-        /// It was tried.
+        /// It was attempted and failed.
         Failed = "failed",
     }
 }
 
 words! {
-    /// The kinds of thing that events are about.
+    /// The kinds of resources that events refer to.
     ResourceKind {
-        /// The API itself: a credential that was refused.
+        /// The API itself, when a credential was refused.
         Api = "api",
-        /// The audit trail.
+        /// The audit log.
         Audit = "audit",
         /// A bundle.
         Bundle = "bundle",
-        /// A right of somebody.
+        /// An access grant.
         Grant = "grant",
-        /// The key that values are sealed under.
+        /// The key that encrypts stored values.
         Key = "key",
-        /// All secrets of a scope.
+        /// All secrets in a scope.
         Scope = "scope",
         /// A secret.
         Secret = "secret",
-        /// A session of a person.
+        /// A person's login session.
         Session = "session",
-        /// A token of the API.
+        /// An API token.
         Token = "token",
     }
 }
 
-/// What it was done to.
+/// What an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Which kind of thing.
+    /// The kind of resource.
     pub kind: ResourceKind,
     /// Its name.
     pub id: String,
-    /// Its scope, where it has one.
+    /// Its scope, if it has one.
     pub scope: Option<String>,
 }
 
 /// Where a request came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The other end of the connection.
+    /// The peer address of the connection.
     pub address: Option<IpAddr>,
-    /// What the client calls itself.
+    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
     /// The request's trace id.
     pub trace_id: Option<String>,
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_is_read_back() {
+    fn every_word_round_trips() {
         for action in Action::ALL {
             assert_eq!(Action::parse(action.as_str()), Some(*action));
         }

@@ -1,4 +1,4 @@
-//! Records for the tests.
+//! Records and keys for tests.
 
 use jiff::Timestamp;
 use proptest::option;
@@ -9,9 +9,9 @@ use crate::{
     chain,
 };
 
-/// What a pod read, as the record number `sequence` behind nothing.
+/// A pod's read as record `sequence`, chained to nothing.
 pub(crate) fn record(sequence: u64) -> Record {
-    Record::new(sequence, time(sequence), &read(), &Hash::ORIGIN)
+    Record::new(sequence, time(sequence), &read(), &Hash::GENESIS)
 }
 
 pub(crate) fn time(sequence: u64) -> Timestamp {
@@ -45,7 +45,7 @@ pub(crate) fn read() -> Event {
     }
 }
 
-/// One record of each kind that the forms tell apart.
+/// One record of each kind that the export formats distinguish.
 pub(crate) fn kinds() -> Vec<Record> {
     let user = Actor::User { name: "ann|e=x@example.com".to_owned() };
     let secret = Resource {
@@ -92,12 +92,12 @@ pub(crate) fn kinds() -> Vec<Record> {
         events
             .iter()
             .zip(1..)
-            .map(|(event, sequence)| Record::new(sequence, time(sequence), event, &Hash::ORIGIN))
+            .map(|(event, sequence)| Record::new(sequence, time(sequence), event, &Hash::GENESIS))
             .collect(),
     )
 }
 
-/// A signing key that is the same in every run.
+/// A deterministic signing key.
 pub(crate) fn key(seed: u8) -> SigningKey {
     let head = [
         0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
@@ -106,14 +106,14 @@ pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_pkcs8(&[&head[..], &[seed; 32]].concat()).unwrap()
 }
 
-/// A whole chain of records.
-pub(crate) fn trail(length: u64) -> Vec<Record> {
+/// A complete chain of `length` records.
+pub(crate) fn chain_of(length: u64) -> Vec<Record> {
     link((1..=length).map(record).collect())
 }
 
-/// The hashes that records have in this order.
+/// Recomputes all hashes in the given order.
 pub(crate) fn link(mut records: Vec<Record>) -> Vec<Record> {
-    let mut previous = Hash::ORIGIN;
+    let mut previous = Hash::GENESIS;
     for record in &mut records {
         record.hash = chain(&previous, record);
         previous = record.hash;
@@ -121,7 +121,7 @@ pub(crate) fn link(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
-/// Any record at all, with any text in every field.
+/// Any record, with arbitrary text in every field.
 pub(crate) fn anything() -> impl Strategy<Value = Record> {
     let text =
         || prop_oneof!["\\PC{0,8}", "[=|\\\\\\]\"\n\r\t\u{0}\u{1b} %a]{0,8}", any::<String>()];
@@ -170,10 +170,10 @@ pub(crate) fn anything() -> impl Strategy<Value = Record> {
     })
 }
 
-/// How many ways [`change`] has.
+/// The number of cases of [`change`].
 pub(crate) const CHANGES: usize = 19;
 
-/// The record with one thing changed that its hash must cover.
+/// The record with one field changed that its hash must cover.
 pub(crate) fn change(record: &Record, way: usize) -> Record {
     let mut it = record.clone();
     match way {

@@ -1,7 +1,7 @@
-//! The forms in which others read the trail. Each record is one line.
+//! Export formats. Each record becomes one line.
 //!
-//! What a program writes as `jsonl` is the record itself and can be verified; the others are for
-//! the collectors that people have, and carry the record's number and hash along.
+//! `jsonl` is the record itself and can be verified. The other formats are for log collectors and
+//! include the record's sequence number and hash.
 
 mod cef;
 mod ocsf;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Record;
 
-/// A form of the trail.
+/// An export format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -28,16 +28,16 @@ pub enum Format {
     Cef,
 }
 
-/// There is no such form.
+/// The format is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the format is one of jsonl, ocsf and cef")]
 pub struct FormatError;
 
 impl Format {
-    /// Every one.
+    /// All formats.
     pub const ALL: [Self; 3] = [Self::Jsonl, Self::Ocsf, Self::Cef];
 
-    /// The word.
+    /// The format's name in flags and configuration files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Format {
         }
     }
 
-    /// What HTTP calls a body of such lines.
+    /// The media type of a body of such lines.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -56,11 +56,11 @@ impl Format {
         }
     }
 
-    /// A record as one line, without a line end.
+    /// Formats a record as one line, without a line ending.
     #[must_use]
     pub fn line(self, record: &Record) -> String {
         match self {
-            // A struct of texts and numbers always becomes JSON.
+            // Strings and numbers always serialize.
             Self::Jsonl => serde_json::to_string(record).unwrap_or_default(),
             Self::Ocsf => ocsf::event(record).to_string(),
             Self::Cef => cef::line(record),
@@ -82,7 +82,7 @@ impl FromStr for Format {
     }
 }
 
-/// The version that formats name as the product's.
+/// The product version that OCSF and CEF events carry.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn the_forms_are_what_collectors_were_set_up_for() {
+    fn formats_stay_as_collectors_expect_them() {
         let mut text = String::new();
         for record in fixture::kinds() {
             for format in Format::ALL {
@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_is_one_line_in_every_form(record in fixture::anything()) {
+        fn a_record_is_one_line_in_every_format(record in fixture::anything()) {
             for format in Format::ALL {
                 let line = format.line(&record);
                 prop_assert!(!line.chars().any(char::is_control), "{:?}", line);

@@ -1,4 +1,4 @@
-//! The hash that ties a record to all that came before it.
+//! The hash chain: each record's hash depends on every record before it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,29 +8,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Record, canonical};
 
-/// A link of the chain. Its text is 64 hexadecimal digits.
+/// A SHA-256 hash in the chain. Its text form is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Hash(pub [u8; 32]);
 
-/// It is no hash.
+/// The text is not a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("parse hash: it is 64 digits 0-9 and a-f")]
+#[error("parse hash: expected 64 digits 0-9 and a-f")]
 pub struct HashError;
 
 impl Hash {
-    /// What stands before the first record.
-    pub const ORIGIN: Self = Self([0; 32]);
+    /// The hash that precedes the first record.
+    pub const GENESIS: Self = Self([0; 32]);
 
-    /// The bytes of a column; `None` where there are not 32.
+    /// The hash in a database column, or `None` unless it has 32 bytes.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 }
 
-/// The hash of a record that comes behind the one whose hash is `previous`. The record's own field
-/// `hash` does not count.
+/// The hash of a record that follows one with the hash `previous`. The record's own `hash` field is
+/// ignored.
 #[must_use]
 pub fn chain(previous: &Hash, record: &Record) -> Hash {
     let mut context = Context::new(&SHA256);
@@ -70,7 +70,7 @@ impl FromStr for Hash {
     }
 }
 
-/// Small letters alone: one hash has one text.
+/// Accepts lower case only, so that each hash has exactly one text form.
 fn digit(character: u8) -> Result<u8, HashError> {
     match character {
         b'0'..=b'9' => Ok(character - b'0'),
@@ -100,12 +100,12 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    // Computed by another program from the description of the form.
+    // Computed by an independent program from the documented canonical form.
     #[test]
-    fn the_chain_is_what_it_was_in_every_trail_that_was_written() {
+    fn the_chain_matches_independently_computed_hashes() {
         let one = fixture::record(1);
         assert_eq!(
-            chain(&Hash::ORIGIN, &one).to_string(),
+            chain(&Hash::GENESIS, &one).to_string(),
             "b8d2f96882c4f3916ed25a4562fcab67840631d3919f75b80b95f5d5a970f3df"
         );
         assert_eq!(
@@ -115,16 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn each_record_hangs_on_the_one_before() {
-        let trail = fixture::trail(9);
-        for pair in trail.windows(2) {
+    fn each_record_is_chained_to_the_one_before() {
+        let records = fixture::chain_of(9);
+        for pair in records.windows(2) {
             assert_eq!(chain(&pair[0].hash, &pair[1]), pair[1].hash);
         }
     }
 
     proptest! {
         #[test]
-        fn a_hash_is_read_back_and_has_one_text(bytes: [u8; 32], text in "[0-9a-fA-F]{62,66}") {
+        fn a_hash_round_trips_and_has_one_text_form(bytes: [u8; 32], text in "[0-9a-fA-F]{62,66}") {
             let hash = Hash(bytes);
             prop_assert_eq!(hash.to_string().parse(), Ok(hash));
             if let Ok(hash) = text.parse::<Hash>() {
@@ -133,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn it_depends_on_what_came_before(one: [u8; 32], other: [u8; 32]) {
+        fn it_depends_on_the_previous_hash(one: [u8; 32], other: [u8; 32]) {
             let record = fixture::record(3);
             prop_assert_eq!(chain(&Hash(one), &record) == chain(&Hash(other), &record), one == other);
         }

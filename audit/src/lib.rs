@@ -1,9 +1,10 @@
-//! The audit trail as records: what an event says, how records hang together, and how others read
-//! them.
+//! The audit log's data model: events, numbered records, the hash chain, signed checkpoints and the
+//! export formats.
 //!
-//! Pure: no clock, no environment, no file. Each record carries the hash of the one before and of
-//! itself ([`chain`]), so that a change anywhere shows in everything behind it ([`Verifier`]); a
-//! signed [`Checkpoint`] that is kept elsewhere shows what the chain alone cannot.
+//! Pure: no clock, no environment, no files. Each record's hash covers the record and the hash of
+//! the record before it ([`chain`]), so the [`Verifier`] notices a change anywhere. A signed
+//! [`Checkpoint`] stored outside the database reveals what the chain alone cannot: a truncated or
+//! completely rewritten log.
 
 mod canonical;
 mod checkpoint;
@@ -21,4 +22,4 @@ pub use event::{Action, Actor, Event, Origin, Outcome, Pod, Resource, ResourceKi
 pub use format::{Format, FormatError, syslog};
 pub use hash::{Hash, HashError, chain};
 pub use record::Record;
-pub use verify::{Finding, Kind, Report, Start, Verifier, verify};
+pub use verify::{Finding, Report, Start, Tampering, Verifier, verify};

@@ -1,59 +1,59 @@
-//! A record of the trail, as everybody sees it.
+//! Audit records as they are stored, exported and verified.
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::{Event, Hash, Pod, chain};
 
-/// An event with its number, its time and its place in the chain.
+/// An event with its sequence number, its time and its hash.
 ///
-/// Words stay texts here: whoever reads a trail must be able to check what a newer program wrote.
+/// Actions, outcomes and kinds are plain strings here, so that an older program can verify records
+/// written by a newer one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its number, without gaps from 1.
+    /// The sequence number: 1, 2, 3 … without gaps.
     pub sequence: u64,
-    /// When, to the millisecond.
+    /// The time, truncated to milliseconds.
     pub at: Timestamp,
     /// `user`, `token`, `pod`, `store`, `system` or `anonymous`.
     pub actor_type: String,
-    /// Who.
+    /// The actor's name within its type.
     pub actor_id: String,
-    /// What was done.
+    /// The action, see [`crate::Action`].
     pub action: String,
-    /// To what kind of thing.
+    /// The kind of resource, see [`crate::ResourceKind`].
     pub resource_type: String,
-    /// To which.
+    /// The resource's name.
     pub resource_id: String,
-    /// In which scope.
+    /// The scope, if the resource has one.
     pub scope: Option<String>,
-    /// Which version of a secret, or which generation of a bundle.
+    /// The version of a secret or the generation of a bundle.
     pub version: Option<u64>,
-    /// What came of it.
+    /// `allowed`, `denied` or `failed`.
     pub outcome: String,
-    /// From where.
+    /// The client's IP address.
     pub address: Option<String>,
-    /// With which program.
+    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
-    /// In which request.
+    /// The request's trace id.
     pub trace_id: Option<String>,
-    /// Which pod, where it was one.
+    /// The pod, if the actor is one.
     pub pod: Option<Pod>,
-    /// The rule that decided, or the reason of a refusal.
+    /// The rule that decided, or the reason for a refusal.
     pub details: Option<String>,
-    /// SHA-256 over the hash of the record before and this record.
+    /// SHA-256 over the previous record's hash and this record's canonical bytes.
     pub hash: Hash,
 }
 
 impl Record {
-    /// The record of an event that comes behind the record number `sequence - 1`, whose hash is
-    /// `previous`.
+    /// The record of `event` that follows record `sequence - 1` with the hash `previous`.
     #[must_use]
     pub fn new(sequence: u64, at: Timestamp, event: &Event, previous: &Hash) -> Self {
         let Event { actor, action, resource, version, outcome, origin, details } = event;
         let mut record = Self {
             sequence,
-            at: to_the_millisecond(at),
+            at: truncate_to_millis(at),
             actor_type: actor.kind().to_owned(),
             actor_id: actor.id(),
             action: action.as_str().to_owned(),
@@ -67,15 +67,16 @@ impl Record {
             trace_id: origin.trace_id.clone(),
             pod: actor.pod().cloned(),
             details: details.clone(),
-            hash: Hash::ORIGIN,
+            hash: Hash::GENESIS,
         };
         record.hash = chain(previous, &record);
         record
     }
 }
 
-/// What the database keeps of a time. The hash covers all of a time, so it must be cut before.
-pub(crate) fn to_the_millisecond(at: Timestamp) -> Timestamp {
+/// Truncates to what the database stores. This must happen before hashing, because the hash covers
+/// the full timestamp.
+pub(crate) fn truncate_to_millis(at: Timestamp) -> Timestamp {
     at.round(TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc)).unwrap_or(at)
 }
 
@@ -85,12 +86,12 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn a_record_is_read_back_as_it_was() {
+    fn a_record_survives_a_json_round_trip() {
         let record = fixture::record(7);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
         assert_eq!(record.at.subsec_nanosecond() % 1_000_000, 0);
-        // Nothing is smuggled in beside what the hash covers.
+        // A field that the hash does not cover is rejected.
         let more = text.replacen('{', "{\"note\":\"trust me\",", 1);
         assert!(serde_json::from_str::<Record>(&more).is_err());
     }

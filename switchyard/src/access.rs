@@ -8,11 +8,11 @@ use contract::api::PrincipalKind;
 use tokio::sync::watch;
 
 use crate::audit::Pod;
-use crate::identity::Namespaces;
+use crate::namespaces::Namespaces;
 use crate::policy::{
     Account, Assigned, BundleAllowed, BundleDenied, Principal, Reach, Source, decide_bundle,
 };
-use crate::repository::{Holder, Repository, RepositoryError, TokenRow};
+use crate::repository::{Repository, RepositoryError, TokenRow, TokenSubject};
 
 mod mapping;
 #[cfg(test)]
@@ -84,8 +84,8 @@ impl Access {
     /// Whose a token is, with the rights of this moment: what was taken back since it was made is
     /// gone.
     pub(crate) async fn principal(&self, token: &TokenRow) -> Result<Principal, RepositoryError> {
-        match &token.holder {
-            Holder::Program { role, scope } => Ok(Principal {
+        match &token.subject {
+            TokenSubject::Program { role, scope } => Ok(Principal {
                 kind: PrincipalKind::Token,
                 name: token.name.clone(),
                 groups: Vec::new(),
@@ -96,7 +96,7 @@ impl Access {
                 }],
                 permits: Vec::new(),
             }),
-            Holder::Person { name, groups } => self.person(name, groups).await,
+            TokenSubject::Person { name, groups } => self.person(name, groups).await,
         }
     }
 

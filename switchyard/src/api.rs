@@ -38,7 +38,7 @@ use runtime::tasks::Tasks;
 use tokio::time::Instant;
 
 use crate::access::Access;
-use crate::audit::Audit;
+use crate::audit::AuditLog;
 use crate::identity::{Oidc, Pods, Tokens};
 use crate::limit::Budget;
 use crate::metrics::Metrics;
@@ -55,10 +55,10 @@ pub(crate) use request::{Asked, unauthenticated};
 /// What the handlers work with.
 pub(crate) struct App {
     /// The key that checkpoints are signed with, as PEM.
-    pub(crate) trail_key: Option<String>,
+    pub(crate) checkpoint_public_key: Option<String>,
     pub(crate) secrets: Secrets,
     pub(crate) repository: Repository,
-    pub(crate) audit: Audit,
+    pub(crate) audit: AuditLog,
     pub(crate) tokens: Tokens,
     pub(crate) pods: Pods,
     /// Whom people log in with, where they can.

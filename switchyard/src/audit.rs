@@ -1,18 +1,18 @@
-//! The audit trail: who did what to which secret, when, from where, and what came of it.
+//! The audit log: who did what to which secret, when, from where and with what result.
 //!
-//! An event holds names and numbers, never a value and no hash of one. It is durable before any
-//! value that it is about leaves the process; where it cannot be written, nothing leaves.
+//! Events contain names and numbers, never a secret value or a hash of one. An event is durable before
+//! any value that it is about leaves the process. If it cannot be written, nothing leaves.
 
+mod checkpoint_file;
 mod checkpoints;
 mod export;
-mod place;
-mod plain;
+mod sanitize;
 mod writer;
 
 pub use audit::{Action, Actor, Event, Origin, Outcome, Pod, Resource, ResourceKind};
 pub use checkpoints::SigningKeyError;
-pub(crate) use checkpoints::{Notary, Pace, signing_key};
+pub(crate) use checkpoints::{CheckpointSchedule, CheckpointSigner, signing_key};
 pub use export::SinksError;
 pub(crate) use export::{Exporter, read as read_sinks};
-pub use plain::plain;
-pub use writer::{Audit, AuditError, Clerk};
+pub use sanitize::sanitize;
+pub use writer::{AuditError, AuditLog, AuditWriter};

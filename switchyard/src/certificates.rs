@@ -1,4 +1,4 @@
-//! The serving certificate: where it comes from, and what the others need of it.
+//! The serving certificate: its source, its renewal, and the CAs that clients must trust.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,49 +17,57 @@ use runtime::readiness::Gate;
 use runtime::tasks::Tasks;
 use tokio::sync::watch;
 
-/// What people see as the subject of our CA.
-const AUTHORITY: &str = "enclii-switchyard";
+/// The subject of our own CA.
+const CA_NAME: &str = "enclii-switchyard";
 
 /// Where the certificate comes from.
-pub(crate) enum Source {
-    /// A CA of our own, kept in a directory.
+pub(crate) enum CertificateSource {
+    /// Our own CA, stored in a directory.
     Directory(PathBuf),
-    /// Files that somebody else makes.
+    /// Certificate files that someone else maintains.
     Files(PathBuf),
-    /// A CA of our own, kept in a Secret.
+    /// Our own CA, stored in a Secret.
     Secret { client: Client, namespace: String, name: String },
 }
 
-/// What the listener serves and clients must trust.
-pub(crate) struct Certificate {
+/// The certificate that the listener serves, and the CAs that clients must trust.
+pub(crate) struct ServingCertificate {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) bundle: watch::Receiver<TrustBundle>,
 }
 
-/// Keeps or follows the certificate from now on. `gate` is open while there is a valid one.
-pub(crate) fn keep(
-    source: Source,
+/// Starts a task that renews or reloads the certificate. `gate` is open while it is valid.
+pub(crate) fn start(
+    source: CertificateSource,
     names: SubjectAltNames,
     gate: Gate,
     tasks: &Tasks,
-) -> Certificate {
+) -> ServingCertificate {
     match source {
-        Source::Directory(path) => own(DirectoryCertStore::new(path), names, gate, tasks),
-        Source::Secret { client, namespace, name } => {
-            own(SecretCertStore::new(client, &namespace, &name), names, gate, tasks)
+        CertificateSource::Directory(path) => {
+            own_ca(DirectoryCertStore::new(path), names, gate, tasks)
         }
-        Source::Files(path) => {
+        CertificateSource::Secret { client, namespace, name } => {
+            own_ca(SecretCertStore::new(client, &namespace, &name), names, gate, tasks)
+        }
+        CertificateSource::Files(path) => {
             let files = FileCertificates::new(path, Clock::system()).with_gate(gate);
-            let certificate = Certificate { resolver: files.resolver(), bundle: files.bundle() };
+            let certificate =
+                ServingCertificate { resolver: files.resolver(), bundle: files.bundle() };
             tasks.spawn_vital("certificate", files.run(tasks.stopping()));
             certificate
         }
     }
 }
 
-fn own(store: impl CertStore, names: SubjectAltNames, gate: Gate, tasks: &Tasks) -> Certificate {
-    let manager = CertManager::new(store, Settings::new(AUTHORITY, names)).with_gate(gate);
-    let certificate = Certificate { resolver: manager.resolver(), bundle: manager.bundle() };
+fn own_ca(
+    store: impl CertStore,
+    names: SubjectAltNames,
+    gate: Gate,
+    tasks: &Tasks,
+) -> ServingCertificate {
+    let manager = CertManager::new(store, Settings::new(CA_NAME, names)).with_gate(gate);
+    let certificate = ServingCertificate { resolver: manager.resolver(), bundle: manager.bundle() };
     tasks.spawn_vital("certificate", manager.run(tasks.stopping()));
     certificate
 }

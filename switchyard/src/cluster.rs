@@ -18,10 +18,10 @@ use tokio::sync::Semaphore;
 pub(crate) use trust::TRUST_KEY;
 
 /// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Calls at one time. A fleet that comes back at once shall not push the API server over.
-const CALLS: usize = 32;
+const MAX_CALLS: usize = 32;
 
 /// The API server, and our place in the cluster. Clones share the connections.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ pub enum ClusterError {
         source: Box<kube::Error>,
     },
     /// It took too long.
-    #[error("{step}: no answer within {PATIENCE:?}")]
+    #[error("{step}: no answer within {CALL_TIMEOUT:?}")]
     Slow {
         /// What was being done.
         step: &'static str,
@@ -61,7 +61,7 @@ impl Cluster {
     /// The cluster that `client` talks to; `namespace` is where our own objects are.
     #[must_use]
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), calls: Arc::new(Semaphore::new(CALLS)) }
+        Self { client, namespace: namespace.to_owned(), calls: Arc::new(Semaphore::new(MAX_CALLS)) }
     }
 
     /// The client, for parts that keep their own objects.
@@ -80,7 +80,7 @@ impl Cluster {
             let _permit = self.calls.acquire().await;
             call.await
         };
-        match tokio::time::timeout(PATIENCE, within).await {
+        match tokio::time::timeout(CALL_TIMEOUT, within).await {
             Ok(done) => {
                 done.map_err(|source| ClusterError::Call { step, source: Box::new(source) })
             }

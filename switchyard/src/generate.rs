@@ -8,7 +8,7 @@ use contract::api::{Alphabet, Generate};
 use zeroize::Zeroizing;
 
 /// Random bytes that are fetched at once.
-const BATCH: usize = 64;
+const RANDOM_BATCH: usize = 64;
 
 /// Makes up a value.
 ///
@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 pub(crate) fn generate(how: Generate) -> Result<Redacted, Unspecified> {
     let (alphabet, length) =
         (characters(how.alphabet), usize::try_from(how.length).map_err(|_| Unspecified)?);
-    let mut random = Zeroizing::new([0; BATCH]);
+    let mut random = Zeroizing::new([0; RANDOM_BATCH]);
     // It has its whole length from the start, so that no copy of a part stays behind.
     let mut value = Zeroizing::new(Vec::with_capacity(length));
     while value.len() < length {

@@ -8,7 +8,6 @@
 mod bearer;
 mod bootstrap;
 mod development;
-mod namespaces;
 mod oidc;
 mod review;
 mod token;
@@ -21,7 +20,6 @@ use crate::cluster::Cluster;
 pub use bearer::bearer;
 pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
 pub use development::{Development, DevelopmentError};
-pub use namespaces::{Bindings, Namespaces, binding_of};
 pub use oidc::{Claim, FetchError, LoginError, Oidc, Person, SetupError, Unverified, oidc};
 pub use review::{Unproven, pod_of};
 pub(crate) use token::generate;

@@ -23,6 +23,7 @@ pub mod identity;
 mod limit;
 mod live;
 mod metrics;
+mod namespaces;
 pub mod policy;
 pub mod publisher;
 mod rekey;

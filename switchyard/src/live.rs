@@ -24,12 +24,12 @@ pub struct News {
 /// Follows one bundle. `None` until the first news.
 pub(crate) type Following = watch::Receiver<Option<Arc<News>>>;
 
-type Telling = watch::Sender<Option<Arc<News>>>;
+type NewsSender = watch::Sender<Option<Arc<News>>>;
 
 /// Tells the news. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Live {
-    bundles: Arc<Mutex<HashMap<Scope, Telling>>>,
+    bundles: Arc<Mutex<HashMap<Scope, NewsSender>>>,
     any: watch::Sender<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! Announces in each namespace which keys its bundles have, so that the webhook can know them.
 //!
-//! Names and numbers only. What should be announced follows from the ledger and the namespaces'
+//! Names and numbers only. What should be published follows from the ledger and the namespaces'
 //! labels; it is put right at every change of either, and all of it is looked over now and then.
 
 mod directory;
@@ -17,22 +17,22 @@ use runtime::logs::ErrorChain;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::identity::Namespaces;
 use crate::live::Live;
+use crate::namespaces::Namespaces;
 use crate::repository::{BundleId, Repository, RepositoryError};
 
 pub use directory::DirectoryError;
-pub use plan::{Announcement, Step, desired, steps};
+pub use plan::{PublishStep, SecretBundleKey, desired, steps};
 
 /// How often everything is read back, for what somebody else changed.
-const REPAIR: Duration = Duration::from_secs(300);
+const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What is announced now, as far as is known.
-type Announced = BTreeMap<Announcement, Option<Status>>;
+/// What is published now, as far as is known.
+type PublishedBundles = BTreeMap<SecretBundleKey, Option<Status>>;
 
 /// Where announcements are put.
 #[derive(Clone, Debug)]
-pub enum Board {
+pub enum BundleSink {
     /// `SecretBundle` objects.
     Cluster(Cluster),
     /// Files `<namespace>/<bundle>.json`.
@@ -53,7 +53,7 @@ enum PublishError {
 /// Keeps the announcements right.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    board: Board,
+    sink: BundleSink,
     repository: Repository,
     namespaces: Namespaces,
     live: Live,
@@ -61,33 +61,38 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher of what `repository` has, to `board`.
+    /// A publisher of what `repository` has, to `sink`.
     #[must_use]
-    pub fn new(board: Board, repository: Repository, namespaces: Namespaces, live: Live) -> Self {
-        Self { board, repository, namespaces, live, keys: HashMap::new() }
+    pub fn new(
+        sink: BundleSink,
+        repository: Repository,
+        namespaces: Namespaces,
+        live: Live,
+    ) -> Self {
+        Self { sink, repository, namespaces, live, keys: HashMap::new() }
     }
 
     /// Works for ever.
-    pub async fn work(mut self) {
+    pub async fn run(mut self) {
         let mut any = self.live.any();
-        let mut announced = None;
-        let mut repair = Instant::now();
+        let mut published = None;
+        let mut resync_at = Instant::now();
         let mut failures = 0u32;
         loop {
-            if repair <= Instant::now() {
-                announced = None;
-                repair = Instant::now() + REPAIR;
+            if resync_at <= Instant::now() {
+                published = None;
+                resync_at = Instant::now() + RESYNC_INTERVAL;
             }
             any.mark_unchanged();
-            let again = match self.put_right(&mut announced).await {
+            let again = match self.reconcile(&mut published).await {
                 Ok(()) => {
                     failures = 0;
-                    repair
+                    resync_at
                 }
                 Err(error) => {
                     tracing::warn!(error = %ErrorChain(&error), failures, "announce bundles");
                     failures = failures.saturating_add(1);
-                    repair.min(Instant::now() + Backoff::NETWORK.delay(failures, random()))
+                    resync_at.min(Instant::now() + Backoff::NETWORK.delay(failures, random()))
                 }
             };
             tokio::select! {
@@ -99,24 +104,27 @@ impl Publisher {
     }
 
     /// One that cannot be put right keeps none of the others from it.
-    async fn put_right(&mut self, announced: &mut Option<Announced>) -> Result<(), PublishError> {
+    async fn reconcile(
+        &mut self,
+        published: &mut Option<PublishedBundles>,
+    ) -> Result<(), PublishError> {
         let wanted = desired(&self.statuses().await?, &self.namespaces.all());
-        let mut left = match announced.take() {
+        let mut left = match published.take() {
             Some(known) => known,
-            None => self.board.read().await?,
+            None => self.sink.read().await?,
         };
         let mut failed = None;
         for step in steps(&wanted, &left) {
-            if let Err(error) = self.board.take(&step).await {
+            if let Err(error) = self.sink.take(&step).await {
                 failed = Some(error);
                 continue;
             }
             match step {
-                Step::Put(place, status) => drop(left.insert(place, Some(status))),
-                Step::Remove(place) => drop(left.remove(&place)),
+                PublishStep::Put(key, status) => drop(left.insert(key, Some(status))),
+                PublishStep::Remove(key) => drop(left.remove(&key)),
             }
         }
-        *announced = Some(left);
+        *published = Some(left);
         failed.map_or(Ok(()), Err)
     }
 
@@ -149,28 +157,30 @@ impl Publisher {
     }
 }
 
-impl Board {
-    async fn read(&self) -> Result<Announced, PublishError> {
+impl BundleSink {
+    async fn read(&self) -> Result<PublishedBundles, PublishError> {
         match self {
-            Self::Cluster(cluster) => Ok(cluster.announcements().await?),
+            Self::Cluster(cluster) => Ok(cluster.secret_bundles().await?),
             Self::Directory(path) => Ok(directory::read(path)?),
         }
     }
 
-    async fn take(&self, step: &Step) -> Result<(), PublishError> {
+    async fn take(&self, step: &PublishStep) -> Result<(), PublishError> {
         match (self, step) {
-            (Self::Cluster(cluster), Step::Put(place, status)) => {
-                match cluster.announce(place, status).await {
+            (Self::Cluster(cluster), PublishStep::Put(key, status)) => {
+                match cluster.apply_secret_bundle(key, status).await {
                     // The namespace went away a moment ago; its watch says so in the next.
                     Err(error) if error.is_missing() => Ok(()),
                     other => Ok(other?),
                 }
             }
-            (Self::Cluster(cluster), Step::Remove(place)) => Ok(cluster.withdraw(place).await?),
-            (Self::Directory(path), Step::Put(place, status)) => {
-                Ok(directory::put(path, place, status)?)
+            (Self::Cluster(cluster), PublishStep::Remove(key)) => {
+                Ok(cluster.delete_secret_bundle(key).await?)
             }
-            (Self::Directory(path), Step::Remove(place)) => Ok(directory::remove(path, place)?),
+            (Self::Directory(path), PublishStep::Put(key, status)) => {
+                Ok(directory::put(path, key, status)?)
+            }
+            (Self::Directory(path), PublishStep::Remove(key)) => Ok(directory::remove(path, key)?),
         }
     }
 }

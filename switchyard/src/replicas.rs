@@ -1,8 +1,8 @@
-//! More than one switchyard on one database: who does what only one may do, and how they hear of
-//! each other's changes.
+//! Several switchyards on one database: leader election for background jobs, and notifications of
+//! changes made by other replicas.
 
-mod lead;
+mod leader_election;
 mod listen;
 
-pub(crate) use lead::Leader;
+pub(crate) use leader_election::LeaderElector;
 pub(crate) use listen::listen;

@@ -1,7 +1,6 @@
-//! The ledger: secrets, versions, bundles, generations, grants, tokens, holdings and the audit
-//! trail.
+//! The ledger: secrets, versions, bundles, generations, grants, tokens, pod reports and audit events.
 //!
-//! What the rest of the program sees is here; what SQL it takes is in `sql`.
+//! The types that the rest of the program uses are here; the SQL is in `sql`.
 
 mod change;
 mod lease;
@@ -9,37 +8,40 @@ mod sql;
 
 use std::collections::BTreeMap;
 
+use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
 use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::{Reference, Stored};
 
-use crate::audit::{Event, Pod};
 use crate::delivery::Standing;
 
-pub use change::{Change, ChangeError, Condition, Idempotency, NewVersion, Respond};
+pub use change::{ChangeError, Condition, Idempotency, LedgerChange, NewVersion, RespondFn};
 pub use lease::Fence;
-pub use sql::{CHANNEL, Doomed, Holder, Kept, NewToken, PersonGrant, Repository, TokenRow};
+pub use sql::{
+    CHANNEL, NewToken, PendingDestroy, PersonGrant, Repository, StoredCheckpoint, TokenRow,
+    TokenSubject,
+};
 
-/// The ledger could not be read or written.
+/// A failed read or write of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    /// The database.
+    /// The database failed.
     #[error("{step}")]
     Database {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
-        /// The database's words.
+        /// The database's error.
         #[source]
         source: sqlx::Error,
     },
-    /// A row that nothing of ours wrote.
-    #[error("read ledger: {0} is not of the form")]
+    /// A row has an unexpected form.
+    #[error("read ledger: malformed {0}")]
     Form(&'static str),
-    /// A disk that could not flush.
-    #[error("write ledger: the disk could not flush what was written before")]
+    /// An earlier write could not be flushed to disk, see [`Repository::lost`].
+    #[error("write ledger: an earlier write could not be flushed to disk")]
     Lost,
-    /// The tables could not be brought up to date.
+    /// A schema migration failed.
     #[error("migrate ledger")]
     Migrate(#[source] sqlx::migrate::MigrateError),
 }
@@ -47,58 +49,58 @@ pub enum RepositoryError {
 /// A secret at its active version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
-    /// Its name.
+    /// The name.
     pub name: SecretName,
-    /// The active version, and the store's name for its value.
+    /// The active version and the store's reference to its value.
     pub stored: Stored,
     /// When the secret was first written.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When it last changed.
     pub updated_at: Timestamp,
-    /// When it was deleted, where it was.
+    /// When it was deleted, if it was.
     pub deleted_at: Option<Timestamp>,
 }
 
-/// How far the versions of a secret are, deleted or not.
+/// The latest and the active version of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
-    /// The latest version: the next one is one more.
+pub struct VersionNumbers {
+    /// The highest version so far. The next version is one more.
     pub latest: Version,
-    /// The active version; `None` where the secret is deleted.
+    /// The active version, or `None` for a deleted secret.
     pub active: Option<Version>,
 }
 
-/// Which secrets of a scope to list.
+/// Selects which secrets of a scope to list.
 #[derive(Clone, Debug)]
 pub struct ListQuery {
-    /// Those after this name.
+    /// Only names after this one.
     pub after: Option<SecretName>,
-    /// Deleted ones too.
+    /// Include deleted secrets.
     pub deleted: bool,
-    /// So many at most.
+    /// The maximum number of results.
     pub limit: u32,
 }
 
-/// The number of a bundle in the ledger.
+/// The id of a bundle in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BundleId(pub(crate) i64);
 
-/// A bundle where it stands.
+/// A bundle and its current generations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// Its number.
+    /// Its id.
     pub id: BundleId,
     /// Its service scope.
     pub scope: Scope,
-    /// Its name as a pod asks for it.
+    /// Its name, as pods request it.
     pub name: BundleRef,
-    /// Which generations are in use.
+    /// The generations in use.
     pub standing: Standing,
-    /// Grows with every change.
+    /// Increases with every change.
     pub revision: u64,
 }
 
-/// The parts of a service scope.
+/// Project, environment and service of a service scope.
 pub(crate) fn service_parts(scope: &Scope) -> Option<(&Label, &Label, &Label)> {
     match scope {
         Scope::Service(project, environment, service) => Some((project, environment, service)),
@@ -106,37 +108,37 @@ pub(crate) fn service_parts(scope: &Scope) -> Option<(&Label, &Label, &Label)> {
     }
 }
 
-/// One secret of a generation, and where its value is.
+/// One secret in a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The scope that the secret lives in.
+    /// The secret's own scope.
     pub scope: Scope,
-    /// The version, and the store's name for its value.
+    /// The version and the store's reference to its value.
     pub stored: Stored,
 }
 
-/// A generation: what it holds by name.
+/// The contents of a generation, by secret name.
 pub type Members = BTreeMap<SecretName, Member>;
 
 /// A version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRow {
-    /// The number.
+    /// The version number.
     pub version: Version,
-    /// The store's name for its value.
+    /// The store's reference to its value.
     pub reference: Reference,
-    /// Where it is in its life.
+    /// Its state.
     pub state: VersionState,
     /// When it was written.
     pub created_at: Timestamp,
     /// Who wrote it.
     pub created_by: String,
-    /// When its value was taken out of the store for good.
+    /// When its value was destroyed in the store, if it was.
     pub destroyed_at: Option<Timestamp>,
 }
 
 impl VersionRow {
-    /// What the store knows it by.
+    /// The version and reference that the store needs to find the value.
     #[must_use]
     pub fn stored(&self) -> Stored {
         Stored { version: self.version, reference: self.reference.clone() }
@@ -151,66 +153,66 @@ impl From<VersionRow> for VersionSummary {
     }
 }
 
-/// What a pod says about one bundle.
+/// What a pod reports about one bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holding {
+pub struct PodReport {
     /// The pod.
     pub pod: Pod,
     /// The bundle.
     pub bundle: BundleId,
-    /// What it says.
-    pub report: Report,
+    /// The reported state.
+    pub state: ReportedState,
 }
 
-/// What a pod reports.
+/// The state that a pod reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
+pub enum ReportedState {
     /// Its files hold this generation.
-    Holds {
+    Applied {
         /// The generation.
         generation: Generation,
-        /// How the application took it.
+        /// The outcome of reloading the application.
         reload: String,
     },
-    /// It could not put this generation into effect.
+    /// It could not apply this generation.
     Failed {
         /// The generation.
         wanted: Generation,
-        /// Where it failed.
+        /// The step that failed.
         step: String,
         /// Why.
         detail: String,
     },
 }
 
-/// An audit event with its time, and what it changes of the holdings.
+/// An audit event to append, with its time and the pod report stored in the same transaction.
 #[derive(Clone, Debug)]
-pub struct Record {
-    /// When.
+pub struct AuditEntry {
+    /// The time of the event.
     pub at: Timestamp,
-    /// What.
+    /// The event.
     pub event: Event,
-    /// What the pod of the event says that it holds.
-    pub holding: Option<Holding>,
+    /// The report of the pod that the event is about.
+    pub report: Option<PodReport>,
 }
 
-/// Which events to list.
+/// Selects which events to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// Those with a greater number.
+    /// Only events with a greater sequence.
     pub after: u64,
-    /// Those of this action.
+    /// Only this action.
     pub action: Option<String>,
-    /// Those of this actor.
+    /// Only this actor id.
     pub actor: Option<String>,
-    /// Those in this scope and below.
+    /// Only this scope and those below it.
     pub scope: Option<String>,
-    /// Those that ended so.
+    /// Only this outcome.
     pub outcome: Option<String>,
-    /// Those from this time on.
+    /// Only events at or after this time.
     pub since: Option<Timestamp>,
-    /// Those before this time.
+    /// Only events before this time.
     pub until: Option<Timestamp>,
-    /// So many at most.
+    /// The maximum number of results.
     pub limit: u32,
 }

@@ -1,17 +1,16 @@
-//! Writes, reads and deletes from end to end: store, ledger, audit trail, push.
+//! Reads and changes of secrets from end to end: store, ledger, audit log, push to agents.
 //!
-//! A write goes to the store first and into the ledger second. Where the process dies in between,
-//! the store has a value that nothing refers to, and nobody ever sees it. The ledger's change, the
-//! generations that follow from it and its audit events are one transaction; the push comes after
-//! it.
+//! A write goes to the store first and to the ledger second. If the process dies in between, the store
+//! has an unreferenced value that nobody ever sees. The ledger change, the resulting generations and
+//! the audit events are one transaction; the push follows it.
 
-mod adopt;
 mod change;
+mod keyed_mutex;
 mod read;
-mod sweep;
+mod retention;
+mod store_changes;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod write;
 
 use std::collections::BTreeMap;
@@ -23,50 +22,50 @@ use jiff::{SignedDuration, Timestamp};
 use lockbox::{Store, StoreError};
 
 use crate::audit::{
-    Action, Actor, Audit, AuditError, Event, Origin, Outcome, Resource, ResourceKind,
+    Action, Actor, AuditError, AuditLog, Event, Origin, Outcome, Resource, ResourceKind,
 };
 use crate::live::Live;
 use crate::repository::{
-    Bundle, Change, ChangeError, Condition, Fence, Idempotency, Repository, RepositoryError,
-    Respond,
+    Bundle, ChangeError, Condition, Fence, Idempotency, LedgerChange, Repository, RepositoryError,
+    RespondFn,
 };
-pub(crate) use adopt::adopt;
-pub(crate) use sweep::sweep;
-use turns::Turns;
+use keyed_mutex::KeyedMutex;
+pub(crate) use retention::enforce_retention;
+pub(crate) use store_changes::import_store_changes;
 
-/// Everything that a write or a read touches. Clones share it.
+/// The secrets service. Clones share its state.
 #[derive(Clone)]
 pub(crate) struct Secrets {
     repository: Repository,
     store: Arc<dyn Store>,
-    audit: Audit,
+    audit: AuditLog,
     live: Live,
-    /// One write of a scope at a time: the next version is read before the store is written and
-    /// claimed after. Another replica's write in between is noticed by the ledger.
-    turns: Turns,
-    /// How long a deleted secret can be brought back.
+    /// Serializes writes per scope: the next version number is read before the store is written and
+    /// claimed afterwards. The ledger detects concurrent writes by other replicas.
+    write_locks: KeyedMutex,
+    /// How long a deleted secret can be restored.
     retention: SignedDuration,
 }
 
-/// Why a write, read or delete did not happen.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretsError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The ledger did not take the change.
+    /// The ledger rejected the change.
     #[error(transparent)]
     Change(#[from] ChangeError),
     /// The ledger could not be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// The audit trail could not be written.
+    /// The audit event could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// Writes to the same scope that came before take too long.
-    #[error("wait for the turn to write to {0}")]
+    /// Earlier writes to the scope take too long.
+    #[error("write to {0}: earlier writes take too long")]
     Busy(Scope),
-    /// There is no such secret.
+    /// The secret does not exist.
     #[error("read {scope}/{name}: there is no such secret")]
     NotFound {
         /// The scope.
@@ -74,7 +73,7 @@ pub(crate) enum SecretsError {
         /// The name.
         name: SecretName,
     },
-    /// There is no such version.
+    /// The version does not exist.
     #[error("read {scope}/{name}: it has no version {version}")]
     NoVersion {
         /// The scope.
@@ -84,7 +83,7 @@ pub(crate) enum SecretsError {
         /// The version.
         version: Version,
     },
-    /// The version's value is gone.
+    /// The version was destroyed.
     #[error("read {scope}/{name}: version {version} was destroyed")]
     Gone {
         /// The scope.
@@ -96,28 +95,28 @@ pub(crate) enum SecretsError {
     },
 }
 
-/// Who asks, and from where.
+/// Who makes a request, and from where.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) actor: Actor,
     pub(crate) origin: Origin,
 }
 
-/// What a change is told besides what it changes.
+/// Options of a change.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Terms {
-    /// What must hold, of the one secret that the change is about.
+pub(crate) struct WriteOptions {
+    /// The precondition on the one secret that changes.
     pub(crate) condition: Condition,
-    /// Where the request may be sent again.
-    pub(crate) once: Option<Idempotency>,
-    /// Where a leader's job does it.
+    /// Set for an idempotent request.
+    pub(crate) idempotency: Option<Idempotency>,
+    /// Set for changes made by a background job.
     pub(crate) fence: Option<Fence>,
-    /// The rule that allowed it, for the audit trail.
+    /// The rule that allowed the change, for the audit log.
     pub(crate) rule: Option<String>,
 }
 
 impl Caller {
-    /// An event about a secret.
+    /// An audit event about a secret.
     pub(crate) fn event(
         &self,
         action: Action,
@@ -146,29 +145,29 @@ impl Secrets {
     pub(crate) fn new(
         repository: Repository,
         store: Arc<dyn Store>,
-        audit: Audit,
+        audit: AuditLog,
         live: Live,
         retention: SignedDuration,
     ) -> Self {
-        Self { repository, store, audit, live, turns: Turns::default(), retention }
+        Self { repository, store, audit, live, write_locks: KeyedMutex::default(), retention }
     }
 
     fn change(
         &self,
         caller: &Caller,
         scope: &Scope,
-        terms: &Terms,
+        options: &WriteOptions,
         events: Vec<Event>,
-        respond: Respond,
-    ) -> Change {
-        let once = terms.once.clone().map(|once| (once, respond));
-        Change {
+        respond: RespondFn,
+    ) -> LedgerChange {
+        let idempotency = options.idempotency.clone().map(|request| (request, respond));
+        LedgerChange {
             scope: scope.clone(),
             at: Timestamp::now(),
-            by: by(&caller.actor),
+            by: author(&caller.actor),
             events,
-            once,
-            fence: terms.fence.clone(),
+            idempotency,
+            fence: options.fence.clone(),
         }
     }
 
@@ -184,12 +183,12 @@ impl Secrets {
     }
 }
 
-/// The answer to a change that made these versions active.
-fn written(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> Respond {
+/// The stored response of a change that made these versions active.
+fn written_response(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> RespondFn {
     let (scope, versions) = (scope.clone(), versions.clone());
-    Respond::new(move |bundles| {
+    RespondFn::new(move |bundles| {
         let bundles = bundles.iter().map(state_of).collect();
-        // Names and numbers always become JSON.
+        // Names and numbers always serialize.
         serde_json::to_string(&Written {
             scope: scope.clone(),
             versions: versions.clone(),
@@ -199,7 +198,7 @@ fn written(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> Respond {
     })
 }
 
-/// A bundle as answers name it.
+/// A bundle's state as API responses show it.
 pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
     BundleState {
         scope: bundle.scope.clone(),
@@ -208,7 +207,7 @@ pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
     }
 }
 
-/// Who did it, for people who read the ledger.
-pub(crate) fn by(actor: &Actor) -> String {
+/// The author of a change, as the ledger stores it.
+pub(crate) fn author(actor: &Actor) -> String {
     format!("{}:{}", actor.kind(), actor.id())
 }

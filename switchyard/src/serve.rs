@@ -1,8 +1,8 @@
 //! The process: its parts, wired together, from the database to the end of the drain.
 
+mod audit_jobs;
+mod platform;
 mod store;
-mod surroundings;
-mod trail_keeping;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,28 +25,28 @@ use tokio::net::TcpListener;
 use crate::access::Access;
 use crate::api::{self, App, Pace};
 use crate::args::{DatabaseArgs, ServeArgs};
-use crate::audit::{Audit, SigningKeyError, SinksError};
-use crate::certificates::{self, Certificate};
+use crate::audit::{AuditLog, SigningKeyError, SinksError};
+use crate::certificates::{self, ServingCertificate};
 use crate::identity::{self, BootstrapError, DevelopmentError, Tokens, bootstrap};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::rekey::Rekey;
-use crate::replicas::{self, Leader};
+use crate::replicas::{self, LeaderElector};
 use crate::repository::{Repository, RepositoryError};
 use crate::secrets::{self, Secrets};
 use crate::stream::Streams;
 use crate::trust;
-use store::{Opened, StoreOpenError};
-use surroundings::Surroundings;
-use trail_keeping::{Kept, LastWord};
+use audit_jobs::{AuditJobs, FinalCheckpoint};
+use platform::Platform;
+use store::{OpenedStore, StoreOpenError};
 
 /// Connections that are no streams yet, and the command line's.
-const CONNECTIONS: usize = 4096;
+const MAX_CONNECTIONS: usize = 4096;
 
 /// For each thing that is left to do after the drain. Notice, drain and this have room in the 30 s
 /// that Kubernetes gives a pod.
-const CLOSING: Duration = Duration::from_secs(3);
+const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why switchyard could not start, or did not end in order.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +129,8 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
     let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
     let database = open(&args).await?;
-    let last_word = start(args, database.clone(), public, operator, &tasks, &readiness).await?;
+    let final_checkpoint =
+        start(args, database.clone(), public, operator, &tasks, &readiness).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "switchyard started");
     let ended = shutdown
         .wait_and_drain(
@@ -139,14 +140,14 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
         )
         .await;
     // Nobody writes any more, so this is the trail's end.
-    if let Some(last_word) = last_word
-        && tokio::time::timeout(CLOSING, last_word.say()).await.is_err()
+    if let Some(final_checkpoint) = final_checkpoint
+        && tokio::time::timeout(SHUTDOWN_STEP_TIMEOUT, final_checkpoint.sign()).await.is_err()
     {
-        tracing::error!("no checkpoint signed at the end: it took over {CLOSING:?}");
+        tracing::error!("no checkpoint signed at the end: it took over {SHUTDOWN_STEP_TIMEOUT:?}");
     }
     // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the
     // file.
-    let _ = tokio::time::timeout(CLOSING, database.close()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_STEP_TIMEOUT, database.close()).await;
     Ok(ended?)
 }
 
@@ -187,7 +188,7 @@ async fn start(
     operator: TcpListener,
     tasks: &Tasks,
     readiness: &Readiness,
-) -> Result<Option<LastWord>, ServeError> {
+) -> Result<Option<FinalCheckpoint>, ServeError> {
     // Before anybody can ask: without a gate the process would be ready.
     let starting = readiness.gate("the start");
     let metrics = observe(operator, tasks, readiness);
@@ -195,7 +196,7 @@ async fn start(
     // Its end is the process' end.
     let losing = repository.clone();
     spawn(tasks, "durable ledger", async move { losing.lost().await });
-    let Opened { store, embedded } = store::open(&args, database, tasks).await?;
+    let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
     let (outside, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
     let (oidc, groups) = (
@@ -203,42 +204,51 @@ async fn start(
         args.oidc.oidc_roles.clone(),
     );
     let pace = Pace::new(args.rate.rate_limit, args.rate.rate_burst);
-    let Surroundings { pods, namespaces, board, trust_place, bootstrap_place, certificate_source } =
-        surroundings::find(args, tasks, readiness).await?;
-    bootstrap(&bootstrap_place, &repository).await?;
+    let Platform {
+        pods,
+        namespaces,
+        bundle_sink,
+        trust_target,
+        bootstrap_target,
+        certificate_source,
+    } = platform::detect(args, tasks, readiness).await?;
+    bootstrap(&bootstrap_target, &repository).await?;
     let certificate = readiness.gate("a certificate to serve");
-    let Certificate { resolver, bundle } =
-        certificates::keep(certificate_source, names, certificate, tasks);
-    spawn(tasks, "trust bundle", trust::keep(trust_place, bundle.clone()));
+    let ServingCertificate { resolver, bundle } =
+        certificates::start(certificate_source, names, certificate, tasks);
+    spawn(tasks, "trust bundle", trust::publish(trust_target, bundle.clone()));
 
     let live = Live::default();
     spawn(tasks, "listener", replicas::listen(repository.clone(), live.clone()));
-    let leader = Leader::new(repository.clone());
-    let publisher = Publisher::new(board, repository.clone(), namespaces.clone(), live.clone());
-    leader.lead("publisher", tasks, move |_| publisher.clone().work());
-    let (audit, clerk) = Audit::new(repository.clone());
+    let leader = LeaderElector::new(repository.clone());
+    let publisher =
+        Publisher::new(bundle_sink, repository.clone(), namespaces.clone(), live.clone());
+    leader.lead("publisher", tasks, move |_| publisher.clone().run());
+    let (audit, writer) = AuditLog::new(repository.clone());
     // It ends by itself when the last one who could send it an event is gone.
-    tasks.spawn_vital("audit clerk", clerk.work());
+    tasks.spawn_vital("audit writer", writer.run());
 
     let secrets =
         Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
     let sweeping = secrets.clone();
-    leader.lead("sweep", tasks, move |fence| secrets::sweep(sweeping.clone(), fence));
+    leader.lead("sweep", tasks, move |fence| secrets::enforce_retention(sweeping.clone(), fence));
     if let Some(every) = store.watch_interval() {
         let adopting = secrets.clone();
-        leader.lead("adopt", tasks, move |fence| secrets::adopt(adopting.clone(), every, fence));
+        leader.lead("adopt", tasks, move |fence| {
+            secrets::import_store_changes(adopting.clone(), every, fence)
+        });
     }
 
     let rekey = embedded.map(|embedded| Rekey::new(embedded, repository.clone(), audit.clone()));
     if let Some(changing) = rekey.clone() {
-        leader.lead("rekey", tasks, move |fence| changing.clone().work(fence));
+        leader.lead("rekey", tasks, move |fence| changing.clone().run(fence));
     }
 
-    let Kept { public_key, last_word } =
-        trail_keeping::keep(&outside, &data, &repository, &leader, &metrics, tasks)?;
+    let AuditJobs { public_key, final_checkpoint } =
+        audit_jobs::start(&outside, &data, &repository, &leader, &metrics, tasks)?;
 
     let app = App {
-        trail_key: public_key,
+        checkpoint_public_key: public_key,
         secrets,
         tokens: Tokens::new(repository.clone()),
         access: Access::new(namespaces, repository.clone(), groups),
@@ -258,10 +268,10 @@ async fn start(
     // HTTP/1.1 alone: a stream is an upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
     let handler = runtime::tls::tower_handler(api::router(Arc::new(app)));
-    let limits = Limits { max_connections: CONNECTIONS, ..Limits::default() };
+    let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
     starting.ready();
-    Ok(last_word)
+    Ok(final_checkpoint)
 }
 
 /// Opens the operator's port.

@@ -12,12 +12,12 @@ use tokio::time::sleep;
 use crate::cluster::{Cluster, ClusterError, TRUST_KEY};
 use crate::files::{self, Readers};
 
-/// How often the place is looked at, for what somebody else changed.
-const REPAIR: Duration = Duration::from_secs(60);
+/// How often the target is looked at, for what somebody else changed.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Where the CAs are put.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum TrustTarget {
     /// The ConfigMap `enclii-trust`.
     Cluster(Cluster),
     /// The file `ca.crt` in a directory.
@@ -32,16 +32,16 @@ enum TrustError {
     File { path: PathBuf, source: std::io::Error },
 }
 
-/// Keeps the CAs of `bundle` in their place, for ever.
-pub(crate) async fn keep(place: Place, mut bundle: watch::Receiver<TrustBundle>) {
+/// Keeps the CAs of `bundle` in their target, for ever.
+pub(crate) async fn publish(target: TrustTarget, mut bundle: watch::Receiver<TrustBundle>) {
     let mut failures = 0u32;
     loop {
         let ca = bundle.borrow_and_update().clone();
-        let put = if ca.is_empty() { Ok(()) } else { place.put(ca.as_pem()).await };
+        let put = if ca.is_empty() { Ok(()) } else { target.put(ca.as_pem()).await };
         let wait = match put {
             Ok(()) => {
                 failures = 0;
-                REPAIR
+                RESYNC_INTERVAL
             }
             Err(error) => {
                 tracing::warn!(error = %ErrorChain(&error), failures, "publish trust bundle");
@@ -56,7 +56,7 @@ pub(crate) async fn keep(place: Place, mut bundle: watch::Receiver<TrustBundle>)
     }
 }
 
-impl Place {
+impl TrustTarget {
     async fn put(&self, ca: &str) -> Result<(), TrustError> {
         match self {
             Self::Cluster(cluster) => Ok(cluster.put_trust(ca).await?),

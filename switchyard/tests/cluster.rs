@@ -16,24 +16,24 @@ use runtime::tls::{Limits, serve_plain, tower_handler};
 use serde_json::{Value, json};
 use switchyard::cluster::Cluster;
 use switchyard::identity::{PodError, Pods};
-use switchyard::publisher::Announcement;
+use switchyard::publisher::SecretBundleKey;
 use tokio::net::TcpListener;
 
 /// What was asked: method, path with query, body.
-type Calls = Arc<Mutex<Vec<(Method, String, Value)>>>;
+type RecordedCalls = Arc<Mutex<Vec<(Method, String, Value)>>>;
 
-struct Fake {
+struct FakeApiServer {
     cluster: Cluster,
-    calls: Calls,
+    calls: RecordedCalls,
     _tasks: Tasks,
 }
 
-impl Fake {
+impl FakeApiServer {
     async fn start(
         answer: impl Fn(&Method, &str) -> (u16, String) + Clone + Send + Sync + 'static,
     ) -> Self {
         runtime::provider::install().unwrap();
-        let calls = Calls::default();
+        let calls = RecordedCalls::default();
         let seen = Arc::clone(&calls);
         let router = Router::new().fallback(move |request: Request| {
             let (answer, seen) = (answer.clone(), Arc::clone(&seen));
@@ -83,7 +83,7 @@ fn review(status: Value) -> String {
 async fn identify(
     answer: (u16, String),
 ) -> (Result<switchyard::audit::Pod, PodError>, Vec<(Method, String, Value)>) {
-    let fake = Fake::start(move |_, _| answer.clone()).await;
+    let fake = FakeApiServer::start(move |_, _| answer.clone()).await;
     let result =
         Pods::Cluster(fake.cluster.clone()).identify(&Redacted::from("the-token".to_owned())).await;
     (result, fake.calls())
@@ -148,7 +148,7 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
 
 #[tokio::test]
 async fn an_empty_token_is_not_even_reviewed() {
-    let fake = Fake::start(|_, _| refusal(500, "x")).await;
+    let fake = FakeApiServer::start(|_, _| refusal(500, "x")).await;
     for token in [Redacted::default(), Redacted::from(b"\xff".as_slice())] {
         assert!(matches!(
             Pods::Cluster(fake.cluster.clone()).identify(&token).await,
@@ -158,8 +158,8 @@ async fn an_empty_token_is_not_even_reviewed() {
     assert!(fake.calls().is_empty());
 }
 
-fn place() -> Announcement {
-    Announcement { namespace: "shop-prod".into(), bundle: "api-prod".into() }
+fn place() -> SecretBundleKey {
+    SecretBundleKey { namespace: "shop-prod".into(), bundle: "api-prod".into() }
 }
 
 fn bundle(labels: Value) -> (u16, String) {
@@ -187,11 +187,11 @@ async fn an_announcement_is_applied_with_its_status() {
         scope: Some("shop.prod.api".parse().unwrap()),
         generation: Some(Generation(3)),
     };
-    let fake = Fake::start(|method, _| {
+    let fake = FakeApiServer::start(|method, _| {
         if method == Method::GET { refusal(404, "not found") } else { bundle(json!({})) }
     })
     .await;
-    fake.cluster.announce(&place(), &status).await.unwrap();
+    fake.cluster.apply_secret_bundle(&place(), &status).await.unwrap();
     let calls = fake.calls();
     assert_eq!(calls[1].2["metadata"]["labels"]["app.kubernetes.io/managed-by"], "switchyard");
     assert!(calls[1].1.contains("fieldManager=switchyard"), "{}", calls[1].1);
@@ -207,15 +207,17 @@ async fn an_announcement_is_applied_with_its_status() {
 
 #[tokio::test]
 async fn an_object_that_a_person_made_stays_the_person_s() {
-    let fake = Fake::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "helm"}))).await;
-    fake.cluster.announce(&place(), &Status::default()).await.unwrap();
+    let fake =
+        FakeApiServer::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "helm"}))).await;
+    fake.cluster.apply_secret_bundle(&place(), &Status::default()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}"), format!("PATCH {OBJECT}/status")]);
-    fake.cluster.withdraw(&place()).await.unwrap();
+    fake.cluster.delete_secret_bundle(&place()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}")]);
 
     let fake =
-        Fake::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "switchyard"}))).await;
-    fake.cluster.withdraw(&place()).await.unwrap();
+        FakeApiServer::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "switchyard"})))
+            .await;
+    fake.cluster.delete_secret_bundle(&place()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}"), format!("DELETE {OBJECT}")]);
 }
 
@@ -225,7 +227,7 @@ async fn the_trust_bundle_is_written_where_it_differs() {
         (200, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "enclii-trust"}, "data": {"ca.crt": said}}).to_string())
     };
     let path = "/api/v1/namespaces/enclii-system/configmaps/enclii-trust";
-    let fake = Fake::start(move |_, _| map("new")).await;
+    let fake = FakeApiServer::start(move |_, _| map("new")).await;
     fake.cluster.put_trust("new").await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {path}")]);
     fake.cluster.put_trust("newer").await.unwrap();
@@ -239,14 +241,14 @@ async fn the_bootstrap_secret_is_read_and_written_by_name_alone() {
     let secret = |data: Value| {
         (200, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "enclii-bootstrap"}, "data": data}).to_string())
     };
-    let fake = Fake::start(move |_, _| secret(Value::Null)).await;
+    let fake = FakeApiServer::start(move |_, _| secret(Value::Null)).await;
     assert_eq!(fake.cluster.bootstrap_token().await.unwrap(), None);
     fake.cluster.put_bootstrap_token(&Redacted::from("t0ken".to_owned())).await.unwrap();
     let calls = fake.calls();
     assert_eq!(calls[1].2["data"], json!({"token": "dDBrZW4="}));
     let path = "/api/v1/namespaces/enclii-system/secrets/enclii-bootstrap";
     assert_eq!(of(calls), [format!("GET {path}"), format!("PATCH {path}")]);
-    let fake = Fake::start(move |_, _| secret(json!({"token": "dDBrZW4="}))).await;
+    let fake = FakeApiServer::start(move |_, _| secret(json!({"token": "dDBrZW4="}))).await;
     assert_eq!(
         fake.cluster.bootstrap_token().await.unwrap(),
         Some(Redacted::from("t0ken".to_owned()))

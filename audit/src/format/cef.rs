@@ -1,7 +1,7 @@
 //! Common Event Format: `CEF:0|vendor|product|version|class|name|severity|key=value …`.
 //!
-//! In the head `\` and `|` are escaped, in a value `\`, `=` and line ends. There is no escape for
-//! other control characters, and a collector must not be made to act on one, so they become U+FFFD.
+//! The header escapes `\` and `|`; values escape `\`, `=` and line endings. CEF has no escape for
+//! other control characters, and a collector must never act on one, so they become U+FFFD.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use crate::Record;
 
 pub(super) fn line(record: &Record) -> String {
     let mut line = String::with_capacity(512);
-    let action = head(&record.action);
+    let action = escape_header(&record.action);
     line.push_str(&format!(
         "CEF:0|Enclii|Secrets|{VERSION}|{action}|{action} {}|{}|",
-        head(&record.resource_type),
+        escape_header(&record.resource_type),
         severity(record)
     ));
     let pod = record.pod.as_ref();
@@ -71,7 +71,7 @@ pub(super) fn line(record: &Record) -> String {
             line.push(' ');
         }
         first = false;
-        line.push_str(&format!("{key}={}", value(text)));
+        line.push_str(&format!("{key}={}", escape_value(text)));
         if let Some((_, label)) = labels.iter().find(|(it, _)| *it == key) {
             line.push_str(&format!(" {key}Label={label}"));
         }
@@ -79,7 +79,7 @@ pub(super) fn line(record: &Record) -> String {
     line
 }
 
-/// 0 to 10: what was refused is what somebody should look at.
+/// 0 to 10. Refusals rank highest, because someone should look at them.
 fn severity(record: &Record) -> u8 {
     match (record.outcome.as_str(), record.action.as_str()) {
         ("denied", _) => 6,
@@ -89,11 +89,11 @@ fn severity(record: &Record) -> u8 {
     }
 }
 
-fn head(text: &str) -> String {
+fn escape_header(text: &str) -> String {
     escape(text, |c| matches!(c, '|'))
 }
 
-fn value(text: &str) -> String {
+fn escape_value(text: &str) -> String {
     escape(text, |c| matches!(c, '='))
 }
 
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    /// The head's seven parts and the fields, as a collector reads them.
+    /// Parses the seven header parts and the fields, as a collector does.
     fn read(line: &str) -> (Vec<String>, Vec<(String, String)>) {
         let mut head = vec![String::new()];
         let mut chars = line.chars();
@@ -131,7 +131,7 @@ mod tests {
             }
         }
         head.pop();
-        // A key is the word before each `=` that is not escaped.
+        // A key is the word before each unescaped `=`.
         let mut fields: Vec<(String, String)> = Vec::new();
         let mut text = String::new();
         while let Some(c) = chars.next() {
@@ -164,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_of_a_stranger_becomes_a_field(record in fixture::anything()) {
+        fn untrusted_text_never_becomes_a_field(record in fixture::anything()) {
             let shown = |text: &str| -> String {
                 text.chars().map(|c| if (c.is_control() && !matches!(c, '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}') { '\u{fffd}' } else { c }).collect()
             };

@@ -1,7 +1,6 @@
-//! OCSF 1.8: what is asked of an API is API Activity (class 6003), a login is Authentication (class
-//! 3002).
+//! OCSF 1.8. API calls are API Activity (class 6003), logins are Authentication (class 3002).
 //!
-//! What the schema has no place for (the pod, the record's hash) is under `unmapped`.
+//! Fields without a place in the schema (the pod, the record's hash) are under `unmapped`.
 
 use serde_json::{Map, Value, json};
 
@@ -68,7 +67,7 @@ const API_ACTIVITY: u32 = 6003;
 struct Activity {
     class: u32,
     id: u32,
-    /// The schema's name for it; where it has none, the action is the name.
+    /// The schema's name for the activity. Without one, the action is used.
     name: Option<&'static str>,
 }
 
@@ -87,7 +86,7 @@ fn activity(action: &str, version: Option<u64>) -> Activity {
 }
 
 fn user(record: &Record) -> Value {
-    // 1 a person, 3 a system's account, 0 not known.
+    // type_id: 1 is a user, 3 a system account, 0 unknown.
     let kind = match record.actor_type.as_str() {
         "user" => 1,
         "anonymous" => 0,
@@ -142,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_the_schema_requires_is_there(record in fixture::anything()) {
+        fn required_fields_are_present(record in fixture::anything()) {
             let event = event(&record);
             for field in ["activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id", "metadata", "actor", "src_endpoint"] {
                 prop_assert!(event.get(field).is_some(), "{}", field);

@@ -1,103 +1,107 @@
-//! What was done to a trail, from the records around the first wrong one. Pure.
+//! Diagnoses what was done to a log, from the records around the first wrong one.
 //!
-//! The true records are still in the chain of hashes, whatever number and place somebody gave them:
-//! a record is the true number n if it hashes so behind the true one before it.
+//! Renumbering and moving records does not change their hashes: a record is the true record `n` if
+//! its hash follows from the true record `n - 1`.
 
-use super::report::Kind;
+use super::report::Tampering;
 use crate::{Hash, Record, chain};
 
-/// Around the first wrong record.
+/// The records around the first wrong one.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
-    /// The last right record.
+pub(super) struct Evidence<'a> {
+    /// The sequence of the last valid record.
     pub(super) last: u64,
     /// Its hash.
     pub(super) hash: Hash,
-    /// Right records, up to the last one.
-    pub(super) behind: &'a [(u64, Hash)],
-    /// The wrong record, and what came next. Never empty.
-    pub(super) ahead: &'a [Record],
-    /// Whether the record that was missed came at all.
+    /// Sequence and hash of valid records, up to the last one.
+    pub(super) recent: &'a [(u64, Hash)],
+    /// The first wrong record and those after it. Never empty.
+    pub(super) suspect: &'a [Record],
+    /// Whether the missing record turned up later.
     pub(super) moved: bool,
 }
 
-/// Says what was done.
-pub(super) fn diagnose(place: &Place<'_>) -> Kind {
-    let Some(wrong) = place.ahead.first() else { return Kind::Edited };
-    let expected = place.last + 1;
+/// Names what was done.
+pub(super) fn diagnose(evidence: &Evidence<'_>) -> Tampering {
+    let Some(wrong) = evidence.suspect.first() else { return Tampering::Edited };
+    let expected = evidence.last + 1;
     if wrong.sequence < expected {
-        return again(place, wrong);
+        return repeated_sequence(evidence, wrong);
     }
-    if let Some(kind) = pushed_aside(place, wrong) {
+    if let Some(kind) = displaced(evidence, wrong) {
         return kind;
     }
     if wrong.sequence > expected {
-        return if place.moved {
-            Kind::Reordered
+        return if evidence.moved {
+            Tampering::Reordered
         } else {
-            Kind::Deleted { until: Some(wrong.sequence - 1) }
+            Tampering::Deleted { until: Some(wrong.sequence - 1) }
         };
     }
-    if is_repeated(place, wrong) {
-        return Kind::Duplicated;
+    if is_repeated(evidence, wrong) {
+        return Tampering::Duplicated;
     }
-    let next = place.ahead.get(1);
+    let next = evidence.suspect.get(1);
     let follows = next
         .is_some_and(|next| next.sequence == expected + 1 && chain(&wrong.hash, next) == next.hash);
-    // The numbers behind it were moved down to close the gap.
+    // Later records may have been renumbered to close a gap.
     match next {
-        Some(next) if !follows => closed(place, wrong, next).unwrap_or(Kind::Edited),
-        _ => Kind::Edited,
+        Some(next) if !follows => closed_gap(evidence, wrong, next).unwrap_or(Tampering::Edited),
+        _ => Tampering::Edited,
     }
 }
 
-/// A number that was there before.
-fn again(place: &Place<'_>, wrong: &Record) -> Kind {
-    match place.behind.iter().find(|(sequence, _)| *sequence == wrong.sequence) {
-        Some((_, hash)) if *hash != wrong.hash => Kind::Inserted,
-        _ => Kind::Duplicated,
+/// A sequence number that was used before.
+fn repeated_sequence(evidence: &Evidence<'_>, wrong: &Record) -> Tampering {
+    match evidence.recent.iter().find(|(sequence, _)| *sequence == wrong.sequence) {
+        Some((_, hash)) if *hash != wrong.hash => Tampering::Inserted,
+        _ => Tampering::Duplicated,
     }
 }
 
-/// The record of an earlier one under a new number.
-fn is_repeated(place: &Place<'_>, wrong: &Record) -> bool {
-    let before = place.behind.windows(2).any(|pair| {
+/// Whether `wrong` is an earlier record under a new number.
+fn is_repeated(evidence: &Evidence<'_>, wrong: &Record) -> bool {
+    let before = evidence.recent.windows(2).any(|pair| {
         let ((_, previous), (sequence, hash)) = (pair[0], pair[1]);
         hash == wrong.hash && chain(&previous, &numbered(wrong, sequence)) == hash
     });
-    before || place.behind.first().is_some_and(|(_, hash)| *hash == wrong.hash)
+    before || evidence.recent.first().is_some_and(|(_, hash)| *hash == wrong.hash)
 }
 
-/// Whether the true next record is still there, and what the wrong one then is.
-fn pushed_aside(place: &Place<'_>, wrong: &Record) -> Option<Kind> {
-    let (mut sequence, mut hash) = (place.last + 1, place.hash);
+/// If the true next record is still there, what the wrong one is.
+fn displaced(evidence: &Evidence<'_>, wrong: &Record) -> Option<Tampering> {
+    let (mut sequence, mut hash) = (evidence.last + 1, evidence.hash);
     let mut found = false;
-    // The true chain, put together from what is there.
+    // Rebuild the true chain from the records at hand.
     loop {
-        let next = place
-            .ahead
+        let next = evidence
+            .suspect
             .iter()
             .find(|record| chain(&hash, &numbered(record, sequence)) == record.hash);
         let Some(next) = next else { break };
         if std::ptr::eq(next, wrong) {
-            return found.then_some(Kind::Reordered);
+            return found.then_some(Tampering::Reordered);
         }
         (found, hash, sequence) = (true, next.hash, sequence + 1);
     }
     if !found {
         return None;
     }
-    if is_repeated(place, wrong) { Some(Kind::Duplicated) } else { Some(Kind::Inserted) }
+    if is_repeated(evidence, wrong) {
+        Some(Tampering::Duplicated)
+    } else {
+        Some(Tampering::Inserted)
+    }
 }
 
-/// Whether `next` follows the wrong record when both have the numbers that they had before some
-/// were deleted.
-fn closed(place: &Place<'_>, wrong: &Record, next: &Record) -> Option<Kind> {
-    let gap = (1..=super::AHEAD as u64).find(|gap| {
+/// Whether `next` follows `wrong` once both get back the numbers they had before records between
+/// them were deleted.
+fn closed_gap(evidence: &Evidence<'_>, wrong: &Record, next: &Record) -> Option<Tampering> {
+    let gap = (1..=super::MAX_SUSPECT as u64).find(|gap| {
         let number = next.sequence.checked_add(*gap);
         number.is_some_and(|number| chain(&wrong.hash, &numbered(next, number)) == next.hash)
     })?;
-    Some(Kind::Deleted { until: Some(place.last + gap) })
+    Some(Tampering::Deleted { until: Some(evidence.last + gap) })
 }
 
 fn numbered(record: &Record, sequence: u64) -> Record {

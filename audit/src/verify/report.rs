@@ -1,4 +1,4 @@
-//! What a verification says.
+//! The result of a verification.
 
 use std::fmt;
 
@@ -7,76 +7,76 @@ use serde::Serialize;
 
 use crate::Hash;
 
-/// What was looked at, and the first thing that is wrong.
+/// What was checked, and the first problem found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// So many records came.
+    /// The number of records.
     pub records: u64,
-    /// The number of the first.
+    /// The first record's sequence.
     pub first: Option<u64>,
-    /// The number and the hash of the last one that is right.
+    /// Sequence and hash of the last valid record.
     pub last: Option<(u64, Hash)>,
-    /// So many checkpoints agree with the trail.
+    /// The number of checkpoints that match the log.
     pub checkpoints: u64,
-    /// Up to which record a checkpoint vouches for the trail, and when that was signed.
+    /// The newest matching checkpoint: the record it covers and when it was signed.
     pub signed: Option<(u64, Timestamp)>,
-    /// Records before the first were not looked at.
+    /// Whether earlier records are missing from a partial log.
     pub partial: bool,
-    /// Of a part: whether something vouches for its first record.
+    /// Whether a checkpoint or the genesis hash proves the first record of a partial log.
     pub anchored: bool,
-    /// What is wrong, if anything is.
+    /// The first problem, if any.
     pub finding: Option<Finding>,
-    /// The record that was missed came later.
+    /// Whether the missing record turned up later.
     #[serde(skip)]
     pub(super) moved: bool,
 }
 
-/// The first thing that is wrong.
+/// The first problem in a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The first record that is not what it was.
+    /// The first affected record.
     pub sequence: u64,
-    /// What was done to it.
-    pub kind: Kind,
+    /// What was done.
+    pub kind: Tampering,
 }
 
-/// What can be done to a trail.
+/// A kind of tampering.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The record was changed; or the one before it together with its hash, which looks the same.
+pub enum Tampering {
+    /// The record was changed. Changing the record before it together with its hash looks the same.
     Edited,
     /// Records are missing.
     Deleted {
-        /// The last of them, where the numbers behind say so.
+        /// The last missing record, if later sequence numbers reveal it.
         until: Option<u64>,
     },
-    /// Records are there in another order.
+    /// Records are in another order.
     Reordered,
-    /// A record stands where another one was, and that one is still there.
+    /// A foreign record took the place of a true one, which is still there.
     Inserted,
-    /// A record is there twice.
+    /// A record appears twice.
     Duplicated,
-    /// The end is missing.
+    /// The end of the log is missing.
     CutOff {
-        /// A checkpoint was signed for this record.
+        /// The record that the newest checkpoint covers.
         until: u64,
     },
-    /// The chain holds, and is not the one that was signed: everything was written anew from some
-    /// record on.
+    /// The chain is consistent but not the one that was signed: everything from some record on was
+    /// rewritten.
     Rewritten {
-        /// At the latest from this record on, which was signed with another hash.
+        /// The signed record that has another hash now.
         until: u64,
     },
-    /// A checkpoint that none of the keys signed.
+    /// A checkpoint that none of the given keys signed.
     Forged {
-        /// The key that it says it is signed with.
+        /// The key that the checkpoint names.
         key_id: String,
     },
 }
 
-impl Kind {
-    /// The word for it.
+impl Tampering {
+    /// A word for it in messages.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -96,38 +96,40 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sequence, kind } = self;
         match kind {
-            Kind::Edited => {
-                write!(f, "record {sequence} was edited: it does not follow from the one before it")
-            }
-            Kind::Deleted { until: Some(until) } if until > sequence => {
-                write!(f, "records {sequence} to {until} were deleted")
-            }
-            Kind::Deleted { .. } => write!(f, "record {sequence} was deleted"),
-            Kind::Reordered => write!(
-                f,
-                "records were reordered: record {sequence} comes later than it was written"
-            ),
-            Kind::Inserted => write!(
-                f,
-                "a record was inserted at {sequence}, where the true record {sequence} was pushed aside"
-            ),
-            Kind::Duplicated => write!(
-                f,
-                "a record was duplicated: before record {sequence} an older one comes again"
-            ),
-            Kind::CutOff { until } => write!(
-                f,
-                "the end was cut off: record {sequence} is missing, and {until} was signed"
-            ),
-            Kind::Rewritten { until } => {
+            Tampering::Edited => {
                 write!(
                     f,
-                    "the trail was rewritten from record {sequence} or later on: record {until} was signed with another hash"
+                    "record {sequence} was edited: its hash does not follow from the record before it"
                 )
             }
-            Kind::Forged { key_id } => write!(
+            Tampering::Deleted { until: Some(until) } if until > sequence => {
+                write!(f, "records {sequence} to {until} were deleted")
+            }
+            Tampering::Deleted { .. } => write!(f, "record {sequence} was deleted"),
+            Tampering::Reordered => {
+                write!(f, "records were reordered: record {sequence} appears later")
+            }
+            Tampering::Inserted => write!(
                 f,
-                "the checkpoint of record {sequence} is forged: no given key {key_id} signed it"
+                "a record was inserted at {sequence}; the true record {sequence} was moved"
+            ),
+            Tampering::Duplicated => {
+                write!(f, "a record was duplicated: an older one appears again at {sequence}")
+            }
+            Tampering::CutOff { until } => write!(
+                f,
+                "the end was cut off: record {sequence} is missing, but a checkpoint covers {until}"
+            ),
+            Tampering::Rewritten { until } => {
+                write!(
+                    f,
+                    "the log was rewritten from record {sequence} or later: record {until} was signed \
+                     with another hash"
+                )
+            }
+            Tampering::Forged { key_id } => write!(
+                f,
+                "the checkpoint for record {sequence} is forged: no given key {key_id} signed it"
             ),
         }
     }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{self, key, link, time, trail};
+use crate::fixture::{self, chain_of, key, link, time};
 
 fn checkpoints(records: &[Record], every: usize) -> Vec<Checkpoint> {
     records
@@ -16,13 +16,13 @@ fn check(records: &[Record], checkpoints: Vec<Checkpoint>) -> Report {
     verify(records, checkpoints, &[key(1).public().clone()])
 }
 
-fn found(records: &[Record], checkpoints: Vec<Checkpoint>) -> (u64, Kind) {
+fn found(records: &[Record], checkpoints: Vec<Checkpoint>) -> (u64, Tampering) {
     let Finding { sequence, kind } =
         check(records, checkpoints).finding.expect("nothing was found");
     (sequence, kind)
 }
 
-/// The records with numbers in order again, and the hashes that they had.
+/// Numbers the records in order and leaves their hashes alone.
 fn renumber(records: &mut [Record]) {
     for (record, sequence) in records.iter_mut().zip(1..) {
         record.sequence = sequence;
@@ -30,8 +30,8 @@ fn renumber(records: &mut [Record]) {
 }
 
 #[test]
-fn a_trail_that_nobody_touched_is_right() {
-    let records = trail(100);
+fn an_untouched_log_is_valid() {
+    let records = chain_of(100);
     let report = check(&records, checkpoints(&records, 10));
     assert_eq!((report.records, report.checkpoints, report.finding), (100, 10, None));
     assert_eq!((report.first, report.last), (Some(1), Some((100, records[99].hash))));
@@ -44,62 +44,65 @@ fn a_trail_that_nobody_touched_is_right() {
 }
 
 #[test]
-fn each_kind_of_tampering_is_named_with_the_first_record_that_is_wrong() {
-    let whole = trail(100);
+fn each_kind_of_tampering_is_named_with_the_first_wrong_record() {
+    let whole = chain_of(100);
     let with = |change: &dyn Fn(&mut Vec<Record>)| {
         let mut records = whole.clone();
         change(&mut records);
         found(&records, checkpoints(&whole, 10))
     };
-    // In a file, where numbers stay as they are.
-    assert_eq!(with(&|it| it[41].actor_id.push('x')), (42, Kind::Edited));
-    assert_eq!(with(&|it| drop(it.remove(41))), (42, Kind::Deleted { until: Some(42) }));
-    assert_eq!(with(&|it| drop(it.drain(41..51))), (42, Kind::Deleted { until: Some(51) }));
-    assert_eq!(with(&|it| it.swap(41, 42)), (42, Kind::Reordered));
-    assert_eq!(with(&|it| it.swap(3, 99)), (4, Kind::Reordered));
-    assert_eq!(with(&|it| it.insert(41, it[40].clone())), (42, Kind::Duplicated));
-    assert_eq!(with(&|it| it.insert(90, it[4].clone())), (91, Kind::Duplicated));
+    // In a file, where sequence numbers stay as they are.
+    assert_eq!(with(&|it| it[41].actor_id.push('x')), (42, Tampering::Edited));
+    assert_eq!(with(&|it| drop(it.remove(41))), (42, Tampering::Deleted { until: Some(42) }));
+    assert_eq!(with(&|it| drop(it.drain(41..51))), (42, Tampering::Deleted { until: Some(51) }));
+    assert_eq!(with(&|it| it.swap(41, 42)), (42, Tampering::Reordered));
+    assert_eq!(with(&|it| it.swap(3, 99)), (4, Tampering::Reordered));
+    assert_eq!(with(&|it| it.insert(41, it[40].clone())), (42, Tampering::Duplicated));
+    assert_eq!(with(&|it| it.insert(90, it[4].clone())), (91, Tampering::Duplicated));
     assert_eq!(
         with(&|it| it.insert(41, Record { details: None, ..it[41].clone() })),
-        (42, Kind::Inserted)
+        (42, Tampering::Inserted)
     );
     assert_eq!(
         with(&|it| it.insert(41, Record { hash: Hash([7; 32]), ..it[40].clone() })),
-        (42, Kind::Inserted)
+        (42, Tampering::Inserted)
     );
-    assert_eq!(with(&|it| it.truncate(95)), (96, Kind::CutOff { until: 100 }));
-    assert_eq!(with(&Vec::clear), (1, Kind::CutOff { until: 100 }));
-    assert_eq!(with(&|it| drop(it.drain(..7))), (1, Kind::Deleted { until: Some(7) }));
-    // In a database, where whoever does it gives the others new numbers.
+    assert_eq!(with(&|it| it.truncate(95)), (96, Tampering::CutOff { until: 100 }));
+    assert_eq!(with(&Vec::clear), (1, Tampering::CutOff { until: 100 }));
+    assert_eq!(with(&|it| drop(it.drain(..7))), (1, Tampering::Deleted { until: Some(7) }));
+    // In a database, where the attacker renumbers the other records.
     let numbered = |change: &dyn Fn(&mut Vec<Record>)| {
         with(&|it| {
             change(it);
             renumber(it);
         })
     };
-    assert_eq!(numbered(&|it| drop(it.drain(41..44))), (42, Kind::Deleted { until: Some(44) }));
-    assert_eq!(numbered(&|it| it.swap(41, 42)), (42, Kind::Reordered));
-    assert_eq!(numbered(&|it| it.swap(41, 47)), (42, Kind::Reordered));
+    assert_eq!(
+        numbered(&|it| drop(it.drain(41..44))),
+        (42, Tampering::Deleted { until: Some(44) })
+    );
+    assert_eq!(numbered(&|it| it.swap(41, 42)), (42, Tampering::Reordered));
+    assert_eq!(numbered(&|it| it.swap(41, 47)), (42, Tampering::Reordered));
     assert_eq!(
         numbered(&|it| it.insert(41, Record { details: None, ..it[41].clone() })),
-        (42, Kind::Inserted)
+        (42, Tampering::Inserted)
     );
-    assert_eq!(numbered(&|it| it.insert(41, it[20].clone())), (42, Kind::Duplicated));
-    // With all hashes behind it made anew: only what was signed tells.
+    assert_eq!(numbered(&|it| it.insert(41, it[20].clone())), (42, Tampering::Duplicated));
+    // With all later hashes recomputed, only checkpoints reveal it.
     assert_eq!(
         with(&|it| drop(std::mem::replace(it, relinked(it, |it| it[41].actor_id.push('x'))))),
-        (41, Kind::Rewritten { until: 50 })
+        (41, Tampering::Rewritten { until: 50 })
     );
     assert_eq!(
         with(&|it| drop(std::mem::replace(it, relinked(it, |it| drop(it.remove(0)))))),
-        (1, Kind::Rewritten { until: 10 })
+        (1, Tampering::Rewritten { until: 10 })
     );
-    // With the hash of the one record made anew, the next one is where it shows.
+    // With only its own hash recomputed, the next record reveals it.
     let hashed = |it: &mut Vec<Record>| {
         it[41].actor_id.push('x');
         it[41].hash = chain(&it[40].hash, &it[41]);
     };
-    assert_eq!(with(&|it| hashed(it)), (43, Kind::Edited));
+    assert_eq!(with(&|it| hashed(it)), (43, Tampering::Edited));
 }
 
 fn relinked(records: &[Record], change: impl FnOnce(&mut Vec<Record>)) -> Vec<Record> {
@@ -110,22 +113,22 @@ fn relinked(records: &[Record], change: impl FnOnce(&mut Vec<Record>)) -> Vec<Re
 }
 
 #[test]
-fn a_forged_checkpoint_proves_nothing() {
-    let records = trail(20);
+fn a_forged_checkpoint_is_reported() {
+    let records = chain_of(20);
     let mut forged = checkpoints(&records, 10);
     forged[1] = key(2).sign(20, records[19].hash, time(20));
-    assert_eq!(found(&records, forged), (20, Kind::Forged { key_id: key(2).public().id() }));
+    assert_eq!(found(&records, forged), (20, Tampering::Forged { key_id: key(2).public().id() }));
     let mut moved = checkpoints(&records, 10);
     moved[0].sequence = 11;
-    assert_eq!(found(&records, moved).1, Kind::Forged { key_id: key(1).public().id() });
+    assert_eq!(found(&records, moved).1, Tampering::Forged { key_id: key(1).public().id() });
 }
 
 #[test]
-fn a_part_is_verified_from_where_it_begins() {
-    let records = trail(100);
+fn a_partial_log_is_verified_from_its_first_record() {
+    let records = chain_of(100);
     let part = |checkpoints, records: &[Record]| {
         let mut verifier = Verifier::new(Start::Anywhere, checkpoints, &[key(1).public().clone()]);
-        records.iter().for_each(|record| verifier.take(record));
+        records.iter().for_each(|record| verifier.push(record));
         verifier.finish()
     };
     let report = part(checkpoints(&records, 10), &records[40..]);
@@ -142,14 +145,14 @@ fn a_part_is_verified_from_where_it_begins() {
     edited[0].actor_id.push('x');
     assert_eq!(
         part(checkpoints(&records, 10), &edited).finding,
-        Some(Finding { sequence: 41, kind: Kind::Edited })
+        Some(Finding { sequence: 41, kind: Tampering::Edited })
     );
     assert!(!part(vec![], &records).partial);
 }
 
 proptest! {
     #[test]
-    fn no_change_at_any_place_goes_unseen(length in 2usize..60, at in any::<prop::sample::Index>(), to in any::<prop::sample::Index>(), way in 0..26usize, seed in fixture::anything()) {
+    fn every_change_is_detected(length in 2usize..60, at in any::<prop::sample::Index>(), to in any::<prop::sample::Index>(), way in 0..26usize, seed in fixture::anything()) {
         let whole = link((1..=length as u64).map(|sequence| Record { sequence, ..if sequence % 7 == 0 { seed.clone() } else { fixture::record(sequence) } }).collect());
         let (at, to) = (at.index(length), to.index(length));
         let mut records = whole.clone();
@@ -163,8 +166,8 @@ proptest! {
             24 => { records.swap(at, to); renumber(&mut records); }
             _ => { records[at] = fixture::change(&records[at], 2); records = link(records); }
         }
-        let kept = vec![key(1).sign(length as u64, whole[length - 1].hash, time(1))];
-        let report = check(&records, kept);
+        let checkpoints = vec![key(1).sign(length as u64, whole[length - 1].hash, time(1))];
+        let report = check(&records, checkpoints);
         if records == whole {
             prop_assert_eq!(report.finding, None);
         } else {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use audit::{Checkpoint, Finding, Kind, PublicKey, Record, Report, Start, Verifier};
+use audit::{Checkpoint, Finding, PublicKey, Record, Report, Start, Tampering, Verifier};
 
 use super::fetch;
 use crate::client::Client;
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> Result<(), Error> 
         args.checkpoints.as_deref().map(read_checkpoints).transpose()?.unwrap_or_default();
     let mut keys = args.key.as_deref().map(read_keys).transpose()?.unwrap_or_default();
     let external = checkpoints.len();
-    let start = if args.partial { Start::Anywhere } else { Start::Origin };
+    let start = if args.partial { Start::Anywhere } else { Start::Genesis };
     let report = if let Some(path) = &args.file {
         if external > 0 && keys.is_empty() {
             return Err(Error::Usage(
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> Result<(), Error> 
             ));
         }
         let mut verifier = Verifier::new(start, checkpoints, &keys);
-        each_record(path, |record| verifier.take(&record))?;
+        each_record(path, |record| verifier.push(&record))?;
         verifier.finish()
     } else {
         let client = Client::new(&args.connection, output)?;
@@ -93,7 +93,7 @@ async fn verify_online(
         let page = fetch::page(client, after, fetch::MAX_PAGE_LEN, "").await?;
         for record in &page {
             head_found |= record.sequence == head.sequence && record.hash == head.hash;
-            verifier.take(record);
+            verifier.push(record);
         }
         output.verbose(|| format!("{} records after {after}", page.len()));
         match page.last() {
@@ -108,9 +108,9 @@ async fn verify_online(
     if report.finding.is_none() && !head_found {
         let next = report.last.map_or(0, |(last, _)| last) + 1;
         let kind = if next > head.sequence {
-            Kind::Rewritten { until: head.sequence }
+            Tampering::Rewritten { until: head.sequence }
         } else {
-            Kind::CutOff { until: head.sequence }
+            Tampering::CutOff { until: head.sequence }
         };
         report.finding = Some(Finding { sequence: next.min(head.sequence), kind });
     }

@@ -6,7 +6,7 @@ use lockbox::Database;
 
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::policy::BundleGrant;
-use crate::repository::{Holder, NewToken, Repository};
+use crate::repository::{NewToken, Repository, TokenSubject};
 
 fn event() -> Event {
     Event {
@@ -20,19 +20,19 @@ fn event() -> Event {
     }
 }
 
-fn token(name: &str, hash: u8, holder: Holder, lives: SignedDuration) -> NewToken {
+fn token(name: &str, hash: u8, subject: TokenSubject, lives: SignedDuration) -> NewToken {
     let expires_at = Timestamp::now().checked_add(lives).ok();
     NewToken {
         name: name.into(),
-        holder,
+        subject,
         hash: vec![hash; 32],
         expires_at,
         by: "system:test".into(),
     }
 }
 
-fn program() -> Holder {
-    Holder::Program { role: Role::Developer, scope: Some("shop.prod".parse().unwrap()) }
+fn program() -> TokenSubject {
+    TokenSubject::Program { role: Role::Developer, scope: Some("shop.prod".parse().unwrap()) }
 }
 
 fn grant(
@@ -55,20 +55,21 @@ async fn tokens(repository: &Repository) {
     let hour = SignedDuration::from_hours(1);
     assert!(repository.add_token(&token("ci", 1, program(), hour), Some(&event())).await.unwrap());
     assert!(!repository.add_token(&token("ci", 2, program(), hour), Some(&event())).await.unwrap());
-    let person = Holder::Person { name: "ada".into(), groups: vec!["a, b".into(), "c".into()] };
+    let person =
+        TokenSubject::Person { name: "ada".into(), groups: vec!["a, b".into(), "c".into()] };
     assert!(
         repository.add_token(&token("session-1", 3, person.clone(), hour), None).await.unwrap()
     );
     let found = repository.token(&[1; 32]).await.unwrap().unwrap();
-    assert_eq!((found.name.as_str(), &found.holder, found.last_used_at), ("ci", &program(), None));
-    assert_eq!(repository.token(&[3; 32]).await.unwrap().unwrap().holder, person);
+    assert_eq!((found.name.as_str(), &found.subject, found.last_used_at), ("ci", &program(), None));
+    assert_eq!(repository.token(&[3; 32]).await.unwrap().unwrap().subject, person);
     assert_eq!(repository.token(&[2; 32]).await.unwrap(), None);
 
     let now = Timestamp::now();
-    repository.note_use(&found, now).await.unwrap();
+    repository.record_use(&found, now).await.unwrap();
     let used = repository.token(&[1; 32]).await.unwrap().unwrap();
-    assert!(used.last_used_at.is_some() && !used.is_used_anew(now));
-    assert!(used.is_used_anew(now.checked_add(SignedDuration::from_secs(61)).unwrap()));
+    assert!(used.last_used_at.is_some() && !used.needs_use_recorded(now));
+    assert!(used.needs_use_recorded(now.checked_add(SignedDuration::from_secs(61)).unwrap()));
 
     assert_eq!(repository.tokens(0, 10).await.unwrap().len(), 2);
     assert_eq!(repository.tokens(found.id, 10).await.unwrap()[0].name, "session-1");
@@ -76,10 +77,10 @@ async fn tokens(repository: &Repository) {
     assert!(!repository.revoke_token(found.id, &event()).await.unwrap());
     assert_eq!(repository.token_named("ci").await.unwrap(), None);
     assert!(
-        repository.knew_token("ci", None).await.unwrap()
-            && repository.knew_token("ci", Some(&[1; 32])).await.unwrap()
+        repository.token_existed("ci", None).await.unwrap()
+            && repository.token_existed("ci", Some(&[1; 32])).await.unwrap()
     );
-    assert!(!repository.knew_token("ci", Some(&[9; 32])).await.unwrap());
+    assert!(!repository.token_existed("ci", Some(&[9; 32])).await.unwrap());
     // What is past its time opens nothing, and gives its name back.
     assert!(
         repository

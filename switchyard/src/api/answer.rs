@@ -66,7 +66,7 @@ where
     });
     match outcome.await {
         Ok(Ok(result)) => json(&result),
-        Ok(Err(SecretsError::Change(ChangeError::Repeated(answer)))) => {
+        Ok(Err(SecretsError::Change(ChangeError::Replayed(answer)))) => {
             let mut response = of_json(answer);
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             Ok(response)
@@ -80,7 +80,7 @@ where
 
 pub(super) fn count<T>(app: &App, operation: Operation, result: &Result<T, SecretsError>) {
     let ending = match result {
-        Ok(_) | Err(SecretsError::Change(ChangeError::Repeated(_))) => Ending::Ok,
+        Ok(_) | Err(SecretsError::Change(ChangeError::Replayed(_))) => Ending::Ok,
         Err(SecretsError::Change(ChangeError::Repository(_))) => Ending::Failed,
         Err(
             SecretsError::NotFound { .. }

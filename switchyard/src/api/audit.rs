@@ -119,7 +119,7 @@ pub(super) async fn export(
     let Query(Which { format, since, until }) = which
         .map_err(|_| Refusal::malformed("the query may have format=jsonl|ocsf|cef, since=<RFC 3339> and until=<RFC 3339>, each once"))?;
     // Up to here: what is written while it is read would make it endless.
-    let (head, _) = app.repository.trail_head().await.map_err(SecretsError::from)?;
+    let (head, _) = app.repository.audit_head().await.map_err(SecretsError::from)?;
     note(&app, caller, Action::Export, format!("up to {head} as {format}")).await?;
     let repository = app.repository.clone();
     let pages = stream::try_unfold(0, move |after| {
@@ -161,7 +161,7 @@ struct CheckpointList {
     /// The key that signs, as PEM; absent where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
-    head: TrailHead,
+    head: AuditLogHead,
 }
 
 #[derive(Serialize)]
@@ -174,7 +174,7 @@ struct Checkpoint {
 
 /// The end of the trail as the database has it: no proof, but more than nothing.
 #[derive(Serialize, utoipa::ToSchema)]
-struct TrailHead {
+struct AuditLogHead {
     sequence: u64,
     #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
     hash: Hash,
@@ -202,7 +202,7 @@ pub(super) async fn checkpoints(
         return Err(Refusal::malformed("the cursor is not one that this list gave"));
     }
     let kept = app.repository.checkpoints(cursor, limit).await.map_err(SecretsError::from)?;
-    let (sequence, hash) = app.repository.trail_head().await.map_err(SecretsError::from)?;
+    let (sequence, hash) = app.repository.audit_head().await.map_err(SecretsError::from)?;
     let full = usize::try_from(limit).is_ok_and(|limit| kept.len() >= limit);
     let next = kept.last().filter(|_| full).map(|kept| kept.checkpoint.sequence.to_string());
     let checkpoints = kept
@@ -212,8 +212,8 @@ pub(super) async fn checkpoints(
     json(&CheckpointList {
         checkpoints,
         next,
-        public_key: app.trail_key.clone(),
-        head: TrailHead { sequence, hash },
+        public_key: app.checkpoint_public_key.clone(),
+        head: AuditLogHead { sequence, hash },
     })
 }
 

@@ -12,7 +12,7 @@ use contract::{Redacted, SecretName, Version};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use super::problem::Refusal;
-use crate::audit::plain;
+use crate::audit::sanitize;
 
 /// A pod's worth of values in base64, and room for their names.
 pub(super) const MOST: usize = 16 << 20;
@@ -49,7 +49,7 @@ pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, Refusal> {
     let mut request = WriteRequest::default();
     for (text, value) in secrets.0 {
         let name: SecretName =
-            text.parse().map_err(|error| Refusal::malformed(plain(&format!("{error}"))))?;
+            text.parse().map_err(|error| Refusal::malformed(sanitize(&format!("{error}"))))?;
         check_length(name.as_str(), &value.value)?;
         check_number(value.if_version)?;
         if request.secrets.insert(name, value).is_some() {

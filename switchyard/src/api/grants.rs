@@ -18,10 +18,10 @@ use super::request::{Asked, Asker};
 use super::rows::Rows;
 use super::sent::Sent;
 use super::small;
-use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, plain};
+use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, sanitize};
 use crate::policy::{Principal, Target, Verb, decide};
 use crate::repository::service_parts;
-use crate::secrets::{SecretsError, by};
+use crate::secrets::{SecretsError, author};
 
 /// The longest name of a subject.
 const LONGEST: usize = 300;
@@ -95,7 +95,7 @@ pub(super) async fn add(
     );
     let grant = app
         .repository
-        .add_grant(&request, &by(&asker.caller.actor), &event)
+        .add_grant(&request, &author(&asker.caller.actor), &event)
         .await
         .map_err(SecretsError::from)?;
     app.access.tell_grants();
@@ -160,7 +160,7 @@ fn sound(app: &App, request: &GrantRequest) -> Result<(), Refusal> {
         let fits = !name.is_empty()
             && name.chars().count() <= LONGEST
             && name.trim() == name
-            && plain(name) == name;
+            && sanitize(name) == name;
         return if fits {
             Ok(())
         } else {

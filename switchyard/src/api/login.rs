@@ -21,8 +21,8 @@ use super::small;
 use crate::audit::{Action, Actor, Event, Outcome, Resource, ResourceKind};
 use crate::identity::{Hash, LoginError, Oidc, generate};
 use crate::policy;
-use crate::repository::{Holder, NewToken, TokenRow};
-use crate::secrets::{SecretsError, by};
+use crate::repository::{NewToken, TokenRow, TokenSubject};
+use crate::secrets::{SecretsError, author};
 
 /// What everybody is told whose ID token is not taken, whatever is wrong with it.
 const NOT_VALID: &str = "the ID token is not valid";
@@ -67,14 +67,14 @@ pub(super) async fn login(
     };
     let actor = Actor::User { name: person.name.clone() };
     // Each login is a row and an event, and one ID token would be good for any number of them.
-    app.pace.take(&by(&actor), true, Instant::now()).map_err(Refusal::too_many)?;
+    app.pace.take(&author(&actor), true, Instant::now()).map_err(Refusal::too_many)?;
     let token =
         generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
     let expires_at = Timestamp::now().checked_add(oidc.session()).unwrap_or(Timestamp::MAX);
     let new = NewToken {
         name: format!("session-{}", Uuid::new_v4().simple()),
-        by: by(&actor),
-        holder: Holder::Person { name: person.name, groups: person.groups },
+        by: author(&actor),
+        subject: TokenSubject::Person { name: person.name, groups: person.groups },
         hash: Hash::of(&token).as_bytes().to_owned(),
         expires_at: Some(expires_at),
     };
@@ -110,7 +110,7 @@ pub(super) async fn login(
     responses((status = 204, description = "The session ended")))]
 pub(super) async fn logout(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
-    if matches!(asker.token.holder, Holder::Program { .. }) {
+    if matches!(asker.token.subject, TokenSubject::Program { .. }) {
         let name = &asker.token.name;
         return Err(Refusal::malformed(format!(
             "{name} is a token and no session; revoke it with DELETE /v1/tokens/{name}"

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use lockbox::StoreError;
 use runtime::logs::ErrorChain;
 
-use crate::audit::plain;
+use crate::audit::sanitize;
 use crate::repository::ChangeError;
 use crate::secrets::SecretsError;
 
@@ -215,7 +215,7 @@ impl Refusal {
                     (StatusCode::UNPROCESSABLE_ENTITY, "The key was used for another request");
                 Self::new(status, "/problems/idempotency-key-reused", title, said)
             }
-            ChangeError::Repeated(_) | ChangeError::Fenced(_) | ChangeError::Repository(_) => {
+            ChangeError::Replayed(_) | ChangeError::Fenced(_) | ChangeError::Repository(_) => {
                 return None;
             }
         })
@@ -277,11 +277,12 @@ impl IntoResponse for Refusal {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Refusal {
-    Refusal::not_found(format!("there is nothing at {}", plain(uri.path())))
+    Refusal::not_found(format!("there is nothing at {}", sanitize(uri.path())))
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
-    let detail = format!("{} cannot be done with {}", plain(method.as_str()), plain(uri.path()));
+    let detail =
+        format!("{} cannot be done with {}", sanitize(method.as_str()), sanitize(uri.path()));
     let status = StatusCode::METHOD_NOT_ALLOWED;
     Refusal::new(status, "/problems/method-not-allowed", "Method not allowed", detail)
         .into_response()

@@ -21,11 +21,11 @@ use super::App;
 use super::path::OneSecret;
 use super::problem::{KEPT, Refusal};
 use super::rest::Rest;
-use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind, plain};
+use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind, sanitize};
 use crate::identity::{TokensError, bearer};
 use crate::policy::{self, Allowed, Denied, Principal, Target, Verb, Which};
 use crate::repository::TokenRow;
-use crate::secrets::{Caller, by};
+use crate::secrets::{Caller, author};
 
 /// A path of ours with its query is far shorter.
 const LONGEST_URI: usize = 8 << 10;
@@ -44,10 +44,10 @@ pub(super) async fn frame(mut request: Request, next: Next) -> Response {
         user_agent: request
             .headers()
             .get(USER_AGENT)
-            .map(|agent| plain(&String::from_utf8_lossy(agent.as_bytes()))),
+            .map(|agent| sanitize(&String::from_utf8_lossy(agent.as_bytes()))),
         trace_id: Some(trace.clone()),
     };
-    let (method, path) = (request.method().clone(), plain(request.uri().path()));
+    let (method, path) = (request.method().clone(), sanitize(request.uri().path()));
     request.extensions_mut().insert(origin);
     // Whoever waits for our leave sends nothing that would have to be read.
     let waits = request.headers().contains_key(EXPECT);
@@ -151,7 +151,7 @@ impl Asked {
             }
             Err(error) => return Err(cannot(&error)),
         };
-        note_use(app, &token);
+        record_use(app, &token);
         let principal = app.access.principal(&token).await.map_err(|error| cannot(&error))?;
         let actor = match principal.kind {
             PrincipalKind::User => Actor::User { name: principal.name.clone() },
@@ -159,7 +159,7 @@ impl Asked {
                 Actor::Token { name: principal.name.clone() }
             }
         };
-        app.pace.take(&by(&actor), writes, Instant::now()).map_err(Refusal::too_many)?;
+        app.pace.take(&author(&actor), writes, Instant::now()).map_err(Refusal::too_many)?;
         Ok(Asker { principal, caller: Caller { actor, origin }, token })
     }
 
@@ -262,12 +262,12 @@ impl Asker {
 }
 
 /// Notes that a token was used, beside the request and at most once a minute.
-fn note_use(app: &App, token: &TokenRow) {
+fn record_use(app: &App, token: &TokenRow) {
     let now = Timestamp::now();
-    if token.is_used_anew(now) {
+    if token.needs_use_recorded(now) {
         let (repository, token) = (app.repository.clone(), token.clone());
         app.tasks.spawn("token use", async move {
-            if let Err(error) = repository.note_use(&token, now).await {
+            if let Err(error) = repository.record_use(&token, now).await {
                 tracing::warn!(error = %ErrorChain(&error), token = token.name, "use of token not noted");
             }
         });

@@ -21,7 +21,7 @@ use super::sent::{Sent, Whole};
 use crate::metrics::{Ending, Operation};
 use crate::policy::{Target, Verb};
 use crate::repository::{ChangeError, Condition, ListQuery, Secret};
-use crate::secrets::{Secrets, SecretsError, Terms};
+use crate::secrets::{Secrets, SecretsError, WriteOptions};
 
 /// Which secrets of a scope are listed.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -114,7 +114,7 @@ pub(super) async fn write(
         rule = Some(asker.may(&app, Verb::Write, Target::Secret(&scope, name)).await?);
     }
     let of_headers = header_condition(&app, &whole, &scope, &request).await?;
-    let terms = Terms { once: whole.once(&asker)?, rule, ..Terms::default() };
+    let terms = WriteOptions { idempotency: whole.once(&asker)?, rule, ..WriteOptions::default() };
     let (secrets, caller) = (app.secrets.clone(), asker.caller);
     change(&app, Operation::Write, async move {
         let condition = |name: &SecretName| match of_headers {

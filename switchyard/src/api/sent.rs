@@ -17,7 +17,7 @@ use super::once::once;
 use super::problem::Refusal;
 use super::request::Asker;
 use crate::repository::{Condition, Idempotency};
-use crate::secrets::{SecretsError, Terms, by};
+use crate::secrets::{SecretsError, WriteOptions, author};
 
 /// From the header to the end of the body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,9 +69,14 @@ impl Whole {
         asker: &Asker,
         rule: String,
         secret: (&Scope, &SecretName),
-    ) -> Result<Terms, Refusal> {
+    ) -> Result<WriteOptions, Refusal> {
         let condition = self.condition(app, secret).await?;
-        Ok(Terms { condition, once: self.once(asker)?, rule: Some(rule), ..Terms::default() })
+        Ok(WriteOptions {
+            condition,
+            idempotency: self.once(asker)?,
+            rule: Some(rule),
+            ..WriteOptions::default()
+        })
     }
 
     /// What a change is told that nothing can be made to depend on.
@@ -79,18 +84,22 @@ impl Whole {
         &self,
         asker: &Asker,
         rule: String,
-    ) -> Result<Terms, Refusal> {
+    ) -> Result<WriteOptions, Refusal> {
         if self.is_conditional()? {
             return Err(Refusal::malformed(
                 "If-Match and If-None-Match mean nothing to this request",
             ));
         }
-        Ok(Terms { once: self.once(asker)?, rule: Some(rule), ..Terms::default() })
+        Ok(WriteOptions {
+            idempotency: self.once(asker)?,
+            rule: Some(rule),
+            ..WriteOptions::default()
+        })
     }
 
     /// What makes this request be done once, where it asks for that.
     pub(super) fn once(&self, asker: &Asker) -> Result<Option<Idempotency>, Refusal> {
-        once(&by(&asker.caller.actor), &self.head, &self.body)
+        once(&author(&asker.caller.actor), &self.head, &self.body)
     }
 
     /// Whether its headers say what must hold.

@@ -22,8 +22,8 @@ use super::small;
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::identity::{Hash, generate};
 use crate::policy::{Principal, Target, Verb, decide};
-use crate::repository::{Holder, NewToken, TokenRow};
-use crate::secrets::{SecretsError, by};
+use crate::repository::{NewToken, TokenRow, TokenSubject};
+use crate::secrets::{SecretsError, author};
 
 /// `/{name}`.
 pub(super) struct Named(TokenName);
@@ -86,10 +86,10 @@ pub(super) async fn create(
         generate().ok_or_else(|| Refusal::unavailable("the system has no random numbers"))?;
     let new = NewToken {
         name: name.to_string(),
-        holder: Holder::Program { role, scope: scope.clone() },
+        subject: TokenSubject::Program { role, scope: scope.clone() },
         hash: Hash::of(&token).as_bytes().to_owned(),
         expires_at: Some(expires_at),
-        by: by(&asker.caller.actor),
+        by: author(&asker.caller.actor),
     };
     let place =
         scope.as_ref().map_or_else(|| "everywhere".to_owned(), |scope| format!("in {scope}"));
@@ -136,8 +136,8 @@ pub(super) async fn revoke(
     let rule = if is_own(&asker, &row) {
         "own token".to_owned()
     } else {
-        match &row.holder {
-            Holder::Program { role, scope } => {
+        match &row.subject {
+            TokenSubject::Program { role, scope } => {
                 asker
                     .may_hand_out(
                         &app,
@@ -147,7 +147,7 @@ pub(super) async fn revoke(
                     )
                     .await?
             }
-            Holder::Person { .. } => asker.may(&app, Verb::Token, Target::Everything).await?,
+            TokenSubject::Person { .. } => asker.may(&app, Verb::Token, Target::Everything).await?,
         }
     };
     let event = event(&asker, Action::Revoke, row.name.clone(), &rule);
@@ -160,17 +160,19 @@ pub(super) async fn revoke(
 /// Whoever may make tokens in a place sees those of the place, and everybody sees their own.
 fn may_see(asker: &Asker, row: &TokenRow) -> bool {
     let may = |principal: &Principal, target| decide(principal, Verb::Token, target).is_ok();
-    let target = match &row.holder {
-        Holder::Program { scope, .. } => Target::of(scope.as_ref()),
-        Holder::Person { .. } => Target::Everything,
+    let target = match &row.subject {
+        TokenSubject::Program { scope, .. } => Target::of(scope.as_ref()),
+        TokenSubject::Person { .. } => Target::Everything,
     };
     is_own(asker, row) || may(&asker.principal, target)
 }
 
 /// The token that asks, or another session of the same person.
 fn is_own(asker: &Asker, row: &TokenRow) -> bool {
-    let same_person = match (&asker.token.holder, &row.holder) {
-        (Holder::Person { name: one, .. }, Holder::Person { name: other, .. }) => one == other,
+    let same_person = match (&asker.token.subject, &row.subject) {
+        (TokenSubject::Person { name: one, .. }, TokenSubject::Person { name: other, .. }) => {
+            one == other
+        }
         _ => false,
     };
     same_person || asker.token.id == row.id
@@ -179,10 +181,10 @@ fn is_own(asker: &Asker, row: &TokenRow) -> bool {
 /// `None` where a name is none that the API gives, which only an operator's hand in the database
 /// makes.
 fn summary(row: TokenRow) -> Option<TokenSummary> {
-    let kind = row.holder.kind();
-    let (role, scope) = match row.holder {
-        Holder::Program { role, scope } => (Some(role), scope),
-        Holder::Person { .. } => (None, None),
+    let kind = row.subject.kind();
+    let (role, scope) = match row.subject {
+        TokenSubject::Program { role, scope } => (Some(role), scope),
+        TokenSubject::Person { .. } => (None, None),
     };
     Some(TokenSummary {
         name: row.name.parse().ok()?,

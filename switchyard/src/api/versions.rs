@@ -176,7 +176,7 @@ pub(super) async fn destroy(
     change(&app, Operation::Destroy, async move {
         let numbers: Vec<Version> = versions.iter().copied().collect();
         let done = secrets.destroy(&caller, &scope, &name, &numbers, &terms).await?;
-        if done.gone.len() < numbers.len() {
+        if done.destroyed.len() < numbers.len() {
             tracing::info!(%scope, %name, "some values are still to be let go of by the store; nobody reads them any more");
         }
         Ok(Destroyed { scope, name, versions })

@@ -1,9 +1,9 @@
-//! Signs the end of the trail now and then, and puts it where whoever can write to the database
-//! cannot.
+//! Signs the head of the audit log periodically and appends the checkpoint to a file outside the
+//! database, out of reach of anyone who can write to the database.
 //!
-//! What is signed must lead on from what was signed before. Where it does not, the database was cut
-//! back or written anew: that is told and nothing more is signed, since a signature would cover it
-//! up.
+//! A new checkpoint must continue the log that was signed before. If it does not, the database was
+//! truncated or rewritten: this is reported and nothing more is signed, because a new signature
+//! would cover it up.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,44 +18,44 @@ use runtime::logs::ErrorChain;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::place::{Place, PlaceError};
+use super::checkpoint_file::{CheckpointFile, CheckpointFileError};
 use crate::files::{Readers, publish};
 use crate::metrics::Metrics;
 use crate::repository::{AuditQuery, Fence, Repository, RepositoryError};
 
-/// How often the end of the trail is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often the head of the audit log is read.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The key that signs cannot be had.
+/// The signing key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// The file cannot be read or made.
+    /// The key file could not be read or created.
     #[error("{step} signing key {path}")]
     File {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
-        /// The file.
+        /// The key file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// What it holds is no key.
+    /// The file does not contain a valid key.
     #[error("read {path}")]
     Form {
-        /// The file.
+        /// The key file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: KeyError,
     },
-    /// There is no randomness.
-    #[error("make signing key")]
+    /// The system has no random numbers.
+    #[error("generate signing key")]
     Random,
 }
 
-/// Reads the key, and makes it where there is none.
+/// Reads the signing key, or creates it if the file does not exist.
 ///
 /// # Errors
-/// Where it cannot be read, made or understood.
+/// The key cannot be read, created or parsed.
 pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, SigningKeyError> {
     let failed = |step| move |source| SigningKeyError::File { step, path: path.to_owned(), source };
     let document = match std::fs::read(path) {
@@ -63,7 +63,7 @@ pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, SigningKeyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
                 .map_err(|_| SigningKeyError::Random)?;
-            publish(path, made.as_ref(), Readers::Owner).map_err(failed("make"))?;
+            publish(path, made.as_ref(), Readers::Owner).map_err(failed("create"))?;
             Zeroizing::new(made.as_ref().to_vec())
         }
         Err(source) => return Err(failed("read")(source)),
@@ -72,75 +72,77 @@ pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, SigningKeyError> {
         .map_err(|source| SigningKeyError::Form { path: path.to_owned(), source })
 }
 
-/// Signs and places.
+/// Signs checkpoints and stores them.
 #[derive(Clone, Debug)]
-pub(crate) struct Notary {
+pub(crate) struct CheckpointSigner {
     repository: Repository,
     key: Arc<SigningKey>,
-    place: Place,
-    pace: Pace,
+    file: CheckpointFile,
+    schedule: CheckpointSchedule,
     metrics: Metrics,
 }
 
-/// When the next checkpoint is due.
+/// A checkpoint is due after this time or this many events, whichever comes first.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct CheckpointSchedule {
     pub(crate) interval: Duration,
     pub(crate) events: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum NotaryError {
+enum SignError {
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    File(#[from] CheckpointFileError),
     #[error(
-        "the audit trail does not lead on from record {0}, which was signed before: it was cut off, rewritten or restored from a backup. No checkpoint is signed until the file of checkpoints is moved away"
+        "sign checkpoint: the audit log does not continue from record {0}, which was signed before; it \
+         was truncated, rewritten or restored from a backup. No checkpoint is signed until the \
+         checkpoint file is moved away"
     )]
     Broken(u64),
-    #[error("the disk did not answer")]
-    Gone,
+    #[error("access checkpoint file: the task failed")]
+    Task,
 }
 
-impl Notary {
+impl CheckpointSigner {
     pub(crate) fn new(
         repository: Repository,
         key: Arc<SigningKey>,
         directory: PathBuf,
-        pace: Pace,
+        schedule: CheckpointSchedule,
         metrics: Metrics,
     ) -> Self {
-        Self { repository, key, place: Place::new(directory), pace, metrics }
+        Self { repository, key, file: CheckpointFile::new(directory), schedule, metrics }
     }
 
-    /// Works for as long as this replica leads.
-    pub(crate) async fn work(self, fence: Fence) {
-        tracing::info!(key = self.key.public().id(), file = %self.place.path().display(), "checkpoints of the audit trail are signed");
-        // The first one comes at once: what happened while nobody signed is signed for.
-        let (mut due, mut signed, mut told) = (Instant::now(), 0, false);
+    /// Runs while this replica holds the lease.
+    pub(crate) async fn run(self, fence: Fence) {
+        tracing::info!(key = self.key.public().id(), file = %self.file.path().display(), "signing audit checkpoints");
+        // Sign immediately, to cover events from the time nobody signed.
+        let (mut due, mut signed, mut reported) = (Instant::now(), 0, false);
         loop {
             match self.sign_if_due(&fence, &mut due, &mut signed).await {
                 Ok(()) => {
                     self.metrics.trail_broken(false);
-                    told = false;
+                    reported = false;
                 }
                 Err(error) => {
-                    self.metrics.trail_broken(matches!(error, NotaryError::Broken(_)));
-                    if !told {
+                    self.metrics.trail_broken(matches!(error, SignError::Broken(_)));
+                    if !reported {
                         tracing::error!(error = %ErrorChain(&error), "no checkpoint signed");
                     }
-                    told = true;
+                    reported = true;
                 }
             }
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// The last word of a process that ends: what happened since the last checkpoint is signed for.
-    pub(crate) async fn conclude(self, fence: Fence) {
+    /// Signs a final checkpoint at shutdown, for the events since the last one.
+    pub(crate) async fn sign_final(self, fence: Fence) {
         if let Err(error) = self.sign_if_due(&fence, &mut Instant::now(), &mut 0).await {
-            tracing::error!(error = %ErrorChain(&error), "no checkpoint signed at the end");
+            tracing::error!(error = %ErrorChain(&error), "no checkpoint signed at shutdown");
         }
     }
 
@@ -149,37 +151,37 @@ impl Notary {
         fence: &Fence,
         due: &mut Instant,
         signed: &mut u64,
-    ) -> Result<(), NotaryError> {
-        let (sequence, hash) = self.repository.trail_head().await?;
+    ) -> Result<(), SignError> {
+        let (sequence, hash) = self.repository.audit_head().await?;
         if Instant::now() < *due
-            && sequence.saturating_sub(*signed) < self.pace.events
+            && sequence.saturating_sub(*signed) < self.schedule.events
             && sequence >= *signed
         {
             return Ok(());
         }
-        let place = self.place.clone();
-        let last = off(move || place.last()).await?;
+        let file = self.file.clone();
+        let last = blocking(move || file.last()).await?;
         if let Some(last) = &last {
-            if !self.leads_on(last.sequence, &last.hash, sequence).await? {
-                return Err(NotaryError::Broken(last.sequence));
+            if !self.continues_from(last.sequence, &last.hash, sequence).await? {
+                return Err(SignError::Broken(last.sequence));
             }
             *signed = last.sequence;
         }
-        *due = Instant::now() + self.pace.interval;
+        *due = Instant::now() + self.schedule.interval;
         if sequence == *signed {
             return Ok(());
         }
         let checkpoint = self.key.sign(sequence, hash, Timestamp::now());
-        let (place, placed) = (self.place.clone(), checkpoint.clone());
-        off(move || place.put(&placed)).await?;
+        let (file, placed) = (self.file.clone(), checkpoint.clone());
+        blocking(move || file.append(&placed)).await?;
         *signed = sequence;
-        self.repository.keep_checkpoint(fence, &checkpoint, Timestamp::now()).await?;
+        self.repository.store_checkpoint(fence, &checkpoint, Timestamp::now()).await?;
         self.metrics.signed(sequence);
         Ok(())
     }
 
-    /// Whether the trail that ends at `head` still has the record that was signed.
-    async fn leads_on(
+    /// Whether the log with this head still contains the record that was signed.
+    async fn continues_from(
         &self,
         sequence: u64,
         hash: &Hash,
@@ -196,13 +198,13 @@ impl Notary {
     }
 }
 
-/// Waits for a disk on a thread of its own.
-async fn off<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PlaceError> + Send + 'static,
-) -> Result<T, NotaryError> {
+/// Runs file operations on the blocking pool.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CheckpointFileError> + Send + 'static,
+) -> Result<T, SignError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(NotaryError::Gone),
+        Err(_) => Err(SignError::Task),
     }
 }
 
@@ -213,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_made_once_and_nobody_else_reads_it() {
+    fn the_key_is_created_once_and_readable_by_its_owner_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/audit-key");
         let key = signing_key(&path).unwrap();

@@ -1,9 +1,9 @@
-//! Sends every event to the sinks that the operator names.
+//! Exports every audit event to the sinks that the operator configures.
 //!
-//! The trail itself is what waits: each sink has a number up to which it has everything, and that
-//! moves only when the sink has confirmed. A sink that is away loses nothing, and since each has a
-//! loop of its own that holds one batch, it blocks nobody. What was sent and not confirmed is sent
-//! again; an event's `sequence` tells it from a new one.
+//! The ledger is the queue. Each sink has a position in the log that advances only when the sink
+//! confirms a batch, so an unavailable sink loses nothing. Each sink has its own loop with at most
+//! one batch in memory, so it does not block the others. Delivery is at least once: an unconfirmed
+//! batch is sent again, and `sequence` identifies duplicates.
 
 mod config;
 mod file;
@@ -25,50 +25,50 @@ use crate::repository::{AuditQuery, Fence, Repository};
 pub use config::SinksError;
 pub(crate) use config::{SinkConfig, read};
 
-/// Events that are sent at once.
-const BATCH: u32 = 2000;
+/// The maximum number of events in one batch.
+const MAX_BATCH: u32 = 2000;
 
-/// How often the trail is looked at for new events.
-const EVERY: Duration = Duration::from_millis(500);
+/// How often the log is polled for new events.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a sink has for one batch.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit for sending one batch.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(15) };
 
-/// The longest that a sink may ask to be left alone.
-const LONGEST: Duration = Duration::from_secs(300);
+/// The longest `Retry-After` that is honoured.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A batch did not arrive, or nobody knows.
+/// A batch was not confirmed.
 #[derive(Debug, thiserror::Error)]
 enum SendError {
-    #[error("{step} {place}")]
-    Io { step: &'static str, place: String, source: std::io::Error },
-    #[error("post to {place}")]
-    Http { place: String, source: reqwest::Error },
-    #[error("post to {place}: it answered {status}")]
-    Status { place: String, status: u16, rest: Option<Duration> },
-    #[error("{place} did not say that it has read everything")]
-    NotConfirmed { place: String },
-    #[error("not done within {PATIENCE:?}")]
+    #[error("{step} {target}")]
+    Io { step: &'static str, target: String, source: std::io::Error },
+    #[error("post to {target}")]
+    Http { target: String, source: reqwest::Error },
+    #[error("post to {target}: status {status}")]
+    Status { target: String, status: u16, retry_after: Option<Duration> },
+    #[error("send to {target}: the server did not confirm that it read everything")]
+    NotConfirmed { target: String },
+    #[error("send batch: not done within {SEND_TIMEOUT:?}")]
     Slow,
-    #[error("read token file {path}: it is not a header's text")]
+    #[error("read token file {path}: not a valid header value")]
     Token { path: String },
 }
 
 impl SendError {
-    /// How long the sink asks to be left alone.
-    fn rest(&self) -> Option<Duration> {
-        if let Self::Status { rest, .. } = self { *rest } else { None }
+    /// How long the sink asks us to wait.
+    fn retry_after(&self) -> Option<Duration> {
+        if let Self::Status { retry_after, .. } = self { *retry_after } else { None }
     }
 }
 
-/// How long to wait after so many failures in a row: what the sink asks for where that is longer.
-fn pause(failures: u32, asked: Option<Duration>, random: f64) -> Duration {
-    BACKOFF.delay(failures, random).max(asked.unwrap_or_default().min(LONGEST))
+/// The delay after consecutive failures: the backoff, or what the sink asks for if that is longer.
+fn delay(failures: u32, asked: Option<Duration>, random: f64) -> Duration {
+    BACKOFF.delay(failures, random).max(asked.unwrap_or_default().min(MAX_RETRY_AFTER))
 }
 
-/// Sends to all sinks.
+/// Exports to all sinks.
 #[derive(Clone, Debug)]
 pub(crate) struct Exporter {
     repository: Repository,
@@ -81,70 +81,70 @@ impl Exporter {
         Self { repository, sinks, metrics }
     }
 
-    /// Works for as long as this replica leads.
-    pub(crate) async fn work(self, fence: Fence) {
-        join_all(self.sinks.iter().map(|sink| self.feed(sink, &fence))).await;
+    /// Runs while this replica holds the lease.
+    pub(crate) async fn run(self, fence: Fence) {
+        join_all(self.sinks.iter().map(|sink| self.export_to(sink, &fence))).await;
     }
 
-    /// Feeds one sink until the lease is lost.
-    async fn feed(&self, sink: &SinkConfig, fence: &Fence) {
+    /// Exports to one sink until the lease is lost.
+    async fn export_to(&self, sink: &SinkConfig, fence: &Fence) {
         let mut failures = 0;
         loop {
-            let rest = match self.step(sink, fence).await {
-                Ok(Step::Done) => Duration::ZERO,
-                Ok(Step::Idle) => EVERY,
-                Ok(Step::Lost) => return,
+            let rest = match self.export_batch(sink, fence).await {
+                Ok(BatchOutcome::Done) => Duration::ZERO,
+                Ok(BatchOutcome::Idle) => POLL_INTERVAL,
+                Ok(BatchOutcome::Lost) => return,
                 Err(error) => {
                     self.metrics.export_failed(&sink.name);
                     if failures == 0 {
-                        tracing::warn!(sink = sink.name, error = %ErrorChain(&*error), "audit events not sent, they wait");
+                        tracing::warn!(sink = sink.name, error = %ErrorChain(&*error), "audit events not sent, will retry");
                     }
                     failures += 1;
-                    let asked = error.downcast_ref::<SendError>().and_then(SendError::rest);
-                    sleep(pause(failures, asked, random())).await;
+                    let asked = error.downcast_ref::<SendError>().and_then(SendError::retry_after);
+                    sleep(delay(failures, asked, random())).await;
                     continue;
                 }
             };
             if failures > 0 {
-                tracing::info!(sink = sink.name, failures, "audit events are sent again");
+                tracing::info!(sink = sink.name, failures, "audit export recovered");
                 failures = 0;
             }
             sleep(rest).await;
         }
     }
 
-    async fn step(
+    async fn export_batch(
         &self,
         sink: &SinkConfig,
         fence: &Fence,
-    ) -> Result<Step, Box<dyn std::error::Error + Send + Sync>> {
-        let after = self.repository.exported(&sink.name).await?;
+    ) -> Result<BatchOutcome, Box<dyn std::error::Error + Send + Sync>> {
+        let after = self.repository.exported_sequence(&sink.name).await?;
         let records = self
             .repository
-            .audit(&AuditQuery { after, limit: BATCH, ..AuditQuery::default() })
+            .audit(&AuditQuery { after, limit: MAX_BATCH, ..AuditQuery::default() })
             .await?;
-        self.lag(sink, after, records.first()).await?;
+        self.record_lag(sink, after, records.first()).await?;
         let Some(last) = records.last().map(|record| record.sequence) else {
-            return Ok(Step::Idle);
+            return Ok(BatchOutcome::Idle);
         };
-        let sent = timeout(PATIENCE, sink.send(&records)).await.unwrap_or(Err(SendError::Slow));
-        let (sequence, words) = match &sent {
+        let sent = timeout(SEND_TIMEOUT, sink.send(&records)).await.unwrap_or(Err(SendError::Slow));
+        let (sequence, error) = match &sent {
             Ok(()) => (last, None),
             Err(error) => (after, Some(ErrorChain(error).to_string())),
         };
-        let held = self.repository.note_export(fence, &sink.name, sequence, words).await?;
+        let held = self.repository.record_export(fence, &sink.name, sequence, error).await?;
         sent?;
         self.metrics.exported(&sink.name, records.len());
-        Ok(if held { Step::Done } else { Step::Lost })
+        Ok(if held { BatchOutcome::Done } else { BatchOutcome::Lost })
     }
 
-    async fn lag(
+    async fn record_lag(
         &self,
         sink: &SinkConfig,
         after: u64,
         oldest: Option<&Record>,
     ) -> Result<(), crate::repository::RepositoryError> {
-        let (head, _) = self.repository.trail_head().await?;
+        let (head, _) = self.repository.audit_head().await?;
         let age =
             oldest.map_or(0, |record| Timestamp::now().duration_since(record.at).as_secs().max(0));
         self.metrics.export_lag(&sink.name, head.saturating_sub(after), age);
@@ -152,12 +152,12 @@ impl Exporter {
     }
 }
 
-enum Step {
-    /// A batch has arrived.
+enum BatchOutcome {
+    /// A batch was confirmed.
     Done,
     /// There was nothing to send.
     Idle,
-    /// Another replica sends now.
+    /// The lease was lost.
     Lost,
 }
 
@@ -166,16 +166,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sink_may_ask_for_a_longer_pause_and_not_for_an_endless_one() {
+    fn a_sink_may_ask_for_a_longer_but_bounded_delay() {
         let seconds = Duration::from_secs;
         for (failures, asked, random, expected) in [
             (1, None, 1.0, seconds(1)),
             (9, None, 1.0, seconds(15)),
             (1, Some(seconds(7)), 0.5, seconds(7)),
             (9, Some(seconds(7)), 1.0, seconds(15)),
-            (1, Some(Duration::MAX), 0.0, LONGEST),
+            (1, Some(Duration::MAX), 0.0, MAX_RETRY_AFTER),
         ] {
-            assert_eq!(pause(failures, asked, random), expected, "{failures} {asked:?}");
+            assert_eq!(delay(failures, asked, random), expected, "{failures} {asked:?}");
         }
     }
 }

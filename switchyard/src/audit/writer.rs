@@ -1,7 +1,7 @@
-//! The one who writes events down, and everybody else's way to it.
+//! The audit writer task and the handle to it.
 //!
-//! Whatever waits is written in one transaction, so that a thousand pods that are handed a
-//! generation at once cost a few flushes of the disk and not a thousand behind each other.
+//! All queued events are written in one transaction, so a thousand pods that receive a generation at
+//! the same time cost a few disk flushes instead of a thousand.
 
 use std::time::Duration;
 
@@ -10,102 +10,109 @@ use runtime::logs::ErrorChain;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
-use crate::repository::{Holding, Record, Repository};
+use crate::repository::{AuditEntry, PodReport, Repository};
 
-/// Events that may wait. More than that many requests at once wait for a place.
-const QUEUE: usize = 4096;
+/// Queue capacity. When it is full, requests wait for a free slot.
+const QUEUE_CAPACITY: usize = 4096;
 
-/// The most events in one transaction: large enough that flushes do not matter, small enough that
-/// the first one does not wait long for the last.
-const BATCH: usize = 512;
+/// The maximum number of events in one transaction: large enough to amortize the flush, small enough
+/// that the first event does not wait long.
+const MAX_BATCH: usize = 512;
 
-/// How long a request waits for its event. After that it is refused.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request waits for its event to become durable before it is refused.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way to the clerk. Clones share it; the clerk goes home when the last one is dropped.
+/// A handle to the [`AuditWriter`]. Clones share it; the writer ends when the last one is dropped.
 #[derive(Clone, Debug)]
-pub struct Audit {
-    desk: mpsc::Sender<Entry>,
+pub struct AuditLog {
+    queue: mpsc::Sender<QueuedEvent>,
 }
 
-/// An event could not be written down, so what it is about must not happen.
+/// An event could not be written, so the action it describes must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
-    /// The database refused it; the log says why.
+    /// The database refused it. The log has the reason.
     #[error("write audit event: the database refused it")]
     Refused,
-    /// It took too long.
-    #[error("write audit event: not done within {PATIENCE:?}")]
+    /// It timed out.
+    #[error("write audit event: not done within {WRITE_TIMEOUT:?}")]
     Slow,
 }
 
 #[derive(Debug)]
-struct Entry {
-    record: Record,
+struct QueuedEvent {
+    record: AuditEntry,
     written: oneshot::Sender<bool>,
 }
 
-/// Writes events down until nobody is left who could send one.
+/// Appends queued events to the ledger.
 #[derive(Debug)]
-pub struct Clerk {
-    desk: mpsc::Receiver<Entry>,
+pub struct AuditWriter {
+    queue: mpsc::Receiver<QueuedEvent>,
     repository: Repository,
 }
 
-impl Audit {
-    /// A clerk for the trail in `repository`, and the way to it.
+impl AuditLog {
+    /// A writer for the audit log in `repository`, and a handle to it.
     #[must_use]
-    pub fn new(repository: Repository) -> (Self, Clerk) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self { desk: sender }, Clerk { desk: receiver, repository })
+    pub fn new(repository: Repository) -> (Self, AuditWriter) {
+        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
+        (Self { queue: sender }, AuditWriter { queue: receiver, repository })
     }
 
-    /// Writes an event down. It is durable when this returns.
+    /// Writes an event. It is durable when this returns.
     ///
     /// # Errors
-    /// Where it is not durable within a few seconds.
+    /// The database refused the event, or it did not become durable in time.
     pub async fn record(&self, event: Event) -> Result<(), AuditError> {
-        self.hand_in(Record { at: Timestamp::now(), event, holding: None }).await
+        self.enqueue(AuditEntry { at: Timestamp::now(), event, report: None }).await
     }
 
-    /// Writes an event down together with what a pod says that it holds.
+    /// Writes an event together with a pod's report.
     ///
     /// # Errors
-    /// Where it is not durable within a few seconds.
-    pub async fn record_holding(&self, event: Event, holding: Holding) -> Result<(), AuditError> {
-        self.hand_in(Record { at: Timestamp::now(), event, holding: Some(holding) }).await
+    /// The database refused the event, or it did not become durable in time.
+    pub async fn record_with_report(
+        &self,
+        event: Event,
+        report: PodReport,
+    ) -> Result<(), AuditError> {
+        self.enqueue(AuditEntry { at: Timestamp::now(), event, report: Some(report) }).await
     }
 
-    async fn hand_in(&self, record: Record) -> Result<(), AuditError> {
+    async fn enqueue(&self, record: AuditEntry) -> Result<(), AuditError> {
         let (written, answer) = oneshot::channel();
         let done = async {
-            self.desk.send(Entry { record, written }).await.map_err(|_| AuditError::Refused)?;
+            self.queue
+                .send(QueuedEvent { record, written })
+                .await
+                .map_err(|_| AuditError::Refused)?;
             match answer.await {
                 Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(AuditError::Refused),
             }
         };
-        tokio::time::timeout(PATIENCE, done).await.unwrap_or(Err(AuditError::Slow))
+        tokio::time::timeout(WRITE_TIMEOUT, done).await.unwrap_or(Err(AuditError::Slow))
     }
 }
 
-impl Clerk {
-    /// Works until the last [`Audit`] is gone.
-    pub async fn work(mut self) {
-        let mut entries = Vec::with_capacity(BATCH);
-        while self.desk.recv_many(&mut entries, BATCH).await > 0 {
-            let (records, waiting): (Vec<_>, Vec<_>) =
-                entries.drain(..).map(|Entry { record, written }| (record, written)).unzip();
+impl AuditWriter {
+    /// Runs until the last [`AuditLog`] is dropped.
+    pub async fn run(mut self) {
+        let mut entries = Vec::with_capacity(MAX_BATCH);
+        while self.queue.recv_many(&mut entries, MAX_BATCH).await > 0 {
+            let (records, waiters): (Vec<_>, Vec<_>) =
+                entries.drain(..).map(|QueuedEvent { record, written }| (record, written)).unzip();
             let written = match self.repository.append(&records).await {
                 Ok(()) => true,
                 Err(error) => {
-                    tracing::error!(error = %ErrorChain(&error), events = records.len(), "audit events not written, what they are about is refused");
+                    tracing::error!(error = %ErrorChain(&error), events = records.len(), "audit events not written, their requests are refused");
                     false
                 }
             };
-            for one in waiting {
-                // Whoever gave up waiting refused its request already.
-                let _ = one.send(written);
+            for waiter in waiters {
+                // A caller that timed out has already refused its request.
+                let _ = waiter.send(written);
             }
         }
     }

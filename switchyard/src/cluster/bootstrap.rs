@@ -14,7 +14,7 @@ const KEY: &str = "token";
 impl Cluster {
     /// Where the token is, for people.
     #[must_use]
-    pub fn bootstrap_place(&self) -> String {
+    pub fn bootstrap_location(&self) -> String {
         format!("secret {}/{NAME} key {KEY}", self.namespace)
     }
 

@@ -13,7 +13,7 @@ use runtime::readiness::Gate;
 use tokio::sync::watch;
 
 use super::Cluster;
-use crate::identity::{Bindings, binding_of};
+use crate::namespaces::{Bindings, binding_of};
 
 impl Cluster {
     /// Watches the namespaces and tells `bindings` of every change, for ever. `gate` opens when the

@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::{Cluster, ClusterError};
-use crate::publisher::Announcement;
+use crate::publisher::SecretBundleKey;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "switchyard";
@@ -19,9 +19,9 @@ impl Cluster {
     ///
     /// # Errors
     /// Where they cannot be listed.
-    pub async fn announcements(
+    pub async fn secret_bundles(
         &self,
-    ) -> Result<BTreeMap<Announcement, Option<Status>>, ClusterError> {
+    ) -> Result<BTreeMap<SecretBundleKey, Option<Status>>, ClusterError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource());
         let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
         let list = self.call("list secretbundles", api.list(&ours)).await?;
@@ -33,7 +33,7 @@ impl Cluster {
                     .get("status")
                     .and_then(|status| serde_json::from_value(status.clone()).ok());
                 (
-                    Announcement {
+                    SecretBundleKey {
                         namespace: object.namespace().unwrap_or_default(),
                         bundle: object.name_any(),
                     },
@@ -48,27 +48,24 @@ impl Cluster {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn announce(
+    pub async fn apply_secret_bundle(
         &self,
-        place: &Announcement,
+        key: &SecretBundleKey,
         status: &Status,
     ) -> Result<(), ClusterError> {
-        let api = self.bundles_in(&place.namespace);
-        let found = self.call("read secretbundle", api.get_opt(&place.bundle)).await?;
+        let api = self.bundles_in(&key.namespace);
+        let found = self.call("read secretbundle", api.get_opt(&key.bundle)).await?;
         let apply = PatchParams::apply(MANAGER).force();
         let version = format!("{GROUP}/{API_VERSION}");
         if found.as_ref().is_none_or(is_ours) {
-            let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": place.bundle, "labels": {MANAGED_BY: MANAGER}}});
-            self.call(
-                "apply secretbundle",
-                api.patch(&place.bundle, &apply, &Patch::Apply(&object)),
-            )
-            .await?;
+            let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": key.bundle, "labels": {MANAGED_BY: MANAGER}}});
+            self.call("apply secretbundle", api.patch(&key.bundle, &apply, &Patch::Apply(&object)))
+                .await?;
         }
-        let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": place.bundle}, "status": status});
+        let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": key.bundle}, "status": status});
         self.call(
             "apply secretbundle status",
-            api.patch_status(&place.bundle, &apply, &Patch::Apply(&object)),
+            api.patch_status(&key.bundle, &apply, &Patch::Apply(&object)),
         )
         .await?;
         Ok(())
@@ -78,14 +75,14 @@ impl Cluster {
     ///
     /// # Errors
     /// Where it cannot be deleted.
-    pub async fn withdraw(&self, place: &Announcement) -> Result<(), ClusterError> {
-        let api = self.bundles_in(&place.namespace);
-        let found = self.call("read secretbundle", api.get_opt(&place.bundle)).await?;
+    pub async fn delete_secret_bundle(&self, key: &SecretBundleKey) -> Result<(), ClusterError> {
+        let api = self.bundles_in(&key.namespace);
+        let found = self.call("read secretbundle", api.get_opt(&key.bundle)).await?;
         if !found.as_ref().is_some_and(is_ours) {
             return Ok(());
         }
         match self
-            .call("delete secretbundle", api.delete(&place.bundle, &DeleteParams::default()))
+            .call("delete secretbundle", api.delete(&key.bundle, &DeleteParams::default()))
             .await
         {
             Err(error) if error.is_missing() => Ok(()),

@@ -9,7 +9,7 @@ use contract::api::Role;
 use super::token::{Hash, generate};
 use crate::cluster::{Cluster, ClusterError};
 use crate::files;
-use crate::repository::{Holder, NewToken, Repository, RepositoryError};
+use crate::repository::{NewToken, Repository, RepositoryError, TokenSubject};
 
 /// The token's name in the ledger and the audit trail.
 const NAME: &str = "bootstrap";
@@ -67,21 +67,23 @@ pub async fn bootstrap(place: &Bootstrap, repository: &Repository) -> Result<(),
         Some(token) if token.len() < SHORTEST => return Err(BootstrapError::Short),
         // It was revoked. Another one that is put there by hand is taken: the way back in for
         // whoever may write there.
-        Some(token) if repository.knew_token(NAME, Some(Hash::of(&token).as_bytes())).await? => {
+        Some(token)
+            if repository.token_existed(NAME, Some(Hash::of(&token).as_bytes())).await? =>
+        {
             return Ok(());
         }
         Some(token) => token,
-        None if repository.knew_token(NAME, None).await? => return Ok(()),
+        None if repository.token_existed(NAME, None).await? => return Ok(()),
         None => {
             let token = generate().ok_or(BootstrapError::Random)?;
             place.write(&token).await?;
             token
         }
     };
-    let holder = Holder::Program { role: Role::Owner, scope: None };
+    let subject = TokenSubject::Program { role: Role::Owner, scope: None };
     let new = NewToken {
         name: NAME.to_owned(),
-        holder,
+        subject,
         hash: Hash::of(&token).as_bytes().to_owned(),
         expires_at: None,
         by: "system:bootstrap".to_owned(),
@@ -96,7 +98,7 @@ impl Bootstrap {
     fn describe(&self) -> String {
         match self {
             Self::File(path) => format!("file {}", path.display()),
-            Self::Cluster(cluster) => cluster.bootstrap_place(),
+            Self::Cluster(cluster) => cluster.bootstrap_location(),
         }
     }
 

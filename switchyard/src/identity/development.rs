@@ -20,9 +20,9 @@ use std::sync::Arc;
 use contract::{Label, Redacted};
 use serde::Deserialize;
 
-use super::namespaces::Bindings;
 use super::token::Hash;
 use crate::audit::Pod;
+use crate::namespaces::Bindings;
 use crate::policy::Binding;
 
 /// The pods of a development file, by the hash of their token.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use contract::SecretBundle;
 use contract::secret_bundle::Status;
 
-use super::plan::Announcement;
+use super::plan::SecretBundleKey;
 use crate::files::{self, Readers};
 
 /// An announcement could not be read or written.
@@ -22,7 +22,9 @@ pub struct DirectoryError {
     source: io::Error,
 }
 
-pub(super) fn read(root: &Path) -> Result<BTreeMap<Announcement, Option<Status>>, DirectoryError> {
+pub(super) fn read(
+    root: &Path,
+) -> Result<BTreeMap<SecretBundleKey, Option<Status>>, DirectoryError> {
     let mut all = BTreeMap::new();
     for namespace in entries(root)? {
         if !namespace.is_dir() {
@@ -41,9 +43,9 @@ pub(super) fn read(root: &Path) -> Result<BTreeMap<Announcement, Option<Status>>
                 path: file.clone(),
                 source,
             })?;
-            let said: SecretBundle = serde_json::from_slice(&text).unwrap_or_default();
-            if said.spec.is_none() {
-                all.insert(Announcement { namespace: name, bundle }, said.status);
+            let found: SecretBundle = serde_json::from_slice(&text).unwrap_or_default();
+            if found.spec.is_none() {
+                all.insert(SecretBundleKey { namespace: name, bundle }, found.status);
             }
         }
     }
@@ -52,10 +54,10 @@ pub(super) fn read(root: &Path) -> Result<BTreeMap<Announcement, Option<Status>>
 
 pub(super) fn put(
     root: &Path,
-    place: &Announcement,
+    key: &SecretBundleKey,
     status: &Status,
 ) -> Result<(), DirectoryError> {
-    let path = path(root, place);
+    let path = path(root, key);
     let failed = |source| DirectoryError { step: "write", path: path.clone(), source };
     // What a person wrote into the same file stays.
     let spec = fs::read(&path)
@@ -66,8 +68,8 @@ pub(super) fn put(
     files::publish(&path, &text, Readers::All).map_err(failed)
 }
 
-pub(super) fn remove(root: &Path, place: &Announcement) -> Result<(), DirectoryError> {
-    let path = path(root, place);
+pub(super) fn remove(root: &Path, key: &SecretBundleKey) -> Result<(), DirectoryError> {
+    let path = path(root, key);
     match fs::remove_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(|source| DirectoryError { step: "remove", path, source }),
@@ -75,8 +77,8 @@ pub(super) fn remove(root: &Path, place: &Announcement) -> Result<(), DirectoryE
 }
 
 /// Namespaces and bundles are DNS labels with dashes: one path component each, and never hidden.
-fn path(root: &Path, place: &Announcement) -> PathBuf {
-    root.join(&place.namespace).join(format!("{}.json", place.bundle))
+fn path(root: &Path, key: &SecretBundleKey) -> PathBuf {
+    root.join(&key.namespace).join(format!("{}.json", key.bundle))
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
@@ -106,25 +108,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("bundles");
         assert!(read(&root).unwrap().is_empty());
-        let place =
-            |bundle: &str| Announcement { namespace: "shop-prod".into(), bundle: bundle.into() };
+        let key =
+            |bundle: &str| SecretBundleKey { namespace: "shop-prod".into(), bundle: bundle.into() };
         let status =
             Status { keys: ["A".to_owned()].into(), scope: None, generation: Some(Generation(3)) };
-        put(&root, &place("api-prod"), &status).unwrap();
+        put(&root, &key("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");
         files::publish(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();
         files::publish(&root.join("shop-prod/broken-prod.json"), b"{", Readers::All).unwrap();
         assert_eq!(
             read(&root).unwrap(),
-            [(place("api-prod"), Some(status.clone())), (place("broken-prod"), None)].into()
+            [(key("api-prod"), Some(status.clone())), (key("broken-prod"), None)].into()
         );
 
-        put(&root, &place("mine-prod"), &status).unwrap();
+        put(&root, &key("mine-prod"), &status).unwrap();
         let both: SecretBundle = serde_json::from_slice(&fs::read(&by_hand).unwrap()).unwrap();
         assert_eq!(both.keys().unwrap(), ["A".to_owned(), "B".to_owned()].into());
 
-        remove(&root, &place("api-prod")).unwrap();
-        remove(&root, &place("api-prod")).unwrap();
+        remove(&root, &key("api-prod")).unwrap();
+        remove(&root, &key("api-prod")).unwrap();
         assert!(!root.join("shop-prod/api-prod.json").exists());
     }
 }

@@ -1,16 +1,16 @@
-//! What should be announced where, and the steps from what is announced to that. Pure.
+//! What should be published where, and the steps from what is published to that. Pure.
 
 use std::collections::BTreeMap;
 
 use contract::secret_bundle::Status;
 use contract::{BundleRef, Scope};
 
-use crate::identity::Bindings;
+use crate::namespaces::Bindings;
 use crate::repository::service_parts;
 
-/// The place of an announcement.
+/// The key of an announcement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Announcement {
+pub struct SecretBundleKey {
     /// The namespace.
     pub namespace: String,
     /// The bundle's name, which is the object's.
@@ -19,19 +19,19 @@ pub struct Announcement {
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PublishStep {
     /// Make an announcement say this.
-    Put(Announcement, Status),
+    Put(SecretBundleKey, Status),
     /// Take an announcement back.
-    Remove(Announcement),
+    Remove(SecretBundleKey),
 }
 
-/// What should be announced: each bundle in each namespace of its project and environment.
+/// What should be published: each bundle in each namespace of its project and environment.
 #[must_use]
 pub fn desired(
     bundles: &[(Scope, Status)],
     namespaces: &Bindings,
-) -> BTreeMap<Announcement, Status> {
+) -> BTreeMap<SecretBundleKey, Status> {
     let mut all = BTreeMap::new();
     for (scope, status) in bundles {
         let Some((project, environment, service)) = service_parts(scope) else { continue };
@@ -41,7 +41,10 @@ pub fn desired(
         });
         for (namespace, _) in bound {
             all.insert(
-                Announcement { namespace: namespace.clone(), bundle: bundle.as_str().to_owned() },
+                SecretBundleKey {
+                    namespace: namespace.clone(),
+                    bundle: bundle.as_str().to_owned(),
+                },
                 status.clone(),
             );
         }
@@ -52,20 +55,20 @@ pub fn desired(
 /// The steps from `found` to `wanted`.
 #[must_use]
 pub fn steps(
-    wanted: &BTreeMap<Announcement, Status>,
-    found: &BTreeMap<Announcement, Option<Status>>,
-) -> Vec<Step> {
-    let differs = |(place, status): &(&Announcement, &Status)| {
-        found.get(place).is_none_or(|said| said.as_ref() != Some(status))
+    wanted: &BTreeMap<SecretBundleKey, Status>,
+    found: &BTreeMap<SecretBundleKey, Option<Status>>,
+) -> Vec<PublishStep> {
+    let differs = |(key, status): &(&SecretBundleKey, &Status)| {
+        found.get(key).is_none_or(|found| found.as_ref() != Some(status))
     };
     let puts = wanted
         .iter()
         .filter(differs)
-        .map(|(place, status)| Step::Put(place.clone(), status.clone()));
+        .map(|(key, status)| PublishStep::Put(key.clone(), status.clone()));
     let removals = found
         .keys()
-        .filter(|place| !wanted.contains_key(place))
-        .map(|place| Step::Remove(place.clone()));
+        .filter(|key| !wanted.contains_key(key))
+        .map(|key| PublishStep::Remove(key.clone()));
     puts.chain(removals).collect()
 }
 
@@ -80,8 +83,8 @@ mod tests {
         Status { keys: [key.to_owned()].into(), scope: None, generation: Some(Generation(1)) }
     }
 
-    fn place(namespace: &str, bundle: &str) -> Announcement {
-        Announcement { namespace: namespace.into(), bundle: bundle.into() }
+    fn key(namespace: &str, bundle: &str) -> SecretBundleKey {
+        SecretBundleKey { namespace: namespace.into(), bundle: bundle.into() }
     }
 
     fn namespaces() -> Bindings {
@@ -106,9 +109,9 @@ mod tests {
         ];
         let wanted = desired(&bundles, &namespaces());
         let expected = [
-            (place("shop-dev", "api-dev"), status("B")),
-            (place("shop-prod", "api-prod"), status("A")),
-            (place("shop-prod-2", "api-prod"), status("A")),
+            (key("shop-dev", "api-dev"), status("B")),
+            (key("shop-prod", "api-prod"), status("A")),
+            (key("shop-prod-2", "api-prod"), status("A")),
         ];
         assert_eq!(wanted, expected.into());
     }
@@ -116,25 +119,25 @@ mod tests {
     #[test]
     fn only_what_differs_is_done() {
         let wanted = [
-            (place("n", "same"), status("A")),
-            (place("n", "new"), status("A")),
-            (place("n", "other"), status("A")),
+            (key("n", "same"), status("A")),
+            (key("n", "new"), status("A")),
+            (key("n", "other"), status("A")),
         ]
         .into();
         let found = [
-            (place("n", "same"), Some(status("A"))),
-            (place("n", "other"), Some(status("B"))),
-            (place("n", "gone"), Some(status("A"))),
-            (place("n", "broken"), None),
+            (key("n", "same"), Some(status("A"))),
+            (key("n", "other"), Some(status("B"))),
+            (key("n", "gone"), Some(status("A"))),
+            (key("n", "broken"), None),
         ]
         .into();
         assert_eq!(
             steps(&wanted, &found),
             [
-                Step::Put(place("n", "new"), status("A")),
-                Step::Put(place("n", "other"), status("A")),
-                Step::Remove(place("n", "broken")),
-                Step::Remove(place("n", "gone")),
+                PublishStep::Put(key("n", "new"), status("A")),
+                PublishStep::Put(key("n", "other"), status("A")),
+                PublishStep::Remove(key("n", "broken")),
+                PublishStep::Remove(key("n", "gone")),
             ]
         );
     }

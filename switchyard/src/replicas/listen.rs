@@ -13,15 +13,15 @@ use crate::live::Live;
 use crate::repository::{BundleId, CHANNEL, Repository, RepositoryError};
 
 /// How often everything is read again, in case the connection is dead and nobody said so.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 enum ListenError {
     #[error("listen for changes of other replicas")]
     Database(#[from] sqlx::Error),
-    #[error("listen for changes of other replicas: no connection within {CONNECT:?}")]
+    #[error("listen for changes of other replicas: no connection within {CONNECT_TIMEOUT:?}")]
     Slow,
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -39,7 +39,7 @@ pub(crate) async fn listen(repository: Repository, live: Live) {
         if let Err(error) = follow(&address, &repository, &live).await {
             tracing::warn!(error = %ErrorChain(&error), "hear of other replicas' changes");
         }
-        failures = if began.elapsed() > LOOK_AGAIN { 1 } else { failures + 1 };
+        failures = if began.elapsed() > RESYNC_INTERVAL { 1 } else { failures + 1 };
         sleep(Backoff::NETWORK.delay(failures, random())).await;
     }
 }
@@ -50,32 +50,33 @@ async fn follow(address: &str, repository: &Repository, live: &Live) -> Result<(
         listener.listen(CHANNEL).await?;
         Ok::<_, sqlx::Error>(listener)
     };
-    let mut listener =
-        tokio::time::timeout(CONNECT, connecting).await.map_err(|_| ListenError::Slow)??;
-    tell_all(repository, live).await?;
-    let mut look_again = Instant::now() + LOOK_AGAIN;
+    let mut listener = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| ListenError::Slow)??;
+    resync(repository, live).await?;
+    let mut resync_at = Instant::now() + RESYNC_INTERVAL;
     loop {
-        match timeout_at(look_again, listener.try_recv()).await {
+        match timeout_at(resync_at, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => match notification.payload().parse().map(BundleId) {
                 Ok(id) => {
                     if let Some(bundle) = repository.bundle_by_id(id).await? {
                         live.tell(bundle);
                     }
                 }
-                Err(_) => tell_all(repository, live).await?,
+                Err(_) => resync(repository, live).await?,
             },
             // The connection was lost; the next call makes another.
-            Ok(Ok(None)) => tell_all(repository, live).await?,
+            Ok(Ok(None)) => resync(repository, live).await?,
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
-                tell_all(repository, live).await?;
-                look_again = Instant::now() + LOOK_AGAIN;
+                resync(repository, live).await?;
+                resync_at = Instant::now() + RESYNC_INTERVAL;
             }
         }
     }
 }
 
-async fn tell_all(repository: &Repository, live: &Live) -> Result<(), RepositoryError> {
+async fn resync(repository: &Repository, live: &Live) -> Result<(), RepositoryError> {
     for bundle in repository.bundles().await? {
         live.tell(bundle);
     }

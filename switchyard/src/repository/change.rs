@@ -1,4 +1,4 @@
-//! What a change of secrets is told, and why one does not become part of the ledger.
+//! The input of a ledger change, and the errors that reject one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,55 +8,56 @@ use jiff::Timestamp;
 use lockbox::Stored;
 
 use super::{Bundle, Fence, RepositoryError};
-use crate::audit::Event;
 use crate::snapshot::TooLarge;
+use ::audit::Event;
 
-/// Who changes what, and when.
+/// The circumstances of a change: scope, time, author, audit events.
 #[derive(Clone, Debug)]
-pub struct Change {
-    /// The scope that is written to.
+pub struct LedgerChange {
+    /// The scope that changes.
     pub scope: Scope,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// Who, for people to read.
+    /// The author, in a form for people to read.
     pub by: String,
-    /// What the audit trail says about it: in the same transaction.
+    /// Audit events, appended in the same transaction.
     pub events: Vec<Event>,
-    /// The request that may be sent again, and how its answer is made: in the same transaction too.
-    pub once: Option<(Idempotency, Respond)>,
-    /// What a leader writes, it writes under its fence.
+    /// For an idempotent request: its key and how to build the response, which is stored in the
+    /// same transaction.
+    pub idempotency: Option<(Idempotency, RespondFn)>,
+    /// The leader's fence, for changes made by a background job.
     pub fence: Option<Fence>,
 }
 
-/// A version that the store has and the ledger does not know yet.
+/// A version whose value is already in the store.
 #[derive(Clone, Debug)]
 pub struct NewVersion {
     /// The secret.
     pub name: SecretName,
-    /// The version, and the store's name for its value.
+    /// The version and the store's reference to its value.
     pub stored: Stored,
     /// The value's length in bytes.
     pub size: u64,
-    /// What must hold.
+    /// The precondition.
     pub condition: Condition,
 }
 
-/// What must hold of a secret for a change of it to happen.
+/// A precondition on a secret's active version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// No precondition.
     #[default]
     None,
-    /// There is no such secret.
+    /// The secret does not exist.
     Absent,
-    /// There is one.
+    /// The secret exists.
     Present,
-    /// There is one, and this version of it is active.
+    /// This version of the secret is active.
     Active(Version),
 }
 
 impl Condition {
-    /// Whether it holds where that is the active version.
+    /// Whether the precondition holds for this active version.
     #[must_use]
     pub fn holds(self, active: Option<Version>) -> bool {
         match self {
@@ -68,11 +69,11 @@ impl Condition {
     }
 }
 
-/// Makes a request that is sent twice be done once. The client's key is not kept: the fingerprint
-/// of the request is keyed by it.
+/// Identifies an idempotent request. The client's key itself is never stored: the fingerprint is
+/// keyed with it.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
-    /// Who asks.
+    /// The principal that sent the request.
     pub principal: String,
     /// SHA-256 of the client's key.
     pub key_hash: Vec<u8>,
@@ -80,16 +81,16 @@ pub struct Idempotency {
     pub fingerprint: Vec<u8>,
 }
 
-/// Makes the answer to a change, JSON, of what became of the bundles. It holds no value.
+/// Builds the JSON response to a change from the bundles that moved. It must not contain a value.
 #[derive(Clone)]
-pub struct Respond(Arc<Answering>);
+pub struct RespondFn(Arc<ResponseBuilder>);
 
-type Answering = dyn Fn(&[Bundle]) -> String + Send + Sync;
+type ResponseBuilder = dyn Fn(&[Bundle]) -> String + Send + Sync;
 
-impl Respond {
-    /// An answer made by this function.
-    pub fn new(answer: impl Fn(&[Bundle]) -> String + Send + Sync + 'static) -> Self {
-        Self(Arc::new(answer))
+impl RespondFn {
+    /// Wraps `build`.
+    pub fn new(build: impl Fn(&[Bundle]) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(build))
     }
 
     pub(super) fn to(&self, bundles: &[Bundle]) -> String {
@@ -97,30 +98,30 @@ impl Respond {
     }
 }
 
-impl fmt::Debug for Respond {
+impl fmt::Debug for RespondFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Respond")
+        f.write_str("RespondFn")
     }
 }
 
-/// Why a change of secrets did not become part of the ledger. Nothing of it did.
+/// Why the ledger rejected a change. None of the change was applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// Somebody else was faster.
+    /// A concurrent write won.
     #[error("write {0}: another version was written at the same time")]
     Conflict(String),
-    /// What the caller said must hold does not.
-    #[error("change {secret}: {}, which is not what the request says it must be", active_words(*.active))]
+    /// The precondition does not hold.
+    #[error("change {secret}: precondition failed: {}", describe_active(*.active))]
     Precondition {
         /// The secret.
         secret: String,
-        /// Its active version; `None` where there is no such secret.
+        /// Its active version, or `None` if it does not exist.
         active: Option<Version>,
     },
-    /// There is no such secret.
+    /// The secret does not exist.
     #[error("change {0}: there is no such secret")]
     NotFound(String),
-    /// There is no such version.
+    /// The version does not exist.
     #[error("change {secret}: it has no version {version}")]
     NoVersion {
         /// The secret.
@@ -128,7 +129,7 @@ pub enum ChangeError {
         /// The version.
         version: Version,
     },
-    /// The version's value is gone.
+    /// The version was destroyed.
     #[error("change {secret}: version {version} was destroyed")]
     Destroyed {
         /// The secret.
@@ -144,32 +145,32 @@ pub enum ChangeError {
         /// The version.
         version: Version,
     },
-    /// It is there.
+    /// The secret is not deleted.
     #[error("undelete {0}: it is not deleted")]
     NotDeleted(String),
-    /// A bundle would not fit into a pod.
+    /// A bundle would exceed what a pod can hold.
     #[error("write bundle {bundle}")]
     TooLarge {
         /// The bundle.
         bundle: Scope,
-        /// What is too much.
+        /// The exceeded limit.
         source: TooLarge,
     },
-    /// The same request was done before; this is what was answered, JSON.
-    #[error("change secrets: the request was done before")]
-    Repeated(String),
-    /// The key was used for another request.
+    /// The request was already done; this is the stored JSON response.
+    #[error("change secrets: the request was already done")]
+    Replayed(String),
+    /// The idempotency key was used for another request.
     #[error("change secrets: the idempotency key was used for another request")]
     KeyReused,
-    /// Another replica leads now.
-    #[error("change secrets: the lease {0} is held by another replica now")]
+    /// Another replica holds the lease.
+    #[error("change secrets: another replica holds the lease {0}")]
     Fenced(String),
-    /// The ledger itself.
+    /// The ledger failed.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
 }
 
-fn active_words(active: Option<Version>) -> String {
+fn describe_active(active: Option<Version>) -> String {
     active.map_or_else(
         || "there is no such secret".to_owned(),
         |version| format!("its active version is {version}"),
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions() {
+    fn conditions_hold_for_the_right_active_version() {
         let (none, two) = (None, Some(Version(2)));
         for (condition, absent, at_two) in [
             (Condition::None, true, true),

@@ -1,11 +1,11 @@
-//! Leases: who does what only one replica may do.
+//! Leases for background jobs that only one replica may run at a time.
 
-/// The right to a lease, as its holder got it. Whatever the holder writes it writes under this
-/// number: once another replica has the lease, the database refuses it.
+/// A fencing token. The holder of a lease passes it with every write; the database refuses the write
+/// once another replica has taken the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
-    /// The lease.
+    /// The lease's name.
     pub name: &'static str,
-    /// Grows with each new holder.
+    /// Increases with each new holder.
     pub number: u64,
 }

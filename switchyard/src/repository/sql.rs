@@ -1,52 +1,52 @@
-//! The ledger in SQL, the same statements for SQLite and PostgreSQL.
+//! The ledger in SQL. SQLite and PostgreSQL run the same statements.
 //!
-//! Whoever changes the ledger locks the end of the audit trail first, so changes happen one after
-//! the other on every replica and a transaction sees nothing move under it. Statements are checked
-//! by tests against real databases and not by the compiler, which would need one to build.
+//! Every change first locks the audit log's head row. Changes are therefore serialized across
+//! replicas, and a transaction never sees concurrent changes. Tests check the statements against
+//! real databases; compile-time checking would need a database to build.
 
-mod audit;
+mod audit_events;
 mod bundles;
 mod changes;
+mod checkpoints;
 mod destroy;
 mod grants;
-mod holdings;
-mod kept;
+mod idempotency;
 mod leases;
-mod news;
-mod open;
-mod repeats;
+mod notify;
+mod pod_reports;
 mod rows;
 mod secrets;
 mod settings;
 mod tokens;
+mod transaction;
 
 use lockbox::Database;
 use tokio_util::sync::CancellationToken;
 
 use super::RepositoryError;
-pub use destroy::Doomed;
+pub use checkpoints::StoredCheckpoint;
+pub use destroy::PendingDestroy;
 pub use grants::PersonGrant;
-pub use kept::Kept;
-pub use news::CHANNEL;
-pub(super) use open::Open;
+pub use notify::CHANNEL;
 use rows::database;
-pub use tokens::{Holder, NewToken, TokenRow};
+pub use tokens::{NewToken, TokenRow, TokenSubject};
+pub(super) use transaction::LedgerTransaction;
 
 const MIGRATIONS_TABLE: &str = "_switchyard_migrations";
 
-/// The ledger. Clones share it.
+/// The ledger. Clones share one database pool.
 #[derive(Clone, Debug)]
 pub struct Repository {
     database: Database,
-    /// Cancelled when the disk could not flush what a transaction wrote.
+    /// Cancelled when a transaction could not be flushed to disk.
     lost: CancellationToken,
 }
 
 impl Repository {
-    /// The ledger in `database`, with its tables brought up to date.
+    /// Opens the ledger in `database` and applies pending migrations.
     ///
     /// # Errors
-    /// Where they cannot be.
+    /// A migration failed.
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
         let (sqlite, postgres) =
             (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
@@ -57,29 +57,29 @@ impl Repository {
         Ok(Self { database, lost: CancellationToken::new() })
     }
 
-    /// The database below.
+    /// The underlying database.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Returns when the disk could not flush what was written. The system may then say of the next
-    /// flush that it worked, and mean only what came after: nothing is written any more, and the
-    /// process must end, so that the next one reads what the disk really has.
+    /// Completes when a write could not be flushed to disk. A later flush may then succeed without
+    /// covering the lost pages, so the repository refuses further writes and the process must exit;
+    /// its successor reads what the disk really has.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
 
-    /// Whether that has happened.
+    /// Whether a write could not be flushed, see [`Self::lost`].
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 
-    /// Whether the ledger can be written right now.
+    /// Checks that the ledger can be written.
     ///
     /// # Errors
-    /// Where it cannot.
+    /// The database refuses a write transaction.
     pub async fn health(&self) -> Result<(), RepositoryError> {
         let transaction = self.database.begin().await.map_err(database("begin ledger check"))?;
         transaction.rollback().await.map_err(database("end ledger check"))

@@ -1,4 +1,4 @@
-//! Changes that bring no new value: back to an older version, deleted, brought back, destroyed.
+//! Changes without a new value: rollback, delete, undelete and destroy.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,38 @@ use contract::api::{BundleState, Written};
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 
-use super::{Caller, Secrets, SecretsError, Terms, written};
+use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
-use crate::repository::{ChangeError, Respond};
+use crate::repository::{ChangeError, RespondFn};
 
-/// What a delete left.
+/// The result of a delete.
 #[derive(Clone, Debug)]
-pub(crate) struct Removed {
-    /// The bundles that no longer hold it.
+pub(crate) struct DeletedSecret {
+    /// The bundles that no longer contain the secret.
     pub(crate) bundles: Vec<BundleState>,
-    /// Until when it can be brought back.
+    /// Until when it can be restored.
     pub(crate) recoverable_until: Timestamp,
 }
 
-/// What a destroy left.
+/// The result of a destroy.
 #[derive(Clone, Debug)]
-pub(crate) struct Destroyed {
-    /// Those that the store has let go of already; the others follow.
-    pub(crate) gone: Vec<Version>,
+pub(crate) struct DestroyedVersions {
+    /// Versions already destroyed in the store. The retention job destroys the rest.
+    pub(crate) destroyed: Vec<Version>,
 }
 
 impl Secrets {
-    /// Makes an older version the active one, as a new generation. Its value is read first: nothing
-    /// goes back to what cannot be read.
+    /// Makes an older version active, as a new generation. Its value is read first, so that a rollback
+    /// never activates an unreadable version.
     pub(crate) async fn rollback(
         &self,
         caller: &Caller,
         scope: &Scope,
         name: &SecretName,
         to: Version,
-        terms: &Terms,
+        options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        self.not_done_before(terms).await?;
+        self.refuse_replay(options).await?;
         let path = || format!("{scope}/{name}");
         let Some(row) = self.repository.find_version(scope, name, to).await? else {
             return Err(match self.repository.find(scope, name).await? {
@@ -50,88 +50,90 @@ impl Secrets {
             return Err(ChangeError::Destroyed { secret: path(), version: to }.into());
         }
         self.store.read_version(scope, name, &row.stored()).await?;
-        let event = caller.event(Action::Rollback, scope, name, Some(to), terms.rule.clone());
+        let event = caller.event(Action::Rollback, scope, name, Some(to), options.rule.clone());
         let versions = BTreeMap::from([(name.clone(), to)]);
-        let change = self.change(caller, scope, terms, vec![event], written(scope, &versions));
-        let moved = self.repository.rollback(&change, name, to, terms.condition).await?;
+        let change =
+            self.change(caller, scope, options, vec![event], written_response(scope, &versions));
+        let moved = self.repository.rollback(&change, name, to, options.condition).await?;
         Ok(Written { scope: scope.clone(), versions, bundles: self.push(moved) })
     }
 
-    /// Deletes a secret: no bundle holds it from now on. It can be brought back for a while.
+    /// Deletes a secret: bundles no longer contain it. It can be restored for the retention time.
     pub(crate) async fn delete(
         &self,
         caller: &Caller,
         scope: &Scope,
         name: &SecretName,
-        terms: &Terms,
-    ) -> Result<Removed, SecretsError> {
-        self.not_done_before(terms).await?;
-        let event = caller.event(Action::Delete, scope, name, None, terms.rule.clone());
+        options: &WriteOptions,
+    ) -> Result<DeletedSecret, SecretsError> {
+        self.refuse_replay(options).await?;
+        let event = caller.event(Action::Delete, scope, name, None, options.rule.clone());
         let until = self.recoverable_until(Timestamp::now());
         let (of, named) = (scope.clone(), name.clone());
-        let respond = Respond::new(move |bundles| {
+        let respond = RespondFn::new(move |bundles| {
             let bundles: Vec<BundleState> = bundles.iter().map(super::state_of).collect();
             serde_json::json!({ "scope": of, "name": named, "bundles": bundles, "recoverable_until": until.to_string() }).to_string()
         });
-        let change = self.change(caller, scope, terms, vec![event], respond);
-        let moved = self.repository.delete(&change, name, terms.condition).await?;
-        Ok(Removed { bundles: self.push(moved), recoverable_until: until })
+        let change = self.change(caller, scope, options, vec![event], respond);
+        let moved = self.repository.delete(&change, name, options.condition).await?;
+        Ok(DeletedSecret { bundles: self.push(moved), recoverable_until: until })
     }
 
-    /// Until when what was deleted at that time can be brought back.
+    /// Until when a secret deleted at `deleted_at` can be restored.
     pub(crate) fn recoverable_until(&self, deleted_at: Timestamp) -> Timestamp {
         deleted_at.checked_add(self.retention).unwrap_or(Timestamp::MAX)
     }
 
-    /// Brings a deleted secret back.
+    /// Restores a deleted secret.
     pub(crate) async fn undelete(
         &self,
         caller: &Caller,
         scope: &Scope,
         name: &SecretName,
-        terms: &Terms,
+        options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        self.not_done_before(terms).await?;
-        // Where it is not deleted there is no such version, and the change itself says why, in one
-        // look: a second look here could find it deleted by then, and say that it never was.
+        self.refuse_replay(options).await?;
+        // If it is not deleted, version 0 never matches and the change itself reports the reason
+        // atomically. A second query here could race with a delete.
         let version = self.repository.deleted_at_version(scope, name).await?.unwrap_or(Version(0));
         let versions = BTreeMap::from([(name.clone(), version)]);
-        let event = caller.event(Action::Undelete, scope, name, Some(version), terms.rule.clone());
-        let change = self.change(caller, scope, terms, vec![event], written(scope, &versions));
+        let event =
+            caller.event(Action::Undelete, scope, name, Some(version), options.rule.clone());
+        let change =
+            self.change(caller, scope, options, vec![event], written_response(scope, &versions));
         let moved = self.repository.undelete(&change, name, version).await?;
         Ok(Written { scope: scope.clone(), versions, bundles: self.push(moved) })
     }
 
-    /// Destroys versions: the ledger forbids reading them at once, and then the store lets go of
-    /// them.
+    /// Destroys versions: the ledger stops reads immediately, then the store destroys the values.
     pub(crate) async fn destroy(
         &self,
         caller: &Caller,
         scope: &Scope,
         name: &SecretName,
         versions: &[Version],
-        terms: &Terms,
-    ) -> Result<Destroyed, SecretsError> {
-        self.not_done_before(terms).await?;
+        options: &WriteOptions,
+    ) -> Result<DestroyedVersions, SecretsError> {
+        self.refuse_replay(options).await?;
         let event = |version: &Version| {
-            caller.event(Action::Destroy, scope, name, Some(*version), terms.rule.clone())
+            caller.event(Action::Destroy, scope, name, Some(*version), options.rule.clone())
         };
         let (of, named, numbers) = (scope.clone(), name.clone(), versions.to_vec());
-        let respond = Respond::new(move |_| {
+        let respond = RespondFn::new(move |_| {
             serde_json::json!({ "scope": of, "name": named, "versions": numbers }).to_string()
         });
         let change =
-            self.change(caller, scope, terms, versions.iter().map(event).collect(), respond);
+            self.change(caller, scope, options, versions.iter().map(event).collect(), respond);
         self.repository.destroy(&change, name, versions).await?;
-        Ok(Destroyed { gone: self.let_go(scope, name, versions).await })
+        Ok(DestroyedVersions { destroyed: self.destroy_pending(scope, name, versions).await })
     }
 
-    /// Refuses, with the answer that was given, what was done before.
-    pub(super) async fn not_done_before(&self, terms: &Terms) -> Result<(), SecretsError> {
-        let Some(once) = &terms.once else { return Ok(()) };
+    /// Rejects a replayed request, with its stored response.
+    pub(super) async fn refuse_replay(&self, options: &WriteOptions) -> Result<(), SecretsError> {
+        let Some(request) = &options.idempotency else { return Ok(()) };
         self.repository
-            .answered(once)
+            .stored_response(request)
             .await?
-            .map_or(Ok(()), |answer| Err(ChangeError::Repeated(answer).into()))
+            .map_or(Ok(()), |response| Err(ChangeError::Replayed(response).into()))
     }
 }

@@ -1,4 +1,4 @@
-//! Values on their way out. That they were read is durable before they leave.
+//! Reads of values. The audit event is durable before a value leaves.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +55,8 @@ impl Secrets {
         Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })
     }
 
-    /// The values of a generation, of those secrets that `which` has. Whoever hands them out writes
-    /// down to whom first.
+    /// The values of a generation, restricted to the secrets in `which`. The caller must write the
+    /// audit event before sending them.
     pub(crate) async fn open(
         &self,
         bundle: &Bundle,

@@ -10,20 +10,20 @@ macro_rules! on_each_database {
     ($($test:ident),+ $(,)?) => {
         $(#[tokio::test]
         async fn $test() {
-            super::$test(World::on_sqlite().await).await;
+            super::$test(SecretsFixture::on_sqlite().await).await;
         })+
 
         #[tokio::test]
         #[ignore = "needs PostgreSQL: make test-stores"]
         async fn all_on_postgres() {
             let server = e2e::postgres::Postgres::start().unwrap();
-            $(super::$test(World::on_postgres(&server, stringify!($test)).await).await;)+
+            $(super::$test(SecretsFixture::on_postgres(&server, stringify!($test)).await).await;)+
         }
     };
 }
 
 mod each {
-    use super::World;
+    use super::SecretsFixture;
 
     on_each_database!(
         what_a_crash_left_in_the_store_is_never_seen,
@@ -38,14 +38,14 @@ mod each {
     );
 }
 
-struct World {
+struct SecretsFixture {
     secrets: Secrets,
     store: Arc<Embedded>,
     database: Database,
     _directory: tempfile::TempDir,
 }
 
-impl World {
+impl SecretsFixture {
     async fn on_sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
@@ -64,8 +64,8 @@ impl World {
                 .await
                 .unwrap(),
         );
-        let (audit, clerk) = Audit::new(repository.clone());
-        Tasks::new().spawn("clerk", clerk.work());
+        let (audit, writer) = Audit::new(repository.clone());
+        Tasks::new().spawn("writer", writer.run());
         let secrets = Secrets::new(
             repository,
             store.clone(),
@@ -84,7 +84,7 @@ impl World {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
         self.secrets
-            .write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default())
+            .write(&caller(), &scope(), &request, |_| Condition::None, &WriteOptions::default())
             .await
     }
 
@@ -105,21 +105,21 @@ fn caller() -> Caller {
     Caller { actor: Actor::Token { name: "test".into() }, origin: Origin::default() }
 }
 
-async fn what_a_crash_left_in_the_store_is_never_seen(world: World) {
-    world.write("one").await.unwrap();
+async fn what_a_crash_left_in_the_store_is_never_seen(fixture: SecretsFixture) {
+    fixture.write("one").await.unwrap();
     // What a process leaves that dies after the store's write and before the ledger's.
     let orphan = Redacted::from("orphan".to_owned());
-    world
+    fixture
         .store
         .write(&scope(), &[Put { name: &name(), version: Version(2), value: &orphan }])
         .await
         .unwrap();
-    assert_eq!(world.read().await.value.expose(), b"one");
-    let written = world.write("two").await.unwrap();
+    assert_eq!(fixture.read().await.value.expose(), b"one");
+    let written = fixture.write("two").await.unwrap();
     assert_eq!(written.versions[&name()], Version(2));
-    let bundle = world.secrets.repository.bundle(&scope()).await.unwrap().unwrap();
+    let bundle = fixture.secrets.repository.bundle(&scope()).await.unwrap().unwrap();
     for generation in [1, 2] {
-        let held = world
+        let held = fixture
             .secrets
             .open(&bundle, Generation(generation), &crate::policy::Which::All)
             .await
@@ -127,58 +127,58 @@ async fn what_a_crash_left_in_the_store_is_never_seen(world: World) {
         let expected = if generation == 1 { b"one" } else { b"two" };
         assert_eq!(held.secrets[&name()].value.expose(), expected);
     }
-    assert_eq!(world.read().await.value.expose(), b"two");
+    assert_eq!(fixture.read().await.value.expose(), b"two");
 }
 
-async fn what_the_ledger_refuses_is_taken_back_from_the_store(world: World) {
-    world.write("one").await.unwrap();
+async fn what_the_ledger_refuses_is_taken_back_from_the_store(fixture: SecretsFixture) {
+    fixture.write("one").await.unwrap();
     let mut request = WriteRequest::default();
     for at in 0..9 {
         request
             .secrets
             .insert(format!("BIG_{at}").parse().unwrap(), NewValue::new(vec![0; 1 << 20].into()));
     }
-    let error = world
+    let error = fixture
         .secrets
-        .write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default())
+        .write(&caller(), &scope(), &request, |_| Condition::None, &WriteOptions::default())
         .await
         .unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::TooLarge { .. })), "{error}");
     for name in request.secrets.keys() {
-        assert_eq!(world.store.list_versions(&scope(), name).await.unwrap(), []);
+        assert_eq!(fixture.store.list_versions(&scope(), name).await.unwrap(), []);
     }
 }
 
 #[tokio::test]
 async fn a_write_whose_end_is_not_known_keeps_its_value() {
-    let world = World::on_sqlite().await;
-    world.write("one").await.unwrap();
+    let fixture = SecretsFixture::on_sqlite().await;
+    fixture.write("one").await.unwrap();
     let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, 'disk full'); END";
-    sqlx::query(full).execute(world.database.writer()).await.unwrap();
-    world.write("two").await.unwrap_err();
+    sqlx::query(full).execute(fixture.database.writer()).await.unwrap();
+    fixture.write("two").await.unwrap_err();
     // The database failed, so the value stays in the store: the ledger might refer to it.
-    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
-    assert_eq!(world.read().await.value.expose(), b"one");
-    sqlx::query("DROP TRIGGER full").execute(world.database.writer()).await.unwrap();
-    assert_eq!(world.write("three").await.unwrap().versions[&name()], Version(2));
-    assert_eq!(world.read().await.value.expose(), b"three");
+    assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
+    assert_eq!(fixture.read().await.value.expose(), b"one");
+    sqlx::query("DROP TRIGGER full").execute(fixture.database.writer()).await.unwrap();
+    assert_eq!(fixture.write("three").await.unwrap().versions[&name()], Version(2));
+    assert_eq!(fixture.read().await.value.expose(), b"three");
 }
 
-async fn writers_at_one_moment_get_versions_of_their_own(world: World) {
+async fn writers_at_one_moment_get_versions_of_their_own(fixture: SecretsFixture) {
     let values: Vec<String> = (0..20).map(|at| at.to_string()).collect();
     let written =
-        futures_util::future::join_all(values.iter().map(|value| world.write(value))).await;
+        futures_util::future::join_all(values.iter().map(|value| fixture.write(value))).await;
     let mut versions: Vec<_> =
         written.into_iter().map(|written| written.unwrap().versions[&name()].0).collect();
     versions.sort_unstable();
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
 }
 
-async fn what_must_hold_is_looked_at(world: World) {
-    let on = |condition| Terms { condition, ..Terms::default() };
+async fn what_must_hold_is_looked_at(fixture: SecretsFixture) {
+    let on = |condition| WriteOptions { condition, ..WriteOptions::default() };
     let rotate = async |condition| {
         let value = Redacted::from("x".to_owned());
-        world.secrets.rotate(&caller(), &scope(), &name(), &value, &on(condition)).await
+        fixture.secrets.rotate(&caller(), &scope(), &name(), &value, &on(condition)).await
     };
     let refused = |answer: Result<Written, SecretsError>, expected: Option<u64>| match answer {
         Err(SecretsError::Change(ChangeError::Precondition { active, .. })) => {
@@ -191,12 +191,12 @@ async fn what_must_hold_is_looked_at(world: World) {
         Err(SecretsError::Change(ChangeError::NotFound(_)))
     ));
     refused(rotate(Condition::Active(Version(1))).await, None);
-    world.write("one").await.unwrap();
+    fixture.write("one").await.unwrap();
     refused(rotate(Condition::Absent).await, Some(1));
     refused(rotate(Condition::Active(Version(2))).await, Some(1));
     assert_eq!(rotate(Condition::Active(Version(1))).await.unwrap().versions[&name()], Version(2));
     refused(rotate(Condition::Active(Version(1))).await, Some(2));
-    let stale = world
+    let stale = fixture
         .secrets
         .delete(&caller(), &scope(), &name(), &on(Condition::Active(Version(1))))
         .await;
@@ -205,44 +205,46 @@ async fn what_must_hold_is_looked_at(world: World) {
         "{stale:?}"
     );
     // What was refused left nothing in the store.
-    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
+    assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
 }
 
-async fn back_to_an_older_version_is_a_new_generation(world: World) {
+async fn back_to_an_older_version_is_a_new_generation(fixture: SecretsFixture) {
     for value in ["one", "two", "three"] {
-        world.write(value).await.unwrap();
+        fixture.write(value).await.unwrap();
     }
-    let back = world
+    let back = fixture
         .secrets
-        .rollback(&caller(), &scope(), &name(), Version(1), &Terms::default())
+        .rollback(&caller(), &scope(), &name(), Version(1), &WriteOptions::default())
         .await
         .unwrap();
     assert_eq!((back.versions[&name()], back.bundles[0].generation), (Version(1), Generation(4)));
-    let read = world.read().await;
+    let read = fixture.read().await;
     assert_eq!((read.version, read.value.expose()), (Version(1), b"one".as_slice()));
     let states: Vec<_> =
-        world.secrets.repository.versions(&scope(), &name(), None, 10).await.unwrap();
+        fixture.secrets.repository.versions(&scope(), &name(), None, 10).await.unwrap();
     let states: Vec<_> = states.into_iter().map(|row| (row.version.0, row.state)).collect();
     assert_eq!(
         states,
         [(3, VersionState::Archived), (2, VersionState::Archived), (1, VersionState::Active)]
     );
     // Versions count on from the latest, not from the active one.
-    assert_eq!(world.write("four").await.unwrap().versions[&name()], Version(4));
-    let error = world
+    assert_eq!(fixture.write("four").await.unwrap().versions[&name()], Version(4));
+    let error = fixture
         .secrets
-        .rollback(&caller(), &scope(), &name(), Version(9), &Terms::default())
+        .rollback(&caller(), &scope(), &name(), Version(9), &WriteOptions::default())
         .await
         .unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::NoVersion { .. })), "{error}");
 }
 
-async fn a_delete_can_be_undone_until_its_retention_is_over(world: World) {
-    world.write("one").await.unwrap();
-    let delete =
-        async || world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await;
-    let undelete =
-        async || world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await;
+async fn a_delete_can_be_undone_until_its_retention_is_over(fixture: SecretsFixture) {
+    fixture.write("one").await.unwrap();
+    let delete = async || {
+        fixture.secrets.delete(&caller(), &scope(), &name(), &WriteOptions::default()).await
+    };
+    let undelete = async || {
+        fixture.secrets.undelete(&caller(), &scope(), &name(), &WriteOptions::default()).await
+    };
     let removed = delete().await.unwrap();
     assert_eq!(removed.bundles[0].generation, Generation(2));
     assert!(removed.recoverable_until > Timestamp::now());
@@ -251,41 +253,43 @@ async fn a_delete_can_be_undone_until_its_retention_is_over(world: World) {
     assert_eq!((back.versions[&name()], back.bundles[0].generation), (Version(1), Generation(3)));
     assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::NotDeleted(_)))));
     delete().await.unwrap();
-    let past = world.with_retention(SignedDuration::from_secs(-1));
+    let past = fixture.with_retention(SignedDuration::from_secs(-1));
     let fence = past
         .repository
         .take_lease("sweep", "me", std::time::Duration::from_secs(9))
         .await
         .unwrap()
         .unwrap();
-    past.sweep_once(&fence).await.unwrap();
+    past.enforce_retention_once(&fence).await.unwrap();
     assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::Destroyed { .. }))));
-    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap(), []);
+    assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap(), []);
     // A new secret of that name counts on.
-    assert_eq!(world.write("two").await.unwrap().versions[&name()], Version(2));
+    assert_eq!(fixture.write("two").await.unwrap().versions[&name()], Version(2));
 }
 
-async fn a_destroyed_version_is_gone_from_store_and_ledger(world: World) {
-    world.write("one").await.unwrap();
-    world.write("two").await.unwrap();
+async fn a_destroyed_version_is_gone_from_store_and_ledger(fixture: SecretsFixture) {
+    fixture.write("one").await.unwrap();
+    fixture.write("two").await.unwrap();
     let destroy = async |version| {
-        world
+        fixture
             .secrets
-            .destroy(&caller(), &scope(), &name(), &[Version(version)], &Terms::default())
+            .destroy(&caller(), &scope(), &name(), &[Version(version)], &WriteOptions::default())
             .await
     };
     assert!(matches!(destroy(2).await, Err(SecretsError::Change(ChangeError::InUse { .. }))));
     assert!(matches!(destroy(3).await, Err(SecretsError::Change(ChangeError::NoVersion { .. }))));
     assert_eq!(destroy(1).await.unwrap().gone, [Version(1)]);
-    let read = world.secrets.read_version(&caller(), &scope(), &name(), Version(1), None).await;
+    let read = fixture.secrets.read_version(&caller(), &scope(), &name(), Version(1), None).await;
     assert!(matches!(read, Err(SecretsError::Gone { .. })), "{read:?}");
-    let back =
-        world.secrets.rollback(&caller(), &scope(), &name(), Version(1), &Terms::default()).await;
+    let back = fixture
+        .secrets
+        .rollback(&caller(), &scope(), &name(), Version(1), &WriteOptions::default())
+        .await;
     assert!(matches!(back, Err(SecretsError::Change(ChangeError::Destroyed { .. }))), "{back:?}");
-    assert_eq!(world.store.list_versions(&scope(), &name()).await.unwrap().len(), 1);
+    assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 1);
 }
 
-async fn a_request_that_is_sent_twice_is_done_once(world: World) {
+async fn a_request_that_is_sent_twice_is_done_once(fixture: SecretsFixture) {
     let once = |fingerprint: u8| Idempotency {
         principal: "token:test".into(),
         key_hash: vec![1; 32],
@@ -294,39 +298,42 @@ async fn a_request_that_is_sent_twice_is_done_once(world: World) {
     let write = async |fingerprint| {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from("x".to_owned())));
-        let terms = Terms { once: Some(once(fingerprint)), ..Terms::default() };
-        world.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &terms).await
+        let options =
+            WriteOptions { idempotency: Some(once(fingerprint)), ..WriteOptions::default() };
+        fixture.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &options).await
     };
     // At the same moment too: one is done, and the other one hears of it.
     let (first, second) = tokio::join!(write(1), write(1));
     let (done, repeated) = if first.is_ok() { (first, second) } else { (second, first) };
     match repeated {
-        Err(SecretsError::Change(ChangeError::Repeated(answer))) => {
+        Err(SecretsError::Change(ChangeError::Replayed(response))) => {
             assert_eq!(serde_json::from_str::<Written>(&answer).unwrap(), done.unwrap());
         }
         other => panic!("{other:?}"),
     }
     assert!(matches!(write(2).await, Err(SecretsError::Change(ChangeError::KeyReused))));
-    assert_eq!(world.read().await.version, Version(1));
+    assert_eq!(fixture.read().await.version, Version(1));
 }
 
-async fn a_leader_that_was_overtaken_writes_nothing(world: World) {
-    world.write("one").await.unwrap();
+async fn a_leader_that_was_overtaken_writes_nothing(fixture: SecretsFixture) {
+    fixture.write("one").await.unwrap();
     let (short, long) = (std::time::Duration::from_millis(50), std::time::Duration::from_secs(60));
     let take = async |holder, ttl| {
-        world.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap()
+        fixture.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap()
     };
     let old = take("old", long).await.unwrap();
-    if world.database.kind() == lockbox::database::Kind::Postgres {
+    if fixture.database.kind() == lockbox::database::Kind::Postgres {
         assert_eq!(take("new", long).await, None, "it has a holder");
     }
     assert_eq!(take("old", short).await.unwrap(), old, "a renewal is no new fence");
     tokio::time::sleep(4 * short).await;
     let new = take("new", long).await.unwrap();
     assert!(new.number > old.number);
-    let terms = |fence: &Fence| Terms { fence: Some(fence.clone()), ..Terms::default() };
-    let error = world.secrets.delete(&caller(), &scope(), &name(), &terms(&old)).await.unwrap_err();
+    let options =
+        |fence: &Fence| WriteOptions { fence: Some(fence.clone()), ..WriteOptions::default() };
+    let error =
+        fixture.secrets.delete(&caller(), &scope(), &name(), &options(&old)).await.unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::Fenced(_))), "{error}");
-    assert_eq!(world.read().await.value.expose(), b"one");
-    world.secrets.delete(&caller(), &scope(), &name(), &terms(&new)).await.unwrap();
+    assert_eq!(fixture.read().await.value.expose(), b"one");
+    fixture.secrets.delete(&caller(), &scope(), &name(), &options(&new)).await.unwrap();
 }

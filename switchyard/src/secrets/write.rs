@@ -1,5 +1,5 @@
-//! New values: the store has them before the ledger knows them, and gives them back where the
-//! ledger does not take them.
+//! Writes of new values. The store gets them before the ledger, and they are removed from the store if
+//! the ledger rejects them.
 
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
@@ -7,55 +7,64 @@ use lockbox::{Put, Stored};
 use runtime::backoff::{Backoff, random};
 use runtime::logs::ErrorChain;
 
-use super::{Caller, Secrets, SecretsError, Terms, written};
+use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
 use crate::repository::{ChangeError, Condition, NewVersion};
 
-/// How often a write is tried that lost a race to another replica.
-const TRIES: u32 = 6;
+/// The maximum number of attempts for a write that loses races to other replicas.
+const MAX_ATTEMPTS: u32 = 6;
 
-/// One value on its way in.
-struct Incoming<'a> {
+/// A value to write.
+struct PendingValue<'a> {
     name: &'a SecretName,
     value: &'a Redacted,
     condition: Condition,
 }
 
 impl Secrets {
-    /// Writes every value of a request as its secret's next version: all of them, or none.
+    /// Writes every value of a request as its secret's next version, all or none.
     pub(crate) async fn write(
         &self,
         caller: &Caller,
         scope: &Scope,
         request: &WriteRequest,
         conditions: impl Fn(&SecretName) -> Condition + Send + Sync,
-        terms: &Terms,
+        options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
         let values: Vec<_> = request
             .secrets
             .iter()
-            .map(|(name, NewValue { value, .. })| Incoming {
+            .map(|(name, NewValue { value, .. })| PendingValue {
                 name,
                 value,
                 condition: conditions(name),
             })
             .collect();
-        self.store(caller, scope, Action::Write, &values, terms).await
+        self.store(caller, scope, Action::Write, &values, options).await
     }
 
-    /// Writes a new value of a secret that is there.
+    /// Writes a new value of an existing secret.
     pub(crate) async fn rotate(
         &self,
         caller: &Caller,
         scope: &Scope,
         name: &SecretName,
         value: &Redacted,
-        terms: &Terms,
+        options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let condition =
-            if terms.condition == Condition::None { Condition::Present } else { terms.condition };
-        self.store(caller, scope, Action::Rotate, &[Incoming { name, value, condition }], terms)
-            .await
+        let condition = if options.condition == Condition::None {
+            Condition::Present
+        } else {
+            options.condition
+        };
+        self.store(
+            caller,
+            scope,
+            Action::Rotate,
+            &[PendingValue { name, value, condition }],
+            options,
+        )
+        .await
     }
 
     async fn store(
@@ -63,16 +72,16 @@ impl Secrets {
         caller: &Caller,
         scope: &Scope,
         action: Action,
-        values: &[Incoming<'_>],
-        terms: &Terms,
+        values: &[PendingValue<'_>],
+        options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        self.not_done_before(terms).await?;
+        self.refuse_replay(options).await?;
         let mut tries = 1;
         loop {
-            match self.try_store(caller, scope, action, values, terms).await {
-                // Another replica wrote between our look at the ledger and our change of it. What
-                // the caller said must hold is looked at again.
-                Err(SecretsError::Change(ChangeError::Conflict(_))) if tries < TRIES => {
+            match self.try_store(caller, scope, action, values, options).await {
+                // Another replica wrote between our read and our change. The retry checks the
+                // precondition again.
+                Err(SecretsError::Change(ChangeError::Conflict(_))) if tries < MAX_ATTEMPTS => {
                     tokio::time::sleep(Backoff::QUICK.delay(tries, random())).await;
                     tries += 1;
                 }
@@ -86,13 +95,14 @@ impl Secrets {
         caller: &Caller,
         scope: &Scope,
         action: Action,
-        values: &[Incoming<'_>],
-        terms: &Terms,
+        values: &[PendingValue<'_>],
+        options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let turn = self.turns.take(scope).await.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
-        let counts = self.repository.counts(scope).await?;
-        for Incoming { name, condition, .. } in values {
-            let active = counts.get(*name).and_then(|counted| counted.active);
+        let turn =
+            self.write_locks.lock(scope).await.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
+        let versions_by_name = self.repository.version_numbers(scope).await?;
+        for PendingValue { name, condition, .. } in values {
+            let active = versions_by_name.get(*name).and_then(|numbers| numbers.active);
             if !condition.holds(active) {
                 let secret = format!("{scope}/{name}");
                 return Err(match condition {
@@ -102,8 +112,9 @@ impl Secrets {
                 .into());
             }
         }
-        let next =
-            |name: &SecretName| Version(counts.get(name).map_or(0, |counted| counted.latest.0) + 1);
+        let next = |name: &SecretName| {
+            Version(versions_by_name.get(name).map_or(0, |numbers| numbers.latest.0) + 1)
+        };
         let puts: Vec<Put<'_>> = values
             .iter()
             .map(|it| Put { name: it.name, version: next(it.name), value: it.value })
@@ -121,37 +132,36 @@ impl Secrets {
             })
             .collect();
         let event = |new: &NewVersion| {
-            caller.event(action, scope, &new.name, Some(new.stored.version), terms.rule.clone())
+            caller.event(action, scope, &new.name, Some(new.stored.version), options.rule.clone())
         };
         let numbers = versions.iter().map(|new| (new.name.clone(), new.stored.version)).collect();
         let change = self.change(
             caller,
             scope,
-            terms,
+            options,
             versions.iter().map(event).collect(),
-            written(scope, &numbers),
+            written_response(scope, &numbers),
         );
         let moved = match self.repository.write(&change, &versions).await {
             Ok(moved) => moved,
             Err(error) => {
-                // Where the database itself failed, the change may have been committed all the
-                // same.
+                // If the database failed, the change may still have been committed.
                 if !matches!(error, ChangeError::Repository(_)) {
                     self.discard(scope, &versions).await;
                 }
                 return Err(error.into());
             }
         };
-        drop(turn);
+        drop(lock);
         Ok(Written { scope: scope.clone(), versions: numbers, bundles: self.push(moved) })
     }
 
-    /// Takes back what the store has and the ledger did not take. Where that fails too, nothing
-    /// refers to it, and it stays sealed.
+    /// Removes values that the ledger rejected from the store. If that fails, they stay sealed and
+    /// unreferenced.
     async fn discard(&self, scope: &Scope, versions: &[NewVersion]) {
         for NewVersion { name, stored, .. } in versions {
             if let Err(error) = self.store.destroy(scope, name, stored).await {
-                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "value of a refused write not taken back");
+                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "value of a rejected write not removed");
             }
         }
     }

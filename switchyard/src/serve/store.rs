@@ -29,7 +29,7 @@ pub enum StoreOpenError {
 }
 
 /// The store, and the same again where it has keys of its own that can be changed.
-pub(super) struct Opened {
+pub(super) struct OpenedStore {
     pub(super) store: Arc<dyn Store>,
     pub(super) embedded: Option<Arc<Embedded>>,
 }
@@ -39,7 +39,7 @@ pub(super) async fn open(
     args: &ServeArgs,
     database: Database,
     tasks: &Tasks,
-) -> Result<Opened, StoreOpenError> {
+) -> Result<OpenedStore, StoreOpenError> {
     let opened = choose(args, database, tasks).await?;
     look(Arc::clone(&opened.store), tasks);
     Ok(opened)
@@ -60,14 +60,14 @@ async fn choose(
     args: &ServeArgs,
     database: Database,
     tasks: &Tasks,
-) -> Result<Opened, StoreOpenError> {
+) -> Result<OpenedStore, StoreOpenError> {
     match args.store.store {
         StoreKind::Embedded => {
             let store = Arc::new(
                 Embedded::with_keys(database, &args.keys.keys(&args.data, &args.store)?).await?,
             );
             tracing::info!(keys = store.keys().names(), "store opened");
-            Ok(Opened { store: Arc::clone(&store) as Arc<dyn Store>, embedded: Some(store) })
+            Ok(OpenedStore { store: Arc::clone(&store) as Arc<dyn Store>, embedded: Some(store) })
         }
         StoreKind::Vault => {
             let config = args.store.vault()?;
@@ -75,13 +75,13 @@ async fn choose(
             let keeper = Arc::clone(&store);
             super::spawn(tasks, "vault token", async move { keeper.keep().await });
             tracing::info!(address = %config.address, mount = %config.mount, prefix = %config.prefix, "store is Vault");
-            Ok(Opened { store, embedded: None })
+            Ok(OpenedStore { store, embedded: None })
         }
         StoreKind::OnePassword => {
             let config = args.store.onepassword.config()?;
             let store = Arc::new(OnePassword::new(&config)?);
             tracing::info!(host = %config.host, vault = %config.vault, "store is 1Password");
-            Ok(Opened { store, embedded: None })
+            Ok(OpenedStore { store, embedded: None })
         }
     }
 }

@@ -23,9 +23,9 @@ use crate::access::AccessError;
 use crate::api::App;
 use crate::audit::{Action, AuditError, Event, Outcome, Resource, ResourceKind};
 use crate::delivery::generation_for;
-use crate::identity::Namespaces;
 use crate::limit::Budget;
 use crate::metrics::{Ending, Operation};
+use crate::namespaces::Namespaces;
 use crate::policy::{BundleAllowed, BundleRule, Which};
 use crate::repository::Bundle;
 use crate::secrets::Caller;
@@ -190,7 +190,7 @@ impl Connection {
         let AgentMessage::Hello { agent, holds } = hello else { return Err(End::NoHello) };
         let Admitted { pod, bundles } = &self.pod;
         let names: Vec<&str> = bundles.iter().map(|one| one.name.as_str()).collect();
-        let agent = crate::audit::plain(&agent);
+        let agent = crate::audit::sanitize(&agent);
         tracing::info!(namespace = pod.namespace, pod = pod.name, account = pod.service_account, bundles = ?names, agent, "stream opened");
         self.holds = holds;
         Ok(())
@@ -321,7 +321,7 @@ impl Connection {
             version: Some(generation.0),
             outcome: Outcome::Allowed,
             origin: self.caller.origin.clone(),
-            details: Some(crate::audit::plain(&details)),
+            details: Some(crate::audit::sanitize(&details)),
         }
     }
 
@@ -369,9 +369,9 @@ impl Connection {
         } else if !self.budget.take(Instant::now()) {
             return Err(End::TooManyReports);
         }
-        for Written { event, holding } in written {
+        for Written { event, report } in written {
             self.app.metrics.reported(worked);
-            self.app.audit.record_holding(event, holding).await?;
+            self.app.audit.record_with_report(event, report).await?;
         }
         Ok(())
     }

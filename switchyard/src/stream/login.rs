@@ -51,7 +51,7 @@ pub(super) fn named(query: Option<&str>) -> Result<Vec<BundleRef>, Refusal> {
         // A bundle's name has no character that a query would escape, so an escape is no name.
         let bundle = value
             .parse()
-            .map_err(|error| Refusal::malformed(crate::audit::plain(&format!("{error}"))))?;
+            .map_err(|error| Refusal::malformed(crate::audit::sanitize(&format!("{error}"))))?;
         if bundles.contains(&bundle) {
             return Err(Refusal::malformed(format!("bundle {bundle} is named twice")));
         }

@@ -3,14 +3,14 @@
 use contract::stream::{Held, Outcome as Reload, Step};
 use contract::{BundleRef, Generation};
 
-use crate::audit::{Action, Event, Outcome, Pod, Resource, ResourceKind, plain};
-use crate::repository::{Bundle, Holding, Report};
+use crate::audit::{Action, Event, Outcome, Pod, Resource, ResourceKind, sanitize};
+use crate::repository::{Bundle, PodReport, ReportedState};
 use crate::secrets::Caller;
 
 /// A report about one bundle: the event and what it says of the pod.
 pub(super) struct Written {
     pub(super) event: Event,
-    pub(super) holding: Holding,
+    pub(super) report: PodReport,
 }
 
 /// What `Applied` says, for each bundle of it that the pod follows.
@@ -31,8 +31,8 @@ pub(super) fn applied(
     let of = |bundle: &Bundle, generation| {
         let event =
             event(caller, Action::Applied, outcome, bundle, generation, format!("reload {word}"));
-        let report = Report::Holds { generation, reload: word.to_owned() };
-        Written { event, holding: Holding { pod: pod.clone(), bundle: bundle.id, report } }
+        let report = ReportedState::Applied { generation, reload: word.to_owned() };
+        Written { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state: report } }
     };
     known(followed, holds).map(|(bundle, generation)| of(bundle, generation)).collect()
 }
@@ -51,7 +51,7 @@ pub(super) fn failed(
         Step::Write => "write",
         Step::Reload => "reload",
     };
-    let detail = plain(detail);
+    let detail = sanitize(detail);
     let of = |bundle: &Bundle, generation| {
         let event = event(
             caller,
@@ -61,9 +61,12 @@ pub(super) fn failed(
             generation,
             format!("{word}: {detail}"),
         );
-        let report =
-            Report::Failed { wanted: generation, step: word.to_owned(), detail: detail.clone() };
-        Written { event, holding: Holding { pod: pod.clone(), bundle: bundle.id, report } }
+        let report = ReportedState::Failed {
+            wanted: generation,
+            step: word.to_owned(),
+            detail: detail.clone(),
+        };
+        Written { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state: report } }
     };
     known(followed, wanted).map(|(bundle, generation)| of(bundle, generation)).collect()
 }

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::*;
 use crate::access::Access;
 use crate::api::{Health, Strangers};
-use crate::audit::{Actor, Audit, Origin, Pod};
+use crate::audit::{Actor, AuditLog, Origin, Pod};
 use crate::identity::{Bindings, Development, Namespaces, Pods, Tokens};
 use crate::policy::Binding;
 use crate::repository::{AuditQuery, Condition, Repository};
-use crate::secrets::{Caller, Secrets, Terms};
+use crate::secrets::{Caller, Secrets, WriteOptions};
 
 /// A switchyard without its edges: the namespaces and the CAs are the test's to change.
 struct World {
@@ -71,7 +71,7 @@ impl World {
         let identities = directory.path().join("identities.json");
         crate::files::publish(&identities, b"{}", crate::files::Readers::Owner).unwrap();
         let app = App {
-            trail_key: None,
+            checkpoint_public_key: None,
             secrets: Secrets::new(
                 repository.clone(),
                 store.clone(),
@@ -116,7 +116,7 @@ impl World {
                 &"shop.prod.api".parse().unwrap(),
                 &request,
                 |_| Condition::None,
-                &Terms::default(),
+                &WriteOptions::default(),
             )
             .await
             .unwrap();

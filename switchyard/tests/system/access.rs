@@ -4,43 +4,49 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::agent::Agent;
-use crate::yard::{Yard, body, problem};
+use crate::agent::TestAgent;
+use crate::harness::{Harness, body, problem};
 
-async fn make_token(yard: &Yard, name: &str, role: &str, scope: Option<&str>) -> String {
+async fn make_token(harness: &Harness, name: &str, role: &str, scope: Option<&str>) -> String {
     let mut request = json!({"name": name, "role": role});
     if let Some(scope) = scope {
         request["scope"] = json!(scope);
     }
-    let (status, _, answer) = yard
-        .ask(Method::POST, "/v1/tokens", Some(&yard.token()), request.to_string().as_bytes())
+    let (status, _, answer) = harness
+        .ask(Method::POST, "/v1/tokens", Some(&harness.token()), request.to_string().as_bytes())
         .await;
     assert_eq!(status, 201, "{answer:?}");
     serde_json::from_slice::<Value>(&answer).unwrap()["token"].as_str().unwrap().to_owned()
 }
 
-async fn grant(yard: &Yard, account: &str, secret: Option<&str>) -> u64 {
+async fn grant(harness: &Harness, account: &str, secret: Option<&str>) -> u64 {
     let mut request = json!({"subject": {"kind": "service_account", "name": account}, "scope": "shop.prod.api", "access": "read"});
     if let Some(secret) = secret {
         request["secret"] = json!(secret);
     }
-    let (status, _, answer) = yard
-        .ask(Method::POST, "/v1/grants", Some(&yard.token()), request.to_string().as_bytes())
+    let (status, _, answer) = harness
+        .ask(Method::POST, "/v1/grants", Some(&harness.token()), request.to_string().as_bytes())
         .await;
     assert_eq!(status, 201, "{answer:?}");
     serde_json::from_slice::<Value>(&answer).unwrap()["id"].as_u64().unwrap()
 }
 
-async fn status(yard: &Yard, token: &str, method: Method, path: &str, body: &[u8]) -> StatusCode {
-    yard.ask(method, path, Some(token), body).await.0
+async fn status(
+    harness: &Harness,
+    token: &str,
+    method: Method,
+    path: &str,
+    body: &[u8],
+) -> StatusCode {
+    harness.ask(method, path, Some(token), body).await.0
 }
 
 /// The table of roles, through the API.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_does_what_it_may_and_no_more() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     for scope in ["shop", "shop.prod", "shop.prod.api"] {
-        yard.set(scope, &[("A", b"hunter2")]).await;
+        harness.set(scope, &[("A", b"hunter2")]).await;
     }
     let write = body(&[("A", b"hunter2")]);
     // Reading and writing in project, environment and service scope; the audit trail, grants and
@@ -52,18 +58,22 @@ async fn each_role_does_what_it_may_and_no_more() {
         ("owner", [200, 200, 200], [200, 200, 200], 200),
     ];
     for (role, reads, writes, rules) in rows {
-        let token = make_token(&yard, role, role, None).await;
+        let token = make_token(&harness, role, role, None).await;
         for ((scope, read), written) in
             ["shop", "shop.prod", "shop.prod.api"].into_iter().zip(reads).zip(writes)
         {
             let (list, one) = (format!("/v1/secrets/{scope}/"), format!("/v1/secrets/{scope}/A"));
-            assert_eq!(status(&yard, &token, Method::GET, &list, b"").await, 200, "{role} {scope}");
             assert_eq!(
-                status(&yard, &token, Method::GET, &format!("{one}/versions"), b"").await,
+                status(&harness, &token, Method::GET, &list, b"").await,
                 200,
                 "{role} {scope}"
             );
-            let (code, headers, answer) = yard.ask(Method::GET, &one, Some(&token), b"").await;
+            assert_eq!(
+                status(&harness, &token, Method::GET, &format!("{one}/versions"), b"").await,
+                200,
+                "{role} {scope}"
+            );
+            let (code, headers, answer) = harness.ask(Method::GET, &one, Some(&token), b"").await;
             assert_eq!(code, read, "{role} {scope}");
             if read == 403 {
                 let problem = problem(code, &headers, &answer);
@@ -74,15 +84,15 @@ async fn each_role_does_what_it_may_and_no_more() {
                 assert!(problem.detail.contains("enclii tokens create"), "{problem:?}");
             }
             assert_eq!(
-                status(&yard, &token, Method::POST, &list, write.expose()).await,
+                status(&harness, &token, Method::POST, &list, write.expose()).await,
                 written,
                 "{role} {scope}"
             );
         }
-        assert_eq!(status(&yard, &token, Method::GET, "/v1/audit", b"").await, rules, "{role}");
+        assert_eq!(status(&harness, &token, Method::GET, "/v1/audit", b"").await, rules, "{role}");
         let runs = if role == "owner" { 200 } else { 403 };
         assert_eq!(
-            status(&yard, &token, Method::GET, "/v1/admin/rekey", b"").await,
+            status(&harness, &token, Method::GET, "/v1/admin/rekey", b"").await,
             runs,
             "{role}"
         );
@@ -90,23 +100,23 @@ async fn each_role_does_what_it_may_and_no_more() {
             .to_string();
         let made = if rules == 200 { 201 } else { 403 };
         assert_eq!(
-            status(&yard, &token, Method::POST, "/v1/tokens", ask.as_bytes()).await,
+            status(&harness, &token, Method::POST, "/v1/tokens", ask.as_bytes()).await,
             made,
             "{role}"
         );
     }
     // An admin makes no owner, and nothing that outlives its own token.
-    let admin = make_token(&yard, "admin-2", "admin", None).await;
+    let admin = make_token(&harness, "admin-2", "admin", None).await;
     let ask = json!({"name": "climber", "role": "owner", "ttl_seconds": 60}).to_string();
     let (code, headers, answer) =
-        yard.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
+        harness.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
     assert!(problem(code, &headers, &answer).detail.contains("rule not-more-than-own"));
     let ask = json!({"name": "heir", "role": "readonly", "ttl_seconds": 7_776_000}).to_string();
     let (code, headers, answer) =
-        yard.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
+        harness.ask(Method::POST, "/v1/tokens", Some(&admin), ask.as_bytes()).await;
     assert!(problem(code, &headers, &answer).detail.contains("rule no-longer-than-own"));
 
-    let denied = yard.events("denied").await;
+    let denied = harness.events("denied").await;
     assert!(
         denied.iter().any(|it| it["actor_id"] == "developer"
             && it["resource_id"] == "A"
@@ -119,21 +129,21 @@ async fn each_role_does_what_it_may_and_no_more() {
         ),
         "{denied:?}"
     );
-    let read = yard.events("read").await;
+    let read = harness.events("read").await;
     assert_eq!(read[0]["details"], "role developer everywhere, of the token");
 }
 
 /// A token for dev, and every way that somebody thought of to say prod.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_made_canonical_once_and_then_decided_on() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
-    yard.set("shop.dev.api", &[("A", b"fine")]).await;
-    let token = make_token(&yard, "dev", "admin", Some("shop.dev")).await;
-    assert_eq!(status(&yard, &token, Method::GET, "/v1/secrets/shop.dev.api/A", b"").await, 200);
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    harness.set("shop.dev.api", &[("A", b"fine")]).await;
+    let token = make_token(&harness, "dev", "admin", Some("shop.dev")).await;
+    assert_eq!(status(&harness, &token, Method::GET, "/v1/secrets/shop.dev.api/A", b"").await, 200);
     // An escape that says nothing else is the same name.
     assert_eq!(
-        status(&yard, &token, Method::GET, "/v1/secrets/shop%2edev%2Eapi/%41", b"").await,
+        status(&harness, &token, Method::GET, "/v1/secrets/shop%2edev%2Eapi/%41", b"").await,
         200
     );
     let paths = [
@@ -176,7 +186,7 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
     ];
     for path in paths {
         let (code, headers, answer) =
-            yard.ask(Method::GET, &format!("/v1/secrets/{path}"), Some(&token), b"").await;
+            harness.ask(Method::GET, &format!("/v1/secrets/{path}"), Some(&token), b"").await;
         let problem = problem(code, &headers, &answer);
         assert!(matches!(problem.status, 400 | 403 | 404), "{path}: {problem:?}");
         assert!(
@@ -186,7 +196,7 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
         );
     }
     assert_eq!(
-        yard.events("read").await.iter().filter(|it| it["scope"] == "shop.prod.api").count(),
+        harness.events("read").await.iter().filter(|it| it["scope"] == "shop.prod.api").count(),
         0
     );
     // A list of what is forbidden is as forbidden as the thing.
@@ -197,14 +207,14 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
         "/v1/secrets/shop.prod.api/A/versions",
         "/v1/audit",
     ] {
-        assert_eq!(status(&yard, &token, Method::GET, path, b"").await, 403, "{path}");
+        assert_eq!(status(&harness, &token, Method::GET, path, b"").await, 403, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"x")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"x")]).await;
     let routes = [
         (Method::GET, "/v1/secrets/shop.prod.api/"),
         (Method::POST, "/v1/secrets/shop.prod.api/"),
@@ -233,32 +243,35 @@ async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
     for (method, path) in routes {
         for token in [None, Some("enclii_00"), Some("api-one")] {
             assert_eq!(
-                yard.ask(method.clone(), path, token, b"{}").await.0,
+                harness.ask(method.clone(), path, token, b"{}").await.0,
                 401,
                 "{method} {path}"
             );
         }
     }
     for path in ["/v1/health", "/v1/openapi.json"] {
-        assert_eq!(yard.ask(Method::GET, path, None, b"").await.0, 200);
+        assert_eq!(harness.ask(Method::GET, path, None, b"").await.0, 200);
     }
     // Without a provider nobody logs in.
-    assert_eq!(yard.ask(Method::GET, "/v1/login", None, b"").await.0, 404);
-    assert_eq!(yard.ask(Method::POST, "/v1/login", None, br#"{"id_token":"a.b.c"}"#).await.0, 404);
+    assert_eq!(harness.ask(Method::GET, "/v1/login", None, b"").await.0, 404);
+    assert_eq!(
+        harness.ask(Method::POST, "/v1/login", None, br#"{"id_token":"a.b.c"}"#).await.0,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_from_their_making_to_their_end() {
-    let yard = Yard::start().await;
-    let token = make_token(&yard, "ci", "developer", Some("shop")).await;
+    let harness = Harness::start().await;
+    let token = make_token(&harness, "ci", "developer", Some("shop")).await;
     let who: Value =
-        serde_json::from_slice(&yard.ask(Method::GET, "/v1/whoami", Some(&token), b"").await.2)
+        serde_json::from_slice(&harness.ask(Method::GET, "/v1/whoami", Some(&token), b"").await.2)
             .unwrap();
     assert_eq!(
         (&who["kind"], &who["name"], &who["roles"]),
         (&json!("token"), &json!("ci"), &json!([{"role": "developer", "scope": "shop"}]))
     );
-    let listed = yard.json("/v1/tokens").await;
+    let listed = harness.json("/v1/tokens").await;
     let names: Vec<_> = listed["tokens"]
         .as_array()
         .unwrap()
@@ -269,11 +282,11 @@ async fn tokens_from_their_making_to_their_end() {
     assert!(!listed.to_string().contains(&token[10..]));
     // A valid name is given once, and again when it is free.
     let ask = json!({"name": "ci", "role": "readonly"}).to_string();
-    assert_eq!(yard.refused(Method::POST, "/v1/tokens", ask.as_bytes()).await.status, 409);
-    assert_eq!(status(&yard, &yard.token(), Method::DELETE, "/v1/tokens/ci", b"").await, 204);
-    assert_eq!(status(&yard, &token, Method::GET, "/v1/whoami", b"").await, 401);
-    make_token(&yard, "ci", "readonly", None).await;
-    assert_eq!(status(&yard, &token, Method::GET, "/v1/whoami", b"").await, 401);
+    assert_eq!(harness.refused(Method::POST, "/v1/tokens", ask.as_bytes()).await.status, 409);
+    assert_eq!(status(&harness, &harness.token(), Method::DELETE, "/v1/tokens/ci", b"").await, 204);
+    assert_eq!(status(&harness, &token, Method::GET, "/v1/whoami", b"").await, 401);
+    make_token(&harness, "ci", "readonly", None).await;
+    assert_eq!(status(&harness, &token, Method::GET, "/v1/whoami", b"").await, 401);
     for ask in [
         json!({"name": "x", "role": "readonly", "ttl_seconds": 59}),
         json!({"name": "x", "role": "readonly", "ttl_seconds": 7_776_001}),
@@ -283,46 +296,47 @@ async fn tokens_from_their_making_to_their_end() {
         json!({"name": "x", "role": "readonly", "more": 1}),
     ] {
         assert_eq!(
-            yard.refused(Method::POST, "/v1/tokens", ask.to_string().as_bytes()).await.status,
+            harness.refused(Method::POST, "/v1/tokens", ask.to_string().as_bytes()).await.status,
             400,
             "{ask}"
         );
     }
-    assert_eq!(yard.events("grant").await.len(), 2);
-    assert_eq!(yard.events("revoke").await.len(), 1);
+    assert_eq!(harness.events("grant").await.len(), 2);
+    assert_eq!(harness.events("revoke").await.len(), 1);
     // The first token can be revoked, and a start makes no other.
-    let owner = make_token(&yard, "owner", "owner", None).await;
-    assert_eq!(status(&yard, &owner, Method::DELETE, "/v1/tokens/bootstrap", b"").await, 204);
-    let yard = yard.restart().await;
-    assert_eq!(status(&yard, &yard.token(), Method::GET, "/v1/whoami", b"").await, 401);
-    assert_eq!(status(&yard, &owner, Method::GET, "/v1/whoami", b"").await, 200);
+    let owner = make_token(&harness, "owner", "owner", None).await;
+    assert_eq!(status(&harness, &owner, Method::DELETE, "/v1/tokens/bootstrap", b"").await, 204);
+    let harness = harness.restart().await;
+    assert_eq!(status(&harness, &harness.token(), Method::GET, "/v1/whoami", b"").await, 401);
+    assert_eq!(status(&harness, &owner, Method::GET, "/v1/whoami", b"").await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_gets_what_grants_add_and_loses_what_is_taken_back() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two"), ("C", b"three")]).await;
-    let web = |query| Agent::refused(&yard, "web", query);
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two"), ("C", b"three")]).await;
+    let web = |query| TestAgent::refused(&harness, "web", query);
     assert!(web("bundle=api-prod").await.detail.contains("no grant names this one"));
 
-    let one = grant(&yard, "shop-prod/web", Some("A")).await;
-    let mut agent = Agent::connect(&yard, "web", "api-prod", vec![]).await;
+    let one = grant(&harness, "shop-prod/web", Some("A")).await;
+    let mut agent = TestAgent::connect(&harness, "web", "api-prod", vec![]).await;
     let names = |values: std::collections::BTreeMap<String, Vec<u8>>| {
         values.into_keys().collect::<Vec<_>>()
     };
     let (generation, values) = agent.values().await;
     assert_eq!((generation, names(values)), (1, vec!["A".to_owned()]));
     // The same generation, and one more file, without a new login.
-    let two = grant(&yard, "shop-prod/web", Some("B")).await;
+    let two = grant(&harness, "shop-prod/web", Some("B")).await;
     let (generation, values) = agent.values().await;
     assert_eq!((generation, names(values)), (1, vec!["A".to_owned(), "B".to_owned()]));
     // What is not granted moves the bundle, and stays away.
-    yard.set("shop.prod.api", &[("C", b"four")]).await;
+    harness.set("shop.prod.api", &[("C", b"four")]).await;
     let (generation, values) = agent.values().await;
     assert_eq!((generation, names(values)), (2, vec!["A".to_owned(), "B".to_owned()]));
     let take_back = async |id| {
         assert_eq!(
-            status(&yard, &yard.token(), Method::DELETE, &format!("/v1/grants/{id}"), b"").await,
+            status(&harness, &harness.token(), Method::DELETE, &format!("/v1/grants/{id}"), b"")
+                .await,
             200
         )
     };
@@ -337,13 +351,14 @@ async fn a_pod_gets_what_grants_add_and_loses_what_is_taken_back() {
         other => panic!("{other:?}"),
     }
     // An agent whose files are of a time with more rights says only which generation they are of.
-    grant(&yard, "shop-prod/web", None).await;
+    grant(&harness, "shop-prod/web", None).await;
     let mut agent =
-        Agent::connect(&yard, "web", "api-prod", vec![crate::agent::held("api-prod", 2)]).await;
+        TestAgent::connect(&harness, "web", "api-prod", vec![crate::agent::held("api-prod", 2)])
+            .await;
     let (_, values) = agent.values().await;
     assert_eq!(names(values), ["A", "B", "C"]);
 
-    let read = yard.events("read").await;
+    let read = harness.events("read").await;
     let details: Vec<_> = read.iter().map(|it| it["details"].as_str().unwrap()).collect();
     assert_eq!(
         details,
@@ -356,12 +371,12 @@ async fn a_pod_gets_what_grants_add_and_loses_what_is_taken_back() {
         ]
     );
     // Dev's pod with the same service account name has nothing of it.
-    assert_eq!(Agent::refused(&yard, "dev", "bundle=api-prod").await.status, 403);
+    assert_eq!(TestAgent::refused(&harness, "dev", "bundle=api-prod").await.status, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_that_would_mean_nothing_are_refused() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let account = |name: &str, scope: &str, access: &str| json!({"subject": {"kind": "service_account", "name": name}, "scope": scope, "access": access});
     for (request, says) in [
         (account("shop-prod", "shop.prod.api", "read"), "namespace/name"),
@@ -398,34 +413,34 @@ async fn grants_that_would_mean_nothing_are_refused() {
         ),
     ] {
         let problem =
-            yard.refused(Method::POST, "/v1/grants", request.to_string().as_bytes()).await;
+            harness.refused(Method::POST, "/v1/grants", request.to_string().as_bytes()).await;
         assert!(problem.status == 400 && problem.detail.contains(says), "{request}: {problem:?}");
     }
-    assert!(yard.json("/v1/grants").await["grants"].as_array().unwrap().is_empty());
+    assert!(harness.json("/v1/grants").await["grants"].as_array().unwrap().is_empty());
     // The same grant twice is one row and one event.
     assert_eq!(
-        grant(&yard, "shop-prod/web", None).await,
-        grant(&yard, "shop-prod/web", None).await
+        grant(&harness, "shop-prod/web", None).await,
+        grant(&harness, "shop-prod/web", None).await
     );
-    assert_eq!(yard.events("grant").await.len(), 1);
+    assert_eq!(harness.events("grant").await.len(), 1);
     for path in ["/v1/grants/0", "/v1/grants/99"] {
-        assert_eq!(yard.refused(Method::DELETE, path, b"").await.status, 404, "{path}");
+        assert_eq!(harness.refused(Method::DELETE, path, b"").await.status, 404, "{path}");
     }
     for path in
         ["/v1/grants/x", "/v1/grants/+1", "/v1/grants/-1", "/v1/grants/99999999999999999999"]
     {
-        assert_eq!(yard.refused(Method::DELETE, path, b"").await.status, 400, "{path}");
+        assert_eq!(harness.refused(Method::DELETE, path, b"").await.status, 400, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_what_may_be_seen_page_by_page() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     for at in 0..5 {
         let scope = if at % 2 == 0 { "shop" } else { "other" };
         let request = json!({"subject": {"kind": "user", "name": format!("u{at}")}, "scope": scope, "access": "read"});
-        let (status, _, _) = yard
-            .ask(Method::POST, "/v1/grants", Some(&yard.token()), request.to_string().as_bytes())
+        let (status, _, _) = harness
+            .ask(Method::POST, "/v1/grants", Some(&harness.token()), request.to_string().as_bytes())
             .await;
         assert_eq!(status, 201);
     }
@@ -438,23 +453,23 @@ async fn lists_show_what_may_be_seen_page_by_page() {
             .map(|it| it["subject"]["name"].as_str().unwrap().to_owned());
         (names.collect(), body["next"].as_str().map(str::to_owned))
     };
-    let shop = make_token(&yard, "shop", "admin", Some("shop")).await;
+    let shop = make_token(&harness, "shop", "admin", Some("shop")).await;
     let (first, next) =
-        names(&yard.ask(Method::GET, "/v1/grants?limit=2", Some(&shop), b"").await.2);
+        names(&harness.ask(Method::GET, "/v1/grants?limit=2", Some(&shop), b"").await.2);
     assert_eq!(first, ["u0", "u2"]);
     let path = format!("/v1/grants?limit=2&cursor={}", next.unwrap());
     assert_eq!(
-        names(&yard.ask(Method::GET, &path, Some(&shop), b"").await.2),
+        names(&harness.ask(Method::GET, &path, Some(&shop), b"").await.2),
         (vec!["u4".to_owned()], None)
     );
-    let developer = make_token(&yard, "dev", "developer", None).await;
+    let developer = make_token(&harness, "dev", "developer", None).await;
     assert_eq!(
-        names(&yard.ask(Method::GET, "/v1/grants", Some(&developer), b"").await.2),
+        names(&harness.ask(Method::GET, "/v1/grants", Some(&developer), b"").await.2),
         (vec![], None)
     );
     for query in ["limit=0", "limit=1001", "limit=x", "cursor=!", "cursor=LTE", "other=1"] {
         assert_eq!(
-            yard.refused(Method::GET, &format!("/v1/grants?{query}"), b"").await.status,
+            harness.refused(Method::GET, &format!("/v1/grants?{query}"), b"").await.status,
             400,
             "{query}"
         );

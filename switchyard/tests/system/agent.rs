@@ -12,9 +12,9 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::yard::{PATIENCE, Yard, problem};
+use crate::harness::{Harness, TEST_TIMEOUT, problem};
 
-pub(crate) struct Agent {
+pub(crate) struct TestAgent {
     io: TokioIo<Upgraded>,
     decoder: Decoder,
     /// The CAs that came on the stream.
@@ -39,19 +39,24 @@ pub(crate) fn held(bundle: &str, generation: u64) -> Held {
     Held { bundle: bundle.parse().unwrap(), generation: Generation(generation) }
 }
 
-impl Agent {
-    pub(crate) async fn connect(yard: &Yard, token: &str, bundle: &str, holds: Vec<Held>) -> Self {
-        Self::try_connect(yard, token, bundle, holds).await.unwrap()
+impl TestAgent {
+    pub(crate) async fn connect(
+        harness: &Harness,
+        token: &str,
+        bundle: &str,
+        holds: Vec<Held>,
+    ) -> Self {
+        Self::try_connect(harness, token, bundle, holds).await.unwrap()
     }
 
     /// `None` where switchyard is not there, or goes away.
     pub(crate) async fn try_connect(
-        yard: &Yard,
+        harness: &Harness,
         token: &str,
         bundle: &str,
         holds: Vec<Held>,
     ) -> Option<Self> {
-        let response = yard.try_send(request(token, &format!("bundle={bundle}"))).await?;
+        let response = harness.try_send(request(token, &format!("bundle={bundle}"))).await?;
         if response.status() != 101 {
             panic!(
                 "{}",
@@ -69,8 +74,8 @@ impl Agent {
         Some(agent)
     }
 
-    pub(crate) async fn refused(yard: &Yard, token: &str, query: &str) -> Problem {
-        let response = yard.send(request(token, query)).await;
+    pub(crate) async fn refused(harness: &Harness, token: &str, query: &str) -> Problem {
+        let response = harness.send(request(token, query)).await;
         let (head, body) = response.into_parts();
         problem(head.status, &head.headers, &body.collect().await.unwrap().to_bytes())
     }
@@ -100,7 +105,7 @@ impl Agent {
             }
             let mut bytes = [0; 4096];
             // A connection that is closed without a word is an end too.
-            match tokio::time::timeout(PATIENCE, self.io.read(&mut bytes))
+            match tokio::time::timeout(TEST_TIMEOUT, self.io.read(&mut bytes))
                 .await
                 .expect("a message in time")
                 .unwrap_or(0)

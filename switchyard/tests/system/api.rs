@@ -2,49 +2,49 @@
 
 mod changes;
 mod conditions;
-mod form;
+mod http_semantics;
+mod idempotency;
 mod pages;
-mod repeats;
 
 use contract::api::{Deleted, SecretList, SecretValue, VersionList, VersionState};
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};
 use contract::{Generation, Version};
 use http::Method;
 
-use crate::yard::{Yard, body, problem};
+use crate::harness::{Harness, body, problem};
 
-async fn value(yard: &Yard, path: &str) -> SecretValue {
-    serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap()
+async fn value(harness: &Harness, path: &str) -> SecretValue {
+    serde_json::from_slice(&harness.done(Method::GET, path, b"").await).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_from_its_first_version_to_its_end() {
-    let yard = Yard::start().await;
-    let written = yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    let harness = Harness::start().await;
+    let written = harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     assert_eq!(written.versions.values().copied().collect::<Vec<_>>(), [Version(1), Version(1)]);
     assert_eq!(written.bundles.len(), 1);
     assert_eq!(
         (written.bundles[0].bundle.as_str(), written.bundles[0].generation),
         ("api-prod", Generation(1))
     );
-    let written = yard.set("shop.prod.api", &[("A", b"three")]).await;
+    let written = harness.set("shop.prod.api", &[("A", b"three")]).await;
     assert_eq!(
         (written.versions[&"A".parse().unwrap()], written.bundles[0].generation),
         (Version(2), Generation(2))
     );
 
-    let read = value(&yard, "/v1/secrets/shop.prod.api/A").await;
+    let read = value(&harness, "/v1/secrets/shop.prod.api/A").await;
     assert_eq!((read.value.expose(), read.version), (b"three".as_slice(), Version(2)));
     // With and without the slash, for each of them.
     for path in ["/v1/secrets/shop.prod.api", "/v1/secrets/shop.prod.api/"] {
         let list: SecretList =
-            serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap();
+            serde_json::from_slice(&harness.done(Method::GET, path, b"").await).unwrap();
         let names: Vec<_> =
             list.secrets.iter().map(|secret| (secret.name.as_str(), secret.version.0)).collect();
         assert_eq!(names, [("A", 2), ("B", 1)]);
     }
     let versions: VersionList = serde_json::from_slice(
-        &yard.done(Method::GET, "/v1/secrets/shop.prod.api/A/versions", b"").await,
+        &harness.done(Method::GET, "/v1/secrets/shop.prod.api/A/versions", b"").await,
     )
     .unwrap();
     let states: Vec<_> = versions
@@ -59,23 +59,26 @@ async fn a_secret_from_its_first_version_to_its_end() {
             (1, VersionState::Archived, "token:bootstrap")
         ]
     );
-    let bundle = yard.json("/v1/bundles/shop.prod.api").await;
+    let bundle = harness.json("/v1/bundles/shop.prod.api").await;
     assert_eq!(
         bundle,
         serde_json::json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 2, "keys": ["A", "B"]})
     );
 
     let deleted: Deleted = serde_json::from_slice(
-        &yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await,
+        &harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await,
     )
     .unwrap();
     assert_eq!(deleted.bundles[0].generation, Generation(3));
     for path in ["/v1/secrets/shop.prod.api/A", "/v1/secrets/shop.prod.api/A/versions"] {
-        assert_eq!(yard.refused(Method::GET, path, b"").await.status, 404);
+        assert_eq!(harness.refused(Method::GET, path, b"").await.status, 404);
     }
-    assert_eq!(yard.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status, 404);
+    assert_eq!(
+        harness.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status,
+        404
+    );
     // A number never names two values: it counts on.
-    let again = yard.set("shop.prod.api", &[("A", b"four")]).await;
+    let again = harness.set("shop.prod.api", &[("A", b"four")]).await;
     assert_eq!(
         (again.versions[&"A".parse().unwrap()], again.bundles[0].generation),
         (Version(3), Generation(4))
@@ -84,7 +87,7 @@ async fn a_secret_from_its_first_version_to_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_are_bytes() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let large = vec![0xff; MAX_VALUE_BYTES];
     let values: &[(&str, &[u8])] = &[
         ("EMPTY", b""),
@@ -93,10 +96,10 @@ async fn values_are_bytes() {
         ("BINARY", b"\xff\xfe\x80"),
         ("LARGE", &large),
     ];
-    yard.set("shop.prod.api", values).await;
+    harness.set("shop.prod.api", values).await;
     for (name, expected) in values {
         assert_eq!(
-            value(&yard, &format!("/v1/secrets/shop.prod.api/{name}")).await.value.expose(),
+            value(&harness, &format!("/v1/secrets/shop.prod.api/{name}")).await.value.expose(),
             *expected,
             "{name}"
         );
@@ -105,15 +108,15 @@ async fn values_are_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
-    let yard = Yard::start().await;
-    assert!(yard.set("shop", &[("A", b"project"), ("P", b"p")]).await.bundles.is_empty());
-    assert!(yard.set("shop.prod", &[("A", b"environment")]).await.bundles.is_empty());
-    yard.set("shop.prod.api", &[("A", b"service")]).await;
-    yard.set("shop.prod.web", &[("W", b"w")]).await;
-    yard.set("shop.dev.api", &[("D", b"d")]).await;
-    yard.set("other.prod.api", &[("O", b"o")]).await;
+    let harness = Harness::start().await;
+    assert!(harness.set("shop", &[("A", b"project"), ("P", b"p")]).await.bundles.is_empty());
+    assert!(harness.set("shop.prod", &[("A", b"environment")]).await.bundles.is_empty());
+    harness.set("shop.prod.api", &[("A", b"service")]).await;
+    harness.set("shop.prod.web", &[("W", b"w")]).await;
+    harness.set("shop.dev.api", &[("D", b"d")]).await;
+    harness.set("other.prod.api", &[("O", b"o")]).await;
     let keys =
-        async |scope: &str| yard.json(&format!("/v1/bundles/{scope}")).await["keys"].to_string();
+        async |scope: &str| harness.json(&format!("/v1/bundles/{scope}")).await["keys"].to_string();
     assert_eq!(keys("shop.prod.api").await, r#"["A","P"]"#);
     assert_eq!(keys("shop.prod.web").await, r#"["A","P","W"]"#);
     assert_eq!(keys("shop.dev.api").await, r#"["A","D","P"]"#);
@@ -123,24 +126,27 @@ async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
     let moved = |written: contract::api::Written| {
         written.bundles.iter().map(|one| one.scope.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(moved(yard.set("shop", &[("A", b"project 2")]).await), ["shop.dev.api"]);
-    assert_eq!(moved(yard.set("shop.prod", &[("A", b"environment 2")]).await), ["shop.prod.web"]);
+    assert_eq!(moved(harness.set("shop", &[("A", b"project 2")]).await), ["shop.dev.api"]);
     assert_eq!(
-        moved(yard.set("shop", &[("P", b"p 2")]).await),
+        moved(harness.set("shop.prod", &[("A", b"environment 2")]).await),
+        ["shop.prod.web"]
+    );
+    assert_eq!(
+        moved(harness.set("shop", &[("P", b"p 2")]).await),
         ["shop.prod.api", "shop.prod.web", "shop.dev.api"]
     );
     // Several keys in one write are one generation, and a delete lets the wider one through again.
-    let before = yard.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
-    yard.set("shop.prod.api", &[("X", b"1"), ("Y", b"2"), ("Z", b"3")]).await;
-    assert_eq!(yard.json("/v1/bundles/shop.prod.api").await["generation"], before + 1);
-    yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
+    let before = harness.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
+    harness.set("shop.prod.api", &[("X", b"1"), ("Y", b"2"), ("Z", b"3")]).await;
+    assert_eq!(harness.json("/v1/bundles/shop.prod.api").await["generation"], before + 1);
+    harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(keys("shop.prod.api").await.contains(r#""A""#));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_a_problem_that_says_why() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     let big = vec![0; MAX_VALUE_BYTES + 1];
     let large = body(&[("TOO_BIG", &big)]);
     let huge = vec![b' '; (16 << 20) + 1];
@@ -181,13 +187,13 @@ async fn every_refusal_is_a_problem_that_says_why() {
         (Method::GET, "/v1/audit?what=x", b"", 400, "limit"),
     ];
     for (method, path, body, status, says) in cases {
-        let problem = yard.refused(method.clone(), path, body).await;
+        let problem = harness.refused(method.clone(), path, body).await;
         assert_eq!(problem.status, status, "{method} {path}: {problem:?}");
         assert!(problem.detail.contains(says), "{method} {path}: {}", problem.detail);
         assert!(!format!("{problem:?}").contains("hunter2"), "{problem:?}");
     }
     assert_eq!(
-        yard.json("/v1/bundles/shop.prod.api").await["generation"],
+        harness.json("/v1/bundles/shop.prod.api").await["generation"],
         1,
         "a refused request changed something"
     );
@@ -195,37 +201,40 @@ async fn every_refusal_is_a_problem_that_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_that_no_pod_could_hold_is_refused_and_nothing_is_changed() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let value = vec![1; MAX_VALUE_BYTES];
     let names: Vec<String> = (0..8).map(|at| format!("BIG_{at}")).collect();
     let values: Vec<(&str, &[u8])> =
         names.iter().map(|name| (name.as_str(), value.as_slice())).collect();
-    yard.set("shop.prod.api", &values).await;
+    harness.set("shop.prod.api", &values).await;
     let more = body(&[("ONE_MORE", b"x")]);
     for scope in ["shop.prod.api", "shop.prod", "shop"] {
         let problem =
-            yard.refused(Method::POST, &format!("/v1/secrets/{scope}/"), more.expose()).await;
+            harness.refused(Method::POST, &format!("/v1/secrets/{scope}/"), more.expose()).await;
         assert!(problem.status == 413 && problem.detail.contains("shop.prod.api"), "{problem:?}");
         assert_eq!(
-            yard.refused(Method::GET, &format!("/v1/secrets/{scope}/ONE_MORE"), b"").await.status,
+            harness
+                .refused(Method::GET, &format!("/v1/secrets/{scope}/ONE_MORE"), b"")
+                .await
+                .status,
             404
         );
     }
     let names: Vec<String> = (0..MAX_BUNDLE_SECRETS).map(|at| format!("N{at}")).collect();
     let values: Vec<(&str, &[u8])> =
         names.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
-    yard.set("shop.prod.web", &values).await;
+    harness.set("shop.prod.web", &values).await;
     assert_eq!(
-        yard.refused(Method::POST, "/v1/secrets/shop.prod.web/", more.expose()).await.status,
+        harness.refused(Method::POST, "/v1/secrets/shop.prod.web/", more.expose()).await.status,
         413
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_let_in_without_a_valid_token() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"x")]).await;
-    let token = yard.token();
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"x")]).await;
+    let token = harness.token();
     let mut wrong = token.clone();
     wrong.replace_range(20..21, if &token[20..21] == "0" { "1" } else { "0" });
     for path in [
@@ -243,17 +252,17 @@ async fn nobody_is_let_in_without_a_valid_token() {
             Some("api-one"),
             Some("x"),
         ] {
-            let (status, headers, body) = yard.ask(Method::GET, path, token, b"").await;
+            let (status, headers, body) = harness.ask(Method::GET, path, token, b"").await;
             assert_eq!(problem(status, &headers, &body).status, 401, "{path}");
             assert_eq!(headers["www-authenticate"], "Bearer");
         }
     }
-    let refused = yard.events("login").await;
+    let refused = harness.events("login").await;
     assert_eq!(refused.len(), 20, "{refused:?}");
     assert!(refused.iter().all(|event| event["outcome"] == "denied"
         && event["address"] == "127.0.0.1"
         && event["user_agent"] == "a test"));
     assert!(!format!("{refused:?}").contains(&wrong));
     // Health is nobody's secret.
-    assert_eq!(yard.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
+    assert_eq!(harness.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
 }

@@ -2,31 +2,34 @@
 
 use http::Method;
 
-use crate::agent::{Agent, held};
-use crate::yard::{Yard, body, until};
+use crate::agent::{TestAgent, held};
+use crate::harness::{Harness, body, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"hunter2")]).await;
-    yard.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"hunter2")]).await;
+    harness.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
     agent.applied("api-prod", 1).await;
-    until("the report", async || yard.events("applied").await.len() == 1).await;
-    Agent::refused(&yard, "web", "bundle=api-prod").await;
+    until("the report", async || harness.events("applied").await.len() == 1).await;
+    TestAgent::refused(&harness, "web", "bundle=api-prod").await;
     // A refused write takes its numbers back with it.
     let (names, value): (Vec<String>, _) =
         ((0..9).map(|at| format!("BIG_{at}")).collect(), vec![0; 1 << 20]);
     let too_large =
         body(&names.iter().map(|name| (name.as_str(), value.as_slice())).collect::<Vec<_>>());
     assert_eq!(
-        yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", too_large.expose()).await.status,
+        harness
+            .refused(Method::POST, "/v1/secrets/shop.prod.api/", too_large.expose())
+            .await
+            .status,
         413
     );
-    yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/B", b"").await;
+    harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/B", b"").await;
 
-    let all = yard.json("/v1/audit?limit=1000").await;
+    let all = harness.json("/v1/audit?limit=1000").await;
     let events = all["events"].as_array().unwrap();
     let sequences: Vec<_> =
         events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
@@ -53,7 +56,7 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
     }
     assert!(!all.to_string().contains("hunter2"));
 
-    let page = yard.json("/v1/audit?after=2&limit=3").await;
+    let page = harness.json("/v1/audit?after=2&limit=3").await;
     let sequences: Vec<_> = page["events"]
         .as_array()
         .unwrap()
@@ -62,7 +65,7 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
         .collect();
     assert_eq!(sequences, [3, 4, 5]);
     // Nobody changes what is written, not even with the database at hand.
-    let database = yard.database().await;
+    let database = harness.database().await;
     for sql in
         ["UPDATE audit_events SET actor_id = 'x'", "DELETE FROM audit_events WHERE sequence = 1"]
     {
@@ -72,68 +75,73 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_can_be_written_down_nothing_leaves() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let database = yard.database().await;
+    let database = harness.database().await;
     sqlx::query("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk full'); END")
         .execute(&database)
         .await
         .unwrap();
 
-    let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(problem.status == 503 && problem.detail.contains("audit trail"), "{problem:?}");
-    assert_eq!(Agent::refused(&yard, "api-two", "bundle=api-prod").await.status, 503);
-    assert_eq!(Agent::refused(&yard, "web", "bundle=api-prod").await.status, 503);
+    assert_eq!(TestAgent::refused(&harness, "api-two", "bundle=api-prod").await.status, 503);
+    assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-prod").await.status, 503);
     // A write is one with its event: neither is there.
     assert_eq!(
-        yard.refused(Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"two")]).expose())
+        harness
+            .refused(Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"two")]).expose())
             .await
             .status,
         503
     );
-    assert_eq!(yard.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status, 503);
-    assert_eq!(yard.json("/v1/bundles/shop.prod.api").await["generation"], 1);
+    assert_eq!(
+        harness.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status,
+        503
+    );
+    assert_eq!(harness.json("/v1/bundles/shop.prod.api").await["generation"], 1);
 
     sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
-    yard.set("shop.prod.api", &[("A", b"three")]).await;
+    harness.set("shop.prod.api", &[("A", b"three")]).await;
     let (generation, values) = agent.values().await;
     assert_eq!((generation, values["A"].as_slice()), (2, b"three".as_slice()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_generation_leaves_before_it_is_written_down_to_whom() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let database = yard.database().await;
+    let database = harness.database().await;
     let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events WHEN NEW.action = 'read' BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(full).execute(&database).await.unwrap();
-    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
     assert!(agent.next().await.is_none(), "something was sent");
     sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
+    let mut agent =
+        TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
     assert_eq!(agent.values().await.0, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_somebody_changed_is_named_and_not_served() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = 'B') WHERE name = 'A'";
-    sqlx::query(swap).execute(&yard.database().await).await.unwrap();
-    let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    sqlx::query(swap).execute(&harness.database().await).await.unwrap();
+    let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(
         problem.status == 500 && problem.detail.contains("shop.prod.api/A version 1"),
         "{problem:?}"
     );
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     assert!(agent.next().await.is_none(), "something was sent");
     // What is whole is still served, and a new version mends it.
-    yard.done(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
-    yard.set("shop.prod.api", &[("A", b"three")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    harness.done(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
+    harness.set("shop.prod.api", &[("A", b"three")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.1["A"], b"three");
 }

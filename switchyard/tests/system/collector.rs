@@ -1,14 +1,14 @@
-//! Audit events to an HTTPS server that wants to know who sends: all of them arrive, whatever it
+//! AuditLog events to an HTTPS server that wants to know who sends: all of them arrive, whatever it
 //! does.
 
 mod server;
 
 use std::path::Path;
 
-use server::{Collector, Mood};
+use server::{Collector, CollectorBehavior};
 
-use crate::trail_outside::verify;
-use crate::yard::{Yard, until, write};
+use crate::audit_integrity::verify;
+use crate::harness::{Harness, until, write};
 
 /// A sink, and the files of the client certificate that it shows.
 fn sink(name: &str, shows: Option<&str>, port: u16, directory: &Path) -> String {
@@ -26,13 +26,13 @@ fn flags(sinks: &[String], directory: &Path) -> Vec<String> {
     vec!["--audit-sinks".to_owned(), directory.join("sinks.yaml").to_str().unwrap().to_owned()]
 }
 
-async fn set(yard: &Yard) {
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+async fn set(harness: &Harness) {
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
 }
 
 /// Waits until the sink has confirmed all that happened until now.
-async fn all_arrive(yard: &Yard, collector: &Collector, sink: &str) {
-    let head = yard.json("/v1/audit/checkpoints").await["head"]["sequence"].as_u64().unwrap();
+async fn all_arrive(harness: &Harness, collector: &Collector, sink: &str) {
+    let head = harness.json("/v1/audit/checkpoints").await["head"]["sequence"].as_u64().unwrap();
     until("all events to arrive", async || collector.confirmed(sink).len() as u64 >= head).await;
 }
 
@@ -45,8 +45,9 @@ fn is_whole(collector: &Collector, sink: &str) {
     assert_eq!(collector.complaints(), [""; 0]);
 }
 
-async fn failures(yard: &Yard, sink: &str) -> bool {
-    yard.metrics()
+async fn failures(harness: &Harness, sink: &str) -> bool {
+    harness
+        .metrics()
         .await
         .contains(&format!("switchyard_audit_export_failures_total{{sink=\"{sink}\"}}"))
 }
@@ -56,24 +57,34 @@ async fn every_event_arrives_in_order_whatever_the_server_answers() {
     let temporary = tempfile::tempdir().unwrap();
     let mut collector = Collector::new(temporary.path());
     collector.up().await;
-    let yard = Yard::start_prepared(|_| {
+    let harness = Harness::start_prepared(|_| {
         flags(&[sink("known", Some("known"), collector.port(), temporary.path())], temporary.path())
     })
     .await;
-    let moods =
-        [Mood::Well, Mood::Fails, Mood::Busy, Mood::TornBefore, Mood::TornAfter, Mood::Fails];
-    for mood in moods {
-        collector.feels([mood]);
-        set(&yard).await;
-        set(&yard).await;
-        all_arrive(&yard, &collector, "known").await;
+    let behaviors = [
+        CollectorBehavior::Confirm,
+        CollectorBehavior::Fail,
+        CollectorBehavior::Busy,
+        CollectorBehavior::ResetBeforeRead,
+        CollectorBehavior::ResetAfterRead,
+        CollectorBehavior::Fail,
+    ];
+    for behavior in behaviors {
+        collector.respond_with([behavior]);
+        set(&harness).await;
+        set(&harness).await;
+        all_arrive(&harness, &collector, "known").await;
     }
     // One after the other, without one that is well in between.
-    collector.feels([Mood::TornAfter, Mood::Fails, Mood::TornBefore]);
-    set(&yard).await;
-    all_arrive(&yard, &collector, "known").await;
+    collector.respond_with([
+        CollectorBehavior::ResetAfterRead,
+        CollectorBehavior::Fail,
+        CollectorBehavior::ResetBeforeRead,
+    ]);
+    set(&harness).await;
+    all_arrive(&harness, &collector, "known").await;
     let met = collector.met();
-    assert!(moods.iter().all(|mood| met.contains(mood)), "{met:?}");
+    assert!(behaviors.iter().all(|behavior| met.contains(behavior)), "{met:?}");
     is_whole(&collector, "known");
 }
 
@@ -84,36 +95,37 @@ async fn what_happens_while_the_server_is_away_outlives_switchyard() {
     let mut collector = Collector::new(directory);
     collector.up().await;
     let flags = flags(&[sink("known", Some("known"), collector.port(), directory)], directory);
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
-    set(&yard).await;
-    all_arrive(&yard, &collector, "known").await;
+    let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
+    set(&harness).await;
+    all_arrive(&harness, &collector, "known").await;
 
     // A batch is under way, and the server has it and has not said so.
-    collector.feels([Mood::Silent]);
-    set(&yard).await;
-    until("a batch to be under way", async || collector.met().contains(&Mood::Silent)).await;
-    yard.kill();
+    collector.respond_with([CollectorBehavior::Silent]);
+    set(&harness).await;
+    until("a batch to be under way", async || collector.met().contains(&CollectorBehavior::Silent))
+        .await;
+    harness.kill();
     collector.down().await;
     let before = collector.confirmed("known").len();
 
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
+    let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
     for _ in 0..5 {
-        set(&yard).await;
+        set(&harness).await;
     }
-    until("the loss to be told", async || failures(&yard, "known").await).await;
-    set(&yard).await;
-    yard.end().await;
+    until("the loss to be told", async || failures(&harness, "known").await).await;
+    set(&harness).await;
+    harness.end().await;
     // Away all the time that this one was there.
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
-    set(&yard).await;
-    until("the loss to be told", async || failures(&yard, "known").await).await;
+    let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
+    set(&harness).await;
+    until("the loss to be told", async || failures(&harness, "known").await).await;
     assert_eq!(collector.confirmed("known").len(), before);
 
     collector.up().await;
-    all_arrive(&yard, &collector, "known").await;
+    all_arrive(&harness, &collector, "known").await;
     assert!(collector.confirmed("known").len() >= before + 8);
     is_whole(&collector, "known");
-    yard.kill();
+    harness.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,21 +135,21 @@ async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys
     collector.up().await;
     let sinks = [("bare", None), ("stranger", Some("stranger")), ("known", Some("known"))];
     let sinks = sinks.map(|(name, shows)| sink(name, shows, collector.port(), temporary.path()));
-    let yard = Yard::start_prepared(|_| flags(&sinks, temporary.path())).await;
+    let harness = Harness::start_prepared(|_| flags(&sinks, temporary.path())).await;
     for _ in 0..3 {
-        set(&yard).await;
-        all_arrive(&yard, &collector, "known").await;
+        set(&harness).await;
+        all_arrive(&harness, &collector, "known").await;
     }
     until("the failures to be told", async || {
-        failures(&yard, "bare").await && failures(&yard, "stranger").await
+        failures(&harness, "bare").await && failures(&harness, "stranger").await
     })
     .await;
-    set(&yard).await;
-    all_arrive(&yard, &collector, "known").await;
+    set(&harness).await;
+    all_arrive(&harness, &collector, "known").await;
     is_whole(&collector, "known");
     until("the server to have refused both", async || collector.refused() >= 2).await;
     assert_eq!(collector.paths(), ["/known"]);
-    let metrics = yard.metrics().await;
+    let metrics = harness.metrics().await;
     for sink in ["bare", "stranger"] {
         let none = format!("switchyard_audit_export_waiting{{sink=\"{sink}\"}} 0");
         assert!(metrics.contains(&none[..none.len() - 1]) && !metrics.contains(&none), "{metrics}");
@@ -146,5 +158,5 @@ async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys
             "{metrics}"
         );
     }
-    assert!(!failures(&yard, "known").await);
+    assert!(!failures(&harness, "known").await);
 }

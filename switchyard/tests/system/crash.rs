@@ -8,15 +8,15 @@ use std::time::Duration;
 use contract::api::{SecretValue, VersionList, VersionState};
 use http::Method;
 
-use crate::agent::Agent;
-use crate::yard::Yard;
+use crate::agent::TestAgent;
+use crate::harness::Harness;
 
 const ROUNDS: u64 = 8;
 const WRITERS: u64 = 4;
 
 /// What one writer was told, at the least.
 #[derive(Clone, Copy, Default)]
-struct Acknowledged {
+struct LastAcknowledged {
     version: u64,
     number: u64,
 }
@@ -27,53 +27,53 @@ fn names(writer: u64) -> (String, String) {
 
 /// Writes two secrets together, with one number in both, until switchyard is gone.
 async fn write(
-    yard: &Yard,
+    harness: &Harness,
     token: &str,
     writer: u64,
-    mut last: Acknowledged,
+    mut last: LastAcknowledged,
     count: &AtomicU64,
-) -> Acknowledged {
+) -> LastAcknowledged {
     let (left, right) = names(writer);
     let mut number = last.number;
     loop {
         number += 1;
         let text = number.to_string();
         let values = [(left.as_str(), text.as_bytes()), (right.as_str(), text.as_bytes())];
-        let Some(written) = yard.try_set(token, "shop.prod.api", &values).await else {
+        let Some(written) = harness.try_set(token, "shop.prod.api", &values).await else {
             return last;
         };
         let version = written.versions[&left.parse().unwrap()].0;
         assert!(version > last.version, "version {version} was given twice");
-        last = Acknowledged { version, number };
+        last = LastAcknowledged { version, number };
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-async fn value(yard: &Yard, name: &str) -> SecretValue {
+async fn value(harness: &Harness, name: &str) -> SecretValue {
     serde_json::from_slice(
-        &yard.done(Method::GET, &format!("/v1/secrets/shop.prod.api/{name}"), b"").await,
+        &harness.done(Method::GET, &format!("/v1/secrets/shop.prod.api/{name}"), b"").await,
     )
     .unwrap()
 }
 
 /// Looks everything over, and says where each writer goes on.
-async fn check(yard: &Yard, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> {
+async fn check(harness: &Harness, acknowledged: &[LastAcknowledged]) -> Vec<LastAcknowledged> {
     let mut held = BTreeMap::new();
     let mut next = Vec::new();
     for (writer, last) in (0..).zip(acknowledged) {
         let (left, right) = names(writer);
-        let (one, two) = (value(yard, &left).await, value(yard, &right).await);
+        let (one, two) = (value(harness, &left).await, value(harness, &right).await);
         assert_eq!(one.value, two.value, "half of a write is there");
         let number: u64 = String::from_utf8(one.value.expose().to_vec()).unwrap().parse().unwrap();
         assert!(
             number >= last.number && one.version.0 >= last.version,
             "an acknowledged write is gone"
         );
-        next.push(Acknowledged { version: one.version.0, number });
+        next.push(LastAcknowledged { version: one.version.0, number });
         for (name, read) in [(left, one), (right, two)] {
             let path = format!("/v1/secrets/shop.prod.api/{name}/versions");
             let versions: VersionList =
-                serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+                serde_json::from_slice(&harness.done(Method::GET, &path, b"").await).unwrap();
             let numbers: Vec<_> = versions.versions.iter().map(|one| one.version.0).collect();
             assert_eq!(numbers, (1..=read.version.0).rev().collect::<Vec<_>>());
             let active: Vec<_> = versions
@@ -87,12 +87,12 @@ async fn check(yard: &Yard, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> 
         }
     }
     // A pod holds what the ledger says.
-    let mut agent = Agent::connect(yard, "api-one", "api-prod", vec![]).await;
+    let mut agent = TestAgent::connect(harness, "api-one", "api-prod", vec![]).await;
     let values: BTreeMap<_, _> =
         held.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
     assert_eq!(agent.values().await.1, values);
     // The trail has every version of every secret, once, and no number is missing.
-    let events = yard.json("/v1/audit?limit=100000").await;
+    let events = harness.json("/v1/audit?limit=100000").await;
     let mut writes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (at, event) in (1..).zip(events["events"].as_array().unwrap()) {
         assert_eq!(event["sequence"], at);
@@ -112,23 +112,23 @@ async fn check(yard: &Yard, acknowledged: &[Acknowledged]) -> Vec<Acknowledged> 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_of_writes() {
     let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged = vec![Acknowledged::default(); WRITERS as usize];
+    let mut acknowledged = vec![LastAcknowledged::default(); WRITERS as usize];
     for round in 0..ROUNDS {
-        let yard = Yard::start_apart(directory.path().to_owned()).await;
+        let harness = Harness::start_child(directory.path().to_owned()).await;
         if round > 0 {
-            acknowledged = check(&yard, &acknowledged).await;
+            acknowledged = check(&harness, &acknowledged).await;
         }
-        let token = yard.token();
+        let token = harness.token();
         // Each round is cut when something was acknowledged, and then at another moment.
         let count = AtomicU64::new(0);
         let cut = async {
             if round == 0 {
-                crate::yard::until("a write of every writer", async || {
-                    yard.events("write").await.len() >= 2 * WRITERS as usize
+                crate::harness::until("a write of every writer", async || {
+                    harness.events("write").await.len() >= 2 * WRITERS as usize
                 })
                 .await;
             }
-            crate::yard::until("acknowledged writes", async || {
+            crate::harness::until("acknowledged writes", async || {
                 count.load(Ordering::Relaxed) >= 3 * WRITERS
             })
             .await;
@@ -136,17 +136,17 @@ async fn killed_in_the_middle_of_writes() {
         };
         let writers = (0..WRITERS)
             .zip(&acknowledged)
-            .map(|(writer, last)| write(&yard, &token, writer, *last, &count));
+            .map(|(writer, last)| write(&harness, &token, writer, *last, &count));
         let writers = futures_util::future::join_all(writers);
         tokio::pin!(writers);
         tokio::select! {
             _ = &mut writers => panic!("switchyard went away by itself: {}", std::fs::read_to_string(directory.path().join("log")).unwrap()),
             () = cut => {}
         }
-        yard.kill();
+        harness.kill();
         acknowledged = writers.await;
     }
-    let yard = Yard::start_apart(directory.path().to_owned()).await;
-    check(&yard, &acknowledged).await;
-    yard.kill();
+    let harness = Harness::start_child(directory.path().to_owned()).await;
+    check(&harness, &acknowledged).await;
+    harness.kill();
 }

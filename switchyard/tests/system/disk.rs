@@ -8,18 +8,19 @@ use contract::stream::ServerMessage;
 use futures_util::future::join_all;
 use http::Method;
 
-use crate::agent::{Agent, held};
-use crate::faults::{Faults, Frozen, Mounted, ReadOnly, fill};
-use crate::yard::{Yard, body, until};
+use crate::agent::{TestAgent, held};
+use crate::fault_injection::{FrozenFilesystem, MountedDisk, ReadOnlyFiles, SyscallFaults, fill};
+use crate::harness::{Harness, body, until};
 
 /// How long a refusal may take: the server's own deadline for any request, and room for a busy
 /// machine.
-const BOUND: Duration = Duration::from_secs(120);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(120);
 
-async fn ask(yard: &Yard, method: Method, path: &str, body: &[u8]) -> Option<u16> {
-    let token = yard.token();
-    let asked = yard.try_ask(method, path, &token, body);
-    let answer = tokio::time::timeout(BOUND, asked).await.expect("the answer came too late");
+async fn ask(harness: &Harness, method: Method, path: &str, body: &[u8]) -> Option<u16> {
+    let token = harness.token();
+    let asked = harness.try_ask(method, path, &token, body);
+    let answer =
+        tokio::time::timeout(REFUSAL_TIMEOUT, asked).await.expect("the answer came too late");
     answer.map(|(status, _, body)| {
         let leaked = body.windows(7).any(|it| it == b"hunter2")
             || body.windows(10).any(|it| it == b"aHVudGVyMg");
@@ -28,30 +29,33 @@ async fn ask(yard: &Yard, method: Method, path: &str, body: &[u8]) -> Option<u16
     })
 }
 
-async fn read(yard: &Yard) -> Option<u16> {
-    ask(yard, Method::GET, "/v1/secrets/shop.prod.api/A", b"").await
+async fn read(harness: &Harness) -> Option<u16> {
+    ask(harness, Method::GET, "/v1/secrets/shop.prod.api/A", b"").await
 }
 
 /// Waits until one read is answered with its value.
-async fn serves_again(yard: &Yard) {
-    until("it to serve again", async || read(yard).await == Some(200)).await;
+async fn serves_again(harness: &Harness) {
+    until("it to serve again", async || read(harness).await == Some(200)).await;
 }
 
-async fn read_bundle(yard: &Yard) -> Option<u16> {
-    ask(yard, Method::GET, "/v1/bundles/shop.prod.api/values", b"").await
+async fn read_bundle(harness: &Harness) -> Option<u16> {
+    ask(harness, Method::GET, "/v1/bundles/shop.prod.api/values", b"").await
 }
 
 /// What an agent that logs in is refused with.
-async fn log_in(yard: &Yard) -> Option<u16> {
-    let refused = tokio::time::timeout(BOUND, Agent::refused(yard, "api-two", "bundle=api-prod"))
-        .await
-        .expect("the answer came too late");
+async fn log_in(harness: &Harness) -> Option<u16> {
+    let refused = tokio::time::timeout(
+        REFUSAL_TIMEOUT,
+        TestAgent::refused(harness, "api-two", "bundle=api-prod"),
+    )
+    .await
+    .expect("the answer came too late");
     Some(refused.status)
 }
 
 /// Reads on until an agent is sent this generation, or its stream ends: it said nothing for too
 /// long.
-async fn nothing_but(agent: &mut Agent, generation: u64) {
+async fn nothing_but(agent: &mut TestAgent, generation: u64) {
     while let Some(message) = agent.next().await {
         if let ServerMessage::Hold(snapshot) = message {
             assert_eq!(snapshot.bundles[0].generation.0, generation);
@@ -60,16 +64,18 @@ async fn nothing_but(agent: &mut Agent, generation: u64) {
     }
 }
 
-async fn set(yard: &Yard) -> Option<u16> {
-    ask(yard, Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"hunter2")]).expose()).await
+async fn set(harness: &Harness) -> Option<u16> {
+    ask(harness, Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"hunter2")]).expose())
+        .await
 }
 
 /// So many events say that a value was handed out, or written.
-async fn counted(yard: &Yard) -> (usize, usize) {
+async fn counted(harness: &Harness) -> (usize, usize) {
     let records: Vec<Record> =
-        serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap();
-    let mut verifier = Verifier::new(Start::Origin, vec![], &[]);
-    records.iter().for_each(|record| verifier.take(record));
+        serde_json::from_value(harness.json("/v1/audit?limit=10000").await["events"].clone())
+            .unwrap();
+    let mut verifier = Verifier::new(Start::Genesis, vec![], &[]);
+    records.iter().for_each(|record| verifier.push(record));
     assert_eq!(verifier.finish().finding, None);
     let of = |action: &str| records.iter().filter(|record| record.action == action).count();
     (of("read"), of("write") + of("rotate"))
@@ -81,29 +87,29 @@ async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    let mounted = Mounted::tmpfs(&data, "8m");
-    let yard = Yard::start_apart(directory.path().to_owned()).await;
-    assert_eq!(set(&yard).await, Some(200));
+    let mounted = MountedDisk::tmpfs(&data, "8m");
+    let harness = Harness::start_child(directory.path().to_owned()).await;
+    assert_eq!(set(&harness).await, Some(200));
     let (mut reads, mut refused) = (0, 0);
     fill(&data);
     for _ in 0..200 {
-        match read(&yard).await {
+        match read(&harness).await {
             Some(200) => reads += 1,
             Some(503) => refused += 1,
             other => panic!("{other:?}"),
         }
     }
     assert!(refused > 0, "the disk was not full");
-    let writes = 1 + usize::from(set(&yard).await == Some(200));
+    let writes = 1 + usize::from(set(&harness).await == Some(200));
     std::fs::remove_file(data.join("filler")).unwrap();
-    serves_again(&yard).await;
+    serves_again(&harness).await;
     reads += 1;
-    let (read_events, write_events) = counted(&yard).await;
+    let (read_events, write_events) = counted(&harness).await;
     assert!(
         read_events >= reads && write_events == writes,
         "{reads} reads of {read_events}, {writes} writes of {write_events}"
     );
-    yard.kill();
+    harness.kill();
     drop(mounted);
 }
 
@@ -111,15 +117,15 @@ async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
 #[ignore = "needs root and strace: make test-stores"]
 async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_lost() {
     let directory = tempfile::tempdir().unwrap();
-    let yard = Yard::start_apart(directory.path().to_owned()).await;
-    assert_eq!(set(&yard).await, Some(200));
+    let harness = Harness::start_child(directory.path().to_owned()).await;
+    assert_eq!(set(&harness).await, Some(200));
     let (mut reads, mut writes) = (0, 1);
-    assert_eq!(read(&yard).await, Some(200));
+    assert_eq!(read(&harness).await, Some(200));
     reads += 1;
-    let mut faults = Faults::attach(yard.process(), "fsync,fdatasync:error=EIO");
+    let mut faults = SyscallFaults::attach(harness.process(), "fsync,fdatasync:error=EIO");
     // Whichever comes first: a refusal, or nobody there any more; never a value.
     for turn in 0.. {
-        let status = if turn % 2 == 0 { read(&yard).await } else { set(&yard).await };
+        let status = if turn % 2 == 0 { read(&harness).await } else { set(&harness).await };
         match status {
             Some(200) if turn % 2 == 0 => reads += 1,
             Some(200) => writes += 1,
@@ -129,17 +135,17 @@ async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_l
         assert!(turn < 1000, "it serves on, with a disk that cannot flush");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    until("its end", async || yard.has_ended()).await;
+    until("its end", async || harness.has_ended()).await;
     faults.end();
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(log.contains("could not be flushed") && !log.contains("hunter2"), "{log}");
-    let yard = Yard::start_apart(directory.path().to_owned()).await;
-    let (read_events, write_events) = counted(&yard).await;
+    let harness = Harness::start_child(directory.path().to_owned()).await;
+    let (read_events, write_events) = counted(&harness).await;
     assert!(
         read_events >= reads && write_events >= writes,
         "{reads} reads of {read_events}, {writes} writes of {write_events}"
     );
-    assert_eq!(read(&yard).await, Some(200));
+    assert_eq!(read(&harness).await, Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,31 +153,32 @@ async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_l
 async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_written() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let mounted = Mounted::ext4(directory.path(), &data);
-    let yard = Yard::start_apart(directory.path().to_owned()).await;
+    let mounted = MountedDisk::ext4(directory.path(), &data);
+    let harness = Harness::start_child(directory.path().to_owned()).await;
     assert_eq!(
-        (set(&yard).await, read(&yard).await, read_bundle(&yard).await),
+        (set(&harness).await, read(&harness).await, read_bundle(&harness).await),
         (Some(200), Some(200), Some(200))
     );
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.0, 1);
-    let read_only = ReadOnly::make(&data);
+    let read_only = ReadOnlyFiles::make(&data);
     for _ in 0..2 {
-        let answers = tokio::join!(read(&yard), set(&yard), read_bundle(&yard), log_in(&yard));
+        let answers =
+            tokio::join!(read(&harness), set(&harness), read_bundle(&harness), log_in(&harness));
         assert_eq!(answers, (Some(503), Some(503), Some(503), Some(503)));
     }
     drop(read_only);
-    serves_again(&yard).await;
+    serves_again(&harness).await;
     let reads = 2;
-    assert_eq!(set(&yard).await, Some(200));
+    assert_eq!(set(&harness).await, Some(200));
     nothing_but(&mut agent, 2).await;
-    let (read_events, write_events) = counted(&yard).await;
+    let (read_events, write_events) = counted(&harness).await;
     // One read of the bundle, and a generation that an agent was sent.
     assert!(
         read_events >= reads + 2 && write_events == 2,
         "{reads} reads of {read_events}, {write_events} writes"
     );
-    yard.kill();
+    harness.kill();
     drop(mounted);
 }
 
@@ -180,36 +187,38 @@ async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_wr
 async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
-    let mounted = Mounted::ext4(directory.path(), &data);
-    let yard = Yard::start_apart(directory.path().to_owned()).await;
-    assert_eq!((set(&yard).await, read(&yard).await), (Some(200), Some(200)));
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let mounted = MountedDisk::ext4(directory.path(), &data);
+    let harness = Harness::start_child(directory.path().to_owned()).await;
+    assert_eq!((set(&harness).await, read(&harness).await), (Some(200), Some(200)));
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.0, 1);
     drop(agent);
-    let frozen = Frozen::freeze(&data);
+    let frozen = FrozenFilesystem::freeze(&data);
     let (reads, sets, bundles, logins) = tokio::join!(
-        join_all((0..8).map(|_| read(&yard))),
-        join_all((0..3).map(|_| set(&yard))),
-        join_all((0..2).map(|_| read_bundle(&yard))),
-        join_all((0..2).map(|_| log_in(&yard))),
+        join_all((0..8).map(|_| read(&harness))),
+        join_all((0..3).map(|_| set(&harness))),
+        join_all((0..2).map(|_| read_bundle(&harness))),
+        join_all((0..2).map(|_| log_in(&harness))),
     );
     for status in reads.into_iter().chain(sets).chain(bundles).chain(logins) {
         assert_eq!(status, Some(503));
     }
     drop(frozen);
-    serves_again(&yard).await;
+    serves_again(&harness).await;
     let reads = 2;
     // What was refused may have been done when the disk was back; what is acknowledged now was
     // done.
-    until("a write", async || set(&yard).await == Some(200)).await;
-    let generation = yard.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
+    until("a write", async || set(&harness).await == Some(200)).await;
+    let generation =
+        harness.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
+    let mut agent =
+        TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
     nothing_but(&mut agent, generation).await;
-    let (read_events, write_events) = counted(&yard).await;
+    let (read_events, write_events) = counted(&harness).await;
     assert!(
         read_events >= reads + 2 && write_events >= 2,
         "{reads} reads of {read_events}, {write_events} writes"
     );
-    yard.kill();
+    harness.kill();
     drop(mounted);
 }

@@ -12,7 +12,7 @@ use contract::api::{SecretValue, VersionList, VersionState, Written};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::yard::{Yard, body, problem, until, write};
+use crate::harness::{Harness, body, problem, until, write};
 
 const A: &str = "/v1/secrets/shop.prod.api/A";
 /// The item that people edit.
@@ -29,28 +29,31 @@ fn flags(host: &str, directory: &Path, token: &str) -> Vec<String> {
     place.into_iter().chain(waits).map(str::to_owned).chain(file).collect()
 }
 
-async fn start(connect: &Connect, directory: &Path) -> Yard {
-    Yard::start_apart_with(directory.to_owned(), &flags(&connect.host(), directory, Connect::TOKEN))
-        .await
+async fn start(connect: &Connect, directory: &Path) -> Harness {
+    Harness::start_child_with(
+        directory.to_owned(),
+        &flags(&connect.host(), directory, Connect::TOKEN),
+    )
+    .await
 }
 
 /// Version and text of the value at that path.
-async fn value(yard: &Yard, path: &str) -> (u64, String) {
+async fn value(harness: &Harness, path: &str) -> (u64, String) {
     let read: SecretValue =
-        serde_json::from_slice(&yard.done(Method::GET, path, b"").await).unwrap();
+        serde_json::from_slice(&harness.done(Method::GET, path, b"").await).unwrap();
     (read.version.0, String::from_utf8(read.value.expose().to_vec()).unwrap())
 }
 
-async fn post(yard: &Yard, what: &str, body: &Value) -> Written {
+async fn post(harness: &Harness, what: &str, body: &Value) -> Written {
     serde_json::from_slice(
-        &yard.done(Method::POST, &format!("{A}/{what}"), body.to_string().as_bytes()).await,
+        &harness.done(Method::POST, &format!("{A}/{what}"), body.to_string().as_bytes()).await,
     )
     .unwrap()
 }
 
-async fn states(yard: &Yard) -> Vec<(u64, VersionState)> {
+async fn states(harness: &Harness) -> Vec<(u64, VersionState)> {
     let list: VersionList =
-        serde_json::from_slice(&yard.done(Method::GET, &format!("{A}/versions"), b"").await)
+        serde_json::from_slice(&harness.done(Method::GET, &format!("{A}/versions"), b"").await)
             .unwrap();
     list.versions.iter().map(|version| (version.version.0, version.state)).collect()
 }
@@ -70,8 +73,8 @@ async fn until_shown(connect: &Connect, version: &str, value: &str) {
 }
 
 /// A request that needs the store, and what is wrong.
-async fn unavailable(yard: &Yard, method: Method, path: &str, body: &[u8]) {
-    let problem = yard.refused(method, path, body).await;
+async fn unavailable(harness: &Harness, method: Method, path: &str, body: &[u8]) {
+    let problem = harness.refused(method, path, body).await;
     assert!(problem.status == 503 && problem.detail.contains("store"), "{path}: {problem:?}");
 }
 
@@ -82,52 +85,52 @@ fn log(directory: &Path) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_1password_from_its_first_version_on_and_over_a_restart() {
     let (connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
-    let yard = start(&connect, temporary.path()).await;
-    yard.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"\xff\x00")]).await;
-    assert_eq!(value(&yard, A).await, (1, "hunter2".to_owned()));
-    let rotated = post(&yard, "rotate", &json!({"value": "aHVudGVyMw=="})).await;
+    let harness = start(&connect, temporary.path()).await;
+    harness.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"\xff\x00")]).await;
+    assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
+    let rotated = post(&harness, "rotate", &json!({"value": "aHVudGVyMw=="})).await;
     assert_eq!(rotated.versions[&"A".parse().unwrap()], Version(2));
-    assert_eq!(value(&yard, A).await, (2, "hunter3".to_owned()));
-    assert_eq!(value(&yard, &format!("{A}?version=1")).await, (1, "hunter2".to_owned()));
+    assert_eq!(value(&harness, A).await, (2, "hunter3".to_owned()));
+    assert_eq!(value(&harness, &format!("{A}?version=1")).await, (1, "hunter2".to_owned()));
     until_shown(&connect, "2", "hunter3").await;
-    post(&yard, "rollback", &json!({"version": 1})).await;
-    assert_eq!(value(&yard, A).await, (1, "hunter2".to_owned()));
-    assert_eq!(states(&yard).await, [(2, VersionState::Archived), (1, VersionState::Active)]);
+    post(&harness, "rollback", &json!({"version": 1})).await;
+    assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
+    assert_eq!(states(&harness).await, [(2, VersionState::Archived), (1, VersionState::Active)]);
 
     // Somebody changes what 1Password shows: a version like any other, by whom 1Password says.
     until_shown(&connect, "1", "hunter2").await;
     connect.world().type_in(CURRENT, "value", "hunter4");
     until("the change to be the version in use", async || {
-        value(&yard, A).await == (3, "hunter4".to_owned())
+        value(&harness, A).await == (3, "hunter4".to_owned())
     })
     .await;
     let expected =
         [(3, VersionState::Active), (2, VersionState::Archived), (1, VersionState::Archived)];
-    assert_eq!(states(&yard).await, expected);
-    let rotations = yard.events("rotate").await;
+    assert_eq!(states(&harness).await, expected);
+    let rotations = harness.events("rotate").await;
     let by: Vec<_> = rotations
         .iter()
         .map(|event| (event["actor_type"].as_str().unwrap(), event["version"].as_u64().unwrap()))
         .collect();
     assert_eq!(by, [("token", 2), ("store", 3)]);
 
-    yard.end().await;
-    let yard = start(&connect, temporary.path()).await;
-    assert_eq!(value(&yard, A).await, (3, "hunter4".to_owned()));
-    assert_eq!(value(&yard, &format!("{A}?version=2")).await, (2, "hunter3".to_owned()));
+    harness.end().await;
+    let harness = start(&connect, temporary.path()).await;
+    assert_eq!(value(&harness, A).await, (3, "hunter4".to_owned()));
+    assert_eq!(value(&harness, &format!("{A}?version=2")).await, (2, "hunter3".to_owned()));
     let (_, _, answer) =
-        yard.ask(Method::GET, "/v1/secrets/shop.prod.api/B", Some(&yard.token()), b"").await;
+        harness.ask(Method::GET, "/v1/secrets/shop.prod.api/B", Some(&harness.token()), b"").await;
     assert_eq!(serde_json::from_slice::<SecretValue>(&answer).unwrap().value.expose(), b"\xff\x00");
     // The first look of a process that has seen nothing is no change, and the next change is one.
     until_shown(&connect, "3", "hunter4").await;
     connect.world().type_in(CURRENT, "value", "hunter5");
     until("the change to be the version in use", async || {
-        value(&yard, A).await == (4, "hunter5".to_owned())
+        value(&harness, A).await == (4, "hunter5".to_owned())
     })
     .await;
-    assert_eq!(states(&yard).await.len(), 4);
+    assert_eq!(states(&harness).await.len(), 4);
     // Values are in 1Password and nowhere else.
-    yard.end().await;
+    harness.end().await;
     let files = std::fs::read_dir(temporary.path().join("data"))
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -144,33 +147,34 @@ async fn a_secret_in_1password_from_its_first_version_on_and_over_a_restart() {
 async fn a_connect_that_is_away_is_said_and_waited_for() {
     let (mut connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
     connect.down();
-    let yard = start(&connect, temporary.path()).await;
+    let harness = start(&connect, temporary.path()).await;
     until("the log to say so", async || log(temporary.path()).contains("the store cannot be used"))
         .await;
     assert!(log(temporary.path()).contains("reach Connect"), "{}", log(temporary.path()));
     unavailable(
-        &yard,
+        &harness,
         Method::POST,
         "/v1/secrets/shop.prod.api/",
         body(&[("A", b"hunter2")]).expose(),
     )
     .await;
-    let (status, headers, answer) = yard.ask(Method::GET, "/v1/health", None, b"").await;
+    let (status, headers, answer) = harness.ask(Method::GET, "/v1/health", None, b"").await;
     assert_eq!(problem(status, &headers, &answer).status, 503);
     connect.up().await;
     // Nothing was there by half, and nobody has to restart anything.
     assert_eq!(
-        yard.set("shop.prod.api", &[("A", b"hunter2")]).await.versions[&"A".parse().unwrap()],
+        harness.set("shop.prod.api", &[("A", b"hunter2")]).await.versions[&"A".parse().unwrap()],
         Version(1)
     );
     connect.down();
-    unavailable(&yard, Method::GET, A, b"").await;
-    unavailable(&yard, Method::POST, &format!("{A}/rotate"), b"{}").await;
+    unavailable(&harness, Method::GET, A, b"").await;
+    unavailable(&harness, Method::POST, &format!("{A}/rotate"), b"{}").await;
     // What the ledger knows needs no store.
-    assert_eq!(states(&yard).await, [(1, VersionState::Active)]);
+    assert_eq!(states(&harness).await, [(1, VersionState::Active)]);
     connect.up().await;
-    assert_eq!(value(&yard, A).await, (1, "hunter2".to_owned()));
-    until("health", async || yard.ask(Method::GET, "/v1/health", None, b"").await.0 == 200).await;
+    assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
+    until("health", async || harness.ask(Method::GET, "/v1/health", None, b"").await.0 == 200)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,9 +187,9 @@ async fn a_connect_that_answers_nothing_holds_up_nobody_for_ever() {
         temporary.path(),
         Connect::TOKEN,
     );
-    let yard = Yard::start_apart_with(temporary.path().to_owned(), &flags).await;
+    let harness = Harness::start_child_with(temporary.path().to_owned(), &flags).await;
     unavailable(
-        &yard,
+        &harness,
         Method::POST,
         "/v1/secrets/shop.prod.api/",
         body(&[("A", b"hunter2")]).expose(),
@@ -194,13 +198,13 @@ async fn a_connect_that_answers_nothing_holds_up_nobody_for_ever() {
     until("the log to say so", async || log(temporary.path()).contains("the store cannot be used"))
         .await;
     // It is not in the way of the end either.
-    yard.end().await;
+    harness.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_connect_refuses_is_named_and_a_new_one_is_enough() {
     let (connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
-    let yard = Yard::start_apart_with(
+    let harness = Harness::start_child_with(
         temporary.path().to_owned(),
         &flags(&connect.host(), temporary.path(), "sesame-wrong"),
     )
@@ -215,18 +219,18 @@ async fn a_token_that_connect_refuses_is_named_and_a_new_one_is_enough() {
         "{said}"
     );
     unavailable(
-        &yard,
+        &harness,
         Method::POST,
         "/v1/secrets/shop.prod.api/",
         body(&[("A", b"hunter2")]).expose(),
     )
     .await;
     write(&temporary.path().join("connect-token"), Connect::TOKEN);
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
-    assert_eq!(value(&yard, A).await, (1, "hunter2".to_owned()));
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
     // A vault that the token does not reach is a thing of its own.
     connect.world().add_token(Connect::TOKEN, Vec::new());
-    unavailable(&yard, Method::GET, A, b"").await;
+    unavailable(&harness, Method::GET, A, b"").await;
     assert!(log(temporary.path()).contains("is not in scope"), "{}", log(temporary.path()));
 }
 
@@ -243,7 +247,7 @@ async fn what_cannot_work_at_all_does_not_start() {
         if token.is_none() {
             std::fs::remove_file(temporary.path().join("connect-token")).unwrap();
         }
-        let said = Yard::cannot_start(temporary.path(), &flags).await;
+        let said = Harness::cannot_start(temporary.path(), &flags).await;
         assert!(said.contains("switchyard cannot go on") && said.contains(says), "{host}: {said}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use contract::api::{Rekey, SecretValue};
 use http::Method;
 
-use crate::yard::{Yard, until};
+use crate::harness::{Harness, until};
 
 const PATH: &str = "/v1/admin/rekey";
 
@@ -17,11 +17,11 @@ const EACH: usize = 50;
 /// How often it has to be killed in the middle of the work.
 const CUTS: usize = 12;
 
-async fn status(yard: &Yard) -> Rekey {
-    serde_json::from_slice(&yard.done(Method::GET, PATH, b"").await).unwrap()
+async fn status(harness: &Harness) -> Rekey {
+    serde_json::from_slice(&harness.done(Method::GET, PATH, b"").await).unwrap()
 }
 
-async fn fill(yard: &Yard) {
+async fn fill(harness: &Harness) {
     let names: Vec<String> = (0..EACH).map(|at| format!("NAME_{at}")).collect();
     for service in 0..SERVICES {
         let values: Vec<String> = names.iter().map(|name| format!("{name} of {service}")).collect();
@@ -30,16 +30,16 @@ async fn fill(yard: &Yard) {
             .zip(&values)
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
-        yard.set(&format!("shop.prod.s{service}"), &pairs).await;
+        harness.set(&format!("shop.prod.s{service}"), &pairs).await;
     }
 }
 
-async fn every_value_is_there(yard: &Yard) {
+async fn every_value_is_there(harness: &Harness) {
     for service in 0..SERVICES {
         for at in 0..EACH {
             let path = format!("/v1/secrets/shop.prod.s{service}/NAME_{at}");
             let read: SecretValue =
-                serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+                serde_json::from_slice(&harness.done(Method::GET, &path, b"").await).unwrap();
             assert_eq!(read.value.expose(), format!("NAME_{at} of {service}").as_bytes());
         }
     }
@@ -73,28 +73,28 @@ async fn by_key(directory: &Path) -> Vec<i64> {
 async fn killed_while_the_key_changes() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
-    fill(&yard).await;
-    yard.kill();
+    let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
+    fill(&harness).await;
+    harness.kill();
     let (mut key, mut cuts, mut starts) = (0, 0, 0);
     let mut delay = Duration::from_millis(60);
     while cuts < CUTS {
         key += 1;
         let flags = flags(directory, key);
-        let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
-        let before = status(&yard).await;
+        let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
+        let before = status(&harness).await;
         assert_eq!((before.running, before.remaining), (false, (SERVICES * EACH) as u64));
         let ordered: Rekey =
-            serde_json::from_slice(&yard.done(Method::POST, PATH, b"").await).unwrap();
+            serde_json::from_slice(&harness.done(Method::POST, PATH, b"").await).unwrap();
         assert_eq!(ordered.total, before.total);
         tokio::time::sleep(Duration::from_millis(starts % 7 * 3)).await;
-        yard.kill();
+        harness.kill();
         let mut left = by_key(directory).await;
         cuts += usize::from(left.len() > 1);
         while left.len() > 1 {
             starts += 1;
             assert!(starts < 400, "it does not come to an end: {left:?}");
-            Yard::start_and_kill(directory, &flags, delay).await;
+            Harness::start_and_kill(directory, &flags, delay).await;
             let now = by_key(directory).await;
             // Killed before it went on, it gets more time; killed in the middle, a little more;
             // done, less.
@@ -108,17 +108,17 @@ async fn killed_while_the_key_changes() {
         }
         assert_eq!(left, [(SERVICES * EACH) as i64], "rows were lost");
         // What the order came to is said when the next process looks.
-        let yard = Yard::start_apart_with(directory.to_owned(), &flags).await;
-        until("the order to be done", async || !status(&yard).await.running).await;
-        let after = status(&yard).await;
+        let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
+        until("the order to be done", async || !status(&harness).await.running).await;
+        let after = status(&harness).await;
         assert_eq!((after.remaining, after.error), (0, None));
-        yard.kill();
+        harness.kill();
         std::fs::remove_file(directory.join(format!("key-{}", key - 1))).unwrap();
     }
     let last = flags(directory, key);
-    let yard = Yard::start_apart_with(directory.to_owned(), &last[..2]).await;
-    every_value_is_there(&yard).await;
-    let trail = yard.events("rekey").await;
+    let harness = Harness::start_child_with(directory.to_owned(), &last[..2]).await;
+    every_value_is_there(&harness).await;
+    let trail = harness.events("rekey").await;
     assert!(
         trail.iter().filter(|event| event["actor_type"] == "token").count() == key,
         "{trail:?}"
@@ -127,28 +127,28 @@ async fn killed_while_the_key_changes() {
         trail.iter().filter(|event| event["actor_type"] == "system").count() >= key,
         "{trail:?}"
     );
-    yard.kill();
+    harness.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
-    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
-    assert_eq!(yard.ask(Method::POST, PATH, None, b"").await.0, 401);
-    assert_eq!(yard.ask(Method::GET, PATH, None, b"").await.0, 401);
-    yard.kill();
+    let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    assert_eq!(harness.ask(Method::POST, PATH, None, b"").await.0, 401);
+    assert_eq!(harness.ask(Method::GET, PATH, None, b"").await.0, 401);
+    harness.kill();
 
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 1)).await;
-    yard.set("shop.prod.api", &[("C", b"three")]).await;
-    let before = status(&yard).await;
+    let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 1)).await;
+    harness.set("shop.prod.api", &[("C", b"three")]).await;
+    let before = status(&harness).await;
     assert_eq!((before.running, before.total, before.remaining, before.done), (false, 3, 2, 0));
-    yard.done(Method::POST, PATH, b"").await;
-    until("the order to be done", async || !status(&yard).await.running).await;
-    let after = status(&yard).await;
+    harness.done(Method::POST, PATH, b"").await;
+    until("the order to be done", async || !status(&harness).await.running).await;
+    let after = status(&harness).await;
     assert_eq!((after.total, after.remaining, after.done, after.error), (3, 0, 2, None));
-    let trail = yard.events("rekey").await;
+    let trail = harness.events("rekey").await;
     let said: Vec<_> = trail
         .iter()
         .map(|event| {
@@ -156,7 +156,7 @@ async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
         })
         .collect();
     assert!(said.len() == 2 && said[0] == ("bootstrap", true) && said[1].1, "{trail:?}");
-    yard.kill();
+    harness.kill();
     let log = std::fs::read_to_string(directory.join("log")).unwrap();
     assert!(!log.contains("three") && !log.contains("\"level\":\"ERROR\""), "{log}");
 }
@@ -166,9 +166,9 @@ async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
 async fn values_that_do_not_open_are_named() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 0)).await;
-    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
-    yard.kill();
+    let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    harness.kill();
     let options =
         sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
     let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
@@ -177,17 +177,17 @@ async fn values_that_do_not_open_are_named() {
         .await
         .unwrap();
     database.close().await;
-    let yard = Yard::start_apart_with(directory.to_owned(), &flags(directory, 1)).await;
-    yard.done(Method::POST, PATH, b"").await;
-    until("the order to be done", async || !status(&yard).await.running).await;
-    let after = status(&yard).await;
+    let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 1)).await;
+    harness.done(Method::POST, PATH, b"").await;
+    until("the order to be done", async || !status(&harness).await.running).await;
+    let after = status(&harness).await;
     assert_eq!((after.remaining, after.done), (1, 1));
     assert!(after.error.unwrap().contains("shop.prod.api/B version 1 ("));
-    let problem = yard.refused(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
+    let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
     assert!(
         problem.status == 500 && problem.detail.contains("shop.prod.api/B version 1 ("),
         "{problem:?}"
     );
-    yard.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
-    yard.kill();
+    harness.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    harness.kill();
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use crate::yard::{Yard, until, write};
+use crate::harness::{Harness, until, write};
 
 /// Events while nobody listens: an hour of a busy cluster's.
 const MANY: usize = 20_000;
@@ -100,7 +100,7 @@ fn certificates(directory: &Path) {
 #[ignore = "needs rsyslog: make test-stores"]
 async fn rsyslog_gets_every_event_however_long_it_was_away() {
     let mut rsyslog = None;
-    let yard = Yard::start_prepared(|at| {
+    let harness = Harness::start_prepared(|at| {
         let it = Rsyslog::new(at);
         let sinks = format!(
             "sinks:\n- name: siem\n  format: cef\n  syslog: {{address: 'localhost:{}', ca: {}/ca.pem}}\n",
@@ -113,7 +113,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     })
     .await;
     let mut rsyslog = rsyslog.unwrap();
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     rsyslog.start();
     until("the first event", async || !rsyslog.arrived().is_empty()).await;
 
@@ -137,10 +137,10 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
             details: None,
         }
     });
-    fill(&yard, events.collect()).await;
-    yard.done(http::Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
+    fill(&harness, events.collect()).await;
+    harness.done(http::Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     until("the loss to be told", async || {
-        yard.metrics().await.contains("switchyard_audit_export_failures_total{sink=\"siem\"}")
+        harness.metrics().await.contains("switchyard_audit_export_failures_total{sink=\"siem\"}")
     })
     .await;
     let before = rsyslog.arrived().len();
@@ -151,13 +151,13 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     until("some of it", async || rsyslog.arrived().len() > before).await;
     rsyslog.kill();
     rsyslog.start();
-    let head = yard.json("/v1/audit/checkpoints").await["head"]["sequence"].as_u64().unwrap();
+    let head = harness.json("/v1/audit/checkpoints").await["head"]["sequence"].as_u64().unwrap();
     until("all of it", async || rsyslog.arrived().range(..=head).count() as u64 == head).await;
 
     // Stopped and not dead: the API does not wait, and nothing is lost.
     let stopped = rustix::process::Pid::from_child(rsyslog.child.as_ref().unwrap());
     rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     rustix::process::kill_process(stopped, rustix::process::Signal::CONT).unwrap();
     until("what came last", async || {
         rsyslog.arrived().range(..=head + 1).count() as u64 == head + 1
@@ -168,8 +168,8 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
 }
 
 /// Puts events into the trail as switchyard itself would, but many at once.
-async fn fill(yard: &Yard, events: Vec<audit::Event>) {
-    let database = yard.database().await;
+async fn fill(harness: &Harness, events: Vec<audit::Event>) {
+    let database = harness.database().await;
     let mut transaction = database.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let (mut sequence, hash): (i64, Vec<u8>) =
         sqlx::query_as("SELECT sequence, hash FROM audit_head")

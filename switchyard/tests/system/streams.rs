@@ -5,15 +5,15 @@ use contract::secret_bundle::SecretBundle;
 use contract::stream::{AgentMessage, Outcome, ServerMessage, Step};
 use http::Method;
 
-use crate::agent::{Agent, held};
-use crate::yard::{Yard, problem, until};
+use crate::agent::{TestAgent, held};
+use crate::harness::{Harness, problem, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pods_get_their_bundle_and_every_push() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one\n"), ("B", b"\xff\0")]).await;
-    let mut one = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
-    let mut two = Agent::connect(&yard, "api-two", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one\n"), ("B", b"\xff\0")]).await;
+    let mut one = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
+    let mut two = TestAgent::connect(&harness, "api-two", "api-prod", vec![]).await;
     for agent in [&mut one, &mut two] {
         let (generation, values) = agent.values().await;
         assert_eq!(generation, 1);
@@ -23,14 +23,14 @@ async fn two_pods_get_their_bundle_and_every_push() {
         );
         assert_eq!(
             agent.trust.as_deref(),
-            std::fs::read_to_string(yard.directory.join("trust/ca.crt")).ok().as_deref()
+            std::fs::read_to_string(harness.directory.join("trust/ca.crt")).ok().as_deref()
         );
         agent.applied("api-prod", 1).await;
     }
     // Three in a row, each seen by both; a write elsewhere by none.
     for generation in 2..5 {
-        yard.set("shop.prod.web", &[("W", b"w")]).await;
-        yard.set("shop.prod.api", &[("A", generation.to_string().as_bytes())]).await;
+        harness.set("shop.prod.web", &[("W", b"w")]).await;
+        harness.set("shop.prod.api", &[("A", generation.to_string().as_bytes())]).await;
         for agent in [&mut one, &mut two] {
             let (seen, values) = agent.values().await;
             assert_eq!(
@@ -40,13 +40,13 @@ async fn two_pods_get_their_bundle_and_every_push() {
         }
     }
     // A wider scope reaches them too, and so does a delete.
-    yard.set("shop", &[("P", b"p")]).await;
+    harness.set("shop", &[("P", b"p")]).await;
     assert!(one.values().await.1.contains_key("P"));
-    yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
+    harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(!one.values().await.1.contains_key("A"));
 
     // One row for each pod and generation, and each names the pod.
-    let reads = yard.events("read").await;
+    let reads = harness.events("read").await;
     for (pod, uid) in [("api-1", "1"), ("api-2", "2")] {
         let of_pod =
             reads.iter().filter(|event| event["pod"]["name"] == pod && event["pod"]["uid"] == uid);
@@ -57,15 +57,15 @@ async fn two_pods_get_their_bundle_and_every_push() {
         assert!(generations.starts_with(&[1, 2, 3, 4]), "{generations:?}");
         assert!(generations.is_sorted_by(|a, b| a < b), "{generations:?}");
     }
-    let metrics = yard.metrics().await;
+    let metrics = harness.metrics().await;
     assert!(metrics.contains("switchyard_agents_connected 2"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_pod_reports_is_kept() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
     agent.applied("api-prod", 1).await;
     let detail = "process 7 does not catch SIGHUP\n\u{202e}".to_owned();
@@ -79,19 +79,19 @@ async fn what_a_pod_reports_is_kept() {
     agent
         .say(&AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::Failed })
         .await;
-    until("the reports", async || yard.events("applied").await.len() == 2).await;
-    let applied = yard.events("applied").await;
+    until("the reports", async || harness.events("applied").await.len() == 2).await;
+    let applied = harness.events("applied").await;
     assert_eq!(
         (&applied[0]["outcome"], &applied[0]["details"]),
         (&"allowed".into(), &"reload signalled".into())
     );
     assert_eq!(applied[1]["outcome"], "failed");
-    let failed = yard.events("failed").await;
+    let failed = harness.events("failed").await;
     assert_eq!(failed.len(), 1, "it spoke for a bundle that it does not follow: {failed:?}");
     assert_eq!(failed[0]["details"], "reload: process 7 does not catch SIGHUP\u{fffd}\u{fffd}");
     let row: (i64, String) =
         sqlx::query_as("SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'")
-            .fetch_one(&yard.database().await)
+            .fetch_one(&harness.database().await)
             .await
             .unwrap();
     assert_eq!(row, (1, "failed".into()));
@@ -99,24 +99,26 @@ async fn what_a_pod_reports_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_holds_it_already_is_not_sent_it_again() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
-    let mut other = Agent::connect(&yard, "api-two", "api-prod", vec![held("api-prod", 7)]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent =
+        TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
+    let mut other =
+        TestAgent::connect(&harness, "api-two", "api-prod", vec![held("api-prod", 7)]).await;
     assert_eq!(other.values().await.0, 1, "a generation that is not its own was left alone");
-    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
     assert_eq!(agent.values().await.0, 2);
     assert_eq!(
-        yard.events("read").await.iter().filter(|event| event["pod"]["uid"] == "1").count(),
+        harness.events("read").await.iter().filter(|event| event["pod"]["uid"] == "1").count(),
         1
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_not_read_is_told_so_and_written_down() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"x")]).await;
-    yard.set("shop.dev.api", &[("A", b"x")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"x")]).await;
+    harness.set("shop.dev.api", &[("A", b"x")]).await;
     for (token, bundle, account, reason) in [
         ("web", "api-prod", "shop-prod/web", "no grant"),
         ("dev", "api-prod", "shop-dev/api", "not of that environment"),
@@ -124,7 +126,7 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
         ("api-one", "api-dev", "shop-prod/api", "not of that environment"),
         ("api-one", "web-prod", "shop-prod/api", "no grant"),
     ] {
-        let problem = Agent::refused(&yard, token, &format!("bundle={bundle}")).await;
+        let problem = TestAgent::refused(&harness, token, &format!("bundle={bundle}")).await;
         assert_eq!(
             (problem.status, problem.kind.as_str()),
             (403, "/problems/denied"),
@@ -135,7 +137,7 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
             problem.detail.starts_with(&start) && problem.detail.contains(reason),
             "{problem:?}"
         );
-        let denied = yard.events("denied").await;
+        let denied = harness.events("denied").await;
         let event = denied.last().unwrap();
         assert_eq!(
             (&event["details"], &event["trace_id"]),
@@ -156,16 +158,16 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
     }
     // One that may be read does not open the door for one that may not.
     assert_eq!(
-        Agent::refused(&yard, "api-one", "bundle=api-prod&bundle=web-prod").await.status,
+        TestAgent::refused(&harness, "api-one", "bundle=api-prod&bundle=web-prod").await.status,
         403
     );
-    assert!(yard.events("read").await.is_empty());
+    assert!(harness.events("read").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_stream() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"x")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"x")]).await;
     for (token, query, status) in [
         ("nobody", "bundle=api-prod", 401),
         ("api-one", "", 400),
@@ -173,38 +175,38 @@ async fn what_is_no_stream() {
         ("api-one", "bundle=api-prod&bundle=api-prod", 400),
         ("web", "bundle=web-prod", 404),
     ] {
-        let problem = Agent::refused(&yard, token, query).await;
+        let problem = TestAgent::refused(&harness, token, query).await;
         assert_eq!(problem.status, status, "{query}: {problem:?}");
     }
     // An administrator is no pod.
-    assert_eq!(Agent::refused(&yard, &yard.token(), "bundle=api-prod").await.status, 401);
+    assert_eq!(TestAgent::refused(&harness, &harness.token(), "bundle=api-prod").await.status, 401);
     let (status, headers, body) =
-        yard.ask(Method::GET, "/v1/agent/stream?bundle=api-prod", Some("api-one"), b"").await;
+        harness.ask(Method::GET, "/v1/agent/stream?bundle=api-prod", Some("api-one"), b"").await;
     assert_eq!(problem(status, &headers, &body).status, 426);
     assert_eq!(headers["upgrade"], contract::stream::PROTOCOL);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_on_a_stream_ends_that_stream_alone() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut good = Agent::connect(&yard, "api-two", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut good = TestAgent::connect(&harness, "api-two", "api-prod", vec![]).await;
     good.hold().await;
     for nonsense in [&[0xff; 16][..], b"\0\0\0\x02\0\0\0\0{}", b"GET / HTTP/1.1\r\n\r\n"] {
-        let mut bad = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+        let mut bad = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
         bad.hold().await;
         bad.send(&Redacted::from(nonsense)).await;
         assert!(bad.next().await.is_none());
     }
-    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
     assert_eq!(good.values().await.0, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_floods_the_trail_is_cut_off() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
     let report =
         AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::NotNeeded }
@@ -213,17 +215,18 @@ async fn an_agent_that_floods_the_trail_is_cut_off() {
     let flood = Redacted::new(report.expose().repeat(400));
     agent.send(&flood).await;
     assert!(agent.next().await.is_none());
-    assert!(yard.events("applied").await.len() < 200);
+    assert!(harness.events("applied").await.len() < 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keys_are_announced_where_they_belong() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let read = |path: &str| -> Option<SecretBundle> {
-        serde_json::from_slice(&std::fs::read(yard.directory.join("bundles").join(path)).ok()?).ok()
+        serde_json::from_slice(&std::fs::read(harness.directory.join("bundles").join(path)).ok()?)
+            .ok()
     };
-    yard.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"x")]).await;
-    yard.set("shop.dev.api", &[("D", b"x")]).await;
+    harness.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"x")]).await;
+    harness.set("shop.dev.api", &[("D", b"x")]).await;
     let keys = |path: &str| {
         read(path)
             .and_then(|bundle| bundle.status)
@@ -235,7 +238,7 @@ async fn the_keys_are_announced_where_they_belong() {
     })
     .await;
     assert!(read("shop-prod/api-dev.json").is_none() && read("shop-dev/api-prod.json").is_none());
-    yard.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
+    harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
     until("the announcement of what is left", async || {
         keys("shop-prod/api-prod.json").as_deref() == Some("B")
     })
@@ -244,13 +247,13 @@ async fn the_keys_are_announced_where_they_belong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_namespace_that_takes_no_announcement_keeps_none_of_the_others_from_theirs() {
-    let yard = Yard::start().await;
-    let bundles = yard.directory.join("bundles");
+    let harness = Harness::start().await;
+    let bundles = harness.directory.join("bundles");
     std::fs::create_dir_all(&bundles).unwrap();
     // In the order of names this one comes first, and a file stands where its directory would be.
-    crate::yard::write(&bundles.join("shop-dev"), "");
-    yard.set("shop.dev.api", &[("D", b"x")]).await;
-    yard.set("shop.prod.api", &[("A", b"x")]).await;
+    crate::harness::write(&bundles.join("shop-dev"), "");
+    harness.set("shop.dev.api", &[("D", b"x")]).await;
+    harness.set("shop.prod.api", &[("A", b"x")]).await;
     until("the other announcement", async || bundles.join("shop-prod/api-prod.json").exists())
         .await;
     std::fs::remove_file(bundles.join("shop-dev")).unwrap();
@@ -262,55 +265,55 @@ async fn one_namespace_that_takes_no_announcement_keeps_none_of_the_others_from_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_pods_at_once() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
     // A hundred streams of one pod: what is shared and what is not is the same as with a hundred
     // pods.
     let mut agents = futures_util::future::join_all(
-        (0..100).map(|_| Agent::connect(&yard, "api-one", "api-prod", vec![])),
+        (0..100).map(|_| TestAgent::connect(&harness, "api-one", "api-prod", vec![])),
     )
     .await;
-    futures_util::future::join_all(agents.iter_mut().map(Agent::hold)).await;
-    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    futures_util::future::join_all(agents.iter_mut().map(TestAgent::hold)).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
     for (generation, values) in
-        futures_util::future::join_all(agents.iter_mut().map(Agent::values)).await
+        futures_util::future::join_all(agents.iter_mut().map(TestAgent::values)).await
     {
         assert_eq!((generation, values["A"].as_slice()), (2, b"two".as_slice()));
     }
-    assert_eq!(yard.events("read").await.len(), 200);
+    assert_eq!(harness.events("read").await.len(), 200);
     drop(agents);
     until("the streams to end", async || {
-        yard.metrics().await.contains("switchyard_agents_connected 0")
+        harness.metrics().await.contains("switchyard_agents_connected 0")
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_drain_ends_streams() {
-    let mut yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent = Agent::connect(&yard, "api-one", "api-prod", vec![]).await;
+    let mut harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let (end, ()) = tokio::join!(agent.next(), yard.stop());
+    let (end, ()) = tokio::join!(agent.next(), harness.stop());
     assert!(!matches!(end, Some(ServerMessage::Refused { .. })), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_lets_another_account_in_and_its_end_ends_the_stream() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let database = yard.database().await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let database = harness.database().await;
     // A grant beside it, to a bundle of another environment, means nothing.
     for environment in ["prod", "dev"] {
         let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
                    VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, 'test')";
         sqlx::query(row).bind(environment).execute(&database).await.unwrap();
     }
-    assert_eq!(Agent::refused(&yard, "web", "bundle=api-dev").await.status, 403);
-    let mut agent = Agent::connect(&yard, "web", "api-prod", vec![]).await;
+    assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-dev").await.status, 403);
+    let mut agent = TestAgent::connect(&harness, "web", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.0, 1);
     sqlx::query("DELETE FROM grants").execute(&database).await.unwrap();
-    yard.set("shop.prod.api", &[("A", b"two")]).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
     match agent.next().await {
         Some(ServerMessage::Refused { detail }) => {
             assert!(
@@ -321,6 +324,6 @@ async fn a_grant_lets_another_account_in_and_its_end_ends_the_stream() {
         other => panic!("{other:?}"),
     }
     assert!(agent.next().await.is_none());
-    assert_eq!(yard.events("denied").await.len(), 2);
-    assert_eq!(yard.events("read").await.len(), 1);
+    assert_eq!(harness.events("denied").await.len(), 2);
+    assert_eq!(harness.events("read").await.len(), 1);
 }

@@ -64,7 +64,7 @@ fn word(action: &Action) -> &'static str {
 /// Compares, and gives the number of events.
 pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
     let mut events: BTreeMap<String, Vec<Record>> = BTreeMap::new();
-    let (mut last, mut head) = (0, Hash::ORIGIN);
+    let (mut last, mut head) = (0, Hash::GENESIS);
     loop {
         let (status, page) =
             switchyard.get(&format!("/v1/audit?limit={PAGE}&after={last}")).unwrap();

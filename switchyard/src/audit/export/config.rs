@@ -1,4 +1,4 @@
-//! The file that names the sinks.
+//! The sinks' configuration file.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,7 +16,7 @@ use super::file::FileSink;
 use super::https::HttpsSink;
 use super::syslog::SyslogSink;
 
-/// The sinks cannot be set up.
+/// The sinks could not be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum SinksError {
     /// A file cannot be read.
@@ -24,47 +24,47 @@ pub enum SinksError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is not of the form.
+    /// The file is not valid.
     #[error("read {path}: {reason}")]
     Form {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// Certificates or keys cannot be used.
+    /// A certificate or key is not usable.
     #[error("set up TLS for sink {sink}: {reason}")]
     Tls {
         /// The sink.
         sink: String,
-        /// Why.
+        /// The cause.
         reason: String,
     },
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    sinks: Vec<Entry>,
+struct SinksFile {
+    sinks: Vec<SinkEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct SinkEntry {
     name: String,
     #[serde(default)]
     format: Format,
     file: Option<PathBuf>,
-    https: Option<Https>,
-    syslog: Option<Syslog>,
+    https: Option<HttpsEntry>,
+    syslog: Option<SyslogEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Https {
+struct HttpsEntry {
     url: String,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
@@ -74,34 +74,34 @@ struct Https {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Syslog {
+struct SyslogEntry {
     address: String,
     ca: PathBuf,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
 }
 
-/// One sink, ready to be sent to.
+/// A configured sink.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkConfig {
     pub(super) name: String,
-    target: Target,
+    target: SinkTarget,
 }
 
 #[derive(Clone, Debug)]
-enum Target {
+enum SinkTarget {
     File(FileSink),
     Https(HttpsSink),
     Syslog(SyslogSink),
 }
 
 impl SinkConfig {
-    /// Sends a batch; it has arrived when this returns.
+    /// Sends a batch. The sink has confirmed it when this returns.
     pub(super) async fn send(&self, records: &[Record]) -> Result<(), SendError> {
         match &self.target {
-            Target::File(sink) => sink.send(records).await,
-            Target::Https(sink) => sink.send(records).await,
-            Target::Syslog(sink) => sink.send(records).await,
+            SinkTarget::File(sink) => sink.send(records).await,
+            SinkTarget::Https(sink) => sink.send(records).await,
+            SinkTarget::Syslog(sink) => sink.send(records).await,
         }
     }
 }
@@ -114,11 +114,12 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
     let form = |reason: String| SinksError::Form { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path)
         .map_err(|source| SinksError::File { path: path.to_owned(), source })?;
-    let File { sinks } = serde_saphyr::from_str(&text).map_err(|error| form(error.to_string()))?;
+    let SinksFile { sinks } =
+        serde_saphyr::from_str(&text).map_err(|error| form(error.to_string()))?;
     let mut names = HashSet::new();
     let mut ready = Vec::new();
     for entry in sinks {
-        let Entry { name, format, file, https, syslog } = entry;
+        let SinkEntry { name, format, file, https, syslog } = entry;
         if name.is_empty()
             || name.len() > 63
             || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -131,41 +132,46 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
             return Err(form(format!("two sinks have the name {name}")));
         }
         let target = match (file, https, syslog) {
-            (Some(path), None, None) => Target::File(FileSink::new(path, format)),
-            (None, Some(Https { url, ca, certificate, key, token_file }), None) => {
+            (Some(path), None, None) => SinkTarget::File(FileSink::new(path, format)),
+            (None, Some(HttpsEntry { url, ca, certificate, key, token_file }), None) => {
                 if !url.starts_with("https://") {
                     return Err(form(format!("sink {name}: the URL must start with https://")));
                 }
-                let tls = match (ca, pair(&name, certificate, key).map_err(form)?) {
-                    (Some(ca), own) => Some(tls(&name, &ca, own)?),
+                let tls = match (ca, client_certificate(&name, certificate, key).map_err(form)?) {
+                    (Some(ca), client) => Some(tls(&name, &ca, client)?),
                     (None, None) => None,
                     (None, Some(_)) => {
                         return Err(form(format!(
-                            "sink {name}: with a certificate, ca says whom it is shown to"
+                            "sink {name}: a client certificate needs ca, the CA of the server it is sent to"
                         )));
                     }
                 };
                 let sink = HttpsSink::new(url, tls, token_file, format);
-                Target::Https(
+                SinkTarget::Https(
                     sink.map_err(|reason| SinksError::Tls { sink: name.clone(), reason })?,
                 )
             }
-            (None, None, Some(Syslog { address, ca, certificate, key })) => {
-                let tls = tls(&name, &ca, pair(&name, certificate, key).map_err(form)?)?;
+            (None, None, Some(SyslogEntry { address, ca, certificate, key })) => {
+                let tls =
+                    tls(&name, &ca, client_certificate(&name, certificate, key).map_err(form)?)?;
                 let sink = SyslogSink::new(&address, tls, format);
-                Target::Syslog(
+                SinkTarget::Syslog(
                     sink.ok_or_else(|| form(format!("sink {name}: the address is HOST:PORT")))?,
                 )
             }
-            _ => return Err(form(format!("sink {name}: name one of file, https and syslog"))),
+            _ => {
+                return Err(form(format!(
+                    "sink {name}: give exactly one of file, https and syslog"
+                )));
+            }
         };
         ready.push(SinkConfig { name, target });
     }
     Ok(ready)
 }
 
-/// The files that say who sends: both, or none.
-fn pair(
+/// The client certificate and key files: both or neither.
+fn client_certificate(
     sink: &str,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -173,14 +179,14 @@ fn pair(
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),
-        _ => Err(format!("sink {sink}: certificate and key come together")),
+        _ => Err(format!("sink {sink}: certificate and key must be given together")),
     }
 }
 
 fn tls(
     sink: &str,
     ca: &Path,
-    own: Option<(PathBuf, PathBuf)>,
+    client: Option<(PathBuf, PathBuf)>,
 ) -> Result<Arc<ClientConfig>, SinksError> {
     let failed = |reason: String| SinksError::Tls { sink: sink.to_owned(), reason };
     let bytes = |path: &Path| {
@@ -190,7 +196,7 @@ fn tls(
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes(path)?).collect();
         match found {
             Ok(found) if !found.is_empty() => Ok(found),
-            _ => Err(failed(format!("{} holds no certificate", path.display()))),
+            _ => Err(failed(format!("{} contains no certificate", path.display()))),
         }
     };
     let mut roots = RootCertStore::empty();
@@ -198,12 +204,12 @@ fn tls(
         roots.add(certificate).map_err(|error| failed(error.to_string()))?;
     }
     let builder = ClientConfig::builder().with_root_certificates(roots);
-    let config = match own {
+    let config = match client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let key_bytes = zeroize::Zeroizing::new(bytes(&key)?);
             let key = PrivateKeyDer::from_pem_slice(&key_bytes)
-                .map_err(|_| failed(format!("{} holds no key", key.display())))?;
+                .map_err(|_| failed(format!("{} contains no key", key.display())))?;
             builder
                 .with_client_auth_cert(certificates(&certificate)?, key)
                 .map_err(|error| failed(error.to_string()))?
@@ -224,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn invalid_configurations_are_refused_by_name() {
         let sinks =
             parse("sinks:\n- name: archive\n  file: /var/log/enclii/audit.jsonl\n- name: siem\n  format: cef\n  file: /x\n").unwrap();
         assert_eq!(
@@ -234,21 +240,21 @@ mod tests {
         let table = [
             ("sinks:\n- name: a b\n  file: /x\n", "name"),
             ("sinks:\n- name: a\n  file: /x\n- name: a\n  file: /y\n", "two sinks"),
-            ("sinks:\n- name: a\n", "one of"),
+            ("sinks:\n- name: a\n", "exactly one of"),
             ("sinks:\n- name: a\n  file: /x\n  colour: red\n", "colour"),
             ("sinks:\n- name: a\n  format: xml\n  file: /x\n", "xml"),
             ("sinks:\n- name: a\n  https: {url: 'http://siem'}\n", "https://"),
             (
                 "sinks:\n- name: a\n  https: {url: 'https://siem', ca: /x, certificate: /x}\n",
-                "come together",
+                "given together",
             ),
             (
                 "sinks:\n- name: a\n  https: {url: 'https://siem', certificate: /x, key: /x}\n",
-                "ca says",
+                "needs ca",
             ),
             (
                 "sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /x, key: /x}\n",
-                "come together",
+                "given together",
             ),
             (
                 "sinks:\n- name: a\n  syslog: {address: 'siem:6514', ca: /does/not/exist}\n",

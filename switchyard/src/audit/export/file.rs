@@ -1,5 +1,4 @@
-//! A file that events are added to. Somebody else may move it away at any time: the next batch is
-//! written to a new one.
+//! A file sink. The file may be rotated at any time: the next batch goes to a new file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -30,23 +29,22 @@ impl FileSink {
         let path = self.path.clone();
         let failed = |source| SendError::Io {
             step: "write",
-            place: self.path.display().to_string(),
+            target: self.path.display().to_string(),
             source,
         };
-        let written = tokio::task::spawn_blocking(move || add(&path, lines.as_bytes())).await;
+        let written = tokio::task::spawn_blocking(move || append(&path, lines.as_bytes())).await;
         written.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)
     }
 }
 
-/// Adds whole lines. They are durable when this returns.
-fn add(path: &Path, lines: &[u8]) -> io::Result<()> {
-    // Opened anew each time: that is cheap beside the flush, and a file that was moved away is left
-    // alone.
+/// Appends lines. They are durable when this returns.
+fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
+    // Opening the file for each batch is cheap compared with the flush, and follows rotation.
     let new = !path.exists();
     let mut file =
         OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
     if is_torn(&mut file)? {
-        // The batch that it belongs to was not confirmed, so it comes again whole.
+        // The torn batch was not confirmed, so it is sent again in full.
         file.write_all(b"\n")?;
     }
     file.write_all(lines)?;
@@ -57,7 +55,7 @@ fn add(path: &Path, lines: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the last line has no end.
+/// Whether the last line lacks its newline.
 fn is_torn(file: &mut File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(false);
@@ -75,14 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_moved_away_is_left_alone() {
+    fn a_rotated_file_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let (path, moved) = (directory.path().join("audit"), directory.path().join("audit.1"));
-        add(&path, b"one\n").unwrap();
+        append(&path, b"one\n").unwrap();
         fs::rename(&path, &moved).unwrap();
-        add(&path, b"two\n").unwrap();
-        add(&path, b"three").unwrap();
-        add(&path, b"three\n").unwrap();
+        append(&path, b"two\n").unwrap();
+        append(&path, b"three").unwrap();
+        append(&path, b"three\n").unwrap();
         assert_eq!(fs::read(&moved).unwrap(), b"one\n");
         assert_eq!(fs::read(&path).unwrap(), b"two\nthree\nthree\n");
     }

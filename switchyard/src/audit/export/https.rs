@@ -1,4 +1,4 @@
-//! An HTTPS server that takes events as lines; a 2xx says that it has them.
+//! An HTTPS sink. It posts events as lines; a 2xx response confirms them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,38 +49,42 @@ impl HttpsSink {
         if let Some(path) = &self.token_file {
             request = request.header(AUTHORIZATION, authorization(path).await?);
         }
-        // The URL may hold a token, so errors go without it.
-        let place = self.url.split(['?', '@']).next().unwrap_or_default().to_owned();
+        // The URL may contain a token, so errors omit its query and credentials.
+        let target = self.url.split(['?', '@']).next().unwrap_or_default().to_owned();
         let answer = request.send().await.map_err(|error| SendError::Http {
-            place: place.clone(),
+            target: target.clone(),
             source: error.without_url(),
         })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
-        Err(SendError::Status { place, status: status.as_u16(), rest: rest(answer.headers()) })
+        Err(SendError::Status {
+            target,
+            status: status.as_u16(),
+            retry_after: retry_after(answer.headers()),
+        })
     }
 }
 
-/// How long the server asks to be left alone, where it says so in seconds.
-fn rest(headers: &HeaderMap) -> Option<Duration> {
+/// The server's `Retry-After`, if it is in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Read each time: whoever renews it need not tell us.
+/// Reads the token for each request, so that it can be rotated.
 async fn authorization(path: &std::path::Path) -> Result<HeaderValue, SendError> {
-    let place = path.display().to_string();
+    let target = path.display().to_string();
     let own = path.to_owned();
     let read = tokio::task::spawn_blocking(move || std::fs::read(own)).await;
     let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     let token = Redacted::new(read.map_err(|source| SendError::Io {
         step: "read",
-        place: place.clone(),
+        target: target.clone(),
         source,
     })?);
     let mut header = HeaderValue::from_bytes(&[b"Bearer ", token.expose().trim_ascii()].concat())
-        .map_err(|_| SendError::Token { path: place })?;
+        .map_err(|_| SendError::Token { path: target })?;
     header.set_sensitive(true);
     Ok(header)
 }

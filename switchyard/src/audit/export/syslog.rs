@@ -1,9 +1,9 @@
-//! A syslog server on TLS (RFC 5425).
+//! A syslog sink over TLS (RFC 5425).
 //!
-//! Syslog confirms nothing, and what a kernel took may never be read. But TLS has an end: whoever
-//! reads our close must have read everything before it, and then closes too (RFC 5425, 4.4). So
-//! each batch is a connection of its own, and it has arrived when the server closes its side in
-//! order. A server that dies before it has read everything resets the connection instead.
+//! Syslog has no acknowledgements, and data accepted by the kernel may never be read. But TLS has a
+//! closing handshake: a server that reads our `close_notify` has read everything before it, and
+//! closes too (RFC 5425, section 4.4). Each batch therefore uses its own connection and is confirmed
+//! when the server closes cleanly. A server that dies earlier resets the connection instead.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for SyslogSink {
 }
 
 impl SyslogSink {
-    /// `None` where the address is none.
+    /// `None` if `address` is not `HOST:PORT`.
     pub(super) fn new(address: &str, tls: Arc<ClientConfig>, format: Format) -> Option<Self> {
         let (host, port) = address.rsplit_once(':')?;
         port.parse::<u16>().ok()?;
@@ -43,7 +43,7 @@ impl SyslogSink {
 
     pub(super) async fn send(&self, records: &[Record]) -> Result<(), SendError> {
         let failed =
-            |step| move |source| SendError::Io { step, place: self.address.clone(), source };
+            |step| move |source| SendError::Io { step, target: self.address.clone(), source };
         let tcp = TcpStream::connect(&self.address).await.map_err(failed("connect to"))?;
         let mut stream =
             self.tls.connect(self.server.clone(), tcp).await.map_err(failed("shake hands with"))?;
@@ -57,22 +57,22 @@ impl SyslogSink {
         }
         stream.write_all(&frames).await.map_err(failed("write to"))?;
         stream.shutdown().await.map_err(failed("close connection to"))?;
-        self.wait_for_its_end(stream).await
+        self.wait_for_close(stream).await
     }
 
-    async fn wait_for_its_end(
+    async fn wait_for_close(
         &self,
         mut stream: tokio_rustls::client::TlsStream<TcpStream>,
     ) -> Result<(), SendError> {
-        // Nothing is said to us but the end.
-        let mut said = [0; 256];
+        // The server sends nothing except the end of the stream.
+        let mut ignored = [0; 256];
         loop {
-            match stream.read(&mut said).await {
+            match stream.read(&mut ignored).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
-                // Its side of TCP was closed in order, without TLS' own word for it.
+                // TCP was closed cleanly without `close_notify`.
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
-                Err(_) => return Err(SendError::NotConfirmed { place: self.address.clone() }),
+                Err(_) => return Err(SendError::NotConfirmed { target: self.address.clone() }),
             }
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::audit::plain;
+use crate::audit::sanitize;
 
 /// How far the provider's clock may be off, in seconds.
 const LEEWAY: i64 = 60;
@@ -160,7 +160,7 @@ fn is_name(text: &str) -> bool {
 fn is_text(text: &str) -> bool {
     !text.is_empty()
         && text.chars().count() <= LONGEST
-        && plain(text) == text
+        && sanitize(text) == text
         && text.trim() == text
 }
 

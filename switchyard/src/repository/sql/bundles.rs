@@ -7,21 +7,21 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::super::{
-    Bundle, BundleId, Change, ChangeError, Member, Members, RepositoryError, service_parts,
+    Bundle, BundleId, ChangeError, LedgerChange, Member, Members, RepositoryError, service_parts,
 };
 use super::rows::{columns, count, database, integer, name, optional_count, scope, signed, stored};
-use super::{Open, Repository};
+use super::{LedgerTransaction, Repository};
 use crate::delivery::Standing;
 use crate::snapshot::{Entry, Visible, resolve};
 
-/// Rows for one INSERT: three values each, far below the 32,766 that SQLite binds.
-const CHUNK: usize = 500;
+/// Each row binds three values, so this stays far below SQLite's limit of 32,766.
+const ROWS_PER_INSERT: usize = 500;
 
 impl Repository {
-    /// Every bundle, where it stands.
+    /// All bundles.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn bundles(&self) -> Result<Vec<Bundle>, RepositoryError> {
         let rows = sqlx::query("SELECT * FROM bundles ORDER BY project, environment, service")
             .fetch_all(self.database.reader())
@@ -30,10 +30,10 @@ impl Repository {
         rows.iter().map(bundle).collect()
     }
 
-    /// Some bundles, in the order of their numbers.
+    /// A page of bundles in order of id.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn bundles_after(
         &self,
         after: BundleId,
@@ -51,7 +51,7 @@ impl Repository {
     /// The bundle of a service scope.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn bundle(&self, of: &Scope) -> Result<Option<Bundle>, RepositoryError> {
         let [project, environment, service] = columns(of);
         let row = sqlx::query(
@@ -66,10 +66,10 @@ impl Repository {
         row.as_ref().map(bundle).transpose()
     }
 
-    /// What a generation holds, and where the values are.
+    /// The contents of a generation.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn members(
         &self,
         bundle: BundleId,
@@ -103,55 +103,61 @@ pub(super) fn bundle(row: &AnyRow) -> Result<Bundle, RepositoryError> {
     Ok(Bundle { id, scope, name, standing: Standing { stable, target }, revision })
 }
 
-/// Gives every bundle that sees the changed scope its next generation, where what it holds is
-/// different now. A write in a service scope that has no bundle yet brings it into being.
+/// Creates the next generation of every bundle whose contents the change affects. With `create`, a
+/// service scope without a bundle gets one.
 pub(super) async fn advance(
-    open: &mut Open,
-    change: &Change,
+    tx: &mut LedgerTransaction,
+    change: &LedgerChange,
     create: bool,
 ) -> Result<Vec<Bundle>, ChangeError> {
-    let mut affected = seeing(open, &change.scope).await?;
+    let mut affected = affected_bundles(tx, &change.scope).await?;
     if create && affected.is_empty() && service_parts(&change.scope).is_some() {
-        affected.push(Known { scope: change.scope.clone(), bundle: None });
+        affected.push(AffectedBundle { scope: change.scope.clone(), bundle: None });
     }
     let mut moved = Vec::new();
-    for known in affected {
-        let too_large = |source| ChangeError::TooLarge { bundle: known.scope.clone(), source };
-        let held = resolve(&known.scope, &visible(open, &known.scope).await?).map_err(too_large)?;
-        if let Some(bundle) = &known.bundle
-            && entries(open, bundle.id, bundle.standing.stable).await? == held
+    for affected_bundle in affected {
+        let too_large =
+            |source| ChangeError::TooLarge { bundle: affected_bundle.scope.clone(), source };
+        let held = resolve(&affected_bundle.scope, &visible(tx, &affected_bundle.scope).await?)
+            .map_err(too_large)?;
+        if let Some(bundle) = &affected_bundle.bundle
+            && entries(tx, bundle.id, bundle.standing.stable).await? == held
         {
             continue;
         }
-        moved.push(next_generation(open, change, known, &held).await?);
+        moved.push(next_generation(tx, change, affected_bundle, &held).await?);
     }
     Ok(moved)
 }
 
-/// A bundle that sees the change; it may not be there yet.
-struct Known {
+/// A bundle that includes the changed scope. It may not exist yet.
+struct AffectedBundle {
     scope: Scope,
     bundle: Option<Bundle>,
 }
 
-async fn seeing(open: &mut Open, changed: &Scope) -> Result<Vec<Known>, RepositoryError> {
+async fn affected_bundles(
+    tx: &mut LedgerTransaction,
+    changed: &Scope,
+) -> Result<Vec<AffectedBundle>, RepositoryError> {
     let [project, environment, service] = columns(changed);
     let rows =
         sqlx::query("SELECT * FROM bundles WHERE project = $1 AND ($2 = '' OR environment = $2) AND ($3 = '' OR service = $3) ORDER BY id")
             .bind(project)
             .bind(environment)
             .bind(service)
-            .fetch_all(open.run())
+            .fetch_all(tx.connection())
             .await
-            .map_err(database("find bundles that see a change"))?;
+            .map_err(database("find affected bundles"))?;
     rows.iter()
         .map(|row| {
-            bundle(row).map(|bundle| Known { scope: bundle.scope.clone(), bundle: Some(bundle) })
+            bundle(row)
+                .map(|bundle| AffectedBundle { scope: bundle.scope.clone(), bundle: Some(bundle) })
         })
         .collect()
 }
 
-async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, RepositoryError> {
+async fn visible(tx: &mut LedgerTransaction, of: &Scope) -> Result<Vec<Visible>, RepositoryError> {
     let [project, environment, service] = columns(of);
     let rows = sqlx::query(
         "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
@@ -161,9 +167,9 @@ async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, Repository
     .bind(project)
     .bind(environment)
     .bind(service)
-    .fetch_all(open.run())
+    .fetch_all(tx.connection())
     .await
-    .map_err(database("read what a bundle sees"))?;
+    .map_err(database("read visible secrets"))?;
     rows.iter()
         .map(|row| {
             let (secret, version) = (integer(row, "id")?, Version(count(row, "current_version")?));
@@ -179,14 +185,14 @@ async fn visible(open: &mut Open, of: &Scope) -> Result<Vec<Visible>, Repository
 }
 
 async fn entries(
-    open: &mut Open,
+    tx: &mut LedgerTransaction,
     bundle: BundleId,
     generation: Generation,
 ) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
     let rows = sqlx::query("SELECT name, secret_id, version FROM generation_secrets WHERE bundle_id = $1 AND number = $2")
         .bind(bundle.0)
         .bind(signed(generation.0))
-        .fetch_all(open.run())
+        .fetch_all(tx.connection())
         .await
         .map_err(database("read stable generation"))?;
     rows.iter()
@@ -203,14 +209,14 @@ async fn entries(
 }
 
 async fn next_generation(
-    open: &mut Open,
-    change: &Change,
-    known: Known,
+    tx: &mut LedgerTransaction,
+    change: &LedgerChange,
+    affected: AffectedBundle,
     held: &BTreeMap<SecretName, Entry>,
 ) -> Result<Bundle, RepositoryError> {
     let at = change.at.as_millisecond();
-    let [project, environment, service] = columns(&known.scope);
-    // Numbers count on from the newest generation there is, which need not be the stable one.
+    let [project, environment, service] = columns(&affected.scope);
+    // Numbering continues from the newest generation, which is not always the stable one.
     let row = sqlx::query(
         "INSERT INTO bundles (project, environment, service, stable_generation, revision, created_at, updated_at)
          VALUES ($1, $2, $3, 1, 1, $4, $4)
@@ -223,7 +229,7 @@ async fn next_generation(
     .bind(environment)
     .bind(service)
     .bind(at)
-    .fetch_one(open.run())
+    .fetch_one(tx.connection())
     .await
     .map_err(database("advance bundle"))?;
     let bundle = bundle(&row)?;
@@ -233,10 +239,10 @@ async fn next_generation(
         .bind(number)
         .bind(at)
         .bind(change.by.clone())
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("insert generation"))?;
-    for chunk in held.iter().collect::<Vec<_>>().chunks(CHUNK) {
+    for chunk in held.iter().collect::<Vec<_>>().chunks(ROWS_PER_INSERT) {
         let rows: Vec<String> = (0..chunk.len())
             .map(|at| format!("($1, $2, ${}, ${}, ${})", 3 * at + 3, 3 * at + 4, 3 * at + 5))
             .collect();
@@ -244,7 +250,7 @@ async fn next_generation(
             "INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) VALUES {}",
             rows.join(", ")
         );
-        // The text is made of numbers of ours alone; names and versions are bound.
+        // Only placeholder numbers are formatted into the SQL; all values are bound.
         let mut insert = sqlx::query(AssertSqlSafe(sql)).bind(bundle.id.0).bind(number);
         for (name, entry) in chunk {
             insert = insert
@@ -252,7 +258,7 @@ async fn next_generation(
                 .bind(entry.secret)
                 .bind(signed(entry.version.0));
         }
-        insert.execute(open.run()).await.map_err(database("insert generation's secrets"))?;
+        insert.execute(tx.connection()).await.map_err(database("insert generation's secrets"))?;
     }
     Ok(bundle)
 }

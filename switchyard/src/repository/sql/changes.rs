@@ -1,96 +1,96 @@
-//! Changing secrets: the versions, the generations that follow from them, the audit events and the
-//! answer to a request that may be sent again are one transaction. All of it is there afterwards,
-//! or none.
+//! Changes to secrets. Versions, the resulting generations, audit events and the stored response of an
+//! idempotent request are one transaction.
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 
-use super::super::{Bundle, Change, ChangeError, Condition, NewVersion, RepositoryError};
+use super::super::{Bundle, ChangeError, Condition, LedgerChange, NewVersion, RepositoryError};
 use super::rows::{columns, count, database, integer, optional_time, signed, text};
-use super::{Open, Repository, repeats};
+use super::{LedgerTransaction, Repository, idempotency};
 
 impl Repository {
-    /// Takes new versions into the ledger, as one generation of every bundle that sees them, and
-    /// says where those bundles are now.
-    ///
-    /// # Errors Where a condition does not hold, somebody else was faster, a bundle would not fit
-    /// into a pod, or the database fails.
-    pub async fn write(
-        &self,
-        change: &Change,
-        versions: &[NewVersion],
-    ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut open = self.begin_change(change).await?;
-        for version in versions {
-            put(&mut open, change, version).await?;
-        }
-        self.finish(open, change, true).await
-    }
-
-    /// Makes an older version the active one.
+    /// Adds new versions, as one new generation of every affected bundle, and returns those bundles.
     ///
     /// # Errors
-    /// Where there is no such version, its value is gone, a bundle would not fit into a pod, or the
-    /// database fails.
+    /// A precondition does not hold, a concurrent write won, a bundle would exceed what a pod can
+    /// hold, or the database failed.
+    pub async fn write(
+        &self,
+        change: &LedgerChange,
+        versions: &[NewVersion],
+    ) -> Result<Vec<Bundle>, ChangeError> {
+        let mut tx = self.begin_change(change).await?;
+        for version in versions {
+            put(&mut tx, change, version).await?;
+        }
+        self.finish(tx, change, true).await
+    }
+
+    /// Makes an older version active.
+    ///
+    /// # Errors
+    /// The version does not exist or was destroyed, a bundle would exceed what a pod can hold, or
+    /// the database failed.
     pub async fn rollback(
         &self,
-        change: &Change,
+        change: &LedgerChange,
         name: &SecretName,
         to: Version,
         condition: Condition,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut open = self.begin_change(change).await?;
-        let secret = present(&mut open, &change.scope, name).await?;
+        let mut tx = self.begin_change(change).await?;
+        let secret = present(&mut tx, &change.scope, name).await?;
         secret.check(condition)?;
-        match state(&mut open, &secret, to).await? {
+        match state(&mut tx, &secret, to).await? {
             VersionState::Destroyed => {
                 return Err(ChangeError::Destroyed { secret: secret.path, version: to });
             }
-            // Nothing to be done, and that is what was asked for.
-            VersionState::Active => return self.finish(open, change, false).await,
+            // The version is active already.
+            VersionState::Active => return self.finish(tx, change, false).await,
             VersionState::Archived | VersionState::Pending => {}
         }
-        archive(&mut open, secret.id).await?;
-        activate(&mut open, change, &secret, to).await?;
-        self.finish(open, change, false).await
+        archive(&mut tx, secret.id).await?;
+        activate(&mut tx, change, &secret, to).await?;
+        self.finish(tx, change, false).await
     }
 
-    /// Deletes a secret: no bundle holds it any more. Its versions stay in the ledger, archived.
+    /// Deletes a secret: bundles no longer contain it. Its versions stay in the ledger as archived.
     ///
     /// # Errors
-    /// Where there is no such secret, the condition does not hold, or the database fails.
+    /// The secret does not exist, the precondition does not hold, or the database failed.
     pub async fn delete(
         &self,
-        change: &Change,
+        change: &LedgerChange,
         name: &SecretName,
         condition: Condition,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut open = self.begin_change(change).await?;
-        let secret = present(&mut open, &change.scope, name).await?;
+        let mut tx = self.begin_change(change).await?;
+        let secret = present(&mut tx, &change.scope, name).await?;
         secret.check(condition)?;
         sqlx::query("UPDATE secrets SET deleted_at = $1, updated_at = $1 WHERE id = $2")
             .bind(change.at.as_millisecond())
             .bind(secret.id)
-            .execute(open.run())
+            .execute(tx.connection())
             .await
             .map_err(database("delete secret"))?;
-        archive(&mut open, secret.id).await?;
-        self.finish(open, change, false).await
+        archive(&mut tx, secret.id).await?;
+        self.finish(tx, change, false).await
     }
 
-    /// Brings a deleted secret back at the version that was active, which must be this one.
+    /// Restores a deleted secret at the version that was active, which must be `version`.
     ///
-    /// # Errors Where it is not deleted, its value is gone, a bundle would not fit into a pod, or
-    /// the database fails.
+    /// # Errors
+    /// The secret is not deleted, the version was destroyed, a bundle would exceed what a pod can
+    /// hold, or the database failed.
     pub async fn undelete(
         &self,
-        change: &Change,
+        change: &LedgerChange,
         name: &SecretName,
         version: Version,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut open = self.begin_change(change).await?;
-        let secret = find(&mut open, &change.scope, name).await?;
+        let mut tx = self.begin_change(change).await?;
+        let secret = find(&mut tx, &change.scope, name).await?;
         let secret = secret.ok_or_else(|| ChangeError::NotFound(path(&change.scope, name)))?;
         if secret.deleted_at.is_none() {
             return Err(ChangeError::NotDeleted(secret.path));
@@ -98,41 +98,44 @@ impl Repository {
         if secret.current != version {
             return Err(ChangeError::Conflict(secret.path));
         }
-        if state(&mut open, &secret, version).await? == VersionState::Destroyed {
+        if state(&mut tx, &secret, version).await? == VersionState::Destroyed {
             return Err(ChangeError::Destroyed { secret: secret.path, version });
         }
-        activate(&mut open, change, &secret, version).await?;
-        self.finish(open, change, true).await
+        activate(&mut tx, change, &secret, version).await?;
+        self.finish(tx, change, true).await
     }
 
-    pub(super) async fn begin_change(&self, change: &Change) -> Result<Open, ChangeError> {
-        let mut open = self.begin().await?;
+    pub(super) async fn begin_change(
+        &self,
+        change: &LedgerChange,
+    ) -> Result<LedgerTransaction, ChangeError> {
+        let mut tx = self.begin().await?;
         if let Some(fence) = &change.fence {
-            open.guard(fence).await?;
+            tx.check_fence(fence).await?;
         }
-        repeats::check(&mut open, change).await?;
-        Ok(open)
+        idempotency::refuse_replay(&mut tx, change).await?;
+        Ok(tx)
     }
 
     pub(super) async fn finish(
         &self,
-        mut open: Open,
-        change: &Change,
+        mut tx: LedgerTransaction,
+        change: &LedgerChange,
         create: bool,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let bundles = super::bundles::advance(&mut open, change, create).await?;
+        let bundles = super::bundles::advance(&mut tx, change, create).await?;
         for event in &change.events {
-            super::audit::insert(&mut open, change.at, event).await?;
+            super::audit_events::insert(&mut tx, change.at, event).await?;
         }
-        repeats::keep(&mut open, change, &bundles).await?;
-        super::news::tell(&mut open, self.database.kind(), &bundles).await?;
-        open.commit().await?;
+        idempotency::store_response(&mut tx, change, &bundles).await?;
+        super::notify::notify(&mut tx, self.database.kind(), &bundles).await?;
+        tx.commit().await?;
         Ok(bundles)
     }
 }
 
-/// A secret as a change finds it.
-pub(super) struct Found {
+/// A secret's row, read within a change.
+pub(super) struct SecretRow {
     pub(super) id: i64,
     pub(super) path: String,
     current: Version,
@@ -140,7 +143,7 @@ pub(super) struct Found {
     deleted_at: Option<Timestamp>,
 }
 
-impl Found {
+impl SecretRow {
     pub(super) fn was_deleted_before(&self, time: Timestamp) -> bool {
         self.deleted_at.is_some_and(|at| at < time)
     }
@@ -164,10 +167,10 @@ fn path(scope: &Scope, name: &SecretName) -> String {
 }
 
 pub(super) async fn find(
-    open: &mut Open,
+    tx: &mut LedgerTransaction,
     scope: &Scope,
     name: &SecretName,
-) -> Result<Option<Found>, RepositoryError> {
+) -> Result<Option<SecretRow>, RepositoryError> {
     let [project, environment, service] = columns(scope);
     let row = sqlx::query(
         "SELECT id, current_version, latest_version, deleted_at FROM secrets
@@ -177,11 +180,11 @@ pub(super) async fn find(
     .bind(environment)
     .bind(service)
     .bind(name.as_str().to_owned())
-    .fetch_optional(open.run())
+    .fetch_optional(tx.connection())
     .await
     .map_err(database("find secret to change"))?;
     row.map(|row| {
-        Ok(Found {
+        Ok(SecretRow {
             id: integer(&row, "id")?,
             path: path(scope, name),
             current: Version(count(&row, "current_version")?),
@@ -192,14 +195,18 @@ pub(super) async fn find(
     .transpose()
 }
 
-async fn present(open: &mut Open, scope: &Scope, name: &SecretName) -> Result<Found, ChangeError> {
-    let found = find(open, scope, name).await?.filter(|it| it.deleted_at.is_none());
+async fn present(
+    tx: &mut LedgerTransaction,
+    scope: &Scope,
+    name: &SecretName,
+) -> Result<SecretRow, ChangeError> {
+    let found = find(tx, scope, name).await?.filter(|it| it.deleted_at.is_none());
     found.ok_or_else(|| ChangeError::NotFound(path(scope, name)))
 }
 
 async fn state(
-    open: &mut Open,
-    secret: &Found,
+    tx: &mut LedgerTransaction,
+    secret: &SecretRow,
     version: Version,
 ) -> Result<VersionState, ChangeError> {
     let row = sqlx::query(
@@ -207,30 +214,35 @@ async fn state(
     )
     .bind(secret.id)
     .bind(signed(version.0))
-    .fetch_optional(open.run())
+    .fetch_optional(tx.connection())
     .await
     .map_err(database("find version to change"))?
     .ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })?;
     Ok(super::secrets::state(&text(&row, "rotation_status")?)?)
 }
 
-async fn put(open: &mut Open, change: &Change, new: &NewVersion) -> Result<(), ChangeError> {
+async fn put(
+    tx: &mut LedgerTransaction,
+    change: &LedgerChange,
+    new: &NewVersion,
+) -> Result<(), ChangeError> {
     let NewVersion { name, stored, size, condition } = new;
-    let current = find(open, &change.scope, name).await?;
-    let active = current.as_ref().and_then(Found::active);
+    let current = find(tx, &change.scope, name).await?;
+    let active = current.as_ref().and_then(SecretRow::active);
     if !condition.holds(active) {
         return Err(ChangeError::Precondition { secret: path(&change.scope, name), active });
     }
-    // The store has the value under this version already: it fits, or somebody else was faster.
+    // The store already has the value under this version number. If the number does not fit,
+    // another writer won.
     if stored.version.0 != current.as_ref().map_or(0, |it| it.latest.0) + 1 {
         return Err(ChangeError::Conflict(path(&change.scope, name)));
     }
     let at = change.at.as_millisecond();
     let id = match current {
-        None => create(open, change, name).await?,
+        None => create(tx, change, name).await?,
         Some(current) => {
-            archive(open, current.id).await?;
-            // A secret that comes back after a delete counts as made anew; its versions count on.
+            archive(tx, current.id).await?;
+            // A secret written after a delete gets a new creation time; its version numbers continue.
             sqlx::query(
                 "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, rotated_at = $2,
                  created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END, deleted_at = NULL WHERE id = $3",
@@ -238,7 +250,7 @@ async fn put(open: &mut Open, change: &Change, new: &NewVersion) -> Result<(), C
             .bind(signed(stored.version.0))
             .bind(at)
             .bind(current.id)
-            .execute(open.run())
+            .execute(tx.connection())
             .await
             .map_err(database("update secret"))?;
             current.id
@@ -254,15 +266,15 @@ async fn put(open: &mut Open, change: &Change, new: &NewVersion) -> Result<(), C
     .bind(signed(*size))
     .bind(at)
     .bind(change.by.clone())
-    .execute(open.run())
+    .execute(tx.connection())
     .await
     .map_err(database("insert version"))?;
     Ok(())
 }
 
 async fn create(
-    open: &mut Open,
-    change: &Change,
+    tx: &mut LedgerTransaction,
+    change: &LedgerChange,
     name: &SecretName,
 ) -> Result<i64, RepositoryError> {
     let [project, environment, service] = columns(&change.scope);
@@ -276,33 +288,33 @@ async fn create(
     .bind(change.scope.kind())
     .bind(name.as_str().to_owned())
     .bind(change.at.as_millisecond())
-    .fetch_one(open.run())
+    .fetch_one(tx.connection())
     .await
     .map_err(database("insert secret"))
 }
 
-async fn archive(open: &mut Open, secret: i64) -> Result<(), RepositoryError> {
+async fn archive(tx: &mut LedgerTransaction, secret: i64) -> Result<(), RepositoryError> {
     sqlx::query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND rotation_status = $3")
         .bind(VersionState::Archived.as_str())
         .bind(secret)
         .bind(VersionState::Active.as_str())
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("archive version"))?;
     Ok(())
 }
 
 async fn activate(
-    open: &mut Open,
-    change: &Change,
-    secret: &Found,
+    tx: &mut LedgerTransaction,
+    change: &LedgerChange,
+    secret: &SecretRow,
     version: Version,
 ) -> Result<(), RepositoryError> {
     sqlx::query("UPDATE secrets SET current_version = $1, updated_at = $2, rotated_at = $2, deleted_at = NULL WHERE id = $3")
         .bind(signed(version.0))
         .bind(change.at.as_millisecond())
         .bind(secret.id)
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("update secret"))?;
     sqlx::query(
@@ -311,7 +323,7 @@ async fn activate(
     .bind(VersionState::Active.as_str())
     .bind(secret.id)
     .bind(signed(version.0))
-    .execute(open.run())
+    .execute(tx.connection())
     .await
     .map_err(database("activate version"))?;
     Ok(())

@@ -1,6 +1,6 @@
-//! Destroying versions. The ledger says first that a version is gone, and nobody reads it from then
-//! on; that the store let go of the value is written down after it did. What a crash leaves in
-//! between is found again.
+//! Destroying versions, in two steps: the ledger marks a version as destroyed, which stops all reads,
+//! and records the time once the store has destroyed the value. A crash in between leaves a pending
+//! destroy, which the retention job finds.
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
@@ -8,58 +8,58 @@ use jiff::Timestamp;
 use lockbox::Stored;
 use sqlx::any::AnyRow;
 
-use super::super::{Change, ChangeError, Fence, RepositoryError};
-use super::changes::{Found, find};
+use super::super::{ChangeError, Fence, LedgerChange, RepositoryError};
+use super::changes::{SecretRow, find};
 use super::rows::{columns, database, integer, name, scope, signed, stored};
-use super::{Open, Repository};
+use super::{LedgerTransaction, Repository};
 
-/// A version whose value the store has to let go of.
+/// A destroyed version whose value is still in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doomed {
-    /// Its scope.
+pub struct PendingDestroy {
+    /// The scope.
     pub scope: Scope,
-    /// Its secret.
+    /// The secret.
     pub name: SecretName,
-    /// The version, and the store's name for its value.
+    /// The version and the store's reference to its value.
     pub stored: Stored,
     secret: i64,
 }
 
 impl Repository {
-    /// Says that versions of a secret are destroyed.
+    /// Marks versions of a secret as destroyed.
     ///
     /// # Errors
-    /// Where there is no such version, one is in use, or the database fails.
+    /// A version does not exist or is in use, or the database failed.
     pub async fn destroy(
         &self,
-        change: &Change,
+        change: &LedgerChange,
         name: &SecretName,
         versions: &[Version],
     ) -> Result<(), ChangeError> {
-        let mut open = self.begin_change(change).await?;
-        let secret = find(&mut open, &change.scope, name).await?;
+        let mut tx = self.begin_change(change).await?;
+        let secret = find(&mut tx, &change.scope, name).await?;
         let secret =
             secret.ok_or_else(|| ChangeError::NotFound(format!("{}/{name}", change.scope)))?;
         for version in versions {
-            if in_use(&mut open, &secret, *version).await? {
+            if in_use(&mut tx, &secret, *version).await? {
                 return Err(ChangeError::InUse { secret: secret.path, version: *version });
             }
-            let marked = mark(&mut open, secret.id, Some(*version)).await?;
+            let marked = mark(&mut tx, secret.id, Some(*version)).await?;
             if marked == 0 {
                 return Err(ChangeError::NoVersion { secret: secret.path, version: *version });
             }
         }
-        self.finish(open, change, false).await.map(drop)
+        self.finish(tx, change, false).await.map(drop)
     }
 
-    /// Secrets that were deleted before `before` and still have versions that are not destroyed.
+    /// Secrets deleted before `before` that still have versions to destroy.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn expired(
         &self,
         before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<(Scope, SecretName)>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT s.project, s.environment, s.service, s.name FROM secrets s
@@ -68,59 +68,62 @@ impl Repository {
              ORDER BY s.deleted_at LIMIT $2",
         )
         .bind(before.as_millisecond())
-        .bind(i64::from(most))
+        .bind(i64::from(limit))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("find secrets past their retention"))?;
         rows.iter().map(|row| Ok((scope(row)?, name(row)?))).collect()
     }
 
-    /// Says that all versions of a deleted secret are destroyed, unless it came back meanwhile.
+    /// Marks all versions of a deleted secret as destroyed, unless it has been restored.
     ///
     /// # Errors
-    /// Where the database fails, or another replica leads now.
+    /// The database failed, or another replica holds the lease.
     pub async fn expire(
         &self,
-        change: &Change,
+        change: &LedgerChange,
         name: &SecretName,
         before: Timestamp,
     ) -> Result<(), ChangeError> {
-        let mut open = self.begin_change(change).await?;
+        let mut tx = self.begin_change(change).await?;
         let Some(secret) =
-            find(&mut open, &change.scope, name).await?.filter(|it| it.was_deleted_before(before))
+            find(&mut tx, &change.scope, name).await?.filter(|it| it.was_deleted_before(before))
         else {
             return Ok(());
         };
-        mark(&mut open, secret.id, None).await?;
-        self.finish(open, change, false).await.map(drop)
+        mark(&mut tx, secret.id, None).await?;
+        self.finish(tx, change, false).await.map(drop)
     }
 
-    /// Versions that are destroyed and that the store may still have.
+    /// Destroyed versions whose values may still be in the store.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn doomed(&self, most: u32) -> Result<Vec<Doomed>, RepositoryError> {
+    /// The database failed.
+    pub async fn pending_destroys(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<PendingDestroy>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT s.id, s.project, s.environment, s.service, s.name, v.version, v.vault_ref
              FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
              WHERE v.rotation_status = 'destroyed' AND v.destroyed_at IS NULL ORDER BY s.id, v.version LIMIT $1",
         )
-        .bind(i64::from(most))
+        .bind(i64::from(limit))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("find values to destroy"))?;
-        rows.iter().map(doomed).collect()
+        rows.iter().map(pending_destroy).collect()
     }
 
-    /// The same of one secret.
+    /// Pending destroys of one secret.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn doomed_of(
+    /// The database failed.
+    pub async fn pending_destroys_of(
         &self,
         of: &Scope,
         name: &SecretName,
-    ) -> Result<Vec<Doomed>, RepositoryError> {
+    ) -> Result<Vec<PendingDestroy>, RepositoryError> {
         let [project, environment, service] = columns(of);
         let rows = sqlx::query(
             "SELECT s.id, s.project, s.environment, s.service, s.name, v.version, v.vault_ref
@@ -135,38 +138,38 @@ impl Repository {
         .fetch_all(self.database.reader())
         .await
         .map_err(database("find a secret's values to destroy"))?;
-        rows.iter().map(doomed).collect()
+        rows.iter().map(pending_destroy).collect()
     }
 
-    /// Says that the store has let go of a value.
+    /// Records that the store destroyed a value.
     ///
     /// # Errors
-    /// Where the database fails, or another replica leads now.
-    pub async fn destroyed(
+    /// The database failed, or another replica holds the lease.
+    pub async fn mark_destroyed(
         &self,
-        gone: &Doomed,
+        destroyed: &PendingDestroy,
         at: Timestamp,
         fence: Option<&Fence>,
     ) -> Result<(), ChangeError> {
-        let mut open = self.begin().await?;
+        let mut tx = self.begin().await?;
         if let Some(fence) = fence {
-            open.guard(fence).await?;
+            tx.check_fence(fence).await?;
         }
         sqlx::query(
             "UPDATE secret_versions SET destroyed_at = $1 WHERE secret_id = $2 AND version = $3",
         )
         .bind(at.as_millisecond())
-        .bind(gone.secret)
-        .bind(signed(gone.stored.version.0))
-        .execute(open.run())
+        .bind(destroyed.secret)
+        .bind(signed(destroyed.stored.version.0))
+        .execute(tx.connection())
         .await
-        .map_err(database("note destroyed value"))?;
-        Ok(open.commit().await?)
+        .map_err(database("record destroyed value"))?;
+        Ok(tx.commit().await?)
     }
 }
 
-fn doomed(row: &AnyRow) -> Result<Doomed, RepositoryError> {
-    Ok(Doomed {
+fn pending_destroy(row: &AnyRow) -> Result<PendingDestroy, RepositoryError> {
+    Ok(PendingDestroy {
         scope: scope(row)?,
         name: name(row)?,
         stored: stored(row)?,
@@ -174,10 +177,10 @@ fn doomed(row: &AnyRow) -> Result<Doomed, RepositoryError> {
     })
 }
 
-/// Whether a bundle holds the version, or is on its way to hold it.
+/// Whether the version is active or in a stable or target generation of a bundle.
 async fn in_use(
-    open: &mut Open,
-    secret: &Found,
+    tx: &mut LedgerTransaction,
+    secret: &SecretRow,
     version: Version,
 ) -> Result<bool, RepositoryError> {
     let held: i64 = sqlx::query_scalar(
@@ -186,14 +189,14 @@ async fn in_use(
     )
     .bind(secret.id)
     .bind(signed(version.0))
-    .fetch_one(open.run())
+    .fetch_one(tx.connection())
     .await
-    .map_err(database("look who holds a version"))?;
+    .map_err(database("check whether a version is in use"))?;
     Ok(held > 0 || secret.active() == Some(version))
 }
 
 async fn mark(
-    open: &mut Open,
+    tx: &mut LedgerTransaction,
     secret: i64,
     version: Option<Version>,
 ) -> Result<u64, RepositoryError> {
@@ -201,7 +204,7 @@ async fn mark(
         .bind(VersionState::Destroyed.as_str())
         .bind(secret)
         .bind(version.map_or(0, |version| signed(version.0)))
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("mark version destroyed"))?;
     Ok(marked.rows_affected())

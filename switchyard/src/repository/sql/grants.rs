@@ -1,5 +1,6 @@
-//! Grants: who may do what besides the rules.
+//! Access grants, which extend the built-in rules.
 
+use audit::Event;
 use contract::api::{Access, Grant, GrantRequest, Subject, SubjectKind};
 use contract::{Scope, SecretName};
 use jiff::Timestamp;
@@ -8,20 +9,19 @@ use sqlx::any::AnyRow;
 
 use super::super::RepositoryError;
 use super::rows::{columns, count, database, scope, signed, text, time};
-use super::{Open, Repository};
-use crate::audit::Event;
+use super::{LedgerTransaction, Repository};
 use crate::policy::{BundleGrant, Permit};
 
-/// A grant of a person, or of one of the person's groups.
+/// A grant to a person or to one of the person's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonGrant {
-    /// Its number.
+    /// Its id.
     pub id: u64,
-    /// What it allows.
+    /// The access it gives.
     pub access: Access,
-    /// Where.
+    /// The scope it applies to.
     pub scope: Scope,
-    /// The one secret; all where it is absent.
+    /// The one secret it covers, or `None` for all.
     pub secret: Option<SecretName>,
 }
 
@@ -33,10 +33,10 @@ impl From<PersonGrant> for Permit {
 }
 
 impl Repository {
-    /// The grants of one service account: bundles, and single secrets of bundles.
+    /// The grants of one service account, for whole bundles and single secrets.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn bundle_grants(
         &self,
         namespace: &str,
@@ -63,18 +63,19 @@ impl Repository {
     /// The grants of a person and of the person's groups.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn grants_of(
         &self,
         user: &str,
         groups: &[String],
     ) -> Result<Vec<PersonGrant>, RepositoryError> {
-        // The text is made of numbers of ours alone; names are bound.
-        let places: Vec<String> = (0..groups.len()).map(|at| format!("${}", at + 2)).collect();
+        // Only placeholder numbers are formatted into the SQL; names are bound.
+        let placeholders: Vec<String> =
+            (0..groups.len()).map(|at| format!("${}", at + 2)).collect();
         let of_groups = if groups.is_empty() {
             String::new()
         } else {
-            format!(" OR (subject_kind = 'group' AND subject IN ({}))", places.join(", "))
+            format!(" OR (subject_kind = 'group' AND subject IN ({}))", placeholders.join(", "))
         };
         let sql = format!(
             "SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER BY id"
@@ -98,10 +99,10 @@ impl Repository {
         rows.iter().map(grant).collect()
     }
 
-    /// All grants after the one of number `after`.
+    /// A page of grants with ids greater than `after`.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn grants(&self, after: u64, limit: u32) -> Result<Vec<Grant>, RepositoryError> {
         let rows = sqlx::query("SELECT * FROM grants WHERE id > $1 ORDER BY id LIMIT $2")
             .bind(signed(after))
@@ -112,10 +113,10 @@ impl Repository {
         rows.iter().map(grant).collect()
     }
 
-    /// The grant of this number.
+    /// The grant with this id.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn grant(&self, id: u64) -> Result<Option<Grant>, RepositoryError> {
         let found = sqlx::query("SELECT * FROM grants WHERE id = $1")
             .bind(signed(id))
@@ -125,11 +126,10 @@ impl Repository {
         found.as_ref().map(grant).transpose()
     }
 
-    /// Adds a grant and writes down that it was. One that is there already stays as it is, and the
-    /// trail has nothing new.
+    /// Adds a grant with its audit event. An identical grant stays as it is and adds no event.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn add_grant(
         &self,
         new: &GrantRequest,
@@ -137,9 +137,9 @@ impl Repository {
         event: &Event,
     ) -> Result<Grant, RepositoryError> {
         let now = Timestamp::now();
-        let mut open = self.begin().await?;
-        if let Some(there) = same(&mut open, new).await? {
-            return Ok(there);
+        let mut tx = self.begin().await?;
+        if let Some(existing) = same(&mut tx, new).await? {
+            return Ok(existing);
         }
         let [project, environment, service] = columns(&new.scope);
         sqlx::query(
@@ -155,38 +155,41 @@ impl Repository {
         .bind(new.access.as_str())
         .bind(now.as_millisecond())
         .bind(by.to_owned())
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("insert grant"))?;
-        super::audit::insert(&mut open, now, event).await?;
-        let added = same(&mut open, new).await?.ok_or(RepositoryError::Form("grant"))?;
-        open.commit().await?;
+        super::audit_events::insert(&mut tx, now, event).await?;
+        let added = same(&mut tx, new).await?.ok_or(RepositoryError::Form("grant"))?;
+        tx.commit().await?;
         Ok(added)
     }
 
-    /// Takes a grant back, and writes that down. `false` where it was gone already.
+    /// Revokes a grant with its audit event. Returns `false` if the grant does not exist.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn remove_grant(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
-        let mut open = self.begin().await?;
+        let mut tx = self.begin().await?;
         let gone = sqlx::query("DELETE FROM grants WHERE id = $1")
             .bind(signed(id))
-            .execute(open.run())
+            .execute(tx.connection())
             .await
             .map_err(database("delete grant"))?
             .rows_affected();
         if gone == 0 {
             return Ok(false);
         }
-        super::audit::insert(&mut open, Timestamp::now(), event).await?;
-        open.commit().await?;
+        super::audit_events::insert(&mut tx, Timestamp::now(), event).await?;
+        tx.commit().await?;
         Ok(true)
     }
 }
 
-/// The row that says the same as `new`.
-async fn same(open: &mut Open, new: &GrantRequest) -> Result<Option<Grant>, RepositoryError> {
+/// The existing grant that equals `new`.
+async fn same(
+    tx: &mut LedgerTransaction,
+    new: &GrantRequest,
+) -> Result<Option<Grant>, RepositoryError> {
     let [project, environment, service] = columns(&new.scope);
     let found = sqlx::query(
         "SELECT * FROM grants WHERE subject_kind = $1 AND subject = $2 AND project = $3 AND environment = $4 AND service = $5
@@ -199,7 +202,7 @@ async fn same(open: &mut Open, new: &GrantRequest) -> Result<Option<Grant>, Repo
     .bind(service)
     .bind(new.secret.as_ref().map_or_else(String::new, ToString::to_string))
     .bind(new.access.as_str())
-    .fetch_optional(open.run())
+    .fetch_optional(tx.connection())
     .await
     .map_err(database("find grant"))?;
     found.as_ref().map(grant).transpose()

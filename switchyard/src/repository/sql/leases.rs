@@ -1,5 +1,4 @@
-//! Leases in the database: taken, kept, given back, and looked at by whoever writes under one. Time
-//! is the database's own, so that replicas need no clocks that agree.
+//! Leases. Expiry uses the database's clock, so replicas need no synchronized clocks.
 
 use std::time::Duration;
 
@@ -8,15 +7,15 @@ use sqlx::AssertSqlSafe;
 
 use super::super::{ChangeError, Fence, RepositoryError};
 use super::rows::{count, database, signed};
-use super::{Open, Repository};
+use super::{LedgerTransaction, Repository};
 
 impl Repository {
-    /// Takes a lease that is free, or that `holder` has already. `None` where another one holds it.
+    /// Takes a free lease or renews one held by `holder`. Returns `None` if another holder has it.
     ///
-    /// On SQLite, which one process has, whoever held it before is gone.
+    /// Only one process opens a SQLite database, so there any previous holder is gone.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn take_lease(
         &self,
         name: &'static str,
@@ -24,7 +23,7 @@ impl Repository {
         ttl: Duration,
     ) -> Result<Option<Fence>, RepositoryError> {
         let now = now(self.database.kind());
-        let alone = i64::from(self.database.kind() == Kind::Sqlite);
+        let single_process = i64::from(self.database.kind() == Kind::Sqlite);
         let sql = format!(
             "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 1, {now} + $3)
              ON CONFLICT (name) DO UPDATE SET
@@ -37,36 +36,36 @@ impl Repository {
             .bind(name)
             .bind(holder.to_owned())
             .bind(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
-            .bind(alone)
+            .bind(single_process)
             .fetch_optional(self.database.writer())
             .await
             .map_err(database("take lease"))?;
         row.map(|row| Ok(Fence { name, number: count(&row, "fence")? })).transpose()
     }
 
-    /// Gives a lease back, so that another replica need not wait for its end.
+    /// Releases a lease, so that another replica need not wait for it to expire.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn give_lease(&self, fence: &Fence) -> Result<(), RepositoryError> {
+    /// The database failed.
+    pub async fn release_lease(&self, fence: &Fence) -> Result<(), RepositoryError> {
         sqlx::query("UPDATE leases SET expires_at = 0, holder = '' WHERE name = $1 AND fence = $2")
             .bind(fence.name)
             .bind(signed(fence.number))
             .execute(self.database.writer())
             .await
-            .map_err(database("give lease back"))?;
+            .map_err(database("release lease"))?;
         Ok(())
     }
 }
 
-impl Open {
-    /// Refuses to go on where the lease has another holder by now. The row stays locked, so that
-    /// nobody takes it over before this change is durable.
-    pub(super) async fn guard(&mut self, fence: &Fence) -> Result<(), ChangeError> {
+impl LedgerTransaction {
+    /// Fails if the lease has another holder. The row stays locked, so nobody takes the lease over
+    /// before this transaction commits.
+    pub(super) async fn check_fence(&mut self, fence: &Fence) -> Result<(), ChangeError> {
         let held = sqlx::query("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2")
             .bind(fence.name)
             .bind(signed(fence.number))
-            .execute(self.run())
+            .execute(self.connection())
             .await
             .map_err(database("check lease"))?;
         if held.rows_affected() == 1 {
@@ -77,7 +76,7 @@ impl Open {
     }
 }
 
-/// Now, in milliseconds since 1970, as the database says.
+/// SQL for the database's time in milliseconds since 1970.
 fn now(kind: Kind) -> &'static str {
     match kind {
         Kind::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",

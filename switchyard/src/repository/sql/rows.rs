@@ -1,4 +1,4 @@
-//! From columns to types that cannot be wrong, and back.
+//! Conversions between columns and validated types.
 
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ pub(super) fn bytes(row: &AnyRow, column: &'static str) -> Result<Vec<u8>, Repos
     row.try_get(column).map_err(database(column))
 }
 
-/// A number that is never negative.
+/// A non-negative integer column.
 pub(super) fn count(row: &AnyRow, column: &'static str) -> Result<u64, RepositoryError> {
     u64::try_from(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
@@ -66,7 +66,7 @@ pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {
     text(row, "name")?.parse().map_err(|_| RepositoryError::Form("name"))
 }
 
-/// The version and its reference, from the columns `version` and `vault_ref`.
+/// The version and reference from the columns `version` and `vault_ref`.
 pub(super) fn stored(row: &AnyRow) -> Result<Stored, RepositoryError> {
     Ok(Stored {
         version: Version(count(row, "version")?),
@@ -74,7 +74,7 @@ pub(super) fn stored(row: &AnyRow) -> Result<Stored, RepositoryError> {
     })
 }
 
-/// The scope, from the columns `project`, `environment` and `service`.
+/// The scope from the columns `project`, `environment` and `service`.
 pub(super) fn scope(row: &AnyRow) -> Result<Scope, RepositoryError> {
     let label = |text: String| match text.as_str() {
         "" => Ok(None),
@@ -85,12 +85,12 @@ pub(super) fn scope(row: &AnyRow) -> Result<Scope, RepositoryError> {
         .ok_or(RepositoryError::Form("scope"))
 }
 
-/// A number as SQLite keeps it. Nothing that is counted here comes near the sign bit.
+/// Converts for storage. No counter here comes near the sign bit.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The columns of a scope: '' where it is wider.
+/// The columns of a scope. Absent parts are ''.
 pub(super) fn columns(scope: &Scope) -> [String; 3] {
     let part = |label: Option<&contract::Label>| {
         label.map_or_else(String::new, |label| label.as_str().to_owned())

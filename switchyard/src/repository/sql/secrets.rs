@@ -1,4 +1,4 @@
-//! Reading secrets and their versions.
+//! Queries for secrets and their versions.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use contract::{Scope, SecretName, Version};
 use lockbox::{Known, Reference};
 use sqlx::any::AnyRow;
 
-use super::super::{Counted, ListQuery, RepositoryError, Secret, VersionRow};
+use super::super::{ListQuery, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
 use super::rows::{
     columns, count, database, name, optional_time, scope, signed, stored, text, time,
 };
 
 impl Repository {
-    /// Some secrets of a scope itself, by name.
+    /// A page of a scope's own secrets in order of name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn list(
         &self,
         scope: &Scope,
@@ -46,7 +46,7 @@ impl Repository {
     /// One secret at its active version.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn find(
         &self,
         scope: &Scope,
@@ -68,10 +68,10 @@ impl Repository {
         row.as_ref().map(secret).transpose()
     }
 
-    /// Every secret that is there, in every scope, at its active version.
+    /// Every existing secret in every scope, at its active version.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn in_use(&self) -> Result<Vec<Known>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, v.vault_ref
@@ -86,10 +86,10 @@ impl Repository {
             .collect()
     }
 
-    /// The version that was active when a secret was deleted; `None` where it is not.
+    /// The version that was active when a secret was deleted, or `None` if it is not deleted.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn deleted_at_version(
         &self,
         scope: &Scope,
@@ -110,10 +110,10 @@ impl Repository {
         row.map(|row| count(&row, "current_version").map(Version)).transpose()
     }
 
-    /// One version of a secret that is there.
+    /// One version of an existing secret.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn find_version(
         &self,
         scope: &Scope,
@@ -137,11 +137,11 @@ impl Repository {
         row.as_ref().map(version).transpose()
     }
 
-    /// Some versions of a secret, newest first, those from before a delete too; of those before
-    /// `before`, where it is given. Empty where there is no such secret.
+    /// A page of a secret's versions, newest first and older than `before`, including those from
+    /// before a delete. Empty if the secret does not exist.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn versions(
         &self,
         scope: &Scope,
@@ -168,14 +168,14 @@ impl Repository {
         rows.iter().map(version).collect()
     }
 
-    /// How far the versions of each secret of a scope are, deleted ones too.
+    /// The version numbers of every secret in a scope, including deleted ones.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn counts(
+    /// The database failed.
+    pub async fn version_numbers(
         &self,
         scope: &Scope,
-    ) -> Result<BTreeMap<SecretName, Counted>, RepositoryError> {
+    ) -> Result<BTreeMap<SecretName, VersionNumbers>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = sqlx::query(
             "SELECT name, current_version, latest_version, deleted_at FROM secrets WHERE project = $1 AND environment = $2 AND service = $3",
@@ -185,15 +185,18 @@ impl Repository {
         .bind(service)
         .fetch_all(self.database.reader())
         .await
-        .map_err(database("count versions"))?;
-        rows.iter().map(|row| Ok((name(row)?, counted(row)?))).collect()
+        .map_err(database("read version numbers"))?;
+        rows.iter().map(|row| Ok((name(row)?, version_numbers(row)?))).collect()
     }
 }
 
-fn counted(row: &AnyRow) -> Result<Counted, RepositoryError> {
+fn version_numbers(row: &AnyRow) -> Result<VersionNumbers, RepositoryError> {
     let latest = Version(count(row, "latest_version")?);
     let current = Version(count(row, "current_version")?);
-    Ok(Counted { latest, active: optional_time(row, "deleted_at")?.is_none().then_some(current) })
+    Ok(VersionNumbers {
+        latest,
+        active: optional_time(row, "deleted_at")?.is_none().then_some(current),
+    })
 }
 
 fn secret(row: &AnyRow) -> Result<Secret, RepositoryError> {
@@ -217,7 +220,7 @@ fn version(row: &AnyRow) -> Result<VersionRow, RepositoryError> {
     })
 }
 
-/// The state that a word of the database means.
+/// Parses the column `rotation_status`.
 pub(super) fn state(word: &str) -> Result<VersionState, RepositoryError> {
     match word {
         "pending" => Ok(VersionState::Pending),

@@ -1,14 +1,14 @@
-//! Settings: texts under a name, for what all replicas have to know.
+//! Named settings shared by all replicas.
 
 use super::super::{ChangeError, Fence, RepositoryError};
 use super::rows::database;
-use super::{Open, Repository};
+use super::{LedgerTransaction, Repository};
 
 impl Repository {
-    /// The text of that name.
+    /// The value of a setting.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn setting(&self, name: &'static str) -> Result<Option<String>, RepositoryError> {
         sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
             .bind(name)
@@ -17,30 +17,34 @@ impl Repository {
             .map_err(database("read setting"))
     }
 
-    /// Sets the text of that name, for a leader's job only while it leads.
+    /// Stores a setting. With a fence, only while its lease is held.
     ///
     /// # Errors
-    /// Where another replica leads by now, or the database fails.
+    /// Another replica holds the lease, or the database failed.
     pub async fn set_setting(
         &self,
         name: &'static str,
         value: String,
         fence: Option<&Fence>,
     ) -> Result<(), ChangeError> {
-        let mut open = self.begin().await?;
+        let mut tx = self.begin().await?;
         if let Some(fence) = fence {
-            open.guard(fence).await?;
+            tx.check_fence(fence).await?;
         }
-        set(&mut open, name, value).await?;
-        Ok(open.commit().await?)
+        set(&mut tx, name, value).await?;
+        Ok(tx.commit().await?)
     }
 }
 
-async fn set(open: &mut Open, name: &'static str, value: String) -> Result<(), RepositoryError> {
+async fn set(
+    tx: &mut LedgerTransaction,
+    name: &'static str,
+    value: String,
+) -> Result<(), RepositoryError> {
     sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2")
         .bind(name)
         .bind(value)
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("write setting"))?;
     Ok(())

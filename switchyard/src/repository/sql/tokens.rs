@@ -1,5 +1,6 @@
-//! Tokens of the API and sessions, as hashes.
+//! API tokens and sessions, stored as hashes.
 
+use audit::Event;
 use contract::Scope;
 use contract::api::{Role, TokenKind};
 use jiff::Timestamp;
@@ -8,54 +9,53 @@ use sqlx::any::AnyRow;
 use super::super::RepositoryError;
 use super::Repository;
 use super::rows::{count, database, optional_text, optional_time, signed, text, time};
-use crate::audit::Event;
 
-/// How exact `last_used_at` is: a token that is used all the time costs one write a minute.
-const USE_SECONDS: i64 = 60;
+/// The resolution of `last_used_at` in seconds: a busy token costs one write per minute.
+const USE_RESOLUTION_SECONDS: i64 = 60;
 
-/// How long a session's row stays after its end, in milliseconds: a week.
-const SESSIONS_KEPT: i64 = 7 * 24 * 60 * 60 * 1000;
+/// How long an expired session's row is kept, in milliseconds: one week.
+const SESSION_RETENTION_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-/// A token that is valid now.
+/// A currently valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
-    /// Its number.
+    /// Its id.
     pub id: u64,
     /// Its name.
     pub name: String,
-    /// Whose it is, and what it may do.
-    pub holder: Holder,
-    /// When it was made.
+    /// Who it authenticates.
+    pub subject: TokenSubject,
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who made it.
+    /// Who created it.
     pub created_by: String,
-    /// When it ends, if it does.
+    /// When it expires, if it does.
     pub expires_at: Option<Timestamp>,
-    /// When it was last used, to the minute.
+    /// When it was last used, with a resolution of one minute.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Whose a token is.
+/// Who a token authenticates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// A program's, with a role of its own.
+pub enum TokenSubject {
+    /// A program, with a role of its own.
     Program {
-        /// What it may do.
+        /// Its role.
         role: Role,
-        /// Where; everywhere where it is absent.
+        /// The scope of the role, or `None` for all scopes.
         scope: Option<Scope>,
     },
-    /// The session of a person.
+    /// A person's session.
     Person {
-        /// The name by which the identity provider knows the person.
+        /// The user name at the identity provider.
         name: String,
         /// The person's groups.
         groups: Vec<String>,
     },
 }
 
-impl Holder {
-    /// The word for it.
+impl TokenSubject {
+    /// The kind of token.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         match self {
@@ -65,26 +65,26 @@ impl Holder {
     }
 }
 
-/// A token to be.
+/// A token to create.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// Its name.
     pub name: String,
-    /// Whose it is.
-    pub holder: Holder,
-    /// The hash of its text.
+    /// Who it authenticates.
+    pub subject: TokenSubject,
+    /// The token's hash.
     pub hash: Vec<u8>,
-    /// When it ends, if it does.
+    /// When it expires, if it does.
     pub expires_at: Option<Timestamp>,
-    /// Who makes it.
+    /// Who creates it.
     pub by: String,
 }
 
 impl Repository {
-    /// The token with this hash, if it is neither revoked nor past its time.
+    /// The token with this hash, unless it is revoked or expired.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<TokenRow>, RepositoryError> {
         let found =
             sqlx::query("SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)")
@@ -96,11 +96,10 @@ impl Repository {
         found.as_ref().map(row).transpose()
     }
 
-    /// The tokens that are valid now, in the order of their numbers, after the one of number
-    /// `after`.
+    /// A page of valid tokens with ids greater than `after`.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn tokens(&self, after: u64, limit: u32) -> Result<Vec<TokenRow>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT * FROM api_tokens WHERE id > $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
@@ -115,10 +114,10 @@ impl Repository {
         rows.iter().map(row).collect()
     }
 
-    /// The valid token of this name.
+    /// The valid token with this name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn token_named(&self, name: &str) -> Result<Option<TokenRow>, RepositoryError> {
         let found =
             sqlx::query("SELECT * FROM api_tokens WHERE name = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)")
@@ -130,11 +129,11 @@ impl Repository {
         found.as_ref().map(row).transpose()
     }
 
-    /// Whether there ever was a token of this name, or with this hash, valid or not.
+    /// Whether a token with this name (and hash, if given) ever existed, valid or not.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn knew_token(
+    /// The database failed.
+    pub async fn token_existed(
         &self,
         name: &str,
         hash: Option<&[u8]>,
@@ -154,37 +153,36 @@ impl Repository {
         Ok(found.is_some())
     }
 
-    /// Adds a token, and writes down that it was. `false` where a valid one has the name.
+    /// Adds a token with its audit event. Returns `false` if a valid token has the name.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn add_token(
         &self,
         new: &NewToken,
         event: Option<&Event>,
     ) -> Result<bool, RepositoryError> {
         let now = Timestamp::now();
-        let mut open = self.begin().await?;
-        // What is past its time gives its name back.
+        let mut tx = self.begin().await?;
+        // An expired token frees its name.
         sqlx::query("UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at IS NULL AND expires_at <= $2")
             .bind(new.name.clone())
             .bind(now.as_millisecond())
-            .execute(open.run())
+            .execute(tx.connection())
             .await
             .map_err(database("release name of token"))?;
-        // The trail remembers sessions; these rows are for as long as somebody may ask what they
-        // were.
+        // The audit log keeps the history of sessions; old rows are not needed.
         sqlx::query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
-            .bind(now.as_millisecond() - SESSIONS_KEPT)
-            .execute(open.run())
+            .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
+            .execute(tx.connection())
             .await
             .map_err(database("delete old sessions"))?;
-        let (role, scope, subject_kind, subject, groups) = match &new.holder {
-            Holder::Program { role, scope } => {
+        let (role, scope, subject_kind, subject, groups) = match &new.subject {
+            TokenSubject::Program { role, scope } => {
                 (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned())
             }
-            // Texts always become JSON.
-            Holder::Person { name, groups } => {
+            // Strings always serialize.
+            TokenSubject::Person { name, groups } => {
                 (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default())
             }
         };
@@ -193,7 +191,7 @@ impl Repository {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
         )
         .bind(new.name.clone())
-        .bind(new.holder.kind().as_str())
+        .bind(new.subject.kind().as_str())
         .bind(subject_kind)
         .bind(subject.clone())
         .bind(groups)
@@ -203,7 +201,7 @@ impl Repository {
         .bind(now.as_millisecond())
         .bind(new.by.clone())
         .bind(new.expires_at.map(Timestamp::as_millisecond))
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("insert token"))?
         .rows_affected();
@@ -211,65 +209,70 @@ impl Repository {
             return Ok(false);
         }
         if let Some(event) = event {
-            super::audit::insert(&mut open, now, event).await?;
+            super::audit_events::insert(&mut tx, now, event).await?;
         }
-        open.commit().await?;
+        tx.commit().await?;
         Ok(true)
     }
 
-    /// Revokes a token, and writes that down. `false` where it was not valid any more.
+    /// Revokes a token with its audit event. Returns `false` if it was already revoked.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn revoke_token(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
         let now = Timestamp::now();
-        let mut open = self.begin().await?;
+        let mut tx = self.begin().await?;
         let revoked = sqlx::query(
             "UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
         )
         .bind(now.as_millisecond())
         .bind(signed(id))
-        .execute(open.run())
+        .execute(tx.connection())
         .await
         .map_err(database("revoke token"))?
         .rows_affected();
         if revoked == 0 {
             return Ok(false);
         }
-        super::audit::insert(&mut open, now, event).await?;
-        open.commit().await?;
+        super::audit_events::insert(&mut tx, now, event).await?;
+        tx.commit().await?;
         Ok(true)
     }
 
-    /// Notes that a token was used, unless that was noted within the last minute.
+    /// Records that a token was used, at most once a minute.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn note_use(&self, token: &TokenRow, now: Timestamp) -> Result<(), RepositoryError> {
+    /// The database failed.
+    pub async fn record_use(
+        &self,
+        token: &TokenRow,
+        now: Timestamp,
+    ) -> Result<(), RepositoryError> {
         sqlx::query("UPDATE api_tokens SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $3)")
             .bind(now.as_millisecond())
             .bind(signed(token.id))
-            .bind(now.as_millisecond() - 1000 * USE_SECONDS)
+            .bind(now.as_millisecond() - 1000 * USE_RESOLUTION_SECONDS)
             .execute(self.database.writer())
             .await
-            .map_err(database("note use of token"))?;
+            .map_err(database("record token use"))?;
         Ok(())
     }
 }
 
 impl TokenRow {
-    /// Whether its use has to be noted at `now`.
+    /// Whether its use at `now` has to be recorded.
     #[must_use]
-    pub fn is_used_anew(&self, now: Timestamp) -> bool {
-        self.last_used_at
-            .is_none_or(|last| now.as_second().saturating_sub(last.as_second()) >= USE_SECONDS)
+    pub fn needs_use_recorded(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| {
+            now.as_second().saturating_sub(last.as_second()) >= USE_RESOLUTION_SECONDS
+        })
     }
 }
 
 fn row(row: &AnyRow) -> Result<TokenRow, RepositoryError> {
     let form = |column| move || RepositoryError::Form(column);
-    let holder = match text(row, "kind")?.as_str() {
-        "token" => Holder::Program {
+    let subject = match text(row, "kind")?.as_str() {
+        "token" => TokenSubject::Program {
             role: optional_text(row, "role")?
                 .and_then(|word| word.parse().ok())
                 .ok_or_else(form("role"))?,
@@ -278,7 +281,7 @@ fn row(row: &AnyRow) -> Result<TokenRow, RepositoryError> {
                 scope => Some(scope.parse().map_err(|_| RepositoryError::Form("scope"))?),
             },
         },
-        "session" => Holder::Person {
+        "session" => TokenSubject::Person {
             name: text(row, "subject")?,
             groups: serde_json::from_str(&text(row, "groups")?)
                 .map_err(|_| RepositoryError::Form("groups"))?,
@@ -288,7 +291,7 @@ fn row(row: &AnyRow) -> Result<TokenRow, RepositoryError> {
     Ok(TokenRow {
         id: count(row, "id")?,
         name: text(row, "name")?,
-        holder,
+        subject,
         created_at: time(row, "created_at")?,
         created_by: text(row, "created_by")?,
         expires_at: optional_time(row, "expires_at")?,

@@ -6,20 +6,20 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::value;
-use crate::yard::{Yard, until};
+use crate::harness::{Harness, until};
 
 const A: &str = "/v1/secrets/shop.prod.api/A";
 
-async fn post(yard: &Yard, verb: &str, body: &Value) -> Written {
+async fn post(harness: &Harness, verb: &str, body: &Value) -> Written {
     serde_json::from_slice(
-        &yard.done(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await,
+        &harness.done(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await,
     )
     .unwrap()
 }
 
-async fn refused(yard: &Yard, verb: &str, body: &Value) -> (u16, String) {
+async fn refused(harness: &Harness, verb: &str, body: &Value) -> (u16, String) {
     let problem =
-        yard.refused(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await;
+        harness.refused(Method::POST, &format!("{A}/{verb}"), body.to_string().as_bytes()).await;
     (problem.status, problem.kind)
 }
 
@@ -29,27 +29,31 @@ fn version(written: &Written) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_brings_a_value_or_makes_one_up() {
-    let yard = Yard::start().await;
-    assert_eq!(refused(&yard, "rotate", &json!({})).await, (404, "/problems/not-found".into()));
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    let written = post(&yard, "rotate", &json!({"value": "dHdv"})).await;
+    let harness = Harness::start().await;
+    assert_eq!(refused(&harness, "rotate", &json!({})).await, (404, "/problems/not-found".into()));
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let written = post(&harness, "rotate", &json!({"value": "dHdv"})).await;
     assert_eq!((version(&written), written.bundles[0].generation), (2, Generation(2)));
-    assert_eq!(value(&yard, A).await.value.expose(), b"two");
+    assert_eq!(value(&harness, A).await.value.expose(), b"two");
 
     // Nothing said is 32 letters and digits, whatever the body is; and the value is not in the
     // answer.
     let mut seen = Vec::new();
     for body in [&b""[..], b"{}", br#"{"generate":{}}"#] {
-        let answer = yard.done(Method::POST, &format!("{A}/rotate"), body).await;
-        let made = value(&yard, A).await.value;
+        let answer = harness.done(Method::POST, &format!("{A}/rotate"), body).await;
+        let made = value(&harness, A).await.value;
         assert!(made.len() == 32 && made.expose().iter().all(u8::is_ascii_alphanumeric));
         let text = String::from_utf8(made.expose().to_vec()).unwrap();
         assert!(!String::from_utf8_lossy(&answer).contains(&text) && !seen.contains(&text));
         seen.push(text);
     }
-    post(&yard, "rotate", &json!({"generate": {"length": 64, "alphabet": "hex"}, "if_version": 5}))
-        .await;
-    let made = value(&yard, A).await;
+    post(
+        &harness,
+        "rotate",
+        &json!({"generate": {"length": 64, "alphabet": "hex"}, "if_version": 5}),
+    )
+    .await;
+    let made = value(&harness, A).await;
     assert!(
         made.value.len() == 64
             && made.value.expose().iter().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
@@ -57,7 +61,7 @@ async fn a_rotation_brings_a_value_or_makes_one_up() {
     assert_eq!(made.version, Version(6));
 
     assert_eq!(
-        refused(&yard, "rotate", &json!({"if_version": 5})).await,
+        refused(&harness, "rotate", &json!({"if_version": 5})).await,
         (412, "/problems/precondition-failed".into())
     );
     for body in [
@@ -66,20 +70,20 @@ async fn a_rotation_brings_a_value_or_makes_one_up() {
         json!({"generate": {"alphabet": "x"}}),
         json!([]),
     ] {
-        assert_eq!(refused(&yard, "rotate", &body).await.0, 400, "{body}");
+        assert_eq!(refused(&harness, "rotate", &body).await.0, 400, "{body}");
     }
-    assert_eq!(value(&yard, A).await.version, Version(6));
-    assert_eq!(yard.events("rotate").await.len(), 5);
+    assert_eq!(value(&harness, A).await.version, Version(6));
+    assert_eq!(harness.events("rotate").await.len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_version_can_be_read_and_gone_back_to() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two", b"three"] {
-        yard.set("shop.prod.api", &[("A", text)]).await;
+        harness.set("shop.prod.api", &[("A", text)]).await;
     }
     for (number, text) in [(1, b"one".as_slice()), (2, b"two"), (3, b"three")] {
-        let read = value(&yard, &format!("{A}?version={number}")).await;
+        let read = value(&harness, &format!("{A}?version={number}")).await;
         assert_eq!((read.version, read.value.expose()), (Version(number), text));
     }
     for (query, status) in [
@@ -92,24 +96,24 @@ async fn every_version_can_be_read_and_gone_back_to() {
         ("", 400),
     ] {
         assert_eq!(
-            yard.refused(Method::GET, &format!("{A}?version={query}"), b"").await.status,
+            harness.refused(Method::GET, &format!("{A}?version={query}"), b"").await.status,
             status,
             "{query}"
         );
     }
-    let back = post(&yard, "rollback", &json!({"version": 1})).await;
+    let back = post(&harness, "rollback", &json!({"version": 1})).await;
     assert_eq!((version(&back), back.bundles[0].generation), (1, Generation(4)));
-    assert_eq!(value(&yard, A).await.value.expose(), b"one");
-    assert_eq!(version(&yard.set("shop.prod.api", &[("A", b"four")]).await), 4);
+    assert_eq!(value(&harness, A).await.value.expose(), b"one");
+    assert_eq!(version(&harness.set("shop.prod.api", &[("A", b"four")]).await), 4);
     for (body, status) in [
         (json!({"version": 9}), 404),
         (json!({"version": 0}), 400),
         (json!({}), 400),
         (json!({"versions": [1]}), 400),
     ] {
-        assert_eq!(refused(&yard, "rollback", &body).await.0, status, "{body}");
+        assert_eq!(refused(&harness, "rollback", &body).await.0, status, "{body}");
     }
-    let absent = yard
+    let absent = harness
         .refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/rollback", br#"{"version":1}"#)
         .await;
     assert_eq!(absent.status, 404);
@@ -117,20 +121,20 @@ async fn every_version_can_be_read_and_gone_back_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_is_undone() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"b")]).await;
-    let undelete = async || yard.with(Method::POST, &format!("{A}/undelete"), &[], b"").await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"b")]).await;
+    let undelete = async || harness.with(Method::POST, &format!("{A}/undelete"), &[], b"").await;
     assert_eq!(
-        yard.refused(Method::POST, &format!("{A}/undelete"), b"").await.kind,
+        harness.refused(Method::POST, &format!("{A}/undelete"), b"").await.kind,
         "/problems/not-deleted"
     );
     let deleted: Deleted =
-        serde_json::from_slice(&yard.done(Method::DELETE, A, b"").await).unwrap();
+        serde_json::from_slice(&harness.done(Method::DELETE, A, b"").await).unwrap();
     assert!(deleted.recoverable_until.is_some());
 
-    let listed = yard.json("/v1/secrets/shop.prod.api/").await;
+    let listed = harness.json("/v1/secrets/shop.prod.api/").await;
     assert_eq!(listed["secrets"].as_array().unwrap().len(), 1);
-    let listed = yard.json("/v1/secrets/shop.prod.api/?deleted=true").await;
+    let listed = harness.json("/v1/secrets/shop.prod.api/?deleted=true").await;
     assert_eq!(listed["secrets"][0]["name"], "A");
     assert!(
         listed["secrets"][0]["deleted_at"].is_string()
@@ -145,41 +149,44 @@ async fn a_delete_is_undone() {
     assert_eq!(status, 200);
     let back: Written = serde_json::from_slice(&answer).unwrap();
     assert_eq!((version(&back), back.bundles[0].generation), (1, Generation(3)));
-    assert_eq!(value(&yard, A).await.value.expose(), b"one");
+    assert_eq!(value(&harness, A).await.value.expose(), b"one");
     assert_eq!(undelete().await.0, 409);
     assert_eq!(
-        yard.refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/undelete", b"").await.status,
+        harness
+            .refused(Method::POST, "/v1/secrets/shop.prod.api/ABSENT/undelete", b"")
+            .await
+            .status,
         404
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_destroyed_is_gone_for_everybody() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two", b"three"] {
-        yard.set("shop.prod.api", &[("A", text)]).await;
+        harness.set("shop.prod.api", &[("A", text)]).await;
     }
-    let done = yard.done(Method::POST, &format!("{A}/destroy"), br#"{"versions":[1]}"#).await;
+    let done = harness.done(Method::POST, &format!("{A}/destroy"), br#"{"versions":[1]}"#).await;
     assert_eq!(
         serde_json::from_slice::<Value>(&done).unwrap(),
         json!({"scope": "shop.prod.api", "name": "A", "versions": [1]})
     );
-    assert_eq!(yard.refused(Method::GET, &format!("{A}?version=1"), b"").await.status, 410);
+    assert_eq!(harness.refused(Method::GET, &format!("{A}?version=1"), b"").await.status, 410);
     assert_eq!(
-        refused(&yard, "rollback", &json!({"version": 1})).await,
+        refused(&harness, "rollback", &json!({"version": 1})).await,
         (410, "/problems/gone".into())
     );
     assert_eq!(
-        refused(&yard, "destroy", &json!({"versions": [3]})).await,
+        refused(&harness, "destroy", &json!({"versions": [3]})).await,
         (409, "/problems/in-use".into())
     );
     // All of them, or none.
-    assert_eq!(refused(&yard, "destroy", &json!({"versions": [2, 9]})).await.0, 404);
-    assert_eq!(value(&yard, &format!("{A}?version=2")).await.value.expose(), b"two");
+    assert_eq!(refused(&harness, "destroy", &json!({"versions": [2, 9]})).await.0, 404);
+    assert_eq!(value(&harness, &format!("{A}?version=2")).await.value.expose(), b"two");
     for body in [json!({"versions": []}), json!({"versions": [0]}), json!({"version": 1})] {
-        assert_eq!(refused(&yard, "destroy", &body).await.0, 400, "{body}");
+        assert_eq!(refused(&harness, "destroy", &body).await.0, 400, "{body}");
     }
-    let states = async || yard.json(&format!("{A}/versions")).await["versions"].clone();
+    let states = async || harness.json(&format!("{A}/versions")).await["versions"].clone();
     until("the version to be destroyed", async || states().await[2]["state"] == "destroyed").await;
     assert!(
         states().await[2]["destroyed_at"].is_string()
@@ -189,11 +196,11 @@ async fn what_was_destroyed_is_gone_for_everybody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bundles_are_listed_and_read_with_their_values() {
-    let yard = Yard::start().await;
-    yard.set("shop", &[("P", b"wide")]).await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    yard.set("shop.prod.web", &[("W", b"w")]).await;
-    let list = yard.json("/v1/bundles").await;
+    let harness = Harness::start().await;
+    harness.set("shop", &[("P", b"wide")]).await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    harness.set("shop.prod.web", &[("W", b"w")]).await;
+    let list = harness.json("/v1/bundles").await;
     let scopes: Vec<_> = list["bundles"]
         .as_array()
         .unwrap()
@@ -201,29 +208,35 @@ async fn bundles_are_listed_and_read_with_their_values() {
         .map(|it| it["scope"].as_str().unwrap())
         .collect();
     assert_eq!(scopes, ["shop.prod.api", "shop.prod.web"]);
-    let values = yard.json("/v1/bundles/shop.prod.api/values").await;
+    let values = harness.json("/v1/bundles/shop.prod.api/values").await;
     assert_eq!(
         values,
         json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 1, "secrets": {
             "A": {"version": 1, "value": "b25l"}, "P": {"version": 1, "value": "d2lkZQ=="}}})
     );
-    let read = yard.events("read").await;
+    let read = harness.events("read").await;
     assert_eq!(
         (&read[0]["resource_type"], &read[0]["resource_id"]),
         (&json!("bundle"), &json!("api-prod"))
     );
-    assert_eq!(yard.refused(Method::GET, "/v1/bundles/shop.prod/values", b"").await.status, 400);
-    assert_eq!(yard.refused(Method::GET, "/v1/bundles/shop.dev.api/values", b"").await.status, 404);
+    assert_eq!(harness.refused(Method::GET, "/v1/bundles/shop.prod/values", b"").await.status, 400);
+    assert_eq!(
+        harness.refused(Method::GET, "/v1/bundles/shop.dev.api/values", b"").await.status,
+        404
+    );
 
     // Whoever may not read one of its secrets gets none of them.
     let request = json!({"name": "dev", "role": "developer", "scope": "shop"});
     let (_, _, made) =
-        yard.with(Method::POST, "/v1/tokens", &[], request.to_string().as_bytes()).await;
+        harness.with(Method::POST, "/v1/tokens", &[], request.to_string().as_bytes()).await;
     let token =
         serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
-    assert_eq!(yard.ask(Method::GET, "/v1/bundles/shop.prod.api", Some(&token), b"").await.0, 200);
+    assert_eq!(
+        harness.ask(Method::GET, "/v1/bundles/shop.prod.api", Some(&token), b"").await.0,
+        200
+    );
     let (status, _, answer) =
-        yard.ask(Method::GET, "/v1/bundles/shop.prod.api/values", Some(&token), b"").await;
+        harness.ask(Method::GET, "/v1/bundles/shop.prod.api/values", Some(&token), b"").await;
     assert_eq!(status, 403, "{answer:?}");
     assert!(!String::from_utf8_lossy(&answer).contains("b25l"));
 }

@@ -7,17 +7,17 @@ use http::Method;
 use serde_json::json;
 
 use super::value;
-use crate::yard::{Yard, body, problem};
+use crate::harness::{Harness, body, problem};
 
 const SCOPE: &str = "/v1/secrets/shop.prod.api/";
 const A: &str = "/v1/secrets/shop.prod.api/A";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_is_told_apart_by_its_version() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
-    yard.set("shop.prod.api", &[("A", b"two")]).await;
-    let reads = yard.events("read").await.len();
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    harness.set("shop.prod.api", &[("A", b"two")]).await;
+    let reads = harness.events("read").await.len();
     for (query, headers, status) in [
         ("", &[][..], 200),
         ("", &[("if-none-match", "\"2\"")], 304),
@@ -35,7 +35,7 @@ async fn a_read_is_told_apart_by_its_version() {
         ("", &[("if-none-match", "\"2")], 400),
     ] {
         let (found, answered, body) =
-            yard.with(Method::GET, &format!("{A}{query}"), headers, b"").await;
+            harness.with(Method::GET, &format!("{A}{query}"), headers, b"").await;
         assert_eq!(found, status, "{query} {headers:?}");
         let etag = answered.get("etag").map(|it| it.to_str().unwrap());
         let expected = if query.is_empty() { "\"2\"" } else { "\"1\"" };
@@ -43,9 +43,10 @@ async fn a_read_is_told_apart_by_its_version() {
         assert_eq!(body.is_empty(), status == 304);
     }
     // What was not handed out was not read.
-    assert_eq!(yard.events("read").await.len() - reads, 6);
+    assert_eq!(harness.events("read").await.len() - reads, 6);
     assert_eq!(
-        yard.with(Method::GET, "/v1/secrets/shop.prod.api/ABSENT", &[("if-none-match", "*")], b"")
+        harness
+            .with(Method::GET, "/v1/secrets/shop.prod.api/ABSENT", &[("if-none-match", "*")], b"")
             .await
             .0,
         404
@@ -54,7 +55,7 @@ async fn a_read_is_told_apart_by_its_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_happens_only_where_its_condition_holds() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let one = body(&[("A", b"x")]);
     let both = body(&[("A", b"x"), ("B", b"x")]);
     // Each line is tried on what the lines before it left.
@@ -74,7 +75,8 @@ async fn a_write_happens_only_where_its_condition_holds() {
         (&[("if-match", "5")], 400, 5),
         (&[("if-match", "\"5\""), ("if-none-match", "\"4\"")], 200, 6),
     ] {
-        let (found, answered, answer) = yard.with(Method::POST, SCOPE, headers, one.expose()).await;
+        let (found, answered, answer) =
+            harness.with(Method::POST, SCOPE, headers, one.expose()).await;
         assert_eq!(found, status, "{headers:?}: {answer:?}");
         if status == 412 {
             let problem = problem(found, &answered, &answer);
@@ -91,33 +93,34 @@ async fn a_write_happens_only_where_its_condition_holds() {
             assert!(problem.detail.contains(&says), "{problem:?}");
         }
         if active > 0 {
-            assert_eq!(value(&yard, A).await.version, Version(active), "{headers:?}");
+            assert_eq!(value(&harness, A).await.version, Version(active), "{headers:?}");
         }
     }
     assert_eq!(
-        yard.with(Method::POST, SCOPE, &[("if-match", "\"6\"")], both.expose()).await.0,
+        harness.with(Method::POST, SCOPE, &[("if-match", "\"6\"")], both.expose()).await.0,
         400
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_secrets_have_a_condition_each_and_are_written_together() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one"), ("B", b"one")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"one")]).await;
     let write = async |a: u64, b: u64, c: Option<u64>| {
         let one = |version: Option<u64>| match version {
             Some(version) => json!({"value": "", "if_version": version}),
             None => json!({"value": ""}),
         };
         let secrets = BTreeMap::from([("A", one(Some(a))), ("B", one(Some(b))), ("C", one(c))]);
-        yard.with(Method::POST, SCOPE, &[], json!({ "secrets": secrets }).to_string().as_bytes())
+        harness
+            .with(Method::POST, SCOPE, &[], json!({ "secrets": secrets }).to_string().as_bytes())
             .await
             .0
             .as_u16()
     };
     assert_eq!(write(1, 2, Some(0)).await, 412);
     assert_eq!(write(0, 1, None).await, 412);
-    assert_eq!(value(&yard, A).await.version, Version(1), "a part was written");
+    assert_eq!(value(&harness, A).await.version, Version(1), "a part was written");
     assert_eq!(write(1, 1, Some(0)).await, 200);
     assert_eq!(write(2, 2, Some(0)).await, 412);
     assert_eq!(write(2, 2, Some(9_007_199_254_740_992)).await, 400);
@@ -125,9 +128,9 @@ async fn several_secrets_have_a_condition_each_and_are_written_together() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_changes_have_conditions_too() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two"] {
-        yard.set("shop.prod.api", &[("A", text)]).await;
+        harness.set("shop.prod.api", &[("A", text)]).await;
     }
     let old = [("if-match", "\"9\"")];
     for (method, path, body) in [
@@ -135,31 +138,32 @@ async fn other_changes_have_conditions_too() {
         (Method::POST, format!("{A}/rollback"), br#"{"version":1}"#),
         (Method::DELETE, A.to_owned(), b""),
     ] {
-        assert_eq!(yard.with(method.clone(), &path, &old, body).await.0, 412, "{path}");
-        let active = value(&yard, A).await.version;
+        assert_eq!(harness.with(method.clone(), &path, &old, body).await.0, 412, "{path}");
+        let active = value(&harness, A).await.version;
         let current = format!("\"{active}\"");
         assert_eq!(
-            yard.with(method, &path, &[("if-match", &current)], body).await.0,
+            harness.with(method, &path, &[("if-match", &current)], body).await.0,
             200,
             "{path}"
         );
     }
-    yard.done(Method::POST, &format!("{A}/undelete"), b"").await;
+    harness.done(Method::POST, &format!("{A}/undelete"), b"").await;
     assert_eq!(
-        yard.with(
-            Method::POST,
-            &format!("{A}/rotate"),
-            &[("if-match", "\"1\"")],
-            br#"{"if_version":1}"#
-        )
-        .await
-        .0,
+        harness
+            .with(
+                Method::POST,
+                &format!("{A}/rotate"),
+                &[("if-match", "\"1\"")],
+                br#"{"if_version":1}"#
+            )
+            .await
+            .0,
         400
     );
     for verb in ["undelete", "destroy"] {
         let body = br#"{"versions":[2]}"#;
         assert_eq!(
-            yard.with(Method::POST, &format!("{A}/{verb}"), &old, body).await.0,
+            harness.with(Method::POST, &format!("{A}/{verb}"), &old, body).await.0,
             400,
             "{verb}"
         );
@@ -169,15 +173,15 @@ async fn other_changes_have_conditions_too() {
 /// Of many writers that each saw the same version, one writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_many_wins() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
     for round in 1..=5 {
         let tag = format!("\"{round}\"");
         let bodies: Vec<_> =
             (0..8).map(|at| body(&[("A", format!("{round} {at}").as_bytes())])).collect();
         let headers = [("if-match", tag.as_str())];
         let writes =
-            bodies.iter().map(|body| yard.with(Method::POST, SCOPE, &headers, body.expose()));
+            bodies.iter().map(|body| harness.with(Method::POST, SCOPE, &headers, body.expose()));
         let mut statuses: Vec<u16> = futures_util::future::join_all(writes)
             .await
             .into_iter()
@@ -186,5 +190,5 @@ async fn one_of_many_wins() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
     }
-    assert_eq!(value(&yard, A).await.version, Version(6));
+    assert_eq!(value(&harness, A).await.version, Version(6));
 }

@@ -6,24 +6,24 @@ use contract::api::SecretList;
 use http::Method;
 use serde_json::Value;
 
-use crate::yard::{Yard, problem};
+use crate::harness::{Harness, problem};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_and_more_secrets_come_in_pages() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     // Of an environment, since no bundle would hold as many.
     let names: Vec<String> = (0..1203).map(|at| format!("N{at:04}")).collect();
     for some in names.chunks(500) {
         let values: Vec<(&str, &[u8])> =
             some.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
-        yard.set("shop.prod", &values).await;
+        harness.set("shop.prod", &values).await;
     }
     for (query, pages) in [("?", 13), ("?limit=1000&", 2), ("?limit=401&", 3), ("?limit=1&", 0)] {
         let (mut seen, mut count, mut cursor) = (Vec::new(), 0, String::new());
         loop {
             let path = format!("/v1/secrets/shop.prod/{query}{cursor}");
             let list: SecretList =
-                serde_json::from_slice(&yard.done(Method::GET, &path, b"").await).unwrap();
+                serde_json::from_slice(&harness.done(Method::GET, &path, b"").await).unwrap();
             seen.extend(list.secrets.into_iter().map(|secret| secret.name.to_string()));
             count += 1;
             match list.next {
@@ -51,7 +51,10 @@ async fn a_thousand_and_more_secrets_come_in_pages() {
         "limit=1&limit=2",
     ] {
         assert_eq!(
-            yard.refused(Method::GET, &format!("/v1/secrets/shop.prod/?{query}"), b"").await.status,
+            harness
+                .refused(Method::GET, &format!("/v1/secrets/shop.prod/?{query}"), b"")
+                .await
+                .status,
             400,
             "{query}"
         );
@@ -60,11 +63,11 @@ async fn a_thousand_and_more_secrets_come_in_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_between_two_pages_moves_nothing() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod", &[("B", b""), ("D", b""), ("F", b"")]).await;
-    let first = yard.json("/v1/secrets/shop.prod/?limit=2").await;
-    yard.set("shop.prod", &[("A", b""), ("C", b""), ("E", b"")]).await;
-    let next = yard
+    let harness = Harness::start().await;
+    harness.set("shop.prod", &[("B", b""), ("D", b""), ("F", b"")]).await;
+    let first = harness.json("/v1/secrets/shop.prod/?limit=2").await;
+    harness.set("shop.prod", &[("A", b""), ("C", b""), ("E", b"")]).await;
+    let next = harness
         .json(&format!("/v1/secrets/shop.prod/?limit=5&cursor={}", first["next"].as_str().unwrap()))
         .await;
     let names = |list: &Value| {
@@ -79,38 +82,41 @@ async fn what_is_written_between_two_pages_moves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_and_bundles_come_in_pages() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     for _ in 0..7 {
-        yard.set("shop.prod.api", &[("A", b"x")]).await;
+        harness.set("shop.prod.api", &[("A", b"x")]).await;
     }
     let path = "/v1/secrets/shop.prod.api/A/versions";
     let mut seen = Vec::new();
-    let mut page = yard.json(&format!("{path}?limit=3")).await;
+    let mut page = harness.json(&format!("{path}?limit=3")).await;
     loop {
         seen.extend(
             page["versions"].as_array().unwrap().iter().map(|it| it["version"].as_u64().unwrap()),
         );
         let Some(next) = page["next"].as_str() else { break };
-        page = yard.json(&format!("{path}?limit=3&cursor={next}")).await;
+        page = harness.json(&format!("{path}?limit=3&cursor={next}")).await;
     }
     assert_eq!(seen, [7, 6, 5, 4, 3, 2, 1]);
     for at in 0..5 {
-        yard.set(&format!("shop.prod.s{at}"), &[("A", b"x")]).await;
+        harness.set(&format!("shop.prod.s{at}"), &[("A", b"x")]).await;
     }
-    let (mut seen, mut page) = (BTreeSet::new(), yard.json("/v1/bundles?limit=4").await);
+    let (mut seen, mut page) = (BTreeSet::new(), harness.json("/v1/bundles?limit=4").await);
     loop {
         for bundle in page["bundles"].as_array().unwrap() {
             assert!(seen.insert(bundle["scope"].to_string()));
         }
         let Some(next) = page["next"].as_str() else { break };
-        page = yard.json(&format!("/v1/bundles?limit=4&cursor={next}")).await;
+        page = harness.json(&format!("/v1/bundles?limit=4&cursor={next}")).await;
     }
     assert_eq!(seen.len(), 6);
     // A cursor is of its own list.
     let of_versions =
-        yard.json(&format!("{path}?limit=1")).await["next"].as_str().unwrap().to_owned();
+        harness.json(&format!("{path}?limit=1")).await["next"].as_str().unwrap().to_owned();
     assert_eq!(
-        yard.refused(Method::GET, &format!("/v1/bundles?cursor={of_versions}"), b"").await.status,
+        harness
+            .refused(Method::GET, &format!("/v1/bundles?cursor={of_versions}"), b"")
+            .await
+            .status,
         400
     );
 }
@@ -118,15 +124,15 @@ async fn versions_and_bundles_come_in_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_principal_takes_nobody_elses_place() {
     // So slow that nothing comes back while the test runs.
-    let yard = Yard::start_with(&["--rate-limit", "1", "--rate-burst", "40"]).await;
+    let harness = Harness::start_with(&["--rate-limit", "1", "--rate-burst", "40"]).await;
     let (_, _, made) =
-        yard.with(Method::POST, "/v1/tokens", &[], br#"{"name":"second","role":"admin"}"#).await;
+        harness.with(Method::POST, "/v1/tokens", &[], br#"{"name":"second","role":"admin"}"#).await;
     let token =
         serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
     let path = "/v1/secrets/shop.prod.api/";
     let mut refused = None;
     for _ in 0..400 {
-        let (status, headers, body) = yard.ask(Method::GET, path, Some(&token), b"").await;
+        let (status, headers, body) = harness.ask(Method::GET, path, Some(&token), b"").await;
         if status != 200 {
             refused = Some((problem(status, &headers, &body), headers));
             break;
@@ -138,11 +144,12 @@ async fn one_principal_takes_nobody_elses_place() {
     assert!((1..=2).contains(&wait), "{wait}");
     // Writes have a budget of their own, and so has everybody else; health is free.
     assert_eq!(
-        yard.ask(Method::POST, path, Some(&token), crate::yard::body(&[("A", b"x")]).expose())
+        harness
+            .ask(Method::POST, path, Some(&token), crate::harness::body(&[("A", b"x")]).expose())
             .await
             .0,
         200
     );
-    assert_eq!(yard.ask(Method::GET, path, Some(&yard.token()), b"").await.0, 200);
-    assert_eq!(yard.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
+    assert_eq!(harness.ask(Method::GET, path, Some(&harness.token()), b"").await.0, 200);
+    assert_eq!(harness.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
 }

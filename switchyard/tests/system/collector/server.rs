@@ -1,5 +1,5 @@
 //! An HTTPS server on loopback that takes lines of events from whoever shows a certificate of its
-//! CA, and that can be in many moods.
+//! CA, and that can be in many behaviors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -22,30 +22,30 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::yard::write;
+use crate::harness::write;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum CollectorBehavior {
     /// It is read and confirmed.
-    Well,
+    Confirm,
     /// It is read and answered with 500.
-    Fails,
+    Fail,
     /// It is read and answered with 429 and `Retry-After`.
     Busy,
     /// The connection is closed before it is read.
-    TornBefore,
+    ResetBeforeRead,
     /// It is read, and the connection is closed without an answer.
-    TornAfter,
+    ResetAfterRead,
     /// It is read, and never answered.
     Silent,
 }
 
 #[derive(Default)]
-struct State {
+struct CollectorState {
     /// What becomes of the next requests; after them all is well.
-    moods: VecDeque<Mood>,
-    met: Vec<Mood>,
+    behaviors: VecDeque<CollectorBehavior>,
+    met: Vec<CollectorBehavior>,
     /// The events that were confirmed, by path, each once.
     confirmed: BTreeMap<String, Vec<Record>>,
     paths: BTreeSet<String>,
@@ -58,7 +58,7 @@ struct State {
 pub(crate) struct Collector {
     port: u16,
     tls: TlsAcceptor,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CollectorState>>,
     tasks: JoinSet<()>,
 }
 
@@ -112,12 +112,12 @@ impl Collector {
     }
 
     /// What becomes of the next requests.
-    pub(crate) fn feels(&self, moods: impl IntoIterator<Item = Mood>) {
-        self.state().moods.extend(moods);
+    pub(crate) fn respond_with(&self, behaviors: impl IntoIterator<Item = CollectorBehavior>) {
+        self.state().behaviors.extend(behaviors);
     }
 
-    /// The moods that requests have met so far.
-    pub(crate) fn met(&self) -> Vec<Mood> {
+    /// The behaviors that requests have met so far.
+    pub(crate) fn met(&self) -> Vec<CollectorBehavior> {
         self.state().met.clone()
     }
 
@@ -139,15 +139,15 @@ impl Collector {
         self.state().refused
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CollectorState> {
         locked(&self.state)
     }
 }
 
-impl State {
+impl CollectorState {
     /// Notes a batch, and what is wrong with it: a gap, another order, an event that was another
     /// one before.
-    fn note(&mut self, path: &str, mood: Mood, authorization: &str, body: &[u8]) {
+    fn note(&mut self, path: &str, behavior: CollectorBehavior, authorization: &str, body: &[u8]) {
         if authorization != "Bearer sesame" {
             self.complaints.push(format!("the token is {authorization:?}"));
         }
@@ -170,18 +170,18 @@ impl State {
         });
         if first == 0 || first > next || !in_order || !same {
             self.complaints.push(format!("{sequences:?} came where {next} was next"));
-        } else if mood == Mood::Well {
+        } else if behavior == CollectorBehavior::Confirm {
             let again = known.count();
             confirmed.extend(records.into_iter().skip(again));
         }
     }
 }
 
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn locked(state: &Mutex<CollectorState>) -> MutexGuard<'_, CollectorState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<Mutex<CollectorState>>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -194,13 +194,13 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<Mutex<State>
     }
 }
 
-async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<Mutex<State>>) {
+async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<Mutex<CollectorState>>) {
     let Ok(stream) = tls.accept(tcp).await else {
         locked(&state).refused += 1;
         return;
     };
     let service = service_fn(|request| take(request, Arc::clone(&state)));
-    // A mood that tears the connection is an error here.
+    // A behavior that tears the connection is an error here.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -208,14 +208,14 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<Mutex<State>>) {
 
 async fn take(
     request: Request<Incoming>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CollectorState>>,
 ) -> io::Result<Response<Full<Bytes>>> {
-    let mood = locked(&state).moods.pop_front().unwrap_or(Mood::Well);
+    let behavior = locked(&state).behaviors.pop_front().unwrap_or(CollectorBehavior::Confirm);
     let path = request.uri().path().to_owned();
     locked(&state).paths.insert(path.clone());
     let torn = || io::Error::other("the connection is torn");
-    if mood == Mood::TornBefore {
-        locked(&state).met.push(mood);
+    if behavior == CollectorBehavior::ResetBeforeRead {
+        locked(&state).met.push(behavior);
         return Err(torn());
     }
     let authorization = request
@@ -227,16 +227,18 @@ async fn take(
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     {
         let mut state = locked(&state);
-        state.note(&path, mood, &authorization, &body);
-        state.met.push(mood);
+        state.note(&path, behavior, &authorization, &body);
+        state.met.push(behavior);
     }
     let answer = |status: StatusCode| Response::builder().status(status);
-    let answer = match mood {
-        Mood::TornBefore | Mood::TornAfter => return Err(torn()),
-        Mood::Silent => std::future::pending().await,
-        Mood::Well => answer(StatusCode::NO_CONTENT),
-        Mood::Fails => answer(StatusCode::INTERNAL_SERVER_ERROR),
-        Mood::Busy => answer(StatusCode::TOO_MANY_REQUESTS).header("retry-after", "1"),
+    let answer = match behavior {
+        CollectorBehavior::ResetBeforeRead | CollectorBehavior::ResetAfterRead => {
+            return Err(torn());
+        }
+        CollectorBehavior::Silent => std::future::pending().await,
+        CollectorBehavior::Confirm => answer(StatusCode::NO_CONTENT),
+        CollectorBehavior::Fail => answer(StatusCode::INTERNAL_SERVER_ERROR),
+        CollectorBehavior::Busy => answer(StatusCode::TOO_MANY_REQUESTS).header("retry-after", "1"),
     };
     answer.body(Full::default()).map_err(io::Error::other)
 }

@@ -10,28 +10,29 @@ use tokio::sync::watch;
 
 use super::{ServeError, spawn};
 use crate::args::ServeArgs;
-use crate::certificates::Source;
+use crate::certificates::CertificateSource;
 use crate::cluster::Cluster;
-use crate::identity::{Bindings, Bootstrap, Development, Namespaces, Pods};
-use crate::publisher::Board;
+use crate::identity::{Bootstrap, Development, Pods};
+use crate::namespaces::{Bindings, Namespaces};
+use crate::publisher::BundleSink;
 use crate::trust;
 
 /// What is different between the two.
-pub(super) struct Surroundings {
+pub(super) struct Platform {
     pub(super) pods: Pods,
     pub(super) namespaces: Namespaces,
-    pub(super) board: Board,
-    pub(super) trust_place: trust::Place,
-    pub(super) bootstrap_place: Bootstrap,
-    pub(super) certificate_source: Source,
+    pub(super) bundle_sink: BundleSink,
+    pub(super) trust_target: trust::TrustTarget,
+    pub(super) bootstrap_target: Bootstrap,
+    pub(super) certificate_source: CertificateSource,
 }
 
 /// Finds out, and begins to follow the namespaces.
-pub(super) async fn find(
+pub(super) async fn detect(
     args: ServeArgs,
     tasks: &Tasks,
     readiness: &Readiness,
-) -> Result<Surroundings, ServeError> {
+) -> Result<Platform, ServeError> {
     let ServeArgs {
         listen,
         admin,
@@ -57,8 +58,9 @@ pub(super) async fn find(
         drain_notice: _,
         store: _,
     } = args;
-    let given =
-        certificates_directory.map(Source::Directory).or_else(|| tls_directory.map(Source::Files));
+    let given = certificates_directory
+        .map(CertificateSource::Directory)
+        .or_else(|| tls_directory.map(CertificateSource::Files));
     let Some(file) = development_identities else {
         return in_cluster(given, bootstrap_token_file, namespace, tls_secret, tasks, readiness)
             .await;
@@ -70,26 +72,31 @@ pub(super) async fn find(
     tracing::warn!(file = %file.display(), "pods are taken from a file: for development alone");
     // Nobody sends on it: the file is read once.
     let (_, receiver) = watch::channel(Arc::new(bindings));
-    Ok(Surroundings {
+    Ok(Platform {
         namespaces: Namespaces::new(receiver),
-        board: Board::Directory(publish_directory.unwrap_or_else(|| data.join("bundles"))),
-        trust_place: trust::Place::Directory(trust_directory.unwrap_or_else(|| data.join("trust"))),
-        bootstrap_place: Bootstrap::File(
+        bundle_sink: BundleSink::Directory(
+            publish_directory.unwrap_or_else(|| data.join("bundles")),
+        ),
+        trust_target: trust::TrustTarget::Directory(
+            trust_directory.unwrap_or_else(|| data.join("trust")),
+        ),
+        bootstrap_target: Bootstrap::File(
             bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token")),
         ),
-        certificate_source: given.unwrap_or_else(|| Source::Directory(data.join("certificates"))),
+        certificate_source: given
+            .unwrap_or_else(|| CertificateSource::Directory(data.join("certificates"))),
         pods: Pods::Development(development),
     })
 }
 
 async fn in_cluster(
-    given: Option<Source>,
+    given: Option<CertificateSource>,
     bootstrap_token_file: Option<PathBuf>,
     namespace: String,
     tls_secret: String,
     tasks: &Tasks,
     readiness: &Readiness,
-) -> Result<Surroundings, ServeError> {
+) -> Result<Platform, ServeError> {
     let client = Client::try_default().await.map_err(ServeError::Client)?;
     let cluster = Cluster::new(client.clone(), &namespace);
     let (sender, receiver) = watch::channel(Arc::new(Bindings::new()));
@@ -97,12 +104,16 @@ async fn in_cluster(
     let watching = cluster.clone();
     spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
     let own = || Bootstrap::Cluster(cluster.clone());
-    Ok(Surroundings {
+    Ok(Platform {
         namespaces: Namespaces::new(receiver),
-        board: Board::Cluster(cluster.clone()),
-        trust_place: trust::Place::Cluster(cluster.clone()),
-        bootstrap_place: bootstrap_token_file.map_or_else(own, Bootstrap::File),
-        certificate_source: given.unwrap_or(Source::Secret { client, namespace, name: tls_secret }),
+        bundle_sink: BundleSink::Cluster(cluster.clone()),
+        trust_target: trust::TrustTarget::Cluster(cluster.clone()),
+        bootstrap_target: bootstrap_token_file.map_or_else(own, Bootstrap::File),
+        certificate_source: given.unwrap_or(CertificateSource::Secret {
+            client,
+            namespace,
+            name: tls_secret,
+        }),
         pods: Pods::Cluster(cluster),
     })
 }

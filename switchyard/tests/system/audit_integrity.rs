@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use audit::{Checkpoint, Format, Kind, PublicKey, Record, Report, Start, Verifier};
+use audit::{Checkpoint, Format, PublicKey, Record, Report, Start, Tampering, Verifier};
 use http::Method;
 use serde_json::Value;
 use sqlx::SqlitePool;
 
-use crate::yard::{Yard, until, write};
+use crate::harness::{Harness, until, write};
 
 /// The trail as the API has it.
-async fn records(yard: &Yard) -> Vec<Record> {
-    serde_json::from_value(yard.json("/v1/audit?limit=10000").await["events"].clone()).unwrap()
+async fn records(harness: &Harness) -> Vec<Record> {
+    serde_json::from_value(harness.json("/v1/audit?limit=10000").await["events"].clone()).unwrap()
 }
 
 pub(crate) fn verify(
@@ -19,8 +19,8 @@ pub(crate) fn verify(
     checkpoints: Vec<Checkpoint>,
     keys: &[PublicKey],
 ) -> Report {
-    let mut verifier = Verifier::new(Start::Origin, checkpoints, keys);
-    records.iter().for_each(|record| verifier.take(record));
+    let mut verifier = Verifier::new(Start::Genesis, checkpoints, keys);
+    records.iter().for_each(|record| verifier.push(record));
     verifier.finish()
 }
 
@@ -46,13 +46,13 @@ async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
 /// Twenty events, a copy of which each kind of tampering gets.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_tampering_in_the_database_is_found() {
-    let table: &[(&[&str], u64, Kind)] = &[
-        (&["UPDATE audit_events SET actor_id = 'somebody' WHERE sequence = 7"], 7, Kind::Edited),
-        (&["UPDATE audit_events SET namespace = '' WHERE sequence = 7"], 7, Kind::Edited),
-        (&["UPDATE audit_events SET version = -1 WHERE sequence = 7"], 7, Kind::Edited),
-        (&["UPDATE audit_events SET at = 9223372036854775807 WHERE sequence = 7"], 7, Kind::Edited),
-        (&["UPDATE audit_events SET hash = x'00' WHERE sequence = 7"], 7, Kind::Edited),
-        (&["DELETE FROM audit_events WHERE sequence IN (7, 8)"], 7, Kind::Deleted { until: Some(8) }),
+    let table: &[(&[&str], u64, Tampering)] = &[
+        (&["UPDATE audit_events SET actor_id = 'somebody' WHERE sequence = 7"], 7, Tampering::Edited),
+        (&["UPDATE audit_events SET namespace = '' WHERE sequence = 7"], 7, Tampering::Edited),
+        (&["UPDATE audit_events SET version = -1 WHERE sequence = 7"], 7, Tampering::Edited),
+        (&["UPDATE audit_events SET at = 9223372036854775807 WHERE sequence = 7"], 7, Tampering::Edited),
+        (&["UPDATE audit_events SET hash = x'00' WHERE sequence = 7"], 7, Tampering::Edited),
+        (&["DELETE FROM audit_events WHERE sequence IN (7, 8)"], 7, Tampering::Deleted { until: Some(8) }),
         (
             &[
                 "DELETE FROM audit_events WHERE sequence = 7",
@@ -60,7 +60,7 @@ async fn each_kind_of_tampering_in_the_database_is_found() {
                 "UPDATE audit_events SET sequence = -sequence - 1 WHERE sequence < 0",
             ],
             7,
-            Kind::Deleted { until: Some(7) },
+            Tampering::Deleted { until: Some(7) },
         ),
         (
             &[
@@ -69,7 +69,7 @@ async fn each_kind_of_tampering_in_the_database_is_found() {
                 "UPDATE audit_events SET sequence = 8 WHERE sequence = -7",
             ],
             7,
-            Kind::Reordered,
+            Tampering::Reordered,
         ),
         (
             &[
@@ -81,24 +81,24 @@ async fn each_kind_of_tampering_in_the_database_is_found() {
                  FROM audit_events WHERE sequence = 6",
             ],
             7,
-            Kind::Inserted,
+            Tampering::Inserted,
         ),
     ];
     for (statements, sequence, kind) in table {
-        let yard = Yard::start().await;
+        let harness = Harness::start().await;
         for _ in 0..20 {
-            yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+            harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
         }
-        assert_eq!(verify(&records(&yard).await, vec![], &[]).finding, None);
-        tamper(&yard.database().await, statements).await;
-        let finding = verify(&records(&yard).await, vec![], &[]).finding.unwrap();
+        assert_eq!(verify(&records(&harness).await, vec![], &[]).finding, None);
+        tamper(&harness.database().await, statements).await;
+        let finding = verify(&records(&harness).await, vec![], &[]).finding.unwrap();
         assert_eq!((finding.sequence, &finding.kind), (*sequence, kind), "{statements:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
-    let yard = Yard::start_prepared(|at| {
+    let harness = Harness::start_prepared(|at| {
         let directory = at.join("outside").to_str().unwrap().to_owned();
         [
             "--audit-checkpoint-interval",
@@ -113,17 +113,17 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     })
     .await;
     for _ in 0..12 {
-        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+        harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     }
-    let signed = || placed(&yard.directory).last().map_or(0, |checkpoint| checkpoint.sequence);
+    let signed = || placed(&harness.directory).last().map_or(0, |checkpoint| checkpoint.sequence);
     until("a checkpoint", async || signed() >= 12).await;
-    let answer = yard.json("/v1/audit/checkpoints").await;
+    let answer = harness.json("/v1/audit/checkpoints").await;
     let keys = PublicKey::all_from_pem(answer["public_key"].as_str().unwrap()).unwrap();
-    let kept = placed(&yard.directory);
-    let report = verify(&records(&yard).await, kept, &keys);
+    let kept = placed(&harness.directory);
+    let report = verify(&records(&harness).await, kept, &keys);
     assert!(report.finding.is_none() && report.signed.unwrap().0 >= 12, "{report:?}");
     until("the database to know", async || {
-        let answer = yard.json("/v1/audit/checkpoints").await;
+        let answer = harness.json("/v1/audit/checkpoints").await;
         answer["checkpoints"].as_array().unwrap().last().is_some_and(|last| {
             last["sequence"].as_u64() == Some(signed()) && last["placed_at"].is_string()
         })
@@ -131,25 +131,30 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     .await;
 
     // The end is cut off, and the database made to look as if it had never been there.
-    let database = yard.database().await;
+    let database = harness.database().await;
     let cut = [
         "DELETE FROM audit_checkpoints",
         "DELETE FROM audit_events WHERE sequence > 6",
         "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence = 6)",
     ];
     tamper(&database, &cut).await;
-    until("the alarm", async || yard.metrics().await.contains("switchyard_audit_trail_broken 1"))
-        .await;
-    let kept = placed(&yard.directory);
+    until("the alarm", async || {
+        harness.metrics().await.contains("switchyard_audit_trail_broken 1")
+    })
+    .await;
+    let kept = placed(&harness.directory);
     // The look at the trail that follows is event 7 of another history.
-    let report = verify(&records(&yard).await, kept.clone(), &keys);
-    assert!(matches!(report.finding.unwrap().kind, Kind::CutOff { .. } | Kind::Rewritten { .. }));
+    let report = verify(&records(&harness).await, kept.clone(), &keys);
+    assert!(matches!(
+        report.finding.unwrap().kind,
+        Tampering::CutOff { .. } | Tampering::Rewritten { .. }
+    ));
     for _ in 0..12 {
-        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+        harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     }
-    let report = verify(&records(&yard).await, kept.clone(), &keys);
-    assert!(matches!(report.finding.unwrap().kind, Kind::Rewritten { .. }));
-    assert_eq!(placed(&yard.directory), kept, "something was signed that does not lead on");
+    let report = verify(&records(&harness).await, kept.clone(), &keys);
+    assert!(matches!(report.finding.unwrap().kind, Tampering::Rewritten { .. }));
+    assert_eq!(placed(&harness.directory), kept, "something was signed that does not lead on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,8 +169,8 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
         outside.to_str().unwrap(),
     ]
     .map(str::to_owned);
-    let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
-    let database = yard.database().await;
+    let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
+    let database = harness.database().await;
     let head = async || {
         sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT sequence, hash FROM audit_head")
             .fetch_one(&database)
@@ -173,11 +178,12 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
             .unwrap()
     };
     for _ in 0..5 {
-        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+        harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     }
-    let keys = yard.json("/v1/audit/checkpoints").await["public_key"].as_str().unwrap().to_owned();
+    let keys =
+        harness.json("/v1/audit/checkpoints").await["public_key"].as_str().unwrap().to_owned();
     assert_eq!(placed(directory.path()), [], "it was signed before the end");
-    yard.terminate().await;
+    harness.terminate().await;
     let (sequence, hash) = head().await;
     let signed = placed(directory.path());
     let [last] = signed.as_slice() else { panic!("{signed:?}") };
@@ -191,13 +197,13 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
     assert!(kept.0 == sequence && kept.1.is_some(), "the database does not know");
 
     // What is signed for is not signed again.
-    let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
-    yard.terminate().await;
+    let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
+    harness.terminate().await;
     assert_eq!(head().await.0, sequence);
     assert_eq!(placed(directory.path()), signed);
 
     // Nor is what does not lead on from it.
-    let yard = Yard::start_apart_with(directory.path().to_owned(), &flags).await;
+    let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
     tamper(
         &database,
         &[
@@ -206,8 +212,8 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
         ],
     )
     .await;
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
-    yard.terminate().await;
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    harness.terminate().await;
     assert_eq!(placed(directory.path()), signed, "something was signed that does not lead on");
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(log.contains("no checkpoint signed at the end"), "{log}");
@@ -215,7 +221,7 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
-    let yard = Yard::start_prepared(|at| {
+    let harness = Harness::start_prepared(|at| {
         let sinks =
             format!("sinks:\n- {{name: archive, file: {0}/archive.jsonl}}\n- {{name: away, file: {0}/missing/audit}}\n", at.display());
         write(&at.join("sinks.yaml"), &sinks);
@@ -223,13 +229,14 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
     })
     .await;
     for _ in 0..30 {
-        yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+        harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     }
-    let file = |name: &str| std::fs::read_to_string(yard.directory.join(name)).unwrap_or_default();
+    let file =
+        |name: &str| std::fs::read_to_string(harness.directory.join(name)).unwrap_or_default();
     until("the file to have all", async || file("archive.jsonl").lines().count() >= 30).await;
-    std::fs::rename(yard.directory.join("archive.jsonl"), yard.directory.join("archive.1"))
+    std::fs::rename(harness.directory.join("archive.jsonl"), harness.directory.join("archive.1"))
         .unwrap();
-    yard.set("shop.prod.api", &[("A", b"hunter2")]).await;
+    harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     until("a new file", async || file("archive.jsonl").lines().count() >= 1).await;
     let lines = file("archive.1") + &file("archive.jsonl");
     let archived: Vec<Record> =
@@ -239,20 +246,20 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
 
     // A sink that is away is told of, and gets all of it when it comes.
     until("the sink that is away to be told of", async || {
-        let metrics = yard.metrics().await;
+        let metrics = harness.metrics().await;
         metrics.contains("switchyard_audit_export_failures_total{sink=\"away\"}")
             && metrics.contains("switchyard_audit_export_waiting{sink=\"archive\"} 0")
     })
     .await;
-    std::fs::create_dir(yard.directory.join("missing")).unwrap();
+    std::fs::create_dir(harness.directory.join("missing")).unwrap();
     until("what waited", async || file("missing/audit").lines().count() >= 31).await;
 
     for format in Format::ALL {
-        let (status, headers, body) = yard
+        let (status, headers, body) = harness
             .ask(
                 Method::GET,
                 &format!("/v1/audit/export?format={format}"),
-                Some(&yard.token()),
+                Some(&harness.token()),
                 b"",
             )
             .await;
@@ -264,17 +271,17 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
         let expected: String = archived.iter().map(|record| format.line(record) + "\n").collect();
         assert!(text.starts_with(&expected), "{format}");
     }
-    let exports: Vec<Value> = yard.events("export").await;
+    let exports: Vec<Value> = harness.events("export").await;
     assert_eq!(exports.len(), 3);
-    let denied = yard.json("/v1/audit?scope=shop.prod&outcome=allowed&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z").await;
+    let denied = harness.json("/v1/audit?scope=shop.prod&outcome=allowed&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z").await;
     assert_eq!(denied["events"].as_array().unwrap().len(), 31);
     for query in ["scope=shop.pro", "outcome=denied", "until=2020-01-01T00:00:00Z", "actor=nobody"]
     {
         assert_eq!(
-            yard.json(&format!("/v1/audit?{query}")).await["events"].as_array().unwrap().len(),
+            harness.json(&format!("/v1/audit?{query}")).await["events"].as_array().unwrap().len(),
             0,
             "{query}"
         );
     }
-    assert_eq!(yard.refused(Method::GET, "/v1/audit?since=yesterday", b"").await.status, 400);
+    assert_eq!(harness.refused(Method::GET, "/v1/audit?since=yesterday", b"").await.status, 400);
 }

@@ -21,7 +21,7 @@ use super::super::*;
 
 const CURRENT: &str = "enclii/shop.prod.api/A";
 
-struct World {
+struct StoreFixture {
     connect: Connect,
     secrets: Secrets,
     database: Database,
@@ -30,7 +30,7 @@ struct World {
     _directory: tempfile::TempDir,
 }
 
-impl World {
+impl StoreFixture {
     async fn new() -> Self {
         let connect = Connect::start().await;
         let directory = tempfile::tempdir().unwrap();
@@ -43,8 +43,8 @@ impl World {
         );
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
         let repository = Repository::open(database.clone()).await.unwrap();
-        let (audit, clerk) = Audit::new(repository.clone());
-        Tasks::new().spawn("clerk", clerk.work());
+        let (audit, writer) = Audit::new(repository.clone());
+        Tasks::new().spawn("writer", writer.run());
         let fence =
             repository.take_lease("adopt", "me", Duration::from_secs(600)).await.unwrap().unwrap();
         let secrets =
@@ -56,13 +56,13 @@ impl World {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
         self.secrets
-            .write(&caller(), &scope(), &request, |_| Condition::None, &Terms::default())
+            .write(&caller(), &scope(), &request, |_| Condition::None, &WriteOptions::default())
             .await
             .unwrap();
     }
 
-    async fn look(&mut self) -> Result<usize, SecretsError> {
-        self.secrets.adopt_once(&self.fence, &mut self.refused).await
+    async fn import(&mut self) -> Result<usize, SecretsError> {
+        self.secrets.import_once(&self.fence, &mut self.refused).await
     }
 
     async fn active(&self) -> (Version, String) {
@@ -97,18 +97,18 @@ fn caller() -> Caller {
 
 #[tokio::test]
 async fn a_persons_edit_becomes_the_next_version() {
-    let mut world = World::new().await;
-    world.write("one").await;
+    let mut fixture = StoreFixture::new().await;
+    fixture.write("one").await;
     for _ in 0..2 {
-        assert_eq!(world.look().await.unwrap(), 0, "the first look is no change");
+        assert_eq!(fixture.import().await.unwrap(), 0, "the first look is no change");
     }
-    world.connect.world().type_in(CURRENT, "value", "from a person");
-    assert_eq!(world.look().await.unwrap(), 1);
-    assert_eq!(world.active().await, (Version(2), "from a person".to_owned()));
+    fixture.connect.world().type_in(CURRENT, "value", "from a person");
+    assert_eq!(fixture.import().await.unwrap(), 1);
+    assert_eq!(fixture.active().await, (Version(2), "from a person".to_owned()));
     for _ in 0..3 {
-        assert_eq!(world.look().await.unwrap(), 0, "one edit is one version");
+        assert_eq!(fixture.import().await.unwrap(), 0, "one edit is one version");
     }
-    let events = world.events("rotate", "allowed").await;
+    let events = fixture.events("rotate", "allowed").await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].0, "store:DOIHOHSV2NHK5HMSOLCWJUXFDM");
     assert!(
@@ -116,56 +116,56 @@ async fn a_persons_edit_becomes_the_next_version() {
         "{events:?}"
     );
     // The version before is there to go back to, and what people see follows.
-    world
+    fixture
         .secrets
-        .rollback(&caller(), &scope(), &name(), Version(1), &Terms::default())
+        .rollback(&caller(), &scope(), &name(), Version(1), &WriteOptions::default())
         .await
         .unwrap();
-    assert_eq!(world.active().await, (Version(1), "one".to_owned()));
-    assert_eq!(world.look().await.unwrap(), 0);
-    assert_eq!(world.connect.world().titled(CURRENT)[0]["fields"][0]["value"], "one");
-    let versions = world.secrets.repository.versions(&scope(), &name(), None, 9).await.unwrap();
+    assert_eq!(fixture.active().await, (Version(1), "one".to_owned()));
+    assert_eq!(fixture.import().await.unwrap(), 0);
+    assert_eq!(fixture.connect.world().titled(CURRENT)[0]["fields"][0]["value"], "one");
+    let versions = fixture.secrets.repository.versions(&scope(), &name(), None, 9).await.unwrap();
     let states: Vec<_> = versions.iter().map(|it| (it.version.0, it.state)).collect();
     assert_eq!(states, [(2, VersionState::Archived), (1, VersionState::Active)]);
 }
 
 #[tokio::test]
 async fn a_value_that_fits_into_no_pod_is_told_of_once() {
-    let mut world = World::new().await;
-    world.write("one").await;
-    assert_eq!(world.look().await.unwrap(), 0);
-    world.connect.world().type_in(CURRENT, "value", &"x".repeat(MAX_VALUE_BYTES + 1));
+    let mut fixture = StoreFixture::new().await;
+    fixture.write("one").await;
+    assert_eq!(fixture.import().await.unwrap(), 0);
+    fixture.connect.world().type_in(CURRENT, "value", &"x".repeat(MAX_VALUE_BYTES + 1));
     for _ in 0..3 {
-        assert_eq!(world.look().await.unwrap(), 0);
+        assert_eq!(fixture.import().await.unwrap(), 0);
     }
-    assert_eq!(world.events("rotate", "failed").await.len(), 1);
-    assert_eq!(world.active().await, (Version(1), "one".to_owned()));
+    assert_eq!(fixture.events("rotate", "failed").await.len(), 1);
+    assert_eq!(fixture.active().await, (Version(1), "one".to_owned()));
     // Another edit is another change.
-    world.connect.world().type_in(CURRENT, "value", "smaller");
-    assert_eq!(world.look().await.unwrap(), 1);
-    assert_eq!(world.active().await, (Version(2), "smaller".to_owned()));
+    fixture.connect.world().type_in(CURRENT, "value", "smaller");
+    assert_eq!(fixture.import().await.unwrap(), 1);
+    assert_eq!(fixture.active().await, (Version(2), "smaller".to_owned()));
 }
 
 #[tokio::test]
 async fn deleted_secrets_are_not_looked_at_and_an_overtaken_leader_adopts_nothing() {
-    let mut world = World::new().await;
-    world.write("one").await;
-    assert_eq!(world.look().await.unwrap(), 0);
-    world.connect.world().type_in(CURRENT, "value", "edited");
-    world.secrets.delete(&caller(), &scope(), &name(), &Terms::default()).await.unwrap();
-    assert_eq!(world.look().await.unwrap(), 0);
-    world.secrets.undelete(&caller(), &scope(), &name(), &Terms::default()).await.unwrap();
-    let another = world
+    let mut fixture = StoreFixture::new().await;
+    fixture.write("one").await;
+    assert_eq!(fixture.import().await.unwrap(), 0);
+    fixture.connect.world().type_in(CURRENT, "value", "edited");
+    fixture.secrets.delete(&caller(), &scope(), &name(), &WriteOptions::default()).await.unwrap();
+    assert_eq!(fixture.import().await.unwrap(), 0);
+    fixture.secrets.undelete(&caller(), &scope(), &name(), &WriteOptions::default()).await.unwrap();
+    let another = fixture
         .secrets
         .repository
         .take_lease("adopt", "another", Duration::from_secs(600))
         .await
         .unwrap()
         .unwrap();
-    let error = world.look().await.unwrap_err();
+    let error = fixture.import().await.unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::Fenced(_))), "{error}");
-    assert_eq!(world.active().await, (Version(1), "one".to_owned()));
-    world.fence = another;
-    assert_eq!(world.look().await.unwrap(), 1);
-    assert_eq!(world.active().await, (Version(2), "edited".to_owned()));
+    assert_eq!(fixture.active().await, (Version(1), "one".to_owned()));
+    fixture.fence = another;
+    assert_eq!(fixture.import().await.unwrap(), 1);
+    assert_eq!(fixture.active().await, (Version(2), "edited".to_owned()));
 }

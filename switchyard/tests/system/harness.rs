@@ -24,28 +24,28 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// For what has to happen: far longer than it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The parts of an answer.
-pub(crate) type Answer = (StatusCode, http::HeaderMap, Bytes);
+pub(crate) type HttpAnswer = (StatusCode, http::HeaderMap, Bytes);
 
-pub(crate) struct Yard {
+pub(crate) struct Harness {
     pub(crate) directory: PathBuf,
     port: u16,
     admin: u16,
     tasks: Tasks,
     shutdown: Shutdown,
-    running: std::sync::Mutex<Option<Running>>,
+    running: std::sync::Mutex<Option<ServerProcess>>,
     tls: Arc<ClientConfig>,
     temporary: Option<tempfile::TempDir>,
 }
 
 /// How switchyard runs.
-enum Running {
+enum ServerProcess {
     /// In the test's own process.
-    Here(tokio::task::JoinHandle<Result<(), switchyard::ServeError>>),
+    InProcess(tokio::task::JoinHandle<Result<(), switchyard::ServeError>>),
     /// In a process that can be killed.
-    Apart(std::process::Child),
+    Child(std::process::Child),
 }
 
 /// The pods of every test: two of service api and one of service web in prod, one of api in dev,
@@ -75,7 +75,7 @@ pub(crate) fn write(path: &Path, text: &str) {
     std::io::Write::write_all(&mut std::fs::File::create(path).unwrap(), text.as_bytes()).unwrap();
 }
 
-impl Yard {
+impl Harness {
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -91,36 +91,40 @@ impl Yard {
         let directory = temporary.path().to_owned();
         write(&directory.join("identities.json"), &identities().to_string());
         let flags = flags(&directory);
-        let mut yard = Self::start_in(directory, false, &flags).await;
-        yard.temporary = Some(temporary);
-        yard
+        let mut harness = Self::start_in(directory, false, &flags).await;
+        harness.temporary = Some(temporary);
+        harness
     }
 
     /// In a process of its own, on what the directory has from before.
-    pub(crate) async fn start_apart(directory: PathBuf) -> Self {
-        Self::start_apart_with(directory, &[]).await
+    pub(crate) async fn start_child(directory: PathBuf) -> Self {
+        Self::start_child_with(directory, &[]).await
     }
 
     /// The same, with further flags.
-    pub(crate) async fn start_apart_with(directory: PathBuf, more: &[String]) -> Self {
+    pub(crate) async fn start_child_with(directory: PathBuf, more: &[String]) -> Self {
         write(&directory.join("identities.json"), &identities().to_string());
         Self::start_in(directory, true, more).await
     }
 
-    async fn start_in(directory: PathBuf, apart: bool, more: &[String]) -> Self {
+    async fn start_in(directory: PathBuf, child: bool, more: &[String]) -> Self {
         runtime::provider::install().unwrap();
         let (port, admin) = (free_port(), free_port());
         let words = Self::words(&directory, port, admin, more);
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let running = if apart {
-            Running::Apart(spawn(&directory, &words))
+        let running = if child {
+            ServerProcess::Child(spawn(&directory, &words))
         } else {
             let args = Args::try_parse_from(words).unwrap().serve();
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the test owns it, and ends it in `stop`"
             )]
-            Running::Here(tokio::spawn(switchyard::serve(args, tasks.clone(), shutdown.clone())))
+            ServerProcess::InProcess(tokio::spawn(switchyard::serve(
+                args,
+                tasks.clone(),
+                shutdown.clone(),
+            )))
         };
         let ca = directory.join("trust/ca.crt");
         until("switchyard to be ready", async || {
@@ -198,15 +202,15 @@ impl Yard {
     /// Stops it in order and starts it anew on the same data, on another port.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop().await;
-        let mut yard = Self::start_in(self.directory.clone(), false, &[]).await;
-        yard.temporary = self.temporary.take();
-        yard
+        let mut harness = Self::start_in(self.directory.clone(), false, &[]).await;
+        harness.temporary = self.temporary.take();
+        harness
     }
 
     /// Stops it in order; whatever does not end in time is an error.
     pub(crate) async fn stop(&mut self) {
         self.shutdown.request();
-        let Some(Running::Here(running)) = self.running.get_mut().unwrap().take() else {
+        let Some(ServerProcess::InProcess(running)) = self.running.get_mut().unwrap().take() else {
             panic!("it runs in a process of its own")
         };
         let ended = running.await.unwrap();
@@ -217,7 +221,7 @@ impl Yard {
 
     /// Ends its process as a power cut would, as far as a process can tell.
     pub(crate) fn kill(&self) {
-        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else {
+        let Some(ServerProcess::Child(mut child)) = self.running.lock().unwrap().take() else {
             panic!("it runs in the test's process")
         };
         child.kill().unwrap();
@@ -229,7 +233,7 @@ impl Yard {
         use rustix::process::{Pid, Signal, kill_process};
         kill_process(Pid::from_raw(self.process().cast_signed()).unwrap(), Signal::TERM).unwrap();
         until("its end", async || self.has_ended()).await;
-        let Some(Running::Apart(mut child)) = self.running.lock().unwrap().take() else {
+        let Some(ServerProcess::Child(mut child)) = self.running.lock().unwrap().take() else {
             panic!("it runs in the test's process")
         };
         assert!(
@@ -291,14 +295,14 @@ impl Yard {
         serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()
     }
 
-    /// As [`Yard::ask`]; `None` where switchyard is not there.
+    /// As [`Harness::ask`]; `None` where switchyard is not there.
     pub(crate) async fn try_ask(
         &self,
         method: Method,
         path: &str,
         token: &str,
         body: &[u8],
-    ) -> Option<Answer> {
+    ) -> Option<HttpAnswer> {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let request = request.header("authorization", format!("Bearer {token}"));
         let (head, body) = self
@@ -319,7 +323,7 @@ impl Yard {
     /// The process that it runs in.
     pub(crate) fn process(&self) -> u32 {
         let running = self.running.lock().unwrap();
-        let Some(Running::Apart(child)) = running.as_ref() else {
+        let Some(ServerProcess::Child(child)) = running.as_ref() else {
             panic!("it runs in the test's process")
         };
         child.id()
@@ -328,7 +332,7 @@ impl Yard {
     /// Whether that has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         let mut running = self.running.lock().unwrap();
-        let Some(Running::Apart(child)) = running.as_mut() else {
+        let Some(ServerProcess::Child(child)) = running.as_mut() else {
             panic!("it runs in the test's process")
         };
         child.try_wait().unwrap().is_some()
@@ -340,7 +344,7 @@ impl Yard {
         path: &str,
         token: Option<&str>,
         body: &[u8],
-    ) -> Answer {
+    ) -> HttpAnswer {
         let authorization = token.map(|token| format!("Bearer {token}"));
         let headers: Vec<_> =
             authorization.iter().map(|value| ("authorization", value.as_str())).collect();
@@ -354,7 +358,7 @@ impl Yard {
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Answer {
+    ) -> HttpAnswer {
         let authorization = format!("Bearer {}", self.token());
         let headers: Vec<_> = [("authorization", authorization.as_str())]
             .into_iter()
@@ -370,7 +374,7 @@ impl Yard {
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Answer {
+    ) -> HttpAnswer {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -428,9 +432,9 @@ impl Yard {
 }
 
 /// A test that fails leaves no process behind.
-impl Drop for Yard {
+impl Drop for Harness {
     fn drop(&mut self) {
-        if let Ok(Some(Running::Apart(child))) = self.running.get_mut() {
+        if let Ok(Some(ServerProcess::Child(child))) = self.running.get_mut() {
             let _ = child.kill();
         }
     }
@@ -495,7 +499,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, all)
+    tokio::time::timeout(TEST_TIMEOUT, all)
         .await
         .unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }

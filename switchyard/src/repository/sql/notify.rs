@@ -1,21 +1,21 @@
-//! How replicas hear of each other's changes: PostgreSQL's NOTIFY, in the transaction of the
-//! change, so that it is sent when the change is there and not where it is given up. SQLite has one
-//! replica, which tells itself.
+//! Notifies other replicas of changes with PostgreSQL's NOTIFY. It runs in the transaction of the
+//! change, so a notification is sent only if the change commits. SQLite has a single replica and
+//! needs none.
 
 use lockbox::database::Kind;
 
 use super::super::{Bundle, BundleId, RepositoryError};
 use super::rows::database;
-use super::{Open, Repository};
+use super::{LedgerTransaction, Repository};
 
-/// Where bundles that moved are told.
+/// The notification channel. The payload is the id of a bundle that changed.
 pub const CHANNEL: &str = "enclii_bundles";
 
 impl Repository {
-    /// The bundle of that number.
+    /// The bundle with this id.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn bundle_by_id(&self, id: BundleId) -> Result<Option<Bundle>, RepositoryError> {
         let row = sqlx::query("SELECT * FROM bundles WHERE id = $1")
             .bind(id.0)
@@ -26,8 +26,8 @@ impl Repository {
     }
 }
 
-pub(super) async fn tell(
-    open: &mut Open,
+pub(super) async fn notify(
+    tx: &mut LedgerTransaction,
     kind: Kind,
     bundles: &[Bundle],
 ) -> Result<(), RepositoryError> {
@@ -38,9 +38,9 @@ pub(super) async fn tell(
         sqlx::query("SELECT pg_notify($1, $2)")
             .bind(CHANNEL)
             .bind(bundle.id.0.to_string())
-            .execute(open.run())
+            .execute(tx.connection())
             .await
-            .map_err(database("tell the other replicas"))?;
+            .map_err(database("notify other replicas"))?;
     }
     Ok(())
 }

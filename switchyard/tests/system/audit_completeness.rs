@@ -18,9 +18,9 @@ use e2e::random::SeededRng;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 
-use crate::agent::Agent;
-use crate::faults::Faults;
-use crate::yard::{Yard, until};
+use crate::agent::TestAgent;
+use crate::fault_injection::SyscallFaults;
+use crate::harness::{Harness, until};
 
 const READERS: usize = 6;
 const AGENTS: usize = 3;
@@ -28,7 +28,7 @@ const USER_AGENT: &str = "reader/1.0";
 
 /// A value that somebody was handed.
 #[derive(Clone, Debug)]
-struct Handed {
+struct HandedOut {
     trace: String,
     /// The secret, or the bundle.
     resource: &'static str,
@@ -40,13 +40,13 @@ struct Handed {
 
 /// What everybody was handed, in all rounds.
 #[derive(Default)]
-struct Seen {
-    handed: Mutex<Vec<Handed>>,
+struct HandedOutLog {
+    handed: Mutex<Vec<HandedOut>>,
     count: AtomicUsize,
 }
 
-impl Seen {
-    fn add(&self, handed: Handed) {
+impl HandedOutLog {
+    fn add(&self, handed: HandedOut) {
         self.handed.lock().unwrap().push(handed);
         self.count.fetch_add(1, Ordering::SeqCst);
     }
@@ -54,7 +54,7 @@ impl Seen {
 
 /// How a round ends.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum KillPoint {
     /// At some moment.
     Anywhere,
     /// Before so many of these system calls were done.
@@ -62,7 +62,12 @@ enum End {
 }
 
 /// Reads a secret, or a bundle, until switchyard is gone.
-async fn read(yard: &Yard, token: &str, (path, resource): (&str, &'static str), seen: &Seen) {
+async fn read(
+    harness: &Harness,
+    token: &str,
+    (path, resource): (&str, &'static str),
+    seen: &HandedOutLog,
+) {
     let request = || {
         let request = Request::builder()
             .uri(path)
@@ -73,7 +78,7 @@ async fn read(yard: &Yard, token: &str, (path, resource): (&str, &'static str), 
             .body(Full::<Bytes>::default())
             .unwrap()
     };
-    while let Some(answer) = yard.try_send(request()).await {
+    while let Some(answer) = harness.try_send(request()).await {
         assert_eq!(answer.status(), 200);
         let (head, body) = answer.into_parts();
         let trace = head.headers["trace-id"].to_str().unwrap().to_owned();
@@ -82,19 +87,19 @@ async fn read(yard: &Yard, token: &str, (path, resource): (&str, &'static str), 
         let version = whole
             .and_then(|body| serde_json::from_slice::<SecretValue>(&body).ok())
             .map(|value| value.version.0);
-        seen.add(Handed { trace, resource, version, pod: None });
+        seen.add(HandedOut { trace, resource, version, pod: None });
     }
 }
 
 /// Logs in, is told what to hold, and comes again, until switchyard is gone.
-async fn follow(yard: &Yard, (token, uid): (&str, &'static str), seen: &Seen) {
+async fn follow(harness: &Harness, (token, uid): (&str, &'static str), seen: &HandedOutLog) {
     let resource = "api-prod";
-    while let Some(mut agent) = Agent::try_connect(yard, token, resource, vec![]).await {
+    while let Some(mut agent) = TestAgent::try_connect(harness, token, resource, vec![]).await {
         for _ in 0..3 {
             match agent.next().await {
                 Some(ServerMessage::Hold(snapshot)) => {
                     let version = Some(snapshot.bundles[0].generation.0);
-                    seen.add(Handed {
+                    seen.add(HandedOut {
                         trace: agent.trace.clone(),
                         resource,
                         version,
@@ -109,9 +114,9 @@ async fn follow(yard: &Yard, (token, uid): (&str, &'static str), seen: &Seen) {
 }
 
 /// New generations, until switchyard is gone.
-async fn write(yard: &Yard, token: &str) {
+async fn write(harness: &Harness, token: &str) {
     for number in 0_u64.. {
-        if yard
+        if harness
             .try_set(token, "shop.prod.api", &[("A", number.to_string().as_bytes())])
             .await
             .is_none()
@@ -122,64 +127,67 @@ async fn write(yard: &Yard, token: &str) {
 }
 
 /// Ends it when something was handed out since the round began.
-async fn end(yard: &Yard, how: End, random: &mut SeededRng, seen: &Seen, before: usize) {
+async fn end(harness: &Harness, how: End, random: &mut SeededRng, seen: &HandedOutLog, before: usize) {
     until("something to be handed out", async || {
         seen.count.load(Ordering::SeqCst) >= before + READERS + AGENTS
     })
     .await;
     match how {
-        End::Anywhere => {
+        KillPoint::Anywhere => {
             tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
-            yard.kill();
+            harness.kill();
         }
-        End::At(calls) => {
-            let mut faults = Faults::attach(
-                yard.process(),
+        KillPoint::At(calls) => {
+            let mut faults = SyscallFaults::attach(
+                harness.process(),
                 &format!("{calls}:signal=KILL:when={}", 1 + random.below(40)),
             );
-            until("its end", async || yard.has_ended()).await;
+            until("its end", async || harness.has_ended()).await;
             faults.end();
         }
     }
 }
 
 /// Round after round on the same data, and then the trail beside what was handed out.
-async fn rounds(directory: PathBuf, flags: &[&str], ends: &[End]) {
+async fn rounds(directory: PathBuf, flags: &[&str], ends: &[KillPoint]) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut random = SeededRng::new(u64::from(since.subsec_nanos()));
     let flags: Vec<String> =
         ["--rate-limit", "0"].iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
-    let seen = Seen::default();
+    let seen = HandedOutLog::default();
     for how in ends {
-        let yard = Yard::start_apart_with(directory.clone(), &flags).await;
-        let (token, before) = (yard.token(), seen.count.load(Ordering::SeqCst));
-        yard.try_set(&token, "shop.prod.api", &[("A", b"first"), ("B", b"other")]).await.unwrap();
+        let harness = Harness::start_child_with(directory.clone(), &flags).await;
+        let (token, before) = (harness.token(), seen.count.load(Ordering::SeqCst));
+        harness
+            .try_set(&token, "shop.prod.api", &[("A", b"first"), ("B", b"other")])
+            .await
+            .unwrap();
         let paths = [
             ("/v1/secrets/shop.prod.api/A", "A"),
             ("/v1/secrets/shop.prod.api/B?version=1", "B"),
             ("/v1/bundles/shop.prod.api/values", "api-prod"),
         ];
-        let readers = (0..READERS).map(|at| read(&yard, &token, paths[at % paths.len()], &seen));
+        let readers = (0..READERS).map(|at| read(&harness, &token, paths[at % paths.len()], &seen));
         let pods = [("api-one", "1"), ("api-two", "2"), ("api-one", "1")];
-        let agents = pods[..AGENTS].iter().map(|pod| follow(&yard, *pod, &seen));
+        let agents = pods[..AGENTS].iter().map(|pod| follow(&harness, *pod, &seen));
         let (readers, agents) =
             (futures_util::future::join_all(readers), futures_util::future::join_all(agents));
         tokio::join!(
             readers,
             agents,
-            write(&yard, &token),
-            end(&yard, *how, &mut random, &seen, before)
+            write(&harness, &token),
+            end(&harness, *how, &mut random, &seen, before)
         );
     }
-    let yard = Yard::start_apart_with(directory, &flags).await;
-    compare(&records(&yard).await, &seen.handed.lock().unwrap());
-    yard.kill();
+    let harness = Harness::start_child_with(directory, &flags).await;
+    compare(&records(&harness).await, &seen.handed.lock().unwrap());
+    harness.kill();
 }
 
-async fn records(yard: &Yard) -> Vec<Record> {
+async fn records(harness: &Harness) -> Vec<Record> {
     let mut all: Vec<Record> = Vec::new();
     loop {
-        let page = yard.json(&format!("/v1/audit?limit=1000&after={}", all.len())).await;
+        let page = harness.json(&format!("/v1/audit?limit=1000&after={}", all.len())).await;
         let page: Vec<Record> = serde_json::from_value(page["events"].clone()).unwrap();
         if page.is_empty() {
             return all;
@@ -188,16 +196,16 @@ async fn records(yard: &Yard) -> Vec<Record> {
     }
 }
 
-fn compare(records: &[Record], handed: &[Handed]) {
-    let mut verifier = Verifier::new(Start::Origin, vec![], &[]);
-    records.iter().for_each(|record| verifier.take(record));
+fn compare(records: &[Record], handed: &[HandedOut]) {
+    let mut verifier = Verifier::new(Start::Genesis, vec![], &[]);
+    records.iter().for_each(|record| verifier.push(record));
     assert_eq!(verifier.finish().finding, None);
     records.iter().for_each(says_everything);
     let mut reads: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.action == Action::Read.as_str()) {
         reads.entry(record.trace_id.as_deref().unwrap()).or_default().push(record);
     }
-    for Handed { trace, resource, version, pod } in handed {
+    for HandedOut { trace, resource, version, pod } in handed {
         let there = reads.get(trace.as_str()).into_iter().flatten().any(|record| {
             record.resource_id == *resource
                 && version.is_none_or(|version| record.version == Some(version))
@@ -278,7 +286,7 @@ fn says_everything(record: &Record) {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_was_handed_a_value_is_in_the_trail() {
     let directory = tempfile::tempdir().unwrap();
-    rounds(directory.path().to_owned(), &[], &[End::Anywhere; 4]).await;
+    rounds(directory.path().to_owned(), &[], &[KillPoint::Anywhere; 4]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,11 +294,11 @@ async fn whoever_was_handed_a_value_is_in_the_trail() {
 async fn killed_on_either_side_of_the_flush_and_before_an_answer() {
     let directory = tempfile::tempdir().unwrap();
     let each = [
-        End::Anywhere,
-        End::At("fsync,fdatasync"),
-        End::At("sendto,writev"),
-        End::At("pwrite64"),
-        End::At("sendto,writev"),
+        KillPoint::Anywhere,
+        KillPoint::At("fsync,fdatasync"),
+        KillPoint::At("sendto,writev"),
+        KillPoint::At("pwrite64"),
+        KillPoint::At("sendto,writev"),
     ];
     rounds(directory.path().to_owned(), &[], &each.repeat(8)).await;
 }
@@ -299,7 +307,7 @@ async fn killed_on_either_side_of_the_flush_and_before_an_answer() {
 #[ignore = "needs PostgreSQL, root and strace: make test-stores"]
 async fn the_same_on_postgres() {
     let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
-    let each = [End::Anywhere, End::At("sendto,writev")];
+    let each = [KillPoint::Anywhere, KillPoint::At("sendto,writev")];
     rounds(directory.path().to_owned(), &["--database-url", &postgres.url()], &each.repeat(10))
         .await;
 }

@@ -4,7 +4,7 @@ use contract::Version;
 use http::Method;
 
 use super::value;
-use crate::yard::{Yard, body, problem};
+use crate::harness::{Harness, body, problem};
 
 const SCOPE: &str = "/v1/secrets/shop.prod.api/";
 const A: &str = "/v1/secrets/shop.prod.api/A";
@@ -12,8 +12,8 @@ const KEY: &str = "idempotency-key";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_with_a_key_is_done_once() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("B", b"b")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("B", b"b")]).await;
     let write = body(&[("A", b"hunter2")]);
     let keys: Vec<String> = (0..6).map(|at| format!("a-key-of-this-test-{at}")).collect();
     let requests: Vec<(Method, String, &[u8])> = vec![
@@ -28,7 +28,7 @@ async fn a_request_with_a_key_is_done_once() {
         let mut answers = Vec::new();
         for again in [false, true, true] {
             let (status, headers, answer) =
-                yard.with(method.clone(), path, &[(KEY, key)], body).await;
+                harness.with(method.clone(), path, &[(KEY, key)], body).await;
             assert_eq!(status, 200, "{path}: {answer:?}");
             assert_eq!(headers["content-type"], "application/json");
             assert_eq!(headers.get("idempotency-replayed").is_some(), again, "{path}");
@@ -37,11 +37,11 @@ async fn a_request_with_a_key_is_done_once() {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{path}: {answers:?}");
     }
     // Written, rotated, gone back once each.
-    let versions = yard.json(&format!("{A}/versions")).await;
+    let versions = harness.json(&format!("{A}/versions")).await;
     assert_eq!(versions["versions"].as_array().unwrap().len(), 2);
-    assert_eq!(value(&yard, A).await.version, Version(1));
+    assert_eq!(value(&harness, A).await.version, Version(1));
     // Neither the key nor anything that a value could be guessed from is kept.
-    let database = yard.database().await;
+    let database = harness.database().await;
     let rows: Vec<(String, Vec<u8>, Vec<u8>, String)> =
         sqlx::query_as("SELECT principal, key_hash, fingerprint, body FROM idempotency")
             .fetch_all(&database)
@@ -58,10 +58,10 @@ async fn a_request_with_a_key_is_done_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_same_moment_too() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let write = body(&[("A", b"x")]);
     let headers = [(KEY, "0123456789abcdef")];
-    let writes = (0..12).map(|_| yard.with(Method::POST, SCOPE, &headers, write.expose()));
+    let writes = (0..12).map(|_| harness.with(Method::POST, SCOPE, &headers, write.expose()));
     let answers = futures_util::future::join_all(writes).await;
     assert!(
         answers.iter().all(|(status, _, answer)| *status == 200 && answer == &answers[0].2),
@@ -74,45 +74,45 @@ async fn at_the_same_moment_too() {
             .count(),
         1
     );
-    assert_eq!(value(&yard, A).await.version, Version(1));
-    assert_eq!(yard.events("write").await.len(), 1);
+    assert_eq!(value(&harness, A).await.version, Version(1));
+    assert_eq!(harness.events("write").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_for_one_request_of_one_principal() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let (one, two) = (body(&[("A", b"one")]), body(&[("A", b"two")]));
     let key = [(KEY, "0123456789abcdef")];
-    assert_eq!(yard.with(Method::POST, SCOPE, &key, one.expose()).await.0, 200);
+    assert_eq!(harness.with(Method::POST, SCOPE, &key, one.expose()).await.0, 200);
     let other_condition = [key[0], ("if-match", "\"1\"")];
     for (path, headers, body) in [
         (SCOPE, &key[..], two.expose()),
         ("/v1/secrets/shop.prod.web/", &key, one.expose()),
         (SCOPE, &other_condition, one.expose()),
     ] {
-        let (status, answered, answer) = yard.with(Method::POST, path, headers, body).await;
+        let (status, answered, answer) = harness.with(Method::POST, path, headers, body).await;
         assert_eq!(problem(status, &answered, &answer).kind, "/problems/idempotency-key-reused");
         assert_eq!(status, 422);
     }
     // A refused request leaves its key free.
     let refused = [(KEY, "another-key-0123456789"), ("if-match", "\"9\"")];
-    assert_eq!(yard.with(Method::POST, SCOPE, &refused, two.expose()).await.0, 412);
-    assert_eq!(yard.with(Method::POST, SCOPE, &refused[..1], two.expose()).await.0, 200);
+    assert_eq!(harness.with(Method::POST, SCOPE, &refused, two.expose()).await.0, 412);
+    assert_eq!(harness.with(Method::POST, SCOPE, &refused[..1], two.expose()).await.0, 200);
     for wrong in ["short", "", "with a space in it", &"x".repeat(201)] {
         assert_eq!(
-            yard.with(Method::POST, SCOPE, &[(KEY, wrong)], one.expose()).await.0,
+            harness.with(Method::POST, SCOPE, &[(KEY, wrong)], one.expose()).await.0,
             400,
             "{wrong:?}"
         );
     }
     let request = br#"{"name":"second","role":"admin"}"#;
-    let (_, _, made) = yard.with(Method::POST, "/v1/tokens", &[], request).await;
+    let (_, _, made) = harness.with(Method::POST, "/v1/tokens", &[], request).await;
     let token = format!(
         "Bearer {}",
         serde_json::from_slice::<serde_json::Value>(&made).unwrap()["token"].as_str().unwrap()
     );
     let (status, headers, _) =
-        yard.by(Method::POST, SCOPE, &[key[0], ("authorization", &token)], two.expose()).await;
+        harness.by(Method::POST, SCOPE, &[key[0], ("authorization", &token)], two.expose()).await;
     assert!(
         status == 200 && headers.get("idempotency-replayed").is_none(),
         "another principal's key is another key"

@@ -1,18 +1,18 @@
-//! What pods say that they hold.
+//! What pods report about their bundles (table `agent_holdings`).
 
 use contract::Generation;
 use jiff::Timestamp;
 
-use super::super::{BundleId, Holding, Report, RepositoryError};
+use super::super::{BundleId, PodReport, ReportedState, RepositoryError};
 use super::rows::{database, optional_count, signed, text};
-use super::{Open, Repository};
+use super::{LedgerTransaction, Repository};
 
 impl Repository {
-    /// Which generation of a bundle each pod last said that it holds, by pod UID.
+    /// The generation of a bundle that each pod last reported, by pod UID.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn holdings(
+    /// The database failed.
+    pub async fn pod_generations(
         &self,
         bundle: BundleId,
     ) -> Result<Vec<(String, Option<Generation>)>, RepositoryError> {
@@ -22,7 +22,7 @@ impl Repository {
         .bind(bundle.0)
         .fetch_all(self.database.reader())
         .await
-        .map_err(database("list holdings"))?;
+        .map_err(database("list pod reports"))?;
         rows.iter()
             .map(|row| {
                 Ok((text(row, "pod_uid")?, optional_count(row, "generation")?.map(Generation)))
@@ -31,18 +31,18 @@ impl Repository {
     }
 }
 
-/// Keeps the last word of a pod about a bundle. A failure leaves what the files hold as it was.
+/// Stores a pod's latest report about a bundle. A failure keeps the previously applied generation.
 pub(super) async fn put(
-    open: &mut Open,
+    tx: &mut LedgerTransaction,
     at: Timestamp,
-    holding: &Holding,
+    report: &PodReport,
 ) -> Result<(), RepositoryError> {
-    let Holding { pod, bundle, report } = holding;
-    let (generation, reload, failed, step, detail) = match report {
-        Report::Holds { generation, reload } => {
+    let PodReport { pod, bundle, state } = report;
+    let (generation, reload, failed, step, detail) = match state {
+        ReportedState::Applied { generation, reload } => {
             (Some(signed(generation.0)), Some(reload.clone()), None, None, None)
         }
-        Report::Failed { wanted, step, detail } => {
+        ReportedState::Failed { wanted, step, detail } => {
             (None, None, Some(signed(wanted.0)), Some(step.clone()), Some(detail.clone()))
         }
     };
@@ -66,8 +66,8 @@ pub(super) async fn put(
     .bind(step)
     .bind(detail)
     .bind(at.as_millisecond())
-    .execute(open.run())
+    .execute(tx.connection())
     .await
-    .map_err(database("insert holding"))?;
+    .map_err(database("store pod report"))?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Where checkpoints are put: a file in a directory that is no part of the database. Lines are
-//! added and never changed.
+//! The append-only file of checkpoints, in a directory outside the database. One JSON checkpoint per
+//! line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -8,60 +8,60 @@ use std::path::{Path, PathBuf};
 
 use audit::Checkpoint;
 
-/// The file in the directory.
-const FILE: &str = "checkpoints.jsonl";
+/// The file's name in the directory.
+const FILE_NAME: &str = "checkpoints.jsonl";
 
-/// The place. Its calls wait for a disk.
+/// The checkpoint file. Its methods block on disk I/O.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct CheckpointFile {
     directory: PathBuf,
 }
 
-/// The place cannot be read or written.
+/// The checkpoint file could not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlaceError {
-    /// The system refuses.
+pub(crate) enum CheckpointFileError {
+    /// A file operation failed.
     #[error("{step} {path}")]
     File {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A line that is no checkpoint.
-    #[error("read {path}: line {line} is no checkpoint")]
+    /// A line is not a checkpoint.
+    #[error("read {path}: line {line} is not a checkpoint")]
     Form {
         /// The file.
         path: PathBuf,
-        /// The line.
+        /// The line number, from 1.
         line: usize,
     },
 }
 
-impl Place {
+impl CheckpointFile {
     pub(super) fn new(directory: PathBuf) -> Self {
         Self { directory }
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.join(FILE)
+        self.directory.join(FILE_NAME)
     }
 
-    /// The last checkpoint there. A line that a crash cut short counts as not written.
-    pub(super) fn last(&self) -> Result<Option<Checkpoint>, PlaceError> {
+    /// The newest checkpoint. A final line without a newline was torn by a crash and is ignored.
+    pub(super) fn last(&self) -> Result<Option<Checkpoint>, CheckpointFileError> {
         let path = self.path();
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(PlaceError::File { step: "open", path, source }),
+            Err(source) => return Err(CheckpointFileError::File { step: "open", path, source }),
         };
         let (mut last, mut reader, mut text, mut line) =
             (None::<Checkpoint>, BufReader::new(file), String::new(), 0);
         loop {
             text.clear();
-            reader.read_line(&mut text).map_err(|source| PlaceError::File {
+            reader.read_line(&mut text).map_err(|source| CheckpointFileError::File {
                 step: "read",
                 path: path.clone(),
                 source,
@@ -73,7 +73,7 @@ impl Place {
             let checkpoint: Checkpoint = match serde_json::from_str(&text) {
                 Ok(checkpoint) => checkpoint,
                 Err(_) if text.trim().is_empty() => continue,
-                Err(_) => return Err(PlaceError::Form { path, line }),
+                Err(_) => return Err(CheckpointFileError::Form { path, line }),
             };
             if last.as_ref().is_none_or(|last| last.sequence <= checkpoint.sequence) {
                 last = Some(checkpoint);
@@ -81,23 +81,23 @@ impl Place {
         }
     }
 
-    /// Adds a checkpoint. It is durable when this returns.
-    pub(super) fn put(&self, checkpoint: &Checkpoint) -> Result<(), PlaceError> {
+    /// Appends a checkpoint. It is durable when this returns.
+    pub(super) fn append(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointFileError> {
         let path = self.path();
         let failed = |step| {
             let path = path.clone();
-            move |source| PlaceError::File { step, path, source }
+            move |source| CheckpointFileError::File { step, path, source }
         };
-        fs::create_dir_all(&self.directory).map_err(failed("make directory of"))?;
+        fs::create_dir_all(&self.directory).map_err(failed("create directory of"))?;
         let new = !path.exists();
-        cut_torn_line(&path).map_err(failed("mend"))?;
+        cut_torn_line(&path).map_err(failed("repair"))?;
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o644)
             .open(&path)
             .map_err(failed("open"))?;
-        // A struct of texts and numbers always becomes JSON.
+        // Strings and numbers always serialize.
         let line = serde_json::to_string(checkpoint).unwrap_or_default() + "\n";
         file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write"))?;
         if new {
@@ -109,7 +109,7 @@ impl Place {
     }
 }
 
-/// Cuts off what a crash left of a last line.
+/// Removes a last line torn by a crash.
 fn cut_torn_line(path: &Path) -> io::Result<()> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -138,29 +138,24 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_added_and_a_torn_one_is_forgotten() {
+    fn checkpoints_are_appended_and_a_torn_line_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
-        let place = Place::new(directory.path().join("outside"));
-        assert_eq!(place.last().unwrap(), None);
-        place.put(&checkpoint(3)).unwrap();
-        place.put(&checkpoint(9)).unwrap();
-        assert_eq!(place.last().unwrap(), Some(checkpoint(9)));
+        let file = CheckpointFile::new(directory.path().join("outside"));
+        assert_eq!(file.last().unwrap(), None);
+        file.append(&checkpoint(3)).unwrap();
+        file.append(&checkpoint(9)).unwrap();
+        assert_eq!(file.last().unwrap(), Some(checkpoint(9)));
         OpenOptions::new()
             .append(true)
-            .open(place.path())
+            .open(file.path())
             .unwrap()
             .write_all(b"{\"sequence\":12,")
             .unwrap();
-        assert_eq!(place.last().unwrap(), Some(checkpoint(9)));
-        place.put(&checkpoint(15)).unwrap();
-        assert_eq!(place.last().unwrap(), Some(checkpoint(15)));
-        assert_eq!(fs::read_to_string(place.path()).unwrap().lines().count(), 3);
-        OpenOptions::new()
-            .append(true)
-            .open(place.path())
-            .unwrap()
-            .write_all(b"rubbish\n")
-            .unwrap();
-        assert!(matches!(place.last(), Err(PlaceError::Form { line: 4, .. })));
+        assert_eq!(file.last().unwrap(), Some(checkpoint(9)));
+        file.append(&checkpoint(15)).unwrap();
+        assert_eq!(file.last().unwrap(), Some(checkpoint(15)));
+        assert_eq!(fs::read_to_string(file.path()).unwrap().lines().count(), 3);
+        OpenOptions::new().append(true).open(file.path()).unwrap().write_all(b"rubbish\n").unwrap();
+        assert!(matches!(file.last(), Err(CheckpointFileError::Form { line: 4, .. })));
     }
 }

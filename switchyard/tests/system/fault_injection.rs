@@ -19,9 +19,9 @@ pub(crate) fn fill(directory: &Path) {
 }
 
 /// A small disk. Needs root.
-pub(crate) struct Mounted(PathBuf);
+pub(crate) struct MountedDisk(PathBuf);
 
-impl Mounted {
+impl MountedDisk {
     pub(crate) fn tmpfs(at: &Path, size: &str) -> Self {
         run(Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
@@ -42,16 +42,16 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for MountedDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 
 /// Errors in place of a process' system calls.
-pub(crate) struct Faults(Child);
+pub(crate) struct SyscallFaults(Child);
 
-impl Faults {
+impl SyscallFaults {
     pub(crate) fn attach(process: u32, inject: &str) -> Self {
         let calls = inject.split(':').next().unwrap();
         let mut command = Command::new("strace");
@@ -92,7 +92,7 @@ impl Faults {
     }
 }
 
-impl Drop for Faults {
+impl Drop for SyscallFaults {
     fn drop(&mut self) {
         self.end();
     }
@@ -100,9 +100,9 @@ impl Drop for Faults {
 
 /// The database's files and their directory cannot be written, which files that are open feel too.
 /// A remount would be refused while they are.
-pub(crate) struct ReadOnly(Vec<PathBuf>);
+pub(crate) struct ReadOnlyFiles(Vec<PathBuf>);
 
-impl ReadOnly {
+impl ReadOnlyFiles {
     pub(crate) fn make(data: &Path) -> Self {
         let files = ["switchyard.db", "switchyard.db-wal"].map(|name| data.join(name));
         let all = Self(files.into_iter().chain([data.to_owned()]).collect());
@@ -111,23 +111,23 @@ impl ReadOnly {
     }
 }
 
-impl Drop for ReadOnly {
+impl Drop for ReadOnlyFiles {
     fn drop(&mut self) {
         let _ = Command::new("chattr").arg("-i").args(&self.0).status();
     }
 }
 
 /// Whoever writes waits, for as long as this lives.
-pub(crate) struct Frozen(PathBuf);
+pub(crate) struct FrozenFilesystem(PathBuf);
 
-impl Frozen {
+impl FrozenFilesystem {
     pub(crate) fn freeze(mounted: &Path) -> Self {
         run(Command::new("fsfreeze").arg("--freeze").arg(mounted));
         Self(mounted.to_owned())
     }
 }
 
-impl Drop for Frozen {
+impl Drop for FrozenFilesystem {
     fn drop(&mut self) {
         let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.0).status();
     }

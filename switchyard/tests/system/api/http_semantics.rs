@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::Value;
 
-use crate::yard::{Yard, body, problem};
+use crate::harness::{Harness, body, problem};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_has_the_methods_that_the_routes_have() {
-    let yard = Yard::start().await;
-    let (status, headers, document) = yard.ask(Method::GET, "/v1/openapi.json", None, b"").await;
+    let harness = Harness::start().await;
+    let (status, headers, document) = harness.ask(Method::GET, "/v1/openapi.json", None, b"").await;
     assert_eq!(
         (status.as_u16(), &headers["content-type"]),
         (200, &"application/json".parse().unwrap())
@@ -22,7 +22,7 @@ async fn the_document_has_the_methods_that_the_routes_have() {
             item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
         for method in ["TRACE", "OPTIONS", "PATCH"] {
             let (status, headers, answer) =
-                yard.with(method.parse().unwrap(), path, &[], b"").await;
+                harness.with(method.parse().unwrap(), path, &[], b"").await;
             assert_eq!(problem(status, &headers, &answer).status, 405, "{method} {path}");
             let mut allowed: BTreeSet<String> = headers["allow"]
                 .to_str()
@@ -39,18 +39,18 @@ async fn the_document_has_the_methods_that_the_routes_have() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_is_a_get_without_its_body() {
-    let yard = Yard::start().await;
-    yard.set("shop.prod.api", &[("A", b"one")]).await;
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
     let path = "/v1/secrets/shop.prod.api/A";
-    let (status, headers, answer) = yard.with(Method::HEAD, path, &[], b"").await;
-    let (_, of_get, body) = yard.with(Method::GET, path, &[], b"").await;
+    let (status, headers, answer) = harness.with(Method::HEAD, path, &[], b"").await;
+    let (_, of_get, body) = harness.with(Method::GET, path, &[], b"").await;
     assert!(status == 200 && answer.is_empty() && headers["etag"] == "\"1\"");
     assert_eq!(
         (&headers["content-length"], headers["content-length"].to_str().unwrap()),
         (&of_get["content-length"], body.len().to_string().as_str())
     );
     let (status, headers, answer) =
-        yard.with(Method::HEAD, "/v1/secrets/shop.prod.api/ABSENT", &[], b"").await;
+        harness.with(Method::HEAD, "/v1/secrets/shop.prod.api/ABSENT", &[], b"").await;
     assert!(
         status == 404 && answer.is_empty() && headers["content-type"] == "application/problem+json"
     );
@@ -59,7 +59,7 @@ async fn a_head_is_a_get_without_its_body() {
 /// The answer arrives although the client still writes when it is clear that nobody will read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_body_that_nobody_reads_is_answered_all_the_same() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let large = vec![b' '; 12 << 20];
     for (path, token, status) in [
         ("/v1/secrets/shop.prod.api/", None, 401),
@@ -67,10 +67,10 @@ async fn a_large_body_that_nobody_reads_is_answered_all_the_same() {
         ("/v1/login", None, 404),
         ("/v1/nowhere", None, 404),
         ("/v1/health", None, 405),
-        ("/v1/secrets/NOT.VALID/", Some(yard.token().as_str()), 400),
+        ("/v1/secrets/NOT.VALID/", Some(harness.token().as_str()), 400),
     ] {
         for _ in 0..3 {
-            let (found, headers, answer) = yard.ask(Method::POST, path, token, &large).await;
+            let (found, headers, answer) = harness.ask(Method::POST, path, token, &large).await;
             assert_eq!(problem(found, &headers, &answer).status, status, "{path}");
         }
     }
@@ -78,7 +78,7 @@ async fn a_large_body_that_nobody_reads_is_answered_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_json_and_uris_have_an_end() {
-    let yard = Yard::start().await;
+    let harness = Harness::start().await;
     let write = body(&[("A", b"x")]);
     let scope = "/v1/secrets/shop.prod.api/";
     for (headers, status) in [
@@ -89,24 +89,25 @@ async fn bodies_are_json_and_uris_have_an_end() {
         (&[], 200),
     ] {
         let (found, answered, answer) =
-            yard.with(Method::POST, scope, headers, write.expose()).await;
+            harness.with(Method::POST, scope, headers, write.expose()).await;
         assert_eq!(found, status, "{headers:?}");
         if status == 415 {
             assert_eq!(problem(found, &answered, &answer).kind, "/problems/unsupported-media-type");
         }
     }
     let long = format!("{scope}?cursor={}", "x".repeat(9000));
-    assert_eq!(yard.refused(Method::GET, &long, b"").await.kind, "/problems/uri-too-long");
+    assert_eq!(harness.refused(Method::GET, &long, b"").await.kind, "/problems/uri-too-long");
     let large = vec![b' '; (64 << 10) + 1];
     for (path, body) in [
         (format!("{scope}A/rollback"), &large),
         (format!("{scope}A/destroy"), &large),
         ("/v1/grants".to_owned(), &large),
     ] {
-        assert_eq!(yard.refused(Method::POST, &path, body).await.status, 413, "{path}");
+        assert_eq!(harness.refused(Method::POST, &path, body).await.status, 413, "{path}");
     }
     assert_eq!(
-        yard.refused(Method::POST, &format!("{scope}A/rotate"), &vec![b' '; (2 << 20) + 1])
+        harness
+            .refused(Method::POST, &format!("{scope}A/rotate"), &vec![b' '; (2 << 20) + 1])
             .await
             .status,
         413

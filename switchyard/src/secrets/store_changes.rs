@@ -1,9 +1,9 @@
-//! Values that people change in the store itself: each becomes the secret's next version. One
-//! replica looks for them.
+//! Imports values that people change in the store directly: each becomes the secret's next version.
+//! One replica runs this at a time.
 //!
-//! The store says what differs from the version in use; the ledger takes it like any other write,
-//! on the condition that this version is still in use; the trail has it from whoever the store
-//! names. Who dies in between finds the same change at the next look.
+//! The store reports what differs from the active versions. Each change is written like any other
+//! value, on the condition that the version it is based on is still active, and audited under the
+//! name that the store reports. After a crash, the next scan finds the same changes again.
 
 #[cfg(test)]
 mod tests;
@@ -17,35 +17,35 @@ use lockbox::Changed;
 use runtime::backoff::random;
 use runtime::logs::ErrorChain;
 
-use super::{Caller, Secrets, SecretsError, Terms};
+use super::{Caller, Secrets, SecretsError, WriteOptions};
 use crate::audit::{Action, Actor, Origin, Outcome};
 use crate::repository::{ChangeError, Condition, Fence};
 
-/// How long one look may take: a store that answers nothing must not end the looking.
-const LOOK: Duration = Duration::from_secs(300);
+/// The time limit for one scan, so that an unresponsive store does not end the job.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Looks for changes for as long as this replica leads.
-pub(crate) async fn adopt(secrets: Secrets, every: Duration, fence: Fence) {
+/// Scans for changes while this replica holds the lease.
+pub(crate) async fn import_store_changes(secrets: Secrets, interval: Duration, fence: Fence) {
     let mut refused = HashSet::new();
     loop {
-        match tokio::time::timeout(LOOK, secrets.adopt_once(&fence, &mut refused)).await {
+        match tokio::time::timeout(SCAN_TIMEOUT, secrets.import_once(&fence, &mut refused)).await {
             Ok(Ok(_)) => {}
             Ok(Err(SecretsError::Change(ChangeError::Fenced(_)))) => return,
             Ok(Err(error)) => {
-                tracing::warn!(error = %ErrorChain(&error), "look for changes in the store")
+                tracing::warn!(error = %ErrorChain(&error), "import store changes")
             }
             Err(_) => {
-                tracing::warn!(limit = ?LOOK, "look for changes in the store: not done in time")
+                tracing::warn!(timeout = ?SCAN_TIMEOUT, "import store changes: timed out")
             }
         }
-        tokio::time::sleep(every.mul_f64(0.75 + random() / 2.0)).await;
+        tokio::time::sleep(interval.mul_f64(0.75 + random() / 2.0)).await;
     }
 }
 
 impl Secrets {
-    /// Looks once, and says how many changes became versions. Those that can become none are in
-    /// `refused` afterwards, so that each is told of once.
-    pub(super) async fn adopt_once(
+    /// Scans once and returns how many changes became versions. `refused` collects changes that
+    /// cannot become versions, so that each is reported once.
+    pub(super) async fn import_once(
         &self,
         fence: &Fence,
         refused: &mut HashSet<String>,
@@ -53,7 +53,7 @@ impl Secrets {
         let in_use = self.repository.in_use().await?;
         let changes = self.store.changes(&in_use).await?;
         refused.retain(|revision| changes.iter().any(|change| change.revision == *revision));
-        let mut adopted = 0;
+        let mut imported = 0;
         for change in changes {
             if refused.contains(&change.revision) {
                 continue;
@@ -63,10 +63,10 @@ impl Secrets {
                 actor: Actor::Store { name: change.by.clone() },
                 origin: Origin::default(),
             };
-            match self.adopt_one(&person, &change, fence).await {
+            match self.import_one(&person, &change, fence).await {
                 Ok(version) => {
-                    adopted += 1;
-                    tracing::info!(%scope, %name, %version, on = %on.version, "somebody changed the value in the store: a new version");
+                    imported += 1;
+                    tracing::info!(%scope, %name, %version, on = %on.version, "value changed in the store, imported as a new version");
                 }
                 Err(error @ SecretsError::Change(ChangeError::Fenced(_))) => return Err(error),
                 Err(SecretsError::Change(error @ ChangeError::TooLarge { .. })) => {
@@ -74,16 +74,16 @@ impl Secrets {
                     self.refuse(&person, &change, reason).await?;
                     refused.insert(change.revision);
                 }
-                // It is looked at again: another write came in between, or something is away.
+                // The next scan retries: a concurrent write won, or something is unavailable.
                 Err(error) => {
-                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "adopt changed value")
+                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "import changed value")
                 }
             }
         }
-        Ok(adopted)
+        Ok(imported)
     }
 
-    async fn adopt_one(
+    async fn import_one(
         &self,
         person: &Caller,
         change: &Changed,
@@ -94,13 +94,13 @@ impl Secrets {
             let source = crate::snapshot::TooLarge::Bytes(value.len() as u64);
             return Err(ChangeError::TooLarge { bundle: scope.clone(), source }.into());
         }
-        let terms = Terms {
+        let options = WriteOptions {
             condition: Condition::Active(on.version),
             fence: Some(fence.clone()),
             rule: Some(format!("changed in the store itself, revision {revision}")),
-            ..Terms::default()
+            ..WriteOptions::default()
         };
-        let written = self.rotate(person, scope, name, value, &terms).await?;
+        let written = self.rotate(person, scope, name, value, &options).await?;
         Ok(written.versions.get(name).copied().unwrap_or(on.version))
     }
 
@@ -111,7 +111,7 @@ impl Secrets {
         reason: String,
     ) -> Result<(), SecretsError> {
         let Changed { scope, name, on, .. } = change;
-        tracing::warn!(%scope, %name, reason, "a value that somebody changed in the store cannot become a version");
+        tracing::warn!(%scope, %name, reason, "value changed in the store cannot become a version");
         let mut event = person.event(Action::Rotate, scope, name, Some(on.version), Some(reason));
         event.outcome = Outcome::Failed;
         Ok(self.audit.record(event).await?)

@@ -1,36 +1,35 @@
-//! The audit trail: append and list, nothing else.
+//! The audit log: append and list only.
 
-use audit::Hash;
+use audit::{Event, Hash, Pod};
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::super::{AuditQuery, Record, RepositoryError};
-use super::open::Head;
+use super::super::{AuditEntry, AuditQuery, RepositoryError};
 use super::rows::{bytes, count, database, optional_text, signed, text, time};
-use super::{Open, Repository};
-use crate::audit::{Event, Pod};
+use super::transaction::AuditHead;
+use super::{LedgerTransaction, Repository};
 
 impl Repository {
-    /// Writes events down, all of them or none. They are durable when this returns.
+    /// Appends all events or none. They are durable when this returns.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn append(&self, records: &[Record]) -> Result<(), RepositoryError> {
-        let mut open = self.begin().await?;
-        for Record { at, event, holding } in records {
-            insert(&mut open, *at, event).await?;
-            if let Some(holding) = holding {
-                super::holdings::put(&mut open, *at, holding).await?;
+    /// The database failed.
+    pub async fn append(&self, records: &[AuditEntry]) -> Result<(), RepositoryError> {
+        let mut tx = self.begin().await?;
+        for AuditEntry { at, event, report } in records {
+            insert(&mut tx, *at, event).await?;
+            if let Some(report) = report {
+                super::pod_reports::put(&mut tx, *at, report).await?;
             }
         }
-        open.commit().await
+        tx.commit().await
     }
 
-    /// Events in the order in which they were written.
+    /// Events in order of sequence.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database failed.
     pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<audit::Record>, RepositoryError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
         let rows = sqlx::query(
@@ -59,16 +58,16 @@ impl Repository {
     }
 }
 
-/// Adds one event with the next number. The end of the trail is locked, so no number is taken
-/// twice, and a transaction that is given up takes its numbers back with it.
+/// Appends one event with the next sequence number. The transaction holds the lock on the head, so
+/// sequence numbers are unique, and a rollback leaves no gap.
 pub(super) async fn insert(
-    open: &mut Open,
+    tx: &mut LedgerTransaction,
     at: Timestamp,
     event: &Event,
 ) -> Result<(), RepositoryError> {
-    let head = open.head();
+    let head = tx.head();
     let record = audit::Record::new(head.sequence + 1, at, event, &head.hash);
-    let head = Head { sequence: record.sequence, hash: record.hash };
+    let head = AuditHead { sequence: record.sequence, hash: record.hash };
     let [namespace, service_account, pod, pod_uid] = match record.pod {
         Some(Pod { namespace, service_account, name, uid }) => {
             [namespace, service_account, name, uid].map(Some)
@@ -99,15 +98,15 @@ pub(super) async fn insert(
     .bind(pod_uid)
     .bind(record.details)
     .bind(record.hash.0.to_vec())
-    .execute(open.run())
+    .execute(tx.connection())
     .await
     .map_err(database("insert audit event"))?;
-    open.advance(head);
+    tx.advance(head);
     Ok(())
 }
 
-/// What a row says. Where somebody changed it to what cannot be, it becomes something near that:
-/// its hash tells on it, and the rest of the trail can still be read.
+/// Reads a row leniently. A tampered row with impossible values becomes something close to it: its
+/// hash will not match, and the rest of the log stays readable.
 fn row(row: &AnyRow) -> Result<audit::Record, RepositoryError> {
     let pod =
         ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
@@ -137,6 +136,6 @@ fn row(row: &AnyRow) -> Result<audit::Record, RepositoryError> {
         trace_id: optional_text(row, "trace_id")?,
         pod,
         details: optional_text(row, "details")?,
-        hash: Hash::from_slice(&bytes(row, "hash")?).unwrap_or(Hash::ORIGIN),
+        hash: Hash::from_slice(&bytes(row, "hash")?).unwrap_or(Hash::GENESIS),
     })
 }

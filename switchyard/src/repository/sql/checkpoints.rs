@@ -1,6 +1,5 @@
-//! What is kept beside the audit events: the signed checkpoints, and how far each sink is. A
-//! leader's job writes them, and each statement is done only while its lease is the one in the
-//! database.
+//! Signed checkpoints and the progress of audit sinks. Background jobs write them, each under its
+//! lease: a statement takes effect only while the fence is current.
 
 use audit::{Checkpoint, Hash};
 use jiff::Timestamp;
@@ -10,34 +9,38 @@ use super::super::{Fence, RepositoryError};
 use super::Repository;
 use super::rows::{bytes, count, database, signed, text, time};
 
-/// A checkpoint, and when it was put outside of the database.
+/// A checkpoint, and when it was written outside the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredCheckpoint {
     /// The checkpoint.
     pub checkpoint: Checkpoint,
-    /// When it was put outside.
+    /// When it was written outside the database.
     pub placed_at: Option<Timestamp>,
 }
 
 impl Repository {
-    /// The last event's number and its hash.
+    /// The last event's sequence and hash.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn trail_head(&self) -> Result<(u64, Hash), RepositoryError> {
+    /// The database failed.
+    pub async fn audit_head(&self) -> Result<(u64, Hash), RepositoryError> {
         let row = sqlx::query("SELECT sequence, hash FROM audit_head WHERE id = 1")
             .fetch_one(self.database.reader())
             .await
-            .map_err(database("find end of audit trail"))?;
+            .map_err(database("read audit head"))?;
         let hash = Hash::from_slice(&bytes(&row, "hash")?).ok_or(RepositoryError::Form("hash"))?;
         Ok((count(&row, "sequence")?, hash))
     }
 
-    /// Checkpoints behind the one of record `after`.
+    /// A page of checkpoints for records after `after`.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<Kept>, RepositoryError> {
+    /// The database failed.
+    pub async fn checkpoints(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredCheckpoint>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT * FROM audit_checkpoints WHERE sequence > $1 ORDER BY sequence LIMIT $2",
         )
@@ -46,14 +49,14 @@ impl Repository {
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list checkpoints"))?;
-        rows.iter().map(kept).collect()
+        rows.iter().map(stored_checkpoint).collect()
     }
 
-    /// Keeps a checkpoint that was put outside.
+    /// Stores a checkpoint that was written outside the database. Does nothing if the lease is lost.
     ///
     /// # Errors
-    /// Where the lease is another's by now, or the database fails.
-    pub async fn keep_checkpoint(
+    /// The database failed.
+    pub async fn store_checkpoint(
         &self,
         fence: &Fence,
         checkpoint: &Checkpoint,
@@ -74,28 +77,28 @@ impl Repository {
         .bind(signed(fence.number))
         .execute(self.database.writer())
         .await
-        .map_err(database("keep checkpoint"))?;
+        .map_err(database("store checkpoint"))?;
         Ok(())
     }
 
-    /// The last event that a sink has; 0 where it has none.
+    /// The sequence of the last event that a sink confirmed, or 0.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn exported(&self, sink: &str) -> Result<u64, RepositoryError> {
+    /// The database failed.
+    pub async fn exported_sequence(&self, sink: &str) -> Result<u64, RepositoryError> {
         let row = sqlx::query("SELECT sequence FROM audit_exports WHERE sink = $1")
             .bind(sink.to_owned())
             .fetch_optional(self.database.reader())
             .await
-            .map_err(database("find how far a sink is"))?;
+            .map_err(database("read sink progress"))?;
         row.map_or(Ok(0), |row| count(&row, "sequence"))
     }
 
-    /// Notes how far a sink is, and what went wrong last. `false`: the lease is another's by now.
+    /// Records a sink's progress and its last error. Returns `false` if the lease is lost.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn note_export(
+    /// The database failed.
+    pub async fn record_export(
         &self,
         fence: &Fence,
         sink: &str,
@@ -115,17 +118,17 @@ impl Repository {
         .bind(signed(fence.number))
         .execute(self.database.writer())
         .await
-        .map_err(database("note how far a sink is"))?;
+        .map_err(database("record sink progress"))?;
         Ok(done.rows_affected() == 1)
     }
 }
 
-fn kept(row: &AnyRow) -> Result<Kept, RepositoryError> {
+fn stored_checkpoint(row: &AnyRow) -> Result<StoredCheckpoint, RepositoryError> {
     let placed: Option<i64> =
         sqlx::Row::try_get(row, "placed_at").map_err(database("placed_at"))?;
     let signature = String::from_utf8(bytes(row, "signature")?)
         .map_err(|_| RepositoryError::Form("signature"))?;
-    Ok(Kept {
+    Ok(StoredCheckpoint {
         checkpoint: Checkpoint {
             sequence: count(row, "sequence")?,
             hash: Hash::from_slice(&bytes(row, "hash")?).ok_or(RepositoryError::Form("hash"))?,

@@ -1,0 +1,103 @@
+//! The retention job: destroys secrets that were deleted long enough ago, finishes pending destroys in
+//! the store and deletes expired responses. One replica runs it at a time.
+
+use std::time::Duration;
+
+use contract::{Scope, SecretName, Version};
+use jiff::Timestamp;
+use lockbox::StoreError;
+use runtime::logs::ErrorChain;
+
+use super::{Caller, Secrets, SecretsError};
+use crate::audit::{Action, Actor, Origin};
+use crate::repository::{Fence, LedgerChange, PendingDestroy};
+
+/// How often the job runs.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The maximum number of items of each kind per run.
+const MAX_BATCH: u32 = 200;
+
+/// Runs while this replica holds the lease.
+pub(crate) async fn enforce_retention(secrets: Secrets, fence: Fence) {
+    loop {
+        if let Err(error) = secrets.enforce_retention_once(&fence).await {
+            tracing::warn!(error = %ErrorChain(&error), "enforce retention");
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+impl Secrets {
+    pub(super) async fn enforce_retention_once(&self, fence: &Fence) -> Result<(), SecretsError> {
+        let now = Timestamp::now();
+        let before = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
+        let system =
+            Caller { actor: Actor::System { part: "retention" }, origin: Origin::default() };
+        for (scope, name) in self.repository.expired(before, MAX_BATCH).await? {
+            let events = vec![system.event(
+                Action::Destroy,
+                &scope,
+                &name,
+                None,
+                Some("deleted, and past its retention".to_owned()),
+            )];
+            let by = super::author(&system.actor);
+            let change = LedgerChange {
+                scope: scope.clone(),
+                at: now,
+                by,
+                events,
+                idempotency: None,
+                fence: Some(fence.clone()),
+            };
+            self.repository.expire(&change, &name, before).await?;
+            tracing::info!(%scope, %name, "destroyed versions of a deleted secret past its retention");
+        }
+        for pending in self.repository.pending_destroys(MAX_BATCH).await? {
+            self.destroy_in_store(&pending, Some(fence)).await?;
+        }
+        self.repository.delete_expired_responses().await?;
+        Ok(())
+    }
+
+    /// Destroys pending versions in the store and returns those that succeeded. The retention job
+    /// retries the rest.
+    pub(super) async fn destroy_pending(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        versions: &[Version],
+    ) -> Vec<Version> {
+        let mut destroyed = Vec::new();
+        let pending = match self.repository.pending_destroys_of(scope, name).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "find values to destroy");
+                return destroyed;
+            }
+        };
+        for pending in pending.into_iter().filter(|it| versions.contains(&it.stored.version)) {
+            match self.destroy_in_store(&pending, None).await {
+                Ok(()) => destroyed.push(pending.stored.version),
+                Err(error) => {
+                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "destroy value, will retry")
+                }
+            }
+        }
+        destroyed
+    }
+
+    async fn destroy_in_store(
+        &self,
+        pending: &PendingDestroy,
+        fence: Option<&Fence>,
+    ) -> Result<(), SecretsError> {
+        match self.store.destroy(&pending.scope, &pending.name, &pending.stored).await {
+            // Already destroyed: a crash came between the store and the ledger.
+            Ok(()) | Err(StoreError::NotFound(_) | StoreError::Destroyed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.repository.mark_destroyed(pending, Timestamp::now(), fence).await?)
+    }
+}
