@@ -1,6 +1,6 @@
-//! The Kubernetes API: everything that switchyard asks of it or puts into it.
+//! All use of the Kubernetes API.
 //!
-//! Every call has a deadline. No error of this module repeats a token or the content of a Secret.
+//! Every call has a timeout. Errors never contain a token or the content of a Secret.
 
 mod bootstrap;
 mod namespaces;
@@ -17,13 +17,14 @@ use tokio::sync::Semaphore;
 
 pub(crate) use trust::TRUST_KEY;
 
-/// How long one call may take.
+/// The time limit for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Calls at one time. A fleet that comes back at once shall not push the API server over.
-const MAX_CALLS: usize = 32;
+/// The maximum number of concurrent calls. A fleet that reconnects all at once must not overload the
+/// API server.
+const MAX_CONCURRENT_CALLS: usize = 32;
 
-/// The API server, and our place in the cluster. Clones share the connections.
+/// A client for the API server, and our own namespace. Clones share connections.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
@@ -31,40 +32,44 @@ pub struct Cluster {
     calls: Arc<Semaphore>,
 }
 
-/// A call that did not succeed.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// The API server refused it or could not be reached.
+    /// The API server refused the call or could not be reached.
     #[error("{step}")]
     Call {
-        /// What was being done.
+        /// The call.
         step: &'static str,
-        /// The client's words.
+        /// The client's error.
         #[source]
         source: Box<kube::Error>,
     },
-    /// It took too long.
+    /// The call timed out.
     #[error("{step}: no answer within {CALL_TIMEOUT:?}")]
     Slow {
-        /// What was being done.
+        /// The call.
         step: &'static str,
     },
-    /// The answer lacks what it must have.
-    #[error("{step}: the answer is not of the form")]
+    /// The response lacks a required field.
+    #[error("{step}: malformed response")]
     Form {
-        /// What was being done.
+        /// The call.
         step: &'static str,
     },
 }
 
 impl Cluster {
-    /// The cluster that `client` talks to; `namespace` is where our own objects are.
+    /// Wraps `client`. Our own objects are in `namespace`.
     #[must_use]
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { client, namespace: namespace.to_owned(), calls: Arc::new(Semaphore::new(MAX_CALLS)) }
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            calls: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
+        }
     }
 
-    /// The client, for parts that keep their own objects.
+    /// The underlying client.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -90,7 +95,7 @@ impl Cluster {
 }
 
 impl ClusterError {
-    /// Whether the API server said that there is no such object.
+    /// Whether the object does not exist (404).
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Call { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 404))

@@ -1,45 +1,28 @@
-//! Files that are there whole or not at all.
+//! Atomic file writes that create missing directories.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use uuid::Uuid;
+use runtime::atomic_file;
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// Everybody.
+    /// Everyone.
     All,
-    /// Its owner alone.
+    /// The owner only.
     Owner,
 }
 
-/// Writes a file under another name, flushes it and gives it its own.
-pub(crate) fn publish(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(directory)?;
-    let draft = directory.join(format!(".draft-{}", Uuid::new_v4()));
+/// Writes a file atomically and durably, creating its directory if necessary.
+pub(crate) fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
     let mode = match readers {
         Readers::All => 0o644,
         Readers::Owner => 0o600,
     };
-    let written = write_new(&draft, bytes, mode).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        // The draft is of no use to anybody; that it could not be removed adds nothing to the
-        // error.
-        let _ = fs::remove_file(&draft);
-    }
-    written?;
-    File::open(directory)?.sync_all()
-}
-
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    atomic_file::write(path, bytes, mode)
 }

@@ -1,5 +1,4 @@
-//! Values that nobody has to think up: random characters of an alphabet, each as likely as any
-//! other.
+//! Generates random values, uniformly distributed over an alphabet.
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::fill;
@@ -7,18 +6,18 @@ use contract::Redacted;
 use contract::api::{Alphabet, Generate};
 use zeroize::Zeroizing;
 
-/// Random bytes that are fetched at once.
+/// The number of random bytes fetched at a time.
 const RANDOM_BATCH: usize = 64;
 
-/// Makes up a value.
+/// Generates a value.
 ///
 /// # Errors
-/// Where the system has no random numbers.
+/// The system has no random numbers.
 pub(crate) fn generate(how: Generate) -> Result<Redacted, Unspecified> {
     let (alphabet, length) =
         (characters(how.alphabet), usize::try_from(how.length).map_err(|_| Unspecified)?);
     let mut random = Zeroizing::new([0; RANDOM_BATCH]);
-    // It has its whole length from the start, so that no copy of a part stays behind.
+    // Allocated at full length, so that growing leaves no partial copy in memory.
     let mut value = Zeroizing::new(Vec::with_capacity(length));
     while value.len() < length {
         fill(random.as_mut())?;
@@ -28,8 +27,8 @@ pub(crate) fn generate(how: Generate) -> Result<Redacted, Unspecified> {
     Ok(Redacted::new(std::mem::take(&mut *value)))
 }
 
-/// The character for a byte. Those bytes have none that would make the first characters of the
-/// alphabet more likely than the last ones.
+/// The character for a random byte, or `None` for bytes that would bias the distribution (rejection
+/// sampling).
 fn pick(alphabet: &[u8], byte: u8) -> Option<u8> {
     let (count, byte) = (alphabet.len(), usize::from(byte));
     if byte < 256 - 256 % count { alphabet.get(byte % count).copied() } else { None }
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_has_the_length_and_the_alphabet() {
+    fn a_value_has_the_requested_length_and_alphabet() {
         for &alphabet in Alphabet::ALL {
             let all = characters(alphabet);
             for length in [Generate::SHORTEST, 32, 65, Generate::LONGEST] {
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn each_character_is_as_likely_as_any_other() {
+    fn characters_are_equally_likely() {
         for (alphabet, size) in [
             (Alphabet::Alphanumeric, 62),
             (Alphabet::Ascii, 94),

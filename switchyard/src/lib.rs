@@ -1,13 +1,14 @@
 //! Switchyard: the control plane of Enclii Secrets.
 //!
 //! ```text
-//! api/        the REST API: people and programs
-//! stream/     one stream for each agent: who holds what, and the push of what is new
-//! identity/   who is asking            access, policy (pure)   whether they may
-//! secrets     a write or a read from end to end: store, ledger, audit trail, push
-//! repository/ the ledger               audit/   the trail      live   the news of the moment
-//! replicas/   leases, news of others
-//! publisher/  announces bundles' keys  cluster/ the Kubernetes API     trust   our CAs
+//! api/         the REST API for people and programs
+//! stream/      the agents' streams: who holds what, and the push of new generations
+//! identity/    authentication          access, policy (pure)   authorization
+//! secrets/     reads and writes from end to end: store, ledger, audit log, push
+//! repository/  the ledger in SQL       audit/      the audit log's writer, checkpoints, export
+//! replicas/    leader election         live        in-process notification of changes
+//! publisher/   SecretBundle status     cluster/    the Kubernetes API
+//! serve/       wiring                  rekey       re-encryption under a new key
 //! ```
 
 pub mod access;
@@ -29,6 +30,7 @@ pub mod publisher;
 mod rekey;
 mod replicas;
 pub mod repository;
+pub mod secret_bundle_key;
 mod secrets;
 mod serve;
 pub mod snapshot;

@@ -1,4 +1,4 @@
-//! Which namespace is which project and environment, as far as is known now.
+//! The binding of namespaces to projects and environments.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use crate::policy::Binding;
 /// The bound namespaces by name.
 pub type Bindings = BTreeMap<String, Binding>;
 
-/// The bound namespaces, and the news of them.
+/// The current bindings, and a way to wait for changes.
 #[derive(Clone, Debug)]
 pub struct Namespaces(watch::Receiver<Arc<Bindings>>);
 
 impl Namespaces {
-    /// What `receiver` says.
+    /// Follows `receiver`.
     #[must_use]
     pub fn new(receiver: watch::Receiver<Arc<Bindings>>) -> Self {
         Self(receiver)
     }
 
-    /// What the labels of a namespace say now.
+    /// The current binding of a namespace.
     #[must_use]
     pub fn binding(&self, namespace: &str) -> Option<Binding> {
         self.0.borrow().get(namespace).cloned()
     }
 
-    /// All of them now.
+    /// All current bindings.
     #[must_use]
     pub fn all(&self) -> Arc<Bindings> {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Waits for the next change. When nobody is left who could tell of one, it waits for ever.
+    /// Waits for the next change. Never returns once the sender is gone.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -42,7 +42,7 @@ impl Namespaces {
     }
 }
 
-/// What labels say; `None` where one is missing or is no name.
+/// The binding in a namespace's labels, or `None` if one is missing or invalid.
 #[must_use]
 pub fn binding_of(labels: &BTreeMap<String, String>) -> Option<Binding> {
     let label = |key| labels.get(key)?.parse().ok();
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_labels_or_nothing() {
+    fn a_binding_needs_both_labels() {
         let of = |labels: &[(&str, &str)]| {
             binding_of(&labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
         };

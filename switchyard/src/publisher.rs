@@ -1,7 +1,7 @@
-//! Announces in each namespace which keys its bundles have, so that the webhook can know them.
+//! Publishes the key names of each bundle in the namespaces bound to it, for the webhook.
 //!
-//! Names and numbers only. What should be published follows from the ledger and the namespaces'
-//! labels; it is put right at every change of either, and all of it is looked over now and then.
+//! Names and numbers only. The desired state follows from the ledger and the namespaces' labels. It is
+//! reconciled after every change of either, and compared with the actual state periodically.
 
 mod directory;
 mod plan;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use contract::SecretName;
 use contract::secret_bundle::Status;
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,17 +20,18 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::live::Live;
 use crate::namespaces::Namespaces;
 use crate::repository::{BundleId, Repository, RepositoryError};
+use crate::secret_bundle_key::SecretBundleKey;
 
 pub use directory::DirectoryError;
-pub use plan::{PublishStep, SecretBundleKey, desired, steps};
+pub use plan::{PublishStep, desired, steps};
 
-/// How often everything is read back, for what somebody else changed.
+/// How often the actual state is read again, in case someone else changed it.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
 
-/// What is published now, as far as is known.
+/// The published bundles. The status is `None` if it is missing or malformed.
 type PublishedBundles = BTreeMap<SecretBundleKey, Option<Status>>;
 
-/// Where announcements are put.
+/// Where bundles are published.
 #[derive(Clone, Debug)]
 pub enum BundleSink {
     /// `SecretBundle` objects.
@@ -39,7 +40,7 @@ pub enum BundleSink {
     Directory(PathBuf),
 }
 
-/// Why announcements are not right.
+/// Why reconciliation failed.
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
     #[error(transparent)]
@@ -50,7 +51,7 @@ enum PublishError {
     Repository(#[from] RepositoryError),
 }
 
-/// Keeps the announcements right.
+/// Reconciles the published bundles with the ledger.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     sink: BundleSink,
@@ -61,7 +62,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher of what `repository` has, to `sink`.
+    /// A publisher of the bundles in `repository` to `sink`.
     #[must_use]
     pub fn new(
         sink: BundleSink,
@@ -72,63 +73,62 @@ impl Publisher {
         Self { sink, repository, namespaces, live, keys: HashMap::new() }
     }
 
-    /// Works for ever.
+    /// Runs until cancelled.
     pub async fn run(mut self) {
         let mut any = self.live.any();
         let mut published = None;
         let mut resync_at = Instant::now();
-        let mut failures = 0u32;
+        let mut delays = Backoff::NETWORK.delays();
         loop {
             if resync_at <= Instant::now() {
                 published = None;
                 resync_at = Instant::now() + RESYNC_INTERVAL;
             }
             any.mark_unchanged();
-            let again = match self.reconcile(&mut published).await {
+            let next_attempt = match self.reconcile(&mut published).await {
                 Ok(()) => {
-                    failures = 0;
+                    delays.reset();
                     resync_at
                 }
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), failures, "announce bundles");
-                    failures = failures.saturating_add(1);
-                    resync_at.min(Instant::now() + Backoff::NETWORK.delay(failures, random()))
+                    tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(), "publish bundles");
+                    resync_at.min(Instant::now() + delays.next_delay())
                 }
             };
             tokio::select! {
                 Ok(()) = any.changed() => {}
                 () = self.namespaces.changed() => {}
-                () = sleep_until(again) => {}
+                () = sleep_until(next_attempt) => {}
             }
         }
     }
 
-    /// One that cannot be put right keeps none of the others from it.
+    /// Applies all steps, even if some fail.
     async fn reconcile(
         &mut self,
         published: &mut Option<PublishedBundles>,
     ) -> Result<(), PublishError> {
-        let wanted = desired(&self.statuses().await?, &self.namespaces.all());
-        let mut left = match published.take() {
-            Some(known) => known,
+        let desired = plan::desired(&self.statuses().await?, &self.namespaces.all());
+        let mut actual = match published.take() {
+            Some(published) => published,
             None => self.sink.read().await?,
         };
         let mut failed = None;
-        for step in steps(&wanted, &left) {
-            if let Err(error) = self.sink.take(&step).await {
+        for step in steps(&desired, &actual) {
+            if let Err(error) = self.sink.apply(&step).await {
                 failed = Some(error);
                 continue;
             }
             match step {
-                PublishStep::Put(key, status) => drop(left.insert(key, Some(status))),
-                PublishStep::Remove(key) => drop(left.remove(&key)),
+                PublishStep::Put(key, status) => drop(actual.insert(key, Some(status))),
+                PublishStep::Remove(key) => drop(actual.remove(&key)),
             }
         }
-        *published = Some(left);
+        *published = Some(actual);
         failed.map_or(Ok(()), Err)
     }
 
-    /// What each bundle has to say. Only bundles that changed are read.
+    /// The status of each bundle. Only changed bundles are read from the ledger.
     async fn statuses(&mut self) -> Result<Vec<(contract::Scope, Status)>, RepositoryError> {
         let bundles = self.repository.bundles().await?;
         let mut all = Vec::with_capacity(bundles.len());
@@ -165,11 +165,11 @@ impl BundleSink {
         }
     }
 
-    async fn take(&self, step: &PublishStep) -> Result<(), PublishError> {
+    async fn apply(&self, step: &PublishStep) -> Result<(), PublishError> {
         match (self, step) {
             (Self::Cluster(cluster), PublishStep::Put(key, status)) => {
                 match cluster.apply_secret_bundle(key, status).await {
-                    // The namespace went away a moment ago; its watch says so in the next.
+                    // The namespace was just deleted. The watch will report it.
                     Err(error) if error.is_missing() => Ok(()),
                     other => Ok(other?),
                 }

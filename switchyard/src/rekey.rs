@@ -1,9 +1,8 @@
-//! The change of the key that values are sealed under: asked for through the API, done in the
-//! background by the replica that leads it, a batch at a time.
+//! Rekeying: re-encrypts stored values under the current key. Requested through the API and run in
+//! batches by the replica that holds the lease.
 //!
-//! That it was asked for is in the database, and which values are left is in their rows. So a
-//! process that is killed in the middle goes on when it starts again, and every replica can say how
-//! far it is.
+//! The job is stored in the database, and each value's row names its key. A killed process resumes
+//! when it restarts, and every replica can report progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use contract::api;
 use lockbox::embedded::{Position, Standing};
 use lockbox::key::KeyId;
 use lockbox::{Embedded, StoreError};
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -24,16 +23,16 @@ use crate::audit::{
 use crate::repository::{ChangeError, Fence, Repository, RepositoryError};
 use crate::secrets::Caller;
 
-/// The setting that the job is kept in.
+/// The setting that stores the job.
 const JOB_SETTING: &str = "rekey";
 
-/// How often the leader looks for an job that another replica took.
+/// How often the leader polls for a job requested at another replica.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// So many rows that do not open are named in the answer; the log names all.
+/// The maximum number of undecryptable values named in the status. The log names all.
 const MAX_NAMED: usize = 20;
 
-/// Everything that the change of the key touches. Clones share it.
+/// The rekey service. Clones share its state.
 #[derive(Clone)]
 pub(crate) struct Rekey {
     store: Arc<Embedded>,
@@ -42,35 +41,35 @@ pub(crate) struct Rekey {
     requested: Arc<Notify>,
 }
 
-/// What was requested, and how far it is.
+/// A rekey job and its progress, as stored in the setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct RekeyJob {
     running: bool,
     done: u64,
     failures: u64,
-    /// The first rows that did not open.
+    /// The first values that could not be decrypted.
     failed: Vec<String>,
-    /// What keeps it from going on, or kept it from doing all.
+    /// Why the job is blocked or incomplete.
     error: Option<String>,
 }
 
-/// Why the key cannot be changed, or cannot be said how far it is.
+/// Why rekeying, or reading its status, failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RekeyError {
-    /// The store, or its key.
+    /// The store failed, or its key is not available.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The job could not be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// The job could not be written, or another replica leads now.
+    /// The job could not be stored, or another replica holds the lease.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// The audit trail could not be written.
+    /// The audit event could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// An job that nothing of ours wrote.
-    #[error("read the job to change the key")]
+    /// The stored job is malformed.
+    #[error("parse rekey job")]
     Form(#[from] serde_json::Error),
 }
 
@@ -79,7 +78,7 @@ impl Rekey {
         Self { store, repository, audit, requested: Arc::default() }
     }
 
-    /// How far it is.
+    /// The current status.
     pub(crate) async fn status(&self) -> Result<api::Rekey, RekeyError> {
         let current = self.store.current_key().await?;
         let Standing { total, remaining } = self.store.standing(&current).await?;
@@ -87,56 +86,49 @@ impl Rekey {
         Ok(api::Rekey { running, current_key: current.to_string(), remaining, done, total, error })
     }
 
-    /// Orders it, unless it is under way. That it was asked for is in the audit trail first.
+    /// Requests a job, unless one is running. The audit event is written first.
     pub(crate) async fn start(&self, caller: &Caller) -> Result<api::Rekey, RekeyError> {
         let status = self.status().await?;
         if status.running {
             return Ok(status);
         }
-        let asked = (caller.actor.clone(), caller.origin.clone());
+        let requester = (caller.actor.clone(), caller.origin.clone());
         self.audit
-            .record(event(asked, status.current_key, Outcome::Allowed, "asked for".to_owned()))
+            .record(event(requester, status.current_key, Outcome::Allowed, "asked for".to_owned()))
             .await?;
         self.save(&RekeyJob { running: true, ..RekeyJob::default() }, None).await?;
         self.requested.notify_one();
         self.status().await
     }
 
-    /// Does what is requested, for as long as this replica leads.
+    /// Runs requested jobs while this replica holds the lease.
     pub(crate) async fn run(self, fence: Fence) {
-        let mut failures = 0;
+        let mut delays = Backoff::NETWORK.delays();
         loop {
-            let rest = match self.run_job(&fence).await {
+            match self.run_job(&fence).await {
                 Ok(()) => {
-                    failures = 0;
-                    POLL_INTERVAL
+                    delays.reset();
+                    // A job requested at another replica is found by polling.
+                    let _ = timeout(POLL_INTERVAL, self.requested.notified()).await;
                 }
                 Err(RekeyError::Change(ChangeError::Fenced(_))) => return,
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), "change the key, will be tried again");
+                    tracing::warn!(error = %ErrorChain(&error), "rekey, will retry");
                     self.record_error(&error, &fence).await;
-                    failures += 1;
-                    Backoff::NETWORK.delay(failures, random())
+                    sleep(delays.next_delay()).await;
                 }
-            };
-            if failures == 0 {
-                // An job of another replica's is found by looking.
-                let _ = timeout(rest, self.requested.notified()).await;
-            } else {
-                sleep(rest).await;
             }
         }
     }
 
-    /// Goes through all rows once for an job, and again where the current key got another version
-    /// meanwhile.
+    /// Rewraps all rows once, and again if the current key changes meanwhile.
     async fn run_job(&self, fence: &Fence) -> Result<(), RekeyError> {
         let mut job = self.job().await?;
         if !job.running {
             return Ok(());
         }
         let mut current = self.store.current_key().await?;
-        tracing::info!(key = %current, "values come under the current key");
+        tracing::info!(key = %current, "rekey started");
         (job.failures, job.failed, job.error) = (0, Vec::new(), None);
         let mut from = Position::default();
         loop {
@@ -167,18 +159,18 @@ impl Rekey {
         let text = format!("{} values came under the key, {} do not open", job.done, job.failures);
         let system = (Actor::System { part: "rekey" }, Origin::default());
         self.audit.record(event(system, current.to_string(), outcome, text)).await?;
-        tracing::info!(key = %current, done = job.done, failures = job.failures, "values are under the current key");
+        tracing::info!(key = %current, done = job.done, failures = job.failures, "rekey finished");
         job.running = false;
         job.error = job.summary();
         self.save(&job, Some(fence)).await
     }
 
-    /// Lets whoever asks how far it is know why it does not go on.
+    /// Stores why the job is blocked, for its status.
     async fn record_error(&self, error: &RekeyError, fence: &Fence) {
         let Ok(mut job) = self.job().await else { return };
         job.error = Some(ErrorChain(error).to_string());
         if let Err(error) = self.save(&job, Some(fence)).await {
-            tracing::info!(error = %ErrorChain(&error), "what keeps the key from changing not written down");
+            tracing::info!(error = %ErrorChain(&error), "rekey error not stored");
         }
     }
 
@@ -197,14 +189,14 @@ impl RekeyJob {
         self.done += done;
         self.failures += failed.len() as u64;
         for row in failed {
-            tracing::error!(row, "value does not open, and stays under its key");
+            tracing::error!(row, "value cannot be decrypted and stays under its key");
             if self.failed.len() < MAX_NAMED {
                 self.failed.push(row);
             }
         }
     }
 
-    /// What is left undone, in words.
+    /// Describes the values that could not be rewrapped.
     fn summary(&self) -> Option<String> {
         let more = self.failures - self.failed.len() as u64;
         let more = if more == 0 {
@@ -244,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_undone_is_named_and_bounded() {
+    fn undecryptable_values_are_listed_up_to_a_limit() {
         let mut job = RekeyJob::default();
         assert_eq!(job.summary(), None);
         job.note(5, vec!["one".to_owned()]);

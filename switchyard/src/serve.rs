@@ -1,4 +1,4 @@
-//! The process: its parts, wired together, from the database to the end of the drain.
+//! Runs the process: wires the parts together, from opening the database to the end of the drain.
 
 mod audit_jobs;
 mod platform;
@@ -41,79 +41,80 @@ use audit_jobs::{AuditJobs, FinalCheckpoint};
 use platform::Platform;
 use store::{OpenedStore, StoreOpenError};
 
-/// Connections that are no streams yet, and the command line's.
+/// The maximum number of HTTP connections, not counting upgraded streams.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// For each thing that is left to do after the drain. Notice, drain and this have room in the 30 s
-/// that Kubernetes gives a pod.
+/// The time limit for each step after the drain. Notice, drain and these steps fit into the 30 s that
+/// Kubernetes gives a pod.
 const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why switchyard could not start, or did not end in order.
+/// Why switchyard could not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The data directory cannot be made.
-    #[error("make data directory {path}")]
+    /// The data directory cannot be created.
+    #[error("create data directory {path}")]
     Data {
         /// The directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file with the database's URL.
+    /// The file with the database URL cannot be read.
     #[error("read database URL from {path}")]
     DatabaseUrl {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The database.
+    /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The ledger.
+    /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] RepositoryError),
-    /// The store.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreOpenError),
-    /// The development file.
+    /// The development identities cannot be read.
     #[error(transparent)]
     Development(#[from] DevelopmentError),
-    /// Development identities on an address that others can reach.
+    /// Development identities are only allowed on loopback addresses.
     #[error(
-        "take development identities: {0} is not a loopback address, and whoever has the file is every pod in it"
+        "use development identities: {0} is not a loopback address, and anyone with the file can act as every \
+         pod in it"
     )]
     NotLoopback(SocketAddr),
     /// Neither a service account nor a kubeconfig is usable.
     #[error("set up the Kubernetes client (without a cluster, give --development-identities)")]
     Client(#[source] kube::Error),
-    /// The first administrator's token.
+    /// The first administrator's token cannot be created or stored.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    /// The identity provider.
+    /// The identity provider cannot be set up.
     #[error(transparent)]
     Oidc(#[from] identity::SetupError),
-    /// A name for the certificate.
+    /// A certificate name is invalid.
     #[error("name the certificate")]
     Names(#[from] SubjectAltNamesError),
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
-    /// A port could not be had.
+    /// A port cannot be bound.
     #[error("listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The key that checkpoints of the audit trail are signed with.
+    /// The key that signs audit checkpoints is not available.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
-    /// The sinks of the audit trail.
+    /// The audit sinks are misconfigured.
     #[error(transparent)]
     Sinks(#[from] SinksError),
-    /// The drain did not end in order.
+    /// The drain did not finish cleanly.
     #[error("stop")]
     Stop(#[from] ShutdownError),
 }
@@ -121,11 +122,11 @@ pub enum ServeError {
 /// Runs switchyard until `shutdown`.
 ///
 /// # Errors
-/// Where it cannot start, or a task does not end in time.
+/// A part cannot start, or a task does not end in time.
 pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<(), ServeError> {
     let readiness = Readiness::new();
     allow_many_files();
-    // The ports first: whoever has them is the one that runs.
+    // Bind the ports first, so that a second instance fails early.
     let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
     let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
     let database = open(&args).await?;
@@ -139,19 +140,22 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
             ShutdownTimeouts { notice, ..ShutdownTimeouts::default() },
         )
         .await;
-    // Nobody writes any more, so this is the trail's end.
+    // No more events follow, so this checkpoint covers the whole log.
     if let Some(final_checkpoint) = final_checkpoint
         && tokio::time::timeout(SHUTDOWN_STEP_TIMEOUT, final_checkpoint.sign()).await.is_err()
     {
-        tracing::error!("no checkpoint signed at the end: it took over {SHUTDOWN_STEP_TIMEOUT:?}");
+        tracing::error!(
+            "no checkpoint signed at shutdown: not done within {SHUTDOWN_STEP_TIMEOUT:?}"
+        );
     }
-    // Whatever the drain left is cut off; what was acknowledged is in the log, which folds into the
-    // file.
+    // Abandons whatever the drain left. Acknowledged writes are in the WAL, which closing the database
+    // checkpoints into the file.
     let _ = tokio::time::timeout(SHUTDOWN_STEP_TIMEOUT, database.close()).await;
     Ok(ended?)
 }
 
-/// Each stream is a file, and the usual limit of 1,024 is one that a process may raise for itself.
+/// Raises the soft limit of open files (usually 1,024) to the hard limit: each stream is a file
+/// descriptor.
 fn allow_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -179,8 +183,8 @@ async fn open(args: &ServeArgs) -> Result<Database, ServeError> {
     Ok(database)
 }
 
-/// Starts every part. What it makes is owned by the tasks: when they end, nothing is left but a
-/// last word to the audit trail.
+/// Starts every part. The tasks own what it creates; after they end, only the final checkpoint remains
+/// to be signed.
 async fn start(
     args: ServeArgs,
     database: Database,
@@ -189,15 +193,15 @@ async fn start(
     tasks: &Tasks,
     readiness: &Readiness,
 ) -> Result<Option<FinalCheckpoint>, ServeError> {
-    // Before anybody can ask: without a gate the process would be ready.
+    // Close this gate before the admin port opens: without a gate the process would be ready.
     let starting = readiness.gate("the start");
-    let metrics = observe(operator, tasks, readiness);
+    let metrics = start_admin(operator, tasks, readiness);
     let repository = Repository::open(database.clone()).await?;
-    // Its end is the process' end.
-    let losing = repository.clone();
-    spawn(tasks, "durable ledger", async move { losing.lost().await });
+    // If the ledger is lost, this vital task ends and the process with it.
+    let ledger = repository.clone();
+    spawn(tasks, "durable ledger", async move { ledger.lost().await });
     let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
-    let (outside, data) = (args.audit.clone(), args.data.clone());
+    let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
     let (oidc, groups) = (
         identity::oidc(&args.oidc, args.development_identities.is_some())?,
@@ -225,27 +229,29 @@ async fn start(
         Publisher::new(bundle_sink, repository.clone(), namespaces.clone(), live.clone());
     leader.lead("publisher", tasks, move |_| publisher.clone().run());
     let (audit, writer) = AuditLog::new(repository.clone());
-    // It ends by itself when the last one who could send it an event is gone.
+    // It ends when the last handle is dropped.
     tasks.spawn_vital("audit writer", writer.run());
 
     let secrets =
         Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
-    let sweeping = secrets.clone();
-    leader.lead("sweep", tasks, move |fence| secrets::enforce_retention(sweeping.clone(), fence));
-    if let Some(every) = store.watch_interval() {
-        let adopting = secrets.clone();
+    let retention_job = secrets.clone();
+    leader.lead("sweep", tasks, move |fence| {
+        secrets::enforce_retention(retention_job.clone(), fence)
+    });
+    if let Some(interval) = store.watch_interval() {
+        let import_job = secrets.clone();
         leader.lead("adopt", tasks, move |fence| {
-            secrets::import_store_changes(adopting.clone(), every, fence)
+            secrets::import_store_changes(import_job.clone(), interval, fence)
         });
     }
 
     let rekey = embedded.map(|embedded| Rekey::new(embedded, repository.clone(), audit.clone()));
-    if let Some(changing) = rekey.clone() {
-        leader.lead("rekey", tasks, move |fence| changing.clone().run(fence));
+    if let Some(rekey_job) = rekey.clone() {
+        leader.lead("rekey", tasks, move |fence| rekey_job.clone().run(fence));
     }
 
     let AuditJobs { public_key, final_checkpoint } =
-        audit_jobs::start(&outside, &data, &repository, &leader, &metrics, tasks)?;
+        audit_jobs::start(&audit_args, &data, &repository, &leader, &metrics, tasks)?;
 
     let app = App {
         checkpoint_public_key: public_key,
@@ -265,7 +271,7 @@ async fn start(
         pace,
         health: api::Health::default(),
     };
-    // HTTP/1.1 alone: a stream is an upgrade, which HTTP/2 does not have.
+    // HTTP/1.1 only: agent streams use Upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
     let handler = runtime::tls::tower_handler(api::router(Arc::new(app)));
     let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
@@ -274,8 +280,8 @@ async fn start(
     Ok(final_checkpoint)
 }
 
-/// Opens the operator's port.
-fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metrics {
+/// Starts the admin port.
+fn start_admin(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metrics {
     let mut registry = Registry::default();
     runtime::metrics::register_process(&mut registry, SystemTime::now());
     let metrics = Metrics::new(&mut registry);
@@ -286,7 +292,7 @@ fn observe(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metri
     metrics
 }
 
-/// Starts a part that works for ever: until the drain.
+/// Spawns a task that runs until the drain.
 fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     let stopping = tasks.stopping();
     tasks.spawn_vital(name, async move {
@@ -294,7 +300,7 @@ fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Sen
     });
 }
 
-/// The names of the Service, loopback, and what the operator adds.
+/// The names in the certificate: the Service, loopback, and those that the operator adds.
 fn names(args: &ServeArgs) -> Result<SubjectAltNames, SubjectAltNamesError> {
     let names = SubjectAltNames::of_service(&args.service, &args.namespace)?
         .and(SubjectAltNames::parse(["localhost", "127.0.0.1", "::1"])?);

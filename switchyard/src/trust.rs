@@ -1,10 +1,10 @@
-//! Our own CAs, put where the webhook finds them: it writes them into every agent's configuration.
+//! Publishes our CAs for the webhook, which writes them into every agent's configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use certs::bundle::TrustBundle;
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -12,10 +12,10 @@ use tokio::time::sleep;
 use crate::cluster::{Cluster, ClusterError, TRUST_KEY};
 use crate::files::{self, Readers};
 
-/// How often the target is looked at, for what somebody else changed.
+/// How often the target is checked, in case someone else changed it.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Where the CAs are put.
+/// Where the CAs are published.
 #[derive(Clone, Debug)]
 pub(crate) enum TrustTarget {
     /// The ConfigMap `enclii-trust`.
@@ -32,21 +32,20 @@ enum TrustError {
     File { path: PathBuf, source: std::io::Error },
 }
 
-/// Keeps the CAs of `bundle` in their target, for ever.
+/// Keeps the published CAs equal to `bundle`. Never returns.
 pub(crate) async fn publish(target: TrustTarget, mut bundle: watch::Receiver<TrustBundle>) {
-    let mut failures = 0u32;
+    let mut delays = Backoff::NETWORK.delays();
     loop {
         let ca = bundle.borrow_and_update().clone();
         let put = if ca.is_empty() { Ok(()) } else { target.put(ca.as_pem()).await };
         let wait = match put {
             Ok(()) => {
-                failures = 0;
+                delays.reset();
                 RESYNC_INTERVAL
             }
             Err(error) => {
-                tracing::warn!(error = %ErrorChain(&error), failures, "publish trust bundle");
-                failures = failures.saturating_add(1);
-                Backoff::NETWORK.delay(failures, random())
+                tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(), "publish trust bundle");
+                delays.next_delay()
             }
         };
         tokio::select! {
@@ -62,10 +61,10 @@ impl TrustTarget {
             Self::Cluster(cluster) => Ok(cluster.put_trust(ca).await?),
             Self::Directory(directory) => {
                 let path = directory.join(TRUST_KEY);
-                if std::fs::read(&path).is_ok_and(|said| said == ca.as_bytes()) {
+                if std::fs::read(&path).is_ok_and(|found| found == ca.as_bytes()) {
                     return Ok(());
                 }
-                files::publish(&path, ca.as_bytes(), Readers::All)
+                files::write(&path, ca.as_bytes(), Readers::All)
                     .map_err(|source| TrustError::File { path, source })
             }
         }

@@ -16,7 +16,7 @@ use runtime::tls::{Limits, serve_plain, tower_handler};
 use serde_json::{Value, json};
 use switchyard::cluster::Cluster;
 use switchyard::identity::{PodError, Pods};
-use switchyard::publisher::SecretBundleKey;
+use switchyard::secret_bundle_key::SecretBundleKey;
 use tokio::net::TcpListener;
 
 /// What was asked: method, path with query, body.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::checkpoint_file::{CheckpointFile, CheckpointFileError};
-use crate::files::{Readers, publish};
+use crate::files::{self, Readers};
 use crate::metrics::Metrics;
 use crate::repository::{AuditQuery, Fence, Repository, RepositoryError};
 
@@ -63,7 +63,7 @@ pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, SigningKeyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
                 .map_err(|_| SigningKeyError::Random)?;
-            publish(path, made.as_ref(), Readers::Owner).map_err(failed("create"))?;
+            files::write(path, made.as_ref(), Readers::Owner).map_err(failed("create"))?;
             Zeroizing::new(made.as_ref().to_vec())
         }
         Err(source) => return Err(failed("read")(source)),

@@ -63,7 +63,7 @@ impl SendError {
     }
 }
 
-/// The delay after consecutive failures: the backoff, or what the sink asks for if that is longer.
+/// The delay after `failures` earlier failures in a row: the backoff, or what the sink asks for if that is longer.
 fn delay(failures: u32, asked: Option<Duration>, random: f64) -> Duration {
     BACKOFF.delay(failures, random).max(asked.unwrap_or_default().min(MAX_RETRY_AFTER))
 }
@@ -99,9 +99,10 @@ impl Exporter {
                     if failures == 0 {
                         tracing::warn!(sink = sink.name, error = %ErrorChain(&*error), "audit events not sent, will retry");
                     }
-                    failures += 1;
                     let asked = error.downcast_ref::<SendError>().and_then(SendError::retry_after);
-                    sleep(delay(failures, asked, random())).await;
+                    let wait = delay(failures, asked, random());
+                    failures += 1;
+                    sleep(wait).await;
                     continue;
                 }
             };

@@ -1,4 +1,4 @@
-//! The Secret that the first administrator's token is put into.
+//! The Secret with the first administrator's token.
 
 use contract::Redacted;
 use k8s_openapi::ByteString;
@@ -12,16 +12,16 @@ const NAME: &str = "enclii-bootstrap";
 const KEY: &str = "token";
 
 impl Cluster {
-    /// Where the token is, for people.
+    /// Describes where the token is stored, for messages.
     #[must_use]
     pub fn bootstrap_location(&self) -> String {
         format!("secret {}/{NAME} key {KEY}", self.namespace)
     }
 
-    /// The token, where there is one.
+    /// Reads the token, if there is one.
     ///
     /// # Errors
-    /// Where the Secret cannot be read.
+    /// The Secret cannot be read.
     pub async fn bootstrap_token(&self) -> Result<Option<Redacted>, ClusterError> {
         let secret =
             self.call("read secret enclii-bootstrap", self.own_secrets().get(NAME)).await?;
@@ -31,10 +31,10 @@ impl Cluster {
             .map(|ByteString(bytes)| Redacted::new(bytes)))
     }
 
-    /// Puts the token there.
+    /// Stores the token.
     ///
     /// # Errors
-    /// Where the Secret cannot be written.
+    /// The Secret cannot be written.
     pub async fn put_bootstrap_token(&self, token: &Redacted) -> Result<(), ClusterError> {
         let data = [(KEY.to_owned(), ByteString(token.expose().to_vec()))].into();
         let patch = Patch::Merge(Secret { data: Some(data), ..Secret::default() });

@@ -1,4 +1,4 @@
-//! The labels of all namespaces, watched.
+//! Watches the labels of all namespaces.
 
 use std::sync::Arc;
 
@@ -16,29 +16,30 @@ use super::Cluster;
 use crate::namespaces::{Bindings, binding_of};
 
 impl Cluster {
-    /// Watches the namespaces and tells `bindings` of every change, for ever. `gate` opens when the
-    /// first list is complete. While the API server is away, what was known last stays.
+    /// Watches the namespaces and publishes every change to `bindings`. Never returns. `gate` opens
+    /// after the first complete list. While the API server is unavailable, the last state stays.
+    /// `default_backoff` retries with exponential delays and jitter.
     pub async fn watch_namespaces(&self, bindings: watch::Sender<Arc<Bindings>>, gate: Gate) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let mut events = std::pin::pin!(watcher(api, Config::default()).default_backoff());
-        let mut known = Bindings::new();
+        let mut current = Bindings::new();
         let mut listed = Bindings::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(namespace)) => put(&mut listed, &namespace),
                 Ok(Event::InitDone) => {
-                    known = std::mem::take(&mut listed);
-                    tell(&bindings, &known);
+                    current = std::mem::take(&mut listed);
+                    publish(&bindings, &current);
                     gate.ready();
                 }
                 Ok(Event::Apply(namespace)) => {
-                    put(&mut known, &namespace);
-                    tell(&bindings, &known);
+                    put(&mut current, &namespace);
+                    publish(&bindings, &current);
                 }
                 Ok(Event::Delete(namespace)) => {
-                    known.remove(&namespace.name_any());
-                    tell(&bindings, &known);
+                    current.remove(&namespace.name_any());
+                    publish(&bindings, &current);
                 }
                 Err(error) => tracing::warn!(error = %ErrorChain(&error), "watch namespaces"),
             }
@@ -47,18 +48,18 @@ impl Cluster {
 }
 
 fn put(bindings: &mut Bindings, namespace: &PartialObjectMeta<Namespace>) {
-    // A namespace on its way out keeps its pods, and their access, until it is gone.
+    // A terminating namespace keeps its pods, and their access, until it is gone.
     match binding_of(namespace.labels()) {
         Some(binding) => bindings.insert(namespace.name_any(), binding),
         None => bindings.remove(&namespace.name_any()),
     };
 }
 
-fn tell(sender: &watch::Sender<Arc<Bindings>>, known: &Bindings) {
-    sender.send_if_modified(|told| {
-        let differs = **told != *known;
+fn publish(sender: &watch::Sender<Arc<Bindings>>, current: &Bindings) {
+    sender.send_if_modified(|published| {
+        let differs = **published != *current;
         if differs {
-            *told = Arc::new(known.clone());
+            *published = Arc::new(current.clone());
         }
         differs
     });

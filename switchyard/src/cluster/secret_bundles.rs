@@ -1,4 +1,4 @@
-//! The `SecretBundle` objects: one in each namespace bound to a bundle, with the names of its keys.
+//! `SecretBundle` objects: one per bundle and bound namespace, with the bundle's key names.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,22 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::{Cluster, ClusterError};
-use crate::publisher::SecretBundleKey;
+use crate::secret_bundle_key::SecretBundleKey;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "switchyard";
 
 impl Cluster {
-    /// The announcements that we made, as the API server has them now. `None` is one whose status
-    /// is missing or not of the form.
+    /// Lists the objects that we manage. The status is `None` if it is missing or malformed.
     ///
     /// # Errors
-    /// Where they cannot be listed.
+    /// The objects cannot be listed.
     pub async fn secret_bundles(
         &self,
     ) -> Result<BTreeMap<SecretBundleKey, Option<Status>>, ClusterError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource());
-        let ours = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
-        let list = self.call("list secretbundles", api.list(&ours)).await?;
+        let managed = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+        let list = self.call("list secretbundles", api.list(&managed)).await?;
         Ok(list
             .into_iter()
             .map(|object| {
@@ -43,11 +42,11 @@ impl Cluster {
             .collect())
     }
 
-    /// Makes an announcement say `status`. One that a person made keeps the person's labels and
-    /// spec, and is not ours to delete later.
+    /// Creates or updates an object's status. An object that a person created keeps its labels and
+    /// spec, and we never delete it.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// The object cannot be written.
     pub async fn apply_secret_bundle(
         &self,
         key: &SecretBundleKey,
@@ -57,7 +56,7 @@ impl Cluster {
         let found = self.call("read secretbundle", api.get_opt(&key.bundle)).await?;
         let apply = PatchParams::apply(MANAGER).force();
         let version = format!("{GROUP}/{API_VERSION}");
-        if found.as_ref().is_none_or(is_ours) {
+        if found.as_ref().is_none_or(is_managed) {
             let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": key.bundle, "labels": {MANAGED_BY: MANAGER}}});
             self.call("apply secretbundle", api.patch(&key.bundle, &apply, &Patch::Apply(&object)))
                 .await?;
@@ -71,14 +70,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Takes an announcement of ours back; one that a person made stays.
+    /// Deletes an object that we manage. An object that a person created stays.
     ///
     /// # Errors
-    /// Where it cannot be deleted.
+    /// The object cannot be deleted.
     pub async fn delete_secret_bundle(&self, key: &SecretBundleKey) -> Result<(), ClusterError> {
         let api = self.bundles_in(&key.namespace);
         let found = self.call("read secretbundle", api.get_opt(&key.bundle)).await?;
-        if !found.as_ref().is_some_and(is_ours) {
+        if !found.as_ref().is_some_and(is_managed) {
             return Ok(());
         }
         match self
@@ -95,7 +94,7 @@ impl Cluster {
     }
 }
 
-fn is_ours(object: &DynamicObject) -> bool {
+fn is_managed(object: &DynamicObject) -> bool {
     object.labels().get(MANAGED_BY).is_some_and(|by| by == MANAGER)
 }
 

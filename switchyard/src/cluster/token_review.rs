@@ -1,4 +1,4 @@
-//! Asking the API server whose token this is.
+//! TokenReview: asks the API server whose token this is.
 
 use contract::Redacted;
 use contract::layout::TOKEN_AUDIENCE;
@@ -11,12 +11,12 @@ use super::{Cluster, ClusterError};
 const STEP: &str = "review token";
 
 impl Cluster {
-    /// What the API server says about a token.
+    /// Reviews a token for our audience.
     ///
     /// # Errors
-    /// Where it says nothing.
+    /// The API server cannot be reached or gives no status.
     pub async fn review(&self, token: &Redacted) -> Result<TokenReviewStatus, ClusterError> {
-        // What is no text is no token; an empty one would be reviewed as anonymous.
+        // A token is text. An empty one would be reviewed as anonymous.
         let Some(text) = std::str::from_utf8(token.expose()).ok().filter(|text| !text.is_empty())
         else {
             return Ok(TokenReviewStatus::default());

@@ -1,4 +1,4 @@
-//! The ConfigMap with the CAs that may have signed our certificate.
+//! The ConfigMap `enclii-trust` with the CAs that may have signed our certificate.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -8,14 +8,14 @@ use super::{Cluster, ClusterError};
 
 const NAME: &str = "enclii-trust";
 
-/// The key of the ConfigMap, and the name of the file where a directory takes its place.
+/// The key in the ConfigMap, and the file name when a directory is used instead.
 pub(crate) const TRUST_KEY: &str = "ca.crt";
 
 impl Cluster {
-    /// Makes the ConfigMap say `ca`, and touches nothing where it does already.
+    /// Writes `ca` to the ConfigMap, unless it is there already.
     ///
     /// # Errors
-    /// Where it cannot be read or written.
+    /// The ConfigMap cannot be read or written.
     pub async fn put_trust(&self, ca: &str) -> Result<(), ClusterError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let data = Some([(TRUST_KEY.to_owned(), ca.to_owned())].into());
@@ -25,7 +25,7 @@ impl Cluster {
                     .data
                     .as_ref()
                     .and_then(|data| data.get(TRUST_KEY))
-                    .is_some_and(|said| said == ca) =>
+                    .is_some_and(|found| found == ca) =>
             {
                 Ok(())
             }

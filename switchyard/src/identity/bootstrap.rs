@@ -120,7 +120,7 @@ impl Bootstrap {
     async fn write(&self, token: &Redacted) -> Result<(), BootstrapError> {
         match self {
             Self::File(path) => {
-                let written = files::publish(path, token.expose(), files::Readers::Owner);
+                let written = files::write(path, token.expose(), files::Readers::Owner);
                 written.map_err(|source| BootstrapError::File { path: path.clone(), source })
             }
             Self::Cluster(cluster) => Ok(cluster.put_bootstrap_token(token).await?),

@@ -1,4 +1,4 @@
-//! Announcements as files, for a machine without a cluster.
+//! Publishes bundles as files, for a machine without a cluster.
 //!
 //! A file with a `spec` was written by a person and is never removed.
 
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use contract::SecretBundle;
 use contract::secret_bundle::Status;
 
-use super::plan::SecretBundleKey;
 use crate::files::{self, Readers};
+use crate::secret_bundle_key::SecretBundleKey;
 
-/// An announcement could not be read or written.
+/// A bundle's file could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{step} announcement {path}")]
+#[error("{step} bundle file {path}")]
 pub struct DirectoryError {
     step: &'static str,
     path: PathBuf,
@@ -31,7 +31,8 @@ pub(super) fn read(
             continue;
         }
         for file in entries(&namespace)? {
-            let (Some(name), Some(bundle)) = (word(namespace.file_name()), word(file.file_stem()))
+            let (Some(name), Some(bundle)) =
+                (visible_name(namespace.file_name()), visible_name(file.file_stem()))
             else {
                 continue;
             };
@@ -59,13 +60,13 @@ pub(super) fn put(
 ) -> Result<(), DirectoryError> {
     let path = path(root, key);
     let failed = |source| DirectoryError { step: "write", path: path.clone(), source };
-    // What a person wrote into the same file stays.
+    // Keep a spec that a person wrote into the same file.
     let spec = fs::read(&path)
         .ok()
         .and_then(|text| serde_json::from_slice::<SecretBundle>(&text).ok()?.spec);
     let text = serde_json::to_vec_pretty(&SecretBundle { spec, status: Some(status.clone()) })
         .map_err(|error| failed(error.into()))?;
-    files::publish(&path, &text, Readers::All).map_err(failed)
+    files::write(&path, &text, Readers::All).map_err(failed)
 }
 
 pub(super) fn remove(root: &Path, key: &SecretBundleKey) -> Result<(), DirectoryError> {
@@ -76,7 +77,7 @@ pub(super) fn remove(root: &Path, key: &SecretBundleKey) -> Result<(), Directory
     }
 }
 
-/// Namespaces and bundles are DNS labels with dashes: one path component each, and never hidden.
+/// Namespaces and bundle names are DNS labels, so each is a single, visible path component.
 fn path(root: &Path, key: &SecretBundleKey) -> PathBuf {
     root.join(&key.namespace).join(format!("{}.json", key.bundle))
 }
@@ -92,8 +93,8 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
     }
 }
 
-/// A name that is ours to read: drafts of files begin with a dot.
-fn word(name: Option<&std::ffi::OsStr>) -> Option<String> {
+/// A visible file name. Temporary files start with a dot.
+fn visible_name(name: Option<&std::ffi::OsStr>) -> Option<String> {
     Some(name?.to_str()?.to_owned()).filter(|name| !name.starts_with('.'))
 }
 
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_is_read_and_what_a_person_wrote_stays() {
+    fn published_bundles_are_read_back_and_a_persons_spec_stays() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("bundles");
         assert!(read(&root).unwrap().is_empty());
@@ -114,8 +115,8 @@ mod tests {
             Status { keys: ["A".to_owned()].into(), scope: None, generation: Some(Generation(3)) };
         put(&root, &key("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");
-        files::publish(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();
-        files::publish(&root.join("shop-prod/broken-prod.json"), b"{", Readers::All).unwrap();
+        files::write(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();
+        files::write(&root.join("shop-prod/broken-prod.json"), b"{", Readers::All).unwrap();
         assert_eq!(
             read(&root).unwrap(),
             [(key("api-prod"), Some(status.clone())), (key("broken-prod"), None)].into()

@@ -1,4 +1,4 @@
-//! What should be published where, and the steps from what is published to that. Pure.
+//! Computes the bundles to publish, and the steps from the actual to the desired state. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,18 @@ use contract::{BundleRef, Scope};
 
 use crate::namespaces::Bindings;
 use crate::repository::service_parts;
+use crate::secret_bundle_key::SecretBundleKey;
 
-/// The key of an announcement.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretBundleKey {
-    /// The namespace.
-    pub namespace: String,
-    /// The bundle's name, which is the object's.
-    pub bundle: String,
-}
-
-/// One thing to do.
+/// A step towards the desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishStep {
-    /// Make an announcement say this.
+    /// Create or update a bundle's status.
     Put(SecretBundleKey, Status),
-    /// Take an announcement back.
+    /// Remove a bundle.
     Remove(SecretBundleKey),
 }
 
-/// What should be published: each bundle in each namespace of its project and environment.
+/// The desired state: each bundle in each namespace of its project and environment.
 #[must_use]
 pub fn desired(
     bundles: &[(Scope, Status)],
@@ -52,22 +44,22 @@ pub fn desired(
     all
 }
 
-/// The steps from `found` to `wanted`.
+/// The steps from `actual` to `desired`.
 #[must_use]
 pub fn steps(
-    wanted: &BTreeMap<SecretBundleKey, Status>,
-    found: &BTreeMap<SecretBundleKey, Option<Status>>,
+    desired: &BTreeMap<SecretBundleKey, Status>,
+    actual: &BTreeMap<SecretBundleKey, Option<Status>>,
 ) -> Vec<PublishStep> {
     let differs = |(key, status): &(&SecretBundleKey, &Status)| {
-        found.get(key).is_none_or(|found| found.as_ref() != Some(status))
+        actual.get(key).is_none_or(|found| found.as_ref() != Some(status))
     };
-    let puts = wanted
+    let puts = desired
         .iter()
         .filter(differs)
         .map(|(key, status)| PublishStep::Put(key.clone(), status.clone()));
-    let removals = found
+    let removals = actual
         .keys()
-        .filter(|key| !wanted.contains_key(key))
+        .filter(|key| !desired.contains_key(key))
         .map(|key| PublishStep::Remove(key.clone()));
     puts.chain(removals).collect()
 }
@@ -102,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bundle_in_each_namespace_of_its_own() {
+    fn bundles_are_published_in_their_own_namespaces() {
         let bundles = [
             ("shop.prod.api".parse().unwrap(), status("A")),
             ("shop.dev.api".parse().unwrap(), status("B")),
@@ -117,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_done() {
+    fn only_differences_become_steps() {
         let wanted = [
             (key("n", "same"), status("A")),
             (key("n", "new"), status("A")),

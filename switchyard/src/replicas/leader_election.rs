@@ -18,6 +18,9 @@ const LEASE_TTL: Duration = Duration::from_secs(15);
 /// How often the holder renews the lease and the others try to take it.
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
 
+/// The time limit for releasing a lease at shutdown.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Takes part in leader election under one identity. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderElector {
@@ -40,7 +43,7 @@ impl LeaderElector {
     {
         let (leader, stopping) = (self.clone(), tasks.stopping());
         tasks.spawn_vital(name, async move {
-            let mut failures = 0;
+            let mut delays = Backoff::NETWORK.delays();
             loop {
                 let asked = Instant::now();
                 let taken = tokio::select! {
@@ -49,7 +52,7 @@ impl LeaderElector {
                 };
                 let delay = match taken {
                     Ok(Some(fence)) => {
-                        failures = 0;
+                        delays.reset();
                         tracing::info!(lease = name, fence = fence.number, "leading");
                         tokio::select! {
                             () = work(fence.clone()) => {}
@@ -60,9 +63,8 @@ impl LeaderElector {
                     }
                     Ok(None) => RENEW_INTERVAL.mul_f64(0.75 + random() / 2.0),
                     Err(error) => {
-                        failures += 1;
                         tracing::warn!(lease = name, error = %ErrorChain(&error), "take lease");
-                        Backoff::NETWORK.delay(failures, random())
+                        delays.next_delay()
                     }
                 };
                 tokio::select! {
@@ -111,8 +113,7 @@ impl LeaderElector {
 
     async fn release(&self, fence: &Fence) {
         let released =
-            tokio::time::timeout(Duration::from_secs(2), self.repository.release_lease(fence))
-                .await;
+            tokio::time::timeout(RELEASE_TIMEOUT, self.repository.release_lease(fence)).await;
         if !matches!(released, Ok(Ok(()))) {
             tracing::info!(lease = fence.name, "lease not released, it will expire");
         }

@@ -1,10 +1,10 @@
-//! What the other replicas changed: PostgreSQL's LISTEN. The ledger is the truth and a notification
-//! only says where to look, so whatever may have been missed is read again: after every connection,
-//! and now and then.
+//! Follows changes made by other replicas, with PostgreSQL's LISTEN. The ledger is the source of truth
+//! and a notification only names a changed bundle. Everything is read again after each reconnect and
+//! periodically, in case a notification was lost.
 
 use std::time::Duration;
 
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use sqlx::postgres::PgListener;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::live::Live;
 use crate::repository::{BundleId, CHANNEL, Repository, RepositoryError};
 
-/// How often everything is read again, in case the connection is dead and nobody said so.
+/// How often everything is read again, in case the connection is dead without an error.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +28,22 @@ enum ListenError {
     Repository(#[from] RepositoryError),
 }
 
-/// Tells what other replicas changed, for ever. On SQLite there are none.
+/// Publishes other replicas' changes to `live`. Never returns; on SQLite it does nothing.
 pub(crate) async fn listen(repository: Repository, live: Live) {
     let Some(address) = repository.database().address().cloned() else {
         return std::future::pending().await;
     };
     let address = String::from_utf8_lossy(address.expose().trim_ascii()).into_owned();
-    let mut failures = 0;
+    let mut delays = Backoff::NETWORK.delays();
     loop {
         let began = Instant::now();
         if let Err(error) = follow(&address, &repository, &live).await {
-            tracing::warn!(error = %ErrorChain(&error), "hear of other replicas' changes");
+            tracing::warn!(error = %ErrorChain(&error), "follow changes of other replicas");
         }
-        failures = if began.elapsed() > RESYNC_INTERVAL { 1 } else { failures + 1 };
-        sleep(Backoff::NETWORK.delay(failures, random())).await;
+        if began.elapsed() > RESYNC_INTERVAL {
+            delays.reset();
+        }
+        sleep(delays.next_delay()).await;
     }
 }
 

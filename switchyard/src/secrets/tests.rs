@@ -5,7 +5,7 @@ use runtime::tasks::Tasks;
 
 use super::*;
 
-/// Runs each of these on SQLite as a test of its own, and all of them on one PostgreSQL.
+/// Runs each test on SQLite, and all of them on one PostgreSQL server.
 macro_rules! on_each_database {
     ($($test:ident),+ $(,)?) => {
         $(#[tokio::test]
@@ -26,15 +26,15 @@ mod each {
     use super::SecretsFixture;
 
     on_each_database!(
-        what_a_crash_left_in_the_store_is_never_seen,
-        what_the_ledger_refuses_is_taken_back_from_the_store,
-        writers_at_one_moment_get_versions_of_their_own,
-        what_must_hold_is_looked_at,
-        back_to_an_older_version_is_a_new_generation,
-        a_delete_can_be_undone_until_its_retention_is_over,
-        a_destroyed_version_is_gone_from_store_and_ledger,
-        a_request_that_is_sent_twice_is_done_once,
-        a_leader_that_was_overtaken_writes_nothing,
+        values_orphaned_by_a_crash_are_never_visible,
+        values_rejected_by_the_ledger_are_removed_from_the_store,
+        concurrent_writers_get_distinct_versions,
+        preconditions_are_checked,
+        a_rollback_creates_a_new_generation,
+        a_delete_can_be_undone_until_its_retention_ends,
+        a_destroyed_version_is_unreadable_in_store_and_ledger,
+        a_replayed_request_is_done_once,
+        a_superseded_leader_writes_nothing,
     );
 }
 
@@ -49,22 +49,23 @@ impl SecretsFixture {
     async fn on_sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
-        Self::on(database, directory).await
+        Self::with_database(database, directory).await
     }
 
     async fn on_postgres(server: &e2e::postgres::Postgres, name: &str) -> Self {
-        let url = Redacted::from(server.create_database(name).unwrap());
-        Self::on(Database::connect(&url).await.unwrap(), tempfile::tempdir().unwrap()).await
+        let url = Redacted::from(server.create(name).unwrap());
+        Self::with_database(Database::connect(&url).await.unwrap(), tempfile::tempdir().unwrap())
+            .await
     }
 
-    async fn on(database: Database, directory: tempfile::TempDir) -> Self {
+    async fn with_database(database: Database, directory: tempfile::TempDir) -> Self {
         let repository = Repository::open(database.clone()).await.unwrap();
         let store = Arc::new(
             Embedded::open(database.clone(), &KeyFile::new(directory.path().join("key")))
                 .await
                 .unwrap(),
         );
-        let (audit, writer) = Audit::new(repository.clone());
+        let (audit, writer) = AuditLog::new(repository.clone());
         Tasks::new().spawn("writer", writer.run());
         let secrets = Secrets::new(
             repository,
@@ -105,9 +106,9 @@ fn caller() -> Caller {
     Caller { actor: Actor::Token { name: "test".into() }, origin: Origin::default() }
 }
 
-async fn what_a_crash_left_in_the_store_is_never_seen(fixture: SecretsFixture) {
+async fn values_orphaned_by_a_crash_are_never_visible(fixture: SecretsFixture) {
     fixture.write("one").await.unwrap();
-    // What a process leaves that dies after the store's write and before the ledger's.
+    // As left by a process that dies between the store's write and the ledger's.
     let orphan = Redacted::from("orphan".to_owned());
     fixture
         .store
@@ -130,7 +131,7 @@ async fn what_a_crash_left_in_the_store_is_never_seen(fixture: SecretsFixture) {
     assert_eq!(fixture.read().await.value.expose(), b"two");
 }
 
-async fn what_the_ledger_refuses_is_taken_back_from_the_store(fixture: SecretsFixture) {
+async fn values_rejected_by_the_ledger_are_removed_from_the_store(fixture: SecretsFixture) {
     fixture.write("one").await.unwrap();
     let mut request = WriteRequest::default();
     for at in 0..9 {
@@ -150,13 +151,13 @@ async fn what_the_ledger_refuses_is_taken_back_from_the_store(fixture: SecretsFi
 }
 
 #[tokio::test]
-async fn a_write_whose_end_is_not_known_keeps_its_value() {
+async fn a_write_with_unknown_outcome_keeps_its_value() {
     let fixture = SecretsFixture::on_sqlite().await;
     fixture.write("one").await.unwrap();
     let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(full).execute(fixture.database.writer()).await.unwrap();
     fixture.write("two").await.unwrap_err();
-    // The database failed, so the value stays in the store: the ledger might refer to it.
+    // The database failed, so the ledger might refer to the value: it stays in the store.
     assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
     assert_eq!(fixture.read().await.value.expose(), b"one");
     sqlx::query("DROP TRIGGER full").execute(fixture.database.writer()).await.unwrap();
@@ -164,7 +165,7 @@ async fn a_write_whose_end_is_not_known_keeps_its_value() {
     assert_eq!(fixture.read().await.value.expose(), b"three");
 }
 
-async fn writers_at_one_moment_get_versions_of_their_own(fixture: SecretsFixture) {
+async fn concurrent_writers_get_distinct_versions(fixture: SecretsFixture) {
     let values: Vec<String> = (0..20).map(|at| at.to_string()).collect();
     let written =
         futures_util::future::join_all(values.iter().map(|value| fixture.write(value))).await;
@@ -174,7 +175,7 @@ async fn writers_at_one_moment_get_versions_of_their_own(fixture: SecretsFixture
     assert_eq!(versions, (1..=20).collect::<Vec<_>>());
 }
 
-async fn what_must_hold_is_looked_at(fixture: SecretsFixture) {
+async fn preconditions_are_checked(fixture: SecretsFixture) {
     let on = |condition| WriteOptions { condition, ..WriteOptions::default() };
     let rotate = async |condition| {
         let value = Redacted::from("x".to_owned());
@@ -204,11 +205,11 @@ async fn what_must_hold_is_looked_at(fixture: SecretsFixture) {
         matches!(stale, Err(SecretsError::Change(ChangeError::Precondition { .. }))),
         "{stale:?}"
     );
-    // What was refused left nothing in the store.
+    // Refused writes left nothing in the store.
     assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
 }
 
-async fn back_to_an_older_version_is_a_new_generation(fixture: SecretsFixture) {
+async fn a_rollback_creates_a_new_generation(fixture: SecretsFixture) {
     for value in ["one", "two", "three"] {
         fixture.write(value).await.unwrap();
     }
@@ -227,7 +228,7 @@ async fn back_to_an_older_version_is_a_new_generation(fixture: SecretsFixture) {
         states,
         [(3, VersionState::Archived), (2, VersionState::Archived), (1, VersionState::Active)]
     );
-    // Versions count on from the latest, not from the active one.
+    // Numbering continues from the latest version, not from the active one.
     assert_eq!(fixture.write("four").await.unwrap().versions[&name()], Version(4));
     let error = fixture
         .secrets
@@ -237,7 +238,7 @@ async fn back_to_an_older_version_is_a_new_generation(fixture: SecretsFixture) {
     assert!(matches!(error, SecretsError::Change(ChangeError::NoVersion { .. })), "{error}");
 }
 
-async fn a_delete_can_be_undone_until_its_retention_is_over(fixture: SecretsFixture) {
+async fn a_delete_can_be_undone_until_its_retention_ends(fixture: SecretsFixture) {
     fixture.write("one").await.unwrap();
     let delete = async || {
         fixture.secrets.delete(&caller(), &scope(), &name(), &WriteOptions::default()).await
@@ -263,11 +264,11 @@ async fn a_delete_can_be_undone_until_its_retention_is_over(fixture: SecretsFixt
     past.enforce_retention_once(&fence).await.unwrap();
     assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::Destroyed { .. }))));
     assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap(), []);
-    // A new secret of that name counts on.
+    // A new secret with that name continues the numbering.
     assert_eq!(fixture.write("two").await.unwrap().versions[&name()], Version(2));
 }
 
-async fn a_destroyed_version_is_gone_from_store_and_ledger(fixture: SecretsFixture) {
+async fn a_destroyed_version_is_unreadable_in_store_and_ledger(fixture: SecretsFixture) {
     fixture.write("one").await.unwrap();
     fixture.write("two").await.unwrap();
     let destroy = async |version| {
@@ -278,7 +279,7 @@ async fn a_destroyed_version_is_gone_from_store_and_ledger(fixture: SecretsFixtu
     };
     assert!(matches!(destroy(2).await, Err(SecretsError::Change(ChangeError::InUse { .. }))));
     assert!(matches!(destroy(3).await, Err(SecretsError::Change(ChangeError::NoVersion { .. }))));
-    assert_eq!(destroy(1).await.unwrap().gone, [Version(1)]);
+    assert_eq!(destroy(1).await.unwrap().destroyed, [Version(1)]);
     let read = fixture.secrets.read_version(&caller(), &scope(), &name(), Version(1), None).await;
     assert!(matches!(read, Err(SecretsError::Gone { .. })), "{read:?}");
     let back = fixture
@@ -289,7 +290,7 @@ async fn a_destroyed_version_is_gone_from_store_and_ledger(fixture: SecretsFixtu
     assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 1);
 }
 
-async fn a_request_that_is_sent_twice_is_done_once(fixture: SecretsFixture) {
+async fn a_replayed_request_is_done_once(fixture: SecretsFixture) {
     let once = |fingerprint: u8| Idempotency {
         principal: "token:test".into(),
         key_hash: vec![1; 32],
@@ -302,12 +303,12 @@ async fn a_request_that_is_sent_twice_is_done_once(fixture: SecretsFixture) {
             WriteOptions { idempotency: Some(once(fingerprint)), ..WriteOptions::default() };
         fixture.secrets.write(&caller(), &scope(), &request, |_| Condition::None, &options).await
     };
-    // At the same moment too: one is done, and the other one hears of it.
+    // Concurrently too: one is done, and the other gets its response.
     let (first, second) = tokio::join!(write(1), write(1));
     let (done, repeated) = if first.is_ok() { (first, second) } else { (second, first) };
     match repeated {
         Err(SecretsError::Change(ChangeError::Replayed(response))) => {
-            assert_eq!(serde_json::from_str::<Written>(&answer).unwrap(), done.unwrap());
+            assert_eq!(serde_json::from_str::<Written>(&response).unwrap(), done.unwrap());
         }
         other => panic!("{other:?}"),
     }
@@ -315,19 +316,27 @@ async fn a_request_that_is_sent_twice_is_done_once(fixture: SecretsFixture) {
     assert_eq!(fixture.read().await.version, Version(1));
 }
 
-async fn a_leader_that_was_overtaken_writes_nothing(fixture: SecretsFixture) {
+async fn a_superseded_leader_writes_nothing(fixture: SecretsFixture) {
     fixture.write("one").await.unwrap();
-    let (short, long) = (std::time::Duration::from_millis(50), std::time::Duration::from_secs(60));
+    let (short, long) = (std::time::Duration::from_millis(50), std::time::Duration::from_secs(600));
     let take = async |holder, ttl| {
         fixture.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap()
     };
     let old = take("old", long).await.unwrap();
     if fixture.database.kind() == lockbox::database::Kind::Postgres {
-        assert_eq!(take("new", long).await, None, "it has a holder");
+        assert_eq!(take("new", long).await, None, "the lease has a holder");
     }
-    assert_eq!(take("old", short).await.unwrap(), old, "a renewal is no new fence");
-    tokio::time::sleep(4 * short).await;
-    let new = take("new", long).await.unwrap();
+    assert_eq!(take("old", short).await.unwrap(), old, "a renewal keeps the fence");
+    // PostgreSQL decides when the lease has expired, so ask until it has.
+    let taken = async {
+        loop {
+            if let Some(fence) = take("new", long).await {
+                return fence;
+            }
+            tokio::time::sleep(short).await;
+        }
+    };
+    let new = tokio::time::timeout(std::time::Duration::from_secs(60), taken).await.unwrap();
     assert!(new.number > old.number);
     let options =
         |fence: &Fence| WriteOptions { fence: Some(fence.clone()), ..WriteOptions::default() };

@@ -4,15 +4,16 @@
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::{Put, Stored};
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
+use runtime::retry::RetryPolicy;
 
 use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
 use crate::repository::{ChangeError, Condition, NewVersion};
 
-/// The maximum number of attempts for a write that loses races to other replicas.
-const MAX_ATTEMPTS: u32 = 6;
+/// For a write that loses races to other replicas.
+const CONFLICT_RETRY: RetryPolicy = RetryPolicy::new(Backoff::QUICK, 6);
 
 /// A value to write.
 struct PendingValue<'a> {
@@ -76,18 +77,14 @@ impl Secrets {
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
         self.refuse_replay(options).await?;
-        let mut tries = 1;
-        loop {
-            match self.try_store(caller, scope, action, values, options).await {
-                // Another replica wrote between our read and our change. The retry checks the
-                // precondition again.
-                Err(SecretsError::Change(ChangeError::Conflict(_))) if tries < MAX_ATTEMPTS => {
-                    tokio::time::sleep(Backoff::QUICK.delay(tries, random())).await;
-                    tries += 1;
-                }
-                other => return other,
-            }
-        }
+        // A conflict means that another replica wrote between our read and our change. The retry
+        // checks the precondition again.
+        CONFLICT_RETRY
+            .run(
+                |_| self.try_store(caller, scope, action, values, options),
+                |error| matches!(error, SecretsError::Change(ChangeError::Conflict(_))),
+            )
+            .await
     }
 
     async fn try_store(
@@ -98,7 +95,7 @@ impl Secrets {
         values: &[PendingValue<'_>],
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let turn =
+        let lock =
             self.write_locks.lock(scope).await.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
         let versions_by_name = self.repository.version_numbers(scope).await?;
         for PendingValue { name, condition, .. } in values {

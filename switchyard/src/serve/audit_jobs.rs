@@ -1,4 +1,4 @@
-//! The jobs that take the audit trail out of the database, as far as the operator asked for them.
+//! Starts the optional audit jobs: signing checkpoints and exporting events.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,37 +13,37 @@ use crate::metrics::Metrics;
 use crate::replicas::LeaderElector;
 use crate::repository::Repository;
 
-/// The lease of whoever signs.
+/// The lease of the checkpoint signer. Lease names are stored in the database.
 const CHECKPOINT_LEASE: &str = "audit checkpoints";
 
-/// What is left to do when everything else has ended.
+/// Signs a checkpoint after everything else has ended.
 pub(super) struct FinalCheckpoint {
     signer: CheckpointSigner,
     leader: LeaderElector,
     repository: Repository,
 }
 
-/// What the others need to know of it.
+/// What the rest of the process needs from the audit jobs.
 #[derive(Default)]
 pub(super) struct AuditJobs {
-    /// The public key that checkpoints are signed with, as PEM, where they are.
+    /// The public key of the checkpoint signer in PEM, if checkpoints are signed.
     pub(super) public_key: Option<String>,
     pub(super) final_checkpoint: Option<FinalCheckpoint>,
 }
 
 impl FinalCheckpoint {
-    /// Signs for what happened since the last checkpoint, unless another replica leads now: then
-    /// that one does.
+    /// Signs for the events since the last checkpoint, unless another replica holds the lease and does
+    /// so itself.
     pub(super) async fn sign(self) {
         let Self { signer, leader, repository } = self;
-        // What could not be flushed may not be there tomorrow, and is not to be signed.
+        // Events that could not be flushed may be lost, so they must not be signed.
         if !repository.is_lost() {
             leader.lead_once(CHECKPOINT_LEASE, |fence| signer.sign_final(fence)).await;
         }
     }
 }
 
-/// Starts them.
+/// Starts the configured jobs.
 pub(super) fn start(
     args: &AuditArgs,
     data: &Path,

@@ -1,4 +1,4 @@
-//! Where switchyard finds itself: in a cluster, or on a developer's machine.
+//! The platform that switchyard runs on: a Kubernetes cluster or a developer's machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::namespaces::{Bindings, Namespaces};
 use crate::publisher::BundleSink;
 use crate::trust;
 
-/// What is different between the two.
+/// What differs between the platforms.
 pub(super) struct Platform {
     pub(super) pods: Pods,
     pub(super) namespaces: Namespaces,
@@ -27,7 +27,7 @@ pub(super) struct Platform {
     pub(super) certificate_source: CertificateSource,
 }
 
-/// Finds out, and begins to follow the namespaces.
+/// Selects the platform from the flags and, in a cluster, starts watching namespaces.
 pub(super) async fn detect(
     args: ServeArgs,
     tasks: &Tasks,
@@ -58,19 +58,26 @@ pub(super) async fn detect(
         drain_notice: _,
         store: _,
     } = args;
-    let given = certificates_directory
+    let configured_source = certificates_directory
         .map(CertificateSource::Directory)
         .or_else(|| tls_directory.map(CertificateSource::Files));
     let Some(file) = development_identities else {
-        return in_cluster(given, bootstrap_token_file, namespace, tls_secret, tasks, readiness)
-            .await;
+        return in_cluster(
+            configured_source,
+            bootstrap_token_file,
+            namespace,
+            tls_secret,
+            tasks,
+            readiness,
+        )
+        .await;
     };
     if let Some(address) = [listen, admin].into_iter().find(|address| !address.ip().is_loopback()) {
         return Err(ServeError::NotLoopback(address));
     }
     let (development, bindings) = Development::read(&file)?;
-    tracing::warn!(file = %file.display(), "pods are taken from a file: for development alone");
-    // Nobody sends on it: the file is read once.
+    tracing::warn!(file = %file.display(), "pod identities come from a file: for development only");
+    // The file is read once, so nothing is ever sent.
     let (_, receiver) = watch::channel(Arc::new(bindings));
     Ok(Platform {
         namespaces: Namespaces::new(receiver),
@@ -83,14 +90,14 @@ pub(super) async fn detect(
         bootstrap_target: Bootstrap::File(
             bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token")),
         ),
-        certificate_source: given
+        certificate_source: configured_source
             .unwrap_or_else(|| CertificateSource::Directory(data.join("certificates"))),
         pods: Pods::Development(development),
     })
 }
 
 async fn in_cluster(
-    given: Option<CertificateSource>,
+    configured_source: Option<CertificateSource>,
     bootstrap_token_file: Option<PathBuf>,
     namespace: String,
     tls_secret: String,
@@ -103,13 +110,13 @@ async fn in_cluster(
     let gate = readiness.gate("a list of the namespaces");
     let watching = cluster.clone();
     spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
-    let own = || Bootstrap::Cluster(cluster.clone());
+    let default_target = || Bootstrap::Cluster(cluster.clone());
     Ok(Platform {
         namespaces: Namespaces::new(receiver),
         bundle_sink: BundleSink::Cluster(cluster.clone()),
         trust_target: trust::TrustTarget::Cluster(cluster.clone()),
-        bootstrap_target: bootstrap_token_file.map_or_else(own, Bootstrap::File),
-        certificate_source: given.unwrap_or(CertificateSource::Secret {
+        bootstrap_target: bootstrap_token_file.map_or_else(default_target, Bootstrap::File),
+        certificate_source: configured_source.unwrap_or(CertificateSource::Secret {
             client,
             namespace,
             name: tls_secret,

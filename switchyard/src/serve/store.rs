@@ -1,4 +1,4 @@
-//! The backend that was chosen.
+//! Opens the configured store.
 
 use std::sync::Arc;
 
@@ -14,44 +14,44 @@ use crate::args::{Needed, ServeArgs, StoreKind};
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
-    /// The rows in the database, or their key.
+    /// The embedded store cannot be opened.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// A flag is missing.
+    /// A required flag is missing.
     #[error(transparent)]
     Needed(#[from] Needed),
-    /// Vault's configuration.
+    /// Vault's configuration is invalid.
     #[error(transparent)]
     Vault(#[from] ConfigError),
-    /// 1Password's configuration.
+    /// 1Password's configuration is invalid.
     #[error(transparent)]
     OnePassword(#[from] SetupError),
 }
 
-/// The store, and the same again where it has keys of its own that can be changed.
+/// The store. `embedded` is set if it is the embedded one, whose keys can be rotated.
 pub(super) struct OpenedStore {
     pub(super) store: Arc<dyn Store>,
     pub(super) embedded: Option<Arc<Embedded>>,
 }
 
-/// Opens the store, and keeps alive what it needs.
+/// Opens the store and starts the tasks that it needs.
 pub(super) async fn open(
     args: &ServeArgs,
     database: Database,
     tasks: &Tasks,
 ) -> Result<OpenedStore, StoreOpenError> {
     let opened = choose(args, database, tasks).await?;
-    look(Arc::clone(&opened.store), tasks);
+    check_health(Arc::clone(&opened.store), tasks);
     Ok(opened)
 }
 
-/// Says once, at the start, what is wrong with the store. Nothing waits for it: a server may come
-/// up later than we do, and until then whoever reads or writes is told.
-fn look(store: Arc<dyn Store>, tasks: &Tasks) {
+/// Logs at start whether the store is unhealthy. Nothing waits for it: the store's server may start
+/// later, and until then each request fails with the reason.
+fn check_health(store: Arc<dyn Store>, tasks: &Tasks) {
     let stopping = tasks.stopping();
-    tasks.spawn("look at the store", async move {
+    tasks.spawn("store health check", async move {
         if let Some(Err(error)) = stopping.run_until_cancelled(store.health()).await {
-            tracing::error!(error = %ErrorChain(&error), "the store cannot be used, and until it can nothing is read or written");
+            tracing::error!(error = %ErrorChain(&error), "the store cannot be used: reads and writes fail until it can");
         }
     });
 }
@@ -72,8 +72,8 @@ async fn choose(
         StoreKind::Vault => {
             let config = args.store.vault()?;
             let store = Arc::new(Vault::open(&config)?);
-            let keeper = Arc::clone(&store);
-            super::spawn(tasks, "vault token", async move { keeper.keep().await });
+            let token_renewal = Arc::clone(&store);
+            super::spawn(tasks, "vault token", async move { token_renewal.keep().await });
             tracing::info!(address = %config.address, mount = %config.mount, prefix = %config.prefix, "store is Vault");
             Ok(OpenedStore { store, embedded: None })
         }

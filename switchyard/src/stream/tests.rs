@@ -15,7 +15,8 @@ use super::*;
 use crate::access::Access;
 use crate::api::{Health, Strangers};
 use crate::audit::{Actor, AuditLog, Origin, Pod};
-use crate::identity::{Bindings, Development, Namespaces, Pods, Tokens};
+use crate::identity::{Development, Pods, Tokens};
+use crate::namespaces::{Bindings, Namespaces};
 use crate::policy::Binding;
 use crate::repository::{AuditQuery, Condition, Repository};
 use crate::secrets::{Caller, Secrets, WriteOptions};
@@ -63,13 +64,13 @@ impl World {
             Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap(),
         );
         let tasks = Tasks::new();
-        let (audit, clerk) = Audit::new(repository.clone());
-        tasks.spawn("clerk", clerk.work());
+        let (audit, writer) = AuditLog::new(repository.clone());
+        tasks.spawn("audit writer", writer.run());
         let (namespaces, bound) = watch::channel(bindings("shop", "prod"));
         let (trust, trusted) = watch::channel(TrustBundle::new([&certificate()]));
         let live = Live::default();
         let identities = directory.path().join("identities.json");
-        crate::files::publish(&identities, b"{}", crate::files::Readers::Owner).unwrap();
+        crate::files::write(&identities, b"{}", crate::files::Readers::Owner).unwrap();
         let app = App {
             checkpoint_public_key: None,
             secrets: Secrets::new(

@@ -1,10 +1,10 @@
-//! Who may do what, as it is seen from outside.
+//! Roles, tokens and canonical names through the API.
 
-use bytes::Bytes;
+mod grants;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::agent::TestAgent;
 use crate::harness::{Harness, body, problem};
 
 async fn make_token(harness: &Harness, name: &str, role: &str, scope: Option<&str>) -> String {
@@ -41,15 +41,15 @@ async fn status(
     harness.ask(method, path, Some(token), body).await.0
 }
 
-/// The table of roles, through the API.
+/// The table of roles, checked through the API.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_role_does_what_it_may_and_no_more() {
+async fn each_role_may_do_exactly_what_the_table_says() {
     let harness = Harness::start().await;
     for scope in ["shop", "shop.prod", "shop.prod.api"] {
         harness.set(scope, &[("A", b"hunter2")]).await;
     }
     let write = body(&[("A", b"hunter2")]);
-    // Reading and writing in project, environment and service scope; the audit trail, grants and
+    // Reads and writes in project, environment and service scope; then the audit log, grants and
     // tokens.
     let rows = [
         ("readonly", [403, 403, 403], [403, 403, 403], 403),
@@ -133,9 +133,9 @@ async fn each_role_does_what_it_may_and_no_more() {
     assert_eq!(read[0]["details"], "role developer everywhere, of the token");
 }
 
-/// A token for dev, and every way that somebody thought of to say prod.
+/// A token for dev, and many spellings of prod.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_made_canonical_once_and_then_decided_on() {
+async fn names_are_canonicalized_before_authorization() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     harness.set("shop.dev.api", &[("A", b"fine")]).await;
@@ -212,7 +212,7 @@ async fn a_name_is_made_canonical_once_and_then_decided_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
+async fn only_health_the_openapi_document_and_login_need_no_credential() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"x")]).await;
     let routes = [
@@ -261,7 +261,7 @@ async fn what_needs_no_credential_is_health_the_document_and_how_to_log_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_from_their_making_to_their_end() {
+async fn tokens_from_creation_to_revocation() {
     let harness = Harness::start().await;
     let token = make_token(&harness, "ci", "developer", Some("shop")).await;
     let who: Value =
@@ -309,169 +309,4 @@ async fn tokens_from_their_making_to_their_end() {
     let harness = harness.restart().await;
     assert_eq!(status(&harness, &harness.token(), Method::GET, "/v1/whoami", b"").await, 401);
     assert_eq!(status(&harness, &owner, Method::GET, "/v1/whoami", b"").await, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pod_gets_what_grants_add_and_loses_what_is_taken_back() {
-    let harness = Harness::start().await;
-    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two"), ("C", b"three")]).await;
-    let web = |query| TestAgent::refused(&harness, "web", query);
-    assert!(web("bundle=api-prod").await.detail.contains("no grant names this one"));
-
-    let one = grant(&harness, "shop-prod/web", Some("A")).await;
-    let mut agent = TestAgent::connect(&harness, "web", "api-prod", vec![]).await;
-    let names = |values: std::collections::BTreeMap<String, Vec<u8>>| {
-        values.into_keys().collect::<Vec<_>>()
-    };
-    let (generation, values) = agent.values().await;
-    assert_eq!((generation, names(values)), (1, vec!["A".to_owned()]));
-    // The same generation, and one more file, without a new login.
-    let two = grant(&harness, "shop-prod/web", Some("B")).await;
-    let (generation, values) = agent.values().await;
-    assert_eq!((generation, names(values)), (1, vec!["A".to_owned(), "B".to_owned()]));
-    // What is not granted moves the bundle, and stays away.
-    harness.set("shop.prod.api", &[("C", b"four")]).await;
-    let (generation, values) = agent.values().await;
-    assert_eq!((generation, names(values)), (2, vec!["A".to_owned(), "B".to_owned()]));
-    let take_back = async |id| {
-        assert_eq!(
-            status(&harness, &harness.token(), Method::DELETE, &format!("/v1/grants/{id}"), b"")
-                .await,
-            200
-        )
-    };
-    take_back(one).await;
-    let (_, values) = agent.values().await;
-    assert_eq!(names(values), ["B"]);
-    take_back(two).await;
-    match agent.next().await {
-        Some(contract::stream::ServerMessage::Refused { detail }) => {
-            assert!(detail.contains("shop-prod/web"), "{detail}")
-        }
-        other => panic!("{other:?}"),
-    }
-    // An agent whose files are of a time with more rights says only which generation they are of.
-    grant(&harness, "shop-prod/web", None).await;
-    let mut agent =
-        TestAgent::connect(&harness, "web", "api-prod", vec![crate::agent::held("api-prod", 2)])
-            .await;
-    let (_, values) = agent.values().await;
-    assert_eq!(names(values), ["A", "B", "C"]);
-
-    let read = harness.events("read").await;
-    let details: Vec<_> = read.iter().map(|it| it["details"].as_str().unwrap()).collect();
-    assert_eq!(
-        details,
-        [
-            "grant-of-secrets: A",
-            "grant-of-secrets: A,B",
-            "grant-of-secrets: A,B",
-            "grant-of-secrets: B",
-            "grant"
-        ]
-    );
-    // Dev's pod with the same service account name has nothing of it.
-    assert_eq!(TestAgent::refused(&harness, "dev", "bundle=api-prod").await.status, 403);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn grants_that_would_mean_nothing_are_refused() {
-    let harness = Harness::start().await;
-    let account = |name: &str, scope: &str, access: &str| json!({"subject": {"kind": "service_account", "name": name}, "scope": scope, "access": access});
-    for (request, says) in [
-        (account("shop-prod", "shop.prod.api", "read"), "namespace/name"),
-        (account("shop-prod/a/b", "shop.prod.api", "read"), "namespace/name"),
-        (account("shop-prod/*", "shop.prod.api", "read"), "namespace/name"),
-        (account("Shop-prod/web", "shop.prod.api", "read"), "namespace/name"),
-        (account("shop-prod/web", "shop.prod", "read"), "no service"),
-        (account("shop-prod/web", "shop.prod.api", "write"), "grant its service account read"),
-        (account("shop-prod/web", "shop.prod.api", "owner"), "grant its service account read"),
-        (account("shop-dev/web", "shop.prod.api", "read"), "environment dev"),
-        (
-            json!({"subject": {"kind": "user", "name": ""}, "scope": "shop", "access": "read"}),
-            "visible",
-        ),
-        (
-            json!({"subject": {"kind": "user", "name": "ada\u{202e}"}, "scope": "shop", "access": "read"}),
-            "visible",
-        ),
-        (
-            json!({"subject": {"kind": "group", "name": " devs"}, "scope": "shop", "access": "read"}),
-            "visible",
-        ),
-        (
-            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop", "secret": "A", "access": "admin"}),
-            "a role holds in a scope",
-        ),
-        (
-            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop/*", "access": "read"}),
-            "line 1",
-        ),
-        (
-            json!({"subject": {"kind": "pod", "name": "ada"}, "scope": "shop", "access": "read"}),
-            "line 1",
-        ),
-    ] {
-        let problem =
-            harness.refused(Method::POST, "/v1/grants", request.to_string().as_bytes()).await;
-        assert!(problem.status == 400 && problem.detail.contains(says), "{request}: {problem:?}");
-    }
-    assert!(harness.json("/v1/grants").await["grants"].as_array().unwrap().is_empty());
-    // The same grant twice is one row and one event.
-    assert_eq!(
-        grant(&harness, "shop-prod/web", None).await,
-        grant(&harness, "shop-prod/web", None).await
-    );
-    assert_eq!(harness.events("grant").await.len(), 1);
-    for path in ["/v1/grants/0", "/v1/grants/99"] {
-        assert_eq!(harness.refused(Method::DELETE, path, b"").await.status, 404, "{path}");
-    }
-    for path in
-        ["/v1/grants/x", "/v1/grants/+1", "/v1/grants/-1", "/v1/grants/99999999999999999999"]
-    {
-        assert_eq!(harness.refused(Method::DELETE, path, b"").await.status, 400, "{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lists_show_what_may_be_seen_page_by_page() {
-    let harness = Harness::start().await;
-    for at in 0..5 {
-        let scope = if at % 2 == 0 { "shop" } else { "other" };
-        let request = json!({"subject": {"kind": "user", "name": format!("u{at}")}, "scope": scope, "access": "read"});
-        let (status, _, _) = harness
-            .ask(Method::POST, "/v1/grants", Some(&harness.token()), request.to_string().as_bytes())
-            .await;
-        assert_eq!(status, 201);
-    }
-    let names = |body: &Bytes| -> (Vec<String>, Option<String>) {
-        let body: Value = serde_json::from_slice(body).unwrap();
-        let names = body["grants"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|it| it["subject"]["name"].as_str().unwrap().to_owned());
-        (names.collect(), body["next"].as_str().map(str::to_owned))
-    };
-    let shop = make_token(&harness, "shop", "admin", Some("shop")).await;
-    let (first, next) =
-        names(&harness.ask(Method::GET, "/v1/grants?limit=2", Some(&shop), b"").await.2);
-    assert_eq!(first, ["u0", "u2"]);
-    let path = format!("/v1/grants?limit=2&cursor={}", next.unwrap());
-    assert_eq!(
-        names(&harness.ask(Method::GET, &path, Some(&shop), b"").await.2),
-        (vec!["u4".to_owned()], None)
-    );
-    let developer = make_token(&harness, "dev", "developer", None).await;
-    assert_eq!(
-        names(&harness.ask(Method::GET, "/v1/grants", Some(&developer), b"").await.2),
-        (vec![], None)
-    );
-    for query in ["limit=0", "limit=1001", "limit=x", "cursor=!", "cursor=LTE", "other=1"] {
-        assert_eq!(
-            harness.refused(Method::GET, &format!("/v1/grants?{query}"), b"").await.status,
-            400,
-            "{query}"
-        );
-    }
 }

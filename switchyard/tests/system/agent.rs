@@ -1,4 +1,4 @@
-//! An agent's side of the stream.
+//! The agent's side of a stream.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use crate::harness::{Harness, TEST_TIMEOUT, problem};
 pub(crate) struct TestAgent {
     io: TokioIo<Upgraded>,
     decoder: Decoder,
-    /// The CAs that came on the stream.
+    /// The CAs received on the stream.
     pub(crate) trust: Option<String>,
-    /// The trace id of its login.
+    /// The trace id of the login.
     pub(crate) trace: String,
 }
 
@@ -49,7 +49,7 @@ impl TestAgent {
         Self::try_connect(harness, token, bundle, holds).await.unwrap()
     }
 
-    /// `None` where switchyard is not there, or goes away.
+    /// `None` if switchyard is not running or goes away.
     pub(crate) async fn try_connect(
         harness: &Harness,
         token: &str,
@@ -93,7 +93,7 @@ impl TestAgent {
         self.io.flush().await
     }
 
-    /// The next message but trust; `None` where the stream ended.
+    /// The next message other than `Trust`, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<ServerMessage> {
         loop {
             if let Some(frame) = self.decoder.next_frame().unwrap() {
@@ -104,7 +104,7 @@ impl TestAgent {
                 continue;
             }
             let mut bytes = [0; 4096];
-            // A connection that is closed without a word is an end too.
+            // An abrupt close also ends the stream.
             match tokio::time::timeout(TEST_TIMEOUT, self.io.read(&mut bytes))
                 .await
                 .expect("a message in time")
@@ -123,7 +123,7 @@ impl TestAgent {
         }
     }
 
-    /// What it is told to hold of its one bundle: the generation and the values.
+    /// The generation and the values of its only bundle.
     pub(crate) async fn values(&mut self) -> (u64, BTreeMap<String, Vec<u8>>) {
         let snapshot = self.hold().await;
         let [bundle] = <[_; 1]>::try_from(snapshot.bundles).unwrap();

@@ -1,4 +1,4 @@
-//! The audit trail.
+//! The audit log as seen through the API.
 
 use http::Method;
 
@@ -6,7 +6,7 @@ use crate::agent::{TestAgent, held};
 use crate::harness::{Harness, body, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
+async fn the_audit_log_is_gapless_and_records_actor_action_time_and_address() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"hunter2")]).await;
     harness.done(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
@@ -15,7 +15,7 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
     agent.applied("api-prod", 1).await;
     until("the report", async || harness.events("applied").await.len() == 1).await;
     TestAgent::refused(&harness, "web", "bundle=api-prod").await;
-    // A refused write takes its numbers back with it.
+    // A refused write leaves no gap in the sequence.
     let (names, value): (Vec<String>, _) =
         ((0..9).map(|at| format!("BIG_{at}")).collect(), vec![0; 1 << 20]);
     let too_large =
@@ -64,7 +64,7 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
         .map(|event| event["sequence"].as_u64().unwrap())
         .collect();
     assert_eq!(sequences, [3, 4, 5]);
-    // Nobody changes what is written, not even with the database at hand.
+    // Triggers protect stored events, even from direct SQL.
     let database = harness.database().await;
     for sql in
         ["UPDATE audit_events SET actor_id = 'x'", "DELETE FROM audit_events WHERE sequence = 1"]
@@ -74,7 +74,7 @@ async fn the_trail_is_gapless_and_says_who_what_when_and_from_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_can_be_written_down_nothing_leaves() {
+async fn without_an_audit_event_nothing_leaves() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
@@ -89,7 +89,7 @@ async fn where_nothing_can_be_written_down_nothing_leaves() {
     assert!(problem.status == 503 && problem.detail.contains("audit trail"), "{problem:?}");
     assert_eq!(TestAgent::refused(&harness, "api-two", "bundle=api-prod").await.status, 503);
     assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-prod").await.status, 503);
-    // A write is one with its event: neither is there.
+    // A write and its event are one transaction: neither happened.
     assert_eq!(
         harness
             .refused(Method::POST, "/v1/secrets/shop.prod.api/", body(&[("A", b"two")]).expose())
@@ -110,7 +110,7 @@ async fn where_nothing_can_be_written_down_nothing_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_generation_leaves_before_it_is_written_down_to_whom() {
+async fn no_generation_leaves_before_its_audit_event() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
@@ -119,7 +119,7 @@ async fn no_generation_leaves_before_it_is_written_down_to_whom() {
     let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events WHEN NEW.action = 'read' BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(full).execute(&database).await.unwrap();
     harness.set("shop.prod.api", &[("A", b"two")]).await;
-    assert!(agent.next().await.is_none(), "something was sent");
+    assert!(agent.next().await.is_none(), "a message was sent");
     sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
     let mut agent =
         TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
@@ -127,7 +127,7 @@ async fn no_generation_leaves_before_it_is_written_down_to_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_somebody_changed_is_named_and_not_served() {
+async fn a_tampered_row_is_named_and_not_served() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = 'B') WHERE name = 'A'";
@@ -138,8 +138,8 @@ async fn a_row_that_somebody_changed_is_named_and_not_served() {
         "{problem:?}"
     );
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
-    assert!(agent.next().await.is_none(), "something was sent");
-    // What is whole is still served, and a new version mends it.
+    assert!(agent.next().await.is_none(), "a message was sent");
+    // Intact values are still served, and a new version repairs the secret.
     harness.done(Method::GET, "/v1/secrets/shop.prod.api/B", b"").await;
     harness.set("shop.prod.api", &[("A", b"three")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;

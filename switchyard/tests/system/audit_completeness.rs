@@ -1,7 +1,7 @@
-//! Killed between the event and the answer, again and again, while people read and agents come and
-//! go: whoever was handed a value is in the trail, each with everything that an event has to say.
+//! Kills switchyard between audit event and response, repeatedly, while people read and agents
+//! reconnect: every delivered value has a complete audit event.
 //!
-//! That the trail may say more than was handed out is its nature: an event is written first.
+//! The log may have more events than deliveries, because an event is written first.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,47 +26,47 @@ const READERS: usize = 6;
 const AGENTS: usize = 3;
 const USER_AGENT: &str = "reader/1.0";
 
-/// A value that somebody was handed.
+/// A delivered value.
 #[derive(Clone, Debug)]
-struct HandedOut {
+struct Delivery {
     trace: String,
-    /// The secret, or the bundle.
+    /// The secret or the bundle.
     resource: &'static str,
-    /// The version, or the generation; unknown where the answer was torn in the middle.
+    /// The version or generation, unless the response was cut off.
     version: Option<u64>,
-    /// The pod's UID, where it was one.
+    /// The pod's UID, for a delivery to a pod.
     pod: Option<&'static str>,
 }
 
-/// What everybody was handed, in all rounds.
+/// All deliveries, in all rounds.
 #[derive(Default)]
-struct HandedOutLog {
-    handed: Mutex<Vec<HandedOut>>,
+struct Deliveries {
+    deliveries: Mutex<Vec<Delivery>>,
     count: AtomicUsize,
 }
 
-impl HandedOutLog {
-    fn add(&self, handed: HandedOut) {
-        self.handed.lock().unwrap().push(handed);
+impl Deliveries {
+    fn add(&self, delivery: Delivery) {
+        self.deliveries.lock().unwrap().push(delivery);
         self.count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// How a round ends.
+/// When a round's kill happens.
 #[derive(Clone, Copy, Debug)]
 enum KillPoint {
-    /// At some moment.
-    Anywhere,
-    /// Before so many of these system calls were done.
-    At(&'static str),
+    /// At a random moment.
+    Anytime,
+    /// At a random one of these system calls.
+    AtSyscall(&'static str),
 }
 
-/// Reads a secret, or a bundle, until switchyard is gone.
+/// Reads a secret or a bundle until switchyard is killed.
 async fn read(
     harness: &Harness,
     token: &str,
     (path, resource): (&str, &'static str),
-    seen: &HandedOutLog,
+    deliveries: &Deliveries,
 ) {
     let request = || {
         let request = Request::builder()
@@ -82,24 +82,24 @@ async fn read(
         assert_eq!(answer.status(), 200);
         let (head, body) = answer.into_parts();
         let trace = head.headers["trace-id"].to_str().unwrap().to_owned();
-        // A part of a value is a value.
+        // A partial value counts as delivered.
         let whole = body.collect().await.ok().map(|body| body.to_bytes());
         let version = whole
             .and_then(|body| serde_json::from_slice::<SecretValue>(&body).ok())
             .map(|value| value.version.0);
-        seen.add(HandedOut { trace, resource, version, pod: None });
+        deliveries.add(Delivery { trace, resource, version, pod: None });
     }
 }
 
-/// Logs in, is told what to hold, and comes again, until switchyard is gone.
-async fn follow(harness: &Harness, (token, uid): (&str, &'static str), seen: &HandedOutLog) {
+/// Connects as an agent, receives generations and reconnects, until switchyard is killed.
+async fn follow(harness: &Harness, (token, uid): (&str, &'static str), deliveries: &Deliveries) {
     let resource = "api-prod";
     while let Some(mut agent) = TestAgent::try_connect(harness, token, resource, vec![]).await {
         for _ in 0..3 {
             match agent.next().await {
                 Some(ServerMessage::Hold(snapshot)) => {
                     let version = Some(snapshot.bundles[0].generation.0);
-                    seen.add(HandedOut {
+                    deliveries.add(Delivery {
                         trace: agent.trace.clone(),
                         resource,
                         version,
@@ -113,7 +113,7 @@ async fn follow(harness: &Harness, (token, uid): (&str, &'static str), seen: &Ha
     }
 }
 
-/// New generations, until switchyard is gone.
+/// Writes new generations until switchyard is killed.
 async fn write(harness: &Harness, token: &str) {
     for number in 0_u64.. {
         if harness
@@ -126,18 +126,24 @@ async fn write(harness: &Harness, token: &str) {
     }
 }
 
-/// Ends it when something was handed out since the round began.
-async fn end(harness: &Harness, how: End, random: &mut SeededRng, seen: &HandedOutLog, before: usize) {
-    until("something to be handed out", async || {
-        seen.count.load(Ordering::SeqCst) >= before + READERS + AGENTS
+/// Kills switchyard after some deliveries in this round.
+async fn end(
+    harness: &Harness,
+    how: KillPoint,
+    random: &mut SeededRng,
+    deliveries: &Deliveries,
+    before: usize,
+) {
+    until("deliveries", async || {
+        deliveries.count.load(Ordering::SeqCst) >= before + READERS + AGENTS
     })
     .await;
     match how {
-        KillPoint::Anywhere => {
+        KillPoint::Anytime => {
             tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
             harness.kill();
         }
-        KillPoint::At(calls) => {
+        KillPoint::AtSyscall(calls) => {
             let mut faults = SyscallFaults::attach(
                 harness.process(),
                 &format!("{calls}:signal=KILL:when={}", 1 + random.below(40)),
@@ -148,16 +154,16 @@ async fn end(harness: &Harness, how: End, random: &mut SeededRng, seen: &HandedO
     }
 }
 
-/// Round after round on the same data, and then the trail beside what was handed out.
+/// Runs all rounds on the same data, then compares the audit log with the deliveries.
 async fn rounds(directory: PathBuf, flags: &[&str], ends: &[KillPoint]) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let mut random = SeededRng::new(u64::from(since.subsec_nanos()));
     let flags: Vec<String> =
         ["--rate-limit", "0"].iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
-    let seen = HandedOutLog::default();
+    let deliveries = Deliveries::default();
     for how in ends {
         let harness = Harness::start_child_with(directory.clone(), &flags).await;
-        let (token, before) = (harness.token(), seen.count.load(Ordering::SeqCst));
+        let (token, before) = (harness.token(), deliveries.count.load(Ordering::SeqCst));
         harness
             .try_set(&token, "shop.prod.api", &[("A", b"first"), ("B", b"other")])
             .await
@@ -167,20 +173,21 @@ async fn rounds(directory: PathBuf, flags: &[&str], ends: &[KillPoint]) {
             ("/v1/secrets/shop.prod.api/B?version=1", "B"),
             ("/v1/bundles/shop.prod.api/values", "api-prod"),
         ];
-        let readers = (0..READERS).map(|at| read(&harness, &token, paths[at % paths.len()], &seen));
+        let readers =
+            (0..READERS).map(|at| read(&harness, &token, paths[at % paths.len()], &deliveries));
         let pods = [("api-one", "1"), ("api-two", "2"), ("api-one", "1")];
-        let agents = pods[..AGENTS].iter().map(|pod| follow(&harness, *pod, &seen));
+        let agents = pods[..AGENTS].iter().map(|pod| follow(&harness, *pod, &deliveries));
         let (readers, agents) =
             (futures_util::future::join_all(readers), futures_util::future::join_all(agents));
         tokio::join!(
             readers,
             agents,
             write(&harness, &token),
-            end(&harness, *how, &mut random, &seen, before)
+            end(&harness, *how, &mut random, &deliveries, before)
         );
     }
     let harness = Harness::start_child_with(directory, &flags).await;
-    compare(&records(&harness).await, &seen.handed.lock().unwrap());
+    compare(&records(&harness).await, &deliveries.deliveries.lock().unwrap());
     harness.kill();
 }
 
@@ -196,16 +203,16 @@ async fn records(harness: &Harness) -> Vec<Record> {
     }
 }
 
-fn compare(records: &[Record], handed: &[HandedOut]) {
+fn compare(records: &[Record], deliveries: &[Delivery]) {
     let mut verifier = Verifier::new(Start::Genesis, vec![], &[]);
     records.iter().for_each(|record| verifier.push(record));
     assert_eq!(verifier.finish().finding, None);
-    records.iter().for_each(says_everything);
+    records.iter().for_each(assert_complete);
     let mut reads: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.action == Action::Read.as_str()) {
         reads.entry(record.trace_id.as_deref().unwrap()).or_default().push(record);
     }
-    for HandedOut { trace, resource, version, pod } in handed {
+    for Delivery { trace, resource, version, pod } in deliveries {
         let there = reads.get(trace.as_str()).into_iter().flatten().any(|record| {
             record.resource_id == *resource
                 && version.is_none_or(|version| record.version == Some(version))
@@ -214,20 +221,17 @@ fn compare(records: &[Record], handed: &[HandedOut]) {
         });
         assert!(
             there,
-            "{resource} {version:?} was handed out in {trace}, and the trail has {:?}",
+            "{resource} {version:?} was delivered in {trace}, and the audit log has {:?}",
             reads.get(trace.as_str())
         );
     }
     for pod in [true, false] {
-        assert!(
-            handed.iter().any(|handed| handed.pod.is_some() == pod),
-            "nobody was handed anything"
-        );
+        assert!(deliveries.iter().any(|it| it.pod.is_some() == pod), "no deliveries of this kind");
     }
 }
 
-/// Every field that docs/audit.md promises, of any event.
-fn says_everything(record: &Record) {
+/// Checks every field that docs/audit.md promises.
+fn assert_complete(record: &Record) {
     let Record {
         actor_type,
         actor_id,
@@ -262,8 +266,7 @@ fn says_everything(record: &Record) {
             .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())),
         "{record:?}"
     );
-    // A pod is named with its namespace, its service account, its name and its UID, and nobody else
-    // is.
+    // Exactly the events of pods name a pod, completely.
     let named = pod.as_ref().is_some_and(|pod| {
         [&pod.namespace, &pod.service_account, &pod.name, &pod.uid]
             .iter()
@@ -284,30 +287,30 @@ fn says_everything(record: &Record) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_was_handed_a_value_is_in_the_trail() {
+async fn every_delivered_value_has_an_audit_event() {
     let directory = tempfile::tempdir().unwrap();
-    rounds(directory.path().to_owned(), &[], &[KillPoint::Anywhere; 4]).await;
+    rounds(directory.path().to_owned(), &[], &[KillPoint::Anytime; 4]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and strace: make test-stores"]
-async fn killed_on_either_side_of_the_flush_and_before_an_answer() {
+async fn kills_around_the_flush_and_before_the_response_lose_no_event() {
     let directory = tempfile::tempdir().unwrap();
     let each = [
-        KillPoint::Anywhere,
-        KillPoint::At("fsync,fdatasync"),
-        KillPoint::At("sendto,writev"),
-        KillPoint::At("pwrite64"),
-        KillPoint::At("sendto,writev"),
+        KillPoint::Anytime,
+        KillPoint::AtSyscall("fsync,fdatasync"),
+        KillPoint::AtSyscall("sendto,writev"),
+        KillPoint::AtSyscall("pwrite64"),
+        KillPoint::AtSyscall("sendto,writev"),
     ];
     rounds(directory.path().to_owned(), &[], &each.repeat(8)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, root and strace: make test-stores"]
-async fn the_same_on_postgres() {
+async fn every_delivered_value_has_an_audit_event_on_postgres() {
     let (directory, postgres) = (tempfile::tempdir().unwrap(), Postgres::start().unwrap());
-    let each = [KillPoint::Anywhere, KillPoint::At("sendto,writev")];
+    let each = [KillPoint::Anytime, KillPoint::AtSyscall("sendto,writev")];
     rounds(directory.path().to_owned(), &["--database-url", &postgres.url()], &each.repeat(10))
         .await;
 }

@@ -1,4 +1,5 @@
-//! The trail outside of its database: tampering is found, checkpoints vouch, sinks get everything.
+//! Integrity of the audit log: tampering is detected, checkpoints are signed, sinks and exports are
+//! complete.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use sqlx::SqlitePool;
 
 use crate::harness::{Harness, until, write};
 
-/// The trail as the API has it.
+/// The audit log as the API returns it.
 async fn records(harness: &Harness) -> Vec<Record> {
     serde_json::from_value(harness.json("/v1/audit?limit=10000").await["events"].clone()).unwrap()
 }
@@ -30,7 +31,7 @@ fn placed(directory: &Path) -> Vec<Checkpoint> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Somebody who may do everything to the database.
+/// Changes the database as an attacker with full access would.
 async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
     for trigger in ["audit_events_stay", "audit_events_remain"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("DROP TRIGGER IF EXISTS {trigger}")))
@@ -43,9 +44,8 @@ async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
     }
 }
 
-/// Twenty events, a copy of which each kind of tampering gets.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_of_tampering_in_the_database_is_found() {
+async fn each_kind_of_tampering_in_the_database_is_detected() {
     let table: &[(&[&str], u64, Tampering)] = &[
         (&["UPDATE audit_events SET actor_id = 'somebody' WHERE sequence = 7"], 7, Tampering::Edited),
         (&["UPDATE audit_events SET namespace = '' WHERE sequence = 7"], 7, Tampering::Edited),
@@ -97,7 +97,7 @@ async fn each_kind_of_tampering_in_the_database_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
+async fn truncation_and_rewriting_contradict_the_checkpoints() {
     let harness = Harness::start_prepared(|at| {
         let directory = at.join("outside").to_str().unwrap().to_owned();
         [
@@ -130,7 +130,7 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     })
     .await;
 
-    // The end is cut off, and the database made to look as if it had never been there.
+    // Cut off the end and make the database look consistent.
     let database = harness.database().await;
     let cut = [
         "DELETE FROM audit_checkpoints",
@@ -143,7 +143,7 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     })
     .await;
     let kept = placed(&harness.directory);
-    // The look at the trail that follows is event 7 of another history.
+    // Reading the log appends event 7 of another history.
     let report = verify(&records(&harness).await, kept.clone(), &keys);
     assert!(matches!(
         report.finding.unwrap().kind,
@@ -154,14 +154,14 @@ async fn a_trail_that_was_cut_off_or_written_anew_is_not_what_was_signed() {
     }
     let report = verify(&records(&harness).await, kept.clone(), &keys);
     assert!(matches!(report.finding.unwrap().kind, Tampering::Rewritten { .. }));
-    assert_eq!(placed(&harness.directory), kept, "something was signed that does not lead on");
+    assert_eq!(placed(&harness.directory), kept, "a log that does not continue was signed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_ends_in_order_signs_for_the_rest() {
+async fn a_clean_shutdown_signs_a_final_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     let outside = directory.path().join("outside");
-    // Of itself it would sign tomorrow.
+    // The next scheduled checkpoint would be tomorrow.
     let flags = [
         "--audit-checkpoint-interval",
         "86400",
@@ -182,7 +182,7 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
     }
     let keys =
         harness.json("/v1/audit/checkpoints").await["public_key"].as_str().unwrap().to_owned();
-    assert_eq!(placed(directory.path()), [], "it was signed before the end");
+    assert_eq!(placed(directory.path()), [], "signed before shutdown");
     harness.terminate().await;
     let (sequence, hash) = head().await;
     let signed = placed(directory.path());
@@ -196,13 +196,13 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
             .unwrap();
     assert!(kept.0 == sequence && kept.1.is_some(), "the database does not know");
 
-    // What is signed for is not signed again.
+    // Nothing new, so nothing is signed.
     let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
     harness.terminate().await;
     assert_eq!(head().await.0, sequence);
     assert_eq!(placed(directory.path()), signed);
 
-    // Nor is what does not lead on from it.
+    // A truncated log is not signed.
     let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
     tamper(
         &database,
@@ -214,13 +214,13 @@ async fn whoever_ends_in_order_signs_for_the_rest() {
     .await;
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     harness.terminate().await;
-    assert_eq!(placed(directory.path()), signed, "something was signed that does not lead on");
+    assert_eq!(placed(directory.path()), signed, "a log that does not continue was signed");
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
-    assert!(log.contains("no checkpoint signed at the end"), "{log}");
+    assert!(log.contains("no checkpoint signed at shutdown"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
+async fn a_file_sink_gets_every_event_in_order_and_exports_match() {
     let harness = Harness::start_prepared(|at| {
         let sinks =
             format!("sinks:\n- {{name: archive, file: {0}/archive.jsonl}}\n- {{name: away, file: {0}/missing/audit}}\n", at.display());
@@ -244,7 +244,7 @@ async fn a_file_gets_every_event_in_order_and_an_export_is_the_same() {
     assert_eq!(verify(&archived, vec![], &[]).finding, None);
     assert!(!lines.contains("hunter2"));
 
-    // A sink that is away is told of, and gets all of it when it comes.
+    // An unavailable sink is reported, and gets everything once it is available.
     until("the sink that is away to be told of", async || {
         let metrics = harness.metrics().await;
         metrics.contains("switchyard_audit_export_failures_total{sink=\"away\"}")

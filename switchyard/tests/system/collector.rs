@@ -1,5 +1,5 @@
-//! AuditLog events to an HTTPS server that wants to know who sends: all of them arrive, whatever it
-//! does.
+//! Audit export to an HTTPS server with client certificates: every event arrives, whatever the
+//! server does.
 
 mod server;
 
@@ -10,7 +10,7 @@ use server::{Collector, CollectorBehavior};
 use crate::audit_integrity::verify;
 use crate::harness::{Harness, until, write};
 
-/// A sink, and the files of the client certificate that it shows.
+/// The YAML of a sink with the given client certificate.
 fn sink(name: &str, shows: Option<&str>, port: u16, directory: &Path) -> String {
     let at = directory.display();
     let own = shows.map_or_else(String::new, |files| {
@@ -30,14 +30,14 @@ async fn set(harness: &Harness) {
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
 }
 
-/// Waits until the sink has confirmed all that happened until now.
+/// Waits until the sink has confirmed all events so far.
 async fn all_arrive(harness: &Harness, collector: &Collector, sink: &str) {
     let head = harness.json("/v1/audit/checkpoints").await["head"]["sequence"].as_u64().unwrap();
     until("all events to arrive", async || collector.confirmed(sink).len() as u64 >= head).await;
 }
 
-/// What arrived is the trail, whole and in order.
-fn is_whole(collector: &Collector, sink: &str) {
+/// Checks that the sink received the complete audit log in order.
+fn assert_complete(collector: &Collector, sink: &str) {
     let records = collector.confirmed(sink);
     let sequences: Vec<u64> = records.iter().map(|record| record.sequence).collect();
     assert_eq!(sequences, (1..=records.len() as u64).collect::<Vec<_>>());
@@ -75,7 +75,7 @@ async fn every_event_arrives_in_order_whatever_the_server_answers() {
         set(&harness).await;
         all_arrive(&harness, &collector, "known").await;
     }
-    // One after the other, without one that is well in between.
+    // Several failures in a row.
     collector.respond_with([
         CollectorBehavior::ResetAfterRead,
         CollectorBehavior::Fail,
@@ -85,7 +85,7 @@ async fn every_event_arrives_in_order_whatever_the_server_answers() {
     all_arrive(&harness, &collector, "known").await;
     let met = collector.met();
     assert!(behaviors.iter().all(|behavior| met.contains(behavior)), "{met:?}");
-    is_whole(&collector, "known");
+    assert_complete(&collector, "known");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ async fn what_happens_while_the_server_is_away_outlives_switchyard() {
     set(&harness).await;
     all_arrive(&harness, &collector, "known").await;
 
-    // A batch is under way, and the server has it and has not said so.
+    // The server has read a batch and has not confirmed it.
     collector.respond_with([CollectorBehavior::Silent]);
     set(&harness).await;
     until("a batch to be under way", async || collector.met().contains(&CollectorBehavior::Silent))
@@ -124,7 +124,7 @@ async fn what_happens_while_the_server_is_away_outlives_switchyard() {
     collector.up().await;
     all_arrive(&harness, &collector, "known").await;
     assert!(collector.confirmed("known").len() >= before + 8);
-    is_whole(&collector, "known");
+    assert_complete(&collector, "known");
     harness.kill();
 }
 
@@ -146,7 +146,7 @@ async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys
     .await;
     set(&harness).await;
     all_arrive(&harness, &collector, "known").await;
-    is_whole(&collector, "known");
+    assert_complete(&collector, "known");
     until("the server to have refused both", async || collector.refused() >= 2).await;
     assert_eq!(collector.paths(), ["/known"]);
     let metrics = harness.metrics().await;

@@ -1,5 +1,5 @@
-//! Killed in the middle of writes, again and again: what was acknowledged is there, nothing is
-//! there by half, and the audit trail has all of it.
+//! Kills switchyard during writes, repeatedly: acknowledged writes survive, no write is partial, and
+//! the audit log is complete.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::harness::Harness;
 const ROUNDS: u64 = 8;
 const WRITERS: u64 = 4;
 
-/// What one writer was told, at the least.
+/// The last acknowledged write of one writer.
 #[derive(Clone, Copy, Default)]
 struct LastAcknowledged {
     version: u64,
@@ -25,7 +25,7 @@ fn names(writer: u64) -> (String, String) {
     (format!("LEFT_{writer}"), format!("RIGHT_{writer}"))
 }
 
-/// Writes two secrets together, with one number in both, until switchyard is gone.
+/// Writes two secrets together with the same number, until switchyard is killed.
 async fn write(
     harness: &Harness,
     token: &str,
@@ -56,7 +56,7 @@ async fn value(harness: &Harness, name: &str) -> SecretValue {
     .unwrap()
 }
 
-/// Looks everything over, and says where each writer goes on.
+/// Checks all data and returns where each writer continues.
 async fn check(harness: &Harness, acknowledged: &[LastAcknowledged]) -> Vec<LastAcknowledged> {
     let mut held = BTreeMap::new();
     let mut next = Vec::new();
@@ -86,12 +86,12 @@ async fn check(harness: &Harness, acknowledged: &[LastAcknowledged]) -> Vec<Last
             held.insert(name, (read.version.0, read.value.expose().to_vec()));
         }
     }
-    // A pod holds what the ledger says.
+    // A pod receives what the ledger has.
     let mut agent = TestAgent::connect(harness, "api-one", "api-prod", vec![]).await;
     let values: BTreeMap<_, _> =
         held.iter().map(|(name, (_, value))| (name.clone(), value.clone())).collect();
     assert_eq!(agent.values().await.1, values);
-    // The trail has every version of every secret, once, and no number is missing.
+    // The audit log has every version of every secret exactly once, without gaps.
     let events = harness.json("/v1/audit?limit=100000").await;
     let mut writes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (at, event) in (1..).zip(events["events"].as_array().unwrap()) {
@@ -110,7 +110,7 @@ async fn check(harness: &Harness, acknowledged: &[LastAcknowledged]) -> Vec<Last
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_in_the_middle_of_writes() {
+async fn acknowledged_writes_survive_kills() {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = vec![LastAcknowledged::default(); WRITERS as usize];
     for round in 0..ROUNDS {
@@ -119,7 +119,7 @@ async fn killed_in_the_middle_of_writes() {
             acknowledged = check(&harness, &acknowledged).await;
         }
         let token = harness.token();
-        // Each round is cut when something was acknowledged, and then at another moment.
+        // Each round ends after some acknowledged writes, at a different moment.
         let count = AtomicU64::new(0);
         let cut = async {
             if round == 0 {

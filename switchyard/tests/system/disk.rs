@@ -1,5 +1,5 @@
-//! The audit trail on a disk that is full or broken: no value leaves without its event, every
-//! refusal comes in time, and what was acknowledged is there afterwards.
+//! The audit log on a full or broken disk: no value leaves without its event, refusals are timely, and
+//! acknowledged data survives.
 
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use crate::agent::{TestAgent, held};
 use crate::fault_injection::{FrozenFilesystem, MountedDisk, ReadOnlyFiles, SyscallFaults, fill};
 use crate::harness::{Harness, body, until};
 
-/// How long a refusal may take: the server's own deadline for any request, and room for a busy
-/// machine.
+/// The time limit for a refusal: the server's request timeout, and slack for a busy machine.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(120);
 
 async fn ask(harness: &Harness, method: Method, path: &str, body: &[u8]) -> Option<u16> {
@@ -33,7 +32,7 @@ async fn read(harness: &Harness) -> Option<u16> {
     ask(harness, Method::GET, "/v1/secrets/shop.prod.api/A", b"").await
 }
 
-/// Waits until one read is answered with its value.
+/// Waits until a read succeeds.
 async fn serves_again(harness: &Harness) {
     until("it to serve again", async || read(harness).await == Some(200)).await;
 }
@@ -42,7 +41,7 @@ async fn read_bundle(harness: &Harness) -> Option<u16> {
     ask(harness, Method::GET, "/v1/bundles/shop.prod.api/values", b"").await
 }
 
-/// What an agent that logs in is refused with.
+/// The status that an agent's login is refused with.
 async fn log_in(harness: &Harness) -> Option<u16> {
     let refused = tokio::time::timeout(
         REFUSAL_TIMEOUT,
@@ -53,9 +52,8 @@ async fn log_in(harness: &Harness) -> Option<u16> {
     Some(refused.status)
 }
 
-/// Reads on until an agent is sent this generation, or its stream ends: it said nothing for too
-/// long.
-async fn nothing_but(agent: &mut TestAgent, generation: u64) {
+/// Waits for this generation, or for the end of an idle stream. Any other generation is an error.
+async fn expect_generation(agent: &mut TestAgent, generation: u64) {
     while let Some(message) = agent.next().await {
         if let ServerMessage::Hold(snapshot) = message {
             assert_eq!(snapshot.bundles[0].generation.0, generation);
@@ -69,7 +67,7 @@ async fn set(harness: &Harness) -> Option<u16> {
         .await
 }
 
-/// So many events say that a value was handed out, or written.
+/// Verifies the log and counts its read events and its write events.
 async fn counted(harness: &Harness) -> (usize, usize) {
     let records: Vec<Record> =
         serde_json::from_value(harness.json("/v1/audit?limit=10000").await["events"].clone())
@@ -83,7 +81,7 @@ async fn counted(harness: &Harness) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and strace: make test-stores"]
-async fn a_full_disk_refuses_and_an_empty_one_serves_again() {
+async fn a_full_disk_refuses_until_there_is_space() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     std::fs::create_dir(&data).unwrap();
@@ -123,7 +121,7 @@ async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_l
     assert_eq!(read(&harness).await, Some(200));
     reads += 1;
     let mut faults = SyscallFaults::attach(harness.process(), "fsync,fdatasync:error=EIO");
-    // Whichever comes first: a refusal, or nobody there any more; never a value.
+    // Requests may be refused or the process may exit, but no value may be served unaudited.
     for turn in 0.. {
         let status = if turn % 2 == 0 { read(&harness).await } else { set(&harness).await };
         match status {
@@ -150,7 +148,7 @@ async fn a_disk_that_cannot_flush_ends_the_process_and_nothing_acknowledged_is_l
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and strace: make test-stores"]
-async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_written() {
+async fn a_read_only_disk_refuses_until_it_is_writable() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let mounted = MountedDisk::ext4(directory.path(), &data);
@@ -171,9 +169,9 @@ async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_wr
     serves_again(&harness).await;
     let reads = 2;
     assert_eq!(set(&harness).await, Some(200));
-    nothing_but(&mut agent, 2).await;
+    expect_generation(&mut agent, 2).await;
     let (read_events, write_events) = counted(&harness).await;
-    // One read of the bundle, and a generation that an agent was sent.
+    // Plus one read of the bundle and one generation sent to an agent.
     assert!(
         read_events >= reads + 2 && write_events == 2,
         "{reads} reads of {read_events}, {write_events} writes"
@@ -184,7 +182,7 @@ async fn a_disk_that_can_only_be_read_refuses_and_serves_again_when_it_can_be_wr
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and strace: make test-stores"]
-async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile() {
+async fn a_blocked_disk_times_out_and_nothing_leaves_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let mounted = MountedDisk::ext4(directory.path(), &data);
@@ -206,14 +204,13 @@ async fn a_disk_that_blocks_is_a_refusal_in_the_end_and_nothing_leaves_meanwhile
     drop(frozen);
     serves_again(&harness).await;
     let reads = 2;
-    // What was refused may have been done when the disk was back; what is acknowledged now was
-    // done.
+    // A refused write may have been carried out later; an acknowledged one was.
     until("a write", async || set(&harness).await == Some(200)).await;
     let generation =
         harness.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
     let mut agent =
         TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
-    nothing_but(&mut agent, generation).await;
+    expect_generation(&mut agent, generation).await;
     let (read_events, write_events) = counted(&harness).await;
     assert!(
         read_events >= reads + 2 && write_events >= 2,

@@ -1,5 +1,4 @@
-//! Disks that are full, broken, read-only or blocked, and system calls that fail. Root may make
-//! them.
+//! Full, read-only and frozen disks, and failing system calls. Needs root.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Takes what is left, to the last byte.
+/// Fills the disk to the last byte.
 pub(crate) fn fill(directory: &Path) {
     let mut file = File::create(directory.join("filler")).unwrap();
     let mut block = 1 << 16;
@@ -18,7 +17,7 @@ pub(crate) fn fill(directory: &Path) {
     }
 }
 
-/// A small disk. Needs root.
+/// A small mounted disk. Unmounted on drop.
 pub(crate) struct MountedDisk(PathBuf);
 
 impl MountedDisk {
@@ -29,7 +28,7 @@ impl MountedDisk {
         Self(at.to_owned())
     }
 
-    /// A file system that can be frozen, in a file of `directory`.
+    /// A freezable ext4 file system, in an image file in `directory`.
     pub(crate) fn ext4(directory: &Path, at: &Path) -> Self {
         let image = directory.join("image");
         File::create(&image).and_then(|file| file.set_len(64 << 20)).unwrap();
@@ -48,7 +47,7 @@ impl Drop for MountedDisk {
     }
 }
 
-/// Errors in place of a process' system calls.
+/// Injects errors into a process's system calls, with strace.
 pub(crate) struct SyscallFaults(Child);
 
 impl SyscallFaults {
@@ -72,8 +71,7 @@ impl SyscallFaults {
             .spawn()
             .expect("strace is needed: tests/stores/test.sh installs it");
         let status = format!("/proc/{process}/status");
-        // It is attached when the kernel says who traces; a process that was killed at once stays a
-        // zombie.
+        // Attached once the kernel reports a tracer. A process killed immediately becomes a zombie.
         let waits = |line: &str| line == "TracerPid:\t0";
         let ended = |line: &str| line.starts_with("State:\tZ");
         loop {
@@ -98,8 +96,8 @@ impl Drop for SyscallFaults {
     }
 }
 
-/// The database's files and their directory cannot be written, which files that are open feel too.
-/// A remount would be refused while they are.
+/// Makes the database's files and directory immutable. This also affects open files, which would
+/// prevent a read-only remount.
 pub(crate) struct ReadOnlyFiles(Vec<PathBuf>);
 
 impl ReadOnlyFiles {
@@ -117,7 +115,7 @@ impl Drop for ReadOnlyFiles {
     }
 }
 
-/// Whoever writes waits, for as long as this lives.
+/// Freezes a file system: writers block until this is dropped.
 pub(crate) struct FrozenFilesystem(PathBuf);
 
 impl FrozenFilesystem {

@@ -19,3 +19,4 @@ mod rekey;
 mod restart;
 mod rsyslog;
 mod streams;
+mod upgrade;

@@ -1,4 +1,4 @@
-//! Values in 1Password: the program itself with a stand-in for Connect.
+//! Switchyard with 1Password as its store, using a fake Connect server.
 
 #[allow(dead_code, unused_imports, reason = "a test uses the parts that it needs")]
 #[path = "../../../lockbox/tests/connect/mod.rs"]

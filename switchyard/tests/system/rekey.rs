@@ -1,4 +1,4 @@
-//! Another key takes over, and switchyard is killed while it does.
+//! Rekeying, with kills in the middle.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::harness::{Harness, until};
 
 const PATH: &str = "/v1/admin/rekey";
 
-/// How many values there are, ten batches' worth.
+/// Enough values for ten batches.
 const SERVICES: usize = 20;
 const EACH: usize = 50;
 
-/// How often it has to be killed in the middle of the work.
-const CUTS: usize = 12;
+/// How many kills must hit a running job.
+const KILLS_MID_JOB: usize = 12;
 
 async fn status(harness: &Harness) -> Rekey {
     serde_json::from_slice(&harness.done(Method::GET, PATH, b"").await).unwrap()
@@ -45,7 +45,7 @@ async fn every_value_is_there(harness: &Harness) {
     }
 }
 
-/// The flags for the key of that number, with the one before it.
+/// The flags for key number `key`, with its predecessor.
 fn flags(directory: &Path, key: usize) -> Vec<String> {
     let at = |key: usize| format!("file:{}", directory.join(format!("key-{key}")).display());
     let mut flags = vec!["--key".to_owned(), at(key)];
@@ -55,7 +55,7 @@ fn flags(directory: &Path, key: usize) -> Vec<String> {
     flags
 }
 
-/// How many rows name each key, of whoever has the fewest first.
+/// The number of rows per key, in ascending order.
 async fn by_key(directory: &Path) -> Vec<i64> {
     let options =
         sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
@@ -68,9 +68,9 @@ async fn by_key(directory: &Path) -> Vec<i64> {
     counts
 }
 
-/// The order is given once for each key; what a killed process left, the next one does.
+/// Each job is requested once; after a kill, the next process resumes it.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_while_the_key_changes() {
+async fn a_rekey_job_survives_kills() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
@@ -78,7 +78,7 @@ async fn killed_while_the_key_changes() {
     harness.kill();
     let (mut key, mut cuts, mut starts) = (0, 0, 0);
     let mut delay = Duration::from_millis(60);
-    while cuts < CUTS {
+    while cuts < KILLS_MID_JOB {
         key += 1;
         let flags = flags(directory, key);
         let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
@@ -96,8 +96,7 @@ async fn killed_while_the_key_changes() {
             assert!(starts < 400, "it does not come to an end: {left:?}");
             Harness::start_and_kill(directory, &flags, delay).await;
             let now = by_key(directory).await;
-            // Killed before it went on, it gets more time; killed in the middle, a little more;
-            // done, less.
+            // No progress: wait longer. Partial progress: a little longer. Finished: less.
             delay = match (now.len() > 1, now == left) {
                 (true, true) => delay.mul_f64(1.3),
                 (true, false) => delay.mul_f64(1.02),
@@ -107,7 +106,7 @@ async fn killed_while_the_key_changes() {
             left = now;
         }
         assert_eq!(left, [(SERVICES * EACH) as i64], "rows were lost");
-        // What the order came to is said when the next process looks.
+        // The next process reports the job as finished.
         let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
         until("the order to be done", async || !status(&harness).await.running).await;
         let after = status(&harness).await;
@@ -118,20 +117,20 @@ async fn killed_while_the_key_changes() {
     let last = flags(directory, key);
     let harness = Harness::start_child_with(directory.to_owned(), &last[..2]).await;
     every_value_is_there(&harness).await;
-    let trail = harness.events("rekey").await;
+    let events = harness.events("rekey").await;
     assert!(
-        trail.iter().filter(|event| event["actor_type"] == "token").count() == key,
-        "{trail:?}"
+        events.iter().filter(|event| event["actor_type"] == "token").count() == key,
+        "{events:?}"
     );
     assert!(
-        trail.iter().filter(|event| event["actor_type"] == "system").count() >= key,
-        "{trail:?}"
+        events.iter().filter(|event| event["actor_type"] == "system").count() >= key,
+        "{events:?}"
     );
     harness.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
+async fn a_requested_rekey_is_done_and_audited() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
@@ -148,22 +147,22 @@ async fn a_change_of_key_that_was_asked_for_is_done_and_written_down() {
     until("the order to be done", async || !status(&harness).await.running).await;
     let after = status(&harness).await;
     assert_eq!((after.total, after.remaining, after.done, after.error), (3, 0, 2, None));
-    let trail = harness.events("rekey").await;
-    let said: Vec<_> = trail
+    let events = harness.events("rekey").await;
+    let said: Vec<_> = events
         .iter()
         .map(|event| {
             (event["actor_id"].as_str().unwrap(), event["resource_id"] == after.current_key)
         })
         .collect();
-    assert!(said.len() == 2 && said[0] == ("bootstrap", true) && said[1].1, "{trail:?}");
+    assert!(said.len() == 2 && said[0] == ("bootstrap", true) && said[1].1, "{events:?}");
     harness.kill();
     let log = std::fs::read_to_string(directory.join("log")).unwrap();
     assert!(!log.contains("three") && !log.contains("\"level\":\"ERROR\""), "{log}");
 }
 
-/// A row that somebody damaged is named, and everything else comes along.
+/// A damaged row is named, and all others are rewrapped.
 #[tokio::test(flavor = "multi_thread")]
-async fn values_that_do_not_open_are_named() {
+async fn undecryptable_values_are_named() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;

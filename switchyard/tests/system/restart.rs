@@ -1,4 +1,4 @@
-//! What outlives the process.
+//! State that survives a restart.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -9,7 +9,7 @@ use crate::agent::{TestAgent, held};
 use crate::harness::Harness;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_keeps_everything() {
+async fn a_restart_keeps_all_data() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"\0\n")]).await;
     harness.set("shop.prod.api", &[("A", b"two")]).await;
@@ -21,7 +21,7 @@ async fn a_restart_keeps_everything() {
     assert_eq!(std::fs::read(harness.directory.join("trust/ca.crt")).unwrap(), ca);
     let (before, after) =
         (events["events"].as_array().unwrap(), harness.json("/v1/audit?limit=1000").await);
-    // That somebody looked is the one thing that came.
+    // The only new event is the listing itself.
     let after = after["events"].as_array().unwrap();
     assert_eq!((&after[..before.len()], after.len()), (before.as_slice(), before.len() + 1));
     assert_eq!(after[before.len()]["action"], "list");
@@ -39,7 +39,7 @@ async fn a_restart_keeps_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_on_the_disk_is_private_and_holds_no_value() {
+async fn files_on_disk_are_private_and_contain_no_plain_values() {
     let mut harness = Harness::start().await;
     let value = b"a value that is like no other";
     harness.set("shop.prod.api", &[("A", value)]).await;

@@ -1,5 +1,4 @@
-//! Syslog over TLS, to a real rsyslog: what happened while it was dead, and while it was killed,
-//! arrives.
+//! Syslog over TLS to a real rsyslog: events from while it was down, or killed, still arrive.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +6,7 @@ use std::process::{Child, Command};
 
 use crate::harness::{Harness, until, write};
 
-/// Events while nobody listens: an hour of a busy cluster's.
+/// Events while rsyslog is down: an hour of a busy cluster.
 const MANY: usize = 20_000;
 
 struct Rsyslog {
@@ -61,15 +60,15 @@ input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"in\")\n"
             let _ = child.kill();
             child.wait().unwrap();
         }
-        // It would not start beside what it takes for itself.
+        // A stale PID file would prevent the next start.
         let _ = std::fs::remove_file(self.directory.join("pid"));
     }
 
-    /// How often each record arrived.
+    /// How often each record arrived, by sequence.
     fn arrived(&self) -> BTreeMap<u64, usize> {
         let text = std::fs::read(self.directory.join("out")).unwrap_or_default();
         let mut arrived = BTreeMap::new();
-        // Whoever is killed may leave half a line, and what comes next stands behind it.
+        // A kill may leave a partial line, directly followed by the next record.
         for rest in String::from_utf8_lossy(&text).split("externalId=").skip(1) {
             let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
             *arrived.entry(number.parse().unwrap()).or_default() += 1;
@@ -78,7 +77,7 @@ input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"in\")\n"
     }
 }
 
-/// A test that fails leaves no process behind.
+/// A failed test leaves no process behind.
 impl Drop for Rsyslog {
     fn drop(&mut self) {
         self.kill();
@@ -117,7 +116,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     rsyslog.start();
     until("the first event", async || !rsyslog.arrived().is_empty()).await;
 
-    // Dead for as long as it takes to have an hour's worth of events; nobody waits for it.
+    // Down while an hour's worth of events accumulates; requests do not wait for it.
     rsyslog.kill();
     let events = (0..MANY).map(|at| {
         let resource = audit::Resource {
@@ -146,7 +145,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     let before = rsyslog.arrived().len();
     assert!(before < MANY);
 
-    // It comes back, and dies in the middle of what it missed.
+    // It returns and is killed while it catches up.
     rsyslog.start();
     until("some of it", async || rsyslog.arrived().len() > before).await;
     rsyslog.kill();
@@ -154,7 +153,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     let head = harness.json("/v1/audit/checkpoints").await["head"]["sequence"].as_u64().unwrap();
     until("all of it", async || rsyslog.arrived().range(..=head).count() as u64 == head).await;
 
-    // Stopped and not dead: the API does not wait, and nothing is lost.
+    // Suspended: the API does not wait, and nothing is lost.
     let stopped = rustix::process::Pid::from_child(rsyslog.child.as_ref().unwrap());
     rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
@@ -167,7 +166,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     assert!(text.contains("CEF:0|Enclii|Secrets|") && !text.contains("hunter2"));
 }
 
-/// Puts events into the trail as switchyard itself would, but many at once.
+/// Appends many events to the audit log, as switchyard would.
 async fn fill(harness: &Harness, events: Vec<audit::Event>) {
     let database = harness.database().await;
     let mut transaction = database.begin_with("BEGIN IMMEDIATE").await.unwrap();

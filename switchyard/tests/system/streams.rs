@@ -1,4 +1,4 @@
-//! The agents' streams.
+//! Agent streams.
 
 use contract::Redacted;
 use contract::secret_bundle::SecretBundle;
@@ -27,7 +27,7 @@ async fn two_pods_get_their_bundle_and_every_push() {
         );
         agent.applied("api-prod", 1).await;
     }
-    // Three in a row, each seen by both; a write elsewhere by none.
+    // Each of three writes reaches both pods; a write to another bundle reaches none.
     for generation in 2..5 {
         harness.set("shop.prod.web", &[("W", b"w")]).await;
         harness.set("shop.prod.api", &[("A", generation.to_string().as_bytes())]).await;
@@ -39,13 +39,13 @@ async fn two_pods_get_their_bundle_and_every_push() {
             );
         }
     }
-    // A wider scope reaches them too, and so does a delete.
+    // Writes in a wider scope and deletes reach them too.
     harness.set("shop", &[("P", b"p")]).await;
     assert!(one.values().await.1.contains_key("P"));
     harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(!one.values().await.1.contains_key("A"));
 
-    // One row for each pod and generation, and each names the pod.
+    // One event per pod and generation, naming the pod.
     let reads = harness.events("read").await;
     for (pod, uid) in [("api-1", "1"), ("api-2", "2")] {
         let of_pod =
@@ -62,7 +62,7 @@ async fn two_pods_get_their_bundle_and_every_push() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_pod_reports_is_kept() {
+async fn pod_reports_are_stored() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
@@ -98,7 +98,7 @@ async fn what_a_pod_reports_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_holds_it_already_is_not_sent_it_again() {
+async fn a_pod_is_not_sent_what_it_already_holds() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent =
@@ -115,7 +115,7 @@ async fn a_pod_that_holds_it_already_is_not_sent_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_not_read_is_told_so_and_written_down() {
+async fn a_refused_pod_gets_the_reason_and_an_audit_event() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"x")]).await;
     harness.set("shop.dev.api", &[("A", b"x")]).await;
@@ -156,7 +156,7 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
             account
         );
     }
-    // One that may be read does not open the door for one that may not.
+    // Access to one bundle does not extend to another in the same request.
     assert_eq!(
         TestAgent::refused(&harness, "api-one", "bundle=api-prod&bundle=web-prod").await.status,
         403
@@ -165,7 +165,7 @@ async fn whoever_may_not_read_is_told_so_and_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_stream() {
+async fn invalid_stream_requests_are_refused() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"x")]).await;
     for (token, query, status) in [
@@ -178,7 +178,7 @@ async fn what_is_no_stream() {
         let problem = TestAgent::refused(&harness, token, query).await;
         assert_eq!(problem.status, status, "{query}: {problem:?}");
     }
-    // An administrator is no pod.
+    // An administrator's token does not identify a pod.
     assert_eq!(TestAgent::refused(&harness, &harness.token(), "bundle=api-prod").await.status, 401);
     let (status, headers, body) =
         harness.ask(Method::GET, "/v1/agent/stream?bundle=api-prod", Some("api-one"), b"").await;
@@ -187,7 +187,7 @@ async fn what_is_no_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_on_a_stream_ends_that_stream_alone() {
+async fn malformed_data_ends_only_its_own_stream() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut good = TestAgent::connect(&harness, "api-two", "api-prod", vec![]).await;
@@ -203,7 +203,7 @@ async fn nonsense_on_a_stream_ends_that_stream_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_floods_the_trail_is_cut_off() {
+async fn an_agent_that_floods_the_audit_log_is_disconnected() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
@@ -219,7 +219,7 @@ async fn an_agent_that_floods_the_trail_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_keys_are_announced_where_they_belong() {
+async fn key_names_are_published_in_bound_namespaces() {
     let harness = Harness::start().await;
     let read = |path: &str| -> Option<SecretBundle> {
         serde_json::from_slice(&std::fs::read(harness.directory.join("bundles").join(path)).ok()?)
@@ -232,43 +232,37 @@ async fn the_keys_are_announced_where_they_belong() {
             .and_then(|bundle| bundle.status)
             .map(|status| status.keys.into_iter().collect::<Vec<_>>().join(","))
     };
-    until("the announcements", async || {
+    until("published bundles", async || {
         keys("shop-prod/api-prod.json").as_deref() == Some("A,B")
             && keys("shop-dev/api-dev.json").is_some()
     })
     .await;
     assert!(read("shop-prod/api-dev.json").is_none() && read("shop-dev/api-prod.json").is_none());
     harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
-    until("the announcement of what is left", async || {
-        keys("shop-prod/api-prod.json").as_deref() == Some("B")
-    })
-    .await;
+    until("the updated bundle", async || keys("shop-prod/api-prod.json").as_deref() == Some("B"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_namespace_that_takes_no_announcement_keeps_none_of_the_others_from_theirs() {
+async fn a_failing_namespace_does_not_block_publishing_to_others() {
     let harness = Harness::start().await;
     let bundles = harness.directory.join("bundles");
     std::fs::create_dir_all(&bundles).unwrap();
-    // In the order of names this one comes first, and a file stands where its directory would be.
+    // This namespace sorts first, and a file blocks its directory.
     crate::harness::write(&bundles.join("shop-dev"), "");
     harness.set("shop.dev.api", &[("D", b"x")]).await;
     harness.set("shop.prod.api", &[("A", b"x")]).await;
-    until("the other announcement", async || bundles.join("shop-prod/api-prod.json").exists())
-        .await;
+    until("the other bundle", async || bundles.join("shop-prod/api-prod.json").exists()).await;
     std::fs::remove_file(bundles.join("shop-dev")).unwrap();
-    until("the announcement that could not be made", async || {
-        bundles.join("shop-dev/api-dev.json").exists()
-    })
-    .await;
+    until("the bundle that was blocked", async || bundles.join("shop-dev/api-dev.json").exists())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_pods_at_once() {
+async fn a_hundred_concurrent_streams() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
-    // A hundred streams of one pod: what is shared and what is not is the same as with a hundred
-    // pods.
+    // A hundred streams of one pod share exactly as much as streams of a hundred pods.
     let mut agents = futures_util::future::join_all(
         (0..100).map(|_| TestAgent::connect(&harness, "api-one", "api-prod", vec![])),
     )
@@ -299,11 +293,11 @@ async fn the_drain_ends_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_lets_another_account_in_and_its_end_ends_the_stream() {
+async fn a_grant_admits_another_account_and_its_removal_ends_the_stream() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let database = harness.database().await;
-    // A grant beside it, to a bundle of another environment, means nothing.
+    // A grant for another environment has no effect.
     for environment in ["prod", "dev"] {
         let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
                    VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, 'test')";

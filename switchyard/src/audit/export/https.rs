@@ -7,10 +7,12 @@ use std::time::Duration;
 use audit::{Format, Record};
 use contract::Redacted;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use runtime::bearer;
+use runtime::http_client::HttpClientBuilder;
 use runtime::logs::ErrorChain;
 use rustls::ClientConfig;
 
-use super::SendError;
+use super::{SEND_TIMEOUT, SendError};
 
 #[derive(Clone, Debug)]
 pub(super) struct HttpsSink {
@@ -27,11 +29,11 @@ impl HttpsSink {
         token_file: Option<PathBuf>,
         format: Format,
     ) -> Result<Self, String> {
-        let builder =
-            reqwest::Client::builder().https_only(true).redirect(reqwest::redirect::Policy::none());
-        let builder = builder.user_agent(concat!("switchyard/", env!("CARGO_PKG_VERSION")));
+        let builder = HttpClientBuilder::new(concat!("switchyard/", env!("CARGO_PKG_VERSION")))
+            .timeout(SEND_TIMEOUT)
+            .environment_proxy();
         let builder = match tls {
-            Some(tls) => builder.tls_backend_preconfigured(ClientConfig::clone(&tls)),
+            Some(tls) => builder.tls_config(ClientConfig::clone(&tls)),
             None => builder,
         };
         let http = builder.build().map_err(|error| ErrorChain(&error).to_string())?;
@@ -83,8 +85,5 @@ async fn authorization(path: &std::path::Path) -> Result<HeaderValue, SendError>
         target: target.clone(),
         source,
     })?);
-    let mut header = HeaderValue::from_bytes(&[b"Bearer ", token.expose().trim_ascii()].concat())
-        .map_err(|_| SendError::Token { path: target })?;
-    header.set_sensitive(true);
-    Ok(header)
+    bearer::header_value(token.expose().trim_ascii()).map_err(|_| SendError::Token { path: target })
 }

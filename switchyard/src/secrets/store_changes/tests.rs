@@ -1,4 +1,4 @@
-//! From a person's edit in 1Password to a version in the ledger, on the stand-in for Connect.
+//! Imports of edits made in 1Password, with a fake Connect server.
 
 #[allow(dead_code, unused_imports, reason = "a test uses the parts that it needs")]
 #[path = "../../../../lockbox/tests/connect/mod.rs"]
@@ -43,7 +43,7 @@ impl StoreFixture {
         );
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
         let repository = Repository::open(database.clone()).await.unwrap();
-        let (audit, writer) = Audit::new(repository.clone());
+        let (audit, writer) = AuditLog::new(repository.clone());
         Tasks::new().spawn("writer", writer.run());
         let fence =
             repository.take_lease("adopt", "me", Duration::from_secs(600)).await.unwrap().unwrap();
@@ -100,13 +100,13 @@ async fn a_persons_edit_becomes_the_next_version() {
     let mut fixture = StoreFixture::new().await;
     fixture.write("one").await;
     for _ in 0..2 {
-        assert_eq!(fixture.import().await.unwrap(), 0, "the first look is no change");
+        assert_eq!(fixture.import().await.unwrap(), 0, "the first scan finds no change");
     }
     fixture.connect.world().type_in(CURRENT, "value", "from a person");
     assert_eq!(fixture.import().await.unwrap(), 1);
     assert_eq!(fixture.active().await, (Version(2), "from a person".to_owned()));
     for _ in 0..3 {
-        assert_eq!(fixture.import().await.unwrap(), 0, "one edit is one version");
+        assert_eq!(fixture.import().await.unwrap(), 0, "one edit becomes one version");
     }
     let events = fixture.events("rotate", "allowed").await;
     assert_eq!(events.len(), 1);
@@ -115,7 +115,7 @@ async fn a_persons_edit_becomes_the_next_version() {
         events[0].1.as_deref().unwrap().starts_with("changed in the store itself"),
         "{events:?}"
     );
-    // The version before is there to go back to, and what people see follows.
+    // A rollback to the previous version also updates the item that people see.
     fixture
         .secrets
         .rollback(&caller(), &scope(), &name(), Version(1), &WriteOptions::default())
@@ -130,7 +130,7 @@ async fn a_persons_edit_becomes_the_next_version() {
 }
 
 #[tokio::test]
-async fn a_value_that_fits_into_no_pod_is_told_of_once() {
+async fn a_value_too_large_for_a_pod_is_reported_once() {
     let mut fixture = StoreFixture::new().await;
     fixture.write("one").await;
     assert_eq!(fixture.import().await.unwrap(), 0);
@@ -140,14 +140,14 @@ async fn a_value_that_fits_into_no_pod_is_told_of_once() {
     }
     assert_eq!(fixture.events("rotate", "failed").await.len(), 1);
     assert_eq!(fixture.active().await, (Version(1), "one".to_owned()));
-    // Another edit is another change.
+    // A further edit is a new change.
     fixture.connect.world().type_in(CURRENT, "value", "smaller");
     assert_eq!(fixture.import().await.unwrap(), 1);
     assert_eq!(fixture.active().await, (Version(2), "smaller".to_owned()));
 }
 
 #[tokio::test]
-async fn deleted_secrets_are_not_looked_at_and_an_overtaken_leader_adopts_nothing() {
+async fn deleted_secrets_are_skipped_and_a_superseded_leader_imports_nothing() {
     let mut fixture = StoreFixture::new().await;
     fixture.write("one").await;
     assert_eq!(fixture.import().await.unwrap(), 0);
