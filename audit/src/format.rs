@@ -117,7 +117,8 @@ mod tests {
                 prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
                 prop_assert_eq!(format.to_string().parse(), Ok(format));
             }
-            prop_assert_eq!(serde_json::from_str::<Record>(&Format::Jsonl.line(&record)).unwrap(), record);
+            let read: Record = serde_json::from_str(&Format::Jsonl.line(&record)).unwrap();
+            prop_assert_eq!(read, record);
         }
     }
 }

@@ -135,7 +135,8 @@ mod tests {
         #[test]
         fn it_depends_on_the_previous_hash(one: [u8; 32], other: [u8; 32]) {
             let record = fixture::record(3);
-            prop_assert_eq!(chain(&Hash(one), &record) == chain(&Hash(other), &record), one == other);
+            prop_assert_eq!(chain(&Hash(one), &record) == chain(&Hash(other), &record),
+                one == other);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The audit log: who did what to which secret, when, from where and with what result.
 //!
-//! Events contain names and numbers, never a secret value or a hash of one. An event is durable before
-//! any value that it is about leaves the process. If it cannot be written, nothing leaves.
+//! Events contain names and numbers, never a secret value or a hash of one. An event is durable
+//! before any value that it is about leaves the process. If it cannot be written, nothing leaves.
 
 mod checkpoint_file;
 mod checkpoints;

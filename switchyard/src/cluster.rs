@@ -20,8 +20,8 @@ pub(crate) use trust::TRUST_KEY;
 /// The time limit for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The maximum number of concurrent calls. A fleet that reconnects all at once must not overload the
-/// API server.
+/// The maximum number of concurrent calls. A fleet that reconnects all at once must not overload
+/// the API server.
 const MAX_CONCURRENT_CALLS: usize = 32;
 
 /// A client for the API server, and our own namespace. Clones share connections.
@@ -98,7 +98,8 @@ impl ClusterError {
     /// Whether the object does not exist (404).
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Call { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 404))
+        matches!(self, Self::Call { source, .. } if matches!(&**source,
+            kube::Error::Api(status) if status.code == 404))
     }
 }
 

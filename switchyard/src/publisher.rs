@@ -1,7 +1,7 @@
 //! Publishes the key names of each bundle in the namespaces bound to it, for the webhook.
 //!
-//! Names and numbers only. The desired state follows from the ledger and the namespaces' labels. It is
-//! reconciled after every change of either, and compared with the actual state periodically.
+//! Names and numbers only. The desired state follows from the ledger and the namespaces' labels. It
+//! is reconciled after every change of either, and compared with the actual state periodically.
 
 mod directory;
 mod plan;
@@ -91,7 +91,8 @@ impl Publisher {
                     resync_at
                 }
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(), "publish bundles");
+                    tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(),
+                        "publish bundles");
                     resync_at.min(Instant::now() + delays.next_delay())
                 }
             };

@@ -1,4 +1,5 @@
-//! The ledger: secrets, versions, bundles, generations, grants, tokens, pod reports and audit events.
+//! The ledger: secrets, versions, bundles, generations, grants, tokens, pod reports and audit
+//! events.
 //!
 //! The types that the rest of the program uses are here; the SQL is in `sql`.
 

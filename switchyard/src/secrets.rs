@@ -1,8 +1,8 @@
 //! Reads and changes of secrets from end to end: store, ledger, audit log, push to agents.
 //!
-//! A write goes to the store first and to the ledger second. If the process dies in between, the store
-//! has an unreferenced value that nobody ever sees. The ledger change, the resulting generations and
-//! the audit events are one transaction; the push follows it.
+//! A write goes to the store first and to the ledger second. If the process dies in between, the
+//! store has an unreferenced value that nobody ever sees. The ledger change, the resulting
+//! generations and the audit events are one transaction; the push follows it.
 
 mod change;
 mod keyed_mutex;

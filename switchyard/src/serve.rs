@@ -44,8 +44,8 @@ use store::{OpenedStore, StoreOpenError};
 /// The maximum number of HTTP connections, not counting upgraded streams.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// The time limit for each step after the drain. Notice, drain and these steps fit into the 30 s that
-/// Kubernetes gives a pod.
+/// The time limit for each step after the drain. Notice, drain and these steps fit into the 30 s
+/// that Kubernetes gives a pod.
 const SHUTDOWN_STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why switchyard could not start, or did not stop cleanly.
@@ -81,7 +81,8 @@ pub enum ServeError {
     Development(#[from] DevelopmentError),
     /// Development identities are only allowed on loopback addresses.
     #[error(
-        "use development identities: {0} is not a loopback address, and anyone with the file can act as every \
+        "use development identities: {0} is not a loopback address, and anyone with the file can \
+            act as every \
          pod in it"
     )]
     NotLoopback(SocketAddr),
@@ -148,8 +149,8 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
             "no checkpoint signed at shutdown: not done within {SHUTDOWN_STEP_TIMEOUT:?}"
         );
     }
-    // Abandons whatever the drain left. Acknowledged writes are in the WAL, which closing the database
-    // checkpoints into the file.
+    // Abandons whatever the drain left. Acknowledged writes are in the WAL, which closing the
+    // database checkpoints into the file.
     let _ = tokio::time::timeout(SHUTDOWN_STEP_TIMEOUT, database.close()).await;
     Ok(ended?)
 }
@@ -183,8 +184,8 @@ async fn open(args: &ServeArgs) -> Result<Database, ServeError> {
     Ok(database)
 }
 
-/// Starts every part. The tasks own what it creates; after they end, only the final checkpoint remains
-/// to be signed.
+/// Starts every part. The tasks own what it creates; after they end, only the final checkpoint
+/// remains to be signed.
 async fn start(
     args: ServeArgs,
     database: Database,

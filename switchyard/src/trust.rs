@@ -44,7 +44,8 @@ pub(crate) async fn publish(target: TrustTarget, mut bundle: watch::Receiver<Tru
                 RESYNC_INTERVAL
             }
             Err(error) => {
-                tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(), "publish trust bundle");
+                tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(), "publish \
+                    trust bundle");
                 delays.next_delay()
             }
         };

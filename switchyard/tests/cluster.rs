@@ -73,11 +73,18 @@ fn json_response(status: u16, text: String) -> Response {
 }
 
 fn refusal(code: u16, message: &str) -> (u16, String) {
-    (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": if code == 404 { "NotFound" } else { "Other" }, "code": code}).to_string())
+    (
+        code,
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message,
+        "reason": if code == 404 { "NotFound" } else { "Other" }, "code": code})
+        .to_string(),
+    )
 }
 
 fn review(status: Value) -> String {
-    json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}).to_string()
+    json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {},
+        "spec": {}, "status": status})
+    .to_string()
 }
 
 async fn identify(
@@ -91,7 +98,8 @@ async fn identify(
 
 #[tokio::test]
 async fn a_token_is_reviewed_for_our_audience() {
-    let extra = json!({"authentication.kubernetes.io/pod-name": ["api-1"], "authentication.kubernetes.io/pod-uid": ["u"]});
+    let extra = json!({"authentication.kubernetes.io/pod-name": ["api-1"],
+        "authentication.kubernetes.io/pod-uid": ["u"]});
     let user = json!({"username": "system:serviceaccount:shop-prod:api", "extra": extra});
     let status = json!({"authenticated": true, "audiences": ["enclii.io"], "user": user});
     let (pod, calls) = identify((201, review(status))).await;
@@ -110,9 +118,8 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
         (201, review(json!({"authenticated": false, "error": "invalid bearer token"}))),
         (
             201,
-            review(
-                json!({"authenticated": true, "user": {"username": "system:serviceaccount:shop-prod:api"}}),
-            ),
+            review(json!({"authenticated": true,
+                    "user": {"username": "system:serviceaccount:shop-prod:api"}})),
         ),
         (201, review(json!({}))),
     ];
@@ -126,8 +133,9 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
         refusal(429, "too many requests"),
         (
             201,
-            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {"token": "the-token"}})
-                .to_string(),
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+                "metadata": {}, "spec": {"token": "the-token"}})
+            .to_string(),
         ),
         (201, "{\"status\":".to_owned()),
         (201, "the-token".to_owned()),
@@ -224,7 +232,12 @@ async fn an_object_that_a_person_made_stays_the_person_s() {
 #[tokio::test]
 async fn the_trust_bundle_is_written_where_it_differs() {
     let map = |said: &str| {
-        (200, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "enclii-trust"}, "data": {"ca.crt": said}}).to_string())
+        (
+            200,
+            json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "enclii-trust"}, "data": {"ca.crt": said}})
+            .to_string(),
+        )
     };
     let path = "/api/v1/namespaces/enclii-system/configmaps/enclii-trust";
     let fake = FakeApiServer::start(move |_, _| map("new")).await;
@@ -239,7 +252,12 @@ async fn the_trust_bundle_is_written_where_it_differs() {
 #[tokio::test]
 async fn the_bootstrap_secret_is_read_and_written_by_name_alone() {
     let secret = |data: Value| {
-        (200, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "enclii-bootstrap"}, "data": data}).to_string())
+        (
+            200,
+            json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "enclii-bootstrap"}, "data": data})
+            .to_string(),
+        )
     };
     let fake = FakeApiServer::start(move |_, _| secret(Value::Null)).await;
     assert_eq!(fake.cluster.bootstrap_token().await.unwrap(), None);

@@ -162,20 +162,29 @@ mod tests {
         }
     }
 
+    fn is_replaced(c: char) -> bool {
+        let is_line_ending = matches!(c, '\n' | '\r');
+        (c.is_control() && !is_line_ending) || matches!(c, '\u{2028}' | '\u{2029}')
+    }
+
     proptest! {
         #[test]
         fn untrusted_text_never_becomes_a_field(record in fixture::anything()) {
             let shown = |text: &str| -> String {
-                text.chars().map(|c| if (c.is_control() && !matches!(c, '\n' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}') { '\u{fffd}' } else { c }).collect()
+                text.chars().map(|c| if is_replaced(c) { '\u{fffd}' } else { c }).collect()
             };
             let (head, fields) = read(&line(&record));
-            let value = |key: &str| fields.iter().filter(|(it, _)| it == key).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+            let value = |key: &str| -> Vec<String> {
+                let found = fields.iter().filter(|(it, _)| it == key);
+                found.map(|(_, value)| value.clone()).collect()
+            };
             prop_assert_eq!(head.len(), 7);
             prop_assert_eq!(&head[4], &shown(&record.action));
             prop_assert_eq!(value("externalId"), vec![record.sequence.to_string()]);
             prop_assert_eq!(value("suser"), vec![shown(&record.actor_id)]);
             prop_assert_eq!(value("cs2"), vec![shown(&record.resource_id)]);
-            prop_assert_eq!(value("reason"), record.details.iter().map(|text| shown(text)).collect::<Vec<_>>());
+            prop_assert_eq!(value("reason"),
+                record.details.iter().map(|text| shown(text)).collect::<Vec<_>>());
             prop_assert_eq!(value("cs4"), vec![record.hash.to_string()]);
         }
     }

@@ -9,11 +9,16 @@ use crate::Record;
 
 pub(super) fn event(record: &Record) -> Value {
     let activity = activity(&record.action, record.version);
+    let (class_name, category_name) = if activity.class == AUTHENTICATION {
+        ("Authentication", "Identity & Access Management")
+    } else {
+        ("API Activity", "Application Activity")
+    };
     let mut event = json!({
         "class_uid": activity.class,
-        "class_name": if activity.class == AUTHENTICATION { "Authentication" } else { "API Activity" },
+        "class_name": class_name,
         "category_uid": activity.class / 1000,
-        "category_name": if activity.class == AUTHENTICATION { "Identity & Access Management" } else { "Application Activity" },
+        "category_name": category_name,
         "activity_id": activity.id,
         "activity_name": activity.name.unwrap_or(record.action.as_str()),
         "type_uid": activity.class * 100 + activity.id,
@@ -143,7 +148,8 @@ mod tests {
         #[test]
         fn required_fields_are_present(record in fixture::anything()) {
             let event = event(&record);
-            for field in ["activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id", "metadata", "actor", "src_endpoint"] {
+            for field in ["activity_id", "category_uid", "class_uid", "type_uid", "time",
+                "severity_id", "metadata", "actor", "src_endpoint"] {
                 prop_assert!(event.get(field).is_some(), "{}", field);
             }
             prop_assert_eq!(&event["metadata"]["sequence"], &json!(record.sequence));

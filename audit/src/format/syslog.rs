@@ -43,8 +43,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_can_be_split_again(records in prop::collection::vec(fixture::anything(), 1..5), host: String) {
-            let messages: Vec<_> = records.iter().map(|record| message(record, Format::Jsonl, &host)).collect();
+        fn frames_can_be_split_again(
+            records in prop::collection::vec(fixture::anything(), 1..5),
+            host: String,
+        ) {
+            let to_message = |record| message(record, Format::Jsonl, &host);
+            let messages: Vec<_> = records.iter().map(to_message).collect();
             let stream: Vec<u8> = messages.iter().flat_map(|message| frame(message)).collect();
             let mut rest = stream.as_slice();
             for message in &messages {

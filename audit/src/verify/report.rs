@@ -99,7 +99,8 @@ impl fmt::Display for Finding {
             Tampering::Edited => {
                 write!(
                     f,
-                    "record {sequence} was edited: its hash does not follow from the record before it"
+                    "record {sequence} was edited: its hash does not follow from the record \
+                     before it"
                 )
             }
             Tampering::Deleted { until: Some(until) } if until > sequence => {
@@ -123,8 +124,8 @@ impl fmt::Display for Finding {
             Tampering::Rewritten { until } => {
                 write!(
                     f,
-                    "the log was rewritten from record {sequence} or later: record {until} was signed \
-                     with another hash"
+                    "the log was rewritten from record {sequence} or later: record {until} was \
+                     signed with another hash"
                 )
             }
             Tampering::Forged { key_id } => write!(

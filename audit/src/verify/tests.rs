@@ -152,8 +152,18 @@ fn a_partial_log_is_verified_from_its_first_record() {
 
 proptest! {
     #[test]
-    fn every_change_is_detected(length in 2usize..60, at in any::<prop::sample::Index>(), to in any::<prop::sample::Index>(), way in 0..26usize, seed in fixture::anything()) {
-        let whole = link((1..=length as u64).map(|sequence| Record { sequence, ..if sequence % 7 == 0 { seed.clone() } else { fixture::record(sequence) } }).collect());
+    fn every_change_is_detected(
+        length in 2usize..60,
+        at in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        way in 0..26usize,
+        seed in fixture::anything(),
+    ) {
+        let record = |sequence| {
+            let fields = if sequence % 7 == 0 { seed.clone() } else { fixture::record(sequence) };
+            Record { sequence, ..fields }
+        };
+        let whole = link((1..=length as u64).map(record).collect());
         let (at, to) = (at.index(length), to.index(length));
         let mut records = whole.clone();
         match way {

@@ -1,5 +1,5 @@
-//! The append-only file of checkpoints, in a directory outside the database. One JSON checkpoint per
-//! line.
+//! The append-only file of checkpoints, in a directory outside the database. One JSON checkpoint
+//! per line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};

@@ -96,7 +96,8 @@ enum SignError {
     #[error(transparent)]
     File(#[from] CheckpointFileError),
     #[error(
-        "sign checkpoint: the audit log does not continue from record {0}, which was signed before; it \
+        "sign checkpoint: the audit log does not continue from record {0}, which was signed \
+            before; it \
          was truncated, rewritten or restored from a backup. No checkpoint is signed until the \
          checkpoint file is moved away"
     )]
@@ -118,7 +119,8 @@ impl CheckpointSigner {
 
     /// Runs while this replica holds the lease.
     pub(crate) async fn run(self, fence: Fence) {
-        tracing::info!(key = self.key.public().id(), file = %self.file.path().display(), "signing audit checkpoints");
+        tracing::info!(key = self.key.public().id(), file = %self.file.path().display(), "signing \
+            audit checkpoints");
         // Sign immediately, to cover events from the time nobody signed.
         let (mut due, mut signed, mut reported) = (Instant::now(), 0, false);
         loop {

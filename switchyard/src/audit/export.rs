@@ -63,7 +63,8 @@ impl SendError {
     }
 }
 
-/// The delay after `failures` earlier failures in a row: the backoff, or what the sink asks for if that is longer.
+/// The delay after `failures` earlier failures in a row: the backoff, or what the sink asks for if
+/// that is longer.
 fn delay(failures: u32, asked: Option<Duration>, random: f64) -> Duration {
     BACKOFF.delay(failures, random).max(asked.unwrap_or_default().min(MAX_RETRY_AFTER))
 }
@@ -97,7 +98,8 @@ impl Exporter {
                 Err(error) => {
                     self.metrics.export_failed(&sink.name);
                     if failures == 0 {
-                        tracing::warn!(sink = sink.name, error = %ErrorChain(&*error), "audit events not sent, will retry");
+                        tracing::warn!(sink = sink.name, error = %ErrorChain(&*error), "audit \
+                            events not sent, will retry");
                     }
                     let asked = error.downcast_ref::<SendError>().and_then(SendError::retry_after);
                     let wait = delay(failures, asked, random());

@@ -1,7 +1,7 @@
 //! The audit writer task and the handle to it.
 //!
-//! All queued events are written in one transaction, so a thousand pods that receive a generation at
-//! the same time cost a few disk flushes instead of a thousand.
+//! All queued events are written in one transaction, so a thousand pods that receive a generation
+//! at the same time cost a few disk flushes instead of a thousand.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::repository::{AuditEntry, PodReport, Repository};
 /// Queue capacity. When it is full, requests wait for a free slot.
 const QUEUE_CAPACITY: usize = 4096;
 
-/// The maximum number of events in one transaction: large enough to amortize the flush, small enough
-/// that the first event does not wait long.
+/// The maximum number of events in one transaction: large enough to amortize the flush, small
+/// enough that the first event does not wait long.
 const MAX_BATCH: usize = 512;
 
 /// How long a request waits for its event to become durable before it is refused.
@@ -106,7 +106,8 @@ impl AuditWriter {
             let written = match self.repository.append(&records).await {
                 Ok(()) => true,
                 Err(error) => {
-                    tracing::error!(error = %ErrorChain(&error), events = records.len(), "audit events not written, their requests are refused");
+                    tracing::error!(error = %ErrorChain(&error), events = records.len(), "audit \
+                        events not written, their requests are refused");
                     false
                 }
             };

@@ -57,11 +57,13 @@ impl Cluster {
         let apply = PatchParams::apply(MANAGER).force();
         let version = format!("{GROUP}/{API_VERSION}");
         if found.as_ref().is_none_or(is_managed) {
-            let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": key.bundle, "labels": {MANAGED_BY: MANAGER}}});
+            let object = json!({"apiVersion": version, "kind": KIND,
+                "metadata": {"name": key.bundle, "labels": {MANAGED_BY: MANAGER}}});
             self.call("apply secretbundle", api.patch(&key.bundle, &apply, &Patch::Apply(&object)))
                 .await?;
         }
-        let object = json!({"apiVersion": version, "kind": KIND, "metadata": {"name": key.bundle}, "status": status});
+        let object = json!({"apiVersion": version, "kind": KIND,
+            "metadata": {"name": key.bundle}, "status": status});
         self.call(
             "apply secretbundle status",
             api.patch_status(&key.bundle, &apply, &Patch::Apply(&object)),

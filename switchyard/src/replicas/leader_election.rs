@@ -1,6 +1,6 @@
-//! Leader election with leases. A job runs on the replica that holds its lease and is cancelled when
-//! the lease is lost. If a holder does not notice the loss (for example, because the process was
-//! suspended), the database refuses its writes, because a later holder has a higher fence.
+//! Leader election with leases. A job runs on the replica that holds its lease and is cancelled
+//! when the lease is lost. If a holder does not notice the loss (for example, because the process
+//! was suspended), the database refuses its writes, because a later holder has a higher fence.
 
 use std::time::Duration;
 
@@ -56,7 +56,8 @@ impl LeaderElector {
                         tracing::info!(lease = name, fence = fence.number, "leading");
                         tokio::select! {
                             () = work(fence.clone()) => {}
-                            () = leader.renew(&fence, asked) => tracing::warn!(lease = name, "lease lost, another replica leads"),
+                            () = leader.renew(&fence, asked) => tracing::warn!(lease = name,
+                                "lease lost, another replica leads"),
                             () = stopping.cancelled() => return leader.release(&fence).await,
                         }
                         Duration::from_secs(1)

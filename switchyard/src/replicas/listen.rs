@@ -1,6 +1,6 @@
-//! Follows changes made by other replicas, with PostgreSQL's LISTEN. The ledger is the source of truth
-//! and a notification only names a changed bundle. Everything is read again after each reconnect and
-//! periodically, in case a notification was lost.
+//! Follows changes made by other replicas, with PostgreSQL's LISTEN. The ledger is the source of
+//! truth and a notification only names a changed bundle. Everything is read again after each
+//! reconnect and periodically, in case a notification was lost.
 
 use std::time::Duration;
 

@@ -27,8 +27,8 @@ pub(crate) struct DestroyedVersions {
 }
 
 impl Secrets {
-    /// Makes an older version active, as a new generation. Its value is read first, so that a rollback
-    /// never activates an unreadable version.
+    /// Makes an older version active, as a new generation. Its value is read first, so that a
+    /// rollback never activates an unreadable version.
     pub(crate) async fn rollback(
         &self,
         caller: &Caller,
@@ -72,7 +72,9 @@ impl Secrets {
         let (of, named) = (scope.clone(), name.clone());
         let respond = RespondFn::new(move |bundles| {
             let bundles: Vec<BundleState> = bundles.iter().map(super::state_of).collect();
-            serde_json::json!({ "scope": of, "name": named, "bundles": bundles, "recoverable_until": until.to_string() }).to_string()
+            serde_json::json!({ "scope": of, "name": named, "bundles": bundles,
+                "recoverable_until": until.to_string() })
+            .to_string()
         });
         let change = self.change(caller, scope, options, vec![event], respond);
         let moved = self.repository.delete(&change, name, options.condition).await?;

@@ -1,5 +1,5 @@
-//! The retention job: destroys secrets that were deleted long enough ago, finishes pending destroys in
-//! the store and deletes expired responses. One replica runs it at a time.
+//! The retention job: destroys secrets that were deleted long enough ago, finishes pending destroys
+//! in the store and deletes expired responses. One replica runs it at a time.
 
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ impl Secrets {
                 fence: Some(fence.clone()),
             };
             self.repository.expire(&change, &name, before).await?;
-            tracing::info!(%scope, %name, "destroyed versions of a deleted secret past its retention");
+            tracing::info!(%scope, %name, "destroyed versions of a deleted secret past its \
+                retention");
         }
         for pending in self.repository.pending_destroys(MAX_BATCH).await? {
             self.destroy_in_store(&pending, Some(fence)).await?;
@@ -73,7 +74,8 @@ impl Secrets {
         let pending = match self.repository.pending_destroys_of(scope, name).await {
             Ok(pending) => pending,
             Err(error) => {
-                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "find values to destroy");
+                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "find values to \
+                    destroy");
                 return destroyed;
             }
         };
@@ -81,7 +83,8 @@ impl Secrets {
             match self.destroy_in_store(&pending, None).await {
                 Ok(()) => destroyed.push(pending.stored.version),
                 Err(error) => {
-                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "destroy value, will retry")
+                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "destroy value, \
+                        will retry")
                 }
             }
         }

@@ -66,7 +66,8 @@ impl Secrets {
             match self.import_one(&person, &change, fence).await {
                 Ok(version) => {
                     imported += 1;
-                    tracing::info!(%scope, %name, %version, on = %on.version, "value changed in the store, imported as a new version");
+                    tracing::info!(%scope, %name, %version, on = %on.version, "value changed in \
+                        the store, imported as a new version");
                 }
                 Err(error @ SecretsError::Change(ChangeError::Fenced(_))) => return Err(error),
                 Err(SecretsError::Change(error @ ChangeError::TooLarge { .. })) => {
@@ -76,7 +77,8 @@ impl Secrets {
                 }
                 // The next scan retries: a concurrent write won, or something is unavailable.
                 Err(error) => {
-                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "import changed value")
+                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "import changed \
+                        value")
                 }
             }
         }

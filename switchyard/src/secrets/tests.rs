@@ -154,7 +154,8 @@ async fn values_rejected_by_the_ledger_are_removed_from_the_store(fixture: Secre
 async fn a_write_with_unknown_outcome_keeps_its_value() {
     let fixture = SecretsFixture::on_sqlite().await;
     fixture.write("one").await.unwrap();
-    let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, 'disk \
+        full'); END";
     sqlx::query(full).execute(fixture.database.writer()).await.unwrap();
     fixture.write("two").await.unwrap_err();
     // The database failed, so the ledger might refer to the value: it stays in the store.

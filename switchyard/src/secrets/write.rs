@@ -1,5 +1,5 @@
-//! Writes of new values. The store gets them before the ledger, and they are removed from the store if
-//! the ledger rejects them.
+//! Writes of new values. The store gets them before the ledger, and they are removed from the store
+//! if the ledger rejects them.
 
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
@@ -158,7 +158,8 @@ impl Secrets {
     async fn discard(&self, scope: &Scope, versions: &[NewVersion]) {
         for NewVersion { name, stored, .. } in versions {
             if let Err(error) = self.store.destroy(scope, name, stored).await {
-                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "value of a rejected write not removed");
+                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "value of a rejected \
+                    write not removed");
             }
         }
     }

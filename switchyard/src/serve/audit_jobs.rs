@@ -32,8 +32,8 @@ pub(super) struct AuditJobs {
 }
 
 impl FinalCheckpoint {
-    /// Signs for the events since the last checkpoint, unless another replica holds the lease and does
-    /// so itself.
+    /// Signs for the events since the last checkpoint, unless another replica holds the lease and
+    /// does so itself.
     pub(super) async fn sign(self) {
         let Self { signer, leader, repository } = self;
         // Events that could not be flushed may be lost, so they must not be signed.

@@ -51,7 +51,8 @@ fn check_health(store: Arc<dyn Store>, tasks: &Tasks) {
     let stopping = tasks.stopping();
     tasks.spawn("store health check", async move {
         if let Some(Err(error)) = stopping.run_until_cancelled(store.health()).await {
-            tracing::error!(error = %ErrorChain(&error), "the store cannot be used: reads and writes fail until it can");
+            tracing::error!(error = %ErrorChain(&error), "the store cannot be used: reads and \
+                writes fail until it can");
         }
     });
 }
@@ -74,7 +75,8 @@ async fn choose(
             let store = Arc::new(Vault::open(&config)?);
             let token_renewal = Arc::clone(&store);
             super::spawn(tasks, "vault token", async move { token_renewal.keep().await });
-            tracing::info!(address = %config.address, mount = %config.mount, prefix = %config.prefix, "store is Vault");
+            tracing::info!(address = %config.address, mount = %config.mount,
+                prefix = %config.prefix, "store is Vault");
             Ok(OpenedStore { store, embedded: None })
         }
         StoreKind::OnePassword => {

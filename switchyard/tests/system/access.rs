@@ -20,7 +20,8 @@ async fn make_token(harness: &Harness, name: &str, role: &str, scope: Option<&st
 }
 
 async fn grant(harness: &Harness, account: &str, secret: Option<&str>) -> u64 {
-    let mut request = json!({"subject": {"kind": "service_account", "name": account}, "scope": "shop.prod.api", "access": "read"});
+    let mut request = json!({"subject": {"kind": "service_account", "name": account},
+        "scope": "shop.prod.api", "access": "read"});
     if let Some(secret) = secret {
         request["secret"] = json!(secret);
     }

@@ -62,7 +62,8 @@ async fn a_secret_from_its_first_version_to_its_end() {
     let bundle = harness.json("/v1/bundles/shop.prod.api").await;
     assert_eq!(
         bundle,
-        serde_json::json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 2, "keys": ["A", "B"]})
+        serde_json::json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 2,
+            "keys": ["A", "B"]})
     );
 
     let deleted: Deleted = serde_json::from_slice(

@@ -80,10 +80,13 @@ async fn without_an_audit_event_nothing_leaves() {
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
     let database = harness.database().await;
-    sqlx::query("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-        .execute(&database)
-        .await
-        .unwrap();
+    sqlx::query(
+        "CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk \
+        full'); END",
+    )
+    .execute(&database)
+    .await
+    .unwrap();
 
     let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(problem.status == 503 && problem.detail.contains("audit trail"), "{problem:?}");
@@ -116,7 +119,8 @@ async fn no_generation_leaves_before_its_audit_event() {
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
     let database = harness.database().await;
-    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events WHEN NEW.action = 'read' BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events WHEN NEW.action = 'read' BEGIN \
+        SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(full).execute(&database).await.unwrap();
     harness.set("shop.prod.api", &[("A", b"two")]).await;
     assert!(agent.next().await.is_none(), "a message was sent");
@@ -130,7 +134,8 @@ async fn no_generation_leaves_before_its_audit_event() {
 async fn a_tampered_row_is_named_and_not_served() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
-    let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = 'B') WHERE name = 'A'";
+    let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = \
+        'B') WHERE name = 'A'";
     sqlx::query(swap).execute(&harness.database().await).await.unwrap();
     let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(

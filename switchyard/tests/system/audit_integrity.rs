@@ -47,12 +47,27 @@ async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_tampering_in_the_database_is_detected() {
     let table: &[(&[&str], u64, Tampering)] = &[
-        (&["UPDATE audit_events SET actor_id = 'somebody' WHERE sequence = 7"], 7, Tampering::Edited),
+        (
+            &["UPDATE audit_events SET actor_id = 'somebody' WHERE sequence = \
+            7"],
+            7,
+            Tampering::Edited,
+        ),
         (&["UPDATE audit_events SET namespace = '' WHERE sequence = 7"], 7, Tampering::Edited),
         (&["UPDATE audit_events SET version = -1 WHERE sequence = 7"], 7, Tampering::Edited),
-        (&["UPDATE audit_events SET at = 9223372036854775807 WHERE sequence = 7"], 7, Tampering::Edited),
+        (
+            &["UPDATE audit_events SET at = 9223372036854775807 WHERE sequence = \
+            7"],
+            7,
+            Tampering::Edited,
+        ),
         (&["UPDATE audit_events SET hash = x'00' WHERE sequence = 7"], 7, Tampering::Edited),
-        (&["DELETE FROM audit_events WHERE sequence IN (7, 8)"], 7, Tampering::Deleted { until: Some(8) }),
+        (
+            &["DELETE FROM audit_events WHERE sequence IN (7, \
+            8)"],
+            7,
+            Tampering::Deleted { until: Some(8) },
+        ),
         (
             &[
                 "DELETE FROM audit_events WHERE sequence = 7",
@@ -76,8 +91,10 @@ async fn each_kind_of_tampering_in_the_database_is_detected() {
                 "UPDATE audit_events SET sequence = -sequence WHERE sequence > 6",
                 "UPDATE audit_events SET sequence = -sequence + 1 WHERE sequence < 0",
                 "UPDATE audit_head SET sequence = sequence + 1",
-                "INSERT INTO audit_events SELECT 7, at, actor_type, 'somebody', action, resource_type, resource_id, scope, version, outcome,
-                     address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, zeroblob(32)
+                "INSERT INTO audit_events SELECT 7, at, actor_type, 'somebody', action, \
+                    resource_type, resource_id, scope, version, outcome,
+                     address, user_agent, trace_id, namespace, service_account, pod, pod_uid, \
+                     details, zeroblob(32)
                  FROM audit_events WHERE sequence = 6",
             ],
             7,
@@ -135,7 +152,8 @@ async fn truncation_and_rewriting_contradict_the_checkpoints() {
     let cut = [
         "DELETE FROM audit_checkpoints",
         "DELETE FROM audit_events WHERE sequence > 6",
-        "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence = 6)",
+        "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence \
+            = 6)",
     ];
     tamper(&database, &cut).await;
     until("the alarm", async || {
@@ -208,7 +226,8 @@ async fn a_clean_shutdown_signs_a_final_checkpoint() {
         &database,
         &[
             "DELETE FROM audit_events WHERE sequence > 3",
-            "UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit_events WHERE sequence = 3)",
+            "UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit_events WHERE \
+                sequence = 3)",
         ],
     )
     .await;
@@ -222,8 +241,11 @@ async fn a_clean_shutdown_signs_a_final_checkpoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_sink_gets_every_event_in_order_and_exports_match() {
     let harness = Harness::start_prepared(|at| {
-        let sinks =
-            format!("sinks:\n- {{name: archive, file: {0}/archive.jsonl}}\n- {{name: away, file: {0}/missing/audit}}\n", at.display());
+        let sinks = format!(
+            "sinks:\n- {{name: archive, file: {0}/archive.jsonl}}\n- {{name: away, file: \
+                {0}/missing/audit}}\n",
+            at.display()
+        );
         write(&at.join("sinks.yaml"), &sinks);
         vec!["--audit-sinks".to_owned(), at.join("sinks.yaml").to_str().unwrap().to_owned()]
     })
@@ -273,8 +295,10 @@ async fn a_file_sink_gets_every_event_in_order_and_exports_match() {
     }
     let exports: Vec<Value> = harness.events("export").await;
     assert_eq!(exports.len(), 3);
-    let denied = harness.json("/v1/audit?scope=shop.prod&outcome=allowed&since=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00Z").await;
-    assert_eq!(denied["events"].as_array().unwrap().len(), 31);
+    let (since, until) = ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z");
+    let query = format!("scope=shop.prod&outcome=allowed&since={since}&until={until}");
+    let allowed = harness.json(&format!("/v1/audit?{query}")).await;
+    assert_eq!(allowed["events"].as_array().unwrap().len(), 31);
     for query in ["scope=shop.pro", "outcome=denied", "until=2020-01-01T00:00:00Z", "actor=nobody"]
     {
         assert_eq!(

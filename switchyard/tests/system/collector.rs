@@ -17,7 +17,8 @@ fn sink(name: &str, shows: Option<&str>, port: u16, directory: &Path) -> String 
         format!(", certificate: {at}/{files}.pem, key: {at}/{files}.key")
     });
     format!(
-        "- name: {name}\n  https: {{url: 'https://127.0.0.1:{port}/{name}', ca: {at}/server-ca.pem, token_file: {at}/sesame{own}}}\n"
+        "- name: {name}\n  https: {{url: 'https://127.0.0.1:{port}/{name}', ca: \
+            {at}/server-ca.pem, token_file: {at}/sesame{own}}}\n"
     )
 }
 

@@ -1,5 +1,5 @@
-//! Kills switchyard during writes, repeatedly: acknowledged writes survive, no write is partial, and
-//! the audit log is complete.
+//! Kills switchyard during writes, repeatedly: acknowledged writes survive, no write is partial,
+//! and the audit log is complete.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -140,7 +140,8 @@ async fn acknowledged_writes_survive_kills() {
         let writers = futures_util::future::join_all(writers);
         tokio::pin!(writers);
         tokio::select! {
-            _ = &mut writers => panic!("switchyard went away by itself: {}", std::fs::read_to_string(directory.path().join("log")).unwrap()),
+            _ = &mut writers => panic!("switchyard went away by itself: \
+                {}", std::fs::read_to_string(directory.path().join("log")).unwrap()),
             () = cut => {}
         }
         harness.kill();

@@ -1,5 +1,5 @@
-//! The audit log on a full or broken disk: no value leaves without its event, refusals are timely, and
-//! acknowledged data survives.
+//! The audit log on a full or broken disk: no value leaves without its event, refusals are timely,
+//! and acknowledged data survives.
 
 use std::time::Duration;
 

@@ -40,10 +40,14 @@ enum ServerProcess {
     Child(std::process::Child),
 }
 
-/// The pods of every test: two of service api and one of service web in prod, one of api in dev, and
-/// one in an unbound namespace.
+/// The pods of every test: two of service api and one of service web in prod, one of api in dev,
+/// and one in an unbound namespace.
 fn identities() -> Value {
-    let pod = |token: &str, namespace: &str, account: &str, uid: &str| json!({"token": token, "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"), "uid": uid});
+    let pod = |token: &str, namespace: &str, account: &str, uid: &str| {
+        json!({"token": token,
+        "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"),
+            "uid": uid})
+    };
     json!({
         "namespaces": {
             "shop-prod": {"project": "shop", "environment": "prod"},

@@ -61,7 +61,8 @@ async fn by_key(directory: &Path) -> Vec<i64> {
         sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
     let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
     let counts = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER BY 1",
+        "SELECT COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER \
+            BY 1",
     );
     let counts = counts.fetch_all(&database).await.unwrap();
     database.close().await;

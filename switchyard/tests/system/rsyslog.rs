@@ -24,10 +24,14 @@ impl Rsyslog {
         let at = directory.to_str().unwrap();
         let config = format!(
             "global(workDirectory=\"{at}\" maxMessageSize=\"64k\" defaultNetstreamDriver=\"ossl\"
-    defaultNetstreamDriverCAFile=\"{at}/ca.pem\" defaultNetstreamDriverCertFile=\"{at}/server.pem\" defaultNetstreamDriverKeyFile=\"{at}/server.key\")
-module(load=\"imtcp\" streamDriver.name=\"ossl\" streamDriver.mode=\"1\" streamDriver.authMode=\"anon\")
+    defaultNetstreamDriverCAFile=\"{at}/ca.pem\" \
+    defaultNetstreamDriverCertFile=\"{at}/server.pem\" \
+    defaultNetstreamDriverKeyFile=\"{at}/server.key\")
+module(load=\"imtcp\" streamDriver.name=\"ossl\" streamDriver.mode=\"1\" \
+streamDriver.authMode=\"anon\")
 template(name=\"raw\" type=\"string\" string=\"%rawmsg%\\n\")
-ruleset(name=\"in\") {{ action(type=\"omfile\" file=\"{at}/out\" template=\"raw\" asyncWriting=\"off\" flushOnTXEnd=\"on\") }}
+ruleset(name=\"in\") {{ action(type=\"omfile\" file=\"{at}/out\" template=\"raw\" \
+asyncWriting=\"off\" flushOnTXEnd=\"on\") }}
 input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"in\")\n"
         );
         write(&directory.join("rsyslog.conf"), &config);
@@ -90,7 +94,8 @@ fn certificates(directory: &Path) {
         $req -x509 -days 2 -keyout ca.key -out ca.pem -subj /CN=test &&
         $req -keyout server.key -out server.csr -subj /CN=localhost &&
         printf 'subjectAltName=DNS:localhost' > names &&
-        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem -extfile names";
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out \
+        server.pem -extfile names";
     let made = Command::new("sh").arg("-c").arg(script).current_dir(directory).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
@@ -102,7 +107,8 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     let harness = Harness::start_prepared(|at| {
         let it = Rsyslog::new(at);
         let sinks = format!(
-            "sinks:\n- name: siem\n  format: cef\n  syslog: {{address: 'localhost:{}', ca: {}/ca.pem}}\n",
+            "sinks:\n- name: siem\n  format: cef\n  syslog: {{address: 'localhost:{}', ca: \
+                {}/ca.pem}}\n",
             it.port,
             it.directory.display()
         );
@@ -185,7 +191,8 @@ async fn fill(harness: &Harness, events: Vec<audit::Event>) {
             &hash,
         );
         hash = record.hash;
-        let sql = "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, resource_id, scope, version, outcome, hash)
+        let sql = "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, \
+            resource_type, resource_id, scope, version, outcome, hash)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         sqlx::query(sql)
             .bind(sequence)

@@ -299,8 +299,10 @@ async fn a_grant_admits_another_account_and_its_removal_ends_the_stream() {
     let database = harness.database().await;
     // A grant for another environment has no effect.
     for environment in ["prod", "dev"] {
-        let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
-                   VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, 'test')";
+        let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, \
+            secret, access, created_at, created_by)
+                   VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, \
+                   'test')";
         sqlx::query(row).bind(environment).execute(&database).await.unwrap();
     }
     assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-dev").await.status, 403);

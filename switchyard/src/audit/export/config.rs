@@ -142,7 +142,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SinkConfig>, SinksError> {
                     (None, None) => None,
                     (None, Some(_)) => {
                         return Err(form(format!(
-                            "sink {name}: a client certificate needs ca, the CA of the server it is sent to"
+                            "sink {name}: a client certificate needs ca, the CA of the server it \
+                                is sent to"
                         )));
                     }
                 };
@@ -231,8 +232,11 @@ mod tests {
 
     #[test]
     fn invalid_configurations_are_refused_by_name() {
-        let sinks =
-            parse("sinks:\n- name: archive\n  file: /var/log/enclii/audit.jsonl\n- name: siem\n  format: cef\n  file: /x\n").unwrap();
+        let sinks = parse(
+            "sinks:\n- name: archive\n  file: /var/log/enclii/audit.jsonl\n- name: siem\n  \
+                format: cef\n  file: /x\n",
+        )
+        .unwrap();
         assert_eq!(
             sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(),
             ["archive", "siem"]

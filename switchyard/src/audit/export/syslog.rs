@@ -2,8 +2,9 @@
 //!
 //! Syslog has no acknowledgements, and data accepted by the kernel may never be read. But TLS has a
 //! closing handshake: a server that reads our `close_notify` has read everything before it, and
-//! closes too (RFC 5425, section 4.4). Each batch therefore uses its own connection and is confirmed
-//! when the server closes cleanly. A server that dies earlier resets the connection instead.
+//! closes too (RFC 5425, section 4.4). Each batch therefore uses its own connection and is
+//! confirmed when the server closes cleanly. A server that dies earlier resets the connection
+//! instead.
 
 use std::sync::Arc;
 

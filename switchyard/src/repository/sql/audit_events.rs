@@ -75,9 +75,11 @@ pub(super) async fn insert(
         None => [None, None, None, None],
     };
     sqlx::query(
-        "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, resource_id, scope, version, outcome,
+        "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, \
+            resource_id, scope, version, outcome,
              address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+         $19)",
     )
     .bind(signed(record.sequence))
     .bind(record.at.as_millisecond())

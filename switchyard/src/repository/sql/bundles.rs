@@ -141,14 +141,16 @@ async fn affected_bundles(
     changed: &Scope,
 ) -> Result<Vec<AffectedBundle>, RepositoryError> {
     let [project, environment, service] = columns(changed);
-    let rows =
-        sqlx::query("SELECT * FROM bundles WHERE project = $1 AND ($2 = '' OR environment = $2) AND ($3 = '' OR service = $3) ORDER BY id")
-            .bind(project)
-            .bind(environment)
-            .bind(service)
-            .fetch_all(tx.connection())
-            .await
-            .map_err(database("find affected bundles"))?;
+    let rows = sqlx::query(
+        "SELECT * FROM bundles WHERE project = $1 AND ($2 = '' OR environment = $2) \
+            AND ($3 = '' OR service = $3) ORDER BY id",
+    )
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(database("find affected bundles"))?;
     rows.iter()
         .map(|row| {
             bundle(row)
@@ -161,8 +163,10 @@ async fn visible(tx: &mut LedgerTransaction, of: &Scope) -> Result<Vec<Visible>,
     let [project, environment, service] = columns(of);
     let rows = sqlx::query(
         "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
-         FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-         WHERE s.project = $1 AND s.environment IN ('', $2) AND s.service IN ('', $3) AND s.deleted_at IS NULL",
+         FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+         s.current_version
+         WHERE s.project = $1 AND s.environment IN ('', $2) AND s.service IN ('', $3) AND \
+         s.deleted_at IS NULL",
     )
     .bind(project)
     .bind(environment)
@@ -189,12 +193,15 @@ async fn entries(
     bundle: BundleId,
     generation: Generation,
 ) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
-    let rows = sqlx::query("SELECT name, secret_id, version FROM generation_secrets WHERE bundle_id = $1 AND number = $2")
-        .bind(bundle.0)
-        .bind(signed(generation.0))
-        .fetch_all(tx.connection())
-        .await
-        .map_err(database("read stable generation"))?;
+    let rows = sqlx::query(
+        "SELECT name, secret_id, version FROM generation_secrets WHERE \
+        bundle_id = $1 AND number = $2",
+    )
+    .bind(bundle.0)
+    .bind(signed(generation.0))
+    .fetch_all(tx.connection())
+    .await
+    .map_err(database("read stable generation"))?;
     rows.iter()
         .map(|row| {
             Ok((
@@ -218,10 +225,12 @@ async fn next_generation(
     let [project, environment, service] = columns(&affected.scope);
     // Numbering continues from the newest generation, which is not always the stable one.
     let row = sqlx::query(
-        "INSERT INTO bundles (project, environment, service, stable_generation, revision, created_at, updated_at)
+        "INSERT INTO bundles (project, environment, service, stable_generation, revision, \
+            created_at, updated_at)
          VALUES ($1, $2, $3, 1, 1, $4, $4)
          ON CONFLICT (project, environment, service) DO UPDATE SET
-             stable_generation = (SELECT max(number) + 1 FROM generations WHERE bundle_id = bundles.id),
+             stable_generation = (SELECT max(number) + 1 FROM generations WHERE bundle_id = \
+             bundles.id),
              revision = bundles.revision + 1, updated_at = $4
          RETURNING *",
     )
@@ -234,20 +243,24 @@ async fn next_generation(
     .map_err(database("advance bundle"))?;
     let bundle = bundle(&row)?;
     let number = signed(bundle.standing.stable.0);
-    sqlx::query("INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES ($1, $2, $3, $4)")
-        .bind(bundle.id.0)
-        .bind(number)
-        .bind(at)
-        .bind(change.by.clone())
-        .execute(tx.connection())
-        .await
-        .map_err(database("insert generation"))?;
+    sqlx::query(
+        "INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES ($1, \
+        $2, $3, $4)",
+    )
+    .bind(bundle.id.0)
+    .bind(number)
+    .bind(at)
+    .bind(change.by.clone())
+    .execute(tx.connection())
+    .await
+    .map_err(database("insert generation"))?;
     for chunk in held.iter().collect::<Vec<_>>().chunks(ROWS_PER_INSERT) {
         let rows: Vec<String> = (0..chunk.len())
             .map(|at| format!("($1, $2, ${}, ${}, ${})", 3 * at + 3, 3 * at + 4, 3 * at + 5))
             .collect();
         let sql = format!(
-            "INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) VALUES {}",
+            "INSERT INTO generation_secrets (bundle_id, number, name, secret_id, version) VALUES \
+                {}",
             rows.join(", ")
         );
         // Only placeholder numbers are formatted into the SQL; all values are bound.

@@ -1,5 +1,5 @@
-//! Changes to secrets. Versions, the resulting generations, audit events and the stored response of an
-//! idempotent request are one transaction.
+//! Changes to secrets. Versions, the resulting generations, audit events and the stored response of
+//! an idempotent request are one transaction.
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
@@ -10,7 +10,8 @@ use super::rows::{columns, count, database, integer, optional_time, signed, text
 use super::{LedgerTransaction, Repository, idempotency};
 
 impl Repository {
-    /// Adds new versions, as one new generation of every affected bundle, and returns those bundles.
+    /// Adds new versions, as one new generation of every affected bundle, and returns those
+    /// bundles.
     ///
     /// # Errors
     /// A precondition does not hold, a concurrent write won, a bundle would exceed what a pod can
@@ -242,10 +243,13 @@ async fn put(
         None => create(tx, change, name).await?,
         Some(current) => {
             archive(tx, current.id).await?;
-            // A secret written after a delete gets a new creation time; its version numbers continue.
+            // A secret written after a delete gets a new creation time; its version numbers
+            // continue.
             sqlx::query(
-                "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, rotated_at = $2,
-                 created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END, deleted_at = NULL WHERE id = $3",
+                "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, \
+                    rotated_at = $2,
+                 created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END, deleted_at \
+                 = NULL WHERE id = $3",
             )
             .bind(signed(stored.version.0))
             .bind(at)
@@ -257,7 +261,8 @@ async fn put(
         }
     };
     sqlx::query(
-        "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, \
+            created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(id)
     .bind(signed(stored.version.0))
@@ -279,7 +284,8 @@ async fn create(
 ) -> Result<i64, RepositoryError> {
     let [project, environment, service] = columns(&change.scope);
     sqlx::query_scalar(
-        "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, latest_version, created_at, updated_at)
+        "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, \
+            latest_version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6) RETURNING id",
     )
     .bind(project)
@@ -294,13 +300,16 @@ async fn create(
 }
 
 async fn archive(tx: &mut LedgerTransaction, secret: i64) -> Result<(), RepositoryError> {
-    sqlx::query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND rotation_status = $3")
-        .bind(VersionState::Archived.as_str())
-        .bind(secret)
-        .bind(VersionState::Active.as_str())
-        .execute(tx.connection())
-        .await
-        .map_err(database("archive version"))?;
+    sqlx::query(
+        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND \
+        rotation_status = $3",
+    )
+    .bind(VersionState::Archived.as_str())
+    .bind(secret)
+    .bind(VersionState::Active.as_str())
+    .execute(tx.connection())
+    .await
+    .map_err(database("archive version"))?;
     Ok(())
 }
 
@@ -310,13 +319,16 @@ async fn activate(
     secret: &SecretRow,
     version: Version,
 ) -> Result<(), RepositoryError> {
-    sqlx::query("UPDATE secrets SET current_version = $1, updated_at = $2, rotated_at = $2, deleted_at = NULL WHERE id = $3")
-        .bind(signed(version.0))
-        .bind(change.at.as_millisecond())
-        .bind(secret.id)
-        .execute(tx.connection())
-        .await
-        .map_err(database("update secret"))?;
+    sqlx::query(
+        "UPDATE secrets SET current_version = $1, updated_at = $2, rotated_at = $2, \
+        deleted_at = NULL WHERE id = $3",
+    )
+    .bind(signed(version.0))
+    .bind(change.at.as_millisecond())
+    .bind(secret.id)
+    .execute(tx.connection())
+    .await
+    .map_err(database("update secret"))?;
     sqlx::query(
         "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3",
     )

@@ -52,7 +52,8 @@ impl Repository {
         rows.iter().map(stored_checkpoint).collect()
     }
 
-    /// Stores a checkpoint that was written outside the database. Does nothing if the lease is lost.
+    /// Stores a checkpoint that was written outside the database. Does nothing if the lease is
+    /// lost.
     ///
     /// # Errors
     /// The database failed.
@@ -108,7 +109,8 @@ impl Repository {
         let done = sqlx::query(
             "INSERT INTO audit_exports (sink, sequence, updated_at, last_error)
              SELECT $1, $2, $3, $4 FROM leases WHERE name = $5 AND fence = $6
-             ON CONFLICT (sink) DO UPDATE SET sequence = excluded.sequence, updated_at = excluded.updated_at, last_error = excluded.last_error",
+             ON CONFLICT (sink) DO UPDATE SET sequence = excluded.sequence, updated_at = \
+             excluded.updated_at, last_error = excluded.last_error",
         )
         .bind(sink.to_owned())
         .bind(signed(sequence))

@@ -1,6 +1,6 @@
-//! Destroying versions, in two steps: the ledger marks a version as destroyed, which stops all reads,
-//! and records the time once the store has destroyed the value. A crash in between leaves a pending
-//! destroy, which the retention job finds.
+//! Destroying versions, in two steps: the ledger marks a version as destroyed, which stops all
+//! reads, and records the time once the store has destroyed the value. A crash in between leaves a
+//! pending destroy, which the retention job finds.
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
@@ -64,7 +64,8 @@ impl Repository {
         let rows = sqlx::query(
             "SELECT s.project, s.environment, s.service, s.name FROM secrets s
              WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1
-               AND EXISTS (SELECT 1 FROM secret_versions v WHERE v.secret_id = s.id AND v.rotation_status <> 'destroyed')
+               AND EXISTS (SELECT 1 FROM secret_versions v WHERE v.secret_id = s.id AND \
+               v.rotation_status <> 'destroyed')
              ORDER BY s.deleted_at LIMIT $2",
         )
         .bind(before.as_millisecond())
@@ -106,7 +107,8 @@ impl Repository {
         let rows = sqlx::query(
             "SELECT s.id, s.project, s.environment, s.service, s.name, v.version, v.vault_ref
              FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
-             WHERE v.rotation_status = 'destroyed' AND v.destroyed_at IS NULL ORDER BY s.id, v.version LIMIT $1",
+             WHERE v.rotation_status = 'destroyed' AND v.destroyed_at IS NULL ORDER BY s.id, \
+             v.version LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(self.database.reader())
@@ -185,7 +187,8 @@ async fn in_use(
 ) -> Result<bool, RepositoryError> {
     let held: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM generation_secrets g JOIN bundles b ON b.id = g.bundle_id
-         WHERE g.secret_id = $1 AND g.version = $2 AND (g.number = b.stable_generation OR g.number = b.target_generation)",
+         WHERE g.secret_id = $1 AND g.version = $2 AND (g.number = b.stable_generation OR g.number \
+         = b.target_generation)",
     )
     .bind(secret.id)
     .bind(signed(version.0))
@@ -200,12 +203,15 @@ async fn mark(
     secret: i64,
     version: Option<Version>,
 ) -> Result<u64, RepositoryError> {
-    let marked = sqlx::query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND ($3 = 0 OR version = $3)")
-        .bind(VersionState::Destroyed.as_str())
-        .bind(secret)
-        .bind(version.map_or(0, |version| signed(version.0)))
-        .execute(tx.connection())
-        .await
-        .map_err(database("mark version destroyed"))?;
+    let marked = sqlx::query(
+        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 \
+        AND ($3 = 0 OR version = $3)",
+    )
+    .bind(VersionState::Destroyed.as_str())
+    .bind(secret)
+    .bind(version.map_or(0, |version| signed(version.0)))
+    .execute(tx.connection())
+    .await
+    .map_err(database("mark version destroyed"))?;
     Ok(marked.rows_affected())
 }

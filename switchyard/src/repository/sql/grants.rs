@@ -43,7 +43,8 @@ impl Repository {
         service_account: &str,
     ) -> Result<Vec<BundleGrant>, RepositoryError> {
         let rows = sqlx::query(
-            "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND access = 'read' AND service <> ''",
+            "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND \
+                access = 'read' AND service <> ''",
         )
         .bind(format!("{namespace}/{service_account}"))
         .fetch_all(self.database.reader())
@@ -78,7 +79,8 @@ impl Repository {
             format!(" OR (subject_kind = 'group' AND subject IN ({}))", placeholders.join(", "))
         };
         let sql = format!(
-            "SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER BY id"
+            "SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER \
+                BY id"
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(user.to_owned());
         for group in groups {
@@ -143,7 +145,8 @@ impl Repository {
         }
         let [project, environment, service] = columns(&new.scope);
         sqlx::query(
-            "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, access, created_at, created_by)
+            "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, \
+                access, created_at, created_by)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(new.subject.kind.as_str())
@@ -192,7 +195,8 @@ async fn same(
 ) -> Result<Option<Grant>, RepositoryError> {
     let [project, environment, service] = columns(&new.scope);
     let found = sqlx::query(
-        "SELECT * FROM grants WHERE subject_kind = $1 AND subject = $2 AND project = $3 AND environment = $4 AND service = $5
+        "SELECT * FROM grants WHERE subject_kind = $1 AND subject = $2 AND project = $3 AND \
+            environment = $4 AND service = $5
              AND secret = $6 AND access = $7",
     )
     .bind(new.subject.kind.as_str())

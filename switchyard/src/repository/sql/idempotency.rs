@@ -36,7 +36,8 @@ impl Repository {
     }
 }
 
-/// Rejects a replayed request. Runs within the transaction, where no concurrent change can interfere.
+/// Rejects a replayed request. Runs within the transaction, where no concurrent change can
+/// interfere.
 pub(super) async fn refuse_replay(
     tx: &mut LedgerTransaction,
     change: &LedgerChange,
@@ -55,9 +56,11 @@ pub(super) async fn store_response(
 ) -> Result<(), ChangeError> {
     let Some((request, respond)) = &change.idempotency else { return Ok(()) };
     sqlx::query(
-        "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at) VALUES ($1, \
+            $2, $3, $4, $5)
          ON CONFLICT (principal, key_hash) DO UPDATE SET
-             fingerprint = excluded.fingerprint, body = excluded.body, created_at = excluded.created_at",
+             fingerprint = excluded.fingerprint, body = excluded.body, created_at = \
+             excluded.created_at",
     )
     .bind(request.principal.clone())
     .bind(request.key_hash.clone())
@@ -75,13 +78,16 @@ async fn find<'c>(
     request: &Idempotency,
     now: Timestamp,
 ) -> Result<Option<String>, ChangeError> {
-    let row = sqlx::query("SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND key_hash = $2 AND created_at > $3")
-        .bind(request.principal.clone())
-        .bind(request.key_hash.clone())
-        .bind(oldest(now))
-        .fetch_optional(on)
-        .await
-        .map_err(database("find stored response"))?;
+    let row = sqlx::query(
+        "SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND \
+        key_hash = $2 AND created_at > $3",
+    )
+    .bind(request.principal.clone())
+    .bind(request.key_hash.clone())
+    .bind(oldest(now))
+    .fetch_optional(on)
+    .await
+    .map_err(database("find stored response"))?;
     match row {
         None => Ok(None),
         Some(row) if bytes(&row, "fingerprint")? == request.fingerprint => {

@@ -47,11 +47,13 @@ pub(super) async fn put(
         }
     };
     sqlx::query(
-        "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, generation, reload,
+        "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, \
+            generation, reload,
              failed_generation, failed_step, failed_detail, reported_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (pod_uid, bundle_id) DO UPDATE SET
-             generation = coalesce(excluded.generation, agent_holdings.generation), reload = coalesce(excluded.reload, agent_holdings.reload),
+             generation = coalesce(excluded.generation, agent_holdings.generation), reload = \
+             coalesce(excluded.reload, agent_holdings.reload),
              failed_generation = excluded.failed_generation, failed_step = excluded.failed_step,
              failed_detail = excluded.failed_detail, reported_at = excluded.reported_at",
     )

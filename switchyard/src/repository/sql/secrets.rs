@@ -25,8 +25,10 @@ impl Repository {
     ) -> Result<Vec<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = sqlx::query(
-            "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, s.deleted_at
-             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+            "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, \
+                s.deleted_at
+             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+             s.current_version
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name > $4
                AND (s.deleted_at IS NULL OR ($5 = 1 AND v.rotation_status <> 'destroyed'))
              ORDER BY s.name LIMIT $6",
@@ -54,9 +56,12 @@ impl Repository {
     ) -> Result<Option<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = sqlx::query(
-            "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, s.deleted_at
-             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND s.deleted_at IS NULL",
+            "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, \
+                s.deleted_at
+             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+             s.current_version
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
+             s.deleted_at IS NULL",
         )
         .bind(project)
         .bind(environment)
@@ -74,8 +79,10 @@ impl Repository {
     /// The database failed.
     pub async fn in_use(&self) -> Result<Vec<Known>, RepositoryError> {
         let rows = sqlx::query(
-            "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, v.vault_ref
-             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+            "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, \
+                v.vault_ref
+             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+             s.current_version
              WHERE s.deleted_at IS NULL ORDER BY s.id",
         )
         .fetch_all(self.database.reader())
@@ -98,7 +105,8 @@ impl Repository {
         let [project, environment, service] = columns(scope);
         let row = sqlx::query(
             "SELECT current_version FROM secrets
-             WHERE project = $1 AND environment = $2 AND service = $3 AND name = $4 AND deleted_at IS NOT NULL",
+             WHERE project = $1 AND environment = $2 AND service = $3 AND name = $4 AND deleted_at \
+             IS NOT NULL",
         )
         .bind(project)
         .bind(environment)
@@ -122,9 +130,11 @@ impl Repository {
     ) -> Result<Option<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = sqlx::query(
-            "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, v.destroyed_at
+            "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, \
+                v.destroyed_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
-             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND s.deleted_at IS NULL AND v.version = $5",
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
+             s.deleted_at IS NULL AND v.version = $5",
         )
         .bind(project)
         .bind(environment)
@@ -151,9 +161,11 @@ impl Repository {
     ) -> Result<Vec<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = sqlx::query(
-            "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, v.destroyed_at
+            "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, \
+                v.destroyed_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
-             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND s.deleted_at IS NULL AND v.version < $5
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
+             s.deleted_at IS NULL AND v.version < $5
              ORDER BY v.version DESC LIMIT $6",
         )
         .bind(project)
@@ -178,7 +190,8 @@ impl Repository {
     ) -> Result<BTreeMap<SecretName, VersionNumbers>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = sqlx::query(
-            "SELECT name, current_version, latest_version, deleted_at FROM secrets WHERE project = $1 AND environment = $2 AND service = $3",
+            "SELECT name, current_version, latest_version, deleted_at FROM secrets WHERE project = \
+                $1 AND environment = $2 AND service = $3",
         )
         .bind(project)
         .bind(environment)

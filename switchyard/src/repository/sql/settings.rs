@@ -41,11 +41,14 @@ async fn set(
     name: &'static str,
     value: String,
 ) -> Result<(), RepositoryError> {
-    sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2")
-        .bind(name)
-        .bind(value)
-        .execute(tx.connection())
-        .await
-        .map_err(database("write setting"))?;
+    sqlx::query(
+        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
+        SET value = $2",
+    )
+    .bind(name)
+    .bind(value)
+    .execute(tx.connection())
+    .await
+    .map_err(database("write setting"))?;
     Ok(())
 }

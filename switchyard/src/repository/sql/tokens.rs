@@ -86,13 +86,15 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<TokenRow>, RepositoryError> {
-        let found =
-            sqlx::query("SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)")
-                .bind(hash.to_owned())
-                .bind(Timestamp::now().as_millisecond())
-                .fetch_optional(self.database.reader())
-                .await
-                .map_err(database("find token"))?;
+        let found = sqlx::query(
+            "SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL AND \
+                (expires_at IS NULL OR expires_at > $2)",
+        )
+        .bind(hash.to_owned())
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find token"))?;
         found.as_ref().map(row).transpose()
     }
 
@@ -102,7 +104,8 @@ impl Repository {
     /// The database failed.
     pub async fn tokens(&self, after: u64, limit: u32) -> Result<Vec<TokenRow>, RepositoryError> {
         let rows = sqlx::query(
-            "SELECT * FROM api_tokens WHERE id > $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+            "SELECT * FROM api_tokens WHERE id > $1 AND revoked_at IS NULL AND (expires_at IS NULL \
+                OR expires_at > $2)
              ORDER BY id LIMIT $3",
         )
         .bind(signed(after))
@@ -119,13 +122,15 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn token_named(&self, name: &str) -> Result<Option<TokenRow>, RepositoryError> {
-        let found =
-            sqlx::query("SELECT * FROM api_tokens WHERE name = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)")
-                .bind(name.to_owned())
-                .bind(Timestamp::now().as_millisecond())
-                .fetch_optional(self.database.reader())
-                .await
-                .map_err(database("find token by name"))?;
+        let found = sqlx::query(
+            "SELECT * FROM api_tokens WHERE name = $1 AND revoked_at IS NULL AND \
+                (expires_at IS NULL OR expires_at > $2)",
+        )
+        .bind(name.to_owned())
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find token by name"))?;
         found.as_ref().map(row).transpose()
     }
 
@@ -165,12 +170,15 @@ impl Repository {
         let now = Timestamp::now();
         let mut tx = self.begin().await?;
         // An expired token frees its name.
-        sqlx::query("UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at IS NULL AND expires_at <= $2")
-            .bind(new.name.clone())
-            .bind(now.as_millisecond())
-            .execute(tx.connection())
-            .await
-            .map_err(database("release name of token"))?;
+        sqlx::query(
+            "UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at \
+            IS NULL AND expires_at <= $2",
+        )
+        .bind(new.name.clone())
+        .bind(now.as_millisecond())
+        .execute(tx.connection())
+        .await
+        .map_err(database("release name of token"))?;
         // The audit log keeps the history of sessions; old rows are not needed.
         sqlx::query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
             .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
@@ -187,7 +195,8 @@ impl Repository {
             }
         };
         let added = sqlx::query(
-            "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, created_at, created_by, expires_at)
+            "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, \
+                created_at, created_by, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
         )
         .bind(new.name.clone())
@@ -248,13 +257,16 @@ impl Repository {
         token: &TokenRow,
         now: Timestamp,
     ) -> Result<(), RepositoryError> {
-        sqlx::query("UPDATE api_tokens SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $3)")
-            .bind(now.as_millisecond())
-            .bind(signed(token.id))
-            .bind(now.as_millisecond() - 1000 * USE_RESOLUTION_SECONDS)
-            .execute(self.database.writer())
-            .await
-            .map_err(database("record token use"))?;
+        sqlx::query(
+            "UPDATE api_tokens SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS \
+            NULL OR last_used_at < $3)",
+        )
+        .bind(now.as_millisecond())
+        .bind(signed(token.id))
+        .bind(now.as_millisecond() - 1000 * USE_RESOLUTION_SECONDS)
+        .execute(self.database.writer())
+        .await
+        .map_err(database("record token use"))?;
         Ok(())
     }
 }

@@ -72,7 +72,8 @@ impl StoreFixture {
 
     /// Actor and details of the events with that action and outcome.
     async fn events(&self, action: &str, outcome: &str) -> Vec<(String, Option<String>)> {
-        let sql = "SELECT actor_type, actor_id, details FROM audit_events WHERE action = $1 AND outcome = $2 ORDER BY sequence";
+        let sql = "SELECT actor_type, actor_id, details FROM audit_events WHERE action = $1 AND \
+            outcome = $2 ORDER BY sequence";
         let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sql)
             .bind(action.to_owned())
             .bind(outcome.to_owned())

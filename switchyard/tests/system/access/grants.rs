@@ -74,7 +74,10 @@ async fn a_pod_gains_and_loses_what_is_granted_and_revoked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn meaningless_grants_are_refused() {
     let harness = Harness::start().await;
-    let account = |name: &str, scope: &str, access: &str| json!({"subject": {"kind": "service_account", "name": name}, "scope": scope, "access": access});
+    let account = |name: &str, scope: &str, access: &str| {
+        json!({"subject": {"kind": "service_account", "name": name},
+            "scope": scope, "access": access})
+    };
     for (request, says) in [
         (account("shop-prod", "shop.prod.api", "read"), "namespace/name"),
         (account("shop-prod/a/b", "shop.prod.api", "read"), "namespace/name"),
@@ -89,19 +92,23 @@ async fn meaningless_grants_are_refused() {
             "visible",
         ),
         (
-            json!({"subject": {"kind": "user", "name": "ada\u{202e}"}, "scope": "shop", "access": "read"}),
+            json!({"subject": {"kind": "user", "name": "ada\u{202e}"}, "scope": "shop",
+                "access": "read"}),
             "visible",
         ),
         (
-            json!({"subject": {"kind": "group", "name": " devs"}, "scope": "shop", "access": "read"}),
+            json!({"subject": {"kind": "group", "name": " devs"}, "scope": "shop",
+                "access": "read"}),
             "visible",
         ),
         (
-            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop", "secret": "A", "access": "admin"}),
+            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop", "secret": "A",
+                "access": "admin"}),
             "a role holds in a scope",
         ),
         (
-            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop/*", "access": "read"}),
+            json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop/*",
+                "access": "read"}),
             "line 1",
         ),
         (
@@ -135,7 +142,8 @@ async fn lists_are_filtered_and_paginated() {
     let harness = Harness::start().await;
     for at in 0..5 {
         let scope = if at % 2 == 0 { "shop" } else { "other" };
-        let request = json!({"subject": {"kind": "user", "name": format!("u{at}")}, "scope": scope, "access": "read"});
+        let request = json!({"subject": {"kind": "user", "name": format!("u{at}")},
+            "scope": scope, "access": "read"});
         let (status, _, _) = harness
             .ask(Method::POST, "/v1/grants", Some(&harness.token()), request.to_string().as_bytes())
             .await;
