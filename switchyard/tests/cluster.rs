@@ -1,4 +1,4 @@
-//! The Kubernetes API as it must not be trusted to behave: a small fake that gives odd answers.
+//! Kubernetes API calls against a fake server that can misbehave.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
@@ -19,7 +19,7 @@ use switchyard::identity::{PodError, Pods};
 use switchyard::secret_bundle_key::SecretBundleKey;
 use tokio::net::TcpListener;
 
-/// What was asked: method, path with query, body.
+/// Recorded requests: method, path with query, body.
 type RecordedCalls = Arc<Mutex<Vec<(Method, String, Value)>>>;
 
 struct FakeApiServer {
@@ -113,7 +113,7 @@ async fn a_token_is_reviewed_for_our_audience() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_clear_yes_lets_nobody_in() {
+async fn only_a_clear_review_admits_a_pod() {
     let unproven = [
         (201, review(json!({"authenticated": false, "error": "invalid bearer token"}))),
         (
@@ -141,7 +141,7 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
         (201, "the-token".to_owned()),
         (503, "<html>".to_owned()),
     ];
-    // At once: some of them are asked again until our own deadline.
+    // Concurrently, because some are retried until our own timeout.
     let results = futures_util::future::join_all(
         unavailable.into_iter().map(|answer| async { (answer.clone(), identify(answer).await.0) }),
     )
@@ -155,7 +155,7 @@ async fn whatever_is_no_clear_yes_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn an_empty_token_is_not_even_reviewed() {
+async fn an_empty_token_is_refused_without_a_review() {
     let fake = FakeApiServer::start(|_, _| refusal(500, "x")).await;
     for token in [Redacted::default(), Redacted::from(b"\xff".as_slice())] {
         assert!(matches!(
@@ -166,7 +166,7 @@ async fn an_empty_token_is_not_even_reviewed() {
     assert!(fake.calls().is_empty());
 }
 
-fn place() -> SecretBundleKey {
+fn key() -> SecretBundleKey {
     SecretBundleKey { namespace: "shop-prod".into(), bundle: "api-prod".into() }
 }
 
@@ -189,7 +189,7 @@ fn of(calls: Vec<(Method, String, Value)>) -> Vec<String> {
 const OBJECT: &str = "/apis/enclii.io/v1/namespaces/shop-prod/secretbundles/api-prod";
 
 #[tokio::test]
-async fn an_announcement_is_applied_with_its_status() {
+async fn a_bundle_is_applied_with_its_status() {
     let status = Status {
         keys: ["A".to_owned()].into(),
         scope: Some("shop.prod.api".parse().unwrap()),
@@ -199,7 +199,7 @@ async fn an_announcement_is_applied_with_its_status() {
         if method == Method::GET { refusal(404, "not found") } else { bundle(json!({})) }
     })
     .await;
-    fake.cluster.apply_secret_bundle(&place(), &status).await.unwrap();
+    fake.cluster.apply_secret_bundle(&key(), &status).await.unwrap();
     let calls = fake.calls();
     assert_eq!(calls[1].2["metadata"]["labels"]["app.kubernetes.io/managed-by"], "switchyard");
     assert!(calls[1].1.contains("fieldManager=switchyard"), "{}", calls[1].1);
@@ -214,23 +214,23 @@ async fn an_announcement_is_applied_with_its_status() {
 }
 
 #[tokio::test]
-async fn an_object_that_a_person_made_stays_the_person_s() {
+async fn an_object_created_by_a_person_is_not_taken_over() {
     let fake =
         FakeApiServer::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "helm"}))).await;
-    fake.cluster.apply_secret_bundle(&place(), &Status::default()).await.unwrap();
+    fake.cluster.apply_secret_bundle(&key(), &Status::default()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}"), format!("PATCH {OBJECT}/status")]);
-    fake.cluster.delete_secret_bundle(&place()).await.unwrap();
+    fake.cluster.delete_secret_bundle(&key()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}")]);
 
     let fake =
         FakeApiServer::start(|_, _| bundle(json!({"app.kubernetes.io/managed-by": "switchyard"})))
             .await;
-    fake.cluster.delete_secret_bundle(&place()).await.unwrap();
+    fake.cluster.delete_secret_bundle(&key()).await.unwrap();
     assert_eq!(of(fake.calls()), [format!("GET {OBJECT}"), format!("DELETE {OBJECT}")]);
 }
 
 #[tokio::test]
-async fn the_trust_bundle_is_written_where_it_differs() {
+async fn the_trust_bundle_is_written_only_if_it_differs() {
     let map = |said: &str| {
         (
             200,
@@ -250,7 +250,7 @@ async fn the_trust_bundle_is_written_where_it_differs() {
 }
 
 #[tokio::test]
-async fn the_bootstrap_secret_is_read_and_written_by_name_alone() {
+async fn the_bootstrap_secret_is_accessed_by_name_only() {
     let secret = |data: Value| {
         (
             200,

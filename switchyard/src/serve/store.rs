@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lockbox::embedded::EmbeddedError;
 use lockbox::onepassword::SetupError;
 use lockbox::vault::ConfigError;
-use lockbox::{Database, Embedded, OnePassword, Store, Vault};
+use lockbox::{Capabilities, Database, Embedded, OnePassword, Store, Vault};
 use runtime::logs::ErrorChain;
 use runtime::tasks::Tasks;
 
@@ -26,6 +26,9 @@ pub enum StoreOpenError {
     /// 1Password's configuration is invalid.
     #[error(transparent)]
     OnePassword(#[from] SetupError),
+    /// The store lacks a capability that nothing can substitute.
+    #[error("open store: {0}")]
+    Unsupported(&'static str),
 }
 
 /// The store. `embedded` is set if it is the embedded one, whose keys can be rotated.
@@ -41,8 +44,32 @@ pub(super) async fn open(
     tasks: &Tasks,
 ) -> Result<OpenedStore, StoreOpenError> {
     let opened = choose(args, database, tasks).await?;
+    for substitute in check_capabilities(opened.store.capabilities())? {
+        tracing::info!(substitute, "the store lacks a capability");
+    }
     check_health(Arc::clone(&opened.store), tasks);
     Ok(opened)
+}
+
+/// Refuses a store that cannot hold what switchyard promises, and names what switchyard itself does
+/// in place of other missing capabilities. `push` needs no substitute: a store without it is
+/// scanned every [`Store::watch_interval`].
+fn check_capabilities(of: Capabilities) -> Result<Vec<&'static str>, StoreOpenError> {
+    // Agents and rollbacks read older versions, and a write is read as soon as it is acknowledged.
+    if !of.versions {
+        return Err(StoreOpenError::Unsupported("it does not keep older versions"));
+    }
+    if !of.read_your_writes {
+        return Err(StoreOpenError::Unsupported("a read may miss an acknowledged write"));
+    }
+    let mut substitutes = Vec::new();
+    if !of.compare_and_set {
+        substitutes.push("no compare-and-set: the ledger's lock detects concurrent writes");
+    }
+    if !of.atomic_writes {
+        substitutes.push("no atomic writes: the ledger refers to all values of a write or to none");
+    }
+    Ok(substitutes)
 }
 
 /// Logs at start whether the store is unhealthy. Nothing waits for it: the store's server may start
@@ -85,5 +112,31 @@ async fn choose(
             tracing::info!(host = %config.host, vault = %config.vault, "store is 1Password");
             Ok(OpenedStore { store, embedded: None })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Capabilities = Capabilities {
+        versions: true,
+        compare_and_set: true,
+        read_your_writes: true,
+        atomic_writes: true,
+        push: true,
+    };
+
+    #[test]
+    fn missing_capabilities_are_refused_or_substituted() {
+        assert!(check_capabilities(ALL).unwrap().is_empty());
+        for refused in [
+            Capabilities { versions: false, ..ALL },
+            Capabilities { read_your_writes: false, ..ALL },
+        ] {
+            assert!(matches!(check_capabilities(refused), Err(StoreOpenError::Unsupported(_))));
+        }
+        let weak = Capabilities { compare_and_set: false, atomic_writes: false, ..ALL };
+        assert_eq!(check_capabilities(weak).unwrap().len(), 2);
     }
 }

@@ -18,7 +18,7 @@ async fn value(harness: &Harness, path: &str) -> SecretValue {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_from_its_first_version_to_its_end() {
+async fn the_lifecycle_of_a_secret() {
     let harness = Harness::start().await;
     let written = harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     assert_eq!(written.versions.values().copied().collect::<Vec<_>>(), [Version(1), Version(1)]);
@@ -35,7 +35,7 @@ async fn a_secret_from_its_first_version_to_its_end() {
 
     let read = value(&harness, "/v1/secrets/shop.prod.api/A").await;
     assert_eq!((read.value.expose(), read.version), (b"three".as_slice(), Version(2)));
-    // With and without the slash, for each of them.
+    // With and without a trailing slash.
     for path in ["/v1/secrets/shop.prod.api", "/v1/secrets/shop.prod.api/"] {
         let list: SecretList =
             serde_json::from_slice(&harness.done(Method::GET, path, b"").await).unwrap();
@@ -78,7 +78,7 @@ async fn a_secret_from_its_first_version_to_its_end() {
         harness.refused(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await.status,
         404
     );
-    // A number never names two values: it counts on.
+    // Version numbers are never reused.
     let again = harness.set("shop.prod.api", &[("A", b"four")]).await;
     assert_eq!(
         (again.versions[&"A".parse().unwrap()], again.bundles[0].generation),
@@ -87,7 +87,7 @@ async fn a_secret_from_its_first_version_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_are_bytes() {
+async fn values_are_arbitrary_bytes() {
     let harness = Harness::start().await;
     let large = vec![0xff; MAX_VALUE_BYTES];
     let values: &[(&str, &[u8])] = &[
@@ -108,7 +108,7 @@ async fn values_are_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
+async fn the_narrower_scope_wins_and_affected_bundles_advance() {
     let harness = Harness::start().await;
     assert!(harness.set("shop", &[("A", b"project"), ("P", b"p")]).await.bundles.is_empty());
     assert!(harness.set("shop.prod", &[("A", b"environment")]).await.bundles.is_empty());
@@ -123,7 +123,7 @@ async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
     assert_eq!(keys("shop.dev.api").await, r#"["A","D","P"]"#);
     assert_eq!(keys("other.prod.api").await, r#"["O"]"#);
 
-    // A narrower secret hides this one from api and web in prod: only dev's bundle changes.
+    // In prod a narrower secret shadows this one, so only dev's bundle changes.
     let moved = |written: contract::api::Written| {
         written.bundles.iter().map(|one| one.scope.to_string()).collect::<Vec<_>>()
     };
@@ -136,7 +136,7 @@ async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
         moved(harness.set("shop", &[("P", b"p 2")]).await),
         ["shop.prod.api", "shop.prod.web", "shop.dev.api"]
     );
-    // Several keys in one write are one generation, and a delete lets the wider one through again.
+    // Several keys in one write are one generation. A delete unshadows the wider secret.
     let before = harness.json("/v1/bundles/shop.prod.api").await["generation"].as_u64().unwrap();
     harness.set("shop.prod.api", &[("X", b"1"), ("Y", b"2"), ("Z", b"3")]).await;
     assert_eq!(harness.json("/v1/bundles/shop.prod.api").await["generation"], before + 1);
@@ -145,7 +145,7 @@ async fn the_narrower_scope_wins_and_every_bundle_that_sees_a_write_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_is_a_problem_that_says_why() {
+async fn every_error_is_a_problem_document_with_the_reason() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     let big = vec![0; MAX_VALUE_BYTES + 1];
@@ -201,7 +201,7 @@ async fn every_refusal_is_a_problem_that_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_no_pod_could_hold_is_refused_and_nothing_is_changed() {
+async fn a_bundle_too_large_for_a_pod_is_refused_atomically() {
     let harness = Harness::start().await;
     let value = vec![1; MAX_VALUE_BYTES];
     let names: Vec<String> = (0..8).map(|at| format!("BIG_{at}")).collect();
@@ -232,7 +232,7 @@ async fn a_bundle_that_no_pod_could_hold_is_refused_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_let_in_without_a_valid_token() {
+async fn requests_without_a_valid_token_are_refused() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"x")]).await;
     let token = harness.token();
@@ -245,7 +245,7 @@ async fn nobody_is_let_in_without_a_valid_token() {
         "/v1/bundles/shop.prod.api",
         "/v1/secrets/NOT.VALID/",
     ] {
-        // A pod's token is no token of the API.
+        // A pod's token is not an API token.
         for token in [
             None,
             Some(wrong.as_str()),
@@ -264,6 +264,6 @@ async fn nobody_is_let_in_without_a_valid_token() {
         && event["address"] == "127.0.0.1"
         && event["user_agent"] == "a test"));
     assert!(!format!("{refused:?}").contains(&wrong));
-    // Health is nobody's secret.
+    // Health needs no token.
     assert_eq!(harness.ask(Method::GET, "/v1/health", None, b"").await.0, 200);
 }

@@ -267,7 +267,7 @@ async fn a_file_sink_gets_every_event_in_order_and_exports_match() {
     assert!(!lines.contains("hunter2"));
 
     // An unavailable sink is reported, and gets everything once it is available.
-    until("the sink that is away to be told of", async || {
+    until("the unavailable sink to be reported", async || {
         let metrics = harness.metrics().await;
         metrics.contains("switchyard_audit_export_failures_total{sink=\"away\"}")
             && metrics.contains("switchyard_audit_export_waiting{sink=\"archive\"} 0")

@@ -90,7 +90,7 @@ async fn every_event_arrives_in_order_whatever_the_server_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_while_the_server_is_away_outlives_switchyard() {
+async fn events_from_an_outage_survive_a_restart() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
     let mut collector = Collector::new(directory);
@@ -113,13 +113,13 @@ async fn what_happens_while_the_server_is_away_outlives_switchyard() {
     for _ in 0..5 {
         set(&harness).await;
     }
-    until("the loss to be told", async || failures(&harness, "known").await).await;
+    until("the export failure to be counted", async || failures(&harness, "known").await).await;
     set(&harness).await;
     harness.end().await;
-    // Away all the time that this one was there.
+    // The server stays down for the whole life of this process.
     let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
     set(&harness).await;
-    until("the loss to be told", async || failures(&harness, "known").await).await;
+    until("the export failure to be counted", async || failures(&harness, "known").await).await;
     assert_eq!(collector.confirmed("known").len(), before);
 
     collector.up().await;
@@ -130,7 +130,7 @@ async fn what_happens_while_the_server_is_away_outlives_switchyard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys_way() {
+async fn sinks_without_a_valid_certificate_deliver_nothing_and_do_not_block_others() {
     let temporary = tempfile::tempdir().unwrap();
     let mut collector = Collector::new(temporary.path());
     collector.up().await;
@@ -141,7 +141,7 @@ async fn who_shows_no_certificate_that_counts_delivers_nothing_and_is_in_nobodys
         set(&harness).await;
         all_arrive(&harness, &collector, "known").await;
     }
-    until("the failures to be told", async || {
+    until("the export failures to be counted", async || {
         failures(&harness, "bare").await && failures(&harness, "stranger").await
     })
     .await;

@@ -37,7 +37,7 @@ async fn start(connect: &Connect, directory: &Path) -> Harness {
     .await
 }
 
-/// Version and text of the value at that path.
+/// Version and text of the value at a path.
 async fn value(harness: &Harness, path: &str) -> (u64, String) {
     let read: SecretValue =
         serde_json::from_slice(&harness.done(Method::GET, path, b"").await).unwrap();
@@ -58,8 +58,8 @@ async fn states(harness: &Harness) -> Vec<(u64, VersionState)> {
     list.versions.iter().map(|version| (version.version.0, version.state)).collect()
 }
 
-/// Waits until the item for people shows that value as that version. Whoever types earlier may meet
-/// switchyard's own writing.
+/// Waits until the item that people see shows this value and version. An earlier edit could collide
+/// with switchyard's own update.
 async fn until_shown(connect: &Connect, version: &str, value: &str) {
     until("1Password to show the version in use", async || {
         let Some(item) = connect.world().titled(CURRENT).pop() else { return false };
@@ -72,7 +72,7 @@ async fn until_shown(connect: &Connect, version: &str, value: &str) {
     .await;
 }
 
-/// A request that needs the store, and what is wrong.
+/// Expects a request that needs the store to fail with 503.
 async fn unavailable(harness: &Harness, method: Method, path: &str, body: &[u8]) {
     let problem = harness.refused(method, path, body).await;
     assert!(problem.status == 503 && problem.detail.contains("store"), "{path}: {problem:?}");
@@ -83,7 +83,7 @@ fn log(directory: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_in_1password_from_its_first_version_on_and_over_a_restart() {
+async fn the_lifecycle_of_a_secret_in_1password_across_a_restart() {
     let (connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
     let harness = start(&connect, temporary.path()).await;
     harness.set("shop.prod.api", &[("A", b"hunter2"), ("B", b"\xff\x00")]).await;
@@ -97,7 +97,7 @@ async fn a_secret_in_1password_from_its_first_version_on_and_over_a_restart() {
     assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
     assert_eq!(states(&harness).await, [(2, VersionState::Archived), (1, VersionState::Active)]);
 
-    // Somebody changes what 1Password shows: a version like any other, by whom 1Password says.
+    // An edit in 1Password becomes a regular version, attributed to the person 1Password names.
     until_shown(&connect, "1", "hunter2").await;
     connect.world().type_in(CURRENT, "value", "hunter4");
     until("the change to be the version in use", async || {
@@ -121,7 +121,7 @@ async fn a_secret_in_1password_from_its_first_version_on_and_over_a_restart() {
     let (_, _, answer) =
         harness.ask(Method::GET, "/v1/secrets/shop.prod.api/B", Some(&harness.token()), b"").await;
     assert_eq!(serde_json::from_slice::<SecretValue>(&answer).unwrap().value.expose(), b"\xff\x00");
-    // The first look of a process that has seen nothing is no change, and the next change is one.
+    // The first scan of a new process finds no change; a later edit is one.
     until_shown(&connect, "3", "hunter4").await;
     connect.world().type_in(CURRENT, "value", "hunter5");
     until("the change to be the version in use", async || {
@@ -161,7 +161,7 @@ async fn a_connect_that_is_away_is_said_and_waited_for() {
     let (status, headers, answer) = harness.ask(Method::GET, "/v1/health", None, b"").await;
     assert_eq!(problem(status, &headers, &answer).status, 503);
     connect.up().await;
-    // Nothing was there by half, and nobody has to restart anything.
+    // No partial write is left, and no restart is needed.
     assert_eq!(
         harness.set("shop.prod.api", &[("A", b"hunter2")]).await.versions[&"A".parse().unwrap()],
         Version(1)
@@ -178,9 +178,9 @@ async fn a_connect_that_is_away_is_said_and_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connect_that_answers_nothing_holds_up_nobody_for_ever() {
+async fn an_unresponsive_connect_does_not_block_requests_or_shutdown() {
     let temporary = tempfile::tempdir().unwrap();
-    // The kernel takes connections, and nobody reads them.
+    // The kernel accepts connections that nothing reads.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let flags = flags(
         &format!("http://{}", silent.local_addr().unwrap()),
@@ -197,12 +197,12 @@ async fn a_connect_that_answers_nothing_holds_up_nobody_for_ever() {
     .await;
     until("the log to say so", async || log(temporary.path()).contains("the store cannot be used"))
         .await;
-    // It is not in the way of the end either.
+    // It does not delay shutdown either.
     harness.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_connect_refuses_is_named_and_a_new_one_is_enough() {
+async fn a_refused_token_is_reported_and_can_be_replaced_without_a_restart() {
     let (connect, temporary) = (Connect::start().await, tempfile::tempdir().unwrap());
     let harness = Harness::start_child_with(
         temporary.path().to_owned(),
@@ -228,14 +228,14 @@ async fn a_token_that_connect_refuses_is_named_and_a_new_one_is_enough() {
     write(&temporary.path().join("connect-token"), Connect::TOKEN);
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
-    // A vault that the token does not reach is a thing of its own.
+    // A vault out of the token's reach is a separate error.
     connect.world().add_token(Connect::TOKEN, Vec::new());
     unavailable(&harness, Method::GET, A, b"").await;
     assert!(log(temporary.path()).contains("is not in scope"), "{}", log(temporary.path()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_at_all_does_not_start() {
+async fn an_unusable_configuration_prevents_the_start() {
     let table: [(&str, Option<&str>, &str); 3] = [
         ("http://127.0.0.1:1", None, "connect-token"),
         ("http://connect.example.org", Some("token"), "values would travel in the open"),

@@ -1,4 +1,4 @@
-//! Rotations, rollbacks, deletes that are undone, and versions that are destroyed.
+//! Rotate, rollback, delete, undelete and destroy.
 
 use contract::api::{Deleted, Written};
 use contract::{Generation, Version};
@@ -28,7 +28,7 @@ fn version(written: &Written) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_brings_a_value_or_makes_one_up() {
+async fn a_rotation_takes_or_generates_a_value() {
     let harness = Harness::start().await;
     assert_eq!(refused(&harness, "rotate", &json!({})).await, (404, "/problems/not-found".into()));
     harness.set("shop.prod.api", &[("A", b"one")]).await;
@@ -36,8 +36,7 @@ async fn a_rotation_brings_a_value_or_makes_one_up() {
     assert_eq!((version(&written), written.bundles[0].generation), (2, Generation(2)));
     assert_eq!(value(&harness, A).await.value.expose(), b"two");
 
-    // Nothing said is 32 letters and digits, whatever the body is; and the value is not in the
-    // answer.
+    // By default 32 letters and digits are generated. The response does not contain the value.
     let mut seen = Vec::new();
     for body in [&b""[..], b"{}", br#"{"generate":{}}"#] {
         let answer = harness.done(Method::POST, &format!("{A}/rotate"), body).await;
@@ -77,7 +76,7 @@ async fn a_rotation_brings_a_value_or_makes_one_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_version_can_be_read_and_gone_back_to() {
+async fn every_version_can_be_read_and_rolled_back_to() {
     let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two", b"three"] {
         harness.set("shop.prod.api", &[("A", text)]).await;
@@ -120,7 +119,7 @@ async fn every_version_can_be_read_and_gone_back_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delete_is_undone() {
+async fn a_delete_can_be_undone() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"b")]).await;
     let undelete = async || harness.with(Method::POST, &format!("{A}/undelete"), &[], b"").await;
@@ -161,7 +160,7 @@ async fn a_delete_is_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_destroyed_is_gone_for_everybody() {
+async fn destroyed_versions_are_unreadable() {
     let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two", b"three"] {
         harness.set("shop.prod.api", &[("A", text)]).await;
@@ -180,7 +179,7 @@ async fn what_was_destroyed_is_gone_for_everybody() {
         refused(&harness, "destroy", &json!({"versions": [3]})).await,
         (409, "/problems/in-use".into())
     );
-    // All of them, or none.
+    // All versions or none.
     assert_eq!(refused(&harness, "destroy", &json!({"versions": [2, 9]})).await.0, 404);
     assert_eq!(value(&harness, &format!("{A}?version=2")).await.value.expose(), b"two");
     for body in [json!({"versions": []}), json!({"versions": [0]}), json!({"version": 1})] {
@@ -195,7 +194,7 @@ async fn what_was_destroyed_is_gone_for_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bundles_are_listed_and_read_with_their_values() {
+async fn bundles_can_be_listed_and_read_with_values() {
     let harness = Harness::start().await;
     harness.set("shop", &[("P", b"wide")]).await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
@@ -225,7 +224,7 @@ async fn bundles_are_listed_and_read_with_their_values() {
         404
     );
 
-    // Whoever may not read one of its secrets gets none of them.
+    // Without access to every secret of a bundle, its values are refused.
     let request = json!({"name": "dev", "role": "developer", "scope": "shop"});
     let (_, _, made) =
         harness.with(Method::POST, "/v1/tokens", &[], request.to_string().as_bytes()).await;

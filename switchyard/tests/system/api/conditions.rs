@@ -1,4 +1,4 @@
-//! What a request says must hold.
+//! Preconditions: `If-Match`, `If-None-Match` and `if_version`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const SCOPE: &str = "/v1/secrets/shop.prod.api/";
 const A: &str = "/v1/secrets/shop.prod.api/A";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_is_told_apart_by_its_version() {
+async fn reads_honour_conditional_headers() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     harness.set("shop.prod.api", &[("A", b"two")]).await;
@@ -42,7 +42,7 @@ async fn a_read_is_told_apart_by_its_version() {
         assert_eq!(etag, (status < 400).then_some(expected), "{query} {headers:?}");
         assert_eq!(body.is_empty(), status == 304);
     }
-    // What was not handed out was not read.
+    // A 304 or 412 is not a read.
     assert_eq!(harness.events("read").await.len() - reads, 6);
     assert_eq!(
         harness
@@ -54,11 +54,11 @@ async fn a_read_is_told_apart_by_its_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_happens_only_where_its_condition_holds() {
+async fn a_write_needs_its_precondition() {
     let harness = Harness::start().await;
     let one = body(&[("A", b"x")]);
     let both = body(&[("A", b"x"), ("B", b"x")]);
-    // Each line is tried on what the lines before it left.
+    // Each row starts from the state that the previous rows left.
     for (headers, status, active) in [
         (&[("if-match", "*")][..], 412, 0),
         (&[("if-match", "\"1\"")], 412, 0),
@@ -103,7 +103,7 @@ async fn a_write_happens_only_where_its_condition_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_secrets_have_a_condition_each_and_are_written_together() {
+async fn each_secret_of_a_write_has_its_own_precondition() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"one")]).await;
     let write = async |a: u64, b: u64, c: Option<u64>| {
@@ -120,14 +120,14 @@ async fn several_secrets_have_a_condition_each_and_are_written_together() {
     };
     assert_eq!(write(1, 2, Some(0)).await, 412);
     assert_eq!(write(0, 1, None).await, 412);
-    assert_eq!(value(&harness, A).await.version, Version(1), "a part was written");
+    assert_eq!(value(&harness, A).await.version, Version(1), "a partial write");
     assert_eq!(write(1, 1, Some(0)).await, 200);
     assert_eq!(write(2, 2, Some(0)).await, 412);
     assert_eq!(write(2, 2, Some(9_007_199_254_740_992)).await, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_changes_have_conditions_too() {
+async fn other_changes_honour_preconditions() {
     let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two"] {
         harness.set("shop.prod.api", &[("A", text)]).await;
@@ -170,9 +170,9 @@ async fn other_changes_have_conditions_too() {
     }
 }
 
-/// Of many writers that each saw the same version, one writes.
+/// Of many writers that saw the same version, exactly one succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_many_wins() {
+async fn exactly_one_concurrent_writer_wins() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     for round in 1..=5 {

@@ -1,4 +1,4 @@
-//! Methods, media types, lengths, and the document that says it all.
+//! Methods, media types, size limits and the OpenAPI document.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::{Harness, body, problem};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_has_the_methods_that_the_routes_have() {
+async fn the_openapi_document_matches_the_routes() {
     let harness = Harness::start().await;
     let (status, headers, document) = harness.ask(Method::GET, "/v1/openapi.json", None, b"").await;
     assert_eq!(
@@ -30,7 +30,7 @@ async fn the_document_has_the_methods_that_the_routes_have() {
                 .split(',')
                 .map(|it| it.trim().to_owned())
                 .collect();
-            // Whatever answers GET answers HEAD.
+            // GET implies HEAD.
             assert_eq!(allowed.remove("HEAD"), documented.contains("GET"), "{path}");
             assert_eq!(allowed, documented, "{path}");
         }
@@ -38,7 +38,7 @@ async fn the_document_has_the_methods_that_the_routes_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_is_a_get_without_its_body() {
+async fn head_is_get_without_a_body() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let path = "/v1/secrets/shop.prod.api/A";
@@ -56,9 +56,9 @@ async fn a_head_is_a_get_without_its_body() {
     );
 }
 
-/// The answer arrives although the client still writes when it is clear that nobody will read.
+/// The response arrives although the client is still sending a body that will not be read.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_body_that_nobody_reads_is_answered_all_the_same() {
+async fn a_large_unread_body_still_gets_a_response() {
     let harness = Harness::start().await;
     let large = vec![b' '; 12 << 20];
     for (path, token, status) in [
@@ -77,7 +77,7 @@ async fn a_large_body_that_nobody_reads_is_answered_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_are_json_and_uris_have_an_end() {
+async fn media_types_and_sizes_are_enforced() {
     let harness = Harness::start().await;
     let write = body(&[("A", b"x")]);
     let scope = "/v1/secrets/shop.prod.api/";

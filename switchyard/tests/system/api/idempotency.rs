@@ -1,4 +1,4 @@
-//! Requests that are sent again.
+//! Idempotent requests.
 
 use contract::Version;
 use http::Method;
@@ -36,11 +36,11 @@ async fn a_request_with_a_key_is_done_once() {
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{path}: {answers:?}");
     }
-    // Written, rotated, gone back once each.
+    // Write, rotation and rollback happened once each.
     let versions = harness.json(&format!("{A}/versions")).await;
     assert_eq!(versions["versions"].as_array().unwrap().len(), 2);
     assert_eq!(value(&harness, A).await.version, Version(1));
-    // Neither the key nor anything that a value could be guessed from is kept.
+    // Neither the key nor anything derived from a value alone is stored.
     let database = harness.database().await;
     let rows: Vec<(String, Vec<u8>, Vec<u8>, String)> =
         sqlx::query_as("SELECT principal, key_hash, fingerprint, body FROM idempotency")
@@ -57,7 +57,7 @@ async fn a_request_with_a_key_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_same_moment_too() {
+async fn concurrent_requests_with_one_key_are_done_once() {
     let harness = Harness::start().await;
     let write = body(&[("A", b"x")]);
     let headers = [(KEY, "0123456789abcdef")];
@@ -79,7 +79,7 @@ async fn at_the_same_moment_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_for_one_request_of_one_principal() {
+async fn a_key_belongs_to_one_request_of_one_principal() {
     let harness = Harness::start().await;
     let (one, two) = (body(&[("A", b"one")]), body(&[("A", b"two")]));
     let key = [(KEY, "0123456789abcdef")];
@@ -94,7 +94,7 @@ async fn a_key_is_for_one_request_of_one_principal() {
         assert_eq!(problem(status, &answered, &answer).kind, "/problems/idempotency-key-reused");
         assert_eq!(status, 422);
     }
-    // A refused request leaves its key free.
+    // A refused request does not use up its key.
     let refused = [(KEY, "another-key-0123456789"), ("if-match", "\"9\"")];
     assert_eq!(harness.with(Method::POST, SCOPE, &refused, two.expose()).await.0, 412);
     assert_eq!(harness.with(Method::POST, SCOPE, &refused[..1], two.expose()).await.0, 200);
@@ -115,6 +115,6 @@ async fn a_key_is_for_one_request_of_one_principal() {
         harness.by(Method::POST, SCOPE, &[key[0], ("authorization", &token)], two.expose()).await;
     assert!(
         status == 200 && headers.get("idempotency-replayed").is_none(),
-        "another principal's key is another key"
+        "keys are per principal"
     );
 }

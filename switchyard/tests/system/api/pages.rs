@@ -1,4 +1,4 @@
-//! Lists in pages, and how fast one may ask.
+//! Pagination and rate limits.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::harness::{Harness, problem};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_and_more_secrets_come_in_pages() {
+async fn long_lists_are_paginated() {
     let harness = Harness::start().await;
-    // Of an environment, since no bundle would hold as many.
+    // In an environment scope, because no bundle could hold as many.
     let names: Vec<String> = (0..1203).map(|at| format!("N{at:04}")).collect();
     for some in names.chunks(500) {
         let values: Vec<(&str, &[u8])> =
@@ -62,7 +62,7 @@ async fn a_thousand_and_more_secrets_come_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_between_two_pages_moves_nothing() {
+async fn writes_between_pages_do_not_shift_them() {
     let harness = Harness::start().await;
     harness.set("shop.prod", &[("B", b""), ("D", b""), ("F", b"")]).await;
     let first = harness.json("/v1/secrets/shop.prod/?limit=2").await;
@@ -81,7 +81,7 @@ async fn what_is_written_between_two_pages_moves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_and_bundles_come_in_pages() {
+async fn versions_and_bundles_are_paginated() {
     let harness = Harness::start().await;
     for _ in 0..7 {
         harness.set("shop.prod.api", &[("A", b"x")]).await;
@@ -109,7 +109,7 @@ async fn versions_and_bundles_come_in_pages() {
         page = harness.json(&format!("/v1/bundles?limit=4&cursor={next}")).await;
     }
     assert_eq!(seen.len(), 6);
-    // A cursor is of its own list.
+    // A cursor is only valid for its own list.
     let of_versions =
         harness.json(&format!("{path}?limit=1")).await["next"].as_str().unwrap().to_owned();
     assert_eq!(
@@ -122,8 +122,8 @@ async fn versions_and_bundles_come_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_principal_takes_nobody_elses_place() {
-    // So slow that nothing comes back while the test runs.
+async fn rate_limits_are_per_principal() {
+    // So slow that no budget refills during the test.
     let harness = Harness::start_with(&["--rate-limit", "1", "--rate-burst", "40"]).await;
     let (_, _, made) =
         harness.with(Method::POST, "/v1/tokens", &[], br#"{"name":"second","role":"admin"}"#).await;
@@ -142,7 +142,7 @@ async fn one_principal_takes_nobody_elses_place() {
     assert_eq!((problem.status, problem.kind.as_str()), (429, "/problems/too-many-requests"));
     let wait: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=2).contains(&wait), "{wait}");
-    // Writes have a budget of their own, and so has everybody else; health is free.
+    // Writes and other principals have their own budgets. Health is unlimited.
     assert_eq!(
         harness
             .ask(Method::POST, path, Some(&token), crate::harness::body(&[("A", b"x")]).expose())

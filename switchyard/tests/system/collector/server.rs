@@ -1,5 +1,4 @@
-//! An HTTPS server on loopback that takes lines of events from whoever shows a certificate of its
-//! CA, and that can be in many behaviors.
+//! A fake HTTPS collector that requires client certificates and can fail in configurable ways.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -24,37 +23,37 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::harness::write;
 
-/// What becomes of a request.
+/// What the collector does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CollectorBehavior {
-    /// It is read and confirmed.
+    /// Reads and confirms it.
     Confirm,
-    /// It is read and answered with 500.
+    /// Reads it and returns 500.
     Fail,
-    /// It is read and answered with 429 and `Retry-After`.
+    /// Reads it and returns 429 with `Retry-After`.
     Busy,
-    /// The connection is closed before it is read.
+    /// Closes the connection without reading it.
     ResetBeforeRead,
-    /// It is read, and the connection is closed without an answer.
+    /// Reads it and closes the connection without a response.
     ResetAfterRead,
-    /// It is read, and never answered.
+    /// Reads it and never responds.
     Silent,
 }
 
 #[derive(Default)]
 struct CollectorState {
-    /// What becomes of the next requests; after them all is well.
+    /// Behaviors for the next requests; after those, [`CollectorBehavior::Confirm`].
     behaviors: VecDeque<CollectorBehavior>,
     met: Vec<CollectorBehavior>,
-    /// The events that were confirmed, by path, each once.
+    /// Confirmed events by path, without duplicates.
     confirmed: BTreeMap<String, Vec<Record>>,
     paths: BTreeSet<String>,
     complaints: Vec<String>,
-    /// Handshakes that came to nothing.
+    /// Failed handshakes.
     refused: usize,
 }
 
-/// The server. What it has outlives a restart.
+/// The server. Its state survives [`Collector::down`].
 pub(crate) struct Collector {
     port: u16,
     tls: TlsAcceptor,
@@ -63,8 +62,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Puts into the directory what its clients need: its CA, two client certificates, of which one
-    /// is of a CA that it trusts (`known`), and a token.
+    /// Writes its clients' files to `directory`: its CA, a trusted client certificate (`known`), an
+    /// untrusted one (`stranger`) and a token.
     pub(crate) fn new(directory: &Path) -> Self {
         runtime::provider::install().unwrap();
         let (server_ca, servers) = authority("the server's CA");
@@ -94,24 +93,24 @@ impl Collector {
         self.port
     }
 
-    /// Listens.
+    /// Starts listening.
     pub(crate) async fn up(&mut self) {
         let listener = loop {
             match TcpListener::bind(("127.0.0.1", self.port)).await {
                 Ok(listener) => break listener,
-                // The one before it may not have let go yet.
+                // The previous listener may still hold the port.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
         self.tasks.spawn(accept(listener, self.tls.clone(), Arc::clone(&self.state)));
     }
 
-    /// Goes away, with all connections, whatever they are at.
+    /// Stops, aborting all connections.
     pub(crate) async fn down(&mut self) {
         self.tasks.shutdown().await;
     }
 
-    /// What becomes of the next requests.
+    /// Sets the behavior for the next requests.
     pub(crate) fn respond_with(&self, behaviors: impl IntoIterator<Item = CollectorBehavior>) {
         self.state().behaviors.extend(behaviors);
     }
@@ -121,12 +120,12 @@ impl Collector {
         self.state().met.clone()
     }
 
-    /// What was confirmed to a sink.
+    /// The events confirmed to a sink.
     pub(crate) fn confirmed(&self, sink: &str) -> Vec<Record> {
         self.state().confirmed.get(&format!("/{sink}")).cloned().unwrap_or_default()
     }
 
-    /// The paths that anything came to.
+    /// The paths of all requests.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.state().paths.iter().cloned().collect()
     }
@@ -145,8 +144,7 @@ impl Collector {
 }
 
 impl CollectorState {
-    /// Notes a batch, and what is wrong with it: a gap, another order, an event that was another
-    /// one before.
+    /// Records a batch and any problem with it: a gap, a wrong order, or a changed event.
     fn note(&mut self, path: &str, behavior: CollectorBehavior, authorization: &str, body: &[u8]) {
         if authorization != "Bearer sesame" {
             self.complaints.push(format!("the token is {authorization:?}"));
@@ -200,7 +198,7 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<Mutex<CollectorState
         return;
     };
     let service = service_fn(|request| take(request, Arc::clone(&state)));
-    // A behavior that tears the connection is an error here.
+    // A reset is an error here.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -243,7 +241,7 @@ async fn take(
     answer.body(Full::default()).map_err(io::Error::other)
 }
 
-/// A CA: its certificate as PEM, and what signs.
+/// A CA's certificate in PEM and its issuer.
 fn authority(name: &str) -> (String, rcgen::Issuer<'static, rcgen::KeyPair>) {
     let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -253,7 +251,7 @@ fn authority(name: &str) -> (String, rcgen::Issuer<'static, rcgen::KeyPair>) {
     (certificate.pem(), rcgen::Issuer::new(params, key))
 }
 
-/// A certificate of that CA and its key, as PEM.
+/// A certificate signed by `issuer` and its key, in PEM.
 fn leaf(name: &str, issuer: &rcgen::Issuer<'static, rcgen::KeyPair>) -> (String, String) {
     let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
     params.use_authority_key_identifier_extension = true;
