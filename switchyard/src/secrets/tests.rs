@@ -53,7 +53,7 @@ impl SecretsFixture {
     }
 
     async fn on_postgres(server: &e2e::postgres::Postgres, name: &str) -> Self {
-        let url = Redacted::from(server.create(name).unwrap());
+        let url = Redacted::from(server.create_database(name).unwrap());
         Self::with_database(Database::connect(&url).await.unwrap(), tempfile::tempdir().unwrap())
             .await
     }
