@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use contract::{Problem, Redacted};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
-use runtime::backoff;
 use runtime::http_client::HttpClientBuilder;
 use runtime::logs::ErrorChain;
+use runtime::{backoff, bearer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -94,7 +94,7 @@ impl<'a> Client<'a> {
     ) -> Result<T, Error> {
         let body = serde_json::to_vec(body)
             .map(Redacted::new)
-            .map_err(|error| Error::Start(error.to_string()))?;
+            .map_err(|error| Error::Encode(error.to_string()))?;
         self.parsed(method, path, RequestOptions { body: Some(&body), ..RequestOptions::default() })
             .await
     }
@@ -280,17 +280,14 @@ fn problem(status: StatusCode, body: &[u8]) -> Problem {
 }
 
 fn authorization(token: &Redacted) -> Result<HeaderValue, Error> {
-    let mut header =
-        HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat()).map_err(|_| {
-            Error::Usage("the API token has a character that tokens cannot have".to_owned())
-        })?;
-    header.set_sensitive(true);
-    Ok(header)
+    bearer::header_value(token.expose()).map_err(|_| {
+        Error::Usage("the API token has a character that tokens cannot have".to_owned())
+    })
 }
 
 /// A random key, drawn once per write and reused by its retries.
 fn idempotency_key() -> Result<HeaderValue, Error> {
-    let failed = || Error::Start("generate the idempotency key".to_owned());
+    let failed = || Error::System("generate the idempotency key".to_owned());
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| failed())?;
     HeaderValue::from_str(&format!("{:032x}", u128::from_be_bytes(random))).map_err(|_| failed())

@@ -84,7 +84,7 @@ fn default_path() -> Result<PathBuf, Error> {
     let base =
         directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
     let base = base.ok_or_else(|| {
-        Error::Start("find the configuration directory: set XDG_CONFIG_HOME or HOME".to_owned())
+        Error::System("find the configuration directory: set XDG_CONFIG_HOME or HOME".to_owned())
     })?;
     Ok(base.join("enclii/credentials.json"))
 }
@@ -140,7 +140,7 @@ fn write(path: &Path, file: &SessionFile) -> Result<(), Error> {
         .collect();
     let text = serde_json::to_vec_pretty(&SessionFileBody { sessions })
         .map(Zeroizing::new)
-        .map_err(|error| Error::Start(error.to_string()))?;
+        .map_err(|error| Error::Encode(error.to_string()))?;
     let directory = path.parent().unwrap_or(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     atomic_file::write(path, &text, 0o600).map_err(failed)

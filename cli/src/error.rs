@@ -12,8 +12,11 @@ use runtime::logs::ErrorChain;
 /// Why a command failed. Never holds a secret value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("start: {0}")]
-    Start(String),
+    /// A failed call of the system or a library, as `<step>: <reason>`.
+    #[error("{0}")]
+    System(String),
+    #[error("encode JSON: {0}")]
+    Encode(String),
     #[error("read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
     #[error("write {path}: {source}")]

@@ -115,7 +115,7 @@ fn inject(
         Decision::Inject { patch, warnings } => {
             warnings.iter().for_each(|warning| output.note(warning));
             let failed =
-                |error: &dyn std::fmt::Display| Error::Start(format!("apply patch: {error}"));
+                |error: &dyn std::fmt::Display| Error::System(format!("apply patch: {error}"));
             let patch = serde_json::to_value(patch)
                 .and_then(serde_json::from_value::<json_patch::Patch>)
                 .map_err(|error| failed(&error))?;

@@ -35,10 +35,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: args::Command, output: &output::Output) -> Result<ExitCode, error::Error> {
-    runtime::provider::install().map_err(|error| error::Error::Start(error.to_string()))?;
+    let failed = |step: &str, reason: &dyn std::fmt::Display| {
+        error::Error::System(format!("{step}: {reason}"))
+    };
+    runtime::provider::install()
+        .map_err(|error| failed("install cryptography provider", &error))?;
     let executor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| error::Error::Start(error.to_string()))?;
+        .map_err(|error| failed("start async runtime", &error))?;
     executor.block_on(command.run(output))
 }

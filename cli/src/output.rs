@@ -131,8 +131,8 @@ impl Output {
 
     /// A result for programs.
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Error> {
-        let text =
-            serde_json::to_string_pretty(value).map_err(|error| Error::Start(error.to_string()))?;
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::Encode(error.to_string()))?;
         self.write_stdout(text);
         Ok(())
     }

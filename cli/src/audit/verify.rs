@@ -65,7 +65,10 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> Result<(), Error> 
         if args.key.is_none()
             && let Some(pem) = &stored.public_key
         {
-            keys = PublicKey::all_from_pem(pem).map_err(|error| Error::Start(error.to_string()))?;
+            keys = PublicKey::all_from_pem(pem).map_err(|error| Error::Response {
+                address: args.connection.addr.clone(),
+                reason: error.to_string(),
+            })?;
         }
         // Checkpoints in the database count only if their key is known; external ones always count.
         checkpoints.extend(

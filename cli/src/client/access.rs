@@ -16,7 +16,7 @@ impl Client<'_> {
     }
 
     pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Session, Error> {
-        let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
+        let body = request.to_body().map_err(|error| Error::Encode(error.to_string()))?;
         self.parsed(
             Method::POST,
             "/v1/login",

@@ -21,7 +21,7 @@ impl Client<'_> {
         scope: &Scope,
         request: &WriteRequest,
     ) -> Result<Written, Error> {
-        let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
+        let body = request.to_body().map_err(|error| Error::Encode(error.to_string()))?;
         self.parsed(
             Method::POST,
             &format!("/v1/secrets/{scope}/"),
@@ -84,7 +84,7 @@ impl Client<'_> {
         name: &SecretName,
         request: &RotateRequest,
     ) -> Result<Written, Error> {
-        let body = request.to_body().map_err(|error| Error::Start(error.to_string()))?;
+        let body = request.to_body().map_err(|error| Error::Encode(error.to_string()))?;
         self.parsed(
             Method::POST,
             &format!("/v1/secrets/{scope}/{name}/rotate"),
@@ -133,7 +133,7 @@ impl Client<'_> {
         let mut headers = HeaderMap::new();
         if let Some(version) = if_version {
             let tag = HeaderValue::from_str(&format!("\"{version}\""))
-                .map_err(|error| Error::Start(error.to_string()))?;
+                .map_err(|error| Error::System(format!("build If-Match header: {error}")))?;
             headers.insert(IF_MATCH, tag);
         }
         self.parsed(

@@ -46,7 +46,7 @@ pub(super) async fn id_token(
     output: &Output,
 ) -> Result<(Credential, String), Error> {
     let failed = |error: std::io::Error| {
-        Error::Start(format!("listen on loopback for the browser: {error}"))
+        Error::System(format!("listen on loopback for the browser: {error}"))
     };
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
     let redirect = format!(
@@ -190,7 +190,7 @@ fn open_browser(url: &Url) {
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| Error::Start("generate random values for the login".to_owned()))?;
+        .map_err(|_| Error::System("generate random values for the login".to_owned()))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 

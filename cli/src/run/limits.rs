@@ -45,7 +45,7 @@ impl ResourceLimits {
 fn set(limits: &[(Resource, Rlimit)]) -> Result<(), Error> {
     for (resource, limit) in limits {
         setrlimit(*resource, *limit)
-            .map_err(|error| Error::Start(format!("set limit {resource:?}: {error}")))?;
+            .map_err(|error| Error::System(format!("set limit {resource:?}: {error}")))?;
     }
     Ok(())
 }

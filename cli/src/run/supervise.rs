@@ -29,12 +29,12 @@ impl ChildProcess {
     /// that is meant for it.
     pub(super) fn start(command: &mut Command) -> Result<Self, Error> {
         let signals = SignalStream::new()
-            .map_err(|error| Error::Start(format!("listen for signals: {error}")))?;
+            .map_err(|error| Error::System(format!("listen for signals: {error}")))?;
         let child = command
             .spawn()
             .map_err(|source| Error::Exec { program: command.get_program().to_owned(), source })?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        Ok(Self { pid: pid.ok_or_else(|| Error::Start("read process id".to_owned()))?, signals })
+        Ok(Self { pid: pid.ok_or_else(|| Error::System("read process id".to_owned()))?, signals })
     }
 
     /// Waits for the program to end, and replaces its files meanwhile.
@@ -82,7 +82,7 @@ impl ChildProcess {
                 }
                 Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
                 Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(code),
-                Err(error) => return Err(Error::Start(format!("wait for the program: {error}"))),
+                Err(error) => return Err(Error::System(format!("wait for the program: {error}"))),
             }
         }
     }

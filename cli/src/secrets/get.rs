@@ -1,6 +1,7 @@
 //! `enclii secrets get`.
 
 use contract::{SecretName, Version};
+use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs, parse_version};
@@ -36,8 +37,8 @@ pub(crate) async fn run(args: GetArgs, output: &Output) -> Result<(), Error> {
     match format {
         OutputFormat::Table => output.bytes(secret.value.expose()),
         OutputFormat::Json => {
-            let body = secret.to_body().map_err(|error| Error::Start(error.to_string()))?;
-            output.bytes(&[body.expose(), b"\n"].concat())
+            let body = secret.to_body().map_err(|error| Error::Encode(error.to_string()))?;
+            output.bytes(&Zeroizing::new([body.expose(), b"\n"].concat()))
         }
     }
 }
