@@ -155,7 +155,7 @@ fn print(
         ));
     }
     if report.finding.is_none() {
-        output.success("nobody changed the audit trail");
+        output.success("nobody changed the audit log");
     }
     Ok(())
 }

@@ -62,13 +62,13 @@ async fn query(kubectl: &Path, words: &[&str]) -> Result<Value, String> {
     serde_json::from_slice(&output.stdout).map_err(|_| "kubectl: the output is not JSON".to_owned())
 }
 
-/// Judges an answer. A failed query, as for lack of permission, skips the check.
+/// Checks an object. A failed query, for example without permission, skips the check.
 fn check(
     name: &'static str,
     answer: Result<Value, String>,
-    judge: impl FnOnce(&Value) -> Check,
+    check_object: impl FnOnce(&Value) -> Check,
 ) -> Check {
-    answer.map_or_else(|reason| Check::skipped(name, reason), |it| judge(&it))
+    answer.map_or_else(|reason| Check::skipped(name, reason), |it| check_object(&it))
 }
 
 fn check_webhook(object: &Value, now: Duration) -> Check {

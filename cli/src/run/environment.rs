@@ -89,8 +89,8 @@ impl ProgramEnvironment {
             .filter(|name| changes_code(name))
             .map(|name| {
                 format!(
-                    "{name} changes which code the program runs: whoever can write that secret can \
-                     run code here"
+                    "{name} changes which code the program runs: everyone who can write that secret \
+                     can run code here"
                 )
             })
             .collect();

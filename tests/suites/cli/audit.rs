@@ -114,9 +114,9 @@ fn events_are_exported_in_every_format() {
     }
     let path = harness.directory.path().join("audit.jsonl");
     let out = crate::harness::text(&path);
-    let said = harness.ok(&["audit", "export", "--out", &out], b"");
+    let printed = harness.ok(&["audit", "export", "--out", &out], b"");
     let written = std::fs::read_to_string(&path).unwrap();
-    assert!(said.contains(&format!("{} events", written.lines().count())), "{said}");
+    assert!(printed.contains(&format!("{} events", written.lines().count())), "{printed}");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(records(&written)[..all.len()], all[..]);
     harness.fails(1, &["audit", "export", "--out", &out]);
@@ -190,11 +190,11 @@ fn an_unchanged_log_is_valid() {
     let it = SignedLog::start();
     let done = it.verify(&it.lines, &it.checkpoint_args());
     assert_eq!(done.code, Some(0), "{}", done.err);
-    let said = String::from_utf8(done.out).unwrap() + &done.err;
+    let printed = String::from_utf8(done.out).unwrap() + &done.err;
     assert!(
-        said.contains(&format!("record {}, signed at", it.signed))
-            && said.contains("nobody changed"),
-        "{said}"
+        printed.contains(&format!("record {}, signed at", it.signed))
+            && printed.contains("nobody changed"),
+        "{printed}"
     );
     // Switchyard's own records, with its own key and with the given key.
     let online = it.harness.ok(&["audit", "verify"], b"");

@@ -97,8 +97,8 @@ fn only_the_owner_can_read_a_file_and_it_is_replaced_only_with_force() {
     harness.set("A", b"1");
     let path = harness.directory.path().join("out.json");
     let out = crate::harness::text(&path);
-    let said = harness.ok(&["secrets", "export", "--out", &out], b"");
-    assert!(said.contains("0600"), "{said}");
+    let printed = harness.ok(&["secrets", "export", "--out", &out], b"");
+    assert!(printed.contains("0600"), "{printed}");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read(&path).unwrap(), b"{\n  \"A\": \"1\"\n}\n", "wrong format");
     assert!(harness.fails(1, &["secrets", "export", "--out", &out]).contains("--force"));
@@ -119,7 +119,7 @@ fn errors_name_the_position() {
         ("unclear", "hello\n", "--format"),
     ] {
         let file = harness.file(name, text.as_bytes());
-        let said = harness.fails(1, &["secrets", "import", &file]);
-        assert!(said.contains(expected) && said.contains(name), "{said}");
+        let printed = harness.fails(1, &["secrets", "import", &file]);
+        assert!(printed.contains(expected) && printed.contains(name), "{printed}");
     }
 }

@@ -129,8 +129,8 @@ fn an_outage_leaves_the_files_unchanged() {
     harness.system.switchyard.signal(Signal::KILL).unwrap();
     harness.system.switchyard.finish(LINE_TIMEOUT).unwrap();
     // A note reports the first failed poll.
-    let said = program.stderr_line();
-    assert!(said.contains("the files are unchanged"), "{said}");
+    let printed = program.stderr_line();
+    assert!(printed.contains("the files are unchanged"), "{printed}");
     std::fs::File::create(&flag).unwrap();
     assert_eq!(program.line(), "one");
     assert_eq!(program.end().0, Some(0));
