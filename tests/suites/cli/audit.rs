@@ -236,9 +236,9 @@ fn each_kind_of_tampering_ends_with_7_and_names_the_record() {
         (&|it| it[6] = another(&it[6]), "record 7 was edited"),
         (&|it| drop(it.remove(6)), "record 7 was deleted"),
         (&|it| drop(it.drain(6..9)), "records 7 to 9 were deleted"),
-        (&|it| it.swap(6, 8), "record 7 comes later"),
+        (&|it| it.swap(6, 8), "record 7 appears later"),
         (&|it| it.insert(6, another(&it[6])), "inserted at 7"),
-        (&|it| it.insert(6, it[2].clone()), "before record 7 an older one comes again"),
+        (&|it| it.insert(6, it[2].clone()), "an older one appears again at 7"),
         (&|it| it.truncate(cut), &end),
         (&|it| it[6].truncate(20), "line 7 is not a record"),
     ];
