@@ -17,8 +17,8 @@ const DIRECTORY_VARIABLE: &str = "ENCLII_SECRETS_DIR";
 /// The variable that holds the API token, which the program must not get.
 const TOKEN_VARIABLE: &str = "ENCLII_TOKEN";
 
-/// Variables that change which code a program runs: whoever can write such a secret can run code as
-/// the user.
+/// Variables that change which code a program runs: everyone who can write such a secret can run
+/// code as the user.
 const CODE_LOADING: [&str; 9] = [
     "PATH",
     "IFS",
@@ -89,8 +89,8 @@ impl ProgramEnvironment {
             .filter(|name| changes_code(name))
             .map(|name| {
                 format!(
-                    "{name} changes which code the program runs: everyone who can write that secret \
-                     can run code here"
+                    "{name} changes which code the program runs: everyone who can write that \
+                     secret can run code here"
                 )
             })
             .collect();
