@@ -1,4 +1,4 @@
-//! AES-256-GCM as every layer here uses it: `nonce ‖ ciphertext ‖ tag`, the nonce random.
+//! AES-256-GCM with a random nonce, laid out as `nonce ‖ ciphertext ‖ tag`.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use contract::Redacted;
@@ -6,12 +6,12 @@ use zeroize::{Zeroize, Zeroizing};
 
 const TAG_BYTES: usize = 16;
 
-/// The cipher of a key; `None` where the key is not 32 bytes.
+/// The cipher of a key, or `None` if the key is not 32 bytes long.
 pub(crate) fn cipher(key: &[u8]) -> Option<RandomizedNonceKey> {
     RandomizedNonceKey::new(&AES_256_GCM, key).ok()
 }
 
-/// `None` where the cipher or the system's random numbers fail.
+/// Encrypts. `None` if the cipher or the system's random numbers fail.
 pub(crate) fn encrypt(
     cipher: &RandomizedNonceKey,
     authenticated: &[u8],
@@ -32,7 +32,7 @@ pub(crate) fn encrypt(
     Some(sealed)
 }
 
-/// `None` where anything is not as it was encrypted.
+/// Decrypts. `None` if anything was changed.
 pub(crate) fn decrypt(
     cipher: &RandomizedNonceKey,
     authenticated: &[u8],
@@ -42,7 +42,7 @@ pub(crate) fn decrypt(
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut plain = Zeroizing::new(rest.to_vec());
     let length = cipher.open_in_place(nonce, Aad::from(authenticated), &mut plain).ok()?.len();
-    // The tag lies behind the value in the same buffer.
+    // The tag follows the value in the same buffer.
     plain.truncate(length);
     Some(Redacted::new(std::mem::take(&mut *plain)))
 }

@@ -2,8 +2,8 @@
 //! PostgreSQL for several.
 //!
 //! Both speak the same SQL through sqlx's `Any` driver (`$1` placeholders, `ON CONFLICT`,
-//! `RETURNING`); where the dialects part, [`Database::kind`] tells them apart. Acknowledged means
-//! durable on either.
+//! `RETURNING`). Where the dialects differ, [`Database::kind`] tells which it is. An acknowledged
+//! commit is durable on both.
 
 mod postgres;
 mod sqlite;
@@ -18,20 +18,20 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Any, AnyPool, Transaction};
 
-/// How long a statement waits for its connection, and a connection for a lock.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a statement waits for a connection from the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which database it is.
+/// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A file of one process.
+pub enum DatabaseKind {
+    /// A file, used by one process.
     Sqlite,
     /// A server that several replicas share.
     Postgres,
 }
 
-impl Kind {
-    /// The word.
+impl DatabaseKind {
+    /// The name, for logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,34 +41,35 @@ impl Kind {
     }
 }
 
-/// An open database. Clones share it; it is given back when the last one is dropped.
+/// An open database. Clones share it, and it is released when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Database {
-    kind: Kind,
+    kind: DatabaseKind,
     reader: AnyPool,
     writer: AnyPool,
-    /// Where a listener of its own connects to. Of PostgreSQL alone.
+    /// The URL for a listener's own connection. PostgreSQL only.
     address: Option<Arc<Redacted>>,
-    _lock: Option<Arc<sqlite::Lock>>,
+    _lock: Option<Arc<sqlite::DatabaseLock>>,
 }
 
 /// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process has it open.
     #[error(
-        "open database {0}: another process has it open; SQLite serves one switchyard, so stop the other one, give this one its own --data, or have both share PostgreSQL (--database-url)"
+        "open database {0}: another process has it open; SQLite serves one switchyard, so stop the \
+         other one, give this one its own --data, or let both share PostgreSQL (--database-url)"
     )]
-    Taken(PathBuf),
-    /// The lock file cannot be made.
+    Locked(PathBuf),
+    /// The lock file cannot be opened.
     #[error("open lock file {path}")]
-    Lock {
+    LockFile {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The file's path is none that SQLite can be given.
+    /// SQLite does not accept the file's path.
     #[error("open database {0}: the path is not UTF-8")]
     Path(PathBuf),
     /// SQLite cannot open it.
@@ -76,49 +77,49 @@ pub enum OpenError {
     Open {
         /// The file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's error.
         source: sqlx::Error,
     },
-    /// A library that may corrupt the file.
+    /// The SQLite library may corrupt the file.
     #[error(
-        "open database {path}: SQLite {found} is too old, and 3.51.3 is the first without the log-reset bug"
+        "open database {path}: SQLite {found} is too old; 3.51.3 is the first without the \
+         log-reset bug"
     )]
     Version {
         /// The file.
         path: PathBuf,
-        /// What the library says it is.
+        /// The library's version.
         found: String,
     },
-    /// The address is of no PostgreSQL server. It may hold a password, so it is not quoted.
+    /// The URL is not a PostgreSQL URL. It may contain a password, so it is not quoted.
     #[error("read database URL: it must be of the form postgres://USER@HOST:PORT/NAME")]
     Address,
     /// PostgreSQL cannot be reached.
     #[error("connect to PostgreSQL")]
     Connect(#[source] sqlx::Error),
-    /// A server from before what is used here.
-    #[error(
-        "connect to PostgreSQL: the server is version {0}, and 13 is the oldest that is supported"
-    )]
+    /// The server is too old.
+    #[error("connect to PostgreSQL: the server is version {0}, and 13 is the oldest supported")]
     Server(i64),
-    /// A server whose acknowledgement of a commit does not mean that it is durable.
+    /// The server acknowledges commits that are not durable.
     #[error(
-        "connect to PostgreSQL: its setting {setting} is {value}, so what it acknowledges could be lost in a crash; set it to {wanted}"
+        "connect to PostgreSQL: its setting {setting} is {value}, so an acknowledged commit could \
+         be lost in a crash; set it to {wanted}"
     )]
     NotDurable {
         /// The setting.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// What it has to be.
+        /// The value it must have.
         wanted: &'static str,
     },
 }
 
 impl Database {
-    /// Opens a SQLite file, and makes it where there is none.
+    /// Opens a SQLite file, and creates it if it does not exist.
     ///
     /// # Errors
-    /// Where another process has it, or SQLite cannot open it or is too old.
+    /// If another process has it open, or SQLite cannot open it or is too old.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         sqlite::open(path).await
     }
@@ -126,15 +127,16 @@ impl Database {
     /// Connects to a PostgreSQL server,
     /// `postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE`.
     ///
-    /// # Errors Where the address is not of the form, or the server cannot be reached, is too old,
-    /// or may lose what it acknowledged.
+    /// # Errors
+    /// If the URL is invalid, or the server cannot be reached, is too old, or acknowledges commits
+    /// that are not durable.
     pub async fn connect(address: &Redacted) -> Result<Self, OpenError> {
         postgres::connect(address).await
     }
 
-    /// Which database it is.
+    /// The kind of database.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> DatabaseKind {
         self.kind
     }
 
@@ -144,14 +146,14 @@ impl Database {
         &self.reader
     }
 
-    /// Connections for writing. On SQLite it is one, and writers queue for it in order, so that
-    /// none meets a lock.
+    /// Connections for writing. SQLite has only one, for which writers queue, so that none runs
+    /// into a lock.
     #[must_use]
     pub fn writer(&self) -> &AnyPool {
         &self.writer
     }
 
-    /// Where PostgreSQL is, for a connection that listens; it holds the password.
+    /// PostgreSQL's URL, for a listener's own connection. It contains the password.
     #[must_use]
     pub fn address(&self) -> Option<&Redacted> {
         self.address.as_deref()
@@ -160,21 +162,20 @@ impl Database {
     /// Begins a transaction that will write.
     ///
     /// # Errors
-    /// Where the database cannot be reached, or is locked for too long.
+    /// If the database cannot be reached, or is locked for too long.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         match self.kind {
-            // The lock is taken at once: taken later, two readers that turn writers block each
-            // other.
-            Kind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
-            Kind::Postgres => self.writer.begin().await,
+            // The write lock is taken at once. Taken later, two readers that become writers would
+            // deadlock.
+            DatabaseKind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
+            DatabaseKind::Postgres => self.writer.begin().await,
         }
     }
 
-    /// Brings tables up to date with the migrations of this database's dialect; `table` is where
-    /// they are listed.
+    /// Applies the migrations of this database's dialect. `table` records which were applied.
     ///
     /// # Errors
-    /// Where one cannot be made, or was changed after it was made.
+    /// If one fails, or was changed after it was applied.
     pub async fn migrate(
         &self,
         table: &'static str,
@@ -182,30 +183,30 @@ impl Database {
         postgres: Migrator,
     ) -> Result<(), MigrateError> {
         let mut migrator = match self.kind {
-            Kind::Sqlite => sqlite,
-            Kind::Postgres => postgres,
+            DatabaseKind::Sqlite => sqlite,
+            DatabaseKind::Postgres => postgres,
         };
         migrator.dangerous_set_table_name(table);
         migrator.run(&self.writer).await
     }
 
-    /// Closes every connection, and folds SQLite's log into its file.
+    /// Closes every connection. SQLite then moves its write-ahead log into the database file.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
     }
 }
 
-fn pool(most: u32) -> AnyPoolOptions {
+fn pool(max_connections: u32) -> AnyPoolOptions {
     static DRIVERS: Once = Once::new();
     DRIVERS.call_once(|| {
-        // It fails where the program's other half was faster, and then they are there.
+        // It fails if another part of the process installed them first, which is fine.
         let _ =
             sqlx::any::install_drivers(&[sqlx::sqlite::any::DRIVER, sqlx::postgres::any::DRIVER]);
     });
     AnyPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(PATIENCE)
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
 }

@@ -1,41 +1,38 @@
 //! Key-encryption keys: each wraps the data keys of sealed values.
 //!
-//! A key's bytes are in a file or come from a command, and then this process wraps with them; or
-//! they never leave Vault's transit engine, and Vault wraps. Both look alike from outside:
-//! [`KeyWrapper`].
+//! The bytes of a local key come from a file or a command, and this process wraps with them. Those
+//! of a remote key never leave its server, such as Vault's transit engine, and the server wraps.
+//! [`KeyWrapper`] is the interface of both. Where keys come from is in
+//! [`key_source`](crate::key_source).
 
 mod command;
 mod file;
 mod local;
 mod ring;
-mod source;
 
 use std::fmt;
 
 use contract::Redacted;
 use futures_util::future::BoxFuture;
 
-use crate::vault::CallError;
-
 pub use command::{CommandError, KeyCommand};
 pub use file::{KeyFile, KeyFileError};
 pub use local::LocalKey;
 pub use ring::KeyRing;
-pub use source::{KeyError, KeySource, Keys, SourceError};
 
-/// The length of every key here, in bytes.
+/// The length of every key, in bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// Says which key-encryption key wrapped a data key.
+/// Names the key-encryption key that wrapped a data key.
 ///
-/// A key of our own is called by the end of a one-way function of it, so that a wrong key is
-/// noticed by name and not by a value that does not open. A key in Vault is called
+/// A local key's id is derived from the key by a one-way function, so that a wrong key is noticed
+/// by name and not by a value that does not open. The id of a key in Vault is
 /// `transit:MOUNT/NAME:vN`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// The id that a row names.
+    /// Reads the id that a row names.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
@@ -47,7 +44,7 @@ impl KeyId {
         &self.0
     }
 
-    /// The id without the version that a key may have: the same for every version that one
+    /// The id without the key's version, if it has one. It is the same for every version that one
     /// [`KeyWrapper`] opens.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -61,7 +58,7 @@ impl KeyId {
         }
     }
 
-    /// Whether some key may be called so. A row with another text was damaged.
+    /// Whether this is a possible id. A row with any other text is damaged.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let hex = |text: &str| {
@@ -79,63 +76,65 @@ impl fmt::Display for KeyId {
 
 /// A data key to wrap.
 #[derive(Debug)]
-pub struct Plain<'a> {
-    /// The key.
+pub struct WrapRequest<'a> {
+    /// The data key.
     pub data_key: &'a Redacted,
-    /// What is authenticated with it.
+    /// The associated data.
     pub authenticated: Vec<u8>,
 }
 
 /// A data key to unwrap.
 #[derive(Debug)]
-pub struct Packed<'a> {
+pub struct UnwrapRequest<'a> {
     /// The format of its row.
     pub format: u8,
-    /// The key that its row names.
+    /// The key-encryption key that its row names.
     pub key_id: &'a KeyId,
     /// The wrapped key.
     pub bytes: &'a [u8],
-    /// What is authenticated with it.
+    /// The associated data.
     pub authenticated: Vec<u8>,
 }
 
 /// A wrapped data key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrapped {
+pub struct WrappedKey {
     /// The key that wrapped it.
     pub key_id: KeyId,
     /// The wrapped key.
     pub bytes: Vec<u8>,
 }
 
-/// A key-encryption key, ready for use. Many data keys go in one call, since a call may be one to a
-/// server.
+/// A key-encryption key, ready for use. One call takes many data keys, since it may go to a server.
 pub trait KeyWrapper: Send + Sync + fmt::Debug {
-    /// Its name, as [`KeyId::name`] has it.
+    /// The key's name, as in [`KeyId::name`].
     fn name(&self) -> &str;
 
-    /// What it calls itself in a row that it wraps now.
+    /// The id that it writes into rows now.
     fn id(&self) -> BoxFuture<'_, Result<KeyId, WrapError>>;
 
     /// Wraps data keys, in the same order.
-    fn wrap<'a>(&'a self, keys: &'a [Plain<'a>]) -> BoxFuture<'a, Result<Vec<Wrapped>, WrapError>>;
+    fn wrap<'a>(
+        &'a self,
+        keys: &'a [WrapRequest<'a>],
+    ) -> BoxFuture<'a, Result<Vec<WrappedKey>, WrapError>>;
 
-    /// Unwraps data keys, in the same order; `None` for one that is not as it was wrapped.
+    /// Unwraps data keys, in the same order. The result is `None` for one that was changed.
     fn unwrap<'a>(
         &'a self,
-        keys: &'a [Packed<'a>],
+        keys: &'a [UnwrapRequest<'a>],
     ) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>>;
 }
 
-/// Why a key could not be asked. That one data key does not open is no such case.
+/// Why a key could not wrap or unwrap. A data key that does not open is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum WrapError {
     /// The cipher or the system's random numbers failed.
     #[error("wrap data key under key {0}")]
     Cipher(String),
-    /// Vault cannot be reached, or does not let the key be used.
+    /// The key's server cannot be reached, or refuses to use the key.
     #[error(transparent)]
-    Vault(#[from] CallError),
+    Remote(Box<dyn std::error::Error + Send + Sync>),
 }
 
 #[cfg(test)]

@@ -1,24 +1,27 @@
-//! Lockbox: where secret values are kept.
+//! Lockbox: the library of backends that keep secret values.
 //!
-//! A [`Store`] keeps bytes under scope, name and version and says what it can do besides; who may
-//! read them, and which version is in use, is switchyard's ledger and none of this crate's
-//! business. The `embedded` backend keeps values sealed in switchyard's own database, the `vault`
-//! backend in HashiCorp Vault or OpenBao, the `onepassword` backend in a vault of 1Password, behind
-//! its Connect server.
+//! A [`Store`] keeps bytes under scope, name and version. Who may read them, and which version is
+//! active, is decided by switchyard's ledger, not here. The `embedded` backend keeps sealed values
+//! in switchyard's own database, the `vault` backend in HashiCorp Vault or OpenBao, and the
+//! `onepassword` backend in a 1Password vault behind its Connect server.
 
 mod aead;
 pub mod conformance;
 pub mod database;
 pub mod embedded;
 pub mod key;
+pub mod key_source;
 pub mod onepassword;
 pub mod seal;
 pub mod store;
+mod value;
 pub mod vault;
 
 pub use database::Database;
 pub use embedded::Embedded;
-pub use key::{KeyFile, Keys};
+pub use key::KeyFile;
+pub use key_source::KeyConfig;
 pub use onepassword::{OnePassword, OnePasswordConfig};
-pub use store::{Capabilities, Changed, Known, Put, Reference, Store, StoreError, Stored};
+pub use store::{ActiveSecret, Capabilities, ExternalChange, Store, StoreError};
+pub use value::{Put, Reference, StoredVersion, ValueId};
 pub use vault::{Vault, VaultConfig, VaultLogin};

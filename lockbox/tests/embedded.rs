@@ -1,5 +1,4 @@
-//! The embedded backend: the suite that every backend passes, what an attacker with the database
-//! file can do, and what a crash leaves.
+//! The embedded backend: the conformance suite, tampering with the database file, and crashes.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
@@ -8,10 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use contract::{Redacted, Scope, SecretName, Version};
+use lockbox::conformance::ConformanceStore as _;
 use lockbox::embedded::EmbeddedError;
 use lockbox::seal::SealError;
 use lockbox::{
-    Database, Embedded, KeyFile, Put, Reference, Store, StoreError, Stored, conformance,
+    Database, Embedded, KeyFile, Put, Reference, Store, StoreError, StoredVersion, conformance,
 };
 use sqlx::AnyPool;
 
@@ -30,13 +30,13 @@ fn secret(name: &str) -> SecretName {
     name.parse().unwrap()
 }
 
-async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
+async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> StoredVersion {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
     let references = store
         .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
         .await
         .unwrap();
-    Stored { version: Version(version), reference: references[0].clone() }
+    StoredVersion { version: Version(version), reference: references[0].clone() }
 }
 
 async fn tamper(pool: &AnyPool, sql: &'static str, binds: &[&Reference]) {
@@ -56,9 +56,10 @@ async fn it_passes_the_suite() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, store) = open(directory.path()).await;
     assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 14);
-    // Nothing is in the way here; tests with a server that can be killed put something there.
+    // There are no faults here. Tests with a real server inject them.
     for seed in 1..=3 {
-        let report = conformance::disturbed::run(&store, "suite", seed, 100, || ()).await.unwrap();
+        let report =
+            conformance::fault_injection::run(&store, "suite", seed, 100, || ()).await.unwrap();
         assert_eq!(report.failed, 0);
     }
 }
@@ -68,23 +69,29 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
     let attacks: &[(&str, &str)] = &[
         (
             "another secret's row in its place",
-            "UPDATE lockbox_values SET (wrapped_key, sealed) = (SELECT wrapped_key, sealed FROM lockbox_values WHERE reference = ?2) WHERE reference = ?1",
+            "UPDATE lockbox_values SET (wrapped_key, sealed) = (SELECT wrapped_key, sealed FROM \
+             lockbox_values WHERE reference = ?2) WHERE reference = ?1",
         ),
         (
             "its own older row in its place",
-            "UPDATE lockbox_values SET (wrapped_key, sealed, version) = (SELECT wrapped_key, sealed, 2 FROM lockbox_values WHERE reference = ?3) WHERE reference = ?1 AND ?2 = ?2",
+            "UPDATE lockbox_values SET (wrapped_key, sealed, version) = (SELECT wrapped_key, \
+             sealed, 2 FROM lockbox_values WHERE reference = ?3) WHERE reference = ?1 AND ?2 = ?2",
         ),
         (
             "the older row's value alone",
-            "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE reference = ?3) WHERE reference = ?1 AND ?2 = ?2",
+            "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE \
+             reference = ?3) WHERE reference = ?1 AND ?2 = ?2",
         ),
         (
             "a changed byte in the value",
-            "UPDATE lockbox_values SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || CASE substr(sealed, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || \
+             CASE substr(sealed, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB) WHERE \
+             reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
         ),
         (
             "a cut value",
-            "UPDATE lockbox_values SET sealed = substr(sealed, 1, 20) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET sealed = substr(sealed, 1, 20) WHERE reference = ?1 AND ?2 \
+             = ?2 AND ?3 = ?3",
         ),
         (
             "an empty value",
@@ -96,7 +103,8 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
         ),
         (
             "a cut data key",
-            "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 1, 11) WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 1, 11) WHERE reference = \
+             ?1 AND ?2 = ?2 AND ?3 = ?3",
         ),
         (
             "another format",
@@ -108,7 +116,8 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
         ),
         (
             "another key",
-            "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = \
+             ?3",
         ),
     ];
     for (attack, sql) in attacks {
@@ -124,7 +133,7 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
             matches!(error, StoreError::Seal(_)) && names_the_row(&error, "A", 2),
             "{attack}: {error}"
         );
-        // The bystanders still open.
+        // The other rows still open.
         assert_eq!(
             store.read_version(&scope(), &secret("A"), &older).await.unwrap().expose(),
             b"older value",
@@ -139,19 +148,19 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_points_elsewhere_gets_nothing() {
+async fn a_mismatched_reference_reads_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, store) = open(directory.path()).await;
     let older = put(&store, "A", 1, "older value").await;
     let current = put(&store, "A", 2, "current value").await;
-    // What a rolled-back ledger row would ask for: version 2, and the reference of version 1.
-    let mixed = Stored { version: current.version, reference: older.reference };
+    // As from a rolled-back ledger row: version 2 with the reference of version 1.
+    let mixed = StoredVersion { version: current.version, reference: older.reference };
     let error = store.read_version(&scope(), &secret("A"), &mixed).await.unwrap_err();
     assert!(matches!(error, StoreError::Seal(SealError::Integrity(_))), "{error}");
 }
 
 #[tokio::test]
-async fn a_restart_keeps_everything_and_the_file_holds_no_value() {
+async fn values_survive_a_restart_and_are_not_in_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let (database, store) = open(directory.path()).await;
     let stored = put(&store, "A", 1, "a value that nobody should see").await;
@@ -170,7 +179,7 @@ async fn a_restart_keeps_everything_and_the_file_holds_no_value() {
 }
 
 #[tokio::test]
-async fn a_lost_or_wrong_key_file_is_said_at_start() {
+async fn a_missing_or_wrong_key_file_fails_at_start() {
     let directory = tempfile::tempdir().unwrap();
     let (database, store) = open(directory.path()).await;
     put(&store, "A", 1, "x").await;
@@ -187,7 +196,7 @@ async fn a_lost_or_wrong_key_file_is_said_at_start() {
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let error = Embedded::open(database.clone(), &KeyFile::new(key.clone())).await.unwrap_err();
     assert!(
-        matches!(error, EmbeddedError::Missing { rows: 1, .. })
+        matches!(error, EmbeddedError::KeyMissing { rows: 1, .. })
             && error.to_string().contains("1 values need key"),
         "{error}"
     );
@@ -207,19 +216,19 @@ async fn the_wrong_key_opens_nothing_that_it_did_not_seal() {
         &[&stored.reference],
     )
     .await;
-    // One row of another key does not keep the store shut, and stays shut itself.
+    // One row of an unknown key does not keep the store from opening, and does not open itself.
     let store =
         Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap();
     let error = store.read_version(&scope(), &secret("A"), &stored).await.unwrap_err();
-    assert!(matches!(error, StoreError::Seal(SealError::Key { .. })), "{error}");
+    assert!(matches!(error, StoreError::Seal(SealError::KeyMissing { .. })), "{error}");
 }
 
 #[tokio::test]
-async fn what_a_dead_writer_left_is_in_nobodys_way() {
+async fn an_unacknowledged_row_does_not_block_its_version() {
     let directory = tempfile::tempdir().unwrap();
     let (_database, store) = open(directory.path()).await;
     let first = put(&store, "A", 1, "one").await;
-    // Written, and its writer died before the ledger knew of it: the version is used once more.
+    // Its writer died before the ledger recorded it, so the version is used again.
     let orphan = put(&store, "A", 2, "orphan").await;
     let second = put(&store, "A", 2, "two").await;
     assert_ne!(orphan.reference, second.reference);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::api;
-use lockbox::embedded::{Position, Standing};
+use lockbox::embedded::{RekeyProgress, RewrapCursor};
 use lockbox::key::KeyId;
 use lockbox::{Embedded, StoreError};
 use runtime::backoff::Backoff;
@@ -81,7 +81,7 @@ impl Rekey {
     /// The current status.
     pub(crate) async fn status(&self) -> Result<api::Rekey, RekeyError> {
         let current = self.store.current_key().await?;
-        let Standing { total, remaining } = self.store.standing(&current).await?;
+        let RekeyProgress { total, remaining } = self.store.rekey_progress(&current).await?;
         let RekeyJob { running, done, error, .. } = self.job().await?;
         Ok(api::Rekey { running, current_key: current.to_string(), remaining, done, total, error })
     }
@@ -130,7 +130,7 @@ impl Rekey {
         let mut current = self.store.current_key().await?;
         tracing::info!(key = %current, "rekey started");
         (job.failures, job.failed, job.error) = (0, Vec::new(), None);
-        let mut from = Position::default();
+        let mut from = RewrapCursor::default();
         loop {
             let batch = self.store.rewrap(&current, from).await?;
             job.note(batch.done, batch.failed);
@@ -142,7 +142,7 @@ impl Rekey {
                     break;
                 }
                 (job.failures, job.failed) = (0, Vec::new());
-                (current, from) = (now, Position::default());
+                (current, from) = (now, RewrapCursor::default());
             }
             self.save(&job, Some(fence)).await?;
         }

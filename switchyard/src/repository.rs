@@ -13,7 +13,7 @@ use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
 use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
-use lockbox::{Reference, Stored};
+use lockbox::{Reference, StoredVersion};
 
 use crate::delivery::Standing;
 
@@ -53,7 +53,7 @@ pub struct Secret {
     /// The name.
     pub name: SecretName,
     /// The active version and the store's reference to its value.
-    pub stored: Stored,
+    pub stored: StoredVersion,
     /// When the secret was first written.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -115,7 +115,7 @@ pub struct Member {
     /// The secret's own scope.
     pub scope: Scope,
     /// The version and the store's reference to its value.
-    pub stored: Stored,
+    pub stored: StoredVersion,
 }
 
 /// The contents of a generation, by secret name.
@@ -141,8 +141,8 @@ pub struct VersionRow {
 impl VersionRow {
     /// The version and reference that the store needs to find the value.
     #[must_use]
-    pub fn stored(&self) -> Stored {
-        Stored { version: self.version, reference: self.reference.clone() }
+    pub fn stored(&self) -> StoredVersion {
+        StoredVersion { version: self.version, reference: self.reference.clone() }
     }
 }
 

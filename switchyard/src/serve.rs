@@ -239,7 +239,7 @@ async fn start(
     leader.lead("sweep", tasks, move |fence| {
         secrets::enforce_retention(retention_job.clone(), fence)
     });
-    if let Some(interval) = store.watch_interval() {
+    if let Some(interval) = store.poll_interval() {
         let import_job = secrets.clone();
         leader.lead("adopt", tasks, move |fence| {
             secrets::import_store_changes(import_job.clone(), interval, fence)

@@ -7,16 +7,16 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
 use url::Url;
 
-use super::{Database, Kind, OpenError, pool};
+use super::{Database, DatabaseKind, OpenError, pool};
 
-/// Connections of one replica. Writers queue for a row that all of them lock, so more do not help.
-const WRITERS: u32 = 8;
-const READERS: u32 = 8;
+/// Connections of one replica. All writers lock the same row, so more would not help.
+const MAX_WRITERS: u32 = 8;
+const MAX_READERS: u32 = 8;
 
-/// The oldest server, as `server_version_num`.
-const OLDEST: i64 = 130_000;
+/// The oldest supported server, as `server_version_num`.
+const MIN_VERSION: i64 = 130_000;
 
-/// What each connection is told: no statement, and no lock, keeps anybody waiting without end.
+/// The settings of each connection: every statement and every lock has a timeout.
 const SETTINGS: &str = "
     SET application_name = 'enclii-switchyard';
     SET statement_timeout = '10s';
@@ -27,11 +27,11 @@ const SETTINGS: &str = "
 
 pub(super) async fn connect(address: &Redacted) -> Result<Database, OpenError> {
     let options = options(address).ok_or(OpenError::Address)?;
-    let writer = open(&options, WRITERS).await?;
+    let writer = open(&options, MAX_WRITERS).await?;
     check(&writer).await?;
-    let reader = open(&options, READERS).await?;
+    let reader = open(&options, MAX_READERS).await?;
     Ok(Database {
-        kind: Kind::Postgres,
+        kind: DatabaseKind::Postgres,
         reader,
         writer,
         address: Some(Arc::new(address.clone())),
@@ -39,8 +39,8 @@ pub(super) async fn connect(address: &Redacted) -> Result<Database, OpenError> {
     })
 }
 
-async fn open(options: &AnyConnectOptions, most: u32) -> Result<AnyPool, OpenError> {
-    let pool = pool(most).after_connect(|connection, _| {
+async fn open(options: &AnyConnectOptions, max_connections: u32) -> Result<AnyPool, OpenError> {
+    let pool = pool(max_connections).after_connect(|connection, _| {
         Box::pin(async move { connection.execute(SETTINGS).await.map(drop) })
     });
     pool.connect_with(options.clone()).await.map_err(OpenError::Connect)
@@ -54,13 +54,13 @@ fn options(address: &Redacted) -> Option<AnyConnectOptions> {
     AnyConnectOptions::from_url(&url).ok()
 }
 
-/// Refuses a server that is too old, or that acknowledges what it may lose.
+/// Refuses a server that is too old, or that acknowledges commits that are not durable.
 async fn check(pool: &AnyPool) -> Result<(), OpenError> {
     let version: i64 = sqlx::query_scalar("SELECT current_setting('server_version_num')::BIGINT")
         .fetch_one(pool)
         .await
         .map_err(OpenError::Connect)?;
-    if version < OLDEST {
+    if version < MIN_VERSION {
         return Err(OpenError::Server(version / 10_000));
     }
     for (setting, lossy) in
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_address_is_refused_and_not_quoted() {
+    fn an_invalid_url_is_refused_and_not_quoted() {
         for text in
             ["", "hunter2", "mysql://u:hunter2@h/d", "https://hunter2@h", "host=h password=hunter2"]
         {

@@ -1,36 +1,39 @@
-//! Rows as the database has them.
+//! Reading rows of the table.
 
 use contract::Version;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::key::KeyId;
-use crate::seal::{Row, SealError, Sealed};
-use crate::store::{Reference, StoreError, Stored};
+use crate::seal::{RowId, SealError, Sealed};
+use crate::store::StoreError;
+use crate::value::{Reference, StoredVersion};
 
 pub(super) fn backend(step: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Backend { step, source: Box::new(source) }
 }
 
-/// The database's integers have a sign, and no version comes near it.
+/// The database's integers are signed. No version reaches that limit.
 pub(super) fn number(version: Version) -> Result<i64, StoreError> {
     i64::try_from(version.0)
-        .map_err(|error| StoreError::Backend { step: "number version", source: Box::new(error) })
+        .map_err(|error| StoreError::Backend { step: "convert version", source: Box::new(error) })
 }
 
-pub(super) fn stored(row: &AnyRow) -> Result<Stored, StoreError> {
-    let bad = backend("read sealed value's place");
+pub(super) fn stored(row: &AnyRow) -> Result<StoredVersion, StoreError> {
+    let bad = backend("read sealed value's id");
     let version: i64 = row.try_get("version").map_err(&bad)?;
     let reference: String = row.try_get("reference").map_err(&bad)?;
-    Ok(Stored { version: Version(version.unsigned_abs()), reference: Reference::new(reference) })
+    Ok(StoredVersion {
+        version: Version(version.unsigned_abs()),
+        reference: Reference::new(reference),
+    })
 }
 
-/// The sealed parts of a row; `None` where they were destroyed. A row that is not of the form was
-/// changed by somebody, and is refused as such.
-pub(super) fn sealed(row: &AnyRow, place: Row<'_>) -> Result<Option<Sealed>, StoreError> {
+/// The sealed parts of a row, or `None` if they were destroyed. A malformed row was tampered with.
+pub(super) fn sealed(row: &AnyRow, value_id: RowId<'_>) -> Result<Option<Sealed>, StoreError> {
     let bad = backend("read sealed value's parts");
     let format: i64 = row.try_get("format").map_err(&bad)?;
-    let format = u8::try_from(format).map_err(|_| SealError::Integrity(place.to_string()))?;
+    let format = u8::try_from(format).map_err(|_| SealError::Integrity(value_id.to_string()))?;
     let key_id: String = row.try_get("key_id").map_err(&bad)?;
     let wrapped_key: Option<Vec<u8>> = row.try_get("wrapped_key").map_err(&bad)?;
     let value: Option<Vec<u8>> = row.try_get("sealed").map_err(&bad)?;
@@ -39,6 +42,6 @@ pub(super) fn sealed(row: &AnyRow, place: Row<'_>) -> Result<Option<Sealed>, Sto
             Ok(Some(Sealed { format, key_id: KeyId::new(key_id), wrapped_key, value }))
         }
         (None, None) => Ok(None),
-        _ => Err(SealError::Integrity(place.to_string()).into()),
+        _ => Err(SealError::Integrity(value_id.to_string()).into()),
     }
 }

@@ -1,8 +1,8 @@
-//! A key that a program prints: the client of a cloud's key service, of a hardware module, of a
-//! TPM.
+//! A key that a program prints, such as the client of a cloud key service, a hardware security
+//! module or a TPM.
 //!
-//! The program is run once at start, without a shell. Its standard output is the key and is neither
-//! logged nor kept; what it writes to standard error is logged, since it says what went wrong.
+//! The program runs once at start, without a shell. Its standard output is the key and is neither
+//! logged nor kept. Its standard error is logged.
 
 use std::fmt;
 use std::io;
@@ -18,11 +18,11 @@ use zeroize::Zeroizing;
 
 use super::{KEY_BYTES, LocalKey};
 
-/// How long a program may take. A key service on the other side of the world answers within it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a program may take. A distant key service answers within it.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More than any key's text, and the most that is read of either stream.
-const MOST: usize = 4096;
+/// How much of either stream is kept. It is more than any encoding of a key.
+const MAX_OUTPUT_BYTES: usize = 4096;
 
 /// A program that prints a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub struct KeyCommand {
     arguments: Vec<String>,
 }
 
-/// Why a command gave no key.
+/// Why a command did not provide a key.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// It cannot be run.
+    /// It cannot be started.
     #[error("run key command {program}")]
     Run {
         /// The program.
@@ -42,24 +42,23 @@ pub enum CommandError {
         /// Why.
         source: io::Error,
     },
-    /// It ran for too long, and was ended.
-    #[error("run key command {0}: it took longer than {PATIENCE:?}")]
-    Late(String),
+    /// It ran for too long and was killed.
+    #[error("run key command {0}: it took longer than {COMMAND_TIMEOUT:?}")]
+    Timeout(String),
     /// It failed.
-    #[error(
-        "run key command {program}: it ended with {status}; what it wrote to standard error is in the log"
-    )]
+    #[error("run key command {program}: it ended with {status}; its standard error is in the log")]
     Failed {
         /// The program.
         program: String,
         /// How it ended.
         status: ExitStatus,
     },
-    /// What it printed is no key.
+    /// Its output is not a key.
     #[error(
-        "run key command {program}: it printed {length} bytes that are no key: {KEY_BYTES} raw bytes, or those in hex or in base64"
+        "run key command {program}: it printed {length} bytes, which are not a key: must be \
+         {KEY_BYTES} bytes, raw, in hex or in base64"
     )]
-    Form {
+    NotAKey {
         /// The program.
         program: String,
         /// How much it printed.
@@ -68,8 +67,7 @@ pub enum CommandError {
 }
 
 impl KeyCommand {
-    /// A program and its arguments. The program is named by its path; without a slash it is looked
-    /// for in `PATH`.
+    /// A program and its arguments. A program without a slash in its name is looked up in `PATH`.
     #[must_use]
     pub fn new(program: String, arguments: Vec<String>) -> Self {
         Self { program, arguments }
@@ -78,13 +76,14 @@ impl KeyCommand {
     /// Runs the program.
     ///
     /// # Errors
-    /// Where it cannot be run, takes too long, fails, or prints something else than a key.
+    /// If it cannot be started, takes too long, fails, or does not print a key.
     pub async fn load(&self) -> Result<LocalKey, CommandError> {
         let program = || self.program.clone();
-        let printed =
-            timeout(PATIENCE, self.run()).await.map_err(|_| CommandError::Late(program()))??;
-        key(&printed)
-            .ok_or_else(|| CommandError::Form { program: program(), length: printed.len() })
+        let printed = timeout(COMMAND_TIMEOUT, self.run())
+            .await
+            .map_err(|_| CommandError::Timeout(program()))??;
+        parse_key(&printed)
+            .ok_or_else(|| CommandError::NotAKey { program: program(), length: printed.len() })
     }
 
     async fn run(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
@@ -98,16 +97,17 @@ impl KeyCommand {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        // Both at once: a program that fills one pipe would wait for ever while the other is read.
-        let (printed, said) =
-            tokio::try_join!(whole(child.stdout.take()), whole(child.stderr.take()))
+        // Both are read at once: a program that fills one pipe would block while only the other is
+        // read.
+        let (printed, stderr) =
+            tokio::try_join!(read_to_end(child.stdout.take()), read_to_end(child.stderr.take()))
                 .map_err(failed)?;
         let status = child.wait().await.map_err(failed)?;
-        for line in String::from_utf8_lossy(&said).lines() {
+        for line in String::from_utf8_lossy(&stderr).lines() {
             tracing::info!(
                 program = self.program,
                 line = line.escape_debug().to_string(),
-                "key command said"
+                "key command wrote to standard error"
             );
         }
         if status.success() {
@@ -120,18 +120,18 @@ impl KeyCommand {
 
 impl fmt::Display for KeyCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The arguments may be nobody else's business.
+        // The arguments may be confidential.
         write!(f, "command:{}", self.program)
     }
 }
 
 /// Reads a stream to its end and keeps the beginning.
-async fn whole<R: AsyncRead + Unpin>(stream: Option<R>) -> io::Result<Zeroizing<Vec<u8>>> {
+async fn read_to_end<R: AsyncRead + Unpin>(stream: Option<R>) -> io::Result<Zeroizing<Vec<u8>>> {
     let Some(mut stream) = stream else { return Ok(Zeroizing::default()) };
     // One buffer of the final size: growing would leave copies behind.
-    let mut bytes = Zeroizing::new(vec![0; MOST]);
+    let mut bytes = Zeroizing::new(vec![0; MAX_OUTPUT_BYTES]);
     let mut filled = 0;
-    while filled < MOST {
+    while filled < MAX_OUTPUT_BYTES {
         match stream.read(&mut bytes[filled..]).await? {
             0 => break,
             read => filled += read,
@@ -143,8 +143,8 @@ async fn whole<R: AsyncRead + Unpin>(stream: Option<R>) -> io::Result<Zeroizing<
     Ok(bytes)
 }
 
-/// The key that was printed: raw, or as text with white space at its end.
-fn key(printed: &[u8]) -> Option<LocalKey> {
+/// Parses the output: raw bytes, or text with trailing white space.
+fn parse_key(printed: &[u8]) -> Option<LocalKey> {
     if printed.len() == KEY_BYTES {
         return LocalKey::new(printed);
     }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_of_a_key() {
+    fn keys_are_raw_hex_or_base64() {
         let bytes: Vec<u8> = (0..32).collect();
         let expected = LocalKey::new(&bytes).unwrap();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -186,7 +186,7 @@ mod tests {
             format!("{base64}\r\n").into(),
         ];
         for printed in good {
-            assert_eq!(key(&printed).unwrap().key_id(), expected.key_id());
+            assert_eq!(parse_key(&printed).unwrap().key_id(), expected.key_id());
         }
         let bad: [&[u8]; 6] = [
             b"",
@@ -197,12 +197,12 @@ mod tests {
             &base64.as_bytes()[..40],
         ];
         for printed in bad {
-            assert!(key(printed).is_none(), "{printed:?}");
+            assert!(parse_key(printed).is_none(), "{printed:?}");
         }
     }
 
     #[tokio::test]
-    async fn what_a_program_prints_is_the_key() {
+    async fn the_output_of_the_program_is_the_key() {
         let key = shell("printf 0123456789abcdef0123456789abcdef; echo chatter >&2")
             .load()
             .await
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_shell_reads_the_arguments() {
+    async fn arguments_are_not_passed_through_a_shell() {
         let text = "0123456789abcdef$(echo 01234567)";
         let key = KeyCommand::new("/usr/bin/printf".into(), vec!["%s".into(), text.into()])
             .load()
@@ -224,9 +224,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_and_never_quoted() {
+    async fn invalid_output_is_refused_and_never_quoted() {
         let table = [
-            ("printf hunter2", "it printed 7 bytes that are no key"),
+            ("printf hunter2", "it printed 7 bytes, which are not a key"),
             ("printf 0123456789abcdef0123456789abcdef; exit 3", "exit status: 3"),
             ("kill -9 $$", "signal: 9"),
             ("head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2", "it printed 4096 bytes"),
@@ -243,10 +243,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_program_that_does_not_end_is_ended() {
+    async fn a_program_that_hangs_is_killed() {
         assert!(matches!(
             shell("exec sleep 1000").load().await.unwrap_err(),
-            CommandError::Late(_)
+            CommandError::Timeout(_)
         ));
     }
 }

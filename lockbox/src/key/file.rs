@@ -1,6 +1,6 @@
 //! A key in a file.
 //!
-//! The file holds exactly 32 random bytes and is readable by its owner alone. It is made on first
+//! The file holds exactly 32 random bytes and is readable only by its owner. It is created on first
 //! start and never replaced: without it every value in the database is lost.
 
 use std::fmt;
@@ -21,11 +21,12 @@ pub struct KeyFile(PathBuf);
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// There is none, and one must not be made.
+    /// It does not exist, and values need it.
     #[error(
-        "read key file {path}: it is missing, and the database is sealed under key {sealed_under}; put the file back from your backup, or from another replica"
+        "read key file {path}: it is missing, and the database is sealed under key {sealed_under}; \
+         restore the file from your backup, or from another replica"
     )]
-    Lost {
+    Missing {
         /// The file.
         path: PathBuf,
         /// The key that the database needs.
@@ -39,12 +40,13 @@ pub enum KeyFileError {
         /// Why.
         source: io::Error,
     },
-    /// It is something else.
-    #[error("read key file {0}: it is no regular file")]
-    Kind(PathBuf),
-    /// Others than its owner may read it.
+    /// It is a directory or another kind of file.
+    #[error("read key file {0}: it is not a regular file")]
+    NotAFile(PathBuf),
+    /// Not only its owner may read it.
     #[error(
-        "read key file {path}: its mode is {mode:04o}, so others can read it; run: chmod 0600 {path}"
+        "read key file {path}: its mode is {mode:04o}, so others can read it; run: chmod 0600 \
+         {path}"
     )]
     Mode {
         /// The file.
@@ -52,9 +54,10 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Not a key.
+    /// Its length is not that of a key.
     #[error(
-        "read key file {path}: it is {length} bytes long, and a key is {KEY_BYTES}; put the right file back from your backup"
+        "read key file {path}: it is {length} bytes long, and a key is {KEY_BYTES}; restore the \
+         right file from your backup"
     )]
     Length {
         /// The file.
@@ -62,16 +65,16 @@ pub enum KeyFileError {
         /// Its length.
         length: u64,
     },
-    /// It cannot be made.
-    #[error("make key file {path}")]
-    Make {
+    /// It cannot be created.
+    #[error("create key file {path}")]
+    Create {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
     /// The system's random numbers or the cipher failed.
-    #[error("make key for {0}")]
+    #[error("create key for {0}")]
     Random(PathBuf),
 }
 
@@ -82,20 +85,21 @@ impl KeyFile {
         Self(path)
     }
 
-    /// Reads the key, and makes one where there is none and `sealed_under` says that the database
-    /// needs no other one.
+    /// Reads the key. If the file does not exist and no value needs one (`sealed_under` is `None`),
+    /// creates it.
     ///
     /// # Errors
-    /// Where the file is not what a key file has to be, or cannot be made.
+    /// If the file is not a valid key file, or cannot be created.
     pub fn load(&self, sealed_under: Option<&KeyId>) -> Result<LocalKey, KeyFileError> {
         match self.read() {
             Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 match sealed_under {
-                    Some(id) => {
-                        Err(KeyFileError::Lost { path: self.0.clone(), sealed_under: id.clone() })
-                    }
+                    Some(id) => Err(KeyFileError::Missing {
+                        path: self.0.clone(),
+                        sealed_under: id.clone(),
+                    }),
                     None => {
-                        self.make()?;
+                        self.create()?;
                         self.read()
                     }
                 }
@@ -104,20 +108,21 @@ impl KeyFile {
         }
     }
 
-    /// Reads the key, and never makes one.
+    /// Reads the key, and never creates one.
     ///
     /// # Errors
-    /// Where the file is not what a key file has to be.
+    /// If the file is not a valid key file.
     pub fn read(&self) -> Result<LocalKey, KeyFileError> {
         let path = || self.0.clone();
         let failed = |source| KeyFileError::Read { path: path(), source };
         let mut file = File::open(&self.0).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
         if !about.is_file() {
-            return Err(KeyFileError::Kind(path()));
+            return Err(KeyFileError::NotAFile(path()));
         }
-        let alone = about.mode() & 0o077 == 0 || take_back_from_group(&file, about.mode());
-        if !alone && !is_secret_volume(about.mode(), (about.uid(), about.gid()), getegid().as_raw())
+        let private = about.mode() & 0o077 == 0 || restrict_to_owner(&file, about.mode());
+        if !private
+            && !is_secret_volume(about.mode(), (about.uid(), about.gid()), getegid().as_raw())
         {
             return Err(KeyFileError::Mode { path: path(), mode: about.mode() & 0o7777 });
         }
@@ -129,9 +134,9 @@ impl KeyFile {
         LocalKey::new(bytes.as_ref()).ok_or_else(|| KeyFileError::Random(path()))
     }
 
-    /// Writes a new key whole, then gives it its name with a link: unlike a rename, a link never
-    /// takes the place of a key that somebody else made in the meantime.
-    fn make(&self) -> Result<(), KeyFileError> {
+    /// Writes a new key to a temporary file, then publishes it with a hard link. Unlike a rename, a
+    /// link never replaces a key that another process created in the meantime.
+    fn create(&self) -> Result<(), KeyFileError> {
         let mut key = Zeroizing::new([0u8; KEY_BYTES]);
         aws_lc_rs::rand::fill(key.as_mut()).map_err(|_| KeyFileError::Random(self.0.clone()))?;
         let directory = match self.0.parent() {
@@ -148,7 +153,7 @@ impl KeyFile {
         published
             .and(removed)
             .and_then(|()| File::open(directory)?.sync_all())
-            .map_err(|source| KeyFileError::Make { path: self.0.clone(), source })
+            .map_err(|source| KeyFileError::Create { path: self.0.clone(), source })
     }
 }
 
@@ -158,16 +163,16 @@ impl fmt::Display for KeyFile {
     }
 }
 
-/// Kubelet opens every file of a volume to the pod's `fsGroup`, each time it mounts the volume.
-/// That group is this process's own, so nobody else could read the file meanwhile: it is closed
-/// again. Where everybody could read it, somebody may have, and a person has to know.
-fn take_back_from_group(file: &File, mode: u32) -> bool {
+/// Kubelet makes every file of a volume readable to the pod's `fsGroup` each time it mounts the
+/// volume. That is this process's own group, so nobody else could read the file and its mode is set
+/// back. If everybody could read it, somebody may have, and the operator has to know.
+fn restrict_to_owner(file: &File, mode: u32) -> bool {
     mode & 0o007 == 0 && file.set_permissions(Permissions::from_mode(0o600)).is_ok()
 }
 
-/// A file of a Secret volume is root's, opened for reading to the pod's `fsGroup`, and on a volume
-/// that nobody writes: its mode cannot be changed, and need not be, since the group is this
-/// process's own.
+/// A file of a Secret volume belongs to root, is readable to the pod's `fsGroup` and is on a
+/// read-only volume. Its mode cannot be changed and need not be, since the group is this process's
+/// own.
 fn is_secret_volume(mode: u32, (owner, group): (u32, u32), own_group: u32) -> bool {
     mode & 0o777 == 0o440 && owner == 0 && group == own_group
 }
@@ -187,14 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn made_once_and_private() {
+    fn a_key_is_created_once_and_private() {
         let directory = directory();
         let path = directory.path().join("key");
         let first = KeyFile::new(path.clone()).load(None).unwrap();
         let about = fs::metadata(&path).unwrap();
         assert_eq!((about.len(), about.permissions().mode() & 0o7777), (32, 0o600));
         assert_eq!(KeyFile::new(path).load(None).unwrap().key_id(), first.key_id());
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a draft was left behind");
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "a temporary file was left behind"
+        );
         let other = KeyFile::new(directory.path().join("other")).load(None).unwrap();
         assert_ne!(other.key_id(), first.key_id());
         let text = format!("{first:?}");
@@ -202,16 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn no_new_key_where_values_need_the_old_one() {
+    fn no_new_key_is_created_while_values_need_the_old_one() {
         let directory = directory();
         let path = directory.path().join("key");
         let error = KeyFile::new(path.clone()).load(Some(&KeyId::new("abc".into()))).unwrap_err();
-        assert!(matches!(error, KeyFileError::Lost { .. }), "{error}");
+        assert!(matches!(error, KeyFileError::Missing { .. }), "{error}");
         assert!(!path.exists());
     }
 
     #[test]
-    fn a_volume_that_was_opened_to_its_group_is_closed_again() {
+    fn a_key_file_opened_to_its_group_is_restricted_again() {
         let directory = directory();
         let path = directory.path().join("key");
         let first = KeyFile::new(path.clone()).load(None).unwrap();
@@ -226,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_volume_is_taken_and_nothing_like_it() {
+    fn only_a_secret_volume_may_be_group_readable() {
         assert!(is_secret_volume(0o440, (0, 65532), 65532));
         for (mode, owner, group) in [
             (0o640, 0, 65532),
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_key_files_are_refused() {
         let directory = directory();
         let path = directory.path().join("key");
         for (bytes, mode) in
@@ -261,6 +270,6 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(matches!(KeyFile::new(path).load(None), Err(KeyFileError::Kind(_))));
+        assert!(matches!(KeyFile::new(path).load(None), Err(KeyFileError::NotAFile(_))));
     }
 }

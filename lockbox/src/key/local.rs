@@ -1,4 +1,4 @@
-//! A key whose bytes this process has.
+//! A key whose bytes are in this process.
 
 use std::fmt;
 
@@ -8,29 +8,29 @@ use contract::Redacted;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
-use super::{KeyId, KeyWrapper, Packed, Plain, WrapError, Wrapped};
+use super::{KeyId, KeyWrapper, UnwrapRequest, WrapError, WrapRequest, WrappedKey};
 use crate::aead::{cipher, decrypt, encrypt};
 
 /// A key of 32 bytes.
 ///
-/// It never encrypts itself: each row's data key is wrapped under a key derived for that row, so
-/// the 2³² random nonces that one AES-GCM key is good for are never used up. Rows of format 1 were
-/// wrapped under the key itself. The library wipes both forms of the key when they are dropped.
+/// It does not encrypt directly: each row's data key is wrapped under a key derived for that row,
+/// so the limit of 2³² random nonces under one AES-GCM key is never reached. Rows of format 1 were
+/// wrapped under the key itself. aws-lc-rs wipes both forms of the key when they are dropped.
 pub struct LocalKey {
     id: KeyId,
     derive: hmac::Key,
-    first_format: RandomizedNonceKey,
+    format_1: RandomizedNonceKey,
 }
 
 impl LocalKey {
-    /// The key of these bytes; `None` where they are not [`super::KEY_BYTES`] many.
+    /// Builds a key from bytes, or returns `None` if there are not [`super::KEY_BYTES`] of them.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        let first_format = cipher(bytes)?;
+        let format_1 = cipher(bytes)?;
         let derive = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let tag = hmac::sign(&derive, b"enclii-lockbox key id");
         let id = tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { id: KeyId(id), derive, first_format })
+        Some(Self { id: KeyId(id), derive, format_1 })
     }
 
     /// The key's id.
@@ -39,7 +39,7 @@ impl LocalKey {
         &self.id
     }
 
-    /// The cipher of one row alone: `authenticated` has the row's random reference in it.
+    /// The cipher for one row. `authenticated` contains the row's random reference.
     fn of_row(&self, authenticated: &[u8]) -> Option<RandomizedNonceKey> {
         let mut context = hmac::Context::with_key(&self.derive);
         context.update(b"enclii-lockbox wrapping key");
@@ -48,30 +48,26 @@ impl LocalKey {
         cipher(derived.expose())
     }
 
-    fn wrap_one(&self, key: &Plain<'_>) -> Option<Wrapped> {
+    fn wrap_one(&self, key: &WrapRequest<'_>) -> Option<WrappedKey> {
         let bytes =
             encrypt(&self.of_row(&key.authenticated)?, &key.authenticated, key.data_key.expose())?;
-        Some(Wrapped { key_id: self.id.clone(), bytes })
+        Some(WrappedKey { key_id: self.id.clone(), bytes })
     }
 
-    fn unwrap_one(&self, key: &Packed<'_>) -> Option<Redacted> {
+    fn unwrap_one(&self, key: &UnwrapRequest<'_>) -> Option<Redacted> {
         if *key.key_id != self.id {
             return None;
         }
         match key.format {
-            1 => decrypt(&self.first_format, &key.authenticated, key.bytes),
+            1 => decrypt(&self.format_1, &key.authenticated, key.bytes),
             _ => decrypt(&self.of_row(&key.authenticated)?, &key.authenticated, key.bytes),
         }
     }
 
-    /// A data key wrapped as format 1 had it, which nothing writes any more.
+    /// Wraps a data key as format 1 did. Nothing writes that format any more.
     #[cfg(test)]
-    pub(crate) fn wrap_first_format(
-        &self,
-        authenticated: &[u8],
-        data_key: &[u8],
-    ) -> Option<Vec<u8>> {
-        encrypt(&self.first_format, authenticated, data_key)
+    pub(crate) fn wrap_format_1(&self, authenticated: &[u8], data_key: &[u8]) -> Option<Vec<u8>> {
+        encrypt(&self.format_1, authenticated, data_key)
     }
 }
 
@@ -90,14 +86,17 @@ impl KeyWrapper for LocalKey {
         ready(Ok(self.id.clone())).boxed()
     }
 
-    fn wrap<'a>(&'a self, keys: &'a [Plain<'a>]) -> BoxFuture<'a, Result<Vec<Wrapped>, WrapError>> {
-        let wrapped: Option<Vec<Wrapped>> = keys.iter().map(|key| self.wrap_one(key)).collect();
+    fn wrap<'a>(
+        &'a self,
+        keys: &'a [WrapRequest<'a>],
+    ) -> BoxFuture<'a, Result<Vec<WrappedKey>, WrapError>> {
+        let wrapped: Option<Vec<WrappedKey>> = keys.iter().map(|key| self.wrap_one(key)).collect();
         ready(wrapped.ok_or_else(|| WrapError::Cipher(self.id.to_string()))).boxed()
     }
 
     fn unwrap<'a>(
         &'a self,
-        keys: &'a [Packed<'a>],
+        keys: &'a [UnwrapRequest<'a>],
     ) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>> {
         ready(Ok(keys.iter().map(|key| self.unwrap_one(key)).collect())).boxed()
     }
@@ -117,14 +116,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_row_has_a_wrapping_key_of_its_own() {
+    async fn each_row_has_its_own_wrapping_key() {
         let (key, data_key) =
             (LocalKey::new(&[7; 32]).unwrap(), Redacted::from([1; 32].as_slice()));
         let plain =
-            |row: &str| Plain { data_key: &data_key, authenticated: row.as_bytes().to_vec() };
+            |row: &str| WrapRequest { data_key: &data_key, authenticated: row.as_bytes().to_vec() };
         let wrapped = key.wrap(&[plain("row 1"), plain("row 2")]).await.unwrap();
         let open = async |row: &str, bytes: &[u8]| {
-            let packed = Packed {
+            let packed = UnwrapRequest {
                 format: 2,
                 key_id: key.key_id(),
                 bytes,
@@ -135,8 +134,8 @@ mod tests {
         assert_eq!(open("row 1", &wrapped[0].bytes).await, Some(data_key.clone()));
         assert_eq!(open("row 2", &wrapped[1].bytes).await, Some(data_key.clone()));
         assert_eq!(open("row 2", &wrapped[0].bytes).await, None);
-        // Not even under the associated data of the first row does the second row's cipher open it.
+        // The second row's cipher does not open it even with the first row's associated data.
         assert!(decrypt(&key.of_row(b"row 2").unwrap(), b"row 1", &wrapped[0].bytes).is_none());
-        assert!(decrypt(&key.first_format, b"row 1", &wrapped[0].bytes).is_none());
+        assert!(decrypt(&key.format_1, b"row 1", &wrapped[0].bytes).is_none());
     }
 }

@@ -1,10 +1,10 @@
-//! The keys at hand: one that wraps, and others that only unwrap.
+//! The keys in use: one that wraps, and others that only unwrap.
 
 use std::sync::Arc;
 
 use super::{KeyId, KeyWrapper};
 
-/// What new values are sealed under, and what older ones may still need.
+/// The key that new values are sealed under, and keys that older values may still need.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     current: Arc<dyn KeyWrapper>,
@@ -12,7 +12,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring. A key that is in it twice does no harm.
+    /// Builds a ring. A key may appear in it twice.
     #[must_use]
     pub fn new(current: Arc<dyn KeyWrapper>, previous: Vec<Arc<dyn KeyWrapper>>) -> Self {
         Self { current, previous }
@@ -24,7 +24,7 @@ impl KeyRing {
         &*self.current
     }
 
-    /// The key that a row names, if it is at hand.
+    /// The key that a row names, if the ring has it.
     #[must_use]
     pub fn find(&self, id: &KeyId) -> Option<&dyn KeyWrapper> {
         self.all().find(|key| key.name() == id.name())

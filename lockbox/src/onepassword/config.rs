@@ -1,7 +1,9 @@
-//! Which Connect server, which vault, and how long to wait.
+//! Which Connect server and vault to use, and how long to wait.
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use runtime::http_client::HttpClientError;
 
 /// Where values are kept in 1Password.
 #[derive(Clone, Debug)]
@@ -12,65 +14,65 @@ pub struct OnePasswordConfig {
     pub token_file: PathBuf,
     /// The vault, by its name or its id.
     pub vault: String,
-    /// The certificates to trust; without it those of the system.
+    /// The CA certificates to trust; the system's if `None`.
     pub ca_file: Option<PathBuf>,
-    /// Take an `http://` address that is not loopback, over which values travel in the open.
-    pub plain_http: bool,
+    /// Accept an `http://` address that is not loopback. Values then travel unencrypted.
+    pub allow_plain_http: bool,
     /// How long one call may take.
     pub timeout: Duration,
     /// How long a write may take to become visible.
-    pub settle: Duration,
-    /// How often to look for changes that people made.
-    pub watch: Duration,
+    pub visibility_timeout: Duration,
+    /// How often to look for edits that people made.
+    pub poll_interval: Duration,
 }
 
 impl OnePasswordConfig {
-    /// How long one call may take, unless it is said otherwise.
+    /// The default of [`Self::timeout`].
     pub const TIMEOUT: Duration = Duration::from_secs(10);
-    /// How long a write may take to become visible, unless it is said otherwise.
-    pub const SETTLE: Duration = Duration::from_secs(15);
-    /// How often to look for changes, unless it is said otherwise.
-    pub const WATCH: Duration = Duration::from_secs(10);
+    /// The default of [`Self::visibility_timeout`].
+    pub const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(15);
+    /// The default of [`Self::poll_interval`].
+    pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// That server, token and vault, and the usual waits.
+    /// A configuration with the default timeouts and the system's CA certificates.
     #[must_use]
     pub fn new(host: String, token_file: PathBuf, vault: String) -> Self {
-        let (timeout, settle, watch) = (Self::TIMEOUT, Self::SETTLE, Self::WATCH);
-        Self { host, token_file, vault, ca_file: None, plain_http: false, timeout, settle, watch }
+        Self {
+            host,
+            token_file,
+            vault,
+            ca_file: None,
+            allow_plain_http: false,
+            timeout: Self::TIMEOUT,
+            visibility_timeout: Self::VISIBILITY_TIMEOUT,
+            poll_interval: Self::POLL_INTERVAL,
+        }
     }
 }
 
 /// Why the backend cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The address is none.
-    #[error("parse Connect's address {0:?}: write https://HOST:PORT")]
+    /// The address is invalid.
+    #[error("parse Connect's address {0:?}: must be https://HOST:PORT")]
     Address(String),
-    /// Values would travel in the open.
+    /// Values would travel unencrypted.
     #[error(
-        "connect to {0}: values would travel in the open; serve Connect over TLS, or on loopback"
+        "connect to {0}: values would travel unencrypted; serve Connect over TLS or on loopback"
     )]
-    Plain(String),
-    /// A file cannot be read.
+    PlainHttp(String),
+    /// The token's file cannot be read.
     #[error("read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The token is none.
-    #[error("read Connect's token from {0}: it is empty or has a character that no token has")]
+    /// The token is not valid in a header.
+    #[error("read Connect's token from {0}: it is empty or contains an invalid character")]
     Token(PathBuf),
-    /// A file of certificates has none, or one that is broken.
-    #[error("read certificates from {path}: {reason}")]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The HTTP client cannot be made.
-    #[error("set up the HTTP client")]
-    Http(#[source] reqwest::Error),
+    /// The HTTP client cannot be built.
+    #[error("set up the HTTP client for Connect")]
+    Http(#[from] HttpClientError),
 }

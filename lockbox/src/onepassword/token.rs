@@ -5,11 +5,12 @@ use std::sync::{PoisonError, RwLock};
 
 use contract::Redacted;
 use reqwest::header::HeaderValue;
+use runtime::bearer;
 
 use super::config::SetupError;
 
-/// The token, and the file that it comes from. `HeaderValue` is marked, so that no `Debug` prints
-/// it.
+/// The token, and the file that it comes from. The header value is marked sensitive, so `Debug`
+/// does not print it.
 #[derive(Debug)]
 pub(super) struct Token {
     file: PathBuf,
@@ -30,7 +31,7 @@ impl Token {
         self.header.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the file again. Whether it has another token than `refused`.
+    /// Reads the file again. Returns whether its token differs from `refused`.
     pub(super) fn renew(&self, refused: &HeaderValue) -> bool {
         match header(&self.file) {
             Ok(header) if header != *refused => {
@@ -50,11 +51,7 @@ fn header(file: &Path) -> Result<HeaderValue, SetupError> {
     if token.is_empty() {
         return Err(SetupError::Token(file.to_owned()));
     }
-    let bearer = Redacted::new([b"Bearer ", token].concat());
-    let mut header =
-        HeaderValue::from_bytes(bearer.expose()).map_err(|_| SetupError::Token(file.to_owned()))?;
-    header.set_sensitive(true);
-    Ok(header)
+    bearer::header_value(token).map_err(|_| SetupError::Token(file.to_owned()))
 }
 
 #[cfg(test)]
@@ -68,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_in_the_file_is_found() {
+    fn a_new_token_in_the_file_is_used() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
         assert!(matches!(Token::read(file.clone()), Err(SetupError::Read { .. })));

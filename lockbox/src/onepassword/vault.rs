@@ -1,90 +1,93 @@
-//! The one vault that values are kept in, and the turn to write to it.
+//! The vault that values are kept in, and its write lock.
 
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use super::client::Client;
+use super::client::ConnectClient;
 use super::config::{OnePasswordConfig, SetupError};
 use super::error::ConnectError;
 use super::item;
-use super::settle;
-use super::title;
+use super::item_title;
+use super::visibility;
 
-/// How long to wait for others' writes to the vault.
-const TURN: Duration = Duration::from_secs(30);
+/// How long a write waits for other writes to the vault.
+const WRITE_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A vault behind Connect.
 #[derive(Debug)]
-pub(super) struct Vault {
-    pub(super) client: Client,
-    pub(super) settle: Duration,
+pub(super) struct ConnectVault {
+    pub(super) client: ConnectClient,
+    pub(super) visibility_timeout: Duration,
     name: String,
     id: OnceCell<String>,
-    // Writes to one vault at the same time meet in 1Password as conflicts.
-    turn: Mutex<()>,
+    // Concurrent writes to one vault conflict in 1Password.
+    write_lock: Mutex<()>,
 }
 
-impl Vault {
+impl ConnectVault {
     pub(super) fn new(config: &OnePasswordConfig) -> Result<Self, SetupError> {
-        let client = Client::new(config)?;
+        let client = ConnectClient::new(config)?;
         Ok(Self {
             client,
-            settle: config.settle,
+            visibility_timeout: config.visibility_timeout,
             name: config.vault.clone(),
             id: OnceCell::new(),
-            turn: Mutex::default(),
+            write_lock: Mutex::default(),
         })
     }
 
-    /// The vault's id. It is looked for once, at first use, since Connect may come up later than we
-    /// do.
+    /// The vault's id. It is resolved at first use, since Connect may start later than this
+    /// process.
     pub(super) async fn id(&self) -> Result<&str, ConnectError> {
         self.id.get_or_try_init(|| self.resolve()).await.map(String::as_str)
     }
 
-    /// By id where the text may be one, then by name: a name may have the form of an id.
+    /// Tries the text as an id if it looks like one, then as a name: a name may look like an id.
     async fn resolve(&self) -> Result<String, ConnectError> {
         let vaults = self.client.vaults().await?;
-        if title::looks_like_id(&self.name) && vaults.iter().any(|vault| vault.id == self.name) {
+        if item_title::looks_like_id(&self.name) && vaults.iter().any(|vault| vault.id == self.name)
+        {
             return Ok(self.name.clone());
         }
         let mut named = vaults.into_iter().filter(|vault| vault.name == self.name);
         match (named.next(), named.count()) {
             (Some(vault), 0) => Ok(vault.id),
-            (Some(_), more) => Err(ConnectError::VaultTwice(self.name.clone(), more + 1)),
+            (Some(_), more) => Err(ConnectError::AmbiguousVault(self.name.clone(), more + 1)),
             (None, _) => Err(ConnectError::NoVault(self.name.clone())),
         }
     }
 
-    /// Waits for the turn to write.
-    pub(super) async fn turn(&self) -> Result<MutexGuard<'_, ()>, ConnectError> {
-        tokio::time::timeout(TURN, self.turn.lock()).await.map_err(|_| ConnectError::Busy(TURN))
+    /// Waits for the write lock.
+    pub(super) async fn lock_for_write(&self) -> Result<MutexGuard<'_, ()>, ConnectError> {
+        tokio::time::timeout(WRITE_LOCK_TIMEOUT, self.write_lock.lock())
+            .await
+            .map_err(|_| ConnectError::WriteLockTimeout(WRITE_LOCK_TIMEOUT))
     }
 
-    /// The vault as it is now.
-    pub(super) async fn now(&self) -> Result<item::Vault, ConnectError> {
+    /// Fetches the vault's metadata.
+    pub(super) async fn fetch(&self) -> Result<item::VaultInfo, ConnectError> {
         self.client.vault(self.id().await?).await
     }
 
-    /// Whether Connect can do its work: asked with the token, which also wakes a server that nobody
-    /// has used yet, and then by what it says of its parts.
+    /// Checks that Connect works: first a call with the token, which also initialises a server that
+    /// nobody has used yet, then the health of its components.
     pub(super) async fn check(&self) -> Result<(), ConnectError> {
-        self.now().await?;
-        self.client.health().await?.judge()
+        self.fetch().await?;
+        self.client.health().await?.check()
     }
 
-    /// Deletes items and waits until none of them is to be seen.
+    /// Deletes items and waits until none of them is visible.
     pub(super) async fn remove(&self, ids: &[String]) -> Result<(), ConnectError> {
         let vault = self.id().await?;
-        let turn = self.turn().await?;
+        let lock = self.lock_for_write().await?;
         for id in ids {
             self.client.remove(vault, id).await?;
         }
-        drop(turn);
-        let gone = settle::until(self.settle, || async {
+        drop(lock);
+        let gone = visibility::until(self.visibility_timeout, || async {
             let items = self.client.items(vault).await?;
-            if items.iter().any(|summary| summary.lives() && ids.contains(&summary.id)) {
+            if items.iter().any(|summary| summary.is_active() && ids.contains(&summary.id)) {
                 return Ok(None);
             }
             for id in ids {
@@ -94,9 +97,9 @@ impl Vault {
             }
             Ok(Some(()))
         });
-        gone.await?.ok_or_else(|| ConnectError::Unsettled {
+        gone.await?.ok_or_else(|| ConnectError::NotVisible {
             what: format!("the deletion of {}", ids.join(", ")),
-            limit: self.settle,
+            timeout: self.visibility_timeout,
         })
     }
 }

@@ -1,10 +1,11 @@
-//! What each layer of a sealed value authenticates. Pure.
+//! The data that each layer of a sealed value authenticates. Pure.
 
+use super::RowId;
 use crate::key::KeyId;
-use crate::seal::{Place, Row};
-use crate::store::Reference;
+use crate::value::{Reference, ValueId};
 
-/// Which of the two layers a ciphertext is, so that one can never pass for the other.
+/// Which of the two layers a ciphertext is. It is authenticated, so that neither can replace the
+/// other.
 #[derive(Clone, Copy)]
 pub(super) enum Layer {
     Key,
@@ -12,7 +13,7 @@ pub(super) enum Layer {
 }
 
 impl Layer {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Key => "key",
             Self::Value => "value",
@@ -20,29 +21,34 @@ impl Layer {
     }
 }
 
-/// Format 1: both layers bind the same, and the key's id is in both.
-pub(super) fn first_format(layer: Layer, key_id: &KeyId, row: Row<'_>) -> Vec<u8> {
+/// Format 1: both layers bind the same data, including the key's id.
+pub(super) fn format_1(layer: Layer, key_id: &KeyId, row: RowId<'_>) -> Vec<u8> {
     let scope = row.scope.to_string();
-    let parts = [layer.word(), key_id.as_str(), &scope, row.name.as_str(), row.reference.as_str()];
+    let parts =
+        [layer.as_str(), key_id.as_str(), &scope, row.name.as_str(), row.reference.as_str()];
     authenticated(1, &parts, row.version.0)
 }
 
-/// Format 2, the value: where it belongs. It leaves out the wrapping key, so that another one can
-/// take over without the value being touched.
-pub(super) fn value(place: Place<'_>, token: &str) -> Vec<u8> {
-    let scope = place.scope.to_string();
-    authenticated(2, &[Layer::Value.word(), &scope, place.name.as_str(), token], place.version.0)
+/// Format 2, the value: its id and the reference's token. It leaves out the wrapping key, so that
+/// the key can be changed without touching the value.
+pub(super) fn value(value_id: ValueId<'_>, token: &str) -> Vec<u8> {
+    let scope = value_id.scope.to_string();
+    authenticated(
+        2,
+        &[Layer::Value.as_str(), &scope, value_id.name.as_str(), token],
+        value_id.version.0,
+    )
 }
 
-/// Format 2, the data key: where it belongs, the wrapping key by its name, and the whole reference,
-/// which has the hash of the value's ciphertext in it.
-pub(super) fn key(key_name: &str, row: Row<'_>) -> Vec<u8> {
+/// Format 2, the data key: the value's id, the wrapping key's name and the whole reference, which
+/// contains the hash of the value's ciphertext.
+pub(super) fn key(key_name: &str, row: RowId<'_>) -> Vec<u8> {
     let scope = row.scope.to_string();
-    let parts = [Layer::Key.word(), key_name, &scope, row.name.as_str(), row.reference.as_str()];
+    let parts = [Layer::Key.as_str(), key_name, &scope, row.name.as_str(), row.reference.as_str()];
     authenticated(2, &parts, row.version.0)
 }
 
-/// Every part with its length in front, so that no two rows share one text.
+/// Prefixes every part with its length, so that no two rows share one encoding.
 fn authenticated(format: u8, parts: &[&str], version: u64) -> Vec<u8> {
     let mut bytes = b"enclii-lockbox".to_vec();
     bytes.push(format);
@@ -54,28 +60,31 @@ fn authenticated(format: u8, parts: &[&str], version: u64) -> Vec<u8> {
     bytes
 }
 
-/// How many bytes of the ciphertext's SHA-256 a reference has.
-const ANCHOR_BYTES: usize = 16;
+/// How many bytes of the ciphertext's SHA-256 a reference contains.
+const HASH_BYTES: usize = 16;
 
-/// The reference of a value that was just sealed: a random token, and the hash of the ciphertext.
-/// The ledger keeps it, and so notices any other ciphertext in the row. The hash says nothing about
-/// the value, which is under a key of its own.
+/// The reference of a newly sealed value: a random token and the hash of the ciphertext. The ledger
+/// keeps it, and so detects any other ciphertext in the row. The hash says nothing about the value,
+/// which has its own key.
 pub(super) fn reference(token: &str, sealed: &[u8]) -> Reference {
-    Reference::new(format!("{token}.{}", anchor(sealed)))
+    Reference::new(format!("{token}.{}", ciphertext_hash(sealed)))
 }
 
-/// The reference's random token. References of format 1 were nothing else.
+/// The reference's random token. A reference of format 1 is only the token.
 pub(super) fn token(reference: &Reference) -> &str {
     reference.as_str().split_once('.').map_or(reference.as_str(), |(token, _)| token)
 }
 
-/// Whether a ciphertext is the one that the reference was made for. One without a hash, whose row
-/// was of format 1 once, cannot say.
-pub(super) fn holds(reference: &Reference, sealed: &[u8]) -> bool {
-    reference.as_str().split_once('.').is_none_or(|(_, expected)| expected == anchor(sealed))
+/// Whether the reference was made for this ciphertext. A reference without a hash, from format 1,
+/// matches any.
+pub(super) fn matches_ciphertext(reference: &Reference, sealed: &[u8]) -> bool {
+    reference
+        .as_str()
+        .split_once('.')
+        .is_none_or(|(_, expected)| expected == ciphertext_hash(sealed))
 }
 
-fn anchor(sealed: &[u8]) -> String {
+fn ciphertext_hash(sealed: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, sealed);
-    hash.as_ref().iter().take(ANCHOR_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

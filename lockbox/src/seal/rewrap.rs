@@ -1,48 +1,50 @@
-//! Another key-encryption key takes over: data keys are wrapped anew.
+//! Changing the key-encryption key: data keys are rewrapped.
 
 use contract::Redacted;
 
-use super::{Row, SealError, Sealed, away, layer, open_value, packed, under_new_key, wrapper};
-use crate::key::{KeyRing, Plain, Wrapped};
+use super::{
+    RowId, SealError, Sealed, layer, open_value, packed, unavailable, under_new_key, wrapper,
+};
+use crate::key::{KeyRing, WrapRequest, WrappedKey};
 
-/// What changes of a row when its data key is wrapped anew. Its format is [`super::FORMAT`] then.
+/// What changes in a row when its data key is rewrapped. Its format becomes [`super::FORMAT`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrapped {
     /// The data key, wrapped by the current key.
-    pub key: Wrapped,
-    /// The value, where it had to be sealed anew because its row was of format 1.
+    pub key: WrappedKey,
+    /// The value, if it had to be sealed again because its row had format 1.
     pub value: Option<Vec<u8>>,
 }
 
-/// Wraps the data keys of rows under the current key, in the same order. Each key-encryption key is
-/// asked once. A row that does not open is answered with why, and holds up no other. The value
-/// itself is looked at in rows of format 1 alone; in others it may be empty.
+/// Rewraps the data keys of rows under the current key, in the same order, with one call per key.
+/// A row that does not open gets an error of its own and does not hold up the others. The value
+/// itself is only read in rows of format 1; in others it may be empty.
 ///
 /// # Errors
-/// Where a key-encryption key cannot be asked: then nothing is known about any row.
+/// If a key-encryption key is unavailable. Then nothing is known about any row.
 pub async fn rewrap(
     keys: &KeyRing,
-    rows: &[(Row<'_>, Sealed)],
+    rows: &[(RowId<'_>, Sealed)],
 ) -> Result<Vec<Result<Rewrapped, SealError>>, SealError> {
     let mut answers: Vec<Option<Result<Rewrapped, SealError>>> = vec![None; rows.len()];
-    let mut fresh: Vec<(usize, Fresh)> = Vec::new();
+    let mut pending: Vec<(usize, PendingRewrap)> = Vec::new();
     for (at, opened) in unwrap(keys, rows).await?.into_iter().enumerate() {
-        match opened.and_then(|data_key| Fresh::of(&rows[at], data_key)) {
-            Ok(ready) => fresh.push((at, ready)),
+        match opened.and_then(|data_key| PendingRewrap::of(&rows[at], data_key)) {
+            Ok(ready) => pending.push((at, ready)),
             Err(error) => answers[at] = Some(Err(error)),
         }
     }
-    if let Some((first, _)) = fresh.first() {
+    if let Some((first, _)) = pending.first() {
         let current = keys.current();
-        let plain: Vec<Plain<'_>> = fresh
+        let plain: Vec<WrapRequest<'_>> = pending
             .iter()
-            .map(|(at, ready)| Plain {
+            .map(|(at, ready)| WrapRequest {
                 data_key: &ready.data_key,
                 authenticated: layer::key(current.name(), rows[*at].0),
             })
             .collect();
-        let wrapped = current.wrap(&plain).await.map_err(away(rows[*first].0))?;
-        for ((at, Fresh { data_key: _, value }), key) in fresh.into_iter().zip(wrapped) {
+        let wrapped = current.wrap(&plain).await.map_err(unavailable(rows[*first].0))?;
+        for ((at, PendingRewrap { data_key: _, value }), key) in pending.into_iter().zip(wrapped) {
             answers[at] = Some(Ok(Rewrapped { key, value }));
         }
     }
@@ -54,10 +56,10 @@ pub async fn rewrap(
         .collect())
 }
 
-/// The data keys of all rows. Rows of one key go to it together.
+/// Unwraps the data keys of all rows, with one call per key.
 async fn unwrap(
     keys: &KeyRing,
-    rows: &[(Row<'_>, Sealed)],
+    rows: &[(RowId<'_>, Sealed)],
 ) -> Result<Vec<Result<Redacted, SealError>>, SealError> {
     let mut answers: Vec<Result<Redacted, SealError>> =
         rows.iter().map(|(row, _)| Err(SealError::Integrity(row.to_string()))).collect();
@@ -73,13 +75,14 @@ async fn unwrap(
             }
         };
         let known = |at: &usize| (1..=super::FORMAT).contains(&rows[*at].1.format);
-        let (mine, others) = waiting
+        let (same_key, others): (Vec<usize>, Vec<usize>) = waiting
             .into_iter()
             .partition(|at| known(at) && rows[*at].1.key_id.name() == key.name());
         waiting = others;
-        let mine: Vec<usize> = mine;
-        let packs: Vec<_> = mine.iter().map(|at| packed(rows[*at].0, &rows[*at].1, key)).collect();
-        for (at, opened) in mine.iter().zip(key.unwrap(&packs).await.map_err(away(row))?) {
+        let packs: Vec<_> =
+            same_key.iter().map(|at| packed(rows[*at].0, &rows[*at].1, key)).collect();
+        for (at, opened) in same_key.iter().zip(key.unwrap(&packs).await.map_err(unavailable(row))?)
+        {
             if let Some(data_key) = opened {
                 answers[*at] = Ok(data_key);
             }
@@ -88,24 +91,24 @@ async fn unwrap(
     Ok(answers)
 }
 
-/// A data key that waits to be wrapped, with the value where it is sealed anew.
-struct Fresh {
+/// A data key to be wrapped, with the value if it was sealed again.
+struct PendingRewrap {
     data_key: Redacted,
     value: Option<Vec<u8>>,
 }
 
-impl Fresh {
-    fn of((row, sealed): &(Row<'_>, Sealed), data_key: Redacted) -> Result<Self, SealError> {
+impl PendingRewrap {
+    fn of((row, sealed): &(RowId<'_>, Sealed), data_key: Redacted) -> Result<Self, SealError> {
         if sealed.format != 1 {
             return Ok(Self { data_key, value: None });
         }
         let changed = || SealError::Integrity(row.to_string());
-        // A reference with a hash was never of format 1.
+        // A reference with a hash never had format 1.
         if layer::token(row.reference) != row.reference.as_str() {
             return Err(changed());
         }
         let value = open_value(*row, sealed, &data_key).ok_or_else(changed)?;
-        let authenticated = layer::value(row.place(), row.reference.as_str());
+        let authenticated = layer::value(row.value_id(), row.reference.as_str());
         let (data_key, value) = under_new_key(&authenticated, &value)
             .ok_or_else(|| SealError::Seal(row.to_string()))?;
         Ok(Self { data_key, value: Some(value) })

@@ -1,29 +1,30 @@
 //! The only place that speaks HTTP to Vault.
 //!
-//! vaultrs makes the requests. It does not send them: its own client drops the KV version that a
-//! read names, takes the 404 of a deleted version for a broken connection, logs an error for every
-//! conflict, has no deadline unless told, keeps the token in a text that its `Debug` prints, and
-//! takes addresses, tokens and the end of TLS verification from the environment. Nothing of that is
-//! used: the token is put into a request when it goes out, as a header that is marked sensitive,
-//! and what comes back is read and judged here.
+//! vaultrs builds the requests but does not send them. Its own client ignores the KV version that a
+//! read names, treats the 404 of a deleted version as a broken connection, logs an error for every
+//! conflict, has no timeout by default, keeps the token in a string that its `Debug` prints, and
+//! reads addresses, tokens and the TLS verification switch from the environment. Here the token is
+//! added to each request as a header that is marked sensitive, and the answer is read and
+//! classified.
 
-use std::path::Path;
 use std::time::Duration;
 
 use contract::Redacted;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Certificate, Method, redirect};
+use runtime::http_client::HttpClientBuilder;
 use rustify::endpoint::Endpoint;
+use rustls::RootCertStore;
 use vaultrs::api::EndpointMiddleware;
 use zeroize::Zeroizing;
 
-use super::call::{Answer, CallError, judge};
 use super::config::{ConfigError, VaultConfig};
+use super::response::{Response, VaultError, classify};
 
-/// A scope's entry is below one MiB, and the list of one folder far below this.
-const MOST: usize = 8 << 20;
+/// The size limit of an answer. A scope's entry is below 1 MiB, and a folder's list far below this.
+const MAX_ANSWER_BYTES: usize = 8 << 20;
 
-/// Where Vault is, and the connections to it. It holds no token.
+/// An HTTP client for one Vault. It holds no token.
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
@@ -43,22 +44,17 @@ pub(super) struct Request {
 impl Client {
     pub(super) fn new(config: &VaultConfig) -> Result<Self, ConfigError> {
         let address = config.checked()?;
-        runtime::provider::install()?;
-        let certificates = config.ca_file.as_deref().map(certificates).transpose()?;
         let plain = address.scheme() == "http";
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_rustls()
-            .https_only(!plain)
-            // A proxy of the environment's is nobody's decision, and a redirect would take the
-            // token along.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
+        let mut builder = HttpClientBuilder::new(concat!("enclii/", env!("CARGO_PKG_VERSION")))
+            .allow_http(plain)
             .connect_timeout(config.timeout)
+            // `send` bounds the whole request.
+            .read_timeout(config.timeout)
             .pool_idle_timeout(Duration::from_secs(60));
-        if plain || certificates.is_some() {
-            builder = builder.tls_certs_only(certificates.unwrap_or_default());
+        if plain {
+            builder = builder.roots(RootCertStore::empty());
         }
-        let http = builder.build().map_err(ConfigError::Client)?;
+        let http = builder.ca_file(config.ca_file.as_deref())?.build()?;
         let namespace = config.namespace.clone();
         let middleware = EndpointMiddleware {
             token: String::new(),
@@ -73,16 +69,19 @@ impl Client {
         self.timeout
     }
 
-    /// The request of one of vaultrs' endpoints.
+    /// Builds the request of one of vaultrs' endpoints.
     pub(super) fn request(
         &self,
         step: &'static str,
         endpoint: impl Endpoint,
-    ) -> Result<Request, CallError> {
+    ) -> Result<Request, VaultError> {
         let made = endpoint.with_middleware(&self.middleware).request(&self.base);
-        // The cause would quote the body.
+        // The cause would quote the body, which may hold a value.
         let (parts, body) = made
-            .map_err(|_| CallError::Nonsense { step, what: "the request cannot be made" })?
+            .map_err(|_| VaultError::UnexpectedAnswer {
+                step,
+                what: "the request cannot be built",
+            })?
             .into_parts();
         Ok(Request {
             step,
@@ -98,14 +97,14 @@ impl Client {
         &self,
         request: &Request,
         token: Option<&Redacted>,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Response, VaultError> {
         let step = request.step;
         let mut headers = request.headers.clone();
         if let Some(token) = token {
             let value = HeaderValue::from_bytes(token.expose());
-            let mut value = value.map_err(|_| CallError::Nonsense {
+            let mut value = value.map_err(|_| VaultError::UnexpectedAnswer {
                 step,
-                what: "the token is not one line of text",
+                what: "the token is not valid in a header",
             })?;
             value.set_sensitive(true);
             headers.insert("x-vault-token", value);
@@ -113,21 +112,21 @@ impl Client {
         let exchange = self.exchange(request, headers);
         let answered = tokio::time::timeout(self.timeout, exchange).await;
         let (status, body) =
-            answered.map_err(|_| CallError::Late { step, timeout: self.timeout })??;
-        judge(step, status, &body)
+            answered.map_err(|_| VaultError::Timeout { step, timeout: self.timeout })??;
+        classify(step, status, &body)
     }
 
     async fn exchange(
         &self,
         request: &Request,
         headers: HeaderMap,
-    ) -> Result<(u16, Zeroizing<Vec<u8>>), CallError> {
+    ) -> Result<(u16, Zeroizing<Vec<u8>>), VaultError> {
         let step = request.step;
         let failed = |source: reqwest::Error| {
             if source.is_connect() {
-                CallError::Unreached { step, source }
+                VaultError::Connect { step, source }
             } else {
-                CallError::Torn { step, source }
+                VaultError::Interrupted { step, source }
             }
         };
         let sent = self
@@ -139,19 +138,14 @@ impl Client {
         let mut response = sent.await.map_err(failed)?;
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MOST {
-                return Err(CallError::Nonsense { step, what: "it is larger than any entry" });
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(VaultError::UnexpectedAnswer {
+                    step,
+                    what: "it is larger than any entry",
+                });
             }
             body.extend_from_slice(&chunk);
         }
         Ok((response.status().as_u16(), body))
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, ConfigError> {
-    let pem = std::fs::read(path)
-        .map_err(|source| ConfigError::ReadCa { path: path.to_owned(), source })?;
-    let parsed =
-        Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
-    parsed.ok_or_else(|| ConfigError::ParseCa { path: path.to_owned() })
 }

@@ -1,44 +1,42 @@
-//! Where Vault is and how to log in, checked once when the backend is opened.
+//! How to reach Vault and how to log in, checked once when the backend is opened.
 //!
-//! Everything is given: nothing here or below reads `VAULT_ADDR`, `VAULT_TOKEN`,
-//! `VAULT_SKIP_VERIFY` or any other variable of the environment. Secrets are named by the files
-//! that hold them.
+//! The backend does not read `VAULT_ADDR`, `VAULT_TOKEN`, `VAULT_SKIP_VERIFY` or any other
+//! environment variable. Secrets are given as the files that hold them.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::{Host, Url};
+use runtime::http_client::{HttpClientError, is_https_or_loopback};
+use url::Url;
 
-/// How to reach Vault and where in it the values are.
+/// How to reach Vault, and where in it the values are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VaultConfig {
     /// Scheme, host and port: `https://vault.vault.svc:8200`.
     pub address: String,
-    /// Takes an address of `http://` that is not loopback, where something else encrypts the way.
+    /// Accepts an `http://` address that is not loopback, for networks that encrypt by other means.
     pub allow_plain_http: bool,
     /// Where the KV v2 engine is mounted: `secret`.
     pub mount: String,
-    /// The folder in it that is ours alone: `enclii`.
+    /// The folder in it that only switchyard uses: `enclii`.
     pub prefix: String,
     /// The namespace, for Vault Enterprise and OpenBao.
     pub namespace: Option<String>,
     /// How to get a token.
     pub login: VaultLogin,
-    /// The CA that Vault's certificate is from, and then no other is trusted. Without it: the
-    /// system's.
+    /// The only CA to trust for Vault's certificate; the system's CAs if `None`.
     pub ca_file: Option<PathBuf>,
     /// How long one call may take.
     pub timeout: Duration,
     /// How many KV versions an entry keeps. Values that are needed for longer are moved before
-    /// Vault evicts them, so this is a matter of cost: more is fewer moves, and larger metadata.
+    /// Vault evicts them. A larger number means fewer moves and more metadata.
     pub max_versions: u32,
 }
 
 /// How to get a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VaultLogin {
-    /// A token that somebody else puts into a file and keeps fresh, as Vault Agent does.
+    /// A token in a file that another program, such as Vault Agent, keeps fresh.
     Token(PathBuf),
     /// The Kubernetes auth method.
     Kubernetes {
@@ -46,7 +44,7 @@ pub enum VaultLogin {
         role: String,
         /// Where the method is mounted: `kubernetes`.
         mount: String,
-        /// The service account's token; a projected one with an audience of Vault's own is best.
+        /// The file of the service account token, preferably a projected one with Vault's audience.
         token_file: PathBuf,
     },
     /// The AppRole auth method.
@@ -61,54 +59,55 @@ pub enum VaultLogin {
 }
 
 impl VaultConfig {
-    /// The longest wait for a call, unless another is chosen.
+    /// The default timeout of a call.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
-    /// A few hundred KiB of KV versions for a usual scope, and metadata of some ten KiB.
+    /// The default number of KV versions: a few hundred KiB for a typical scope, and some ten KiB
+    /// of metadata.
     pub const MAX_VERSIONS: u32 = 200;
 
-    /// The same with an address that can be used.
+    /// Checks the configuration, and returns the address as a URL.
     pub(super) fn checked(&self) -> Result<Url, ConfigError> {
         let url = Url::parse(&self.address)
             .map_err(|source| ConfigError::Address { address: self.address.clone(), source })?;
-        let refuse = |why| Err(ConfigError::Unfit { address: self.address.clone(), why });
+        let refuse =
+            |why| Err(ConfigError::UnsupportedAddress { address: self.address.clone(), why });
         if !url.username().is_empty() || url.password().is_some() {
             return Err(ConfigError::Credentials);
         }
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return refuse("it must be scheme, host and port alone");
+            return refuse("it must be only scheme, host and port");
         }
         match url.scheme() {
             "https" => {}
-            "http" if self.allow_plain_http || is_loopback(&url) => {}
+            "http" if self.allow_plain_http || is_https_or_loopback(&url) => {}
             "http" => {
                 return refuse(
-                    "http:// sends values and tokens in the clear, and it is not loopback",
+                    "http:// sends values and tokens unencrypted, and it is not loopback",
                 );
             }
             _ => return refuse("it must be https://"),
         }
-        let place = |what, text: &str| {
+        let check_path = |what, text: &str| {
             if is_path(text) {
                 Ok(())
             } else {
-                Err(ConfigError::Place { what, text: text.to_owned() })
+                Err(ConfigError::Path { what, text: text.to_owned() })
             }
         };
-        place("mount", &self.mount)?;
-        place("prefix", &self.prefix)?;
+        check_path("mount", &self.mount)?;
+        check_path("prefix", &self.prefix)?;
         match &self.login {
             VaultLogin::Token(_) => {}
             VaultLogin::Kubernetes { mount, .. } | VaultLogin::AppRole { mount, .. } => {
-                place("login's mount", mount)?
+                check_path("login's mount", mount)?
             }
         }
         if let Some(namespace) = &self.namespace
             && !is_path(namespace.trim_end_matches('/'))
         {
-            return Err(ConfigError::Place { what: "namespace", text: namespace.clone() });
+            return Err(ConfigError::Path { what: "namespace", text: namespace.clone() });
         }
-        // An entry needs the version that is read and the one that is written beside what is
-        // evicted.
+        // An entry needs the KV version that is read and the one that is written.
         if self.max_versions < 2 || self.timeout.is_zero() {
             return Err(ConfigError::Limits);
         }
@@ -116,16 +115,7 @@ impl VaultConfig {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// Segments that mean the same in a URL as in a policy.
+/// Whether every segment means the same in a URL as in a policy.
 fn is_path(text: &str) -> bool {
     let plain = |segment: &str| {
         !matches!(segment, "" | "." | "..")
@@ -134,61 +124,45 @@ fn is_path(text: &str) -> bool {
     text.len() <= 512 && text.split('/').all(plain)
 }
 
-/// Why Vault cannot be spoken to with this configuration.
+/// Why the configuration of Vault is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The address is no URL.
+    /// The address is not a URL.
     #[error("parse Vault's address {address:?}")]
     Address {
         /// The address.
         address: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: url::ParseError,
     },
-    /// The address is one that is not used.
-    #[error("take Vault's address {address:?}: {why}")]
-    Unfit {
+    /// The address is not allowed.
+    #[error("use Vault's address {address:?}: {why}")]
+    UnsupportedAddress {
         /// The address.
         address: String,
-        /// Why not.
+        /// Why.
         why: &'static str,
     },
-    /// The address holds a user's name or password, which is not repeated here.
-    #[error("take Vault's address: it holds credentials, which Vault does not take there")]
+    /// The address contains credentials, which the error does not quote.
+    #[error("use Vault's address: must not contain credentials")]
     Credentials,
-    /// A mount, prefix or namespace that is no path.
+    /// A mount, prefix or namespace is not a valid path.
     #[error(
-        "take Vault's {what} {text:?}: must be segments of letters, digits, '-', '_' and '.', with '/' between them"
+        "use Vault's {what} {text:?}: must be segments of letters, digits, '-', '_' and '.', \
+         separated by '/'"
     )]
-    Place {
+    Path {
         /// Which one.
         what: &'static str,
-        /// What it is.
+        /// The text.
         text: String,
     },
-    /// A limit that leaves nothing.
-    #[error("take Vault's limits: at least two KV versions and a timeout above zero are needed")]
+    /// A limit is too low.
+    #[error("use Vault's limits: must be at least two KV versions and a timeout above zero")]
     Limits,
-    /// The CA's file cannot be read.
-    #[error("read the CA of Vault {path}")]
-    ReadCa {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The CA's file holds no certificate.
-    #[error("parse the CA of Vault {path}: it holds no certificate in PEM")]
-    ParseCa {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The cryptography provider.
-    #[error(transparent)]
-    Provider(#[from] runtime::provider::ProviderError),
-    /// The HTTP client cannot be made, which without a CA file may mean that the system has none.
-    #[error("set up the client for Vault (where the image has no CA bundle, give the CA's file)")]
-    Client(#[source] reqwest::Error),
+    /// The HTTP client cannot be built. Without a CA file, the system may have no CA certificates.
+    #[error("set up the client for Vault (if the image has no CA bundle, give a CA file)")]
+    Client(#[from] HttpClientError),
 }
 
 #[cfg(test)]
@@ -210,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn addresses_are_checked() {
         for (address, taken) in [
             ("https://vault.vault.svc:8200", true),
             ("https://vault.vault.svc:8200/", true),
@@ -242,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn places_and_limits() {
+    fn paths_and_limits_are_checked() {
         for bad in ["", "/secret", "secret/", "a//b", "../x", "a/./b", "a b", "a?b", "a#b", "a%2fb"]
         {
             assert!(

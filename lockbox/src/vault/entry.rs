@@ -1,5 +1,4 @@
-//! The KV entry of a scope as a value: what each name's newest value is, and which versions are
-//! kept.
+//! The KV entry of a scope as a value: each name's newest value, and which versions exist.
 //!
 //! ```json
 //! {
@@ -9,17 +8,20 @@
 //!     "format": "1",
 //!     "written": "12.9f86d081884c7d65",
 //!     "base64": ["KEYSTORE"],
-//!     "kept": {"DATABASE_URL": ["2 7.60303ae22b998861 apart", "3 12.9f86d081884c7d65"], "KEYSTORE": ["1 9.fd61a03af4f77d87"]}
+//!     "kept": {
+//!       "DATABASE_URL": ["2 7.60303ae22b998861 apart", "3 12.9f86d081884c7d65"],
+//!       "KEYSTORE": ["1 9.fd61a03af4f77d87"]
+//!     }
 //!   }
 //! }
 //! ```
 //!
-//! A value that is UTF-8 stands there as it is, any other in base64, and which is which is said
-//! beside, so that a value may look like anything. `kept` has every version that can be read,
-//! newest last, with the place where it came in; `apart` says that it has entries of its own.
-//! Numbers are texts, since Vault gives numbers back as floating point. `beside` holds values that
-//! came in without being the newest, and `sweep` the KV versions that hold a destroyed value and
-//! are still to be destroyed.
+//! A UTF-8 value is stored as it is, any other in base64. `base64` lists which those are, so that a
+//! value may look like anything. `kept` lists every version that can be read, newest last, each
+//! with the entry version that it was written in; `apart` means that it has overflow entries.
+//! Numbers are texts, since Vault returns numbers as floating point. `beside` holds values that
+//! were written in this KV version without being the newest of their names. `sweep` is the range of
+//! KV versions that hold a destroyed value and are still to be destroyed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,101 +32,109 @@ use base64::engine::general_purpose::STANDARD;
 use contract::{Redacted, SecretName, Version};
 use serde_json::{Map, Value, json};
 
-use super::place::{NoPlace, Place, WriteId, number};
+use super::entry_version::{EntryVersion, ParseEntryVersionError, WriteId, parse_decimal};
 
-/// No secret's name starts with a dot.
+/// Not a valid secret name, since it starts with a dot.
 pub(super) const KEY: &str = ".lockbox";
 const FORMAT: &str = "1";
 
-/// One kept version of a name. The order is from old to new: by version, and where a dead writer
-/// left one with the same number, by what came in later.
+/// One version of a name. Records sort from old to new: by version, and if a writer that died left
+/// one with the same number, by the entry version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Kept {
+pub(super) struct VersionRecord {
     pub(super) version: Version,
-    pub(super) place: Place,
-    /// It has entries of its own.
-    pub(super) apart: bool,
+    pub(super) entry_version: EntryVersion,
+    /// Whether it has overflow entries.
+    pub(super) overflow: bool,
 }
 
-/// What one KV version of a scope's entry holds.
+/// The content of one KV version of a scope's entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The newest value of each name that has it here.
+    /// The newest values, of those names whose newest is inline.
     pub(super) values: BTreeMap<SecretName, Redacted>,
-    /// Values that came in with this KV version, though their names have newer ones.
-    pub(super) beside: BTreeMap<SecretName, Redacted>,
-    /// Every version that can be read, oldest first.
-    pub(super) kept: BTreeMap<SecretName, Vec<Kept>>,
+    /// Values written in this KV version whose names have newer ones. `beside` in JSON.
+    pub(super) superseded: BTreeMap<SecretName, Redacted>,
+    /// Every version that can be read, oldest first. `kept` in JSON.
+    pub(super) versions: BTreeMap<SecretName, Vec<VersionRecord>>,
     /// KV versions that hold a destroyed value.
     pub(super) sweep: Option<RangeInclusive<u64>>,
 }
 
-/// What is found at a place.
+/// Where a value is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Held<'a> {
-    Here(&'a Redacted),
-    Apart,
-    Nothing,
+pub(super) enum ValueLocation<'a> {
+    Inline(&'a Redacted),
+    Overflow,
+    Absent,
 }
 
-/// Why a KV version cannot be read as an entry of ours. No variant holds a value.
+/// Why a KV version cannot be read as an entry of this program. No variant holds a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EntryError {
-    /// Somebody else made this KV version.
+    /// Somebody else wrote this KV version.
     #[error("read KV version {0}: it was not written by this program")]
     Foreign(u64),
-    /// A later release's.
+    /// A later release wrote it.
     #[error(
-        "read KV version {at}: it has the format {format:?}, and this release knows {FORMAT:?}"
+        "read KV version {kv_version}: it has the format {format:?}, and this release knows \
+         {FORMAT:?}"
     )]
-    Format { at: u64, format: String },
-    /// It is ours, and something in it is broken.
-    #[error("read KV version {at}: {part} in {KEY} is damaged")]
-    Damaged { at: u64, part: &'static str },
+    Format { kv_version: u64, format: String },
+    /// This program wrote it, and part of it is damaged.
+    #[error("read KV version {kv_version}: {part} in {KEY} is damaged")]
+    Damaged { kv_version: u64, part: &'static str },
 }
 
 impl Entry {
     /// The newest version of a name.
-    pub(super) fn newest(&self, name: &SecretName) -> Option<Kept> {
-        self.kept.get(name)?.last().copied()
+    pub(super) fn newest(&self, name: &SecretName) -> Option<VersionRecord> {
+        self.versions.get(name)?.last().copied()
     }
 
-    /// The value that came in at `place` with the KV version that this entry is.
-    pub(super) fn held(&self, name: &SecretName, version: Version, place: Place) -> Held<'_> {
-        let same = |kept: &&Kept| kept.version == version && kept.place == place;
-        match self.kept.get(name).and_then(|kept| kept.iter().find(same)) {
-            Some(Kept { apart: true, .. }) => Held::Apart,
+    /// Finds a version that was written in `entry_version`, which is this entry's.
+    pub(super) fn locate(
+        &self,
+        name: &SecretName,
+        version: Version,
+        entry_version: EntryVersion,
+    ) -> ValueLocation<'_> {
+        let same = |record: &&VersionRecord| {
+            record.version == version && record.entry_version == entry_version
+        };
+        match self.versions.get(name).and_then(|records| records.iter().find(same)) {
+            Some(VersionRecord { overflow: true, .. }) => ValueLocation::Overflow,
             Some(_) => self
-                .beside
+                .superseded
                 .get(name)
                 .or_else(|| self.values.get(name))
-                .map_or(Held::Nothing, Held::Here),
-            None => Held::Nothing,
+                .map_or(ValueLocation::Absent, ValueLocation::Inline),
+            None => ValueLocation::Absent,
         }
     }
 
-    /// Forgets a version that cannot be read any more.
-    pub(super) fn drop_kept(&mut self, name: &SecretName, place: Place) {
-        if let Some(kept) = self.kept.get_mut(name) {
-            kept.retain(|kept| kept.place != place);
-            if kept.is_empty() {
-                self.kept.remove(name);
+    /// Removes a version that can no longer be read.
+    pub(super) fn drop_version(&mut self, name: &SecretName, entry_version: EntryVersion) {
+        if let Some(records) = self.versions.get_mut(name) {
+            records.retain(|record| record.entry_version != entry_version);
+            if records.is_empty() {
+                self.versions.remove(name);
                 self.values.remove(name);
             }
         }
     }
 
-    /// How many bytes the values have as they are written.
+    /// The encoded size of the inline values, in bytes.
     pub(super) fn size(&self) -> usize {
         self.values
             .iter()
-            .chain(&self.beside)
+            .chain(&self.superseded)
             .map(|(name, value)| name.as_str().len() + encoded_len(value))
             .sum()
     }
 
-    /// The entry as the data of the KV version `at`.
-    pub(super) fn render(&self, at: u64, write: WriteId) -> Map<String, Value> {
+    /// Renders the entry as the data of `kv_version`.
+    pub(super) fn render(&self, kv_version: u64, write: WriteId) -> Map<String, Value> {
         let mut data = Map::new();
         let mut encoded = Vec::new();
         for (name, value) in &self.values {
@@ -137,24 +147,29 @@ impl Entry {
             );
             data.insert(name.to_string(), Value::String(text));
         }
-        let line = |kept: &Kept| {
-            format!("{} {}{}", kept.version, kept.place, if kept.apart { " apart" } else { "" })
+        let line = |record: &VersionRecord| {
+            format!(
+                "{} {}{}",
+                record.version,
+                record.entry_version,
+                if record.overflow { " apart" } else { "" }
+            )
         };
-        let kept = self.kept.iter().map(|(name, kept)| {
-            (name.to_string(), json!(kept.iter().map(line).collect::<Vec<_>>()))
+        let kept = self.versions.iter().map(|(name, records)| {
+            (name.to_string(), json!(records.iter().map(line).collect::<Vec<_>>()))
         });
         let mut ours = Map::from_iter([
             ("format".to_owned(), json!(FORMAT)),
-            ("written".to_owned(), json!(Place { at, write }.to_string())),
+            ("written".to_owned(), json!(EntryVersion { kv_version, write }.to_string())),
             ("base64".to_owned(), json!(encoded)),
             ("kept".to_owned(), Value::Object(kept.collect())),
         ]);
-        if !self.beside.is_empty() {
-            let beside = self
-                .beside
+        if !self.superseded.is_empty() {
+            let superseded = self
+                .superseded
                 .iter()
                 .map(|(name, value)| (name.to_string(), json!(STANDARD.encode(value.expose()))));
-            ours.insert("beside".to_owned(), Value::Object(beside.collect()));
+            ours.insert("beside".to_owned(), Value::Object(superseded.collect()));
         }
         if let Some(sweep) = &self.sweep {
             ours.insert("sweep".to_owned(), json!(format!("{} {}", sweep.start(), sweep.end())));
@@ -163,51 +178,54 @@ impl Entry {
         data
     }
 
-    /// Reads the data of the KV version `at`, and says which write made it.
+    /// Parses the data of `kv_version`, and returns the write that made it.
     pub(super) fn parse(
-        at: u64,
+        kv_version: u64,
         mut data: Map<String, Value>,
     ) -> Result<(Self, WriteId), EntryError> {
         let Some(Value::Object(ours)) = data.remove(KEY) else {
-            return Err(EntryError::Foreign(at));
+            return Err(EntryError::Foreign(kv_version));
         };
         let text = |key: &str| ours.get(key).and_then(Value::as_str);
-        // Whoever copies one of our KV versions, or patches a key of it, copies this as well.
+        // A person who copies or patches a KV version copies this too, and it no longer matches.
         let written = text("written")
-            .and_then(|text| text.parse::<Place>().ok())
-            .filter(|written| written.at == at);
-        let written = written.ok_or(EntryError::Foreign(at))?;
+            .and_then(|text| text.parse::<EntryVersion>().ok())
+            .filter(|written| written.kv_version == kv_version);
+        let written = written.ok_or(EntryError::Foreign(kv_version))?;
         let format = text("format").unwrap_or_default();
         if format != FORMAT {
-            return Err(EntryError::Format { at, format: format.chars().take(20).collect() });
+            return Err(EntryError::Format {
+                kv_version,
+                format: format.chars().take(20).collect(),
+            });
         }
-        let damaged = |part| move || EntryError::Damaged { at, part };
+        let damaged = |part| move || EntryError::Damaged { kv_version, part };
         let encoded = names(ours.get("base64")).ok_or_else(damaged("base64"))?;
         let mut entry = Self::default();
         for (key, value) in data {
             let (Ok(name), Value::String(text)) = (key.parse::<SecretName>(), value) else {
-                return Err(EntryError::Damaged { at, part: "a value" });
+                return Err(EntryError::Damaged { kv_version, part: "a value" });
             };
             let value = if encoded.contains(&name) {
-                decoded(&text).ok_or_else(damaged("a value"))?
+                decode(&text).ok_or_else(damaged("a value"))?
             } else {
                 Redacted::from(text)
             };
             entry.values.insert(name, value);
         }
-        for (name, kept) in object(ours.get("kept")).ok_or_else(damaged("kept"))? {
-            entry.kept.insert(name, kept_lines(kept).ok_or_else(damaged("kept"))?);
+        for (name, records) in object(ours.get("kept")).ok_or_else(damaged("kept"))? {
+            entry.versions.insert(name, parse_records(records).ok_or_else(damaged("kept"))?);
         }
-        if let Some(beside) = ours.get("beside") {
-            for (name, value) in object(Some(beside)).ok_or_else(damaged("beside"))? {
-                let value = value.as_str().and_then(decoded).ok_or_else(damaged("beside"))?;
-                entry.beside.insert(name, value);
+        if let Some(superseded) = ours.get("beside") {
+            for (name, value) in object(Some(superseded)).ok_or_else(damaged("beside"))? {
+                let value = value.as_str().and_then(decode).ok_or_else(damaged("beside"))?;
+                entry.superseded.insert(name, value);
             }
         }
         if let Some(sweep) = ours.get("sweep") {
             let bounds = sweep.as_str().and_then(|text| text.split_once(' '));
             let (from, to) = bounds.ok_or_else(damaged("sweep"))?;
-            let bound = |text| number(text).map_err(|_| damaged("sweep")());
+            let bound = |text| parse_decimal(text).map_err(|_| damaged("sweep")());
             entry.sweep = Some(bound(from)?..=bound(to)?);
         }
         Ok((entry, written.write))
@@ -222,32 +240,37 @@ fn object(value: Option<&Value>) -> Option<Vec<(SecretName, &Value)>> {
     value?.as_object()?.iter().map(|(name, value)| Some((name.parse().ok()?, value))).collect()
 }
 
-fn kept_lines(value: &Value) -> Option<Vec<Kept>> {
+fn parse_records(value: &Value) -> Option<Vec<VersionRecord>> {
     let lines = value
         .as_array()?
         .iter()
         .map(|line| line.as_str()?.parse().ok())
-        .collect::<Option<Vec<Kept>>>()?;
+        .collect::<Option<Vec<VersionRecord>>>()?;
     (!lines.is_empty() && lines.is_sorted()).then_some(lines)
 }
 
-impl std::str::FromStr for Kept {
-    type Err = NoPlace;
+impl std::str::FromStr for VersionRecord {
+    type Err = ParseEntryVersionError;
 
-    fn from_str(line: &str) -> Result<Self, NoPlace> {
-        let (line, apart) = line.strip_suffix(" apart").map_or((line, false), |line| (line, true));
-        let (version, place) = line.split_once(' ').ok_or(NoPlace)?;
-        Ok(Self { version: Version(number(version)?), place: place.parse()?, apart })
+    fn from_str(line: &str) -> Result<Self, ParseEntryVersionError> {
+        let (line, overflow) =
+            line.strip_suffix(" apart").map_or((line, false), |line| (line, true));
+        let (version, entry_version) = line.split_once(' ').ok_or(ParseEntryVersionError)?;
+        Ok(Self {
+            version: Version(parse_decimal(version)?),
+            entry_version: entry_version.parse()?,
+            overflow,
+        })
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for VersionRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "version {} ({})", self.version, self.place)
+        write!(f, "version {} ({})", self.version, self.entry_version)
     }
 }
 
-fn decoded(text: &str) -> Option<Redacted> {
+fn decode(text: &str) -> Option<Redacted> {
     STANDARD.decode(text).ok().map(Redacted::new)
 }
 
@@ -255,7 +278,7 @@ fn encoded_len(value: &Redacted) -> usize {
     if std::str::from_utf8(value.expose()).is_err() {
         return value.len().div_ceil(3) * 4;
     }
-    // As JSON has it after Vault wrote it anew, which escapes what HTML has as well.
+    // As Vault re-encodes the JSON, which also escapes HTML characters.
     let written = |byte: &u8| match byte {
         b'"' | b'\\' => 2,
         ..0x20 | b'<' | b'>' | b'&' => 6,

@@ -1,4 +1,4 @@
-//! The calls of the KV v2 engine, with what their answers mean.
+//! The calls of the KV v2 engine, and the meaning of their answers.
 
 use std::collections::BTreeMap;
 
@@ -9,47 +9,47 @@ use vaultrs::api::kv2::requests::{
     SetSecretRequestOptions,
 };
 
-use super::call::{Answer, CallError};
-use super::session::{Session, Tries};
+use super::response::{Response, VaultError};
+use super::session::{RetryMode, Session};
 
 /// A KV version, or why it cannot be read.
-pub(super) enum Found {
+pub(super) enum KvRead {
     /// There is no such entry, or the KV version was evicted.
     Absent,
-    /// The KV version was deleted or destroyed; Vault says so with a 404 that has a body.
-    Gone { at: u64 },
+    /// The KV version was deleted or destroyed. Vault answers 404 with a body.
+    Deleted { kv_version: u64 },
     /// Its data.
-    Live { at: u64, data: Map<String, Value> },
+    Live { kv_version: u64, data: Map<String, Value> },
 }
 
-/// What Vault knows of an entry's KV versions.
+/// Vault's metadata of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Metadata {
-    /// The newest KV version, 0 where there is none.
+pub(super) struct EntryMetadata {
+    /// The newest KV version, 0 if there is none.
     pub(super) newest: u64,
-    /// What is set on the entry, 0 where nothing is.
+    /// The limit set on the entry, 0 if there is none.
     pub(super) max_versions: u64,
     /// Each KV version that was not evicted.
-    pub(super) versions: BTreeMap<u64, Life>,
+    pub(super) versions: BTreeMap<u64, VersionState>,
 }
 
-/// What became of a KV version.
+/// The state of a KV version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum VersionState {
     Live,
-    /// Deleted by somebody, who can take that back.
+    /// Deleted, which can be undone.
     Deleted,
     Destroyed,
 }
 
-/// The engine of one mount.
+/// The engine at one mount.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(super) struct KvEngine {
     session: Session,
     mount: String,
 }
 
-impl Engine {
+impl KvEngine {
     pub(super) fn new(session: Session, mount: &str) -> Self {
         Self { session, mount: mount.to_owned() }
     }
@@ -59,41 +59,48 @@ impl Engine {
     }
 
     /// Reads a KV version, or the newest.
-    pub(super) async fn read(&self, path: &str, version: Option<u64>) -> Result<Found, CallError> {
+    pub(super) async fn read(
+        &self,
+        path: &str,
+        version: Option<u64>,
+    ) -> Result<KvRead, VaultError> {
         let step = "read entry";
         let endpoint =
             ReadSecretRequest { mount: self.mount.clone(), path: path.to_owned(), version };
         let answer = self
             .session
-            .send(&self.session.client().request(step, endpoint)?, Tries::Safely)
+            .send(&self.session.client().request(step, endpoint)?, RetryMode::Idempotent)
             .await?;
-        found(answer).ok_or(CallError::Nonsense { step, what: "it is no KV version" })
+        found(answer).ok_or(VaultError::UnexpectedAnswer { step, what: "it is not a KV version" })
     }
 
-    pub(super) async fn metadata(&self, path: &str) -> Result<Metadata, CallError> {
+    pub(super) async fn metadata(&self, path: &str) -> Result<EntryMetadata, VaultError> {
         let step = "read metadata of entry";
         let endpoint =
             ReadSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned() };
         let answer = self
             .session
-            .send(&self.session.client().request(step, endpoint)?, Tries::Safely)
+            .send(&self.session.client().request(step, endpoint)?, RetryMode::Idempotent)
             .await?;
         if answer.status == 404 {
-            return Ok(Metadata::default());
+            return Ok(EntryMetadata::default());
         }
-        metadata(&answer.body).ok_or(CallError::Nonsense { step, what: "it is no metadata" })
+        metadata(&answer.body)
+            .ok_or(VaultError::UnexpectedAnswer { step, what: "it is not metadata" })
     }
 
-    /// Writes the KV version after `newest`, where that is the newest. It is tried once.
+    /// Writes the next KV version if `newest` is still the newest. It is not retried.
     pub(super) async fn write(
         &self,
         path: &str,
         newest: u64,
         data: Map<String, Value>,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), VaultError> {
         let step = "write entry";
-        let cas = u32::try_from(newest)
-            .map_err(|_| CallError::Nonsense { step, what: "the KV version is too high" })?;
+        let cas = u32::try_from(newest).map_err(|_| VaultError::UnexpectedAnswer {
+            step,
+            what: "the KV version is too high",
+        })?;
         let options = Some(SetSecretRequestOptions { cas });
         let endpoint = SetSecretRequest {
             mount: self.mount.clone(),
@@ -101,20 +108,25 @@ impl Engine {
             data: Value::Object(data),
             options,
         };
-        let answer =
-            self.session.send(&self.session.client().request(step, endpoint)?, Tries::Once).await?;
+        let answer = self
+            .session
+            .send(&self.session.client().request(step, endpoint)?, RetryMode::Once)
+            .await?;
         let data = answer.body.get("data");
         if data.and_then(|data| data.get("version")).and_then(Value::as_u64) != Some(newest + 1) {
-            return Err(CallError::Nonsense {
+            return Err(VaultError::UnexpectedAnswer {
                 step,
-                what: "it is no KV version: is the mount a KV engine of version 2?",
+                what: "it is not a KV version: is the mount a KV engine of version 2?",
             });
         }
         match data.and_then(|data| data.get("deletion_time")).and_then(Value::as_str) {
             None | Some("") => Ok(()),
-            Some(_) => Err(CallError::Entry {
+            Some(_) => Err(VaultError::Entry {
                 step,
-                what: "Vault would delete it after a time: set delete_version_after of the mount and the entry to 0s".to_owned(),
+                what:
+                    "Vault would delete it after some time: set delete_version_after of the mount \
+                       and the entry to 0s"
+                        .to_owned(),
             }),
         }
     }
@@ -123,7 +135,7 @@ impl Engine {
         &self,
         path: &str,
         max_versions: u32,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), VaultError> {
         let max_versions = Some(u64::from(max_versions));
         let endpoint = SetSecretMetadataRequest {
             mount: self.mount.clone(),
@@ -134,42 +146,45 @@ impl Engine {
         self.session
             .send(
                 &self.session.client().request("set max_versions of entry", endpoint)?,
-                Tries::Safely,
+                RetryMode::Idempotent,
             )
             .await
             .map(drop)
     }
 
-    /// Destroys KV versions; of those that are destroyed already, what a crash left.
-    pub(super) async fn destroy(&self, path: &str, versions: Vec<u64>) -> Result<(), CallError> {
+    /// Destroys KV versions. One that is already destroyed is destroyed again, which does no harm.
+    pub(super) async fn destroy(&self, path: &str, versions: Vec<u64>) -> Result<(), VaultError> {
         let endpoint = DestroySecretVersionsRequest {
             mount: self.mount.clone(),
             path: path.to_owned(),
             versions,
         };
         self.session
-            .send(&self.session.client().request("destroy KV versions", endpoint)?, Tries::Safely)
+            .send(
+                &self.session.client().request("destroy KV versions", endpoint)?,
+                RetryMode::Idempotent,
+            )
             .await
             .map(drop)
     }
 
     /// Removes an entry with all its KV versions.
-    pub(super) async fn remove(&self, path: &str) -> Result<(), CallError> {
+    pub(super) async fn remove(&self, path: &str) -> Result<(), VaultError> {
         let endpoint =
             DeleteSecretMetadataRequest { mount: self.mount.clone(), path: path.to_owned() };
         self.session
-            .send(&self.session.client().request("remove entry", endpoint)?, Tries::Safely)
+            .send(&self.session.client().request("remove entry", endpoint)?, RetryMode::Idempotent)
             .await
             .map(drop)
     }
 
-    /// The names below a folder; those of folders end in `/`.
-    pub(super) async fn list(&self, path: &str) -> Result<Vec<String>, CallError> {
+    /// Lists the names below a folder. Names of folders end in `/`.
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<String>, VaultError> {
         let step = "list entries";
         let endpoint = ListSecretsRequest { mount: self.mount.clone(), path: path.to_owned() };
         let answer = self
             .session
-            .send(&self.session.client().request(step, endpoint)?, Tries::Safely)
+            .send(&self.session.client().request(step, endpoint)?, RetryMode::Idempotent)
             .await?;
         if answer.status == 404 {
             return Ok(Vec::new());
@@ -177,40 +192,40 @@ impl Engine {
         let keys = answer.body["data"]["keys"]
             .as_array()
             .map(|keys| keys.iter().map(|key| key.as_str().map(str::to_owned)).collect());
-        keys.flatten().ok_or(CallError::Nonsense { step, what: "it is no list" })
+        keys.flatten().ok_or(VaultError::UnexpectedAnswer { step, what: "it is not a list" })
     }
 }
 
-fn found(answer: Answer) -> Option<Found> {
-    let Answer { status, mut body } = answer;
-    let at = body["data"]["metadata"]["version"].as_u64();
-    match (status, at) {
-        (404, None) => Some(Found::Absent),
-        (404, Some(at)) => Some(Found::Gone { at }),
-        (_, Some(at)) => match body["data"]["data"].take() {
-            Value::Object(data) => Some(Found::Live { at, data }),
-            // What somebody wrote as `null` reads like a deleted one.
-            Value::Null => Some(Found::Gone { at }),
+fn found(answer: Response) -> Option<KvRead> {
+    let Response { status, mut body } = answer;
+    let kv_version = body["data"]["metadata"]["version"].as_u64();
+    match (status, kv_version) {
+        (404, None) => Some(KvRead::Absent),
+        (404, Some(kv_version)) => Some(KvRead::Deleted { kv_version }),
+        (_, Some(kv_version)) => match body["data"]["data"].take() {
+            Value::Object(data) => Some(KvRead::Live { kv_version, data }),
+            // A KV version that somebody wrote as `null` looks like a deleted one.
+            Value::Null => Some(KvRead::Deleted { kv_version }),
             _ => None,
         },
         _ => None,
     }
 }
 
-fn metadata(body: &Value) -> Option<Metadata> {
+fn metadata(body: &Value) -> Option<EntryMetadata> {
     let data = body.get("data")?;
     let mut versions = BTreeMap::new();
-    for (number, version) in data.get("versions")?.as_object()? {
+    for (parse_decimal, version) in data.get("versions")?.as_object()? {
         let life = if version.get("destroyed")?.as_bool()? {
-            Life::Destroyed
+            VersionState::Destroyed
         } else if version.get("deletion_time")?.as_str()?.is_empty() {
-            Life::Live
+            VersionState::Live
         } else {
-            Life::Deleted
+            VersionState::Deleted
         };
-        versions.insert(number.parse().ok()?, life);
+        versions.insert(parse_decimal.parse().ok()?, life);
     }
-    Some(Metadata {
+    Some(EntryMetadata {
         newest: data.get("current_version")?.as_u64()?,
         max_versions: data.get("max_versions")?.as_u64()?,
         versions,
@@ -224,30 +239,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_404_is_read_to_its_end() {
-        let read = |status, body| found(Answer { status, body });
-        assert!(matches!(read(404, json!({"errors": []})), Some(Found::Absent)));
-        let gone = json!({"data": {"data": null, "metadata": {"version": 3, "deletion_time": "2026-01-01T00:00:00Z", "destroyed": false}}});
-        assert!(matches!(read(404, gone), Some(Found::Gone { at: 3 })));
+    fn a_404_with_a_body_is_a_deleted_version() {
+        let read = |status, body| found(Response { status, body });
+        assert!(matches!(read(404, json!({"errors": []})), Some(KvRead::Absent)));
+        let gone = json!({"data": {"data": null, "metadata": {
+            "version": 3, "deletion_time": "2026-01-01T00:00:00Z", "destroyed": false,
+        }}});
+        assert!(matches!(read(404, gone), Some(KvRead::Deleted { kv_version: 3 })));
         let live = json!({"data": {"data": {"A": "x"}, "metadata": {"version": 4}}});
-        assert!(matches!(read(200, live), Some(Found::Live { at: 4, data }) if data["A"] == "x"));
+        assert!(matches!(
+            read(200, live),
+            Some(KvRead::Live { kv_version: 4, data }) if data["A"] == "x"
+        ));
         assert!(read(200, json!({"data": {"data": {"A": "x"}}})).is_none());
         assert!(read(200, json!({"data": {"keys": []}})).is_none());
     }
 
     #[test]
-    fn the_lives_of_kv_versions() {
-        let version = |deletion_time: &str, destroyed: bool| json!({"created_time": "", "deletion_time": deletion_time, "destroyed": destroyed});
+    fn states_of_kv_versions_are_parsed() {
+        let version = |deletion_time: &str, destroyed: bool| -> Value {
+            json!({"created_time": "", "deletion_time": deletion_time, "destroyed": destroyed})
+        };
+        let deleted = "2026-01-01T00:00:00Z";
         let body = json!({"data": {"current_version": 12, "max_versions": 0, "versions": {
-            "9": version("", false), "10": version("2026-01-01T00:00:00Z", false), "11": version("2026-01-01T00:00:00Z", true), "12": version("", true),
+            "9": version("", false), "10": version(deleted, false),
+            "11": version(deleted, true), "12": version("", true),
         }}});
         let versions = BTreeMap::from([
-            (9, Life::Live),
-            (10, Life::Deleted),
-            (11, Life::Destroyed),
-            (12, Life::Destroyed),
+            (9, VersionState::Live),
+            (10, VersionState::Deleted),
+            (11, VersionState::Destroyed),
+            (12, VersionState::Destroyed),
         ]);
-        assert_eq!(metadata(&body), Some(Metadata { newest: 12, max_versions: 0, versions }));
+        assert_eq!(metadata(&body), Some(EntryMetadata { newest: 12, max_versions: 0, versions }));
         assert_eq!(metadata(&json!({"data": {}})), None);
     }
 }

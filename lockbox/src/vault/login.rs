@@ -1,4 +1,4 @@
-//! The three ways to a token, and its renewal: which request, and what its answer means.
+//! The three login methods and token renewal: the requests and their answers.
 
 use std::path::Path;
 
@@ -8,28 +8,28 @@ use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
 use vaultrs::api::token::requests::{LookupTokenSelfRequest, RenewTokenSelfRequest};
 
-use super::call::CallError;
 use super::client::Client;
 use super::config::VaultLogin;
 use super::renewal::Lease;
+use super::response::VaultError;
 
 const LOGIN: &str = "log in to Vault";
 const LOOKUP: &str = "look up the token";
 
-/// A token and how long it lives. `Debug` says nothing of the token, since [`Redacted`] does not.
+/// A token and its lease. `Debug` does not print the token, since [`Redacted`] does not.
 #[derive(Debug)]
-pub(super) struct Granted {
+pub(super) struct IssuedToken {
     pub(super) token: Redacted,
     pub(super) lease: Lease,
 }
 
-/// Gets a token. The files are read each time, since kubelet and Vault Agent put new content there.
-pub(super) async fn login(client: &Client, login: &VaultLogin) -> Result<Granted, CallError> {
+/// Obtains a token. Files are read each time, since kubelet and Vault Agent replace their content.
+pub(super) async fn login(client: &Client, login: &VaultLogin) -> Result<IssuedToken, VaultError> {
     let request = match login {
         VaultLogin::Token(file) => {
             let token = credential(file)?;
             let lease = lookup(client, &token).await?;
-            return Ok(Granted { token, lease });
+            return Ok(IssuedToken { token, lease });
         }
         VaultLogin::Kubernetes { role, mount, token_file } => {
             let jwt = text(token_file, &credential(token_file)?)?;
@@ -58,37 +58,37 @@ pub(super) async fn login(client: &Client, login: &VaultLogin) -> Result<Granted
         .and_then(Value::as_str)
         .map(|token| Redacted::from(token.as_bytes()));
     let (Some((seconds, renewable)), Some(token)) = (lease, token) else {
-        return Err(CallError::Nonsense { step: LOGIN, what: "it has no token" });
+        return Err(VaultError::UnexpectedAnswer { step: LOGIN, what: "it has no token" });
     };
-    Ok(Granted { token, lease: Lease::new(seconds, renewable) })
+    Ok(IssuedToken { token, lease: Lease::new(seconds, renewable) })
 }
 
-/// What Vault says of a token: how long it lives from now on.
-pub(super) async fn lookup(client: &Client, token: &Redacted) -> Result<Lease, CallError> {
+/// Looks up a token, and returns its lease from now on.
+pub(super) async fn lookup(client: &Client, token: &Redacted) -> Result<Lease, VaultError> {
     let answer =
         client.send(&client.request(LOOKUP, LookupTokenSelfRequest {})?, Some(token)).await?;
     let data = answer
         .body
         .get("data")
-        .ok_or(CallError::Nonsense { step: LOOKUP, what: "it has no data" })?;
-    let (seconds, renewable) =
-        lease(data, "ttl").ok_or(CallError::Nonsense { step: LOOKUP, what: "it has no ttl" })?;
+        .ok_or(VaultError::UnexpectedAnswer { step: LOOKUP, what: "it has no data" })?;
+    let (seconds, renewable) = lease(data, "ttl")
+        .ok_or(VaultError::UnexpectedAnswer { step: LOOKUP, what: "it has no ttl" })?;
     Ok(Lease::new(seconds, renewable))
 }
 
-/// Makes a token live longer.
-pub(super) async fn renew(client: &Client, granted: &Granted) -> Result<Lease, CallError> {
+/// Renews a token.
+pub(super) async fn renew(client: &Client, issued: &IssuedToken) -> Result<Lease, VaultError> {
     let step = "renew the token";
     let answer = client
         .send(
             &client.request(step, RenewTokenSelfRequest { increment: None })?,
-            Some(&granted.token),
+            Some(&issued.token),
         )
         .await?;
     let renewed = answer.body.get("auth").and_then(|auth| lease(auth, "lease_duration"));
     let (seconds, renewable) =
-        renewed.ok_or(CallError::Nonsense { step, what: "it has no lease" })?;
-    Ok(granted.lease.renewed(seconds, renewable))
+        renewed.ok_or(VaultError::UnexpectedAnswer { step, what: "it has no lease" })?;
+    Ok(issued.lease.renewed(seconds, renewable))
 }
 
 fn lease(value: &Value, field: &str) -> Option<(u64, bool)> {
@@ -98,23 +98,23 @@ fn lease(value: &Value, field: &str) -> Option<(u64, bool)> {
     ))
 }
 
-/// The first line of a file, which a person may have ended with a newline.
-fn credential(path: &Path) -> Result<Redacted, CallError> {
-    let unusable = |why: String| CallError::Credential { path: path.to_owned(), why };
+/// Reads a credential from a file, without the white space around it.
+fn credential(path: &Path) -> Result<Redacted, VaultError> {
+    let unusable = |why: String| VaultError::Credential { path: path.to_owned(), why };
     let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
     let bytes = Redacted::new(bytes);
     let trimmed = bytes.expose().trim_ascii();
-    // A header's value, and nothing that would end it.
+    // It must be valid in an HTTP header.
     if trimmed.is_empty() || trimmed.len() > 16 << 10 || !trimmed.iter().all(u8::is_ascii_graphic) {
-        return Err(unusable("it must hold one word of visible characters".to_owned()));
+        return Err(unusable("it must be one word of visible ASCII characters".to_owned()));
     }
     Ok(Redacted::from(trimmed))
 }
 
-fn text(path: &Path, credential: &Redacted) -> Result<String, CallError> {
-    String::from_utf8(credential.expose().to_vec()).map_err(|_| CallError::Credential {
+fn text(path: &Path, credential: &Redacted) -> Result<String, VaultError> {
+    String::from_utf8(credential.expose().to_vec()).map_err(|_| VaultError::Credential {
         path: path.to_owned(),
-        why: "it is not text".to_owned(),
+        why: "it is not UTF-8".to_owned(),
     })
 }
 
@@ -147,9 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_says_no_token() {
-        let granted =
-            Granted { token: Redacted::from(b"hvs.secret".as_slice()), lease: Lease::new(1, true) };
-        assert!(!format!("{granted:?}").contains("secret"));
+    fn debug_does_not_print_the_token() {
+        let issued = IssuedToken {
+            token: Redacted::from(b"hvs.secret".as_slice()),
+            lease: Lease::new(1, true),
+        };
+        assert!(!format!("{issued:?}").contains("secret"));
     }
 }

@@ -2,10 +2,10 @@
 
 use contract::{Scope, SecretName};
 
-use super::place::WriteId;
+use super::entry_version::WriteId;
 
-// No label starts with '_', so that no project has this name.
-const APART: &str = "_apart";
+// No label starts with '_', so no project has this name.
+const OVERFLOW_FOLDER: &str = "_apart";
 
 /// The paths below the prefix.
 #[derive(Clone, Debug)]
@@ -16,23 +16,23 @@ impl Paths {
         Self(prefix.to_owned())
     }
 
-    /// The entry of a scope: `enclii/shop/prod/api`. The kinds are apart by their depth.
+    /// The entry of a scope: `enclii/shop/prod/api`. The depth tells the kind of scope.
     pub(super) fn scope(&self, scope: &Scope) -> String {
         format!("{}/{}", self.0, scope.to_string().replace('.', "/"))
     }
 
-    /// The folder of the values of one name that lie apart; the scope is one segment, so that the
-    /// depth is always the same.
+    /// The folder of the overflow values of one name. The scope is one segment, so that the depth
+    /// is always the same.
     pub(super) fn name(&self, scope: &Scope, name: &SecretName) -> String {
-        format!("{}/{APART}/{scope}/{name}", self.0)
+        format!("{}/{OVERFLOW_FOLDER}/{scope}/{name}", self.0)
     }
 
-    /// The folder of one value that lies apart.
+    /// The folder of one overflow value.
     pub(super) fn value(&self, scope: &Scope, name: &SecretName, write: WriteId) -> String {
         format!("{}/{write}", self.name(scope, name))
     }
 
-    /// One part of a value that lies apart.
+    /// One part of an overflow value.
     pub(super) fn part(
         &self,
         scope: &Scope,
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_things_have_one_path() {
+    fn paths_are_unique() {
         let paths = Paths::new("enclii");
         let scope = |text: &str| text.parse::<Scope>().unwrap();
         let name = |text: &str| text.parse::<SecretName>().unwrap();
@@ -70,7 +70,7 @@ mod tests {
             paths.part(&scope("shop.prod"), &name("api"), write, 0),
             "enclii/_apart/shop.prod/api/9f86d081884c7d65/0"
         );
-        // A project cannot have the name of the other folders.
+        // No project can have the name of the other folders.
         assert!("_apart".parse::<Scope>().is_err() && "_probe".parse::<Scope>().is_err());
     }
 }

@@ -1,23 +1,23 @@
-//! When a token is renewed, and when it is got anew instead. Pure: the random number is an
+//! When a token is renewed, and when a new login replaces it. Pure: the random number is an
 //! argument.
 
 use std::time::Duration;
 
-/// How long a token lives, from when it was got or renewed.
+/// A token's lifetime, counted from the login or the last renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
-    /// How long it lives; none is for ever.
+    /// The lifetime, or `None` if the token never expires.
     pub(super) life: Option<Duration>,
     pub(super) renewable: bool,
-    /// How long it lived when it was got. Renewals shorten it towards the end of its maximum.
+    /// The lifetime at login. Renewals get shorter as the token approaches its maximum lifetime.
     pub(super) first: Duration,
 }
 
-/// What is done with a token in time.
+/// What to do before a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum RenewalAction {
     Renew,
-    Login,
+    LogIn,
 }
 
 impl Lease {
@@ -26,18 +26,22 @@ impl Lease {
         Self { life: (seconds > 0).then_some(life), renewable, first: life }
     }
 
-    /// The same token's next lease.
+    /// The lease after a renewal.
     pub(super) fn renewed(self, seconds: u64, renewable: bool) -> Self {
         Self { first: self.first, ..Self::new(seconds, renewable) }
     }
 
-    /// How long from its beginning, and then what. Two thirds of its life, up to a tenth of it
-    /// earlier, so that replicas that began together do not come together.
-    pub(super) fn next(&self, random: f64) -> Option<(Duration, Step)> {
+    /// When to act, counted from the lease's start, and how: after two thirds of the lifetime,
+    /// minus up to a tenth as jitter, so that replicas that started together do not act together.
+    pub(super) fn next(&self, random: f64) -> Option<(Duration, RenewalAction)> {
         let life = self.life?;
         let share = 2.0 / 3.0 - 0.1 * random.clamp(0.0, 1.0);
-        // A renewal that gave less than half of what a login gives was near the token's maximum.
-        let step = if self.renewable && life * 2 >= self.first { Step::Renew } else { Step::Login };
+        // A renewal that gave less than half of a login's lifetime is near the token's maximum.
+        let step = if self.renewable && life * 2 >= self.first {
+            RenewalAction::Renew
+        } else {
+            RenewalAction::LogIn
+        };
         Some((life.mul_f64(if share.is_nan() { 0.5 } else { share }), step))
     }
 }
@@ -49,23 +53,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renewed_while_that_is_worth_it() {
+    fn a_token_is_renewed_until_renewals_get_short() {
         let lease = Lease::new(3600, true);
-        assert_eq!(lease.next(0.0), Some((Duration::from_secs(2400), Step::Renew)));
-        assert_eq!(lease.next(1.0), Some((Duration::from_secs(2040), Step::Renew)));
-        assert_eq!(lease.renewed(3600, true).next(0.0).unwrap().1, Step::Renew);
-        assert_eq!(lease.renewed(1800, true).next(0.0).unwrap().1, Step::Renew);
-        assert_eq!(lease.renewed(1799, true).next(0.0).unwrap().1, Step::Login);
-        assert_eq!(lease.renewed(3600, false).next(0.0).unwrap().1, Step::Login);
-        assert_eq!(Lease::new(60, false).next(0.0), Some((Duration::from_secs(40), Step::Login)));
+        assert_eq!(lease.next(0.0), Some((Duration::from_secs(2400), RenewalAction::Renew)));
+        assert_eq!(lease.next(1.0), Some((Duration::from_secs(2040), RenewalAction::Renew)));
+        assert_eq!(lease.renewed(3600, true).next(0.0).unwrap().1, RenewalAction::Renew);
+        assert_eq!(lease.renewed(1800, true).next(0.0).unwrap().1, RenewalAction::Renew);
+        assert_eq!(lease.renewed(1799, true).next(0.0).unwrap().1, RenewalAction::LogIn);
+        assert_eq!(lease.renewed(3600, false).next(0.0).unwrap().1, RenewalAction::LogIn);
+        assert_eq!(
+            Lease::new(60, false).next(0.0),
+            Some((Duration::from_secs(40), RenewalAction::LogIn))
+        );
         assert_eq!(Lease::new(0, false).next(0.5), None);
     }
 
     proptest! {
         #[test]
-        fn always_within_the_life(seconds in 1u64..100_000_000, renewable: bool, random: f64) {
+        fn the_action_is_always_within_the_lifetime(
+            seconds in 1u64..100_000_000,
+            renewable: bool,
+            random: f64,
+        ) {
             let (after, _) = Lease::new(seconds, renewable).next(random).unwrap();
-            prop_assert!(after > Duration::ZERO && after < Duration::from_secs(seconds).mul_f64(0.7));
+            let latest = Duration::from_secs(seconds).mul_f64(0.7);
+            prop_assert!(after > Duration::ZERO && after < latest);
         }
     }
 }

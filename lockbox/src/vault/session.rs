@@ -1,57 +1,58 @@
-//! Calls with a token: got when it is first needed, renewed in time, and got again when Vault no
-//! longer knows it.
+//! Calls with a token, which is obtained at the first call, renewed in time, and replaced when
+//! Vault no longer knows it.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::backoff::{self, Backoff};
+use runtime::retry::RetryPolicy;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::call::{Answer, CallError};
 use super::client::{Client, Request};
 use super::config::VaultLogin;
-use super::login::{self, Granted};
-use super::renewal::Step;
+use super::login::{self, IssuedToken};
+use super::renewal::{Lease, RenewalAction};
+use super::response::{Response, VaultError};
 
-/// Between tries of one call. A restart of Vault takes longer, and its calls fail.
-pub(super) const BETWEEN_TRIES: Backoff =
+/// The retries of one call. A restart of Vault takes longer, and calls fail meanwhile.
+const CALL_RETRY: RetryPolicy = RetryPolicy::new(RETRY_BACKOFF, 8);
+pub(super) const RETRY_BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
-const TRIES: u32 = 8;
-const BETWEEN_LOGINS: Backoff =
+const LOGIN_BACKOFF: Backoff =
     Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
-/// How often a token without an end is looked at, since a person may replace or revoke it.
-const LOOK: Duration = Duration::from_secs(300);
+/// How often a token that never expires is looked up, since a person may replace or revoke it.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How often a call may be made.
+/// Whether a call is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tries {
-    /// It is not tried again; the caller sees to what became of it.
+pub(super) enum RetryMode {
+    /// It is made once. The caller finds out what became of it.
     Once,
-    /// A second time does no harm.
-    Safely,
+    /// It is retried, since making it twice does no harm.
+    Idempotent,
 }
 
 /// The client with a token.
 pub(super) struct Session {
     client: Client,
     login: VaultLogin,
-    held: Mutex<Option<Arc<Held>>>,
+    token: Mutex<Option<Arc<ActiveToken>>>,
 }
 
-struct Held {
-    granted: Granted,
-    /// When to do something about it, and what.
-    next: Option<(Instant, Step)>,
-    ends: Option<Instant>,
+struct ActiveToken {
+    issued: IssuedToken,
+    /// When to renew or replace it, and which.
+    next: Option<(Instant, RenewalAction)>,
+    expires: Option<Instant>,
 }
 
-impl Held {
-    fn new(granted: Granted, since: Instant) -> Arc<Self> {
-        let next = granted.lease.next(backoff::random()).map(|(after, step)| (since + after, step));
-        let ends = granted.lease.life.map(|life| since + life);
-        Arc::new(Self { granted, next, ends })
+impl ActiveToken {
+    fn new(issued: IssuedToken, since: Instant) -> Arc<Self> {
+        let next = issued.lease.next(backoff::random()).map(|(after, step)| (since + after, step));
+        let expires = issued.lease.life.map(|life| since + life);
+        Arc::new(Self { issued, next, expires })
     }
 }
 
@@ -63,134 +64,129 @@ impl fmt::Debug for Session {
 
 impl Session {
     pub(super) fn new(client: Client, login: VaultLogin) -> Self {
-        Self { client, login, held: Mutex::default() }
+        Self { client, login, token: Mutex::default() }
     }
 
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Makes a call, with a new token where Vault no longer knows the old one.
-    pub(super) async fn send(&self, request: &Request, tries: Tries) -> Result<Answer, CallError> {
+    /// Makes a call, with a new token if Vault no longer knows the old one.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        mode: RetryMode,
+    ) -> Result<Response, VaultError> {
         let end = Instant::now() + self.client.timeout() * 3;
-        for attempt in 0.. {
-            let error = match self.send_once(request).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let pause = BETWEEN_TRIES.delay(attempt, backoff::random());
-            let again = tries == Tries::Safely
-                && error.is_transient()
-                && attempt + 1 < TRIES
-                && Instant::now() + pause < end;
-            if !again {
-                return Err(error);
-            }
-            sleep(pause).await;
-        }
-        Err(CallError::Nonsense { step: "call Vault", what: "no try is left" })
+        let is_retried = |error: &VaultError| mode == RetryMode::Idempotent && error.is_transient();
+        CALL_RETRY.run_until(end, |_| self.send_once(request), is_retried).await
     }
 
-    async fn send_once(&self, request: &Request) -> Result<Answer, CallError> {
-        let held = self.held().await?;
-        match self.client.send(request, Some(&held.granted.token)).await {
-            // Either the token is gone or the policy says no; only Vault knows which.
-            Err(CallError::Denied { step, said }) => match self.replace(&held).await? {
-                Some(held) => self.client.send(request, Some(&held.granted.token)).await,
-                None => Err(CallError::Denied { step, said }),
+    async fn send_once(&self, request: &Request) -> Result<Response, VaultError> {
+        let token = self.token().await?;
+        match self.client.send(request, Some(&token.issued.token)).await {
+            // Either the token is invalid or the policy denies the call; only Vault knows which.
+            Err(VaultError::Denied { step, message }) => match self.replace(&token).await? {
+                Some(token) => self.client.send(request, Some(&token.issued.token)).await,
+                None => Err(VaultError::Denied { step, message }),
             },
             other => other,
         }
     }
 
-    async fn held(&self) -> Result<Arc<Held>, CallError> {
-        // Held through the login, so that callers that come together log in once.
-        let mut held = self.held.lock().await;
-        match held.as_ref() {
-            Some(it) if it.ends.is_none_or(|end| Instant::now() < end) => Ok(Arc::clone(it)),
-            _ => Ok(Arc::clone(held.insert(self.log_in().await?))),
+    async fn token(&self) -> Result<Arc<ActiveToken>, VaultError> {
+        // Locked during the login, so that concurrent callers log in once.
+        let mut token = self.token.lock().await;
+        match token.as_ref() {
+            Some(it) if it.expires.is_none_or(|end| Instant::now() < end) => Ok(Arc::clone(it)),
+            _ => Ok(Arc::clone(token.insert(self.log_in().await?))),
         }
     }
 
-    async fn log_in(&self) -> Result<Arc<Held>, CallError> {
-        // The life is counted from before the request, so that ours never ends after Vault's.
+    async fn log_in(&self) -> Result<Arc<ActiveToken>, VaultError> {
+        // Counted from before the request, so that it never ends after Vault's own count.
         let since = Instant::now();
-        let granted = login::login(&self.client, &self.login).await?;
-        tracing::info!(life = ?granted.lease.life, renewable = granted.lease.renewable, "logged in to Vault");
-        Ok(Held::new(granted, since))
+        let issued = login::login(&self.client, &self.login).await?;
+        let Lease { life, renewable, .. } = issued.lease;
+        tracing::info!(?life, renewable, "logged in to Vault");
+        Ok(ActiveToken::new(issued, since))
     }
 
-    /// Another token in the place of one that was denied, or nothing where the token is good.
-    async fn replace(&self, denied: &Arc<Held>) -> Result<Option<Arc<Held>>, CallError> {
-        let mut held = self.held.lock().await;
-        if let Some(it) = held.as_ref()
+    /// Replaces a token that was denied. `None` if the token is still valid.
+    async fn replace(
+        &self,
+        denied: &Arc<ActiveToken>,
+    ) -> Result<Option<Arc<ActiveToken>>, VaultError> {
+        let mut token = self.token.lock().await;
+        if let Some(it) = token.as_ref()
             && !Arc::ptr_eq(it, denied)
         {
             return Ok(Some(Arc::clone(it)));
         }
-        match login::lookup(&self.client, &denied.granted.token).await {
+        match login::lookup(&self.client, &denied.issued.token).await {
             Ok(_) => Ok(None),
-            Err(CallError::Denied { .. }) => {
-                Ok(Some(Arc::clone(held.insert(self.log_in().await?))))
+            Err(VaultError::Denied { .. }) => {
+                Ok(Some(Arc::clone(token.insert(self.log_in().await?))))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Keeps the token alive. It works for ever.
-    pub(super) async fn keep(&self) {
+    /// Keeps the token alive. It never returns.
+    pub(super) async fn keep_token_alive(&self) {
         let mut failed = 0;
         loop {
-            let next = self.held.lock().await.as_ref().map(|held| held.next);
+            let next = self.token.lock().await.as_ref().map(|token| token.next);
             match next {
                 Some(Some((at, _))) => sleep_until(at).await,
-                Some(None) => sleep(LOOK).await,
+                Some(None) => sleep(LOOKUP_INTERVAL).await,
                 None => {}
             }
             match self.refresh().await {
                 Ok(()) => {
                     failed = 0;
-                    // A token near its end that nobody replaces is no reason to ask without a
-                    // pause.
-                    sleep(BETWEEN_LOGINS.base).await;
+                    // A pause, even if the token is near its end and cannot be extended.
+                    sleep(LOGIN_BACKOFF.base).await;
                 }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "keep the token of Vault alive"
+                        "keep Vault's token alive"
                     );
-                    sleep(BETWEEN_LOGINS.delay(failed, backoff::random())).await;
+                    sleep(LOGIN_BACKOFF.delay(failed, backoff::random())).await;
                     failed += 1;
                 }
             }
         }
     }
 
-    /// Renews the token where it is time, and gets another where that is no longer worth it.
-    async fn refresh(&self) -> Result<(), CallError> {
-        let mut held = self.held.lock().await;
+    /// Renews the token if it is time, or logs in again if renewing no longer helps.
+    async fn refresh(&self) -> Result<(), VaultError> {
+        let mut token = self.token.lock().await;
         let since = Instant::now();
-        let renewed = match held.as_ref() {
+        let renewed = match token.as_ref() {
             Some(it) => match it.next {
-                // Somebody else was faster.
+                // Another caller was faster.
                 Some((at, _)) if at > since => return Ok(()),
-                Some((_, Step::Renew)) => Some((login::renew(&self.client, &it.granted).await, it)),
-                Some((_, Step::Login)) => None,
-                None => Some((login::lookup(&self.client, &it.granted.token).await, it)),
+                Some((_, RenewalAction::Renew)) => {
+                    Some((login::renew(&self.client, &it.issued).await, it))
+                }
+                Some((_, RenewalAction::LogIn)) => None,
+                None => Some((login::lookup(&self.client, &it.issued.token).await, it)),
             },
             None => None,
         };
         let next = match renewed {
             Some((Ok(lease), it)) => {
-                Held::new(Granted { token: it.granted.token.clone(), lease }, since)
+                ActiveToken::new(IssuedToken { token: it.issued.token.clone(), lease }, since)
             }
-            // It is gone, or may not be renewed any more.
-            Some((Err(CallError::Denied { .. } | CallError::Refused { .. }), _)) | None => {
+            // It is invalid, or can no longer be renewed.
+            Some((Err(VaultError::Denied { .. } | VaultError::Refused { .. }), _)) | None => {
                 self.log_in().await?
             }
             Some((Err(error), _)) => return Err(error),
         };
-        *held = Some(next);
+        *token = Some(next);
         Ok(())
     }
 }

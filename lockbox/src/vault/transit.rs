@@ -1,8 +1,8 @@
 //! A key-encryption key that never leaves Vault: its transit engine wraps and unwraps data keys.
 //!
-//! Each value that is read costs a call, and so does each write: no unwrapped data key is kept, so
-//! a value cannot be read for longer than Vault allows it. The key may have versions; a row names
-//! the one that wrapped it, and a newer one takes over as another key would.
+//! Each read and each write of a value costs a call. No unwrapped data key is kept, so a value
+//! cannot be read for longer than Vault allows. The key may have versions. A row names the version
+//! that wrapped it, and a newer version takes over as another key would.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ use serde_json::Value;
 use vaultrs::api::transit::requests::{DecryptDataRequest, EncryptDataRequest};
 use zeroize::Zeroizing;
 
-use super::call::{Answer, CallError};
 use super::client::Client;
 use super::config::{ConfigError, VaultConfig};
-use super::session::{Session, Tries};
-use crate::key::{KeyId, KeyWrapper, Packed, Plain, WrapError, Wrapped};
+use super::response::{Response, VaultError};
+use super::session::{RetryMode, Session};
+use crate::key::{KeyId, KeyWrapper, UnwrapRequest, WrapError, WrapRequest, WrappedKey};
 
-/// Calls at once for the many data keys of one batch.
-const AT_ONCE: usize = 8;
+/// How many calls run at a time for the data keys of one batch.
+const MAX_CONCURRENT_CALLS: usize = 8;
 
 /// A key of the transit engine.
 pub struct Transit {
@@ -39,11 +39,11 @@ impl fmt::Debug for Transit {
 }
 
 impl Transit {
-    /// The key of that name in the transit engine of that mount. Of `vault`, the way to Vault and
-    /// the login are used.
+    /// The key `key` in the transit engine at `mount`. Only the connection and the login of `vault`
+    /// are used.
     ///
     /// # Errors
-    /// Where the configuration is not usable.
+    /// If the configuration is invalid.
     pub fn new(vault: &VaultConfig, mount: &str, key: &str) -> Result<Self, ConfigError> {
         let config =
             VaultConfig { mount: mount.to_owned(), prefix: key.to_owned(), ..vault.clone() };
@@ -56,26 +56,27 @@ impl Transit {
         })
     }
 
-    /// Wraps and unwraps something, to see that it can be done.
+    /// Checks that the key can wrap and unwrap.
     ///
     /// # Errors
-    /// Where it cannot.
+    /// If it cannot.
     pub async fn check(&self) -> Result<(), WrapError> {
         let (probe, authenticated) =
             (Redacted::from(b"probe".as_slice()), b"enclii-lockbox probe".to_vec());
-        let Wrapped { key_id, bytes } =
-            self.encrypt(&Plain { data_key: &probe, authenticated: authenticated.clone() }).await?;
+        let WrappedKey { key_id, bytes } = self
+            .encrypt(&WrapRequest { data_key: &probe, authenticated: authenticated.clone() })
+            .await?;
         let back = self
-            .decrypt(&Packed { format: 2, key_id: &key_id, bytes: &bytes, authenticated })
+            .decrypt(&UnwrapRequest { format: 2, key_id: &key_id, bytes: &bytes, authenticated })
             .await?;
         if back.as_ref() == Some(&probe) {
             Ok(())
         } else {
-            Err(nonsense("try key", "what it wrapped does not come back").into())
+            Err(remote(unexpected("test key", "unwrapping does not return what was wrapped")))
         }
     }
 
-    async fn encrypt(&self, key: &Plain<'_>) -> Result<Wrapped, WrapError> {
+    async fn encrypt(&self, key: &WrapRequest<'_>) -> Result<WrappedKey, WrapError> {
         let step = "wrap data key";
         let plain = Zeroizing::new(STANDARD.encode(key.data_key.expose()));
         let request = EncryptDataRequest::builder()
@@ -84,24 +85,29 @@ impl Transit {
             .plaintext(plain.as_str())
             .associated_data(STANDARD.encode(&key.authenticated))
             .build()
-            .map_err(|_| nonsense(step, "the request cannot be made"))?;
+            .map_err(|_| remote(unexpected(step, "the request cannot be built")))?;
         let answer = self
             .session
-            .send(&self.session.client().request(step, request)?, Tries::Safely)
-            .await?;
-        let text =
-            text(&answer, "ciphertext").ok_or_else(|| nonsense(step, "there is no ciphertext"))?;
-        let version = version(text)
-            .ok_or_else(|| nonsense(step, "the ciphertext names no version of the key"))?;
-        Ok(Wrapped {
+            .send(
+                &self.session.client().request(step, request).map_err(remote)?,
+                RetryMode::Idempotent,
+            )
+            .await
+            .map_err(remote)?;
+        let text = text(&answer, "ciphertext")
+            .ok_or_else(|| remote(unexpected(step, "there is no ciphertext")))?;
+        let version = version(text).ok_or_else(|| {
+            remote(unexpected(step, "the ciphertext names no version of the key"))
+        })?;
+        Ok(WrappedKey {
             key_id: KeyId::new(format!("{}:v{version}", self.name)),
             bytes: text.as_bytes().to_vec(),
         })
     }
 
-    async fn decrypt(&self, key: &Packed<'_>) -> Result<Option<Redacted>, WrapError> {
+    async fn decrypt(&self, key: &UnwrapRequest<'_>) -> Result<Option<Redacted>, WrapError> {
         let step = "unwrap data key";
-        // What names another version of the key than its row does was changed.
+        // A ciphertext that names another version of the key than its row was changed.
         let named = std::str::from_utf8(key.bytes).ok().filter(|text| {
             version(text)
                 .is_some_and(|version| key.key_id.as_str() == format!("{}:v{version}", self.name))
@@ -113,22 +119,27 @@ impl Transit {
             .ciphertext(ciphertext)
             .associated_data(STANDARD.encode(&key.authenticated))
             .build()
-            .map_err(|_| nonsense(step, "the request cannot be made"))?;
+            .map_err(|_| remote(unexpected(step, "the request cannot be built")))?;
         let answer = match self
             .session
-            .send(&self.session.client().request(step, request)?, Tries::Safely)
+            .send(
+                &self.session.client().request(step, request).map_err(remote)?,
+                RetryMode::Idempotent,
+            )
             .await
         {
             Ok(answer) => answer,
-            Err(CallError::Refused { status: 400, said, .. }) if is_damaged(&said) => {
+            Err(VaultError::Refused { status: 400, message, .. }) if is_damaged(&message) => {
                 return Ok(None);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(remote(error)),
         };
-        let plain =
-            text(&answer, "plaintext").ok_or_else(|| nonsense(step, "there is no plaintext"))?;
+        let plain = text(&answer, "plaintext")
+            .ok_or_else(|| remote(unexpected(step, "there is no plaintext")))?;
         Ok(Some(Redacted::new(
-            STANDARD.decode(plain).map_err(|_| nonsense(step, "the plaintext is not base64"))?,
+            STANDARD
+                .decode(plain)
+                .map_err(|_| remote(unexpected(step, "the plaintext is not base64")))?,
         )))
     }
 }
@@ -138,12 +149,12 @@ impl KeyWrapper for Transit {
         &self.name
     }
 
-    /// It is asked for by wrapping something, which needs no further right in Vault.
+    /// Found by wrapping a probe, which needs no further permission in Vault.
     fn id(&self) -> BoxFuture<'_, Result<KeyId, WrapError>> {
         async {
             let probe = Redacted::from(b"probe".as_slice());
             Ok(self
-                .encrypt(&Plain {
+                .encrypt(&WrapRequest {
                     data_key: &probe,
                     authenticated: b"enclii-lockbox probe".to_vec(),
                 })
@@ -153,41 +164,57 @@ impl KeyWrapper for Transit {
         .boxed()
     }
 
-    fn wrap<'a>(&'a self, keys: &'a [Plain<'a>]) -> BoxFuture<'a, Result<Vec<Wrapped>, WrapError>> {
-        stream::iter(keys).map(|key| self.encrypt(key)).buffered(AT_ONCE).try_collect().boxed()
+    fn wrap<'a>(
+        &'a self,
+        keys: &'a [WrapRequest<'a>],
+    ) -> BoxFuture<'a, Result<Vec<WrappedKey>, WrapError>> {
+        stream::iter(keys)
+            .map(|key| self.encrypt(key))
+            .buffered(MAX_CONCURRENT_CALLS)
+            .try_collect()
+            .boxed()
     }
 
     fn unwrap<'a>(
         &'a self,
-        keys: &'a [Packed<'a>],
+        keys: &'a [UnwrapRequest<'a>],
     ) -> BoxFuture<'a, Result<Vec<Option<Redacted>>, WrapError>> {
-        stream::iter(keys).map(|key| self.decrypt(key)).buffered(AT_ONCE).try_collect().boxed()
+        stream::iter(keys)
+            .map(|key| self.decrypt(key))
+            .buffered(MAX_CONCURRENT_CALLS)
+            .try_collect()
+            .boxed()
     }
 }
 
-fn nonsense(step: &'static str, what: &'static str) -> CallError {
-    CallError::Nonsense { step, what }
+fn unexpected(step: &'static str, what: &'static str) -> VaultError {
+    VaultError::UnexpectedAnswer { step, what }
 }
 
-fn text<'a>(answer: &'a Answer, field: &str) -> Option<&'a str> {
+fn remote(error: VaultError) -> WrapError {
+    WrapError::Remote(Box::new(error))
+}
+
+fn text<'a>(answer: &'a Response, field: &str) -> Option<&'a str> {
     answer.body.get("data")?.get(field).and_then(Value::as_str)
 }
 
 /// The version of the key that a ciphertext names: `vault:v3:…`.
 fn version(ciphertext: &str) -> Option<u32> {
     let (version, rest) = ciphertext.strip_prefix("vault:v")?.split_once(':')?;
-    // One way of writing a number alone, so that two texts never name one version.
-    let number: u32 = version.parse().ok().filter(|number: &u32| number.to_string() == version)?;
-    (!rest.is_empty()).then_some(number)
+    // Only the canonical form, so that two texts never name one version.
+    let parse_decimal: u32 =
+        version.parse().ok().filter(|parse_decimal: &u32| parse_decimal.to_string() == version)?;
+    (!rest.is_empty()).then_some(parse_decimal)
 }
 
-/// Whether Vault says that the ciphertext or what is authenticated with it was changed. Any other
-/// refusal is about the key, and the row may be well.
-fn is_damaged(said: &str) -> bool {
-    let said = said.to_ascii_lowercase();
+/// Whether Vault says that the ciphertext or its associated data was changed. Any other refusal is
+/// about the key, and the row may be intact.
+fn is_damaged(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
     ["message authentication failed", "invalid ciphertext", "could not decode", "base64"]
         .iter()
-        .any(|words| said.contains(words))
+        .any(|words| message.contains(words))
 }
 
 #[cfg(test)]
@@ -195,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_ciphertexts() {
+    fn versions_of_ciphertexts_are_parsed() {
         for (text, expected) in [
             ("vault:v1:abc", Some(1)),
             ("vault:v12:abc", Some(12)),
@@ -211,15 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_away_is_no_damage() {
-        for (said, damaged) in [
+    fn an_unavailable_key_is_not_damage() {
+        for (message, damaged) in [
             ("cipher: message authentication failed", true),
             ("invalid ciphertext: could not decode base64", true),
             ("encryption key not found", false),
             ("ciphertext or signature version is disallowed by policy (too old)", false),
             ("", false),
         ] {
-            assert_eq!(is_damaged(said), damaged, "{said}");
+            assert_eq!(is_damaged(message), damaged, "{message}");
         }
     }
 }

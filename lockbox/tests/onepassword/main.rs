@@ -1,37 +1,39 @@
-//! The 1Password backend against a stand-in for Connect, and against a real one where there is one.
+//! The 1Password backend against a fake Connect server, and against a real one if there is one.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 #[allow(dead_code, reason = "a test uses the parts that it needs")]
-#[path = "../connect/mod.rs"]
-mod connect;
+#[path = "../fake_connect/mod.rs"]
+mod fake_connect;
 #[allow(dead_code, reason = "a test uses the parts that it needs")]
-#[path = "../faults/mod.rs"]
-mod faults;
+#[path = "../fault_proxy/mod.rs"]
+mod fault_proxy;
 
-mod disturbed;
-mod people;
+mod conformance;
+mod fake_server;
+mod fault_injection;
+mod manual_edits;
 mod setup;
-mod stand_in;
-mod suite;
 mod writes;
 
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use connect::Connect;
 use contract::{Redacted, Scope, SecretName, Version};
-use lockbox::{Known, OnePassword, OnePasswordConfig, Put, Store, StoreError, Stored};
+use fake_connect::Connect;
+use lockbox::{
+    ActiveSecret, OnePassword, OnePasswordConfig, Put, Store, StoreError, StoredVersion,
+};
 
-/// A stand-in and a store on it.
-struct World {
+/// A fake Connect server and a store on it.
+struct TestStore {
     connect: Connect,
     store: OnePassword,
     directory: tempfile::TempDir,
 }
 
-impl World {
+impl TestStore {
     async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -50,11 +52,11 @@ impl World {
         OnePassword::new(&config(self.connect.host(), self.directory.path())).unwrap()
     }
 
-    async fn put(&self, name: &str, version: u64, value: &str) -> Stored {
+    async fn put(&self, name: &str, version: u64, value: &str) -> StoredVersion {
         put(&self.store, name, version, value).await.unwrap()
     }
 
-    async fn get(&self, name: &str, stored: &Stored) -> Result<String, StoreError> {
+    async fn get(&self, name: &str, stored: &StoredVersion) -> Result<String, StoreError> {
         let value = self.store.read_version(&scope(), &secret(name), stored).await?;
         Ok(String::from_utf8(value.expose().to_vec()).unwrap())
     }
@@ -66,7 +68,7 @@ fn config(host: String, directory: &Path) -> OnePasswordConfig {
     let config = OnePasswordConfig::new(host, token_file, Connect::VAULT.to_owned());
     OnePasswordConfig {
         timeout: Duration::from_millis(500),
-        settle: Duration::from_secs(4),
+        visibility_timeout: Duration::from_secs(4),
         ..config
     }
 }
@@ -88,20 +90,20 @@ async fn put(
     name: &str,
     version: u64,
     value: &str,
-) -> Result<Stored, StoreError> {
+) -> Result<StoredVersion, StoreError> {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
     let references = store
         .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
         .await?;
-    Ok(Stored { version: Version(version), reference: references[0].clone() })
+    Ok(StoredVersion { version: Version(version), reference: references[0].clone() })
 }
 
-fn known(name: &str, stored: &Stored) -> Known {
-    Known { scope: scope(), name: secret(name), stored: stored.clone() }
+fn known(name: &str, stored: &StoredVersion) -> ActiveSecret {
+    ActiveSecret { scope: scope(), name: secret(name), stored: stored.clone() }
 }
 
 /// An error with its causes, on one line.
-fn said(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {

@@ -1,175 +1,194 @@
-//! What writes are worth: once, whole, or not at all; and who reads what.
+//! Writes happen exactly once and completely or not at all, and values are read only by reference.
 
 use std::time::Duration;
 
 use contract::{Redacted, Version};
+use lockbox::conformance::ConformanceStore as _;
 use lockbox::onepassword::{ConnectError, ItemError};
-use lockbox::{Put, Store, StoreError, Stored};
+use lockbox::{Put, Store, StoreError, StoredVersion};
 
-use super::connect::Connect;
-use super::{World, put, said, scope, secret};
+use super::fake_connect::Connect;
+use super::{TestStore, error_chain, put, scope, secret};
 
 const RECORD: &str = "enclii/shop.prod.api/A#v1";
 
 fn connect_error(error: &StoreError) -> &ConnectError {
     let StoreError::Backend { source, .. } = error else { panic!("{error}") };
-    source.downcast_ref().unwrap_or_else(|| panic!("{}", said(error)))
+    source.downcast_ref().unwrap_or_else(|| panic!("{}", error_chain(error)))
 }
 
 #[tokio::test]
-async fn people_see_the_value_and_nobody_else_does() {
-    let world = World::new().await;
-    let stored = world.put("A", 1, "hunter2").await;
-    let item = world.connect.world().titled(RECORD).remove(0);
+async fn the_value_is_visible_in_the_item_and_nowhere_else() {
+    let harness = TestStore::new().await;
+    let stored = harness.put("A", 1, "hunter2").await;
+    let item = harness.connect.state().titled(RECORD).remove(0);
     assert_eq!(item["fields"][0]["value"], "hunter2");
     assert_eq!(item["fields"][0]["type"], "CONCEALED");
     assert!(stored.reference.as_str().starts_with(item["id"].as_str().unwrap()));
     assert!(
-        !format!("{:?}{stored:?}", world.store).contains("hunter2")
-            && !format!("{:?}", world.store).contains(Connect::TOKEN)
+        !format!("{:?}{stored:?}", harness.store).contains("hunter2")
+            && !format!("{:?}", harness.store).contains(Connect::TOKEN)
     );
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_makes_no_second_item() {
-    // What is lost: the answer, the connection, or that it was done twice.
+async fn a_lost_answer_creates_no_second_item() {
+    // The answer is lost, the connection hangs, or the item is created twice.
     for (lost, hanging, double) in [(1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 0, 1)] {
         for delay in [0, 400] {
-            let world = World::new().await;
+            let harness = TestStore::new().await;
             {
-                let mut connect = world.connect.world();
+                let mut connect = harness.connect.state();
                 (connect.lost_posts, connect.hanging_posts, connect.double_posts) =
                     (lost, hanging, double);
                 connect.delay = Duration::from_millis(delay);
             }
-            let stored = world.put("A", 1, "one").await;
-            assert_eq!(world.get("A", &stored).await.unwrap(), "one");
+            let stored = harness.put("A", 1, "one").await;
+            assert_eq!(harness.get("A", &stored).await.unwrap(), "one");
             assert_eq!(
-                world.connect.world().titled(RECORD).len(),
+                harness.connect.state().titled(RECORD).len(),
                 1,
                 "{lost} {hanging} {double} {delay}"
             );
-            assert_eq!(world.store.list_versions(&scope(), &secret("A")).await.unwrap(), [stored]);
+            assert_eq!(
+                harness.store.list_versions(&scope(), &secret("A")).await.unwrap(),
+                [stored]
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_write_that_does_not_show_is_an_error_that_says_so() {
-    let world = World::with(|config| config.settle = Duration::from_millis(300)).await;
-    world.connect.world().delays.push(("/SLOW#".to_owned(), Duration::from_secs(3600)));
-    let error = put(&world.store, "SLOW", 1, "x").await.unwrap_err();
-    assert!(matches!(connect_error(&error), ConnectError::Unsettled { .. }), "{}", said(&error));
-    assert!(said(&error).contains("enclii/shop.prod.api/SLOW#v1"), "{}", said(&error));
-    // It is taken back, so that it does not show one day.
-    assert!(world.connect.world().titled("enclii/shop.prod.api/SLOW#v1").is_empty());
+async fn a_write_that_does_not_become_visible_is_an_error() {
+    let harness =
+        TestStore::with(|config| config.visibility_timeout = Duration::from_millis(300)).await;
+    harness.connect.state().delays.push(("/SLOW#".to_owned(), Duration::from_secs(3600)));
+    let error = put(&harness.store, "SLOW", 1, "x").await.unwrap_err();
+    assert!(
+        matches!(connect_error(&error), ConnectError::NotVisible { .. }),
+        "{}",
+        error_chain(&error)
+    );
+    assert!(
+        error_chain(&error).contains("enclii/shop.prod.api/SLOW#v1"),
+        "{}",
+        error_chain(&error)
+    );
+    // It is rolled back, so that it does not become visible later.
+    assert!(harness.connect.state().titled("enclii/shop.prod.api/SLOW#v1").is_empty());
 }
 
 #[tokio::test]
-async fn several_values_are_undone_together() {
-    let world = World::with(|config| config.settle = Duration::from_millis(400)).await;
-    world.connect.world().delays.push(("/C#".to_owned(), Duration::from_secs(3600)));
+async fn a_failed_write_of_several_values_is_rolled_back() {
+    let harness =
+        TestStore::with(|config| config.visibility_timeout = Duration::from_millis(400)).await;
+    harness.connect.state().delays.push(("/C#".to_owned(), Duration::from_secs(3600)));
     let names = ["A", "B", "C"].map(secret);
     let value = Redacted::from("x".to_owned());
     let puts: Vec<Put<'_>> =
         names.iter().map(|name| Put { name, version: Version(1), value: &value }).collect();
-    world.store.write(&scope(), &puts).await.unwrap_err();
-    assert_eq!(world.connect.world().titles(), [""; 0]);
-    assert!(!world.store.capabilities().atomic_writes);
+    harness.store.write(&scope(), &puts).await.unwrap_err();
+    assert_eq!(harness.connect.state().titles(), [""; 0]);
+    assert!(!harness.store.capabilities().atomic_writes);
 }
 
 #[tokio::test]
-async fn a_dead_writers_item_is_neither_taken_nor_in_the_way() {
-    let world = World::new().await;
-    let orphan = world.put("A", 1, "orphan").await;
-    let second = world.put("A", 1, "one").await;
+async fn an_unacknowledged_item_is_neither_read_nor_blocking() {
+    let harness = TestStore::new().await;
+    let orphan = harness.put("A", 1, "orphan").await;
+    let second = harness.put("A", 1, "one").await;
     assert_ne!(orphan.reference, second.reference);
-    assert_eq!(world.get("A", &second).await.unwrap(), "one");
-    assert_eq!(world.get("A", &orphan).await.unwrap(), "orphan");
-    world.store.destroy(&scope(), &secret("A"), &orphan).await.unwrap();
-    assert!(matches!(world.get("A", &orphan).await, Err(StoreError::NotFound(_))));
-    assert_eq!(world.store.list_versions(&scope(), &secret("A")).await.unwrap(), [second]);
+    assert_eq!(harness.get("A", &second).await.unwrap(), "one");
+    assert_eq!(harness.get("A", &orphan).await.unwrap(), "orphan");
+    harness.store.destroy(&scope(), &secret("A"), &orphan).await.unwrap();
+    assert!(matches!(harness.get("A", &orphan).await, Err(StoreError::NotFound(_))));
+    assert_eq!(harness.store.list_versions(&scope(), &secret("A")).await.unwrap(), [second]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_write_to_one_vault() {
-    let world = World::new().await;
-    world.connect.world().delay = Duration::from_millis(100);
-    let other = world.replica();
-    let (one, two) = tokio::join!(put(&world.store, "A", 1, "one"), put(&other, "A", 1, "two"));
+async fn two_replicas_can_write_to_one_vault() {
+    let harness = TestStore::new().await;
+    harness.connect.state().delay = Duration::from_millis(100);
+    let other = harness.replica();
+    let (one, two) = tokio::join!(put(&harness.store, "A", 1, "one"), put(&other, "A", 1, "two"));
     let (one, two) = (one.unwrap(), two.unwrap());
-    // Both are there, each under its own reference; the ledger takes one of them.
-    assert_eq!(world.get("A", &one).await.unwrap(), "one");
-    assert_eq!(world.get("A", &two).await.unwrap(), "two");
-    // A rotation on what the other replica replaced is refused.
-    let base = world.put("B", 1, "base").await;
+    // Both exist, each under its own reference. The ledger takes one of them.
+    assert_eq!(harness.get("A", &one).await.unwrap(), "one");
+    assert_eq!(harness.get("A", &two).await.unwrap(), "two");
+    // A rotation on a value that the other replica replaced is refused.
+    let base = harness.put("B", 1, "base").await;
     let (name, value) = (secret("B"), Redacted::from("x".to_owned()));
     let rotation = |version| Put { name: &name, version: Version(version), value: &value };
     let next = other.rotate(&scope(), rotation(2), &base.reference).await.unwrap();
-    match world.store.rotate(&scope(), rotation(2), &base.reference).await {
+    match harness.store.rotate(&scope(), rotation(2), &base.reference).await {
         Err(StoreError::Conflict { newest, .. }) => assert_eq!(newest, next),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn an_item_with_a_label_twice_is_named() {
-    let world = World::new().await;
-    let stored = world.put("A", 1, "one").await;
-    world.connect.world().edit(RECORD, |item| {
+async fn an_item_with_a_duplicate_label_is_named() {
+    let harness = TestStore::new().await;
+    let stored = harness.put("A", 1, "one").await;
+    harness.connect.state().edit(RECORD, |item| {
         let field = item["fields"][0].clone();
         item["fields"].as_array_mut().unwrap().push(field);
     });
-    let error = world.get("A", &stored).await.unwrap_err();
+    let error = harness.get("A", &stored).await.unwrap_err();
     assert!(
         matches!(
             connect_error(&error),
             ConnectError::Item { source: ItemError::Duplicate("value", 2), .. }
         ),
         "{}",
-        said(&error)
+        error_chain(&error)
     );
-    assert!(said(&error).contains(RECORD), "{}", said(&error));
+    assert!(error_chain(&error).contains(RECORD), "{}", error_chain(&error));
 }
 
 #[tokio::test]
-async fn a_record_that_was_edited_is_not_taken_for_what_was_written() {
-    let world = World::new().await;
-    let (one, two) = (world.put("A", 1, "one").await, world.put("A", 2, "two").await);
-    world.connect.world().type_in(RECORD, "value", "edited");
-    let error = world.get("A", &one).await.unwrap_err();
-    assert!(matches!(connect_error(&error), ConnectError::Edited { .. }), "{}", said(&error));
+async fn an_edited_record_is_not_read_as_the_written_value() {
+    let harness = TestStore::new().await;
+    let (one, two) = (harness.put("A", 1, "one").await, harness.put("A", 2, "two").await);
+    harness.connect.state().type_in(RECORD, "value", "edited");
+    let error = harness.get("A", &one).await.unwrap_err();
     assert!(
-        said(&error).contains(RECORD) && !said(&error).contains("edited\""),
+        matches!(connect_error(&error), ConnectError::Edited { .. }),
         "{}",
-        said(&error)
+        error_chain(&error)
     );
-    assert_eq!(world.get("A", &two).await.unwrap(), "two");
-    // What the app adds around a value changes nothing.
-    world
+    assert!(
+        error_chain(&error).contains(RECORD) && !error_chain(&error).contains("edited\""),
+        "{}",
+        error_chain(&error)
+    );
+    assert_eq!(harness.get("A", &two).await.unwrap(), "two");
+    // Other changes to the item do not affect the value.
+    harness
         .connect
-        .world()
+        .state()
         .edit("enclii/shop.prod.api/A#v2", |item| item["tags"] = serde_json::json!(["mine"]));
-    assert_eq!(world.get("A", &two).await.unwrap(), "two");
-    // An item that was made anew from another one's fields holds the value, under another id.
-    world.connect.world().duplicate("enclii/shop.prod.api/A#v2");
-    world.connect.world().trash("enclii/shop.prod.api/A#v2");
-    assert_eq!(world.get("A", &two).await.unwrap(), "two");
-    world.store.destroy(&scope(), &secret("A"), &two).await.unwrap();
-    assert!(matches!(world.get("A", &two).await, Err(StoreError::NotFound(_))));
+    assert_eq!(harness.get("A", &two).await.unwrap(), "two");
+    // A copy of the item holds the value under another id.
+    harness.connect.state().duplicate("enclii/shop.prod.api/A#v2");
+    harness.connect.state().trash("enclii/shop.prod.api/A#v2");
+    assert_eq!(harness.get("A", &two).await.unwrap(), "two");
+    harness.store.destroy(&scope(), &secret("A"), &two).await.unwrap();
+    assert!(matches!(harness.get("A", &two).await, Err(StoreError::NotFound(_))));
 }
 
 #[tokio::test]
-async fn a_ledger_that_points_elsewhere_gets_nothing() {
-    let world = World::new().await;
-    let (one, two) = (world.put("A", 1, "one").await, world.put("A", 2, "two").await);
-    let mixed = Stored { version: two.version, reference: one.reference.clone() };
-    assert!(world.get("A", &mixed).await.is_err());
+async fn a_mismatched_reference_reads_nothing() {
+    let harness = TestStore::new().await;
+    let (one, two) = (harness.put("A", 1, "one").await, harness.put("A", 2, "two").await);
+    let mixed = StoredVersion { version: two.version, reference: one.reference.clone() };
+    assert!(harness.get("A", &mixed).await.is_err());
     let swapped = format!(
         "{}:{}",
         one.reference.as_str().split(':').next().unwrap(),
         two.reference.as_str().split(':').nth(1).unwrap()
     );
-    let swapped = Stored { version: one.version, reference: lockbox::Reference::new(swapped) };
-    assert!(world.get("A", &swapped).await.is_err());
+    let swapped =
+        StoredVersion { version: one.version, reference: lockbox::Reference::new(swapped) };
+    assert!(harness.get("A", &swapped).await.is_err());
 }

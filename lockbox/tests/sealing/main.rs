@@ -1,11 +1,11 @@
-//! What the embedded backend keeps, against those who can write to its database, through the change
-//! of its key, and in copies of it.
+//! The embedded backend against tampering with its database, through changes of its key, and in
+//! copies of the database.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-mod attacks;
 mod copies;
-mod first;
+mod first_start;
 mod formats;
+mod harness;
 mod rekey;
-mod world;
+mod tampering;

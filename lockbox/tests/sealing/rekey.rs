@@ -1,17 +1,17 @@
-//! Another key takes over.
+//! Changing the key.
 
-use lockbox::embedded::{Batch, EmbeddedError, Position};
-use lockbox::key::KeySource;
-use lockbox::{Embedded, Keys, Store, StoreError, Stored};
+use lockbox::embedded::{EmbeddedError, RewrapBatch, RewrapCursor};
+use lockbox::key_source::KeySource;
+use lockbox::{Embedded, KeyConfig, Store, StoreError, StoredVersion};
 
-use crate::world::{World, get, put, scope, secret};
+use crate::harness::{TestDatabase, get, put, scope, secret};
 
-/// Batch after batch, to the end.
-async fn rewrap(store: &Embedded) -> Batch {
+/// Runs all batches.
+async fn rewrap(store: &Embedded) -> RewrapBatch {
     let current = store.current_key().await.unwrap();
-    let mut all = Batch { next: Some(Position::default()), ..Batch::default() };
+    let mut all = RewrapBatch { next: Some(RewrapCursor::default()), ..RewrapBatch::default() };
     while let Some(from) = all.next {
-        let Batch { done, failed, next } = store.rewrap(&current, from).await.unwrap();
+        let RewrapBatch { done, failed, next } = store.rewrap(&current, from).await.unwrap();
         all.done += done;
         all.failed.extend(failed);
         all.next = next;
@@ -19,8 +19,8 @@ async fn rewrap(store: &Embedded) -> Batch {
     all
 }
 
-async fn filled(world: &World, key: &str, count: u64) -> Vec<Stored> {
-    let store = world.open(key, &[]).await;
+async fn filled(database: &TestDatabase, key: &str, count: u64) -> Vec<StoredVersion> {
+    let store = database.open(key, &[]).await;
     let mut rows = Vec::new();
     for version in 1..=count {
         rows.push(put(&store, "A", version, &format!("value {version}")).await);
@@ -28,36 +28,39 @@ async fn filled(world: &World, key: &str, count: u64) -> Vec<Stored> {
     rows
 }
 
-async fn all_are_there(store: &Embedded, rows: &[Stored]) {
+async fn all_are_there(store: &Embedded, rows: &[StoredVersion]) {
     for stored in rows {
         assert_eq!(get(store, "A", stored).await.unwrap(), format!("value {}", stored.version));
     }
 }
 
 #[tokio::test]
-async fn every_row_comes_under_the_new_key_and_the_old_one_can_go() {
-    let world = World::new().await;
-    let rows = filled(&world, "old", 250).await;
-    let store = world.open("new", &["old"]).await;
+async fn after_a_rekey_the_old_key_is_not_needed() {
+    let database = TestDatabase::new().await;
+    let rows = filled(&database, "old", 250).await;
+    let store = database.open("new", &["old"]).await;
     all_are_there(&store, &rows).await;
     let new = put(&store, "A", 251, "value 251").await;
-    assert_eq!(store.standing(&store.current_key().await.unwrap()).await.unwrap().remaining, 250);
-    // A key that rows need is not dropped: it is said which, and how many need it.
-    let error = world.try_open("new", &[]).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::Missing { rows: 250, .. }), "{error}");
+    assert_eq!(
+        store.rekey_progress(&store.current_key().await.unwrap()).await.unwrap().remaining,
+        250
+    );
+    // A key that rows still need cannot be left out. The error names it and the number of rows.
+    let error = database.try_open("new", &[]).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::KeyMissing { rows: 250, .. }), "{error}");
     let batch = rewrap(&store).await;
     assert_eq!((batch.done, batch.failed.len()), (250, 0));
     assert_eq!(rewrap(&store).await.done, 0, "there was something left to do");
-    std::fs::remove_file(world.path("old")).unwrap();
-    let store = world.open("new", &[]).await;
+    std::fs::remove_file(database.path("old")).unwrap();
+    let store = database.open("new", &[]).await;
     all_are_there(&store, &rows).await;
     all_are_there(&store, &[new]).await;
 }
 
 #[tokio::test]
 async fn rows_that_do_not_open_are_named_and_stay_as_they_are() {
-    let world = World::new().await;
-    let rows = filled(&world, "old", 120).await;
+    let database = TestDatabase::new().await;
+    let rows = filled(&database, "old", 120).await;
     let damage = [
         "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE version = 3",
         "UPDATE lockbox_values SET key_id = 'ffff' WHERE version = 50",
@@ -66,11 +69,12 @@ async fn rows_that_do_not_open_are_named_and_stay_as_they_are() {
         "UPDATE lockbox_values SET sealed = NULL WHERE version = 101",
     ];
     for sql in damage {
-        assert_eq!(world.run(sql).await, 1, "{sql}");
+        assert_eq!(database.run(sql).await, 1, "{sql}");
     }
-    let picture = "SELECT group_concat(version || scope || format || key_id || hex(wrapped_key), ' ') FROM lockbox_values WHERE version IN (3, 50, 51, 100, 101)";
-    let before = world.text(picture).await;
-    let store = world.open("new", &["old"]).await;
+    let picture = "SELECT group_concat(version || scope || format || key_id || hex(wrapped_key), \
+         ' ') FROM lockbox_values WHERE version IN (3, 50, 51, 100, 101)";
+    let before = database.text(picture).await;
+    let store = database.open("new", &["old"]).await;
     let batch = rewrap(&store).await;
     assert_eq!(batch.done, 115, "{:?}", batch.failed);
     for version in [3, 50, 51, 100, 101] {
@@ -80,45 +84,45 @@ async fn rows_that_do_not_open_are_named_and_stay_as_they_are() {
             batch.failed
         );
     }
-    assert_eq!(world.text(picture).await, before);
+    assert_eq!(database.text(picture).await, before);
     for stored in rows.iter().filter(|stored| ![3, 50, 51, 100, 101].contains(&stored.version.0)) {
         assert_eq!(get(&store, "A", stored).await.unwrap(), format!("value {}", stored.version));
     }
-    // The damaged rows still need the old key, all but the one that names no key at all.
-    let error = world.try_open("new", &[]).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::Missing { rows: 4, .. }), "{error}");
+    // The damaged rows still need the old key, except the one with a malformed key id.
+    let error = database.try_open("new", &[]).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::KeyMissing { rows: 4, .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_key_that_is_lost_can_be_given_up_by_name() {
-    let world = World::new().await;
-    let rows = filled(&world, "old", 2).await;
-    let missing = world.file("old").read().unwrap().key_id().clone();
-    std::fs::remove_file(world.path("old")).unwrap();
-    // There is no file of the new key yet, and none is made while values need another.
-    assert!(matches!(world.try_open("new", &[]).await, Err(EmbeddedError::Key(_))));
-    let keys = Keys { lost: vec![missing], ..world.keys("new", &[]) };
-    let store = Embedded::with_keys(world.database.clone(), &keys).await.unwrap();
+async fn a_lost_key_can_be_declared_by_its_id() {
+    let database = TestDatabase::new().await;
+    let rows = filled(&database, "old", 2).await;
+    let missing = database.file("old").read().unwrap().key_id().clone();
+    std::fs::remove_file(database.path("old")).unwrap();
+    // The new key's file does not exist yet, and is not created while values need another key.
+    assert!(matches!(database.try_open("new", &[]).await, Err(EmbeddedError::Key(_))));
+    let keys = KeyConfig { lost: vec![missing], ..database.keys("new", &[]) };
+    let store = Embedded::with_keys(database.database.clone(), &keys).await.unwrap();
     assert!(matches!(get(&store, "A", &rows[0]).await, Err(StoreError::Seal(_))));
     let new = put(&store, "A", 3, "value 3").await;
     all_are_there(&store, &[new]).await;
 }
 
-/// What happens to a row between its being read and its being changed is not undone.
+/// A change to a row between reading and updating it is not undone.
 #[tokio::test]
 async fn destroying_and_rewrapping_do_not_undo_each_other() {
-    let world = World::new().await;
-    let rows = filled(&world, "old", 300).await;
-    let store = world.open("new", &["old"]).await;
+    let database = TestDatabase::new().await;
+    let rows = filled(&database, "old", 300).await;
+    let store = database.open("new", &["old"]).await;
     let destroyed = async {
         for stored in rows.iter().step_by(3) {
             store.destroy(&scope(), &secret("A"), stored).await.unwrap();
         }
     };
-    // Two at once, as two replicas would.
+    // Two at once, as with two replicas.
     let (one, two, ()) = tokio::join!(rewrap(&store), rewrap(&store), destroyed);
     assert!(one.failed.is_empty() && two.failed.is_empty());
-    let store = world.open("new", &[]).await;
+    let store = database.open("new", &[]).await;
     for (at, stored) in rows.iter().enumerate() {
         match get(&store, "A", stored).await {
             Ok(value) => assert!(at % 3 != 0 && value == format!("value {}", stored.version)),
@@ -130,12 +134,15 @@ async fn destroying_and_rewrapping_do_not_undo_each_other() {
 
 #[tokio::test]
 async fn a_key_moves_from_a_file_to_a_command_and_keeps_its_name() {
-    let world = World::new().await;
-    let rows = filled(&world, "key", 3).await;
+    let database = TestDatabase::new().await;
+    let rows = filled(&database, "key", 3).await;
     let source: KeySource =
-        format!("command:/bin/cat {}", world.path("key").display()).parse().unwrap();
-    let keys = Keys { current: source, previous: Vec::new(), lost: Vec::new(), vault: None };
-    let store = Embedded::with_keys(world.database.clone(), &keys).await.unwrap();
+        format!("command:/bin/cat {}", database.path("key").display()).parse().unwrap();
+    let keys = KeyConfig { current: source, previous: Vec::new(), lost: Vec::new(), vault: None };
+    let store = Embedded::with_keys(database.database.clone(), &keys).await.unwrap();
     all_are_there(&store, &rows).await;
-    assert_eq!(store.standing(&store.current_key().await.unwrap()).await.unwrap().remaining, 0);
+    assert_eq!(
+        store.rekey_progress(&store.current_key().await.unwrap()).await.unwrap().remaining,
+        0
+    );
 }

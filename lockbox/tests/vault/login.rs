@@ -1,16 +1,16 @@
-//! Tokens: got, renewed, got again, and never shown. Certificates: checked, whatever the
-//! environment says.
+//! Tokens are obtained, renewed, replaced and never shown. Certificates are always verified.
 
 use std::process::Command;
 
 use lockbox::StoreError;
+use lockbox::conformance::ConformanceStore as _;
 use reqwest::Method;
 use serde_json::json;
 
 use super::*;
 
-/// A role whose tokens live as long as that, and its files.
-pub(crate) async fn approle(server: &Server, ttl: &str, max_ttl: &str) -> VaultLogin {
+/// Creates an AppRole with these token lifetimes, and its secret id file.
+pub(crate) async fn approle(server: &VaultServer, ttl: &str, max_ttl: &str) -> VaultLogin {
     server.api(Method::PUT, "sys/policies/acl/switchyard", Some(json!({"policy": POLICY}))).await;
     server.api(Method::POST, "sys/auth/approle", Some(json!({"type": "approle"}))).await;
     let role =
@@ -26,8 +26,8 @@ pub(crate) async fn approle(server: &Server, ttl: &str, max_ttl: &str) -> VaultL
     }
 }
 
-/// How many tokens there are, and how often they were renewed.
-async fn tokens(server: &Server) -> (usize, usize) {
+/// How many tokens of the role exist, and how many of them were renewed.
+async fn tokens(server: &VaultServer) -> (usize, usize) {
     let listed =
         server.api(Method::from_bytes(b"LIST").unwrap(), "auth/token/accessors", None).await;
     let (mut of_role, mut renewed) = (0, 0);
@@ -45,30 +45,30 @@ async fn tokens(server: &Server) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_renewed_in_time_and_got_again_where_renewal_ends() {
-    let server = Server::start(true).await;
+async fn a_token_is_renewed_in_time_and_replaced_near_its_maximum() {
+    let server = VaultServer::start(true).await;
     let store =
         Vault::open(&VaultConfig { login: approle(&server, "4s", "9s").await, ..config(&server) })
             .unwrap();
     let work = async {
         let stored = put(&store, "A", 1, b"x").await;
         assert_eq!(tokens(&server).await, (1, 0));
-        // The same token, with a longer life.
+        // The same token, renewed.
         until("a renewal", async || tokens(&server).await.1 > 0).await;
-        // Its maximum is near, so that there is another before the first ends.
+        // Near its maximum lifetime it is replaced before it expires.
         until("another login", async || tokens(&server).await.0 > 1).await;
         until("the end of the first", async || tokens(&server).await.0 == 1).await;
         assert_eq!(read(&store, "A", &stored).await.unwrap(), b"x");
     };
     tokio::select! {
         () = work => {}
-        () = store.keep() => panic!("it works for ever"),
+        () = store.keep_token_alive() => panic!("it works for ever"),
     }
 }
 
 #[tokio::test]
-async fn a_token_that_vault_forgot_is_got_again_once_and_a_policy_that_says_no_is_believed() {
-    let server = Server::start(false).await;
+async fn a_revoked_token_is_replaced_once_and_a_denying_policy_is_not_retried() {
+    let server = VaultServer::start(false).await;
     let login = approle(&server, "1h", "1h").await;
     let store = Vault::open(&VaultConfig { login: login.clone(), ..config(&server) }).unwrap();
     let stored = put(&store, "A", 1, b"x").await;
@@ -77,7 +77,7 @@ async fn a_token_that_vault_forgot_is_got_again_once_and_a_policy_that_says_no_i
     until("the end of the token", async || tokens(&server).await.0 == 0).await;
     assert_eq!(read(&store, "A", &stored).await.unwrap(), b"x");
     assert_eq!(tokens(&server).await.0, 1);
-    // Denied for another reason: no login helps, and none is tried.
+    // A denying policy: a new login would not help, and none is made.
     let elsewhere =
         Vault::open(&VaultConfig { login, prefix: "elsewhere".to_owned(), ..config(&server) })
             .unwrap();
@@ -88,8 +88,8 @@ async fn a_token_that_vault_forgot_is_got_again_once_and_a_policy_that_says_no_i
 }
 
 #[tokio::test]
-async fn no_debug_and_no_error_shows_a_token() {
-    let server = Server::start(false).await;
+async fn debug_and_errors_do_not_contain_tokens() {
+    let server = VaultServer::start(false).await;
     let login = approle(&server, "1h", "1h").await;
     let VaultLogin::AppRole { secret_id_file, .. } = &login else { panic!() };
     let secret_id = std::fs::read_to_string(secret_id_file).unwrap();
@@ -100,25 +100,25 @@ async fn no_debug_and_no_error_shows_a_token() {
     let mut shown = format!("{by_role:?} {by_root:?} {:?}", config(&server));
     server.seal().await;
     for store in [&by_role, &by_root] {
-        let error = store.read(&scope(), &secret("A")).await.unwrap_err();
+        let error = store.read_newest(&scope(), &secret("A")).await.unwrap_err();
         shown
             .push_str(&format!("{error} {error:?} {}", std::error::Error::source(&error).unwrap()));
     }
     assert!(shown.contains("sealed"), "{shown}");
-    // Every token of Vault begins like this.
+    // The prefixes of all Vault tokens.
     for hidden in ["hvs.", "hvb.", &secret_id, server.root(), "value-canary"] {
         assert!(!shown.contains(hidden), "{shown}");
     }
 }
 
 #[tokio::test]
-async fn nothing_in_the_environment_ends_the_checks_of_certificates_or_brings_another_token() {
-    let server = Server::start(true).await;
+async fn environment_variables_do_not_change_tls_or_the_token() {
+    let server = VaultServer::start(true).await;
     put(&Vault::open(&config(&server)).unwrap(), "A", 1, b"x").await;
     let wrong = server.file("wrong.crt", &server::authority("another CA").0);
     for skip in ["", "1", "true", "no"] {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "login::in_a_misleading_environment", "--ignored"])
+            .args(["--exact", "login::with_misleading_environment_variables", "--ignored"])
             .env("VAULT_SKIP_VERIFY", skip)
             .env("VAULT_ADDR", "http://127.0.0.1:1")
             .env("VAULT_TOKEN", "hvs.of-the-environment")
@@ -130,17 +130,17 @@ async fn nothing_in_the_environment_ends_the_checks_of_certificates_or_brings_an
             .env("TEST_WRONG_CA", &wrong)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&child.stdout);
+        let error_chain = String::from_utf8_lossy(&child.stdout);
         assert!(
-            child.status.success() && said.contains("1 passed"),
-            "VAULT_SKIP_VERIFY={skip:?}: {said}"
+            child.status.success() && error_chain.contains("1 passed"),
+            "VAULT_SKIP_VERIFY={skip:?}: {error_chain}"
         );
     }
 }
 
 #[tokio::test]
 #[ignore = "the test above runs it in a process of its own"]
-async fn in_a_misleading_environment() {
+async fn with_misleading_environment_variables() {
     let given = |name: &str| {
         std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")).into_string().unwrap()
     };
@@ -156,13 +156,13 @@ async fn in_a_misleading_environment() {
         max_versions: 10,
     };
     let right = Vault::open(&config(Some(given("TEST_CA")))).unwrap();
-    assert_eq!(right.read(&scope(), &secret("A")).await.unwrap().1.expose(), b"x");
+    assert_eq!(right.read_newest(&scope(), &secret("A")).await.unwrap().1.expose(), b"x");
     let wrong = Vault::open(&config(Some(given("TEST_WRONG_CA")))).unwrap();
-    let error = wrong.read(&scope(), &secret("A")).await.unwrap_err();
+    let error = wrong.read_newest(&scope(), &secret("A")).await.unwrap_err();
     assert!(format!("{error:?}").contains("UnknownIssuer"), "{error:?}");
-    // The system's CAs know nothing of it either; on a machine without any there is no client at
+    // The system's CAs do not include it either. A machine without CAs cannot build a client at
     // all.
     if let Ok(system) = Vault::open(&config(None)) {
-        assert!(system.read(&scope(), &secret("A")).await.is_err());
+        assert!(system.read_newest(&scope(), &secret("A")).await.is_err());
     }
 }

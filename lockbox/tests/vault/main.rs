@@ -1,14 +1,14 @@
-//! The `vault` backend against a real Vault: the suite that every backend passes, plain and between
-//! faults, through kill -9, with logins that end, and with people who change things by hand.
+//! The `vault` backend against a real Vault: the conformance suite, faults, SIGKILL, expiring
+//! tokens, and manual changes.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-mod disturbed;
+mod fault_injection;
 #[allow(dead_code, reason = "a test uses the parts that it needs")]
-#[path = "../faults/mod.rs"]
-mod faults;
-mod hands;
+#[path = "../fault_proxy/mod.rs"]
+mod fault_proxy;
 mod login;
+mod manual_edits;
 mod server;
 mod store;
 mod transit;
@@ -16,17 +16,17 @@ mod transit;
 use std::time::Duration;
 
 use contract::{Redacted, Scope, SecretName, Version};
-use lockbox::{Put, Store, Stored, Vault, VaultConfig, VaultLogin};
-use server::Server;
+use lockbox::{Put, Store, StoredVersion, Vault, VaultConfig, VaultLogin};
+use server::VaultServer;
 
-/// What switchyard's token may do, as the guide has it.
+/// The policy of switchyard's token, as in docs/vault.md.
 const POLICY: &str = r#"
 path "secret/data/enclii/*"     { capabilities = ["create", "read", "update"] }
 path "secret/metadata/enclii/*" { capabilities = ["create", "read", "update", "delete", "list"] }
 path "secret/destroy/enclii/*"  { capabilities = ["update"] }
 "#;
 
-fn config(server: &Server) -> VaultConfig {
+fn config(server: &VaultServer) -> VaultConfig {
     VaultConfig {
         address: server.address(),
         allow_plain_http: false,
@@ -48,23 +48,27 @@ fn secret(name: &str) -> SecretName {
     name.parse().unwrap()
 }
 
-async fn put(store: &Vault, name: &str, version: u64, value: &[u8]) -> Stored {
+async fn put(store: &Vault, name: &str, version: u64, value: &[u8]) -> StoredVersion {
     let (name, value) = (secret(name), Redacted::from(value));
     let references = store
         .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
         .await
         .unwrap();
-    Stored { version: Version(version), reference: references.into_iter().next().unwrap() }
+    StoredVersion { version: Version(version), reference: references.into_iter().next().unwrap() }
 }
 
-async fn read(store: &Vault, name: &str, stored: &Stored) -> Result<Vec<u8>, lockbox::StoreError> {
+async fn read(
+    store: &Vault,
+    name: &str,
+    stored: &StoredVersion,
+) -> Result<Vec<u8>, lockbox::StoreError> {
     store.read_version(&scope(), &secret(name), stored).await.map(|value| value.expose().to_vec())
 }
 
-/// Asks until it is so: for what Vault does in its own time.
-async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {
+/// Polls until a condition holds.
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !there().await {
+    while !condition().await {
         assert!(tokio::time::Instant::now() < end, "waited for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

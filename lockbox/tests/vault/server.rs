@@ -1,5 +1,5 @@
-//! A real Vault on loopback, with integrated storage on disk, so that a restart keeps what it has.
-//! It is ended by its own process id when it is dropped, also where the test panics.
+//! A real Vault on loopback, with integrated storage on disk, so that data survives a restart. It
+//! is killed when it is dropped, even if the test panics.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server.
-pub(crate) struct Server {
+pub(crate) struct VaultServer {
     child: Child,
     directory: TempDir,
     port: u16,
@@ -27,7 +27,7 @@ pub(crate) struct Server {
     http: reqwest::Client,
 }
 
-impl Server {
+impl VaultServer {
     /// Starts a server, initialises and unseals it, and mounts a KV v2 engine at `secret`.
     pub(crate) async fn start(tls: bool) -> Self {
         let _ = runtime::provider::install();
@@ -86,7 +86,7 @@ impl Server {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    /// The CA of its certificate.
+    /// The file of the CA of its certificate.
     pub(crate) fn ca(&self) -> PathBuf {
         self.directory.path().join("ca.crt")
     }
@@ -106,7 +106,7 @@ impl Server {
         path
     }
 
-    /// A call with the root token that has to succeed.
+    /// Makes a call with the root token, which must succeed.
     pub(crate) async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let (status, answer) = self
             .ask(method.clone(), path, body)
@@ -116,7 +116,7 @@ impl Server {
         answer
     }
 
-    /// A call with the root token: status and body, or nothing where there is no answer.
+    /// Makes a call with the root token. Returns status and body, or `None` without an answer.
     pub(crate) async fn ask(
         &self,
         method: Method,
@@ -136,7 +136,7 @@ impl Server {
         Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
-    /// What is written in a KV version of an entry: status and data.
+    /// Reads a KV version of an entry: status and data.
     pub(crate) async fn kv(&self, path: &str, version: u64) -> (u16, Value) {
         let (status, mut body) = self
             .ask(Method::GET, &format!("secret/data/{path}?version={version}"), None)
@@ -151,7 +151,7 @@ impl Server {
         everything.contains(value) || everything.contains(&STANDARD.encode(value))
     }
 
-    /// Everything that can still be read, KV version by KV version, as one text.
+    /// Every KV version that can still be read, as one text.
     async fn everything(&self) -> String {
         let mut all = String::new();
         let mut folders = vec![String::new()];
@@ -195,7 +195,7 @@ impl Server {
         .await;
     }
 
-    /// SIGKILL, and after a while the same server again on the same port with the same storage.
+    /// Kills the server, and restarts it after `away` on the same port and storage.
     pub(crate) async fn kill_and_restart(&mut self, away: Duration) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -204,9 +204,9 @@ impl Server {
         self.unseal().await;
     }
 
-    async fn until(&self, what: &str, mut there: impl AsyncFnMut(&Self) -> bool) {
-        let end = Instant::now() + PATIENCE;
-        while !timeout(PATIENCE, there(self)).await.unwrap_or(false) {
+    async fn until(&self, what: &str, mut condition: impl AsyncFnMut(&Self) -> bool) {
+        let end = Instant::now() + WAIT_TIMEOUT;
+        while !timeout(WAIT_TIMEOUT, condition(self)).await.unwrap_or(false) {
             let log = std::fs::read_to_string(self.directory.path().join("vault.log"))
                 .unwrap_or_default();
             assert!(Instant::now() < end, "waited for Vault to {what}; it says:\n{log}");
@@ -215,7 +215,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for VaultServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -226,12 +226,15 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Writes configuration and certificates, and says on which port it will listen.
+/// Writes configuration and certificates. Returns the port.
 fn prepare(directory: &Path, tls: bool) -> u16 {
     let (port, cluster) = (free_port(), free_port());
     let path = |name: &str| directory.join(name).display().to_string();
     std::fs::create_dir(directory.join("storage")).unwrap();
-    let mut listener = json!({"address": format!("127.0.0.1:{port}"), "cluster_address": format!("127.0.0.1:{cluster}")});
+    let mut listener = json!({
+        "address": format!("127.0.0.1:{port}"),
+        "cluster_address": format!("127.0.0.1:{cluster}"),
+    });
     if tls {
         certificate(directory);
         listener["tls_cert_file"] = json!(path("tls.crt"));
@@ -240,7 +243,9 @@ fn prepare(directory: &Path, tls: bool) -> u16 {
         listener["tls_disable"] = json!(true);
     }
     let config = json!({
-        "storage": {"raft": {"path": path("storage"), "node_id": "one", "performance_multiplier": 1}},
+        "storage": {
+            "raft": {"path": path("storage"), "node_id": "one", "performance_multiplier": 1},
+        },
         "listener": [{"tcp": listener}],
         "api_addr": format!("{}://127.0.0.1:{port}", if tls { "https" } else { "http" }),
         "cluster_addr": format!("https://127.0.0.1:{cluster}"),
@@ -251,7 +256,7 @@ fn prepare(directory: &Path, tls: bool) -> u16 {
     port
 }
 
-/// A CA, and a certificate of it for loopback.
+/// Creates a CA, and a certificate for loopback.
 fn certificate(directory: &Path) {
     let (ca, authority) = authority("the CA of a test");
     let mut leaf =
@@ -270,7 +275,7 @@ fn certificate(directory: &Path) {
     }
 }
 
-/// A CA: its certificate as PEM, and what signs.
+/// Creates a CA: its certificate as PEM, and the issuer.
 pub(crate) fn authority(name: &str) -> (String, rcgen::Issuer<'static, rcgen::KeyPair>) {
     let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -293,7 +298,7 @@ fn run(directory: &Path) -> Child {
     command.spawn().unwrap()
 }
 
-/// From `ENCLII_VAULT`, else from where `tests/cluster/build.sh` builds it.
+/// `ENCLII_VAULT`, or else the binary that `tests/cluster/build.sh` builds.
 fn program() -> PathBuf {
     let path = std::env::var_os("ENCLII_VAULT").map_or_else(
         || {

@@ -1,13 +1,14 @@
-//! What is in Vault, and what is there no more.
+//! What is stored in Vault, and what is destroyed there.
 
+use lockbox::conformance::ConformanceStore as _;
 use lockbox::{StoreError, conformance};
 use serde_json::json;
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_passes_the_suite_over_tls_with_an_approle_that_may_no_more_than_the_guide_says() {
-    let server = Server::start(true).await;
+async fn it_passes_the_suite_over_tls_with_the_documented_policy() {
+    let server = VaultServer::start(true).await;
     let store = Vault::open(&VaultConfig {
         login: login::approle(&server, "1h", "4h").await,
         ..config(&server)
@@ -15,14 +16,15 @@ async fn it_passes_the_suite_over_tls_with_an_approle_that_may_no_more_than_the_
     .unwrap();
     conformance::run(&store, &"suite".parse().unwrap()).await.unwrap();
     for seed in 1..=3 {
-        let report = conformance::disturbed::run(&store, "suite", seed, 60, || ()).await.unwrap();
+        let report =
+            conformance::fault_injection::run(&store, "suite", seed, 60, || ()).await.unwrap();
         assert_eq!(report.failed, 0, "nothing was in the way");
     }
 }
 
 #[tokio::test]
-async fn several_keys_are_one_kv_version_that_whoever_knows_vault_alone_can_read() {
-    let server = Server::start(false).await;
+async fn several_secrets_are_one_kv_version_that_any_vault_client_can_read() {
+    let server = VaultServer::start(false).await;
     let store = Vault::open(&config(&server)).unwrap();
     let (url, key) = (
         Redacted::from(b"postgres://db?a=<b>&c\n".as_slice()),
@@ -47,8 +49,8 @@ async fn several_keys_are_one_kv_version_that_whoever_knows_vault_alone_can_read
 }
 
 #[tokio::test]
-async fn what_vault_evicts_stays_readable() {
-    let server = Server::start(false).await;
+async fn versions_that_vault_evicts_stay_readable() {
+    let server = VaultServer::start(false).await;
     let store = Vault::open(&VaultConfig { max_versions: 3, ..config(&server) }).unwrap();
     let bystander = put(&store, "BYSTANDER", 1, b"since the beginning").await;
     let mut kept = Vec::new();
@@ -69,7 +71,7 @@ async fn what_vault_evicts_stays_readable() {
     assert_eq!(read(&store, "BYSTANDER", &bystander).await.unwrap(), b"since the beginning");
     let listed = store.list_versions(&scope(), &secret("ROTATED")).await.unwrap();
     assert!(listed.iter().rev().eq(&kept));
-    // Evicted, moved, destroyed: gone.
+    // A version that was evicted, moved and destroyed is gone.
     store.destroy(&scope(), &secret("ROTATED"), &kept[4]).await.unwrap();
     assert!(matches!(
         read(&store, "ROTATED", &kept[4]).await,
@@ -79,8 +81,8 @@ async fn what_vault_evicts_stays_readable() {
 }
 
 #[tokio::test]
-async fn a_destroyed_value_is_nowhere_and_the_others_are_where_they_were() {
-    let server = Server::start(false).await;
+async fn a_destroyed_value_is_gone_and_the_others_stay() {
+    let server = VaultServer::start(false).await;
     let store = Vault::open(&config(&server)).unwrap();
     let first = put(&store, "KEY", 1, b"first-canary").await;
     let other = put(&store, "OTHER", 1, b"other-value").await;
@@ -100,7 +102,7 @@ async fn a_destroyed_value_is_nowhere_and_the_others_are_where_they_were() {
     ] {
         assert_eq!(read(&store, name, stored).await.unwrap(), value.as_bytes());
     }
-    // Twice is once.
+    // Destroying twice has the same effect.
     store.destroy(&scope(), &secret("KEY"), &first).await.unwrap();
     store.delete(&scope(), &secret("KEY")).await.unwrap();
     assert!(!server.holds("first-canary").await && !server.holds("second-canary").await);
@@ -110,10 +112,10 @@ async fn a_destroyed_value_is_nowhere_and_the_others_are_where_they_were() {
 }
 
 #[tokio::test]
-async fn values_that_fit_no_entry_together_are_there_all_the_same() {
-    let server = Server::start(false).await;
+async fn values_too_large_for_one_entry_are_stored() {
+    let server = VaultServer::start(false).await;
     let store = Vault::open(&config(&server)).unwrap();
-    // 24 values of 60 KiB and two of the largest size, in one write: integrated storage takes 1
+    // 24 values of 60 KiB and two of the largest size in one write. Integrated storage accepts 1
     // MiB.
     let sizes =
         (0..26).map(|at| if at < 24 { 60 << 10 } else { contract::layout::MAX_VALUE_BYTES });
@@ -128,18 +130,24 @@ async fn values_that_fit_no_entry_together_are_there_all_the_same() {
     let references = store.write(&scope(), &puts).await.unwrap();
     let small = put(&store, "SMALL", 1, b"plain").await;
     for ((name, value), reference) in values.iter().zip(references) {
-        let stored = Stored { version: Version(1), reference };
+        let stored = StoredVersion { version: Version(1), reference };
         assert!(store.read_version(&scope(), name, &stored).await.unwrap() == *value, "{name}");
-        assert!(store.read(&scope(), name).await.unwrap() == (stored, value.clone()), "{name}");
+        assert!(
+            store.read_newest(&scope(), name).await.unwrap() == (stored, value.clone()),
+            "{name}"
+        );
     }
     assert_eq!(read(&store, "SMALL", &small).await.unwrap(), b"plain");
     store.delete(&scope(), &values[25].0).await.unwrap();
-    assert!(matches!(store.read(&scope(), &values[25].0).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(
+        store.read_newest(&scope(), &values[25].0).await,
+        Err(StoreError::NotFound(_))
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_that_write_the_same_scope_lose_nothing() {
-    let server = Server::start(false).await;
+    let server = VaultServer::start(false).await;
     let stores = [Vault::open(&config(&server)).unwrap(), Vault::open(&config(&server)).unwrap()];
     let writes = stores.iter().enumerate().map(async |(replica, store)| {
         let mut kept = Vec::new();

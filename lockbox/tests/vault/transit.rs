@@ -1,19 +1,22 @@
 //! The embedded store under a key of Vault's transit engine.
 
 use contract::{Redacted, Scope, SecretName, Version};
-use lockbox::embedded::{Batch, EmbeddedError, Position};
-use lockbox::key::{KeyError, KeyId, KeySource};
+use lockbox::conformance::ConformanceStore as _;
+use lockbox::embedded::{EmbeddedError, RewrapBatch, RewrapCursor};
+use lockbox::key::KeyId;
+use lockbox::key_source::{KeyError, KeySource};
 use lockbox::seal::SealError;
 use lockbox::{
-    Database, Embedded, KeyFile, Keys, Put, Store, StoreError, Stored, VaultConfig, VaultLogin,
+    Database, Embedded, KeyConfig, KeyFile, Put, Store, StoreError, StoredVersion, VaultConfig,
+    VaultLogin,
 };
 use reqwest::Method;
 use serde_json::json;
 
-use crate::server::Server;
+use crate::server::VaultServer;
 
-struct World {
-    server: Server,
+struct TransitSetup {
+    server: VaultServer,
     database: Database,
     vault: VaultConfig,
     directory: tempfile::TempDir,
@@ -23,31 +26,32 @@ fn scope() -> Scope {
     "shop.prod.api".parse().unwrap()
 }
 
-async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
+async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> StoredVersion {
     let (name, value): (SecretName, _) = (name.parse().unwrap(), Redacted::from(value.to_owned()));
     let references = store
         .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
         .await
         .unwrap();
-    Stored { version: Version(version), reference: references[0].clone() }
+    StoredVersion { version: Version(version), reference: references[0].clone() }
 }
 
-async fn get(store: &Embedded, name: &str, stored: &Stored) -> Result<Vec<u8>, StoreError> {
+async fn get(store: &Embedded, name: &str, stored: &StoredVersion) -> Result<Vec<u8>, StoreError> {
     Ok(store.read_version(&scope(), &name.parse().unwrap(), stored).await?.expose().to_vec())
 }
 
-async fn rewrap(store: &Embedded) -> Batch {
+async fn rewrap(store: &Embedded) -> RewrapBatch {
     let current = store.current_key().await.unwrap();
-    store.rewrap(&current, Position::default()).await.unwrap()
+    store.rewrap(&current, RewrapCursor::default()).await.unwrap()
 }
 
-impl World {
-    /// A Vault with a key `enclii`, and a token that may wrap and unwrap with it and nothing else.
+impl TransitSetup {
+    /// A Vault with a key `enclii`, and a token that may only wrap and unwrap with it.
     async fn new() -> Self {
-        let server = Server::start(true).await;
+        let server = VaultServer::start(true).await;
         server.api(Method::POST, "sys/mounts/transit", Some(json!({"type": "transit"}))).await;
         server.api(Method::POST, "transit/keys/enclii", Some(json!({}))).await;
-        let policy = "path \"transit/encrypt/enclii\" { capabilities = [\"update\"] }\npath \"transit/decrypt/enclii\" { capabilities = [\"update\"] }";
+        let policy = "path \"transit/encrypt/enclii\" { capabilities = [\"update\"] }\npath \
+             \"transit/decrypt/enclii\" { capabilities = [\"update\"] }";
         server.api(Method::PUT, "sys/policies/acl/enclii", Some(json!({"policy": policy}))).await;
         let made = server
             .api(
@@ -73,13 +77,13 @@ impl World {
         Self { server, database, vault, directory }
     }
 
-    fn keys(&self, current: &str, previous: &[&str]) -> Keys {
+    fn keys(&self, current: &str, previous: &[&str]) -> KeyConfig {
         let source = |text: &str| match text {
             "file" => KeySource::File(KeyFile::new(self.directory.path().join("key"))),
             other => format!("transit:transit/{other}").parse().unwrap(),
         };
         let previous = previous.iter().map(|text| source(text)).collect();
-        Keys {
+        KeyConfig {
             current: source(current),
             previous,
             lost: Vec::new(),
@@ -102,15 +106,15 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_under_a_key_in_vault() {
-    let world = World::new().await;
-    let store = world.open("enclii", &[]).await.unwrap();
+    let setup = TransitSetup::new().await;
+    let store = setup.open("enclii", &[]).await.unwrap();
     lockbox::conformance::run(&store, &"suite".parse().unwrap()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_are_bound_to_their_place_in_vault_too() {
-    let world = World::new().await;
-    let store = world.open("enclii", &[]).await.unwrap();
+async fn rows_under_a_transit_key_are_bound_to_their_ids() {
+    let setup = TransitSetup::new().await;
+    let store = setup.open("enclii", &[]).await.unwrap();
     let one = put(&store, "A", 1, "one").await;
     let two = put(&store, "A", 2, "two").await;
     assert_eq!(store.current_key().await.unwrap(), KeyId::new("transit:transit/enclii:v1".into()));
@@ -124,7 +128,7 @@ async fn rows_are_bound_to_their_place_in_vault_too() {
     for (version, attack) in (3..).zip(attacks) {
         let stored = put(&store, "A", version, "value").await;
         assert_eq!(get(&store, "A", &stored).await.unwrap(), b"value");
-        world.run(&format!("UPDATE lockbox_values SET {attack} WHERE version = {version}")).await;
+        setup.run(&format!("UPDATE lockbox_values SET {attack} WHERE version = {version}")).await;
         let error = get(&store, "A", &stored).await.unwrap_err();
         let row = format!("A version {version} (");
         assert!(
@@ -137,34 +141,33 @@ async fn rows_are_bound_to_their_place_in_vault_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_of_the_key_takes_over() {
-    let world = World::new().await;
-    let store = world.open("enclii", &[]).await.unwrap();
+    let setup = TransitSetup::new().await;
+    let store = setup.open("enclii", &[]).await.unwrap();
     let one = put(&store, "A", 1, "one").await;
-    world.server.api(Method::POST, "transit/keys/enclii/rotate", None).await;
+    setup.server.api(Method::POST, "transit/keys/enclii/rotate", None).await;
     let two = put(&store, "A", 2, "two").await;
     let current = store.current_key().await.unwrap();
     assert_eq!(current, KeyId::new("transit:transit/enclii:v2".into()));
-    assert_eq!(store.standing(&current).await.unwrap().remaining, 1);
-    // The old version may go only when no row needs it: until then a read says that Vault refuses
-    // it.
-    world
+    assert_eq!(store.rekey_progress(&current).await.unwrap().remaining, 1);
+    // The old version may only go when no row needs it. Until then Vault refuses the read.
+    setup
         .server
         .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2})))
         .await;
     assert!(matches!(get(&store, "A", &one).await.unwrap_err(), StoreError::Backend { .. }));
-    world
+    setup
         .server
         .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 1})))
         .await;
     assert_eq!(
-        (rewrap(&store).await.done, store.standing(&current).await.unwrap().remaining),
+        (rewrap(&store).await.done, store.rekey_progress(&current).await.unwrap().remaining),
         (1, 0)
     );
-    world
+    setup
         .server
         .api(Method::POST, "transit/keys/enclii/config", Some(json!({"min_decryption_version": 2})))
         .await;
-    let store = world.open("enclii", &[]).await.unwrap();
+    let store = setup.open("enclii", &[]).await.unwrap();
     assert_eq!(
         (get(&store, "A", &one).await.unwrap(), get(&store, "A", &two).await.unwrap()),
         (b"one".to_vec(), b"two".to_vec())
@@ -172,18 +175,18 @@ async fn a_new_version_of_the_key_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_a_file_to_vault_and_back() {
-    let world = World::new().await;
-    let store = world.open("file", &[]).await.unwrap();
+async fn the_key_can_move_from_a_file_to_vault_and_back() {
+    let setup = TransitSetup::new().await;
+    let store = setup.open("file", &[]).await.unwrap();
     let mut rows = Vec::new();
     for version in 1..=30 {
         rows.push(put(&store, "A", version, &format!("value {version}")).await);
     }
     for (current, previous) in [("enclii", "file"), ("file", "enclii")] {
-        let store = world.open(current, &[previous]).await.unwrap();
+        let store = setup.open(current, &[previous]).await.unwrap();
         let batch = rewrap(&store).await;
         assert_eq!((batch.done, batch.failed), (30, Vec::new()));
-        let store = world.open(current, &[]).await.unwrap();
+        let store = setup.open(current, &[]).await.unwrap();
         for stored in &rows {
             assert_eq!(
                 get(&store, "A", stored).await.unwrap(),
@@ -194,31 +197,31 @@ async fn from_a_file_to_vault_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_vault_nothing_opens_and_nothing_is_lost() {
-    let world = World::new().await;
-    let store = world.open("enclii", &[]).await.unwrap();
+async fn while_vault_is_sealed_nothing_opens_and_nothing_is_lost() {
+    let setup = TransitSetup::new().await;
+    let store = setup.open("enclii", &[]).await.unwrap();
     let one = put(&store, "A", 1, "one").await;
-    world.server.seal().await;
+    setup.server.seal().await;
     assert!(matches!(get(&store, "A", &one).await.unwrap_err(), StoreError::Backend { .. }));
     let (name, value): (SecretName, _) = ("A".parse().unwrap(), Redacted::from(b"two".as_slice()));
     let put = [Put { name: &name, version: Version(2), value: &value }];
     assert!(matches!(store.write(&scope(), &put).await.unwrap_err(), StoreError::Backend { .. }));
     assert!(matches!(
-        store.rewrap(&KeyId::new("other".into()), Position::default()).await.unwrap_err(),
+        store.rewrap(&KeyId::new("other".into()), RewrapCursor::default()).await.unwrap_err(),
         StoreError::Backend { .. }
     ));
-    world.server.unseal().await;
+    setup.server.unseal().await;
     assert_eq!(get(&store, "A", &one).await.unwrap(), b"one");
     assert_eq!(store.list_versions(&scope(), &name).await.unwrap(), [one]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_cannot_be_used_is_said_at_start() {
-    let world = World::new().await;
-    // Neither is made by asking for it: the token may not.
-    let error = world.open("another", &[]).await.unwrap_err();
+async fn an_unusable_key_fails_at_start() {
+    let setup = TransitSetup::new().await;
+    // Using a missing key does not create it: the token does not permit that.
+    let error = setup.open("another", &[]).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::Key(KeyError::Wrap { .. })), "{error}");
-    let keys = Keys { vault: None, ..world.keys("enclii", &[]) };
-    let error = Embedded::with_keys(world.database.clone(), &keys).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::Key(KeyError::NoVault(_))), "{error}");
+    let keys = KeyConfig { vault: None, ..setup.keys("enclii", &[]) };
+    let error = Embedded::with_keys(setup.database.clone(), &keys).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::Key(KeyError::VaultNotConfigured(_))), "{error}");
 }

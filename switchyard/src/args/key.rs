@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args as Group;
-use lockbox::key::{KeyId, KeySource};
-use lockbox::{KeyFile, Keys};
+use lockbox::key::KeyId;
+use lockbox::key_source::KeySource;
+use lockbox::{KeyConfig, KeyFile};
 
 use super::store::{Needed, StoreArgs};
 
@@ -35,7 +36,7 @@ impl KeyArgs {
     ///
     /// # Errors
     /// Where one is in Vault and a flag that says where Vault is is missing.
-    pub fn keys(&self, data: &Path, store: &StoreArgs) -> Result<Keys, Needed> {
+    pub fn keys(&self, data: &Path, store: &StoreArgs) -> Result<KeyConfig, Needed> {
         let Self { key_file, key, key_previous, key_lost } = self;
         let file =
             || KeySource::File(KeyFile::new(key_file.clone().unwrap_or_else(|| data.join("key"))));
@@ -46,7 +47,7 @@ impl KeyArgs {
             .any(|source| matches!(source, KeySource::Transit { .. }));
         let vault = if in_vault { Some(store.vault()?) } else { None };
         let lost = key_lost.iter().map(|id| KeyId::new(id.clone())).collect();
-        Ok(Keys { current, previous: key_previous.clone(), lost, vault })
+        Ok(KeyConfig { current, previous: key_previous.clone(), lost, vault })
     }
 }
 
@@ -57,7 +58,7 @@ mod tests {
     use super::super::Args;
     use super::*;
 
-    fn keys(words: &[&str]) -> Option<Keys> {
+    fn keys(words: &[&str]) -> Option<KeyConfig> {
         let words = ["switchyard"].iter().chain(words);
         let args = Args::try_parse_from(words).ok()?.serve();
         args.keys.keys(Path::new("/data"), &args.store).ok()

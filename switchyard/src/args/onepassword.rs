@@ -51,10 +51,10 @@ impl OnePasswordArgs {
         let vault = self.onepassword_vault.clone().ok_or_else(needed("onepassword-vault"))?;
         Ok(OnePasswordConfig {
             ca_file: self.onepassword_ca_file.clone(),
-            plain_http: self.onepassword_plain_http,
+            allow_plain_http: self.onepassword_plain_http,
             timeout: self.onepassword_timeout,
-            settle: self.onepassword_settle,
-            watch: self.onepassword_watch.max(Duration::from_secs(1)),
+            visibility_timeout: self.onepassword_settle,
+            poll_interval: self.onepassword_watch.max(Duration::from_secs(1)),
             ..OnePasswordConfig::new(host, token_file, vault)
         })
     }
@@ -84,18 +84,21 @@ mod tests {
         let whole = "--onepassword-host https://c --onepassword-token-file f --onepassword-vault V";
         let plain = config(whole).unwrap();
         assert_eq!(
-            (plain.host.as_str(), plain.vault.as_str(), plain.plain_http),
+            (plain.host.as_str(), plain.vault.as_str(), plain.allow_plain_http),
             ("https://c", "V", false)
         );
-        let usual =
-            (OnePasswordConfig::TIMEOUT, OnePasswordConfig::SETTLE, OnePasswordConfig::WATCH);
-        assert_eq!((plain.timeout, plain.settle, plain.watch), usual);
+        let usual = (
+            OnePasswordConfig::TIMEOUT,
+            OnePasswordConfig::VISIBILITY_TIMEOUT,
+            OnePasswordConfig::POLL_INTERVAL,
+        );
+        assert_eq!((plain.timeout, plain.visibility_timeout, plain.poll_interval), usual);
         let set = config(&format!(
             "{whole} --onepassword-watch 0 --onepassword-settle 3 --onepassword-plain-http"
         ))
         .unwrap();
         assert_eq!(
-            (set.watch, set.settle, set.plain_http),
+            (set.poll_interval, set.visibility_timeout, set.allow_plain_http),
             (Duration::from_secs(1), Duration::from_secs(3), true)
         );
         for (words, flag) in [

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
-use lockbox::Stored;
+use lockbox::StoredVersion;
 
 use super::{Bundle, Fence, RepositoryError};
 use crate::snapshot::TooLarge;
@@ -35,7 +35,7 @@ pub struct NewVersion {
     /// The secret.
     pub name: SecretName,
     /// The version and the store's reference to its value.
-    pub stored: Stored,
+    pub stored: StoredVersion,
     /// The value's length in bytes.
     pub size: u64,
     /// The precondition.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use contract::Version;
 use contract::layout::MAX_VALUE_BYTES;
-use lockbox::Changed;
+use lockbox::ExternalChange;
 use runtime::backoff::random;
 use runtime::logs::ErrorChain;
 
@@ -51,14 +51,14 @@ impl Secrets {
         refused: &mut HashSet<String>,
     ) -> Result<usize, SecretsError> {
         let in_use = self.repository.in_use().await?;
-        let changes = self.store.changes(&in_use).await?;
+        let changes = self.store.poll_changes(&in_use).await?;
         refused.retain(|revision| changes.iter().any(|change| change.revision == *revision));
         let mut imported = 0;
         for change in changes {
             if refused.contains(&change.revision) {
                 continue;
             }
-            let Changed { scope, name, on, .. } = &change;
+            let ExternalChange { scope, name, on, .. } = &change;
             let person = Caller {
                 actor: Actor::Store { name: change.by.clone() },
                 origin: Origin::default(),
@@ -88,10 +88,10 @@ impl Secrets {
     async fn import_one(
         &self,
         person: &Caller,
-        change: &Changed,
+        change: &ExternalChange,
         fence: &Fence,
     ) -> Result<Version, SecretsError> {
-        let Changed { scope, name, on, value, revision, .. } = change;
+        let ExternalChange { scope, name, on, value, revision, .. } = change;
         if value.len() > MAX_VALUE_BYTES {
             let source = crate::snapshot::TooLarge::Bytes(value.len() as u64);
             return Err(ChangeError::TooLarge { bundle: scope.clone(), source }.into());
@@ -109,10 +109,10 @@ impl Secrets {
     async fn refuse(
         &self,
         person: &Caller,
-        change: &Changed,
+        change: &ExternalChange,
         reason: String,
     ) -> Result<(), SecretsError> {
-        let Changed { scope, name, on, .. } = change;
+        let ExternalChange { scope, name, on, .. } = change;
         tracing::warn!(%scope, %name, reason, "value changed in the store cannot become a version");
         let mut event = person.event(Action::Rotate, scope, name, Some(on.version), Some(reason));
         event.outcome = Outcome::Failed;

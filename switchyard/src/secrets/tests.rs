@@ -1,5 +1,6 @@
 use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
 use contract::{Generation, Redacted};
+use lockbox::conformance::ConformanceStore as _;
 use lockbox::{Database, Embedded, KeyFile, Put};
 use runtime::tasks::Tasks;
 
@@ -324,7 +325,7 @@ async fn a_superseded_leader_writes_nothing(fixture: SecretsFixture) {
         fixture.secrets.repository.take_lease("sweep", holder, ttl).await.unwrap()
     };
     let old = take("old", long).await.unwrap();
-    if fixture.database.kind() == lockbox::database::Kind::Postgres {
+    if fixture.database.kind() == lockbox::database::DatabaseKind::Postgres {
         assert_eq!(take("new", long).await, None, "the lease has a holder");
     }
     assert_eq!(take("old", short).await.unwrap(), old, "a renewal keeps the fence");

@@ -3,7 +3,7 @@
 
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
-use lockbox::{Put, Stored};
+use lockbox::{Put, StoredVersion};
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::retry::RetryPolicy;
@@ -123,7 +123,7 @@ impl Secrets {
             .zip(values)
             .map(|((put, reference), value)| NewVersion {
                 name: put.name.clone(),
-                stored: Stored { version: put.version, reference },
+                stored: StoredVersion { version: put.version, reference },
                 size: put.value.len() as u64,
                 condition: value.condition,
             })

@@ -52,8 +52,7 @@ pub(super) async fn open(
 }
 
 /// Refuses a store that cannot hold what switchyard promises, and names what switchyard itself does
-/// in place of other missing capabilities. `push` needs no substitute: a store without it is
-/// scanned every [`Store::watch_interval`].
+/// in place of other missing capabilities.
 fn check_capabilities(of: Capabilities) -> Result<Vec<&'static str>, StoreOpenError> {
     // Agents and rollbacks read older versions, and a write is read as soon as it is acknowledged.
     if !of.versions {
@@ -101,7 +100,11 @@ async fn choose(
             let config = args.store.vault()?;
             let store = Arc::new(Vault::open(&config)?);
             let token_renewal = Arc::clone(&store);
-            super::spawn(tasks, "vault token", async move { token_renewal.keep().await });
+            super::spawn(
+                tasks,
+                "vault token",
+                async move { token_renewal.keep_token_alive().await },
+            );
             tracing::info!(address = %config.address, mount = %config.mount,
                 prefix = %config.prefix, "store is Vault");
             Ok(OpenedStore { store, embedded: None })
@@ -124,7 +127,6 @@ mod tests {
         compare_and_set: true,
         read_your_writes: true,
         atomic_writes: true,
-        push: true,
     };
 
     #[test]

@@ -1,7 +1,7 @@
 //! Switchyard with 1Password as its store, using a fake Connect server.
 
 #[allow(dead_code, unused_imports, reason = "a test uses the parts that it needs")]
-#[path = "../../../lockbox/tests/connect/mod.rs"]
+#[path = "../../../lockbox/tests/fake_connect/mod.rs"]
 mod connect;
 
 use std::path::Path;
@@ -62,7 +62,7 @@ async fn states(harness: &Harness) -> Vec<(u64, VersionState)> {
 /// with switchyard's own update.
 async fn until_shown(connect: &Connect, version: &str, value: &str) {
     until("1Password to show the version in use", async || {
-        let Some(item) = connect.world().titled(CURRENT).pop() else { return false };
+        let Some(item) = connect.state().titled(CURRENT).pop() else { return false };
         let fields = item["fields"].as_array().unwrap();
         let says = |label: &str, text: &str| {
             fields.iter().any(|field| field["label"] == label && field["value"] == text)
@@ -99,7 +99,7 @@ async fn the_lifecycle_of_a_secret_in_1password_across_a_restart() {
 
     // An edit in 1Password becomes a regular version, attributed to the person 1Password names.
     until_shown(&connect, "1", "hunter2").await;
-    connect.world().type_in(CURRENT, "value", "hunter4");
+    connect.state().type_in(CURRENT, "value", "hunter4");
     until("the change to be the version in use", async || {
         value(&harness, A).await == (3, "hunter4".to_owned())
     })
@@ -123,7 +123,7 @@ async fn the_lifecycle_of_a_secret_in_1password_across_a_restart() {
     assert_eq!(serde_json::from_slice::<SecretValue>(&answer).unwrap().value.expose(), b"\xff\x00");
     // The first scan of a new process finds no change; a later edit is one.
     until_shown(&connect, "3", "hunter4").await;
-    connect.world().type_in(CURRENT, "value", "hunter5");
+    connect.state().type_in(CURRENT, "value", "hunter5");
     until("the change to be the version in use", async || {
         value(&harness, A).await == (4, "hunter5".to_owned())
     })
@@ -229,7 +229,7 @@ async fn a_refused_token_is_reported_and_can_be_replaced_without_a_restart() {
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     assert_eq!(value(&harness, A).await, (1, "hunter2".to_owned()));
     // A vault out of the token's reach is a separate error.
-    connect.world().add_token(Connect::TOKEN, Vec::new());
+    connect.state().add_token(Connect::TOKEN, Vec::new());
     unavailable(&harness, Method::GET, A, b"").await;
     assert!(log(temporary.path()).contains("is not in scope"), "{}", log(temporary.path()));
 }
@@ -238,7 +238,7 @@ async fn a_refused_token_is_reported_and_can_be_replaced_without_a_restart() {
 async fn an_unusable_configuration_prevents_the_start() {
     let table: [(&str, Option<&str>, &str); 3] = [
         ("http://127.0.0.1:1", None, "connect-token"),
-        ("http://connect.example.org", Some("token"), "values would travel in the open"),
+        ("http://connect.example.org", Some("token"), "values would travel unencrypted"),
         ("connect:8080", Some("token"), "parse Connect's address"),
     ];
     for (host, token, says) in table {

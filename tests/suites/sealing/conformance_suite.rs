@@ -59,7 +59,7 @@ async fn it_passes_the_suite() {
     let fixture = Fixture::new().await;
     let store = fixture.open("key", &[]).await.unwrap();
     assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 14);
-    let report = conformance::disturbed::run(&store, "suite", 1, 100, || ()).await.unwrap();
+    let report = conformance::fault_injection::run(&store, "suite", 1, 100, || ()).await.unwrap();
     assert_eq!(report.failed, 0);
 }
 
@@ -74,7 +74,7 @@ async fn it_keeps_its_word_while_connections_are_torn_and_the_server_is_killed()
         for seed in 1..=30 {
             let injector = FaultInjector::start(postgres, fault);
             let mut recovered = None;
-            let report = conformance::disturbed::run(&store, "suite", seed, rounds, || {
+            let report = conformance::fault_injection::run(&store, "suite", seed, rounds, || {
                 recovered = Some(injector.stop())
             })
             .await

@@ -7,9 +7,11 @@ mod conformance_suite;
 
 use contract::{Redacted, Scope, SecretName, Version};
 use e2e::postgres::Postgres;
-use lockbox::embedded::{Batch, EmbeddedError, Position};
-use lockbox::key::KeySource;
-use lockbox::{Database, Embedded, KeyFile, Keys, Put, Reference, Store, StoreError, Stored};
+use lockbox::embedded::{EmbeddedError, RewrapBatch, RewrapCursor};
+use lockbox::key_source::KeySource;
+use lockbox::{
+    Database, Embedded, KeyConfig, KeyFile, Put, Reference, Store, StoreError, StoredVersion,
+};
 
 struct Fixture {
     postgres: Postgres,
@@ -25,26 +27,26 @@ fn secret(name: &str) -> SecretName {
     name.parse().unwrap()
 }
 
-async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> Stored {
+async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> StoredVersion {
     let (name, value) = (secret(name), Redacted::from(value.to_owned()));
     let references = store
         .write(&scope(), &[Put { name: &name, version: Version(version), value: &value }])
         .await
         .unwrap();
-    Stored { version: Version(version), reference: references[0].clone() }
+    StoredVersion { version: Version(version), reference: references[0].clone() }
 }
 
-async fn get(store: &Embedded, name: &str, stored: &Stored) -> Result<String, StoreError> {
+async fn get(store: &Embedded, name: &str, stored: &StoredVersion) -> Result<String, StoreError> {
     let value = store.read_version(&scope(), &secret(name), stored).await?;
     Ok(String::from_utf8(value.expose().to_vec()).unwrap())
 }
 
 /// Batch after batch, to the end.
-async fn rewrap(store: &Embedded) -> Batch {
+async fn rewrap(store: &Embedded) -> RewrapBatch {
     let current = store.current_key().await.unwrap();
-    let mut all = Batch { next: Some(Position::default()), ..Batch::default() };
+    let mut all = RewrapBatch { next: Some(RewrapCursor::default()), ..RewrapBatch::default() };
     while let Some(from) = all.next {
-        let Batch { done, failed, next } = store.rewrap(&current, from).await.unwrap();
+        let RewrapBatch { done, failed, next } = store.rewrap(&current, from).await.unwrap();
         all.done += done;
         all.failed.extend(failed);
         all.next = next;
@@ -69,7 +71,7 @@ impl Fixture {
 
     async fn open(&self, current: &str, previous: &[&str]) -> Result<Embedded, EmbeddedError> {
         let previous = previous.iter().map(|name| KeySource::File(self.file(name))).collect();
-        let keys = Keys { previous, ..Keys::in_file(self.file(current)) };
+        let keys = KeyConfig { previous, ..KeyConfig::from_file(self.file(current)) };
         Embedded::with_keys(self.database.clone(), &keys).await
     }
 
@@ -133,7 +135,7 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
     }
     // A reference without its hash is none that the store gave out.
     fixture.sql(&format!("UPDATE lockbox_values SET reference = '{token}' {here}"));
-    let asked = Stored { reference: Reference::new(token.to_owned()), ..current };
+    let asked = StoredVersion { reference: Reference::new(token.to_owned()), ..current };
     assert!(matches!(get(&store, "A", &asked).await.unwrap_err(), StoreError::Seal(_)));
 }
 
@@ -157,7 +159,7 @@ async fn the_first_start_settles_which_key_it_is() {
             }
             (first, second) => panic!("{:?} {:?}", first.err(), second.err()),
         };
-        let refused = matches!(error, EmbeddedError::Another { .. } | EmbeddedError::Key(_));
+        let refused = matches!(error, EmbeddedError::WrongKey { .. } | EmbeddedError::Key(_));
         assert!(refused, "{error}");
     }
 }
@@ -180,7 +182,7 @@ async fn another_key_takes_over_while_values_are_destroyed() {
     let (one, two, ()) = tokio::join!(rewrap(&store), rewrap(&store), destroyed);
     assert!(one.failed.is_empty() && two.failed.is_empty());
     let current = store.current_key().await.unwrap();
-    let standing = store.standing(&current).await.unwrap();
+    let standing = store.rekey_progress(&current).await.unwrap();
     assert_eq!((standing.total, standing.remaining), (200, 0));
     let store = fixture.open("new", &[]).await.unwrap();
     for (at, stored) in rows.iter().enumerate() {
@@ -191,7 +193,7 @@ async fn another_key_takes_over_while_values_are_destroyed() {
         }
     }
     let error = fixture.open("old", &[]).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::Missing { rows: 200, .. }), "{error}");
+    assert!(matches!(error, EmbeddedError::KeyMissing { rows: 200, .. }), "{error}");
 }
 
 /// `pg_dump` while values are written, `pg_restore` into another database.

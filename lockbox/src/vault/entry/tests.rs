@@ -11,12 +11,16 @@ fn write_id() -> WriteId {
     "9f86d081884c7d65".parse().unwrap()
 }
 
-fn place(at: u64) -> Place {
-    Place { at, write: write_id() }
+fn entry_version(kv_version: u64) -> EntryVersion {
+    EntryVersion { kv_version, write: write_id() }
 }
 
-fn kept(version: u64, at: u64) -> Kept {
-    Kept { version: Version(version), place: place(at), apart: false }
+fn record(version: u64, kv_version: u64) -> VersionRecord {
+    VersionRecord {
+        version: Version(version),
+        entry_version: entry_version(kv_version),
+        overflow: false,
+    }
 }
 
 /// Bytes of every kind, and such that look like what is written about them.
@@ -32,14 +36,17 @@ fn value() -> impl Strategy<Value = Redacted> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    let line = (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(version, at, apart)| Kept {
-        version: Version(version),
-        place: place(at),
-        apart,
-    });
-    let kept = vec(line, 1..4).prop_map(|mut kept| {
-        kept.sort();
-        kept
+    let line =
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(version, kv_version, overflow)| {
+            VersionRecord {
+                version: Version(version),
+                entry_version: entry_version(kv_version),
+                overflow,
+            }
+        });
+    let record = vec(line, 1..4).prop_map(|mut record| {
+        record.sort();
+        record
     });
     let names = || {
         "[A-Za-z_][A-Za-z0-9_.-]{0,20}"
@@ -48,37 +55,42 @@ fn entry() -> impl Strategy<Value = Entry> {
     (
         btree_map(names(), value(), 0..4),
         btree_map(names(), value(), 0..2),
-        btree_map(names(), kept, 0..4),
+        btree_map(names(), record, 0..4),
         any::<Option<(u64, u64)>>(),
     )
-        .prop_map(|(values, beside, kept, sweep)| Entry {
+        .prop_map(|(values, superseded, versions, sweep)| Entry {
             values,
-            beside,
-            kept,
+            superseded,
+            versions,
             sweep: sweep.map(|(from, to)| from..=to),
         })
 }
 
 proptest! {
     #[test]
-    fn an_entry_comes_out_as_it_went_in(entry in entry(), at: u64) {
+    fn entries_round_trip(entry in entry(), kv_version: u64) {
         // Through text, as it goes to Vault.
-        let text = serde_json::to_string(&entry.render(at, write_id())).unwrap();
-        let (back, written) = Entry::parse(at, serde_json::from_str(&text).unwrap()).unwrap();
+        let text = serde_json::to_string(&entry.render(kv_version, write_id())).unwrap();
+        let (back, written) = Entry::parse(kv_version, serde_json::from_str(&text).unwrap())
+            .unwrap();
         prop_assert_eq!(written, write_id());
         prop_assert_eq!(back, entry);
     }
 
     #[test]
-    fn no_data_makes_it_panic(at: u64, ours in "\\PC{0,40}", key in "format|written|base64|kept|beside|sweep") {
-        let mut data = Entry::default().render(at, write_id());
+    fn malformed_data_does_not_panic(
+        kv_version: u64,
+        ours in "\\PC{0,40}",
+        key in "format|written|base64|kept|beside|sweep",
+    ) {
+        let mut data = Entry::default().render(kv_version, write_id());
         data[KEY][&key] = Value::String(ours);
-        let _ = Entry::parse(at, data);
+        let _ = Entry::parse(kv_version, data);
     }
 }
 
 #[test]
-fn text_is_readable_for_whoever_knows_vault_alone() {
+fn text_is_stored_readable_for_any_vault_client() {
     let values = BTreeMap::from([
         (name("A"), Redacted::from(b"line\n\0".as_slice())),
         (name("B"), Redacted::from(b"\xff\xfe".as_slice())),
@@ -90,9 +102,10 @@ fn text_is_readable_for_whoever_knows_vault_alone() {
 }
 
 #[test]
-fn what_is_not_ours_is_said_to_be_foreign_and_what_is_broken_to_be_damaged() {
-    let ours = Entry { kept: BTreeMap::from([(name("A"), vec![kept(1, 3)])]), ..Entry::default() }
-        .render(3, write_id());
+fn foreign_and_damaged_entries_are_told_apart() {
+    let ours =
+        Entry { versions: BTreeMap::from([(name("A"), vec![record(1, 3)])]), ..Entry::default() }
+            .render(3, write_id());
     assert!(Entry::parse(3, ours.clone()).is_ok());
     // A copy of it, as `vault kv rollback` makes, and something else altogether.
     assert_eq!(Entry::parse(4, ours.clone()).unwrap_err(), EntryError::Foreign(4));
@@ -105,7 +118,10 @@ fn what_is_not_ours_is_said_to_be_foreign_and_what_is_broken_to_be_damaged() {
         data[KEY][key] = value;
         Entry::parse(3, data).unwrap_err()
     };
-    assert_eq!(with("format", json!("2")), EntryError::Format { at: 3, format: "2".to_owned() });
+    assert_eq!(
+        with("format", json!("2")),
+        EntryError::Format { kv_version: 3, format: "2".to_owned() }
+    );
     for (key, value, part) in [
         ("base64", json!("A"), "base64"),
         ("kept", json!({"A": []}), "kept"),
@@ -115,38 +131,48 @@ fn what_is_not_ours_is_said_to_be_foreign_and_what_is_broken_to_be_damaged() {
         ("beside", json!({"A": "no base64"}), "beside"),
         ("sweep", json!("3"), "sweep"),
     ] {
-        assert_eq!(with(key, value.clone()), EntryError::Damaged { at: 3, part }, "{value}");
+        assert_eq!(
+            with(key, value.clone()),
+            EntryError::Damaged { kv_version: 3, part },
+            "{value}"
+        );
     }
     let mut data = ours;
     data.insert("A".to_owned(), json!(7));
-    assert_eq!(Entry::parse(3, data).unwrap_err(), EntryError::Damaged { at: 3, part: "a value" });
+    assert_eq!(
+        Entry::parse(3, data).unwrap_err(),
+        EntryError::Damaged { kv_version: 3, part: "a value" }
+    );
 }
 
 #[test]
-fn a_value_is_held_in_its_own_place_alone() {
-    let apart = Kept { apart: true, ..kept(1, 1) };
+fn a_value_is_found_only_in_its_own_entry_version() {
+    let overflow = VersionRecord { overflow: true, ..record(1, 1) };
     let entry = Entry {
         values: BTreeMap::from([(name("A"), Redacted::from(b"newest".as_slice()))]),
-        beside: BTreeMap::new(),
-        kept: BTreeMap::from([(name("A"), vec![apart, kept(2, 5)])]),
+        superseded: BTreeMap::new(),
+        versions: BTreeMap::from([(name("A"), vec![overflow, record(2, 5)])]),
         sweep: None,
     };
     assert_eq!(
-        entry.held(&name("A"), Version(2), place(5)),
-        Held::Here(&Redacted::from(b"newest".as_slice()))
+        entry.locate(&name("A"), Version(2), entry_version(5)),
+        ValueLocation::Inline(&Redacted::from(b"newest".as_slice()))
     );
-    assert_eq!(entry.held(&name("A"), Version(1), place(1)), Held::Apart);
-    for (secret, version, at) in [("B", 2, 5), ("A", 3, 5), ("A", 2, 4), ("A", 1, 5)] {
-        assert_eq!(entry.held(&name(secret), Version(version), place(at)), Held::Nothing);
+    assert_eq!(entry.locate(&name("A"), Version(1), entry_version(1)), ValueLocation::Overflow);
+    for (secret, version, kv_version) in [("B", 2, 5), ("A", 3, 5), ("A", 2, 4), ("A", 1, 5)] {
+        assert_eq!(
+            entry.locate(&name(secret), Version(version), entry_version(kv_version)),
+            ValueLocation::Absent
+        );
     }
-    let beside = BTreeMap::from([(name("A"), Redacted::from(b"late".as_slice()))]);
+    let superseded = BTreeMap::from([(name("A"), Redacted::from(b"late".as_slice()))]);
     let entry = Entry {
-        beside,
-        kept: BTreeMap::from([(name("A"), vec![kept(1, 6), kept(2, 5)])]),
+        superseded,
+        versions: BTreeMap::from([(name("A"), vec![record(1, 6), record(2, 5)])]),
         ..entry
     };
     assert_eq!(
-        entry.held(&name("A"), Version(1), place(6)),
-        Held::Here(&Redacted::from(b"late".as_slice()))
+        entry.locate(&name("A"), Version(1), entry_version(6)),
+        ValueLocation::Inline(&Redacted::from(b"late".as_slice()))
     );
 }

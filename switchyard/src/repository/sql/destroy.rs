@@ -5,7 +5,7 @@
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
-use lockbox::Stored;
+use lockbox::StoredVersion;
 use sqlx::any::AnyRow;
 
 use super::super::{ChangeError, Fence, LedgerChange, RepositoryError};
@@ -21,7 +21,7 @@ pub struct PendingDestroy {
     /// The secret.
     pub name: SecretName,
     /// The version and the store's reference to its value.
-    pub stored: Stored,
+    pub stored: StoredVersion,
     secret: i64,
 }
 

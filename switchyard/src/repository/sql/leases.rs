@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockbox::database::Kind;
+use lockbox::database::DatabaseKind;
 use sqlx::AssertSqlSafe;
 
 use super::super::{ChangeError, Fence, RepositoryError};
@@ -23,7 +23,7 @@ impl Repository {
         ttl: Duration,
     ) -> Result<Option<Fence>, RepositoryError> {
         let now = now(self.database.kind());
-        let single_process = i64::from(self.database.kind() == Kind::Sqlite);
+        let single_process = i64::from(self.database.kind() == DatabaseKind::Sqlite);
         let sql = format!(
             "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 1, {now} + $3)
              ON CONFLICT (name) DO UPDATE SET
@@ -77,9 +77,9 @@ impl LedgerTransaction {
 }
 
 /// SQL for the database's time in milliseconds since 1970.
-fn now(kind: Kind) -> &'static str {
+fn now(kind: DatabaseKind) -> &'static str {
     match kind {
-        Kind::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-        Kind::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+        DatabaseKind::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+        DatabaseKind::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
     }
 }

@@ -2,7 +2,7 @@
 //! change, so a notification is sent only if the change commits. SQLite has a single replica and
 //! needs none.
 
-use lockbox::database::Kind;
+use lockbox::database::DatabaseKind;
 
 use super::super::{Bundle, BundleId, RepositoryError};
 use super::rows::database;
@@ -28,10 +28,10 @@ impl Repository {
 
 pub(super) async fn notify(
     tx: &mut LedgerTransaction,
-    kind: Kind,
+    kind: DatabaseKind,
     bundles: &[Bundle],
 ) -> Result<(), RepositoryError> {
-    if kind == Kind::Sqlite {
+    if kind == DatabaseKind::Sqlite {
         return Ok(());
     }
     for bundle in bundles {

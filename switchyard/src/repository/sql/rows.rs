@@ -2,7 +2,7 @@
 
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
-use lockbox::{Reference, Stored};
+use lockbox::{Reference, StoredVersion};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -67,8 +67,8 @@ pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {
 }
 
 /// The version and reference from the columns `version` and `vault_ref`.
-pub(super) fn stored(row: &AnyRow) -> Result<Stored, RepositoryError> {
-    Ok(Stored {
+pub(super) fn stored(row: &AnyRow) -> Result<StoredVersion, RepositoryError> {
+    Ok(StoredVersion {
         version: Version(count(row, "version")?),
         reference: Reference::new(text(row, "vault_ref")?),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
-use lockbox::{Known, Reference};
+use lockbox::{ActiveSecret, Reference};
 use sqlx::any::AnyRow;
 
 use super::super::{ListQuery, RepositoryError, Secret, VersionNumbers, VersionRow};
@@ -77,7 +77,7 @@ impl Repository {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn in_use(&self) -> Result<Vec<Known>, RepositoryError> {
+    pub async fn in_use(&self) -> Result<Vec<ActiveSecret>, RepositoryError> {
         let rows = sqlx::query(
             "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, \
                 v.vault_ref
@@ -89,7 +89,9 @@ impl Repository {
         .await
         .map_err(database("list secrets in use"))?;
         rows.iter()
-            .map(|row| Ok(Known { scope: scope(row)?, name: name(row)?, stored: stored(row)? }))
+            .map(|row| {
+                Ok(ActiveSecret { scope: scope(row)?, name: name(row)?, stored: stored(row)? })
+            })
             .collect()
     }
 

@@ -1,7 +1,7 @@
 //! Imports of edits made in 1Password, with a fake Connect server.
 
 #[allow(dead_code, unused_imports, reason = "a test uses the parts that it needs")]
-#[path = "../../../../lockbox/tests/connect/mod.rs"]
+#[path = "../../../../lockbox/tests/fake_connect/mod.rs"]
 mod connect;
 
 use std::collections::HashSet;
@@ -103,7 +103,7 @@ async fn a_persons_edit_becomes_the_next_version() {
     for _ in 0..2 {
         assert_eq!(fixture.import().await.unwrap(), 0, "the first scan finds no change");
     }
-    fixture.connect.world().type_in(CURRENT, "value", "from a person");
+    fixture.connect.state().type_in(CURRENT, "value", "from a person");
     assert_eq!(fixture.import().await.unwrap(), 1);
     assert_eq!(fixture.active().await, (Version(2), "from a person".to_owned()));
     for _ in 0..3 {
@@ -124,7 +124,7 @@ async fn a_persons_edit_becomes_the_next_version() {
         .unwrap();
     assert_eq!(fixture.active().await, (Version(1), "one".to_owned()));
     assert_eq!(fixture.import().await.unwrap(), 0);
-    assert_eq!(fixture.connect.world().titled(CURRENT)[0]["fields"][0]["value"], "one");
+    assert_eq!(fixture.connect.state().titled(CURRENT)[0]["fields"][0]["value"], "one");
     let versions = fixture.secrets.repository.versions(&scope(), &name(), None, 9).await.unwrap();
     let states: Vec<_> = versions.iter().map(|it| (it.version.0, it.state)).collect();
     assert_eq!(states, [(2, VersionState::Archived), (1, VersionState::Active)]);
@@ -135,14 +135,14 @@ async fn a_value_too_large_for_a_pod_is_reported_once() {
     let mut fixture = StoreFixture::new().await;
     fixture.write("one").await;
     assert_eq!(fixture.import().await.unwrap(), 0);
-    fixture.connect.world().type_in(CURRENT, "value", &"x".repeat(MAX_VALUE_BYTES + 1));
+    fixture.connect.state().type_in(CURRENT, "value", &"x".repeat(MAX_VALUE_BYTES + 1));
     for _ in 0..3 {
         assert_eq!(fixture.import().await.unwrap(), 0);
     }
     assert_eq!(fixture.events("rotate", "failed").await.len(), 1);
     assert_eq!(fixture.active().await, (Version(1), "one".to_owned()));
     // A further edit is a new change.
-    fixture.connect.world().type_in(CURRENT, "value", "smaller");
+    fixture.connect.state().type_in(CURRENT, "value", "smaller");
     assert_eq!(fixture.import().await.unwrap(), 1);
     assert_eq!(fixture.active().await, (Version(2), "smaller".to_owned()));
 }
@@ -152,7 +152,7 @@ async fn deleted_secrets_are_skipped_and_a_superseded_leader_imports_nothing() {
     let mut fixture = StoreFixture::new().await;
     fixture.write("one").await;
     assert_eq!(fixture.import().await.unwrap(), 0);
-    fixture.connect.world().type_in(CURRENT, "value", "edited");
+    fixture.connect.state().type_in(CURRENT, "value", "edited");
     fixture.secrets.delete(&caller(), &scope(), &name(), &WriteOptions::default()).await.unwrap();
     assert_eq!(fixture.import().await.unwrap(), 0);
     fixture.secrets.undelete(&caller(), &scope(), &name(), &WriteOptions::default()).await.unwrap();
