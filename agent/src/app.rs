@@ -1,12 +1,13 @@
-//! The application: how it is told of new files.
+//! The application: how it is told to reload when its files have changed.
 //!
-//! [`Application::tell`] tries until the application listens, and gives up with a reason. It never
-//! sends a signal to a process that does not catch it, because the default action would end it.
+//! [`Application::reload`] retries until the application listens, and gives up with a reason. It
+//! never sends a signal to a process that does not catch it, because the default action would end
+//! the process.
 
-mod choose;
-mod http;
+mod post;
+mod process_table;
 mod signal;
-mod table;
+mod target;
 
 use std::path::PathBuf;
 
@@ -15,29 +16,29 @@ use contract::layout::POD_UID_VARIABLE;
 use contract::reload::ReloadUrl;
 use contract::stream::Outcome;
 
-pub use http::PostError;
-pub use signal::SignalFailure;
+pub use post::PostError;
+pub use signal::SignalError;
 
-use signal::Container;
+use signal::SignalTarget;
 
-/// Where the processes of the pod are listed.
+/// The file system that lists the pod's processes.
 pub const PROC: &str = "/proc";
 
-/// The application of the pod.
+/// The pod's application.
 #[derive(Clone, Debug)]
 pub struct Application {
-    way: Way,
+    method: ReloadMethod,
 }
 
 #[derive(Clone, Debug)]
-enum Way {
-    /// It is not told: it watches its files, or reads them each time.
+enum ReloadMethod {
+    /// The application watches its files, or reads them each time.
     None,
-    Signal(Container),
+    Signal(SignalTarget),
     Post(ReloadUrl),
 }
 
-/// The configuration does not say whom to tell.
+/// Why the configuration does not describe how to reload the application.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApplicationError {
     /// A signal needs a container.
@@ -48,12 +49,12 @@ pub enum ApplicationError {
     NoPodUid,
 }
 
-/// Why the application could not be told.
+/// Why the application could not be told to reload.
 #[derive(Debug, thiserror::Error)]
-pub enum TellError {
+pub enum ReloadError {
     /// By a signal.
     #[error(transparent)]
-    Signal(#[from] SignalFailure),
+    Signal(#[from] SignalError),
     /// By a POST.
     #[error(transparent)]
     Post(#[from] PostError),
@@ -63,41 +64,41 @@ impl Application {
     /// The application as the configuration describes it. `proc` is [`PROC`], except in tests.
     ///
     /// # Errors
-    /// Where a signal is asked for and the container or the pod is not named.
+    /// When the reload is a signal and the container or the pod is not named.
     pub fn new(
         reload: Reload,
         container: Option<String>,
         pod_uid: Option<String>,
         proc: PathBuf,
     ) -> Result<Self, ApplicationError> {
-        let way = match reload {
-            Reload::None => Way::None,
-            Reload::Http(url) => Way::Post(url),
-            Reload::Signal(signal) => Way::Signal(Container {
+        let method = match reload {
+            Reload::None => ReloadMethod::None,
+            Reload::Http(url) => ReloadMethod::Post(url),
+            Reload::Signal(signal) => ReloadMethod::Signal(SignalTarget {
                 signal,
-                name: container.ok_or(ApplicationError::NoContainer)?,
+                container: container.ok_or(ApplicationError::NoContainer)?,
                 pod_uid: pod_uid.filter(|uid| !uid.is_empty()).ok_or(ApplicationError::NoPodUid)?,
                 proc,
             }),
         };
-        Ok(Self { way })
+        Ok(Self { method })
     }
 
-    /// Whether it wants to be told at all.
+    /// Whether the application wants to be told at all.
     #[must_use]
-    pub fn listens(&self) -> bool {
-        !matches!(self.way, Way::None)
+    pub fn wants_reload(&self) -> bool {
+        !matches!(self.method, ReloadMethod::None)
     }
 
-    /// Tells it that the files have changed.
+    /// Tells the application that its files have changed.
     ///
     /// # Errors
-    /// Where it could not be told in time.
-    pub async fn tell(&self) -> Result<Outcome, TellError> {
-        match &self.way {
-            Way::None => Ok(Outcome::NotNeeded),
-            Way::Signal(container) => Ok(container.tell().await?),
-            Way::Post(url) => Ok(http::tell(url).await?),
+    /// When it cannot be told within [`crate::schedule::RELOAD_TIMEOUT`].
+    pub async fn reload(&self) -> Result<Outcome, ReloadError> {
+        match &self.method {
+            ReloadMethod::None => Ok(Outcome::NotNeeded),
+            ReloadMethod::Signal(target) => Ok(target.send().await?),
+            ReloadMethod::Post(url) => Ok(post::send(url).await?),
         }
     }
 }
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_needs_to_know_its_container() {
+    fn a_signal_needs_a_container_and_a_pod_uid() {
         let new = |reload: &str, container: Option<&str>, uid: Option<&str>| {
             Application::new(
                 reload.parse().unwrap(),
@@ -128,8 +129,8 @@ mod tests {
             new("signal=SIGHUP", Some("app"), Some("")).unwrap_err(),
             ApplicationError::NoPodUid
         );
-        assert!(new("signal=SIGHUP", Some("app"), Some("u")).unwrap().listens());
-        assert!(new("http=http://127.0.0.1:1/", None, None).unwrap().listens());
-        assert!(!new("none", None, None).unwrap().listens());
+        assert!(new("signal=SIGHUP", Some("app"), Some("u")).unwrap().wants_reload());
+        assert!(new("http=http://127.0.0.1:1/", None, None).unwrap().wants_reload());
+        assert!(!new("none", None, None).unwrap().wants_reload());
     }
 }

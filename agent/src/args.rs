@@ -1,7 +1,7 @@
-//! What the command line and the environment say. The only place that reads them.
+//! The command line and the environment. This is the only module that reads them.
 //!
-//! There is one word to say and nothing to set by hand, since the webhook writes the configuration:
-//! no parser of command lines is worth its size in every pod.
+//! There are two subcommands and no options, because the webhook writes the configuration. A
+//! command line parser is not worth its size in every pod.
 
 use std::path::PathBuf;
 
@@ -10,38 +10,38 @@ use contract::agent_config::ConfigError;
 use contract::layout::{CONFIG_VARIABLE, POD_UID_VARIABLE};
 use runtime::logs::{LogFormat, UnknownLogFormat};
 
-/// The variable with the log filter.
+/// The environment variable with the log filter.
 pub const LOG_FILTER_VARIABLE: &str = "ENCLII_LOG_FILTER";
-/// The variable with the form of the log lines.
+/// The environment variable with the log format.
 pub const LOG_FORMAT_VARIABLE: &str = "ENCLII_LOG_FORMAT";
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-Keeps a pod's secrets as files and tells the application of new ones.
+Writes a pod's secrets as files and makes the application reload when they change.
 
 Usage: enclii-agent [run | wait]
 
-  run        hold the files until SIGTERM (default)
-  wait       end as soon as the files are there, or with 1 after 30 s (the postStart hook)
-  --help     print this
+  run        keep the files up to date until SIGTERM (default)
+  wait       exit once the files exist, or with status 1 after 30 s (the postStart hook)
+  --help     print this help
   --version  print the version
 
 Environment:
-  ENCLII_AGENT_CONFIG  the configuration, JSON; the webhook writes it [required]
-  ENCLII_POD_UID       the pod's UID [required where the reload is a signal]
-  ENCLII_LOG_FILTER    a level or a list of target=level [default: info]
+  ENCLII_AGENT_CONFIG  configuration as JSON, written by the webhook [required]
+  ENCLII_POD_UID       UID of the pod [required if the reload is a signal]
+  ENCLII_LOG_FILTER    log level or list of target=level [default: info]
   ENCLII_LOG_FORMAT    json or text [default: json]
 
 Example:
   ENCLII_AGENT_CONFIG=\"$(cat agent.json)\" ENCLII_LOG_FORMAT=text enclii-agent run
 ";
 
-/// What to do.
+/// A parsed command line.
 #[derive(Debug)]
 pub enum Command {
-    /// Hold the files.
+    /// Keep the files up to date.
     Run(Box<Args>),
-    /// Wait for the files in this directory.
+    /// Wait until this directory has files.
     Wait(PathBuf),
     /// Print the help.
     Help,
@@ -49,45 +49,46 @@ pub enum Command {
     Version,
 }
 
-/// What `run` needs.
+/// The settings of `run`.
 #[derive(Debug)]
 pub struct Args {
     /// The configuration.
     pub config: AgentConfig,
     /// The pod's UID.
     pub pod_uid: Option<String>,
-    /// Which log lines.
+    /// The log filter.
     pub log_filter: String,
-    /// What they look like.
+    /// The log format.
     pub log_format: LogFormat,
 }
 
-/// Why it is not clear what to do.
+/// Why the command line or the environment is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
-    /// A word that means nothing.
-    #[error("read arguments: {0:?} is not known; see enclii-agent --help")]
-    Word(String),
-    /// No configuration.
+    /// An unknown argument.
+    #[error("read arguments: unknown argument {0:?}; see enclii-agent --help")]
+    UnknownArgument(String),
+    /// The configuration is missing.
     #[error(
-        "read environment: {CONFIG_VARIABLE} is missing; the webhook sets it, see enclii-agent --help"
+        "read environment: {CONFIG_VARIABLE} is missing; the webhook sets it, \
+         see enclii-agent --help"
     )]
-    NoConfig,
-    /// A configuration that cannot be read.
+    MissingConfig,
+    /// The configuration is invalid.
     #[error("read environment: {CONFIG_VARIABLE}")]
     Config(#[from] ConfigError),
-    /// A configuration without a bundle.
+    /// The configuration names no bundle.
     #[error("read environment: {CONFIG_VARIABLE}: bundles is empty")]
-    NoBundle,
-    /// The form of the log lines.
+    NoBundles,
+    /// The log format is unknown.
     #[error("read environment: {LOG_FORMAT_VARIABLE}")]
     Format(#[from] UnknownLogFormat),
 }
 
-/// Reads the words of the command line, without the program's name, and the environment.
+/// Parses the command line, without the program's name, and the environment.
 ///
 /// # Errors
-/// Where a word or a variable cannot be understood.
+/// When an argument is unknown, or a variable is missing or invalid.
 pub fn parse(
     words: &[String],
     variable: impl Fn(&str) -> Option<String>,
@@ -103,22 +104,24 @@ pub fn parse(
         ["wait"] => Ok(Command::Wait(config(&variable)?.files.directory.into())),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["--version" | "-V"] => Ok(Command::Version),
-        ["run" | "wait", word, ..] | [word, ..] => Err(ArgsError::Word((*word).to_owned())),
+        ["run" | "wait", word, ..] | [word, ..] => {
+            Err(ArgsError::UnknownArgument((*word).to_owned()))
+        }
     }
 }
 
-/// A variable of this process; `None` where it is not set or not UTF-8.
+/// An environment variable of this process; `None` if it is not set or not UTF-8.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
+#[expect(clippy::disallowed_methods, reason = "only this module reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 fn config(variable: &impl Fn(&str) -> Option<String>) -> Result<AgentConfig, ArgsError> {
-    let text = variable(CONFIG_VARIABLE).ok_or(ArgsError::NoConfig)?;
+    let text = variable(CONFIG_VARIABLE).ok_or(ArgsError::MissingConfig)?;
     let config = AgentConfig::from_json(&text)?;
     if config.bundles.is_empty() {
-        return Err(ArgsError::NoBundle);
+        return Err(ArgsError::NoBundles);
     }
     Ok(config)
 }
@@ -127,9 +130,13 @@ fn config(variable: &impl Fn(&str) -> Option<String>) -> Result<AgentConfig, Arg
 mod tests {
     use super::*;
 
-    const CONFIG: &str = r#"{"version":1,"source":{"type":"switchyard","address":"https://switchyard","ca":"","token_file":"/token"},"bundles":["api-prod"],"files":{"directory":"/run/secrets","mode":"0400"}}"#;
+    const CONFIG: &str = concat!(
+        r#"{"version":1,"source":{"type":"switchyard","address":"https://switchyard","#,
+        r#""ca":"","token_file":"/token"},"bundles":["api-prod"],"#,
+        r#""files":{"directory":"/run/secrets","mode":"0400"}}"#,
+    );
 
-    fn with(words: &[&str], variables: &[(&str, &str)]) -> Result<Command, ArgsError> {
+    fn parse_with(words: &[&str], variables: &[(&str, &str)]) -> Result<Command, ArgsError> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         parse(&words, |name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
@@ -137,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn running_is_what_it_does() {
+    fn run_is_the_default_command() {
         for words in [&[][..], &["run"]] {
             let Ok(Command::Run(args)) =
-                with(words, &[(CONFIG_VARIABLE, CONFIG), (POD_UID_VARIABLE, "u")])
+                parse_with(words, &[(CONFIG_VARIABLE, CONFIG), (POD_UID_VARIABLE, "u")])
             else {
                 panic!()
             };
@@ -150,15 +157,16 @@ mod tests {
     }
 
     #[test]
-    fn waiting_needs_the_directory_alone() {
-        let Ok(Command::Wait(directory)) = with(&["wait"], &[(CONFIG_VARIABLE, CONFIG)]) else {
+    fn wait_takes_the_directory_from_the_configuration() {
+        let Ok(Command::Wait(directory)) = parse_with(&["wait"], &[(CONFIG_VARIABLE, CONFIG)])
+        else {
             panic!()
         };
         assert_eq!(directory.to_str(), Some("/run/secrets"));
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn errors_name_the_argument_or_the_variable() {
         for (words, variables, text) in [
             (&["walk"][..], &[][..], "\"walk\""),
             (&["run", "fast"], &[], "\"fast\""),
@@ -167,15 +175,15 @@ mod tests {
             (&[], &[(CONFIG_VARIABLE, "{}")], CONFIG_VARIABLE),
             (&[], &[(CONFIG_VARIABLE, CONFIG), (LOG_FORMAT_VARIABLE, "yaml")], LOG_FORMAT_VARIABLE),
         ] {
-            let error = with(words, variables).unwrap_err();
+            let error = parse_with(words, variables).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
         let empty = CONFIG.replace("\"api-prod\"", "");
-        assert!(matches!(with(&[], &[(CONFIG_VARIABLE, &empty)]), Err(ArgsError::NoBundle)));
+        assert!(matches!(parse_with(&[], &[(CONFIG_VARIABLE, &empty)]), Err(ArgsError::NoBundles)));
     }
 
     #[test]
-    fn the_help_names_every_variable() {
+    fn the_help_lists_every_variable() {
         for name in [CONFIG_VARIABLE, POD_UID_VARIABLE, LOG_FILTER_VARIABLE, LOG_FORMAT_VARIABLE] {
             assert!(HELP.contains(name));
         }

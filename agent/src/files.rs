@@ -4,15 +4,15 @@
 //! ..12/DATABASE_URL             the bytes
 //! ..data -> ..12                swapped
 //! DATABASE_URL -> ..data/DATABASE_URL
-//! kubernetes.io/serviceaccount/ the mount point of the pod's own token (see `contract::layout`)
+//! kubernetes.io/serviceaccount/ mount point of the pod's own token, see `contract::layout`
 //! ```
 //!
-//! [`Files::publish`] shows a generation whole or not at all. [`Files::open`] leads back to order
-//! after a crash and adopts what is there.
+//! [`Files::publish`] makes a whole generation visible or nothing. [`Files::open`] cleans up after a
+//! crash and adopts an existing generation.
 
 mod directory;
 mod error;
-mod label;
+mod generation_name;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -29,12 +29,14 @@ use contract::{BundleRef, FileName, SecretName};
 
 pub use error::FilesError;
 
-use crate::plan::{Contents, Present, Wanted};
-use directory::{Directory, Entry, Kind};
-use label::Label;
-use steps::{DATA_TEMPORARY, LINK_TEMPORARY, RELOAD_MARK, Step, TRUST_FILE, TRUST_TEMPORARY};
+use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
+use directory::{Directory, Entry, EntryKind};
+use generation_name::GenerationName;
+use steps::{
+    DATA_TEMPORARY, LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_FILE, TRUST_TEMPORARY, VolumeStep,
+};
 
-// A trust bundle is a handful of certificates.
+// A trust bundle has a handful of certificates.
 const MAX_TRUST_BYTES: usize = 1 << 20;
 
 /// The files of one pod.
@@ -47,207 +49,220 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens the volume: makes the mount point of the service-account token, adopts the generation
-    /// that is there, removes what a crash left.
+    /// Opens the volume: creates the mount point of the service-account token, adopts an existing
+    /// generation, and removes what a crash left behind.
     ///
     /// # Errors
-    /// Where the directory is not there or not the agent's to write.
+    /// When the directory does not exist or the agent may not write to it.
     pub fn open(config: &Config) -> Result<Self, FilesError> {
         let path = PathBuf::from(&config.directory);
         let root = Directory::open(&path).map_err(|source| FilesError::Open { path, source })?;
-        make_mount_point(&root).map_err(FilesError::MountPoint)?;
+        create_mount_point(&root).map_err(FilesError::MountPoint)?;
         let mut files =
             Self { root, file_mode: u32::from(config.mode.bits()), current: None, previous: None };
         let entries = files.list()?;
-        files.current = entries.iter().find_map(|entry| current_of(entry, &entries));
-        files.tidy()?;
+        files.current = entries.iter().find_map(|entry| current_generation(entry, &entries));
+        files.clean_up()?;
         Ok(files)
     }
 
-    /// Which generations the files hold, of a pod with these bundles; empty where there are none or
-    /// their directory's name does not say.
+    /// The generations that the files hold, in a pod with these bundles. Empty without files, or if
+    /// the directory's name does not list the generations.
     #[must_use]
-    pub fn holds(&self, bundles: &[BundleRef]) -> Vec<Held> {
-        let Some(label) = self.current.as_deref().and_then(Label::parse) else { return Vec::new() };
-        if label.generations.len() != bundles.len() {
+    pub fn held(&self, bundles: &[BundleRef]) -> Vec<Held> {
+        let Some(name) = self.current.as_deref().and_then(GenerationName::parse) else {
+            return Vec::new();
+        };
+        if name.generations.len() != bundles.len() {
             return Vec::new();
         }
         bundles
             .iter()
-            .zip(label.generations)
+            .zip(name.generations)
             .map(|(bundle, generation)| Held { bundle: bundle.clone(), generation })
             .collect()
     }
 
-    /// What the files hold, to compare.
+    /// The current files, for a comparison.
     #[must_use]
-    pub fn present(&self) -> Present {
+    pub fn current(&self) -> CurrentFiles {
         match self.current.as_deref() {
-            None => Present::Nothing,
-            Some(current) => self.contents(current).map_or(Present::Unreadable, Present::Files),
+            None => CurrentFiles::None,
+            Some(current) => {
+                self.contents(current).map_or(CurrentFiles::Unreadable, CurrentFiles::Readable)
+            }
         }
     }
 
-    /// Makes `wanted` the current generation. `reload` notes, together with the swap, that the
-    /// application is to be told (see [`Files::reload_due`]).
+    /// Makes `desired` the current generation. `reload` records, together with the swap, that a
+    /// reload is pending (see [`Files::reload_pending`]).
     ///
     /// # Errors
-    /// Where a step before the swap failed; the files are then what they were.
-    pub fn publish(&mut self, wanted: &Wanted, reload: bool) -> Result<(), FilesError> {
-        match self.try_publish(wanted, reload) {
-            // A late reader of the generation before the current one matters less than the new one.
+    /// When a step before the swap fails; the files are then unchanged.
+    pub fn publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), FilesError> {
+        match self.try_publish(desired, reload) {
+            // The new generation matters more than late readers of the previous one.
             Err(FilesError::Full { .. }) if self.previous.is_some() => {
-                self.retire()?;
-                self.try_publish(wanted, reload)
+                self.remove_previous()?;
+                self.try_publish(desired, reload)
             }
             other => other,
         }
     }
 
-    fn try_publish(&mut self, wanted: &Wanted, reload: bool) -> Result<(), FilesError> {
+    fn try_publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), FilesError> {
         let entries = self.list()?;
-        let was_due = self.reload_due();
-        let label = free_label(wanted, &entries);
-        for step in steps::commit(wanted.files.keys(), &entries, reload && !was_due) {
-            if let Err(error) = self.perform(&step, &label, &wanted.files) {
-                self.undo(was_due);
+        let was_pending = self.reload_pending();
+        let name = unused_name(desired, &entries);
+        for step in steps::publish_steps(desired.files.keys(), &entries, reload && !was_pending) {
+            if let Err(error) = self.perform(&step, &name, &desired.files) {
+                self.roll_back(was_pending);
                 return Err(error);
             }
         }
-        // The swap has happened: what fails from here on is mended by the next generation or start.
-        self.previous = self.current.replace(label);
-        if let Err(error) = self.tidy() {
+        // The swap has happened. If the cleanup fails, the next generation or start repeats it.
+        self.previous = self.current.replace(name);
+        if let Err(error) = self.clean_up() {
             tracing::warn!(
-                error = crate::fault::chain(&error),
-                "leftovers of an older generation could not be removed"
+                error = crate::error::chain(&error),
+                "an older generation was not removed"
             );
         }
         Ok(())
     }
 
-    /// Removes the generation before the current one.
+    /// Removes the previous generation.
     ///
     /// # Errors
-    /// Where it cannot be removed.
-    pub fn retire(&mut self) -> Result<(), FilesError> {
+    /// When it cannot be removed.
+    pub fn remove_previous(&mut self) -> Result<(), FilesError> {
         self.previous = None;
-        self.tidy()
+        self.clean_up()
     }
 
-    /// Whether there is a generation.
+    /// Whether there is a current generation.
     #[must_use]
-    pub fn are_there(&self) -> bool {
+    pub fn has_generation(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Whether the application has not been told of the current generation: the agent ended between
-    /// the swap and the reload.
+    /// Whether the application still has to reload: an earlier run of the agent ended between the
+    /// swap and the reload.
     #[must_use]
-    pub fn reload_due(&self) -> bool {
-        self.current.is_some() && self.root.read(RELOAD_MARK, 0).is_ok()
+    pub fn reload_pending(&self) -> bool {
+        self.current.is_some() && self.root.read(RELOAD_PENDING_FILE, 0).is_ok()
     }
 
-    /// The application has been told, or will not be.
+    /// Records that the reload is done or has been given up.
     ///
     /// # Errors
-    /// Where the mark cannot be removed.
-    pub fn reload_done(&self) -> Result<(), FilesError> {
-        self.root.remove_file(RELOAD_MARK).map_err(FilesError::Mark)
+    /// When the record cannot be removed.
+    pub fn clear_reload_pending(&self) -> Result<(), FilesError> {
+        self.root.remove_file(RELOAD_PENDING_FILE).map_err(FilesError::ReloadPending)
     }
 
-    /// The trust bundle that an earlier run has kept: newer than the one of the configuration.
+    /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.
     #[must_use]
-    pub fn trust(&self) -> Option<String> {
+    pub fn trust_bundle(&self) -> Option<String> {
         let bytes = self.root.read(TRUST_FILE, MAX_TRUST_BYTES).ok()?;
         String::from_utf8(bytes.expose().to_vec()).ok()
     }
 
-    /// Keeps a trust bundle for the next run.
+    /// Saves a trust bundle (PEM) for the next run.
     ///
     /// # Errors
-    /// Where it cannot be written; the one before stays.
-    pub fn keep_trust(&self, pem: &str) -> Result<(), FilesError> {
-        let keep = || {
+    /// When it cannot be written; the previous one stays.
+    pub fn save_trust_bundle(&self, pem: &str) -> Result<(), FilesError> {
+        let save = || {
             self.root.remove_file(TRUST_TEMPORARY)?;
             self.root.write_new(TRUST_TEMPORARY, pem.as_bytes(), 0o400)?;
             self.root.rename(TRUST_TEMPORARY, TRUST_FILE)
         };
-        keep().map_err(FilesError::Trust)
+        save().map_err(FilesError::TrustBundle)
     }
 
-    fn perform(&self, step: &Step, label: &str, files: &Contents) -> Result<(), FilesError> {
-        let named = |name: &str| name.to_owned();
+    fn perform(
+        &self,
+        step: &VolumeStep,
+        generation: &str,
+        files: &FileContents,
+    ) -> Result<(), FilesError> {
         match step {
-            Step::MakeDirectory => {
+            VolumeStep::CreateDirectory => {
                 self.root
-                    .make(label, directory_mode(self.file_mode))
-                    .map_err(|source| FilesError::make(label, source))?;
+                    .create_directory(generation, directory_mode(self.file_mode))
+                    .map_err(|source| FilesError::create(generation, source))?;
                 Ok(())
             }
-            Step::Write(name) => {
+            VolumeStep::WriteFile(name) => {
                 let Some(value) = files.get(name) else { return Ok(()) };
                 let write = || {
-                    self.root.enter(label)?.write_new(name.as_str(), value.expose(), self.file_mode)
+                    self.root.open_directory(generation)?.write_new(
+                        name.as_str(),
+                        value.expose(),
+                        self.file_mode,
+                    )
                 };
                 write().map_err(|source| FilesError::write(name.as_str(), source))
             }
-            Step::Link(name) => self
+            VolumeStep::LinkFile(name) => self
                 .link(name)
-                .map_err(|source| FilesError::Link { name: named(name.as_str()), source }),
-            Step::Mark => match self.root.write_new(RELOAD_MARK, b"", 0o400) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    Err(FilesError::Mark(error))
+                .map_err(|source| FilesError::Link { name: name.as_str().to_owned(), source }),
+            VolumeStep::SetReloadPending => {
+                match self.root.write_new(RELOAD_PENDING_FILE, b"", 0o400) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        Err(FilesError::ReloadPending(error))
+                    }
+                    _ => Ok(()),
                 }
-                _ => Ok(()),
-            },
-            Step::Point => self
+            }
+            VolumeStep::CreateDataLink => self
                 .root
-                .link(label, DATA_TEMPORARY)
-                .map_err(|source| FilesError::Swap { label: named(label), source }),
-            Step::Swap => self
+                .symlink(generation, DATA_TEMPORARY)
+                .map_err(|source| FilesError::Swap { generation: generation.to_owned(), source }),
+            VolumeStep::SwapDataLink => self
                 .root
                 .rename(DATA_TEMPORARY, DATA_LINK)
-                .map_err(|source| FilesError::Swap { label: named(label), source }),
-            Step::RemoveFile(name) => self
+                .map_err(|source| FilesError::Swap { generation: generation.to_owned(), source }),
+            VolumeStep::RemoveFile(name) => self
                 .root
                 .remove_file(name)
-                .map_err(|source| FilesError::Remove { name: named(name), source }),
-            Step::RemoveDirectory(name) => self
+                .map_err(|source| FilesError::Remove { name: name.clone(), source }),
+            VolumeStep::RemoveDirectory(name) => self
                 .root
                 .remove_directory(name)
-                .map_err(|source| FilesError::Remove { name: named(name), source }),
+                .map_err(|source| FilesError::Remove { name: name.clone(), source }),
         }
     }
 
-    /// By a rename, so that a file that somebody put there gives way; a directory does not.
+    /// Links a file by a rename, which replaces a foreign file of that name but not a directory.
     fn link(&self, name: &FileName) -> io::Result<()> {
         self.root.remove_file(LINK_TEMPORARY)?;
-        self.root.link(&steps::target_of(name.as_str()), LINK_TEMPORARY)?;
+        self.root.symlink(&steps::link_target(name.as_str()), LINK_TEMPORARY)?;
         self.root.rename(LINK_TEMPORARY, name.as_str())
     }
 
-    /// Removes whatever is not the current or the previous generation.
-    fn tidy(&self) -> Result<(), FilesError> {
+    /// Removes everything of the agent's but the current and the previous generation.
+    fn clean_up(&self) -> Result<(), FilesError> {
         let names = self
             .current
             .as_deref()
             .map_or_else(|| Ok(Vec::new()), |current| self.names(current))?;
         let entries = self.list()?;
-        let none = Contents::new();
-        for step in steps::tidy(&names, &entries, self.current.as_deref(), self.previous.as_deref())
-        {
-            self.perform(&step, "", &none)?;
+        let (current, previous) = (self.current.as_deref(), self.previous.as_deref());
+        for step in steps::cleanup_steps(&names, &entries, current, previous) {
+            self.perform(&step, "", &FileContents::new())?;
         }
         Ok(())
     }
 
-    /// After a step before the swap has failed.
-    fn undo(&self, was_due: bool) {
-        let unmark = if was_due { Ok(()) } else { self.reload_done() };
-        if let Err(error) = unmark.and_then(|()| self.tidy()) {
+    /// Removes what a failed write left behind.
+    fn roll_back(&self, was_pending: bool) {
+        let cleared = if was_pending { Ok(()) } else { self.clear_reload_pending() };
+        if let Err(error) = cleared.and_then(|()| self.clean_up()) {
             tracing::warn!(
-                error = crate::fault::chain(&error),
-                "leftovers of a failed write could not be removed"
+                error = crate::error::chain(&error),
+                "files of a failed write were not removed"
             );
         }
     }
@@ -255,15 +270,15 @@ impl Files {
     fn names(&self, generation: &str) -> Result<Vec<FileName>, FilesError> {
         let entries = self
             .root
-            .enter(generation)
+            .open_directory(generation)
             .and_then(|directory| directory.entries())
             .map_err(FilesError::List)?;
         Ok(entries.iter().filter_map(|entry| file_name(&entry.name)).collect())
     }
 
-    /// `None` where there is anything in it that the agent does not write.
-    fn contents(&self, generation: &str) -> Option<Contents> {
-        let directory = self.root.enter(generation).ok()?;
+    /// `None` if the directory contains anything that the agent does not write.
+    fn contents(&self, generation: &str) -> Option<FileContents> {
+        let directory = self.root.open_directory(generation).ok()?;
         let read = |entry: Entry| {
             Some((file_name(&entry.name)?, directory.read(&entry.name, MAX_VALUE_BYTES).ok()?))
         };
@@ -275,46 +290,47 @@ impl Files {
     }
 }
 
-/// Whether a generation is there already, without a descriptor to keep: what the postStart hook
-/// asks.
+/// Whether `directory` has a current generation. The postStart hook polls it.
 #[must_use]
-pub fn exist(directory: &Path) -> bool {
+pub fn generation_exists(directory: &Path) -> bool {
     directory.join(DATA_LINK).is_dir()
 }
 
-fn make_mount_point(root: &Directory) -> io::Result<()> {
-    let make = |parent: &Directory, name: &str| match parent.make(name, 0o755) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => parent.enter(name),
+fn create_mount_point(root: &Directory) -> io::Result<()> {
+    let create = |parent: &Directory, name: &str| match parent.create_directory(name, 0o755) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => parent.open_directory(name),
         other => other,
     };
-    make(&make(root, SERVICE_ACCOUNT_DIRECTORY)?, SERVICE_ACCOUNT_SUBDIRECTORY)?;
+    create(&create(root, SERVICE_ACCOUNT_DIRECTORY)?, SERVICE_ACCOUNT_SUBDIRECTORY)?;
     Ok(())
 }
 
-/// The generation that `..data` leads to, if this entry is that link and the generation is there.
-fn current_of(entry: &Entry, entries: &[Entry]) -> Option<String> {
-    let Kind::Link(target) = &entry.kind else { return None };
-    let there = entries.iter().any(|other| other.name == *target && other.kind == Kind::Directory);
-    (entry.name == DATA_LINK && target.starts_with(label::OWN) && there).then(|| target.clone())
+/// The generation that `..data` points to, if this entry is that link and the generation exists.
+fn current_generation(entry: &Entry, entries: &[Entry]) -> Option<String> {
+    let EntryKind::Symlink(target) = &entry.kind else { return None };
+    let exists =
+        entries.iter().any(|other| other.name == *target && other.kind == EntryKind::Directory);
+    (entry.name == DATA_LINK && target.starts_with(generation_name::AGENT_PREFIX) && exists)
+        .then(|| target.clone())
 }
 
-/// The label of the generations, in an edition that no directory has yet.
-fn free_label(wanted: &Wanted, entries: &[Entry]) -> String {
-    let mut label = Label {
-        generations: wanted.holds.iter().map(|held| held.generation).collect(),
-        edition: 1,
+/// A directory name for the generations that is not in use yet.
+fn unused_name(desired: &DesiredFiles, entries: &[Entry]) -> String {
+    let mut name = GenerationName {
+        generations: desired.held.iter().map(|held| held.generation).collect(),
+        copy: 1,
     };
-    while entries.iter().any(|entry| entry.name == label.to_string()) {
-        label = label.next();
+    while entries.iter().any(|entry| entry.name == name.to_string()) {
+        name = name.next_copy();
     }
-    label.to_string()
+    name.to_string()
 }
 
 fn file_name(name: &str) -> Option<FileName> {
     name.parse::<SecretName>().ok().map(|name| FileName::from(&name))
 }
 
-/// Whoever may read a file may list and enter its directory.
+/// The directory mode that lets the readers of a file list and enter its directory.
 fn directory_mode(file_mode: u32) -> u32 {
     let readers = file_mode & 0o444;
     0o200 | readers | readers >> 2

@@ -1,27 +1,27 @@
-//! The agent: one per pod. It fetches the pod's secrets, keeps them as files, and tells the
-//! application of new ones.
+//! The agent: one sidecar per pod. It fetches the pod's secrets, writes them as files, and tells
+//! the application to reload when they change.
 //!
 //! ```text
-//! source (edge)   the stream from switchyard: which generations this pod holds, with the values
+//! source (edge)   the stream from switchyard: which generations this pod holds, with their values
 //!   ↓
-//! plan (pure)     the snapshot as files; whether they differ from what is held
+//! plan (pure)     turns the snapshot into files and compares them with the current ones
 //!   ↓
 //! files (edge)    the memory volume: whole generations, swapped by one rename
 //!   ↓
 //! app (edge)      the application: a signal or a POST
 //! ```
 //!
-//! [`cycle`] runs them; [`schedule`] says when to try again. An agent that has files keeps them
-//! through any outage and never ends because a server is away.
+//! [`supervisor`] runs these steps; [`schedule`] decides when to retry. An agent that has files
+//! keeps them through any outage and never exits because a server is unreachable.
 
 pub mod app;
 pub mod args;
-pub mod cycle;
-pub mod fault;
+pub mod error;
 pub mod files;
-pub mod harden;
-pub mod last_words;
+pub mod hardening;
 pub mod plan;
 pub mod schedule;
 pub mod source;
+pub mod supervisor;
+pub mod termination_message;
 pub mod wait;

@@ -1,93 +1,93 @@
-//! When to try again and when to give up. Pure: attempts and random numbers are arguments.
+//! Timeouts and retry delays. Pure: attempts, elapsed times and random numbers are arguments.
 
 use std::time::Duration;
 
 use runtime::backoff::Backoff;
 
-/// How long finding and reaching the server may take.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// The time to resolve and reach the server.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the TLS handshake may take.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// The time for the TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the server may take to answer the login: it asks the Kubernetes API who the pod is.
-pub const LOGIN_DEADLINE: Duration = Duration::from_secs(10);
+/// The time for the server to answer the login: it asks the Kubernetes API who the pod is.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long one message to the server may take to leave.
-pub const SEND_DEADLINE: Duration = Duration::from_secs(10);
+/// The time to send one message to the server.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the application may take to answer a POST.
-pub const POST_DEADLINE: Duration = Duration::from_secs(5);
+/// The time for the application to answer one POST.
+pub const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the generation before the current one stays readable: whoever resolved the link a
-/// moment before the swap still opens its file.
-pub const KEEP_PREVIOUS: Duration = Duration::from_secs(60);
+/// How long the previous generation stays on the volume: a reader that resolved the link just
+/// before the swap can still open its file.
+pub const KEEP_PREVIOUS_GENERATION: Duration = Duration::from_secs(60);
 
-/// The least time between two reloads. Several writes in a row are one reload for the application;
-/// a write that comes alone is told at once.
-pub const RELOAD_GAP: Duration = Duration::from_millis(100);
+/// The minimum time between two reloads. Several writes in a row become one reload; a single write
+/// reloads at once.
+pub const MIN_RELOAD_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait before files that could not be written are tried again.
-pub const REWRITE_AFTER: Duration = Duration::from_secs(30);
+/// How long to wait before writing files again that could not be written.
+pub const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long an application that does not listen for the reload yet is given: it may still be
-/// starting.
-pub const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
+/// How long to retry a reload: the application may still be starting and not listen yet.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long no process of the application means that it has not started yet and reads the new files
-/// when it does.
-pub const ABSENT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long to look for a process of the application. After that it counts as not started: it
+/// reads the new files when it starts.
+pub const NOT_STARTED_TIMEOUT: Duration = Duration::from_secs(5);
 
-// 10 s at most, so that a write made after the server's return arrives within seconds.
+// Capped at 10 s, so that a write made after the server's return arrives within seconds.
 const RECONNECT: Backoff =
     Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
-// A refusal stays until a person changes something, and each try costs the API server a
+// A denial lasts until a person changes something, and each attempt costs the API server a
 // TokenReview.
-const REFUSED: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(30) };
+const DENIED: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(30) };
 
 const RELOAD: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
 
-// Full jitter may say 0; a server that refuses at once must not be asked in a loop.
-const LEAST: Duration = Duration::from_millis(20);
+// Full jitter may yield zero, which would turn a server's immediate refusals into a busy loop.
+const MIN_DELAY: Duration = Duration::from_millis(20);
 
-/// Why the last connection is not there any more.
+/// Why the connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The server was not reached, or went away.
-    Away,
-    /// The server knows who asks and said no.
-    Refused,
+pub enum Disconnect {
+    /// The server was unreachable or closed the connection.
+    Unavailable,
+    /// The server identified the pod and denied it access.
+    Denied,
 }
 
-/// How long to wait before connecting again, after `failures` losses in a row (at least 1).
+/// The delay before connecting again, after `failures` disconnects in a row (at least 1).
 #[must_use]
-pub fn reconnect(loss: Loss, failures: u32, random: f64) -> Duration {
-    let backoff = match loss {
-        Loss::Away => RECONNECT,
-        Loss::Refused => REFUSED,
+pub fn reconnect_delay(reason: Disconnect, failures: u32, random: f64) -> Duration {
+    let backoff = match reason {
+        Disconnect::Unavailable => RECONNECT,
+        Disconnect::Denied => DENIED,
     };
-    backoff.delay(failures.saturating_sub(1), random).max(LEAST)
+    backoff.delay(failures.saturating_sub(1), random).max(MIN_DELAY)
 }
 
-/// Whether a stream that lived this long and did this much starts the count of losses anew. One
-/// that the server ends as soon as it is open does not, or it would be opened in a loop.
+/// Whether a stream that lasted for `duration` resets the count of failures. A stream that the
+/// server ends right after it opens does not, or the agent would reconnect in a loop.
 #[must_use]
-pub fn forgives(lived: Duration, held: bool) -> bool {
-    held && lived >= RECONNECT.cap
+pub fn resets_backoff(duration: Duration, got_snapshot: bool) -> bool {
+    got_snapshot && duration >= RECONNECT.cap
 }
 
-/// How long to wait before telling the application again, after `attempt` tries (0 = the first one
-/// failed) and `passed` since the first; `None` where it is time to give up.
+/// The delay before the next reload attempt, after `attempt` failures (0 = the first one failed)
+/// and `elapsed` since the first; `None` when it is time to give up.
 #[must_use]
-pub fn retell(attempt: u32, passed: Duration, random: f64) -> Option<Duration> {
-    (passed < RELOAD_DEADLINE).then(|| RELOAD.delay(attempt, random).max(LEAST))
+pub fn reload_retry_delay(attempt: u32, elapsed: Duration, random: f64) -> Option<Duration> {
+    (elapsed < RELOAD_TIMEOUT).then(|| RELOAD.delay(attempt, random).max(MIN_DELAY))
 }
 
-/// Whether no process of the application, `passed` after the first look, means that there is none.
+/// Whether an application without a process, `elapsed` after the first lookup, counts as not
+/// started.
 #[must_use]
-pub fn is_absent(passed: Duration) -> bool {
-    passed >= ABSENT_DEADLINE
+pub fn is_not_started(elapsed: Duration) -> bool {
+    elapsed >= NOT_STARTED_TIMEOUT
 }
 
 #[cfg(test)]
@@ -98,54 +98,57 @@ mod tests {
 
     #[test]
     fn delays_grow_to_their_caps() {
-        for (loss, failures, longest) in [
-            (Loss::Away, 0, 500),
-            (Loss::Away, 1, 500),
-            (Loss::Away, 2, 1_000),
-            (Loss::Away, 5, 8_000),
-            (Loss::Away, 6, 10_000),
-            (Loss::Away, u32::MAX, 10_000),
-            (Loss::Refused, 1, 2_000),
-            (Loss::Refused, 5, 30_000),
+        for (reason, failures, millis) in [
+            (Disconnect::Unavailable, 0, 500),
+            (Disconnect::Unavailable, 1, 500),
+            (Disconnect::Unavailable, 2, 1_000),
+            (Disconnect::Unavailable, 5, 8_000),
+            (Disconnect::Unavailable, 6, 10_000),
+            (Disconnect::Unavailable, u32::MAX, 10_000),
+            (Disconnect::Denied, 1, 2_000),
+            (Disconnect::Denied, 5, 30_000),
         ] {
             assert_eq!(
-                reconnect(loss, failures, 1.0),
-                Duration::from_millis(longest),
-                "{loss:?} {failures}"
+                reconnect_delay(reason, failures, 1.0),
+                Duration::from_millis(millis),
+                "{reason:?} {failures}"
             );
         }
-        assert_eq!(reconnect(Loss::Away, 9, 0.0), LEAST);
+        assert_eq!(reconnect_delay(Disconnect::Unavailable, 9, 0.0), MIN_DELAY);
     }
 
     #[test]
-    fn only_a_stream_that_worked_is_forgiven() {
-        assert!(forgives(Duration::from_secs(10), true));
-        assert!(!forgives(Duration::from_secs(9), true));
-        assert!(!forgives(Duration::from_secs(99), false));
+    fn only_a_stream_that_worked_resets_the_backoff() {
+        assert!(resets_backoff(Duration::from_secs(10), true));
+        assert!(!resets_backoff(Duration::from_secs(9), true));
+        assert!(!resets_backoff(Duration::from_secs(99), false));
     }
 
     #[test]
-    fn telling_ends() {
-        assert_eq!(retell(0, Duration::ZERO, 1.0), Some(Duration::from_millis(100)));
-        assert_eq!(retell(9, Duration::from_secs(29), 1.0), Some(Duration::from_secs(2)));
-        assert_eq!(retell(9, RELOAD_DEADLINE, 1.0), None);
-        assert!(!is_absent(Duration::from_secs(4)));
-        assert!(is_absent(Duration::from_secs(5)));
+    fn reload_attempts_end() {
+        assert_eq!(reload_retry_delay(0, Duration::ZERO, 1.0), Some(Duration::from_millis(100)));
+        assert_eq!(
+            reload_retry_delay(9, Duration::from_secs(29), 1.0),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(reload_retry_delay(9, RELOAD_TIMEOUT, 1.0), None);
+        assert!(!is_not_started(Duration::from_secs(4)));
+        assert!(is_not_started(Duration::from_secs(5)));
     }
 
     proptest! {
         #[test]
-        fn waits_are_bounded_and_never_nothing(failures: u32, random in 0.0..1.0f64) {
-            for loss in [Loss::Away, Loss::Refused] {
-                let wait = reconnect(loss, failures, random);
-                prop_assert!((LEAST..=Duration::from_secs(30)).contains(&wait));
+        fn delays_are_bounded_and_never_zero(failures: u32, random in 0.0..1.0f64) {
+            for reason in [Disconnect::Unavailable, Disconnect::Denied] {
+                let delay = reconnect_delay(reason, failures, random);
+                prop_assert!((MIN_DELAY..=Duration::from_secs(30)).contains(&delay));
             }
         }
 
         #[test]
-        fn a_fleet_is_spread_also_at_the_cap(failures in 6u32.., random in 0.0..0.5f64) {
-            let apart = reconnect(Loss::Away, failures, random + 0.5) - reconnect(Loss::Away, failures, random);
-            prop_assert!(apart >= Duration::from_secs(4));
+        fn reconnects_are_spread_even_at_the_cap(failures in 6u32.., random in 0.0..0.5f64) {
+            let delay = |random| reconnect_delay(Disconnect::Unavailable, failures, random);
+            prop_assert!(delay(random + 0.5) - delay(random) >= Duration::from_secs(4));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where secrets come from. A source runs on its own, reconnects on its own, and says what the pod
-//! holds from now on.
+//! Where secrets come from. A source runs as its own task, reconnects by itself, and reports which
+//! generations the pod holds from now on.
 
 pub mod switchyard;
 
@@ -7,40 +7,40 @@ use contract::stream::{AgentMessage, Held, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// What this program calls itself towards servers.
+/// The `User-Agent` header of the agent's requests.
 pub const USER_AGENT: &str = concat!("enclii-agent/", env!("CARGO_PKG_VERSION"));
 
-/// What a source says.
+/// What a source reports to the supervisor.
 #[derive(Debug)]
-pub enum Event {
+pub enum SourceEvent {
     /// The pod holds these generations from now on.
-    Hold {
+    Snapshot {
         /// The generations, with the values.
         snapshot: Snapshot,
-        /// When the last byte of it was here.
+        /// When its last byte arrived.
         received: Instant,
     },
-    /// There is no connection; another try follows by itself.
-    Lost {
-        /// Whether the server is there and said that this pod may not read what it asks for.
-        refused: bool,
+    /// The connection is lost; the source reconnects by itself.
+    Disconnected {
+        /// Whether the server is reachable and denied the pod access to its bundles.
+        denied: bool,
         /// Why.
         reason: String,
     },
-    /// These CAs may sign the server's certificate from now on (PEM that has been looked at).
-    Trust {
-        /// The bundle.
+    /// These CAs may sign the server's certificate from now on.
+    TrustBundle {
+        /// The CAs as PEM, already parsed successfully.
         ca: String,
     },
 }
 
-/// What ties a source to the cycle.
+/// The channels between a source and the supervisor.
 #[derive(Debug)]
-pub struct Wires {
-    /// What the source says. It has room for one, so that values do not pile up.
-    pub events: mpsc::Sender<Event>,
-    /// What the cycle reports. What could not be delivered goes with the next connection.
+pub struct SourceChannels {
+    /// Events of the source. The capacity is one, so that values do not queue up in memory.
+    pub events: mpsc::Sender<SourceEvent>,
+    /// Reports of the supervisor. Undelivered ones are sent on the next connection.
     pub reports: mpsc::Receiver<AgentMessage>,
-    /// What the files hold right now.
-    pub holds: watch::Receiver<Vec<Held>>,
+    /// The generations that the files hold.
+    pub held: watch::Receiver<Vec<Held>>,
 }

@@ -1,38 +1,38 @@
-//! `enclii-agent wait`: the postStart hook. It ends when the files are there, and the application
-//! starts then.
+//! `enclii-agent wait`: the postStart hook. It exits once the files exist, and kubelet then starts
+//! the application.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::files;
 
-// The files are usually there within 20 ms, so the first second is watched closely; who waits
-// longer waits for a server. A look costs one system call, and an inotify instance would be one of
-// the 128 that all processes of a user on the node share.
-const CLOSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
-const LATER: Duration = Duration::from_millis(20);
+// The files usually exist within 20 ms, so the first second is polled closely; a longer wait is a
+// wait for a server. A poll costs one system call, whereas an inotify instance would be one of the
+// 128 that all processes of a user on the node share.
+const FAST_POLL_INTERVAL: Duration = Duration::from_millis(2);
+const FAST_POLL_PERIOD: Duration = Duration::from_secs(1);
+const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long the wait lasts. While a hook runs, kubelet neither ends the pod when it is deleted, nor
-/// shows its log, nor says why it does not start; a container that has failed it restarts, with the
-/// reason in the pod's events and in the container's last state. So the hook does not wait for
-/// ever.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How long the hook waits. While a hook runs, kubelet neither stops a deleted pod, nor shows the
+/// container's log, nor reports why it does not start. A container whose hook failed restarts, with
+/// the reason in the pod's events and in the container's last state. So the wait is bounded.
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Returns `true` when `directory` has a generation, `false` when it has none by the deadline.
+/// Returns `true` once `directory` has a generation, `false` if it has none within `timeout`.
 #[must_use]
-pub fn until_files(directory: &Path, deadline: Duration) -> bool {
-    let began = Instant::now();
-    while !files::exist(directory) {
-        if began.elapsed() >= deadline {
+pub fn wait_for_files(directory: &Path, timeout: Duration) -> bool {
+    let started = Instant::now();
+    while !files::generation_exists(directory) {
+        if started.elapsed() >= timeout {
             return false;
         }
-        std::thread::sleep(pause(began.elapsed()));
+        std::thread::sleep(poll_interval(started.elapsed()));
     }
     true
 }
 
-fn pause(waited: Duration) -> Duration {
-    if waited < CLOSE.1 { CLOSE.0 } else { LATER }
+fn poll_interval(waited: Duration) -> Duration {
+    if waited < FAST_POLL_PERIOD { FAST_POLL_INTERVAL } else { SLOW_POLL_INTERVAL }
 }
 
 #[cfg(test)]
@@ -44,34 +44,35 @@ mod tests {
     #[test]
     fn the_wait_ends_with_the_swap_and_not_before() {
         let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().to_owned();
-        let waiter = std::thread::spawn(move || until_files(&path, DEADLINE));
         std::fs::create_dir(temp.path().join("..1")).unwrap();
         symlink("..1", temp.path().join("..data_tmp")).unwrap();
-        // A link to a generation that is not there is no generation.
+        // A dangling link is not a generation.
         symlink("..0", temp.path().join("..data")).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
+        assert!(!wait_for_files(temp.path(), Duration::from_millis(50)));
+
+        let path = temp.path().to_owned();
+        let waiter = std::thread::spawn(move || wait_for_files(&path, WAIT_TIMEOUT));
         assert!(!waiter.is_finished());
         std::fs::rename(temp.path().join("..data_tmp"), temp.path().join("..data")).unwrap();
         assert!(waiter.join().unwrap());
     }
 
     #[test]
-    fn files_that_are_there_are_not_waited_for() {
+    fn existing_files_are_not_waited_for() {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir(temp.path().join("..1")).unwrap();
         symlink("..1", temp.path().join("..data")).unwrap();
-        assert!(until_files(temp.path(), Duration::ZERO));
+        assert!(wait_for_files(temp.path(), Duration::ZERO));
     }
 
     #[test]
-    fn the_wait_does_not_last_for_ever() {
+    fn the_wait_is_bounded() {
         let temp = tempfile::tempdir().unwrap();
-        assert!(!until_files(temp.path(), Duration::from_millis(5)));
+        assert!(!wait_for_files(temp.path(), Duration::from_millis(5)));
     }
 
     #[test]
-    fn the_pace_slows_down() {
-        assert!(pause(Duration::ZERO) < pause(Duration::from_secs(2)));
+    fn polling_slows_down() {
+        assert!(poll_interval(Duration::ZERO) < poll_interval(Duration::from_secs(2)));
     }
 }

@@ -1,4 +1,4 @@
-//! The program as a process: its words, its end, its log.
+//! The agent as a process: command line, exit status, log.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -23,7 +23,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command as AsyncCommand};
 
 use pod::Pod;
-use server::{Authority, Server, hold, hold_of, soon};
+use server::{Server, TestCa, snapshot, snapshot_of, with_timeout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_enclii-agent");
 
@@ -49,21 +49,21 @@ fn start(config: &AgentConfig) -> Child {
     command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// Ends it as the kubelet does, and returns its log.
-async fn end(mut child: Child) -> String {
+/// Stops the agent as kubelet does, and returns its log.
+async fn stop(mut child: Child) -> String {
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
     let mut log = String::new();
-    soon(child.stderr.take().unwrap().read_to_string(&mut log)).await.unwrap();
-    assert!(soon(child.wait()).await.unwrap().success(), "{log}");
+    with_timeout(child.stderr.take().unwrap().read_to_string(&mut log)).await.unwrap();
+    assert!(with_timeout(child.wait()).await.unwrap().success(), "{log}");
     log
 }
 
 #[test]
-fn its_words() {
+fn the_command_line() {
     let output = run(&["--version"], None);
     assert_eq!(output.stdout, concat!("enclii-agent ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
-    assert!(run(&["--help"], None).stdout.starts_with(b"Keeps a pod's secrets"));
+    assert!(run(&["--help"], None).stdout.starts_with(b"Writes a pod's secrets"));
     for words in [&["walk"][..], &[], &["wait"]] {
         let output = run(words, None);
         assert_eq!(output.status.code(), Some(2));
@@ -72,9 +72,9 @@ fn its_words() {
 }
 
 #[test]
-fn a_volume_that_is_not_there_ends_it_with_its_name() {
+fn a_missing_volume_ends_the_agent_with_an_error_that_names_it() {
     let pod = Pod::new();
-    let mut config = pod.config("127.0.0.1:9".parse().unwrap(), &Authority::new().pem, "none");
+    let mut config = pod.config("127.0.0.1:9".parse().unwrap(), &TestCa::new().pem, "none");
     config.files.directory = "/nowhere/at/all".to_owned();
     let output = run(&[], Some(&config));
     assert_eq!(output.status.code(), Some(1));
@@ -83,11 +83,11 @@ fn a_volume_that_is_not_there_ends_it_with_its_name() {
 }
 
 #[tokio::test]
-async fn the_hook_ends_when_the_files_are_there_and_the_log_shows_no_value() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    pod.token(TOKEN);
-    let server = Server::start(&authority).await;
-    let config = pod.config(server.address(), &authority.pem, "none");
+async fn the_hook_ends_with_the_first_files_and_the_log_shows_no_value() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    pod.write_token(TOKEN);
+    let server = Server::start(&ca).await;
+    let config = pod.config(server.address(), &ca.pem, "none");
     let agent = start(&config);
     let mut hook = AsyncCommand::new(PROGRAM);
     let mut hook = hook
@@ -101,46 +101,52 @@ async fn the_hook_ends_when_the_files_are_there_and_the_log_shows_no_value() {
     let (mut session, _) = server.session().await;
     assert!(hook.try_wait().unwrap().is_none());
     let value = |text: &str| format!("{CANARY}-{text}").into_bytes();
-    session.say(&hold(1, &[("A", &value("first"))])).await;
-    session.hear().await;
-    assert!(soon(hook.wait()).await.unwrap().success());
+    session.send(&snapshot(1, &[("A", &value("first"))])).await;
+    session.receive().await;
+    assert!(with_timeout(hook.wait()).await.unwrap().success());
 
-    // Every way in which it can go wrong, too.
-    session.say(&hold(2, &[("A", &value("second"))])).await;
-    session.hear().await;
-    session.say(&hold_of("other-prod", 3, &[("A", &value("third"))])).await;
-    assert!(matches!(session.hear().await, AgentMessage::Failed { .. }));
+    // Every kind of failure, too.
+    session.send(&snapshot(2, &[("A", &value("second"))])).await;
+    session.receive().await;
+    session.send(&snapshot_of("other-prod", 3, &[("A", &value("third"))])).await;
+    assert!(matches!(session.receive().await, AgentMessage::Failed { .. }));
     std::fs::create_dir(pod.volume().join("B")).unwrap();
-    session.say(&hold(4, &[("B", &value("fourth"))])).await;
-    assert!(matches!(session.hear().await, AgentMessage::Failed { .. }));
-    let torn = format!(
-        r#"{{"kind":"hold","bundles":[{{"bundle":"api-prod","generation":5,"secrets":[{{"name":"A","version":1,"length":3,"x":"{CANARY}"}}]}}]}}"#
-    );
+    session.send(&snapshot(4, &[("B", &value("fourth"))])).await;
+    assert!(matches!(session.receive().await, AgentMessage::Failed { .. }));
+    let wrong_length = [
+        r#"{"kind":"hold","bundles":[{"bundle":"api-prod","generation":5,"secrets":["#,
+        &format!(r#"{{"name":"A","version":1,"length":3,"x":"{CANARY}"}}"#),
+        "]}]}",
+    ]
+    .concat();
     session
-        .write(contract::stream::frame::encode(torn.as_bytes(), &[&value("fifth")]).expose())
+        .write(
+            contract::stream::frame::encode(wrong_length.as_bytes(), &[&value("fifth")]).expose(),
+        )
         .await;
-    session.closed().await;
+    session.wait_closed().await;
     let (session, _) = server.session().await;
 
-    let log = end(agent).await;
+    let log = stop(agent).await;
     drop(session);
     for line in log.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
-    for said in [
+    for expected in [
         "\"message\":\"files replaced\"",
         "\"bundle\":\"api-prod\"",
         "\"generation\":\"2\"",
         "\"milliseconds\":",
-        "\"message\":\"agent ended\"",
+        "\"message\":\"agent stopped\"",
     ] {
-        assert!(log.contains(said), "{said} is not in\n{log}");
+        assert!(log.contains(expected), "{expected} is not in\n{log}");
     }
     for hidden in [CANARY, TOKEN] {
         let hex: String = hidden.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(!log.contains(hidden) && !log.contains(&hex), "{log}");
         for skipped in 0..3 {
-            // The ends of a text depend on what is beside it, the middle only on where it starts.
+            // In base64 the end of a text depends on what follows it, and the rest only on its
+            // offset modulo 3.
             let encoded = STANDARD_NO_PAD.encode(&hidden.as_bytes()[skipped..]);
             assert!(!log.contains(&encoded[..encoded.len() - 4]), "{log}");
         }
@@ -156,14 +162,14 @@ fn denial() -> String {
 }
 
 #[tokio::test]
-async fn a_refusal_before_the_first_files_ends_it_with_who_was_refused_what() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
-    let mut agent = start(&pod.config(server.address(), &authority.pem, "none"));
+async fn a_denial_before_the_first_files_ends_the_agent_and_is_logged() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let mut agent = start(&pod.config(server.address(), &ca.pem, "none"));
     server.login().await.refuse("403 Forbidden", &denial()).await;
-    assert_eq!(soon(agent.wait()).await.unwrap().code(), Some(1));
+    assert_eq!(with_timeout(agent.wait()).await.unwrap().code(), Some(1));
     let mut log = String::new();
-    soon(agent.stderr.take().unwrap().read_to_string(&mut log)).await.unwrap();
+    with_timeout(agent.stderr.take().unwrap().read_to_string(&mut log)).await.unwrap();
     assert!(
         log.lines().any(|line| line.contains("\"level\":\"ERROR\"") && line.contains(DENIED)),
         "{log}"
@@ -171,36 +177,36 @@ async fn a_refusal_before_the_first_files_ends_it_with_who_was_refused_what() {
 }
 
 #[tokio::test]
-async fn a_refusal_later_is_logged_once_and_the_files_stay() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
-    let agent = start(&pod.config(server.address(), &authority.pem, "none"));
+async fn a_later_denial_is_logged_once_and_the_files_stay() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let agent = start(&pod.config(server.address(), &ca.pem, "none"));
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"x")])).await;
-    session.hear().await;
+    session.send(&snapshot(1, &[("A", b"x")])).await;
+    session.receive().await;
     drop(session);
     for _ in 0..2 {
         server.login().await.refuse("403 Forbidden", &denial()).await;
     }
     let (session, _) = server.session().await;
-    let log = end(agent).await;
+    let log = stop(agent).await;
     drop(session);
     assert_eq!(log.matches(DENIED).count(), 1, "{log}");
     assert_eq!(pod.file("A").as_deref(), Some(&b"x"[..]));
 }
 
 #[tokio::test]
-async fn it_leaves_no_core_and_lets_nobody_look_into_its_memory() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
-    let agent = start(&pod.config(server.address(), &authority.pem, "none"));
+async fn the_process_dumps_no_core_and_its_memory_belongs_to_root() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let agent = start(&pod.config(server.address(), &ca.pem, "none"));
     let (session, _) = server.session().await;
     let proc = PathBuf::from(format!("/proc/{}", agent.id().unwrap()));
     let limits = std::fs::read_to_string(proc.join("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"), "{core}");
-    // What of a process is closed to its own user belongs to root.
+    // The files of an undumpable process belong to root.
     assert_eq!(std::fs::metadata(proc.join("mem")).unwrap().uid(), 0);
-    end(agent).await;
+    stop(agent).await;
     drop(session);
 }

@@ -1,6 +1,7 @@
-//! Real processes: who gets the signal, and who is spared.
+//! Real processes: which ones get the signal, and which ones do not.
 //!
-//! Time stands still and leaps where nothing else is to do, so that giving up takes no time.
+//! Most tests run with paused time, which advances only when the runtime is idle, so that giving up
+//! takes no time.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -8,11 +9,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use agent::app::{Application, PROC, SignalFailure, TellError};
+use agent::app::{Application, PROC, ReloadError, SignalError};
 use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
 use contract::stream::Outcome;
 
-/// A container of a pod of its own.
+/// A container of its own pod.
 struct Container {
     pod_uid: String,
     children: Vec<Child>,
@@ -26,8 +27,8 @@ impl Container {
         Self { pod_uid, children: Vec::new() }
     }
 
-    /// Starts a shell script in the container and waits for its first line, so that its traps are
-    /// set.
+    /// Starts a shell script in the container and waits for its first line, after which its traps
+    /// are set.
     fn run(&mut self, script: &str) -> (u32, BufReader<ChildStdout>) {
         let mut command = Command::new("sh");
         command
@@ -42,7 +43,7 @@ impl Container {
         (id, output)
     }
 
-    async fn tell(&self) -> Result<Outcome, TellError> {
+    async fn reload(&self) -> Result<Outcome, ReloadError> {
         let signal = "signal=SIGHUP".parse().unwrap();
         let application = Application::new(
             signal,
@@ -50,10 +51,10 @@ impl Container {
             Some(self.pod_uid.clone()),
             PROC.into(),
         );
-        application.unwrap().tell().await
+        application.unwrap().reload().await
     }
 
-    fn lives(&mut self, at: usize) -> bool {
+    fn is_running(&mut self, at: usize) -> bool {
         self.children[at].try_wait().unwrap().is_none()
     }
 }
@@ -73,54 +74,54 @@ fn line(output: &mut BufReader<ChildStdout>) -> String {
     line.trim().to_owned()
 }
 
-// A shell runs a trap when the program that it waits for has ended, so that one must be short. It
-// ends by itself with the test, which is its parent.
+// A shell runs a trap only after the current command ends, so that command is short. The script ends
+// by itself when the test, its parent, ends.
 const CATCHES: &str =
     "trap 'echo hup' HUP; echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";
-const DOES_NOT: &str = "echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";
+const DOES_NOT_CATCH: &str = "echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_catches_the_signal_gets_it() {
     let mut container = Container::new();
     let (_, mut output) = container.run(CATCHES);
-    assert_eq!(container.tell().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
     assert_eq!(line(&mut output), "hup");
-    assert!(container.lives(0));
+    assert!(container.is_running(0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_does_not_catch_it_is_spared_and_named() {
+async fn a_process_that_does_not_catch_the_signal_is_named_and_gets_none() {
     let mut container = Container::new();
-    let (id, _output) = container.run(DOES_NOT);
-    let error = container.tell().await.unwrap_err();
+    let (id, _output) = container.run(DOES_NOT_CATCH);
+    let error = container.reload().await.unwrap_err();
     assert!(
-        matches!(error, TellError::Signal(SignalFailure::NotCaught { pid, .. }) if u32::try_from(pid) == Ok(id)),
+        matches!(error, ReloadError::Signal(SignalError::NotCaught { pid, .. }) if u32::try_from(pid) == Ok(id)),
         "{error}"
     );
-    assert!(error.to_string().contains("do not catch it, so it was not sent"), "{error}");
-    assert!(container.lives(0));
+    assert!(error.to_string().contains("catch it, so it was not sent"), "{error}");
+    assert!(container.is_running(0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_shell_that_does_not_pass_it_on_the_child_gets_it() {
+async fn the_child_of_a_shell_gets_the_signal() {
     let mut container = Container::new();
     let script = format!("sh -c \"{CATCHES}\"; exit 0").replace('$', "\\$");
     let (_, mut output) = container.run(&script);
-    assert_eq!(container.tell().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
     assert_eq!(line(&mut output), "hup");
-    assert!(container.lives(0));
+    assert!(container.is_running(0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_started_later_in_the_container_does_not_get_it() {
+async fn a_process_started_later_in_the_container_gets_no_signal() {
     let mut container = Container::new();
     let (_, mut first) = container.run(CATCHES);
-    // The age of a process is known to a hundredth of a second.
+    // The start time of a process has a resolution of 10 ms.
     std::thread::sleep(std::time::Duration::from_millis(30));
     let (_, mut second) =
         container.run(&CATCHES.replace("hup", "never").replace("while", "echo on; while"));
     assert_eq!(line(&mut second), "on");
-    assert_eq!(container.tell().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
     assert_eq!(line(&mut first), "hup");
     let second_child = container.children.pop().unwrap();
     drop(container);
@@ -131,32 +132,32 @@ async fn what_is_started_later_in_the_container_does_not_get_it() {
 }
 
 #[tokio::test]
-async fn an_application_that_is_still_starting_is_waited_for() {
+async fn an_application_that_is_still_starting_gets_the_signal_later() {
     let mut container = Container::new();
     let (_, mut output) = container.run(
         &CATCHES
             .replace("trap", "echo ready; sleep 0.3; trap")
             .replace("echo ready; while", "while"),
     );
-    assert_eq!(container.tell().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
     assert_eq!(line(&mut output), "hup");
 }
 
 #[tokio::test]
-async fn the_pod_next_door_is_left_alone() {
-    let (mut ours, mut theirs) = (Container::new(), Container::new());
-    let (_, mut output) = ours.run(CATCHES);
-    let (_, mut other) = theirs.run(&CATCHES.replace("hup", "never"));
-    assert_eq!(ours.tell().await.unwrap(), Outcome::Signalled);
+async fn another_pod_gets_no_signal() {
+    let (mut own, mut other) = (Container::new(), Container::new());
+    let (_, mut output) = own.run(CATCHES);
+    let (_, mut other_output) = other.run(&CATCHES.replace("hup", "never"));
+    assert_eq!(own.reload().await.unwrap(), Outcome::Signalled);
     assert_eq!(line(&mut output), "hup");
-    theirs.children[0].kill().unwrap();
-    theirs.children[0].wait().unwrap();
-    assert_eq!(line(&mut other), "");
+    other.children[0].kill().unwrap();
+    other.children[0].wait().unwrap();
+    assert_eq!(line(&mut other_output), "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_process_at_all_means_that_the_application_has_not_started() {
-    // A table of this test's own: the machine's has processes of other users.
+async fn without_a_process_the_application_counts_as_not_started() {
+    // An empty process table: the machine's has processes of other users.
     let temp = tempfile::tempdir().unwrap();
     let signal = "signal=SIGHUP".parse().unwrap();
     let application = Application::new(
@@ -166,5 +167,5 @@ async fn no_process_at_all_means_that_the_application_has_not_started() {
         temp.path().into(),
     )
     .unwrap();
-    assert_eq!(application.tell().await.unwrap(), Outcome::NotNeeded);
+    assert_eq!(application.reload().await.unwrap(), Outcome::NotNeeded);
 }

@@ -1,4 +1,4 @@
-//! Telling the application by a signal.
+//! Tells the application to reload by a signal.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,44 +9,47 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::time::Instant;
 
-use super::choose::{Choice, Process, choose};
-use super::table::{self, Table};
+use super::process_table::{self, ProcessTable};
+use super::target::{Process, Selection, select};
 use crate::schedule;
 
-/// The container whose process gets a signal.
+/// A signal and the container whose process gets it.
 #[derive(Clone, Debug)]
-pub(super) struct Container {
+pub(super) struct SignalTarget {
     pub(super) signal: Signal,
-    pub(super) name: String,
+    pub(super) container: String,
     pub(super) pod_uid: String,
     pub(super) proc: PathBuf,
 }
 
 /// Why no signal was sent.
 #[derive(Debug, thiserror::Error)]
-pub enum SignalFailure {
-    /// The process table cannot be read.
+pub enum SignalError {
+    /// The process table is unreadable.
     #[error("read process table")]
-    Table(#[source] io::Error),
-    /// The agent sees no other container's processes.
+    ProcessTable(#[source] io::Error),
+    /// The agent cannot see the processes of other containers.
     #[error(
-        "find process of container {container}: the containers of this pod do not share a process namespace; a signal needs shareProcessNamespace: true"
+        "find process of container {container}: the containers of this pod do not share a process \
+         namespace; a signal needs shareProcessNamespace: true"
     )]
-    NotShared {
+    NamespaceNotShared {
         /// The container.
         container: String,
     },
-    /// No process says that it is of the container.
-    #[error("find process of container {container}: there is none{}", unseen(*.closed))]
-    Absent {
+    /// No process belongs to the container.
+    #[error("find process of container {container}: not found{}", unreadable_hint(*.unreadable))]
+    NoProcess {
         /// The container.
         container: String,
-        /// How many processes cannot be looked at.
-        closed: usize,
+        /// The number of processes whose environment is unreadable.
+        unreadable: usize,
     },
-    /// Its default action would end the application.
+    /// The signal's default action would end the application.
     #[error(
-        "send {signal} to container {container}: process {pid} and those it started do not catch it, so it was not sent; let the application handle {signal} or choose another enclii.io/reload"
+        "send {signal} to container {container}: neither process {pid} nor its descendants catch \
+         it, so it was not sent; handle {signal} in the application or choose another \
+         enclii.io/reload"
     )]
     NotCaught {
         /// The signal.
@@ -56,9 +59,9 @@ pub enum SignalFailure {
         /// The container's first process.
         pid: i32,
     },
-    /// The process ended, or is another one by now.
-    #[error("send {signal} to process {pid}: it has just ended")]
-    Gone {
+    /// The process ended before it got the signal.
+    #[error("send {signal} to process {pid}: the process has ended")]
+    ProcessEnded {
         /// The signal.
         signal: &'static str,
         /// The process.
@@ -76,95 +79,102 @@ pub enum SignalFailure {
     },
 }
 
-fn unseen(count: usize) -> String {
+fn unreadable_hint(count: usize) -> String {
     match count {
         0 => String::new(),
         n => format!(
-            ", and {n} cannot be looked at; the agent must run as the application's user, and the application without capabilities that the agent lacks"
+            ", and the environment of {n} processes is unreadable; the agent must run as the \
+             application's user, and the application must not have capabilities that the agent \
+             lacks"
         ),
     }
 }
 
-impl Container {
-    /// Sends the signal as soon as somebody catches it. No process at all means after a while that
-    /// the application has not started: it will read the new files when it does.
-    pub(super) async fn tell(&self) -> Result<Outcome, SignalFailure> {
-        let began = Instant::now();
+impl SignalTarget {
+    /// Sends the signal as soon as a process catches it. If the container has no process for a
+    /// while, the application has not started, and reads the new files when it does.
+    pub(super) async fn send(&self) -> Result<Outcome, SignalError> {
+        let started = Instant::now();
         let mut attempt = 0;
         loop {
-            let failure = match self.once() {
+            let error = match self.send_once() {
                 Ok(()) => return Ok(Outcome::Signalled),
-                Err(failure) => failure,
+                Err(error) => error,
             };
-            if matches!(failure, SignalFailure::NotShared { .. }) {
-                return Err(failure);
+            if matches!(error, SignalError::NamespaceNotShared { .. }) {
+                return Err(error);
             }
-            let passed = began.elapsed();
-            // A pod has one process that is always closed: the pause process, of a user of its own.
-            if matches!(failure, SignalFailure::Absent { closed: 0 | 1, .. })
-                && schedule::is_absent(passed)
+            let elapsed = started.elapsed();
+            // One process of a pod is always unreadable: the pause process, which runs as a user
+            // of its own.
+            if matches!(error, SignalError::NoProcess { unreadable: 0 | 1, .. })
+                && schedule::is_not_started(elapsed)
             {
                 return Ok(Outcome::NotNeeded);
             }
-            let Some(wait) = schedule::retell(attempt, passed, runtime::backoff::random()) else {
-                return Err(failure);
+            let random = runtime::backoff::random();
+            let Some(delay) = schedule::reload_retry_delay(attempt, elapsed, random) else {
+                return Err(error);
             };
             attempt += 1;
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(delay).await;
         }
     }
 
-    fn once(&self) -> Result<(), SignalFailure> {
-        // In a shared namespace the first process is the pause process.
+    fn send_once(&self) -> Result<(), SignalError> {
+        // In a shared namespace the pause process has id 1.
         if std::process::id() == 1 {
-            return Err(SignalFailure::NotShared { container: self.name.clone() });
+            return Err(SignalError::NamespaceNotShared { container: self.container.clone() });
         }
-        let Table { processes, closed } =
-            table::read(&self.proc, &self.name, &self.pod_uid).map_err(SignalFailure::Table)?;
-        match choose(&processes, self.signal) {
-            Choice::Absent => Err(SignalFailure::Absent { container: self.name.clone(), closed }),
-            Choice::NotCaught(first) => Err(SignalFailure::NotCaught {
+        let ProcessTable { processes, unreadable } =
+            process_table::read(&self.proc, &self.container, &self.pod_uid)
+                .map_err(SignalError::ProcessTable)?;
+        match select(&processes, self.signal) {
+            Selection::NoProcess => {
+                Err(SignalError::NoProcess { container: self.container.clone(), unreadable })
+            }
+            Selection::NotCaught(first) => Err(SignalError::NotCaught {
                 signal: self.signal.name(),
-                container: self.name.clone(),
+                container: self.container.clone(),
                 pid: first.pid,
             }),
-            Choice::Send(processes) => self.send_all(&processes),
+            Selection::Send(processes) => self.send_to_all(&processes),
         }
     }
 
-    /// Of several, one that has just ended does not matter as long as another one got it.
-    fn send_all(&self, processes: &[Process]) -> Result<(), SignalFailure> {
-        let results: Vec<_> = processes.iter().map(|process| self.send(process)).collect();
+    /// Ignores processes that have just ended, as long as another one got the signal.
+    fn send_to_all(&self, processes: &[Process]) -> Result<(), SignalError> {
+        let results: Vec<_> = processes.iter().map(|process| self.send_to(process)).collect();
         let sent = results.iter().any(Result::is_ok);
         match results.into_iter().find_map(Result::err) {
-            Some(failure) if !sent || !matches!(failure, SignalFailure::Gone { .. }) => {
-                Err(failure)
+            Some(error) if !sent || !matches!(error, SignalError::ProcessEnded { .. }) => {
+                Err(error)
             }
             _ => Ok(()),
         }
     }
 
-    fn send(&self, process: &Process) -> Result<(), SignalFailure> {
+    fn send_to(&self, process: &Process) -> Result<(), SignalError> {
         let (signal, pid) = (self.signal.name(), process.pid);
         let failed = |errno: Errno| match errno {
-            Errno::SRCH => SignalFailure::Gone { signal, pid },
-            other => SignalFailure::Send { signal, pid, source: other.into() },
+            Errno::SRCH => SignalError::ProcessEnded { signal, pid },
+            other => SignalError::Send { signal, pid, source: other.into() },
         };
-        let raw = Pid::from_raw(pid).ok_or(SignalFailure::Gone { signal, pid })?;
+        let raw = Pid::from_raw(pid).ok_or(SignalError::ProcessEnded { signal, pid })?;
         let number = rustix::process::Signal::from_named_raw(i32::from(self.signal.number()))
             .ok_or_else(|| failed(Errno::INVAL))?;
-        // The descriptor stands for one process for ever; that it is the one that was chosen is
-        // looked at after it is open.
+        // An open descriptor refers to one process even if its pid is reused. Whether that is the
+        // selected process is checked after the descriptor is open.
         let descriptor = match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
             Ok(descriptor) => Some(descriptor),
-            // A kernel before 5.3, or an old seccomp profile: the id alone has to do.
+            // A kernel before 5.3 or an old seccomp profile: only the pid is left.
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(errno) => return Err(failed(errno)),
         };
-        let same = table::one(&self.proc, pid)
+        let unchanged = process_table::read_process(&self.proc, pid)
             .is_some_and(|now| now.started == process.started && self.signal.is_in(now.caught));
-        if !same {
-            return Err(SignalFailure::Gone { signal, pid });
+        if !unchanged {
+            return Err(SignalError::ProcessEnded { signal, pid });
         }
         match descriptor {
             Some(descriptor) => rustix::process::pidfd_send_signal(descriptor, number),

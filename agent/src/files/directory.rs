@@ -1,8 +1,8 @@
-//! A directory held by its descriptor, and what the agent does below it. The only place that
-//! touches the file system of the volume.
+//! File operations relative to an open directory. The only module that accesses the volume's file
+//! system.
 //!
-//! Names are single components relative to the descriptor and links are never followed, so whatever
-//! somebody plants in the volume, nothing outside it is read or written.
+//! Names are single path components relative to the descriptor, and symbolic links are never
+//! followed. So nothing outside the volume is read or written, whatever else writes to the volume.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,24 +13,24 @@ use contract::Redacted;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// What a name in a directory stands for.
+/// The type of a directory entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     /// A directory.
     Directory,
-    /// A link, with its text.
-    Link(String),
+    /// A symbolic link with its target.
+    Symlink(String),
     /// A regular file.
     File,
     /// A pipe, a device, a socket.
     Other,
 }
 
-/// One name in a directory.
+/// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
 }
 
 /// An open directory.
@@ -42,30 +42,29 @@ pub(super) struct Directory {
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Directory {
-    /// Opens the volume itself; its path comes from the operator, so links in it are followed.
+    /// Opens the volume itself. Its path comes from the configuration, so links in it are followed.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { fd: rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())? })
     }
 
     /// Opens a directory in this one.
-    pub(super) fn enter(&self, name: &str) -> io::Result<Self> {
+    pub(super) fn open_directory(&self, name: &str) -> io::Result<Self> {
         Ok(Self { fd: self.open_beneath(name, DIRECTORY, Mode::empty())? })
     }
 
-    /// Makes a directory of exactly this mode, whatever the umask is, and opens it.
-    pub(super) fn make(&self, name: &str, mode: u32) -> io::Result<Self> {
+    /// Creates a directory with exactly this mode, whatever the umask is, and opens it.
+    pub(super) fn create_directory(&self, name: &str, mode: u32) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)?;
-        let made = self.enter(name)?;
-        // The set-group-ID bit comes from the volume (`fsGroup`) and hands its group on to the
-        // files.
-        let inherited = Mode::from_raw_mode(rustix::fs::fstat(&made.fd)?.st_mode) & Mode::SGID;
-        rustix::fs::fchmod(&made.fd, Mode::from_raw_mode(mode) | inherited)?;
-        Ok(made)
+        let created = self.open_directory(name)?;
+        // The set-group-ID bit comes from the volume (`fsGroup`) and passes its group on to the files.
+        let inherited = Mode::from_raw_mode(rustix::fs::fstat(&created.fd)?.st_mode) & Mode::SGID;
+        rustix::fs::fchmod(&created.fd, Mode::from_raw_mode(mode) | inherited)?;
+        Ok(created)
     }
 
-    /// Writes a file that is not there yet, with exactly this mode.
+    /// Writes a new file with exactly this mode. Fails if the file exists.
     ///
-    /// There is no fsync: the volume is memory, and nothing of it outlives the machine.
+    /// There is no fsync: the volume is memory and does not outlive the machine.
     pub(super) fn write_new(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = File::from(self.open_beneath(name, flags, Mode::RUSR | Mode::WUSR)?);
@@ -75,7 +74,7 @@ impl Directory {
 
     /// Reads a regular file of at most `limit` bytes.
     pub(super) fn read(&self, name: &str, limit: usize) -> io::Result<Redacted> {
-        // Without NONBLOCK a pipe that somebody planted would hold the agent up for ever.
+        // Without NONBLOCK, opening a foreign named pipe would block the agent.
         let file = File::from(self.open_beneath(
             name,
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
@@ -85,7 +84,7 @@ impl Directory {
         if !file.metadata()?.is_file() || size > limit {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
-        // Room for it all at once: a buffer that grows leaves copies behind that nobody wipes.
+        // Allocated at once: a buffer that grows leaves copies behind that nobody wipes.
         let mut bytes = Vec::with_capacity(size + 1);
         let read = file.take(size as u64 + 1).read_to_end(&mut bytes);
         let bytes = Redacted::new(bytes);
@@ -95,39 +94,39 @@ impl Directory {
         Ok(bytes)
     }
 
-    /// Makes a link.
-    pub(super) fn link(&self, target: &str, name: &str) -> io::Result<()> {
+    /// Creates a symbolic link.
+    pub(super) fn symlink(&self, target: &str, name: &str) -> io::Result<()> {
         Ok(rustix::fs::symlinkat(target, &self.fd, name)?)
     }
 
-    /// Puts one name in another's place, in one step.
+    /// Renames an entry and atomically replaces one that has the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
-    /// Removes a file or a link; one that is not there is fine.
+    /// Removes a file or a link. A missing one is not an error.
     pub(super) fn remove_file(&self, name: &str) -> io::Result<()> {
-        gone_is_fine(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
+        ignore_not_found(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
     }
 
-    /// Removes a directory of files; one that is not there is fine.
+    /// Removes a directory and its content. A missing one is not an error.
     pub(super) fn remove_directory(&self, name: &str) -> io::Result<()> {
-        let directory = match self.enter(name) {
+        let directory = match self.open_directory(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         for entry in directory.entries()? {
             match entry.kind {
-                // The agent makes none, but whoever made it must not keep old values alive with it.
-                Kind::Directory => directory.remove_directory(&entry.name)?,
+                // The agent creates none, but a foreign one must not keep old values from being removed.
+                EntryKind::Directory => directory.remove_directory(&entry.name)?,
                 _ => directory.remove_file(&entry.name)?,
             }
         }
-        gone_is_fine(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
+        ignore_not_found(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 
-    /// Everything in the directory, sorted by name. A name that is not UTF-8 is none of the
-    /// agent's, and is left out.
+    /// All entries of the directory, sorted by name. A name that is not UTF-8 does not belong to the
+    /// agent and is left out.
     pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut found = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
@@ -137,14 +136,14 @@ impl Directory {
                 continue;
             }
             let kind = match entry.file_type() {
-                FileType::Directory => Kind::Directory,
+                FileType::Directory => EntryKind::Directory,
                 FileType::Symlink => match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
-                    Ok(target) => Kind::Link(target.to_string_lossy().into_owned()),
+                    Ok(target) => EntryKind::Symlink(target.to_string_lossy().into_owned()),
                     Err(Errno::NOENT) => continue,
                     Err(error) => return Err(error.into()),
                 },
-                FileType::RegularFile => Kind::File,
-                _ => Kind::Other,
+                FileType::RegularFile => EntryKind::File,
+                _ => EntryKind::Other,
             };
             found.push(Entry { name: name.to_owned(), kind });
         }
@@ -157,9 +156,9 @@ impl Directory {
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.fd, name, flags, mode, resolve) {
-            // A kernel before 5.6 and an old seccomp profile do not have openat2. For a name that
-            // is one component, as all of ours are, openat without following says the same; where
-            // EPERM was meant, it says that again.
+            // A kernel before 5.6 or an old seccomp profile lacks openat2. For a name of a single
+            // component, openat without following links has the same effect. If EPERM was about the
+            // file, openat returns it again.
             Err(Errno::NOSYS | Errno::PERM) if !name.contains('/') => {
                 Ok(rustix::fs::openat(&self.fd, name, flags, mode)?)
             }
@@ -168,7 +167,7 @@ impl Directory {
     }
 }
 
-fn gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
+fn ignore_not_found(result: rustix::io::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
@@ -189,17 +188,17 @@ mod tests {
     fn modes_are_exact() {
         let temp = tempfile::tempdir().unwrap();
         let root = Directory::open(temp.path()).unwrap();
-        let made = root.make("open", 0o777).unwrap();
-        made.write_new("file", b"x", 0o666).unwrap();
+        let created = root.create_directory("open", 0o777).unwrap();
+        created.write_new("file", b"x", 0o666).unwrap();
         assert_eq!(mode(&temp.path().join("open")), 0o777);
         assert_eq!(mode(&temp.path().join("open/file")), 0o666);
     }
 
     #[test]
-    fn the_group_of_the_volume_is_handed_on() {
+    fn the_volumes_group_is_inherited() {
         let temp = tempfile::tempdir().unwrap();
         std::fs::set_permissions(temp.path(), std::fs::Permissions::from_mode(0o2777)).unwrap();
-        Directory::open(temp.path()).unwrap().make("generation", 0o750).unwrap();
+        Directory::open(temp.path()).unwrap().create_directory("generation", 0o750).unwrap();
         assert_eq!(mode(&temp.path().join("generation")), 0o2750);
     }
 
@@ -212,8 +211,8 @@ mod tests {
         symlink(outside.path().join("target"), temp.path().join("file")).unwrap();
         symlink(outside.path().join("new"), temp.path().join("new")).unwrap();
         let root = Directory::open(temp.path()).unwrap();
-        assert!(root.enter("door").is_err());
-        assert!(root.enter("..").is_err());
+        assert!(root.open_directory("door").is_err());
+        assert!(root.open_directory("..").is_err());
         assert!(root.read("file", 10).is_err());
         assert!(root.write_new("file", b"x", 0o600).is_err());
         assert!(root.write_new("new", b"x", 0o600).is_err());
@@ -228,7 +227,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let root = Directory::open(temp.path()).unwrap();
         root.write_new("small", b"1234", 0o400).unwrap();
-        root.make("directory", 0o700).unwrap();
+        root.create_directory("directory", 0o700).unwrap();
         rustix::fs::mknodat(&root.fd, "pipe", FileType::Fifo, Mode::RUSR, 0).unwrap();
         assert_eq!(root.read("small", 4).unwrap().expose(), b"1234");
         assert!(root.read("small", 3).is_err());

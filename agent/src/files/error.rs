@@ -1,12 +1,12 @@
-//! What can go wrong with the files.
+//! Errors of the memory volume.
 
 use std::io;
 use std::path::PathBuf;
 
-/// What can go wrong with the files. A file's name may be in it, never what the file holds.
+/// Why an operation on the volume failed. It may contain a file's name, never its content.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// The volume is not there.
+    /// The volume cannot be opened.
     #[error("open volume {path}", path = path.display())]
     Open {
         /// Its mount point.
@@ -15,16 +15,16 @@ pub enum FilesError {
         source: io::Error,
     },
     /// The mount point of the service-account token.
-    #[error("make mount point kubernetes.io/serviceaccount in the volume")]
+    #[error("create mount point kubernetes.io/serviceaccount in the volume")]
     MountPoint(#[source] io::Error),
     /// A directory of the volume.
     #[error("list volume")]
     List(#[source] io::Error),
     /// The generation's directory.
-    #[error("make generation {label}")]
-    Make {
+    #[error("create generation {generation}")]
+    Create {
         /// Its name.
-        label: String,
+        generation: String,
         /// Why.
         source: io::Error,
     },
@@ -36,10 +36,10 @@ pub enum FilesError {
         /// Why.
         source: io::Error,
     },
-    /// The volume has a size limit, and this is over it.
-    #[error("write file {name}: the memory volume is full; the files are as they were")]
+    /// The size limit of the volume is reached.
+    #[error("write file {name}: the memory volume is full; files unchanged")]
     Full {
-        /// The file or directory that had no room.
+        /// The file or directory that did not fit.
         name: String,
     },
     /// The link of a file.
@@ -50,36 +50,36 @@ pub enum FilesError {
         /// Why.
         source: io::Error,
     },
-    /// The swap.
-    #[error("swap in generation {label}")]
+    /// The swap of the data link.
+    #[error("swap in generation {generation}")]
     Swap {
         /// The generation.
-        label: String,
+        generation: String,
         /// Why.
         source: io::Error,
     },
-    /// Something old.
+    /// An old file, link or directory.
     #[error("remove {name}")]
     Remove {
-        /// What.
+        /// Its name.
         name: String,
         /// Why.
         source: io::Error,
     },
-    /// The mark of a reload that is due.
-    #[error("mark reload")]
-    Mark(#[source] io::Error),
+    /// The record of a pending reload.
+    #[error("update record of pending reload")]
+    ReloadPending(#[source] io::Error),
     /// The trust bundle.
-    #[error("keep trust bundle")]
-    Trust(#[source] io::Error),
+    #[error("save trust bundle")]
+    TrustBundle(#[source] io::Error),
 }
 
 impl FilesError {
-    pub(super) fn make(label: &str, source: io::Error) -> Self {
+    pub(super) fn create(generation: &str, source: io::Error) -> Self {
         if is_full(&source) {
-            Self::Full { name: label.to_owned() }
+            Self::Full { name: generation.to_owned() }
         } else {
-            Self::Make { label: label.to_owned(), source }
+            Self::Create { generation: generation.to_owned(), source }
         }
     }
 

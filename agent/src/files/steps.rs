@@ -1,91 +1,90 @@
-//! The order in which a generation becomes visible. Pure: a listing comes in, a list of steps goes
-//! out.
+//! The order in which a generation becomes visible. Pure: turns a directory listing into steps.
 //!
-//! It is the order of kubelet's AtomicWriter, with two differences: the links of new names are made
-//! before the swap, so that the swap shows them all at once, and the previous generation stays for
-//! whoever is just opening one of its files.
+//! It is the order of kubelet's AtomicWriter, with two differences. The links of new names are created
+//! before the swap, so that the swap makes them all visible at once. And the previous generation
+//! stays for a while, for readers that are just opening one of its files.
 //!
-//! Whatever step a crash follows, every file that can be read is a whole one of the last generation
-//! that was swapped in, and [`tidy`] leads back to order.
+//! After a crash at any step, every readable file is a complete file of the last generation that was
+//! swapped in, and [`cleanup_steps`] removes the rest.
 
 use contract::FileName;
 use contract::layout::DATA_LINK;
 
-use super::directory::{Entry, Kind};
-use super::label::OWN;
+use super::directory::{Entry, EntryKind};
+use super::generation_name::AGENT_PREFIX;
 
-/// Says that the application has not been told of the current generation yet.
-pub(super) const RELOAD_MARK: &str = "..reload";
-/// The trust bundle that came on the stream.
+/// Exists while the application still has to reload for the current generation.
+pub(super) const RELOAD_PENDING_FILE: &str = "..reload";
+/// The trust bundle that the server sent last.
 pub(super) const TRUST_FILE: &str = "..trust.pem";
-/// Becomes [`DATA_LINK`].
+/// Renamed to [`DATA_LINK`].
 pub(super) const DATA_TEMPORARY: &str = "..data_tmp";
-/// Becomes the link of one file.
+/// Renamed to the link of one file.
 pub(super) const LINK_TEMPORARY: &str = "..link_tmp";
-/// Becomes [`TRUST_FILE`].
+/// Renamed to [`TRUST_FILE`].
 pub(super) const TRUST_TEMPORARY: &str = "..trust_tmp";
 
-/// One step.
+/// One change of the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Make the generation's directory.
-    MakeDirectory,
+pub(super) enum VolumeStep {
+    /// Create the generation's directory.
+    CreateDirectory,
     /// Write one file into it.
-    Write(FileName),
-    /// Make the link through which applications find a file.
-    Link(FileName),
-    /// Note that the application is to be told.
-    Mark,
-    /// Make the link that will be swapped in.
-    Point,
-    /// Swap it in: from here on the generation is the current one.
-    Swap,
+    WriteFile(FileName),
+    /// Create the link through which applications find a file.
+    LinkFile(FileName),
+    /// Record that the application has to reload.
+    SetReloadPending,
+    /// Create the link that will be swapped in.
+    CreateDataLink,
+    /// Swap it in, which makes the generation the current one.
+    SwapDataLink,
     /// Remove a file or a link.
     RemoveFile(String),
-    /// Remove a directory with what is in it.
+    /// Remove a directory and its content.
     RemoveDirectory(String),
 }
 
-/// The steps up to the swap that makes a generation of the files `names` the current one.
-pub(super) fn commit<'a>(
+/// The steps that publish a generation with the files `names`, up to the swap.
+pub(super) fn publish_steps<'a>(
     names: impl Iterator<Item = &'a FileName> + Clone,
     root: &[Entry],
-    mark: bool,
-) -> Vec<Step> {
-    let mut steps = vec![Step::MakeDirectory];
-    steps.extend(names.clone().cloned().map(Step::Write));
-    steps.extend(missing(names, root));
-    steps.extend(mark.then_some(Step::Mark));
-    steps.extend([Step::Point, Step::Swap]);
+    set_reload_pending: bool,
+) -> Vec<VolumeStep> {
+    let mut steps = vec![VolumeStep::CreateDirectory];
+    steps.extend(names.clone().cloned().map(VolumeStep::WriteFile));
+    steps.extend(missing_links(names, root));
+    steps.extend(set_reload_pending.then_some(VolumeStep::SetReloadPending));
+    steps.extend([VolumeStep::CreateDataLink, VolumeStep::SwapDataLink]);
     steps
 }
 
-/// The steps that leave nothing in the volume but the generation `current` with the files `names`,
-/// the generation `previous`, and what is not the agent's.
-pub(super) fn tidy(
+/// The steps that remove everything of the agent's from the volume except the generation `current`
+/// with the files `names`, and the generation `previous`.
+pub(super) fn cleanup_steps(
     names: &[FileName],
     root: &[Entry],
     current: Option<&str>,
     previous: Option<&str>,
-) -> Vec<Step> {
-    let mut steps: Vec<Step> = missing(names.iter(), root).collect();
+) -> Vec<VolumeStep> {
+    let mut steps: Vec<VolumeStep> = missing_links(names.iter(), root).collect();
     for Entry { name, kind } in root {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
-        // Without a generation there is nothing to lead to and nothing to tell.
+        // Without a current generation, the data link and a pending reload are meaningless.
         let kept = name_in(&[TRUST_FILE])
-            || current.is_some_and(|current| name_in(&[DATA_LINK, RELOAD_MARK, current]))
+            || current.is_some_and(|current| name_in(&[DATA_LINK, RELOAD_PENDING_FILE, current]))
             || previous.is_some_and(|previous| name_in(&[previous]));
         match kind {
             _ if kept => {}
-            Kind::Directory if name.starts_with(OWN) => {
-                steps.push(Step::RemoveDirectory(name.clone()))
+            EntryKind::Directory if name.starts_with(AGENT_PREFIX) => {
+                steps.push(VolumeStep::RemoveDirectory(name.clone()))
             }
-            _ if name.starts_with(OWN) => steps.push(Step::RemoveFile(name.clone())),
-            Kind::Link(target)
-                if *target == target_of(name)
-                    && !names.iter().any(|known| known.as_str() == name) =>
+            _ if name.starts_with(AGENT_PREFIX) => steps.push(VolumeStep::RemoveFile(name.clone())),
+            EntryKind::Symlink(target)
+                if *target == link_target(name)
+                    && !names.iter().any(|current| current.as_str() == name) =>
             {
-                steps.push(Step::RemoveFile(name.clone()));
+                steps.push(VolumeStep::RemoveFile(name.clone()));
             }
             _ => {}
         }
@@ -93,22 +92,23 @@ pub(super) fn tidy(
     steps
 }
 
-/// Where the link of a file leads.
-pub(super) fn target_of(name: &str) -> String {
+/// The target of the link of a file.
+pub(super) fn link_target(name: &str) -> String {
     format!("{DATA_LINK}/{name}")
 }
 
-fn missing<'a>(
+fn missing_links<'a>(
     names: impl Iterator<Item = &'a FileName>,
     root: &[Entry],
-) -> impl Iterator<Item = Step> {
+) -> impl Iterator<Item = VolumeStep> {
     names
         .filter(|name| {
-            let there = root.iter().find(|entry| entry.name == name.as_str());
-            !there.is_some_and(|entry| entry.kind == Kind::Link(target_of(name.as_str())))
+            let existing = root.iter().find(|entry| entry.name == name.as_str());
+            !existing
+                .is_some_and(|entry| entry.kind == EntryKind::Symlink(link_target(name.as_str())))
         })
         .cloned()
-        .map(Step::Link)
+        .map(VolumeStep::LinkFile)
 }
 
 #[cfg(test)]
@@ -122,66 +122,68 @@ mod tests {
     }
 
     fn link(name: &str) -> Entry {
-        Entry { name: name.to_owned(), kind: Kind::Link(target_of(name)) }
+        Entry { name: name.to_owned(), kind: EntryKind::Symlink(link_target(name)) }
     }
 
-    fn entry(name: &str, kind: Kind) -> Entry {
+    fn entry(name: &str, kind: EntryKind) -> Entry {
         Entry { name: name.to_owned(), kind }
     }
 
     #[test]
     fn the_swap_is_last_and_only_new_names_are_linked() {
         let names = [file("A"), file("B")];
-        let steps = commit(names.iter(), &[link("A"), entry("..1", Kind::Directory)], true);
+        let steps =
+            publish_steps(names.iter(), &[link("A"), entry("..1", EntryKind::Directory)], true);
         let expected = [
-            Step::MakeDirectory,
-            Step::Write(file("A")),
-            Step::Write(file("B")),
-            Step::Link(file("B")),
-            Step::Mark,
-            Step::Point,
-            Step::Swap,
+            VolumeStep::CreateDirectory,
+            VolumeStep::WriteFile(file("A")),
+            VolumeStep::WriteFile(file("B")),
+            VolumeStep::LinkFile(file("B")),
+            VolumeStep::SetReloadPending,
+            VolumeStep::CreateDataLink,
+            VolumeStep::SwapDataLink,
         ];
         assert_eq!(steps, expected);
     }
 
     #[test]
-    fn a_name_that_leads_elsewhere_is_linked_anew() {
+    fn a_name_that_is_not_the_right_link_is_linked_again() {
         let names = [file("A")];
         for kind in [
-            Kind::File,
-            Kind::Directory,
-            Kind::Link("/etc/passwd".to_owned()),
-            Kind::Link("..data/B".to_owned()),
+            EntryKind::File,
+            EntryKind::Directory,
+            EntryKind::Symlink("/etc/passwd".to_owned()),
+            EntryKind::Symlink("..data/B".to_owned()),
         ] {
             assert!(
-                commit(names.iter(), &[entry("A", kind)], false).contains(&Step::Link(file("A")))
+                publish_steps(names.iter(), &[entry("A", kind)], false)
+                    .contains(&VolumeStep::LinkFile(file("A")))
             );
         }
     }
 
     #[test]
-    fn tidying_removes_what_is_ours_and_not_in_use() {
+    fn cleanup_removes_unused_names_of_the_agent_and_nothing_else() {
         let root = [
-            entry("..1", Kind::Directory),
-            entry("..2", Kind::Directory),
-            entry("..3", Kind::Directory),
-            entry("..data", Kind::Link("..3".to_owned())),
-            entry("..data_tmp", Kind::Link("..4".to_owned())),
-            entry("..reload", Kind::File),
-            entry("..trust.pem", Kind::File),
-            entry("..trust_tmp", Kind::File),
+            entry("..1", EntryKind::Directory),
+            entry("..2", EntryKind::Directory),
+            entry("..3", EntryKind::Directory),
+            entry("..data", EntryKind::Symlink("..3".to_owned())),
+            entry("..data_tmp", EntryKind::Symlink("..4".to_owned())),
+            entry("..reload", EntryKind::File),
+            entry("..trust.pem", EntryKind::File),
+            entry("..trust_tmp", EntryKind::File),
             link("A"),
             link("GONE"),
-            entry("foreign", Kind::File),
-            entry("foreign-link", Kind::Link("elsewhere".to_owned())),
-            entry("kubernetes.io", Kind::Directory),
+            entry("foreign", EntryKind::File),
+            entry("foreign-link", EntryKind::Symlink("elsewhere".to_owned())),
+            entry("kubernetes.io", EntryKind::Directory),
         ];
-        let remove = |name: &str| Step::RemoveFile(name.to_owned());
-        let steps = tidy(&[file("A"), file("NEW")], &root, Some("..3"), Some("..2"));
+        let remove = |name: &str| VolumeStep::RemoveFile(name.to_owned());
+        let steps = cleanup_steps(&[file("A"), file("NEW")], &root, Some("..3"), Some("..2"));
         let expected = [
-            Step::Link(file("NEW")),
-            Step::RemoveDirectory("..1".to_owned()),
+            VolumeStep::LinkFile(file("NEW")),
+            VolumeStep::RemoveDirectory("..1".to_owned()),
             remove("..data_tmp"),
             remove("..trust_tmp"),
             remove("GONE"),
@@ -190,13 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_generation_that_is_gone_goes_too() {
+    fn without_a_generation_every_link_is_removed() {
         let root = [
-            entry("..data", Kind::Link("..3".to_owned())),
-            entry("..reload", Kind::File),
+            entry("..data", EntryKind::Symlink("..3".to_owned())),
+            entry("..reload", EntryKind::File),
             link("A"),
         ];
-        let expected = ["..data", "..reload", "A"].map(|name| Step::RemoveFile(name.to_owned()));
-        assert_eq!(tidy(&[], &root, None, None), expected);
+        let expected =
+            ["..data", "..reload", "A"].map(|name| VolumeStep::RemoveFile(name.to_owned()));
+        assert_eq!(cleanup_steps(&[], &root, None, None), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What a reader of the volume sees, also through crashes and under its eyes.
+//! What a reader of the volume sees, during swaps and after crashes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use super::*;
 
-type Model = BTreeMap<String, Vec<u8>>;
+type ExpectedFiles = BTreeMap<String, Vec<u8>>;
 
-struct Volume(TempDir);
+struct TestVolume(TempDir);
 
-impl Volume {
+impl TestVolume {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -37,8 +37,8 @@ impl Volume {
         self.try_open().unwrap()
     }
 
-    /// What an application finds: every name that leads to a file.
-    fn seen(&self) -> Model {
+    /// What an application sees: every name that leads to a file.
+    fn visible(&self) -> ExpectedFiles {
         let entries = fs::read_dir(self.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -58,26 +58,26 @@ impl Volume {
         names
     }
 
-    fn plant(&self, name: &str, bytes: &[u8]) {
+    fn write(&self, name: &str, bytes: &[u8]) {
         io::Write::write_all(&mut fs::File::create(self.path().join(name)).unwrap(), bytes)
             .unwrap();
     }
 }
 
-fn wanted(generation: u64, files: &Model) -> Wanted {
-    Wanted {
+fn desired(generation: u64, files: &ExpectedFiles) -> DesiredFiles {
+    DesiredFiles {
         files: files
             .iter()
             .map(|(name, bytes)| (file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
             .collect(),
-        holds: vec![Held {
+        held: vec![Held {
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(generation),
         }],
     }
 }
 
-fn model(pairs: &[(&str, &[u8])]) -> Model {
+fn model(pairs: &[(&str, &[u8])]) -> ExpectedFiles {
     pairs.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect()
 }
 
@@ -86,24 +86,24 @@ fn bundles() -> Vec<BundleRef> {
 }
 
 #[test]
-fn the_volume_after_the_first_generation() {
-    let volume = Volume::new();
+fn the_first_generation_creates_directory_and_links() {
+    let volume = TestVolume::new();
     let mut files = volume.open();
-    assert_eq!(files.present(), Present::Nothing);
-    assert!(files.holds(&bundles()).is_empty());
-    assert!(!exist(volume.path()));
-    files.publish(&wanted(12, &model(&[("A", b"1"), ("tls.crt", b"2")])), false).unwrap();
+    assert_eq!(files.current(), CurrentFiles::None);
+    assert!(files.held(&bundles()).is_empty());
+    assert!(!generation_exists(volume.path()));
+    files.publish(&desired(12, &model(&[("A", b"1"), ("tls.crt", b"2")])), false).unwrap();
     assert_eq!(volume.names(), ["..12", "..data", "A", "kubernetes.io", "tls.crt"]);
     assert_eq!(fs::read_link(volume.path().join("..data")).unwrap(), Path::new("..12"));
     assert_eq!(fs::read_link(volume.path().join("A")).unwrap(), Path::new("..data/A"));
     assert!(volume.path().join("kubernetes.io/serviceaccount").is_dir());
-    assert!(exist(volume.path()));
-    assert_eq!(files.holds(&bundles())[0].generation, Generation(12));
+    assert!(generation_exists(volume.path()));
+    assert_eq!(files.held(&bundles())[0].generation, Generation(12));
 }
 
 #[test]
 fn bytes_come_out_as_they_went_in() {
-    let volume = Volume::new();
+    let volume = TestVolume::new();
     let all: Vec<u8> = (0..=255).collect();
     let contents = model(&[
         ("EMPTY", b""),
@@ -112,8 +112,8 @@ fn bytes_come_out_as_they_went_in() {
         ("BINARY", &all),
         ("LARGE", &vec![b'x'; MAX_VALUE_BYTES]),
     ]);
-    volume.open().publish(&wanted(1, &contents), false).unwrap();
-    assert_eq!(volume.seen(), contents);
+    volume.open().publish(&desired(1, &contents), false).unwrap();
+    assert_eq!(volume.visible(), contents);
 }
 
 /// The cases of kubelet's `atomic_writer_test.go`, `TestUpdate` and `TestMultipleUpdates`.
@@ -128,60 +128,59 @@ fn one_generation_follows_another() {
         model(&[]),
         model(&[("foo", b"foo")]),
     ];
-    let volume = Volume::new();
+    let volume = TestVolume::new();
     let mut files = volume.open();
     for (at, contents) in steps.iter().enumerate() {
-        files.publish(&wanted(at as u64 + 1, contents), false).unwrap();
-        assert_eq!(volume.seen(), *contents);
-        let Present::Files(present) = files.present() else { panic!() };
-        assert_eq!(present, wanted(1, contents).files);
-        // A name that is gone leaves no link behind, and one generation besides the current is
-        // kept.
+        files.publish(&desired(at as u64 + 1, contents), false).unwrap();
+        assert_eq!(volume.visible(), *contents);
+        let CurrentFiles::Readable(current) = files.current() else { panic!() };
+        assert_eq!(current, desired(1, contents).files);
+        // The link of a removed name is gone, and the previous generation is kept.
         let expected = 2 + contents.len() + 1 + usize::from(at > 0);
         assert_eq!(volume.names().len(), expected, "{:?}", volume.names());
     }
 }
 
 #[test]
-fn the_previous_generation_stays_until_it_is_retired() {
-    let volume = Volume::new();
+fn the_previous_generation_stays_until_it_is_removed() {
+    let volume = TestVolume::new();
     let mut files = volume.open();
-    files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+    files.publish(&desired(1, &model(&[("A", b"1")])), false).unwrap();
     let resolved = fs::canonicalize(volume.path().join("A")).unwrap();
-    files.publish(&wanted(2, &model(&[("A", b"2")])), false).unwrap();
+    files.publish(&desired(2, &model(&[("A", b"2")])), false).unwrap();
     assert_eq!(fs::read(&resolved).unwrap(), b"1");
-    files.retire().unwrap();
+    files.remove_previous().unwrap();
     assert!(!resolved.exists());
-    assert_eq!(volume.seen(), model(&[("A", b"2")]));
+    assert_eq!(volume.visible(), model(&[("A", b"2")]));
 }
 
 #[test]
-fn a_generation_that_comes_back_gets_a_directory_of_its_own() {
-    let volume = Volume::new();
+fn a_generation_that_is_published_again_gets_a_new_directory() {
+    let volume = TestVolume::new();
     let mut files = volume.open();
     for (generation, directory) in [(1, "..1"), (2, "..2"), (1, "..1_2"), (1, "..1")] {
-        files.publish(&wanted(generation, &model(&[("A", directory.as_bytes())])), false).unwrap();
+        files.publish(&desired(generation, &model(&[("A", directory.as_bytes())])), false).unwrap();
         assert_eq!(fs::read_link(volume.path().join("..data")).unwrap(), Path::new(directory));
-        assert_eq!(files.holds(&bundles())[0].generation, Generation(generation));
-        assert_eq!(volume.seen(), model(&[("A", directory.as_bytes())]));
+        assert_eq!(files.held(&bundles())[0].generation, Generation(generation));
+        assert_eq!(volume.visible(), model(&[("A", directory.as_bytes())]));
     }
 }
 
 #[test]
-fn a_restarted_agent_adopts_what_is_there() {
-    let volume = Volume::new();
+fn a_restarted_agent_adopts_the_current_generation() {
+    let volume = TestVolume::new();
     let contents = model(&[("A", b"1"), ("B", b"")]);
-    volume.open().publish(&wanted(7, &contents), false).unwrap();
+    volume.open().publish(&desired(7, &contents), false).unwrap();
     let before = fs::canonicalize(volume.path().join("A")).unwrap();
     let files = volume.open();
-    assert_eq!(files.holds(&bundles())[0].generation, Generation(7));
-    assert!(files.holds(&[]).is_empty());
-    assert_eq!(files.present(), Present::Files(wanted(7, &contents).files));
+    assert_eq!(files.held(&bundles())[0].generation, Generation(7));
+    assert!(files.held(&[]).is_empty());
+    assert_eq!(files.current(), CurrentFiles::Readable(desired(7, &contents).files));
     assert_eq!(fs::canonicalize(volume.path().join("A")).unwrap(), before);
 }
 
 #[test]
-fn a_generation_that_somebody_changed_is_not_trusted() {
+fn a_generation_with_foreign_entries_is_unreadable() {
     for plant in [
         |at: &Path| fs::create_dir(at.join("D")).unwrap(),
         |at: &Path| symlink("/etc/passwd", at.join("L")).unwrap(),
@@ -189,13 +188,13 @@ fn a_generation_that_somebody_changed_is_not_trusted() {
             drop(fs::File::create(at.join("not a name")).unwrap());
         },
     ] {
-        let volume = Volume::new();
+        let volume = TestVolume::new();
         let mut files = volume.open();
-        files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+        files.publish(&desired(1, &model(&[("A", b"1")])), false).unwrap();
         plant(&volume.path().join("..1"));
-        assert_eq!(volume.open().present(), Present::Unreadable);
-        files.publish(&wanted(2, &model(&[("A", b"1")])), false).unwrap();
-        files.retire().unwrap();
+        assert_eq!(volume.open().current(), CurrentFiles::Unreadable);
+        files.publish(&desired(2, &model(&[("A", b"1")])), false).unwrap();
+        files.remove_previous().unwrap();
         assert_eq!(volume.names(), ["..2", "..data", "A", "kubernetes.io"]);
     }
 }
@@ -215,7 +214,7 @@ fn readers_of_a_file_may_enter_its_directory() {
             directory: temp.path().to_str().unwrap().to_owned(),
             mode: file.parse().unwrap(),
         };
-        Files::open(&config).unwrap().publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+        Files::open(&config).unwrap().publish(&desired(1, &model(&[("A", b"1")])), false).unwrap();
         let mode =
             |path: &str| fs::metadata(temp.path().join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("..1"), directory, "{file}");
@@ -226,19 +225,19 @@ fn readers_of_a_file_may_enter_its_directory() {
 }
 
 #[test]
-fn what_is_not_the_agents_is_left_alone_or_gives_way() {
-    let volume = Volume::new();
-    volume.plant("foreign", b"theirs");
-    volume.plant("A", b"in the way");
+fn foreign_files_stay_unless_they_occupy_a_needed_name() {
+    let volume = TestVolume::new();
+    volume.write("foreign", b"theirs");
+    volume.write("A", b"in the way");
     fs::create_dir_all(volume.path().join("kubernetes.io/serviceaccount")).unwrap();
-    volume.plant("kubernetes.io/serviceaccount/token", b"token");
+    volume.write("kubernetes.io/serviceaccount/token", b"token");
     symlink("foreign", volume.path().join("link")).unwrap();
     fs::create_dir(volume.path().join("..data")).unwrap();
     fs::create_dir_all(volume.path().join("..data_tmp/deep/er")).unwrap();
     let mut files = volume.open();
-    files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
+    files.publish(&desired(1, &model(&[("A", b"1")])), false).unwrap();
     let expected = model(&[("A", b"1"), ("foreign", b"theirs"), ("link", b"theirs")]);
-    assert_eq!(volume.seen(), expected);
+    assert_eq!(volume.visible(), expected);
     assert_eq!(
         fs::read(volume.path().join("kubernetes.io/serviceaccount/token")).unwrap(),
         b"token"
@@ -247,33 +246,33 @@ fn what_is_not_the_agents_is_left_alone_or_gives_way() {
 }
 
 #[test]
-fn a_failed_write_leaves_everything_as_it_was() {
-    let volume = Volume::new();
+fn a_failed_write_changes_nothing() {
+    let volume = TestVolume::new();
     let mut files = volume.open();
     let before = model(&[("A", b"1")]);
-    files.publish(&wanted(1, &before), false).unwrap();
-    // A directory does not give way, so the link of the last name fails.
+    files.publish(&desired(1, &before), false).unwrap();
+    // A link cannot replace a directory, so the link of the last name fails.
     fs::create_dir(volume.path().join("Z")).unwrap();
     let names = volume.names();
     let error = files
-        .publish(&wanted(2, &model(&[("A", b"2"), ("N", b"new"), ("Z", b"3")])), true)
+        .publish(&desired(2, &model(&[("A", b"2"), ("N", b"new"), ("Z", b"3")])), true)
         .unwrap_err();
     assert!(matches!(&error, FilesError::Link { name, .. } if name == "Z"), "{error:?}");
-    assert_eq!(volume.seen(), before);
+    assert_eq!(volume.visible(), before);
     assert_eq!(volume.names(), names);
-    assert!(!files.reload_due());
+    assert!(!files.reload_pending());
     fs::remove_dir(volume.path().join("Z")).unwrap();
-    files.publish(&wanted(2, &model(&[("A", b"2")])), true).unwrap();
-    assert_eq!(volume.seen(), model(&[("A", b"2")]));
+    files.publish(&desired(2, &model(&[("A", b"2")])), true).unwrap();
+    assert_eq!(volume.visible(), model(&[("A", b"2")]));
 }
 
 #[test]
-fn a_full_volume_is_called_full() {
+fn a_full_volume_is_reported_as_full() {
     let full = || io::Error::from(io::ErrorKind::StorageFull);
     assert!(FilesError::write("A", full()).to_string().contains("the memory volume is full"));
-    assert!(matches!(FilesError::make("..1", full()), FilesError::Full { .. }));
+    assert!(matches!(FilesError::create("..1", full()), FilesError::Full { .. }));
     assert!(matches!(FilesError::write("A", io::Error::other("x")), FilesError::Write { .. }));
-    // That is what the kernel's errors become.
+    // The kernel's errors map to these kinds.
     assert!(matches!(
         FilesError::write("A", rustix::io::Errno::NOSPC.into()),
         FilesError::Full { .. }
@@ -285,7 +284,7 @@ fn a_full_volume_is_called_full() {
 }
 
 #[test]
-fn a_volume_that_is_not_there_is_named() {
+fn a_missing_volume_is_named() {
     let error =
         Files::open(&Config { directory: "/nowhere/at/all".to_owned(), mode: FileMode::OWNER })
             .unwrap_err();
@@ -293,46 +292,46 @@ fn a_volume_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_reload_is_due_until_it_is_done() {
-    let volume = Volume::new();
+fn a_reload_is_pending_until_it_is_cleared() {
+    let volume = TestVolume::new();
     let mut files = volume.open();
-    files.publish(&wanted(1, &model(&[("A", b"1")])), false).unwrap();
-    assert!(!files.reload_due());
-    files.publish(&wanted(2, &model(&[("A", b"2")])), true).unwrap();
-    assert!(files.reload_due());
-    files.publish(&wanted(3, &model(&[("A", b"3")])), true).unwrap();
+    files.publish(&desired(1, &model(&[("A", b"1")])), false).unwrap();
+    assert!(!files.reload_pending());
+    files.publish(&desired(2, &model(&[("A", b"2")])), true).unwrap();
+    assert!(files.reload_pending());
+    files.publish(&desired(3, &model(&[("A", b"3")])), true).unwrap();
     let files = volume.open();
-    assert!(files.reload_due());
-    files.reload_done().unwrap();
-    assert!(!files.reload_due());
-    files.reload_done().unwrap();
+    assert!(files.reload_pending());
+    files.clear_reload_pending().unwrap();
+    assert!(!files.reload_pending());
+    files.clear_reload_pending().unwrap();
 }
 
 #[test]
-fn a_trust_bundle_is_kept_for_the_next_run() {
-    let volume = Volume::new();
+fn a_trust_bundle_is_saved_for_the_next_run() {
+    let volume = TestVolume::new();
     let files = volume.open();
-    assert_eq!(files.trust(), None);
-    files.keep_trust("old").unwrap();
-    files.keep_trust("new").unwrap();
-    volume.plant("..trust_tmp", b"half");
-    assert_eq!(volume.open().trust().as_deref(), Some("new"));
+    assert_eq!(files.trust_bundle(), None);
+    files.save_trust_bundle("old").unwrap();
+    files.save_trust_bundle("new").unwrap();
+    volume.write("..trust_tmp", b"half");
+    assert_eq!(volume.open().trust_bundle().as_deref(), Some("new"));
     assert_eq!(volume.names(), ["..trust.pem", "kubernetes.io"]);
 }
 
-/// Publishes up to and without step `stop` and then forgets everything, as a crash does. Returns
-/// whether the swap was reached.
-fn crash(volume: &Volume, wanted: &Wanted, stop: usize) -> bool {
+/// Publishes up to, but not including, step `stop`, as if the agent crashed there. Returns whether
+/// the swap was reached.
+fn crash(volume: &TestVolume, desired: &DesiredFiles, stop: usize) -> bool {
     let files = volume.open();
     let entries = files.list().unwrap();
-    let label = free_label(wanted, &entries);
-    let mark = files.current.is_some() && !files.reload_due();
-    let steps = steps::commit(wanted.files.keys(), &entries, mark);
+    let name = unused_name(desired, &entries);
+    let set_reload_pending = files.current.is_some() && !files.reload_pending();
+    let steps = steps::publish_steps(desired.files.keys(), &entries, set_reload_pending);
     let done = &steps[..stop.min(steps.len())];
     for step in done {
-        files.perform(step, &label, &wanted.files).unwrap();
+        files.perform(step, &name, &desired.files).unwrap();
     }
-    done.contains(&Step::Swap)
+    done.contains(&VolumeStep::SwapDataLink)
 }
 
 #[test]
@@ -341,28 +340,28 @@ fn a_crash_after_any_step_shows_the_old_files_or_the_new_ones() {
     let new = model(&[("A", b"new"), ("B", b"y")]);
     let mut reached = [false, false];
     for stop in 0..=9 {
-        let volume = Volume::new();
-        volume.open().publish(&wanted(1, &old), false).unwrap();
-        let swapped = crash(&volume, &wanted(2, &new), stop);
+        let volume = TestVolume::new();
+        volume.open().publish(&desired(1, &old), false).unwrap();
+        let swapped = crash(&volume, &desired(2, &new), stop);
         reached[usize::from(swapped)] = true;
         let expected = if swapped { &new } else { &old };
-        assert_eq!(volume.seen(), *expected, "after {stop} steps");
+        assert_eq!(volume.visible(), *expected, "after {stop} steps");
 
         let files = volume.open();
-        assert_eq!(volume.seen(), *expected, "after {stop} steps and a restart");
-        assert!(!swapped || files.reload_due());
-        let label = if swapped { "..2" } else { "..1" };
+        assert_eq!(volume.visible(), *expected, "after {stop} steps and a restart");
+        assert!(!swapped || files.reload_pending());
+        let directory = if swapped { "..2" } else { "..1" };
         let mut names =
-            vec![label.to_owned(), "..data".to_owned(), SERVICE_ACCOUNT_DIRECTORY.to_owned()];
+            vec![directory.to_owned(), "..data".to_owned(), SERVICE_ACCOUNT_DIRECTORY.to_owned()];
         names.extend(expected.keys().cloned());
-        names.extend(files.reload_due().then(|| RELOAD_MARK.to_owned()));
+        names.extend(files.reload_pending().then(|| RELOAD_PENDING_FILE.to_owned()));
         names.sort();
         assert_eq!(volume.names(), names, "after {stop} steps and a restart");
     }
     assert_eq!(reached, [true, true]);
 }
 
-fn contents() -> impl Strategy<Value = Model> {
+fn contents() -> impl Strategy<Value = ExpectedFiles> {
     prop::collection::btree_map("[A-D]", prop::collection::vec(any::<u8>(), 0..20), 0..4)
 }
 
@@ -373,44 +372,44 @@ proptest! {
     fn any_history_of_writes_and_crashes_shows_whole_generations(
         history in prop::collection::vec((contents(), 1u64..4, prop::option::of(0usize..12)), 1..8)
     ) {
-        let volume = Volume::new();
-        let mut expected = Model::new();
+        let volume = TestVolume::new();
+        let mut expected = ExpectedFiles::new();
         for (contents, generation, stop) in history {
-            let wanted = wanted(generation, &contents);
+            let desired = desired(generation, &contents);
             let swapped = match stop {
-                Some(stop) => crash(&volume, &wanted, stop),
+                Some(stop) => crash(&volume, &desired, stop),
                 None => {
-                    volume.open().publish(&wanted, false).unwrap();
+                    volume.open().publish(&desired, false).unwrap();
                     true
                 }
             };
             if swapped {
                 expected = contents;
             }
-            prop_assert_eq!(volume.seen(), expected.clone());
+            prop_assert_eq!(volume.visible(), expected.clone());
         }
-        volume.open().retire().unwrap();
+        volume.open().remove_previous().unwrap();
         let left = volume.names().iter().filter(|name| name.starts_with("..") && !name.contains("data") && !name.contains("reload")).count();
         prop_assert!(left <= 1, "{:?}", volume.names());
     }
 }
 
-/// A reader that opens one file after another, by path and by the directory it resolved, while
-/// generations are swapped under it. Every file carries its generation as a stamp.
+/// Opens one file after another, by path and by the resolved directory, while generations are
+/// swapped. Every file's content is its generation.
 #[test]
-fn a_hostile_reader_never_sees_a_torn_or_mixed_generation() {
+fn a_concurrent_reader_never_sees_a_torn_or_mixed_generation() {
     const NAMES: [&str; 3] = ["A", "B", "C"];
     const SWAPS: u64 = 300;
     let stamped = |generation: u64| {
         let bytes = generation.to_string().repeat(3000).into_bytes();
-        NAMES.iter().map(|name| ((*name).to_owned(), bytes.clone())).collect::<Model>()
+        NAMES.iter().map(|name| ((*name).to_owned(), bytes.clone())).collect::<ExpectedFiles>()
     };
     let whole = |bytes: &[u8]| {
         (1..=SWAPS + 1).any(|generation| bytes == generation.to_string().repeat(3000).as_bytes())
     };
-    let volume = Volume::new();
+    let volume = TestVolume::new();
     let mut files = volume.open();
-    files.publish(&wanted(1, &stamped(1)), false).unwrap();
+    files.publish(&desired(1, &stamped(1)), false).unwrap();
 
     let (rounds, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -426,13 +425,13 @@ fn a_hostile_reader_never_sees_a_torn_or_mixed_generation() {
             }
         });
         for generation in 2..=SWAPS + 1 {
-            // One whole round of the reader between two swaps, so that what it resolved is the
-            // current generation or the one that is kept.
+            // The reader completes a round between two swaps, so that the directory it resolved is
+            // the current or the previous generation.
             let seen = rounds.load(Ordering::SeqCst);
             while rounds.load(Ordering::SeqCst) < seen + 2 && !reader.is_finished() {
                 std::thread::yield_now();
             }
-            files.publish(&wanted(generation, &stamped(generation)), false).unwrap();
+            files.publish(&desired(generation, &stamped(generation)), false).unwrap();
         }
         stop.store(true, Ordering::SeqCst);
     });

@@ -1,16 +1,16 @@
-//! Switchyard as a source: one login, one stream, for as long as the pod lives.
+//! Switchyard as a source: one login and one stream at a time, for as long as the pod runs.
 //!
 //! ```text
-//! dial (edge)     connect, TLS, login with the pod's token, upgrade
-//! stream (edge)   frames on the open connection
-//! trust           PEM to TLS configuration
-//! address (pure)  what the configuration's URL means
+//! login (edge)           connect, TLS handshake, login with the pod's token, upgrade
+//! message_stream (edge)  messages on the open connection
+//! tls                    trust bundle to TLS configuration
+//! address (pure)         the configuration's URL
 //! ```
 
 mod address;
-mod dial;
-mod stream;
-mod trust;
+mod login;
+mod message_stream;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use contract::stream::{AgentMessage, ServerMessage};
 use tokio::time::{Instant, sleep};
 
 pub use address::AddressError;
-pub use dial::LoginError;
-pub use stream::StreamError;
-pub use trust::TrustError;
+pub use login::LoginError;
+pub use message_stream::StreamError;
+pub use tls::TrustError;
 
-use super::{Event, Wires};
-use crate::fault::chain;
-use crate::schedule::{self, Loss};
+use super::{SourceChannels, SourceEvent};
+use crate::error::chain;
+use crate::schedule::{self, Disconnect};
 use address::Address;
-use dial::Connection;
-use stream::Stream;
+use login::Connection;
+use message_stream::MessageStream;
 
-/// Switchyard, as the configuration describes it.
+/// A client of switchyard.
 #[derive(Debug)]
 pub struct Switchyard {
     address: Address,
@@ -40,57 +40,56 @@ pub struct Switchyard {
     bundles: Vec<BundleRef>,
 }
 
-/// Why there can be no connection at all.
+/// Why the configuration of the source is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchyardError {
     /// The URL.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The CAs.
+    /// The trust bundle.
     #[error(transparent)]
     Trust(#[from] TrustError),
 }
 
-/// How a stream ended.
-struct End {
-    loss: Loss,
+/// How a connection or an attempt to connect ended.
+struct ConnectionEnd {
+    disconnect: Disconnect,
     reason: String,
-    /// Whether the pod was told what to hold.
-    held: bool,
+    got_snapshot: bool,
 }
 
 impl Switchyard {
-    /// A source at this `address`, trusting the CAs `ca` (PEM).
+    /// A client for this `address` that trusts the CAs in `ca` (PEM).
     ///
     /// # Errors
-    /// Where the address or the CAs cannot be understood.
+    /// When the address or the CAs are invalid.
     pub fn new(
         address: &str,
         ca: &str,
         token_file: PathBuf,
         bundles: Vec<BundleRef>,
     ) -> Result<Self, SwitchyardError> {
-        Ok(Self { address: address.parse()?, tls: trust::client(ca)?, token_file, bundles })
+        Ok(Self { address: address.parse()?, tls: tls::client_config(ca)?, token_file, bundles })
     }
 
-    /// Trusts the CAs `ca` (PEM) from the next connection on.
+    /// Trusts the CAs in `ca` (PEM) from the next connection on.
     ///
     /// # Errors
-    /// Where there is none in it; the ones before stay.
-    pub fn trust(&mut self, ca: &str) -> Result<(), TrustError> {
-        self.tls = trust::client(ca)?;
+    /// When they are invalid; the previous ones stay.
+    pub fn set_trust_bundle(&mut self, ca: &str) -> Result<(), TrustError> {
+        self.tls = tls::client_config(ca)?;
         Ok(())
     }
 
-    /// Connects, and connects again, for ever. It ends where nobody listens to it any more.
-    pub async fn run(mut self, mut wires: Wires) {
+    /// Connects and reconnects until the receiver of the events is dropped.
+    pub async fn run(mut self, mut channels: SourceChannels) {
         let mut failures = 0u32;
-        let mut notice = Notice::default();
+        let mut connection_log = ConnectionLog::default();
         let mut unsent = None;
-        while !wires.events.is_closed() {
-            let began = Instant::now();
-            // Boxed, so that what a login needs is given back for the life of the stream.
-            let login = Box::pin(dial::open(
+        while !channels.events.is_closed() {
+            let started = Instant::now();
+            // Boxed, so that the memory of the login is free while the stream is open.
+            let login = Box::pin(login::open(
                 &self.address,
                 Arc::clone(&self.tls),
                 &self.token_file,
@@ -98,51 +97,61 @@ impl Switchyard {
             ));
             let end = match login.await {
                 Ok(connection) => {
-                    notice.connected(&self.address);
-                    self.serve(connection, &mut wires, &mut unsent).await
+                    connection_log.connected(&self.address);
+                    self.serve(connection, &mut channels, &mut unsent).await
                 }
-                Err(error) => End { loss: error.loss(), reason: chain(&error), held: false },
+                Err(error) => ConnectionEnd {
+                    disconnect: error.disconnect(),
+                    reason: chain(&error),
+                    got_snapshot: false,
+                },
             };
-            if schedule::forgives(began.elapsed(), end.held) {
+            if schedule::resets_backoff(started.elapsed(), end.got_snapshot) {
                 failures = 0;
             }
             failures = failures.saturating_add(1);
-            notice.lost(&end, &self.address);
-            let lost = Event::Lost { refused: end.loss == Loss::Refused, reason: end.reason };
-            if wires.events.send(lost).await.is_err() {
+            connection_log.disconnected(&end, &self.address);
+            let denied = end.disconnect == Disconnect::Denied;
+            let event = SourceEvent::Disconnected { denied, reason: end.reason };
+            if channels.events.send(event).await.is_err() {
                 return;
             }
-            sleep(schedule::reconnect(end.loss, failures, runtime::backoff::random())).await;
+            let random = runtime::backoff::random();
+            sleep(schedule::reconnect_delay(end.disconnect, failures, random)).await;
         }
     }
 
-    /// Everything between a login and the end of its stream.
+    /// Serves one stream until it ends.
     async fn serve(
         &mut self,
         connection: Connection,
-        wires: &mut Wires,
+        channels: &mut SourceChannels,
         unsent: &mut Option<AgentMessage>,
-    ) -> End {
-        let mut stream = Stream::new(connection);
-        let mut held = false;
-        let result = self.exchange(&mut stream, wires, unsent, &mut held).await;
-        match result {
-            Ok(detail) => End { loss: Loss::Refused, reason: detail, held },
-            Err(error) => End { loss: Loss::Away, reason: chain(&error), held },
+    ) -> ConnectionEnd {
+        let mut stream = MessageStream::new(connection);
+        let mut got_snapshot = false;
+        match self.exchange(&mut stream, channels, unsent, &mut got_snapshot).await {
+            Ok(reason) => ConnectionEnd { disconnect: Disconnect::Denied, reason, got_snapshot },
+            Err(error) => ConnectionEnd {
+                disconnect: Disconnect::Unavailable,
+                reason: chain(&error),
+                got_snapshot,
+            },
         }
     }
 
-    /// Ends with the reason why the pod may no longer read its secrets, or with the stream.
+    /// Exchanges messages. Returns the reason when the server withdraws the pod's access, and an
+    /// error when the stream ends.
     async fn exchange(
         &mut self,
-        stream: &mut Stream<Connection>,
-        wires: &mut Wires,
+        stream: &mut MessageStream<Connection>,
+        channels: &mut SourceChannels,
         unsent: &mut Option<AgentMessage>,
-        held: &mut bool,
+        got_snapshot: &mut bool,
     ) -> Result<String, StreamError> {
         let hello = AgentMessage::Hello {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
-            holds: wires.holds.borrow().clone(),
+            holds: channels.held.borrow().clone(),
         };
         stream.send(&hello).await?;
         if let Some(report) = unsent.as_ref() {
@@ -152,7 +161,7 @@ impl Switchyard {
         loop {
             let message = tokio::select! {
                 message = stream.next() => message?,
-                Some(report) = wires.reports.recv() => {
+                Some(report) = channels.reports.recv() => {
                     let report = unsent.insert(report);
                     stream.send(report).await?;
                     *unsent = None;
@@ -161,27 +170,32 @@ impl Switchyard {
             };
             match message {
                 ServerMessage::Hold(snapshot) => {
-                    *held = true;
-                    let event = Event::Hold { snapshot, received: Instant::now() };
-                    wires.events.send(event).await.map_err(|_| StreamError::Unheard)?;
+                    *got_snapshot = true;
+                    let event = SourceEvent::Snapshot { snapshot, received: Instant::now() };
+                    channels.events.send(event).await.map_err(|_| StreamError::Stopping)?;
                 }
-                ServerMessage::Trust { ca } => self.take_trust(ca, wires).await?,
+                ServerMessage::Trust { ca } => self.update_trust_bundle(ca, channels).await?,
                 ServerMessage::Ping => stream.send(&AgentMessage::Pong).await?,
                 ServerMessage::Refused { detail } => return Ok(detail),
-                ServerMessage::Unknown => tracing::debug!("message of an unknown kind passed over"),
+                ServerMessage::Unknown => tracing::debug!("message of an unknown kind skipped"),
             }
         }
     }
 
-    async fn take_trust(&mut self, ca: String, wires: &Wires) -> Result<(), StreamError> {
-        match self.trust(&ca) {
+    async fn update_trust_bundle(
+        &mut self,
+        ca: String,
+        channels: &SourceChannels,
+    ) -> Result<(), StreamError> {
+        match self.set_trust_bundle(&ca) {
             Ok(()) => {
-                wires.events.send(Event::Trust { ca }).await.map_err(|_| StreamError::Unheard)
+                let event = SourceEvent::TrustBundle { ca };
+                channels.events.send(event).await.map_err(|_| StreamError::Stopping)
             }
             Err(error) => {
                 tracing::error!(
                     error = chain(&error),
-                    "trust bundle of the server not taken, the one before stays"
+                    "new trust bundle is unusable, the previous one stays"
                 );
                 Ok(())
             }
@@ -189,29 +203,30 @@ impl Switchyard {
     }
 }
 
-/// Says what happens to the connection once for each change, not once for each try.
+/// Logs each change of the connection once, and not every failed attempt.
 #[derive(Default)]
-struct Notice {
-    said: Option<String>,
+struct ConnectionLog {
+    last_reason: Option<String>,
 }
 
-impl Notice {
+impl ConnectionLog {
     fn connected(&mut self, address: &Address) {
-        self.said = None;
+        self.last_reason = None;
         tracing::info!(server = %address, "connected");
     }
 
-    fn lost(&mut self, end: &End, address: &Address) {
-        if self.said.as_deref() == Some(&end.reason) {
+    fn disconnected(&mut self, end: &ConnectionEnd, address: &Address) {
+        if self.last_reason.as_deref() == Some(&end.reason) {
             return;
         }
-        self.said = Some(end.reason.clone());
-        match end.loss {
-            Loss::Refused => {
-                tracing::error!(server = %address, reason = end.reason, "login refused, the files stay as they are")
+        self.last_reason = Some(end.reason.clone());
+        let reason = &end.reason;
+        match end.disconnect {
+            Disconnect::Denied => {
+                tracing::error!(server = %address, reason, "access denied, files unchanged");
             }
-            Loss::Away => {
-                tracing::warn!(server = %address, reason = end.reason, "not connected, the files stay as they are")
+            Disconnect::Unavailable => {
+                tracing::warn!(server = %address, reason, "not connected, files unchanged");
             }
         }
     }

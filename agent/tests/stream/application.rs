@@ -1,4 +1,4 @@
-//! The application is told by a POST, once for each generation.
+//! The application reloads on a POST, once for each generation.
 
 use std::fs;
 use std::time::Duration;
@@ -9,23 +9,24 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::pod::{Pod, applied};
-use crate::server::{Authority, Server, hold, soon};
+use crate::server::{Server, TestCa, snapshot, with_timeout};
 
-/// An application that is told by POST.
-struct Listener(TcpListener);
+/// An application that reloads on a POST.
+struct ReloadEndpoint(TcpListener);
 
-impl Listener {
+impl ReloadEndpoint {
     async fn new() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
+    /// The value of `enclii.io/reload`.
     fn reload(&self) -> String {
         format!("http=http://{}/-/reload?x=1", self.0.local_addr().unwrap())
     }
 
     /// Answers the next request, and returns its head.
     async fn answer(&self, status: &str) -> String {
-        soon(async {
+        with_timeout(async {
             let (mut tcp, _) = self.0.accept().await.unwrap();
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -39,161 +40,162 @@ impl Listener {
         .await
     }
 
-    /// That nobody has asked.
-    async fn is_left_alone(&self) {
+    /// Asserts that no request arrives.
+    async fn expect_no_request(&self) {
         assert!(timeout(Duration::from_millis(300), self.0.accept()).await.is_err());
     }
 }
 
 #[tokio::test]
-async fn each_change_is_told_once_and_the_first_is_not() {
-    let (authority, pod, listener) = (Authority::new(), Pod::new(), Listener::new().await);
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, &listener.reload());
+async fn each_change_is_one_reload_except_the_first() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"1")])).await;
-    assert_eq!(applied(&session.hear().await), (1, Outcome::NotNeeded));
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    assert_eq!(applied(&session.receive().await), (1, Outcome::NotNeeded));
     for generation in 2..=4 {
-        session.say(&hold(generation, &[("A", generation.to_string().as_bytes())])).await;
-        let head = listener.answer("204 No Content").await;
+        session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
+        let head = endpoint.answer("204 No Content").await;
         assert!(head.starts_with("POST /-/reload?x=1 HTTP/1.1\r\n"), "{head}");
         assert_eq!(pod.file("A").unwrap(), generation.to_string().as_bytes());
-        assert_eq!(applied(&session.hear().await), (generation, Outcome::Accepted));
+        assert_eq!(applied(&session.receive().await), (generation, Outcome::Accepted));
     }
-    listener.is_left_alone().await;
+    endpoint.expect_no_request().await;
     assert!(!pod.volume().join("..reload").exists());
 }
 
 #[tokio::test]
-async fn an_application_that_is_not_ready_is_asked_again() {
-    let (authority, pod, listener) = (Authority::new(), Pod::new(), Listener::new().await);
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, &listener.reload());
+async fn a_reload_is_retried_until_the_application_is_ready() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"1")])).await;
-    session.hear().await;
-    session.say(&hold(2, &[("A", b"2")])).await;
-    listener.answer("503 Service Unavailable").await;
-    listener.answer("200 OK").await;
-    assert_eq!(applied(&session.hear().await), (2, Outcome::Accepted));
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    endpoint.answer("503 Service Unavailable").await;
+    endpoint.answer("200 OK").await;
+    assert_eq!(applied(&session.receive().await), (2, Outcome::Accepted));
 }
 
 #[tokio::test]
-async fn an_application_that_refuses_is_reported_with_its_answer() {
-    let (authority, pod, listener) = (Authority::new(), Pod::new(), Listener::new().await);
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, &listener.reload());
+async fn a_failed_reload_is_reported_with_the_applications_answer() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"1")])).await;
-    session.hear().await;
-    session.say(&hold(2, &[("A", b"2")])).await;
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
     for _ in 0..5 {
-        listener.answer("404 Not Found").await;
+        endpoint.answer("404 Not Found").await;
     }
-    assert_eq!(applied(&session.hear().await), (2, Outcome::Failed));
-    let AgentMessage::Failed { wanted, step: Step::Reload, detail } = session.hear().await else {
+    assert_eq!(applied(&session.receive().await), (2, Outcome::Failed));
+    let AgentMessage::Failed { wanted, step: Step::Reload, detail } = session.receive().await
+    else {
         panic!()
     };
     assert_eq!(wanted[0].generation.0, 2);
     assert!(detail.contains("the application answered 404 Not Found"), "{detail}");
-    listener.is_left_alone().await;
+    endpoint.expect_no_request().await;
 }
 
 #[tokio::test]
-async fn several_generations_while_it_is_being_told_are_one_more_reload() {
-    let (authority, pod, listener) = (Authority::new(), Pod::new(), Listener::new().await);
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, &listener.reload());
+async fn generations_in_quick_succession_share_a_reload() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"1")])).await;
-    session.hear().await;
-    session.say(&hold(2, &[("A", b"2")])).await;
-    listener.answer("200 OK").await;
-    assert_eq!(applied(&session.hear().await), (2, Outcome::Accepted));
-    // Right behind a reload: the next one waits a moment, and these three fall into it. A slow
-    // machine may tell of each of them; never more often.
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    endpoint.answer("200 OK").await;
+    assert_eq!(applied(&session.receive().await), (2, Outcome::Accepted));
+    // Right after a reload the next one is delayed, and these three generations share it. On a slow
+    // machine each may get its own reload, but never more than one.
     for generation in 3..=5 {
-        session.say(&hold(generation, &[("A", generation.to_string().as_bytes())])).await;
+        session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
     }
-    let mut told = 0;
+    let mut reloads = 0;
     let last = async {
         loop {
-            let report = applied(&session.hear().await);
+            let report = applied(&session.receive().await);
             if report.0 == 5 {
                 return report;
             }
         }
     };
-    let telling = async {
+    let reload = async {
         loop {
-            listener.answer("200 OK").await;
-            told += 1;
+            endpoint.answer("200 OK").await;
+            reloads += 1;
         }
     };
     let last = tokio::select! {
         last = last => last,
-        () = telling => unreachable!(),
+        () = reload => unreachable!(),
     };
     assert_eq!(last, (5, Outcome::Accepted));
-    assert!((1..=3).contains(&told), "{told}");
+    assert!((1..=3).contains(&reloads), "{reloads}");
     assert_eq!(pod.file("A").as_deref(), Some(&b"5"[..]));
-    listener.is_left_alone().await;
+    endpoint.expect_no_request().await;
 }
 
 #[tokio::test]
-async fn a_reload_that_an_end_cut_short_is_made_up_for_at_the_next_start() {
-    let (authority, pod, listener) = (Authority::new(), Pod::new(), Listener::new().await);
-    let server = Server::start(&authority).await;
-    let agent = pod.start(server.address(), &authority.pem, &listener.reload());
+async fn an_interrupted_reload_is_repeated_at_the_next_start() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"1")])).await;
-    session.hear().await;
-    session.say(&hold(2, &[("A", b"2")])).await;
-    listener.answer("503 Service Unavailable").await;
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    endpoint.answer("503 Service Unavailable").await;
     agent.stop().await;
     assert!(fs::exists(pod.volume().join("..reload")).unwrap());
 
-    let _agent = pod.start(server.address(), &authority.pem, &listener.reload());
-    let told = async {
-        listener.answer("200 OK").await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
+    let reloads = async {
+        endpoint.answer("200 OK").await;
     };
     let (((mut session, holds), first), ()) = tokio::join!(
         async {
             let (mut session, holds) = server.session().await;
-            let first = session.hear().await;
+            let first = session.receive().await;
             ((session, holds), first)
         },
-        told
+        reloads
     );
     assert_eq!(holds, [2]);
     assert_eq!(applied(&first), (2, Outcome::Accepted));
-    session.say(&hold(2, &[("A", b"2")])).await;
-    assert_eq!(applied(&session.hear().await), (2, Outcome::NotNeeded));
-    listener.is_left_alone().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    assert_eq!(applied(&session.receive().await), (2, Outcome::NotNeeded));
+    endpoint.expect_no_request().await;
 }
 
 #[tokio::test]
-async fn a_report_that_could_not_be_delivered_comes_with_the_next_connection() {
-    let (authority, pod, listener) = (Authority::new(), Pod::new(), Listener::new().await);
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, &listener.reload());
+async fn an_undelivered_report_is_sent_on_the_next_connection() {
+    let (ca, pod, endpoint) = (TestCa::new(), Pod::new(), ReloadEndpoint::new().await);
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"1")])).await;
-    session.hear().await;
-    session.say(&hold(2, &[("A", b"2")])).await;
-    listener.answer("503 Service Unavailable").await;
+    session.send(&snapshot(1, &[("A", b"1")])).await;
+    session.receive().await;
+    session.send(&snapshot(2, &[("A", b"2")])).await;
+    endpoint.answer("503 Service Unavailable").await;
     drop(session);
     let login = server.login().await;
-    listener.answer("200 OK").await;
-    // The reload has ended, and there has been no stream for its report.
-    soon(async {
+    endpoint.answer("200 OK").await;
+    // The reload has ended while there was no stream for its report.
+    with_timeout(async {
         while pod.volume().join("..reload").exists() {
             tokio::task::yield_now().await;
         }
     })
     .await;
     let mut session = login.open().await;
-    let AgentMessage::Hello { holds, .. } = session.hear().await else { panic!() };
+    let AgentMessage::Hello { holds, .. } = session.receive().await else { panic!() };
     assert_eq!(holds[0].generation.0, 2);
-    assert_eq!(applied(&session.hear().await), (2, Outcome::Accepted));
+    assert_eq!(applied(&session.receive().await), (2, Outcome::Accepted));
 }

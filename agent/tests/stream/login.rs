@@ -3,13 +3,13 @@
 use contract::stream::{AgentMessage, ServerMessage};
 
 use crate::pod::{Pod, applied};
-use crate::server::{Authority, Server, hold};
+use crate::server::{Server, TestCa, snapshot};
 
 #[tokio::test]
-async fn the_login_is_the_contracts_and_reads_the_token_anew_each_time() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, "none");
+async fn the_login_follows_the_contract_and_reads_the_token_each_time() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
     let login = server.login().await;
     assert!(
         login.head.starts_with("GET /v1/agent/stream?bundle=api-prod HTTP/1.1\r\n"),
@@ -22,50 +22,50 @@ async fn the_login_is_the_contracts_and_reads_the_token_anew_each_time() {
         "upgrade: enclii-stream/1",
         &format!("host: {}", server.address()),
     ] {
-        assert!(login.has(line), "{line}\n{}", login.head);
+        assert!(login.has_header(line), "{line}\n{}", login.head);
     }
-    pod.token("token-2\n");
+    pod.write_token("token-2\n");
     login.refuse("503 Service Unavailable", "starting").await;
     let login = server.login().await;
-    assert!(login.has("authorization: Bearer token-2"), "{}", login.head);
+    assert!(login.has_header("authorization: Bearer token-2"), "{}", login.head);
     let mut session = login.open().await;
-    session.hear().await;
-    session.say(&hold(1, &[("A", b"x")])).await;
-    session.hear().await;
+    session.receive().await;
+    session.send(&snapshot(1, &[("A", b"x")])).await;
+    session.receive().await;
     assert_eq!(pod.file("A").as_deref(), Some(&b"x"[..]));
 }
 
 #[tokio::test]
 async fn the_files_outlive_the_server_and_a_later_write_arrives() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
     let address = server.address();
-    let _agent = pod.start(address, &authority.pem, "none");
+    let _agent = pod.start(address, &ca.pem, "none");
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"before")])).await;
-    session.hear().await;
+    session.send(&snapshot(1, &[("A", b"before")])).await;
+    session.receive().await;
     drop((session, server));
     assert_eq!(pod.file("A").as_deref(), Some(&b"before"[..]));
 
-    let server = Server::at(address, &authority).await;
+    let server = Server::at(address, &ca).await;
     server.login().await.refuse("503 Service Unavailable", "starting").await;
     let (mut session, holds) = server.session().await;
     assert_eq!(holds, [1]);
-    session.say(&hold(2, &[("A", b"after")])).await;
-    assert_eq!(applied(&session.hear().await).0, 2);
+    session.send(&snapshot(2, &[("A", b"after")])).await;
+    assert_eq!(applied(&session.receive().await).0, 2);
     assert_eq!(pod.file("A").as_deref(), Some(&b"after"[..]));
 }
 
 #[tokio::test]
-async fn garbage_ends_the_stream_and_not_the_agent() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, "none");
+async fn invalid_data_ends_the_stream_but_not_the_agent() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"good")])).await;
-    session.hear().await;
+    session.send(&snapshot(1, &[("A", b"good")])).await;
+    session.receive().await;
     session.write(&[0xff; 64]).await;
-    session.closed().await;
+    session.wait_closed().await;
     server.login().await.refuse("200 OK", "not a stream").await;
     let (_session, holds) = server.session().await;
     assert_eq!(holds, [1]);
@@ -73,42 +73,42 @@ async fn garbage_ends_the_stream_and_not_the_agent() {
 }
 
 #[tokio::test]
-async fn a_pod_that_may_no_longer_read_keeps_its_files() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
-    let _agent = pod.start(server.address(), &authority.pem, "none");
+async fn a_pod_that_loses_access_keeps_its_files() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
     let (mut session, _) = server.session().await;
-    session.say(&hold(1, &[("A", b"x")])).await;
-    session.hear().await;
+    session.send(&snapshot(1, &[("A", b"x")])).await;
+    session.receive().await;
     session
-        .say(&ServerMessage::Refused { detail: "the grant of api-prod was taken back".to_owned() })
+        .send(&ServerMessage::Refused { detail: "the grant of api-prod was taken back".to_owned() })
         .await;
-    session.closed().await;
+    session.wait_closed().await;
     let (_session, holds) = server.session().await;
     assert_eq!(holds, [1]);
     assert_eq!(pod.file("A").as_deref(), Some(&b"x"[..]));
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_gets_no_token() {
-    let (authority, stranger, pod) = (Authority::new(), Authority::new(), Pod::new());
-    let server = Server::start(&stranger).await;
-    let _agent = pod.start(server.address(), &authority.pem, "none");
+async fn an_untrusted_server_gets_no_token() {
+    let (ca, untrusted, pod) = (TestCa::new(), TestCa::new(), Pod::new());
+    let server = Server::start(&untrusted).await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
     server.rejected_login().await;
 }
 
 #[tokio::test]
-async fn trust_follows_the_stream_and_survives_a_restart() {
-    let (old, new, pod) = (Authority::new(), Authority::new(), Pod::new());
+async fn a_new_trust_bundle_takes_effect_and_survives_a_restart() {
+    let (old, new, pod) = (TestCa::new(), TestCa::new(), Pod::new());
     let server = Server::start(&old).await;
     let address = server.address();
     let agent = pod.start(address, &old.pem, "none");
     let (mut session, _) = server.session().await;
-    // One that is of no use is not taken.
-    session.say(&ServerMessage::Trust { ca: "no certificate".to_owned() }).await;
-    session.say(&ServerMessage::Trust { ca: new.pem.clone() }).await;
-    session.say(&ServerMessage::Ping).await;
-    assert_eq!(session.hear().await, AgentMessage::Pong);
+    // An invalid bundle is ignored.
+    session.send(&ServerMessage::Trust { ca: "no certificate".to_owned() }).await;
+    session.send(&ServerMessage::Trust { ca: new.pem.clone() }).await;
+    session.send(&ServerMessage::Ping).await;
+    assert_eq!(session.receive().await, AgentMessage::Pong);
     drop((session, server));
 
     let server = Server::at(address, &new).await;
@@ -116,7 +116,7 @@ async fn trust_follows_the_stream_and_survives_a_restart() {
     agent.stop().await;
     drop(session);
 
-    // The pod's configuration still names the old one.
+    // The pod's configuration still has the old bundle.
     let agent = pod.start(address, &old.pem, "none");
     let (session, _) = server.session().await;
     drop((session, server));
@@ -126,11 +126,11 @@ async fn trust_follows_the_stream_and_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn an_agent_without_a_server_ends_when_it_is_told_to() {
-    let (authority, pod) = (Authority::new(), Pod::new());
-    let server = Server::start(&authority).await;
+async fn an_agent_without_a_server_shuts_down_on_request() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
     let address = server.address();
     drop(server);
-    let agent = pod.start(address, &authority.pem, "none");
+    let agent = pod.start(address, &ca.pem, "none");
     agent.stop().await;
 }

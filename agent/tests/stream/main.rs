@@ -1,4 +1,4 @@
-//! The agent against a switchyard of the test's own: real TLS, real frames, a real directory.
+//! The agent against a test server: real TLS, real frames, a real directory.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 

@@ -1,4 +1,4 @@
-//! A pod: a volume, a token, and the agent that lives in it.
+//! A test pod: a volume, a token file, and an agent.
 
 use std::fs;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
-use agent::cycle::{self, CycleError};
+use agent::supervisor::{self, SupervisorError};
 use contract::AgentConfig;
 use contract::agent_config::{Files, Source, VERSION};
 use contract::annotations::FileMode;
@@ -16,7 +16,7 @@ use runtime::tasks::Tasks;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::server::soon;
+use crate::server::with_timeout;
 
 /// A pod's directories.
 pub(crate) struct Pod {
@@ -27,7 +27,7 @@ impl Pod {
     pub(crate) fn new() -> Self {
         let pod = Self { directory: tempfile::tempdir().unwrap() };
         fs::create_dir(pod.volume()).unwrap();
-        pod.token("token-1");
+        pod.write_token("token-1");
         pod
     }
 
@@ -35,10 +35,11 @@ impl Pod {
         self.directory.path().join("secrets")
     }
 
-    pub(crate) fn token(&self, token: &str) {
+    pub(crate) fn write_token(&self, token: &str) {
         write(&self.directory.path().join("token"), token.as_bytes());
     }
 
+    /// The content of a secret's file.
     pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.volume().join(name)).ok()
     }
@@ -66,23 +67,25 @@ impl Pod {
         let config = self.config(server, ca, reload);
         let application = Application::new(config.reload.clone(), None, None, PROC.into()).unwrap();
         let mut running = JoinSet::new();
-        let ours = shutdown.clone();
-        running.spawn(async move { cycle::run(config, application, &tasks, &ours).await });
+        let agent_shutdown = shutdown.clone();
+        running.spawn(async move {
+            supervisor::run(config, application, &tasks, &agent_shutdown).await
+        });
         Agent { running, shutdown }
     }
 }
 
-/// A running agent. Dropped, it ends as if it were killed.
+/// A running agent. Dropping it ends it as if it were killed.
 pub(crate) struct Agent {
-    running: JoinSet<Result<(), CycleError>>,
+    running: JoinSet<Result<(), SupervisorError>>,
     shutdown: Shutdown,
 }
 
 impl Agent {
-    /// Ends it in order.
+    /// Shuts it down gracefully.
     pub(crate) async fn stop(mut self) {
         self.shutdown.request();
-        soon(self.running.join_next()).await.unwrap().unwrap().unwrap();
+        with_timeout(self.running.join_next()).await.unwrap().unwrap().unwrap();
     }
 }
 
@@ -90,7 +93,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) {
     fs::File::create(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// The one generation of an `applied` message, and what came of the reload.
+/// The generation of an `applied` message with a single bundle, and the outcome of the reload.
 pub(crate) fn applied(message: &AgentMessage) -> (u64, Outcome) {
     let AgentMessage::Applied { holds, reload } = message else { panic!("{message:?}") };
     assert_eq!(holds.len(), 1);

@@ -1,4 +1,4 @@
-//! A switchyard that does what the test says, byte for byte.
+//! A switchyard that the test controls, byte for byte.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,21 +17,21 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Nothing in these tests takes this long; what does has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// No step of these tests takes this long unless it failed.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits, but not for ever.
-pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.unwrap()
+/// Runs a future, and panics if it takes longer than [`TEST_TIMEOUT`].
+pub(crate) async fn with_timeout<T>(future: impl Future<Output = T>) -> T {
+    timeout(TEST_TIMEOUT, future).await.unwrap()
 }
 
-/// A certification authority.
-pub(crate) struct Authority {
+/// A certificate authority.
+pub(crate) struct TestCa {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
 }
 
-impl Authority {
+impl TestCa {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -67,21 +67,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(authority: &Authority) -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap(), authority).await
+    pub(crate) async fn start(ca: &TestCa) -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap(), ca).await
     }
 
-    pub(crate) async fn at(address: SocketAddr, authority: &Authority) -> Self {
-        Self { listener: TcpListener::bind(address).await.unwrap(), acceptor: authority.acceptor() }
+    pub(crate) async fn at(address: SocketAddr, ca: &TestCa) -> Self {
+        Self { listener: TcpListener::bind(address).await.unwrap(), acceptor: ca.acceptor() }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
 
-    /// The next connection, up to the end of its request's head.
+    /// Accepts the next connection and reads the head of its request.
     pub(crate) async fn login(&self) -> Login {
-        soon(async {
+        with_timeout(async {
             let (tcp, _) = self.listener.accept().await.unwrap();
             tcp.set_nodelay(true).unwrap();
             let mut tls = self.acceptor.accept(tcp).await.unwrap();
@@ -94,16 +94,18 @@ impl Server {
         .await
     }
 
-    /// The next connection, which must not get through the TLS handshake.
+    /// Accepts the next connection, whose TLS handshake must fail.
     pub(crate) async fn rejected_login(&self) {
-        let (tcp, _) = soon(self.listener.accept()).await.unwrap();
-        assert!(soon(self.acceptor.accept(tcp)).await.is_err());
+        let (tcp, _) = with_timeout(self.listener.accept()).await.unwrap();
+        assert!(with_timeout(self.acceptor.accept(tcp)).await.is_err());
     }
 
-    /// A login that is taken, and its first message.
+    /// Accepts a login and returns its stream with the generations of the first message.
     pub(crate) async fn session(&self) -> (Session, Vec<u64>) {
         let mut session = self.login().await.open().await;
-        let AgentMessage::Hello { agent, holds } = session.hear().await else { panic!("no hello") };
+        let AgentMessage::Hello { agent, holds } = session.receive().await else {
+            panic!("no hello")
+        };
         assert_eq!(agent, env!("CARGO_PKG_VERSION"));
         (session, holds.into_iter().map(|held| held.generation.0).collect())
     }
@@ -116,49 +118,55 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) fn has(&self, line: &str) -> bool {
+    pub(crate) fn has_header(&self, line: &str) -> bool {
         self.head.split("\r\n").any(|found| found.eq_ignore_ascii_case(line))
     }
 
     pub(crate) async fn refuse(mut self, status: &str, body: &str) {
         let answer = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n\
+             content-length: {}\r\n\r\n{body}",
             body.len()
         );
-        soon(self.tls.write_all(answer.as_bytes())).await.unwrap();
-        soon(self.tls.shutdown()).await.unwrap();
+        with_timeout(self.tls.write_all(answer.as_bytes())).await.unwrap();
+        with_timeout(self.tls.shutdown()).await.unwrap();
     }
 
     pub(crate) async fn open(self) -> Session {
         self.open_with(&[]).await
     }
 
-    /// Opens the stream and sends bytes of it in the same breath.
+    /// Opens the stream and sends its first bytes in the same write.
     pub(crate) async fn open_with(mut self, bytes: &[u8]) -> Session {
-        let mut answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: enclii-stream/1\r\n\r\n".to_vec();
+        let mut answer = concat!(
+            "HTTP/1.1 101 Switching Protocols\r\n",
+            "connection: upgrade\r\nupgrade: enclii-stream/1\r\n\r\n",
+        )
+        .as_bytes()
+        .to_vec();
         answer.extend_from_slice(bytes);
-        soon(self.tls.write_all(&answer)).await.unwrap();
+        with_timeout(self.tls.write_all(&answer)).await.unwrap();
         Session { tls: self.tls, decoder: Decoder::default() }
     }
 }
 
-/// An open stream. Dropped, it is cut.
+/// An open stream. Dropping it cuts the connection.
 pub(crate) struct Session {
     tls: TlsStream<TcpStream>,
     decoder: Decoder,
 }
 
 impl Session {
-    pub(crate) async fn say(&mut self, message: &ServerMessage) {
+    pub(crate) async fn send(&mut self, message: &ServerMessage) {
         self.write(message.encode().unwrap().expose()).await;
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        soon(self.tls.write_all(bytes)).await.unwrap();
+        with_timeout(self.tls.write_all(bytes)).await.unwrap();
     }
 
-    pub(crate) async fn hear(&mut self) -> AgentMessage {
-        soon(async {
+    pub(crate) async fn receive(&mut self) -> AgentMessage {
+        with_timeout(async {
             loop {
                 if let Some(frame) = self.decoder.next_frame().unwrap() {
                     return AgentMessage::decode(&frame).unwrap();
@@ -173,18 +181,22 @@ impl Session {
     }
 
     /// Waits until the agent has closed the stream.
-    pub(crate) async fn closed(mut self) {
+    pub(crate) async fn wait_closed(mut self) {
         let mut buffer = [0; 1024];
-        while !matches!(soon(self.tls.read(&mut buffer)).await, Ok(0) | Err(_)) {}
+        while !matches!(with_timeout(self.tls.read(&mut buffer)).await, Ok(0) | Err(_)) {}
     }
 }
 
-/// `api-prod` at this generation.
-pub(crate) fn hold(generation: u64, secrets: &[(&str, &[u8])]) -> ServerMessage {
-    hold_of("api-prod", generation, secrets)
+/// A snapshot of `api-prod` at this generation.
+pub(crate) fn snapshot(generation: u64, secrets: &[(&str, &[u8])]) -> ServerMessage {
+    snapshot_of("api-prod", generation, secrets)
 }
 
-pub(crate) fn hold_of(bundle: &str, generation: u64, secrets: &[(&str, &[u8])]) -> ServerMessage {
+pub(crate) fn snapshot_of(
+    bundle: &str,
+    generation: u64,
+    secrets: &[(&str, &[u8])],
+) -> ServerMessage {
     let secrets: BTreeMap<_, _> = secrets
         .iter()
         .map(|(name, value)| {

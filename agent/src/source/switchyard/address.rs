@@ -1,4 +1,4 @@
-//! What the configuration's URL means. Pure.
+//! The configuration's URL. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,20 +8,20 @@ use rustls_pki_types::ServerName;
 
 const DEFAULT_PORT: u16 = 443;
 
-/// Where switchyard is.
+/// The address of switchyard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// The name or address to connect to.
+    /// The host name or IP address to connect to.
     pub(super) host: String,
     /// The port to connect to.
     pub(super) port: u16,
-    /// Whose certificate it must be.
-    pub(super) name: ServerName<'static>,
-    /// `HOST[:PORT]` as the request says it.
+    /// The name that the server certificate must be valid for.
+    pub(super) server_name: ServerName<'static>,
+    /// `HOST[:PORT]`, for the `Host` header.
     pub(super) authority: String,
 }
 
-/// Why a text is no address.
+/// Why a text is not a valid address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("parse switchyard address {0:?}: must be https://HOST or https://HOST:PORT")]
 pub struct AddressError(String);
@@ -30,25 +30,25 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refuse = || AddressError(text.chars().take(200).collect());
-        let uri: Uri = text.parse().map_err(|_| refuse())?;
+        let invalid = || AddressError(text.chars().take(200).collect());
+        let uri: Uri = text.parse().map_err(|_| invalid())?;
         let (Some("https"), Some(authority), "" | "/", None) =
             (uri.scheme_str(), uri.authority(), uri.path(), uri.query())
         else {
-            return Err(refuse());
+            return Err(invalid());
         };
         if authority.as_str().contains('@') {
-            return Err(refuse());
+            return Err(invalid());
         }
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            // `HOST:` has an empty port, which is a slip.
+            // `HOST:` with an empty port is a typo.
             None if authority.as_str() == authority.host() => DEFAULT_PORT,
-            None => return Err(refuse()),
+            None => return Err(invalid()),
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host.clone()).map_err(|_| refuse())?;
-        Ok(Self { host, port, name, authority: authority.to_string() })
+        let server_name = ServerName::try_from(host.clone()).map_err(|_| invalid())?;
+        Ok(Self { host, port, server_name, authority: authority.to_string() })
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn valid_addresses_are_parsed() {
         for (text, host, port) in [
             ("https://switchyard.enclii-system.svc", "switchyard.enclii-system.svc", 443),
             ("https://switchyard.enclii-system.svc/", "switchyard.enclii-system.svc", 443),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn invalid_addresses_are_rejected() {
         for text in [
             "",
             "switchyard",

@@ -1,11 +1,12 @@
-//! An error and its causes on one line, for a log line or a report. No error of this crate holds a
-//! value, so neither does the line.
+//! Error chains as one line of text, for log lines and reports.
+//!
+//! No error of this crate holds a value, so neither does the line.
 
 use std::error::Error;
 
 use runtime::logs::ErrorChain;
 
-/// `error: cause: cause of the cause`. A cause whose text the line ends with already is not
+/// `error: cause: cause of the cause`. A cause whose text the line already ends with is not
 /// repeated.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
@@ -18,16 +19,16 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("open volume {0}")]
-    struct Outer(&'static str, #[source] std::io::Error);
+    struct OpenVolume(&'static str, #[source] std::io::Error);
 
     #[test]
     fn causes_follow_on_the_same_line() {
-        let error = Outer("/run/secrets", std::io::Error::other("no such device"));
+        let error = OpenVolume("/run/secrets", std::io::Error::other("no such device"));
         assert_eq!(chain(&error), "open volume /run/secrets: no such device");
     }
 
     #[test]
-    fn what_was_said_is_not_said_again() {
+    fn a_repeated_cause_is_written_once() {
         let error = std::io::Error::other("boom");
         assert_eq!(chain(&error), "boom");
     }

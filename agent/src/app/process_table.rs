@@ -1,7 +1,7 @@
-//! The process table, read from `/proc`.
+//! Reads the process table from `/proc`.
 //!
-//! Another process's environment can be read by a process of the same user, with no capability
-//! less. It may hold things that are nobody's business, so the buffer it is read into is wiped.
+//! The environment of a process is readable for a process of the same user that has at least its
+//! capabilities. It may hold secrets, so the buffer it is read into is wiped.
 
 use std::fs;
 use std::io::{self, Read};
@@ -10,53 +10,55 @@ use std::path::Path;
 use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
 use zeroize::Zeroizing;
 
-use super::choose::Process;
+use super::target::Process;
 
-// A process's arguments and environment come to 2 MiB in practice at most (a quarter of the stack).
+// The arguments and environment of a process take up to a quarter of the stack limit, in practice
+// 2 MiB.
 const MAX_ENVIRONMENT_BYTES: u64 = 8 << 20;
 
-/// The processes that this one can see.
+/// The processes that this one can see, without itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct ProcessTable {
     pub(super) processes: Vec<Process>,
-    /// How many have an environment that cannot be read: those of other users.
-    pub(super) closed: usize,
+    /// How many of them have an unreadable environment, because they run as another user.
+    pub(super) unreadable: usize,
 }
 
-/// Reads the table. Processes that end meanwhile are left out, and so is this one: it has closed
-/// its own environment too.
-pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Table> {
+/// Reads the table. Processes that end meanwhile are left out, and so is this one: its own
+/// environment is unreadable too.
+pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<ProcessTable> {
     let own = std::process::id();
-    let marks =
+    let markers =
         [format!("{CONTAINER_VARIABLE}={container}"), format!("{POD_UID_VARIABLE}={pod_uid}")];
-    let mut table = Table::default();
+    let mut table = ProcessTable::default();
     let mut environment = Zeroizing::new(Vec::with_capacity(64 << 10));
     for entry in fs::read_dir(proc)? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
         else {
             continue;
         };
-        let Some(process) = one(proc, pid).filter(|_| u32::try_from(pid) != Ok(own)) else {
+        let Some(process) = read_process(proc, pid).filter(|_| u32::try_from(pid) != Ok(own))
+        else {
             continue;
         };
         environment.clear();
-        let of_container = match read_environment(proc, pid, &mut environment) {
-            Ok(()) => marks.iter().all(|mark| {
-                environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+        let in_container = match read_environment(proc, pid, &mut environment) {
+            Ok(()) => markers.iter().all(|marker| {
+                environment.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
             }),
             Err(error) => {
-                table.closed += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
+                table.unreadable += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
                 false
             }
         };
-        table.processes.push(Process { of_container, ..process });
+        table.processes.push(Process { in_container, ..process });
     }
     Ok(table)
 }
 
-/// One process as it is now, without a look at its environment; `None` where it is gone.
-pub(super) fn one(proc: &Path, pid: i32) -> Option<Process> {
-    stat(pid, &fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?)
+/// One process as it is now, without its environment; `None` if it has ended.
+pub(super) fn read_process(proc: &Path, pid: i32) -> Option<Process> {
+    parse_stat(pid, &fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?)
 }
 
 fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -65,15 +67,15 @@ fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<(
     Ok(())
 }
 
-/// A line of `/proc/PID/stat`: see proc_pid_stat(5). One line of one file says everything, and at
-/// one moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and every signal that
-/// can be asked for is below that.
-fn stat(pid: i32, line: &str) -> Option<Process> {
-    // Field 2 is the program's name in parentheses, and it may hold blanks and parentheses itself.
+/// Parses the line of `/proc/PID/stat`, see proc_pid_stat(5). This one line has everything as of one
+/// moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and no supported signal is
+/// above that.
+fn parse_stat(pid: i32, line: &str) -> Option<Process> {
+    // Field 2 is the program's name in parentheses, which may contain spaces and parentheses.
     let (_, rest) = line.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let field = |number: usize| fields.get(number - 3).copied();
-    // A process that has ended and waits for its parent takes no signal any more.
+    // A zombie takes no signals.
     if matches!(field(3)?, "Z" | "X" | "x") {
         return None;
     }
@@ -82,7 +84,7 @@ fn stat(pid: i32, line: &str) -> Option<Process> {
         parent: field(4)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
         caught: field(34)?.parse().ok()?,
-        of_container: false,
+        in_container: false,
     })
 }
 
@@ -139,35 +141,35 @@ mod tests {
         let mut matching: Vec<_> = table
             .processes
             .iter()
-            .filter(|process| process.of_container)
+            .filter(|process| process.in_container)
             .map(|process| process.pid)
             .collect();
         matching.sort_unstable();
         assert_eq!(matching, [20]);
         assert_eq!(table.processes.len(), 6);
-        assert_eq!(table.closed, 0);
+        assert_eq!(table.unreadable, 0);
     }
 
     #[test]
-    fn a_name_with_parentheses_and_blanks_is_no_trap() {
-        let found = stat(7, &line(7, "a) S 1 (b c", "R", 3, 44, 0x4001)).unwrap();
+    fn a_program_name_may_contain_parentheses_and_spaces() {
+        let found = parse_stat(7, &line(7, "a) S 1 (b c", "R", 3, 44, 0x4001)).unwrap();
         assert_eq!(
             found,
-            Process { pid: 7, parent: 3, started: 44, caught: 0x4001, of_container: false }
+            Process { pid: 7, parent: 3, started: 44, caught: 0x4001, in_container: false }
         );
     }
 
     #[test]
-    fn what_has_ended_is_left_out() {
-        assert_eq!(stat(7, &line(7, "x", "Z", 3, 44, 1)), None);
-        assert_eq!(stat(7, ""), None);
-        assert_eq!(stat(7, "7 (x) S 1"), None);
+    fn ended_and_malformed_entries_are_skipped() {
+        assert_eq!(parse_stat(7, &line(7, "x", "Z", 3, 44, 1)), None);
+        assert_eq!(parse_stat(7, ""), None);
+        assert_eq!(parse_stat(7, "7 (x) S 1"), None);
     }
 
     #[test]
-    fn this_process_is_found_with_what_it_catches() {
+    fn the_caught_signals_are_those_of_the_status_file() {
         let own = i32::try_from(std::process::id()).unwrap();
-        let found = one(Path::new("/proc"), own).unwrap();
+        let found = read_process(Path::new("/proc"), own).unwrap();
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
         let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_counted() {
+    fn unreadable_environments_are_counted() {
         let temp = tempfile::tempdir().unwrap();
         let directory = add(
             temp.path(),
@@ -186,9 +188,9 @@ mod tests {
         );
         fs::set_permissions(directory.join("environ"), fs::Permissions::from_mode(0o000)).unwrap();
         let table = read(temp.path(), "app", "u").unwrap();
-        // For root no file is closed.
+        // Root can read every file.
         let is_root = rustix::process::geteuid().is_root();
-        assert_eq!(table.closed, usize::from(!is_root));
-        assert_eq!(table.processes[0].of_container, is_root);
+        assert_eq!(table.unreadable, usize::from(!is_root));
+        assert_eq!(table.processes[0].in_container, is_root);
     }
 }

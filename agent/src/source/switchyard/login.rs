@@ -1,4 +1,4 @@
-//! From nothing to an open stream: connect, TLS, login, upgrade. Each step has its deadline.
+//! Opens a stream: connect, TLS handshake, login, upgrade. Each step has a timeout.
 
 use std::future::Future;
 use std::io;
@@ -23,19 +23,19 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
-use crate::schedule::{CONNECT_DEADLINE, HANDSHAKE_DEADLINE, LOGIN_DEADLINE, Loss};
+use crate::schedule::{CONNECT_TIMEOUT, Disconnect, HANDSHAKE_TIMEOUT, LOGIN_TIMEOUT};
 use crate::source::USER_AGENT;
 
 /// An open stream's connection.
 pub(super) type Connection = TokioIo<Upgraded>;
 
-// A problem document is a few hundred bytes; whatever else a server says is not worth more.
+// A problem document has a few hundred bytes.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// Why there is no stream.
+/// Why a stream could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The pod's token cannot be read.
+    /// The pod's token is unreadable.
     #[error("read token {path}", path = path.display())]
     Token {
         /// Its file.
@@ -44,37 +44,37 @@ pub enum LoginError {
         source: io::Error,
     },
     /// A step took too long.
-    #[error("{step}: no answer within {within:?}")]
-    Deadline {
+    #[error("{step}: no answer within {timeout:?}")]
+    Timeout {
         /// The step.
         step: &'static str,
-        /// Its deadline.
-        within: Duration,
+        /// Its timeout.
+        timeout: Duration,
     },
-    /// The server was not reached.
+    /// The server is unreachable.
     #[error("connect")]
     Connect(#[source] io::Error),
-    /// The server is not the one that the trust bundle vouches for, or does not speak TLS.
-    #[error("greet server")]
+    /// The server's certificate is not trusted, or the server does not speak TLS 1.3.
+    #[error("TLS handshake")]
     Handshake(#[source] io::Error),
     /// The request cannot be built.
     #[error("build login")]
     Request(#[source] http::Error),
-    /// The connection broke, or what came back is not HTTP.
+    /// The connection broke, or the answer is not HTTP.
     #[error("log in")]
     Exchange(#[source] hyper::Error),
-    /// The server says no.
+    /// The server denied the login.
     #[error("log in: {0}")]
-    Refused(Problem),
-    /// The server cannot say yes right now.
+    Denied(Problem),
+    /// The server cannot decide right now.
     #[error("log in: {0}")]
     Unavailable(Problem),
 }
 
 impl LoginError {
-    /// What it means for the next try.
-    pub(super) fn loss(&self) -> Loss {
-        if matches!(self, Self::Refused(_)) { Loss::Refused } else { Loss::Away }
+    /// The kind of disconnect, which decides when to retry.
+    pub(super) fn disconnect(&self) -> Disconnect {
+        if matches!(self, Self::Denied(_)) { Disconnect::Denied } else { Disconnect::Unavailable }
     }
 }
 
@@ -85,47 +85,49 @@ pub(super) async fn open(
     token_file: &Path,
     bundles: &[BundleRef],
 ) -> Result<Connection, LoginError> {
-    let token = token(token_file)?;
+    let token = read_token(token_file)?;
     let connect = TcpStream::connect((address.host.as_str(), address.port));
-    let tcp = within("connect", CONNECT_DEADLINE, connect).await?.map_err(LoginError::Connect)?;
-    // A message is one write, and waiting for more of it would only cost time. Where the option
-    // cannot be set the stream is slower and still right.
+    let tcp =
+        with_timeout("connect", CONNECT_TIMEOUT, connect).await?.map_err(LoginError::Connect)?;
+    // A message is one write, so Nagle's algorithm would only delay it. Without the option the
+    // stream is slower and still correct.
     let _ = tcp.set_nodelay(true);
-    let greet = TlsConnector::from(tls).connect(address.name.clone(), tcp);
-    let tls =
-        within("greet server", HANDSHAKE_DEADLINE, greet).await?.map_err(LoginError::Handshake)?;
-    let request = request(address, &token, bundles).map_err(LoginError::Request)?;
+    let handshake = TlsConnector::from(tls).connect(address.server_name.clone(), tcp);
+    let tls = with_timeout("TLS handshake", HANDSHAKE_TIMEOUT, handshake)
+        .await?
+        .map_err(LoginError::Handshake)?;
+    let request = login_request(address, &token, bundles).map_err(LoginError::Request)?;
     drop(token);
-    within("log in", LOGIN_DEADLINE, log_in(tls, request)).await?
+    with_timeout("log in", LOGIN_TIMEOUT, log_in(tls, request)).await?
 }
 
-async fn within<T>(
+async fn with_timeout<T>(
     step: &'static str,
-    within: Duration,
+    limit: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T, LoginError> {
-    timeout(within, work).await.map_err(|_| LoginError::Deadline { step, within })
+    timeout(limit, work).await.map_err(|_| LoginError::Timeout { step, timeout: limit })
 }
 
-/// The kubelet replaces the token long before it expires, so it is read anew each time.
-fn token(path: &Path) -> Result<Redacted, LoginError> {
+/// Kubelet replaces the token long before it expires, so it is read again for each login.
+fn read_token(path: &Path) -> Result<Redacted, LoginError> {
     let failed = |source| LoginError::Token { path: path.to_owned(), source };
     let bytes = Redacted::new(std::fs::read(path).map_err(failed)?);
     let text = bytes.expose().trim_ascii();
     if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "it holds no token")));
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "not a token")));
     }
     Ok(Redacted::from(text))
 }
 
-fn request(
+fn login_request(
     address: &Address,
     token: &Redacted,
     bundles: &[BundleRef],
 ) -> http::Result<Request<Empty<Bytes>>> {
     let mut authorization = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())?;
     authorization.set_sensitive(true);
-    // A bundle's name is of letters, digits and dashes: nothing to escape.
+    // A bundle's name consists of letters, digits and dashes, so it needs no escaping.
     let query: Vec<String> =
         bundles.iter().map(|bundle| format!("{BUNDLE_PARAMETER}={bundle}")).collect();
     Request::builder()
@@ -148,15 +150,15 @@ async fn log_in(
     let login = async {
         let response = sender.send_request(request).await.map_err(LoginError::Exchange)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refusal(response).await);
+            return Err(read_error(response).await);
         }
         hyper::upgrade::on(response).await.map(TokioIo::new).map_err(LoginError::Exchange)
     };
-    drive(connection.as_mut(), login).await
+    drive_connection(connection.as_mut(), login).await
 }
 
-/// Runs `work` while the connection it needs is kept moving.
-async fn drive<T>(
+/// Runs `work` and polls the connection that it needs.
+async fn drive_connection<T>(
     connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
     work: impl Future<Output = Result<T, LoginError>>,
 ) -> Result<T, LoginError> {
@@ -166,24 +168,24 @@ async fn drive<T>(
         done = &mut work => done,
         end = connection => {
             end.map_err(LoginError::Exchange)?;
-            // It ended in order: with the upgrade, or behind an answer that is there already.
+            // The connection ended normally: with the upgrade, or after an answer that has arrived.
             work.await
         }
     }
 }
 
-/// What the server says instead of opening the stream.
-async fn refusal(response: Response<Incoming>) -> LoginError {
+/// Reads the answer of a server that does not open the stream.
+async fn read_error(response: Response<Incoming>) -> LoginError {
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
         .collect()
         .await
         .map(|body| body.to_bytes())
         .unwrap_or_default();
-    judge(status, &body)
+    login_error(status, &body)
 }
 
-fn judge(status: StatusCode, body: &[u8]) -> LoginError {
+fn login_error(status: StatusCode, body: &[u8]) -> LoginError {
     let mut problem = serde_json::from_slice::<Problem>(body).unwrap_or_else(|_| Problem {
         kind: "about:blank".to_owned(),
         title: String::new(),
@@ -195,10 +197,10 @@ fn judge(status: StatusCode, body: &[u8]) -> LoginError {
     if problem.title.is_empty() {
         problem.title = status.canonical_reason().unwrap_or("unknown status").to_owned();
     }
-    // 408 and 429 are about the moment, not about who asks.
-    let about_asker = status.is_client_error()
+    // 408 and 429 depend on the moment, not on the client.
+    let is_denial = status.is_client_error()
         && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-    if about_asker { LoginError::Refused(problem) } else { LoginError::Unavailable(problem) }
+    if is_denial { LoginError::Denied(problem) } else { LoginError::Unavailable(problem) }
 }
 
 #[cfg(test)]
@@ -206,52 +208,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_says_who_was_refused_what() {
-        let body = br#"{"type":"/problems/denied","title":"access denied","status":403,"detail":"service account shop/web may not read bundle api-prod"}"#;
-        let error = judge(StatusCode::FORBIDDEN, body);
+    fn a_denial_shows_who_was_denied_what() {
+        let body = concat!(
+            r#"{"type":"/problems/denied","title":"access denied","status":403,"#,
+            r#""detail":"service account shop/web may not read bundle api-prod"}"#,
+        );
+        let error = login_error(StatusCode::FORBIDDEN, body.as_bytes());
         assert_eq!(
             error.to_string(),
             "log in: access denied: service account shop/web may not read bundle api-prod"
         );
-        assert_eq!(error.loss(), Loss::Refused);
+        assert_eq!(error.disconnect(), Disconnect::Denied);
     }
 
     #[test]
-    fn what_an_answer_means() {
-        for (status, body, text, loss) in [
-            (401, &b""[..], "log in: Unauthorized (401)", Loss::Refused),
-            (404, b"<html>", "log in: Not Found (404)", Loss::Refused),
-            (429, b"{}", "log in: Too Many Requests (429)", Loss::Away),
-            (503, br#"{"title":"starting"}"#, "log in: starting (503)", Loss::Away),
-            (200, b"", "log in: OK (200)", Loss::Away),
+    fn the_status_decides_between_denied_and_unavailable() {
+        for (status, body, text, disconnect) in [
+            (401, &b""[..], "log in: Unauthorized (401)", Disconnect::Denied),
+            (404, b"<html>", "log in: Not Found (404)", Disconnect::Denied),
+            (429, b"{}", "log in: Too Many Requests (429)", Disconnect::Unavailable),
+            (503, br#"{"title":"starting"}"#, "log in: starting (503)", Disconnect::Unavailable),
+            (200, b"", "log in: OK (200)", Disconnect::Unavailable),
         ] {
-            let error = judge(StatusCode::from_u16(status).unwrap(), body);
-            assert_eq!((error.to_string().as_str(), error.loss()), (text, loss));
+            let error = login_error(StatusCode::from_u16(status).unwrap(), body);
+            assert_eq!((error.to_string().as_str(), error.disconnect()), (text, disconnect));
         }
     }
 
     #[test]
-    fn a_token_is_one_line() {
+    fn a_token_is_one_word_of_visible_ascii() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("token");
         let write = |bytes: &[u8]| {
             io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), bytes).unwrap()
         };
-        assert!(token(&path).is_err());
+        assert!(read_token(&path).is_err());
         write(b"abc.def-_\n");
-        assert_eq!(token(&path).unwrap().expose(), b"abc.def-_");
+        assert_eq!(read_token(&path).unwrap().expose(), b"abc.def-_");
         for bad in [&b""[..], b"\n", b"a b", b"a\r\nX: y", b"\xff"] {
             write(bad);
-            let error = token(&path).unwrap_err();
-            assert!(crate::fault::chain(&error).ends_with("it holds no token"), "{error:?}");
+            let error = read_token(&path).unwrap_err();
+            assert!(crate::error::chain(&error).ends_with("not a token"), "{error:?}");
         }
     }
 
     #[test]
-    fn the_login_names_its_bundles_and_hides_its_token() {
+    fn the_login_request_lists_the_bundles_and_hides_the_token() {
         let address: Address = "https://switchyard:8443".parse().unwrap();
         let bundles = ["api-prod".parse().unwrap(), "shared-prod".parse().unwrap()];
-        let request = request(&address, &Redacted::from(b"s3cret".as_slice()), &bundles).unwrap();
+        let token = Redacted::from(b"s3cret".as_slice());
+        let request = login_request(&address, &token, &bundles).unwrap();
         assert_eq!(request.uri(), "/v1/agent/stream?bundle=api-prod&bundle=shared-prod");
         assert_eq!(request.headers()[header::HOST], "switchyard:8443");
         assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer s3cret");

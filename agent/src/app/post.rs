@@ -1,4 +1,4 @@
-//! Telling the application by a POST on the pod's own loopback.
+//! Tells the application to reload by a POST on the pod's loopback.
 
 use std::pin::pin;
 
@@ -12,75 +12,78 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::schedule::{self, POST_DEADLINE};
+use crate::schedule::{self, POST_TIMEOUT};
 
-// An application that answers, and not with 2xx, is asked this often; one that does not answer may
-// still be starting and is asked until the deadline.
-const MOST_ANSWERS: u32 = 5;
+// An application that answers with an error gets this many attempts. One that does not answer may
+// still be starting, and is retried until the reload times out.
+const MAX_ERROR_ANSWERS: u32 = 5;
 
-/// Why a POST did not work.
+/// Why a POST failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// Nobody listens.
+    /// The application does not listen.
     #[error("connect {url}")]
     Connect {
-        /// The address.
+        /// The URL.
         url: ReloadUrl,
         /// Why.
         source: std::io::Error,
     },
-    /// The connection broke, or what came back is not HTTP.
+    /// The connection broke, or the answer is not HTTP.
     #[error("post {url}")]
     Exchange {
-        /// The address.
+        /// The URL.
         url: ReloadUrl,
         /// Why.
         source: hyper::Error,
     },
-    /// The request could not be made of the address.
+    /// The request cannot be built from the URL.
     #[error("build request for {url}")]
     Request {
-        /// The address.
+        /// The URL.
         url: ReloadUrl,
         /// Why.
         source: http::Error,
     },
-    /// The application said something else than 2xx.
-    #[error("post {url}: the application answered {status}, and 2xx means that it has reloaded")]
-    Answer {
-        /// The address.
+    /// The application answered with another status than 2xx.
+    #[error("post {url}: the application answered {status}, expected 2xx")]
+    Status {
+        /// The URL.
         url: ReloadUrl,
-        /// Its answer.
+        /// Its status.
         status: StatusCode,
     },
-    /// The application took too long.
-    #[error("post {url}: no answer within {POST_DEADLINE:?}")]
-    Deadline {
-        /// The address.
+    /// The application did not answer in time.
+    #[error("post {url}: no answer within {POST_TIMEOUT:?}")]
+    Timeout {
+        /// The URL.
         url: ReloadUrl,
     },
 }
 
-/// Posts until the application accepts it.
-pub(super) async fn tell(url: &ReloadUrl) -> Result<Outcome, PostError> {
-    let began = Instant::now();
+/// Posts until the application accepts it or the retries are used up.
+pub(super) async fn send(url: &ReloadUrl) -> Result<Outcome, PostError> {
+    let started = Instant::now();
     let mut attempt = 0;
-    let mut answers = 0;
+    let mut error_answers = 0;
     loop {
-        let failure = match timeout(POST_DEADLINE, once(url)).await {
+        let error = match timeout(POST_TIMEOUT, send_once(url)).await {
             Ok(Ok(())) => return Ok(Outcome::Accepted),
-            Ok(Err(failure)) => failure,
-            Err(_) => PostError::Deadline { url: url.clone() },
+            Ok(Err(error)) => error,
+            Err(_) => PostError::Timeout { url: url.clone() },
         };
-        answers += u32::from(matches!(failure, PostError::Answer { .. }));
-        let wait = schedule::retell(attempt, began.elapsed(), runtime::backoff::random());
-        let Some(wait) = wait.filter(|_| answers < MOST_ANSWERS) else { return Err(failure) };
+        error_answers += u32::from(matches!(error, PostError::Status { .. }));
+        let delay =
+            schedule::reload_retry_delay(attempt, started.elapsed(), runtime::backoff::random());
+        let Some(delay) = delay.filter(|_| error_answers < MAX_ERROR_ANSWERS) else {
+            return Err(error);
+        };
         attempt += 1;
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(delay).await;
     }
 }
 
-async fn once(url: &ReloadUrl) -> Result<(), PostError> {
+async fn send_once(url: &ReloadUrl) -> Result<(), PostError> {
     let host = url.host();
     let authority = if host.contains(':') {
         format!("[{host}]:{}", url.port())
@@ -101,7 +104,7 @@ async fn once(url: &ReloadUrl) -> Result<(), PostError> {
     let status = exchange(tcp, request)
         .await
         .map_err(|source| PostError::Exchange { url: url.clone(), source })?;
-    if status.is_success() { Ok(()) } else { Err(PostError::Answer { url: url.clone(), status }) }
+    if status.is_success() { Ok(()) } else { Err(PostError::Status { url: url.clone(), status }) }
 }
 
 async fn exchange(tcp: TcpStream, request: Request<Empty<Bytes>>) -> hyper::Result<StatusCode> {
@@ -112,7 +115,7 @@ async fn exchange(tcp: TcpStream, request: Request<Empty<Bytes>>) -> hyper::Resu
         biased;
         answer = &mut answer => Ok(answer?.status()),
         end = &mut connection => {
-            // The server may close right behind its answer, which is then there already.
+            // The server may close right after its answer, which has then arrived already.
             end?;
             Ok(answer.await?.status())
         }

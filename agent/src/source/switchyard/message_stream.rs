@@ -8,87 +8,89 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::schedule::SEND_DEADLINE;
+use crate::schedule::SEND_TIMEOUT;
 
-const SILENCE: Duration = Duration::from_secs(SILENCE_SECONDS);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(SILENCE_SECONDS);
 
-// Most generations fit in one read of it.
+// Most generations fit into one read.
 const BUFFER_BYTES: usize = 8 << 10;
 
-/// How a stream ends.
+/// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// The other side closed it.
-    #[error("read stream: the server has closed it")]
+    /// The server closed it.
+    #[error("read stream: closed by the server")]
     Closed,
-    /// The other side is gone and has not said so.
-    #[error("read stream: nothing came for {SILENCE:?}")]
+    /// The server sent nothing for longer than a heartbeat allows.
+    #[error("read stream: nothing received for {SILENCE_TIMEOUT:?}")]
     Silent,
     /// The connection broke.
     #[error("read stream")]
     Read(#[source] std::io::Error),
-    /// What came is no frame.
+    /// The received bytes are not a frame.
     #[error("read stream")]
     Frame(#[from] FrameError),
-    /// What came is no message.
+    /// The received frame is not a message.
     #[error("read stream")]
     Message(#[from] MessageError),
     /// The connection broke.
     #[error("write stream")]
     Write(#[source] std::io::Error),
-    /// The other side does not take anything any more.
-    #[error("write stream: nothing was taken for {SEND_DEADLINE:?}")]
-    Stuck,
-    /// The agent is ending.
-    #[error("read stream: the agent is ending")]
-    Unheard,
+    /// The server does not read any more.
+    #[error("write stream: not accepted within {SEND_TIMEOUT:?}")]
+    SendTimeout,
+    /// The agent is shutting down.
+    #[error("read stream: the agent is shutting down")]
+    Stopping,
 }
 
-/// An open connection, cut into messages.
-pub(super) struct Stream<Io> {
+/// Sends and receives messages on an open connection.
+pub(super) struct MessageStream<Io> {
     io: Io,
     decoder: Decoder,
     buffer: Zeroizing<Vec<u8>>,
-    heard: Instant,
+    last_received: Instant,
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> Stream<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> MessageStream<Io> {
     pub(super) fn new(io: Io) -> Self {
         Self {
             io,
             decoder: Decoder::default(),
             buffer: Zeroizing::new(vec![0; BUFFER_BYTES]),
-            heard: Instant::now(),
+            last_received: Instant::now(),
         }
     }
 
-    /// The next message. Dropped half way, it loses nothing.
+    /// Receives the next message. Cancel safe: a dropped call loses no data.
     pub(super) async fn next(&mut self) -> Result<ServerMessage, StreamError> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(ServerMessage::decode(&frame)?);
             }
-            let read = timeout_at(self.heard + SILENCE, self.io.read(&mut self.buffer)).await;
+            let read =
+                timeout_at(self.last_received + SILENCE_TIMEOUT, self.io.read(&mut self.buffer))
+                    .await;
             let count = read.map_err(|_| StreamError::Silent)?.map_err(StreamError::Read)?;
             if count == 0 {
                 return Err(StreamError::Closed);
             }
-            self.heard = Instant::now();
+            self.last_received = Instant::now();
             self.decoder.push(&self.buffer[..count]);
             self.buffer[..count].zeroize();
         }
     }
 
-    /// Sends a message. Dropped half way, it leaves a torn stream behind.
+    /// Sends a message. Not cancel safe: a dropped call may leave half a message in the stream.
     pub(super) async fn send(&mut self, message: &AgentMessage) -> Result<(), StreamError> {
         let bytes = message.encode()?;
         let write = async {
             self.io.write_all(bytes.expose()).await?;
             self.io.flush().await
         };
-        timeout(SEND_DEADLINE, write)
+        timeout(SEND_TIMEOUT, write)
             .await
-            .map_err(|_| StreamError::Stuck)?
+            .map_err(|_| StreamError::SendTimeout)?
             .map_err(StreamError::Write)
     }
 }
@@ -99,13 +101,13 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (Stream<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
-        let (ours, theirs) = tokio::io::duplex(64);
-        (Stream::new(ours), theirs)
+    fn pair() -> (MessageStream<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (near, far) = tokio::io::duplex(64);
+        (MessageStream::new(near), far)
     }
 
     #[tokio::test]
-    async fn several_messages_in_one_piece() {
+    async fn several_messages_in_one_read_are_separated() {
         let (mut stream, mut server) = pair();
         let ping = ServerMessage::Ping.encode().unwrap();
         server.write_all(&[ping.expose(), ping.expose()].concat()).await.unwrap();
@@ -116,14 +118,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_in_pieces_survives_a_dropped_wait() {
+    async fn a_cancelled_receive_loses_no_data() {
         let (mut stream, mut server) = pair();
         let ping = ServerMessage::Ping.encode().unwrap();
         let (start, rest) = ping.expose().split_at(5);
         server.write_all(start).await.unwrap();
         tokio::select! {
             biased;
-            _ = stream.next() => panic!("no message yet"),
+            _ = stream.next() => panic!("the message is incomplete"),
             () = tokio::task::yield_now() => {}
         }
         server.write_all(rest).await.unwrap();
@@ -131,38 +133,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_ends_a_stream_also_when_the_wait_is_interrupted() {
+    async fn silence_ends_a_stream_even_if_the_wait_is_interrupted() {
         let (mut stream, _server) = pair();
-        let began = Instant::now();
+        let started = Instant::now();
         loop {
             match timeout(Duration::from_secs(7), stream.next()).await {
-                Err(_) => assert!(began.elapsed() < SILENCE + Duration::from_secs(7)),
+                Err(_) => assert!(started.elapsed() < SILENCE_TIMEOUT + Duration::from_secs(7)),
                 Ok(end) => break assert!(matches!(end, Err(StreamError::Silent))),
             }
         }
-        assert_eq!(began.elapsed(), SILENCE);
+        assert_eq!(started.elapsed(), SILENCE_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_takes_nothing_is_given_up() {
+    async fn a_send_to_a_server_that_does_not_read_times_out() {
         let (mut stream, _server) = pair();
         let message = AgentMessage::Failed {
             wanted: vec![],
             step: contract::stream::Step::Write,
             detail: "x".repeat(200),
         };
-        assert!(matches!(stream.send(&message).await, Err(StreamError::Stuck)));
+        assert!(matches!(stream.send(&message).await, Err(StreamError::SendTimeout)));
     }
 
     #[tokio::test]
-    async fn garbage_ends_a_stream() {
-        for garbage in [
+    async fn invalid_data_ends_a_stream() {
+        for bytes in [
             vec![0xff; 8],
             frame::encode(b"{", &[]).expose().to_vec(),
             frame::encode(b"{\"kind\":5}", &[]).expose().to_vec(),
         ] {
             let (mut stream, mut server) = pair();
-            server.write_all(&garbage).await.unwrap();
+            server.write_all(&bytes).await.unwrap();
             let end = stream.next().await;
             assert!(matches!(end, Err(StreamError::Frame(_) | StreamError::Message(_))), "{end:?}");
         }

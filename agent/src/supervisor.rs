@@ -1,0 +1,344 @@
+//! The agent's event loop: it writes what the source sends as files and makes the application
+//! reload.
+//!
+//! This is the only place in the crate that starts a task, and there is one: the source. Everything
+//! else happens in [`Supervisor::run`], one event at a time.
+
+mod log_fields;
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::time::Duration;
+
+use contract::agent_config::Source;
+use contract::stream::{AgentMessage, Held, Outcome, Snapshot, Step};
+use contract::{AgentConfig, BundleRef};
+use runtime::signals::Shutdown;
+use runtime::tasks::{DrainTimeout, Tasks};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::app::{Application, ReloadError};
+use crate::error::chain;
+use crate::files::{Files, FilesError};
+use crate::plan::{self, DesiredFiles, FilesChange};
+use crate::schedule;
+use crate::source::switchyard::{Switchyard, SwitchyardError};
+use crate::source::{SourceChannels, SourceEvent};
+use crate::termination_message;
+
+// The source has no work to finish; its stream is cut.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+// A generation makes two reports at most, and without a connection no generation arrives.
+const REPORT_QUEUE: usize = 16;
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The volume.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The source.
+    #[error(transparent)]
+    Switchyard(#[from] SwitchyardError),
+    /// The pod may not read its bundles and has no files yet, so the application cannot start. The
+    /// container exits with this message, which is where people look.
+    #[error("get secrets: {0}")]
+    Denied(String),
+    /// The source ended by itself, which is a defect.
+    #[error("run source: it stopped unexpectedly")]
+    SourceStopped,
+    /// A task did not stop.
+    #[error(transparent)]
+    DrainTimeout(#[from] DrainTimeout),
+}
+
+type ReloadFuture = Pin<Box<dyn Future<Output = Result<Outcome, ReloadError>> + Send>>;
+
+/// The state of the event loop.
+struct Supervisor {
+    files: Files,
+    application: Application,
+    bundles: Vec<BundleRef>,
+    held: watch::Sender<Vec<Held>>,
+    reports: mpsc::Sender<AgentMessage>,
+    /// The reload in progress. A newer generation replaces it, so the application reloads once.
+    reload: Option<ReloadFuture>,
+    /// When the current files were swapped in.
+    swapped: Instant,
+    last_reload: Option<Instant>,
+    /// When to remove the previous generation.
+    remove_previous_at: Option<Instant>,
+    /// Files that could not be written, and when to retry.
+    unwritten: Option<(DesiredFiles, Instant)>,
+}
+
+/// Keeps the pod's files up to date until `shutdown` is requested.
+///
+/// # Errors
+/// When the configuration or the volume is unusable, or the server denies the first login. An
+/// unreachable server is not an error, and neither is a denial later: the files stay.
+pub async fn run(
+    config: AgentConfig,
+    application: Application,
+    tasks: &Tasks,
+    shutdown: &Shutdown,
+) -> Result<(), SupervisorError> {
+    let AgentConfig { version: _, source, bundles, files, reload: _, reload_container: _ } = config;
+    let Source::Switchyard { address, ca, token_file } = source;
+    let files = Files::open(&files)?;
+    let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
+    if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
+        tracing::warn!(
+            error = chain(&error),
+            "saved trust bundle is unusable, using the configured one"
+        );
+    }
+
+    let (event_sender, events) = mpsc::channel(1);
+    let (reports, report_receiver) = mpsc::channel(REPORT_QUEUE);
+    let (held, held_receiver) = watch::channel(files.held(&bundles));
+    let channels =
+        SourceChannels { events: event_sender, reports: report_receiver, held: held_receiver };
+    let stopping = tasks.stopping();
+    // Boxed here: every layer that a future passes through would otherwise hold it twice, and the
+    // source's is tens of kilobytes.
+    let source = Box::pin(switchyard.run(channels));
+    tasks.spawn_vital("source", async move {
+        let _ = stopping.run_until_cancelled(source).await;
+    });
+
+    let mut supervisor = Supervisor {
+        files,
+        application,
+        bundles,
+        held,
+        reports,
+        reload: None,
+        swapped: Instant::now(),
+        last_reload: None,
+        remove_previous_at: None,
+        unwritten: None,
+    };
+    supervisor.resume();
+    let stopping = tasks.stopping();
+    let denied = tokio::select! {
+        () = shutdown.requested() => None,
+        () = stopping.cancelled() => None,
+        denied = supervisor.run(events) => denied,
+    };
+    let source_stopped = tasks.stopping().is_cancelled();
+    tasks.drain(DRAIN_TIMEOUT).await?;
+    match denied {
+        Some(reason) => Err(SupervisorError::Denied(reason)),
+        None if source_stopped => Err(SupervisorError::SourceStopped),
+        None => Ok(()),
+    }
+}
+
+impl Supervisor {
+    /// Continues what an earlier run of the agent left unfinished.
+    fn resume(&mut self) {
+        let held = self.held.borrow().clone();
+        if !held.is_empty() {
+            tracing::info!(
+                bundle = log_fields::bundles(&held),
+                generation = log_fields::generations(&held),
+                "existing files adopted"
+            );
+        }
+        if self.files.reload_pending() && self.application.wants_reload() {
+            self.start_reload();
+        }
+    }
+
+    /// Returns when the source stops, or the reason why the pod gets no files.
+    async fn run(&mut self, mut events: mpsc::Receiver<SourceEvent>) -> Option<String> {
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(SourceEvent::Snapshot { snapshot, received }) => {
+                        self.apply_snapshot(snapshot, received);
+                    }
+                    Some(SourceEvent::TrustBundle { ca }) => self.save_trust_bundle(&ca),
+                    Some(SourceEvent::Disconnected { denied, reason }) => {
+                        if !self.files.has_generation() {
+                            termination_message::write(&reason);
+                            if denied {
+                                return Some(reason);
+                            }
+                        }
+                    }
+                    None => return None,
+                },
+                result = reload_finished(&mut self.reload) => self.finish_reload(result),
+                () = reached(self.remove_previous_at) => self.remove_previous_generation(),
+                () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
+            }
+        }
+    }
+
+    fn apply_snapshot(&mut self, snapshot: Snapshot, received: Instant) {
+        // It replaces an earlier one that could not be written.
+        self.unwritten = None;
+        let held = snapshot.holds();
+        match plan::desired_files(&self.bundles, snapshot) {
+            Ok(desired) => self.write_files(desired, received),
+            Err(error) => {
+                let detail = error.to_string();
+                tracing::error!(
+                    bundle = log_fields::bundles(&held),
+                    generation = log_fields::generations(&held),
+                    reason = detail,
+                    "generation rejected, files unchanged"
+                );
+                self.report(AgentMessage::Failed { wanted: held, step: Step::Plan, detail });
+            }
+        }
+    }
+
+    fn write_files(&mut self, desired: DesiredFiles, received: Instant) {
+        let change = plan::compare(&desired, &self.files.current());
+        if change == FilesChange::Unchanged {
+            self.held.send_replace(desired.held);
+            // A reload in progress reports these generations when it ends.
+            if self.reload.is_none() {
+                self.report_applied(Outcome::NotNeeded);
+            }
+            return;
+        }
+        let reload = change == FilesChange::Changed && self.application.wants_reload();
+        match self.files.publish(&desired, reload) {
+            Ok(()) => self.files_written(desired, received, reload),
+            Err(error) => self.write_failed(desired, &error),
+        }
+    }
+
+    fn files_written(&mut self, desired: DesiredFiles, received: Instant, reload: bool) {
+        self.swapped = Instant::now();
+        tracing::info!(
+            bundle = log_fields::bundles(&desired.held),
+            generation = log_fields::generations(&desired.held),
+            files = desired.files.len(),
+            milliseconds = log_fields::milliseconds(self.swapped - received),
+            "files replaced"
+        );
+        self.remove_previous_at = Some(self.swapped + schedule::KEEP_PREVIOUS_GENERATION);
+        self.held.send_replace(desired.held);
+        if reload { self.start_reload() } else { self.report_applied(Outcome::NotNeeded) }
+    }
+
+    fn write_failed(&mut self, desired: DesiredFiles, error: &FilesError) {
+        let detail = chain(error);
+        tracing::error!(
+            bundle = log_fields::bundles(&desired.held),
+            generation = log_fields::generations(&desired.held),
+            error = detail,
+            "files not written, the current ones stay"
+        );
+        self.report(AgentMessage::Failed {
+            wanted: desired.held.clone(),
+            step: Step::Write,
+            detail,
+        });
+        self.unwritten = Some((desired, Instant::now() + schedule::WRITE_RETRY_INTERVAL));
+    }
+
+    fn retry_write(&mut self) {
+        if let Some((desired, _)) = self.unwritten.take() {
+            self.write_files(desired, Instant::now());
+        }
+    }
+
+    fn remove_previous_generation(&mut self) {
+        self.remove_previous_at = None;
+        if let Err(error) = self.files.remove_previous() {
+            tracing::warn!(error = chain(&error), "previous generation not removed");
+        }
+    }
+
+    fn save_trust_bundle(&self, ca: &str) {
+        match self.files.save_trust_bundle(ca) {
+            Ok(()) => tracing::info!("new trust bundle saved"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "new trust bundle is in use, but not saved for the next start"
+            ),
+        }
+    }
+
+    /// Starts a reload and drops one that is in progress.
+    fn start_reload(&mut self) {
+        let application = self.application.clone();
+        let not_before = self.last_reload.map(|at| at + schedule::MIN_RELOAD_INTERVAL);
+        self.reload = Some(Box::pin(async move {
+            if let Some(at) = not_before {
+                sleep_until(at).await;
+            }
+            application.reload().await
+        }));
+    }
+
+    fn finish_reload(&mut self, result: Result<Outcome, ReloadError>) {
+        self.reload = None;
+        self.last_reload = Some(Instant::now());
+        if let Err(error) = self.files.clear_reload_pending() {
+            tracing::warn!(
+                error = chain(&error),
+                "the application will be told to reload again after a restart"
+            );
+        }
+        let milliseconds = log_fields::milliseconds(self.swapped.elapsed());
+        match result {
+            Ok(Outcome::NotNeeded) => {
+                tracing::info!("application is not running yet, no reload needed");
+            }
+            Ok(outcome) => tracing::info!(
+                by = log_fields::method(outcome),
+                milliseconds,
+                "application reloaded"
+            ),
+            Err(error) => {
+                let detail = chain(&error);
+                tracing::error!(
+                    error = detail,
+                    milliseconds,
+                    "application not reloaded, it may still use the old values"
+                );
+                // The files hold the new generation all the same, so both are reported.
+                self.report_applied(Outcome::Failed);
+                let wanted = self.held.borrow().clone();
+                return self.report(AgentMessage::Failed { wanted, step: Step::Reload, detail });
+            }
+        }
+        self.report_applied(result.unwrap_or(Outcome::Failed));
+    }
+
+    fn report_applied(&self, reload: Outcome) {
+        let holds = self.held.borrow().clone();
+        self.report(AgentMessage::Applied { holds, reload });
+    }
+
+    fn report(&self, message: AgentMessage) {
+        if self.reports.try_send(message).is_err() {
+            tracing::warn!("report dropped, the next connection reports the current files");
+        }
+    }
+}
+
+/// Waits for the reload in progress; never returns without one.
+async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<Outcome, ReloadError> {
+    match reload {
+        Some(reload) => reload.await,
+        None => pending().await,
+    }
+}
+
+/// Waits until `at`; never returns without one.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
