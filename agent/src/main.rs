@@ -1,5 +1,6 @@
 //! `enclii-agent`: see [`agent::args`] for the command line and the environment.
 
+use std::alloc::System;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,6 +12,12 @@ use agent::error::chain;
 use agent::{hardening, supervisor, wait};
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
+use zeroizing_alloc::ZeroAlloc;
+
+// Wipes heap memory when it is freed or reallocated: the TLS and HTTP libraries copy values into
+// buffers that they free without wiping them.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let words: Vec<String> =

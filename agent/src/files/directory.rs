@@ -12,6 +12,7 @@ use std::path::Path;
 use contract::Redacted;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 /// The type of a directory entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,8 @@ impl Directory {
     pub(super) fn create_directory(&self, name: &str, mode: u32) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)?;
         let created = self.open_directory(name)?;
-        // The set-group-ID bit comes from the volume (`fsGroup`) and passes its group on to the files.
+        // The set-group-ID bit comes from the volume (`fsGroup`) and passes its group on to the
+        // files.
         let inherited = Mode::from_raw_mode(rustix::fs::fstat(&created.fd)?.st_mode) & Mode::SGID;
         rustix::fs::fchmod(&created.fd, Mode::from_raw_mode(mode) | inherited)?;
         Ok(created)
@@ -75,7 +77,7 @@ impl Directory {
     /// Reads a regular file of at most `limit` bytes.
     pub(super) fn read(&self, name: &str, limit: usize) -> io::Result<Redacted> {
         // Without NONBLOCK, opening a foreign named pipe would block the agent.
-        let file = File::from(self.open_beneath(
+        let mut file = File::from(self.open_beneath(
             name,
             OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
             Mode::empty(),
@@ -84,14 +86,23 @@ impl Directory {
         if !file.metadata()?.is_file() || size > limit {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
-        // Allocated at once: a buffer that grows leaves copies behind that nobody wipes.
-        let mut bytes = Vec::with_capacity(size + 1);
-        let read = file.take(size as u64 + 1).read_to_end(&mut bytes);
-        let bytes = Redacted::new(bytes);
-        if read? > size {
+        // Read into a buffer that does not grow: `read_to_end` leaves copies of a value on the
+        // stack and, when it grows the buffer, on the heap.
+        let mut bytes = Zeroizing::new(vec![0; size + 1]);
+        let mut filled = 0;
+        loop {
+            match file.read(&mut bytes[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled > size {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
-        Ok(bytes)
+        bytes.truncate(filled);
+        Ok(Redacted::new(std::mem::take(&mut bytes)))
     }
 
     /// Creates a symbolic link.
@@ -117,7 +128,7 @@ impl Directory {
         };
         for entry in directory.entries()? {
             match entry.kind {
-                // The agent creates none, but a foreign one must not keep old values from being removed.
+                // The agent creates none, but a foreign one must not prevent the removal.
                 EntryKind::Directory => directory.remove_directory(&entry.name)?,
                 _ => directory.remove_file(&entry.name)?,
             }
@@ -125,8 +136,8 @@ impl Directory {
         ignore_not_found(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 
-    /// All entries of the directory, sorted by name. A name that is not UTF-8 does not belong to the
-    /// agent and is left out.
+    /// All entries of the directory, sorted by name. A name that is not UTF-8 does not belong to
+    /// the agent and is left out.
     pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut found = Vec::new();
         for entry in Dir::read_from(&self.fd)? {

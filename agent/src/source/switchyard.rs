@@ -3,6 +3,7 @@
 //! ```text
 //! login (edge)           connect, TLS handshake, login with the pod's token, upgrade
 //! message_stream (edge)  messages on the open connection
+//! wiped_io (edge)        wipes the TLS library's receive buffer
 //! tls                    trust bundle to TLS configuration
 //! address (pure)         the configuration's URL
 //! ```
@@ -11,6 +12,7 @@ mod address;
 mod login;
 mod message_stream;
 mod tls;
+mod wiped_io;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
+use super::wiped_io::WipedIo;
 use crate::schedule::{CONNECT_TIMEOUT, Disconnect, HANDSHAKE_TIMEOUT, LOGIN_TIMEOUT};
 use crate::source::USER_AGENT;
 
@@ -92,7 +93,7 @@ pub(super) async fn open(
     // A message is one write, so Nagle's algorithm would only delay it. Without the option the
     // stream is slower and still correct.
     let _ = tcp.set_nodelay(true);
-    let handshake = TlsConnector::from(tls).connect(address.server_name.clone(), tcp);
+    let handshake = TlsConnector::from(tls).connect(address.server_name.clone(), WipedIo(tcp));
     let tls = with_timeout("TLS handshake", HANDSHAKE_TIMEOUT, handshake)
         .await?
         .map_err(LoginError::Handshake)?;
@@ -141,7 +142,7 @@ fn login_request(
 }
 
 async fn log_in(
-    tls: TlsStream<TcpStream>,
+    tls: TlsStream<WipedIo<TcpStream>>,
     request: Request<Empty<Bytes>>,
 ) -> Result<Connection, LoginError> {
     let (mut sender, connection) =
