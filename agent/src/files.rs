@@ -7,8 +7,8 @@
 //! kubernetes.io/serviceaccount/ mount point of the pod's own token, see `contract::layout`
 //! ```
 //!
-//! [`Files::publish`] makes a whole generation visible or nothing. [`Files::open`] cleans up after a
-//! crash and adopts an existing generation.
+//! [`Files::publish`] makes a whole generation visible or nothing. [`Files::open`] cleans up after
+//! a crash and adopts an existing generation.
 
 mod directory;
 mod error;

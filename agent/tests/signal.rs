@@ -74,8 +74,8 @@ fn line(output: &mut BufReader<ChildStdout>) -> String {
     line.trim().to_owned()
 }
 
-// A shell runs a trap only after the current command ends, so that command is short. The script ends
-// by itself when the test, its parent, ends.
+// A shell runs a trap only after the current command ends, so that command is short. The script
+// ends by itself when the test, its parent, ends.
 const CATCHES: &str =
     "trap 'echo hup' HUP; echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";
 const DOES_NOT_CATCH: &str = "echo ready; while [ -d /proc/$PPID ]; do sleep 0.02; done";
@@ -94,10 +94,8 @@ async fn a_process_that_does_not_catch_the_signal_is_named_and_gets_none() {
     let mut container = Container::new();
     let (id, _output) = container.run(DOES_NOT_CATCH);
     let error = container.reload().await.unwrap_err();
-    assert!(
-        matches!(error, ReloadError::Signal(SignalError::NotCaught { pid, .. }) if u32::try_from(pid) == Ok(id)),
-        "{error}"
-    );
+    let ReloadError::Signal(SignalError::NotCaught { pid, .. }) = error else { panic!("{error}") };
+    assert_eq!(u32::try_from(pid), Ok(id));
     assert!(error.to_string().contains("catch it, so it was not sent"), "{error}");
     assert!(container.is_running(0));
 }

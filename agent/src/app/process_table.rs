@@ -67,9 +67,9 @@ fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<(
     Ok(())
 }
 
-/// Parses the line of `/proc/PID/stat`, see proc_pid_stat(5). This one line has everything as of one
-/// moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and no supported signal is
-/// above that.
+/// Parses the line of `/proc/PID/stat`, see proc_pid_stat(5). This one line has everything as of
+/// one moment: field 34 is `SigCgt` of `/proc/PID/status` up to signal 31, and no supported signal
+/// is above that.
 fn parse_stat(pid: i32, line: &str) -> Option<Process> {
     // Field 2 is the program's name in parentheses, which may contain spaces and parentheses.
     let (_, rest) = line.rsplit_once(')')?;

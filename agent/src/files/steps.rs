@@ -1,11 +1,11 @@
 //! The order in which a generation becomes visible. Pure: turns a directory listing into steps.
 //!
-//! It is the order of kubelet's AtomicWriter, with two differences. The links of new names are created
-//! before the swap, so that the swap makes them all visible at once. And the previous generation
-//! stays for a while, for readers that are just opening one of its files.
+//! It is the order of kubelet's AtomicWriter, with two differences. The links of new names are
+//! created before the swap, so that the swap makes them all visible at once. And the previous
+//! generation stays for a while, for readers that are just opening one of its files.
 //!
-//! After a crash at any step, every readable file is a complete file of the last generation that was
-//! swapped in, and [`cleanup_steps`] removes the rest.
+//! After a crash at any step, every readable file is a complete file of the last generation that
+//! was swapped in, and [`cleanup_steps`] removes the rest.
 
 use contract::FileName;
 use contract::layout::DATA_LINK;
