@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `enclii` as the administrator of the cluster that KUBECONFIG names: finds switchyard, its CA and the
-# bootstrap token, and opens a port to it for as long as the command runs.
+# Runs `enclii` as the administrator of the cluster that KUBECONFIG names. Reads switchyard's CA and
+# the bootstrap token, and forwards a port to switchyard while the command runs.
 #
 #   cli.sh secrets list --service api --env prod --project shop
 set -euo pipefail
@@ -8,8 +8,10 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'kill "${forward:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-kubectl -n enclii-system get configmap enclii-trust -o go-template='{{index .data "ca.crt"}}' >"$work/ca.crt"
-(umask 077 && kubectl -n enclii-system get secret enclii-bootstrap -o go-template='{{.data.token | base64decode}}' >"$work/token")
+kubectl -n enclii-system get configmap enclii-trust \
+	-o go-template='{{index .data "ca.crt"}}' >"$work/ca.crt"
+(umask 077 && kubectl -n enclii-system get secret enclii-bootstrap \
+	-o go-template='{{.data.token | base64decode}}' >"$work/token")
 kubectl -n enclii-system port-forward service/switchyard :443 >"$work/forward" 2>&1 &
 forward=$!
 for _ in $(seq 100); do
@@ -21,4 +23,5 @@ if [[ -z ${port:-} ]]; then
 	cat "$work/forward" >&2
 	exit 1
 fi
-ENCLII_ADDR=https://localhost:$port ENCLII_CACERT=$work/ca.crt ENCLII_TOKEN_FILE=$work/token "$ROOT/target/bin/enclii" "$@"
+export ENCLII_ADDR=https://localhost:$port ENCLII_CACERT=$work/ca.crt ENCLII_TOKEN_FILE=$work/token
+"${ENCLII_BIN:-$ROOT/target/bin}/enclii" "$@"

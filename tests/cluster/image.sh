@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes an image of one static binary and nothing else, as an archive for load.sh.
+# Makes an image of one static binary as an archive for load.sh, without a builder: for the pause
+# image, before any registry or builder is needed, and for images with links or folders.
 #
 #   image.sh [-o FILE.tar] NAME:TAG BINARY [/PATH/IN/IMAGE [UID [EXTRA...]]]
 #
 # Each EXTRA adds to the image:
-#   dir:/path            a folder that everyone may write to
+#   dir:/path            a folder that every user may write to
 #   link:/path=TARGET    a symlink, for example link:/var/run=/run
 #   file:/path=SOURCE    another file, mode kept
 # Without -o the archive goes to NAME-TAG.tar in the current folder. Its path is printed.
@@ -17,7 +18,8 @@ if [[ ${1:-} == -o ]]; then
 	out=${2:?FILE.tar}
 	shift 2
 fi
-[[ $# -ge 2 ]] || die "usage: image.sh [-o FILE.tar] NAME:TAG BINARY [/PATH/IN/IMAGE [UID [EXTRA...]]]"
+[[ $# -ge 2 ]] ||
+	die "usage: image.sh [-o FILE.tar] NAME:TAG BINARY [/PATH/IN/IMAGE [UID [EXTRA...]]]"
 image=$1 binary=$2 path=${3:-/$(basename "$2")} uid=${4:-65532}
 shift $(($# < 4 ? $# : 4))
 out=${out:-$(tr '/:' '--' <<<"$image").tar}
@@ -40,7 +42,7 @@ for extra in "$@"; do
 	esac
 done
 
-# The same input gives the same image: no time, owner or order of this machine.
+# The same input gives the same image: times, owners and order do not depend on this machine.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$root" -cf "$work/layer.tar" .
 layer=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
 case $(uname -m) in
@@ -53,6 +55,7 @@ jq -nc --arg path "$path" --arg uid "$uid" --arg arch "$arch" --arg layer "sha25
 	config: {Entrypoint: [$path], User: $uid, Env: ["PATH=/bin:/usr/bin"], WorkingDir: "/"},
 	rootfs: {type: "layers", diff_ids: [$layer]}
 }' >"$work/config.json"
-jq -nc --arg image "$image" '[{Config: "config.json", RepoTags: [$image], Layers: ["layer.tar"]}]' >"$work/manifest.json"
+jq -nc --arg image "$image" \
+	'[{Config: "config.json", RepoTags: [$image], Layers: ["layer.tar"]}]' >"$work/manifest.json"
 tar -C "$work" -cf "$out" manifest.json config.json layer.tar
 echo "$out"

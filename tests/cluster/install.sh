@@ -1,38 +1,44 @@
 #!/usr/bin/env bash
-# Makes the images of the programs in target/bin, loads them into the cluster that up.sh brought up, and
-# installs the manifests. Run again after a build: the pods start anew on the new images.
+# Builds the images from images/*.Dockerfile and the programs in ENCLII_BIN, loads them into the
+# cluster that up.sh started and installs the manifests. Run it again after a build: it restarts the
+# pods on the new images.
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"
 need_root install.sh
 ROOT=$(cd "$HERE/../.." && pwd)
-BIN=$ROOT/target/bin
+BIN=${ENCLII_BIN:-$ROOT/target/bin}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 
-# The same content as the images/*.Dockerfile, without a builder: one static program and nothing else.
 images=$DIR/images
 mkdir -p "$images"
-make_image() {
-	local name=$1 program=$2 uid=$3
-	shift 3
-	[[ -x $BIN/$program ]] || die "$BIN/$program is not there: run make build"
-	"$HERE/image.sh" -o "$images/$name.tar" "enclii/$name:$version" "$BIN/$program" "/$program" "$uid" "$@" >/dev/null
-	archives+=("$images/$name.tar")
-}
 archives=()
-make_image agent enclii-agent 65532
-make_image webhook enclii-webhook 65532
-make_image switchyard switchyard 65532
-make_image sample enclii-sample 1000
-# As most images have it: /var/run is a link to /run.
-make_image sample-var-run enclii-sample 1000 link:/var/run=/run
+for dockerfile in "$ROOT"/images/*.Dockerfile; do
+	[[ -e $dockerfile ]] || die "no Dockerfile in $ROOT/images"
+	name=$(basename "$dockerfile" .Dockerfile)
+	program=$(awk '$1 == "COPY" { print $2 }' "$dockerfile")
+	[[ -x $BIN/$program ]] || die "$BIN/$program does not exist: run make build"
+	# The context holds one program: the folder of the programs may hold a whole build.
+	context=$images/$name.context
+	mkdir -p "$context"
+	cp -f "$BIN/$program" "$context/"
+	"$HERE/build-image.sh" "$dockerfile" "$context" "enclii/$name:$version" "$images/$name.tar" \
+		>/dev/null
+	rm -rf "$context"
+	archives+=("$images/$name.tar")
+done
+# The sample again, with /var/run linked to /run as in most base images. A Dockerfile cannot make a
+# link without a shell in the image.
+"$HERE/image.sh" -o "$images/sample-var-run.tar" "enclii/sample-var-run:$version" \
+	"$BIN/enclii-sample" /enclii-sample 1000 link:/var/run=/run >/dev/null
+archives+=("$images/sample-var-run.tar")
 "$HERE/load.sh" "${archives[@]}"
 
 kubectl() { "$HERE/enter.sh" kubectl "$@"; }
-again=false
-kubectl -n enclii-system get deployment switchyard >/dev/null 2>&1 && again=true
+installed=false
+kubectl -n enclii-system get deployment switchyard >/dev/null 2>&1 && installed=true
 kubectl apply -k "$ROOT/manifests/overlays/default" >/dev/null
-if $again; then
+if $installed; then
 	kubectl -n enclii-system rollout restart deployment/switchyard deployment/enclii-webhook >/dev/null
 fi
 SECONDS=0
@@ -46,10 +52,10 @@ for workload in switchyard enclii-webhook; do
 done
 say "Enclii Secrets is installed and ready ($SECONDS s)"
 cat >&2 <<E2
-cluster: an application, and a secret in it (each line as it is):
+cluster: to run an application with a secret, paste these lines:
   alias in-cluster=$HERE/enter.sh
   in-cluster kubectl apply -f manifests/examples/api.yaml
   in-cluster $HERE/cli.sh secrets set DATABASE_URL=- --service api --env prod --project shop
   in-cluster kubectl -n shop-prod get pods
-cluster: remove it with make cluster-down
+cluster: make cluster-down removes the cluster
 E2

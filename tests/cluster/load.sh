@@ -8,7 +8,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 [[ $# -gt 0 ]] || die "usage: load.sh FILE.tar..."
 for file in "$@"; do
-	output=$("$HERE/enter.sh" ctr -a "$DIR/containerd/containerd.sock" -n k8s.io images import "$file" 2>&1) ||
-		die "could not import $file: $output"
+	output=$("$HERE/enter.sh" ctr -a "$DIR/containerd/containerd.sock" -n k8s.io \
+		images import "$file" 2>&1) || die "could not import $file: $output"
 	say "loaded $file"
 done

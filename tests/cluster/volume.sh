@@ -18,4 +18,5 @@ mkdir -p "$path"
 # The user that the product's images run as.
 chown 65532:65532 "$path"
 chmod 700 "$path"
-sed -e "s|VOLUME_NAME|$name|" -e "s|VOLUME_PATH|$path|" "$HERE/volume.yaml" | "$HERE/enter.sh" kubectl apply -f - >/dev/null
+sed -e "s|VOLUME_NAME|$name|" -e "s|VOLUME_PATH|$path|" "$HERE/volume.yaml" |
+	"$HERE/enter.sh" kubectl apply -f - >/dev/null

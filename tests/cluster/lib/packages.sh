@@ -1,7 +1,7 @@
-# Debian packages, installed only when something of them is missing. Sourced, never run.
+# Installs Debian packages that are missing. Sourced, never run.
 # shellcheck shell=bash disable=SC2034
 
-# What proves that a package is there: a command, or a path.
+# PACKAGE:PROOF, where the proof that the package is installed is a command or a path.
 PACKAGES=(
 	containerd:containerd
 	runc:runc
@@ -16,6 +16,7 @@ PACKAGES=(
 	openssl:openssl
 	curl:curl
 	jq:jq
+	buildah:buildah
 	ca-certificates:/etc/ssl/certs/ca-certificates.crt
 )
 
@@ -27,10 +28,10 @@ have() {
 }
 
 apt_install() {
-	command -v apt-get >/dev/null || die "missing packages ($*) and no apt-get to install them with"
-	[[ $(id -u) == 0 ]] || die "missing Debian packages, and installing them needs root: apt-get install $*"
+	command -v apt-get >/dev/null || die "packages are missing and there is no apt-get: $*"
+	[[ $(id -u) == 0 ]] || die "packages are missing; run as root: apt-get install $*"
 	say "installing Debian packages: $*"
-	# Debian would start containerd as a service. Ours is started by up.sh, in its own namespaces.
+	# Debian would start containerd as a service; up.sh starts its own, in its own namespaces.
 	local policy=/usr/sbin/policy-rc.d made=
 	if [[ ! -e $policy ]]; then
 		printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -40,8 +41,9 @@ apt_install() {
 	local log status=0
 	log=$(mktemp)
 	{
-		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
-			{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; }
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get install -y --no-install-recommends "$@" ||
+			{ apt-get update && apt-get install -y --no-install-recommends "$@"; }
 	} >"$log" 2>&1 </dev/null || status=$?
 	[[ -z $made ]] || rm -f "$policy"
 	if [[ $status != 0 ]]; then
