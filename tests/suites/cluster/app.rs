@@ -33,7 +33,11 @@ impl App {
                         "labels": {"app": "api"},
                         "annotations": {"enclii.io/secrets": "api-prod", "enclii.io/reload": reload}
                     },
-                    "spec": pod_spec(&[("DATABASE_URL", TEMPLATE_URL), ("STRIPE_API_KEY", TEMPLATE_KEY), ("LOG_LEVEL", "info")])
+                    "spec": pod_spec(&[
+                        ("DATABASE_URL", TEMPLATE_URL),
+                        ("STRIPE_API_KEY", TEMPLATE_KEY),
+                        ("LOG_LEVEL", "info")
+                    ])
                 }
             }
         });
@@ -99,7 +103,10 @@ pub(crate) fn pod_spec(variables: &[(&str, &str)]) -> Value {
 pub(crate) fn pod(namespace: &str, name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}, "annotations": {"enclii.io/secrets": "api-prod"}},
+        "metadata": {
+            "name": name, "namespace": namespace, "labels": {"app": name},
+            "annotations": {"enclii.io/secrets": "api-prod"}
+        },
         "spec": spec
     })
 }
@@ -115,7 +122,11 @@ pub(crate) fn admit(manifest: &str) -> Result<()> {
 }
 
 pub(crate) fn service_account(namespace: &str, name: &str) -> Result<()> {
-    apply(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}).to_string())
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": namespace}
+    });
+    apply(&account.to_string())
 }
 
 /// A service account's token, of the kind that kubectl is asked for.
@@ -136,7 +147,8 @@ pub(crate) struct LoadClient {
 impl LoadClient {
     pub(crate) fn start(namespace: &str, rate: u32) -> Result<Self> {
         let service = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": namespace},
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "api", "namespace": namespace},
             "spec": {"selector": {"app": "api"}, "ports": [{"port": 80, "targetPort": 8080}]}
         });
         apply(&service.to_string())?;
@@ -151,8 +163,13 @@ impl LoadClient {
                 "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
                 "containers": [{
                     "name": "load", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
-                    "args": ["load", "--url", format!("http://{address}/"), "--rate", rate.to_string(), "--duration", "600", "--wait", "60", "--listen", "0.0.0.0:8080"],
-                    "readinessProbe": {"httpGet": {"path": "/load", "port": 8080}, "periodSeconds": 1}
+                    "args": [
+                        "load", "--url", format!("http://{address}/"), "--rate", rate.to_string(),
+                        "--duration", "600", "--wait", "60", "--listen", "0.0.0.0:8080"
+                    ],
+                    "readinessProbe": {
+                        "httpGet": {"path": "/load", "port": 8080}, "periodSeconds": 1
+                    }
                 }]
             }
         });

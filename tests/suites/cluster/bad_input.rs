@@ -117,7 +117,10 @@ fn two_bundles_with_one_key() {
     let (_cluster, _guard) = shared();
     let namespace = namespace("twice");
     for name in ["api-prod", "other-prod"] {
-        let bundle = json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": {"name": name, "namespace": namespace.name()}, "spec": {"keys": ["SAME"]}});
+        let bundle = json!({
+            "apiVersion": "enclii.io/v1", "kind": "SecretBundle",
+            "metadata": {"name": name, "namespace": namespace.name()}, "spec": {"keys": ["SAME"]}
+        });
         apply(&bundle.to_string()).unwrap();
     }
     let mut manifest = pod(namespace.name(), "twice", pod_spec(&[]));

@@ -1,14 +1,16 @@
-//! What etcd has on disk of an object, where the run's own cluster lets us look.
+//! What etcd stores of an object, on the run's own cluster.
 
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// The stored bytes of a key, or `None` where the cluster is somebody else's and its etcd out of
-/// reach.
+use crate::harness::own_cluster_setting;
+
+/// The stored bytes of a key. `None` on a foreign cluster, whose etcd is out of reach.
 pub(crate) fn stored(key: &str) -> Result<Option<Vec<u8>>> {
-    let Ok(endpoint) = std::env::var("ETCD_ENDPOINT") else { return Ok(None) };
+    let Some(endpoint) = own_cluster_setting("ETCD_ENDPOINT") else { return Ok(None) };
+    let endpoint = endpoint.to_str().context("ETCD_ENDPOINT")?;
     let client = e2e::http::plain_client()?;
     let answer = client
         .post(format!("{endpoint}/v3/kv/range"))

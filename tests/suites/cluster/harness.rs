@@ -1,5 +1,6 @@
-//! The cluster with the system installed, shared by all tests of the run.
+//! The cluster with the system installed, which all tests of a run share.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,32 +8,33 @@ use std::sync::{Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
 use e2e::http;
 use e2e::kubectl::{PortForward, kubectl, object, rolled_out};
 use e2e::process::program;
 use e2e::wait;
 use serde_json::Value;
 
-/// Where the system runs.
+/// The namespace of the system.
 pub(crate) const SYSTEM: &str = "enclii-system";
-/// How long a pod may take on a busy machine.
+/// For one step on a busy machine, such as the start of a pod.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 static SYSTEM_LOCK: RwLock<()> = RwLock::new(());
 
-/// Most tests share the system; one that takes a part of it down has it alone.
+/// The installed system.
 pub(crate) struct Cluster {
     forward: Mutex<Option<PortForward>>,
     directory: PathBuf,
 }
 
-/// The system, for a test that leaves it as it is.
+/// The system, for a test that does not disturb it.
 pub(crate) fn shared() -> (&'static Cluster, RwLockReadGuard<'static, ()>) {
     let guard = SYSTEM_LOCK.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     (instance(), guard)
 }
 
-/// The system, for a test that takes a part of it down and puts it up again.
+/// The system without other tests, for a test that stops a part of it and starts it again.
 pub(crate) fn exclusive() -> (&'static Cluster, RwLockWriteGuard<'static, ()>) {
     let guard = SYSTEM_LOCK.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     (instance(), guard)
@@ -48,7 +50,7 @@ fn instance() -> &'static Cluster {
 impl Cluster {
     fn find() -> Result<Self> {
         let _ = runtime::provider::install();
-        ensure!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names no cluster");
+        ensure!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG is not set");
         for workload in ["deployment/switchyard", "deployment/enclii-webhook"] {
             rolled_out(SYSTEM, workload, STEP_TIMEOUT)?;
         }
@@ -80,17 +82,17 @@ impl Cluster {
         forward.as_ref().map(PortForward::port).context("port")
     }
 
-    /// The next call opens a new way to switchyard: after its pod was replaced.
+    /// Makes the next call open a new port-forward: for after switchyard's pod was replaced.
     pub(crate) fn drop_port_forward(&self) {
         *self.forward.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
-    /// Runs `enclii` with a value on standard input, and gives what it printed and how it ended.
+    /// Runs `enclii` as the bootstrap administrator with `input` on standard input.
     pub(crate) fn enclii(&self, words: &[&str], input: &[u8]) -> Result<std::process::Output> {
         self.run(Command::new(program("enclii")?).args(words), input)
     }
 
-    /// The same, as whoever has this token.
+    /// Runs `enclii` with another token.
     pub(crate) fn enclii_as(
         &self,
         token: &str,
@@ -142,8 +144,7 @@ impl Cluster {
         Ok(serde_json::from_slice(&answer.bytes()?)?)
     }
 
-    /// Switchyard's answer to an agent that logs in with this token and names these bundles: its
-    /// status, and the words of a refusal.
+    /// Logs in as an agent with this token and query. Returns the status and the body of a refusal.
     pub(crate) fn login(&self, token: &str, query: &str) -> Result<(u16, String)> {
         let url = format!("https://localhost:{}/v1/agent/stream?{query}", self.port()?);
         let request =
@@ -153,12 +154,12 @@ impl Cluster {
             .header("upgrade", contract::stream::PROTOCOL)
             .send()?;
         let status = answer.status().as_u16();
-        // Behind 101 there is a stream, which has no end.
+        // After 101 there is a stream, which does not end.
         let words = if status == 101 { String::new() } else { answer.text()? };
         Ok((status, words))
     }
 
-    /// Waits until a bundle is announced in a namespace, so that the webhook can know it.
+    /// Waits until a SecretBundle lists a key, so that the webhook can know it.
     pub(crate) fn wait_for_bundle(&self, namespace: &str, bundle: &str, key: &str) -> Result<()> {
         wait::until(&format!("SecretBundle {namespace}/{bundle} with {key}"), STEP_TIMEOUT, || {
             let found = object(namespace, "secretbundle", bundle)?;
@@ -168,7 +169,7 @@ impl Cluster {
     }
 }
 
-/// The flags that name a scope.
+/// The command-line flags for a scope.
 pub(crate) fn scope_flags(scope: &str) -> Vec<String> {
     ["--project", "--env", "--service"]
         .iter()
@@ -177,26 +178,25 @@ pub(crate) fn scope_flags(scope: &str) -> Vec<String> {
         .collect()
 }
 
-/// A word that every value of this run holds, so that the hunt at the end can look for all of them.
+/// A random word that every value of this run holds, so that one search finds all of them. Made on
+/// first use, and kept in a file for the processes of the same run.
 pub(crate) fn marker() -> String {
     static MARKER: OnceLock<String> = OnceLock::new();
     MARKER
         .get_or_init(|| {
-            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("run-marker");
-            if let Ok(marker) = std::fs::read_to_string(&path) {
+            if let Some(marker) = written_marker() {
                 return marker;
             }
             let mut random = [0u8; 15];
             aws_lc_rs::rand::fill(&mut random).expect("random bytes");
-            use base64::Engine;
-            // Letters and digits alone: the same in JSON, in a URL and raw.
+            // Letters and digits only: the same in JSON, in a URL and raw.
             let marker: String = base64::engine::general_purpose::STANDARD
                 .encode(random)
                 .chars()
                 .filter(char::is_ascii_alphanumeric)
                 .collect();
             let marker = format!("cnry{marker}");
-            std::fs::File::create(&path)
+            std::fs::File::create(marker_file())
                 .and_then(|mut file| file.write_all(marker.as_bytes()))
                 .expect("write the marker");
             marker
@@ -204,13 +204,32 @@ pub(crate) fn marker() -> String {
         .clone()
 }
 
-/// A project of this run's own, so that a second run on the same cluster starts from nothing.
+/// The marker of this run, if a test has already used it.
+pub(crate) fn written_marker() -> Option<String> {
+    std::fs::read_to_string(marker_file()).ok().filter(|marker| !marker.is_empty())
+}
+
+fn marker_file() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("run-marker")
+}
+
+/// A setting of the cluster that `tests/cluster/test.sh` made. `None`, with a line that says so, if
+/// the tests run on another cluster (`ENCLII_FOREIGN_CLUSTER`), whose node is out of reach.
+pub(crate) fn own_cluster_setting(name: &str) -> Option<OsString> {
+    if std::env::var_os("ENCLII_FOREIGN_CLUSTER").is_some() {
+        println!("skipped on a foreign cluster: what needs {name}");
+        return None;
+    }
+    Some(std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")))
+}
+
+/// A project name of this run, so that a second run on the same cluster starts empty.
 pub(crate) fn project(name: &str) -> String {
     let run: String = marker().to_lowercase().chars().rev().take(6).collect();
     format!("{name}-{run}")
 }
 
-/// A value for a secret of this run: like no other, and with the marker in it.
+/// A unique value with the run's marker in it.
 pub(crate) fn value(hint: &str) -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);

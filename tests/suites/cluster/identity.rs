@@ -25,11 +25,14 @@ fn namespace(name: &str, environment: &str) -> Namespace {
 /// Announces the bundle by hand, as whoever may write objects in a namespace can: the webhook then
 /// lets the pod in, and the pod's identity alone decides.
 fn announce_by_hand(namespace: &str) {
-    let object = json!({"apiVersion": "enclii.io/v1", "kind": "SecretBundle", "metadata": {"name": "api-prod", "namespace": namespace}, "spec": {"keys": ["API_TOKEN"]}});
+    let object = json!({
+        "apiVersion": "enclii.io/v1", "kind": "SecretBundle",
+        "metadata": {"name": "api-prod", "namespace": namespace}, "spec": {"keys": ["API_TOKEN"]}
+    });
     apply(&object.to_string()).unwrap();
 }
 
-/// The agent's log and last state say who was refused what, the audit trail has it, the application
+/// The agent's log and last state say who was refused what, the audit log has it, the application
 /// never worked, and the pod can be deleted.
 fn is_refused(cluster: &Cluster, namespace: &str, name: &str, account: &str) {
     let log = wait::until_every(
@@ -50,7 +53,7 @@ fn is_refused(cluster: &Cluster, namespace: &str, name: &str, account: &str) {
         let text = it.to_string();
         text.contains(namespace) && text.contains(name) && text.contains("api-prod")
     });
-    assert!(found, "the audit trail lacks the refusal of {namespace}/{name}: {events}");
+    assert!(found, "the audit log lacks the refusal of {namespace}/{name}: {events}");
 
     let pod = object(namespace, "pod", name).unwrap().unwrap();
     // On a busy node kubelet may start it in the moment between the agent's end and its restart; it

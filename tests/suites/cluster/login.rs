@@ -13,7 +13,7 @@ use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{pod_spec, service_account, token};
-use crate::harness::{Cluster, STEP_TIMEOUT, project, shared, value};
+use crate::harness::{Cluster, STEP_TIMEOUT, own_cluster_setting, project, shared, value};
 
 /// A namespace with a pod `api` that asks for nothing, and a bundle that it may read.
 fn setting(cluster: &Cluster, name: &str) -> Namespace {
@@ -32,7 +32,10 @@ fn setting(cluster: &Cluster, name: &str) -> Namespace {
 fn run(namespace: &Namespace, name: &str, account: &str) -> String {
     let mut spec = pod_spec(&[]);
     spec["serviceAccountName"] = json!(account);
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace.name()}, "spec": spec});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace.name()}, "spec": spec
+    });
     apply(&pod.to_string()).unwrap();
     uid_of(namespace, name)
 }
@@ -56,10 +59,10 @@ fn bound(namespace: &Namespace, account: &str, pod: &str, uid: &str) -> String {
 }
 
 /// The same claims with other times, signed with the cluster's own key: what a token is when its
-/// time is over, since the API server gives none for less than ten minutes. `None` where the
-/// cluster is somebody else's.
+/// time is over, since the API server issues none for less than ten minutes. `None` on a foreign
+/// cluster, whose key is out of reach.
 fn at_another_time(token: &str, seconds: i64) -> Option<String> {
-    let pem = std::fs::read_to_string(std::env::var("SERVICE_ACCOUNT_KEY").ok()?).unwrap();
+    let pem = std::fs::read_to_string(own_cluster_setting("SERVICE_ACCOUNT_KEY")?).unwrap();
     let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(text).unwrap()).unwrap();
     let mut parts = token.split('.');
@@ -81,7 +84,7 @@ fn a_token_is_good_for_its_time_alone() {
     let namespace = setting(cluster, "expired");
     let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
-    // Where we cannot sign, the API server's own token is all that there is.
+    // Without the key only the API server can sign, and it signs no expired token.
     let Some(same) = at_another_time(&good, -60) else { return };
     assert_eq!(cluster.login(&same, "bundle=api-prod").unwrap().0, 101);
     for (name, seconds) in [("expired", -3600), ("of tomorrow", 24 * 3600)] {
@@ -104,7 +107,10 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
         ["--bound-object-kind", "Pod", "--bound-object-name", "bare", "--bound-object-uid", &uid];
     let legacy = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
-        "metadata": {"name": "legacy", "namespace": namespace.name(), "annotations": {"kubernetes.io/service-account.name": "api"}},
+        "metadata": {
+            "name": "legacy", "namespace": namespace.name(),
+            "annotations": {"kubernetes.io/service-account.name": "api"}
+        },
     });
     apply(&legacy.to_string()).unwrap();
     let secret = wait::until("the legacy token", STEP_TIMEOUT, || {

@@ -1,8 +1,9 @@
-//! The promises of the system, each kept on a real cluster.
+//! What the system promises, tested on a real cluster.
 //!
-//! `make test-cluster` brings the cluster up, installs the manifests and runs this; where
-//! `KUBECONFIG` names a cluster that has them, the same tests run there. Every test has namespaces
-//! and a project of its own. [`leaks`] comes last: it looks for everything that the others wrote.
+//! `make test-cluster` starts a cluster, installs the manifests and runs this. If `KUBECONFIG`
+//! names a cluster with the system installed, the tests run there. Every test has its own
+//! namespaces and project. [`leaks`] comes last: it searches for every value that the other tests
+//! wrote.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,13 +12,12 @@
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test says what it measured, and is told by the environment where the cluster is"
+    reason = "a test prints what it measured, and the environment says where the cluster is"
 )]
 
 mod access;
 mod app;
 mod bad_input;
-mod encodings;
 mod etcd;
 mod harness;
 mod identity;

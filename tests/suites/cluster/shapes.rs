@@ -73,8 +73,14 @@ fn a_job_completes() {
         json!(["once", "--expect", format!("API_TOKEN={}", sha256(secret.as_bytes()))]);
     spec["containers"][0].as_object_mut().unwrap().remove("readinessProbe");
     let job = json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "namespace": namespace.name()},
-        "spec": {"completions": 3, "parallelism": 3, "backoffLimit": 0, "template": {"metadata": {"annotations": {"enclii.io/secrets": "api-prod"}}, "spec": spec}}
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "migrate", "namespace": namespace.name()},
+        "spec": {
+            "completions": 3, "parallelism": 3, "backoffLimit": 0,
+            "template": {
+                "metadata": {"annotations": {"enclii.io/secrets": "api-prod"}}, "spec": spec
+            }
+        }
     });
     apply(&job.to_string()).unwrap();
     kubectl(&[
@@ -97,7 +103,10 @@ fn a_namespace_that_enforces_the_restricted_standard_takes_the_pod() {
     cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let mut spec = pod_spec(&[("API_TOKEN", "x")]);
     spec["securityContext"]["seccompProfile"] = json!({"type": "RuntimeDefault"});
-    spec["containers"][0]["securityContext"] = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true});
+    spec["containers"][0]["securityContext"] = json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true
+    });
     admit(&pod(namespace.name(), "strict", spec).to_string()).unwrap();
     ready(namespace.name(), "strict");
     assert_eq!(

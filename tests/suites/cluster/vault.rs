@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::app::{service_account, token};
-use crate::harness::{project, shared};
+use crate::harness::{own_cluster_setting, project, shared};
 
 /// What switchyard's token may do, as the guide has it.
 const POLICY: &str = r#"
@@ -25,9 +25,13 @@ fn may_review(namespace: &Namespace, account: &str) {
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": namespace.name(), "ownerReferences": [{
-            "apiVersion": "v1", "kind": "Namespace", "name": namespace.name(), "uid": owner["metadata"]["uid"],
+            "apiVersion": "v1", "kind": "Namespace",
+            "name": namespace.name(), "uid": owner["metadata"]["uid"],
         }]},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "system:auth-delegator"
+        },
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace.name()}],
     });
     apply(&binding.to_string()).unwrap();
@@ -56,12 +60,12 @@ fn store(vault: &Vault, token_file: &Path) -> lockbox::Vault {
 #[test]
 fn switchyards_service_account_logs_in_and_no_other() {
     let (_cluster, _guard) = shared();
-    // Where the cluster is somebody else's, its API server cannot reach a Vault of ours, nor ours
-    // it.
-    let given = |name: &str| std::env::var_os(name);
-    let (Some(program), Some(api), Some(ca)) =
-        (given("VAULT_BIN"), given("API_SERVER"), given("CLUSTER_CA"))
-    else {
+    // A Vault on this machine and the API server of a foreign cluster cannot reach each other.
+    let (Some(program), Some(api), Some(ca)) = (
+        own_cluster_setting("VAULT_BIN"),
+        own_cluster_setting("API_SERVER"),
+        own_cluster_setting("CLUSTER_CA"),
+    ) else {
         return;
     };
     let namespace = Namespace::create(&format!("{}-prod", project("vault")), &[]).unwrap();
@@ -78,10 +82,14 @@ fn switchyards_service_account_logs_in_and_no_other() {
     let ca = std::fs::read_to_string(ca).unwrap();
     put(
         "auth/kubernetes/config",
-        json!({"kubernetes_host": api.to_str(), "kubernetes_ca_cert": ca, "token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true}),
+        json!({
+            "kubernetes_host": api.to_str(), "kubernetes_ca_cert": ca,
+            "token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true
+        }),
     );
     let role = json!({
-        "bound_service_account_names": ["switchyard"], "bound_service_account_namespaces": [namespace.name()],
+        "bound_service_account_names": ["switchyard"],
+        "bound_service_account_namespaces": [namespace.name()],
         "audience": "vault", "token_policies": ["switchyard"], "token_ttl": "1h",
     });
     put("auth/kubernetes/role/switchyard", role);
