@@ -32,7 +32,9 @@ if [[ -z $vault ]]; then
 fi
 "$bench" loopback --out "$parts/loopback.json" ${vault:+--vault "$vault"} || status=1
 
-installed() { "$@" kubectl -n enclii-system get deployment enclii-webhook switchyard >/dev/null 2>&1; }
+installed() {
+	"$@" kubectl -n enclii-system get deployment enclii-webhook switchyard >/dev/null 2>&1
+}
 pods() { "$@" "$bench" cluster --out "$parts/cluster.json" || status=1; }
 remove() { "$CLUSTER/down.sh" || say "the cluster could not be removed"; }
 

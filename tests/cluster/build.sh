@@ -4,8 +4,8 @@
 #   build.sh packages|pause|kube|coredns|vault|all ...   install and build what is missing
 #   build.sh --path NAME                                 print where NAME's programs are
 #
-# Go builds take minutes the first time and nothing afterwards: the folder name
-# holds a hash of go.mod, go.sum and the main file.
+# Go builds take minutes the first time only: the folder's name holds a hash of go.mod, go.sum and
+# the main file.
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"
@@ -31,7 +31,8 @@ compile() {
 	if [[ $name == kube ]]; then
 		local v=k8s.io/component-base/version
 		ldflags+=" -X $v.gitVersion=$version -X $v.gitTreeState=clean"
-		ldflags+=" -X $v.gitMajor=$(cut -d. -f1 <<<"${version#v}") -X $v.gitMinor=$(cut -d. -f2 <<<"$version")"
+		ldflags+=" -X $v.gitMajor=$(cut -d. -f1 <<<"${version#v}")"
+		ldflags+=" -X $v.gitMinor=$(cut -d. -f2 <<<"$version")"
 	fi
 	if ! (cd "$HERE/$name" && CGO_ENABLED=0 GOWORK=off "$GO" build -trimpath -buildvcs=false \
 		-ldflags "$ldflags" -o "$into/$name" . >"$CACHE/$name.log" 2>&1); then
@@ -39,8 +40,9 @@ compile() {
 		die "could not build $name; all of its output is in $CACHE/$name.log"
 	fi
 	if [[ $name == kube ]]; then
-		local program
-		for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
+		local program programs=(etcd kube-apiserver kube-controller-manager kube-scheduler)
+		programs+=(kube-proxy kubelet kubectl)
+		for program in "${programs[@]}"; do
 			ln -s kube "$into/$program"
 		done
 	fi
@@ -52,8 +54,8 @@ build() {
 	home=${bin%/bin}
 	[[ -d $home ]] && return
 	mkdir -p "$CACHE"
-	# Two test runs at once share one build. The rename makes a build that was
-	# cut short look like none.
+	# Two runs at the same time share one build. The rename at the end makes an interrupted build
+	# count as none.
 	exec 8>"$CACHE/$name.lock"
 	flock 8
 	if [[ ! -d $home ]]; then

@@ -36,7 +36,7 @@ enter=()
 if [[ -n ${KUBECONFIG:-} ]]; then
 	say "using the cluster of $KUBECONFIG"
 	# Its nodes are out of reach: the leak search covers the API and the logs that the tests kept.
-	export ENCLII_LEAK_PATHS=$ENCLII_KEEP_LOGS
+	export ENCLII_LEAK_PATHS=$ENCLII_KEEP_LOGS ENCLII_FOREIGN_CLUSTER=1
 	run
 	exit
 fi

@@ -1,5 +1,5 @@
-# Where the built programs are kept: outside the tree, one folder for each
-# version of their sources. Sourced, never run.
+# Where the built programs are: outside the tree, one folder per version of their sources. Sourced,
+# never run.
 # shellcheck shell=bash
 
 # module_of NAME: the Go module whose version is the version of NAME.
@@ -13,21 +13,25 @@ module_of() {
 	esac
 }
 
-# version_of NAME: from its go.mod, so that the version is written in one place.
+# version_of NAME: from its go.mod, the only place that has the version.
 version_of() {
 	local module
 	module=$(module_of "$1")
 	if [[ $module == - ]]; then
 		echo v1
 	else
-		awk -v m="$module" '$1 == m && $2 ~ /^v/ { print $2; exit } $1 == "require" && $2 == m { print $3; exit }' "$HERE/$1/go.mod"
+		awk -v m="$module" '
+			$1 == m && $2 ~ /^v/ { print $2; exit }
+			$1 == "require" && $2 == m { print $3; exit }
+		' "$HERE/$1/go.mod"
 	fi
 }
 
-# bin_dir NAME: where the programs of NAME are, or will be once built.
+# bin_dir NAME: the folder of the programs of NAME, built or not.
 bin_dir() {
 	local version hash
 	version=$(version_of "$1")
-	hash=$(find "$HERE/$1" -maxdepth 1 \( -name go.mod -o -name go.sum -o -name 'main.*' \) -print0 | LC_ALL=C sort -z | xargs -0 cat | sha256sum | cut -c1-10)
+	hash=$(find "$HERE/$1" -maxdepth 1 \( -name go.mod -o -name go.sum -o -name 'main.*' \) -print0 |
+		LC_ALL=C sort -z | xargs -0 cat | sha256sum | cut -c1-10)
 	echo "$CACHE/$1-$version-$hash/bin"
 }

@@ -1,9 +1,9 @@
-# The cluster's own cgroups: everything it starts is found again through them,
-# whatever became of pid files and parents. Sourced, never run.
+# The cluster's own cgroups. They find every process of the cluster again, even if its pid file or
+# its parent is gone. Sourced, never run.
 # shellcheck shell=bash disable=SC2013
 
-# Every hierarchy of cgroup v1, v2 or the hybrid of both. In a hybrid, runc makes
-# groups in the v2 hierarchy too, although it has no controllers.
+# Every hierarchy of cgroup v1, v2 or both. In a hybrid, runc makes groups in the v2 hierarchy too,
+# although that has no controllers.
 cgroup_mounts() {
 	local dir
 	if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
@@ -16,7 +16,7 @@ cgroup_mounts() {
 	done
 }
 
-# The one hierarchy that the node's own processes are put in, to be found again.
+# The hierarchy that tracks the node's own processes.
 tracking_mount() {
 	local mounts mount
 	mounts=$(cgroup_mounts)
@@ -33,12 +33,13 @@ make_cgroups() {
 	local mount setting
 	for mount in $(cgroup_mounts); do
 		mkdir -p "$mount/$ID"
-		# A new cpuset is empty, and nothing can run in an empty one.
+		# A new cpuset is empty, and no process can run in an empty one.
 		for setting in cpuset.cpus cpuset.mems; do
-			[[ ! -w $mount/$ID/$setting || -e $mount/cgroup.controllers ]] || cat "$mount/$setting" >"$mount/$ID/$setting"
+			[[ ! -w $mount/$ID/$setting || -e $mount/cgroup.controllers ]] ||
+				cat "$mount/$setting" >"$mount/$ID/$setting"
 		done
 		if [[ -e $mount/cgroup.controllers ]]; then
-			# v2: a child has only the controllers that its parent hands down.
+			# v2: a child has only the controllers that its parent enables for it.
 			for setting in $(cat "$mount/cgroup.controllers"); do
 				echo "+$setting" >"$mount/cgroup.subtree_control" || true
 				echo "+$setting" >"$mount/$ID/cgroup.subtree_control" || true

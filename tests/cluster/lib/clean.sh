@@ -1,9 +1,8 @@
 # Removing a cluster, or what a crash left of one. Sourced, never run.
 # shellcheck shell=bash disable=SC2034,SC2013
 
-# Processes that something put into the node's network namespace: what a test
-# started through enter.sh. The namespace is learnt from processes that are ours
-# for certain; its number alone could by now be another's.
+# Processes that a test started through enter.sh, in the node's network namespace. The namespace is
+# read from processes in the cluster's cgroup; a stored number could be another namespace's by now.
 guest_pids() {
 	local pid ns own space known=()
 	own=$(readlink /proc/self/ns/net)
@@ -18,7 +17,7 @@ guest_pids() {
 	done
 }
 
-# The calling process and its parents, which a sweep must spare.
+# The calling process and its parents, which must not be killed.
 own_pids() {
 	local pid=$BASHPID
 	while [[ -n $pid && $pid -gt 0 ]]; do
@@ -34,8 +33,8 @@ recorded_pids() {
 	done
 }
 
-# A killed process keeps its entry until its parent, mostly process 1, has taken
-# notice. That is soon, and is worth a short wait: nothing of ours is then listed.
+# Waits a moment for the parents, mostly process 1, to reap the killed processes, so that none of
+# them is listed any more.
 await_reaped() {
 	local pid attempt
 	for attempt in {1..40}; do
@@ -46,8 +45,8 @@ await_reaped() {
 	done
 }
 
-# Everything is killed outright: no state of it is kept, so there is nothing to
-# shut down in order. Again until nothing is left, for what forked meanwhile.
+# Kills everything at once: no state is kept, so nothing needs an orderly shutdown. Repeats until
+# nothing is left, since a process may fork meanwhile.
 kill_everything() {
 	local victims mine round guests killed=()
 	mine=$(own_pids)
@@ -71,17 +70,19 @@ kill_everything() {
 	return 1
 }
 
-# From inside, the cluster's mounts would be in the way, and its end ours.
+# Inside the cluster's namespaces its mounts would be busy and this process would be killed.
 refuse_inside() {
-	! alive node || [[ $(readlink /proc/self/ns/mnt) != "$(readlink "/proc/$(pid_of node)/ns/mnt")" ]] ||
+	alive node || return 0
+	[[ $(readlink /proc/self/ns/mnt) != "$(readlink "/proc/$(pid_of node)/ns/mnt")" ]] ||
 		die "this was called through enter.sh: call it from outside the cluster"
 }
 
 clean_cluster() {
 	local attempt
 	refuse_inside
-	# A folder that up.sh did not make is not ours to delete.
-	if [[ -e $DIR && ! -e $DIR/.enclii-cluster && -n $(ls -A "$DIR") && -z $(cgroups_left) ]]; then
+	# Do not delete a folder that up.sh did not make.
+	if [[ -e $DIR && ! -e $DIR/.enclii-cluster ]] &&
+		[[ -n $(ls -A "$DIR") && -z $(cgroups_left) ]]; then
 		die "$DIR has no cluster in it; not touching it"
 	fi
 	kill_everything || true
@@ -91,10 +92,11 @@ clean_cluster() {
 		[[ -n $(cgroups_left) ]] || break
 		sleep 0.05
 	done
-	# The namespaces' mounts vanish with their last process; until that moment a removal can fail.
-	# The marker goes last, so that a removal cut short can be taken up again.
+	# The namespaces' mounts vanish with their last process; until then a removal can fail. The
+	# marker goes last, so that an interrupted removal can be repeated.
 	for attempt in {1..50}; do
-		find "$DIR" -mindepth 1 -maxdepth 1 ! -name .enclii-cluster -exec rm -rf --one-file-system {} + 2>/dev/null &&
+		find "$DIR" -mindepth 1 -maxdepth 1 ! -name .enclii-cluster \
+			-exec rm -rf --one-file-system {} + 2>/dev/null &&
 			rm -rf "$DIR" && break
 		[[ -e $DIR ]] || break
 		sleep 0.1

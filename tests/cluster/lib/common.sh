@@ -1,4 +1,4 @@
-# Names, addresses and places that every script here shares. Sourced, never run.
+# Names, addresses and paths that every script here shares. Sourced, never run.
 # shellcheck shell=bash disable=SC2034
 
 set -euo pipefail
@@ -7,8 +7,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 CACHE=${ENCLII_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/enclii}
 
-# /run is the place for state that dies with the machine; without a right to
-# write there the scripts still print a useful message instead of a mkdir error.
+# /run is for state that ends with the machine. Without write access to it the scripts still print
+# a useful message instead of an error of mkdir.
 if [[ -n ${ENCLII_CLUSTER_DIR:-} ]]; then
 	DIR=$ENCLII_CLUSTER_DIR
 elif [[ -w /run ]]; then
@@ -21,8 +21,8 @@ fi
 # Two clusters on one machine (two folders) must not share a cgroup.
 ID=enclii-$(printf %s "$DIR" | sha256sum | cut -c1-8)
 
-# 192.0.2.0/24 is set aside for documentation (RFC 5737): it is never a real
-# network, and no packet leaves the cluster's network namespace anyway.
+# 192.0.2.0/24 is reserved for documentation (RFC 5737) and never a real network. No packet leaves
+# the cluster's network namespace anyway.
 NODE_NAME=node1
 NODE_IP=192.0.2.10
 POD_CIDR=10.244.0.0/24
@@ -38,5 +38,6 @@ die() {
 }
 
 need_root() {
-	[[ $(id -u) == 0 ]] || die "$1 needs root (namespaces, mounts, cgroups): run it as root or with sudo -E"
+	[[ $(id -u) == 0 ]] ||
+		die "$1 needs root (namespaces, mounts, cgroups): run it as root or with sudo -E"
 }

@@ -3,8 +3,8 @@
 
 write_containerd_config() {
 	mkdir -p "$DIR/containerd" "$DIR/cni"
-	# restrict_oom_score_adj: without CAP_SYS_RESOURCE a container cannot be given a
-	# lower score than its parent's, and runc dies trying.
+	# restrict_oom_score_adj: without CAP_SYS_RESOURCE runc fails to give a container a lower score
+	# than its parent's.
 	cat >"$DIR/containerd/config.toml" <<-TOML
 		version = 2
 		root = "$DIR/containerd/root"
@@ -32,14 +32,18 @@ write_containerd_config() {
 		    bin_dir = "/usr/lib/cni"
 		    conf_dir = "$DIR/cni"
 	TOML
-	# ptp rather than bridge: each pod hangs on a routed link of its own, so traffic
-	# between two pods through a service passes the node's rules both ways.
+	# ptp instead of bridge: each pod has its own routed link, so traffic between two pods through a
+	# service passes the node's rules both ways.
 	cat >"$DIR/cni/10-pods.conflist" <<-JSON
 		{
 		  "cniVersion": "0.4.0",
 		  "name": "pods",
 		  "plugins": [
-		    {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "$POD_CIDR"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+		    {"type": "ptp", "ipam": {
+		      "type": "host-local",
+		      "ranges": [[{"subnet": "$POD_CIDR"}]],
+		      "routes": [{"dst": "0.0.0.0/0"}]
+		    }},
 		    {"type": "portmap", "capabilities": {"portMappings": true}}
 		  ]
 		}
@@ -48,8 +52,8 @@ write_containerd_config() {
 
 write_kubelet_config() {
 	mkdir -p "$DIR/kubelet-plugins"
-	# A developer's disk may be nearly full: nothing is evicted for it, and no
-	# imported image is collected, since there is no registry to pull it from.
+	# A developer's disk may be nearly full, so there is no eviction for it. Images are not collected,
+	# since there is no registry to pull them from again.
 	cat >"$DIR/kubelet.yaml" <<-YAML
 		apiVersion: kubelet.config.k8s.io/v1beta1
 		kind: KubeletConfiguration
@@ -75,12 +79,17 @@ write_kubelet_config() {
 		volumePluginDir: $DIR/kubelet-plugins
 		imageGCHighThresholdPercent: 100
 		imageGCLowThresholdPercent: 99
-		evictionHard: {memory.available: 50Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%, imagefs.inodesFree: 0%}
+		evictionHard:
+		  memory.available: 50Mi
+		  nodefs.available: 0%
+		  nodefs.inodesFree: 0%
+		  imagefs.available: 0%
+		  imagefs.inodesFree: 0%
 	YAML
 }
 
-# Who read which secret, but never its value; for everything else what was asked
-# and what was answered. Tokens and their reviews hold credentials too.
+# Logs requests and responses, but only metadata of secrets, tokens and token reviews, which hold
+# credentials.
 write_audit_policy() {
 	cat >"$DIR/audit-policy.yaml" <<-YAML
 		apiVersion: audit.k8s.io/v1
@@ -91,7 +100,9 @@ write_audit_policy() {
 		- level: None
 		  resources: [{group: coordination.k8s.io, resources: [leases]}]
 		- level: None
-		  nonResourceURLs: [/healthz*, /livez*, /readyz*, /openapi/*, /api, /api/*, /apis, /apis/*, /version]
+		  nonResourceURLs: [/healthz*, /livez*, /readyz*, /openapi/*]
+		- level: None
+		  nonResourceURLs: [/api, /api/*, /apis, /apis/*, /version]
 		- level: Metadata
 		  resources:
 		  - {group: "", resources: [secrets, serviceaccounts/token]}

@@ -1,8 +1,8 @@
 # A Go toolchain that can build the modules here. Sourced, never run.
 # shellcheck shell=bash
 
-# New enough for every module here; a system Go from 1.21 on would fetch it by
-# itself, an older one is only used to fetch this one.
+# New enough for every module here. A system Go from 1.21 on fetches a toolchain by itself; an older
+# one is used only to fetch this one.
 GO_BOOTSTRAP=go1.26.8
 
 go_minor() { "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
@@ -17,7 +17,7 @@ find_go() {
 	local minor
 	minor=$(go_minor "$GO")
 	[[ -n $minor ]] || die "cannot tell the version of $GO"
-	# GOTOOLCHAIN came with 1.21: from there on Go fetches the toolchain that a go.mod asks for.
+	# From 1.21 on, Go fetches the toolchain that a go.mod requires.
 	if ((minor >= 21)); then
 		export GOTOOLCHAIN=auto
 	else
@@ -25,9 +25,9 @@ find_go() {
 	fi
 }
 
-# An older Go knows nothing of toolchains, but a toolchain is also a module: fetch
-# it as one. Module files have no execute bits, and go wants its GOROOT writable
-# by nobody and not in the module cache, so it is copied out.
+# A Go before 1.21 does not know toolchains, but a toolchain is also a module, so it is fetched as
+# one. Files of a module have no execute bits, and GOROOT must not be in the module cache, so it is
+# copied.
 bootstrap_go() {
 	local arch name home zip_dir
 	arch=$("$GO" env GOARCH)
@@ -37,7 +37,8 @@ bootstrap_go() {
 		say "fetching $GO_BOOTSTRAP (the $("$GO" env GOVERSION) here is too old)"
 		local empty
 		empty=$(mktemp -d)
-		zip_dir=$(cd "$empty" && "$GO" mod download -json "golang.org/toolchain@$name" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
+		zip_dir=$(cd "$empty" && "$GO" mod download -json "golang.org/toolchain@$name" |
+			sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
 		rm -rf "$empty"
 		[[ -d $zip_dir ]] || die "the Go toolchain $name could not be fetched"
 		mkdir -p "$CACHE"

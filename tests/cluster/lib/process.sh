@@ -1,8 +1,8 @@
-# Starting a process of the cluster, knowing it again, showing why it died. Sourced, never run.
+# Starts a process of the cluster, recognizes it and shows why it died. Sourced, never run.
 # shellcheck shell=bash
 
-# started_at PID: when the process began, in clock ticks since boot. Together with
-# the pid this names one process for ever; a pid alone is used again.
+# started_at PID: when the process started, in clock ticks since boot. A pid alone is reused; with
+# its start time it names one process.
 started_at() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -12,16 +12,17 @@ started_at() {
 	[[ $1 != Z ]] && echo "${20}"
 }
 
-# alive NAME: is the process recorded under NAME still that process?
+# alive NAME: whether the process recorded under NAME is still running.
 alive() {
 	local pid began
-	[[ -r $DIR/pids/$1 ]] && read -r pid began <"$DIR/pids/$1" && [[ $(started_at "$pid") == "$began" ]]
+	[[ -r $DIR/pids/$1 ]] && read -r pid began <"$DIR/pids/$1" &&
+		[[ $(started_at "$pid") == "$began" ]]
 }
 
 pid_of() { cut -d' ' -f1 "$DIR/pids/$1"; }
 
 # launch NAME COMMAND...: in the background, its own session, output to logs/NAME.log.
-# The parent's other file descriptors (a caller's pipe, a lock) are not handed on.
+# The parent's other file descriptors, such as a lock, are not inherited.
 launch() {
 	local name=$1
 	shift
@@ -32,7 +33,7 @@ launch() {
 		exec setsid "$@"
 	) >>"$DIR/logs/$name.log" 2>&1 </dev/null 9>&- &
 	disown
-	# The record is there before anyone asks for it.
+	# Returns only when the record exists.
 	until [[ -s $DIR/pids/$name ]]; do sleep 0.01; done
 }
 

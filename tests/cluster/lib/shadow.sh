@@ -1,8 +1,9 @@
-# Fixed paths that the node covers with folders of its own. The mount points must
-# exist on the machine; those made here carry a marker and go away again. Sourced, never run.
+# Fixed paths over which the node mounts folders of its own. The mount points must exist on the
+# machine; those made here hold a marker and are removed again. Sourced, never run.
 # shellcheck shell=bash
 
-SHADOWED=(/run/containerd /run/netns /var/lib/cni /var/lib/kubelet /var/log/pods /var/log/containers)
+SHADOWED=(/run/containerd /run/netns /var/lib/cni /var/lib/kubelet)
+SHADOWED+=(/var/log/pods /var/log/containers)
 MARKER=.made-by-enclii-test-cluster
 
 make_shadowed() {
@@ -16,8 +17,8 @@ make_shadowed() {
 	printf '%s\n' "${SHADOWED[@]}" >"$DIR/shadow.list"
 }
 
-# A mount point removed on the machine would take the mount of another cluster
-# that is up with it, so one that is still mounted somewhere stays.
+# Removing a mount point would also remove the mount of another running cluster, so one that is
+# still mounted somewhere stays.
 remove_shadowed() {
 	local path
 	for path in "${SHADOWED[@]}"; do
