@@ -23,7 +23,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Measures the agent; `peer` is Vault Agent.
 ///
 /// # Errors
-/// Where a process does not do what it should.
+/// If a process does not do what it should.
 pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Entry>> {
     say(&format!("agent: {STARTS} starts, twenty secrets"));
     let start = starts(setup)?;

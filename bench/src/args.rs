@@ -1,17 +1,17 @@
-//! What the command line and the environment say. The only place that reads them.
+//! The command line and the environment. Only this module reads them.
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Measures the budgets of the design. A missed budget is a result; only a measurement that could
-/// not be made is a failure.
+/// Measures the budgets of the design. A missed budget is a result; a measurement that could not be
+/// made is a failure.
 #[derive(Debug, Parser)]
 #[command(
     name = "enclii-bench",
     version,
     after_help = "\
-The programs that are measured lie beside this one, or in ENCLII_BIN. `make bench` runs all of it.
+Measures the programs in ENCLII_BIN, else those beside this one. `make bench` runs everything.
 
 Examples:
   enclii-bench loopback --out loopback.json --vault /usr/bin/vault
@@ -28,34 +28,34 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measure the agent, the webhook, switchyard and the way of a write, on loopback
+    /// Measure the agent, the webhook, switchyard and the delivery of a write, on loopback
     Loopback(Loopback),
     /// Measure what the injection adds to a pod's start, in the cluster that KUBECONFIG names
     Cluster(Cluster),
-    /// Print the table of what was found, and write it as one list
+    /// Print the table of results and write them as one JSON list
     Report(Report),
 }
 
 /// What to measure on loopback.
 #[derive(Debug, clap::Args)]
 pub struct Loopback {
-    /// Where to leave what was found
+    /// Where to write the results
     #[arg(long, env = "ENCLII_BENCH_OUT")]
     pub out: PathBuf,
-    /// The program of HashiCorp Vault, to be measured beside ours [default: none]
+    /// The `vault` program, to measure as a peer [default: none]
     #[arg(long, env = "ENCLII_BENCH_VAULT")]
     pub vault: Option<PathBuf>,
-    /// Measure these alone, comma separated [default: all]
+    /// Measure only these, comma separated [default: all]
     #[arg(long, env = "ENCLII_BENCH_ONLY", value_delimiter = ',')]
     pub only: Vec<Subject>,
 }
 
-/// A results of the loopback measurements.
+/// A part of the loopback measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Subject {
     /// The agent's start, memory and size.
     Agent,
-    /// The way of a write.
+    /// The delivery of a write.
     Writes,
     /// The webhook under load.
     Webhook,
@@ -65,12 +65,12 @@ pub enum Subject {
     Stores,
     /// Many agents at one replica.
     Streams,
-    /// From one replica to the other.
+    /// The delivery of a write through another replica.
     Replicas,
 }
 
 impl Loopback {
-    /// Whether this is to be measured.
+    /// Whether to measure this.
     #[must_use]
     pub fn wants(&self, subject: Subject) -> bool {
         self.only.is_empty() || self.only.contains(&subject)
@@ -80,24 +80,29 @@ impl Loopback {
 /// What to measure in a cluster.
 #[derive(Debug, clap::Args)]
 pub struct Cluster {
-    /// Where to leave what was found
+    /// Where to write the results
     #[arg(long, env = "ENCLII_BENCH_OUT")]
     pub out: PathBuf,
     /// Pods of each kind
-    #[arg(long, env = "ENCLII_BENCH_PODS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        env = "ENCLII_BENCH_PODS",
+        default_value_t = 15,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     pub pods: u32,
 }
 
 /// What to report.
 #[derive(Debug, clap::Args)]
 pub struct Report {
-    /// What the other commands left
+    /// The result files of the other commands
     #[arg(required = true)]
     pub parts: Vec<PathBuf>,
-    /// The list to write
+    /// The JSON file to write
     #[arg(long, env = "ENCLII_BENCH_OUT", default_value = "target/bench.json")]
     pub out: PathBuf,
-    /// Something that the reader should know; more than one may be given
+    /// A note for the reader; may be repeated
     #[arg(long = "note")]
     pub notes: Vec<String>,
 }
@@ -114,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_measured_where_nothing_is_named() {
+    fn everything_is_measured_unless_subjects_are_named() {
         let loopback = |words: &[&str]| {
             let args =
                 Args::try_parse_from([&["enclii-bench", "loopback", "--out", "a"], words].concat())
@@ -127,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_needs_a_part() {
+    fn a_report_needs_a_results_file() {
         assert!(Args::try_parse_from(["enclii-bench", "report"]).is_err());
         let args =
             Args::try_parse_from(["enclii-bench", "report", "a", "b", "--note", "x"]).unwrap();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Metric {
     /// Resident memory of an agent that holds twenty secrets.
     AgentRss,
-    /// The results of it that no other process can share.
+    /// The part of it that no other process can share.
     AgentPrivateDirty,
     /// The agent's program.
     AgentBinary,
@@ -28,7 +28,7 @@ pub enum Metric {
     WebhookRss,
     /// One review without a socket.
     ReviewInProcess,
-    /// Reads of a value a second over 16 connections, each in the audit trail before it leaves.
+    /// Reads of a value a second over 16 connections, each in the audit log before it is answered.
     #[serde(rename = "store_reads_16")]
     StoreReads16,
     /// The slowest hundredth of them.
@@ -43,16 +43,16 @@ pub enum Metric {
     /// Resident memory of a switchyard with 5,000 open streams.
     #[serde(rename = "streams_rss_5000")]
     StreamsRss5000,
-    /// From a write until it is at each of 1,000 streams.
+    /// From a write until each of 1,000 streams has received it.
     #[serde(rename = "push_1000_p99")]
     Push1000P99,
-    /// From a write at one replica until it is at an agent of the other.
+    /// From a write at one replica until an agent of the other has it.
     ReplicaPushP99,
     /// What the injection adds to a pod's start.
     PodStartAdded,
 }
 
-/// How good a value has to be.
+/// The bound that a value has to meet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Budget {
@@ -62,23 +62,23 @@ pub enum Budget {
     AtLeast(f64),
 }
 
-/// What is known of a [`Metric`] before anything is measured.
+/// The fixed properties of a [`Metric`].
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
-    /// The name as the report has it.
+    /// The name in the report.
     pub word: &'static str,
     /// The unit of its value.
     pub unit: &'static str,
-    /// How good it has to be.
+    /// Its budget.
     pub budget: Budget,
-    /// Where the budget comes from, if it is not simply a number that was chosen.
+    /// Where the budget comes from, if it was not simply chosen.
     pub origin: Option<&'static str>,
 }
 
-/// The same thing of somebody else, measured in the same run.
+/// A peer's value, measured in the same run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Who.
+    /// The peer's name and version.
     pub name: String,
     /// In the unit of the entry.
     pub value: f64,
@@ -89,21 +89,22 @@ pub struct Peer {
 pub struct Entry {
     /// What was measured.
     pub name: Metric,
-    /// How much it is.
+    /// The measured value.
     pub value: f64,
-    /// Of what.
+    /// Its unit.
     pub unit: String,
-    /// How good it has to be.
+    /// Its budget.
     #[serde(flatten)]
     pub budget: Budget,
-    /// Somebody else's.
+    /// The peer's value, if there is a peer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peer: Option<Peer>,
 }
 
-const WEBHOOK_ORIGIN: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6 as recorded on a machine of this kind \
-    (4,850 1/s, 16 ms); it is no results of this run";
-const POD_ORIGIN: &str = "half of what the Vault Agent Injector added as recorded on a machine of this kind (1.0 s); it is no results of this run";
+const WEBHOOK_ORIGIN: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6, \
+    recorded earlier on a machine of this kind (4,850 1/s, 16 ms)";
+const POD_ORIGIN: &str = "half of what the Vault Agent Injector added, recorded earlier on a \
+    machine of this kind (1.0 s)";
 
 impl Metric {
     /// Every name, in the report's order.
@@ -128,7 +129,7 @@ impl Metric {
         Self::PodStartAdded,
     ];
 
-    /// What is known of it.
+    /// Its fixed properties.
     #[must_use]
     pub fn definition(self) -> Definition {
         use Budget::{AtLeast, AtMost};
@@ -172,14 +173,14 @@ impl Metric {
 }
 
 impl Entry {
-    /// With somebody else's figure, where there is one.
+    /// Adds a peer's value, if there is one.
     #[must_use]
     pub fn beside(mut self, peer: Option<(&str, f64)>) -> Self {
         self.peer = peer.map(|(name, value)| Peer { name: name.to_owned(), value: rounded(value) });
         self
     }
 
-    /// Whether the value is good enough.
+    /// Whether the value meets its budget.
     #[must_use]
     pub fn met(&self) -> bool {
         match self.budget {
@@ -200,7 +201,7 @@ impl Entry {
     }
 }
 
-/// More digits than these were not measured.
+/// Rounds to three decimals: the measurements are no more precise.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
@@ -214,7 +215,10 @@ mod tests {
         let entry = Metric::AgentRss.measured(3.000_04).beside(Some(("Vault Agent 1.21.1", 144.0)));
         assert_eq!(
             serde_json::to_string(&entry).unwrap(),
-            r#"{"name":"agent_rss","value":3.0,"unit":"MiB","at_most":4.0,"peer":{"name":"Vault Agent 1.21.1","value":144.0}}"#
+            concat!(
+                r#"{"name":"agent_rss","value":3.0,"unit":"MiB","at_most":4.0,"#,
+                r#""peer":{"name":"Vault Agent 1.21.1","value":144.0}}"#
+            )
         );
         let entry = Metric::WebhookRps16.measured(1.0);
         let json = serde_json::to_string(&entry).unwrap();
@@ -226,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_those_of_the_report() {
+    fn the_names_are_those_of_the_report() {
         for name in Metric::ALL {
             assert_eq!(serde_json::to_value(name).unwrap(), name.definition().word);
         }
     }
 
     #[test]
-    fn more_is_better_where_the_budget_is_a_least() {
+    fn more_is_better_if_the_budget_is_a_minimum() {
         let peer = |entry: Entry| entry.beside(Some(("peer", 100.0)));
         let least = peer(Metric::WebhookRps16.measured(50_000.0));
         assert_eq!((least.met(), least.ratio()), (true, Some(500.0)));

@@ -41,14 +41,17 @@ fn added(pods: u32, results: &mut Results) -> Result<Vec<Entry>> {
         NAMESPACE,
         &[("enclii.io/project", "bench"), ("enclii.io/environment", "prod")],
     )?;
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "api", "namespace": NAMESPACE}});
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "api", "namespace": NAMESPACE}
+    });
     apply(&account.to_string())?;
     write_secrets().context("write secrets")?;
     wait::until("the bundle", STEP_TIMEOUT, || object(namespace.name(), "secretbundle", BUNDLE))?;
 
     let api = Api::open()?;
     let times = |kind: Kind, number: u32| started_after(&api, namespace.name(), kind, number);
-    // The first of each finds the caches cold, and the webhook may not know the bundle yet.
+    // The first pod of each kind finds cold caches, and the webhook may not know the bundle yet.
     let mut refused = None;
     wait::until("a first injected pod", STEP_TIMEOUT, || {
         Ok(times(Kind::Injected, 0).map_err(|error| refused = Some(error)).ok())
@@ -63,14 +66,17 @@ fn added(pods: u32, results: &mut Results) -> Result<Vec<Entry>> {
     }
     let (plain, injected) =
         (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
-    results.note(format!("pod_start_added: the application's first instruction came {injected:.0} ms after the create call with the agent, {plain:.0} ms without (medians of {pods})"));
+    results.note(format!(
+        "pod_start_added: from the create call to the application's start: {injected:.0} ms with \
+         the agent, {plain:.0} ms without (medians of {pods})"
+    ));
     Ok(vec![Metric::PodStartAdded.measured(injected - plain)])
 }
 
-/// Puts twenty secrets into the bundle, over a port of this machine.
+/// Writes twenty secrets into the bundle, through a forwarded port.
 fn write_secrets() -> Result<()> {
     let trust = object(SYSTEM, "configmap", "enclii-trust")?
-        .context("the system is not installed: there is no ConfigMap enclii-trust")?;
+        .context("the system is not installed: the ConfigMap enclii-trust is missing")?;
     let mut ca = tempfile::NamedTempFile::new()?;
     ca.write_all(
         trust["data"]["ca.crt"].as_str().context("the ConfigMap has no ca.crt")?.as_bytes(),

@@ -1,5 +1,5 @@
-//! A client that keeps a number of TLS connections busy, each with one request after the other, as
-//! a busy API server does with a webhook.
+//! A client that keeps a number of TLS connections busy, each with one request after another, as a
+//! busy API server does with a webhook.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,8 +24,8 @@ use crate::statistics::{median, milliseconds, percentile};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// By how many bytes an answer may differ from the first: versions, generations and times are as
-/// long as they are.
+/// By how many bytes the length of a response may differ from the first one's: versions,
+/// generations and times vary in length.
 const MAX_LENGTH_DIFFERENCE: usize = 64;
 
 /// What to drive, and how.
@@ -35,22 +35,22 @@ pub struct Load {
     pub address: SocketAddr,
     /// The name in its certificate.
     pub host: &'static str,
-    /// What the connections send, each one of them and in turn.
+    /// The requests; connection `n` repeats request `n`, modulo their number.
     pub requests: Vec<RequestTemplate>,
-    /// Whom to trust; plain HTTP where this is nothing.
+    /// The TLS configuration; `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// How many connections.
+    /// The number of connections.
     pub connections: usize,
-    /// Not counted.
+    /// Time before the measurement, not counted.
     pub warm_up: Duration,
-    /// Counted.
+    /// Time of the measurement.
     pub duration: Duration,
 }
 
-/// A request that is sent again and again.
+/// A request that a connection repeats.
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
-    /// How.
+    /// The method.
     pub method: Method,
     /// The path.
     pub path: String,
@@ -60,24 +60,24 @@ pub struct RequestTemplate {
     pub body: Bytes,
 }
 
-/// What came back.
+/// The measured throughput and latency.
 #[derive(Clone, Copy, Debug)]
 pub struct Measurement {
-    /// Answers a second.
+    /// Responses per second.
     pub per_second: f64,
-    /// The middle one, in milliseconds.
+    /// The median, in milliseconds.
     pub p50: f64,
-    /// The slowest hundredth begins here, in milliseconds.
+    /// The 99th percentile, in milliseconds.
     pub p99: f64,
 }
 
-/// Drives the server. Each answer has to be 200 and what `check` expects; of a webhook's reviews
-/// every answer is as long as the first one, but numbers that count up grow.
+/// Drives the server. Each response has to be 200, the first one has to pass `check`, and the
+/// others have to be about as long as the first one.
 ///
 /// # Errors
-/// Where one of the requests fails.
+/// If a request fails.
 pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Measurement> {
-    // One thread: the server has the other processor, and takes its share of this one.
+    // One thread, which leaves the other processor to the server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -98,15 +98,15 @@ pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Measurement>
             })
             .collect();
         let mut times = Vec::new();
-        for one in driving {
-            times.extend(one.await.context("drive a connection")??);
+        for task in driving {
+            times.extend(task.await.context("drive a connection")??);
         }
         anyhow::Ok(times)
     })?;
-    ensure!(!times.is_empty(), "no answer came in time");
+    ensure!(!times.is_empty(), "no response came in time");
     let (p50, p99) =
         (median(&times).context("no answer")?, percentile(&times, 99).context("no answer")?);
-    // Fewer answers than 2^52: nothing is lost.
+    // Fewer than 2^52 responses: the conversion is exact.
     Ok(Measurement { per_second: times.len() as f64 / load.duration.as_secs_f64(), p50, p99 })
 }
 
@@ -147,15 +147,15 @@ async fn open(
 ) -> Result<Sender> {
     let (sender, connection) =
         http1::handshake(TokioIo::new(io)).await.context("open connection")?;
-    // Its error is the error of the request that it carries.
+    // Its error is also the error of the request that it carries.
     tasks.spawn(async move {
         let _ = connection.await;
     });
     Ok(sender)
 }
 
-/// Sends one request after the other, and gives the time of each that was answered within the
-/// counted duration, in milliseconds.
+/// Sends one request after another. Returns the milliseconds of each one that was answered within
+/// the measured time.
 async fn keep_busy(
     mut sender: Sender,
     number: usize,
@@ -173,14 +173,15 @@ async fn keep_busy(
             .await
             .context("send request: no answer")??;
         let answered = Instant::now();
-        // To parse each would take the processor from the server: the length says nearly as much.
+        // Parsing each response would take processor time from the server; the length is nearly as
+        // good.
         let length = *first.get_or_insert(answer.len());
         if times.is_empty() {
             check(&answer)?;
         }
         ensure!(
             answer.len().abs_diff(length) <= MAX_LENGTH_DIFFERENCE,
-            "one request was answered otherwise than the same one before"
+            "a response differs from an earlier one to the same request"
         );
         if answered > until {
             return Ok(times);

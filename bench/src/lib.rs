@@ -1,8 +1,8 @@
-//! The budgets of the design, measured on the programs as they are shipped.
+//! The budgets of the design, measured on the shipped programs.
 //!
-//! [`budget`], [`statistics`] and [`table`] are pure. [`loopback`] measures what one machine can show
-//! without a cluster, [`cluster`] what needs one; each leaves a [`results::Results`], and the report
-//! joins them.
+//! [`budget`], [`statistics`] and [`table`] are pure. [`loopback`] measures what one machine shows
+//! without a cluster, [`cluster`] what needs one. Each writes its [`results::Results`] to a file,
+//! and the report joins them.
 
 pub mod agent;
 pub mod args;

@@ -1,9 +1,9 @@
-//! `enclii-bench`: see the library's `args` for what it understands.
+//! The program `enclii-bench`; the module `args` of the library describes its arguments.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bench::args::{Args, Command, Report};
 use bench::results::{Results, write_json};
 use bench::{cluster, loopback, table};
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is gone there is nobody to tell.
+            // If standard error is closed, nobody can be told.
             let _ = writeln!(io::stderr(), "enclii-bench: {error:#}");
             ExitCode::FAILURE
         }
@@ -28,8 +28,7 @@ fn run(args: Args) -> Result<()> {
         Command::Report(args) => return report(&args),
     };
     results.write(&out)?;
-    ensure!(results.failures.is_empty(), "measurements failed: {}", results.failures.join("; "));
-    Ok(())
+    results.check()
 }
 
 fn report(args: &Report) -> Result<()> {
@@ -41,6 +40,5 @@ fn report(args: &Report) -> Result<()> {
     let colour = out.is_terminal();
     write!(out, "{}", table::render(&results, colour))?;
     write_json(&args.out, &results.entries)?;
-    ensure!(results.failures.is_empty(), "{} of the measurements failed", results.failures.len());
-    Ok(())
+    results.check()
 }

@@ -7,21 +7,21 @@ use anyhow::{Context, Result};
 /// Memory of a process, in MiB.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
-    /// What is in memory: its own and what it shares.
+    /// Resident memory, shared pages included.
     pub resident: f64,
-    /// What is its own and was written to.
+    /// Private pages that were written to.
     pub private_dirty: f64,
 }
 
 impl Memory {
-    /// Of a running process.
+    /// The memory of a running process.
     ///
     /// # Errors
-    /// Where there is no such process.
+    /// If there is no such process.
     pub fn of(pid: u32) -> Result<Self> {
         let directory = Path::new("/proc").join(pid.to_string());
-        // An agent is undumpable: only root may read this of it. The other file has nearly the same
-        // for everybody: anonymous pages, which in a static program are the dirty ones.
+        // An agent is undumpable, so only root may read its smaps. Everybody may read `status`,
+        // whose anonymous pages are the dirty ones in a static program.
         match std::fs::read_to_string(directory.join("smaps_rollup")) {
             Ok(text) => Self::parse(&text, "Rss:", "Private_Dirty:"),
             Err(_) => {
@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn the_fields_in_mib() {
-        let text = "00400000-7ffe0000 ---p 00000000 00:00 0    [rollup]\nRss:                3072 kB\nPrivate_Dirty:       512 kB\n";
+        let text = "00400000-7ffe0000 ---p 00000000 00:00 0    [rollup]\n\
+            Rss:                3072 kB\nPrivate_Dirty:       512 kB\n";
         let memory = Memory::parse(text, "Rss:", "Private_Dirty:").unwrap();
         assert_eq!(memory, Memory { resident: 3.0, private_dirty: 0.5 });
         assert!(

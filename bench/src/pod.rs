@@ -46,7 +46,7 @@ pub fn value(hint: &str, number: usize) -> String {
 /// The pod of the example that is reviewed.
 ///
 /// # Errors
-/// Where the example has no workload.
+/// If the example has no workload.
 pub fn example() -> Result<Value> {
     let documents = admission::documents(EXAMPLE)?;
     admission::pod_of(
@@ -75,7 +75,7 @@ impl Setup {
     /// Starts all of it.
     ///
     /// # Errors
-    /// Where a server does not start, or the webhook refuses the pod.
+    /// If a server does not start, or the webhook refuses the pod.
     pub fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
         let token = directory.path().display().to_string();
@@ -111,7 +111,7 @@ impl Setup {
     /// The CAs that the agent is told to trust.
     ///
     /// # Errors
-    /// Where switchyard has not published them.
+    /// If switchyard has not published them.
     pub fn trust(&self) -> Result<String> {
         std::fs::read_to_string(self.directory.path().join("trust/ca.crt"))
             .context("read switchyard's CA")
@@ -126,7 +126,7 @@ impl Setup {
     /// The pod with volumes of its own and nothing in them.
     ///
     /// # Errors
-    /// Where the volumes cannot be made.
+    /// If the volumes cannot be made.
     pub fn volumes(&self) -> Result<Volumes> {
         // The pod's volumes lie in memory, as they do on a node, where this machine lets us.
         let name = || tempfile::Builder::new().prefix("enclii-bench-").to_owned();
@@ -167,7 +167,7 @@ impl Volumes {
     /// Starts the agent.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub fn start_agent(&self) -> Result<Process> {
         Process::start("agent", &mut self.pod.container(AGENT_CONTAINER)?, &self.logs)
     }
@@ -187,7 +187,7 @@ impl Volumes {
     /// Starts the agent and, once the files are there, the application.
     ///
     /// # Errors
-    /// Where one of them does not come up.
+    /// If one of them does not come up.
     pub fn run(self) -> Result<RunningPod> {
         let mut agent = self.start_agent()?;
         wait::until("the agent's files", STEP_TIMEOUT, || {
@@ -228,7 +228,7 @@ impl RunningPod {
     /// What the application says of itself.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// If it does not answer.
     pub fn state(&self) -> Result<AppState> {
         Ok(serde_json::from_slice(
             &self.client.get(format!("http://127.0.0.1:{}/state", self.port)).send()?.bytes()?,

@@ -1,4 +1,4 @@
-//! Two replicas on one PostgreSQL: how soon a write at one is at an agent of the other.
+//! Two replicas on one PostgreSQL: how soon a write at one reaches an agent of the other.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,10 @@ use crate::streams::{namespaces, pods, write};
 const WRITES: usize = 200;
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Measures the way from one to the other.
+/// Measures the delivery from one to the other.
 ///
 /// # Errors
-/// Where PostgreSQL is not installed, or a write does not arrive.
+/// If PostgreSQL is not installed, or a write does not arrive.
 pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     say(&format!("two replicas: {WRITES} writes at one to an agent at the other"));
     let postgres = Postgres::start()?;
@@ -49,7 +49,7 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
         for at in stream.wait_until_all_hold(generation, STEP_TIMEOUT)? {
             times.push(milliseconds(at.saturating_duration_since(from)));
         }
-        // Not in step with any clock of the system.
+        // Not in step with any timer of the system.
         std::thread::sleep(Duration::from_micros(20_000 + (number * 7919 % 10_000) as u64));
     }
     results.note(format!(

@@ -1,29 +1,29 @@
-//! What one run of the program found: a file that the report reads.
+//! The results of one run of the program: a file that the report reads.
 //!
-//! The runs are apart because they happen at different places: the cluster's in its own network
-//! namespace, and the other one while no cluster takes a share of the processors.
+//! There are several runs because they need different surroundings: the cluster's network
+//! namespace, or a machine whose processors no cluster uses.
 
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Entry;
 
-/// What was found.
+/// What was measured, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// What was measured.
+    /// The measurements.
     pub entries: Vec<Entry>,
-    /// What could not be, and why.
+    /// Measurements that failed, and why.
     pub failures: Vec<String>,
-    /// What the reader should know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
 }
 
 impl Results {
-    /// Takes what a measurement found, or why it could not be made.
+    /// Adds the entries of a measurement, or the reason why it failed.
     pub fn take(&mut self, what: &str, found: Result<Vec<Entry>>) {
         match found {
             Ok(entries) => self.entries.extend(entries),
@@ -31,12 +31,12 @@ impl Results {
         }
     }
 
-    /// Says something to the reader.
+    /// Adds a note.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// All of them as one.
+    /// Joins several results, in the report's order.
     #[must_use]
     pub fn join(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::default();
@@ -49,36 +49,47 @@ impl Results {
         all
     }
 
-    /// Reads a results.
+    /// Checks that every measurement was made, and that there was one.
     ///
     /// # Errors
-    /// Where there is none.
+    /// The failures, or that nothing was measured.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.failures.is_empty(), "measurements failed: {}", self.failures.join("; "));
+        ensure!(!self.entries.is_empty(), "nothing was measured");
+        Ok(())
+    }
+
+    /// Reads a results file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))
     }
 
-    /// Leaves it for the report.
+    /// Writes a results file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_json(path, self)
     }
 }
 
-/// Writes a JSON file that a person can read, whole or not at all.
+/// Writes an indented JSON file atomically.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let directory =
         path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("create {}", directory.display()))?;
     let mut file = tempfile::Builder::new()
         .permissions(mode())
         .tempfile_in(directory)
-        .context("make a temporary file")?;
+        .context("create a temporary file")?;
     serde_json::to_writer_pretty(&mut file, value)
         .with_context(|| format!("write {}", path.display()))?;
     file.write_all(b"\n").with_context(|| format!("write {}", path.display()))?;
@@ -97,7 +108,17 @@ mod tests {
     use crate::budget::Metric;
 
     #[test]
-    fn parts_are_joined_in_the_order_of_the_report() {
+    fn results_without_a_measurement_or_with_a_failure_fail() {
+        let mut results = Results::default();
+        assert_eq!(results.check().unwrap_err().to_string(), "nothing was measured");
+        results.take("agent", Ok(vec![Metric::AgentRss.measured(1.0)]));
+        results.check().unwrap();
+        results.take("webhook", Err(anyhow::anyhow!("refused")));
+        assert!(results.check().unwrap_err().to_string().contains("webhook: refused"));
+    }
+
+    #[test]
+    fn joined_results_are_in_the_order_of_the_report() {
         let mut one = Results::default();
         one.take("pods", Ok(vec![Metric::PodStartAdded.measured(1.0)]));
         one.note("a note");
@@ -116,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_comes_back_as_it_went() {
+    fn results_survive_a_round_trip() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("new").join("results.json");
         let mut results = Results::default();

@@ -21,7 +21,7 @@ const BATCH: u32 = 100;
 /// Measures the review of the example's pod.
 ///
 /// # Errors
-/// Where it is not patched.
+/// If it is not patched.
 pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     say(&format!("review: {BATCHES} batches of {BATCH}"));
     let catalog = Catalog::default();

@@ -21,7 +21,7 @@ impl SecretWriter {
     /// Of the switchyard at `address`, whose CA is in the file `ca`.
     ///
     /// # Errors
-    /// Where the CA cannot be read.
+    /// If the CA cannot be read.
     pub fn new(address: &str, ca: &Path, token: &str, scope: &str) -> Result<Self> {
         let url = format!("{}/v1/secrets/{scope}/", address.trim_end_matches('/'));
         Ok(Self { client: http::client_trusting(ca)?, url, token: token.trim().to_owned() })
@@ -30,7 +30,7 @@ impl SecretWriter {
     /// Of the switchyard that a command line is set up for.
     ///
     /// # Errors
-    /// Where it lacks a setting.
+    /// If it lacks a setting.
     pub fn like(enclii: &Command, scope: &str) -> Result<Self> {
         let setting = |name: &str| {
             let (_, value) = enclii
@@ -51,7 +51,7 @@ impl SecretWriter {
     /// Writes new values, all of them in one generation.
     ///
     /// # Errors
-    /// Where switchyard does not take them.
+    /// If switchyard does not take them.
     pub fn write<'a>(&self, secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
         let mut request = WriteRequest::default();
         for (name, value) in secrets {

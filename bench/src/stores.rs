@@ -1,4 +1,4 @@
-//! Switchyard's reads and writes, and those of a Vault with its file audit device on: sixteen busy
+//! Reads and writes of switchyard, and of a Vault with its file audit device on: sixteen busy
 //! keep-alive connections that share this machine with the server.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,16 +28,16 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const DURATION: Duration = Duration::from_secs(10);
 const SCOPE: &str = "shop.prod.api";
 
-/// What was found of a store.
+/// What was measured of a store.
 struct StoreFigures {
     reads: Measurement,
     writes: Measurement,
 }
 
-/// Measures switchyard; and Vault, where there is a program of it.
+/// Measures switchyard, and Vault if its program is given.
 ///
 /// # Errors
-/// Where a request is not answered as it should be.
+/// If a response is not the expected one.
 pub fn measure(vault: Option<&Path>, results: &mut Results) -> Result<Vec<Entry>> {
     let peer = vault.map(|program| peer(program).context("Vault")).transpose()?;
     let ours = switchyard()?;
@@ -63,7 +63,7 @@ pub fn measure(vault: Option<&Path>, results: &mut Results) -> Result<Vec<Entry>
     ])
 }
 
-/// The secret of a connection: no two of them wait for one another's.
+/// Each connection has its own secret, so that none waits for another.
 fn name(connection: usize) -> String {
     format!("SECRET_{connection:02}")
 }
@@ -84,11 +84,14 @@ fn load(port: u16, requests: Vec<RequestTemplate>) -> Load {
 fn switchyard() -> Result<StoreFigures> {
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
     write_identities(directory.path(), &[], &[])?;
-    // One client stands for many here.
+    // One client stands for many, so there is no rate limit.
     let mut switchyard =
         Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
     switchyard.run()?;
-    let body = |connection: usize| json!({"secrets": {name(connection): {"value": STANDARD.encode(value("store", connection))}}});
+    let body = |connection: usize| {
+        let value = STANDARD.encode(value("store", connection));
+        json!({"secrets": {name(connection): {"value": value}}})
+    };
     for connection in 0..CONNECTIONS {
         let (status, answer) =
             switchyard.post(&format!("/v1/secrets/{SCOPE}/"), &body(connection))?;

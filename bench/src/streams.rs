@@ -1,5 +1,5 @@
-//! Many agents at one replica: what their open streams cost it, and how soon a write has reached
-//! all of them.
+//! Many agents at one replica: the memory of their open streams, and how soon a write reaches all
+//! of them.
 
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ pub(crate) mod client;
 
 use client::Streams;
 
-const MANY: usize = 5000;
-const REACHED: usize = 1000;
+const OPEN_STREAMS: usize = 5000;
+const PUSHED_STREAMS: usize = 1000;
 const WRITES: usize = 10;
 const IDLE: Duration = Duration::from_secs(20);
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,11 +30,11 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Measures one replica with many streams.
 ///
 /// # Errors
-/// Where a stream does not open, or a write does not arrive.
+/// If a stream does not open, or a write does not arrive.
 pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     client::allow_many_files()?;
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
-    write_identities(directory.path(), &namespaces(), &pods(MANY))?;
+    write_identities(directory.path(), &namespaces(), &pods(OPEN_STREAMS))?;
     let mut switchyard =
         Switchyard::new(directory.path(), "switchyard", &[("ENCLII_RATE_LIMIT", "0")])?;
     switchyard.run()?;
@@ -46,28 +46,28 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     write(&switchyard, &twenty)?;
     let before = Memory::of(switchyard.process()?.id())?;
 
-    say(&format!("switchyard: {MANY} open streams"));
-    let streams = Streams::open(switchyard.port(), &switchyard.ca(), MANY)?;
+    say(&format!("switchyard: {OPEN_STREAMS} open streams"));
+    let streams = Streams::open(switchyard.port(), &switchyard.ca(), OPEN_STREAMS)?;
     streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
-    // Two heartbeats pass, so that what opening them took is given back.
+    // Waits for two heartbeats, so that memory used for opening is returned.
     std::thread::sleep(IDLE);
     let memory = Memory::of(switchyard.process()?.id())?;
     ensure!(
-        streams.open_streams() == MANY,
-        "{} of {MANY} streams are open",
+        streams.open_streams() == OPEN_STREAMS,
+        "{} of {OPEN_STREAMS} streams are open",
         streams.open_streams()
     );
     results.note(format!(
         "streams_rss_5000: {:.1} MiB before the first stream, {:.1} KiB for each",
         before.resident,
-        (memory.resident - before.resident) * 1024.0 / MANY as f64
+        (memory.resident - before.resident) * 1024.0 / OPEN_STREAMS as f64
     ));
     drop(streams);
 
-    say(&format!("switchyard: {WRITES} writes to {REACHED} streams"));
-    let streams = Streams::open(switchyard.port(), &switchyard.ca(), REACHED)?;
+    say(&format!("switchyard: {WRITES} writes to {PUSHED_STREAMS} streams"));
+    let streams = Streams::open(switchyard.port(), &switchyard.ca(), PUSHED_STREAMS)?;
     streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
-    let mut times = Vec::with_capacity(WRITES * REACHED);
+    let mut times = Vec::with_capacity(WRITES * PUSHED_STREAMS);
     for number in 0..WRITES {
         let from = Instant::now();
         let generation = write(&switchyard, &[(names().swap_remove(0), value("write", number))])?;
@@ -76,9 +76,9 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
             .extend(arrived.into_iter().map(|at| milliseconds(at.saturating_duration_since(from))));
         std::thread::sleep(Duration::from_millis(200));
     }
-    let most = times.iter().copied().fold(0.0, f64::max);
+    let slowest = times.iter().copied().fold(0.0, f64::max);
     results.note(format!(
-        "push_1000_p99: the median is {:.0} ms and the last of {} arrivals came after {most:.0} ms",
+        "push_1000_p99: the median is {:.0} ms, the last of {} arrivals came after {slowest:.0} ms",
         median(&times).context("no arrival")?,
         times.len()
     ));
@@ -105,7 +105,7 @@ pub(crate) fn pods(count: usize) -> Vec<Identity> {
     (0..count).map(pod).collect()
 }
 
-/// Writes values as one generation, and says which.
+/// Writes values as one generation and returns it.
 pub(crate) fn write(switchyard: &Switchyard, values: &[(String, String)]) -> Result<u64> {
     let secrets: serde_json::Map<_, _> = values
         .iter()

@@ -15,7 +15,7 @@ const FAINT: &str = "2";
 /// A cell: its text and how it looks on a terminal.
 type Cell = (String, &'static str);
 
-/// The table, with what failed and what the reader should know below it.
+/// The table, with origins of budgets, notes and failures below it.
 #[must_use]
 pub fn render(results: &Results, colour: bool) -> String {
     let mut rows = vec![HEAD.map(|word| (word.to_owned(), BOLD))];
@@ -84,7 +84,7 @@ fn unmeasured(name: Metric) -> [Cell; 6] {
     ]
 }
 
-/// Three digits that say something, and no more.
+/// Three significant digits, or all digits of the whole part.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,
@@ -114,7 +114,7 @@ fn lines(rows: &[[Cell; 6]], colour: bool) -> String {
         let mut line = String::new();
         for (column, ((cell, look), width)) in row.iter().zip(&widths).enumerate() {
             let room = width - cell.chars().count();
-            // Numbers stand under one another by their units.
+            // Numbers are right-aligned.
             let (before, after) = if (1..=2).contains(&column) && cell != "not measured" {
                 (room, 0)
             } else {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_three_digits_or_all_of_the_whole_part() {
+    fn numbers_have_three_significant_digits_or_the_whole_part() {
         for (value, text) in [
             (0.0, "0"),
             (3.456, "3.46"),

@@ -22,23 +22,23 @@ use agent::{Agent, Refresh};
 use server::Server;
 
 const STARTS: usize = 15;
-// It polls once a second, so that the slowest of thirty is a poll missed by little.
+// It polls once a second: the slowest of thirty writes just missed a poll.
 const WRITES: usize = 30;
 const IDLE: Duration = Duration::from_secs(5);
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What was measured of Vault Agent, in the units of our own entries.
+/// What was measured of Vault Agent, in the units of the entries.
 #[derive(Clone, Debug)]
 pub struct VaultAgentFigures {
     /// Its name and version.
     pub name: String,
-    /// The same with how often it polled.
+    /// The name with its polling interval.
     pub polling: String,
     /// Start to the last of the files, in milliseconds.
     pub start: f64,
-    /// While it is idle.
+    /// Its memory while idle.
     pub memory: Memory,
-    /// Its program, in MB.
+    /// The size of its program, in MB.
     pub binary: f64,
     /// From a write to the file, in milliseconds.
     pub write_to_file: f64,
@@ -47,7 +47,7 @@ pub struct VaultAgentFigures {
 /// Measures Vault Agent.
 ///
 /// # Errors
-/// Where it does not do what it should.
+/// If it does not start or does not write the files.
 pub fn measure(program: &Path) -> Result<VaultAgentFigures> {
     let name = format!("Vault Agent {}", version(program)?);
     say(&format!("{name}: a development server with twenty secrets"));
@@ -83,7 +83,7 @@ fn version(program: &Path) -> Result<String> {
         .split_whitespace()
         .nth(1)
         .with_context(|| format!("find the version of {}", program.display()))?;
-    ensure!(output.status.success() && word.starts_with('v'), "{} is no Vault", program.display());
+    ensure!(output.status.success() && word.starts_with('v'), "{} is not Vault", program.display());
     Ok(word.trim_matches(['v', ',']).to_owned())
 }
 
@@ -93,7 +93,7 @@ fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
         let files = files()?;
         let from = Instant::now();
         let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
-        agent.complete(POLL_INTERVAL, STEP_TIMEOUT)?;
+        agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
         times.push(milliseconds(from.elapsed()));
     }
     median(&times).context("no start")
@@ -102,7 +102,7 @@ fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
 fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
     let files = files()?;
     let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
-    agent.complete(POLL_INTERVAL, STEP_TIMEOUT)?;
+    agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
     sleep(IDLE);
     Memory::of(agent.id())
 }
@@ -110,11 +110,11 @@ fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
 fn writes(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
     let files = files()?;
     let mut agent = Agent::start(program, directory, server, files.path(), Refresh::EverySecond)?;
-    agent.complete(POLL_INTERVAL, STEP_TIMEOUT)?;
+    agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
     let file = files.path().join(SECRET);
     let mut times = Vec::with_capacity(WRITES);
     for number in 0..WRITES {
-        // Spread over its interval.
+        // Spreads the writes over its polling interval.
         sleep(Duration::from_millis((number * 379 % 1000) as u64));
         let value = value("write", number);
         times.push(time_until_file(&file, &value, STEP_TIMEOUT, || server.write(SECRET, &value))?);
@@ -122,21 +122,21 @@ fn writes(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
     percentile(&times, 99).context("no write")
 }
 
-/// A directory in memory, as the injector gives it to the agent.
+/// A directory in memory, like the one the injector gives the agent.
 fn files() -> Result<TempDir> {
     let name = || tempfile::Builder::new().prefix("enclii-bench-vault-").to_owned();
     Ok(name().tempdir_in("/dev/shm").or_else(|_| name().tempdir())?)
 }
 
-/// A process that waits for a file with the end of its log in the error.
+/// Waits for files of a process; an error has the end of its log.
 fn until_there(
     process: &mut e2e::process::Process,
     pause: Duration,
-    deadline: Duration,
+    timeout: Duration,
     mut there: impl FnMut() -> bool,
 ) -> Result<()> {
     let result =
-        wait::until_every(pause, "Vault Agent's files", deadline, || Ok(there().then_some(())));
-    result.map_err(|error| anyhow::anyhow!("{error}; it says:\n{}", process.tail()))?;
+        wait::until_every(pause, "Vault Agent's files", timeout, || Ok(there().then_some(())));
+    result.map_err(|error| anyhow::anyhow!("{error}; the end of its log:\n{}", process.tail()))?;
     process.check()
 }

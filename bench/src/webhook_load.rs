@@ -20,7 +20,7 @@ const DURATION: Duration = Duration::from_secs(10);
 /// Measures the webhook.
 ///
 /// # Errors
-/// Where a review is not answered with a patch.
+/// If a review is not answered with a patch.
 pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     say(&format!("webhook: {CONNECTIONS} connections for {} s", DURATION.as_secs()));
     let url: http::Uri = setup.system.webhook_url().parse()?;

@@ -24,7 +24,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Measures the writes; `peer` is Vault Agent with the shortest interval that it has.
 ///
 /// # Errors
-/// Where a write does not arrive.
+/// If a write does not arrive.
 pub fn measure(
     setup: &Setup,
     peer: Option<&VaultAgentFigures>,

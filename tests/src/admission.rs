@@ -1,4 +1,4 @@
-//! What kube-apiserver asks a webhook: an `AdmissionReview` of a pod that a workload makes.
+//! The `AdmissionReview` that kube-apiserver sends to a webhook for a pod of a workload.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// The documents of a YAML text.
 ///
 /// # Errors
-/// Where it is not YAML.
+/// If it is not YAML.
 pub fn documents(yaml: &str) -> Result<Vec<Value>> {
     yaml.split("\n---")
         .filter(|part| {
@@ -19,7 +19,7 @@ pub fn documents(yaml: &str) -> Result<Vec<Value>> {
 /// The pod that a workload's template makes, as the ReplicaSet controller would create it.
 ///
 /// # Errors
-/// Where the document has no pod template.
+/// If the document has no pod template.
 pub fn pod_of(workload: &Value) -> Result<Value> {
     let template =
         workload.pointer("/spec/template").context("the document has no pod template")?;
@@ -53,10 +53,10 @@ pub fn review(pod: &Value, uid: &str) -> Value {
     })
 }
 
-/// The pod that an answer leaves: patched, or refused with the answer's message.
+/// The pod after the webhook's response.
 ///
 /// # Errors
-/// Where the pod was refused, or the patch does not apply.
+/// If the pod was refused, or the patch does not apply.
 pub fn apply(mut pod: Value, answer: &Value) -> Result<Value> {
     let response = &answer["response"];
     anyhow::ensure!(

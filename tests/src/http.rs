@@ -1,4 +1,4 @@
-//! HTTPS with a CA of ours, as curl would speak it.
+//! HTTP clients for tests.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use reqwest::blocking::Client;
 
-/// A client that trusts the CAs in a PEM file alone.
+/// A client that trusts only the CAs in a PEM file.
 ///
 /// # Errors
-/// Where the file holds none.
+/// If the file holds none.
 pub fn client_trusting(ca: &Path) -> Result<Client> {
     let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
     let roots = runtime::root_certs::from_pem(&pem)
@@ -25,7 +25,7 @@ pub fn client_trusting(ca: &Path) -> Result<Client> {
 /// A client for plain HTTP on loopback.
 ///
 /// # Errors
-/// Where the client cannot be built.
+/// If the client cannot be built.
 pub fn plain_client() -> Result<Client> {
     let tls = rustls::ClientConfig::builder()
         .with_root_certificates(rustls::RootCertStore::empty())
@@ -37,10 +37,10 @@ pub fn plain_client() -> Result<Client> {
         .context("build HTTP client")
 }
 
-/// A port of loopback that nobody listens on at this moment.
+/// A free port of loopback.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))
         .context("find a free port")?

@@ -1,4 +1,4 @@
-//! A real cluster, as a user speaks to it: `kubectl`, with the cluster that `KUBECONFIG` names.
+//! A real cluster through `kubectl`: the one that `KUBECONFIG` names.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::guard::{self, Registration};
 use crate::wait;
 
-/// Runs `kubectl` and gives its standard output.
+/// Runs `kubectl` and returns its standard output.
 ///
 /// # Errors
-/// Where it fails; the message is what it printed.
+/// If it fails; the message is what it printed.
 pub fn kubectl(words: &[&str]) -> Result<String> {
     let output = run(words, None)?;
     if !output.status.success() {
@@ -25,7 +26,7 @@ pub fn kubectl(words: &[&str]) -> Result<String> {
 /// Applies a manifest.
 ///
 /// # Errors
-/// Where the cluster refuses it; the message is its own.
+/// If the cluster refuses it; the message is its own.
 pub fn apply(manifest: &str) -> Result<()> {
     let output = run(&["apply", "-f", "-"], Some(manifest))?;
     if !output.status.success() {
@@ -34,21 +35,21 @@ pub fn apply(manifest: &str) -> Result<()> {
     Ok(())
 }
 
-/// What the cluster says when it refuses a manifest.
+/// The cluster's message when it refuses a manifest.
 ///
 /// # Errors
-/// Where it takes it.
+/// If it takes it.
 pub fn rejection(manifest: &str) -> Result<String> {
     match apply(manifest) {
-        Ok(()) => bail!("the cluster took what it should have refused"),
+        Ok(()) => bail!("the cluster accepted what it should have refused"),
         Err(error) => Ok(error.to_string()),
     }
 }
 
-/// An object, or `None` where there is none.
+/// An object, or `None` if it does not exist.
 ///
 /// # Errors
-/// Where kubectl fails otherwise.
+/// If kubectl fails otherwise.
 pub fn object(namespace: &str, kind: &str, name: &str) -> Result<Option<Value>> {
     let text = kubectl(&["-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "json"])?;
     if text.trim().is_empty() { Ok(None) } else { Ok(Some(serde_json::from_str(&text)?)) }
@@ -57,17 +58,17 @@ pub fn object(namespace: &str, kind: &str, name: &str) -> Result<Option<Value>> 
 /// The objects of a kind that a label selector finds.
 ///
 /// # Errors
-/// Where kubectl fails.
+/// If kubectl fails.
 pub fn objects(namespace: &str, kind: &str, selector: &str) -> Result<Vec<Value>> {
     let text = kubectl(&["-n", namespace, "get", kind, "-l", selector, "-o", "json"])?;
     let list: Value = serde_json::from_str(&text)?;
     Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
-/// Asks a pod over the API server's proxy, which every cluster has.
+/// Sends a GET request to a pod through the API server's proxy.
 ///
 /// # Errors
-/// Where the pod does not answer with 2xx.
+/// If the pod does not answer with 2xx.
 pub fn ask<T: serde::de::DeserializeOwned>(
     namespace: &str,
     pod: &str,
@@ -85,10 +86,10 @@ pub fn ask<T: serde::de::DeserializeOwned>(
 /// Waits until a workload has rolled out.
 ///
 /// # Errors
-/// Where it has not by the deadline: the message shows its pods and their events.
-pub fn rolled_out(namespace: &str, workload: &str, deadline: Duration) -> Result<()> {
-    let timeout = format!("--timeout={}s", deadline.as_secs());
-    kubectl(&["-n", namespace, "rollout", "status", workload, &timeout])
+/// If it has not in time: the message shows its pods and their events.
+pub fn rolled_out(namespace: &str, workload: &str, timeout: Duration) -> Result<()> {
+    let flag = format!("--timeout={}s", timeout.as_secs());
+    kubectl(&["-n", namespace, "rollout", "status", workload, &flag])
         .map(drop)
         .map_err(|error| anyhow::anyhow!("{error}\n{}", describe(namespace)))
 }
@@ -96,7 +97,7 @@ pub fn rolled_out(namespace: &str, workload: &str, deadline: Duration) -> Result
 /// The names of the pods that run and are ready, of a label selector.
 ///
 /// # Errors
-/// Where kubectl fails.
+/// If kubectl fails.
 pub fn ready_pods(namespace: &str, selector: &str) -> Result<Vec<String>> {
     Ok(objects(namespace, "pods", selector)?
         .iter()
@@ -112,7 +113,7 @@ pub fn ready_pods(namespace: &str, selector: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// What a person would look at first when a namespace does not come up.
+/// The pods and events of a namespace, for the message of a failed test.
 #[must_use]
 pub fn describe(namespace: &str) -> String {
     let show = |words: &[&str]| kubectl(words).unwrap_or_else(|error| error.to_string());
@@ -123,8 +124,8 @@ pub fn describe(namespace: &str) -> String {
     )
 }
 
-/// Keeps the logs of a namespace's containers, and of those before them, in the folder that
-/// `ENCLII_KEEP_LOGS` names: they go with their pods, and whoever looks for leaks comes later.
+/// Saves the logs of a namespace's containers, also of restarted ones, in the folder
+/// `ENCLII_KEEP_LOGS`. Logs end with their pods, and the search for leaks comes later.
 pub fn keep_logs(namespace: &str) {
     let Some(folder) = std::env::var_os("ENCLII_KEEP_LOGS").map(PathBuf::from) else { return };
     let _ = std::fs::create_dir_all(&folder);
@@ -149,14 +150,14 @@ pub fn keep_logs(namespace: &str) {
     }
 }
 
-/// A namespace of a test's own, deleted with the value that owns it.
+/// A namespace for one test. Dropping the value deletes it.
 pub struct Namespace(String);
 
 impl Namespace {
-    /// Makes the namespace, anew where an earlier run left it.
+    /// Creates the namespace. Deletes one that an earlier run left first.
     ///
     /// # Errors
-    /// Where the cluster refuses it.
+    /// If the cluster refuses it.
     pub fn create(name: &str, labels: &[(&str, &str)]) -> Result<Self> {
         kubectl(&[
             "delete",
@@ -168,7 +169,9 @@ impl Namespace {
         ])?;
         let labels: serde_json::Map<_, _> =
             labels.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
-        let manifest = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        let manifest = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}
+        });
         apply(&manifest.to_string())?;
         let namespace = Self(name.to_owned());
         // Pods are refused until the controller has made the default service account.
@@ -192,42 +195,41 @@ impl Drop for Namespace {
     }
 }
 
-/// A port of this machine that leads to a Service, over `kubectl port-forward`.
+/// A forwarded port of a Service: `kubectl port-forward`.
 pub struct PortForward {
     child: std::process::Child,
     port: u16,
+    _registration: Registration,
 }
 
 impl PortForward {
-    /// Opens the port and waits until it answers.
+    /// Forwards a port and waits until it accepts connections.
     ///
     /// # Errors
-    /// Where the Service has no pod by the deadline.
-    pub fn open(namespace: &str, service: &str, port: u16, deadline: Duration) -> Result<Self> {
+    /// If the Service has no pod in time.
+    pub fn open(namespace: &str, service: &str, port: u16, timeout: Duration) -> Result<Self> {
         let local = crate::http::free_port()?;
         wait::until_every(
             Duration::from_millis(500),
-            &format!("a way to {namespace}/{service}"),
-            deadline,
+            &format!("a port-forward to {namespace}/{service}"),
+            timeout,
             || {
-                let mut child = command(&[
+                let mut command = command(&[
                     "-n",
                     namespace,
                     "port-forward",
                     &format!("service/{service}"),
                     &format!("{local}:{port}"),
-                ])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .context("start kubectl port-forward")?;
+                ]);
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                let (mut child, registration) =
+                    guard::spawn(&mut command).context("start kubectl port-forward")?;
                 let open = wait::until("the port", Duration::from_secs(5), || {
                     anyhow::ensure!(child.try_wait()?.is_none(), "port-forward ended");
                     Ok(std::net::TcpStream::connect(("127.0.0.1", local)).ok())
                 });
                 if open.is_ok() {
-                    return Ok(Some(Self { child, port: local }));
+                    return Ok(Some(Self { child, port: local, _registration: registration }));
                 }
                 let _ = child.kill();
                 let _ = child.wait();

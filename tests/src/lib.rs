@@ -1,13 +1,15 @@
 //! The harness of everything that needs more than one process.
 //!
-//! [`loopback`] runs the system on this machine without a cluster (the demo, the benchmarks);
-//! [`switchyard`] is one replica that can be killed, [`postgres`] and [`vault`] are real stores of
-//! a test's own; [`kubectl`] speaks to a real cluster as a user would. All of them start programs
-//! that are already built, so that what is tested is what is shipped.
+//! [`loopback`] runs the system on this machine without a cluster, for the demo and the benchmarks.
+//! [`switchyard`] is one replica that can be killed, [`postgres`] and [`vault`] are real stores for
+//! one test, and [`kubectl`] uses a real cluster. All of them start programs that are already
+//! built.
 
 pub mod admission;
+pub mod guard;
 pub mod http;
 pub mod kubectl;
+pub mod leaks;
 pub mod linearizable;
 pub mod loopback;
 pub mod metrics;

@@ -57,7 +57,7 @@ impl Loopback {
     /// Starts both servers below `directory` and waits until they are ready.
     ///
     /// # Errors
-    /// Where a program is missing or a server does not become ready; the message has its log's end.
+    /// If a program is missing or a server does not become ready; the message has its log's end.
     pub fn start(
         directory: &Path,
         places: &[NamespaceScope<'_>],
@@ -111,7 +111,7 @@ impl Loopback {
     /// The command line, set up as its user would set it up.
     ///
     /// # Errors
-    /// Where it was not built.
+    /// If it was not built.
     pub fn enclii(&self) -> Result<Command> {
         let mut command = Command::new(program("enclii")?);
         command
@@ -124,7 +124,7 @@ impl Loopback {
     /// Switchyard's answer to a GET as the bootstrap administrator.
     ///
     /// # Errors
-    /// Where it is not 2xx.
+    /// If it is not 2xx.
     pub fn get(&self, path: &str) -> Result<Value> {
         let token = std::fs::read_to_string(self.directory.join("bootstrap-token"))?;
         let url = format!("https://localhost:{}{path}", self.switchyard_port);
@@ -136,7 +136,7 @@ impl Loopback {
     /// The webhook's answer to a review.
     ///
     /// # Errors
-    /// Where it is not 200.
+    /// If it is not 200.
     pub fn review(&self, review: &Value) -> Result<Value> {
         let answer = self
             .webhook_https
@@ -167,7 +167,7 @@ impl Loopback {
 /// Writes down who the tokens stand for.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write_identities(
     directory: &Path,
     places: &[NamespaceScope<'_>],
@@ -236,9 +236,12 @@ fn identities_file(places: &[NamespaceScope<'_>], identities: &[Identity]) -> Va
         .collect();
     let pods: Vec<_> = identities
         .iter()
-        .map(
-            |it| json!({"token": it.token, "namespace": it.namespace, "service_account": it.service_account, "pod": it.pod, "uid": it.uid}),
-        )
+        .map(|it| {
+            json!({
+                "token": it.token, "namespace": it.namespace,
+                "service_account": it.service_account, "pod": it.pod, "uid": it.uid
+            })
+        })
         .collect();
     json!({"namespaces": namespaces, "identities": pods})
 }

@@ -1,8 +1,8 @@
-//! A patched pod's containers as processes of this machine: no image, no namespace, the same
-//! programs, arguments, variables and files.
+//! A patched pod's containers as processes of this machine: no images and no namespaces, but the
+//! same programs, arguments, variables and files.
 //!
-//! One thing differs from a node: a volume's mount point is a directory of ours, since mounting
-//! would need root. Every path that the pod's spec names below a mount point is moved there.
+//! A volume's mount point is a directory of the test, since mounting needs root. Every path in the
+//! spec below a mount point is replaced by that directory.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::process::program;
 
-/// A pod's spec and where its volumes lie on this machine.
+/// A pod's spec and the directories of its volumes.
 pub struct Pod {
     spec: Value,
     uid: String,
@@ -30,7 +30,7 @@ impl Pod {
     /// The command of the container with this name, application or init.
     ///
     /// # Errors
-    /// Where there is no such container, or its program was not built.
+    /// If there is no such container, or its program was not built.
     pub fn container(&self, name: &str) -> Result<Command> {
         let container = self.find(name)?;
         let image = container["image"].as_str().context("image")?;
@@ -45,7 +45,7 @@ impl Pod {
     /// The command of a container's postStart hook.
     ///
     /// # Errors
-    /// Where it has none.
+    /// If it has none.
     pub fn post_start(&self, name: &str) -> Result<Command> {
         let container = self.find(name)?;
         let words = strings(
@@ -71,20 +71,22 @@ impl Pod {
         command.args(rest).env_clear();
         for variable in container["env"].as_array().into_iter().flatten() {
             let name = variable["name"].as_str().context("name of a variable")?;
-            let value =
-                match variable.pointer("/valueFrom/fieldRef/fieldPath").and_then(Value::as_str) {
-                    Some("metadata.uid") => self.uid.clone(),
-                    Some(other) => anyhow::bail!("fieldRef {other} is not known here"),
-                    None => self.moved(container, variable["value"].as_str().unwrap_or_default()),
-                };
+            let value = match variable
+                .pointer("/valueFrom/fieldRef/fieldPath")
+                .and_then(Value::as_str)
+            {
+                Some("metadata.uid") => self.uid.clone(),
+                Some(other) => anyhow::bail!("fieldRef {other} is not supported"),
+                None => self.relocated(container, variable["value"].as_str().unwrap_or_default()),
+            };
             command.env(name, value);
         }
         Ok(command)
     }
 
-    /// The text with every path below one of the container's mount points moved to the volume's
-    /// directory. The agent's configuration is JSON with such paths in it, so this is by text.
-    fn moved(&self, container: &Value, text: &str) -> String {
+    /// The text with every mount point replaced by its volume's directory. Works on text, since the
+    /// agent's configuration is JSON that holds such paths.
+    fn relocated(&self, container: &Value, text: &str) -> String {
         let mut text = text.to_owned();
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
             let (Some(path), Some(volume)) = (mount["mountPath"].as_str(), mount["name"].as_str())
@@ -99,7 +101,7 @@ impl Pod {
     }
 }
 
-/// The program that an image of ours starts: `enclii/agent:0.1.0` starts `enclii-agent`.
+/// The program that one of the system's images starts: `enclii/agent:0.1.0` starts `enclii-agent`.
 fn entry_point(image: &str) -> Result<String> {
     let name = image.rsplit('/').next().and_then(|it| it.split(':').next()).context("image")?;
     Ok(format!("/enclii-{name}"))

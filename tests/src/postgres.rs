@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
+use crate::guard;
 use crate::http;
 use crate::process::{Process, children, is_running};
 use crate::sample::sha256;
@@ -45,9 +46,10 @@ impl Postgres {
     /// Makes a database cluster and starts it.
     ///
     /// # Errors
-    /// Where PostgreSQL is not installed or does not start; the message has its log's end.
+    /// If PostgreSQL is not installed or does not start; the message has its log's end.
     pub fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("enclii-postgres-").tempdir()?;
+        guard::register_folder(directory.path())?;
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow::anyhow!("make a password"))?;
         let mut postgres = Self {
@@ -102,7 +104,7 @@ impl Postgres {
     /// Starts it again on the data that it has, and waits until it takes connections.
     ///
     /// # Errors
-    /// Where it runs already, or does not start.
+    /// If it runs already, or does not start.
     pub fn run(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "PostgreSQL runs already");
         let settings = [
@@ -135,7 +137,7 @@ impl Postgres {
     /// Kills every process of it at once, as a machine that loses its power would. The data stays.
     ///
     /// # Errors
-    /// Where it does not run, or a process is still there afterwards.
+    /// If it does not run, or a process is still there afterwards.
     pub fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("PostgreSQL does not run")?;
         // It stands still first, so that it makes no process that is not on the list.
@@ -159,7 +161,7 @@ impl Postgres {
     /// Ends it in order, without waiting for its clients.
     ///
     /// # Errors
-    /// Where it does not run, or does not end.
+    /// If it does not run, or does not end.
     pub fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().context("PostgreSQL does not run")?;
         process.signal(Signal::INT)?;
@@ -169,7 +171,7 @@ impl Postgres {
     /// The processes that serve its clients, and its own helpers.
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn processes(&self) -> Result<Vec<u32>> {
         children(self.process.as_ref().context("PostgreSQL does not run")?.id())
     }
@@ -177,7 +179,7 @@ impl Postgres {
     /// Makes another empty database and gives its address.
     ///
     /// # Errors
-    /// Where there is one of that name.
+    /// If there is one of that name.
     pub fn create_database(&self, database: &str) -> Result<String> {
         self.sql("postgres", &format!("CREATE DATABASE {database}"))?;
         Ok(self.url_of(database))
@@ -186,7 +188,7 @@ impl Postgres {
     /// What a statement answers, as `psql -At` prints it.
     ///
     /// # Errors
-    /// Where PostgreSQL refuses it.
+    /// If PostgreSQL refuses it.
     pub fn sql(&self, database: &str, statement: &str) -> Result<String> {
         let mut command = Command::new(self.programs.join("psql"));
         command.args([

@@ -1,4 +1,5 @@
-//! Child processes: each writes to a log of its own and ends with the value that owns it.
+//! Child processes: each writes to its own log and ends with the value that owns it. It also ends
+//! if this process is killed: see [`crate::guard`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,21 +9,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::guard::{self, Registration};
 use crate::wait;
 
-/// A running child. Dropping it ends it: SIGTERM, and SIGKILL where that is not heeded.
+/// A running child. Dropping it sends SIGTERM, and SIGKILL if it is still running after ten
+/// seconds.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    // Dropped after the child has been waited for.
+    _registration: Registration,
 }
 
 impl Process {
     /// Starts a program whose output goes to `<log_directory>/<name>.log`.
     ///
     /// # Errors
-    /// Where the log cannot be made or the program cannot be started.
+    /// If the log cannot be opened or the program cannot be started.
     pub fn start(name: &str, command: &mut Command, log_directory: &Path) -> Result<Self> {
         let log = log_directory.join(format!("{name}.log"));
         let out = File::options()
@@ -30,15 +35,11 @@ impl Process {
             .append(true)
             .open(&log)
             .with_context(|| format!("open {}", log.display()))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()
-            .with_context(|| {
-                format!("start {name} ({})", command.get_program().to_string_lossy())
-            })?;
-        Ok(Self { name: name.to_owned(), child, log })
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        let (child, registration) = guard::spawn(command).with_context(|| {
+            format!("start {name} ({})", command.get_program().to_string_lossy())
+        })?;
+        Ok(Self { name: name.to_owned(), child, log, _registration: registration })
     }
 
     /// The process id.
@@ -47,16 +48,16 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has printed so far.
+    /// The output so far.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Fails, with the end of its log, where it has ended.
+    /// Checks that it is still running.
     ///
     /// # Errors
-    /// Where it has ended.
+    /// If it has ended; the message has the end of its log.
     pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended ({status}); the end of its log:\n{}", self.name, self.tail());
@@ -67,16 +68,16 @@ impl Process {
     /// Waits until it ends by itself.
     ///
     /// # Errors
-    /// Where it is still running after `deadline`.
-    pub fn finish(&mut self, deadline: Duration) -> Result<std::process::ExitStatus> {
+    /// If it is still running after `timeout`.
+    pub fn finish(&mut self, timeout: Duration) -> Result<std::process::ExitStatus> {
         let name = self.name.clone();
-        wait::until(&format!("{name} to end"), deadline, || Ok(self.child.try_wait()?))
+        wait::until(&format!("{name} to end"), timeout, || Ok(self.child.try_wait()?))
     }
 
     /// Sends a signal.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// If the process has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid =
             i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("process id")?;
@@ -105,10 +106,10 @@ impl Drop for Process {
     }
 }
 
-/// The processes that a process started and that have not ended.
+/// The running child processes of a process.
 ///
 /// # Errors
-/// Where the process table cannot be read.
+/// If the process table cannot be read.
 pub fn children(parent: u32) -> Result<Vec<u32>> {
     let processes = std::fs::read_dir("/proc").context("read /proc")?.flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -117,24 +118,36 @@ pub fn children(parent: u32) -> Result<Vec<u32>> {
         .collect())
 }
 
-/// Whether a process runs; one that ended and that nobody has asked for its status does not.
+/// Whether a process is running. A zombie is not.
 #[must_use]
 pub fn is_running(id: u32) -> bool {
     status(id).is_some_and(|(state, _)| state != "Z")
 }
 
-/// A process's state, as one letter, and its parent.
+/// The state of a process as one letter, and its parent.
 fn status(id: u32) -> Option<(String, u32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // Its name is in brackets, and may hold any letter, brackets and spaces too.
-    let mut words = stat.rsplit_once(')')?.1.split_whitespace();
-    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+    let fields = stat_fields(id)?;
+    Some((fields.first()?.clone(), fields.get(1)?.parse().ok()?))
 }
 
-/// A program of ours: from `ENCLII_BIN`, else from beside the running program.
+/// When a process started, in clock ticks since boot. With its id this names one process for good.
+pub(crate) fn started_at(id: u32) -> Option<u64> {
+    // Field 22 of the whole line, see proc_pid_stat(5); the first one here is field 3.
+    stat_fields(id)?.get(19)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` behind the program's name.
+fn stat_fields(id: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name is in parentheses, and may hold spaces and parentheses itself.
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The path of a program of this workspace: in the folder `ENCLII_BIN`, else beside the running
+/// one.
 ///
 /// # Errors
-/// Where it was not built.
+/// If it was not built.
 pub fn program(name: &str) -> Result<PathBuf> {
     let beside = || std::env::current_exe().ok()?.parent().map(Path::to_owned);
     let directory = std::env::var_os("ENCLII_BIN")
@@ -143,7 +156,30 @@ pub fn program(name: &str) -> Result<PathBuf> {
         .context("find the programs' directory")?;
     let path = directory.join(name);
     if !path.is_file() {
-        bail!("{} is not there; `make build` builds it", path.display());
+        bail!("{} does not exist: `make programs` builds it", path.display());
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_knows_when_it_started() {
+        let (own, first) = (started_at(std::process::id()).unwrap(), started_at(1).unwrap());
+        assert!(own > first, "{own} {first}");
+        assert_eq!(started_at(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_dropped_process_has_ended() {
+        let logs = tempfile::tempdir().unwrap();
+        let process =
+            Process::start("sleep", Command::new("sleep").arg("60"), logs.path()).unwrap();
+        let id = process.id();
+        assert!(is_running(id));
+        drop(process);
+        assert!(!is_running(id));
+    }
 }

@@ -1,5 +1,5 @@
-//! A TCP front: it spreads connections over the ports behind it, as a Service does, and can fall
-//! silent, as a network does that nobody is told about.
+//! A TCP proxy that spreads connections over several ports, as a Service does. It can stall, as a
+//! network that drops every packet does.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,35 +10,35 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How often a connection looks whether it is over.
+/// How often a connection checks whether the proxy stalls or ends.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The front. It ends, and every connection with it, with its owner.
+/// The proxy. Dropping it closes every connection.
 pub struct TcpProxy {
     port: u16,
-    state: Arc<State>,
+    state: Arc<Shared>,
 }
 
-struct State {
-    behind: Vec<u16>,
-    turn: AtomicUsize,
-    silent: AtomicBool,
-    over: AtomicBool,
+struct Shared {
+    ports: Vec<u16>,
+    next: AtomicUsize,
+    stalled: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl TcpProxy {
-    /// Opens a port of loopback before others of loopback.
+    /// Listens on a port of loopback and forwards to those ports of loopback.
     ///
     /// # Errors
-    /// Where there is no port.
-    pub fn open(behind: &[u16]) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("open front")?;
+    /// If there is no port.
+    pub fn open(ports: &[u16]) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("open proxy")?;
         let port = listener.local_addr()?.port();
-        let state = Arc::new(State {
-            behind: behind.to_vec(),
-            turn: 0.into(),
-            silent: false.into(),
-            over: false.into(),
+        let state = Arc::new(Shared {
+            ports: ports.to_vec(),
+            next: 0.into(),
+            stalled: false.into(),
+            closed: false.into(),
         });
         let accepting = Arc::clone(&state);
         thread::spawn(move || accept(&listener, &accepting));
@@ -51,69 +51,69 @@ impl TcpProxy {
         self.port
     }
 
-    /// Holds back every byte from now on, or lets them go on their way again. No connection is
-    /// closed, and new ones are accepted.
-    pub fn set_stalled(&self, silent: bool) {
-        self.state.silent.store(silent, Ordering::SeqCst);
+    /// Holds back every byte, or forwards them again. Connections stay open, and new ones are
+    /// accepted.
+    pub fn set_stalled(&self, stalled: bool) {
+        self.state.stalled.store(stalled, Ordering::SeqCst);
     }
 }
 
 impl Drop for TcpProxy {
     fn drop(&mut self) {
-        self.state.over.store(true, Ordering::SeqCst);
-        // It wakes who accepts.
+        self.state.closed.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
-fn accept(listener: &TcpListener, state: &Arc<State>) {
+fn accept(listener: &TcpListener, state: &Arc<Shared>) {
     for client in listener.incoming() {
-        if state.over.load(Ordering::SeqCst) {
+        if state.closed.load(Ordering::SeqCst) {
             return;
         }
         let (Ok(client), state) = (client, Arc::clone(state)) else { continue };
         thread::spawn(move || {
-            if let Some(server) = state.reach() {
-                // Where one of them is gone already, so is the connection.
-                let _ = join(&client, &server, &state);
+            if let Some(server) = state.connect_next() {
+                // If one end has closed already, so has the connection.
+                let _ = forward(&client, &server, &state);
             }
         });
     }
 }
 
-impl State {
-    /// The next one behind that is there.
-    fn reach(&self) -> Option<TcpStream> {
-        let first = self.turn.fetch_add(1, Ordering::SeqCst);
-        let turns = (0..self.behind.len()).map(|at| self.behind[(first + at) % self.behind.len()]);
+impl Shared {
+    /// Connects to the next port that accepts.
+    fn connect_next(&self) -> Option<TcpStream> {
+        let first = self.next.fetch_add(1, Ordering::SeqCst);
+        let turns = (0..self.ports.len()).map(|at| self.ports[(first + at) % self.ports.len()]);
         turns.into_iter().find_map(|port| TcpStream::connect(("127.0.0.1", port)).ok())
     }
 }
 
-fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) -> std::io::Result<()> {
+fn forward(client: &TcpStream, server: &TcpStream, state: &Arc<Shared>) -> std::io::Result<()> {
     for end in [client, server] {
         end.set_nodelay(true)?;
         end.set_read_timeout(Some(POLL_INTERVAL))?;
     }
     let (from, to, there) = (client.try_clone()?, server.try_clone()?, Arc::clone(state));
-    let forth = thread::spawn(move || carry(&from, &to, &there));
-    carry(server, client, state);
+    let forth = thread::spawn(move || copy(&from, &to, &there));
+    copy(server, client, state);
     let _ = forth.join();
     Ok(())
 }
 
-fn carry(mut from: &TcpStream, mut to: &TcpStream, state: &State) {
+fn copy(mut from: &TcpStream, mut to: &TcpStream, state: &Shared) {
     let mut bytes = [0; 16 << 10];
-    while !state.over.load(Ordering::SeqCst) {
-        if state.silent.load(Ordering::SeqCst) {
+    while !state.closed.load(Ordering::SeqCst) {
+        if state.stalled.load(Ordering::SeqCst) {
             sleep(POLL_INTERVAL);
             continue;
         }
         match from.read(&mut bytes) {
             Ok(0) => break,
             Ok(count) => {
-                // What was on its way when silence fell stays on its way.
-                while state.silent.load(Ordering::SeqCst) && !state.over.load(Ordering::SeqCst) {
+                // Bytes that were read before the stall are held back too.
+                while state.stalled.load(Ordering::SeqCst) && !state.closed.load(Ordering::SeqCst) {
                     sleep(POLL_INTERVAL);
                 }
                 if to.write_all(&bytes[..count]).is_err() {
@@ -128,7 +128,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, state: &State) {
             Err(_) => break,
         }
     }
-    // Both ways: half a connection helps nobody here.
+    // Closes both directions.
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
@@ -137,7 +137,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, state: &State) {
 mod tests {
     use super::*;
 
-    /// Answers every byte with its own number.
+    /// Answers every byte with `number`.
     fn server(number: u8) -> u16 {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -162,27 +162,27 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_turns_and_passes_over_who_is_not_there() {
+    fn connections_alternate_and_skip_closed_ports() {
         let nobody = crate::http::free_port().unwrap();
-        let front = TcpProxy::open(&[server(1), nobody, server(2)]).unwrap();
-        let connect = || TcpStream::connect(("127.0.0.1", front.port())).unwrap();
+        let proxy = TcpProxy::open(&[server(1), nobody, server(2)]).unwrap();
+        let connect = || TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
         let answers: Vec<_> = (0..6).map(|_| ask(&mut connect()).unwrap()).collect();
         assert!(answers.contains(&1) && answers.contains(&2), "{answers:?}");
     }
 
     #[test]
-    fn silence_holds_everything_back_and_loses_nothing() {
-        let front = TcpProxy::open(&[server(7)]).unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", front.port())).unwrap();
+    fn a_stall_holds_every_byte_back_and_loses_none() {
+        let proxy = TcpProxy::open(&[server(7)]).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
         assert_eq!(ask(&mut stream).unwrap(), 7);
-        front.set_stalled(true);
+        proxy.set_stalled(true);
         stream.write_all(b"??").unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         stream.read_exact(&mut [0]).unwrap_err();
-        front.set_stalled(false);
+        proxy.set_stalled(false);
         stream.set_read_timeout(None).unwrap();
         stream.read_exact(&mut [0; 2]).unwrap();
-        drop(front);
-        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "it outlives its owner");
+        drop(proxy);
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "the connection outlives the proxy");
     }
 }

@@ -1,11 +1,11 @@
-//! Random numbers that come again with their seed.
+//! Reproducible random numbers.
 
-/// SplitMix64: small, and good enough to choose what a test does next.
+/// SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
 #[derive(Clone, Debug)]
 pub struct SeededRng(u64);
 
 impl SeededRng {
-    /// The numbers of that seed.
+    /// A generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -20,12 +20,12 @@ impl SeededRng {
         word ^ (word >> 31)
     }
 
-    /// A number below `end`, which is not zero.
+    /// A number below `end`, which must not be zero.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }
 
-    /// Numbers of its own for somebody else.
+    /// A new generator, seeded from this one.
     #[must_use]
     pub fn split(&mut self) -> Self {
         Self(self.next_u64())

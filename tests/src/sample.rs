@@ -1,4 +1,4 @@
-//! What the sample application says of itself.
+//! The responses of the sample application.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
 
-/// The answer of `GET /state`.
+/// The response of `GET /state`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AppState {
     /// Its process id.
@@ -15,15 +15,15 @@ pub struct AppState {
     pub started_at: u64,
     /// How often it has read its files again.
     pub reloads: u64,
-    /// When it last did, in milliseconds since 1970.
+    /// When it last did so, in milliseconds since 1970.
     pub reloaded_at: Option<u64>,
-    /// What made it: `signal` or `http`.
+    /// What triggered that: `signal` or `http`.
     pub how: Option<String>,
     /// SHA-256 of each value, in hex, by the secret's name.
     pub digests: BTreeMap<String, String>,
 }
 
-/// The answer of `GET /load`, and the last line of a load client.
+/// The response of `GET /load`, and the last line of a load client.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadReport {
     /// Requests sent.
@@ -38,7 +38,7 @@ pub struct LoadReport {
     /// The 99th percentile, in microseconds.
     #[serde(default)]
     pub p99_us: u64,
-    /// Why the first one failed.
+    /// The first failure's reason.
     #[serde(default)]
     pub first_error: Option<String>,
 }

@@ -28,7 +28,7 @@ impl Switchyard {
     /// A replica of that name that does not run yet. `settings` are variables of its environment.
     ///
     /// # Errors
-    /// Where its files cannot be made, or there is no free port.
+    /// If its files cannot be made, or there is no free port.
     pub fn new(directory: &Path, name: &str, settings: &[(&str, &str)]) -> Result<Self> {
         for name in ["logs", "bundles", "trust", "switchyard-certificates", "data"] {
             std::fs::create_dir_all(directory.join(name))?;
@@ -49,7 +49,7 @@ impl Switchyard {
     /// Starts it on what its directory and its database have, and waits until it is ready.
     ///
     /// # Errors
-    /// Where it runs already, or does not become ready; the message has its log's end.
+    /// If it runs already, or does not become ready; the message has its log's end.
     pub fn run(&mut self) -> Result<()> {
         let mut process = self.spawn()?;
         loopback::ready(&mut process, self.admin)?;
@@ -60,7 +60,7 @@ impl Switchyard {
     /// Starts it for someone who expects it to end.
     ///
     /// # Errors
-    /// Where it runs already, or cannot be started.
+    /// If it runs already, or cannot be started.
     pub fn spawn(&self) -> Result<Process> {
         ensure!(self.process.is_none(), "{} runs already", self.name);
         let mut command = loopback::switchyard(&self.directory, self.port, self.admin)?;
@@ -73,7 +73,7 @@ impl Switchyard {
     /// Ends it as a power cut would, as far as a process can tell.
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn kill(&mut self) -> Result<()> {
         let mut process =
             self.process.take().with_context(|| format!("{} does not run", self.name))?;
@@ -84,7 +84,7 @@ impl Switchyard {
     /// Its process.
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn process(&mut self) -> Result<&mut Process> {
         self.process.as_mut().with_context(|| format!("{} does not run", self.name))
     }
@@ -110,7 +110,7 @@ impl Switchyard {
     /// A client that trusts it.
     ///
     /// # Errors
-    /// Where it has not made its CA yet.
+    /// If it has not made its CA yet.
     pub fn client(&self) -> Result<Client> {
         http::client_trusting(&self.ca())
     }
@@ -118,7 +118,7 @@ impl Switchyard {
     /// The first administrator's token.
     ///
     /// # Errors
-    /// Where it has not been made yet.
+    /// If it has not been made yet.
     pub fn token(&self) -> Result<String> {
         let token = std::fs::read_to_string(self.directory.join("bootstrap-token"))
             .context("read bootstrap token")?;
@@ -128,7 +128,7 @@ impl Switchyard {
     /// The answer to a GET of the first administrator, and its status.
     ///
     /// # Errors
-    /// Where there is no answer, or it is no JSON.
+    /// If there is no answer, or it is no JSON.
     pub fn get(&self, path: &str) -> Result<(u16, Value)> {
         self.answer(self.client()?.get(self.url(path)))
     }
@@ -136,7 +136,7 @@ impl Switchyard {
     /// The answer to a POST of the first administrator, and its status.
     ///
     /// # Errors
-    /// Where there is no answer, or it is no JSON.
+    /// If there is no answer, or it is no JSON.
     pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
         self.answer(
             self.client()?
@@ -163,7 +163,7 @@ impl Switchyard {
     /// What its operator's port says.
     ///
     /// # Errors
-    /// Where there is no answer.
+    /// If there is no answer.
     pub fn metrics(&self) -> Result<String> {
         Ok(http::plain_client()?
             .get(format!("http://127.0.0.1:{}/metrics", self.admin))

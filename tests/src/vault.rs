@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::Process;
-use crate::{http, kubectl, wait};
+use crate::{guard, http, kubectl, wait};
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Where its KV engine of version 2 is mounted.
@@ -34,7 +34,7 @@ impl Vault {
     /// Starts a server of the program that `tests/cluster/build.sh vault` builds.
     ///
     /// # Errors
-    /// Where it was not built, or does not come up.
+    /// If it was not built, or does not come up.
     pub fn start() -> Result<Self> {
         Self::start_program(&built()?)
     }
@@ -42,9 +42,10 @@ impl Vault {
     /// Starts a server of that program, initialises and unseals it.
     ///
     /// # Errors
-    /// Where it does not come up; the message has its log's end.
+    /// If it does not come up; the message has its log's end.
     pub fn start_program(program: &Path) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("enclii-vault-").tempdir()?;
+        guard::register_folder(directory.path())?;
         let port = http::free_port()?;
         configure(directory.path(), port)?;
         let (client, program) = (http::plain_client()?, program.to_owned());
@@ -83,7 +84,7 @@ impl Vault {
     /// Starts it again on the storage that it has, and unseals it.
     ///
     /// # Errors
-    /// Where it runs already, or does not come up.
+    /// If it runs already, or does not come up.
     pub fn run(&mut self) -> Result<()> {
         self.spawn()?;
         self.unseal()
@@ -92,7 +93,7 @@ impl Vault {
     /// Ends it as a power cut would, as far as a process can tell.
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("Vault does not run")?;
         process.signal(Signal::KILL)?;
@@ -102,7 +103,7 @@ impl Vault {
     /// Switches its file audit device on, and says where the file is.
     ///
     /// # Errors
-    /// Where it refuses.
+    /// If it refuses.
     pub fn enable_audit(&self) -> Result<PathBuf> {
         let file = self.directory.path().join("audit.log");
         self.api(
@@ -134,7 +135,7 @@ impl Vault {
     /// A file with its root token.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn root_token_file(&self) -> Result<PathBuf> {
         let path = self.directory.path().join("root-token");
         std::io::Write::write_all(&mut std::fs::File::create(&path)?, self.root_token.as_bytes())?;
@@ -144,7 +145,7 @@ impl Vault {
     /// A call with the root token that has to succeed.
     ///
     /// # Errors
-    /// Where it does not.
+    /// If it does not.
     pub fn api(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let (status, answer) = self.ask(method.clone(), path, body)?;
         ensure!((200..300).contains(&status), "{method} {path}: {status} {answer}");
@@ -204,7 +205,9 @@ fn configure(directory: &Path, port: u16) -> Result<()> {
     let cluster = format!("127.0.0.1:{}", http::free_port()?);
     let config = json!({
         "storage": {"raft": {"path": storage, "node_id": "one", "performance_multiplier": 1}},
-        "listener": [{"tcp": {"address": format!("127.0.0.1:{port}"), "cluster_address": cluster, "tls_disable": true}}],
+        "listener": [{"tcp": {
+            "address": format!("127.0.0.1:{port}"), "cluster_address": cluster, "tls_disable": true
+        }}],
         "api_addr": format!("http://127.0.0.1:{port}"),
         "cluster_addr": format!("https://{cluster}"),
         "disable_mlock": true,

@@ -1,38 +1,38 @@
-//! Waiting with a deadline.
+//! Polling with a timeout.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Asks until there is an answer.
+/// Polls every 50 ms until there is a value.
 ///
 /// # Errors
-/// What `ask` fails with, or that the deadline has passed.
+/// The error of `poll`, or that the time is over.
 pub fn until<T>(
     what: &str,
-    deadline: Duration,
-    ask: impl FnMut() -> Result<Option<T>>,
+    timeout: Duration,
+    poll: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    until_every(Duration::from_millis(50), what, deadline, ask)
+    until_every(Duration::from_millis(50), what, timeout, poll)
 }
 
-/// Asks until there is an answer, with `pause` between.
+/// Polls with a pause of this length until there is a value.
 ///
 /// # Errors
-/// What `ask` fails with, or that the deadline has passed.
+/// The error of `poll`, or that the time is over.
 pub fn until_every<T>(
     pause: Duration,
     what: &str,
-    deadline: Duration,
-    mut ask: impl FnMut() -> Result<Option<T>>,
+    timeout: Duration,
+    mut poll: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let end = Instant::now() + deadline;
+    let end = Instant::now() + timeout;
     loop {
-        if let Some(answer) = ask()? {
-            return Ok(answer);
+        if let Some(value) = poll()? {
+            return Ok(value);
         }
         if Instant::now() > end {
-            bail!("waited {deadline:?} for {what}");
+            bail!("waited {timeout:?} for {what}");
         }
         std::thread::sleep(pause);
     }

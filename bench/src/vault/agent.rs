@@ -13,12 +13,12 @@ use e2e::process::Process;
 use super::server::Server;
 use crate::pod::names;
 
-/// How often it looks for new values of a secret without a lease.
+/// How often it polls a secret without a lease.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refresh {
-    /// As it comes: five minutes.
+    /// Its default: five minutes.
     Default,
-    /// The least that it takes.
+    /// The shortest interval that it accepts.
     EverySecond,
 }
 
@@ -53,10 +53,10 @@ impl Agent {
         self.process.id()
     }
 
-    /// Waits until every file is there; each is renamed into place, so it is whole by then.
-    pub(super) fn complete(&mut self, pause: Duration, deadline: Duration) -> Result<()> {
+    /// Waits until every file exists. Each is renamed into place, so it is complete.
+    pub(super) fn wait_for_files(&mut self, pause: Duration, timeout: Duration) -> Result<()> {
         let mut missing = self.files.iter().peekable();
-        super::until_there(&mut self.process, pause, deadline, || {
+        super::until_there(&mut self.process, pause, timeout, || {
             while missing.next_if(|file| file.exists()).is_some() {}
             missing.peek().is_none()
         })
@@ -66,7 +66,8 @@ impl Agent {
 fn configuration(address: &str, token: &Path, files: &Path, refresh: Refresh) -> String {
     let mut text = format!(
         "vault {{ address = {address:?} }}\n\
-         auto_auth {{ method {{ type = \"token_file\" config = {{ token_file_path = {token:?} }} }} }}\n"
+         auto_auth {{ method {{\n\
+         type = \"token_file\"\nconfig = {{ token_file_path = {token:?} }}\n}} }}\n"
     );
     if let Refresh::EverySecond = refresh {
         text.push_str("template_config { static_secret_render_interval = \"1s\" }\n");

@@ -1,10 +1,11 @@
 //! `make demo`: the whole system on one machine, without a cluster and without root.
 //!
-//! It takes the example Deployment through everything that a cluster would: the API server's
-//! review, the patched pod, the agent and the application as that pod describes them, and a
-//! rotation under load.
+//! It takes the example Deployment through what a cluster does: the API server's review, the
+//! patched pod, the agent and the application as that pod describes them, and rotations under load.
+//! It removes everything that it made, also when a signal ends it.
 #![expect(clippy::print_stdout, reason = "a demonstration prints")]
 
+mod interrupt;
 mod output;
 mod pod_processes;
 mod steps;
@@ -13,29 +14,31 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Shows a secret on its way from the command line into an application, and its rotation under
-/// load.
+/// Shows how a secret gets from the command line into an application, and its rotation under load.
+///
+/// Takes the programs from the folder ENCLII_BIN, or from the folder of this program.
 #[derive(Debug, Parser)]
 #[command(name = "enclii-demo", version)]
 struct Args {
-    /// Stay up at the end, until Ctrl-C, and say how to use what runs.
+    /// Keep everything running at the end, until Ctrl-C, and show how to use it
     #[arg(long)]
     keep: bool,
-    /// Requests a second to the application.
+    /// Requests per second to the application
     #[arg(long, default_value_t = 1000)]
     rate: u32,
 }
 
 fn main() -> ExitCode {
     let Args { keep, rate } = Args::parse();
-    if let Err(error) = runtime::provider::install() {
-        println!("error: {error}");
-        return ExitCode::FAILURE;
-    }
-    match steps::run(keep, rate) {
+    let outcome = runtime::provider::install()
+        .map_err(anyhow::Error::from)
+        .and_then(|()| interrupt::install())
+        .and_then(|()| steps::run(keep, rate));
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("\nfailed: {error:#}");
+            interrupt::wait_if_ending();
+            output::verdict(&format!("FAILED: {error:#}"));
             ExitCode::FAILURE
         }
     }

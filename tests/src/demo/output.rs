@@ -1,15 +1,45 @@
 //! What the demonstration prints.
 
 use std::io::IsTerminal;
+use std::time::Instant;
 
 use serde_json::Value;
 
-/// A numbered step.
-pub(crate) fn step(number: usize, text: &str) {
+/// Numbers the steps and shows the time since the start with each.
+pub(crate) struct Progress {
+    started: Instant,
+    step: usize,
+    steps: usize,
+}
+
+impl Progress {
+    pub(crate) fn new(steps: usize) -> Self {
+        Self { started: Instant::now(), step: 0, steps }
+    }
+
+    /// Begins the next step.
+    pub(crate) fn step(&mut self, text: &str) {
+        self.step += 1;
+        let (step, steps, seconds) = (self.step, self.steps, self.seconds());
+        if std::io::stdout().is_terminal() {
+            println!("\n\x1b[1;36m[{step}/{steps}] {text}\x1b[0m \x1b[2m({seconds:.1} s)\x1b[0m")
+        } else {
+            println!("\n[{step}/{steps}] {text} ({seconds:.1} s)")
+        }
+    }
+
+    /// The seconds since the start.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+/// How the demonstration ended.
+pub(crate) fn verdict(text: &str) {
     if std::io::stdout().is_terminal() {
-        println!("\n\x1b[1;36m{number}. {text}\x1b[0m")
+        println!("\n\x1b[1m{text}\x1b[0m")
     } else {
-        println!("\n{number}. {text}")
+        println!("\n{text}")
     }
 }
 

@@ -80,7 +80,7 @@ impl PodProcesses {
     }
 
     /// Whether the application has ended.
-    pub(crate) fn client_gone(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.state().is_err()
     }
 

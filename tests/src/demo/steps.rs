@@ -1,4 +1,4 @@
-//! The demonstration's steps, in order; each checks what it shows.
+//! The demonstration's steps, in order. Each checks what it shows.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::loopback::{Identity, Loopback, NamespaceScope};
 use e2e::process::Process;
 use e2e::sample::{LoadReport, sha256};
-use e2e::{admission, wait};
+use e2e::{admission, guard, wait};
 
 use crate::output;
+use crate::output::Progress;
 use crate::pod_processes::PodProcesses;
 
 const EXAMPLE: &str = include_str!("../../../manifests/examples/api.yaml");
@@ -20,14 +21,16 @@ const ROTATIONS: usize = 3;
 /// Runs the demonstration.
 ///
 /// # Errors
-/// The first thing that is not as it should be.
+/// The first check that fails.
 pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
-    let directory = tempfile::Builder::new().prefix("enclii-demo-").tempdir()?;
-    // The pod's volumes lie in memory, as they do on a node, where this machine lets us.
-    let memory = tempfile::Builder::new()
-        .prefix("enclii-demo-")
-        .tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::Builder::new().prefix("enclii-demo-").tempdir())?;
+    let mut progress = Progress::new(6);
+    let prefix = format!("enclii-demo-{}-", std::process::id());
+    let folder = || tempfile::Builder::new().prefix(&prefix).to_owned();
+    let directory = folder().tempdir()?;
+    guard::register_folder(directory.path())?;
+    // The pod's volumes are in memory, as on a node, if this machine has /dev/shm.
+    let memory = folder().tempdir_in("/dev/shm").or_else(|_| folder().tempdir())?;
+    guard::register_folder(memory.path())?;
     let identity = Identity {
         namespace: "shop-prod".into(),
         service_account: "api".into(),
@@ -36,20 +39,21 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
         token: format!("demo-{}-{}", now_ms()?, directory.path().display()),
     };
 
-    output::step(1, "Switchyard (SQLite, sealed) and the webhook start on loopback");
-    let places = [NamespaceScope { namespace: "shop-prod", project: "shop", environment: "prod" }];
-    let system = Loopback::start(directory.path(), &places, std::slice::from_ref(&identity))?;
+    progress.step("Switchyard (SQLite, sealed) and the webhook start on loopback");
+    let namespaces =
+        [NamespaceScope { namespace: "shop-prod", project: "shop", environment: "prod" }];
+    let system = Loopback::start(directory.path(), &namespaces, std::slice::from_ref(&identity))?;
     output::line(&format!(
         "switchyard and the webhook are ready; logs in {}",
         system.logs().display()
     ));
 
-    output::step(2, "A team puts its credentials into the store");
+    progress.step("A team puts its credentials into the store");
     let first = format!("postgres://shop:{}@db.shop-prod.svc:5432/shop", now_ms()?);
     set(&system, "DATABASE_URL", first.as_bytes())?;
     set(&system, "STRIPE_API_KEY", format!("sk_demo_{}", now_ms()?).as_bytes())?;
 
-    output::step(3, "The API server asks the webhook about a pod of manifests/examples/api.yaml");
+    progress.step("The API server asks the webhook about a pod of manifests/examples/api.yaml");
     let documents = admission::documents(EXAMPLE)?;
     let workload = documents
         .iter()
@@ -63,7 +67,7 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
     for literal in literals {
         ensure!(before.to_string().contains(literal), "the example no longer holds {literal}");
     }
-    // The webhook learns of a bundle's keys by watching, a moment after each write.
+    // The webhook watches the bundles: it knows the keys a moment after the write.
     let after = wait::until(
         "the webhook to know both keys and leave no credential in the pod",
         Duration::from_secs(10),
@@ -83,7 +87,7 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
     output::line("");
     output::line("no credential is left in the pod");
 
-    output::step(4, "The agent and the application start as the patched pod describes them");
+    progress.step("The agent and the application start as the patched pod describes them");
     let secrets = memory.path().join("secrets");
     let mut running = PodProcesses::start(&system, &after, &identity, memory.path())?;
     let state = running.state()?;
@@ -91,18 +95,14 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
         state.digests.get("DATABASE_URL") == Some(&sha256(first.as_bytes())),
         "the application read another value than the store holds"
     );
-    output::line(&format!(
-        "the application (pid {}) found its files at its first instruction:",
-        state.pid
-    ));
+    output::line(&format!("the application (pid {}) found its files when it started:", state.pid));
     for name in state.digests.keys() {
         output::line(&format!("    {}", secrets.join(name).display()));
     }
 
-    output::step(
-        5,
-        &format!("{ROTATIONS} rotations while {rate} requests a second reach the application"),
-    );
+    progress.step(&format!(
+        "{ROTATIONS} rotations while the application answers {rate} requests per second"
+    ));
     let mut load = running.load(rate, ROTATIONS + 2, &system.logs())?;
     std::thread::sleep(Duration::from_secs(1));
     for round in 1..=ROTATIONS {
@@ -123,11 +123,19 @@ pub(crate) fn run(keep: bool, rate: u32) -> Result<()> {
         result.sent, result.failed
     ));
 
-    output::step(6, "The audit trail has every read and every write");
+    progress.step("The audit log has every read and every write");
     audit(&system)?;
+    output::verdict(&format!(
+        "PASSED in {:.0} s: {ROTATIONS} rotations, {} requests, none failed, no restart",
+        progress.seconds(),
+        result.sent
+    ));
     if keep {
-        stay(&system, &running, directory.path())?;
+        return keep_running(&system, &running, directory.path());
     }
+    output::line("Try next:");
+    output::command("make demo KEEP=1   # the same, and it keeps running for you to use");
+    output::command("sudo -E make cluster   # a real Kubernetes cluster with the system installed");
     Ok(())
 }
 
@@ -147,13 +155,9 @@ fn set(system: &Loopback, name: &str, value: &[u8]) -> Result<()> {
         "--project",
         "shop",
     ];
-    let mut child = system
-        .enclii()?
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut command = system.enclii()?;
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (mut child, _registration) = guard::spawn(&mut command)?;
     child.stdin.take().context("standard input")?.write_all(value)?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
@@ -165,7 +169,7 @@ fn set(system: &Loopback, name: &str, value: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// One rotation: a new value, then the file, then the application.
+/// One rotation: write a new value, then check the file and the application.
 fn rotate(
     system: &Loopback,
     running: &mut PodProcesses,
@@ -174,7 +178,7 @@ fn rotate(
 ) -> Result<()> {
     let value = format!("postgres://shop:rotated-{round}-{}@db.shop-prod.svc:5432/shop", now_ms()?);
     let reloads = running.state()?.reloads;
-    // The clock starts before the command line does, so its own start-up is in the figures.
+    // The clock starts before the command line does, so the figure includes its start-up.
     let from = SystemTime::now();
     set(system, "DATABASE_URL", value.as_bytes())?;
     let state = wait::until_every(
@@ -201,14 +205,14 @@ fn rotate(
         );
     let after = reloaded.duration_since(from).unwrap_or_default();
     output::line(&format!(
-        "rotation {round}: file replaced, application reloaded by {}, {} ms after the command line was started",
+        "rotation {round}: file replaced, application reloaded by {} within {} ms of the command",
         state.how.as_deref().unwrap_or("-"),
         after.as_millis()
     ));
     Ok(())
 }
 
-/// The load client's closing line.
+/// The load client's last line: its result.
 fn finish(load: &mut Process) -> Result<LoadReport> {
     load.finish(Duration::from_secs(30))?;
     let log = load.log();
@@ -224,19 +228,17 @@ fn audit(system: &Loopback) -> Result<()> {
     let events = events["events"].as_array().context("events")?;
     let count = |action: &str| events.iter().filter(|it| it["action"] == action).count();
     let (writes, reads) = (count("write"), count("read"));
-    output::line(&format!(
-        "{writes} writes and {reads} reads, with who, when, what and from where"
-    ));
-    ensure!(writes >= 2 + ROTATIONS && reads > ROTATIONS, "the audit trail lacks events");
+    output::line(&format!("{writes} writes and {reads} reads: who, when, what and from where"));
+    ensure!(writes >= 2 + ROTATIONS && reads > ROTATIONS, "the audit log lacks events");
     Ok(())
 }
 
-/// Stays up until Ctrl-C.
-fn stay(system: &Loopback, running: &PodProcesses, directory: &Path) -> Result<()> {
+/// Keeps everything running until a signal ends this process.
+fn keep_running(system: &Loopback, running: &PodProcesses, directory: &Path) -> Result<()> {
     let command = system.enclii()?;
     output::line("");
     output::line(&format!(
-        "It stays up; Ctrl-C ends it. The application is {}",
+        "It keeps running until Ctrl-C. The application is {}",
         running.url("/state")
     ));
     for (name, value) in command.get_envs() {
@@ -252,13 +254,10 @@ fn stay(system: &Loopback, running: &PodProcesses, directory: &Path) -> Result<(
         "{} secrets list --service api --env prod --project shop",
         command.get_program().to_string_lossy()
     ));
-    output::line(&format!("everything lies in {}", directory.display()));
-    // Ctrl-C reaches the whole process group; the children end with it and this loop sees that.
+    output::line(&format!("all files are in {}", directory.display()));
     loop {
         std::thread::sleep(Duration::from_secs(1));
-        if running.client_gone() {
-            return Ok(());
-        }
+        ensure!(!running.has_ended(), "the application ended");
     }
 }
 

@@ -1,14 +1,14 @@
-//! The forms in which a value could turn up where it must not.
+//! The encodings in which a word may turn up.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// Everything to look for: the word itself and what is left of it in base64 (at each of the three
-/// ways it can lie in groups of three bytes), hex, and with every character escaped.
-pub(crate) fn forms(word: &str) -> Vec<(String, Vec<u8>)> {
+/// What to search for: the word itself, base64 (for each of its three positions in a group of three
+/// bytes), hex, and every character escaped.
+pub(super) fn forms(word: &str) -> Vec<(String, Vec<u8>)> {
     let mut forms = vec![("raw".to_owned(), word.as_bytes().to_vec())];
     for shift in 0..3usize {
-        // The characters that hold bits of what stands before or behind the word are cut off.
+        // Characters that also hold bits of the text before or after the word are cut off.
         let padded = [vec![0; shift], word.as_bytes().to_vec()].concat();
         let from = [0, 2, 3][shift];
         let whole = padded.len() * 8 / 6;
@@ -29,13 +29,13 @@ pub(crate) fn forms(word: &str) -> Vec<(String, Vec<u8>)> {
     forms
 }
 
-/// The form in which `word` stands in `text`, if it does.
-pub(crate) fn find(text: &[u8], forms: &[(String, Vec<u8>)]) -> Option<String> {
+/// The name of the first form that `text` contains.
+pub(super) fn find(text: &[u8], forms: &[(String, Vec<u8>)]) -> Option<String> {
     forms.iter().find(|(_, form)| contains(text, form)).map(|(name, _)| name.clone())
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {
-    // The first byte found quickly, the rest compared: files of etcd are tens of megabytes.
+    // Finds the first byte, then compares the rest: etcd's files are tens of megabytes.
     let Some((first, rest)) = needle.split_first() else { return true };
     let mut from = 0;
     while let Some(at) = text[from..].iter().position(|byte| byte == first) {
@@ -48,24 +48,29 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
     false
 }
 
-#[test]
-fn every_form_is_found() {
-    let word = "cnryAbCdEfGhIj0123456789";
-    let forms = forms(word);
-    for before in ["", "x", "xy", "xyz"] {
-        let text = format!("{before}{word}-0 and more");
-        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        for haystack in [
-            text.clone(),
-            STANDARD.encode(&text),
-            URL_SAFE.encode(&text),
-            hex,
-            escaped,
-            format!("{:?}", text.as_bytes()),
-        ] {
-            assert!(find(haystack.as_bytes(), &forms).is_some(), "{haystack}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_found() {
+        let word = "cnryAbCdEfGhIj0123456789";
+        let forms = forms(word);
+        for before in ["", "x", "xy", "xyz"] {
+            let text = format!("{before}{word}-0 and more");
+            let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            for haystack in [
+                text.clone(),
+                STANDARD.encode(&text),
+                URL_SAFE.encode(&text),
+                hex,
+                escaped,
+                format!("{:?}", text.as_bytes()),
+            ] {
+                assert!(find(haystack.as_bytes(), &forms).is_some(), "{haystack}");
+            }
         }
+        assert_eq!(find(b"cnryAbCdEfGhIj012345678", &forms), None);
     }
-    assert_eq!(find(b"cnryAbCdEfGhIj012345678", &forms), None);
 }

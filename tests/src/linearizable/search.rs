@@ -31,7 +31,7 @@ pub enum NotLinearizable {
     },
     /// There is no order in which all the answers follow.
     #[error(
-        "no order explains {call:?}; {placed} calls could be placed, and the secret was then {state}"
+        "no order explains {call:?}; {placed} calls could be placed, the secret was then {state}"
     )]
     NoValidOrder {
         /// The call at which the furthest attempt failed.

@@ -1,4 +1,4 @@
-//! The audit trail, beside what the clients were told.
+//! The audit log, beside what the clients were told.
 
 use std::collections::BTreeMap;
 

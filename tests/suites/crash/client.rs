@@ -69,7 +69,8 @@ impl Client {
         condition: Condition,
     ) -> Vec<RecordedCall> {
         let [one, two] = names;
-        let body = json!({"secrets": {one: new_value(value, condition), two: new_value(value, Condition::Any)}});
+        let (first, second) = (new_value(value, condition), new_value(value, Condition::Any));
+        let body = json!({"secrets": {one: first, two: second}});
         let from = self.now();
         let ended = self.send(Method::POST, "", &body);
         let first = self.seen(one, Action::Write { value, condition }, from, &ended);

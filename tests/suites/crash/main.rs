@@ -1,5 +1,5 @@
 //! Killed in the middle of everything, again and again: what was acknowledged is there, nothing is
-//! there by half, every history has an order that explains it, and the audit trail has all of it.
+//! there by half, every history has an order that explains it, and the audit log has all of it.
 //!
 //! `ENCLII_CRASH_KILLS` says how often each of them is killed, `ENCLII_CRASH_SEED` which run it is.
 #![expect(

@@ -1,4 +1,4 @@
-//! Epochs of work, each of one scope and a few kills, until there were enough; and then the trail.
+//! Epochs of work, each on one scope with a few kills, and the check of the audit log after them.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -34,6 +34,7 @@ pub(crate) fn answers(switchyard: &Switchyard) {
 /// All of it, and it says what it saw.
 pub(crate) fn run(what: &str, target: &mut impl FaultTarget) {
     let kills = setting("ENCLII_CRASH_KILLS").unwrap_or(DEFAULT_KILLS);
+    assert!(kills > 0, "ENCLII_CRASH_KILLS=0 tests nothing");
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = setting("ENCLII_CRASH_SEED")
         .unwrap_or_else(|| since.as_secs() ^ u64::from(since.subsec_nanos()));
@@ -51,12 +52,13 @@ pub(crate) fn run(what: &str, target: &mut impl FaultTarget) {
         killed += here;
         epochs += 1;
         println!(
-            "{what}: {killed} kills; {calls} calls of {scope}, {unknown} without an answer, are explained"
+            "{what}: {killed} kills; {calls} calls of {scope} explained, {unknown} without answer"
         );
     }
+    assert!(expected.len() > 0, "no call was acknowledged");
     let events = audit_log::check(target.switchyard(), &expected);
     println!(
-        "{what}: the trail's {events} events have all of {} acknowledged calls; {:?}",
+        "{what}: the audit log's {events} events hold all {} acknowledged calls; {:?}",
         expected.len(),
         clock.elapsed()
     );
@@ -64,5 +66,5 @@ pub(crate) fn run(what: &str, target: &mut impl FaultTarget) {
 
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }

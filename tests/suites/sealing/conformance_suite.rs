@@ -32,7 +32,8 @@ impl FaultInjector {
             while !until.load(Ordering::SeqCst) {
                 match fault {
                     Fault::TerminateConnections => {
-                        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'enclii'";
+                        let others = "SELECT pg_terminate_backend(pid) \
+                            FROM pg_stat_activity WHERE datname = 'enclii'";
                         postgres.sql("postgres", others).unwrap();
                     }
                     Fault::KillServer => {

@@ -91,7 +91,8 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
     fixture.sql("CREATE TABLE kept AS SELECT * FROM lockbox_values");
     let from = |columns: &str, whose: &str| {
         format!(
-            "UPDATE lockbox_values SET ({columns}) = (SELECT {columns} FROM kept WHERE {whose}) WHERE name = 'A' AND version = 2"
+            "UPDATE lockbox_values SET ({columns}) = (SELECT {columns} FROM kept WHERE {whose}) \
+             WHERE name = 'A' AND version = 2"
         )
     };
     let here = "WHERE name = 'A' AND version = 2";
@@ -103,10 +104,12 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
         from("sealed, key_id", "name = 'A' AND version = 1"),
         from("wrapped_key, key_id", "name = 'A' AND version = 1"),
         format!(
-            "UPDATE lockbox_values SET sealed = set_byte(sealed, 13, get_byte(sealed, 13) # 1) {here}"
+            "UPDATE lockbox_values \
+             SET sealed = set_byte(sealed, 13, get_byte(sealed, 13) # 1) {here}"
         ),
         format!(
-            "UPDATE lockbox_values SET wrapped_key = set_bit(wrapped_key, 7, 1 - get_bit(wrapped_key, 7)) {here}"
+            "UPDATE lockbox_values \
+             SET wrapped_key = set_bit(wrapped_key, 7, 1 - get_bit(wrapped_key, 7)) {here}"
         ),
         format!("UPDATE lockbox_values SET sealed = substr(sealed, 1, length(sealed) - 1) {here}"),
         format!("UPDATE lockbox_values SET sealed = '' {here}"),

@@ -92,15 +92,21 @@ proptest! {
     }
 
     #[test]
-    fn one_wrong_answer_is_found(made in calls(40), at in any::<prop::sample::Index>(), wrong in 0..5_u8) {
+    fn one_wrong_answer_is_found(
+        made in calls(40), at in any::<prop::sample::Index>(), wrong in 0..5_u8
+    ) {
         // Nothing overlaps and nothing got lost: there is one right answer to everything.
         let made: Vec<Made> = made.into_iter().map(|(action, ..)| (action, 0, 0, 9)).collect();
         let mut history = run(&made);
         prop_assume!(!history.is_empty());
         let call = &mut history[at.index(made.len())];
         let other = match (wrong, &call.answer) {
-            (0, Answer::Value { version, value }) => Answer::Value { version: version + 1, value: *value },
-            (1, Answer::Value { version, value }) => Answer::Value { version: *version, value: value + 1 },
+            (0, Answer::Value { version, value }) => {
+                Answer::Value { version: version + 1, value: *value }
+            }
+            (1, Answer::Value { version, value }) => {
+                Answer::Value { version: *version, value: value + 1 }
+            }
             (0 | 1, Answer::Done(version)) => Answer::Done(version + 1),
             (2, _) => Answer::Missing,
             (3, _) => Answer::Refused,
@@ -112,7 +118,10 @@ proptest! {
     }
 
     #[test]
-    fn it_says_what_the_plain_search_says(made in calls(7), answers in proptest::collection::vec((0..4_u8, 1..5_u64, 0..7_u64), 7)) {
+    fn it_agrees_with_a_plain_search(
+        made in calls(7),
+        answers in proptest::collection::vec((0..4_u8, 1..5_u64, 0..7_u64), 7)
+    ) {
         let mut history = run(&made);
         for (call, (kind, version, at)) in history.iter_mut().zip(answers) {
             // Half of the answers stay, so that it is a near thing.
