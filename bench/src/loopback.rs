@@ -1,4 +1,4 @@
-//! Everything that one machine can show without a cluster, one thing after the other.
+//! Everything that one machine can measure without a cluster, one part after another.
 
 use anyhow::Result;
 use e2e::postgres::Postgres;
@@ -9,13 +9,12 @@ use crate::results::Results;
 use crate::vault::{self, VaultAgentFigures};
 use crate::{agent, replicas, review, stores, streams, webhook_load, writes};
 
-/// Measures all of it; Vault Agent too, where there is a program of it.
+/// Measures the selected parts, and Vault Agent if its program is given.
 #[must_use]
 pub fn measure(args: &Loopback) -> Results {
     let mut results = Results::default();
     let peer = peer(args, &mut results);
-    // Each of these has servers of its own, and none of them is there while another one is
-    // measured.
+    // Each part starts its own servers, and none runs while another part is measured.
     if args.wants(Subject::Stores) {
         let measured = stores::measure(args.vault.as_deref(), &mut results);
         results.take("stores", measured);
@@ -36,7 +35,7 @@ pub fn measure(args: &Loopback) -> Results {
     results
 }
 
-/// Vault Agent, which is over before our own servers start.
+/// Measures Vault Agent before the other servers start.
 fn peer(args: &Loopback, results: &mut Results) -> Option<VaultAgentFigures> {
     let program = args
         .vault
@@ -47,7 +46,7 @@ fn peer(args: &Loopback, results: &mut Results) -> Option<VaultAgentFigures> {
         .ok()
 }
 
-/// Where there is no PostgreSQL, there are no replicas to measure.
+/// Measures the replicas if PostgreSQL is installed.
 fn replicas(results: &mut Results) {
     if Postgres::is_installed() {
         let measured = replicas::measure(results);

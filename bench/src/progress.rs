@@ -1,9 +1,9 @@
-//! What is being measured at this moment, for whoever waits: on standard error, beside the table.
+//! Progress messages on standard error.
 
 use std::io::{self, Write};
 
-/// Says what comes next.
+/// Prints the next step.
 pub fn say(text: &str) {
-    // Where standard error is gone there is nobody to tell.
+    // If standard error is closed, nobody can be told.
     let _ = writeln!(io::stderr(), "bench: {text}");
 }

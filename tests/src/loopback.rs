@@ -1,7 +1,7 @@
 //! The system on this machine's loopback: switchyard on SQLite and the webhook, without a cluster.
 //!
-//! What Kubernetes would say, a file says: who a token is (`identities.json`), and a directory
-//! takes the place of each object that switchyard publishes and the webhook watches.
+//! Files stand in for Kubernetes: `identities.json` says whose a token is, and directories replace
+//! the objects that switchyard publishes and the webhook watches.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::http;
 use crate::process::{Process, program};
 use crate::wait;
 
-/// A pod that the loopback system knows: the identity that its token stands for.
+/// A pod's identity, which its token stands for.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The namespace.
@@ -43,7 +43,7 @@ pub struct Loopback {
     webhook_https: Client,
 }
 
-/// Which namespace belongs to which project and environment.
+/// The project and environment of a namespace.
 pub struct NamespaceScope<'a> {
     /// The namespace.
     pub namespace: &'a str,
@@ -66,7 +66,7 @@ impl Loopback {
         Self::start_with(directory, places, identities, &[])
     }
 
-    /// The same; `settings` are variables of switchyard's environment.
+    /// Like [`Loopback::start`], with variables of switchyard's environment.
     ///
     /// # Errors
     /// As [`Loopback::start`].
@@ -108,7 +108,7 @@ impl Loopback {
         })
     }
 
-    /// The command line, set up as its user would set it up.
+    /// The command line with the settings to connect.
     ///
     /// # Errors
     /// If it was not built.
@@ -121,7 +121,7 @@ impl Loopback {
         Ok(command)
     }
 
-    /// Switchyard's answer to a GET as the bootstrap administrator.
+    /// The response of switchyard to a GET request with the bootstrap token.
     ///
     /// # Errors
     /// If it is not 2xx.
@@ -133,7 +133,7 @@ impl Loopback {
         Ok(serde_json::from_slice(&answer.bytes()?)?)
     }
 
-    /// The webhook's answer to a review.
+    /// The webhook's response to a review.
     ///
     /// # Errors
     /// If it is not 200.
@@ -151,20 +151,20 @@ impl Loopback {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    /// Where the webhook answers reviews.
+    /// The webhook's address for reviews.
     #[must_use]
     pub fn webhook_url(&self) -> String {
         format!("https://localhost:{}/mutate", self.webhook_port)
     }
 
-    /// Where the logs are.
+    /// The folder of the logs.
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.directory.join("logs")
     }
 }
 
-/// Writes down who the tokens stand for.
+/// Writes the file that says whose each token is.
 ///
 /// # Errors
 /// If the file cannot be written.

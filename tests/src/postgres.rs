@@ -1,8 +1,8 @@
-//! A real PostgreSQL of a test's own: its data in a temporary directory, on loopback, with a
-//! password, and as durable as it comes (`fsync` is on).
+//! A real PostgreSQL for one test: data in a temporary directory, on loopback, with a password, and
+//! durable (`fsync` is on).
 //!
-//! PostgreSQL refuses to run as root, so that root runs it as `postgres`, or `nobody` where the
-//! package made no such user. It ends with the value that owns it, and its data with it.
+//! PostgreSQL refuses to run as root, so root runs it as `postgres`, or as `nobody` if there is no
+//! such user. Dropping the value ends the server and removes its data.
 
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
@@ -34,7 +34,7 @@ pub struct Postgres {
     password: String,
 }
 
-/// The user of this machine that it runs as.
+/// The user that it runs as.
 #[derive(Clone, Debug)]
 struct Account {
     name: &'static str,
@@ -67,7 +67,7 @@ impl Postgres {
     }
 
     fn initialise(&self) -> Result<()> {
-        // Its user has to come through to what is his.
+        // The server's user has to reach its data.
         std::fs::set_permissions(self.directory.path(), std::fs::Permissions::from_mode(0o711))?;
         let (data, password) = (self.data(), self.directory.path().join("password"));
         std::fs::create_dir(&data)?;
@@ -95,13 +95,13 @@ impl Postgres {
         output(&mut command, "initdb").map(drop)
     }
 
-    /// Whether there is one on this machine.
+    /// Whether PostgreSQL is installed.
     #[must_use]
     pub fn is_installed() -> bool {
         programs().is_ok()
     }
 
-    /// Starts it again on the data that it has, and waits until it takes connections.
+    /// Starts it on its data and waits until it accepts connections.
     ///
     /// # Errors
     /// If it runs already, or does not start.
@@ -116,14 +116,14 @@ impl Postgres {
             "max_connections=200",
             "shared_buffers=32MB",
             "log_min_messages=warning",
-            // A client's session that nobody serves any more must not be waited for.
+            // Sessions of clients that are gone must end soon.
             "tcp_keepalives_idle=10",
         ];
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let mut process = Process::start("postgres", &mut command, self.directory.path())?;
-        wait::until("PostgreSQL to take connections", STEP_TIMEOUT, || {
+        wait::until("PostgreSQL to accept connections", STEP_TIMEOUT, || {
             process.check()?;
             let mut ask = Command::new(self.programs.join("pg_isready"));
             ask.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
@@ -134,31 +134,31 @@ impl Postgres {
         Ok(())
     }
 
-    /// Kills every process of it at once, as a machine that loses its power would. The data stays.
+    /// Kills all its processes at once, like a power failure. The data stays.
     ///
     /// # Errors
     /// If it does not run, or a process is still there afterwards.
     pub fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("PostgreSQL does not run")?;
-        // It stands still first, so that it makes no process that is not on the list.
+        // Stops the server first, so that it forks no process after the list was read.
         process.signal(Signal::STOP)?;
         let backends = children(process.id())?;
         process.signal(Signal::KILL)?;
         for backend in &backends {
-            // One that ended by itself meanwhile is as dead.
+            // A backend may have ended by itself meanwhile.
             let _ = i32::try_from(*backend)
                 .ok()
                 .and_then(Pid::from_raw)
                 .map(|pid| kill_process(pid, Signal::KILL));
         }
         process.finish(STEP_TIMEOUT)?;
-        // A new one would refuse the data while an old one's process has the shared memory.
+        // A new server refuses the data while an old process has the shared memory.
         wait::until("every process of PostgreSQL to end", STEP_TIMEOUT, || {
             Ok((!backends.iter().copied().any(is_running)).then_some(()))
         })
     }
 
-    /// Ends it in order, without waiting for its clients.
+    /// Shuts it down without waiting for its clients (`fast` mode).
     ///
     /// # Errors
     /// If it does not run, or does not end.
@@ -168,7 +168,7 @@ impl Postgres {
         process.finish(STEP_TIMEOUT).map(drop)
     }
 
-    /// The processes that serve its clients, and its own helpers.
+    /// Its child processes: one for each client, and helpers.
     ///
     /// # Errors
     /// If it does not run.
@@ -176,7 +176,7 @@ impl Postgres {
         children(self.process.as_ref().context("PostgreSQL does not run")?.id())
     }
 
-    /// Makes another empty database and gives its address.
+    /// Creates an empty database and returns its address.
     ///
     /// # Errors
     /// If there is one of that name.
@@ -185,7 +185,7 @@ impl Postgres {
         Ok(self.url_of(database))
     }
 
-    /// What a statement answers, as `psql -At` prints it.
+    /// The result of a statement, as `psql -At` prints it.
     ///
     /// # Errors
     /// If PostgreSQL refuses it.
@@ -208,7 +208,7 @@ impl Postgres {
         output(&mut command, "psql")
     }
 
-    /// One of PostgreSQL's own clients, told where this server is.
+    /// A client program of PostgreSQL, with the settings to connect.
     #[must_use]
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
@@ -226,7 +226,7 @@ impl Postgres {
         self.url_of("enclii")
     }
 
-    /// Its port of loopback.
+    /// Its port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -236,7 +236,7 @@ impl Postgres {
         self.url_via_port(self.port, database)
     }
 
-    /// The address of a database behind a proxy's port.
+    /// The address of a database through another port, such as a proxy's.
     #[must_use]
     pub fn url_via_port(&self, port: u16, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{port}/{database}", self.password)
@@ -246,7 +246,7 @@ impl Postgres {
         self.directory.path().join("data")
     }
 
-    /// A program of PostgreSQL's server, as the user that may run it.
+    /// A server program of PostgreSQL, run as the server's user.
     fn command(&self, program: &str) -> Command {
         let path = self.programs.join(program);
         let mut command = match self.account {
@@ -264,7 +264,7 @@ impl Postgres {
                 command
             }
         };
-        // It may not enter the directory that the test runs in.
+        // Its user may have no access to the test's working directory.
         command.current_dir("/").env("LC_ALL", "C");
         command
     }
@@ -278,7 +278,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The newest of Debian's, from 15 on.
+/// The newest of Debian's versions, 15 or later.
 fn programs() -> Result<PathBuf> {
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let numbered = versions.filter_map(|entry| {
@@ -293,7 +293,7 @@ fn programs() -> Result<PathBuf> {
     Ok(programs)
 }
 
-/// Whom root runs it as; nobody else where we are not root.
+/// The user that root runs it as; `None` if the test does not run as root.
 fn account() -> Result<Option<Account>> {
     if !getuid().is_root() {
         return Ok(None);
@@ -308,7 +308,7 @@ fn account() -> Result<Option<Account>> {
             return Ok(Some(Account { name, uid: uid.parse()?, gid: gid.parse()? }));
         }
     }
-    bail!("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
+    bail!("PostgreSQL does not run as root, and there is no user postgres or nobody")
 }
 
 fn output(command: &mut Command, name: &str) -> Result<String> {
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs PostgreSQL: make test-stores"]
-    fn what_it_has_committed_outlives_a_kill() {
+    fn committed_data_survives_a_kill() {
         let mut postgres = Postgres::start().unwrap();
         postgres.sql("enclii", "CREATE TABLE it (n int)").unwrap();
         for round in 1..=3 {
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs PostgreSQL: make test-stores"]
-    fn nobody_comes_in_without_the_password() {
+    fn a_wrong_password_is_refused() {
         let mut postgres = Postgres::start().unwrap();
         postgres.password = "another".to_owned();
         assert!(postgres.sql("enclii", "SELECT 1").unwrap_err().to_string().contains("password"));

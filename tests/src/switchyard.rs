@@ -1,4 +1,4 @@
-//! Switchyard alone, as a child process that can be killed and started again on what it has.
+//! Switchyard as a child process that can be killed and restarted on its data.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::{http, loopback};
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A replica. Those that share a directory share its key, its CA and the first administrator's
-/// token, as the replicas of a cluster share Secrets.
+/// A replica. Replicas that share a directory share its key, CA and bootstrap token, as the
+/// replicas of a cluster share Secrets.
 pub struct Switchyard {
     process: Option<Process>,
     directory: PathBuf,
@@ -25,7 +25,7 @@ pub struct Switchyard {
 }
 
 impl Switchyard {
-    /// A replica of that name that does not run yet. `settings` are variables of its environment.
+    /// A replica that does not run yet. `settings` are variables of its environment.
     ///
     /// # Errors
     /// If its files cannot be made, or there is no free port.
@@ -46,7 +46,7 @@ impl Switchyard {
         })
     }
 
-    /// Starts it on what its directory and its database have, and waits until it is ready.
+    /// Starts it and waits until it is ready.
     ///
     /// # Errors
     /// If it runs already, or does not become ready; the message has its log's end.
@@ -57,7 +57,7 @@ impl Switchyard {
         Ok(())
     }
 
-    /// Starts it for someone who expects it to end.
+    /// Starts it without waiting, for a test that expects it to end.
     ///
     /// # Errors
     /// If it runs already, or cannot be started.
@@ -70,7 +70,7 @@ impl Switchyard {
         Process::start(&self.name, &mut command, &self.directory.join("logs"))
     }
 
-    /// Ends it as a power cut would, as far as a process can tell.
+    /// Kills it, like a power failure as far as a process can tell.
     ///
     /// # Errors
     /// If it does not run.
@@ -89,7 +89,7 @@ impl Switchyard {
         self.process.as_mut().with_context(|| format!("{} does not run", self.name))
     }
 
-    /// Where it serves the API and the agents.
+    /// The port of the API and the agents' streams.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -115,7 +115,7 @@ impl Switchyard {
         http::client_trusting(&self.ca())
     }
 
-    /// The first administrator's token.
+    /// The bootstrap token.
     ///
     /// # Errors
     /// If it has not been made yet.
@@ -125,18 +125,18 @@ impl Switchyard {
         Ok(token.trim().to_owned())
     }
 
-    /// The answer to a GET of the first administrator, and its status.
+    /// The status and body of a GET request with the bootstrap token.
     ///
     /// # Errors
-    /// If there is no answer, or it is no JSON.
+    /// If there is no response, or it is not JSON.
     pub fn get(&self, path: &str) -> Result<(u16, Value)> {
         self.answer(self.client()?.get(self.url(path)))
     }
 
-    /// The answer to a POST of the first administrator, and its status.
+    /// The status and body of a POST request with the bootstrap token.
     ///
     /// # Errors
-    /// If there is no answer, or it is no JSON.
+    /// If there is no response, or it is not JSON.
     pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
         self.answer(
             self.client()?
@@ -160,7 +160,7 @@ impl Switchyard {
         ))
     }
 
-    /// What its operator's port says.
+    /// Its metrics.
     ///
     /// # Errors
     /// If there is no answer.

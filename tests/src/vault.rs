@@ -1,5 +1,5 @@
-//! A real Vault of a test's own: on loopback, with integrated storage on disk, so that a restart
-//! keeps what it has, and with its file audit device on where that is asked for.
+//! A real Vault for one test: on loopback, with integrated storage on disk, so that it survives a
+//! restart, and with its file audit device if requested.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::{guard, http, kubectl, wait};
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// Where its KV engine of version 2 is mounted.
+/// The mount of its KV engine, version 2.
 pub const MOUNT: &str = "secret";
 
 /// A running (or killed) Vault, unsealed, with an empty KV engine.
@@ -31,7 +31,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Starts a server of the program that `tests/cluster/build.sh vault` builds.
+    /// Starts the program that `tests/cluster/build.sh vault` builds.
     ///
     /// # Errors
     /// If it was not built, or does not come up.
@@ -39,7 +39,7 @@ impl Vault {
         Self::start_program(&built()?)
     }
 
-    /// Starts a server of that program, initialises and unseals it.
+    /// Starts a server, initializes and unseals it.
     ///
     /// # Errors
     /// If it does not come up; the message has its log's end.
@@ -81,7 +81,7 @@ impl Vault {
         Ok(vault)
     }
 
-    /// Starts it again on the storage that it has, and unseals it.
+    /// Starts it on its storage and unseals it.
     ///
     /// # Errors
     /// If it runs already, or does not come up.
@@ -90,7 +90,7 @@ impl Vault {
         self.unseal()
     }
 
-    /// Ends it as a power cut would, as far as a process can tell.
+    /// Kills it, like a power failure as far as a process can tell.
     ///
     /// # Errors
     /// If it does not run.
@@ -100,7 +100,7 @@ impl Vault {
         process.finish(STEP_TIMEOUT).map(drop)
     }
 
-    /// Switches its file audit device on, and says where the file is.
+    /// Enables its file audit device. Returns the file's path.
     ///
     /// # Errors
     /// If it refuses.
@@ -114,7 +114,7 @@ impl Vault {
         Ok(file)
     }
 
-    /// Where it listens.
+    /// Its port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -142,7 +142,7 @@ impl Vault {
         Ok(path)
     }
 
-    /// A call with the root token that has to succeed.
+    /// A successful request with the root token.
     ///
     /// # Errors
     /// If it does not.
@@ -217,7 +217,7 @@ fn configure(directory: &Path, port: u16) -> Result<()> {
         .context("write Vault's configuration")
 }
 
-/// From `ENCLII_VAULT`, else from where `tests/cluster/build.sh` builds it.
+/// The program in `ENCLII_VAULT`, else the one that `tests/cluster/build.sh` built.
 fn built() -> Result<PathBuf> {
     let path = match std::env::var_os("ENCLII_VAULT") {
         Some(path) => PathBuf::from(path),
@@ -229,7 +229,7 @@ fn built() -> Result<PathBuf> {
         }
     };
     if !path.is_file() {
-        bail!("{} is not there; `tests/cluster/build.sh vault` builds it", path.display());
+        bail!("{} does not exist: `tests/cluster/build.sh vault` builds it", path.display());
     }
     Ok(path)
 }
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs Vault: make test-stores"]
-    fn what_it_has_acknowledged_outlives_a_kill() {
+    fn acknowledged_writes_survive_a_kill() {
         let mut vault = Vault::start().unwrap();
         let audit = vault.enable_audit().unwrap();
         for round in 1..=2 {

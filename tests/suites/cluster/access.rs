@@ -1,6 +1,5 @@
-//! Who may do what, on a real cluster: every refusal of the rules, grants to service accounts,
-//! annotations that ask for what is not theirs, and the rights that our own service accounts do not
-//! have.
+//! Access control on a real cluster: every refusal of the rules, grants to service accounts,
+//! annotations that ask for other bundles, and rights that the system's service accounts lack.
 
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ fn namespace(name: &str) -> Namespace {
     namespace
 }
 
-/// What `enclii` says to whoever has this token: how it ended, and its words.
+/// Runs `enclii` with a token. Returns its exit code and its output.
 fn with_token(
     cluster: &Cluster,
     token: &str,
@@ -48,7 +47,7 @@ fn every_role_is_refused_what_is_beyond_it() {
     for scope in &scopes {
         cluster.set(scope, "A", value("roles").as_bytes()).unwrap();
     }
-    // Reading and writing by scope, then making a token and seeing who else has a right.
+    // May it read and write in each scope, and may it create tokens?
     let rows = [
         ("readonly", [false, false, false], false),
         ("developer", [false, false, true], false),
@@ -88,7 +87,7 @@ fn every_role_is_refused_what_is_beyond_it() {
             b"",
         );
         assert_eq!(code, Some(if rules { 0 } else { 3 }), "{role}: {text}");
-        // Nobody gives more than they have, or beyond their reach.
+        // Nobody may grant more than they have, or outside their scope.
         for words in [
             &["tokens", "create", "climber", "--role", "owner", "--scope", &project, "--ttl", "5m"]
                 [..],
@@ -128,7 +127,7 @@ fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away()
     );
     let id = serde_json::from_str::<Value>(&added).unwrap()["id"].to_string();
 
-    // The application reads both files where they are there, and starts where one is not.
+    // The application reads the files that exist, and starts without the other one.
     let mut spec = pod_spec(&[("API_TOKEN", "x"), ("OTHER_TOKEN", "x")]);
     spec["containers"][0]["args"] = json!(["--allow-missing"]);
     spec["serviceAccountName"] = json!("jobs");
@@ -143,7 +142,7 @@ fn a_grant_gives_a_service_account_one_secret_and_taking_it_back_takes_it_away()
     assert_eq!(holds.digests.get("API_TOKEN"), Some(&sha256(granted.as_bytes())));
     assert!(!holds.digests.contains_key("OTHER_TOKEN"), "{:?}", holds.digests.keys());
 
-    // The stream ends where the last grant does. The files stay, and nothing new comes into them.
+    // The stream ends with the last grant. The files stay as they are.
     done(cluster, &["grants", "remove", &id, "--yes"]);
     cluster.set(&scope, "API_TOKEN", value("API_TOKEN-after").as_bytes()).unwrap();
     let refused = || {
@@ -172,9 +171,9 @@ fn a_grant_beyond_the_namespace_s_own_environment_is_refused() {
     }
 }
 
-/// The annotation is a request: whatever is written there, the webhook takes no other name for it.
+/// The annotation is a request: no spelling of it reaches another bundle.
 #[test]
-fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
+fn an_annotation_that_names_no_bundle_of_the_namespace_is_refused() {
     let (cluster, _guard) = shared();
     let (namespace, other) = (namespace("annotation"), namespace("annotation-other"));
     for name in ["annotation", "annotation-other"] {
@@ -211,10 +210,10 @@ fn an_annotation_that_is_no_bundle_of_the_namespace_is_refused() {
     }
 }
 
-/// What our own service accounts may do is what the manifests say, and a stolen token of one is
-/// worth no more.
+/// The system's own service accounts have the rights of the manifests and no others, which limits a
+/// stolen token.
 #[test]
-fn our_own_accounts_have_no_right_that_they_do_not_need() {
+fn the_systems_accounts_have_no_right_that_they_do_not_need() {
     let (_cluster, _guard) = shared();
     let may = |account: &str, words: &[&str]| {
         let who = format!("system:serviceaccount:{SYSTEM}:{account}");

@@ -1,5 +1,4 @@
-//! Bad input gets a clear message that names the field and the way out, and nothing is changed or
-//! lost.
+//! Bad input gets a clear message that names the field and the fix, and changes nothing.
 
 use e2e::kubectl::{Namespace, apply, object, rejection};
 use e2e::sample::sha256;
@@ -23,7 +22,7 @@ fn scope(name: &str) -> String {
 
 /// A bundle that does not exist yet: refused, and admitted once it does.
 #[test]
-fn a_bundle_that_does_not_exist_yet() {
+fn a_pod_is_refused_until_its_bundle_exists() {
     let (cluster, _guard) = shared();
     let namespace = namespace("later");
     let manifest = pod(namespace.name(), "early", pod_spec(&[("API_TOKEN", "x")])).to_string();
@@ -40,7 +39,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
     cluster.set(&scope("wrong"), "API_TOKEN", value("wrong").as_bytes()).unwrap();
     cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
     let good = || pod(namespace.name(), "wrong", pod_spec(&[("API_TOKEN", "x")]));
-    // The webhook learns of the bundle by watching: the good pod is taken once it has.
+    // The webhook watches bundles: it admits the good pod once it knows this one.
     admit(&good().to_string()).unwrap();
     e2e::kubectl::kubectl(&["-n", namespace.name(), "delete", "pod", "wrong", "--now"]).unwrap();
 
@@ -85,7 +84,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
             &["enclii-agent"],
         ),
         (
-            "a credential that is no key",
+            "a credential that is not in the bundle",
             with(&|spec| {
                 spec["containers"][0]["env"].as_array_mut().unwrap().push(
                     json!({"name": "OTHER_URL", "value": "postgres://u:plaintext-password@h/d"}),
@@ -98,7 +97,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
         ),
     ];
     for (name, manifest, words) in cases {
-        // One of the two webhooks may hear of the bundle a moment after the other.
+        // One of the two webhooks may know the bundle a moment later than the other.
         let refused = || {
             Ok(Some(rejection(&manifest.to_string())?).filter(|it| !it.contains("does not exist")))
         };
@@ -113,7 +112,7 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
 }
 
 #[test]
-fn two_bundles_with_one_key() {
+fn two_bundles_with_the_same_key_are_refused() {
     let (_cluster, _guard) = shared();
     let namespace = namespace("twice");
     for name in ["api-prod", "other-prod"] {
@@ -158,9 +157,9 @@ fn an_unknown_annotation_is_a_warning() {
     );
 }
 
-/// Values are bytes: what goes in comes out, in the command line and in the pod.
+/// Values are bytes: the command line and the pod return them unchanged.
 #[test]
-fn values_come_out_as_they_went_in() {
+fn values_are_returned_unchanged() {
     let (cluster, _guard) = shared();
     let namespace = namespace("bytes");
     let marked = marker().into_bytes();

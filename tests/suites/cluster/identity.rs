@@ -22,8 +22,8 @@ fn namespace(name: &str, environment: &str) -> Namespace {
     namespace
 }
 
-/// Announces the bundle by hand, as whoever may write objects in a namespace can: the webhook then
-/// lets the pod in, and the pod's identity alone decides.
+/// Creates the SecretBundle by hand, as a user with write access to a namespace can: the webhook
+/// then lets the pod in, and the pod's identity alone decides.
 fn announce_by_hand(namespace: &str) {
     let object = json!({
         "apiVersion": "enclii.io/v1", "kind": "SecretBundle",

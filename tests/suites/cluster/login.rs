@@ -1,6 +1,5 @@
-//! Attacks on the login of pods: whatever is no token of a living pod, of our audience, from this
-//! cluster, is refused with 401, and whatever is one reads its own bundle and no other, whatever it
-//! writes in its place.
+//! Attacks on the login of pods. A token has to be of a living pod of this cluster, with our
+//! audience, or the login is refused with 401. A valid one reads its own bundle and no other.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::app::{pod_spec, service_account, token};
 use crate::harness::{Cluster, STEP_TIMEOUT, own_cluster_setting, project, shared, value};
 
 /// A namespace with a pod `api` that asks for nothing, and a bundle that it may read.
-fn setting(cluster: &Cluster, name: &str) -> Namespace {
+fn namespace_with_pod(cluster: &Cluster, name: &str) -> Namespace {
     let project = project(name);
     let labels = [("enclii.io/project", project.as_str()), ("enclii.io/environment", "prod")];
     let namespace = Namespace::create(&format!("{project}-prod"), &labels).unwrap();
@@ -79,9 +78,9 @@ fn at_another_time(token: &str, seconds: i64) -> Option<String> {
 }
 
 #[test]
-fn a_token_is_good_for_its_time_alone() {
+fn a_token_is_valid_only_in_its_time() {
     let (cluster, _guard) = shared();
-    let namespace = setting(cluster, "expired");
+    let namespace = namespace_with_pod(cluster, "expired");
     let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
     // Without the key only the API server can sign, and it signs no expired token.
@@ -96,9 +95,9 @@ fn a_token_is_good_for_its_time_alone() {
 }
 
 #[test]
-fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
+fn a_token_that_is_not_of_a_pod_of_this_cluster_for_us_is_refused() {
     let (cluster, _guard) = shared();
-    let namespace = setting(cluster, "attacks");
+    let namespace = namespace_with_pod(cluster, "attacks");
     let uid = uid_of(&namespace, "bare");
     let good = bound(&namespace, "api", "bare", &uid);
     assert_eq!(cluster.login(&good, "bundle=api-prod").unwrap().0, 101);
@@ -172,14 +171,14 @@ fn what_is_no_token_of_a_pod_of_this_cluster_for_us_is_refused() {
             && events.contains("the token is not valid"),
         "{events}"
     );
-    // Nothing of that took the pod's own right away.
+    // The pod itself may still log in.
     assert_eq!(cluster.login(&good, "bundle=api-prod").unwrap().0, 101);
 }
 
 #[test]
-fn a_pod_that_is_gone_takes_its_token_along() {
+fn the_token_of_a_deleted_pod_is_refused() {
     let (cluster, _guard) = shared();
-    let namespace = setting(cluster, "gone");
+    let namespace = namespace_with_pod(cluster, "gone");
     let uid = uid_of(&namespace, "bare");
     let old = bound(&namespace, "api", "bare", &uid);
     assert_eq!(cluster.login(&old, "bundle=api-prod").unwrap().0, 101);
@@ -212,8 +211,8 @@ fn a_pod_that_is_gone_takes_its_token_along() {
 #[test]
 fn a_pod_names_its_own_bundle_or_gets_nothing() {
     let (cluster, _guard) = shared();
-    let namespace = setting(cluster, "names");
-    let other = setting(cluster, "names-other");
+    let namespace = namespace_with_pod(cluster, "names");
+    let other = namespace_with_pod(cluster, "names-other");
     let uid = run(&namespace, "web", "web");
     let web = bound(&namespace, "web", "web", &uid);
     let (status, detail) = cluster.login(&web, "bundle=api-prod").unwrap();

@@ -1,4 +1,5 @@
-//! A part is away: what runs goes on, what must be refused is, and everything comes back by itself.
+//! A component is down: running pods go on, new ones are refused if they must be, and everything
+//! recovers by itself.
 
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ fn switchyard_may_die_and_come_back() {
     let second = value("second");
     cluster.set(&scope, "DATABASE_URL", second.as_bytes()).unwrap();
     for state in app.holds("DATABASE_URL", &second).unwrap() {
-        assert_eq!(state.reloads, 1, "reconnecting is no rotation");
+        assert_eq!(state.reloads, 1, "reconnecting is not a rotation");
     }
     assert_eq!(app.pods().unwrap(), pods, "a pod was replaced");
     load.without_failure().unwrap();

@@ -1,4 +1,4 @@
-//! The spine: from `enclii secrets set` into the application, and a rotation that it never notices.
+//! The main path: from `enclii secrets set` into the application, and rotations under load.
 
 use e2e::kubectl::{Namespace, kubectl};
 use serde_json::Value;
@@ -23,8 +23,8 @@ fn restarts(pods: &[Value]) -> u64 {
         .sum()
 }
 
-/// Three rotations under load: every pod's application gets each value, by the way it asked for,
-/// and neither a pod nor a container is replaced, and no request is lost.
+/// Rotates three times under load: every application gets each value in the way that it chose, no
+/// pod or container restarts, and no request fails.
 fn rotates(project: &str, reload: &str, how: &str) {
     let (cluster, _guard) = shared();
     let project = &harness::project(project);
@@ -65,8 +65,8 @@ fn rotates(project: &str, reload: &str, how: &str) {
     println!("{project}: {} requests, {} failed, p99 {} µs", last.sent, last.failed, last.p99_us);
 }
 
-/// The running pods' spec, from the API server and from etcd: no plaintext, and everything else
-/// kept.
+/// Checks the running pods' specs, from the API server and from etcd: no plaintext, and everything
+/// else unchanged.
 fn no_trace_in_the_pods(app: &App) {
     for pod in app.pods().unwrap() {
         let json = kubectl(&["-n", &app.namespace, "get", "pod", &pod, "-o", "json"]).unwrap();

@@ -1,4 +1,4 @@
-//! The audit log, beside what the clients were told.
+//! Compares the audit log with what the clients recorded.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::client::RecordedCall;
 
 const PAGE: usize = 1000;
 
-/// What must be in the trail: each call that handed something out or changed something.
+/// The events that must be in the audit log: one for each call that read or changed a value.
 #[derive(Default)]
 pub(crate) struct ExpectedEvents(Vec<ExpectedEvent>);
 
@@ -48,7 +48,7 @@ impl ExpectedEvents {
     }
 }
 
-/// The word that the trail has for it.
+/// The audit log's word for an action.
 fn word(action: &Action) -> &'static str {
     use e2e::linearizable::Condition;
     match action {
@@ -61,7 +61,7 @@ fn word(action: &Action) -> &'static str {
     }
 }
 
-/// Compares, and gives the number of events.
+/// Checks the chain and looks for every expected event. Returns the number of events.
 pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
     let mut events: BTreeMap<String, Vec<Record>> = BTreeMap::new();
     let (mut last, mut head) = (0, Hash::GENESIS);
@@ -73,9 +73,9 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
         for event in page {
             let event: Record = serde_json::from_value(event.clone()).unwrap();
             last += 1;
-            assert_eq!(event.sequence, last, "a number is missing in the trail");
+            assert_eq!(event.sequence, last, "a number is missing in the audit log");
             head = chain(&head, &event);
-            assert_eq!(event.hash, head, "the chain of the trail is broken at {last}");
+            assert_eq!(event.hash, head, "the audit log's chain is broken at {last}");
             events.entry(event.trace_id.clone().unwrap_or_default()).or_default().push(event);
         }
         if page.is_empty() {
@@ -92,7 +92,7 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
         });
         assert!(
             found,
-            "the trail lacks {action} of {scope}/{name} version {version:?} ({trace}); it has {:?}",
+            "the audit log lacks {action} of {scope}/{name} version {version:?} ({trace}), has {:?}",
             events.get(trace)
         );
     }

@@ -1,4 +1,4 @@
-//! A client that writes down what it asked and what it was told.
+//! A client that records its calls and their answers.
 
 use std::time::Instant;
 
@@ -10,26 +10,26 @@ use reqwest::Method;
 use reqwest::blocking::Client as Http;
 use serde_json::{Value, json};
 
-/// A call about one secret, and how the trail is to know it.
+/// A call about one secret, and its identity in the audit log.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedCall {
     /// The secret.
     pub(crate) name: String,
     /// The call.
     pub(crate) call: Call,
-    /// Its trace id, where it was answered.
+    /// The response's trace id, if there was a response.
     pub(crate) trace: Option<String>,
-    /// The generation that a change made.
+    /// The generation that a write made.
     pub(crate) generation: Option<u64>,
 }
 
 /// How a request ended.
 enum RequestOutcome {
-    /// With this status and body.
+    /// A response with this status and body.
     Response { status: u16, trace: Option<String>, body: Value },
-    /// Nobody knows.
+    /// No complete response: the call may or may not have happened.
     Lost,
-    /// It was not sent.
+    /// The connection failed, so the request was not sent.
     NotSent,
 }
 
@@ -53,7 +53,7 @@ impl Client {
         }
     }
 
-    /// Does something with one secret. `None` where it certainly was not done.
+    /// Performs an action on one secret. `None` if it certainly did not happen.
     pub(crate) fn act(&self, name: &str, action: Action) -> Option<RecordedCall> {
         let (method, path, body) = request(name, &action);
         let from = self.now();
@@ -61,7 +61,7 @@ impl Client {
         self.seen(name, action, from, &ended)
     }
 
-    /// Writes one value to two secrets at once, on a condition of the first.
+    /// Writes one value to two secrets in one request, with a condition on the first.
     pub(crate) fn write_pair(
         &self,
         names: [&str; 2],
@@ -76,7 +76,7 @@ impl Client {
         let first = self.seen(one, Action::Write { value, condition }, from, &ended);
         let second =
             self.seen(two, Action::Write { value, condition: Condition::Any }, from, &ended);
-        // Nothing was refused of the second: it was not done because of the first.
+        // A refusal is the first secret's: the second has no condition.
         first.into_iter().chain(second.filter(|seen| seen.call.answer != Answer::Refused)).collect()
     }
 
@@ -178,10 +178,10 @@ fn encoded(value: u64) -> String {
     STANDARD.encode(value.to_string())
 }
 
-/// What an answer says. `None` where it says that nothing was done.
+/// The answer in a response. `None` if the response says that nothing happened.
 fn answer(scope: &str, name: &str, action: &Action, status: u16, body: &Value) -> Option<Answer> {
-    let asked = || format!("{action:?} of {scope}/{name}: {status} {body}");
-    let version = |at: &Value| at.as_u64().unwrap_or_else(|| panic!("{}", asked()));
+    let context = || format!("{action:?} of {scope}/{name}: {status} {body}");
+    let version = |at: &Value| at.as_u64().unwrap_or_else(|| panic!("{}", context()));
     Some(match (status, action) {
         (200, Action::Read | Action::ReadVersion(_)) => {
             let text = STANDARD.decode(body["value"].as_str().unwrap()).unwrap();
@@ -195,13 +195,13 @@ fn answer(scope: &str, name: &str, action: &Action, status: u16, body: &Value) -
         (200, _) => Answer::Done(version(&body["versions"][name])),
         (404, _) => Answer::Missing,
         (409, Action::Undelete) if body["type"] == "/problems/not-deleted" => Answer::Refused,
-        // Somebody else was faster, or too many asked at once: nothing was done.
+        // A conflict with another client, or the rate limit: nothing happened.
         (409 | 429, _) => return None,
-        // It was gone by the time that it was to be rotated.
+        // The secret did not exist when it was to be rotated.
         (412, Action::Write { condition: Condition::Present, .. }) => Answer::Missing,
         (412, _) => Answer::Refused,
         (500.., Action::Read | Action::ReadVersion(_)) => return None,
         (500.., _) => Answer::Unknown,
-        _ => panic!("{}", asked()),
+        _ => panic!("{}", context()),
     })
 }

@@ -1,4 +1,4 @@
-//! Clients at work on one scope while somebody kills and revives.
+//! Clients work on one scope while the target is killed and restarted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,20 +13,20 @@ use crate::workload;
 const CLIENTS: u64 = 4;
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What clients and killer tell each other.
+/// State that the clients and the killer share.
 #[derive(Default)]
 pub(crate) struct Coordination {
-    /// Nobody is dead at the moment.
+    /// The target is running.
     pub(crate) up: AtomicBool,
-    /// Go home.
-    pub(crate) over: AtomicBool,
-    /// Changes that were acknowledged.
+    /// The clients stop.
+    pub(crate) stop: AtomicBool,
+    /// The number of acknowledged changes.
     pub(crate) acknowledged: AtomicU64,
-    /// The last value that was given out.
+    /// The last value that a client used.
     pub(crate) values: AtomicU64,
 }
 
-/// Lets the clients work until there were `kills`, and gives what they saw.
+/// Runs the clients until there were `kills`. Returns the recorded calls.
 pub(crate) fn run(
     target: &mut impl FaultTarget,
     scope: &str,
@@ -44,21 +44,21 @@ pub(crate) fn run(
                 threads.spawn(move || workload::run(&client, random, coordination))
             })
             .collect();
-        // Clients that find no end would hide what went wrong here.
+        // A panic here must stop the clients, or the test would never end.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..kills {
                 kill_once(target, random, &coordination);
             }
             progress(&coordination, CLIENTS);
         }));
-        coordination.over.store(true, Ordering::SeqCst);
+        coordination.stop.store(true, Ordering::SeqCst);
         let seen = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         seen
     })
 }
 
-/// At a random moment, but never before something was acknowledged since the last time.
+/// Kills at a random moment, but not before some change was acknowledged since the last kill.
 fn kill_once(target: &mut impl FaultTarget, random: &mut SeededRng, coordination: &Coordination) {
     progress(coordination, 1 + random.below(3 * CLIENTS));
     std::thread::sleep(Duration::from_micros(random.below(20_000)));

@@ -1,7 +1,7 @@
-//! Killed in the middle of everything, again and again: what was acknowledged is there, nothing is
-//! there by half, every history has an order that explains it, and the audit log has all of it.
+//! Programs are killed at random moments. Afterwards every acknowledged write is there, no write is
+//! there by half, every history is linearizable, and the audit log is complete.
 //!
-//! `ENCLII_CRASH_KILLS` says how often each of them is killed, `ENCLII_CRASH_SEED` which run it is.
+//! `ENCLII_CRASH_KILLS` is the number of kills per program, `ENCLII_CRASH_SEED` reproduces a run.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +10,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test says what it did, and is told by the environment how long to go on"
+    reason = "a test prints what it did, and the environment says how long it runs"
 )]
 
 mod audit_log;
@@ -30,14 +30,14 @@ use rounds::FaultTarget;
 
 fn replica(directory: &Path, settings: &[(&str, &str)]) -> Switchyard {
     e2e::loopback::write_identities(directory, &[], &[]).unwrap();
-    // The clients are one principal, and in a hurry.
+    // All clients are one principal, so there is no rate limit.
     let settings: Vec<_> = settings.iter().copied().chain([("ENCLII_RATE_LIMIT", "0")]).collect();
     let mut switchyard = Switchyard::new(directory, "switchyard", &settings).unwrap();
     switchyard.run().unwrap();
     switchyard
 }
 
-/// Switchyard is killed, and nothing else.
+/// Kills switchyard.
 struct KillSwitchyard(Switchyard);
 
 impl FaultTarget for KillSwitchyard {
@@ -54,7 +54,7 @@ impl FaultTarget for KillSwitchyard {
     }
 }
 
-/// The database is killed, with every process of it, and switchyard lives on.
+/// Kills every process of the database while switchyard keeps running.
 struct KillDatabase {
     switchyard: Switchyard,
     postgres: Postgres,
@@ -68,7 +68,7 @@ impl FaultTarget for KillDatabase {
     fn restart(&mut self) {
         self.postgres.run().unwrap();
         self.switchyard.process().unwrap().check().unwrap();
-        rounds::answers(&self.switchyard);
+        rounds::wait_until_serving(&self.switchyard);
     }
 
     fn switchyard(&self) -> &Switchyard {
@@ -76,7 +76,7 @@ impl FaultTarget for KillDatabase {
     }
 }
 
-/// Vault is killed, and switchyard lives on.
+/// Kills Vault while switchyard keeps running.
 struct KillVault {
     switchyard: Switchyard,
     vault: Vault,
@@ -90,7 +90,7 @@ impl FaultTarget for KillVault {
     fn restart(&mut self) {
         self.vault.run().unwrap();
         self.switchyard.process().unwrap().check().unwrap();
-        rounds::answers(&self.switchyard);
+        rounds::wait_until_serving(&self.switchyard);
     }
 
     fn switchyard(&self) -> &Switchyard {

@@ -8,30 +8,30 @@ use e2e::wait;
 
 use crate::{audit_log, epoch, verify};
 
-/// Kills in one epoch: each leaves calls behind of which nobody knows what became, and the fewer of
-/// them a history has the sooner it is checked.
+/// Kills in one epoch. Each kill leaves calls with an unknown outcome, and the check of a history
+/// takes longer the more of them it has.
 const KILLS_PER_EPOCH: u64 = 10;
 
 const DEFAULT_KILLS: u64 = 25;
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Who is killed and started again.
+/// What is killed and started again.
 pub(crate) trait FaultTarget {
     fn kill(&mut self);
-    /// Starts it again, and waits until switchyard answers.
+    /// Starts it again and waits until switchyard serves.
     fn restart(&mut self);
     fn switchyard(&self) -> &Switchyard;
 }
 
-/// Waits until switchyard can do what it is there for.
-pub(crate) fn answers(switchyard: &Switchyard) {
+/// Waits until switchyard serves requests that need its database.
+pub(crate) fn wait_until_serving(switchyard: &Switchyard) {
     wait::until("switchyard to answer", STEP_TIMEOUT, || {
         Ok(switchyard.get("/v1/audit?limit=1").ok().filter(|(status, _)| *status == 200))
     })
     .unwrap();
 }
 
-/// All of it, and it says what it saw.
+/// Runs all epochs and prints a summary.
 pub(crate) fn run(what: &str, target: &mut impl FaultTarget) {
     let kills = setting("ENCLII_CRASH_KILLS").unwrap_or(DEFAULT_KILLS);
     assert!(kills > 0, "ENCLII_CRASH_KILLS=0 tests nothing");

@@ -1,4 +1,4 @@
-//! Looks over one scope when the dust has settled.
+//! Checks one scope after an epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -10,8 +10,8 @@ use crate::audit_log::ExpectedEvents;
 use crate::client::{Client, RecordedCall};
 use crate::workload::{NAMES, PAIR};
 
-/// Reads everything that is there, compares it with everything that was said, and gives the number
-/// of calls, and of those without an answer.
+/// Reads every version and compares it with the recorded calls. Returns the number of calls and the
+/// number of calls with an unknown outcome.
 pub(crate) fn check(
     switchyard: &Switchyard,
     scope: &str,
@@ -22,11 +22,13 @@ pub(crate) fn check(
     let client = Client::new(switchyard, scope, clock);
     let mut values: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for name in NAMES.into_iter().chain(PAIR) {
-        // Of what is deleted nothing can be read, and all of it comes back.
+        // A deleted secret cannot be read, so it is undeleted first.
         seen.extend(client.act(name, Action::Undelete));
         seen.extend(client.act(name, Action::Read));
         let read = (1..).map(|version| {
-            client.act(name, Action::ReadVersion(version)).expect("an answer when all is well")
+            client
+                .act(name, Action::ReadVersion(version))
+                .expect("an answer from a running switchyard")
         });
         for it in read {
             let value = match it.call.answer {
@@ -47,7 +49,7 @@ pub(crate) fn check(
         let calls: Vec<_> =
             seen.iter().filter(|it| it.name == name).map(|it| it.call.clone()).collect();
         if let Err(refused) = linearizable::check(&calls) {
-            panic!("{scope}/{name}: {refused}\n{}", told(&seen, name));
+            panic!("{scope}/{name}: {refused}\n{}", history(&seen, name));
         }
     }
     expected.extend(scope, &seen);
@@ -55,7 +57,7 @@ pub(crate) fn check(
     (seen.len(), unknown)
 }
 
-/// Every version that was acknowledged has its value.
+/// Checks that every acknowledged version has its value.
 fn readable(seen: &[RecordedCall], values: &BTreeMap<&str, Vec<u64>>) {
     for it in seen {
         if let (Action::Write { value, .. }, Answer::Done(version)) =
@@ -69,7 +71,7 @@ fn readable(seen: &[RecordedCall], values: &BTreeMap<&str, Vec<u64>>) {
     }
 }
 
-/// No two writes made the same generation, and those of two secrets made one.
+/// Checks that every write made a generation of its own, and a write of two secrets made one.
 fn one_generation_each(seen: &[RecordedCall]) {
     let mut generations = BTreeSet::new();
     for it in seen.iter().filter(|it| it.name != PAIR[1]) {
@@ -83,8 +85,8 @@ fn one_generation_each(seen: &[RecordedCall]) {
     assert_eq!(of(PAIR[0]), of(PAIR[1]));
 }
 
-/// The history of a secret, for people.
-fn told(seen: &[RecordedCall], name: &str) -> String {
+/// The history of a secret, for the message of a failed test.
+fn history(seen: &[RecordedCall], name: &str) -> String {
     let mut calls: Vec<_> = seen.iter().filter(|it| it.name == name).collect();
     calls.sort_by_key(|it| it.call.from);
     let lines = calls.iter().map(|it| {

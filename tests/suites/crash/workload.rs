@@ -1,4 +1,4 @@
-//! What a client does next.
+//! The random workload of one client.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use e2e::random::SeededRng;
 use crate::client::{Client, RecordedCall};
 use crate::epoch::Coordination;
 
-/// Secrets that everything happens to.
+/// Secrets for every action.
 pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
 
-/// Secrets that are only ever written together, with one value.
+/// Secrets that are only written together, with one value.
 pub(crate) const PAIR: [&str; 2] = ["LEFT", "RIGHT"];
 
 /// ExpectedEvent thing after the other, until it is over.
@@ -22,7 +22,7 @@ pub(crate) fn run(
     coordination: &Coordination,
 ) -> Vec<RecordedCall> {
     let mut seen = Vec::new();
-    while !coordination.over.load(Ordering::SeqCst) {
+    while !coordination.stop.load(Ordering::SeqCst) {
         if !coordination.up.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
             continue;
@@ -30,7 +30,7 @@ pub(crate) fn run(
         let new = once(client, &mut random, coordination, &seen);
         let changes = new.iter().any(|it| matches!(it.call.answer, Answer::Done(_)));
         coordination.acknowledged.fetch_add(u64::from(changes), Ordering::SeqCst);
-        // Who was told that something is wrong does not ask again at once.
+        // Waits a moment after a failure.
         if new.iter().all(|it| it.call.answer == Answer::Unknown) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -70,7 +70,7 @@ fn once(
     client.act(name, action).into_iter().collect()
 }
 
-/// Mostly what the client believes to be so, now and then what is not.
+/// Mostly a condition that holds as far as the client knows, sometimes one that does not.
 fn condition(random: &mut SeededRng, latest: u64) -> Condition {
     match random.below(10) {
         0..4 => Condition::Any,
@@ -81,7 +81,7 @@ fn condition(random: &mut SeededRng, latest: u64) -> Condition {
     }
 }
 
-/// The last version of a secret that this client has seen.
+/// The last version of a secret that this client has recorded.
 fn latest(seen: &[RecordedCall], name: &str) -> u64 {
     let of = |it: &RecordedCall| match it.call.answer {
         Answer::Value { version, .. } | Answer::Done(version) if it.name == name => Some(version),

@@ -1,4 +1,4 @@
-//! A real agent, and what it has written.
+//! A real agent and its files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::harness::{BUNDLE, ReplicaPair, STEP_TIMEOUT};
 
-/// Between two looks at a file: far below what is measured.
+/// The pause between two checks of a file: far below what is measured.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
 
 pub(crate) struct Agent {
@@ -23,7 +23,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts the agent of pod number `number`, which finds switchyard at that port.
+    /// Starts the agent of pod `number`, which connects to switchyard at this port.
     pub(crate) fn start(pair: &ReplicaPair, number: usize, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let token_file = directory.path().join("token");
@@ -52,7 +52,7 @@ impl Agent {
         Self { process, directory }
     }
 
-    /// Waits until it has written this value.
+    /// Waits until the file of a secret holds this value.
     pub(crate) fn wait_for_value(&mut self, name: &str, value: &str) {
         let file = self.file(name);
         let held = wait::until_every(
@@ -64,7 +64,9 @@ impl Agent {
                 Ok(std::fs::read_to_string(&file).ok().filter(|held| held == value))
             },
         );
-        held.unwrap_or_else(|error| panic!("{error}; the agent says:\n{}", self.process.tail()));
+        held.unwrap_or_else(|error| {
+            panic!("{error}; the end of its log:\n{}", self.process.tail())
+        });
     }
 
     /// Waits until its files are of this generation.
@@ -73,15 +75,17 @@ impl Agent {
             self.process.check()?;
             Ok((self.generation().as_deref() == Some(generation)).then_some(()))
         });
-        there.unwrap_or_else(|error| panic!("{error}; the agent says:\n{}", self.process.tail()));
+        there.unwrap_or_else(|error| {
+            panic!("{error}; the end of its log:\n{}", self.process.tail())
+        });
     }
 
-    /// What it has written.
+    /// The value in the file of a secret.
     pub(crate) fn value(&self, name: &str) -> String {
         std::fs::read_to_string(self.file(name)).unwrap()
     }
 
-    /// Which generation its files are of.
+    /// The generation of its files.
     pub(crate) fn generation(&self) -> Option<String> {
         let link =
             std::fs::read_link(self.directory.path().join("secrets").join(DATA_LINK)).ok()?;

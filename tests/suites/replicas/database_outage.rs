@@ -1,4 +1,4 @@
-//! A replica that its database does not answer.
+//! A replica without its database.
 
 use e2e::wait;
 
@@ -6,7 +6,7 @@ use crate::agent::Agent;
 use crate::harness::{ReplicaPair, SCOPE, STEP_TIMEOUT, body, write};
 
 #[test]
-fn a_replica_that_is_cut_off_refuses_and_comes_back() {
+fn a_replica_without_its_database_refuses_and_recovers() {
     let pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let mut agent = Agent::start(&pair, 0, pair.two.port());
@@ -15,8 +15,8 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
     assert_eq!(pair.two.get(&value).unwrap().0, 200);
 
     pair.network.set_stalled(true);
-    // Every connection of the pool may have to find out for itself, and none may take longer than
-    // the client waits. What is refused hands nothing out.
+    // Each connection of the pool may have to time out by itself, and none may take longer than the
+    // client waits. A refusal holds no value.
     for _ in 0..3 {
         for (status, answer) in [
             pair.two.get(&value).unwrap(),
@@ -26,7 +26,7 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
             assert!(answer["type"].as_str().unwrap().starts_with("/problems/"), "{answer}");
         }
     }
-    // The other one goes on, and the pod keeps what it has.
+    // The other replica goes on, and the pod keeps its files.
     let generation = write(&pair.one, &[("A", "second")]);
     assert_eq!(agent.value("A"), "first");
 
@@ -42,7 +42,7 @@ fn a_replica_that_is_cut_off_refuses_and_comes_back() {
 }
 
 #[test]
-fn a_database_that_restarts_is_found_again() {
+fn replicas_reconnect_to_a_restarted_database() {
     let mut pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let (mut at_one, mut at_two) =

@@ -1,4 +1,4 @@
-//! The two replicas, and what they share.
+//! Two replicas and what they share.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use e2e::switchyard::Switchyard;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// For what has to happen: far longer than it takes.
+/// For a step that has to happen: far longer than it takes.
 pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) const SCOPE: &str = "shop.prod.api";
 pub(crate) const BUNDLE: &str = "api-prod";
 const PODS: usize = 8;
 
-/// Two replicas on one database. The second reaches it through a network that can fail.
+/// Two replicas on one database. The second one connects through a proxy that can stall.
 pub(crate) struct ReplicaPair {
-    // In the order in which they have to end.
+    // Dropped in this order: the replicas before the database.
     pub(crate) one: Switchyard,
     pub(crate) two: Switchyard,
     pub(crate) network: TcpProxy,
@@ -35,14 +35,14 @@ pub(crate) fn token(number: usize) -> String {
 
 impl ReplicaPair {
     pub(crate) fn start() -> Self {
-        let mut pair = Self::make(&[]);
+        let mut pair = Self::stopped(&[]);
         pair.one.run().unwrap();
         pair.two.run().unwrap();
         pair
     }
 
-    /// The same, and none of them runs yet.
-    pub(crate) fn make(settings: &[(&str, &str)]) -> Self {
+    /// Makes both without starting them.
+    pub(crate) fn stopped(settings: &[(&str, &str)]) -> Self {
         let (postgres, directory) = (Postgres::start().unwrap(), tempfile::tempdir().unwrap());
         let places =
             [NamespaceScope { namespace: "shop-prod", project: "shop", environment: "prod" }];
@@ -66,8 +66,8 @@ impl ReplicaPair {
         Self { one, two, network, postgres, directory }
     }
 
-    /// A port that leads to one of them or the other.
-    pub(crate) fn front(&self) -> TcpProxy {
+    /// A proxy that alternates between the two.
+    pub(crate) fn balancer(&self) -> TcpProxy {
         TcpProxy::open(&[self.one.port(), self.two.port()]).unwrap()
     }
 }
@@ -81,7 +81,7 @@ pub(crate) fn body(values: &[(&str, &str)]) -> Value {
     json!({ "secrets": secrets })
 }
 
-/// A write at one of them that is acknowledged; the generation that it made.
+/// Writes values at one of them. Returns the generation.
 pub(crate) fn write(at: &Switchyard, values: &[(&str, &str)]) -> u64 {
     let (status, answer) = at.post(&format!("/v1/secrets/{SCOPE}/"), &body(values)).unwrap();
     assert_eq!(status, 200, "{answer}");

@@ -1,4 +1,4 @@
-//! Replicas that were given a key each.
+//! Replicas with different keys.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn a_replica_with_another_key_does_not_start() {
     };
     let (mut one, mut two) = (replica("one"), replica("two"));
     one.run().unwrap();
-    // It has a file of its own already, as an operator made it, or it has none.
+    // Its key file exists already, made by an operator, or it does not.
     for own in [true, false] {
         if own {
             lockbox::KeyFile::new(key("two")).load(None).unwrap();
@@ -37,7 +37,7 @@ fn a_replica_with_another_key_does_not_start() {
             "{status}: {log}"
         );
     }
-    // With the first one's key it serves beside it, as the message says.
+    // With the first replica's key it starts, as the message says.
     std::fs::copy(key("one"), key("two")).unwrap();
     two.run().unwrap();
     write(&one, &[("A", "1")]);

@@ -1,4 +1,4 @@
-//! A leader that sleeps through the end of its lease.
+//! A leader that is suspended until its lease has ended.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::harness::{ReplicaPair, SCOPE, STEP_TIMEOUT, body};
 
 const SECRETS: usize = 150;
 
-/// Longer than a lease, and than PostgreSQL waits for a transaction that stands still.
+/// Longer than a lease, and longer than PostgreSQL waits for an idle transaction.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn count(pair: &ReplicaPair, what: &str) -> usize {
@@ -24,10 +24,10 @@ fn lease(pair: &ReplicaPair) -> String {
 }
 
 #[test]
-fn a_leader_that_slept_changes_nothing_when_it_wakes() {
-    let mut pair = ReplicaPair::make(&[("ENCLII_DELETE_RETENTION", "1s")]);
+fn a_suspended_leader_changes_nothing_when_it_resumes() {
+    let mut pair = ReplicaPair::stopped(&[("ENCLII_DELETE_RETENTION", "1s")]);
     pair.one.run().unwrap();
-    // It has swept once by now, and will again in a minute: whoever leads next finds the work.
+    // The first sweep is over and the next one comes in a minute, so the work is still there.
     let names: Vec<String> = (0..SECRETS).map(|number| format!("S_{number}")).collect();
     let values: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
     let (status, answer) = pair.one.post(&format!("/v1/secrets/{SCOPE}/"), &body(&values)).unwrap();
@@ -41,7 +41,7 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
     }
     pair.two.run().unwrap();
 
-    // In the middle of its sweep it falls asleep.
+    // Suspends it in the middle of its sweep.
     let destroyed = "audit_events WHERE action = 'destroy'";
     wait::until_every(Duration::from_millis(1), "the sweep", Duration::from_secs(120), || {
         Ok((count(&pair, destroyed) > 0).then_some(()))
@@ -67,7 +67,7 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
         Ok((log.contains("lease lost") || log.contains("held by another replica")).then_some(()))
     })
     .unwrap();
-    // It serves on, and what it had begun was not done twice.
+    // It still serves, and nothing was done twice.
     assert_eq!(pair.one.get(&format!("/v1/secrets/{SCOPE}/")).unwrap().0, 200);
     assert_eq!(count(&pair, destroyed), SECRETS);
     assert_eq!(lease(&pair), after);
@@ -79,8 +79,8 @@ fn a_leader_that_slept_changes_nothing_when_it_wakes() {
 }
 
 #[test]
-fn the_lease_goes_over_when_its_holder_is_killed() {
-    let mut pair = ReplicaPair::make(&[]);
+fn another_replica_takes_the_lease_of_a_killed_leader() {
+    let mut pair = ReplicaPair::stopped(&[]);
     pair.one.run().unwrap();
     wait::until("a leader", STEP_TIMEOUT, || {
         Ok(Some(lease(&pair)).filter(|lease| !lease.is_empty()))
@@ -91,7 +91,7 @@ fn the_lease_goes_over_when_its_holder_is_killed() {
     pair.one.kill().unwrap();
     wait::until("another leader", LEASE_TIMEOUT, || Ok((lease(&pair) != before).then_some(())))
         .unwrap();
-    // What the lead is for goes on: the other one announces bundles.
+    // The new leader announces bundles.
     let (status, answer) =
         pair.two.post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", "x")])).unwrap();
     assert_eq!(status, 200, "{answer}");

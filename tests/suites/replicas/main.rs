@@ -1,4 +1,4 @@
-//! Two replicas of switchyard that share a PostgreSQL, and real agents at them.
+//! Two replicas of switchyard on one PostgreSQL, with real agents.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod agent;

@@ -1,4 +1,4 @@
-//! A write at one replica reaches the pods at the other, and pods outlive their replica.
+//! A write at one replica reaches the pods of the other, and pods survive the end of their replica.
 
 use std::time::Instant;
 
@@ -19,14 +19,14 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
     let mut times = Vec::new();
     for number in 0..WRITES {
         let value = format!("value-{number}");
-        // Each way in turn.
+        // Alternates the direction.
         let (writer, reader) =
             if number % 2 == 0 { (&pair.one, &mut at_two) } else { (&pair.two, &mut at_one) };
         let from = Instant::now();
         let generation = write(writer, &[("A", &value)]);
         reader.wait_for_value("A", &value);
         times.push(from.elapsed());
-        // The first write made the first: none is left out, and none is made twice.
+        // Generations are consecutive: none is missing and none is made twice.
         assert_eq!(generation, number as u64 + 2);
         assert_eq!(reader.generation(), Some(generation.to_string()));
     }
@@ -42,13 +42,13 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
 fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     let mut pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
-    let front = pair.front();
+    let balancer = pair.balancer();
     let mut agents: Vec<_> =
-        (0..6).map(|number| Agent::start(&pair, number, front.port())).collect();
+        (0..6).map(|number| Agent::start(&pair, number, balancer.port())).collect();
     for agent in &mut agents {
         agent.wait_for_value("A", "first");
     }
-    // The front takes turns, so that each of them has some.
+    // The proxy alternates, so each replica has some agents.
     let connected = pair.one.metrics().unwrap();
     assert!(
         !connected.contains("switchyard_agents_connected 0\n")
@@ -65,7 +65,7 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     println!("a replica was killed -> the other serves all of its pods: {:?}", from.elapsed());
     assert!(agents.iter().all(|agent| agent.generation() == Some(generation.to_string())));
 
-    // It comes back, and the next one goes.
+    // It restarts, and then the other one is killed.
     pair.one.run().unwrap();
     pair.two.kill().unwrap();
     write(&pair.one, &[("A", "third")]);

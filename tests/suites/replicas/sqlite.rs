@@ -1,4 +1,4 @@
-//! SQLite is for one.
+//! SQLite serves one replica.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ fn a_second_switchyard_on_one_file_says_so_and_ends() {
             && log.contains("PostgreSQL"),
         "{status}: {log}"
     );
-    // The first one has not noticed.
+    // The first one still serves.
     assert_eq!(first.get("/v1/audit").unwrap().0, 200);
-    // Killed, it leaves nothing behind that would keep the next one out.
+    // A killed one leaves no lock behind.
     first.kill().unwrap();
     let mut third = Switchyard::new(directory.path(), "third", &[]).unwrap();
     third.run().unwrap();

@@ -1,4 +1,4 @@
-//! Writers at both replicas at once.
+//! Concurrent writers at both replicas.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +23,7 @@ fn no_generation_is_made_twice_and_none_is_lost() {
                         let (status, answer) = replica
                             .post(&format!("/v1/secrets/{SCOPE}/"), &body(&[("A", &value)]))
                             .unwrap();
-                        // Where four want to be the next, one can lose again and again; it is told
-                        // so.
+                        // With four writers, one can lose repeatedly; a loser gets a conflict.
                         if status != 409 {
                             assert_eq!(status, 200, "{answer}");
                             let number = |at: &serde_json::Value| at.as_u64().unwrap();
@@ -43,10 +42,10 @@ fn no_generation_is_made_twice_and_none_is_lost() {
     let all: BTreeSet<u64> = (1..=(2 * WRITERS * WRITES) as u64).collect();
     assert_eq!(written.iter().map(|(version, _)| *version).collect::<BTreeSet<_>>(), all);
     assert_eq!(written.iter().map(|(_, generation)| *generation).collect::<BTreeSet<_>>(), all);
-    // Versions and generations went up together.
+    // Versions and generations increase together.
     assert!(written.iter().all(|(version, generation)| version == generation));
 
-    // Both replicas came to the same end, and tell it to their pods.
+    // Both replicas have the same final state and deliver it to their pods.
     let values: BTreeSet<_> = [&pair.one, &pair.two]
         .iter()
         .map(|replica| {

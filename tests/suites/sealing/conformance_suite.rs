@@ -1,5 +1,5 @@
-//! The suite that every backend passes, on PostgreSQL: plain, while connections are torn, and while
-//! the server is killed and started again in the middle of calls.
+//! The conformance suite on PostgreSQL: undisturbed, while connections are terminated, and while
+//! the server is killed and restarted in the middle of calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,24 +10,24 @@ use lockbox::conformance;
 
 use super::*;
 
-/// What is done to PostgreSQL again and again.
+/// The fault that is repeated.
 #[derive(Clone, Copy)]
 enum Fault {
-    /// It ends every connection, whatever it is at.
+    /// Terminates every connection.
     TerminateConnections,
-    /// It is killed and started again.
+    /// Kills the server and starts it again.
     KillServer,
 }
 
 struct FaultInjector {
-    over: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     work: JoinHandle<Postgres>,
 }
 
 impl FaultInjector {
     fn start(mut postgres: Postgres, fault: Fault) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&over);
+        let stop = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&stop);
         let work = std::thread::spawn(move || {
             while !until.load(Ordering::SeqCst) {
                 match fault {
@@ -45,18 +45,18 @@ impl FaultInjector {
             }
             postgres
         });
-        Self { over, work }
+        Self { stop, work }
     }
 
-    /// The server as it is when nobody disturbs it any more.
+    /// Stops the faults and returns the running server.
     fn stop(self) -> Postgres {
-        self.over.store(true, Ordering::SeqCst);
+        self.stop.store(true, Ordering::SeqCst);
         self.work.join().unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_passes_the_suite() {
+async fn it_passes_the_conformance_suite() {
     let fixture = Fixture::new().await;
     let store = fixture.open("key", &[]).await.unwrap();
     assert_eq!(conformance::run(&store, &"suite".parse().unwrap()).await.unwrap(), 14);
@@ -65,13 +65,13 @@ async fn it_passes_the_suite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_keeps_its_word_while_connections_are_torn_and_the_server_is_killed() {
+async fn acknowledged_writes_survive_terminated_connections_and_killed_servers() {
     for (fault, rounds) in [(Fault::TerminateConnections, 200), (Fault::KillServer, 400)] {
         let fixture = Fixture::new().await;
         let store = fixture.open("key", &[]).await.unwrap();
         let Fixture { mut postgres, database: _database, directory: _directory } = fixture;
         let (mut failed, mut acknowledged) = (0, 0);
-        // Until enough calls were in the way of it.
+        // Repeats until enough calls failed.
         for seed in 1..=30 {
             let injector = FaultInjector::start(postgres, fault);
             let mut recovered = None;

@@ -1,7 +1,6 @@
-//! Sealed rows in a real PostgreSQL: those who write to the database, the change of the key,
-//! backups.
+//! Sealed rows in a real PostgreSQL: manipulated rows, a change of the key, backups.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod conformance_suite;
 
@@ -41,7 +40,7 @@ async fn get(store: &Embedded, name: &str, stored: &StoredVersion) -> Result<Str
     Ok(String::from_utf8(value.expose().to_vec()).unwrap())
 }
 
-/// Batch after batch, to the end.
+/// Rewraps all rows, batch after batch.
 async fn rewrap(store: &Embedded) -> RewrapBatch {
     let current = store.current_key().await.unwrap();
     let mut all = RewrapBatch { next: Some(RewrapCursor::default()), ..RewrapBatch::default() };
@@ -75,14 +74,14 @@ impl Fixture {
         Embedded::with_keys(self.database.clone(), &keys).await
     }
 
-    /// Makes a change behind the store's back.
+    /// Changes the database directly, without the store.
     fn sql(&self, statement: &str) -> String {
         self.postgres.sql("enclii", statement).unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
+async fn a_manipulated_row_yields_no_value() {
     let fixture = Fixture::new().await;
     let store = fixture.open("key", &[]).await.unwrap();
     let older = put(&store, "A", 1, "older value").await;
@@ -136,15 +135,15 @@ async fn whoever_writes_to_the_database_gets_no_value_into_another_place() {
         ));
         assert_eq!(get(&store, "A", &current).await.unwrap(), "current value");
     }
-    // A reference without its hash is none that the store gave out.
+    // A reference without its hash is not one that the store issued.
     fixture.sql(&format!("UPDATE lockbox_values SET reference = '{token}' {here}"));
     let asked = StoredVersion { reference: Reference::new(token.to_owned()), ..current };
     assert!(matches!(get(&store, "A", &asked).await.unwrap_err(), StoreError::Seal(_)));
 }
 
-/// Two replicas that were given a key each, on a database that is empty.
+/// Two replicas with different keys start on an empty database.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_start_settles_which_key_it_is() {
+async fn the_first_replica_determines_the_key() {
     let fixture = Fixture::new().await;
     for round in 0..5 {
         let url = fixture.postgres.create_database(&format!("empty{round}")).unwrap();
@@ -168,7 +167,7 @@ async fn the_first_start_settles_which_key_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_key_takes_over_while_values_are_destroyed() {
+async fn a_key_is_replaced_while_values_are_destroyed() {
     let fixture = Fixture::new().await;
     let store = fixture.open("old", &[]).await.unwrap();
     let mut rows = Vec::new();
@@ -181,7 +180,7 @@ async fn another_key_takes_over_while_values_are_destroyed() {
             store.destroy(&scope(), &secret("A"), stored).await.unwrap();
         }
     };
-    // Two at once, as two replicas would.
+    // Two at the same time, as two replicas would.
     let (one, two, ()) = tokio::join!(rewrap(&store), rewrap(&store), destroyed);
     assert!(one.failed.is_empty() && two.failed.is_empty());
     let current = store.current_key().await.unwrap();
@@ -222,7 +221,7 @@ async fn backups_by_postgresqls_own_tools_restore() {
     };
     run("pg_dump", &["--format=custom", "--file", dump.to_str().unwrap(), "enclii"]);
     run("pg_dump", &["--file", plain.to_str().unwrap(), "enclii"]);
-    // What was destroyed before is in no backup made afterwards.
+    // A backup does not hold what was destroyed before.
     let text = std::fs::read_to_string(&plain).unwrap();
     assert!(text.contains(&kept) && !text.contains(&gone));
     let restored = fixture.postgres.create_database("restored").unwrap();
@@ -237,7 +236,7 @@ async fn backups_by_postgresqls_own_tools_restore() {
         assert_eq!(get(&copy, "A", stored).await.unwrap(), format!("value {}", stored.version));
     }
     assert!(matches!(get(&copy, "A", &destroyed).await.unwrap_err(), StoreError::Destroyed(_)));
-    // It goes on as a database, too: the next number is a new one.
+    // The restored database accepts new versions.
     let next = put(&copy, "A", 51, "value 51").await;
     assert_eq!(get(&copy, "A", &next).await.unwrap(), "value 51");
 }
