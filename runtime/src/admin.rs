@@ -1,4 +1,4 @@
-//! The operator's port, apart from the one that does the work: `/metrics`, `/healthz`, `/readyz`.
+//! The admin port, separate from the serving port: `/metrics`, `/healthz`, `/readyz`.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::tls::{Limits, serve_plain};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Probes and a scraper or two; more than that is a mistake.
+/// Enough for the probes and some scrapers.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Serves the admin port in plain text until the drain begins.
 ///
-/// `/healthz` is 200 for as long as the process answers; `/readyz` is 200 or 503 with the name of
-/// every gate that is still closed, one per line.
+/// `/healthz` is 200 while the process answers. `/readyz` is 200, or 503 with the names of the
+/// closed gates, one per line.
 pub async fn serve(
     listener: TcpListener,
     registry: Arc<Registry>,
@@ -38,7 +38,7 @@ pub async fn serve(
     serve_plain(listener, limits, handler, tasks).await;
 }
 
-/// ConnectionService one request of the admin port.
+/// Answers one request of the admin port.
 fn answer(
     method: &Method,
     path: &str,

@@ -37,8 +37,11 @@ pub struct DaemonArgs {
     pub drain_notice: Duration,
 }
 
-/// Reads a number of seconds.
-fn seconds(text: &str) -> Result<Duration, ParseIntError> {
+/// Reads a number of seconds, for `value_parser`.
+///
+/// # Errors
+/// When the text is not a whole number.
+pub fn seconds(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_secs)
 }
 

@@ -1,8 +1,8 @@
-//! The plumbing that every daemon of Enclii Secrets shares: start, serve, be observed, stop.
+//! What every daemon of Enclii Secrets shares: start, serve, be observed, stop.
 //!
-//! Nothing here knows what a secret, a pod or a review is. A daemon's `main` wires these parts
-//! together: [`provider::install`], [`logs::init`], one [`tasks::Tasks`], one
-//! [`signals::Shutdown`], a [`tls::serve`] for its work and an [`admin::serve`] for its operator.
+//! Nothing here knows what a secret, a pod or a review is. A daemon's `main` combines these parts:
+//! [`provider::install`], [`logs::init`], one [`tasks::Tasks`], one [`signals::Shutdown`], a
+//! [`tls::serve`] for its work and an [`admin::serve`] for its operator.
 
 pub mod admin;
 #[cfg(feature = "clap")]

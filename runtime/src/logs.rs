@@ -11,24 +11,24 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Libraries that say much at `info` and below. They speak from `warn` on, unless the filter names
+/// Libraries that log a lot at `info` and below. They log from `warn` on, unless the filter names
 /// them.
 const NOISY: [&str; 8] =
     ["h2", "hyper", "hyper_util", "kube_client", "kube_runtime", "rustls", "sqlx", "tower_handler"];
 
-/// How a line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object per line.
     #[default]
     Json,
-    /// Words, coloured when standard error is a terminal.
+    /// Text for people, coloured when standard error is a terminal.
     Text,
 }
 
-/// A format that does not exist.
+/// Not a log format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read log format {0:?}: neither json nor text")]
+#[error("parse log format {0:?}: must be json or text")]
 pub struct UnknownLogFormat(String);
 
 impl std::str::FromStr for LogFormat {
@@ -63,7 +63,7 @@ pub enum LogError {
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Somebody set a subscriber before.
+    /// A subscriber is set already.
     #[error("start logging")]
     AlreadyStarted(#[from] tracing_subscriber::util::TryInitError),
 }
@@ -83,8 +83,8 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Prints an error with all its causes, `a: b: c`, for the one line where the process decides. A
-/// cause that the line stop_on_drop with already is not said again.
+/// Displays an error with all its causes, `a: b: c`. A cause that the line already ends with is not
+/// repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorChain<'a>(pub &'a dyn std::error::Error);
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn noisy_libraries_speak_from_warn_on() {
+    fn noisy_libraries_log_from_warn_on() {
         let lines = written(LogFormat::Text, "debug", || {
             tracing::info!(target: "kube_client::client", "chatter");
             tracing::warn!(target: "kube_client::client", "trouble");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_library_speaks_as_asked() {
+    fn a_library_in_the_filter_logs_at_its_level() {
         let lines = written(LogFormat::Text, "warn,hyper=debug", || {
             tracing::debug!(target: "hyper", "asked for");
             tracing::info!(target: "webhook", "not asked for");

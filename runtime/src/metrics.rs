@@ -1,5 +1,4 @@
-//! What every process says about itself: memory, open files, start time. Read from `/proc` at each
-//! scrape.
+//! Process metrics: memory, open files, start time. Read from `/proc` at each scrape.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,20 +10,20 @@ use prometheus_client::registry::Registry;
 
 /// Adds the process metrics under the names that Prometheus' own clients use.
 ///
-/// `started` is when the process began.
+/// `started` is the start time of the process.
 pub fn register_process(registry: &mut Registry, started: SystemTime) {
-    registry.register_collector(Box::new(Process { started }));
+    registry.register_collector(Box::new(ProcessCollector { started }));
 }
 
 #[derive(Debug)]
-struct Process {
+struct ProcessCollector {
     started: SystemTime,
 }
 
-impl Collector for Process {
+impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let mut gauge = |name, help, value: Option<f64>| {
-            // A number that cannot be read is left out: zero would be a lie.
+            // A value that cannot be read is left out; zero would be wrong.
             let Some(value) = value else { return Ok(()) };
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_left_out() {
+    fn an_unreadable_value_is_left_out() {
         assert_eq!(parse_resident("VmRSS:\t    2048 kB\n"), Some(2_097_152.0));
         for status in ["", "VmRSS: many kB", "VmRSS: 4"] {
             assert_eq!(parse_resident(status), None, "{status:?}");

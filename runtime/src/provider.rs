@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 /// Why the provider could not be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// Another library was faster. Two providers in one process mean that nobody knows which one
-    /// made a connection, so this stops the start.
+    /// Another library installed its provider first. With two providers in one process it would be
+    /// unclear which one made a connection, so the process must not start.
     #[error("install the aws-lc-rs cryptography provider: another one is installed already")]
     AnotherInstalled,
 }

@@ -1,7 +1,7 @@
-//! Readiness by name: whoever asks learns *what* a process is still waiting for.
+//! Readiness by name: an operator sees *what* a process is still waiting for.
 //!
-//! Each part that must be up before traffic takes a [`Gate`]; the process is ready when no gate is
-//! pending. A gate may close again (a certificate that ran out) and open again.
+//! Each part that must be up before traffic has a [`Gate`]; the process is ready when all gates are
+//! open. A gate may close again, for instance when a certificate expires, and open again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub struct Gate {
 }
 
 impl Readiness {
-    /// What [`Readiness::pending`] calls a process that is on its way out.
+    /// The name that [`Readiness::pending`] has for a shutdown.
     pub const STOPPING: &str = "shutting down";
 
     /// No gates yet: ready.
@@ -29,7 +29,7 @@ impl Readiness {
         Self::default()
     }
 
-    /// Adds a gate, closed. A name that is already there gives the gate of that name.
+    /// Adds a closed gate, or returns the existing gate of that name.
     pub fn gate(&self, name: &'static str) -> Gate {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.iter().find(|gate| gate.name == name) {
@@ -40,7 +40,7 @@ impl Readiness {
         gate
     }
 
-    /// From now on the process is never ready again.
+    /// Makes the process not ready for good.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
     }

@@ -167,7 +167,10 @@ mod tests {
         }
 
         #[test]
-        fn a_delay_follows_each_failed_call_but_the_last(attempts in 1u32..200, random in 0.0..1.0) {
+        fn a_delay_follows_each_failed_call_but_the_last(
+            attempts in 1u32..200,
+            random in 0.0..1.0,
+        ) {
             let policy = RetryPolicy::new(BACKOFF, attempts);
             for failed in 1..attempts {
                 let delay = policy.next_delay(failed, random);

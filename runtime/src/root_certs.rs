@@ -1,16 +1,16 @@
-//! The CAs that somebody names in a PEM file, and nobody else's.
+//! Root certificates from a PEM file.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 
-/// Why a text names no CAs.
+/// Why a text has no usable root certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum RootCertsError {
     /// It is not PEM.
     #[error("parse PEM")]
     Pem(#[source] PemError),
-    /// A certificate in it cannot be a CA's.
+    /// A certificate cannot be a root.
     #[error("certificate {number}")]
     Certificate {
         /// Which one, from 1.
@@ -18,15 +18,15 @@ pub enum RootCertsError {
         /// Why.
         source: rustls::Error,
     },
-    /// It is PEM at most.
-    #[error("there is no certificate in it")]
+    /// There is no certificate in it.
+    #[error("no certificate found")]
     Empty,
 }
 
-/// The certificates of a PEM text, as what a TLS client trusts.
+/// Parses the certificates of a PEM text for a TLS client to trust.
 ///
 /// # Errors
-/// Where one cannot be read, or there is none.
+/// When a certificate cannot be parsed, or there is none.
 pub fn from_pem(pem: &[u8]) -> Result<RootCertStore, RootCertsError> {
     let mut roots = RootCertStore::empty();
     for (at, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {

@@ -1,8 +1,7 @@
-//! The end of a process: the first SIGTERM or SIGINT starts the drain, the second one cuts it
-//! short.
+//! Shutdown: the first SIGTERM or SIGINT starts the drain, the second one aborts it.
 //!
-//! Nothing here exits the process. `main` waits in [`Shutdown::wait_and_drain`] and turns the answer into
-//! its exit code.
+//! Nothing here exits the process. `main` waits in [`Shutdown::wait_and_drain`] and turns the
+//! result into its exit code.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::readiness::Readiness;
 use crate::tasks::{DrainTimeout, Tasks};
 
-/// The wish to stop. Clones share it.
+/// The request to stop. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     first: CancellationToken,
@@ -28,36 +27,36 @@ pub struct SignalError {
     source: io::Error,
 }
 
-/// How long the end may take.
+/// How long the phases of a shutdown take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutdownTimeouts {
-    /// Still serving while the rest of the cluster learns that this process is not ready any more.
-    /// A Service keeps sending for as long as its endpoints travel; one to five seconds are usual.
+    /// How long to go on serving while the cluster learns that this process is not ready. A Service
+    /// sends requests until its endpoints are updated everywhere; one to five seconds are usual.
     pub notice: Duration,
-    /// Then requests in flight have this long to end.
+    /// How long requests in flight then have to end.
     pub drain: Duration,
 }
 
 impl Default for ShutdownTimeouts {
-    /// 3 s and 20 s: with some room inside the 30 s that Kubernetes gives a pod.
+    /// 3 s and 20 s, which fits into the 30 s that Kubernetes gives a pod.
     fn default() -> Self {
         Self { notice: Duration::from_secs(3), drain: Duration::from_secs(20) }
     }
 }
 
-/// The process did not end in order.
+/// Why a shutdown was not orderly.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShutdownError {
     /// A second signal came.
     #[error("drain tasks: a second signal came")]
     Aborted,
-    /// The grace time ran out.
+    /// The drain timeout passed.
     #[error(transparent)]
     DrainTimeout(#[from] DrainTimeout),
 }
 
 impl Shutdown {
-    /// Without signals: only [`Shutdown::request`] starts it. For tests and for tools.
+    /// Without signals: only [`Shutdown::request`] starts it. For tests and tools.
     pub fn manual() -> Self {
         Self::default()
     }
@@ -86,7 +85,7 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// What a signal does: the first call starts the drain, the second one cuts it short.
+    /// Does what a signal does: the first call starts the drain, the second one aborts it.
     pub fn request(&self) {
         if self.first.is_cancelled() {
             self.second.cancel();
@@ -104,8 +103,8 @@ impl Shutdown {
         self.second.cancelled().await;
     }
 
-    /// Runs a process to its end: waits for the first signal (or for a vital task to end), takes
-    /// the process out of service, gives notice, drains the tasks.
+    /// Waits for the first signal (or for a vital task to end), marks the process as not ready,
+    /// waits for the notice time and drains the tasks.
     ///
     /// # Errors
     /// When a second signal came or a task did not end in time.
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_vital_task_that_ends_is_a_reason_too() {
+    async fn a_vital_task_that_ends_starts_the_drain() {
         let (tasks, readiness, shutdown) = (Tasks::new(), Readiness::new(), Shutdown::manual());
         tasks.spawn_vital("listener", async {});
         assert_eq!(shutdown.wait_and_drain(&tasks, &readiness, GRACE).await, Ok(()));

@@ -1,8 +1,7 @@
 //! Every task of a process has an owner, a name and an end.
 //!
-//! [`Tasks`] is the only place where a task is started. A task is told to stop through
-//! [`Tasks::stopping`], has until the end of the grace time, and is dropped at its next await after
-//! that.
+//! [`Tasks`] is the only place that starts tasks. [`Tasks::stopping`] tells a task to stop; after
+//! the drain timeout it is dropped at its next await.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,7 +17,7 @@ pub struct Tasks {
     stop: CancellationToken,
     abort: CancellationToken,
     tracker: TaskTracker,
-    // Helpers that nobody waits for; they end with the process.
+    // Helpers that the drain does not wait for; they end with the process.
     helpers: TaskTracker,
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
 }
@@ -27,9 +26,9 @@ pub struct Tasks {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("drain tasks: still running after {grace:?}: {}", names(.unfinished))]
 pub struct DrainTimeout {
-    /// How long they were given.
+    /// How long they had.
     pub grace: Duration,
-    /// Name and number of what was still running; it has been cancelled.
+    /// Name and number of the tasks that were still running; they have been cancelled.
     pub unfinished: BTreeMap<&'static str, usize>,
 }
 
@@ -51,8 +50,8 @@ impl Tasks {
     {
         let entry = RunningGuard::new(&self.running, name);
         let abort = self.abort.clone();
-        // Each future that is moved into another one takes its place there once more: in a box it
-        // is there once, however many of these tasks there are.
+        // A future that is moved into another one takes its space there again; in a box it takes it
+        // once.
         let task = Box::pin(task);
         self.tracker.spawn(async move {
             let _entry = entry;
@@ -60,8 +59,8 @@ impl Tasks {
         });
     }
 
-    /// Starts a task without which the process is of no use: when it stop_on_drop or panics before the
-    /// drain, the drain begins, so that the process is started anew instead of limping on.
+    /// Starts a task that the process cannot work without: when it ends or panics before the drain,
+    /// the drain begins, so that the process is restarted instead of running without it.
     pub fn spawn_vital<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -90,7 +89,7 @@ impl Tasks {
         self.stop.clone()
     }
 
-    /// Tells every task to stop and does not wait.
+    /// Tells every task to stop, without waiting.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -100,7 +99,8 @@ impl Tasks {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tells every task to stop, waits until they have, and cancels those that run after `grace`.
+    /// Tells every task to stop, waits until they have, and cancels those that still run after
+    /// `grace`.
     ///
     /// # Errors
     /// When a task had to be cancelled; the error names it.

@@ -1,8 +1,8 @@
 //! The accept loop: TLS (or plain text) and HTTP on a listener that the caller has bound.
 //!
-//! What a stranger on the network can hold is bounded: connections by number, the handshake and the
-//! first request by time. When the drain begins the loop stops to accept, requests in flight are
-//! answered, and idle connections are closed. Connections can be upgraded (`hyper::upgrade::on`).
+//! Unauthenticated peers are bounded: connections by number, the handshake and the first request by
+//! time. When the drain begins, the loop stops accepting, requests in flight are answered, and idle
+//! connections are closed. Connections can be upgraded (`hyper::upgrade::on`).
 
 mod connection;
 mod handshake;
@@ -32,16 +32,16 @@ use crate::tasks::Tasks;
 use connection::ConnectionContext;
 use handshake::Handshakes;
 
-/// Who is at the other end: an extension of every request. IPv4 even when the socket speaks IPv6.
+/// The address of the peer, an extension of every request. An IPv4-mapped IPv6 address is IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// The certificates the client proved, its own first: an extension of a request when the
-/// `ServerConfig` asks for them and the client had some.
+/// The verified certificates of the client, its own first: an extension of a request when the
+/// `ServerConfig` asks for them and the client sent some.
 #[derive(Clone, Debug)]
 pub struct PeerCertificates(pub Arc<[CertificateDer<'static>]>);
 
-/// What a connection may take.
+/// Bounds on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From accept to the end of the TLS handshake.
@@ -71,10 +71,10 @@ impl Default for Limits {
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of the response.
     type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
-    /// The answer to come.
+    /// The future of the response.
     type Future: Future<Output = Response<Self::Body>> + Send + 'static;
 
-    /// ConnectionService one request.
+    /// Answers one request.
     fn answer(&self, request: Request<Incoming>) -> Self::Future;
 }
 
@@ -92,12 +92,12 @@ where
     }
 }
 
-/// Makes a handler of a tower_handler service that cannot fail, such as an axum `Router`.
+/// Turns a tower service that cannot fail, such as an axum `Router`, into a handler.
 pub fn tower_handler<S>(service: S) -> TowerHandler<S> {
     TowerHandler(TowerToHyperService::new(service))
 }
 
-/// A tower_handler service as a handler; made by [`tower_handler`].
+/// A tower service as a handler; made by [`tower_handler`].
 #[derive(Clone, Copy, Debug)]
 pub struct TowerHandler<S>(TowerToHyperService<S>);
 
@@ -125,7 +125,7 @@ where
 
 /// Serves HTTP/1 and, where ALPN chose it, HTTP/2 over TLS until the drain begins.
 ///
-/// Each connection is a task of its own in `tasks`; the drain waits for them.
+/// Each connection is a task in `tasks`; the drain waits for it.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
@@ -187,7 +187,7 @@ where
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let mut pause = AcceptBackoff::default();
     loop {
-        // The slot comes first: a connection that has none waits in the kernel, not here.
+        // The slot comes first: a connection without one waits in the kernel's queue.
         let next = async {
             let permit = Arc::clone(&slots).acquire_owned().await.ok()?;
             Some((permit, listener.accept().await))
@@ -198,14 +198,14 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 pause = AcceptBackoff::default();
-                // ConnectionService are small and complete; waiting to fill a segment only adds latency.
+                // Responses are small and complete; waiting to fill a segment only adds latency.
                 let _ = stream.set_nodelay(true);
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 tasks.spawn("connection", connection(stream, peer, permit));
             }
             Err(error) if concerns_one_peer(&error) => {}
             Err(error) => {
-                // Out of file descriptors or memory: the error stays until a connection stop_on_drop, and
+                // Out of file descriptors or memory: the error stays until a connection ends, and
                 // accept would return it at once, again and again.
                 let wait = pause.next();
                 tracing::warn!(%error, ?wait, "accept connection");

@@ -1,5 +1,5 @@
 //! Waits for changes in a directory. The directory is watched and not a file in it: a rename or the
-//! swap of a symbolic link, which is how kubelet updates mounted Secrets and ConfigMaps, stop_on_drop a
+//! swap of a symbolic link, which is how kubelet updates mounted Secrets and ConfigMaps, ends a
 //! watch on the file itself (kubernetes/kubernetes#112677).
 //!
 //! A watch can be lost without an error, so a poll backs it up.
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -42,7 +43,7 @@ pub struct PollIntervals {
 pub struct DirectoryWatch {
     changed: Arc<Notify>,
     poll: PollIntervals,
-    // Dropping it stop_on_drop the watch.
+    // Dropping it ends the watch.
     watcher: Option<RecommendedWatcher>,
 }
 
@@ -82,6 +83,8 @@ impl DirectoryWatch {
         let poll = if self.is_watched() { self.poll.watched } else { self.poll.unwatched };
         if tokio::time::timeout(poll, self.changed.notified()).await.is_ok() {
             tokio::time::sleep(DEBOUNCE).await;
+            // The caller reads after this, so it sees the rest of the burst as well.
+            let _ = self.changed.notified().now_or_never();
         }
     }
 }

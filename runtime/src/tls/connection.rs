@@ -1,6 +1,6 @@
 //! One HTTP connection, from its first byte to its end or to the drain.
 //!
-//! The protocol is chosen by ALPN and not by looking at the first bytes: that look has no deadline.
+//! ALPN chooses the protocol, not the first bytes: reading those would have no timeout.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -21,15 +21,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Handler, Limits, PeerAddr, PeerCertificates};
 use crate::tasks::Tasks;
 
-/// An idle HTTP/2 connection is asked whether it is alive, so that a peer that vanished without
-/// a word gives its slot back.
+/// How often an idle HTTP/2 connection is pinged, so that a peer that has vanished gives its slot
+/// back.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Requests at one time on one HTTP/2 connection.
+/// Concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
-/// What a connection knows about itself.
+/// The peer, the limits and the task owner of one connection.
 pub(super) struct ConnectionContext {
     pub(super) peer: PeerAddr,
     pub(super) certificates: Option<PeerCertificates>,
@@ -46,7 +46,7 @@ where
     let service = ConnectionService::new(handler, &context, &seen);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // hyper starts this clock when the previous answer is out, so it bounds idleness as well.
+        // hyper starts this timer after the previous response, so it bounds idleness as well.
         .header_read_timeout(context.limits.idle_timeout)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
@@ -69,7 +69,7 @@ where
     drive(connection, |open| open.graceful_shutdown(), &context, &seen).await;
 }
 
-/// The service hyper calls: notes that a request came and says from whom.
+/// The service that hyper calls: notes that a request came and adds the peer to it.
 struct ConnectionService<H> {
     handler: H,
     peer: PeerAddr,
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// StopOnDrop when no request has come in time, and never otherwise.
+/// Returns when no request has come in time, and never otherwise.
 async fn silence(seen: &AtomicBool, limit: Duration) {
     tokio::time::sleep(limit).await;
     if seen.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! One TLS handshake, with a deadline, and its failures in the log without flooding it.
+//! TLS handshakes with a timeout. Failures are logged at a limited rate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::PeerCertificates;
 
-/// Anybody who can reach the port can fail a handshake, so at most one line per this time.
+/// At most one warning per this time, because anybody who reaches the port can fail a handshake.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A connection after its handshake.
@@ -23,43 +23,43 @@ pub(super) struct TlsConnection {
     pub(super) certificates: Option<PeerCertificates>,
 }
 
-/// Makes handshakes for one listener. Clones share the log limit.
+/// Performs the handshakes of one listener. Clones share the log limit.
 #[derive(Clone)]
 pub(super) struct Handshakes {
     acceptor: TlsAcceptor,
-    deadline: Duration,
+    timeout: Duration,
     refusals: Arc<RefusalLog>,
 }
 
 impl Handshakes {
-    pub(super) fn new(tls: Arc<ServerConfig>, deadline: Duration) -> Self {
-        Self { acceptor: TlsAcceptor::from(tls), deadline, refusals: Arc::new(RefusalLog::new()) }
+    pub(super) fn new(tls: Arc<ServerConfig>, timeout: Duration) -> Self {
+        Self { acceptor: TlsAcceptor::from(tls), timeout, refusals: Arc::new(RefusalLog::new()) }
     }
 
-    /// `None` when it failed; that is logged here.
+    /// `None` when the handshake failed; the failure is logged.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Option<TlsConnection> {
         let accept = self.acceptor.accept(stream);
-        let stream = match tokio::time::timeout(self.deadline, accept).await {
+        let stream = match tokio::time::timeout(self.timeout, accept).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 let refused = error
                     .get_ref()
                     .and_then(|inner| inner.downcast_ref::<rustls::Error>())
                     .is_some_and(|inner| matches!(inner, rustls::Error::AlertReceived(_)));
-                if refused && let Some(unsaid) = self.refusals.note() {
-                    // The line to look for when a client holds the wrong CA.
-                    tracing::warn!(%peer, %error, unsaid, "client refused the certificate");
+                if refused && let Some(suppressed) = self.refusals.note() {
+                    // A client with the wrong CA shows up here.
+                    tracing::warn!(%peer, %error, suppressed, "client refused the certificate");
                 } else {
                     tracing::debug!(%peer, %error, "tls handshake");
                 }
                 return None;
             }
             Err(_) => {
-                tracing::debug!(%peer, deadline = ?self.deadline, "tls handshake took too long");
+                tracing::debug!(%peer, timeout = ?self.timeout, "tls handshake took too long");
                 return None;
             }
         };
@@ -73,20 +73,20 @@ impl Handshakes {
     }
 }
 
-/// Counts refusals between two lines of the log.
+/// Counts refusals between two log lines.
 struct RefusalLog {
     since: Instant,
     // Milliseconds after `since` from which the next line may be written.
     next: AtomicU64,
-    unsaid: AtomicU64,
+    suppressed: AtomicU64,
 }
 
 impl RefusalLog {
     fn new() -> Self {
-        Self { since: Instant::now(), next: AtomicU64::new(0), unsaid: AtomicU64::new(0) }
+        Self { since: Instant::now(), next: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
-    /// How many were kept quiet since the last line, or `None` when this one should be too.
+    /// How many were suppressed since the last line, or `None` when this one is suppressed too.
     fn note(&self) -> Option<u64> {
         let now = millis(self.since.elapsed());
         let next = self.next.load(Ordering::Relaxed);
@@ -97,9 +97,9 @@ impl RefusalLog {
                 .compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if free {
-            Some(self.unsaid.swap(0, Ordering::Relaxed))
+            Some(self.suppressed.swap(0, Ordering::Relaxed))
         } else {
-            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
             None
         }
     }
