@@ -41,9 +41,6 @@ enum ReloadMethod {
 /// Why the configuration does not describe how to reload the application.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApplicationError {
-    /// A signal needs a container.
-    #[error("read agent configuration: reload_container is missing, and reload is a signal")]
-    NoContainer,
     /// A signal needs the pod's UID.
     #[error("read environment: {POD_UID_VARIABLE} is missing, and reload is a signal")]
     NoPodUid,
@@ -64,19 +61,18 @@ impl Application {
     /// The application as the configuration describes it. `proc` is [`PROC`], except in tests.
     ///
     /// # Errors
-    /// When the reload is a signal and the container or the pod is not named.
+    /// When the reload is a signal and the UID of the pod is missing.
     pub fn new(
         reload: Reload,
-        container: Option<String>,
         pod_uid: Option<String>,
         proc: PathBuf,
     ) -> Result<Self, ApplicationError> {
         let method = match reload {
             Reload::None => ReloadMethod::None,
             Reload::Http(url) => ReloadMethod::Post(url),
-            Reload::Signal(signal) => ReloadMethod::Signal(SignalTarget {
+            Reload::Signal { signal, container } => ReloadMethod::Signal(SignalTarget {
                 signal,
-                container: container.ok_or(ApplicationError::NoContainer)?,
+                container,
                 pod_uid: pod_uid.filter(|uid| !uid.is_empty()).ok_or(ApplicationError::NoPodUid)?,
                 proc,
             }),
@@ -108,19 +104,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_needs_a_container_and_a_pod_uid() {
+    fn a_signal_needs_the_uid_of_its_pod() {
         let new = |reload: &str, container: Option<&str>, uid: Option<&str>| {
-            Application::new(
-                reload.parse().unwrap(),
-                container.map(str::to_owned),
-                uid.map(str::to_owned),
-                PROC.into(),
-            )
+            let reload: contract::ReloadRequest = reload.parse().unwrap();
+            let reload = reload.resolve(container.map(str::to_owned)).unwrap();
+            Application::new(reload, uid.map(str::to_owned), PROC.into())
         };
-        assert_eq!(
-            new("signal=SIGHUP", None, Some("u")).unwrap_err(),
-            ApplicationError::NoContainer
-        );
         assert_eq!(
             new("signal=SIGHUP", Some("app"), None).unwrap_err(),
             ApplicationError::NoPodUid

@@ -62,12 +62,7 @@ fn start(args: Args) -> ExitCode {
 fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let Args { config, pod_uid, log_filter: _, log_format: _ } = args;
     hardening::apply()?;
-    let application = Application::new(
-        config.reload.clone(),
-        config.reload_container.clone(),
-        pod_uid,
-        PROC.into(),
-    )?;
+    let application = Application::new(config.reload.clone(), pod_uid, PROC.into())?;
     // One thread serves everything. The blocking thread resolves host names and ends after a
     // second without work.
     let runtime = tokio::runtime::Builder::new_current_thread()

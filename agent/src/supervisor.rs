@@ -85,7 +85,7 @@ pub async fn run(
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<(), SupervisorError> {
-    let AgentConfig { version: _, source, bundles, files, reload: _, reload_container: _ } = config;
+    let AgentConfig { version: _, source, bundles, files, reload: _ } = config;
     let Source::Switchyard { address, ca, token_file } = source;
     let files = Files::open(&files)?;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;

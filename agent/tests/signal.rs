@@ -10,8 +10,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use agent::app::{Application, PROC, ReloadError, SignalError};
+use contract::Reload;
 use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
 use contract::stream::Outcome;
+
+fn reload() -> Reload {
+    Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".to_owned() }
+}
 
 /// A container of its own pod.
 struct Container {
@@ -44,13 +49,7 @@ impl Container {
     }
 
     async fn reload(&self) -> Result<Outcome, ReloadError> {
-        let signal = "signal=SIGHUP".parse().unwrap();
-        let application = Application::new(
-            signal,
-            Some("app".to_owned()),
-            Some(self.pod_uid.clone()),
-            PROC.into(),
-        );
+        let application = Application::new(reload(), Some(self.pod_uid.clone()), PROC.into());
         application.unwrap().reload().await
     }
 
@@ -157,13 +156,7 @@ async fn another_pod_gets_no_signal() {
 async fn without_a_process_the_application_counts_as_not_started() {
     // An empty process table: the machine's has processes of other users.
     let temp = tempfile::tempdir().unwrap();
-    let signal = "signal=SIGHUP".parse().unwrap();
-    let application = Application::new(
-        signal,
-        Some("app".to_owned()),
-        Some("nobody".to_owned()),
-        temp.path().into(),
-    )
-    .unwrap();
+    let application =
+        Application::new(reload(), Some("nobody".to_owned()), temp.path().into()).unwrap();
     assert_eq!(application.reload().await.unwrap(), Outcome::NotNeeded);
 }

@@ -25,7 +25,7 @@ const BATCH: u32 = 100;
 pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     say(&format!("review: {BATCHES} batches of {BATCH}"));
     let catalog = Catalog::default();
-    let keys = names().into_iter().collect();
+    let keys = names().iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     catalog.set(
         NAMESPACE,
         BUNDLE,

@@ -1,4 +1,4 @@
-//! The names a certificate is good for: DNS names and IP addresses, ordered, each once.
+//! The names that a certificate is valid for: DNS names and IP addresses, ordered, each once.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ pub struct SubjectAltNames(BTreeSet<String>);
 /// Why a list of names was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectAltNamesError {
-    /// No name at all.
+    /// The list is empty.
     #[error("read certificate names: none given")]
     Empty,
     /// Neither a DNS name nor an IP address.
@@ -24,7 +24,7 @@ impl SubjectAltNames {
     /// Reads names as a user gives them.
     ///
     /// # Errors
-    /// When there is none, or one is neither a DNS name nor an IP address.
+    /// When the list is empty, or a name is neither a DNS name nor an IP address.
     pub fn parse<I>(names: I) -> Result<Self, SubjectAltNamesError>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -41,7 +41,7 @@ impl SubjectAltNames {
     /// `service.namespace.svc` and the last with `.cluster.local`.
     ///
     /// # Errors
-    /// When the parts do not make DNS names.
+    /// When the parts do not form DNS names.
     pub fn of_service(service: &str, namespace: &str) -> Result<Self, SubjectAltNamesError> {
         let qualified = format!("{service}.{namespace}");
         Self::parse([
@@ -52,7 +52,7 @@ impl SubjectAltNames {
         ])
     }
 
-    /// These names and those.
+    /// The union of both sets.
     #[must_use]
     pub fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
@@ -64,7 +64,7 @@ impl SubjectAltNames {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether `name` is one of them.
+    /// Whether the set contains `name`.
     pub fn contains(&self, name: &str) -> bool {
         canonical(name).is_ok_and(|name| self.0.contains(&name))
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_by_name() {
+    fn an_invalid_name_is_refused_and_quoted() {
         assert_eq!(SubjectAltNames::parse([""; 0]), Err(SubjectAltNamesError::Empty));
         for bad in ["", "a b", "-a", "a..b", "*.*"] {
             let error = SubjectAltNames::parse([bad]).unwrap_err();

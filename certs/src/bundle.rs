@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::certificate::Certificate;
 
-/// A CA bundle in PEM form; empty while there is none. Cheap to clone.
+/// A CA bundle in PEM form; may be empty. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustBundle(Arc<str>);
 
 impl TrustBundle {
-    /// Puts a bundle together; what comes twice stays where it came first.
+    /// Builds a bundle; a repeated certificate keeps its first place.
     pub fn new<'a, I>(certificates: I) -> Self
     where
         I: IntoIterator<Item = &'a Certificate>,
@@ -29,7 +29,7 @@ impl TrustBundle {
         &self.0
     }
 
-    /// Whether there is no certificate in it.
+    /// Whether it has no certificate.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -48,7 +48,7 @@ mod tests {
     use crate::issue::create_ca;
 
     #[test]
-    fn order_is_kept_and_repetition_is_not() {
+    fn order_is_kept_and_repetitions_are_dropped() {
         let made = |name| {
             let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
             let pair = create_ca(name, now, Duration::from_secs(3600)).unwrap();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_empty() {
+    fn a_bundle_of_no_certificates_is_empty() {
         assert!(TrustBundle::new([]).is_empty());
         assert_eq!(TrustBundle::default().certificates(), []);
     }

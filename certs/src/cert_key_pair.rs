@@ -1,5 +1,4 @@
-//! A certificate and the private key that belongs to it. The key is never printed and wiped on
-//! drop.
+//! A certificate and its private key. The key is never printed, and it is wiped on drop.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::pem;
 pub struct PrivateKey(PrivateKeyDer<'static>);
 
 impl PrivateKey {
-    /// Takes a key over.
+    /// Takes ownership of a key.
     pub fn new(key: PrivateKeyDer<'static>) -> Self {
         Self(key)
     }
@@ -52,7 +51,7 @@ impl std::fmt::Debug for PrivateKey {
     }
 }
 
-/// A certificate (with the chain above it) and its key; they are known to match.
+/// A certificate with its chain, and the key that matches it.
 #[derive(Clone, Debug)]
 pub struct CertKeyPair {
     certificate: Certificate,
@@ -69,13 +68,13 @@ pub enum CertKeyPairError {
     /// The key cannot be read.
     #[error("read private key: none in pem form, or of an unknown kind")]
     Key,
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error("match private key with certificate: the key belongs to another one")]
     Mismatch,
 }
 
 impl CertKeyPair {
-    /// Puts a pair together.
+    /// Pairs a certificate with its key.
     ///
     /// # Errors
     /// When the key is of an unknown kind or belongs to another certificate.
@@ -86,7 +85,7 @@ impl CertKeyPair {
     /// Reads a pair from two PEM texts; further certificates in the first are the chain.
     ///
     /// # Errors
-    /// When one of them cannot be read or they do not belong together.
+    /// When one of them cannot be read or they do not match.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, CertKeyPairError> {
         let chain = Certificate::from_pem(certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertKeyPairError::Key)?;
@@ -113,7 +112,7 @@ impl CertKeyPair {
         &self.key
     }
 
-    /// What rustls serves.
+    /// The pair as rustls serves it.
     ///
     /// # Errors
     /// When the key is of an unknown kind or belongs to another certificate.
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_belong_together_is_refused() {
+    fn a_mismatched_or_unreadable_pair_is_refused() {
         let (one, other) = (ca(), ca());
         let junk = pem::encode("CERTIFICATE", b"junk");
         let table: [(&[u8], &[u8], CertKeyPairError); 4] = [

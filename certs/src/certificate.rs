@@ -1,4 +1,4 @@
-//! One X.509 certificate with what the renewal must know about it: validity and names.
+//! One X.509 certificate with the properties that the renewal needs: validity and names.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::alt_names::SubjectAltNames;
 use crate::pem;
 
-/// A certificate that could be read.
+/// A parsed certificate.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: CertificateDer<'static>,
@@ -23,7 +23,7 @@ pub struct Certificate {
     names: Option<SubjectAltNames>,
 }
 
-/// When a certificate is valid: from `not_before` to `not_after`.
+/// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first moment.
@@ -38,13 +38,13 @@ pub enum CertificateError {
     /// No PEM section of the right kind.
     #[error("read certificate: no certificate in pem form")]
     NoPem,
-    /// PEM, but what is inside is no certificate.
+    /// PEM, but not of a certificate.
     #[error("read certificate: not x.509")]
     NotX509,
 }
 
 impl Validity {
-    /// Whether `now` is inside.
+    /// Whether the certificate is valid at `now`.
     pub fn contains(&self, now: SystemTime) -> bool {
         self.not_before <= now && now < self.not_after
     }
@@ -54,7 +54,7 @@ impl Certificate {
     /// Reads one certificate from DER.
     ///
     /// # Errors
-    /// When it is no X.509 certificate.
+    /// When it is not an X.509 certificate.
     pub fn from_der(der: CertificateDer<'static>) -> Result<Self, CertificateError> {
         let (validity, names) = {
             let (rest, read) =
@@ -95,19 +95,19 @@ impl Certificate {
         &self.der
     }
 
-    /// When it is valid.
+    /// The validity period.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// The DNS names and IP addresses it is good for; `None` for a CA.
+    /// The DNS names and IP addresses it is valid for; `None` for a CA.
     pub fn names(&self) -> Option<&SubjectAltNames> {
         self.names.as_ref()
     }
 
-    /// Whether a TLS client that trusts `roots` would take this certificate for `name` at `now`.
+    /// Whether a TLS client that trusts `roots` accepts this certificate for `name` at `now`.
     ///
-    /// A root that is not valid at `now` does not count: some clients (Go's among them) look.
+    /// A root that is not valid at `now` does not count: some clients, such as Go's, check that.
     pub fn trusted_by<'a, I>(&self, roots: I, name: &ServerName<'_>, now: SystemTime) -> bool
     where
         I: IntoIterator<Item = &'a Self>,
@@ -129,7 +129,7 @@ impl Certificate {
         })
     }
 
-    /// Whether `authority` has signed this certificate, whatever the time is.
+    /// Whether `authority` has signed this certificate, at any time.
     pub fn signed_by(&self, authority: &Self) -> bool {
         let Some(name) = self.names.as_ref().and_then(SubjectAltNames::first) else {
             return false;
@@ -139,7 +139,7 @@ impl Certificate {
     }
 }
 
-/// SubjectAltNames the validity and the names: a certificate is public, but nobody reads DER in a log.
+/// Shows validity and names only: DER is unreadable in a log.
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Certificate")
@@ -149,7 +149,7 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-/// The provider of this crate, which does not depend on what the process has installed.
+/// The provider of this crate, whatever the process has installed.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(crypto::aws_lc_rs::default_provider())
 }

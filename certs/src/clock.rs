@@ -1,27 +1,27 @@
-//! The wall clock, handed in so that tests can turn it.
+//! The wall clock, passed in so that tests can set the time.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Tells the time of day. Clones tell the same.
+/// A source of wall-clock time. Clones share the source.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// The clock of the machine.
+    /// The system's clock.
     pub fn system() -> Self {
         Self::new(SystemTime::now)
     }
 
-    /// Any other clock.
-    pub fn new<F>(tell: F) -> Self
+    /// A clock that asks `now`.
+    pub fn new<F>(now: F) -> Self
     where
         F: Fn() -> SystemTime + Send + Sync + 'static,
     {
-        Self(Arc::new(tell))
+        Self(Arc::new(now))
     }
 
-    /// What time it is.
+    /// The current time.
     pub fn now(&self) -> SystemTime {
         (self.0)()
     }

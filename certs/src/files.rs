@@ -1,6 +1,6 @@
-//! Certificates that somebody else makes: `tls.crt`, `tls.key` and `ca.crt` in a directory, as
-//! cert-manager and Kubernetes put them there. A pair that is bad is refused and the last good
-//! stays.
+//! Certificates that somebody else issues: `tls.crt`, `tls.key` and `ca.crt` in a directory, as
+//! cert-manager and Kubernetes put them there. Bad files are refused, and the last good ones stay
+//! in use.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,19 +13,21 @@ use tokio_util::sync::CancellationToken;
 
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
+use runtime::watch::{Depth, DirectoryWatch, PollIntervals};
 
 use crate::bundle::TrustBundle;
 use crate::cert_key_pair::{CertKeyPair, CertKeyPairError};
 use crate::certificate::{Certificate, CertificateError};
 use crate::clock::Clock;
-use crate::resolver::Resolver;
+use crate::resolver::CertResolver;
 use crate::state::{CA_CERT, CertFiles, TLS_CERT, TLS_KEY};
-use crate::watch::DirectoryWatch;
 
-/// Whatever the watch says, the bytes are compared this often: a watch can be lost without a word.
-const POLL: Duration = Duration::from_secs(60);
+/// The files are compared this often whatever the watch says, because a watch can be lost without
+/// an error.
+const POLL: PollIntervals =
+    PollIntervals { watched: Duration::from_secs(60), unwatched: Duration::from_secs(5) };
 
-/// Why the files were not taken. What was served before is still served.
+/// Why the files were refused. The certificate that was served before is still served.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A file cannot be read.
@@ -33,13 +35,13 @@ pub enum FilesError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A certificate or key is unreadable or does not fit the other.
+    /// A certificate or key is unreadable or does not match the other.
     #[error("use {path}")]
     CertKeyPair {
-        /// The file to look at.
+        /// The file that is wrong.
         path: PathBuf,
         /// What is wrong with it.
         source: CertKeyPairError,
@@ -60,26 +62,26 @@ pub enum FilesError {
     },
 }
 
-/// Follows certificate files.
+/// Serves the certificate files of a directory and follows their changes.
 #[derive(Debug)]
 pub struct FileCertificates {
     directory: PathBuf,
     clock: Clock,
-    resolver: Arc<Resolver>,
+    resolver: Arc<CertResolver>,
     bundle: watch::Sender<TrustBundle>,
     gate: Option<Gate>,
-    // What was last tried, good or bad: a bad pair is reported once and not every minute.
+    // The last files read, good or bad: bad ones are reported once and not every minute.
     tried: CertFiles,
     served: Option<CertKeyPair>,
 }
 
 impl FileCertificates {
-    /// Serves nothing before the first [`FileCertificates::step`].
+    /// Serves nothing before the first [`FileCertificates::reload`].
     pub fn new<P: Into<PathBuf>>(directory: P, clock: Clock) -> Self {
         Self {
             directory: directory.into(),
             clock,
-            resolver: Resolver::new(),
+            resolver: CertResolver::new(),
             bundle: watch::Sender::new(TrustBundle::default()),
             gate: None,
             tried: CertFiles::default(),
@@ -94,56 +96,46 @@ impl FileCertificates {
         self
     }
 
-    /// What the listener serves.
-    pub fn resolver(&self) -> Arc<Resolver> {
+    /// The certificate that the listener serves.
+    pub fn resolver(&self) -> Arc<CertResolver> {
         Arc::clone(&self.resolver)
     }
 
-    /// The content of `ca.crt`; stays empty when there is no such file.
+    /// The CAs of `ca.crt`; empty while there is no such file.
     pub fn bundle(&self) -> watch::Receiver<TrustBundle> {
         self.bundle.subscribe()
     }
 
-    /// Runs until `stop` is cancelled: a step at each change of the directory and each minute.
+    /// Runs until `stop` is cancelled: reloads at each change of the directory and each minute.
     pub async fn run(mut self, stop: CancellationToken) {
         let _ = stop.run_until_cancelled(self.follow()).await;
     }
 
     async fn follow(&mut self) {
         loop {
-            // Anew each time, before the look: the directory may have been replaced by another.
-            let watch = DirectoryWatch::new(&self.directory);
-            if let Err(error) = self.step() {
+            // A new watch each time, before reading: the directory may have been replaced.
+            let watch = DirectoryWatch::new(&self.directory, Depth::Entries, POLL);
+            if let Err(error) = self.reload() {
                 tracing::warn!(error = %ErrorChain(&error), "certificate files refused");
             }
             self.update_readiness(self.clock.now());
-            let poll_interval = tokio::time::sleep(POLL);
-            match watch {
-                Ok(watch) => tokio::select! {
-                    () = watch.changed() => {}
-                    () = poll_interval => {}
-                },
-                Err(error) => {
-                    tracing::debug!(%error, directory = %self.directory.display(), "watch");
-                    tokio::time::sleep(POLL / 12).await;
-                }
-            }
+            watch.changed().await;
         }
     }
 
-    /// Reads the files and takes them when they are new and good. Returns whether they were.
+    /// Reads the files and serves them when they are new and good. Returns whether they were.
     ///
     /// # Errors
-    /// When they are new and cannot be used; the last good pair is still served. CertFiles that stay
-    /// bad are an error once, those that are missing or not valid at this time each time.
-    pub fn step(&mut self) -> Result<bool, FilesError> {
+    /// When they are new and cannot be used; the last good ones are still served. Files that stay
+    /// bad are an error once; files that are missing or not valid yet are one each time.
+    pub fn reload(&mut self) -> Result<bool, FilesError> {
         let now = self.clock.now();
         let files = self.read()?;
         if files == self.tried {
             return Ok(false);
         }
         let pair = self.check(&files, now);
-        // A certificate of tomorrow is good tomorrow, so that refusal is not remembered.
+        // A certificate that is not valid yet will be, so this refusal is not remembered.
         if !matches!(pair, Err(FilesError::NotValid { .. })) {
             self.tried = files.clone();
         }
@@ -164,7 +156,7 @@ impl FileCertificates {
         self.resolver.swap(&pair).map_err(|source| self.refused(source))?;
         self.served = Some(pair);
         self.update_readiness(now);
-        tracing::info!(directory = %self.directory.display(), "certificate files taken");
+        tracing::info!(directory = %self.directory.display(), "certificate files loaded");
         Ok(true)
     }
 

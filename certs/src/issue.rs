@@ -1,6 +1,6 @@
-//! Makes certificates: a CA, and the serving certificate it signs. The time is an argument.
+//! Issues certificates: a CA, and the serving certificate it signs. The time is an argument.
 //!
-//! ECDSA P-256 throughout: every TLS client takes it, and a key is made in well under a
+//! All keys are ECDSA P-256: every TLS client accepts it, and generating one takes well under a
 //! millisecond.
 
 use std::net::IpAddr;
@@ -17,13 +17,13 @@ use crate::alt_names::SubjectAltNames;
 use crate::cert_key_pair::{CertKeyPair, CertKeyPairError, PrivateKey};
 use crate::certificate::{Certificate, CertificateError};
 
-/// Certificates begin this long before they are made, because clocks in a cluster differ.
+/// Certificates are valid from this long before their issue, because clocks in a cluster differ.
 pub const BACKDATE: Duration = Duration::from_secs(5 * 60);
 
-/// Why a certificate could not be made.
+/// Why a certificate could not be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// No key came out of the generator.
+    /// The key could not be generated.
     #[error("make private key")]
     Key(#[source] rcgen::Error),
     /// The signing key of the CA cannot be used.
@@ -32,7 +32,7 @@ pub enum IssueError {
     /// The certificate could not be signed.
     #[error("sign certificate")]
     Sign(#[source] rcgen::Error),
-    /// A name cannot stand in a certificate.
+    /// A name cannot be written into a certificate.
     #[error("write certificate name {name:?}")]
     Name {
         /// The name.
@@ -40,21 +40,21 @@ pub enum IssueError {
         /// What is wrong with it.
         source: rcgen::Error,
     },
-    /// What was made cannot be read back.
+    /// The new certificate cannot be parsed.
     #[error("read new certificate")]
     Read(#[from] CertificateError),
-    /// What was made does not fit together.
+    /// The new certificate and its key do not match.
     #[error("read new pair")]
     KeyPair(#[from] CertKeyPairError),
 }
 
-/// Makes a CA that lives for `life` from `now` on and signs serving certificates only.
+/// Creates a CA that is valid for `life` from `now` and signs serving certificates only.
 ///
-/// `name` is what people see as its subject; the time is added, so that two CAs of one name can be
-/// told apart in a bundle.
+/// `name` is its subject, followed by the time, so that two CAs with one name can be told apart in
+/// a bundle.
 ///
 /// # Errors
-/// When the key or the certificate cannot be made.
+/// When the key or the certificate cannot be created.
 pub fn create_ca(name: &str, now: SystemTime, life: Duration) -> Result<CertKeyPair, IssueError> {
     let mut params = dated(now, after(now, life));
     let made = params.not_before + BACKDATE;
@@ -67,11 +67,11 @@ pub fn create_ca(name: &str, now: SystemTime, life: Duration) -> Result<CertKeyP
     with_key(|key| params.self_signed(key).map_err(IssueError::Sign))
 }
 
-/// Makes a serving certificate for `names`, signed by `authority`, that lives for `life` from `now`
-/// on but never longer than its CA.
+/// Issues a serving certificate for `names`, signed by `authority`, that is valid for `life` from
+/// `now` and never longer than its CA.
 ///
 /// # Errors
-/// When the key of the CA cannot be used or the certificate cannot be made.
+/// When the CA's key cannot be used or the certificate cannot be created.
 pub fn issue_leaf(
     authority: &CertKeyPair,
     names: &SubjectAltNames,
@@ -97,10 +97,10 @@ pub fn issue_leaf(
     made
 }
 
-/// Nothing here lives longer, whatever is asked for: 50 years.
+/// The longest lifetime, whatever the policy says: 50 years.
 const MAX_LIFETIME: Duration = Duration::from_secs(50 * 365 * 24 * 3600);
 
-/// X.520's upper bound; a longer name stands among the subject alternative names alone.
+/// The upper bound of X.520; a longer name is only a subject alternative name.
 const MAX_COMMON_NAME_LEN: usize = 64;
 
 fn dated(now: SystemTime, not_after: SystemTime) -> CertificateParams {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_trusted_for_its_names_while_it_lives() {
+    fn a_leaf_is_trusted_for_its_names_while_it_is_valid() {
         let ca = create_ca("test", now(), 10 * HOUR).unwrap();
         let names = SubjectAltNames::parse(["webhook.svc", "10.0.0.1", "::1"]).unwrap();
         let leaf = issue_leaf(&ca, &names, now(), HOUR).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signer_is_told_apart() {
+    fn the_signer_is_recognized() {
         let (one, other) =
             (create_ca("test", now(), HOUR).unwrap(), create_ca("test", now(), HOUR).unwrap());
         let leaf = issue_leaf(&one, &SubjectAltNames::parse(["a"]).unwrap(), now(), HOUR).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_no_common_name() {
+    fn a_long_name_is_not_the_common_name() {
         let ca = create_ca("test", now(), HOUR).unwrap();
         let long = format!("{}.{}", "a".repeat(60), "b".repeat(60));
         let names = SubjectAltNames::parse([&long]).unwrap();

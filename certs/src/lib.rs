@@ -1,10 +1,10 @@
-//! The serving certificate of a daemon: made, renewed, published and swapped while connections stay
-//! up.
+//! The serving certificate of a daemon: issued, renewed, published and replaced while connections
+//! stay open.
 //!
-//! Two sources with one outcome, a [`resolver::Resolver`] for the listener and a
-//! [`bundle::TrustBundle`] for those who must trust it: [`manager::CertManager`] has a CA of its own,
-//! [`files::FileCertificates`] follows what cert-manager or an operator puts into a directory. What
-//! to do when is decided by [`renewal`], which sees neither clock nor disk.
+//! There are two sources. [`manager::CertManager`] runs its own CA; [`files::FileCertificates`]
+//! follows the files that cert-manager or an operator puts into a directory. Both give the listener
+//! a [`resolver::CertResolver`] and the clients a [`bundle::TrustBundle`]. [`renewal`] decides what
+//! to do and when; it reads neither clock nor disk.
 
 pub mod alt_names;
 pub mod bundle;
@@ -19,4 +19,3 @@ pub mod renewal;
 pub mod resolver;
 pub mod state;
 pub mod store;
-mod watch;

@@ -1,9 +1,9 @@
-//! Keeps a CA and a serving certificate: loads them from a [`CertStore`], does what [`renewal`] says
-//! is due, writes back by compare-and-swap, and only then serves and publishes.
+//! Runs a CA and its serving certificate: loads them from a [`CertStore`], does what [`renewal`]
+//! says is due, writes back by compare-and-swap, and only then serves and publishes.
 //!
-//! Every replica runs one. Whoever is first writes, the others take what was written: there is no
-//! leader whose absence would matter. When the store is emptied or damaged, what is in memory is
-//! written back; when it cannot be reached, what is in memory is served.
+//! Every replica runs one; there is no leader to wait for. The first to write wins, and the others
+//! take what it wrote. When the store is emptied or damaged, the manager writes back what it has in
+//! memory; when the store cannot be reached, it goes on serving that.
 //!
 //! [`renewal`]: crate::renewal
 
@@ -14,9 +14,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
+use runtime::retry::RetryPolicy;
 
 use crate::alt_names::SubjectAltNames;
 use crate::bundle::TrustBundle;
@@ -24,40 +25,44 @@ use crate::cert_key_pair::CertKeyPairError;
 use crate::clock::Clock;
 use crate::issue::IssueError;
 use crate::renewal::{Policy, Step};
-use crate::resolver::Resolver;
+use crate::resolver::CertResolver;
 use crate::state::State;
 use crate::store::{CertStore, CertStoreError, Loaded, StoreOutcome};
 
-/// After a failed round. The cap is low: a deleted Secret shall be back within seconds.
-const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
+/// After a failed round. The cap is low, so that a deleted Secret is back within seconds.
+const ROUND_BACKOFF: Backoff =
+    Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
-/// After a lost compare-and-swap. Every loss is somebody else's success, so few are enough.
-const CONTENTION: Backoff =
-    Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
-const CONTENTION_ATTEMPTS: u32 = 8;
+/// After a lost compare-and-swap. Each loss is another replica's success, so few attempts suffice.
+const CONFLICT_RETRY: RetryPolicy = RetryPolicy::new(
+    Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) },
+    MAX_CONFLICTS,
+);
+const MAX_CONFLICTS: u32 = 8;
 
-/// What a manager is told.
+/// The settings of a manager.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What people see as the subject of the CA, at most 34 characters.
-    pub authority: String,
-    /// The names the serving certificate is for.
+    /// The subject of the CA, at most 34 characters.
+    pub ca_name: String,
+    /// The names that the serving certificate is valid for.
     pub names: SubjectAltNames,
-    /// How long things live.
+    /// Lifetimes and overlap.
     pub policy: Policy,
-    /// How often the wall clock is looked at; a minute is usual.
+    /// How often the wall clock is checked; a minute is usual.
     pub poll_interval: Duration,
     /// How long one read or write of the store may take.
     pub store_timeout: Duration,
-    /// What time it is.
+    /// The wall clock.
     pub clock: Clock,
 }
 
 impl Settings {
-    /// The usual: default policy, a look every minute, ten seconds per step, the machine's clock.
-    pub fn new<S: Into<String>>(authority: S, names: SubjectAltNames) -> Self {
+    /// The defaults: default policy, a check every minute, ten seconds per store access, the
+    /// system's clock.
+    pub fn new<S: Into<String>>(ca_name: S, names: SubjectAltNames) -> Self {
         Self {
-            authority: authority.into(),
+            ca_name: ca_name.into(),
             names,
             policy: Policy::default(),
             poll_interval: Duration::from_secs(60),
@@ -67,50 +72,50 @@ impl Settings {
     }
 }
 
-/// Why a round failed. What was served before is still served.
+/// Why a round failed. The certificate that was served before is still served.
 #[derive(Debug, thiserror::Error)]
 pub enum CertManagerError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] CertStoreError),
-    /// Others kept writing.
-    #[error("store certificates: others were faster {CONTENTION_ATTEMPTS} times")]
+    /// Other replicas kept writing.
+    #[error("store certificates: lost {MAX_CONFLICTS} compare-and-swaps in a row")]
     Contended,
     /// The store took too long.
-    #[error("{step} certificates: no answer after {store_timeout:?}")]
+    #[error("{step} certificates: no answer after {timeout:?}")]
     Timeout {
         /// `load` or `store`.
         step: &'static str,
-        /// How long was waited.
-        store_timeout: Duration,
+        /// How long the manager waited.
+        timeout: Duration,
     },
-    /// A certificate could not be made.
+    /// A certificate could not be issued.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// The pair is not to rustls' taste.
+    /// rustls refuses the certificate and its key.
     #[error("serve certificate")]
     Serve(#[from] CertKeyPairError),
 }
 
-/// The manager of one certificate.
+/// Keeps one serving certificate and its CA.
 #[derive(Debug)]
-pub struct CertManager<B> {
-    store: B,
+pub struct CertManager<S> {
+    store: S,
     settings: Settings,
-    resolver: Arc<Resolver>,
+    resolver: Arc<CertResolver>,
     bundle: watch::Sender<TrustBundle>,
     gate: Option<Gate>,
     state: Option<State>,
     seen: Loaded,
 }
 
-impl<B: CertStore> CertManager<B> {
-    /// Serves nothing before the first [`CertManager::step`].
-    pub fn new(store: B, settings: Settings) -> Self {
+impl<S: CertStore> CertManager<S> {
+    /// Serves nothing before the first [`CertManager::reconcile`].
+    pub fn new(store: S, settings: Settings) -> Self {
         Self {
             store,
             settings,
-            resolver: Resolver::new(),
+            resolver: CertResolver::new(),
             bundle: watch::Sender::new(TrustBundle::default()),
             gate: None,
             state: None,
@@ -125,63 +130,66 @@ impl<B: CertStore> CertManager<B> {
         self
     }
 
-    /// What the listener serves.
-    pub fn resolver(&self) -> Arc<Resolver> {
+    /// The certificate that the listener serves.
+    pub fn resolver(&self) -> Arc<CertResolver> {
         Arc::clone(&self.resolver)
     }
 
-    /// What clients must trust; empty until the first step. Whoever writes it somewhere (a
-    /// `caBundle`) should do so at each change, and again when it was overwritten.
+    /// The CAs that clients must trust; empty until the first round. A task that writes them
+    /// somewhere (a `caBundle`) writes them at each change, and again when somebody overwrote them.
     pub fn bundle(&self) -> watch::Receiver<TrustBundle> {
         self.bundle.subscribe()
     }
 
-    /// Runs until `stop` is cancelled: a step at each change of the store and at least each poll_interval.
+    /// Runs until `stop` is cancelled: a round at each change of the store and at least at each
+    /// poll interval.
     pub async fn run(mut self, stop: CancellationToken) {
-        let _ = stop.run_until_cancelled(self.keep()).await;
+        let _ = stop.run_until_cancelled(self.run_rounds()).await;
     }
 
-    async fn keep(&mut self) {
-        let mut failures = 0;
+    async fn run_rounds(&mut self) {
+        let mut delays = ROUND_BACKOFF.delays();
         loop {
-            let stepped = self.step().await;
+            let reconciled = self.reconcile().await;
             self.update_readiness();
-            match stepped {
+            match reconciled {
                 Ok(_) => {
-                    failures = 0;
+                    delays.reset();
                     tokio::select! {
                         () = tokio::time::sleep(self.settings.poll_interval) => {}
                         () = self.store.changed(&self.seen) => {}
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), failures, "keep certificates");
-                    tokio::time::sleep(RETRY.delay(failures, random())).await;
-                    failures = failures.saturating_add(1);
+                    let failures = delays.failures();
+                    tracing::warn!(error = %ErrorChain(&error), failures, "renew certificates");
+                    tokio::time::sleep(delays.next_delay()).await;
                 }
             }
         }
     }
 
-    /// One round: load, do what is due, store, serve, publish. Returns what was due; nothing of it
-    /// is seen by anyone before it is stored.
+    /// One round: load, do what is due, store, serve, publish. Returns the steps that were due;
+    /// nobody sees their result before it is stored.
     ///
     /// # Errors
-    /// When the store fails or is too slow, or a certificate cannot be made.
-    pub async fn step(&mut self) -> Result<Vec<Step>, CertManagerError> {
-        for attempt in 0..CONTENTION_ATTEMPTS {
-            let loaded = self.within("load", self.store.load()).await?;
+    /// When the store fails or is too slow, or a certificate cannot be issued.
+    pub async fn reconcile(&mut self) -> Result<Vec<Step>, CertManagerError> {
+        let mut retry = CONFLICT_RETRY.start();
+        loop {
+            let loaded = self.with_timeout("load", self.store.load()).await?;
             let start = self.starting_point(&loaded);
-            let Settings { authority, names, policy, clock, .. } = &self.settings;
-            let (state, steps) = start.advance(authority, names, clock.now(), policy)?;
+            let Settings { ca_name, names, policy, clock, .. } = &self.settings;
+            let (state, steps) = start.advance(ca_name, names, clock.now(), policy)?;
             let files = state.to_files();
             let seen = if files == loaded.files {
                 loaded
             } else {
-                match self.within("store", self.store.store(&files, &loaded)).await? {
+                match self.with_timeout("store", self.store.store(&files, &loaded)).await? {
                     StoreOutcome::Written(version) => Loaded { files, version },
                     StoreOutcome::Conflict => {
-                        tokio::time::sleep(CONTENTION.delay(attempt, random())).await;
+                        let delay = retry.next_delay().ok_or(CertManagerError::Contended)?;
+                        tokio::time::sleep(delay).await;
                         continue;
                     }
                 }
@@ -190,14 +198,13 @@ impl<B: CertStore> CertManager<B> {
             self.seen = seen;
             return Ok(steps);
         }
-        Err(CertManagerError::Contended)
     }
 
-    /// What is stored, or what is in memory when nothing usable is stored any more.
+    /// The stored state, or the one in memory when the stored one is no longer usable.
     fn starting_point(&self, loaded: &Loaded) -> State {
-        let (found, problems) = State::from_files(&loaded.files);
-        for problem in problems {
-            tracing::warn!(error = %ErrorChain(&problem), "stored certificates are damaged");
+        let (found, errors) = State::from_files(&loaded.files);
+        for error in errors {
+            tracing::warn!(error = %ErrorChain(&error), "stored certificates are damaged");
         }
         match &self.state {
             Some(memory) if !found.can_sign() => {
@@ -211,7 +218,7 @@ impl<B: CertStore> CertManager<B> {
     fn publish(&mut self, state: State, steps: &[Step]) -> Result<(), CertManagerError> {
         // The bundle first: clients learn of a CA before they meet it, never after.
         let bundle = state.bundle();
-        let turned = self.bundle.send_if_modified(|published| {
+        let bundle_changed = self.bundle.send_if_modified(|published| {
             let differs = *published != bundle;
             *published = bundle;
             differs
@@ -222,11 +229,11 @@ impl<B: CertStore> CertManager<B> {
             if !same {
                 self.resolver.swap(leaf)?;
             }
-            if turned || !same {
+            if bundle_changed || !same {
                 let not_after = leaf.certificate().validity().not_after;
                 let left = not_after.duration_since(self.settings.clock.now());
                 let left = left.unwrap_or_default();
-                tracing::info!(?steps, bundle = turned, ?left, "certificates changed");
+                tracing::info!(?steps, bundle_changed, ?left, "certificates changed");
             }
         }
         self.state = Some(state);
@@ -245,15 +252,15 @@ impl<B: CertStore> CertManager<B> {
         }
     }
 
-    async fn within<T>(
+    async fn with_timeout<T>(
         &self,
         step: &'static str,
-        work: impl Future<Output = Result<T, CertStoreError>>,
+        access: impl Future<Output = Result<T, CertStoreError>>,
     ) -> Result<T, CertManagerError> {
-        let store_timeout = self.settings.store_timeout;
-        match tokio::time::timeout(store_timeout, work).await {
+        let timeout = self.settings.store_timeout;
+        match tokio::time::timeout(timeout, access).await {
             Ok(done) => Ok(done?),
-            Err(_) => Err(CertManagerError::Timeout { step, store_timeout }),
+            Err(_) => Err(CertManagerError::Timeout { step, timeout }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! PEM out of DER, in memory that is wiped. (PEM is read by `rustls-pki-types`.)
+//! Encodes DER as PEM, in memory that is wiped. (`rustls-pki-types` decodes PEM.)
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ const LINE: usize = 64;
 
 /// One PEM section.
 pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
-    // Sized for everything beforehand: a string that grows leaves copies behind.
+    // Sized beforehand: a string that grows leaves copies behind.
     let body = der.len().div_ceil(3) * 4;
     let mut base = Zeroizing::new(String::with_capacity(body));
     STANDARD.encode_string(der, &mut base);
@@ -39,7 +39,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_can_be_read(der in proptest::collection::vec(any::<u8>(), 1..300)) {
+        fn encoded_pem_can_be_decoded(der in proptest::collection::vec(any::<u8>(), 1..300)) {
             let text = encode("CERTIFICATE", &der);
             prop_assert!(text.lines().all(|line| line.len() <= LINE));
             prop_assert!(text.capacity() >= text.len());

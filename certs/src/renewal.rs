@@ -1,10 +1,10 @@
-//! What to do next about the certificates. Pure: a view of them, the time, a policy; no clock, no
-//! key.
+//! Decides which certificate to renew next. Pure: it sees the certificates' status, the time and a
+//! policy, and neither a clock nor a key.
 //!
-//! A CA is replaced in stages, so that a client that fetched the bundle a while ago never meets a
-//! certificate it does not know: the new CA is published first, signs only after the overlap, and
-//! the old one stays in the bundle until it has expired. The wall clock decides and not a timer:
-//! timers stand still while a machine sleeps.
+//! A CA is replaced in stages, so that a client with an older bundle never meets a certificate that
+//! it does not trust: the new CA is published first, signs only after the overlap, and the old one
+//! stays in the bundle until it has expired. The wall clock decides and not a timer: timers stop
+//! while a machine sleeps.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use crate::issue::BACKDATE;
 #[cfg(test)]
 mod tests;
 
-/// How long things live.
+/// Lifetimes of the certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     ca_lifetime: Duration,
@@ -25,19 +25,19 @@ pub struct Policy {
 /// Why a policy was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// The last third of a CA's life must hold the overlap and leave room.
+    /// The last third of a CA's lifetime must hold the overlap and leave room.
     #[error("read certificate policy: the overlap is longer than a sixth of the ca's life")]
     Overlap,
-    /// Below this, backdating and rounding to seconds would eat the life.
+    /// Below a second, backdating and rounding would use up the lifetime.
     #[error("read certificate policy: the leaf lives for less than a second")]
     ShortLeaf,
-    /// The leaf would outlive its CA.
+    /// The leaf would be valid for longer than its CA.
     #[error("read certificate policy: the leaf lives for longer than half of the ca's life")]
     LongLeaf,
 }
 
 impl Policy {
-    /// A policy of one's own.
+    /// A policy with these lifetimes.
     ///
     /// # Errors
     /// When the overlap is longer than a sixth of the CA's life, or the leaf lives for less than a
@@ -59,17 +59,17 @@ impl Policy {
         Ok(Self { ca_lifetime, leaf_lifetime, overlap })
     }
 
-    /// How long a new CA lives.
+    /// The lifetime of a new CA.
     pub fn ca_lifetime(&self) -> Duration {
         self.ca_lifetime
     }
 
-    /// How long a new leaf lives.
+    /// The lifetime of a new leaf.
     pub fn leaf_lifetime(&self) -> Duration {
         self.leaf_lifetime
     }
 
-    /// How long a CA is in the bundle before it signs.
+    /// How long a CA is published before it signs.
     pub fn overlap(&self) -> Duration {
         self.overlap
     }
@@ -83,10 +83,10 @@ impl Default for Policy {
     }
 }
 
-/// What the decision is made on.
+/// The certificates as the decision sees them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertStatus {
-    /// The CA that signs; `None` when it or its key is not there or not readable.
+    /// The CA that signs; `None` when it or its key is missing or unreadable.
     pub current: Option<Validity>,
     /// The CA that is in the bundle and will sign next.
     pub next: Option<Validity>,
@@ -96,35 +96,35 @@ pub struct CertStatus {
     pub leaf: Option<LeafStatus>,
 }
 
-/// What the decision must know of the serving certificate.
+/// The serving certificate as the decision sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeafStatus {
     /// When it is valid.
     pub validity: Validity,
     /// It is signed by [`CertStatus::current`].
     pub signed_by_current: bool,
-    /// Its names are those that are wanted.
+    /// Its names are the configured ones.
     pub names_match: bool,
 }
 
-/// One thing to do. After it the question is asked again, until the answer is [`Step::Nothing`].
+/// One thing to do. After each step the decision is made again, until it is [`Step::Nothing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Drop the previous CAs that have expired.
     DropExpiredCas,
-    /// All is well.
+    /// Nothing is due.
     Nothing,
-    /// The next CA signs from now on; the current one becomes a previous one.
+    /// Sign with the next CA from now on; the current one becomes a previous one.
     PromoteNextCa,
-    /// Make a next CA and put it into the bundle. One that is there is thrown away.
+    /// Create a next CA and publish it. An existing next CA is discarded.
     PublishNextCa,
     /// Sign a new leaf with the current CA.
     RenewLeaf,
-    /// Make a new current CA; there is none that could sign.
+    /// Create a new current CA, because none can sign.
     CreateCa,
 }
 
-/// Decides what to do at `now`.
+/// The step that is due at `now`.
 pub fn next_step(view: &CertStatus, now: SystemTime, policy: &Policy) -> Step {
     let next = view.next.filter(|next| next.contains(now));
     let Some(current) = view.current.filter(|current| current.contains(now)) else {
@@ -133,8 +133,7 @@ pub fn next_step(view: &CertStatus, now: SystemTime, policy: &Policy) -> Step {
     match (next, view.next) {
         (Some(next), _) if now >= promotion(current, next, policy) => return Step::PromoteNextCa,
         (Some(_), _) => {}
-        // A next CA that is not valid (the clock was turned) would be of no use when its time
-        // comes.
+        // A next CA that is not valid (the clock was changed) could not sign when its time comes.
         (None, Some(_)) => return Step::PublishNextCa,
         (None, None) if now >= two_thirds(current) => return Step::PublishNextCa,
         (None, None) => {}
@@ -148,15 +147,14 @@ pub fn next_step(view: &CertStatus, now: SystemTime, policy: &Policy) -> Step {
     Step::Nothing
 }
 
-/// When two thirds of a certificate's life are over.
+/// When two thirds of a certificate's lifetime have passed.
 pub fn two_thirds(validity: Validity) -> SystemTime {
     let made = issued(validity);
     let life = validity.not_after.duration_since(made).unwrap_or_default();
     plus(made, life * 2 / 3)
 }
 
-/// The next CA signs after the overlap; sooner only when the current one would not live to see
-/// that.
+/// The next CA signs after the overlap, or earlier when the current one expires before that.
 fn promotion(current: Validity, next: Validity, policy: &Policy) -> SystemTime {
     let margin = (policy.overlap / 4).min(Duration::from_secs(3600));
     let last_moment = current.not_after.checked_sub(margin).unwrap_or(current.not_after);
@@ -167,7 +165,7 @@ fn is_due(leaf: LeafStatus, current: Validity, now: SystemTime, policy: &Policy)
     if !leaf.signed_by_current || !leaf.names_match || !leaf.validity.contains(now) {
         return true;
     }
-    // Near the end of its CA a new leaf would live no longer than the one it replaces.
+    // Near the end of its CA, a new leaf would not be valid for longer than the one it replaces.
     let would_end = plus(now, policy.leaf_lifetime).min(current.not_after);
     now >= two_thirds(leaf.validity) && would_end > leaf.validity.not_after
 }

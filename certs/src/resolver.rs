@@ -1,4 +1,5 @@
-//! What the listener serves: one pair that can be swapped under it, one atomic load per handshake.
+//! The certificate that the listener serves. It can be replaced while the listener is open; a
+//! handshake costs one atomic load.
 
 use std::sync::Arc;
 
@@ -14,25 +15,25 @@ use crate::certificate::{Certificate, provider};
 /// ALPN for a server that speaks HTTP/2 and HTTP/1.1.
 pub const H2_AND_HTTP1: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// The current pair. Until there is one, handshakes fail.
+/// The current certificate and key. Without one, handshakes fail.
 #[derive(Default)]
-pub struct Resolver(ArcSwapOption<Serving>);
+pub struct CertResolver(ArcSwapOption<Serving>);
 
 struct Serving {
     key: Arc<CertifiedKey>,
     certificate: Certificate,
 }
 
-impl Resolver {
+impl CertResolver {
     /// Serves nothing yet.
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
-    /// Serves `pair` from the next handshake on; open connections go on as they are.
+    /// Serves `pair` from the next handshake on; open connections are not affected.
     ///
     /// # Errors
-    /// When rustls does not take the pair; the one before stays.
+    /// When rustls refuses the pair; the previous one stays.
     pub fn swap(&self, pair: &CertKeyPair) -> Result<(), CertKeyPairError> {
         self.0.store(Some(Arc::new(Serving {
             key: pair.certified()?,
@@ -41,26 +42,26 @@ impl Resolver {
         Ok(())
     }
 
-    /// The certificate that is served, for a metric of its end.
+    /// The certificate that is served, for the expiry metric.
     pub fn certificate(&self) -> Option<Certificate> {
         self.0.load().as_ref().map(|serving| serving.certificate.clone())
     }
 
-    /// Whether there is a pair to serve.
+    /// Whether there is a certificate to serve.
     pub fn is_loaded(&self) -> bool {
         self.0.load().is_some()
     }
 }
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.load().as_ref().map(|serving| Arc::clone(&serving.key))
     }
 }
 
-impl std::fmt::Debug for Resolver {
+impl std::fmt::Debug for CertResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resolver").field("loaded", &self.is_loaded()).finish()
+        f.debug_struct("CertResolver").field("loaded", &self.is_loaded()).finish()
     }
 }
 
@@ -70,7 +71,7 @@ impl std::fmt::Debug for Resolver {
 /// # Errors
 /// When the cryptography provider lacks a protocol version.
 pub fn server_config(
-    resolver: Arc<Resolver>,
+    resolver: Arc<CertResolver>,
     alpn: &[&[u8]],
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())

@@ -1,5 +1,6 @@
-//! The whole certificate state as a value, to and from named files: the keys of a Kubernetes Secret
-//! or the files of a directory. Reading is lenient: what cannot be used is reported and left out.
+//! All certificates and keys as one value, read from and written to named files: the keys of a
+//! Kubernetes Secret or the files of a directory. Reading is lenient: unusable parts are reported
+//! and left out.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -28,7 +29,7 @@ pub const TLS_CERT: &str = "tls.crt";
 /// Its key.
 pub const TLS_KEY: &str = "tls.key";
 
-/// Every name a state can be stored under.
+/// The names of all files.
 pub const FILE_NAMES: [&str; 7] =
     [CA_CERT, CA_KEY, NEXT_CA_CERT, NEXT_CA_KEY, PREVIOUS_CA_CERT, TLS_CERT, TLS_KEY];
 
@@ -37,7 +38,7 @@ pub const FILE_NAMES: [&str; 7] =
 pub struct CertFiles(BTreeMap<String, Zeroizing<Vec<u8>>>);
 
 impl CertFiles {
-    /// Adds a file; an empty one is as good as none.
+    /// Adds a file; an empty one counts as absent.
     pub fn insert(&mut self, name: &str, content: Zeroizing<Vec<u8>>) {
         if !content.is_empty() {
             self.0.insert(name.to_owned(), content);
@@ -49,7 +50,7 @@ impl CertFiles {
         self.0.get(name).map(|content| content.as_slice())
     }
 
-    /// SubjectAltNames and contents in order of name.
+    /// Names and contents, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let all = self.0.iter();
         all.map(|(name, content)| (name.as_str(), content.as_slice()))
@@ -87,7 +88,7 @@ pub struct StateError {
     pub source: CertKeyPairError,
 }
 
-/// CA, next CA, previous CAs and leaf. Everything may be missing.
+/// CA, next CA, previous CAs and leaf. Each may be missing.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     current: Option<CertKeyPair>,
@@ -97,9 +98,9 @@ pub struct State {
 }
 
 impl State {
-    /// Reads a state; what cannot be used is missing in it and named in the list.
+    /// Reads a state. Unusable parts are missing in it and reported in the list.
     ///
-    /// A CA whose key is lost stays trusted: others may still serve what it signed.
+    /// A CA whose key is lost stays trusted: other replicas may still serve what it signed.
     pub fn from_files(files: &CertFiles) -> (Self, Vec<StateError>) {
         let mut problems = Vec::new();
         let mut pair = |certificate, key| read_pair(files, certificate, key, &mut problems);
@@ -153,14 +154,14 @@ impl State {
         self.leaf.as_ref()
     }
 
-    /// What clients must trust: the current CA, the next one, the previous ones.
+    /// The CAs that clients must trust: the current one, the next one, the previous ones.
     pub fn bundle(&self) -> TrustBundle {
         let signing = self.current.iter().chain(&self.next).map(CertKeyPair::certificate);
         TrustBundle::new(signing.chain(&self.previous))
     }
 
-    /// What the renewal decides on; `names` are the ones wanted.
-    pub fn view(&self, names: &SubjectAltNames) -> CertStatus {
+    /// The status that the renewal decides on; `names` are the configured ones.
+    pub fn status(&self, names: &SubjectAltNames) -> CertStatus {
         let validity = |pair: &CertKeyPair| pair.certificate().validity();
         CertStatus {
             current: self.current.as_ref().map(validity),
@@ -177,11 +178,11 @@ impl State {
         }
     }
 
-    /// Does what is due at `now`, all of it, and says what that was. `authority` is the name of a
-    /// new CA.
+    /// Takes all steps that are due at `now` and returns them. `authority` is the subject of a new
+    /// CA.
     ///
     /// # Errors
-    /// When a certificate cannot be made; the state is as it was then.
+    /// When a certificate cannot be issued.
     pub fn advance(
         &self,
         authority: &str,
@@ -191,9 +192,9 @@ impl State {
     ) -> Result<(Self, Vec<Step>), IssueError> {
         let mut state = self.clone();
         let mut steps = Vec::new();
-        // Each kind of step is taken at most once in a row; the bound is for a mistake in here.
+        // Each kind of step is due at most once in a row; the bound guards against a defect.
         while steps.len() < MAX_STEPS {
-            let step = next_step(&state.view(names), now, policy);
+            let step = next_step(&state.status(names), now, policy);
             if step == Step::Nothing {
                 break;
             }
@@ -218,7 +219,7 @@ impl State {
             Step::Nothing => {}
             Step::PromoteNextCa => {
                 let next = self.next.take();
-                self.retire(next);
+                self.replace_ca(next);
             }
             Step::PublishNextCa => {
                 let next = issue::create_ca(authority, now, policy.ca_lifetime())?;
@@ -233,21 +234,21 @@ impl State {
             Step::CreateCa => {
                 let new = issue::create_ca(authority, now, policy.ca_lifetime())?;
                 self.next = None;
-                self.retire(Some(new));
+                self.replace_ca(Some(new));
             }
         }
         Ok(())
     }
 
-    /// Makes `new` the current CA; the one before stays trusted.
-    fn retire(&mut self, new: Option<CertKeyPair>) {
+    /// Makes `new` the current CA; the old one stays trusted.
+    fn replace_ca(&mut self, new: Option<CertKeyPair>) {
         let old = std::mem::replace(&mut self.current, new);
         let old = old.map(|pair| pair.certificate().clone());
         self.previous.splice(0..0, old);
     }
 }
 
-/// Start anew (or promote), publish, renew, forget, with room to spare.
+/// Create (or promote), publish, renew and drop, with room to spare.
 const MAX_STEPS: usize = 8;
 
 fn read_pair(

@@ -1,4 +1,4 @@
-//! Where a certificate state is kept, so that every replica serves under one CA.
+//! Where the certificates and keys are stored, so that every replica serves under one CA.
 
 pub mod directory;
 pub mod secret;
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 
 use crate::state::CertFiles;
 
-/// A state as it was found, and which version of it.
+/// What a store held, and which version of it.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The files; empty when nothing is stored.
     pub files: CertFiles,
-    /// The version, where the store has one; `None` when nothing is stored.
+    /// The version, if the store has versions; `None` when nothing is stored.
     pub version: Option<String>,
 }
 
@@ -23,11 +23,11 @@ pub struct Loaded {
 pub enum StoreOutcome {
     /// Written; this is the new version.
     Written(Option<String>),
-    /// Somebody else has written since; theirs is to be loaded.
+    /// Another process has written since; load again.
     Conflict,
 }
 
-/// Why a store could not be read or written. Never carries content.
+/// Why a store could not be read or written. Never contains what is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CertStoreError {
     /// A file could not be read.
@@ -35,7 +35,7 @@ pub enum CertStoreError {
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A file could not be written.
@@ -43,7 +43,7 @@ pub enum CertStoreError {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The API server refused.
@@ -63,10 +63,10 @@ pub enum CertStoreError {
         step: &'static str,
         /// Name of the Secret.
         name: String,
-        /// What the client says.
+        /// The client's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The answer of the API server made no sense. Its content is not repeated.
+    /// The API server's answer could not be parsed. Its content is not repeated.
     #[error("{step} secret {name}: unreadable answer")]
     Unreadable {
         /// `get`, `create` or `patch`.
@@ -74,24 +74,24 @@ pub enum CertStoreError {
         /// Name of the Secret.
         name: String,
     },
-    /// The runtime is on its way out.
+    /// The runtime is shutting down.
     #[error("run blocking step")]
     Cancelled(#[from] tokio::task::JoinError),
 }
 
-/// A place that several processes share, with compare-and-swap.
+/// A store that several processes share, with compare-and-swap.
 pub trait CertStore: Send + Sync + 'static {
-    /// Reads what is there.
+    /// Reads what is stored.
     fn load(&self) -> impl Future<Output = Result<Loaded, CertStoreError>> + Send;
 
-    /// Writes `files` if what is there is still `seen`.
+    /// Writes `files` if what is stored is still `seen`.
     fn store(
         &self,
         files: &CertFiles,
         seen: &Loaded,
     ) -> impl Future<Output = Result<StoreOutcome, CertStoreError>> + Send;
 
-    /// Waits until what is there may differ from `seen`. May end without a reason, but not in a
-    /// tight loop.
+    /// Waits until what is stored may differ from `seen`. May return without a change, but not in
+    /// a tight loop.
     fn changed(&self, seen: &Loaded) -> impl Future<Output = ()> + Send;
 }

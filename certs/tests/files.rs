@@ -81,13 +81,13 @@ fn what_is_bad_is_named_and_the_last_good_pair_stays() {
     let (home, hand) = (tempfile::tempdir().unwrap(), ManualClock::new());
     let path = |name: &str| home.path().join(name);
     let mut certificates = FileCertificates::new(home.path(), hand.clock());
-    let missing = certificates.step().unwrap_err();
+    let missing = certificates.reload().unwrap_err();
     assert_eq!(missing.to_string(), format!("read {}", path("tls.crt").display()));
 
     let good = made(hand.now());
     put(home.path(), &good);
-    assert!(certificates.step().unwrap());
-    assert!(!certificates.step().unwrap());
+    assert!(certificates.reload().unwrap());
+    assert!(!certificates.reload().unwrap());
     let served = certificates.resolver().certificate();
 
     let other = made(hand.now());
@@ -100,14 +100,14 @@ fn what_is_bad_is_named_and_the_last_good_pair_stays() {
     for (name, bytes) in table {
         put(home.path(), &good);
         write(&path(name), bytes);
-        let error = certificates.step().unwrap_err();
+        let error = certificates.reload().unwrap_err();
         assert_eq!(error.to_string(), format!("use {}", path(name).display()));
-        assert!(!certificates.step().unwrap(), "reported once");
+        assert!(!certificates.reload().unwrap(), "reported once");
         assert!(certificates.resolver().certificate() == served);
     }
 
     put(home.path(), &other);
-    assert!(certificates.step().unwrap());
+    assert!(certificates.reload().unwrap());
     assert!(certificates.resolver().certificate() != served);
 }
 
@@ -117,10 +117,10 @@ fn a_certificate_of_tomorrow_is_taken_tomorrow() {
     let day = Duration::from_secs(24 * 3600);
     put(home.path(), &made(hand.now() + day));
     let mut certificates = FileCertificates::new(home.path(), hand.clock());
-    let error = certificates.step().unwrap_err();
+    let error = certificates.reload().unwrap_err();
     assert!(matches!(error, FilesError::NotValid { .. }), "{error}");
-    hand.turn(day);
-    assert!(certificates.step().unwrap());
+    hand.advance(day);
+    assert!(certificates.reload().unwrap());
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_bundle_is_optional() {
     put(home.path(), &made(hand.now()));
     fs::remove_file(home.path().join("ca.crt")).unwrap();
     let mut certificates = FileCertificates::new(home.path(), hand.clock());
-    assert!(certificates.step().unwrap());
+    assert!(certificates.reload().unwrap());
     assert!(certificates.bundle().borrow().is_empty());
 }
 

@@ -29,14 +29,14 @@ async fn the_leaf_is_swapped_under_the_open_listener() {
     assert!(!resolver.is_loaded());
     assert!(connect(address, &bundle.borrow(), &hand).await.is_err());
 
-    assert_eq!(manager.step().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
+    assert_eq!(manager.reconcile().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
     let trusted = bundle.borrow().clone();
     let first = resolver.certificate().unwrap();
     let mut open = connect(address, &trusted, &hand).await.unwrap();
     ask(&mut open).await;
 
-    hand.turn(5 * DAY);
-    assert_eq!(manager.step().await.unwrap(), [Step::RenewLeaf]);
+    hand.advance(5 * DAY);
+    assert_eq!(manager.reconcile().await.unwrap(), [Step::RenewLeaf]);
     let second = resolver.certificate().unwrap();
     assert!(first != second);
     assert_eq!(*bundle.borrow(), trusted);
@@ -54,14 +54,14 @@ async fn a_ca_turns_over_without_one_failed_handshake() {
     let mut manager = CertManager::new(DirectoryCertStore::new(home.path()), settings);
     let address = hello(manager.resolver(), &tasks).await;
     let (bundle, history) = (manager.bundle(), PublishedBundles::default());
-    manager.step().await.unwrap();
+    manager.reconcile().await.unwrap();
     history.note(hand.now(), &bundle.borrow());
     let mut open = connect(address, &history.at(hand.now()).unwrap(), &hand).await.unwrap();
 
     let mut promotions = 0;
     for round in 0..900 {
         // 20 hours: neither the leaf's nor the CA's life is a multiple of it.
-        hand.turn(20 * HOUR);
+        hand.advance(20 * HOUR);
         // Before the manager has looked, after it has looked; with the newest bundle and with the
         // one of an overlap ago.
         for _ in 0..2 {
@@ -70,7 +70,7 @@ async fn a_ca_turns_over_without_one_failed_handshake() {
                 let answer = connect(address, &held, &hand).await;
                 answer.unwrap_or_else(|error| panic!("round {round}: {error}"));
             }
-            let steps = manager.step().await.unwrap();
+            let steps = manager.reconcile().await.unwrap();
             promotions += steps.iter().filter(|step| **step == Step::PromoteNextCa).count();
             history.note(hand.now(), &bundle.borrow());
         }
@@ -87,15 +87,15 @@ async fn two_keepers_on_one_directory_agree() {
     let manager = || CertManager::new(DirectoryCertStore::new(home.path()), settings(&hand));
     let (mut one, mut other) = (manager(), manager());
     for _ in 0..60 {
-        let (a, b) = tokio::join!(one.step(), other.step());
+        let (a, b) = tokio::join!(one.reconcile(), other.reconcile());
         // Both did the same or one did it and the other took it; whoever was first may be behind.
         a.unwrap();
         b.unwrap();
-        assert_eq!(one.step().await.unwrap(), []);
-        assert_eq!(other.step().await.unwrap(), []);
+        assert_eq!(one.reconcile().await.unwrap(), []);
+        assert_eq!(other.reconcile().await.unwrap(), []);
         assert_eq!(*one.bundle().borrow(), *other.bundle().borrow());
         assert!(one.resolver().certificate() == other.resolver().certificate());
-        hand.turn(9 * DAY);
+        hand.advance(9 * DAY);
     }
 }
 
@@ -128,12 +128,12 @@ async fn another_process_changes_and_this_one_follows() {
     let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
     let manager = || CertManager::new(DirectoryCertStore::new(home.path()), settings(&hand));
     let (mut writer, follower) = (manager(), manager());
-    writer.step().await.unwrap();
+    writer.reconcile().await.unwrap();
     let resolver = follower.resolver();
     tasks.spawn("follower", follower.run(tasks.stopping()));
     eventually("follower serves", || resolver.is_loaded()).await;
-    hand.turn(5 * DAY);
-    writer.step().await.unwrap();
+    hand.advance(5 * DAY);
+    writer.reconcile().await.unwrap();
     let written = writer.resolver().certificate();
     eventually("follower took it", || resolver.certificate() == written).await;
     assert_eq!(tasks.drain(Duration::from_secs(5)).await, Ok(()));
@@ -143,10 +143,10 @@ async fn another_process_changes_and_this_one_follows() {
 async fn started_after_everything_has_expired() {
     let (home, hand, tasks) = (tempfile::tempdir().unwrap(), ManualClock::new(), Tasks::new());
     let manager = || CertManager::new(DirectoryCertStore::new(home.path()), settings(&hand));
-    manager().step().await.unwrap();
-    hand.turn(800 * DAY);
+    manager().reconcile().await.unwrap();
+    hand.advance(800 * DAY);
     let mut late = manager();
-    let steps = late.step().await.unwrap();
+    let steps = late.reconcile().await.unwrap();
     assert_eq!(steps, [Step::CreateCa, Step::RenewLeaf, Step::DropExpiredCas]);
     let address = hello(late.resolver(), &tasks).await;
     let bundle = late.bundle().borrow().clone();

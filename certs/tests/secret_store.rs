@@ -215,12 +215,12 @@ async fn an_empty_secret_is_filled_and_what_is_beside_it_stays() {
     let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
     let store = start(&server, &tasks).await;
     let mut manager = CertManager::new(store.clone(), settings(&hand));
-    assert_eq!(manager.step().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
+    assert_eq!(manager.reconcile().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
     for key in ["ca.crt", "ca.key", "tls.crt", "tls.key", "note"] {
         assert!(server.has(key), "{key}");
     }
     let mut late = CertManager::new(store, settings(&hand));
-    assert_eq!(late.step().await.unwrap(), []);
+    assert_eq!(late.reconcile().await.unwrap(), []);
     assert_eq!(*late.bundle().borrow(), *manager.bundle().borrow());
     assert_eq!(server.asked("PATCH"), 1);
 }
@@ -231,7 +231,7 @@ async fn of_three_that_start_at_once_one_wins() {
     let store = start(&server, &tasks).await;
     let manager = || CertManager::new(store.clone(), settings(&hand));
     let (mut a, mut b, mut c) = (manager(), manager(), manager());
-    let (x, y, z) = tokio::join!(a.step(), b.step(), c.step());
+    let (x, y, z) = tokio::join!(a.reconcile(), b.reconcile(), c.reconcile());
     let all = [x.unwrap(), y.unwrap(), z.unwrap()];
     assert_eq!(all.iter().filter(|steps| !steps.is_empty()).count(), 1, "{all:?}");
     assert_eq!(*a.bundle().borrow(), *b.bundle().borrow());
@@ -251,7 +251,7 @@ async fn every_replica_follows_and_a_deleted_secret_comes_back() {
     }
     let agree = || {
         let (first, bundle) = &resolvers[0];
-        let same = |other: &(Arc<certs::resolver::Resolver>, watch::Receiver<_>)| {
+        let same = |other: &(Arc<certs::resolver::CertResolver>, watch::Receiver<_>)| {
             other.0.certificate() == first.certificate() && *other.1.borrow() == *bundle.borrow()
         };
         first.is_loaded() && resolvers.iter().all(same)
@@ -268,7 +268,7 @@ async fn every_replica_follows_and_a_deleted_secret_comes_back() {
     eventually("all serve the same", agree).await;
     assert_eq!(*resolvers[0].1.borrow(), trusted, "the same ca, not a new one");
 
-    hand.turn(Duration::from_secs(5 * 24 * 3600));
+    hand.advance(Duration::from_secs(5 * 24 * 3600));
     let before = resolvers[0].0.certificate();
     server.put(server.data().unwrap());
     eventually("leaf renewed", || resolvers[0].0.certificate() != before).await;
@@ -282,9 +282,9 @@ async fn without_the_right_to_create_a_deleted_secret_is_a_plain_error() {
     let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
     let store = start(&server, &tasks).await;
     let mut manager = CertManager::new(store, settings(&hand));
-    manager.step().await.unwrap();
+    manager.reconcile().await.unwrap();
     server.delete();
-    let error = manager.step().await.unwrap_err();
+    let error = manager.reconcile().await.unwrap_err();
     assert!(matches!(error, CertManagerError::Store(_)));
     let chain = ErrorChain(&error).to_string();
     assert_eq!(chain, "create secret webhook-tls: 403 Forbidden: not allowed here");
@@ -297,7 +297,7 @@ async fn an_unreadable_answer_is_not_repeated() {
     let store = start(&server, &tasks).await;
     server.put(json!({ "tls.key": "not base64: canary" }));
     let mut manager = CertManager::new(store, settings(&hand));
-    let error = manager.step().await.unwrap_err();
+    let error = manager.reconcile().await.unwrap_err();
     let chain = ErrorChain(&error).to_string();
     assert_eq!(chain, "get secret webhook-tls: unreadable answer");
     assert!(!format!("{error:?}").contains("canary"));

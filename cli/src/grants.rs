@@ -126,7 +126,7 @@ fn row(grant: &Grant) -> Vec<String> {
         scope,
         secret,
         grant.created_by.clone(),
-        grant.created_at.clone(),
+        grant.created_at.to_string(),
     ]
 }
 

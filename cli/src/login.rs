@@ -82,11 +82,7 @@ pub(crate) async fn run(args: LoginArgs, output: &Output) -> Result<(), Error> {
         LoginRequest { id_token, nonce: Some(nonce) }
     };
     let session = client.login(&request).await?;
-    let invalid = |_| Error::Response {
-        address: connection.addr.clone(),
-        reason: "the session's expiry is not a valid time".to_owned(),
-    };
-    let expires_at = session.expires_at.parse().map_err(invalid)?;
+    let expires_at = session.expires_at;
     let principal = session.principal;
     let path = credentials::store(
         &connection.addr,

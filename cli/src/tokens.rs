@@ -110,15 +110,17 @@ fn row(token: TokenSummary) -> Vec<String> {
     let none = || "-".to_owned();
     let role = role.map_or_else(none, |it| it.to_string());
     let scope = scope.map_or_else(|| "*".to_owned(), |it| it.to_string());
-    let (expires_at, last_used_at) =
-        (expires_at.unwrap_or_else(none), last_used_at.unwrap_or_else(none));
+    let (expires_at, last_used_at) = (
+        expires_at.map_or_else(none, |it| it.to_string()),
+        last_used_at.map_or_else(none, |it| it.to_string()),
+    );
     vec![
         name.to_string(),
         kind.to_string(),
         role,
         scope,
         created_by,
-        created_at,
+        created_at.to_string(),
         expires_at,
         last_used_at,
     ]
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn durations_are_parsed() {
         assert_eq!(parse_seconds("5m"), Ok(300));
-        assert_eq!(parse_seconds("90d"), Ok(TokenRequest::LONGEST_TTL_SECONDS));
+        assert_eq!(parse_seconds("90d"), Ok(TokenRequest::MAX_TTL_SECONDS));
         for text in ["", "5", "-5m", "soon", "1mo"] {
             assert!(parse_seconds(text).is_err(), "{text}");
         }

@@ -1,8 +1,8 @@
 //! The agent's configuration: JSON that the webhook writes into the pod and the agent reads.
 //!
-//! It is versioned, because a pod lives longer than a release: a new agent image must read what an
-//! older webhook wrote, and an old agent must say plainly that it cannot read what a newer one
-//! wrote. It holds names and addresses, never a secret.
+//! It has a version, because a pod lives longer than a release: a new agent image must read what an
+//! older webhook wrote, and an old agent must report that it cannot read what a newer one wrote. It
+//! holds names and addresses, never a secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ use crate::reload::Reload;
 /// The version that this build writes, and the only one it reads.
 pub const VERSION: u32 = 1;
 
-/// What one agent does. All of it comes from the operator's configuration of the webhook, except
-/// `bundles`, `reload`, `reload_container` and `files.mode`, which the pod's annotations ask for.
+/// What one agent does. It comes from the operator's configuration of the webhook, except
+/// `bundles`, `reload` and `files.mode`, which the pod's annotations ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentConfig {
     /// Always [`VERSION`].
@@ -23,14 +23,12 @@ pub struct AgentConfig {
     pub source: Source,
     /// The bundles to hold.
     pub bundles: Vec<BundleRef>,
-    /// The files to keep.
+    /// The files to write.
     pub files: Files,
-    /// How to tell the application.
-    #[serde(default)]
+    /// How to notify the application. In JSON: `reload` as in the annotation, and
+    /// `reload_container`, which a signal needs.
+    #[serde(flatten)]
     pub reload: Reload,
-    /// The container to signal; set where `reload` is a signal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reload_container: Option<String>,
 }
 
 /// Where secrets come from.
@@ -41,14 +39,14 @@ pub enum Source {
     Switchyard {
         /// `https://HOST[:PORT]`.
         address: String,
-        /// The CAs that may have signed its certificate, PEM. A newer bundle comes on the stream.
+        /// The CAs that may have signed its certificate, PEM. The stream brings a newer bundle.
         ca: String,
-        /// The file with the pod's service-account token, read anew for each login.
+        /// The file with the pod's service-account token, read again for each login.
         token_file: String,
     },
 }
 
-/// The files to keep.
+/// The files to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     /// The memory volume's mount point.
@@ -65,7 +63,8 @@ pub enum ConfigError {
     Form(#[source] serde_json::Error),
     /// Written by a webhook of another version.
     #[error(
-        "parse agent configuration: version {found} is not known to this agent, which reads version {VERSION}; update the agent image"
+        "parse agent configuration: version {found} is not known to this agent, which reads \
+         version {VERSION}; update the agent image"
     )]
     Version {
         /// The version it names.
@@ -77,7 +76,7 @@ impl AgentConfig {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// Where it is not of a version and form that this build knows.
+    /// When it does not have a version and form that this build reads.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -94,7 +93,7 @@ impl AgentConfig {
     /// Writes the configuration, on one line and always in the same order.
     ///
     /// # Errors
-    /// Never for a value of this type; the serialiser's signature has it.
+    /// None for a value of this type; the serializer can return one.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
@@ -114,8 +113,7 @@ mod tests {
             },
             bundles: vec!["api-prod".parse().unwrap()],
             files: Files { directory: "/run/secrets".into(), mode: FileMode::OWNER },
-            reload: "signal=SIGHUP".parse().unwrap(),
-            reload_container: Some("app".into()),
+            reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
         }
     }
 
@@ -127,6 +125,16 @@ mod tests {
             r#"{"version":1,"source":{"type":"switchyard","address":"https://switchyard.enclii-system.svc","ca":"-----BEGIN CERTIFICATE-----\n","token_file":"/run/enclii/identity/token"},"bundles":["api-prod"],"files":{"directory":"/run/secrets","mode":"0400"},"reload":"signal=SIGHUP","reload_container":"app"}"#
         );
         assert_eq!(AgentConfig::from_json(&json).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_signal_without_a_container_is_refused() {
+        let json = sample().to_json().unwrap();
+        let error =
+            AgentConfig::from_json(&json.replace(r#","reload_container":"app""#, "")).unwrap_err();
+        assert!(error.to_string().contains("reload_container is missing"), "{error}");
+        let without = json.replace(r#","reload":"signal=SIGHUP","reload_container":"app""#, "");
+        assert_eq!(AgentConfig::from_json(&without).unwrap().reload, Reload::None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a pod asks for by name, and the numbers that say which of it.
+//! The name of a bundle, and the numbers of its generations and of secret versions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::scope::{Label, LabelError};
 #[serde(try_from = "String", into = "String")]
 pub struct BundleRef(String);
 
-/// Why a text is no [`BundleRef`].
+/// Why a text is not a [`BundleRef`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "parse bundle name {0:?}: must be <service>-<environment>, of a-z, 0-9 and '-', as api-prod"
@@ -36,7 +36,7 @@ impl BundleRef {
         &self.0
     }
 
-    /// The service this bundle names in `environment`; `None` where it is a bundle of another
+    /// The service this bundle names in `environment`; `None` when it is a bundle of another
     /// environment.
     #[must_use]
     pub fn service_in(&self, environment: &Label) -> Option<Label> {
@@ -99,18 +99,22 @@ impl fmt::Display for Generation {
 #[serde(try_from = "u64", into = "u64")]
 pub struct Version(pub u64);
 
-/// Why a number is no [`Version`].
+/// Why a number is not a [`Version`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("parse version {0}: must be a number from 1 to {LARGEST}")]
+#[error("parse version {0}: must be a number from 1 to {MAX_VERSION}")]
 pub struct VersionError(u64);
 
-const LARGEST: u64 = (1 << 53) - 1;
+const MAX_VERSION: u64 = (1 << 53) - 1;
 
 impl TryFrom<u64> for Version {
     type Error = VersionError;
 
     fn try_from(number: u64) -> Result<Self, VersionError> {
-        if (1..=LARGEST).contains(&number) { Ok(Self(number)) } else { Err(VersionError(number)) }
+        if (1..=MAX_VERSION).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(VersionError(number))
+        }
     }
 }
 
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bundle() {
+    fn an_invalid_bundle_name_is_refused() {
         for text in [
             "",
             "api",
@@ -162,7 +166,7 @@ mod tests {
             "api-pröd",
             "a.b-c",
         ] {
-            assert!(text.parse::<BundleRef>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<BundleRef>().is_err(), "{text:?} was accepted");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A token on its way between two programs: text that opens something.
+//! A token on its way between two programs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,20 +8,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::redacted::Redacted;
 
-/// The longest that is taken: an ID token with many groups has a few KiB.
-const LONGEST: usize = 16 << 10;
+/// The longest token, in bytes: an ID token with many groups has a few KiB.
+const MAX_LEN: usize = 16 << 10;
 
 /// A token. Its bytes are [`Redacted`]; JSON has it as it is, since a token is text already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential(Redacted);
 
-/// Why a text is no [`Credential`]. It says nothing of the text.
+/// Why a text is not a [`Credential`]. It does not contain the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("parse token: must be 1 to {LONGEST} visible characters of ASCII")]
+#[error("parse token: must be 1 to {MAX_LEN} visible characters of ASCII")]
 pub struct CredentialError;
 
 impl Credential {
-    /// The token's bytes, for whoever checks it or sends it on.
+    /// The token's bytes, to check it or to send it on.
     #[must_use]
     pub fn redacted(&self) -> &Redacted {
         &self.0
@@ -39,7 +39,7 @@ impl TryFrom<Redacted> for Credential {
 
     fn try_from(bytes: Redacted) -> Result<Self, CredentialError> {
         let fits =
-            (1..=LONGEST).contains(&bytes.len()) && bytes.expose().iter().all(u8::is_ascii_graphic);
+            (1..=MAX_LEN).contains(&bytes.len()) && bytes.expose().iter().all(u8::is_ascii_graphic);
         if fits { Ok(Self(bytes)) } else { Err(CredentialError) }
     }
 }
@@ -89,13 +89,13 @@ mod tests {
     #[test]
     fn a_token_is_visible_ascii() {
         assert_eq!("a.B-1~".parse::<Credential>().unwrap().redacted().expose(), b"a.B-1~");
-        for text in ["", "a b", "a\n", "ä", &"a".repeat(LONGEST + 1)] {
+        for text in ["", "a b", "a\n", "ä", &"a".repeat(MAX_LEN + 1)] {
             assert!(text.parse::<Credential>().is_err());
         }
     }
 
     #[test]
-    fn what_is_no_token_is_not_quoted() {
+    fn an_invalid_token_is_not_quoted() {
         for text in ["\"hunter2 \"", "12345678", "{\"hunter2\":1}"] {
             let error = serde_json::from_str::<Credential>(text).unwrap_err().to_string();
             assert!(!error.contains("hunter2") && !error.contains("12345678"), "{error}");

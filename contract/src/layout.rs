@@ -1,13 +1,13 @@
-//! The names and paths that an injected pod has. One place, since the webhook writes them, the
-//! agent lives by them, and policies and people look for them.
+//! The names and paths of an injected pod, in one place: the webhook writes them, the agent uses
+//! them, and policies and people look for them.
 
-/// The container that holds the secrets: a native sidecar, so it stands among the init containers.
+/// The container that holds the secrets: a native sidecar, so it is an init container.
 pub const AGENT_CONTAINER: &str = "enclii-agent";
 
 /// The agent's program in its image.
 pub const AGENT_PROGRAM: &str = "/enclii-agent";
 
-/// The memory volume that the secrets live in.
+/// The memory volume that holds the secrets.
 pub const SECRETS_VOLUME: &str = "enclii-secrets";
 
 /// Where applications find the secrets.
@@ -25,43 +25,43 @@ pub const TOKEN_FILE: &str = "token";
 /// The audience of the agent's token.
 pub const TOKEN_AUDIENCE: &str = "enclii.io";
 
-/// How long the agent's token lives, in seconds; kubelet replaces it at 80 % of that. 600 is the
-/// least that Kubernetes grants.
+/// The lifetime of the agent's token, in seconds; kubelet replaces it at 80 % of that. Kubernetes
+/// grants no less than 600.
 pub const TOKEN_LIFETIME_SECONDS: u32 = 600;
 
-/// The link in the secrets directory that is swapped: `..data -> ..<generation>`.
+/// The symbolic link in the secrets directory that is swapped: `..data -> ..<generation>`.
 pub const DATA_LINK: &str = "..data";
 
 /// The first component of the path at which kubelet mounts the service-account token below
-/// `/var/run/secrets`. Many images link `/var/run` to `/run`, so that the mount point lies in our
-/// volume: the agent makes it before any application starts, and no secret may have its name.
+/// `/var/run/secrets`. Many images link `/var/run` to `/run`, so the mount point is in the secrets
+/// volume: the agent creates it before any application starts, and no secret may have its name.
 pub const SERVICE_ACCOUNT_DIRECTORY: &str = "kubernetes.io";
 
 /// The mount point's second component.
 pub const SERVICE_ACCOUNT_SUBDIRECTORY: &str = "serviceaccount";
 
-/// The variable that hands the agent its configuration (JSON, see [`crate::agent_config`]).
+/// The variable with the agent's configuration (JSON, see [`crate::agent_config`]).
 pub const CONFIG_VARIABLE: &str = "ENCLII_AGENT_CONFIG";
 
 /// The variable with the pod's UID, in the agent and in the container that gets the signal: with
-/// [`CONTAINER_VARIABLE`] it tells the agent which processes are that container's.
+/// [`CONTAINER_VARIABLE`] it identifies the processes of that container.
 pub const POD_UID_VARIABLE: &str = "ENCLII_POD_UID";
 
 /// The variable with the container's own name, in the container that gets the signal.
 pub const CONTAINER_VARIABLE: &str = "ENCLII_CONTAINER";
 
-/// The namespace label that says which project a namespace belongs to.
+/// The namespace label with the project of a namespace.
 pub const PROJECT_LABEL: &str = "enclii.io/project";
 
-/// The namespace label that says which environment a namespace is.
+/// The namespace label with the environment of a namespace.
 pub const ENVIRONMENT_LABEL: &str = "enclii.io/environment";
 
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// The most that one pod's secrets may come to, in bytes. The memory volume holds the generation in
-/// use, the one being written and the one kept for late readers: three of them.
+/// The largest total size of one pod's secrets, in bytes. The memory volume holds three generations:
+/// the one in use, the one being written and the one kept for late readers.
 pub const MAX_POD_BYTES: usize = 8 << 20;
 
-/// The most secrets in one bundle.
+/// The largest number of secrets in one bundle.
 pub const MAX_BUNDLE_SECRETS: usize = 1000;

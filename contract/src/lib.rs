@@ -1,10 +1,11 @@
 //! What the webhook, the agent, switchyard and the command line must agree on.
 //!
-//! Everything here is a value: parsed once, at the edge, into a type that cannot be wrong. There is
-//! no clock, no environment, no file and no network in this crate (its `clippy.toml` bans them).
+//! Everything here is a value, parsed once, at the edge, into a type that cannot be invalid. The
+//! crate uses no clock, environment, file or network (its `clippy.toml` bans them).
 
 pub mod agent_config;
 pub mod annotations;
+#[cfg(feature = "api")]
 pub mod api;
 pub mod bundle;
 pub mod credential;
@@ -26,6 +27,6 @@ pub use credential::Credential;
 pub use name::{FileName, SecretName};
 pub use problem::Problem;
 pub use redacted::Redacted;
-pub use reload::Reload;
+pub use reload::{Reload, ReloadRequest};
 pub use scope::{Label, Scope};
 pub use secret_bundle::SecretBundle;

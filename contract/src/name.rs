@@ -1,4 +1,4 @@
-//! The name of a secret, and the file and the variable it becomes in a pod.
+//! The name of a secret, and the names of its file and its variable in a pod.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,12 +13,13 @@ use crate::layout;
 #[serde(try_from = "String", into = "String")]
 pub struct SecretName(String);
 
-/// Why a text is no [`SecretName`] or cannot be a [`FileName`].
+/// Why a text is not a [`SecretName`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not of the form.
+    /// Not of the required form.
     #[error(
-        "parse secret name {0:?}: must start with a letter or '_' and go on with letters, digits, '_', '.' or '-', at most 253 in all"
+        "parse secret name {0:?}: must start with a letter or '_' and go on with letters, digits, \
+         '_', '.' or '-', at most 253 in all"
     )]
     Form(String),
     /// The name of a directory that the agent keeps in the volume.
@@ -54,7 +55,7 @@ impl FromStr for SecretName {
         if !fits {
             return Err(NameError::Form(text.chars().take(80).collect()));
         }
-        // The mount point for the service-account token lies in the same volume (see `layout`).
+        // The mount point of the service-account token is in the same volume (see `layout`).
         if text == layout::SERVICE_ACCOUNT_DIRECTORY {
             return Err(NameError::Reserved(text.to_owned()));
         }
@@ -82,7 +83,7 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// One path component below the secrets directory, never one that the agent uses itself.
+/// One path component below the secrets directory, never one that the agent uses for itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(String);
 
@@ -94,7 +95,7 @@ impl FileName {
     }
 }
 
-/// A secret's file has the secret's name: what the pod asked for is what it finds.
+/// A secret's file has the secret's name.
 impl From<&SecretName> for FileName {
     fn from(name: &SecretName) -> Self {
         Self(name.0.clone())
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_name() {
+    fn an_invalid_name_is_refused() {
         for text in [
             "",
             ".",
@@ -135,12 +136,12 @@ mod tests {
             "kubernetes.io",
             &"A".repeat(254),
         ] {
-            assert!(text.parse::<SecretName>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<SecretName>().is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn names_that_are_fine() {
+    fn a_valid_name_is_accepted() {
         for text in ["DATABASE_URL", "_x", "a.b-c", "tls.crt", "a..b", &"A".repeat(253)] {
             assert_eq!(text.parse::<SecretName>().unwrap().as_str(), text);
         }

@@ -12,19 +12,19 @@ use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The bytes of a secret value, or of anything that would open one.
+/// The bytes of a secret value, or of a credential.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Redacted(Vec<u8>);
 
 impl Redacted {
-    /// Takes the bytes over; the caller's buffer becomes this value's.
+    /// Takes ownership of the bytes, without a copy.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes. Every call is a place to review: what it returns must reach a file of the pod's
-    /// memory volume, a cipher or the TLS stream, and nothing else.
+    /// The bytes. Review every call: they may go to a file of the pod's memory volume, a cipher or
+    /// the TLS stream, and nowhere else.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -36,13 +36,13 @@ impl Redacted {
         self.0.len()
     }
 
-    /// Whether the value is empty, which is a legal value.
+    /// Whether the value is empty, which is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value as JSON carries it between our own processes over TLS: see [`Wire`].
+    /// The value for a JSON body, between processes of this system over TLS: see [`Wire`].
     #[must_use]
     pub fn wire(&self) -> Wire<'_> {
         Wire(self)
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_says_nothing() {
+    fn debug_does_not_show_the_value() {
         assert_eq!(format!("{:?}", Redacted::from(b"hunter2".as_slice())), "<redacted>");
     }
 
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_come_out_as_they_went_in(bytes: Vec<u8>) {
+        fn bytes_round_trip(bytes: Vec<u8>) {
             let value = Redacted::new(bytes.clone());
             let json = serde_json::to_string(&value.wire()).unwrap();
             let back: Redacted = serde_json::from_str(&json).unwrap();

@@ -1,32 +1,104 @@
-//! How an application is told that its files have changed.
+//! How an application learns that its files have changed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The value of `enclii.io/reload`.
+/// How the agent notifies the application.
+///
+/// In the agent's configuration these are the fields `reload` and `reload_container`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "ReloadFields", into = "ReloadFields")]
 pub enum Reload {
     /// The application watches its files, or reads them each time.
     #[default]
     None,
-    /// A signal to the container's process.
-    Signal(Signal),
+    /// A signal to a process of a container.
+    Signal {
+        /// The signal.
+        signal: Signal,
+        /// The container's name.
+        container: String,
+    },
     /// A POST to the application on the pod's loopback; a 2xx status means it was accepted.
     Http(ReloadUrl),
 }
 
-/// Why a text is no [`Reload`].
+/// The value of `enclii.io/reload`: what the pod asks for, without the container to signal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ReloadRequest {
+    /// No notification.
+    #[default]
+    None,
+    /// A signal.
+    Signal(Signal),
+    /// A POST.
+    Http(ReloadUrl),
+}
+
+/// A signal without a container to send it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("reload_container is missing, and reload is a signal")]
+pub struct MissingContainerError;
+
+impl ReloadRequest {
+    /// The notification, given the container to signal.
+    ///
+    /// # Errors
+    /// When a signal is asked for and there is no container.
+    pub fn resolve(self, container: Option<String>) -> Result<Reload, MissingContainerError> {
+        Ok(match self {
+            Self::None => Reload::None,
+            Self::Signal(signal) => {
+                Reload::Signal { signal, container: container.ok_or(MissingContainerError)? }
+            }
+            Self::Http(address) => Reload::Http(address),
+        })
+    }
+}
+
+/// The fields of the agent's configuration that make a [`Reload`].
+#[derive(Clone, Serialize, Deserialize)]
+struct ReloadFields {
+    #[serde(default)]
+    reload: ReloadRequest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reload_container: Option<String>,
+}
+
+impl TryFrom<ReloadFields> for Reload {
+    type Error = MissingContainerError;
+
+    fn try_from(fields: ReloadFields) -> Result<Self, MissingContainerError> {
+        fields.reload.resolve(fields.reload_container)
+    }
+}
+
+impl From<Reload> for ReloadFields {
+    fn from(reload: Reload) -> Self {
+        let (reload, reload_container) = match reload {
+            Reload::None => (ReloadRequest::None, None),
+            Reload::Signal { signal, container } => {
+                (ReloadRequest::Signal(signal), Some(container))
+            }
+            Reload::Http(address) => (ReloadRequest::Http(address), None),
+        };
+        Self { reload, reload_container }
+    }
+}
+
+/// Why a text is not a [`ReloadRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
-    /// None of the three forms.
+    /// Not one of the three forms.
     #[error("parse reload {0:?}: must be none, signal=SIGHUP or http=http://127.0.0.1:PORT/PATH")]
     Form(String),
     /// Not a signal's name.
     #[error(
-        "parse reload signal {0:?}: no such signal; a name like SIGHUP, SIGUSR1 or SIGUSR2 is meant"
+        "parse reload signal {0:?}: not a known signal; write a name like SIGHUP, SIGUSR1 or \
+         SIGUSR2"
     )]
     UnknownSignal(String),
     /// A signal that no process can handle.
@@ -34,9 +106,10 @@ pub enum ReloadError {
         "parse reload signal {0}: no process can catch it, so it would end or stop the application"
     )]
     NotCatchable(String),
-    /// A URL that leaves the pod, or none.
+    /// Not a URL of the pod's loopback.
     #[error(
-        "parse reload address {0:?}: must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH or http://localhost:PORT/PATH"
+        "parse reload address {0:?}: must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH \
+         or http://localhost:PORT/PATH"
     )]
     Address(String),
 }
@@ -48,8 +121,8 @@ pub struct Signal {
     number: u8,
 }
 
-// signal(7), x86 and ARM numbering; SIGKILL and SIGSTOP, which nobody can catch, are refused by
-// name.
+// signal(7), numbers of x86 and ARM. SIGKILL and SIGSTOP, which no process can catch, have an error
+// of their own.
 const SIGNALS: &[(&str, u8)] = &[
     ("SIGHUP", 1),
     ("SIGINT", 2),
@@ -151,7 +224,7 @@ impl FromStr for ReloadUrl {
         let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
         let port =
             port.parse::<u16>().ok().filter(|port| digits && *port != 0).ok_or_else(refuse)?;
-        // Only what a request line may carry as it is: no blank, no control character, no fragment.
+        // Only what a request line may carry unescaped: no space, control character or fragment.
         if path.len() > 1024 || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
             return Err(refuse());
         }
@@ -166,7 +239,7 @@ impl fmt::Display for ReloadUrl {
     }
 }
 
-impl FromStr for Reload {
+impl FromStr for ReloadRequest {
     type Err = ReloadError;
 
     fn from_str(text: &str) -> Result<Self, ReloadError> {
@@ -179,7 +252,7 @@ impl FromStr for Reload {
     }
 }
 
-impl TryFrom<String> for Reload {
+impl TryFrom<String> for ReloadRequest {
     type Error = ReloadError;
 
     fn try_from(text: String) -> Result<Self, ReloadError> {
@@ -187,13 +260,13 @@ impl TryFrom<String> for Reload {
     }
 }
 
-impl From<Reload> for String {
-    fn from(reload: Reload) -> Self {
+impl From<ReloadRequest> for String {
+    fn from(reload: ReloadRequest) -> Self {
         reload.to_string()
     }
 }
 
-impl fmt::Display for Reload {
+impl fmt::Display for ReloadRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
@@ -208,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_round_trips() {
+    fn a_valid_reload_round_trips() {
         for (text, canonical) in [
             ("none", "none"),
             ("signal=SIGHUP", "signal=SIGHUP"),
@@ -217,14 +290,14 @@ mod tests {
             ("http=http://localhost:1/x?a=b", "http=http://127.0.0.1:1/x?a=b"),
             ("http=http://[::1]:65535", "http=http://[::1]:65535/"),
         ] {
-            let reload: Reload = text.parse().unwrap();
+            let reload: ReloadRequest = text.parse().unwrap();
             assert_eq!(reload.to_string(), canonical);
-            assert_eq!(canonical.parse::<Reload>().unwrap(), reload);
+            assert_eq!(canonical.parse::<ReloadRequest>().unwrap(), reload);
         }
     }
 
     #[test]
-    fn what_is_refused() {
+    fn an_invalid_reload_is_refused() {
         for text in [
             "",
             "None",
@@ -247,8 +320,21 @@ mod tests {
             "http=http://127.0.0.1.evil:80/",
             "exec=ls",
         ] {
-            assert!(text.parse::<Reload>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<ReloadRequest>().is_err(), "{text:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_signal_needs_a_container() {
+        let resolve = |text: &str, container: Option<&str>| {
+            text.parse::<ReloadRequest>().unwrap().resolve(container.map(str::to_owned))
+        };
+        assert_eq!(resolve("signal=SIGHUP", None), Err(MissingContainerError));
+        let signal = "SIGHUP".parse().unwrap();
+        let expected = Reload::Signal { signal, container: "app".into() };
+        assert_eq!(resolve("signal=SIGHUP", Some("app")), Ok(expected));
+        assert!(resolve("http=http://127.0.0.1:1/", None).is_ok());
+        assert_eq!(resolve("none", None), Ok(Reload::None));
     }
 
     #[test]

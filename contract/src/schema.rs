@@ -13,7 +13,7 @@ use crate::redacted::Redacted;
 use crate::scope::Scope;
 
 /// The largest integer that every JSON parser reads exactly.
-const LARGEST: f64 = 9_007_199_254_740_991.0;
+const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 fn text(description: &str, pattern: &str, length: (usize, usize), example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
@@ -40,7 +40,7 @@ fn number(description: &str) -> ObjectBuilder {
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .description(Some(description))
         .minimum(Some(1.0))
-        .maximum(Some(LARGEST))
+        .maximum(Some(MAX_INTEGER))
         .examples([1])
 }
 

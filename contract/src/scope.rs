@@ -1,4 +1,4 @@
-//! Where a secret lives: a project, an environment of it, or a service in that environment.
+//! The scope of a secret: a project, one of its environments, or a service in an environment.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
-/// Why a text is no [`Label`].
+/// Why a text is not a [`Label`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "parse name {0:?}: must be a DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+    "parse name {0:?}: must be a DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or digit at \
+     both ends"
 )]
 pub struct LabelError(String);
 
@@ -63,8 +64,8 @@ impl fmt::Display for Label {
     }
 }
 
-/// A place for secrets. Written with dots: `shop`, `shop.prod`, `shop.prod.api`. The narrower scope
-/// wins where a bundle finds one name in several.
+/// What a secret belongs to. Written with dots: `shop`, `shop.prod`, `shop.prod.api`. When a bundle
+/// finds one name in several scopes, the narrowest wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -76,7 +77,7 @@ pub enum Scope {
     Service(Label, Label, Label),
 }
 
-/// Why a text is no [`Scope`].
+/// Why a text is not a [`Scope`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// A part is not a DNS label.
@@ -89,13 +90,14 @@ pub enum ScopeError {
     },
     /// More than three parts.
     #[error(
-        "parse scope {0:?}: has more than three parts; write project, project.environment or project.environment.service"
+        "parse scope {0:?}: has more than three parts; write project, project.environment or \
+         project.environment.service"
     )]
     TooManyParts(String),
 }
 
 impl Scope {
-    /// The scope of the given parts: the narrowest that they name.
+    /// The narrowest scope that the parts name; `None` for a service without an environment.
     #[must_use]
     pub fn new(project: Label, environment: Option<Label>, service: Option<Label>) -> Option<Self> {
         match (environment, service) {
@@ -138,8 +140,8 @@ impl Scope {
         }
     }
 
-    /// Whether a secret of this scope is seen by services of `other`: the two are equal, or `self`
-    /// is wider and contains it.
+    /// Whether services of `other` see a secret of this scope: the two are equal, or `self` is
+    /// wider and contains it.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
         self.project() == other.project()
@@ -216,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_scope() {
+    fn an_invalid_scope_is_refused() {
         for text in [
             "",
             ".",
@@ -235,12 +237,12 @@ mod tests {
             "shop.*",
             &"a".repeat(64),
         ] {
-            assert!(text.parse::<Scope>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Scope>().is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn the_wider_contains_the_narrower() {
+    fn a_wider_scope_contains_a_narrower_one() {
         let scope = |text: &str| text.parse::<Scope>().unwrap();
         for (wide, narrow, expected) in [
             ("shop", "shop.prod.api", true),
@@ -257,7 +259,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_round_trips(text in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2}") {
+        fn text_round_trips(
+            text in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2}",
+        ) {
             prop_assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         }
     }

@@ -1,53 +1,52 @@
 //! The `SecretBundle` object: it tells the webhook which keys a bundle has, and never a value.
 //!
-//! Switchyard publishes one in each namespace bound to the bundle, in `status`. Whoever runs
-//! without switchyard writes the keys into `spec`. It is a hint for the webhook and no authority: a
-//! pod that is admitted because of it still gets nothing that its own identity may not read.
+//! Switchyard publishes one in each namespace bound to the bundle, in `status`. Without switchyard,
+//! a person writes the keys into `spec`. The object is a hint for the webhook and grants nothing: a
+//! pod that is admitted because of it still gets only what its own identity may read.
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::bundle::Generation;
+use crate::name::SecretName;
 use crate::scope::Scope;
 
-/// The API group of our objects.
+/// The API group.
 pub const GROUP: &str = "enclii.io";
-/// The API version of our objects.
+/// The API version.
 pub const API_VERSION: &str = "v1";
 /// The object's kind.
 pub const KIND: &str = "SecretBundle";
 /// The kind's plural, as in a URL.
 pub const PLURAL: &str = "secretbundles";
 
-/// The parts of the object that are ours; its metadata is Kubernetes'.
+/// The object without its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretBundle {
-    /// What a person writes who has no switchyard.
+    /// Written by a person, without switchyard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<Spec>,
-    /// What switchyard says.
+    /// Written by switchyard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
 }
 
-/// What a person writes who has no switchyard.
+/// The part that a person writes who runs without switchyard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
-    /// The keys of the bundle. Unlike a secret's name, a key that a person writes is not checked
-    /// here: it only matters where an env var has the same name.
-    #[serde(default)]
-    pub keys: BTreeSet<String>,
+    /// The names of the bundle's secrets. Illegal names are dropped when it is read.
+    #[serde(default, deserialize_with = "legal_names")]
+    pub keys: BTreeSet<SecretName>,
 }
 
-/// What switchyard says of the bundle.
+/// The part that switchyard writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// The names of the bundle's secrets.
-    #[serde(default)]
-    pub keys: BTreeSet<String>,
-    /// The bundle's service scope, as `shop.prod.api`: for the line that a message tells people to
-    /// type.
+    /// The names of the bundle's secrets. Illegal names are dropped when it is read.
+    #[serde(default, deserialize_with = "legal_names")]
+    pub keys: BTreeSet<SecretName>,
+    /// The bundle's service scope, as `shop.prod.api`, for commands that messages suggest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     /// The stable generation.
@@ -56,10 +55,10 @@ pub struct Status {
 }
 
 impl SecretBundle {
-    /// The bundle's keys, from whoever wrote them; `None` where nobody has yet, so that the bundle
-    /// is announced and does not exist.
+    /// The bundle's keys, from both parts; `None` when neither is there, so that the bundle is
+    /// announced and does not exist yet.
     #[must_use]
-    pub fn keys(&self) -> Option<BTreeSet<String>> {
+    pub fn keys(&self) -> Option<BTreeSet<SecretName>> {
         match (&self.spec, &self.status) {
             (None, None) => None,
             (Some(spec), None) => Some(spec.keys.clone()),
@@ -69,9 +68,30 @@ impl SecretBundle {
     }
 }
 
+/// Drops what cannot be the name of a secret: a person may write anything into the object, and a
+/// key becomes the last component of a path.
+fn legal_names<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeSet<SecretName>, D::Error> {
+    let names = BTreeSet::<String>::deserialize(deserializer)?;
+    Ok(names.into_iter().filter_map(|name| name.try_into().ok()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<SecretName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn illegal_names_are_dropped_and_the_others_stay() {
+        let json = r#"{"spec":{"keys":["A","../etc/passwd","kubernetes.io",""]}}"#;
+        let bundle: SecretBundle = serde_json::from_str(json).unwrap();
+        assert_eq!(bundle.keys(), Some(names(&["A"])));
+        assert!(serde_json::from_str::<SecretBundle>(r#"{"spec":{"keys":[1]}}"#).is_err());
+    }
 
     #[test]
     fn keys_come_from_both_writers() {
@@ -79,11 +99,11 @@ mod tests {
         assert_eq!(read("{}"), None);
         assert_eq!(
             read(r#"{"status":{"keys":["A"],"generation":3,"future":1}}"#),
-            Some(BTreeSet::from(["A".to_owned()]))
+            Some(names(&["A"]))
         );
         assert_eq!(
             read(r#"{"spec":{"keys":["B"]},"status":{"keys":["A"]}}"#),
-            Some(BTreeSet::from(["A".to_owned(), "B".to_owned()]))
+            Some(names(&["A", "B"]))
         );
         assert_eq!(read(r#"{"status":{}}"#), Some(BTreeSet::new()));
     }

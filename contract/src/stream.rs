@@ -9,12 +9,12 @@
 //! Upgrade: enclii-stream/1
 //! ```
 //!
-//! `101` opens the stream, and anything else is a problem document that says who was refused what.
-//! From then on both sides send frames (see [`frame`]). Switchyard tells the pod which generation
+//! `101` opens the stream; any other status comes with a problem document that says who was refused
+//! what. Then both sides send frames (see [`frame`]). Switchyard tells the pod which generation
 //! *this pod* holds ([`ServerMessage::Hold`]), never "the newest": a rollout, its canary and its
-//! rollback are all that one message, and the agent knows nothing of them. The agent answers with
-//! what it applied and how the application took it. Messages of a kind that a side does not know
-//! are passed over, so that one side can be newer.
+//! rollback all use that message, and the agent knows nothing of them. The agent answers with what
+//! it applied and how the application reacted. Each side ignores messages of a kind that it does not
+//! know, so that the other can be newer.
 
 pub mod frame;
 mod message;
@@ -33,10 +33,10 @@ pub const BUNDLE_PARAMETER: &str = "bundle";
 /// The protocol that the request upgrades to.
 pub const PROTOCOL: &str = "enclii-stream/1";
 
-/// Each side sends something at least this often, in seconds: a [`ServerMessage::Ping`] and its
-/// [`AgentMessage::Pong`] where there is nothing else to say.
+/// How often, in seconds, each side sends something at least: without other messages, a
+/// [`ServerMessage::Ping`] and its [`AgentMessage::Pong`].
 pub const HEARTBEAT_SECONDS: u64 = 15;
 
-/// A side that has heard nothing for this long, in seconds, takes the stream for dead: two missed
+/// After this long without a message, in seconds, a side considers the stream dead: two missed
 /// heartbeats and some slack.
 pub const SILENCE_SECONDS: u64 = 40;

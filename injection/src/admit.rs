@@ -74,8 +74,10 @@ pub fn admit(
         Ok(Some(annotations)) => {
             inject(pod, namespace, &annotations, bundles, config, &mut findings)
         }
-        Err(error) => {
-            findings.refuse(Refusal::Annotation(error.message()));
+        Err(errors) => {
+            for error in errors.iter() {
+                findings.refuse(Refusal::Annotation(error.message()));
+            }
             Vec::new()
         }
     };

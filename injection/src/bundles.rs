@@ -3,15 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use contract::SecretName;
+
 /// A bundle as a namespace has it. Names only; nobody could tell the webhook a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// The names of its secrets. Each is a legal secret name: whoever fills this in checks that.
-    pub keys: BTreeSet<String>,
+    /// The names of its secrets.
+    pub keys: BTreeSet<SecretName>,
     /// The project that the namespace belongs to, where that is known.
     pub project: Option<String>,
     /// The environment that the namespace is, where that is known.
     pub environment: Option<String>,
+}
+
+impl Bundle {
+    /// Whether the bundle has a secret of this name.
+    #[must_use]
+    pub fn has_key(&self, name: &str) -> bool {
+        name.parse::<SecretName>().is_ok_and(|name| self.keys.contains(&name))
+    }
 }
 
 /// Where the bundles are known from.

@@ -5,7 +5,7 @@
 //! author wrote, shortened and escaped; it never holds the value of a variable.
 
 use contract::layout;
-use contract::{BundleRef, annotations};
+use contract::{BundleRef, SecretName, annotations};
 
 use crate::credential::Kind;
 
@@ -81,7 +81,7 @@ pub(crate) enum Refusal {
         "annotation {}: bundles {first} and {second} both have the key {key}, which would be one file: rename it in one of them, or name one bundle only",
         annotations::SECRETS
     )]
-    SharedKey { key: String, first: BundleRef, second: BundleRef },
+    SharedKey { key: SecretName, first: BundleRef, second: BundleRef },
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(

@@ -1,7 +1,7 @@
 //! Which containers get the secrets, which one is told of new ones, and as whom the agent runs.
 
 use contract::annotations::FileMode;
-use contract::{Annotations, Reload, annotations, layout};
+use contract::{Annotations, ReloadRequest, annotations, layout};
 
 use crate::findings::{Findings, Refusal, Warning, shown};
 use crate::place::{List, Place};
@@ -71,7 +71,7 @@ pub(crate) fn owner<'p>(
     targets: &[Target<'p>],
     findings: &mut Findings,
 ) -> Owner<'p> {
-    let reload = if matches!(annotations.reload, Reload::Signal(_)) {
+    let reload = if matches!(annotations.reload, ReloadRequest::Signal(_)) {
         check_processes(pod, findings);
         signalled(annotations, targets, findings)
     } else {

@@ -76,7 +76,7 @@ impl<'a> Wanted<'a> {
 
     /// The bundle with the key `name`.
     pub(crate) fn bundle_of(&self, name: &str) -> Option<&'a BundleRef> {
-        self.bundles.iter().find(|(_, bundle)| bundle.keys.contains(name)).map(|(name, _)| *name)
+        self.bundles.iter().find(|(_, bundle)| bundle.has_key(name)).map(|(name, _)| *name)
     }
 
     /// The bundle that a Kubernetes Secret of this name is the forerunner of.

@@ -8,13 +8,11 @@ mod onepassword;
 mod rate;
 mod store;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
 use jiff::SignedDuration;
-use runtime::logs::LogFormat;
+use runtime::args::DaemonArgs;
 
 pub use audit::AuditArgs;
 pub use database::DatabaseArgs;
@@ -54,13 +52,11 @@ enum Command {
 
 /// The flags of `switchyard serve`.
 #[derive(Debug, Group)]
+#[command(mut_arg("drain_notice", |arg| arg.default_value("1")))]
 pub struct ServeArgs {
-    /// Where to serve the API and the agents (HTTPS)
-    #[arg(long, env = "ENCLII_LISTEN", default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// Where to answer /metrics, /healthz and /readyz (plain HTTP)
-    #[arg(long, env = "ENCLII_ADMIN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
-    pub admin: SocketAddr,
+    /// Addresses, logs and shutdown.
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -140,16 +136,6 @@ pub struct ServeArgs {
         requires = "development_identities"
     )]
     pub trust_directory: Option<PathBuf>,
-    /// Which log lines: a level, or a list of target=level
-    #[arg(long, env = "ENCLII_LOG_FILTER", default_value = "info", value_name = "FILTER")]
-    pub log_filter: String,
-    /// What log lines look like: json or text
-    #[arg(long, env = "ENCLII_LOG_FORMAT", default_value_t, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-    /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica
-    /// goes
-    #[arg(long, env = "ENCLII_DRAIN_NOTICE", default_value = "1", value_name = "SECONDS", value_parser = seconds)]
-    pub drain_notice: Duration,
 }
 
 impl Args {
@@ -161,10 +147,6 @@ impl Args {
             None => self.serve,
         }
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_secs)
 }
 
 /// A duration in words, whose days have 24 hours.
@@ -203,7 +185,8 @@ mod tests {
         for words in [&["switchyard", "--data", "x"][..], &["switchyard", "serve", "--data", "x"]] {
             let args = Args::try_parse_from(words).unwrap().serve();
             assert_eq!(args.data, PathBuf::from("x"));
-            assert_eq!(args.listen, "0.0.0.0:8443".parse().unwrap());
+            assert_eq!(args.daemon.listen, "[::]:8443".parse().unwrap());
+            assert_eq!(args.daemon.drain_notice, std::time::Duration::from_secs(1));
         }
         assert!(Args::try_parse_from(["switchyard", "--publish-directory", "x"]).is_err());
     }

@@ -8,7 +8,7 @@ use certs::bundle::TrustBundle;
 use certs::clock::Clock;
 use certs::files::FileCertificates;
 use certs::manager::{CertManager, Settings};
-use certs::resolver::Resolver;
+use certs::resolver::CertResolver;
 use certs::store::CertStore;
 use certs::store::directory::DirectoryCertStore;
 use certs::store::secret::SecretCertStore;
@@ -32,7 +32,7 @@ pub(crate) enum CertificateSource {
 
 /// The certificate that the listener serves, and the CAs that clients must trust.
 pub(crate) struct ServingCertificate {
-    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) resolver: Arc<CertResolver>,
     pub(crate) bundle: watch::Receiver<TrustBundle>,
 }
 

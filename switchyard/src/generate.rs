@@ -54,12 +54,12 @@ mod tests {
     fn a_value_has_the_requested_length_and_alphabet() {
         for &alphabet in Alphabet::ALL {
             let all = characters(alphabet);
-            for length in [Generate::SHORTEST, 32, 65, Generate::LONGEST] {
+            for length in [Generate::MIN_LENGTH, 32, 65, Generate::MAX_LENGTH] {
                 let value = generate(Generate { length, alphabet }).unwrap();
                 assert_eq!(value.len(), usize::try_from(length).unwrap());
                 assert!(value.expose().iter().all(|it| all.contains(it)), "{alphabet}");
             }
-            let long = generate(Generate { length: Generate::LONGEST, alphabet }).unwrap();
+            let long = generate(Generate { length: Generate::MAX_LENGTH, alphabet }).unwrap();
             assert!(
                 all.iter().all(|it| long.expose().contains(it)),
                 "{alphabet}: one character of 94 is missing in 4096"

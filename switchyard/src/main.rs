@@ -13,7 +13,7 @@ use switchyard::args::{Args, ServeArgs};
 
 fn main() -> ExitCode {
     let args = Args::parse().serve();
-    if let Err(error) = logs::init(args.log_format, &args.log_filter) {
+    if let Err(error) = logs::init(args.daemon.log_format, &args.daemon.log_filter) {
         // There is no log to say it in.
         let _ = writeln!(std::io::stderr(), "switchyard: {}", ErrorChain(&error));
         return ExitCode::from(2);

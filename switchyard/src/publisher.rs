@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use contract::SecretName;
 use contract::secret_bundle::Status;
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
@@ -139,10 +138,7 @@ impl Publisher {
                 _ => {
                     let generation = bundle.standing.stable;
                     let members = self.repository.members(bundle.id, generation).await?;
-                    let keys = members
-                        .into_keys()
-                        .map(|name: SecretName| name.as_str().to_owned())
-                        .collect();
+                    let keys = members.into_keys().collect();
                     let status = Status {
                         keys,
                         scope: Some(bundle.scope.clone()),

@@ -149,8 +149,7 @@ impl VersionRow {
 impl From<VersionRow> for VersionSummary {
     fn from(row: VersionRow) -> Self {
         let VersionRow { version, reference: _, state, created_at, created_by, destroyed_at } = row;
-        let destroyed_at = destroyed_at.map(|at| at.to_string());
-        Self { version, state, created_at: created_at.to_string(), created_by, destroyed_at }
+        Self { version, state, created_at, created_by, destroyed_at }
     }
 }
 

@@ -16,6 +16,7 @@ use contract::Redacted;
 use lockbox::Database;
 use lockbox::database::OpenError;
 use prometheus_client::registry::Registry;
+use runtime::args::DaemonArgs;
 use runtime::readiness::Readiness;
 use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
@@ -128,8 +129,8 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     let readiness = Readiness::new();
     allow_many_files();
     // Bind the ports first, so that a second instance fails early.
-    let (public, operator) = (bind(args.listen).await?, bind(args.admin).await?);
-    let (listen, admin, notice) = (args.listen, args.admin, args.drain_notice);
+    let (public, operator) = (bind(args.daemon.listen).await?, bind(args.daemon.admin).await?);
+    let DaemonArgs { listen, admin, drain_notice: notice, .. } = args.daemon;
     let database = open(&args).await?;
     let final_checkpoint =
         start(args, database.clone(), public, operator, &tasks, &readiness).await?;

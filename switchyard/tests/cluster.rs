@@ -191,7 +191,7 @@ const OBJECT: &str = "/apis/enclii.io/v1/namespaces/shop-prod/secretbundles/api-
 #[tokio::test]
 async fn a_bundle_is_applied_with_its_status() {
     let status = Status {
-        keys: ["A".to_owned()].into(),
+        keys: ["A".parse().unwrap()].into(),
         scope: Some("shop.prod.api".parse().unwrap()),
         generation: Some(Generation(3)),
     };

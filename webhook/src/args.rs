@@ -1,11 +1,9 @@
 //! The flags. Each can be given by the environment too; nothing else is read from there.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as Group, Parser};
-use runtime::logs::LogFormat;
+use runtime::args::DaemonArgs;
 
 use injection::config::{InjectionConfig, PullPolicy, Quantity, Resources};
 
@@ -24,12 +22,9 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "enclii-webhook", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Where to answer reviews (HTTPS)
-    #[arg(long, env = "ENCLII_LISTEN", default_value = "[::]:8443", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// Where to answer /metrics, /healthz and /readyz (plain HTTP)
-    #[arg(long, env = "ENCLII_ADMIN", default_value = "[::]:8080", value_name = "ADDRESS")]
-    pub admin: SocketAddr,
+    /// Addresses, logs and shutdown.
+    #[command(flatten)]
+    pub daemon: DaemonArgs,
     /// The namespace of the system itself: its pods are never touched, and its Secret holds the
     /// certificate
     #[arg(long, env = "ENCLII_NAMESPACE", default_value = "enclii-system", value_name = "NAME")]
@@ -74,16 +69,6 @@ pub struct Args {
     /// What every injected pod gets
     #[command(flatten)]
     pub injection: Injection,
-    /// Which log lines: a level, or a list of target=level
-    #[arg(long, env = "ENCLII_LOG_FILTER", default_value = "info", value_name = "FILTER")]
-    pub log_filter: String,
-    /// What log lines look like: json or text
-    #[arg(long, env = "ENCLII_LOG_FORMAT", default_value_t, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-    /// After SIGTERM: serve on for this many seconds, while the cluster learns that this replica
-    /// goes
-    #[arg(long, env = "ENCLII_DRAIN_NOTICE", default_value = "3", value_name = "SECONDS", value_parser = seconds)]
-    pub drain_notice: Duration,
 }
 
 /// What every injected pod gets.
@@ -156,10 +141,6 @@ impl Injection {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_secs)
-}
-
 /// Agents send their token there, so it is never plain HTTP.
 fn https(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("https://").unwrap_or_default().trim_end_matches('/');
@@ -201,7 +182,7 @@ mod tests {
             String::new(),
         );
         assert_eq!(args.injection.config(args.namespace), expected);
-        assert_eq!(args.drain_notice, Duration::from_secs(3));
+        assert_eq!(args.daemon.drain_notice, std::time::Duration::from_secs(3));
     }
 
     #[test]

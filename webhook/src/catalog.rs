@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn bundle(key: &str) -> Bundle {
-        Bundle { keys: [key.to_owned()].into(), ..Bundle::default() }
+        Bundle { keys: [key.parse().unwrap()].into(), ..Bundle::default() }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use webhook::run::run;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = logs::init(args.log_format, &args.log_filter) {
+    if let Err(error) = logs::init(args.daemon.log_format, &args.daemon.log_filter) {
         // There is no log to say it in.
         let _ = writeln!(std::io::stderr(), "enclii-webhook: {}", ErrorChain(&error));
         return ExitCode::from(2);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::resolver::Resolver;
+use certs::resolver::CertResolver;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
@@ -72,7 +72,11 @@ impl EncodeLabelValue for TurnedAway {
 impl Metrics {
     /// Registers everything that is counted.
     #[must_use]
-    pub fn register(registry: &mut Registry, catalog: Catalog, resolver: Arc<Resolver>) -> Self {
+    pub fn register(
+        registry: &mut Registry,
+        catalog: Catalog,
+        resolver: Arc<CertResolver>,
+    ) -> Self {
         let registry = registry.sub_registry_with_prefix("enclii_webhook");
         let reviews = Family::<Reviewed, Counter>::default();
         registry.register("reviews", "Admission reviews by outcome", reviews.clone());
@@ -131,7 +135,7 @@ impl Metrics {
 #[derive(Debug)]
 struct State {
     catalog: Catalog,
-    resolver: Arc<Resolver>,
+    resolver: Arc<CertResolver>,
 }
 
 impl Collector for State {

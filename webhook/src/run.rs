@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use certs::alt_names::SubjectAltNamesError;
+use runtime::args::DaemonArgs;
 use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 
@@ -48,8 +49,7 @@ pub enum RunError {
 /// Where it cannot start, or a task does not end in time.
 pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {
     let Args {
-        listen,
-        admin,
+        daemon: DaemonArgs { listen, admin, log_filter: _, log_format: _, drain_notice },
         namespace,
         service,
         tls_secret,
@@ -59,9 +59,6 @@ pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), Run
         bundles_directory,
         trust_directory,
         injection,
-        log_filter: _,
-        log_format: _,
-        drain_notice,
     } = args;
     let source = match (certificates_directory, tls_directory) {
         (Some(directory), _) => CertificateSource::Directory(directory),

@@ -10,7 +10,7 @@ use certs::certificate::{Certificate, CertificateError};
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
-use crate::watch::{Said, Watch};
+use crate::watch::{Said, watch};
 use crate::world::Known;
 
 const FILE: &str = "ca.crt";
@@ -31,7 +31,7 @@ pub async fn run(directory: PathBuf, known: Known, gate: Gate, stop: Cancellatio
     let follow = async {
         let (mut last, mut said) = (String::new(), Said::default());
         loop {
-            let watch = Watch::new(&directory);
+            let watch = watch(&directory);
             match read(&directory) {
                 Ok(pem) if pem == last => {}
                 Ok(pem) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use certs::bundle::TrustBundle;
 use certs::certificate::Certificate;
-use certs::resolver::Resolver;
+use certs::resolver::CertResolver;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -177,7 +177,8 @@ async fn start(server: Server, bundle: TrustBundle) -> Running {
 
     let client =
         Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
-    let metrics = Metrics::register(&mut Registry::default(), Catalog::default(), Resolver::new());
+    let metrics =
+        Metrics::register(&mut Registry::default(), Catalog::default(), CertResolver::new());
     let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(bundle));
     let registration = Registration::new(
         client,

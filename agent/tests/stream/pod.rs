@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
 use agent::supervisor::{self, SupervisorError};
-use contract::AgentConfig;
 use contract::agent_config::{Files, Source, VERSION};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, Outcome};
+use contract::{AgentConfig, ReloadRequest};
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
 use tempfile::TempDir;
@@ -57,15 +57,14 @@ impl Pod {
                 directory: self.volume().to_str().unwrap().to_owned(),
                 mode: FileMode::OWNER,
             },
-            reload: reload.parse().unwrap(),
-            reload_container: None,
+            reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
         }
     }
 
     pub(crate) fn start(&self, server: SocketAddr, ca: &str, reload: &str) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
         let config = self.config(server, ca, reload);
-        let application = Application::new(config.reload.clone(), None, None, PROC.into()).unwrap();
+        let application = Application::new(config.reload.clone(), None, PROC.into()).unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {

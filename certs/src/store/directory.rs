@@ -1,8 +1,9 @@
-//! A directory on one machine: for `enclii dev`, and for a switchyard with a volume of its own.
+//! Certificates in a directory on one machine: for `enclii dev`, and for a switchyard with its own
+//! volume.
 //!
-//! All files change together, also through a crash: they lie in a generation directory that a link
-//! points to, and the link is renamed over the old one. `tls.crt` and so on are links into it.
-//! Directories are 0700, files 0600. Two processes are kept apart by a lock file.
+//! All files change together, also across a crash: they are in a generation directory that a
+//! symbolic link points to, and a new link is renamed over the old one. `tls.crt` and so on are
+//! links into it. Directories have mode 0700, files 0600. A lock file keeps two writers apart.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -10,30 +11,31 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use runtime::watch::{Depth, DirectoryWatch, PollIntervals};
 use zeroize::Zeroizing;
 
 use super::{CertStore, CertStoreError, Loaded, StoreOutcome};
 use crate::state::{CertFiles, FILE_NAMES};
-use crate::watch::DirectoryWatch;
 
 const LINK: &str = "..data";
 const NEW_LINK: &str = "..data-new";
 const LOCK: &str = ".lock";
 
-/// How often a reader starts over because the writer was faster.
+/// How often a reader starts over because a writer replaced the generation meanwhile.
 const MAX_READS: usize = 5;
 
-/// After a failed watch: short enough for "re-made within seconds", long enough not to spin.
-const WITHOUT_WATCH: Duration = Duration::from_secs(2);
+/// Without a watch: short enough to restore deleted files within seconds, long enough not to spin.
+const POLL: PollIntervals =
+    PollIntervals { watched: Duration::from_secs(30), unwatched: Duration::from_secs(2) };
 
-/// A state in a directory.
+/// Certificates in a directory.
 #[derive(Clone, Debug)]
 pub struct DirectoryCertStore {
     path: PathBuf,
 }
 
 impl DirectoryCertStore {
-    /// The directory is made with the first write.
+    /// The first write creates the directory.
     pub fn new<P: Into<PathBuf>>(path: P) -> Self {
         Self { path: path.into() }
     }
@@ -63,15 +65,16 @@ impl CertStore for DirectoryCertStore {
     }
 
     async fn changed(&self, seen: &Loaded) {
-        let Ok(watch) = DirectoryWatch::new(&self.path) else {
-            return tokio::time::sleep(WITHOUT_WATCH).await;
-        };
-        // The watch stands, so whatever happens after this look is seen.
+        let watch = DirectoryWatch::new(&self.path, Depth::Entries, POLL);
+        if !watch.is_watched() {
+            return watch.changed().await;
+        }
+        // The watch is in place, so it sees what changes after this read.
         loop {
             match self.load().await {
                 Ok(found) if found.files == seen.files && self.path.exists() => {}
                 Ok(_) => return,
-                Err(_) => return tokio::time::sleep(WITHOUT_WATCH).await,
+                Err(_) => return tokio::time::sleep(POLL.unwatched).await,
             }
             watch.changed().await;
         }
@@ -91,7 +94,7 @@ fn load(path: &Path) -> Result<Loaded, CertStoreError> {
                 files.insert(name, content);
             }
         }
-        // Same generation before and after: it was not taken away while it was read.
+        // The same generation before and after: it was not removed while it was read.
         if optional(&link, fs::read_link(&link))? == Some(generation) {
             return Ok(Loaded { files, version: None });
         }
@@ -111,11 +114,11 @@ fn store(path: &Path, files: &CertFiles, seen: &CertFiles) -> Result<StoreOutcom
     }
     let generation = write_generation(path, files)?;
     swap_link(path, &generation)?;
-    tidy(path, files, &generation)?;
+    link_and_clean_up(path, files, &generation)?;
     Ok(StoreOutcome::Written(None))
 }
 
-/// `None` when another process holds it. The lock not_after with the file.
+/// `None` when another process holds the lock. Closing the file releases it.
 fn lock(path: &Path) -> Result<Option<File>, CertStoreError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
@@ -127,9 +130,9 @@ fn lock(path: &Path) -> Result<Option<File>, CertStoreError> {
     }
 }
 
-/// Writes all files into a directory of their own; returns its name.
+/// Writes all files into a new generation directory; returns its name.
 fn write_generation(path: &Path, files: &CertFiles) -> Result<PathBuf, CertStoreError> {
-    let name = PathBuf::from(format!("..generation-{}", newest(path)? + 1));
+    let name = PathBuf::from(format!("..generation-{}", newest_generation(path)? + 1));
     let directory = path.join(&name);
     let mut directories = DirBuilder::new();
     directories.mode(0o700);
@@ -155,8 +158,12 @@ fn swap_link(path: &Path, generation: &Path) -> Result<(), CertStoreError> {
     sync(path)
 }
 
-/// Makes the links that people look for and takes old generations away.
-fn tidy(path: &Path, files: &CertFiles, generation: &Path) -> Result<(), CertStoreError> {
+/// Creates the links with the usual names and removes old generations.
+fn link_and_clean_up(
+    path: &Path,
+    files: &CertFiles,
+    generation: &Path,
+) -> Result<(), CertStoreError> {
     for name in FILE_NAMES {
         let link = path.join(name);
         let target = Path::new(LINK).join(name);
@@ -177,7 +184,7 @@ fn tidy(path: &Path, files: &CertFiles, generation: &Path) -> Result<(), CertSto
     Ok(())
 }
 
-fn newest(path: &Path) -> Result<u64, CertStoreError> {
+fn newest_generation(path: &Path) -> Result<u64, CertStoreError> {
     let all = generations(path)?;
     Ok(all.iter().map(|(number, _)| *number).max().unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! A Kubernetes Secret that all replicas share.
+//! Certificates in a Kubernetes Secret that all replicas share.
 //!
 //! Needs `get`, `watch` and `patch` on this one name. A Secret that exists (it may be empty) is
 //! enough; `create` is tried only when it has been deleted. Secrets are never listed. The watch
@@ -19,14 +19,14 @@ use zeroize::Zeroizing;
 use super::{CertStore, CertStoreError, Loaded, StoreOutcome};
 use crate::state::{CertFiles, FILE_NAMES};
 
-/// Who has written, in `managedFields`.
-const MANAGER: &str = "enclii-certs";
+/// The field manager, as `managedFields` shows it.
+const FIELD_MANAGER: &str = "enclii-certs";
 
-/// The API server not_after the watch after this long; below the five minutes of common proxies.
+/// The API server ends the watch after this long: less than the five minutes of common proxies.
 const WATCH_SECONDS: u32 = 240;
 
-/// Without a watch the Secret is polled about this often.
-const WITHOUT_WATCH: Duration = Duration::from_secs(5);
+/// How often the Secret is polled, about, when it cannot be watched.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The API server's answer when it refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +36,11 @@ pub struct Refusal {
     pub code: u16,
     /// Machine-readable reason, such as `Forbidden`.
     pub reason: String,
-    /// For people.
+    /// The text for people.
     pub message: String,
 }
 
-/// A state in a Secret.
+/// Certificates in a Secret.
 #[derive(Clone)]
 pub struct SecretCertStore {
     api: Api<Secret>,
@@ -61,7 +61,7 @@ impl SecretCertStore {
         let mut secret = Secret { data: Some(data), ..Secret::default() };
         secret.metadata.name = Some(self.name.clone());
         let params =
-            PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match self.api.create(&params, &secret).await {
             Ok(made) => Ok(StoreOutcome::Written(made.resource_version())),
             Err(error) => self.conflict_or_error("create", error),
@@ -80,10 +80,10 @@ impl SecretCertStore {
                 ((*name).to_owned(), json!(content))
             })
             .collect();
-        // With the version in it the patch is refused (409) when somebody was faster.
+        // With the version in it, the API server refuses the patch (409) after another write.
         let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
         let params =
-            PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.api.patch(&self.name, &params, &Patch::Merge(patch)).await;
         match patched {
             Ok(written) => Ok(StoreOutcome::Written(written.resource_version())),
@@ -97,7 +97,7 @@ impl SecretCertStore {
         error: kube::Error,
     ) -> Result<StoreOutcome, CertStoreError> {
         match &error {
-            // Changed, made or deleted by somebody else: look again.
+            // Changed, created or deleted by another process: load again.
             kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
                 Ok(StoreOutcome::Conflict)
             }
@@ -117,7 +117,7 @@ impl SecretCertStore {
                     message: status.message,
                 },
             },
-            // These quote what they could not read, and that may be a key.
+            // These quote what they could not parse, and that may be a key.
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
                 CertStoreError::Unreadable { step, name }
             }
@@ -125,13 +125,13 @@ impl SecretCertStore {
         }
     }
 
-    /// Whether there was news before the watch ended.
-    async fn news(&self, seen: &Loaded) -> Result<bool, kube::Error> {
+    /// Whether the Secret changed before the watch ended.
+    async fn watch(&self, seen: &Loaded) -> Result<bool, kube::Error> {
         let params = WatchParams::default()
             .fields(&format!("metadata.name={}", self.name))
             .timeout(WATCH_SECONDS)
             .disable_bookmarks();
-        // "0": whatever there is now counts as an event, so a Secret that appears is seen.
+        // "0" reports what exists now as an event, so a Secret that appears is noticed.
         let from = seen.version.as_deref().unwrap_or("0");
         let mut events = pin!(self.api.watch_metadata(&params, from).await?);
         while let Some(event) = events.next().await {
@@ -160,7 +160,7 @@ impl CertStore for SecretCertStore {
         let mut files = CertFiles::default();
         for (name, content) in secret.data.unwrap_or_default() {
             let content = Zeroizing::new(content.0);
-            // Others may keep something of their own beside it.
+            // Other keys in the Secret belong to others.
             if FILE_NAMES.contains(&name.as_str()) {
                 files.insert(&name, content);
             }
@@ -180,13 +180,13 @@ impl CertStore for SecretCertStore {
     }
 
     async fn changed(&self, seen: &Loaded) {
-        match self.news(seen).await {
+        match self.watch(seen).await {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => tracing::debug!(secret = self.name, %error, "watch secret"),
         }
         // A watch that is refused or cut short must not become a tight loop.
-        let wait = WITHOUT_WATCH.mul_f64(0.5 + runtime::backoff::random() / 2.0);
+        let wait = POLL_INTERVAL.mul_f64(0.5 + runtime::backoff::random() / 2.0);
         tokio::time::sleep(wait).await;
     }
 }

@@ -20,13 +20,13 @@ use certs::alt_names::SubjectAltNames;
 use certs::bundle::TrustBundle;
 use certs::clock::Clock;
 use certs::manager::Settings;
-use certs::resolver::{Resolver, server_config};
+use certs::resolver::{CertResolver, server_config};
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve};
 
 pub(crate) const NAME: &str = "webhook.enclii-system.svc";
 
-/// A clock that stands until it is turned; seconds since 1970.
+/// A clock that only moves when a test advances it; seconds since 1970.
 #[derive(Clone, Debug)]
 pub(crate) struct ManualClock(Arc<AtomicU64>);
 
@@ -35,7 +35,7 @@ impl ManualClock {
         Self(Arc::new(AtomicU64::new(1_800_000_000)))
     }
 
-    pub(crate) fn turn(&self, duration: Duration) {
+    pub(crate) fn advance(&self, duration: Duration) {
         self.0.fetch_add(duration.as_secs(), Ordering::SeqCst);
     }
 
@@ -62,7 +62,7 @@ pub(crate) fn settings(hand: &ManualClock) -> Settings {
 }
 
 /// Serves "hello" on a port of localhost.
-pub(crate) async fn hello(resolver: Arc<Resolver>, tasks: &Tasks) -> SocketAddr {
+pub(crate) async fn hello(resolver: Arc<CertResolver>, tasks: &Tasks) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"]).unwrap());
@@ -117,7 +117,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     panic!("not within ten seconds: {what}");
 }
 
-/// What was published when.
+/// The bundles that were published, with their times.
 #[derive(Default)]
 pub(crate) struct PublishedBundles(Mutex<Vec<(SystemTime, TrustBundle)>>);
 

@@ -242,11 +242,7 @@ fn check_principal(principal: &Principal, now: Timestamp) -> Check {
         principal.name,
         if roles.is_empty() { "without a role" } else { &roles }
     );
-    let left = principal
-        .expires_at
-        .as_deref()
-        .and_then(|it| it.parse::<Timestamp>().ok())
-        .map(|it| it.duration_since(now));
+    let left = principal.expires_at.map(|it| it.duration_since(now));
     match (left, &principal.expires_at) {
         (Some(left), Some(end)) if left <= EXPIRES_SOON => Check::ok(
             "token",

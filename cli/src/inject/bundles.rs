@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use contract::{Annotations, BundleRef, Label, Scope, SecretBundle};
+use contract::{Annotations, BundleRef, Label, Scope, SecretBundle, SecretName};
 use injection::bundles::{Bundle, Bundles};
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ impl KnownBundles {
         self.0.is_empty()
     }
 
-    fn add(&mut self, args: &InjectArgs, name: &BundleRef, keys: BTreeSet<String>) {
+    fn add(&mut self, args: &InjectArgs, name: &BundleRef, keys: BTreeSet<SecretName>) {
         let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
         let bundle = Bundle { keys, project: text(&args.project), environment: text(&args.env) };
         self.0.insert(name.to_string(), Arc::new(bundle));
@@ -91,7 +91,7 @@ impl KnownBundles {
         let scope = Scope::Service(project.clone(), environment.clone(), service);
         match Client::new(&args.connection, output)?.bundle(&scope).await {
             Ok(found) => {
-                self.add(args, bundle, found.keys.into_iter().map(String::from).collect());
+                self.add(args, bundle, found.keys);
                 Ok(())
             }
             // The decision reports the missing bundle and what to do.
@@ -115,7 +115,7 @@ fn referenced_bundles(documents: &[Value]) -> BTreeSet<BundleRef> {
 }
 
 /// `api-prod=DATABASE_URL,STRIPE_API_KEY`
-fn parse_bundle(text: &str) -> Result<(BundleRef, BTreeSet<String>), Error> {
+fn parse_bundle(text: &str) -> Result<(BundleRef, BTreeSet<SecretName>), Error> {
     let refuse = |reason: String| Error::Usage(format!("--bundle: {reason}; write BUNDLE=KEY,KEY"));
     let (name, keys) =
         text.split_once('=').ok_or_else(|| refuse(format!("{text:?} has no '='")))?;
@@ -125,12 +125,7 @@ fn parse_bundle(text: &str) -> Result<(BundleRef, BTreeSet<String>), Error> {
     let keys = keys
         .split(',')
         .filter(|key| !key.trim().is_empty())
-        .map(|key| {
-            key.trim()
-                .parse::<contract::SecretName>()
-                .map(String::from)
-                .map_err(|error| refuse(error.to_string()))
-        })
+        .map(|key| key.trim().parse::<SecretName>().map_err(|error| refuse(error.to_string())))
         .collect::<Result<_, _>>()?;
     Ok((name, keys))
 }
@@ -144,7 +139,7 @@ mod tests {
         let (name, keys) = parse_bundle("api-prod=A, B").unwrap();
         assert_eq!(
             (name.as_str(), keys),
-            ("api-prod", BTreeSet::from(["A".to_owned(), "B".to_owned()]))
+            ("api-prod", BTreeSet::from(["A", "B"].map(|key| key.parse().unwrap())))
         );
         assert!(parse_bundle("api-prod=").unwrap().1.is_empty());
         for text in ["api-prod", "=A", "api=A", "api-prod=1A"] {

@@ -52,13 +52,13 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
         let mut row = vec![
             it.name.to_string(),
             it.version.to_string(),
-            it.updated_at.clone(),
-            it.created_at.clone(),
+            it.updated_at.to_string(),
+            it.created_at.to_string(),
         ];
         if deleted {
             row.extend(
-                [&it.deleted_at, &it.recoverable_until]
-                    .map(|it| it.clone().unwrap_or_else(|| "-".to_owned())),
+                [it.deleted_at, it.recoverable_until]
+                    .map(|it| it.map_or_else(|| "-".to_owned(), |at| at.to_string())),
             );
         }
         row

@@ -42,7 +42,7 @@ pub(crate) struct RotateArgs {
         value_name = "CHARACTERS",
         default_value_t = Generate::default().length,
         value_parser = clap::value_parser!(u32)
-            .range(i64::from(Generate::SHORTEST)..=i64::from(Generate::LONGEST)),
+            .range(i64::from(Generate::MIN_LENGTH)..=i64::from(Generate::MAX_LENGTH)),
         conflicts_with = "value"
     )]
     length: u32,

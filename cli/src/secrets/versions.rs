@@ -43,7 +43,7 @@ pub(crate) async fn run(args: VersionsArgs, output: &Output) -> Result<(), Error
             vec![
                 it.version.to_string(),
                 it.state.as_str().to_owned(),
-                it.created_at.clone(),
+                it.created_at.to_string(),
                 it.created_by.clone(),
             ]
         })

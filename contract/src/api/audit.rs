@@ -1,5 +1,6 @@
 //! `/v1/audit…`: what is besides the records themselves, which are the trail's own.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::word::words;
@@ -23,8 +24,8 @@ pub struct Checkpoint {
     /// The last record that it covers.
     pub sequence: u64,
     /// When it was signed.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
     /// The chain's hash at that record, in hex.
     #[cfg_attr(feature = "schema", schema(pattern = "^[0-9a-f]{64}$"))]
     pub hash: String,
@@ -34,8 +35,8 @@ pub struct Checkpoint {
     pub signature: String,
     /// When it was put outside of the database; absent where that is still to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub placed_at: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub placed_at: Option<Timestamp>,
 }
 
 /// The checkpoints, oldest first.

@@ -1,5 +1,6 @@
 //! `/v1/grants`: who may do what besides the rules.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::object::object;
@@ -125,8 +126,8 @@ pub struct Grant {
     /// What it allows.
     pub access: Access,
     /// When it was made.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub created_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
 }
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_grant_round_trips() {
-        let grant = r#"{"id":3,"subject":{"kind":"service_account","name":"shop-prod/jobs"},"scope":"shop.prod.api","secret":"A","access":"read","created_at":"x","created_by":"user:ada"}"#;
+        let grant = r#"{"id":3,"subject":{"kind":"service_account","name":"shop-prod/jobs"},"scope":"shop.prod.api","secret":"A","access":"read","created_at":"2026-01-01T00:00:00Z","created_by":"user:ada"}"#;
         let read: Grant = serde_json::from_str(grant).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), grant);
         let request =

@@ -1,5 +1,6 @@
 //! `/v1/login`, `/v1/logout` and `/v1/whoami`.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
@@ -59,8 +60,8 @@ pub struct Session {
     /// The token, for the header `Authorization: Bearer`.
     pub token: Credential,
     /// When it ends.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub expires_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
     /// Who logged in, with the roles.
     pub principal: Principal,
 }
@@ -74,11 +75,11 @@ impl Session {
         #[derive(Serialize)]
         struct Body<'a> {
             token: Text<'a>,
-            expires_at: &'a str,
+            expires_at: Timestamp,
             principal: &'a Principal,
         }
         let Self { token, expires_at, principal } = self;
-        redacted(&Body { token: token.text(), expires_at, principal })
+        redacted(&Body { token: token.text(), expires_at: *expires_at, principal })
     }
 }
 
@@ -108,8 +109,8 @@ pub struct Principal {
     pub roles: Vec<RoleIn>,
     /// When the credential ends; absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub expires_at: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A role and where it holds.
@@ -140,12 +141,15 @@ mod tests {
             roles,
             expires_at: None,
         };
-        let session =
-            Session { token: "enclii_abc".parse().unwrap(), expires_at: "x".into(), principal };
+        let session = Session {
+            token: "enclii_abc".parse().unwrap(),
+            expires_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            principal,
+        };
         let body = session.to_body().unwrap();
         assert_eq!(
             std::str::from_utf8(body.expose()).unwrap(),
-            r#"{"token":"enclii_abc","expires_at":"x","principal":{"kind":"user","name":"ada","groups":["sre"],"roles":[{"role":"owner"},{"role":"developer","scope":"shop"}]}}"#
+            r#"{"token":"enclii_abc","expires_at":"2026-01-01T00:00:00Z","principal":{"kind":"user","name":"ada","groups":["sre"],"roles":[{"role":"owner"},{"role":"developer","scope":"shop"}]}}"#
         );
         let back: Session = serde_json::from_slice(body.expose()).unwrap();
         assert_eq!(

@@ -25,8 +25,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// How many come where nothing is said.
-    pub const USUAL: u32 = 100;
-    /// The most that come.
-    pub const MOST: u32 = 1000;
+    /// The default number of entries on a page.
+    pub const DEFAULT: u32 = 100;
+    /// The largest number of entries on a page.
+    pub const MAX: u32 = 1000;
 }

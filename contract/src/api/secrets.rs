@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
@@ -135,10 +136,10 @@ pub struct Generate {
 }
 
 impl Generate {
-    /// The shortest value that is made up.
-    pub const SHORTEST: u32 = 8;
-    /// The longest value that is made up.
-    pub const LONGEST: u32 = 4096;
+    /// The shortest generated value, in characters.
+    pub const MIN_LENGTH: u32 = 8;
+    /// The longest generated value, in characters.
+    pub const MAX_LENGTH: u32 = 4096;
 }
 
 impl Default for Generate {
@@ -183,19 +184,19 @@ pub struct SecretSummary {
     /// The active version.
     pub version: Version,
     /// When the secret was first written.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub created_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
     /// When the active version was written or made active again.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub updated_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub updated_at: Timestamp,
     /// When it was deleted, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub deleted_at: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub deleted_at: Option<Timestamp>,
     /// Until when a deleted secret can be had back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub recoverable_until: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub recoverable_until: Option<Timestamp>,
 }
 
 /// One version of a secret with its value.
@@ -209,8 +210,8 @@ pub struct SecretValue {
     /// The version that the value is of.
     pub version: Version,
     /// When that version was written.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub updated_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub updated_at: Timestamp,
     /// The value.
     pub value: Redacted,
 }
@@ -226,11 +227,17 @@ impl SecretValue {
             scope: &'a Scope,
             name: &'a SecretName,
             version: Version,
-            updated_at: &'a str,
+            updated_at: Timestamp,
             value: Wire<'a>,
         }
         let Self { scope, name, version, updated_at, value } = self;
-        redacted(&Body { scope, name, version: *version, updated_at, value: value.wire() })
+        redacted(&Body {
+            scope,
+            name,
+            version: *version,
+            updated_at: *updated_at,
+            value: value.wire(),
+        })
     }
 }
 
@@ -246,8 +253,8 @@ pub struct Deleted {
     pub bundles: Vec<BundleState>,
     /// Until when it can be had back; absent where it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub recoverable_until: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub recoverable_until: Option<Timestamp>,
 }
 
 #[cfg(test)]
@@ -310,7 +317,7 @@ mod tests {
             scope: "shop.prod.api".parse().unwrap(),
             name: "A".parse().unwrap(),
             version: Version(3),
-            updated_at: "2026-01-01T00:00:00Z".into(),
+            updated_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             value: Redacted::from(b"x\0".as_slice()),
         };
         let body = value.to_body().unwrap();
@@ -326,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_not_written() {
-        let summary = r#"{"name":"A","version":1,"created_at":"x","updated_at":"y"}"#;
+        let summary = r#"{"name":"A","version":1,"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-02T03:04:05.123456789Z"}"#;
         let list = format!(r#"{{"scope":"shop","secrets":[{summary}]}}"#);
         let read: SecretList = serde_json::from_str(&list).unwrap();
         assert_eq!(read.secrets[0].deleted_at, None);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
@@ -18,10 +19,11 @@ use crate::scope::Scope;
 #[serde(try_from = "String", into = "String")]
 pub struct TokenName(String);
 
-/// Why a text is no [`TokenName`].
+/// Why a text is not a [`TokenName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit first"
+    "parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter or \
+     digit first"
 )]
 pub struct TokenNameError(String);
 
@@ -92,21 +94,21 @@ pub struct TokenRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     /// How long it is valid.
-    #[serde(default = "TokenRequest::usual_ttl_seconds")]
+    #[serde(default = "TokenRequest::default_ttl_seconds")]
     #[cfg_attr(feature = "schema", schema(minimum = 60, maximum = 7_776_000, default = 86_400))]
     pub ttl_seconds: u64,
 }
 
 impl TokenRequest {
-    /// The shortest life of a token.
-    pub const SHORTEST_TTL_SECONDS: u64 = 60;
-    /// The life of a token where nothing is said: a day.
-    pub const USUAL_TTL_SECONDS: u64 = 24 * 60 * 60;
-    /// The longest life of a token: 90 days.
-    pub const LONGEST_TTL_SECONDS: u64 = 90 * 24 * 60 * 60;
+    /// The shortest lifetime of a token.
+    pub const MIN_TTL_SECONDS: u64 = 60;
+    /// The default lifetime of a token: a day.
+    pub const DEFAULT_TTL_SECONDS: u64 = 24 * 60 * 60;
+    /// The longest lifetime of a token: 90 days.
+    pub const MAX_TTL_SECONDS: u64 = 90 * 24 * 60 * 60;
 
-    fn usual_ttl_seconds() -> u64 {
-        Self::USUAL_TTL_SECONDS
+    fn default_ttl_seconds() -> u64 {
+        Self::DEFAULT_TTL_SECONDS
     }
 }
 
@@ -124,8 +126,8 @@ pub struct TokenCreated {
     #[serde(default)]
     pub scope: Option<Scope>,
     /// When it ends.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub expires_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
 }
 
 impl TokenCreated {
@@ -141,7 +143,7 @@ impl TokenCreated {
             role: Role,
             #[serde(skip_serializing_if = "Option::is_none")]
             scope: Option<&'a Scope>,
-            expires_at: &'a str,
+            expires_at: Timestamp,
         }
         let Self { token, name, role, scope, expires_at } = self;
         redacted(&Body {
@@ -149,7 +151,7 @@ impl TokenCreated {
             name,
             role: *role,
             scope: scope.as_ref(),
-            expires_at,
+            expires_at: *expires_at,
         })
     }
 }
@@ -169,18 +171,18 @@ pub struct TokenSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     /// When it was made.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub created_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
     /// When it ends; absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub expires_at: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
     /// When it was last used, to the minute or so; absent where it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub last_used_at: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// The valid tokens that the caller may see, by name.
@@ -204,12 +206,12 @@ mod tests {
             assert_eq!(text.parse::<TokenName>().unwrap().as_str(), text);
         }
         for text in ["", "-ci", ".", "..", "a/b", "a b", "ä", "a\n", &"a".repeat(64)] {
-            assert!(text.parse::<TokenName>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<TokenName>().is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn a_request_has_a_usual_life() {
+    fn a_request_has_a_default_lifetime() {
         let read: TokenRequest =
             serde_json::from_str(r#"{"name":"ci","role":"developer"}"#).unwrap();
         assert_eq!((read.scope.as_ref(), read.ttl_seconds), (None, 86_400));
@@ -226,12 +228,12 @@ mod tests {
             name: "ci".parse().unwrap(),
             role: Role::Developer,
             scope: None,
-            expires_at: "x".into(),
+            expires_at: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
         let body = created.to_body().unwrap();
         assert_eq!(
             body.expose(),
-            br#"{"token":"enclii_abc","name":"ci","role":"developer","expires_at":"x"}"#
+            br#"{"token":"enclii_abc","name":"ci","role":"developer","expires_at":"2026-01-01T00:00:00Z"}"#
         );
         let back: TokenCreated = serde_json::from_slice(body.expose()).unwrap();
         assert_eq!(back.token, created.token);

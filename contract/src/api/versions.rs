@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::word::words;
@@ -33,14 +34,14 @@ pub struct VersionSummary {
     /// Where it is in its life.
     pub state: VersionState,
     /// When it was written.
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub created_at: String,
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
     /// Who wrote it.
     pub created_by: String,
     /// When its value was destroyed, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schema(format = DateTime))]
-    pub destroyed_at: Option<String>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub destroyed_at: Option<Timestamp>,
 }
 
 words! { "version state",
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_list_round_trips() {
-        let list = r#"{"scope":"shop","name":"A","versions":[{"version":2,"state":"active","created_at":"x","created_by":"token:t"},{"version":1,"state":"destroyed","created_at":"x","created_by":"token:t","destroyed_at":"y"}],"next":"c"}"#;
+        let list = r#"{"scope":"shop","name":"A","versions":[{"version":2,"state":"active","created_at":"2026-01-01T00:00:00Z","created_by":"token:t"},{"version":1,"state":"destroyed","created_at":"2026-01-01T00:00:00Z","created_by":"token:t","destroyed_at":"2026-01-02T00:00:00.5Z"}],"next":"c"}"#;
         let read: VersionList = serde_json::from_str(list).unwrap();
         assert_eq!(read.versions[1].state, VersionState::Destroyed);
         assert_eq!(serde_json::to_string(&read).unwrap(), list);

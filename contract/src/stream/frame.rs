@@ -4,10 +4,10 @@
 //! u32 BE  length of the header
 //! u32 BE  length of the body
 //! header  one message, JSON
-//! body    the values that the message lists, one behind the other
+//! body    the values that the message lists, one after the other
 //! ```
 //!
-//! Values stay out of the JSON, so that no parser makes copies of them that nobody wipes.
+//! Values stay out of the JSON, because a JSON parser makes copies that are never wiped.
 
 use zeroize::Zeroize;
 
@@ -28,7 +28,7 @@ pub struct Frame {
     pub body: Redacted,
 }
 
-/// Why bytes are no frame. The stream cannot go on after that.
+/// Why bytes are not a frame. The stream cannot go on after that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The header is longer than [`MAX_HEADER_BYTES`].
@@ -52,7 +52,7 @@ impl Frame {
 pub fn encode(header: &[u8], values: &[&[u8]]) -> Redacted {
     let body: usize = values.iter().map(|value| value.len()).sum();
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + header.len() + body);
-    // Both are capped far below 4 GiB by whoever builds a frame; the reader refuses what is over.
+    // Callers cap both far below 4 GiB; the reader refuses what is over.
     bytes.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(&u32::try_from(body).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(header);
@@ -62,14 +62,14 @@ pub fn encode(header: &[u8], values: &[&[u8]]) -> Redacted {
     Redacted::new(bytes)
 }
 
-/// Cuts a stream of bytes into frames. Its buffer holds values, so it is wiped as it empties.
+/// Splits a stream of bytes into frames. Its buffer holds values, so it is wiped as it empties.
 #[derive(Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
 }
 
 impl Decoder {
-    /// Takes what has arrived. Reserves room for the whole frame once its length is known, so that
+    /// Appends what has arrived. Reserves room for the whole frame once its length is known, so that
     /// the buffer does not leave copies behind by growing.
     pub fn push(&mut self, bytes: &[u8]) {
         let needed = self.buffer.len() + bytes.len();
@@ -91,7 +91,7 @@ impl Decoder {
     /// The next whole frame, if there is one.
     ///
     /// # Errors
-    /// Where the other side announces more than the limits.
+    /// When the peer announces more than the limits.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some((header, body)) = self.lengths() else { return Ok(None) };
         if header > MAX_HEADER_BYTES {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_the_limit_is_refused_before_it_arrives() {
+    fn a_frame_over_the_limit_is_refused_before_it_arrives() {
         let mut decoder = Decoder::default();
         decoder.push(&[0xff; 8]);
         assert!(decoder.next_frame().is_err());
@@ -147,7 +147,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_any_cut(frames in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..200), prop::collection::vec(any::<u8>(), 0..500)), 1..5), cut in 1usize..64) {
+        fn frames_survive_any_cut(
+            frames in prop::collection::vec(
+                (
+                    prop::collection::vec(any::<u8>(), 0..200),
+                    prop::collection::vec(any::<u8>(), 0..500),
+                ),
+                1..5,
+            ),
+            cut in 1usize..64,
+        ) {
             let mut wire = Vec::new();
             for (header, body) in &frames {
                 wire.extend_from_slice(encode(header, &[body]).expose());

@@ -10,24 +10,24 @@ use crate::layout::{MAX_BUNDLE_SECRETS, MAX_POD_BYTES};
 use crate::name::SecretName;
 use crate::redacted::Redacted;
 
-/// What switchyard says to an agent.
+/// A message from switchyard to an agent.
 #[derive(Debug)]
 pub enum ServerMessage {
-    /// These are the generations that this pod holds from now on.
+    /// The generations that this pod holds from now on.
     Hold(Snapshot),
-    /// These are the CAs that may sign switchyard's certificate from now on, PEM.
+    /// The CAs that may sign switchyard's certificate from now on, PEM.
     Trust {
         /// The bundle.
         ca: String,
     },
-    /// Are you there?
+    /// Asks for a [`AgentMessage::Pong`].
     Ping,
     /// The pod may no longer read what it asked for; the stream ends. The files stay.
     Refused {
-        /// Who was refused what.
+        /// Who was refused what, for people.
         detail: String,
     },
-    /// A kind that this build does not know.
+    /// A kind that this build does not know; only ever received.
     Unknown,
 }
 
@@ -58,11 +58,11 @@ pub struct HeldSecret {
     pub value: Redacted,
 }
 
-/// What an agent says to switchyard.
+/// A message from an agent to switchyard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum AgentMessage {
-    /// The first message: who speaks, and what its files hold already.
+    /// The first message: the agent's version and what its files hold already.
     Hello {
         /// The agent's version.
         agent: String,
@@ -70,16 +70,16 @@ pub enum AgentMessage {
         #[serde(default)]
         holds: Vec<Held>,
     },
-    /// The files hold these generations, and this is how the application took it.
+    /// The files hold these generations, and this is how the application reacted.
     Applied {
         /// What the files hold.
         holds: Vec<Held>,
-        /// What came of the reload.
+        /// The outcome of the reload.
         reload: Outcome,
     },
     /// These generations could not be put into effect. The files hold what they held, unless the
     /// step is [`Step::Reload`]: then they hold the new generations, and the application could not
-    /// be told.
+    /// be notified.
     Failed {
         /// What should have been held.
         wanted: Vec<Held>,
@@ -90,7 +90,7 @@ pub enum AgentMessage {
     },
     /// The answer to a ping.
     Pong,
-    /// A kind that this build does not know.
+    /// A kind that this build does not know; only ever received.
     #[serde(other)]
     Unknown,
 }
@@ -104,7 +104,7 @@ pub struct Held {
     pub generation: Generation,
 }
 
-/// What came of a reload.
+/// The outcome of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -114,7 +114,7 @@ pub enum Outcome {
     Signalled,
     /// The application answered the POST with 2xx.
     Accepted,
-    /// The files changed, and the application could not be told.
+    /// The files changed, and the application could not be notified.
     Failed,
 }
 
@@ -126,11 +126,11 @@ pub enum Step {
     Plan,
     /// The files could not be written.
     Write,
-    /// The application could not be told.
+    /// The application could not be notified.
     Reload,
 }
 
-/// Why a frame is no message.
+/// Why a frame is not a message, or a message cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// The header is not the JSON of a message.
@@ -139,16 +139,20 @@ pub enum MessageError {
     /// The body is shorter or longer than the values that the header lists.
     #[error("read message: body of {body} bytes does not hold the {listed} bytes that are listed")]
     Body {
-        /// What there is.
+        /// What arrived.
         body: usize,
         /// What the header lists.
         listed: usize,
     },
     /// More secrets than a bundle may have, or more bytes than a pod may hold.
     #[error(
-        "build message: {0} secrets or {1} bytes are over the limit of {MAX_BUNDLE_SECRETS} secrets a bundle and {MAX_POD_BYTES} bytes a pod"
+        "build message: {0} secrets or {1} bytes are over the limit of {MAX_BUNDLE_SECRETS} \
+         secrets per bundle and {MAX_POD_BYTES} bytes per pod"
     )]
     TooLarge(usize, usize),
+    /// The kind of the message is not known, so it cannot be sent.
+    #[error("build message: its kind is not known")]
+    Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -186,7 +190,7 @@ impl ServerMessage {
     /// The message's bytes.
     ///
     /// # Errors
-    /// Where a snapshot is over the limits.
+    /// When a snapshot is over the limits, and for a message of an unknown kind.
     pub fn encode(&self) -> Result<Redacted, MessageError> {
         let mut values = Vec::new();
         let header = match self {
@@ -217,7 +221,9 @@ impl ServerMessage {
                 ServerHeader::Hold { bundles }
             }
             Self::Trust { ca } => ServerHeader::Trust { ca: ca.clone() },
-            Self::Ping | Self::Unknown => ServerHeader::Ping,
+            Self::Ping => ServerHeader::Ping,
+            // What another build means by it cannot be said again.
+            Self::Unknown => return Err(MessageError::Unknown),
             Self::Refused { detail } => ServerHeader::Refused { detail: detail.clone() },
         };
         let header = serde_json::to_vec(&header).map_err(MessageError::Header)?;
@@ -227,7 +233,7 @@ impl ServerMessage {
     /// Reads a frame's message.
     ///
     /// # Errors
-    /// Where the frame is not of the form.
+    /// When the header or the body is malformed.
     pub fn decode(frame: &Frame) -> Result<Self, MessageError> {
         let header: ServerHeader =
             serde_json::from_slice(&frame.header).map_err(MessageError::Header)?;
@@ -271,8 +277,11 @@ impl AgentMessage {
     /// The message's bytes.
     ///
     /// # Errors
-    /// Never for a value of this type; the serialiser's signature has it.
+    /// For a message of an unknown kind.
     pub fn encode(&self) -> Result<Redacted, MessageError> {
+        if *self == Self::Unknown {
+            return Err(MessageError::Unknown);
+        }
         let header = serde_json::to_vec(self).map_err(MessageError::Header)?;
         Ok(frame::encode(&header, &[]))
     }
@@ -280,7 +289,7 @@ impl AgentMessage {
     /// Reads a frame's message.
     ///
     /// # Errors
-    /// Where the frame is not of the form.
+    /// When the header or the body is malformed.
     pub fn decode(frame: &Frame) -> Result<Self, MessageError> {
         serde_json::from_slice(&frame.header).map_err(MessageError::Header)
     }
@@ -331,13 +340,19 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_the_future_is_passed_over() {
+    fn a_message_of_a_newer_kind_is_unknown_and_not_an_error() {
         let frame = Frame {
             header: br#"{"kind":"dance","tempo":120}"#.to_vec(),
             body: Redacted::default(),
         };
         assert!(matches!(ServerMessage::decode(&frame).unwrap(), ServerMessage::Unknown));
         assert_eq!(AgentMessage::decode(&frame).unwrap(), AgentMessage::Unknown);
+    }
+
+    #[test]
+    fn a_message_of_an_unknown_kind_cannot_be_sent() {
+        assert!(matches!(ServerMessage::Unknown.encode(), Err(MessageError::Unknown)));
+        assert!(matches!(AgentMessage::Unknown.encode(), Err(MessageError::Unknown)));
     }
 
     #[test]
@@ -350,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_is_refused_before_it_is_sent() {
+    fn a_snapshot_over_the_limits_is_refused_before_it_is_sent() {
         assert!(matches!(
             hold(vec![vec![0; MAX_POD_BYTES], vec![0]]).encode(),
             Err(MessageError::TooLarge(2, _))
@@ -381,7 +396,10 @@ mod tests {
         #[test]
         fn a_snapshot_round_trips(values: Vec<Vec<u8>>) {
             let message = hold(values);
-            let ServerMessage::Hold(back) = ServerMessage::decode(&through_the_wire(&message.encode().unwrap())).unwrap() else { panic!() };
+            let frame = through_the_wire(&message.encode().unwrap());
+            let ServerMessage::Hold(back) = ServerMessage::decode(&frame).unwrap() else {
+                panic!()
+            };
             let ServerMessage::Hold(sent) = message else { panic!() };
             prop_assert_eq!(back, sent);
         }

@@ -68,8 +68,12 @@ fn agent_config(
         },
         bundles: annotations.bundles.clone(),
         files: Files { directory: layout::SECRETS_DIRECTORY.to_owned(), mode: owner.mode },
-        reload: annotations.reload.clone(),
-        reload_container: owner.signalled.map(str::to_owned),
+        // A signal without a container has been refused already.
+        reload: annotations
+            .reload
+            .clone()
+            .resolve(owner.signalled.map(str::to_owned))
+            .unwrap_or_default(),
     }
 }
 

@@ -136,7 +136,7 @@ fn no_such_key(
 ) -> Option<Refusal> {
     let (bundle, known) = wanted.bundle_named(&variable.secret_key()?.name)?;
     let is_file = secret.parse::<SecretName>().is_ok();
-    if known.keys.contains(secret) || (is_file && wanted.is_listed(&variable.name)) {
+    if known.has_key(secret) || (is_file && wanted.is_listed(&variable.name)) {
         return None;
     }
     let set = wanted.set_line(secret, bundle, Some(known));
@@ -194,14 +194,14 @@ fn sources(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings: 
         let prefix = source.prefix.as_deref().unwrap_or_default();
         for key in &bundle.keys {
             let name = format!("{prefix}{key}");
-            match claim(target, &name, key, plan) {
+            match claim(target, &name, key.as_str(), plan) {
                 Claim::Free(file_variable) => plan.additions.push(file_variable),
                 Claim::Held => {}
                 Claim::Taken(file_variable) => findings.refuse(Refusal::VariableTaken {
                     at: target.at(format_args!(".envFrom[{index}]")),
                     name: shown(&name),
                     variable: shown(&file_variable),
-                    path: secret_path(key),
+                    path: secret_path(key.as_str()),
                 }),
             }
             plan.gone.insert(name);

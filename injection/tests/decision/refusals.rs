@@ -15,7 +15,7 @@ fn annotations() {
         ),
         (
             annotate(one(json!({})), &[("file-mode", "0777")]),
-            "annotation enclii.io/file-mode: \"0777\" is no file mode; write three or four octal digits as 0400 or 0444, readable and not executable or writable by others",
+            "annotation enclii.io/file-mode: \"0777\" is not a valid file mode; write three or four octal digits as 0400 or 0444, readable and not executable or writable by others",
         ),
         (
             annotate(one(json!({})), &[("env", "kubernetes.io")]),
@@ -35,6 +35,25 @@ fn annotations() {
         ),
     ] {
         assert_eq!(refused(&asks), message);
+    }
+}
+
+#[test]
+fn five_mistakes_in_the_annotations_are_all_reported() {
+    let asks = annotate(
+        one(json!({})),
+        &[
+            ("secrets", "api"),
+            ("reload", "restart"),
+            ("env", "A B"),
+            ("containers", "Side Car"),
+            ("file-mode", "0777"),
+        ],
+    );
+    let message = refused(&asks);
+    for key in ["secrets", "reload", "env", "containers", "file-mode"] {
+        let expected = format!("annotation enclii.io/{key}: ");
+        assert!(message.contains(&expected), "{expected} in {message}");
     }
 }
 

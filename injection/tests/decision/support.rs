@@ -32,7 +32,7 @@ impl Bundles for Catalog {
 pub(crate) fn catalog() -> Catalog {
     let bundle = |keys: &[&str]| {
         Arc::new(Bundle {
-            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            keys: keys.iter().map(|key| key.parse().unwrap()).collect(),
             project: Some("shop".into()),
             environment: Some("prod".into()),
         })

@@ -94,9 +94,9 @@ pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, Refusal> 
         }
         (Some(value), None) => check_length("the secret", value)?,
         (None, Some(Generate { length, .. }))
-            if !(Generate::SHORTEST..=Generate::LONGEST).contains(&length) =>
+            if !(Generate::MIN_LENGTH..=Generate::MAX_LENGTH).contains(&length) =>
         {
-            let (least, most) = (Generate::SHORTEST, Generate::LONGEST);
+            let (least, most) = (Generate::MIN_LENGTH, Generate::MAX_LENGTH);
             return Err(Refusal::malformed(format!(
                 "generate.length is {length}, and must be {least} to {most}"
             )));

@@ -95,11 +95,7 @@ pub(super) async fn login(
     let principal = app.access.principal(&row).await.map_err(SecretsError::from)?;
     let internal = || Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR);
     let token = Credential::try_from(token).map_err(|_| internal())?;
-    let session = Session {
-        token,
-        expires_at: expires_at.to_string(),
-        principal: described(principal, &row),
-    };
+    let session = Session { token, expires_at, principal: described(principal, &row) };
     Ok(wiped(session.to_body().map_err(|_| internal())?))
 }
 
@@ -153,5 +149,5 @@ fn described(principal: policy::Principal, row: &TokenRow) -> Principal {
         .into_iter()
         .map(|it| RoleIn { role: it.role, scope: it.within.scope().cloned() })
         .collect();
-    Principal { kind, name, groups, roles, expires_at: row.expires_at.map(|at| at.to_string()) }
+    Principal { kind, name, groups, roles, expires_at: row.expires_at }
 }

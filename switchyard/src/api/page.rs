@@ -18,12 +18,12 @@ pub(super) fn query<T: DeserializeOwned>(uri: &Uri, form: &str) -> Result<T, Ref
 
 /// How many are asked for.
 pub(super) fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
-    limit_within(asked, Page::MOST)
+    limit_within(asked, Page::MAX)
 }
 
 /// How many are asked for, of a list that gives `most` at once.
 pub(super) fn limit_within(asked: Option<u32>, most: u32) -> Result<u32, Refusal> {
-    let limit = asked.unwrap_or(Page::USUAL);
+    let limit = asked.unwrap_or(Page::DEFAULT);
     if (1..=most).contains(&limit) {
         Ok(limit)
     } else {

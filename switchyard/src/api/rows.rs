@@ -33,11 +33,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Rows {
                 "the query may have limit=<number> and cursor=<next of the page before>, each once",
             )
         })?;
-        let limit = limit.unwrap_or(Page::USUAL);
-        if !(1..=Page::MOST).contains(&limit) {
+        let limit = limit.unwrap_or(Page::DEFAULT);
+        if !(1..=Page::MAX).contains(&limit) {
             return Err(Refusal::malformed(format!(
                 "limit is {limit}, and must be 1 to {}",
-                Page::MOST
+                Page::MAX
             )));
         }
         let after = cursor.map_or(Some(0), |text| number(&text));

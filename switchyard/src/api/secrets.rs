@@ -77,10 +77,10 @@ fn summary(secrets: &Secrets, secret: Secret) -> SecretSummary {
     SecretSummary {
         name: secret.name,
         version: secret.stored.version,
-        created_at: secret.created_at.to_string(),
-        updated_at: secret.updated_at.to_string(),
-        deleted_at: secret.deleted_at.map(|at| at.to_string()),
-        recoverable_until: secret.deleted_at.map(|at| secrets.recoverable_until(at).to_string()),
+        created_at: secret.created_at,
+        updated_at: secret.updated_at,
+        deleted_at: secret.deleted_at,
+        recoverable_until: secret.deleted_at.map(|at| secrets.recoverable_until(at)),
     }
 }
 
@@ -267,7 +267,7 @@ pub(super) async fn delete(
             .delete(&caller, &scope, &name, &terms)
             .await
             .map_err(|error| unmet(error, terms.condition))?;
-        let recoverable_until = Some(removed.recoverable_until.to_string());
+        let recoverable_until = Some(removed.recoverable_until);
         Ok(Deleted { scope, name, bundles: removed.bundles, recoverable_until })
     })
     .await

@@ -71,8 +71,7 @@ pub(super) async fn create(
 ) -> Result<Response, Refusal> {
     let asker = asked.principal(&app).await?;
     let TokenRequest { name, role, scope, ttl_seconds } = small::read(sent).await?;
-    let (shortest, longest) =
-        (TokenRequest::SHORTEST_TTL_SECONDS, TokenRequest::LONGEST_TTL_SECONDS);
+    let (shortest, longest) = (TokenRequest::MIN_TTL_SECONDS, TokenRequest::MAX_TTL_SECONDS);
     if !(shortest..=longest).contains(&ttl_seconds) {
         return Err(Refusal::malformed(format!(
             "ttl_seconds is {ttl_seconds}, and must be {shortest} to {longest}"
@@ -107,7 +106,7 @@ pub(super) async fn create(
     // It is hexadecimal digits behind letters.
     let token = Credential::try_from(token)
         .map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    let created = TokenCreated { token, name, role, scope, expires_at: expires_at.to_string() };
+    let created = TokenCreated { token, name, role, scope, expires_at };
     let body =
         created.to_body().map_err(|_| Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     Ok((StatusCode::CREATED, wiped(body)).into_response())
@@ -191,10 +190,10 @@ fn summary(row: TokenRow) -> Option<TokenSummary> {
         kind,
         role,
         scope,
-        created_at: row.created_at.to_string(),
+        created_at: row.created_at,
         created_by: row.created_by,
-        expires_at: row.expires_at.map(|at| at.to_string()),
-        last_used_at: row.last_used_at.map(|at| at.to_string()),
+        expires_at: row.expires_at,
+        last_used_at: row.last_used_at,
     })
 }
 

@@ -28,13 +28,13 @@ pub struct OnePasswordArgs {
     #[arg(long, env = "ENCLII_ONEPASSWORD_PLAIN_HTTP")]
     pub onepassword_plain_http: bool,
     /// How many seconds one call to Connect may take
-    #[arg(long, env = "ENCLII_ONEPASSWORD_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = super::seconds)]
+    #[arg(long, env = "ENCLII_ONEPASSWORD_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = runtime::args::seconds)]
     pub onepassword_timeout: Duration,
     /// How many seconds a write may take until Connect shows it
-    #[arg(long, env = "ENCLII_ONEPASSWORD_SETTLE", value_name = "SECONDS", default_value = "15", value_parser = super::seconds)]
+    #[arg(long, env = "ENCLII_ONEPASSWORD_SETTLE", value_name = "SECONDS", default_value = "15", value_parser = runtime::args::seconds)]
     pub onepassword_settle: Duration,
     /// Every how many seconds to look for values that people changed in 1Password
-    #[arg(long, env = "ENCLII_ONEPASSWORD_WATCH", value_name = "SECONDS", default_value = "10", value_parser = super::seconds)]
+    #[arg(long, env = "ENCLII_ONEPASSWORD_WATCH", value_name = "SECONDS", default_value = "10", value_parser = runtime::args::seconds)]
     pub onepassword_watch: Duration,
 }
 

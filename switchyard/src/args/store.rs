@@ -54,7 +54,7 @@ pub struct StoreArgs {
     #[arg(long, env = "ENCLII_VAULT_CA_FILE", value_name = "FILE")]
     pub vault_ca_file: Option<PathBuf>,
     /// How many seconds one call to Vault may take
-    #[arg(long, env = "ENCLII_VAULT_TIMEOUT", default_value = "5", value_name = "SECONDS", value_parser = super::seconds)]
+    #[arg(long, env = "ENCLII_VAULT_TIMEOUT", default_value = "5", value_name = "SECONDS", value_parser = runtime::args::seconds)]
     pub vault_timeout: Duration,
     /// How many KV versions an entry in Vault keeps at least; what is needed for longer is moved in
     /// time

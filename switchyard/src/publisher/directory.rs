@@ -111,8 +111,11 @@ mod tests {
         assert!(read(&root).unwrap().is_empty());
         let key =
             |bundle: &str| SecretBundleKey { namespace: "shop-prod".into(), bundle: bundle.into() };
-        let status =
-            Status { keys: ["A".to_owned()].into(), scope: None, generation: Some(Generation(3)) };
+        let status = Status {
+            keys: ["A".parse().unwrap()].into(),
+            scope: None,
+            generation: Some(Generation(3)),
+        };
         put(&root, &key("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");
         files::write(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();
@@ -124,7 +127,7 @@ mod tests {
 
         put(&root, &key("mine-prod"), &status).unwrap();
         let both: SecretBundle = serde_json::from_slice(&fs::read(&by_hand).unwrap()).unwrap();
-        assert_eq!(both.keys().unwrap(), ["A".to_owned(), "B".to_owned()].into());
+        assert_eq!(both.keys().unwrap(), ["A", "B"].map(|name| name.parse().unwrap()).into());
 
         remove(&root, &key("api-prod")).unwrap();
         remove(&root, &key("api-prod")).unwrap();

@@ -72,7 +72,7 @@ mod tests {
     use crate::policy::Binding;
 
     fn status(key: &str) -> Status {
-        Status { keys: [key.to_owned()].into(), scope: None, generation: Some(Generation(1)) }
+        Status { keys: [key.parse().unwrap()].into(), scope: None, generation: Some(Generation(1)) }
     }
 
     fn key(namespace: &str, bundle: &str) -> SecretBundleKey {

@@ -27,7 +27,7 @@ impl Secrets {
             .record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule))
             .await?;
         let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
-        Ok(SecretValue { scope, name, version, updated_at: secret.updated_at.to_string(), value })
+        Ok(SecretValue { scope, name, version, updated_at: secret.updated_at, value })
     }
 
     /// The value of one version of a secret.
@@ -49,7 +49,7 @@ impl Secrets {
         if row.state == VersionState::Destroyed {
             return Err(SecretsError::Gone { scope: in_scope(), name: named(), version });
         }
-        let updated_at = row.created_at.to_string();
+        let updated_at = row.created_at;
         let value = self.store.read_version(scope, name, &row.stored()).await?;
         self.audit.record(caller.event(Action::Read, scope, name, Some(version), rule)).await?;
         Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kube::Client;
+use runtime::args::DaemonArgs;
 use runtime::readiness::Readiness;
 use runtime::tasks::Tasks;
 use tokio::sync::watch;
@@ -34,8 +35,7 @@ pub(super) async fn detect(
     readiness: &Readiness,
 ) -> Result<Platform, ServeError> {
     let ServeArgs {
-        listen,
-        admin,
+        daemon: DaemonArgs { listen, admin, .. },
         data,
         database: _,
         oidc: _,
@@ -53,9 +53,6 @@ pub(super) async fn detect(
         development_identities,
         publish_directory,
         trust_directory,
-        log_filter: _,
-        log_format: _,
-        drain_notice: _,
         store: _,
     } = args;
     let configured_source = certificates_directory

@@ -230,7 +230,7 @@ async fn key_names_are_published_in_bound_namespaces() {
     let keys = |path: &str| {
         read(path)
             .and_then(|bundle| bundle.status)
-            .map(|status| status.keys.into_iter().collect::<Vec<_>>().join(","))
+            .map(|status| status.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
     };
     until("published bundles", async || {
         keys("shop-prod/api-prod.json").as_deref() == Some("A,B")

@@ -44,7 +44,6 @@ impl Agent {
             bundles: vec![BUNDLE.parse().unwrap()],
             files: Files { directory: files.to_str().unwrap().to_owned(), mode: FileMode::OWNER },
             reload: Reload::None,
-            reload_container: None,
         };
         let mut command = std::process::Command::new(program("enclii-agent").unwrap());
         command.arg("run").env_clear().env(CONFIG_VARIABLE, config.to_json().unwrap());

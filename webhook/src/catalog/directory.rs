@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Catalog, Namespaces, object};
-use crate::watch::{Said, Watch};
+use crate::watch::{Said, watch};
 use injection::bundles::Bundles;
 
 /// Why a part of the directory could not be used.
@@ -31,7 +31,7 @@ pub async fn run(root: PathBuf, catalog: Catalog, gate: Gate, stop: Cancellation
     let follow = async {
         let mut said = Said::default();
         loop {
-            let watch = Watch::new(&root);
+            let watch = watch(&root);
             match load(&root, &catalog) {
                 Ok(()) => gate.ready(),
                 Err(error) => said.warn("waiting for the bundles directory", &error),
@@ -110,7 +110,9 @@ mod tests {
     }
 
     fn keys(catalog: &Catalog, name: &str) -> Option<Vec<String>> {
-        catalog.bundle("shop-prod", name).map(|bundle| bundle.keys.iter().cloned().collect())
+        catalog
+            .bundle("shop-prod", name)
+            .map(|bundle| bundle.keys.iter().map(ToString::to_string).collect())
     }
 
     #[test]

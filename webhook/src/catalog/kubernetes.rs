@@ -117,7 +117,7 @@ mod tests {
         assert!(apply(Event::InitDone));
         assert_eq!(catalog.bundle("shop-prod", "old-prod"), None);
         let found = catalog.bundle("shop-prod", "api-prod").unwrap();
-        assert_eq!((found.keys.contains("B"), found.project.as_deref()), (true, Some("shop")));
+        assert_eq!((found.has_key("B"), found.project.as_deref()), (true, Some("shop")));
         assert_eq!(catalog.len(), 1);
     }
 

@@ -1,6 +1,6 @@
 //! A `SecretBundle` object as the catalog keeps it, whoever it comes from.
 
-use contract::{Label, Scope, SecretBundle, SecretName, layout};
+use contract::{Label, Scope, SecretBundle, layout};
 use serde_json::Value;
 
 use injection::bundles::Bundle;
@@ -13,9 +13,6 @@ pub(super) fn from_value(object: &Value) -> Option<Bundle> {
 }
 
 /// The same of an object whose metadata somebody else has read.
-///
-/// Keys that are no legal names are left out: a person may write anything into `spec`, and a key
-/// becomes the last part of a path.
 pub(super) fn from_parts<'l>(
     object: &Value,
     label: impl Fn(&str) -> Option<&'l str>,
@@ -29,7 +26,7 @@ pub(super) fn from_parts<'l>(
     let label = |name| label(name).map(str::to_owned);
     let said = |part: Option<&Label>| part.map(ToString::to_string);
     Some(Bundle {
-        keys: keys.into_iter().filter(|key| key.parse::<SecretName>().is_ok()).collect(),
+        keys,
         project: said(scope.as_ref().map(Scope::project)).or_else(|| label(layout::PROJECT_LABEL)),
         environment: said(scope.as_ref().and_then(Scope::environment))
             .or_else(|| label(layout::ENVIRONMENT_LABEL)),
@@ -50,7 +47,7 @@ mod tests {
             "status": { "keys": ["B"], "generation": 3 },
         }))
         .unwrap();
-        assert_eq!(found.keys, ["A".to_owned(), "B".to_owned()].into());
+        assert_eq!(found.keys, ["A", "B"].map(|name| name.parse().unwrap()).into());
         assert_eq!(
             (found.project.as_deref(), found.environment.as_deref()),
             (Some("shop"), Some("prod"))

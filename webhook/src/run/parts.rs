@@ -10,7 +10,7 @@ use certs::bundle::TrustBundle;
 use certs::clock::Clock;
 use certs::files::FileCertificates;
 use certs::manager::{CertManager, Settings};
-use certs::resolver::{H2_AND_HTTP1, Resolver, server_config};
+use certs::resolver::{CertResolver, H2_AND_HTTP1, server_config};
 use certs::store::CertStore;
 use certs::store::directory::DirectoryCertStore;
 use certs::store::secret::SecretCertStore;
@@ -50,7 +50,7 @@ pub(super) enum CertificateSource {
 
 /// The serving certificate, and where its CA is to be registered.
 pub(super) struct Certificate {
-    resolver: Arc<Resolver>,
+    resolver: Arc<CertResolver>,
     registered: Option<Registered>,
 }
 
@@ -61,7 +61,7 @@ struct Registered {
 }
 
 impl Certificate {
-    pub(super) fn resolver(&self) -> Arc<Resolver> {
+    pub(super) fn resolver(&self) -> Arc<CertResolver> {
         Arc::clone(&self.resolver)
     }
 }
@@ -127,7 +127,7 @@ impl Parts {
         &self,
         store: impl CertStore + 'static,
         names: SubjectAltNames,
-    ) -> (Arc<Resolver>, watch::Receiver<TrustBundle>) {
+    ) -> (Arc<CertResolver>, watch::Receiver<TrustBundle>) {
         let manager = CertManager::new(store, Settings::new("enclii-webhook", names))
             .with_gate(self.gate(CERTIFICATE));
         let kept = (manager.resolver(), manager.bundle());

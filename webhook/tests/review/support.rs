@@ -18,7 +18,7 @@ pub(crate) fn config() -> InjectionConfig {
 /// Knows bundle `api-prod` of [`NAMESPACE`].
 pub(crate) fn catalog() -> Catalog {
     let catalog = Catalog::default();
-    let keys = ["DATABASE_URL", "STRIPE_API_KEY"].map(str::to_owned).into();
+    let keys = ["DATABASE_URL", "STRIPE_API_KEY"].map(|key| key.parse().unwrap()).into();
     let (project, environment) = (Some("shop".into()), Some("prod".into()));
     catalog.set(NAMESPACE, "api-prod", Bundle { keys, project, environment });
     catalog

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::stream::{BUNDLE_PARAMETER, PATH, PROTOCOL};
 use contract::{BundleRef, Problem, Redacted};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -126,8 +126,7 @@ fn login_request(
     token: &Redacted,
     bundles: &[BundleRef],
 ) -> http::Result<Request<Empty<Bytes>>> {
-    let mut authorization = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())?;
-    authorization.set_sensitive(true);
+    let authorization = runtime::bearer::header_value(token.expose())?;
     // A bundle's name consists of letters, digits and dashes, so it needs no escaping.
     let query: Vec<String> =
         bundles.iter().map(|bundle| format!("{BUNDLE_PARAMETER}={bundle}")).collect();

@@ -19,7 +19,7 @@ async fn written(directory: &DirectoryCertStore, new: &CertFiles, seen: &Loaded)
 }
 
 #[tokio::test]
-async fn what_is_stored_can_be_loaded_and_is_private() {
+async fn stored_files_can_be_loaded_and_are_private() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("certs");
     let directory = DirectoryCertStore::new(&path);
@@ -43,7 +43,7 @@ async fn what_is_stored_can_be_loaded_and_is_private() {
 }
 
 #[tokio::test]
-async fn the_slower_writer_loses() {
+async fn the_slower_writer_gets_a_conflict() {
     let home = tempfile::tempdir().unwrap();
     let directory = DirectoryCertStore::new(home.path());
     let seen = directory.load().await.unwrap();
@@ -53,7 +53,7 @@ async fn the_slower_writer_loses() {
 }
 
 #[tokio::test]
-async fn a_held_lock_is_no_error() {
+async fn a_held_lock_is_a_conflict_and_not_an_error() {
     let home = tempfile::tempdir().unwrap();
     let directory = DirectoryCertStore::new(home.path());
     let _held = lock(&home.path().join(LOCK)).unwrap().unwrap();
@@ -61,12 +61,12 @@ async fn a_held_lock_is_no_error() {
 }
 
 #[tokio::test]
-async fn the_rest_of_a_crash_does_no_harm() {
+async fn leftovers_of_a_crash_do_no_harm() {
     let home = tempfile::tempdir().unwrap();
     let directory = DirectoryCertStore::new(home.path());
     let seen = Loaded::default();
     assert!(written(&directory, &files(&[("ca.crt", "one")]), &seen).await);
-    // Died between the generation and the link, and once more between link and rename.
+    // Killed between generation and link, and again between link and rename.
     let path = home.path();
     fs::create_dir(path.join("..generation-2")).unwrap();
     symlink("..generation-2", path.join(NEW_LINK)).unwrap();
@@ -78,7 +78,7 @@ async fn the_rest_of_a_crash_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_change_is_noticed_and_reading_is_none() {
+async fn a_change_is_noticed_and_reading_is_not_a_change() {
     let home = tempfile::tempdir().unwrap();
     let directory = DirectoryCertStore::new(home.path());
     assert!(written(&directory, &files(&[("ca.crt", "one")]), &Loaded::default()).await);

@@ -221,7 +221,7 @@ fn grant(row: &AnyRow) -> Result<Grant, RepositoryError> {
         scope: scope(row)?,
         secret: secret(row)?,
         access: access(row)?,
-        created_at: time(row, "created_at")?.to_string(),
+        created_at: time(row, "created_at")?,
         created_by: text(row, "created_by")?,
     })
 }

@@ -1,0 +1,86 @@
+//! Why a pod's annotations are refused: everything that is wrong with them, at once.
+
+use std::fmt;
+
+use crate::bundle::{BundleRef, BundleRefError};
+use crate::reload::ReloadError;
+
+/// All the mistakes in a pod's annotations, in the order of [`KEYS`](super::KEYS); never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnotationErrors(Vec<AnnotationError>);
+
+impl AnnotationErrors {
+    /// `Ok(())` when there is no mistake.
+    pub(super) fn check(errors: Vec<AnnotationError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// The mistakes.
+    pub fn iter(&self) -> impl Iterator<Item = &AnnotationError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for AnnotationErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{}", error.message())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for AnnotationErrors {}
+
+/// One mistake: which annotation, and what is wrong with its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("annotation {key}")]
+pub struct AnnotationError {
+    /// The annotation's key.
+    pub key: &'static str,
+    /// What is wrong with its value.
+    #[source]
+    pub source: ValueError,
+}
+
+impl AnnotationError {
+    /// The error and its cause on one line, as an admission message shows it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.source {
+            ValueError::Bundle(cause) => format!("annotation {}: {cause}", self.key),
+            ValueError::Reload(cause) => format!("annotation {}: {cause}", self.key),
+            other => format!("annotation {}: {other}", self.key),
+        }
+    }
+}
+
+/// What is wrong with an annotation's value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not the name of a bundle.
+    #[error("bundle")]
+    Bundle(#[source] BundleRefError),
+    /// The same bundle twice.
+    #[error("bundle {0} is listed twice")]
+    DuplicateBundle(BundleRef),
+    /// A list that is empty or has an empty entry.
+    #[error("the list {0:?} is empty or has an empty entry; write NAME,NAME")]
+    List(String),
+    /// Not the name of an environment variable.
+    #[error("{0:?} is not a valid environment variable name")]
+    EnvName(String),
+    /// Not the name of a container.
+    #[error("{0:?} is not a valid container name")]
+    ContainerName(String),
+    /// Not a way to reload.
+    #[error("reload")]
+    Reload(#[source] ReloadError),
+    /// Not a file mode.
+    #[error(
+        "{0:?} is not a valid file mode; write three or four octal digits as 0400 or 0444, \
+         readable and not executable or writable by others"
+    )]
+    FileMode(String),
+}

@@ -1,0 +1,104 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(pairs: &[(&str, &str)]) -> Result<Option<Annotations>, AnnotationErrors> {
+    Annotations::parse(pairs.iter().copied())
+}
+
+#[test]
+fn a_pod_that_does_not_ask_gets_nothing() {
+    assert_eq!(parse(&[]), Ok(None));
+    assert_eq!(parse(&[("enclii.io/reload", "none"), ("app", "x")]), Ok(None));
+}
+
+#[test]
+fn everything_at_once() {
+    let found = parse(&[
+        (SECRETS, "api-prod, shared-prod"),
+        (RELOAD, "signal=SIGHUP"),
+        (RELOAD_CONTAINER, "app"),
+        (ENV, "A,B"),
+        (PLAIN_ENV, "C"),
+        (CONTAINERS, "app,migrate"),
+        (FILE_MODE, "0440"),
+        ("enclii.io/relaod", "none"),
+        ("enclii.io/something-else", "1"),
+        ("example.com/secrets", "x"),
+    ])
+    .unwrap()
+    .unwrap();
+    assert_eq!(
+        found.bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>(),
+        ["api-prod", "shared-prod"]
+    );
+    assert_eq!(found.reload.to_string(), "signal=SIGHUP");
+    assert_eq!(found.reload_container.as_deref(), Some("app"));
+    assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
+    assert_eq!(found.containers.unwrap().len(), 2);
+    assert_eq!(found.file_mode.unwrap().bits(), 0o440);
+    let warnings: Vec<_> = found.unknown.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings[0],
+        "annotation enclii.io/relaod is not known and has no effect; did you mean enclii.io/reload?"
+    );
+    assert_eq!(warnings[1], "annotation enclii.io/something-else is not known and has no effect");
+}
+
+#[test]
+fn each_bad_value_names_its_key() {
+    for (key, value) in [
+        (SECRETS, ""),
+        (SECRETS, "api-prod,"),
+        (SECRETS, "api"),
+        (SECRETS, "api-prod,api-prod"),
+        (SECRETS, "../api-prod"),
+        (RELOAD, "restart"),
+        (RELOAD, "signal=SIGKILL"),
+        (RELOAD_CONTAINER, ""),
+        (RELOAD_CONTAINER, "a,b"),
+        (ENV, "A B"),
+        (PLAIN_ENV, ","),
+        (CONTAINERS, "App"),
+        (FILE_MODE, "0777"),
+        (FILE_MODE, "400x"),
+        (FILE_MODE, "0044"),
+        (FILE_MODE, "4"),
+    ] {
+        let mut pairs = vec![(SECRETS, "api-prod")];
+        pairs.retain(|(it, _)| *it != key);
+        pairs.push((key, value));
+        let errors = parse(&pairs).unwrap_err();
+        let error = errors.iter().next().unwrap();
+        assert_eq!((error.key, errors.iter().count()), (key, 1), "{value:?}");
+        let message = errors.to_string();
+        assert!(message.starts_with(&format!("annotation {key}: ")), "{message}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let errors = parse(&[
+        (SECRETS, "api-prod,Api,api-prod"),
+        (RELOAD, "restart"),
+        (CONTAINERS, "app,,Side Car"),
+        (FILE_MODE, "0777"),
+        (ENV, "A B"),
+    ])
+    .unwrap_err();
+    let keys: Vec<_> = errors.iter().map(|error| error.key).collect();
+    assert_eq!(keys, [SECRETS, SECRETS, RELOAD, ENV, CONTAINERS, CONTAINERS, FILE_MODE]);
+    let message = errors.to_string();
+    for part in ["\"Api\"", "listed twice", "\"restart\"", "\"A B\"", "\"Side Car\"", "\"0777\""] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_input_panics(pairs: Vec<(String, String)>, secrets: String, mode: String) {
+        let pairs = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        let more = [(SECRETS, secrets.as_str()), (FILE_MODE, mode.as_str())];
+        let _ = Annotations::parse(pairs.chain(more));
+    }
+}

@@ -1,0 +1,73 @@
+//! The forms of the annotations' values. Each parser returns every mistake in its value.
+
+use std::collections::BTreeSet;
+
+use super::error::ValueError;
+use crate::bundle::BundleRef;
+use crate::scope::Label;
+
+/// The longest part of a value that an error quotes, in characters.
+const MAX_QUOTED: usize = 80;
+
+/// Bundle names, separated by commas, each once.
+pub(super) fn bundles(text: &str) -> Result<Vec<BundleRef>, Vec<ValueError>> {
+    let mut found = Vec::new();
+    each_entry(text, |entry| {
+        let bundle: BundleRef = entry.parse().map_err(ValueError::Bundle)?;
+        if found.contains(&bundle) {
+            return Err(ValueError::DuplicateBundle(bundle));
+        }
+        found.push(bundle);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Names, separated by commas.
+pub(super) fn list(
+    text: &str,
+    parse: fn(&str) -> Result<String, ValueError>,
+) -> Result<BTreeSet<String>, Vec<ValueError>> {
+    let mut found = BTreeSet::new();
+    each_entry(text, |entry| {
+        found.insert(parse(entry)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn each_entry(
+    text: &str,
+    mut parse: impl FnMut(&str) -> Result<(), ValueError>,
+) -> Result<(), Vec<ValueError>> {
+    let (mut errors, mut has_empty) = (Vec::new(), false);
+    for entry in text.split(',').map(str::trim) {
+        if entry.is_empty() {
+            has_empty = true;
+        } else if let Err(error) = parse(entry) {
+            errors.push(error);
+        }
+    }
+    if has_empty {
+        errors.push(ValueError::List(quoted(text)));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The name of an environment variable, as Kubernetes accepts it.
+pub(super) fn env_name(text: &str) -> Result<String, ValueError> {
+    let mut bytes = text.bytes();
+    let fits = text.len() <= 253
+        && bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'-'))
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if fits { Ok(text.to_owned()) } else { Err(ValueError::EnvName(quoted(text))) }
+}
+
+/// The name of a container.
+pub(super) fn container(text: &str) -> Result<String, ValueError> {
+    text.parse::<Label>().map(String::from).map_err(|_| ValueError::ContainerName(quoted(text)))
+}
+
+fn quoted(text: &str) -> String {
+    text.chars().take(MAX_QUOTED).collect()
+}
