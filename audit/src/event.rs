@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// An audit event without a sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,105 +108,104 @@ impl Actor {
     }
 }
 
+/// The words of audit records. They are part of the canonical bytes and never change.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
+    ($($name:ident),+) => {
+        $(impl $name {
             /// All variants.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
             /// The word used in audit records.
             #[must_use]
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
+                self.into()
             }
 
             /// Parses the word used in audit records.
             #[must_use]
             pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|it| it.as_str() == word)
+                word.parse().ok()
             }
-        }
+        })+
     };
 }
 
-words! {
-    /// What was done.
-    Action {
-        /// A pod applied a generation.
-        Applied = "applied",
-        /// Versions of a secret were destroyed irrecoverably.
-        Destroy = "destroy",
-        /// A secret was deleted.
-        Delete = "delete",
-        /// A request was refused by the access rules.
-        Denied = "denied",
-        /// The audit log was exported.
-        Export = "export",
-        /// A pod failed to apply a generation.
-        Failed = "failed",
-        /// A grant or a token was created.
-        Grant = "grant",
-        /// Names were listed, without values.
-        List = "list",
-        /// A person logged in, a pod opened its stream, or a credential was refused.
-        Login = "login",
-        /// A person logged out.
-        Logout = "logout",
-        /// A secret's value or a bundle's values were read.
-        Read = "read",
-        /// Values were re-encrypted under another key.
-        Rekey = "rekey",
-        /// A grant or a token was revoked.
-        Revoke = "revoke",
-        /// An older version was made active again.
-        Rollback = "rollback",
-        /// An existing secret got a new value.
-        Rotate = "rotate",
-        /// A deleted secret was restored.
-        Undelete = "undelete",
-        /// A version was written.
-        Write = "write",
-    }
+words!(Action, Outcome, ResourceKind);
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum Action {
+    /// A pod applied a generation.
+    Applied,
+    /// Versions of a secret were destroyed irrecoverably.
+    Destroy,
+    /// A secret was deleted.
+    Delete,
+    /// A request was refused by the access rules.
+    Denied,
+    /// The audit log was exported.
+    Export,
+    /// A pod failed to apply a generation.
+    Failed,
+    /// A grant or a token was created.
+    Grant,
+    /// Names were listed, without values.
+    List,
+    /// A person logged in, a pod opened its stream, or a credential was refused.
+    Login,
+    /// A person logged out.
+    Logout,
+    /// A secret's value or a bundle's values were read.
+    Read,
+    /// Values were re-encrypted under another key.
+    Rekey,
+    /// A grant or a token was revoked.
+    Revoke,
+    /// An older version was made active again.
+    Rollback,
+    /// An existing secret got a new value.
+    Rotate,
+    /// A deleted secret was restored.
+    Undelete,
+    /// A version was written.
+    Write,
 }
 
-words! {
-    /// The result of an action.
-    Outcome {
-        /// It was allowed and done.
-        Allowed = "allowed",
-        /// It was refused by the access rules.
-        Denied = "denied",
-        /// It was attempted and failed.
-        Failed = "failed",
-    }
+/// The result of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum Outcome {
+    /// It was allowed and done.
+    Allowed,
+    /// It was refused by the access rules.
+    Denied,
+    /// It was attempted and failed.
+    Failed,
 }
 
-words! {
-    /// The kinds of resources that events refer to.
-    ResourceKind {
-        /// The API itself, when a credential was refused.
-        Api = "api",
-        /// The audit log.
-        Audit = "audit",
-        /// A bundle.
-        Bundle = "bundle",
-        /// An access grant.
-        Grant = "grant",
-        /// The key that encrypts stored values.
-        Key = "key",
-        /// All secrets in a scope.
-        Scope = "scope",
-        /// A secret.
-        Secret = "secret",
-        /// A person's login session.
-        Session = "session",
-        /// An API token.
-        Token = "token",
-    }
+/// The kinds of resources that events refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum ResourceKind {
+    /// The API itself, when a credential was refused.
+    Api,
+    /// The audit log.
+    Audit,
+    /// A bundle.
+    Bundle,
+    /// An access grant.
+    Grant,
+    /// The key that encrypts stored values.
+    Key,
+    /// All secrets in a scope.
+    Scope,
+    /// A secret.
+    Secret,
+    /// A person's login session.
+    Session,
+    /// An API token.
+    Token,
 }
 
 /// What an event is about.

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::Record;
 
 /// An export format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// The record as JSON.
@@ -40,11 +43,7 @@ impl Format {
     /// The format's name in flags and configuration files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Jsonl => "jsonl",
-            Self::Ocsf => "ocsf",
-            Self::Cef => "cef",
-        }
+        self.into()
     }
 
     /// The media type of a body of such lines.

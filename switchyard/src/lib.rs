@@ -24,7 +24,7 @@ pub mod identity;
 mod limit;
 mod live;
 mod metrics;
-mod namespaces;
+pub mod namespaces;
 pub mod policy;
 pub mod publisher;
 mod rekey;

@@ -108,7 +108,7 @@ impl Publisher {
         &mut self,
         published: &mut Option<PublishedBundles>,
     ) -> Result<(), PublishError> {
-        let desired = plan::desired(&self.statuses().await?, &self.namespaces.all());
+        let desired = desired(&self.statuses().await?, &self.namespaces.all());
         let mut actual = match published.take() {
             Some(published) => published,
             None => self.sink.read().await?,

@@ -1,6 +1,8 @@
 //! A data directory made by the release of November 2026 still opens: values, versions, audit log
 //! and checkpoints. `tests/fixtures/2026-11/README.md` describes it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use audit::{Checkpoint, PublicKey, Record};
@@ -21,6 +23,8 @@ fn copy_data(directory: &Path) {
     std::fs::create_dir(&data).unwrap();
     for file in ["switchyard.db", "key", "audit-key", "bootstrap-token"] {
         std::fs::copy(fixture().join(file), data.join(file)).unwrap();
+        // Git does not keep the mode, and switchyard refuses a key that others can read.
+        std::fs::set_permissions(data.join(file), Permissions::from_mode(0o600)).unwrap();
     }
     std::fs::create_dir(directory.join("outside")).unwrap();
     std::fs::copy(fixture().join("checkpoints.jsonl"), directory.join("outside/checkpoints.jsonl"))
