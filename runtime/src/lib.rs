@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod bearer;
 #[cfg(feature = "http-client")]
 pub mod http_client;
+pub mod listen;
 pub mod logs;
 pub mod metrics;
 pub mod provider;

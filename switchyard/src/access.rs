@@ -1,5 +1,5 @@
-//! Who may do what, from what is known now: the namespaces' labels, the grants, and what the
-//! configuration gives to groups. The decisions themselves are in `policy`.
+//! Access control with the current state: the labels of namespaces, the grants in the ledger, and
+//! the roles that the configuration assigns to groups. The rules themselves are in `policy`.
 
 use std::sync::Arc;
 
@@ -10,59 +10,60 @@ use tokio::sync::watch;
 use crate::audit::Pod;
 use crate::namespaces::Namespaces;
 use crate::policy::{
-    Account, Assigned, BundleAllowed, BundleDenied, Principal, Reach, Source, decide_bundle,
+    BundleAllowed, BundleDenied, Principal, RoleAssignment, RoleScope, RoleSource,
+    ServiceAccountRef, decide_bundle,
 };
 use crate::repository::{Repository, RepositoryError, TokenRow, TokenSubject};
 
-mod mapping;
+mod group_role;
 #[cfg(test)]
 mod tests;
 
-pub use mapping::{GroupRole, GroupRoleError};
+pub use group_role::{GroupRole, GroupRoleError};
 
-/// Decides with what the cluster, the ledger and the configuration say.
+/// Decides about access. Clones share the state.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
+pub(crate) struct AccessControl {
     namespaces: Namespaces,
     repository: Repository,
     groups: Arc<[GroupRole]>,
-    /// Grows with every change of the grants that is made here.
-    changes: watch::Sender<u64>,
+    /// Counts the changes of grants that this replica makes.
+    grant_changes: watch::Sender<u64>,
 }
 
-/// Why a bundle is not handed out.
+/// Why a pod may not read a bundle.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccessError {
-    /// The rules say no.
+    /// No rule allows it.
     #[error(transparent)]
     Denied(#[from] BundleDenied),
-    /// The grants could not be read.
+    /// The grants cannot be read.
     #[error("read grants")]
     Repository(#[from] RepositoryError),
 }
 
-impl Access {
+impl AccessControl {
     pub(crate) fn new(
         namespaces: Namespaces,
         repository: Repository,
         groups: Vec<GroupRole>,
     ) -> Self {
-        Self { namespaces, repository, groups: groups.into(), changes: watch::Sender::new(0) }
+        Self { namespaces, repository, groups: groups.into(), grant_changes: watch::Sender::new(0) }
     }
 
-    /// The news of namespaces, for whoever has to ask again.
+    /// The namespaces and their changes.
     pub(crate) fn namespaces(&self) -> Namespaces {
         self.namespaces.clone()
     }
 
-    /// The news of grants that were given or taken back here.
-    pub(crate) fn grants(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Changes whenever this replica adds or removes a grant.
+    pub(crate) fn subscribe_grants(&self) -> watch::Receiver<u64> {
+        self.grant_changes.subscribe()
     }
 
-    /// Tells that the grants changed.
-    pub(crate) fn tell_grants(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    /// Notifies the subscribers that the grants changed.
+    pub(crate) fn notify_grants_changed(&self) {
+        self.grant_changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Whether a pod may read a bundle, and which secrets of it.
@@ -71,9 +72,9 @@ impl Access {
         pod: &Pod,
         bundle: &BundleRef,
     ) -> Result<BundleAllowed, AccessError> {
-        let account = Account { namespace: &pod.namespace, name: &pod.service_account };
+        let account = ServiceAccountRef { namespace: &pod.namespace, name: &pod.service_account };
         let binding = self.namespaces.binding(&pod.namespace);
-        // Most pods read their own service's bundle, and need no look into the ledger.
+        // Most pods read the bundle of their own service, which needs no query of the ledger.
         if let Ok(allowed) = decide_bundle(account, bundle, binding.as_ref(), &[]) {
             return Ok(allowed);
         }
@@ -81,41 +82,40 @@ impl Access {
         Ok(decide_bundle(account, bundle, binding.as_ref(), &grants)?)
     }
 
-    /// Whose a token is, with the rights of this moment: what was taken back since it was made is
-    /// gone.
+    /// The principal of a token with its current rights.
     pub(crate) async fn principal(&self, token: &TokenRow) -> Result<Principal, RepositoryError> {
         match &token.subject {
             TokenSubject::Program { role, scope } => Ok(Principal {
                 kind: PrincipalKind::Token,
                 name: token.name.clone(),
                 groups: Vec::new(),
-                roles: vec![Assigned {
+                roles: vec![RoleAssignment {
                     role: *role,
                     within: scope.clone().into(),
-                    source: Source::Token,
+                    source: RoleSource::Token,
                 }],
-                permits: Vec::new(),
+                grants: Vec::new(),
             }),
             TokenSubject::Person { name, groups } => self.person(name, groups).await,
         }
     }
 
     async fn person(&self, name: &str, groups: &[String]) -> Result<Principal, RepositoryError> {
-        let mut roles: Vec<Assigned> = self
+        let mut roles: Vec<RoleAssignment> = self
             .groups
             .iter()
             .filter(|it| groups.contains(&it.group))
-            .map(GroupRole::assigned)
+            .map(GroupRole::assignment)
             .collect();
-        let mut permits = Vec::new();
+        let mut grants = Vec::new();
         for row in self.repository.grants_of(name, groups).await? {
             match row.access.role() {
-                Some(role) => roles.push(Assigned {
+                Some(role) => roles.push(RoleAssignment {
                     role,
-                    within: Reach::Scope(row.scope),
-                    source: Source::Grant(row.id),
+                    within: RoleScope::Scope(row.scope),
+                    source: RoleSource::Grant(row.id),
                 }),
-                None => permits.push(row.into()),
+                None => grants.push(row.into()),
             }
         }
         Ok(Principal {
@@ -123,7 +123,7 @@ impl Access {
             name: name.to_owned(),
             groups: groups.to_vec(),
             roles,
-            permits,
+            grants,
         })
     }
 }

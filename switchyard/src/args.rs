@@ -1,4 +1,5 @@
-//! The flags. Each can be given by the environment too; nothing else is read from there.
+//! The command-line flags. Each can be set in the environment as well; nothing else is read from
+//! there.
 
 mod audit;
 mod database;
@@ -20,7 +21,7 @@ pub use key::KeyArgs;
 pub use oidc::OidcArgs;
 pub use onepassword::OnePasswordArgs;
 pub use rate::RateArgs;
-pub use store::{LoginKind, Needed, StoreArgs, StoreKind};
+pub use store::{MissingFlag, StoreArgs, StoreKind, VaultLoginKind};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,10 +33,11 @@ Examples:
       --development-identities run/identities.json --publish-directory run/bundles \\
       --trust-directory run/trust --certificates-directory run/certificates";
 
-/// The control plane of Enclii Secrets: keeps secrets, versions and the audit trail, and tells
-/// every pod what to hold.
+/// The control plane of Enclii Secrets: stores secrets, their versions and the audit log, and
+/// delivers them to pods.
 #[derive(Debug, Parser)]
-#[command(name = "switchyard", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "switchyard", version, after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -57,42 +59,43 @@ pub struct ServeArgs {
     /// Addresses, logs and shutdown.
     #[command(flatten)]
     pub daemon: DaemonArgs,
-    /// Which database.
+    /// The flags of the database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// How people log in.
+    /// The flags of the identity provider.
     #[command(flatten)]
     pub oidc: OidcArgs,
-    /// How fast one principal may ask.
+    /// The flags of the rate limit.
     #[command(flatten)]
     pub rate: RateArgs,
-    /// Which store.
+    /// The flags of the store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// What becomes of the audit trail outside of the database.
+    /// The flags of audit checkpoints and exports.
     #[command(flatten)]
     pub audit: AuditArgs,
-    /// How long a deleted secret can be brought back, as in 30d or 12h; then its versions are
+    /// How long a deleted secret can be restored, for example 30d or 12h, before its versions are
     /// destroyed
-    #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION", value_parser = span)]
+    #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION",
+        value_parser = duration)]
     pub delete_retention: SignedDuration,
-    /// The directory of the database, and of what has no flag of its own; one process may have it
-    /// open
+    /// The directory of the database, and of every file without a flag of its own; only one process
+    /// may use it
     #[arg(long, env = "ENCLII_DATA", default_value = "/var/lib/enclii", value_name = "DIRECTORY")]
     pub data: PathBuf,
-    /// Which keys.
+    /// The flags of the keys.
     #[command(flatten)]
     pub keys: KeyArgs,
-    /// Our own namespace
+    /// The namespace of switchyard
     #[arg(long, env = "ENCLII_NAMESPACE", default_value = "enclii-system", value_name = "NAME")]
     pub namespace: String,
-    /// Our own Service, whose names the certificate is for
+    /// The Service of switchyard, whose names go into the certificate
     #[arg(long, env = "ENCLII_SERVICE", default_value = "switchyard", value_name = "NAME")]
     pub service: String,
-    /// Further names for the certificate, separated by commas
+    /// Additional names for the certificate, separated by commas
     #[arg(long, env = "ENCLII_CERTIFICATE_NAMES", value_name = "NAMES", value_delimiter = ',')]
     pub certificate_names: Vec<String>,
-    /// The Secret that our CA and certificate are kept in; it must exist
+    /// The Secret for the CA and the certificate; it must exist
     #[arg(
         long,
         env = "ENCLII_TLS_SECRET",
@@ -100,11 +103,11 @@ pub struct ServeArgs {
         value_name = "NAME"
     )]
     pub tls_secret: String,
-    /// Keep our CA and certificate in this directory instead of a Secret
+    /// Store the CA and the certificate in this directory instead of a Secret
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,
-    /// Follow tls.crt, tls.key and ca.crt that somebody else (cert-manager) puts into this
-    /// directory
+    /// Use tls.crt, tls.key and ca.crt in this directory, which another program (cert-manager)
+    /// renews
     #[arg(
         long,
         env = "ENCLII_TLS_DIRECTORY",
@@ -112,14 +115,14 @@ pub struct ServeArgs {
         conflicts_with = "certificates_directory"
     )]
     pub tls_directory: Option<PathBuf>,
-    /// Put the first administrator's token into this file instead of the Secret enclii-bootstrap
-    /// [without a cluster: bootstrap-token in --data]
+    /// Write the first administrator's token to this file instead of the Secret enclii-bootstrap
+    /// [default without a cluster: bootstrap-token in --data]
     #[arg(long, env = "ENCLII_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
     pub bootstrap_token_file: Option<PathBuf>,
-    /// Take pods and namespaces from this file instead of a cluster; on loopback alone
+    /// Read pods and namespaces from this file instead of a cluster; only on loopback
     #[arg(long, env = "ENCLII_DEVELOPMENT_IDENTITIES", value_name = "FILE")]
     pub development_identities: Option<PathBuf>,
-    /// Without a cluster: announce bundles as files NAMESPACE/BUNDLE.json [default: bundles in
+    /// Without a cluster: publish bundles as files NAMESPACE/BUNDLE.json [default: bundles in
     /// --data]
     #[arg(
         long,
@@ -128,7 +131,7 @@ pub struct ServeArgs {
         requires = "development_identities"
     )]
     pub publish_directory: Option<PathBuf>,
-    /// Without a cluster: put our CA into ca.crt in this directory [default: trust in --data]
+    /// Without a cluster: write the CA to ca.crt in this directory [default: trust in --data]
     #[arg(
         long,
         env = "ENCLII_TRUST_DIRECTORY",
@@ -139,7 +142,7 @@ pub struct ServeArgs {
 }
 
 impl Args {
-    /// The flags of the command that was chosen.
+    /// The flags of the chosen command.
     #[must_use]
     pub fn serve(self) -> ServeArgs {
         match self.command {
@@ -149,8 +152,8 @@ impl Args {
     }
 }
 
-/// A duration in words, whose days have 24 hours.
-fn span(text: &str) -> Result<SignedDuration, jiff::Error> {
+/// A duration like 30d or 12h. A day has 24 hours.
+fn duration(text: &str) -> Result<SignedDuration, jiff::Error> {
     text.parse::<jiff::Span>()?.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
 }
 
@@ -161,12 +164,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn every_flag_can_come_from_the_environment() {
+    fn every_flag_can_be_set_in_the_environment() {
         let command = Args::command();
         let serve = command.find_subcommand("serve").unwrap();
         for argument in command.get_arguments().chain(serve.get_arguments()) {
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn serve_is_what_is_done_without_a_word() {
+    fn serve_is_the_default_command() {
         for words in [&["switchyard", "--data", "x"][..], &["switchyard", "serve", "--data", "x"]] {
             let args = Args::try_parse_from(words).unwrap().serve();
             assert_eq!(args.data, PathBuf::from("x"));

@@ -1,62 +1,66 @@
-//! Who is asking: a pod by the token that kubelet gave it, a program by a token of the API, or a
-//! person by the ID token of an identity provider, and then by the session that it was exchanged
-//! for.
+//! Authenticates callers: a pod by its service account token, a program by a token of the API, and
+//! a person by an ID token of the identity provider, which is exchanged for a session.
 //!
-//! Every login is checked anew against the authority that issued the token. There is no cache and
-//! no check that works without the authority: where it cannot be reached, nobody is let in.
+//! Every login is checked with the authority that issued the token. Nothing is cached, and no check
+//! works without the authority: if it cannot be reached, nobody is authenticated.
 
 mod bearer;
 mod bootstrap;
 mod development;
 mod oidc;
-mod review;
 mod token;
+mod token_review;
 
 use contract::Redacted;
 
 use crate::audit::Pod;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 
 pub use bearer::bearer;
-pub use bootstrap::{Bootstrap, BootstrapError, bootstrap};
-pub use development::{Development, DevelopmentError};
-pub use oidc::{Claim, FetchError, LoginError, Oidc, Person, SetupError, Unverified, oidc};
-pub use review::{Unproven, pod_of};
-pub(crate) use token::generate;
-pub use token::{Hash, Tokens, TokensError};
+pub use bootstrap::{BootstrapError, BootstrapTokenStore, ensure_bootstrap_token};
+pub use development::{DevelopmentError, DevelopmentIdentities};
+pub use oidc::{
+    ClaimError, LoginError, OidcConfig, OidcFetchError, OidcProvider, OidcSetupError, Person,
+    SignatureError,
+};
+pub(crate) use token::generate_token;
+pub use token::{TokenAuthenticator, TokenError, TokenHash};
+pub use token_review::{TokenReviewError, pod_of};
 
-/// Who says which pod a token belongs to.
+/// Authenticates pods by their service account token.
 #[derive(Clone, Debug)]
-pub enum Pods {
-    /// The cluster's API server.
+pub enum PodAuthenticator {
+    /// By a TokenReview of the cluster's API server.
     Cluster(Cluster),
-    /// A file, on a developer's machine.
-    Development(Development),
+    /// By a file, on a developer's machine.
+    Development(DevelopmentIdentities),
 }
 
-/// Why a pod's token was not taken. None of it says anything about the token itself.
+/// Why a pod is not authenticated. The text says nothing about the token itself.
 #[derive(Debug, thiserror::Error)]
 pub enum PodError {
-    /// It proves no pod.
+    /// The token does not prove the identity of a pod.
     #[error(transparent)]
-    Unproven(#[from] Unproven),
-    /// Nobody could be asked.
+    Token(#[from] TokenReviewError),
+    /// The token cannot be reviewed.
     #[error("review token")]
-    Unavailable(#[source] crate::cluster::ClusterError),
+    Unavailable(#[source] ClusterError),
 }
 
-impl Pods {
-    /// The pod whose token this is.
+impl PodAuthenticator {
+    /// The pod that the token belongs to.
     ///
     /// # Errors
-    /// Where the token proves no pod, or the cluster cannot be asked.
+    /// If the token does not prove a pod, or the cluster cannot be reached.
     pub async fn identify(&self, token: &Redacted) -> Result<Pod, PodError> {
         match self {
             Self::Cluster(cluster) => {
                 let status = cluster.review(token).await.map_err(PodError::Unavailable)?;
                 Ok(pod_of(&status)?)
             }
-            Self::Development(file) => Ok(file.pod(token).ok_or(Unproven::NotAuthenticated)?),
+            Self::Development(file) => {
+                Ok(file.pod(token).ok_or(TokenReviewError::NotAuthenticated)?)
+            }
         }
     }
 }

@@ -1,28 +1,29 @@
 //! Switchyard: the control plane of Enclii Secrets.
 //!
 //! ```text
-//! api/         the REST API for people and programs
-//! stream/      the agents' streams: who holds what, and the push of new generations
-//! identity/    authentication          access, policy (pure)   authorization
-//! secrets/     reads and writes from end to end: store, ledger, audit log, push
-//! repository/  the ledger in SQL       audit/      the audit log's writer, checkpoints, export
-//! replicas/    leader election         live        in-process notification of changes
-//! publisher/   SecretBundle status     cluster/    the Kubernetes API
-//! serve/       wiring                  rekey       re-encryption under a new key
+//! api         the REST API for people and programs
+//! stream      one stream per agent: which pod holds what, and the push of updates
+//! app         what api and stream share: state, authentication, limits, errors
+//! identity    authentication      access, policy (pure)   authorization
+//! secrets     writes and reads from end to end: store, ledger, audit log, push
+//! repository  the ledger          audit       the audit log
+//! replicas    leases, and the updates of other replicas
+//! publisher   publishes the keys of bundles
+//! cluster     the Kubernetes API  trust       the CAs of switchyard
 //! ```
 
 pub mod access;
 mod api;
+mod app;
 pub mod args;
 pub mod audit;
+mod bundle_updates;
 mod certificates;
 pub mod cluster;
 pub mod delivery;
 mod files;
 mod generate;
 pub mod identity;
-mod limit;
-mod live;
 mod metrics;
 pub mod namespaces;
 pub mod policy;
@@ -35,6 +36,7 @@ mod secrets;
 mod serve;
 pub mod snapshot;
 mod stream;
+mod token_bucket;
 mod trust;
 
 pub use serve::{ServeError, serve};

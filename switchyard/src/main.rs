@@ -14,14 +14,14 @@ use switchyard::args::{Args, ServeArgs};
 fn main() -> ExitCode {
     let args = Args::parse().serve();
     if let Err(error) = logs::init(args.daemon.log_format, &args.daemon.log_filter) {
-        // There is no log to say it in.
+        // Logging is not set up, so the error goes to stderr.
         let _ = writeln!(std::io::stderr(), "switchyard: {}", ErrorChain(&error));
         return ExitCode::from(2);
     }
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %ErrorChain(&*error), "switchyard cannot go on");
+            tracing::error!(error = %ErrorChain(&*error), "switchyard failed");
             ExitCode::FAILURE
         }
     }
@@ -34,7 +34,7 @@ fn start(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         switchyard::serve(args, tasks, shutdown).await?;
-        tracing::info!("switchyard ended");
+        tracing::info!("switchyard stopped");
         Ok(())
     })
 }

@@ -1,4 +1,5 @@
-//! What switchyard counts. Labels are enums, so that no name of a secret or a pod becomes one.
+//! The metrics of switchyard. Label values are enums or names from the operator's configuration, so
+//! that the name of a secret or a pod never becomes a label.
 
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// A request's way.
+/// What a request or a stream does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Operation {
     /// Deleting a secret.
     Delete,
-    /// A generation for a pod.
+    /// Delivering a generation to a pod.
     Deliver,
     /// Destroying versions.
     Destroy,
@@ -22,187 +23,198 @@ pub(crate) enum Operation {
     Login,
     /// Reading a value.
     Read,
-    /// Going back to an older version.
+    /// Rolling back to an older version.
     Rollback,
     /// Rotating a secret.
     Rotate,
-    /// Bringing a deleted secret back.
+    /// Restoring a deleted secret.
     Undelete,
     /// Writing values.
     Write,
 }
 
-/// How it ended.
+/// How an operation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum Ending {
-    /// The rules, or the lack of a valid credential.
+pub(crate) enum OperationOutcome {
+    /// By a rule, or for lack of a valid credential.
     Denied,
-    /// Something of ours.
+    /// By a fault of the server.
     Failed,
-    /// As asked.
+    /// With success.
     Ok,
-    /// The request was wrong.
+    /// By a mistake in the request.
     Refused,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct OperationLabels {
     operation: Operation,
-    ending: Ending,
+    outcome: OperationOutcome,
 }
 
-/// A sink of the audit trail; the operator names them in a file, so there are few.
+/// A sink of the audit log. The operator names the sinks in a file, so there are few.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Sink {
+struct SinkLabels {
     sink: String,
 }
 
-/// What becomes of the audit trail outside of the database.
+/// The metrics of checkpoints and exports of the audit log.
 #[derive(Clone, Debug, Default)]
-struct Outside {
-    exported: Family<Sink, Counter>,
-    failures: Family<Sink, Counter>,
-    waiting: Family<Sink, Gauge>,
-    age: Family<Sink, Gauge>,
-    signed: Gauge,
+struct AuditMetrics {
+    exported: Family<SinkLabels, Counter>,
+    export_failures: Family<SinkLabels, Counter>,
+    export_pending: Family<SinkLabels, Gauge>,
+    export_lag: Family<SinkLabels, Gauge>,
+    checkpoint_sequence: Gauge,
     broken: Gauge,
 }
 
-impl Outside {
+impl AuditMetrics {
     fn register(&self, registry: &mut Registry) {
-        let Self { exported, failures, waiting, age, signed, broken } = self;
+        let Self {
+            exported,
+            export_failures,
+            export_pending,
+            export_lag,
+            checkpoint_sequence,
+            broken,
+        } = self;
         registry.register(
-            "switchyard_audit_exported",
+            "audit_exported_events",
             "Audit events that a sink has confirmed",
             exported.clone(),
         );
         registry.register(
-            "switchyard_audit_export_failures",
-            "Batches of audit events that did not arrive",
-            failures.clone(),
+            "audit_export_failures",
+            "Batches of audit events that a sink did not confirm",
+            export_failures.clone(),
         );
         registry.register(
-            "switchyard_audit_export_waiting",
-            "Audit events that a sink does not have yet",
-            waiting.clone(),
+            "audit_export_pending_events",
+            "Audit events that a sink has not confirmed yet",
+            export_pending.clone(),
         );
         registry.register(
-            "switchyard_audit_export_age_seconds",
-            "Age of the oldest audit event that a sink does not have yet",
-            age.clone(),
+            "audit_export_lag_seconds",
+            "Age of the oldest audit event that a sink has not confirmed yet",
+            export_lag.clone(),
         );
         registry.register(
-            "switchyard_audit_checkpoint_sequence",
-            "The last audit event that a checkpoint was signed for",
-            signed.clone(),
+            "audit_checkpoint_sequence",
+            "Number of the last audit event that a signed checkpoint covers",
+            checkpoint_sequence.clone(),
         );
         registry.register(
-            "switchyard_audit_trail_broken",
-            "1 where the trail does not lead on from what was signed",
+            "audit_log_broken",
+            "1 if the audit log does not continue from the last signed checkpoint, else 0",
             broken.clone(),
         );
     }
 }
 
-/// The numbers. Clones share them.
+/// The metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    operations: Family<Labels, Counter>,
-    agents: Gauge,
-    delivery: Histogram,
+    operations: Family<OperationLabels, Counter>,
+    open_streams: Gauge,
+    delivery_duration: Histogram,
     applied: Counter,
     failed: Counter,
-    outside: Outside,
+    audit: AuditMetrics,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             operations: Family::default(),
-            agents: Gauge::default(),
+            open_streams: Gauge::default(),
             // 1 ms to 32 s.
-            delivery: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
+            delivery_duration: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             applied: Counter::default(),
             failed: Counter::default(),
-            outside: Outside::default(),
+            audit: AuditMetrics::default(),
         };
-        let Self { operations, agents, delivery, applied, failed, outside } = &metrics;
-        outside.register(registry);
+        let Self { operations, open_streams, delivery_duration, applied, failed, audit } = &metrics;
+        let registry = registry.sub_registry_with_prefix("enclii_switchyard");
+        audit.register(registry);
         registry.register(
-            "switchyard_operations",
-            "Requests and deliveries, by how they ended",
+            "operations",
+            "Requests and deliveries by operation and outcome",
             operations.clone(),
         );
-        registry.register("switchyard_agents_connected", "Open streams of agents", agents.clone());
+        registry.register("agent_streams", "Open streams of agents", open_streams.clone());
         registry.register(
-            "switchyard_delivery_seconds",
-            "From the commit of a generation to its last byte on a stream",
-            delivery.clone(),
+            "delivery_duration_seconds",
+            "From the commit of a generation to its last byte on an open stream",
+            delivery_duration.clone(),
         );
         registry.register(
-            "switchyard_generations_applied",
-            "Generations that agents put into effect",
+            "applied_generations",
+            "Generations that agents reported as applied",
             applied.clone(),
         );
         registry.register(
-            "switchyard_generations_failed",
-            "Generations that agents could not put into effect",
+            "failed_generations",
+            "Generations that agents reported as failed",
             failed.clone(),
         );
         metrics
     }
 
-    pub(crate) fn count(&self, operation: Operation, ending: Ending) {
-        self.operations.get_or_create(&Labels { operation, ending }).inc();
+    pub(crate) fn count(&self, operation: Operation, outcome: OperationOutcome) {
+        self.operations.get_or_create(&OperationLabels { operation, outcome }).inc();
     }
 
-    pub(crate) fn delivered(&self, took: Duration) {
-        self.delivery.observe(took.as_secs_f64());
+    pub(crate) fn delivered(&self, duration: Duration) {
+        self.delivery_duration.observe(duration.as_secs_f64());
     }
 
-    pub(crate) fn reported(&self, worked: bool) {
-        if worked { &self.applied } else { &self.failed }.inc();
+    /// Counts the report of an agent on a generation.
+    pub(crate) fn generation_reported(&self, applied: bool) {
+        if applied { &self.applied } else { &self.failed }.inc();
     }
 
     /// A sink has confirmed events.
     pub(crate) fn exported(&self, sink: &str, events: usize) {
-        self.outside.exported.get_or_create(&Sink { sink: sink.to_owned() }).inc_by(events as u64);
+        let labels = SinkLabels { sink: sink.to_owned() };
+        self.audit.exported.get_or_create(&labels).inc_by(events as u64);
     }
 
-    /// A batch did not arrive.
+    /// A sink did not confirm a batch.
     pub(crate) fn export_failed(&self, sink: &str) {
-        self.outside.failures.get_or_create(&Sink { sink: sink.to_owned() }).inc();
+        self.audit.export_failures.get_or_create(&SinkLabels { sink: sink.to_owned() }).inc();
     }
 
-    /// How many events a sink does not have yet, and the age of the oldest in seconds.
+    /// How many events a sink has not confirmed, and the age of the oldest in seconds.
     pub(crate) fn export_lag(&self, sink: &str, events: u64, seconds: i64) {
-        let labels = Sink { sink: sink.to_owned() };
-        self.outside.waiting.get_or_create(&labels).set(i64::try_from(events).unwrap_or(i64::MAX));
-        self.outside.age.get_or_create(&labels).set(seconds);
+        let labels = SinkLabels { sink: sink.to_owned() };
+        let events = i64::try_from(events).unwrap_or(i64::MAX);
+        self.audit.export_pending.get_or_create(&labels).set(events);
+        self.audit.export_lag.get_or_create(&labels).set(seconds);
     }
 
-    /// A checkpoint is where it belongs.
-    pub(crate) fn signed(&self, sequence: u64) {
-        self.outside.signed.set(i64::try_from(sequence).unwrap_or(i64::MAX));
+    /// A checkpoint was signed and stored.
+    pub(crate) fn checkpoint_signed(&self, sequence: u64) {
+        self.audit.checkpoint_sequence.set(i64::try_from(sequence).unwrap_or(i64::MAX));
     }
 
-    /// Whether the trail does not lead on from what was signed.
-    pub(crate) fn trail_broken(&self, broken: bool) {
-        self.outside.broken.set(broken.into());
+    /// Whether the audit log does not continue from the last signed checkpoint.
+    pub(crate) fn audit_log_broken(&self, broken: bool) {
+        self.audit.broken.set(broken.into());
     }
 
-    /// Counts an open stream until it is dropped.
-    pub(crate) fn connected(&self) -> Connected {
-        self.agents.inc();
-        Connected(self.agents.clone())
+    /// Counts an open stream until the result is dropped.
+    pub(crate) fn stream_opened(&self) -> OpenStream {
+        self.open_streams.inc();
+        OpenStream(self.open_streams.clone())
     }
 }
 
-/// One open stream.
+/// Counts one open stream.
 #[derive(Debug)]
-pub(crate) struct Connected(Gauge);
+pub(crate) struct OpenStream(Gauge);
 
-impl Drop for Connected {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.dec();
     }

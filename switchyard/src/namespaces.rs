@@ -1,4 +1,4 @@
-//! The binding of namespaces to projects and environments.
+//! The project and environment of each namespace, kept up to date by a watch of the cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,35 +6,35 @@ use std::sync::Arc;
 use contract::layout::{ENVIRONMENT_LABEL, PROJECT_LABEL};
 use tokio::sync::watch;
 
-use crate::policy::Binding;
+use crate::policy::NamespaceBinding;
 
-/// The bound namespaces by name.
-pub type Bindings = BTreeMap<String, Binding>;
+/// The namespaces with a project and an environment, by name.
+pub type NamespaceBindings = BTreeMap<String, NamespaceBinding>;
 
-/// The current bindings, and a way to wait for changes.
+/// The current bindings of namespaces, and their changes.
 #[derive(Clone, Debug)]
-pub struct Namespaces(watch::Receiver<Arc<Bindings>>);
+pub struct Namespaces(watch::Receiver<Arc<NamespaceBindings>>);
 
 impl Namespaces {
-    /// Follows `receiver`.
+    /// Wraps the receiver of a watch.
     #[must_use]
-    pub fn new(receiver: watch::Receiver<Arc<Bindings>>) -> Self {
+    pub fn new(receiver: watch::Receiver<Arc<NamespaceBindings>>) -> Self {
         Self(receiver)
     }
 
     /// The current binding of a namespace.
     #[must_use]
-    pub fn binding(&self, namespace: &str) -> Option<Binding> {
+    pub fn binding(&self, namespace: &str) -> Option<NamespaceBinding> {
         self.0.borrow().get(namespace).cloned()
     }
 
     /// All current bindings.
     #[must_use]
-    pub fn all(&self) -> Arc<Bindings> {
+    pub fn all(&self) -> Arc<NamespaceBindings> {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Waits for the next change. Never returns once the sender is gone.
+    /// Waits for the next change. Waits forever if the watch has ended.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -42,11 +42,14 @@ impl Namespaces {
     }
 }
 
-/// The binding in a namespace's labels, or `None` if one is missing or invalid.
+/// The binding that the labels of a namespace set. `None` if one is missing or invalid.
 #[must_use]
-pub fn binding_of(labels: &BTreeMap<String, String>) -> Option<Binding> {
+pub fn binding_of(labels: &BTreeMap<String, String>) -> Option<NamespaceBinding> {
     let label = |key| labels.get(key)?.parse().ok();
-    Some(Binding { project: label(PROJECT_LABEL)?, environment: label(ENVIRONMENT_LABEL)? })
+    Some(NamespaceBinding {
+        project: label(PROJECT_LABEL)?,
+        environment: label(ENVIRONMENT_LABEL)?,
+    })
 }
 
 #[cfg(test)]
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binding_needs_both_labels() {
+    fn both_labels_are_needed() {
         let of = |labels: &[(&str, &str)]| {
             binding_of(&labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
         };

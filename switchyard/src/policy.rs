@@ -1,27 +1,27 @@
-//! Who may do what. Pure: who asks, what the namespaces are and which grants there are is handed
-//! in.
+//! Access rules. Pure: the caller passes the principal, the namespaces and the grants.
 //!
-//! People and programs have roles, each within a scope and all below it, and grants of one thing at
-//! a time: [`decide`]. A pod has its own service's bundle, and what a grant adds to that:
-//! [`decide_bundle`]. What no rule allows is denied. Every answer names the rule that gave it.
+//! People and programs have roles, each in a scope and everything below it, and grants of single
+//! permissions: [`decide`]. A pod reads the bundle of its own service, and what a grant adds to it:
+//! [`decide_bundle`]. Everything else is denied. Every decision names the rule that made it.
 //!
-//! Scopes and names come here as parsed types: they were made canonical once, at the edge, and are
-//! not looked at as text again.
+//! Scopes and names arrive as parsed types. They are made canonical once, at the edge, and are
+//! never compared as text here.
 
+mod decision;
 mod delegation;
-mod people;
+#[cfg(test)]
+mod model_tests;
 mod pods;
 mod principal;
-#[cfg(test)]
-mod reference;
 mod target;
 mod verb;
 
-pub use delegation::{hand_out, lasts_within};
-pub use people::{Allowed, Denied, DeniedRule, Rule, decide, listing};
+pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secrets};
+pub use delegation::{decide_delegation, decide_lifetime};
 pub use pods::{
-    Account, Binding, BundleAllowed, BundleDenied, BundleGrant, BundleRule, Reason, decide_bundle,
+    BundleAllowed, BundleDenied, BundleDenyReason, BundleGrant, BundleRule, NamespaceBinding,
+    ServiceAccountRef, decide_bundle,
 };
-pub use principal::{Assigned, Permit, Principal, Source};
-pub use target::{Reach, Target, Which};
+pub use principal::{AccessGrant, Principal, RoleAssignment, RoleSource};
+pub use target::{RoleScope, SecretFilter, Target};
 pub use verb::Verb;

@@ -15,8 +15,8 @@ use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use tokio::time::{Instant, sleep_until};
 
+use crate::bundle_updates::BundleUpdates;
 use crate::cluster::{Cluster, ClusterError};
-use crate::live::Live;
 use crate::namespaces::Namespaces;
 use crate::repository::{BundleId, Repository, RepositoryError};
 use crate::secret_bundle_key::SecretBundleKey;
@@ -56,7 +56,7 @@ pub struct Publisher {
     sink: BundleSink,
     repository: Repository,
     namespaces: Namespaces,
-    live: Live,
+    updates: BundleUpdates,
     keys: HashMap<BundleId, (u64, Status)>,
 }
 
@@ -67,14 +67,14 @@ impl Publisher {
         sink: BundleSink,
         repository: Repository,
         namespaces: Namespaces,
-        live: Live,
+        updates: BundleUpdates,
     ) -> Self {
-        Self { sink, repository, namespaces, live, keys: HashMap::new() }
+        Self { sink, repository, namespaces, updates, keys: HashMap::new() }
     }
 
     /// Runs until cancelled.
     pub async fn run(mut self) {
-        let mut any = self.live.any();
+        let mut any = self.updates.subscribe_all();
         let mut published = None;
         let mut resync_at = Instant::now();
         let mut delays = Backoff::NETWORK.delays();
@@ -136,7 +136,7 @@ impl Publisher {
             let status = match self.keys.get(&bundle.id) {
                 Some((revision, status)) if *revision == bundle.revision => status.clone(),
                 _ => {
-                    let generation = bundle.standing.stable;
+                    let generation = bundle.rollout.stable;
                     let members = self.repository.members(bundle.id, generation).await?;
                     let keys = members.into_keys().collect();
                     let status = Status {

@@ -15,7 +15,7 @@ use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::{Reference, StoredVersion};
 
-use crate::delivery::Standing;
+use crate::delivery::RolloutState;
 
 pub use change::{ChangeError, Condition, Idempotency, LedgerChange, NewVersion, RespondFn};
 pub use lease::Fence;
@@ -96,7 +96,7 @@ pub struct Bundle {
     /// Its name, as pods request it.
     pub name: BundleRef,
     /// The generations in use.
-    pub standing: Standing,
+    pub rollout: RolloutState,
     /// Increases with every change.
     pub revision: u64,
 }

@@ -24,7 +24,7 @@ use lockbox::{Store, StoreError};
 use crate::audit::{
     Action, Actor, AuditError, AuditLog, Event, Origin, Outcome, Resource, ResourceKind,
 };
-use crate::live::Live;
+use crate::bundle_updates::BundleUpdates;
 use crate::repository::{
     Bundle, ChangeError, Condition, Fence, Idempotency, LedgerChange, Repository, RepositoryError,
     RespondFn,
@@ -39,7 +39,7 @@ pub(crate) struct Secrets {
     repository: Repository,
     store: Arc<dyn Store>,
     audit: AuditLog,
-    live: Live,
+    updates: BundleUpdates,
     /// Serializes writes per scope: the next version number is read before the store is written and
     /// claimed afterwards. The ledger detects concurrent writes by other replicas.
     write_locks: KeyedMutex,
@@ -146,10 +146,10 @@ impl Secrets {
         repository: Repository,
         store: Arc<dyn Store>,
         audit: AuditLog,
-        live: Live,
+        updates: BundleUpdates,
         retention: SignedDuration,
     ) -> Self {
-        Self { repository, store, audit, live, write_locks: KeyedMutex::default(), retention }
+        Self { repository, store, audit, updates, write_locks: KeyedMutex::default(), retention }
     }
 
     fn change(
@@ -176,7 +176,7 @@ impl Secrets {
             .into_iter()
             .map(|bundle| {
                 let state = state_of(&bundle);
-                self.live.tell(bundle);
+                self.updates.publish(bundle);
                 state
             })
             .collect()
@@ -203,7 +203,7 @@ pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
     BundleState {
         scope: bundle.scope.clone(),
         bundle: bundle.name.clone(),
-        generation: bundle.standing.stable,
+        generation: bundle.rollout.stable,
     }
 }
 

@@ -23,20 +23,23 @@ use runtime::tasks::Tasks;
 use runtime::tls::Limits;
 use tokio::net::TcpListener;
 
-use crate::access::Access;
-use crate::api::{self, App, Pace};
+use crate::access::AccessControl;
+use crate::api;
+use crate::app::{AppState, AuthFailureLimiter, HealthCache, RateLimiter, StreamState};
 use crate::args::{DatabaseArgs, ServeArgs};
 use crate::audit::{AuditLog, SigningKeyError, SinksError};
+use crate::bundle_updates::BundleUpdates;
 use crate::certificates::{self, ServingCertificate};
-use crate::identity::{self, BootstrapError, DevelopmentError, Tokens, bootstrap};
-use crate::live::Live;
+use crate::identity::{
+    BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
+    ensure_bootstrap_token,
+};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::rekey::Rekey;
 use crate::replicas::{self, LeaderElector};
 use crate::repository::{Repository, RepositoryError};
 use crate::secrets::{self, Secrets};
-use crate::stream::Streams;
 use crate::trust;
 use audit_jobs::{AuditJobs, FinalCheckpoint};
 use platform::Platform;
@@ -95,7 +98,7 @@ pub enum ServeError {
     Bootstrap(#[from] BootstrapError),
     /// The identity provider cannot be set up.
     #[error(transparent)]
-    Oidc(#[from] identity::SetupError),
+    Oidc(#[from] OidcSetupError),
     /// A certificate name is invalid.
     #[error("name the certificate")]
     Names(#[from] SubjectAltNamesError),
@@ -129,7 +132,7 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     let readiness = Readiness::new();
     allow_many_files();
     // Bind the ports first, so that a second instance fails early.
-    let (public, operator) = (bind(args.daemon.listen).await?, bind(args.daemon.admin).await?);
+    let (public, operator) = (bind(args.daemon.listen)?, bind(args.daemon.admin)?);
     let DaemonArgs { listen, admin, drain_notice: notice, .. } = args.daemon;
     let database = open(&args).await?;
     let final_checkpoint =
@@ -205,11 +208,10 @@ async fn start(
     let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
-    let (oidc, groups) = (
-        identity::oidc(&args.oidc, args.development_identities.is_some())?,
-        args.oidc.oidc_roles.clone(),
-    );
-    let pace = Pace::new(args.rate.rate_limit, args.rate.rate_burst);
+    let development = args.development_identities.is_some();
+    let oidc = args.oidc.config().map(|it| OidcProvider::new(it, development)).transpose()?;
+    let groups = args.oidc.oidc_roles.clone();
+    let rate_limiter = RateLimiter::new(args.rate.rate_limit, args.rate.rate_burst);
     let Platform {
         pods,
         namespaces,
@@ -218,24 +220,24 @@ async fn start(
         bootstrap_target,
         certificate_source,
     } = platform::detect(args, tasks, readiness).await?;
-    bootstrap(&bootstrap_target, &repository).await?;
+    ensure_bootstrap_token(&bootstrap_target, &repository).await?;
     let certificate = readiness.gate("a certificate to serve");
     let ServingCertificate { resolver, bundle } =
         certificates::start(certificate_source, names, certificate, tasks);
     spawn(tasks, "trust bundle", trust::publish(trust_target, bundle.clone()));
 
-    let live = Live::default();
-    spawn(tasks, "listener", replicas::listen(repository.clone(), live.clone()));
+    let updates = BundleUpdates::default();
+    spawn(tasks, "listener", replicas::listen(repository.clone(), updates.clone()));
     let leader = LeaderElector::new(repository.clone());
     let publisher =
-        Publisher::new(bundle_sink, repository.clone(), namespaces.clone(), live.clone());
+        Publisher::new(bundle_sink, repository.clone(), namespaces.clone(), updates.clone());
     leader.lead("publisher", tasks, move |_| publisher.clone().run());
     let (audit, writer) = AuditLog::new(repository.clone());
     // It ends when the last handle is dropped.
     tasks.spawn_vital("audit writer", writer.run());
 
     let secrets =
-        Secrets::new(repository.clone(), store.clone(), audit.clone(), live.clone(), retention);
+        Secrets::new(repository.clone(), store.clone(), audit.clone(), updates.clone(), retention);
     let retention_job = secrets.clone();
     leader.lead("sweep", tasks, move |fence| {
         secrets::enforce_retention(retention_job.clone(), fence)
@@ -255,12 +257,12 @@ async fn start(
     let AuditJobs { public_key, final_checkpoint } =
         audit_jobs::start(&audit_args, &data, &repository, &leader, &metrics, tasks)?;
 
-    let app = App {
+    let app = AppState {
         checkpoint_public_key: public_key,
         secrets,
-        tokens: Tokens::new(repository.clone()),
-        access: Access::new(namespaces, repository.clone(), groups),
-        streams: Streams::new(live, bundle),
+        tokens: TokenAuthenticator::new(repository.clone()),
+        access: AccessControl::new(namespaces, repository.clone(), groups),
+        streams: StreamState::new(updates, bundle),
         repository,
         audit,
         pods,
@@ -269,9 +271,9 @@ async fn start(
         tasks: tasks.clone(),
         store,
         rekey,
-        strangers: api::Strangers::default(),
-        pace,
-        health: api::Health::default(),
+        auth_failures: AuthFailureLimiter::default(),
+        rate_limiter,
+        health: HealthCache::default(),
     };
     // HTTP/1.1 only: agent streams use Upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
@@ -313,6 +315,6 @@ fn names(args: &ServeArgs) -> Result<SubjectAltNames, SubjectAltNamesError> {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    runtime::listen::bind(address).map_err(|source| ServeError::Listen { address, source })
 }

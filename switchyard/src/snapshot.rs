@@ -1,4 +1,4 @@
-//! What a bundle holds: the secrets that its service sees, the narrower scope before the wider.
+//! Resolves what a bundle holds: the secrets that its service sees, where the narrowest scope wins.
 //! Pure.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use contract::{Scope, SecretName, Version};
 
 /// A secret that a bundle may hold, at its active version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visible {
-    /// The ledger's number of the secret.
+pub struct CandidateSecret {
+    /// The row id of the secret.
     pub secret: i64,
-    /// Where it lives.
+    /// Its scope.
     pub scope: Scope,
     /// Its name.
     pub name: SecretName,
@@ -21,36 +21,36 @@ pub struct Visible {
     pub size: u64,
 }
 
-/// What a generation says about one name.
+/// A secret in a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The ledger's number of the secret.
+pub struct BundleMember {
+    /// The row id of the secret.
     pub secret: i64,
     /// The version.
     pub version: Version,
 }
 
-/// A bundle that would not fit into a pod.
+/// Why a bundle does not fit into a pod.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooLarge {
+pub enum BundleTooLarge {
     /// Too many names.
-    #[error("it would hold {0} secrets, and a bundle holds at most {MAX_BUNDLE_SECRETS}")]
+    #[error("it would hold {0} secrets; the maximum of a bundle is {MAX_BUNDLE_SECRETS}")]
     Secrets(usize),
     /// Too many bytes.
-    #[error("it would hold {0} bytes, and a pod's secrets come to at most {MAX_POD_BYTES}")]
+    #[error("it would hold {0} bytes; the maximum of a pod is {MAX_POD_BYTES}")]
     Bytes(u64),
 }
 
-/// What the bundle of `service` holds of the secrets `visible`.
+/// What the bundle of `service` holds of the `candidates`.
 ///
 /// # Errors
-/// Where that does not fit into a pod.
+/// If that does not fit into a pod.
 pub fn resolve(
     service: &Scope,
-    visible: &[Visible],
-) -> Result<BTreeMap<SecretName, Entry>, TooLarge> {
-    let mut narrowest: BTreeMap<&SecretName, &Visible> = BTreeMap::new();
-    for candidate in visible.iter().filter(|it| it.scope.contains(service)) {
+    candidates: &[CandidateSecret],
+) -> Result<BTreeMap<SecretName, BundleMember>, BundleTooLarge> {
+    let mut narrowest: BTreeMap<&SecretName, &CandidateSecret> = BTreeMap::new();
+    for candidate in candidates.iter().filter(|it| it.scope.contains(service)) {
         let best = narrowest.entry(&candidate.name).or_insert(candidate);
         if best.scope.contains(&candidate.scope) {
             *best = candidate;
@@ -58,14 +58,14 @@ pub fn resolve(
     }
     let bytes: u64 = narrowest.values().map(|it| it.size).sum();
     if narrowest.len() > MAX_BUNDLE_SECRETS {
-        return Err(TooLarge::Secrets(narrowest.len()));
+        return Err(BundleTooLarge::Secrets(narrowest.len()));
     }
     if bytes > MAX_POD_BYTES as u64 {
-        return Err(TooLarge::Bytes(bytes));
+        return Err(BundleTooLarge::Bytes(bytes));
     }
     Ok(narrowest
         .into_iter()
-        .map(|(name, it)| (name.clone(), Entry { secret: it.secret, version: it.version }))
+        .map(|(name, it)| (name.clone(), BundleMember { secret: it.secret, version: it.version }))
         .collect())
 }
 
@@ -73,8 +73,8 @@ pub fn resolve(
 mod tests {
     use super::*;
 
-    fn visible(secret: i64, scope: &str, name: &str, size: u64) -> Visible {
-        Visible {
+    fn candidate(secret: i64, scope: &str, name: &str, size: u64) -> CandidateSecret {
+        CandidateSecret {
             secret,
             scope: scope.parse().unwrap(),
             name: name.parse().unwrap(),
@@ -83,23 +83,23 @@ mod tests {
         }
     }
 
-    fn held(service: &str, visible: &[Visible]) -> Vec<(String, i64)> {
-        let held = resolve(&service.parse().unwrap(), visible).unwrap();
+    fn held(service: &str, candidates: &[CandidateSecret]) -> Vec<(String, i64)> {
+        let held = resolve(&service.parse().unwrap(), candidates).unwrap();
         held.into_iter().map(|(name, entry)| (name.as_str().to_owned(), entry.secret)).collect()
     }
 
     #[test]
     fn the_narrower_scope_wins_in_any_order() {
         let mut all = vec![
-            visible(1, "shop", "A", 1),
-            visible(2, "shop.prod", "A", 1),
-            visible(3, "shop.prod.api", "A", 1),
-            visible(4, "shop", "B", 1),
-            visible(5, "shop.prod", "B", 1),
-            visible(6, "shop", "C", 1),
-            visible(7, "shop.dev", "B", 1),
-            visible(8, "shop.prod.web", "B", 1),
-            visible(9, "other", "D", 1),
+            candidate(1, "shop", "A", 1),
+            candidate(2, "shop.prod", "A", 1),
+            candidate(3, "shop.prod.api", "A", 1),
+            candidate(4, "shop", "B", 1),
+            candidate(5, "shop.prod", "B", 1),
+            candidate(6, "shop", "C", 1),
+            candidate(7, "shop.dev", "B", 1),
+            candidate(8, "shop.prod.web", "B", 1),
+            candidate(9, "other", "D", 1),
         ];
         for _ in 0..all.len() {
             all.rotate_left(1);
@@ -119,23 +119,23 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_a_pod() {
+    fn a_bundle_that_does_not_fit_into_a_pod_is_refused() {
         let service: Scope = "shop.prod.api".parse().unwrap();
         let many: Vec<_> =
-            (0..=MAX_BUNDLE_SECRETS).map(|at| visible(1, "shop", &format!("N{at}"), 0)).collect();
-        assert_eq!(resolve(&service, &many), Err(TooLarge::Secrets(MAX_BUNDLE_SECRETS + 1)));
+            (0..=MAX_BUNDLE_SECRETS).map(|at| candidate(1, "shop", &format!("N{at}"), 0)).collect();
+        assert_eq!(resolve(&service, &many), Err(BundleTooLarge::Secrets(MAX_BUNDLE_SECRETS + 1)));
         assert!(resolve(&service, &many[1..]).is_ok());
         let limit = MAX_POD_BYTES as u64;
-        assert!(resolve(&service, &[visible(1, "shop", "A", limit)]).is_ok());
+        assert!(resolve(&service, &[candidate(1, "shop", "A", limit)]).is_ok());
         assert_eq!(
-            resolve(&service, &[visible(1, "shop", "A", limit), visible(2, "shop", "B", 1)]),
-            Err(TooLarge::Bytes(limit + 1))
+            resolve(&service, &[candidate(1, "shop", "A", limit), candidate(2, "shop", "B", 1)]),
+            Err(BundleTooLarge::Bytes(limit + 1))
         );
-        // What a narrower one hides does not count.
+        // A secret that a narrower scope hides does not count.
         assert!(
             resolve(
                 &service,
-                &[visible(1, "shop", "A", limit), visible(2, "shop.prod", "A", limit)]
+                &[candidate(1, "shop", "A", limit), candidate(2, "shop.prod", "A", limit)]
             )
             .is_ok()
         );

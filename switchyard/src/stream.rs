@@ -1,14 +1,16 @@
 //! The agents' streams.
 //!
-//! A request is checked (who is it, may it read every bundle that it names) and upgraded; from then
-//! on one task serves the pod until it goes away. What is expensive is shared: a generation is
-//! opened once for all pods that wait for it, and wiped when the last of them has it.
+//! A request is authenticated, authorized for every bundle that it names, and upgraded. From then
+//! on one task serves the pod until either side ends the stream. Expensive work is shared: the
+//! message with a generation is built once for all pods that wait for it, and wiped after the last
+//! one.
 
 mod connection;
-mod frames;
-mod holds;
+mod deliver;
+mod framed_io;
 mod login;
 mod reports;
+mod stream_end;
 #[cfg(test)]
 mod tests;
 
@@ -17,72 +19,53 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use certs::bundle::TrustBundle;
+use contract::BundleRef;
 use contract::stream::PROTOCOL;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{Semaphore, watch};
 
-use crate::api::{App, Asked, Refusal};
-use crate::live::Live;
-use crate::metrics::{Ending, Operation};
+use crate::app::{ApiError, AppState, MAX_STREAMS, Unauthenticated};
+use crate::metrics::{Operation, OperationOutcome};
+use crate::secrets::Caller;
 use connection::Connection;
-use holds::Holds;
+use login::AdmittedPod;
 
-/// Open streams on one replica: twice what one is meant to serve.
-const MOST: usize = 10_000;
-
-/// From the answer to the request until the connection is ours.
-const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What all streams share.
-#[derive(Clone)]
-pub(crate) struct Streams {
-    live: Live,
-    holds: Holds,
-    trust: watch::Receiver<TrustBundle>,
-    places: Arc<Semaphore>,
-}
-
-impl Streams {
-    pub(crate) fn new(live: Live, trust: watch::Receiver<TrustBundle>) -> Self {
-        Self { live, holds: Holds::default(), trust, places: Arc::new(Semaphore::new(MOST)) }
-    }
-}
+/// From the response until the upgraded connection is available.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `GET /v1/agent/stream`.
 pub(crate) async fn open(
-    State(app): State<Arc<App>>,
-    asked: Asked,
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
     mut request: Request,
 ) -> Response {
-    let named = login::named(request.uri().query());
+    let names = login::parse_bundles(request.uri().query());
     let upgrade = asks_for_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
-    let (pod, caller) = match admit(&app, asked, named, upgrade.is_some()).await {
+    let (pod, caller) = match admit(&app, unauthenticated, names, upgrade.is_some()).await {
         Ok(admitted) => admitted,
-        Err(refusal) => {
-            app.metrics.count(Operation::Login, ending(&refusal));
-            return refusal.into_response();
+        Err(error) => {
+            app.metrics.count(Operation::Login, outcome(&error));
+            return error.into_response();
         }
     };
-    let Ok(place) = Arc::clone(&app.streams.places).try_acquire_owned() else {
-        return Refusal::unavailable(format!(
-            "{MOST} agents are connected, and there is no place for more"
+    let Ok(slot) = Arc::clone(&app.streams.slots).try_acquire_owned() else {
+        return ApiError::unavailable(format!(
+            "{MAX_STREAMS} agents are connected, which is the maximum"
         ))
         .into_response();
     };
-    app.metrics.count(Operation::Login, Ending::Ok);
+    app.metrics.count(Operation::Login, OperationOutcome::Ok);
     if let Some(upgrade) = upgrade {
-        let serving = Arc::clone(&app);
+        let stream_app = Arc::clone(&app);
         app.tasks.spawn("agent stream", async move {
-            let _place = place;
-            match tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await {
+            let _slot = slot;
+            match tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await {
                 Ok(Ok(upgraded)) => {
-                    Connection::new(serving, pod, caller).serve(TokioIo::new(upgraded)).await
+                    Connection::new(stream_app, pod, caller).serve(TokioIo::new(upgraded)).await
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "upgrade"),
-                Err(_) => tracing::debug!("upgrade took too long"),
+                Ok(Err(error)) => tracing::debug!(%error, "upgrade connection"),
+                Err(_) => tracing::debug!("upgrade connection: timed out"),
             }
         });
     }
@@ -94,19 +77,19 @@ pub(crate) async fn open(
 }
 
 async fn admit(
-    app: &App,
-    asked: Asked,
-    named: Result<Vec<contract::BundleRef>, Refusal>,
-    upgrades: bool,
-) -> Result<(login::Admitted, crate::secrets::Caller), Refusal> {
-    let caller = login::identify(app, asked).await?;
-    if !upgrades {
-        return Err(Refusal::upgrade_required(format!(
+    app: &AppState,
+    unauthenticated: Unauthenticated,
+    names: Result<Vec<BundleRef>, ApiError>,
+    is_upgrade: bool,
+) -> Result<(AdmittedPod, Caller), ApiError> {
+    let authenticated = login::authenticate(app, unauthenticated).await?;
+    if !is_upgrade {
+        return Err(ApiError::upgrade_required(format!(
             "this path is a stream: send 'Connection: upgrade' and 'Upgrade: {PROTOCOL}'"
         )));
     }
-    let admitted = login::admit(app, &caller, named?).await?;
-    Ok((admitted, caller.caller))
+    let admitted = login::admit(app, &authenticated, names?).await?;
+    Ok((admitted, authenticated.caller))
 }
 
 fn asks_for_upgrade(request: &Request) -> bool {
@@ -118,10 +101,10 @@ fn asks_for_upgrade(request: &Request) -> bool {
     has(CONNECTION, "upgrade") && has(UPGRADE, PROTOCOL)
 }
 
-fn ending(refusal: &Refusal) -> Ending {
-    match refusal.status() {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ending::Denied,
-        status if status.is_server_error() => Ending::Failed,
-        _ => Ending::Refused,
+fn outcome(error: &ApiError) -> OperationOutcome {
+    match error.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => OperationOutcome::Denied,
+        status if status.is_server_error() => OperationOutcome::Failed,
+        _ => OperationOutcome::Refused,
     }
 }

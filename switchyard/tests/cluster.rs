@@ -15,7 +15,7 @@ use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve_plain, tower_handler};
 use serde_json::{Value, json};
 use switchyard::cluster::Cluster;
-use switchyard::identity::{PodError, Pods};
+use switchyard::identity::{PodAuthenticator, PodError};
 use switchyard::secret_bundle_key::SecretBundleKey;
 use tokio::net::TcpListener;
 
@@ -91,8 +91,9 @@ async fn identify(
     answer: (u16, String),
 ) -> (Result<switchyard::audit::Pod, PodError>, Vec<(Method, String, Value)>) {
     let fake = FakeApiServer::start(move |_, _| answer.clone()).await;
-    let result =
-        Pods::Cluster(fake.cluster.clone()).identify(&Redacted::from("the-token".to_owned())).await;
+    let result = PodAuthenticator::Cluster(fake.cluster.clone())
+        .identify(&Redacted::from("the-token".to_owned()))
+        .await;
     (result, fake.calls())
 }
 
@@ -125,7 +126,7 @@ async fn only_a_clear_review_admits_a_pod() {
     ];
     for answer in unproven {
         let (result, _) = identify(answer.clone()).await;
-        assert!(matches!(result, Err(PodError::Unproven(_))), "{answer:?}: {result:?}");
+        assert!(matches!(result, Err(PodError::Token(_))), "{answer:?}: {result:?}");
     }
     let unavailable = [
         refusal(500, "etcd is away"),
@@ -159,8 +160,8 @@ async fn an_empty_token_is_refused_without_a_review() {
     let fake = FakeApiServer::start(|_, _| refusal(500, "x")).await;
     for token in [Redacted::default(), Redacted::from(b"\xff".as_slice())] {
         assert!(matches!(
-            Pods::Cluster(fake.cluster.clone()).identify(&token).await,
-            Err(PodError::Unproven(_))
+            PodAuthenticator::Cluster(fake.cluster.clone()).identify(&token).await,
+            Err(PodError::Token(_))
         ));
     }
     assert!(fake.calls().is_empty());

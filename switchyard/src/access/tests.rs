@@ -81,7 +81,7 @@ async fn tokens(repository: &Repository) {
             && repository.token_existed("ci", Some(&[1; 32])).await.unwrap()
     );
     assert!(!repository.token_existed("ci", Some(&[9; 32])).await.unwrap());
-    // What is past its time opens nothing, and gives its name back.
+    // An expired token is not valid, and its name is free again.
     assert!(
         repository
             .add_token(&token("ci", 4, program(), SignedDuration::from_secs(-1)), None)
@@ -113,7 +113,7 @@ async fn grants(repository: &Repository) {
     add(grant(SubjectKind::ServiceAccount, "shop-prod/jobs", "shop.prod.web", None, Given::Read))
         .await;
 
-    // A group is no person of that name, and the other way round.
+    // A group and a person of the same name are different subjects.
     let of = async |user: &str, groups: &[&str]| {
         let groups: Vec<String> = groups.iter().map(|it| (*it).to_owned()).collect();
         repository

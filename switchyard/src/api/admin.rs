@@ -1,4 +1,4 @@
-//! `/v1/admin/rekey`: another key takes over from the one that values were sealed under.
+//! `/v1/admin/rekey`: reseals all values under the current key.
 
 use std::sync::Arc;
 
@@ -7,47 +7,54 @@ use axum::response::Response;
 use lockbox::StoreError;
 use runtime::logs::ErrorChain;
 
-use super::App;
-use super::answer::json;
-use super::problem::Refusal;
-use super::request::Asked;
+use super::response::json;
+use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::policy::{Target, Verb};
 use crate::rekey::{Rekey, RekeyError};
 
-/// Ask how far a change of keys is
+/// Read the progress of a rekey
 #[utoipa::path(get, path = "/v1/admin/rekey", operation_id = "readRekey", tag = "server",
-    responses((status = 200, description = "How far it is", body = contract::api::Rekey)))]
-pub(super) async fn status(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
-    asked.principal(&app).await?.may(&app, Verb::Admin, Target::Everything).await?;
+    responses((status = 200, description = "The progress", body = contract::api::Rekey)))]
+pub(super) async fn status(
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+) -> Result<Response, ApiError> {
+    unauthenticated
+        .authenticate(&app)
+        .await?
+        .authorize(&app, Verb::Admin, Target::Everything)
+        .await?;
     json(&rekey(&app)?.status().await?)
 }
 
-/// Seal everything under the current key
+/// Start a rekey
 ///
-/// Starts it in the background, or says that it runs.
+/// Reseals all values under the current key in the background. Answers with the progress if a rekey
+/// is already running.
 #[utoipa::path(post, path = "/v1/admin/rekey", operation_id = "startRekey", tag = "server",
-    responses((status = 200, description = "How far it is", body = contract::api::Rekey)))]
-pub(super) async fn start(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    asker.may(&app, Verb::Admin, Target::Everything).await?;
-    json(&rekey(&app)?.start(&asker.caller).await?)
+    responses((status = 200, description = "The progress", body = contract::api::Rekey)))]
+pub(super) async fn start(
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+) -> Result<Response, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    auth.authorize(&app, Verb::Admin, Target::Everything).await?;
+    json(&rekey(&app)?.start(&auth.caller).await?)
 }
 
-fn rekey(app: &App) -> Result<&Rekey, Refusal> {
-    app.rekey.as_ref().ok_or_else(|| {
-        Refusal::not_found("values are kept in another store, which has keys of its own")
-    })
+fn rekey(app: &AppState) -> Result<&Rekey, ApiError> {
+    app.rekey.as_ref().ok_or_else(|| ApiError::not_found("the store manages its own keys"))
 }
 
-impl From<RekeyError> for Refusal {
+impl From<RekeyError> for ApiError {
     fn from(error: RekeyError) -> Self {
-        tracing::error!(error = %ErrorChain(&error), "key not changed");
+        tracing::error!(error = %ErrorChain(&error), "rekey failed");
         match error {
             RekeyError::Audit(_) => {
-                Self::unavailable("the audit trail cannot be written, so the key is not changed")
+                Self::unavailable("the audit log cannot be written, so no key is changed")
             }
             RekeyError::Store(StoreError::Backend { step, .. }) => {
-                Self::unavailable(format!("{step}: it does not answer"))
+                Self::unavailable(format!("{step}: the store does not answer"))
             }
             _ => Self::unavailable("the ledger cannot be reached"),
         }

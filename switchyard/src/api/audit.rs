@@ -1,6 +1,6 @@
-//! `/v1/audit…`: the trail, in the order in which it was written, its checkpoints, and exports.
+//! `/v1/audit…`: lists and exports the audit log, and lists its checkpoints.
 //!
-//! Looking at the trail is itself written down, before anything of it leaves.
+//! Each read of the audit log is itself recorded before its events are sent.
 
 use std::sync::Arc;
 
@@ -14,28 +14,28 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::App;
-use super::answer::json;
 use super::page;
-use super::problem::Refusal;
-use super::request::Asked;
+use super::response::json;
+use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::policy::{Target, Verb};
 use crate::repository::AuditQuery;
 use crate::secrets::{Caller, SecretsError};
 
-const MOST: u32 = 100_000;
+/// Events in one response.
+const MAX_EVENTS: u32 = 100_000;
 
-/// No event has a greater number: it is the largest integer that every JSON parser reads exactly.
-const LARGEST: u64 = (1 << 53) - 1;
+/// The largest number of an event: the largest integer that every JSON parser reads exactly.
+const MAX_SEQUENCE: u64 = (1 << 53) - 1;
 
-/// Records in one read of an export.
-const PAGE: u32 = 1000;
+/// Records that an export reads at once.
+const EXPORT_BATCH_SIZE: u32 = 1000;
 
+/// The query of a list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Parameters {
+pub(super) struct ListAuditQuery {
     #[serde(default)]
     #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64, default = 0)]
     after: u64,
@@ -52,49 +52,52 @@ pub(super) struct Parameters {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-struct Answer {
+struct AuditEventList {
     #[schema(value_type = Vec<Object>)]
     events: Vec<Record>,
 }
 
 /// List audit events
 ///
-/// In the order in which they were written.
+/// In the order in which they were recorded.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "audit",
-    params(Parameters),
-    responses((status = 200, description = "The events", body = Answer)))]
+    params(ListAuditQuery),
+    responses((status = 200, description = "The events", body = AuditEventList)))]
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    parameters: Result<Query<Parameters>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let caller = auditor(asked, &app).await?;
-    let Query(Parameters { after, limit, action, actor, scope, outcome, since, until }) = parameters.map_err(|_| {
-        Refusal::malformed(
-            "the query may have after=<number>, limit=<number>, action=, actor=, scope=, outcome=, since=<RFC 3339> and until=<RFC 3339>, each once",
-        )
-    })?;
-    let limit = page::limit_within(limit, MOST)?;
-    if after > LARGEST {
-        return Err(Refusal::malformed("after is greater than any event's number"));
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    parameters: Result<Query<ListAuditQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let caller = auditor(unauthenticated, &app).await?;
+    let Query(ListAuditQuery { after, limit, action, actor, scope, outcome, since, until }) =
+        parameters.map_err(|_| {
+            ApiError::malformed(
+                "the query may have after=<number>, limit=<number>, action=, actor=, scope=, \
+                 outcome=, since=<RFC 3339> and until=<RFC 3339>, each once",
+            )
+        })?;
+    let limit = page::limit_within(limit, MAX_EVENTS)?;
+    if after > MAX_SEQUENCE {
+        return Err(ApiError::malformed("after is greater than the number of any event"));
     }
     let query = AuditQuery { after, action, actor, scope, outcome, since, until, limit };
     let events = app.repository.audit(&query).await.map_err(SecretsError::from)?;
-    // Else whoever follows the trail would follow nothing but himself.
+    // Otherwise a client that follows the log would see nothing but its own reads.
     let own = |event: &Record| {
         event.resource_type == ResourceKind::Audit.as_str() && event.actor_id == caller.actor.id()
     };
     if !events.iter().all(own) {
-        note(&app, caller, Action::List, format!("after {after}, {} events", events.len())).await?;
+        record(&app, caller, Action::List, format!("after {after}, {} events", events.len()))
+            .await?;
     }
-    json(&Answer { events })
+    json(&AuditEventList { events })
 }
 
-/// Which export.
+/// The query of an export.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(super) struct ExportAuditQuery {
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(jsonl|ocsf|cef)$")]
     format: Format,
@@ -106,24 +109,30 @@ pub(super) struct Which {
 
 /// Export audit events
 ///
-/// All of them that were there at the start of the export, one a line.
+/// All events up to the start of the export, one per line.
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "exportAudit", tag = "audit",
-    params(Which),
-    responses((status = 200, description = "The events", content((String = "application/x-ndjson"), (String = "text/plain")))))]
+    params(ExportAuditQuery),
+    responses((status = 200, description = "The events", content((String = "application/x-ndjson"),
+        (String = "text/plain")))))]
 pub(super) async fn export(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    which: Result<Query<Which>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let caller = auditor(asked, &app).await?;
-    let Query(Which { format, since, until }) = which
-        .map_err(|_| Refusal::malformed("the query may have format=jsonl|ocsf|cef, since=<RFC 3339> and until=<RFC 3339>, each once"))?;
-    // Up to here: what is written while it is read would make it endless.
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    parameters: Result<Query<ExportAuditQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let caller = auditor(unauthenticated, &app).await?;
+    let Query(ExportAuditQuery { format, since, until }) = parameters.map_err(|_| {
+        ApiError::malformed(
+            "the query may have format=jsonl|ocsf|cef, since=<RFC 3339> and until=<RFC 3339>, \
+             each once",
+        )
+    })?;
+    // Events that are recorded during the export would make it endless.
     let (head, _) = app.repository.audit_head().await.map_err(SecretsError::from)?;
-    note(&app, caller, Action::Export, format!("up to {head} as {format}")).await?;
+    record(&app, caller, Action::Export, format!("up to {head} as {format}")).await?;
     let repository = app.repository.clone();
     let pages = stream::try_unfold(0, move |after| {
-        let query = AuditQuery { after, since, until, limit: PAGE, ..AuditQuery::default() };
+        let query =
+            AuditQuery { after, since, until, limit: EXPORT_BATCH_SIZE, ..AuditQuery::default() };
         let repository = repository.clone();
         async move {
             let mut records = repository.audit(&query).await?;
@@ -140,11 +149,11 @@ pub(super) async fn export(
     Ok(([(CONTENT_TYPE, format.media_type())], Body::from_stream(pages)).into_response())
 }
 
-/// Which checkpoints.
+/// The query of a list of checkpoints.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Page {
+pub(super) struct ListCheckpointsQuery {
     #[serde(default)]
     #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64, default = 0)]
     cursor: u64,
@@ -155,24 +164,24 @@ pub(super) struct Page {
 #[derive(Serialize, utoipa::ToSchema)]
 struct CheckpointList {
     #[schema(value_type = Vec<contract::api::Checkpoint>)]
-    checkpoints: Vec<Checkpoint>,
+    checkpoints: Vec<CheckpointView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    /// The key that signs, as PEM; absent where none does.
+    /// The public key of the checkpoints, as PEM. Absent if none are signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
     head: AuditLogHead,
 }
 
 #[derive(Serialize)]
-struct Checkpoint {
+struct CheckpointView {
     #[serde(flatten)]
     checkpoint: audit::Checkpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     placed_at: Option<Timestamp>,
 }
 
-/// The end of the trail as the database has it: no proof, but more than nothing.
+/// The end of the audit log according to the database. It is not signed and proves nothing.
 #[derive(Serialize, utoipa::ToSchema)]
 struct AuditLogHead {
     sequence: u64,
@@ -180,26 +189,26 @@ struct AuditLogHead {
     hash: Hash,
 }
 
-/// List checkpoints of the audit trail
+/// List checkpoints of the audit log
 ///
-/// The signed heads of the trail, the key that signs them, and the end of the trail.
+/// The signed checkpoints, the key that signs them, and the end of the audit log.
 #[utoipa::path(get, path = "/v1/audit/checkpoints", operation_id = "listCheckpoints", tag = "audit",
-    params(Page),
+    params(ListCheckpointsQuery),
     responses((status = 200, description = "The checkpoints", body = CheckpointList)))]
 pub(super) async fn checkpoints(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    auditor(asked, &app).await?;
-    let Query(Page { cursor, limit }) = page.map_err(|_| {
-        Refusal::malformed(
-            "the query may have limit=<number> and the cursor that the last answer gave as next",
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    page: Result<Query<ListCheckpointsQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    auditor(unauthenticated, &app).await?;
+    let Query(ListCheckpointsQuery { cursor, limit }) = page.map_err(|_| {
+        ApiError::malformed(
+            "the query may have limit=<number> and cursor=<next of the previous page>",
         )
     })?;
     let limit = page::limit(limit)?;
-    if cursor > LARGEST {
-        return Err(Refusal::malformed("the cursor is not one that this list gave"));
+    if cursor > MAX_SEQUENCE {
+        return Err(ApiError::malformed("the cursor is not from this list"));
     }
     let kept = app.repository.checkpoints(cursor, limit).await.map_err(SecretsError::from)?;
     let (sequence, hash) = app.repository.audit_head().await.map_err(SecretsError::from)?;
@@ -207,7 +216,7 @@ pub(super) async fn checkpoints(
     let next = kept.last().filter(|_| full).map(|kept| kept.checkpoint.sequence.to_string());
     let checkpoints = kept
         .into_iter()
-        .map(|kept| Checkpoint { checkpoint: kept.checkpoint, placed_at: kept.placed_at })
+        .map(|kept| CheckpointView { checkpoint: kept.checkpoint, placed_at: kept.placed_at })
         .collect();
     json(&CheckpointList {
         checkpoints,
@@ -217,14 +226,19 @@ pub(super) async fn checkpoints(
     })
 }
 
-/// Whoever may see the trail.
-async fn auditor(asked: Asked, app: &App) -> Result<Caller, Refusal> {
-    let asker = asked.principal(app).await?;
-    asker.may(app, Verb::Audit, Target::Everything).await?;
-    Ok(asker.caller)
+/// Authenticates a caller that may read the audit log.
+async fn auditor(unauthenticated: Unauthenticated, app: &AppState) -> Result<Caller, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    auth.authorize(app, Verb::Audit, Target::Everything).await?;
+    Ok(auth.caller)
 }
 
-async fn note(app: &App, caller: Caller, action: Action, details: String) -> Result<(), Refusal> {
+async fn record(
+    app: &AppState,
+    caller: Caller,
+    action: Action,
+    details: String,
+) -> Result<(), ApiError> {
     let Caller { actor, origin } = caller;
     let resource = Resource { kind: ResourceKind::Audit, id: "audit".to_owned(), scope: None };
     let event = Event {

@@ -1,7 +1,7 @@
-//! The bodies of requests, from bytes to values, without a word that quotes them.
+//! Parses request bodies without quoting them.
 //!
-//! A parser's own message repeats what it stumbled over, and that may be a value that stands in the
-//! wrong place; so only the position is told. A name is no secret and is named.
+//! A parser's own message quotes what it cannot parse, which may be a value in the wrong place. So
+//! errors give the position only. Names of secrets are not secret and are quoted.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,114 +11,118 @@ use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};
 use contract::{Redacted, SecretName, Version};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
-use super::problem::Refusal;
+use crate::app::ApiError;
 use crate::audit::sanitize;
 
-/// A pod's worth of values in base64, and room for their names.
-pub(super) const MOST: usize = 16 << 20;
+/// The values of a whole pod in base64, and their names.
+pub(super) const MAX_WRITE_BYTES: usize = 16 << 20;
 
-/// One value in base64, and room for the words around it.
-pub(super) const MOST_OF_ONE: usize = 2 << 20;
+/// One value in base64, and the JSON around it.
+pub(super) const MAX_ROTATE_BYTES: usize = 2 << 20;
 
-/// A body without a value.
-pub(super) const SMALL: usize = 64 << 10;
+/// A body without values.
+pub(super) const MAX_SMALL_BYTES: usize = 64 << 10;
 
-/// Reads JSON; `form` says what is expected.
-pub(super) fn parse<T: DeserializeOwned>(body: &Redacted, form: &str) -> Result<T, Refusal> {
+/// Parses JSON. `form` describes what is expected.
+pub(super) fn parse<T: DeserializeOwned>(body: &Redacted, form: &str) -> Result<T, ApiError> {
     serde_json::from_slice(body.expose()).map(|Object(it)| it).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Refusal::malformed(format!(
-            "the body is not what is expected at line {line} column {column}; it must be {form}"
+        ApiError::malformed(format!(
+            "the body is malformed at line {line} column {column}; it must be {form}"
         ))
     })
 }
 
-/// A write's body.
-pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, Refusal> {
-    let form = r#"{"secrets": {"NAME": {"value": "<base64>", "if_version": <number, if at all>}}}"#;
-    let Offered { secrets } = parse(body, form)?;
+/// Parses the body of a write.
+pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, ApiError> {
+    let form = r#"{"secrets": {"NAME": {"value": "<base64>", "if_version": <number, optional>}}}"#;
+    let RawWriteRequest { secrets } = parse(body, form)?;
     if secrets.0.is_empty() {
-        return Err(Refusal::malformed(format!("the body names no secret; it must be {form}")));
+        return Err(ApiError::malformed(format!("the body names no secret; it must be {form}")));
     }
     if secrets.0.len() > MAX_BUNDLE_SECRETS {
-        return Err(Refusal::too_large(format!(
-            "the body has {} secrets, and a bundle holds at most {MAX_BUNDLE_SECRETS}",
+        return Err(ApiError::too_large(format!(
+            "the body has {} secrets; a bundle holds at most {MAX_BUNDLE_SECRETS}",
             secrets.0.len()
         )));
     }
     let mut request = WriteRequest::default();
     for (text, value) in secrets.0 {
         let name: SecretName =
-            text.parse().map_err(|error| Refusal::malformed(sanitize(&format!("{error}"))))?;
+            text.parse().map_err(|error| ApiError::malformed(sanitize(&format!("{error}"))))?;
         check_length(name.as_str(), &value.value)?;
-        check_number(value.if_version)?;
+        check_if_version(value.if_version)?;
         if request.secrets.insert(name, value).is_some() {
-            return Err(Refusal::malformed(format!("the body names {text} twice")));
+            return Err(ApiError::malformed(format!("the body names {text} twice")));
         }
     }
     Ok(request)
 }
 
-fn check_length(name: &str, value: &Redacted) -> Result<(), Refusal> {
+fn check_length(name: &str, value: &Redacted) -> Result<(), ApiError> {
     if value.len() <= MAX_VALUE_BYTES {
         return Ok(());
     }
     let length = value.len();
-    Err(Refusal::too_large(format!(
-        "the value of {name} has {length} bytes, and {MAX_VALUE_BYTES} is the most"
+    Err(ApiError::too_large(format!(
+        "the value of {name} has {length} bytes; the maximum is {MAX_VALUE_BYTES}"
     )))
 }
 
-/// `if_version` is a version or 0.
-fn check_number(number: Option<u64>) -> Result<(), Refusal> {
+/// `if_version` must be a version or 0.
+fn check_if_version(number: Option<u64>) -> Result<(), ApiError> {
     match number {
         None | Some(0) => Ok(()),
         Some(number) => Version::try_from(number)
             .map(drop)
-            .map_err(|error| Refusal::malformed(format!("if_version: {error}"))),
+            .map_err(|error| ApiError::malformed(format!("if_version: {error}"))),
     }
 }
 
-/// A rotation's body; nothing at all means what `{}` means.
-pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, Refusal> {
+/// Parses the body of a rotation. An empty body means the same as `{}`.
+pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, ApiError> {
     if body.is_empty() {
         return Ok(RotateRequest::default());
     }
-    let form = r#"{"value": "<base64>"} or {"generate": {"length": <number>, "alphabet": "<word>"}}, each with "if_version": <number> if wanted"#;
+    let form = concat!(
+        r#"{"value": "<base64>"} or "#,
+        r#"{"generate": {"length": <number>, "alphabet": "<word>"}}, "#,
+        r#"optionally with "if_version": <number>"#
+    );
     let request: RotateRequest = parse(body, form)?;
     match (&request.value, request.generate) {
         (Some(_), Some(_)) => {
-            return Err(Refusal::malformed(
-                "the body has value and generate; one of them is the new value",
+            return Err(ApiError::malformed(
+                "the body has both value and generate; send one of them",
             ));
         }
         (Some(value), None) => check_length("the secret", value)?,
         (None, Some(Generate { length, .. }))
             if !(Generate::MIN_LENGTH..=Generate::MAX_LENGTH).contains(&length) =>
         {
-            let (least, most) = (Generate::MIN_LENGTH, Generate::MAX_LENGTH);
-            return Err(Refusal::malformed(format!(
-                "generate.length is {length}, and must be {least} to {most}"
+            let (min, max) = (Generate::MIN_LENGTH, Generate::MAX_LENGTH);
+            return Err(ApiError::malformed(format!(
+                "generate.length is {length} and must be {min} to {max}"
             )));
         }
         (None, _) => {}
     }
     if request.if_version == Some(0) {
-        return Err(Refusal::malformed(
-            "if_version is 0, and only a secret that exists is rotated",
+        return Err(ApiError::malformed(
+            "if_version is 0, but a rotation needs a secret that exists",
         ));
     }
-    check_number(request.if_version)?;
+    check_if_version(request.if_version)?;
     Ok(request)
 }
 
-/// Which versions a body names.
-pub(super) fn destroy_request(body: &Redacted) -> Result<BTreeSet<Version>, Refusal> {
+/// Parses the body of a destroy: the versions that it names.
+pub(super) fn destroy_request(body: &Redacted) -> Result<BTreeSet<Version>, ApiError> {
     let DestroyRequest { versions } = parse(body, r#"{"versions": [<number>]}"#)?;
     match versions.len() {
-        0 => Err(Refusal::malformed("the body names no version")),
+        0 => Err(ApiError::malformed("the body names no version")),
         1..=MAX_BUNDLE_SECRETS => Ok(versions),
-        _ => Err(Refusal::malformed(format!(
+        _ => Err(ApiError::malformed(format!(
             "the body names more than {MAX_BUNDLE_SECRETS} versions"
         ))),
     }
@@ -126,32 +130,32 @@ pub(super) fn destroy_request(body: &Redacted) -> Result<BTreeSet<Version>, Refu
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Offered {
-    secrets: Pairs,
+struct RawWriteRequest {
+    secrets: NamedValues,
 }
 
-/// A map as it was written: with every name, also one that stands there twice.
-struct Pairs(Vec<(String, NewValue)>);
+/// A JSON object that keeps duplicate names, which a map would drop.
+struct NamedValues(Vec<(String, NewValue)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de> Deserialize<'de> for NamedValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map;
-        impl<'de> Visitor<'de> for Map {
-            type Value = Pairs;
+        struct NamedValuesVisitor;
+        impl<'de> Visitor<'de> for NamedValuesVisitor {
+            type Value = NamedValues;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("secrets by name")
+                f.write_str("an object of secrets by name")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedValues, A::Error> {
+                let mut entries = Vec::new();
                 while let Some((name, Object(value))) = map.next_entry()? {
-                    pairs.push((name, value));
+                    entries.push((name, value));
                 }
-                Ok(Pairs(pairs))
+                Ok(NamedValues(entries))
             }
         }
-        deserializer.deserialize_map(Map)
+        deserializer.deserialize_map(NamedValuesVisitor)
     }
 }
 
@@ -159,12 +163,12 @@ impl<'de> Deserialize<'de> for Pairs {
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Result<WriteRequest, Refusal> {
+    fn read(body: &str) -> Result<WriteRequest, ApiError> {
         write_request(&Redacted::from(body.to_owned()))
     }
 
     #[test]
-    fn names_and_values() {
+    fn names_and_values_are_parsed() {
         let request =
             read(r#"{"secrets":{"A":{"value":"aHVudGVyMg=="},"B":{"value":""}}}"#).unwrap();
         assert_eq!(request.secrets[&"A".parse().unwrap()].value.expose(), b"hunter2");
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_and_not_quoted() {
+    fn an_error_gives_the_position_and_no_quote() {
         for (body, status, says) in [
             ("", 400, "line 1"),
             ("hunter2", 400, "line 1 column 1"),
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_named() {
+    fn an_error_names_the_value_that_is_too_large() {
         let value = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,
             vec![0; MAX_VALUE_BYTES + 1],
@@ -211,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_has_one_new_value() {
+    fn a_rotation_has_at_most_one_new_value() {
         let read = |body: &str| rotate_request(&Redacted::from(body.to_owned()));
         for body in [
             "",
@@ -234,12 +238,12 @@ mod tests {
             r#"{"if_version":9007199254740992}"#,
             r#"{"version":1}"#,
         ] {
-            assert_eq!(read(body).unwrap_err().status(), 400, "{body} was taken");
+            assert_eq!(read(body).unwrap_err().status(), 400, "{body} was accepted");
         }
     }
 
     #[test]
-    fn a_destroy_names_versions() {
+    fn a_destroy_names_at_least_one_version() {
         let read = |body: &str| destroy_request(&Redacted::from(body.to_owned()));
         assert_eq!(
             read(r#"{"versions":[2,1,2]}"#).unwrap(),
@@ -253,7 +257,7 @@ mod tests {
             r#"{"versions":1}"#,
             r#"{"versions":["1"]}"#,
         ] {
-            assert_eq!(read(body).unwrap_err().status(), 400, "{body} was taken");
+            assert_eq!(read(body).unwrap_err().status(), 400, "{body} was accepted");
         }
     }
 }

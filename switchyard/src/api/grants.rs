@@ -1,4 +1,4 @@
-//! `/v1/grants`: who may do what besides the rules.
+//! `/v1/grants`: lists, adds and removes grants of access.
 
 use std::sync::Arc;
 
@@ -11,53 +11,50 @@ use contract::{Label, Scope, SecretName};
 use http::StatusCode;
 use http::request::Parts;
 
-use super::App;
-use super::answer::json;
-use super::problem::Refusal;
-use super::request::{Asked, Asker};
-use super::rows::Rows;
-use super::sent::Sent;
-use super::small;
+use super::json_request::UnreadRequest;
+use super::page_by_id::PageById;
+use super::response::json;
+use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, sanitize};
 use crate::policy::{Principal, Target, Verb, decide};
 use crate::repository::service_parts;
 use crate::secrets::{SecretsError, author};
 
-/// The longest name of a subject.
-const LONGEST: usize = 300;
+/// The maximum length of a subject's name, in characters.
+const MAX_NAME_LENGTH: usize = 300;
 
-/// `/{id}`.
-pub(super) struct Number(u64);
+/// The parameter of `/{id}`.
+pub(super) struct GrantIdPath(u64);
 
-impl<S: Send + Sync> FromRequestParts<S> for Number {
-    type Rejection = Refusal;
+impl<S: Send + Sync> FromRequestParts<S> for GrantIdPath {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path: Result<Path<String>, PathRejection> =
             Path::from_request_parts(parts, state).await;
-        // Digits alone: `u64` would take a sign, too.
-        let number = path
+        // Only digits: `u64` would accept a sign.
+        let id = path
             .ok()
             .filter(|text| text.bytes().all(|it| it.is_ascii_digit()))
             .and_then(|text| text.parse().ok());
-        number.map(Self).ok_or_else(|| Refusal::malformed("a grant is named by its number"))
+        id.map(Self).ok_or_else(|| ApiError::malformed("a grant is identified by its number"))
     }
 }
 
 /// List grants
 ///
-/// Those that the caller may see: all of a place for whoever may grant there, and everybody's own.
+/// The grants of the scopes in which the caller may grant, and the caller's own.
 #[utoipa::path(get, path = "/v1/grants", operation_id = "listGrants", tag = "grants",
     params(Page),
     responses((status = 200, description = "The grants", body = GrantList)))]
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    rows: Result<Rows, Refusal>,
-) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let visible = |grant: Grant| may_see(&asker.principal, &grant).then_some(grant);
-    let (grants, next) = rows?
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    page: Result<PageById, ApiError>,
+) -> Result<Response, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    let visible = |grant: Grant| may_see(&auth.principal, &grant).then_some(grant);
+    let (grants, next) = page?
         .page(|after, limit| app.repository.grants(after, limit), |grant| grant.id, visible)
         .await?;
     json(&GrantList { grants, next })
@@ -65,76 +62,84 @@ pub(super) async fn list(
 
 /// Grant access
 ///
-/// A role in a scope and below, or reading or writing a scope or one secret of it.
+/// Grants a role in a scope and everything below it, or read or write access to a scope or to one
+/// secret in it.
 #[utoipa::path(post, path = "/v1/grants", operation_id = "addGrant", tag = "grants",
-    request_body(content = GrantRequest, example = json!({"subject": {"kind": "group", "name": "sre"}, "scope": "shop.prod", "access": "admin"})),
+    request_body(content = GrantRequest, example = json!({"subject": {"kind": "group",
+        "name": "sre"}, "scope": "shop.prod", "access": "admin"})),
     responses((status = 201, description = "The grant", body = Grant)))]
 pub(super) async fn add(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    sent: Sent,
-) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let request: GrantRequest = small::read(sent).await?;
-    sound(&app, &request)?;
-    let rule = asker
-        .may_hand_out(
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    request: UnreadRequest,
+) -> Result<Response, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    let grant: GrantRequest = request.parse().await?;
+    validate(&app, &grant)?;
+    let rule = auth
+        .authorize_delegation(
             &app,
             Verb::Grant,
-            request.access,
-            target(&request.scope, request.secret.as_ref()),
+            grant.access,
+            target(&grant.scope, grant.secret.as_ref()),
         )
-        .await?;
-    let subject = format!("{}:{}", request.subject.kind, request.subject.name);
-    let event = event(
-        &asker,
-        Action::Grant,
-        &subject,
-        &request.scope,
-        &words(request.access, request.secret.as_ref(), &rule),
-    );
-    let grant = app
-        .repository
-        .add_grant(&request, &author(&asker.caller.actor), &event)
-        .await
-        .map_err(SecretsError::from)?;
-    app.access.tell_grants();
-    let body = json(&grant)?;
-    Ok((StatusCode::CREATED, body).into_response())
-}
-
-/// Take a grant back
-#[utoipa::path(delete, path = "/v1/grants/{id}", operation_id = "removeGrant", tag = "grants",
-    params(("id" = u64, Path, description = "The grant's number", minimum = 1, maximum = 9_007_199_254_740_991_u64)),
-    responses((status = 200, description = "The grant that there was", body = Grant)))]
-pub(super) async fn remove(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    number: Result<Number, Refusal>,
-) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let Number(id) = number?;
-    let missing = || Refusal::not_found(format!("there is no grant {id}"));
-    let grant = app.repository.grant(id).await.map_err(SecretsError::from)?.ok_or_else(missing)?;
-    let rule = asker
-        .may_hand_out(&app, Verb::Grant, grant.access, target(&grant.scope, grant.secret.as_ref()))
         .await?;
     let subject = format!("{}:{}", grant.subject.kind, grant.subject.name);
     let event = event(
-        &asker,
+        &auth,
+        Action::Grant,
+        &subject,
+        &grant.scope,
+        &details(grant.access, grant.secret.as_ref(), &rule),
+    );
+    let added = app
+        .repository
+        .add_grant(&grant, &author(&auth.caller.actor), &event)
+        .await
+        .map_err(SecretsError::from)?;
+    app.access.notify_grants_changed();
+    let body = json(&added)?;
+    Ok((StatusCode::CREATED, body).into_response())
+}
+
+/// Remove a grant
+#[utoipa::path(delete, path = "/v1/grants/{id}", operation_id = "removeGrant", tag = "grants",
+    params(("id" = u64, Path, description = "The grant's number", minimum = 1,
+        maximum = 9_007_199_254_740_991_u64)),
+    responses((status = 200, description = "The removed grant", body = Grant)))]
+pub(super) async fn remove(
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    path: Result<GrantIdPath, ApiError>,
+) -> Result<Response, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    let GrantIdPath(id) = path?;
+    let missing = || ApiError::not_found(format!("grant {id} does not exist"));
+    let grant = app.repository.grant(id).await.map_err(SecretsError::from)?.ok_or_else(missing)?;
+    let rule = auth
+        .authorize_delegation(
+            &app,
+            Verb::Grant,
+            grant.access,
+            target(&grant.scope, grant.secret.as_ref()),
+        )
+        .await?;
+    let subject = format!("{}:{}", grant.subject.kind, grant.subject.name);
+    let event = event(
+        &auth,
         Action::Revoke,
         &subject,
         &grant.scope,
-        &words(grant.access, grant.secret.as_ref(), &rule),
+        &details(grant.access, grant.secret.as_ref(), &rule),
     );
     if !app.repository.remove_grant(id, &event).await.map_err(SecretsError::from)? {
         return Err(missing());
     }
-    app.access.tell_grants();
+    app.access.notify_grants_changed();
     json(&grant)
 }
 
-/// Whoever may grant in a place sees who has what there, and everybody sees their own.
+/// A principal sees its own grants and those of the scopes in which it may grant.
 fn may_see(principal: &Principal, grant: &Grant) -> bool {
     let own = match grant.subject.kind {
         SubjectKind::User => {
@@ -147,25 +152,25 @@ fn may_see(principal: &Principal, grant: &Grant) -> bool {
     own || decide(principal, Verb::Grant, Target::Scope(&grant.scope)).is_ok()
 }
 
-/// Whether a grant means anything.
-fn sound(app: &App, request: &GrantRequest) -> Result<(), Refusal> {
+/// Refuses a grant that can have no effect.
+fn validate(app: &AppState, request: &GrantRequest) -> Result<(), ApiError> {
     let GrantRequest { subject, scope, secret, access } = request;
     if secret.is_some() && access.role().is_some() {
-        return Err(Refusal::malformed(format!(
-            "a role holds in a scope; for one secret grant read or write, not {access}"
+        return Err(ApiError::malformed(format!(
+            "a role applies to a scope; for a single secret grant read or write, not {access}"
         )));
     }
     let name = subject.name.as_str();
     if subject.kind != SubjectKind::ServiceAccount {
         let fits = !name.is_empty()
-            && name.chars().count() <= LONGEST
+            && name.chars().count() <= MAX_NAME_LENGTH
             && name.trim() == name
             && sanitize(name) == name;
         return if fits {
             Ok(())
         } else {
-            Err(Refusal::malformed(format!(
-                "the subject's name must be 1 to {LONGEST} visible characters"
+            Err(ApiError::malformed(format!(
+                "the subject's name must be 1 to {MAX_NAME_LENGTH} visible characters"
             )))
         };
     }
@@ -174,24 +179,23 @@ fn sound(app: &App, request: &GrantRequest) -> Result<(), Refusal> {
             account.len() <= 253 && account.split('.').all(|it| it.parse::<Label>().is_ok());
         namespace.parse::<Label>().ok().filter(|_| account_fits)
     });
-    let namespace =
-        account.ok_or_else(|| Refusal::malformed("a service account is named namespace/name"))?;
+    let namespace = account
+        .ok_or_else(|| ApiError::malformed("the name of a service account is namespace/name"))?;
     let Some((project, environment, _)) = service_parts(scope) else {
-        return Err(Refusal::malformed(format!(
-            "{scope} is no service; a service account is granted a service's bundle, or single secrets of it"
+        return Err(ApiError::malformed(format!(
+            "{scope} is not a service; a service account is granted the bundle of a service, or \
+             single secrets of it"
         )));
     };
     if *access != Access::Read {
-        return Err(Refusal::malformed(
-            "a pod reads and does nothing else; grant its service account read",
-        ));
+        return Err(ApiError::malformed("a pod can only read; grant its service account read"));
     }
-    // Whether its pods may use the grant is decided each time anew. What can't be used now is a
-    // mistake.
+    // Each use of the grant is decided anew. A grant that has no effect now is a mistake.
     match app.access.namespaces().binding(namespace.as_str()) {
         Some(binding) if binding.project != *project || binding.environment != *environment => {
-            Err(Refusal::malformed(format!(
-                "namespace {namespace} is environment {} of project {}, and its pods can read nothing of {scope}",
+            Err(ApiError::malformed(format!(
+                "namespace {namespace} belongs to environment {} of project {}, so its pods cannot \
+                 read {scope}",
                 binding.environment, binding.project
             )))
         }
@@ -203,16 +207,22 @@ fn target<'a>(scope: &'a Scope, secret: Option<&'a SecretName>) -> Target<'a> {
     secret.map_or(Target::Scope(scope), |secret| Target::Secret(scope, secret))
 }
 
-fn words(access: Access, secret: Option<&SecretName>, rule: &str) -> String {
+fn details(access: Access, secret: Option<&SecretName>, rule: &str) -> String {
     match secret {
         Some(secret) => format!("{access} of {secret}; {rule}"),
         None => format!("{access}; {rule}"),
     }
 }
 
-fn event(asker: &Asker, action: Action, subject: &str, scope: &Scope, details: &str) -> Event {
+fn event(
+    auth: &Authenticated,
+    action: Action,
+    subject: &str,
+    scope: &Scope,
+    details: &str,
+) -> Event {
     Event {
-        actor: asker.caller.actor.clone(),
+        actor: auth.caller.actor.clone(),
         action,
         resource: Resource {
             kind: ResourceKind::Grant,
@@ -221,7 +231,7 @@ fn event(asker: &Asker, action: Action, subject: &str, scope: &Scope, details: &
         },
         version: None,
         outcome: Outcome::Allowed,
-        origin: asker.caller.origin.clone(),
+        origin: auth.caller.origin.clone(),
         details: Some(details.to_owned()),
     }
 }

@@ -1,52 +1,73 @@
-//! The parts of a path, parsed once. What follows sees scopes and names, and no text.
+//! The parameters of a path, parsed once into scopes and names.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use contract::{Scope, SecretName};
 use http::request::Parts;
+use runtime::logs::ErrorChain;
 
-use super::problem::Refusal;
+use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
+use crate::policy::{Target, Verb};
 
-/// `/{scope}/`.
-pub(super) struct InScope(pub(super) Scope);
+/// The parameter of `/{scope}/`.
+pub(super) struct ScopePath(pub(super) Scope);
 
-/// `/{scope}/{name}`.
-pub(super) struct OneSecret {
+/// The parameters of `/{scope}/{name}`.
+pub(super) struct SecretPath {
     pub(super) scope: Scope,
     pub(super) name: SecretName,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for InScope {
-    type Rejection = Refusal;
+impl<S: Send + Sync> FromRequestParts<S> for ScopePath {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path: Result<Path<String>, PathRejection> =
             Path::from_request_parts(parts, state).await;
-        let Path(text) = path.map_err(|_| unreadable())?;
+        let Path(text) = path.map_err(|_| not_utf8())?;
         scope(&text).map(Self)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for OneSecret {
-    type Rejection = Refusal;
+impl<S: Send + Sync> FromRequestParts<S> for SecretPath {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path: Result<Path<(String, String)>, PathRejection> =
             Path::from_request_parts(parts, state).await;
-        let Path((text, name)) = path.map_err(|_| unreadable())?;
+        let Path((text, name)) = path.map_err(|_| not_utf8())?;
         Ok(Self {
             scope: scope(&text)?,
-            name: name.parse().map_err(|error| Refusal::malformed(format!("{error}")))?,
+            name: name.parse().map_err(|error| ApiError::malformed(format!("{error}")))?,
         })
     }
 }
 
-fn scope(text: &str) -> Result<Scope, Refusal> {
+/// Authenticates the caller and checks that it may do `verb` to the secret of `path`. Returns the
+/// rule that allows it, for the audit log.
+///
+/// Authentication comes first: an anonymous client does not learn that its path is malformed.
+///
+/// # Errors
+/// If authentication fails, the path is malformed or no rule allows it.
+pub(super) async fn authorize_secret(
+    app: &AppState,
+    unauthenticated: Unauthenticated,
+    path: Result<SecretPath, ApiError>,
+    verb: Verb,
+) -> Result<(Authenticated, SecretPath, String), ApiError> {
+    let auth = unauthenticated.authenticate(app).await?;
+    let secret = path?;
+    let rule = auth.authorize(app, verb, Target::Secret(&secret.scope, &secret.name)).await?;
+    Ok((auth, secret, rule))
+}
+
+fn scope(text: &str) -> Result<Scope, ApiError> {
     text.parse().map_err(|error: contract::scope::ScopeError| {
-        Refusal::malformed(runtime::logs::ErrorChain(&error).to_string())
+        ApiError::malformed(ErrorChain(&error).to_string())
     })
 }
 
-fn unreadable() -> Refusal {
-    Refusal::malformed("the path is not UTF-8")
+fn not_utf8() -> ApiError {
+    ApiError::malformed("the path is not UTF-8")
 }

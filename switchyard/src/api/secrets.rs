@@ -1,4 +1,4 @@
-//! `/v1/secrets/{scope}/` and `/v1/secrets/{scope}/{name}`: values in, values out, and their names.
+//! `/v1/secrets/{scope}/` and `/v1/secrets/{scope}/{name}`: lists, writes, reads and deletes.
 
 use std::sync::Arc;
 
@@ -9,65 +9,63 @@ use contract::{Redacted, Scope, SecretName, Version};
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 
-use super::App;
-use super::answer::{change, count, json, wiped};
 use super::body;
-use super::conditions::{Conditions, Reading, etag};
-use super::page::{after, cut, limit, query};
-use super::path::{InScope, OneSecret};
-use super::problem::Refusal;
-use super::request::Asked;
-use super::sent::{Sent, Whole};
-use crate::metrics::{Ending, Operation};
+use super::json_request::{JsonRequest, UnreadRequest};
+use super::page::{after, limit, query, truncate};
+use super::path::{ScopePath, SecretPath, authorize_secret};
+use super::preconditions::{Preconditions, ReadPrecondition, etag};
+use super::response::{count, json, run_change, secret_json};
+use crate::app::{ApiError, AppState, Unauthenticated};
+use crate::metrics::{Operation, OperationOutcome};
 use crate::policy::{Target, Verb};
 use crate::repository::{ChangeError, Condition, ListQuery, Secret};
 use crate::secrets::{Secrets, SecretsError, WriteOptions};
 
-/// Which secrets of a scope are listed.
+/// The query of a list.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Listing {
-    /// How many at most. Where only some of a scope's names may be seen, fewer can come.
+pub(super) struct ListSecretsQuery {
+    /// The page size. A page can be shorter if the caller may list only some of the secrets.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// Where to go on: `next` of the page before, as it is.
+    /// The `next` of the previous page, unchanged.
     #[param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
-    /// Whether those that were deleted and can be brought back are listed too.
+    /// Whether to list deleted secrets that can be undeleted as well.
     #[param(default = false)]
     deleted: Option<bool>,
 }
 
 /// List the secrets of a scope
 ///
-/// Names and versions, without values, by name. Secrets of wider and of narrower scopes are not in
-/// it.
+/// Names and versions, without values, sorted by name. Secrets of wider and narrower scopes are not
+/// included.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/", operation_id = "listSecrets", tag = "secrets",
-    params(("scope" = Scope, Path), Listing),
+    params(("scope" = Scope, Path), ListSecretsQuery),
     responses((status = 200, description = "The secrets of the scope", body = SecretList)))]
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    path: Result<InScope, Refusal>,
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    path: Result<ScopePath, ApiError>,
     uri: Uri,
-) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let InScope(scope) = path?;
-    let which = asker.may_list(&app, &scope).await?;
-    let asked: Listing = query(
+) -> Result<Response, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    let ScopePath(scope) = path?;
+    let filter = auth.authorize_list(&app, &scope).await?;
+    let parameters: ListSecretsQuery = query(
         &uri,
-        "limit=<1 to 1000>, cursor=<next of the page before> and deleted=<true or false>",
+        "limit=<1 to 1000>, cursor=<next of the previous page> and deleted=<true or false>",
     )?;
-    let most = limit(asked.limit)?;
+    let limit = limit(parameters.limit)?;
     let (from, deleted): (Option<SecretName>, _) =
-        (after("secrets", asked.cursor.as_deref())?, asked.deleted.unwrap_or(false));
-    let page = ListQuery { after: from, deleted, limit: most + 1 };
+        (after("secrets", parameters.cursor.as_deref())?, parameters.deleted.unwrap_or(false));
+    let page = ListQuery { after: from, deleted, limit: limit + 1 };
     let mut found = app.repository.list(&scope, &page).await.map_err(SecretsError::from)?;
-    let next = cut(&mut found, most, "secrets", |secret| secret.name.to_string());
+    let next = truncate(&mut found, limit, "secrets", |secret| secret.name.to_string());
     let secrets = found
         .into_iter()
-        .filter(|secret| which.has(&secret.name))
+        .filter(|secret| filter.matches(&secret.name))
         .map(|secret| summary(&app.secrets, secret))
         .collect();
     json(&SecretList { scope, secrets, next })
@@ -86,80 +84,86 @@ fn summary(secrets: &Secrets, secret: Secret) -> SecretSummary {
 
 /// Write secrets
 ///
-/// New secrets or new versions: all of them become one generation of every bundle that holds them,
-/// or nothing is written. `if_version` says what must hold of each; for a single secret the headers
-/// do too.
+/// Creates secrets or new versions of them: either all become part of one new generation of every
+/// bundle that holds them, or nothing is written. `if_version` is a precondition of each secret; a
+/// write of a single secret can use the headers instead.
 #[utoipa::path(post, path = "/v1/secrets/{scope}/", operation_id = "writeSecrets", tag = "secrets",
     params(
         ("scope" = Scope, Path),
-        ("If-Match" = Option<String>, Header, description = "For a single secret: write only if one of these is its active version, as `\"3\"`; `*`: only if it exists"),
-        ("If-None-Match" = Option<String>, Header, description = "For a single secret: `*` writes only if there is none"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a request that is sent again be done once, for 24 hours"),
+        ("If-Match" = Option<String>, Header, description = "For a single secret: write only if \
+            one of these is its active version, for example `\"3\"`; `*`: only if it exists"),
+        ("If-None-Match" = Option<String>, Header, description = "For a single secret: `*` writes \
+            only if it does not exist"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A request that is sent again \
+            with the same key within 24 hours is carried out once"),
     ),
-    request_body(content = WriteRequest, example = json!({"secrets": {"DATABASE_URL": {"value": "aHVudGVyMg==", "if_version": 0}}})),
-    responses((status = 200, description = "Everything was written", body = Written)))]
+    request_body(content = WriteRequest,
+        example = json!({"secrets": {"DATABASE_URL": {"value": "aHVudGVyMg==", "if_version": 0}}})),
+    responses((status = 200, description = "All secrets were written", body = Written)))]
 pub(super) async fn write(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    path: Result<InScope, Refusal>,
-    sent: Sent,
-) -> Result<Response, Refusal> {
-    let asker = asked.principal(&app).await?;
-    let InScope(scope) = path?;
-    let refused = |_: &Refusal| app.metrics.count(Operation::Write, Ending::Refused);
-    let whole = sent.read(body::MOST).await.inspect_err(refused)?;
-    let request = body::write_request(&whole.body).inspect_err(refused)?;
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    path: Result<ScopePath, ApiError>,
+    request: UnreadRequest,
+) -> Result<Response, ApiError> {
+    let auth = unauthenticated.authenticate(&app).await?;
+    let ScopePath(scope) = path?;
+    let count_refused =
+        |_: &ApiError| app.metrics.count(Operation::Write, OperationOutcome::Refused);
+    let request = request.read(body::MAX_WRITE_BYTES).await.inspect_err(count_refused)?;
+    let write = body::write_request(&request.body).inspect_err(count_refused)?;
     let mut rule = None;
-    for name in request.secrets.keys() {
-        rule = Some(asker.may(&app, Verb::Write, Target::Secret(&scope, name)).await?);
+    for name in write.secrets.keys() {
+        rule = Some(auth.authorize(&app, Verb::Write, Target::Secret(&scope, name)).await?);
     }
-    let of_headers = header_condition(&app, &whole, &scope, &request).await?;
-    let terms = WriteOptions { idempotency: whole.once(&asker)?, rule, ..WriteOptions::default() };
-    let (secrets, caller) = (app.secrets.clone(), asker.caller);
-    change(&app, Operation::Write, async move {
-        let condition = |name: &SecretName| match of_headers {
-            Condition::None => request
+    let header_condition = header_condition(&app, &request, &scope, &write).await?;
+    let options =
+        WriteOptions { idempotency: request.idempotency(&auth)?, rule, ..WriteOptions::default() };
+    let (secrets, caller) = (app.secrets.clone(), auth.caller);
+    run_change(&app, Operation::Write, async move {
+        let condition = |name: &SecretName| match header_condition {
+            Condition::None => write
                 .secrets
                 .get(name)
                 .and_then(|it| it.if_version)
-                .map_or(Condition::None, if_version),
+                .map_or(Condition::None, version_condition),
             condition => condition,
         };
-        let written = secrets.write(&caller, &scope, &request, condition, &terms).await;
-        written.map_err(|error| unmet(error, of_headers))
+        let written = secrets.write(&caller, &scope, &write, condition, &options).await;
+        written.map_err(|error| map_absent(error, header_condition))
     })
     .await
 }
 
-/// What the headers say must hold of the one secret that is written.
+/// The precondition that the headers set for the one secret that is written.
 async fn header_condition(
-    app: &App,
-    whole: &Whole,
+    app: &AppState,
+    request: &JsonRequest,
     scope: &Scope,
-    request: &WriteRequest,
-) -> Result<Condition, Refusal> {
-    if !whole.is_conditional()? {
+    write: &WriteRequest,
+) -> Result<Condition, ApiError> {
+    if !request.is_conditional()? {
         return Ok(Condition::None);
     }
-    let mut all = request.secrets.iter();
+    let mut all = write.secrets.iter();
     match (all.next(), all.next()) {
         (Some((name, value)), None) if value.if_version.is_none() => {
-            whole.condition(app, (scope, name)).await
+            request.condition(app, (scope, name)).await
         }
-        _ => Err(Refusal::malformed(
-            "If-Match and If-None-Match are for a single secret without if_version; for several, use if_version of each",
+        _ => Err(ApiError::malformed(
+            "If-Match and If-None-Match apply to a single secret without if_version; to write \
+             several secrets, use the if_version of each",
         )),
     }
 }
 
-/// What `if_version` says must hold. The body was parsed, so the number is one that a version can
-/// have.
-pub(super) fn if_version(number: u64) -> Condition {
+/// The precondition of an `if_version`. The parsed number is a valid version or 0.
+pub(super) fn version_condition(number: u64) -> Condition {
     if number == 0 { Condition::Absent } else { Condition::Active(Version(number)) }
 }
 
-/// `If-Match: *` says that there is one, so that there is none is a condition that does not hold.
-pub(super) fn unmet(error: SecretsError, condition: Condition) -> SecretsError {
+/// With `If-Match: *`, a secret that does not exist is a precondition that is not met.
+pub(super) fn map_absent(error: SecretsError, condition: Condition) -> SecretsError {
     match error {
         SecretsError::Change(ChangeError::NotFound(secret)) if condition == Condition::Present => {
             ChangeError::Precondition { secret, active: None }.into()
@@ -168,71 +172,79 @@ pub(super) fn unmet(error: SecretsError, condition: Condition) -> SecretsError {
     }
 }
 
-/// Which version is read.
+/// The query of a read.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// The version; the active one where it is absent.
+pub(super) struct ReadSecretQuery {
+    /// The version to read. The default is the active one.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     version: Option<Version>,
 }
 
 /// Read a secret
 ///
-/// That it was read is in the audit trail before the value leaves.
-#[utoipa::path(get, path = "/v1/secrets/{scope}/{name}", operation_id = "readSecret", tag = "secrets",
+/// The read is recorded in the audit log before the value is sent.
+#[utoipa::path(get, path = "/v1/secrets/{scope}/{name}", operation_id = "readSecret",
+    tag = "secrets",
     params(
-        ("scope" = Scope, Path), ("name" = SecretName, Path), Wanted,
-        ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the version that would be read is one of these, as `\"3\"`"),
-        ("If-Match" = Option<String>, Header, description = "Answer 412 unless the version that would be read is one of these"),
+        ("scope" = Scope, Path), ("name" = SecretName, Path), ReadSecretQuery,
+        ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the version to \
+            read is one of these, for example `\"3\"`"),
+        ("If-Match" = Option<String>, Header, description = "Answer 412 unless the version to \
+            read is one of these"),
     ),
     responses(
-        (status = 200, description = "The value", body = SecretValue, headers(("ETag" = String, description = "The version in quotes"))),
-        (status = 304, description = "The client has this version already", headers(("ETag" = String, description = "The version in quotes")))))]
+        (status = 200, description = "The value", body = SecretValue, headers(("ETag" = String,
+            description = "The version in quotes"))),
+        (status = 304, description = "The client has this version already",
+            headers(("ETag" = String, description = "The version in quotes")))))]
 pub(super) async fn read(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    path: Result<OneSecret, Refusal>,
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    path: Result<SecretPath, ApiError>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Read).await?;
-    let Wanted { version } = query(&uri, "version=<number>")?;
-    let conditions = Conditions::of(&headers)?;
-    if !conditions.is_empty()
-        && let Some(there) = version_there(&app, &scope, &name, version).await?
+) -> Result<Response, ApiError> {
+    let (auth, SecretPath { scope, name }, rule) =
+        authorize_secret(&app, unauthenticated, path, Verb::Read).await?;
+    let ReadSecretQuery { version } = query(&uri, "version=<number>")?;
+    let preconditions = Preconditions::parse(&headers)?;
+    if !preconditions.is_empty()
+        && let Some(current) = current_version(&app, &scope, &name, version).await?
     {
-        match conditions.reading(there) {
-            Reading::Proceed => {}
-            Reading::NotModified => {
-                return Ok((StatusCode::NOT_MODIFIED, [etag(there)]).into_response());
+        match preconditions.evaluate_read(current) {
+            ReadPrecondition::Met => {}
+            ReadPrecondition::NotModified => {
+                return Ok((StatusCode::NOT_MODIFIED, [etag(current)]).into_response());
             }
-            Reading::Failed => return Err(Refusal::precondition(&scope, &name, Some(there))),
+            ReadPrecondition::Failed => {
+                return Err(ApiError::precondition(&scope, &name, Some(current)));
+            }
         }
     }
     let value = match version {
-        None => app.secrets.read(&asker.caller, &scope, &name, Some(rule)).await,
+        None => app.secrets.read(&auth.caller, &scope, &name, Some(rule)).await,
         Some(version) => {
-            app.secrets.read_version(&asker.caller, &scope, &name, version, Some(rule)).await
+            app.secrets.read_version(&auth.caller, &scope, &name, version, Some(rule)).await
         }
     };
     count(&app, Operation::Read, &value);
     let value = value?;
-    // A struct of texts, numbers and base64 always becomes JSON.
+    // A struct of strings, numbers and base64 always serializes.
     let body: Redacted = value.to_body().unwrap_or_default();
-    Ok(([etag(value.version)], wiped(body)).into_response())
+    Ok(([etag(value.version)], secret_json(body)).into_response())
 }
 
-/// The version that would be read.
-async fn version_there(
-    app: &App,
+/// The version that the request would read.
+async fn current_version(
+    app: &AppState,
     scope: &Scope,
     name: &SecretName,
-    wanted: Option<Version>,
+    requested: Option<Version>,
 ) -> Result<Option<Version>, SecretsError> {
     use contract::api::VersionState::Destroyed;
-    Ok(match wanted {
+    Ok(match requested {
         None => app.repository.find(scope, name).await?.map(|secret| secret.stored.version),
         Some(version) => app
             .repository
@@ -245,28 +257,32 @@ async fn version_there(
 
 /// Delete a secret
 ///
-/// No bundle holds it from now on. Until `recoverable_until`, `undelete` brings it back.
-#[utoipa::path(delete, path = "/v1/secrets/{scope}/{name}", operation_id = "deleteSecret", tag = "secrets",
+/// Removes it from every bundle. `undelete` restores it until `recoverable_until`.
+#[utoipa::path(delete, path = "/v1/secrets/{scope}/{name}", operation_id = "deleteSecret",
+    tag = "secrets",
     params(
         ("scope" = Scope, Path), ("name" = SecretName, Path),
-        ("If-Match" = Option<String>, Header, description = "Delete only if one of these is the active version, as `\"3\"`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a request that is sent again be done once, for 24 hours"),
+        ("If-Match" = Option<String>, Header, description = "Delete only if one of these is the \
+            active version, for example `\"3\"`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A request that is sent again \
+            with the same key within 24 hours is carried out once"),
     ),
-    responses((status = 200, description = "It was deleted", body = Deleted)))]
+    responses((status = 200, description = "The secret was deleted", body = Deleted)))]
 pub(super) async fn delete(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    path: Result<OneSecret, Refusal>,
-    sent: Sent,
-) -> Result<Response, Refusal> {
-    let (asker, OneSecret { scope, name }, rule) = asked.about(&app, path, Verb::Write).await?;
-    let terms = sent.without_body().terms(&app, &asker, rule, (&scope, &name)).await?;
-    let (secrets, caller) = (app.secrets.clone(), asker.caller);
-    change(&app, Operation::Delete, async move {
+    State(app): State<Arc<AppState>>,
+    unauthenticated: Unauthenticated,
+    path: Result<SecretPath, ApiError>,
+    request: UnreadRequest,
+) -> Result<Response, ApiError> {
+    let (auth, SecretPath { scope, name }, rule) =
+        authorize_secret(&app, unauthenticated, path, Verb::Write).await?;
+    let options = request.without_body().write_options(&app, &auth, rule, (&scope, &name)).await?;
+    let (secrets, caller) = (app.secrets.clone(), auth.caller);
+    run_change(&app, Operation::Delete, async move {
         let removed = secrets
-            .delete(&caller, &scope, &name, &terms)
+            .delete(&caller, &scope, &name, &options)
             .await
-            .map_err(|error| unmet(error, terms.condition))?;
+            .map_err(|error| map_absent(error, options.condition))?;
         let recoverable_until = Some(removed.recoverable_until);
         Ok(Deleted { scope, name, bundles: removed.bundles, recoverable_until })
     })

@@ -1,4 +1,4 @@
-//! Which database.
+//! The flags of the database.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use contract::Redacted;
 /// The flags of the database.
 #[derive(Debug, Clone, Group)]
 pub struct DatabaseArgs {
-    /// The file with the URL of a PostgreSQL database that several replicas share:
+    /// The file with the URL of the PostgreSQL database that several replicas share:
     /// postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE [default:
     /// SQLite in --data, for one replica]
     #[arg(
@@ -18,8 +18,9 @@ pub struct DatabaseArgs {
         conflicts_with = "database_url"
     )]
     pub database_url_file: Option<PathBuf>,
-    /// The URL itself; from the environment, so that no process list shows the password
-    #[arg(long, env = "ENCLII_DATABASE_URL", value_name = "URL", hide_env_values = true, value_parser = redacted)]
+    /// The URL itself; set it in the environment, so that no process list shows the password
+    #[arg(long, env = "ENCLII_DATABASE_URL", value_name = "URL", hide_env_values = true,
+        value_parser = redacted)]
     pub database_url: Option<Redacted>,
 }
 

@@ -1,4 +1,4 @@
-//! Which keys.
+//! The flags of the key-encryption keys.
 
 use std::path::{Path, PathBuf};
 
@@ -7,36 +7,35 @@ use lockbox::key::KeyId;
 use lockbox::key_source::KeySource;
 use lockbox::{KeyConfig, KeyFile};
 
-use super::store::{Needed, StoreArgs};
+use super::store::{MissingFlag, StoreArgs};
 
 /// The flags of the key-encryption keys.
 #[derive(Debug, Clone, Group)]
 pub struct KeyArgs {
-    /// The file of the key that all values are sealed under; made on first start [default: key in
+    /// The file of the key that seals all values; created on the first start [default: key in
     /// --data]. Back it up: without it every value is lost
     #[arg(long, env = "ENCLII_KEY_FILE", value_name = "FILE", conflicts_with = "key")]
     pub key_file: Option<PathBuf>,
-    /// The key that all values are sealed under, from elsewhere: file:PATH; 'command:PROGRAM
-    /// ARGUMENT …', whose output is the key (no shell; 32 bytes raw, in hex or in base64); or
-    /// transit:MOUNT/NAME, a key that stays in Vault (--vault-address and the login's flags say
-    /// where)
+    /// The source of the key that seals all values: file:PATH; 'command:PROGRAM ARGUMENT …', whose
+    /// output is the key (no shell; 32 bytes raw, in hex or in base64); or transit:MOUNT/NAME, a
+    /// key that stays in Vault (needs --vault-address and the flags of its login)
     #[arg(long, env = "ENCLII_KEY", value_name = "SOURCE")]
     pub key: Option<KeySource>,
-    /// A key that older values may still be sealed under, until `enclii admin rekey` is done; may
-    /// be given again, or with commas between
+    /// A key that still seals older values, until `enclii admin rekey` is done; can be repeated or
+    /// separated by commas
     #[arg(long, env = "ENCLII_KEY_PREVIOUS", value_name = "SOURCE", value_delimiter = ',')]
     pub key_previous: Vec<KeySource>,
-    /// The id of a key that is lost for good: start all the same, without the values that need it
+    /// The id of a key that is permanently lost: start without the values that it seals
     #[arg(long, env = "ENCLII_KEY_LOST", value_name = "ID", value_delimiter = ',')]
     pub key_lost: Vec<String>,
 }
 
 impl KeyArgs {
-    /// Where the keys come from.
+    /// The sources of the keys.
     ///
     /// # Errors
-    /// Where one is in Vault and a flag that says where Vault is is missing.
-    pub fn keys(&self, data: &Path, store: &StoreArgs) -> Result<KeyConfig, Needed> {
+    /// If a key is in Vault and a flag of Vault is missing.
+    pub fn keys(&self, data: &Path, store: &StoreArgs) -> Result<KeyConfig, MissingFlag> {
         let Self { key_file, key, key_previous, key_lost } = self;
         let file =
             || KeySource::File(KeyFile::new(key_file.clone().unwrap_or_else(|| data.join("key"))));
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_keys() {
+    fn key_flags_are_parsed() {
         let file = |path: &str| KeySource::File(KeyFile::new(path.into()));
         assert_eq!(keys(&[]).unwrap().current, file("/data/key"));
         assert_eq!(keys(&["--key-file", "/key"]).unwrap().current, file("/key"));

@@ -126,11 +126,11 @@ impl CheckpointSigner {
         loop {
             match self.sign_if_due(&fence, &mut due, &mut signed).await {
                 Ok(()) => {
-                    self.metrics.trail_broken(false);
+                    self.metrics.audit_log_broken(false);
                     reported = false;
                 }
                 Err(error) => {
-                    self.metrics.trail_broken(matches!(error, SignError::Broken(_)));
+                    self.metrics.audit_log_broken(matches!(error, SignError::Broken(_)));
                     if !reported {
                         tracing::error!(error = %ErrorChain(&error), "no checkpoint signed");
                     }
@@ -178,7 +178,7 @@ impl CheckpointSigner {
         blocking(move || file.append(&placed)).await?;
         *signed = sequence;
         self.repository.store_checkpoint(fence, &checkpoint, Timestamp::now()).await?;
-        self.metrics.signed(sequence);
+        self.metrics.checkpoint_signed(sequence);
         Ok(())
     }
 

@@ -13,17 +13,21 @@ use runtime::readiness::Gate;
 use tokio::sync::watch;
 
 use super::Cluster;
-use crate::namespaces::{Bindings, binding_of};
+use crate::namespaces::{NamespaceBindings, binding_of};
 
 impl Cluster {
     /// Watches the namespaces and publishes every change to `bindings`. Never returns. `gate` opens
     /// after the first complete list. While the API server is unavailable, the last state stays.
     /// `default_backoff` retries with exponential delays and jitter.
-    pub async fn watch_namespaces(&self, bindings: watch::Sender<Arc<Bindings>>, gate: Gate) {
+    pub async fn watch_namespaces(
+        &self,
+        bindings: watch::Sender<Arc<NamespaceBindings>>,
+        gate: Gate,
+    ) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let mut events = std::pin::pin!(watcher(api, Config::default()).default_backoff());
-        let mut current = Bindings::new();
-        let mut listed = Bindings::new();
+        let mut current = NamespaceBindings::new();
+        let mut listed = NamespaceBindings::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Init) => listed.clear(),
@@ -47,7 +51,7 @@ impl Cluster {
     }
 }
 
-fn put(bindings: &mut Bindings, namespace: &PartialObjectMeta<Namespace>) {
+fn put(bindings: &mut NamespaceBindings, namespace: &PartialObjectMeta<Namespace>) {
     // A terminating namespace keeps its pods, and their access, until it is gone.
     match binding_of(namespace.labels()) {
         Some(binding) => bindings.insert(namespace.name_any(), binding),
@@ -55,7 +59,7 @@ fn put(bindings: &mut Bindings, namespace: &PartialObjectMeta<Namespace>) {
     };
 }
 
-fn publish(sender: &watch::Sender<Arc<Bindings>>, current: &Bindings) {
+fn publish(sender: &watch::Sender<Arc<NamespaceBindings>>, current: &NamespaceBindings) {
     sender.send_if_modified(|published| {
         let differs = **published != *current;
         if differs {

@@ -1,4 +1,5 @@
-//! The first administrator's token: made once, and put where only an administrator can read it.
+//! Creates the first administrator's token once, and stores it where only an administrator can read
+//! it.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,95 +7,101 @@ use std::path::PathBuf;
 use contract::Redacted;
 use contract::api::Role;
 
-use super::token::{Hash, generate};
+use super::token::{TokenHash, generate_token};
 use crate::cluster::{Cluster, ClusterError};
 use crate::files;
 use crate::repository::{NewToken, Repository, RepositoryError, TokenSubject};
 
-/// The token's name in the ledger and the audit trail.
-const NAME: &str = "bootstrap";
+/// The token's name in the ledger and the audit log.
+const TOKEN_NAME: &str = "bootstrap";
 
-/// The shortest token that is taken over from the place: shorter ones could be guessed.
-const SHORTEST: usize = 32;
+/// The minimum length of a token that an operator stores by hand, against guessing.
+const MIN_TOKEN_LENGTH: usize = 32;
 
-/// Where the token is put.
+/// Where the token is stored.
 #[derive(Clone, Debug)]
-pub enum Bootstrap {
-    /// A file that its owner alone can read.
+pub enum BootstrapTokenStore {
+    /// A file that only its owner can read.
     File(PathBuf),
     /// The Secret `enclii-bootstrap`.
     Cluster(Cluster),
 }
 
-/// Why there is no bootstrap token.
+/// Why the bootstrap token cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The ledger.
+    /// The ledger cannot be read or written.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// The file.
-    #[error("keep bootstrap token in {path}")]
+    /// The file cannot be read or written.
+    #[error("store bootstrap token in {path}")]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The Secret.
-    #[error("keep bootstrap token")]
+    /// The Secret cannot be read or written.
+    #[error("store bootstrap token")]
     Cluster(#[from] ClusterError),
-    /// The system has no random numbers.
-    #[error("make bootstrap token")]
+    /// The system has no source of randomness.
+    #[error("generate bootstrap token")]
     Random,
-    /// Somebody put a token there that could be guessed.
+    /// The stored token is too short.
     #[error(
-        "take bootstrap token: it is shorter than {SHORTEST} characters; remove it and start again to have one made"
+        "read bootstrap token: it is shorter than {MIN_TOKEN_LENGTH} characters; remove it and \
+         restart to create one"
     )]
     Short,
 }
 
-/// Makes the token on first start, with the role owner. It is made once: where it was revoked, it
-/// stays so. The place comes first and the ledger second: where the process dies in between, the
-/// next start takes over the token that it finds.
+/// Creates the token on the first start, with the role owner. A token that was revoked is not
+/// created again. The token is stored before the ledger is written: if the process dies in between,
+/// the next start adopts the stored token.
 ///
 /// # Errors
-/// Where the place or the ledger cannot be written.
-pub async fn bootstrap(place: &Bootstrap, repository: &Repository) -> Result<(), BootstrapError> {
-    if repository.token_named(NAME).await?.is_some() {
+/// If the token cannot be stored or the ledger cannot be written.
+pub async fn ensure_bootstrap_token(
+    store: &BootstrapTokenStore,
+    repository: &Repository,
+) -> Result<(), BootstrapError> {
+    if repository.token_named(TOKEN_NAME).await?.is_some() {
         return Ok(());
     }
-    let token = match place.read().await? {
-        Some(token) if token.len() < SHORTEST => return Err(BootstrapError::Short),
-        // It was revoked. Another one that is put there by hand is taken: the way back in for
-        // whoever may write there.
+    let token = match store.read().await? {
+        Some(token) if token.len() < MIN_TOKEN_LENGTH => return Err(BootstrapError::Short),
+        // It was revoked. A different token that is stored by hand is adopted: the way back in for
+        // an operator who may write there.
         Some(token)
-            if repository.token_existed(NAME, Some(Hash::of(&token).as_bytes())).await? =>
+            if repository
+                .token_existed(TOKEN_NAME, Some(TokenHash::of(&token).as_bytes()))
+                .await? =>
         {
             return Ok(());
         }
         Some(token) => token,
-        None if repository.token_existed(NAME, None).await? => return Ok(()),
+        None if repository.token_existed(TOKEN_NAME, None).await? => return Ok(()),
         None => {
-            let token = generate().ok_or(BootstrapError::Random)?;
-            place.write(&token).await?;
+            let token = generate_token().ok_or(BootstrapError::Random)?;
+            store.write(&token).await?;
             token
         }
     };
     let subject = TokenSubject::Program { role: Role::Owner, scope: None };
     let new = NewToken {
-        name: NAME.to_owned(),
+        name: TOKEN_NAME.to_owned(),
         subject,
-        hash: Hash::of(&token).as_bytes().to_owned(),
+        hash: TokenHash::of(&token).as_bytes().to_owned(),
         expires_at: None,
         by: "system:bootstrap".to_owned(),
     };
-    // Where another replica was faster, its token is the one of the place, too.
+    // If another replica was faster, the stored token is the same.
     repository.add_token(&new, None).await?;
-    tracing::info!(place = place.describe(), "bootstrap token made");
+    tracing::info!(store = store.describe(), "bootstrap token created");
     Ok(())
 }
 
-impl Bootstrap {
+impl BootstrapTokenStore {
     fn describe(&self) -> String {
         match self {
             Self::File(path) => format!("file {}", path.display()),
@@ -111,7 +118,7 @@ impl Bootstrap {
             },
             Self::Cluster(cluster) => cluster.bootstrap_token().await?,
         };
-        // A file that was made by hand ends in a newline.
+        // A file that was written by hand ends with a newline.
         Ok(found
             .map(|token| Redacted::from(token.expose().trim_ascii()))
             .filter(|token| !token.is_empty()))

@@ -4,12 +4,16 @@
 //! {
 //!   "namespaces": {"shop-prod": {"project": "shop", "environment": "prod"}},
 //!   "identities": [
-//!     {"token": "…", "namespace": "shop-prod", "service_account": "api", "pod": "api-1", "uid": "1"}
+//!     {
+//!       "token": "…", "namespace": "shop-prod", "service_account": "api",
+//!       "pod": "api-1", "uid": "1"
+//!     }
 //!   ]
 //! }
 //! ```
 //!
-//! Whoever can read the file is every pod in it, so switchyard takes it on loopback alone.
+//! Anyone who can read the file can act as every pod in it, so switchyard accepts it on loopback
+//! only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,16 +24,16 @@ use std::sync::Arc;
 use contract::{Label, Redacted};
 use serde::Deserialize;
 
-use super::token::Hash;
+use super::token::TokenHash;
 use crate::audit::Pod;
-use crate::namespaces::Bindings;
-use crate::policy::Binding;
+use crate::namespaces::NamespaceBindings;
+use crate::policy::NamespaceBinding;
 
 /// The pods of a development file, by the hash of their token.
 #[derive(Clone)]
-pub struct Development(Arc<BTreeMap<Hash, Pod>>);
+pub struct DevelopmentIdentities(Arc<BTreeMap<TokenHash, Pod>>);
 
-/// Why a development file cannot be used.
+/// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DevelopmentError {
     /// It cannot be read.
@@ -37,22 +41,22 @@ pub enum DevelopmentError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It is not of the form. The parser's own words would quote it, and it holds tokens.
-    #[error("read development identities {path}: line {line} column {column} is not of the form")]
+    /// It is malformed. The parser's own message would quote it, and it holds tokens.
+    #[error("read development identities {path}: malformed at line {line} column {column}")]
     Form {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// The line of the error.
         line: usize,
-        /// Where.
+        /// The column of the error.
         column: usize,
     },
-    /// Two pods with one token.
+    /// Two pods have the same token.
     #[error("read development identities {path}: pod {pod} has the token of another pod")]
-    Twice {
+    DuplicateToken {
         /// The file.
         path: PathBuf,
         /// The second pod.
@@ -62,23 +66,23 @@ pub enum DevelopmentError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct DevelopmentFile {
     #[serde(default)]
-    namespaces: BTreeMap<String, Place>,
+    namespaces: BTreeMap<String, NamespaceEntry>,
     #[serde(default)]
-    identities: Vec<Identity>,
+    identities: Vec<PodEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Place {
+struct NamespaceEntry {
     project: Label,
     environment: Label,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Identity {
+struct PodEntry {
     token: String,
     namespace: String,
     service_account: String,
@@ -86,33 +90,38 @@ struct Identity {
     uid: String,
 }
 
-impl Development {
-    /// Reads the file: the pods, and the namespaces they live in.
+impl DevelopmentIdentities {
+    /// Reads the file: the pods and the labels of their namespaces.
     ///
     /// # Errors
-    /// Where it cannot be read or is not of the form.
-    pub fn read(path: &Path) -> Result<(Self, Bindings), DevelopmentError> {
-        let here = || path.to_owned();
+    /// If it cannot be read or is malformed.
+    pub fn read(path: &Path) -> Result<(Self, NamespaceBindings), DevelopmentError> {
+        let path_owned = || path.to_owned();
         let bytes = std::fs::read(path)
             .map(Redacted::new)
-            .map_err(|source| DevelopmentError::Read { path: here(), source })?;
-        let File { namespaces, identities } =
-            serde_json::from_slice(bytes.expose()).map_err(|error| DevelopmentError::Form {
-                path: here(),
+            .map_err(|source| DevelopmentError::Read { path: path_owned(), source })?;
+        let DevelopmentFile { namespaces, identities } = serde_json::from_slice(bytes.expose())
+            .map_err(|error| DevelopmentError::Form {
+                path: path_owned(),
                 line: error.line(),
                 column: error.column(),
             })?;
         let mut pods = BTreeMap::new();
-        for Identity { token, namespace, service_account, pod, uid } in identities {
-            let hash = Hash::of(&Redacted::from(token));
+        for PodEntry { token, namespace, service_account, pod, uid } in identities {
+            let hash = TokenHash::of(&Redacted::from(token));
             let pod = Pod { namespace, service_account, name: pod, uid };
             if let Some(earlier) = pods.insert(hash, pod) {
-                return Err(DevelopmentError::Twice { path: here(), pod: earlier.name });
+                return Err(DevelopmentError::DuplicateToken {
+                    path: path_owned(),
+                    pod: earlier.name,
+                });
             }
         }
         let bindings = namespaces
             .into_iter()
-            .map(|(name, Place { project, environment })| (name, Binding { project, environment }))
+            .map(|(name, NamespaceEntry { project, environment })| {
+                (name, NamespaceBinding { project, environment })
+            })
             .collect();
         Ok((Self(Arc::new(pods)), bindings))
     }
@@ -120,14 +129,14 @@ impl Development {
     /// The pod with this token.
     #[must_use]
     pub fn pod(&self, token: &Redacted) -> Option<Pod> {
-        // Looked up by hash: how long that takes says nothing about the token.
-        self.0.get(&Hash::of(token)).cloned()
+        // A lookup by hash: its timing says nothing about the token.
+        self.0.get(&TokenHash::of(token)).cloned()
     }
 }
 
-impl fmt::Debug for Development {
+impl fmt::Debug for DevelopmentIdentities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Development").field("pods", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("DevelopmentIdentities").field("pods", &self.0.len()).finish_non_exhaustive()
     }
 }
 
@@ -135,17 +144,18 @@ impl fmt::Debug for Development {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<(Development, Bindings), DevelopmentError> {
+    fn read(text: &str) -> Result<(DevelopmentIdentities, NamespaceBindings), DevelopmentError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         io::Write::write_all(&mut file.as_file(), text.as_bytes()).unwrap();
-        Development::read(file.path())
+        DevelopmentIdentities::read(file.path())
     }
 
     #[test]
-    fn pods_and_namespaces() {
+    fn pods_and_namespaces_are_read() {
         let (pods, namespaces) = read(
             r#"{"namespaces":{"shop-prod":{"project":"shop","environment":"prod"}},
-                "identities":[{"token":"t1","namespace":"shop-prod","service_account":"api","pod":"api-1","uid":"u1"}]}"#,
+                "identities":[{"token":"t1","namespace":"shop-prod","service_account":"api",
+                "pod":"api-1","uid":"u1"}]}"#,
         )
         .unwrap();
         assert_eq!(pods.pod(&Redacted::from("t1".to_owned())).unwrap().name, "api-1");
@@ -163,10 +173,10 @@ mod tests {
         let twice = r#"{"token":"t","namespace":"n","service_account":"s","pod":"p","uid":"u"}"#;
         assert!(matches!(
             read(&format!(r#"{{"identities":[{twice},{twice}]}}"#)),
-            Err(DevelopmentError::Twice { .. })
+            Err(DevelopmentError::DuplicateToken { .. })
         ));
         assert!(matches!(
-            Development::read(Path::new("/nonexistent")),
+            DevelopmentIdentities::read(Path::new("/nonexistent")),
             Err(DevelopmentError::Read { .. })
         ));
     }

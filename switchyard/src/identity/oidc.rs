@@ -1,11 +1,11 @@
-//! People, by the ID token of an OpenID Connect provider.
+//! Authenticates people by the ID token of an OpenID Connect provider.
 //!
-//! `document` fetches what the provider publishes, `verify` checks a signature and `claims` what is
-//! signed; the last two are pure. A token is refused with one and the same sentence, whatever is
-//! wrong with it; the audit trail says which check it was.
+//! `discovery` fetches what the provider publishes, `verify` checks a signature and `claims` checks
+//! the signed claims; the last two are pure. The client gets the same error for every invalid
+//! token; the audit log has the reason.
 
 mod claims;
-mod document;
+mod discovery;
 mod verify;
 
 use std::path::PathBuf;
@@ -13,63 +13,78 @@ use std::path::PathBuf;
 use contract::Redacted;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::args::OidcArgs;
-use claims::Expected;
-pub use claims::{Claim, Person};
-use document::Provider;
-pub use document::{FetchError, SetupError};
-pub use verify::Unverified;
+use claims::ExpectedClaims;
+pub use claims::{ClaimError, Person};
+use discovery::ProviderClient;
+pub use discovery::{OidcFetchError, OidcSetupError};
+pub use verify::SignatureError;
 use verify::verify;
 
-/// The provider, and what its tokens must say.
-#[derive(Debug)]
-pub struct Oidc {
-    provider: Provider,
-    expected: Expected,
-    scopes: Vec<String>,
-    session: SignedDuration,
+/// The configuration of an identity provider.
+#[derive(Clone, Debug)]
+pub struct OidcConfig {
+    /// The issuer, exactly as its tokens name it.
+    pub issuer: String,
+    /// The client that people log in to.
+    pub client_id: String,
+    /// The audience of ID tokens.
+    pub audience: String,
+    /// The scopes that a client requests.
+    pub scopes: Vec<String>,
+    /// The claim with a person's name.
+    pub username_claim: String,
+    /// The claim with a person's groups. `None` ignores groups.
+    pub groups_claim: Option<String>,
+    /// The file with the CA of the issuer's certificate. The default is the system's CAs.
+    pub ca_file: Option<PathBuf>,
+    /// How long a session lasts.
+    pub session_ttl: SignedDuration,
 }
 
-/// Why nobody was let in.
+/// An identity provider, and the claims that its tokens must have.
+#[derive(Debug)]
+pub struct OidcProvider {
+    client: ProviderClient,
+    expected: ExpectedClaims,
+    scopes: Vec<String>,
+    session_ttl: SignedDuration,
+}
+
+/// Why a login fails.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The token's signature proves nothing.
+    /// The token is not signed by the provider.
     #[error(transparent)]
-    Unverified(#[from] Unverified),
-    /// What is signed is not what we ask for.
+    Signature(#[from] SignatureError),
+    /// The claims are not acceptable.
     #[error(transparent)]
-    Claim(#[from] Claim),
-    /// The provider's keys could not be had.
+    Claim(#[from] ClaimError),
+    /// The provider's keys cannot be fetched.
     #[error("reach identity provider")]
-    Unavailable(#[from] FetchError),
+    Unavailable(#[from] OidcFetchError),
 }
 
-/// What `args` say, where they name a provider; `development` lets it be plain HTTP on loopback.
-///
-/// # Errors
-/// Where the address or the CA cannot be used.
-pub fn oidc(args: &OidcArgs, development: bool) -> Result<Option<Oidc>, SetupError> {
-    let (Some(issuer), Some(client)) = (&args.oidc_issuer, &args.oidc_client_id) else {
-        return Ok(None);
-    };
-    let ca: Option<&PathBuf> = args.oidc_ca_file.as_ref();
-    let expected = Expected {
-        issuer: issuer.clone(),
-        client: client.clone(),
-        audience: args.oidc_audience.clone().unwrap_or_else(|| client.clone()),
-        username: args.oidc_username_claim.clone(),
-        groups: (!args.oidc_groups_claim.is_empty()).then(|| args.oidc_groups_claim.clone()),
-    };
-    let scopes = args.oidc_scopes.split_whitespace().map(str::to_owned).collect();
-    Ok(Some(Oidc {
-        provider: Provider::new(issuer, ca.map(PathBuf::as_path), development)?,
-        expected,
-        scopes,
-        session: args.session_ttl,
-    }))
-}
+impl OidcProvider {
+    /// Sets up the provider. `development` allows plain HTTP on loopback.
+    ///
+    /// # Errors
+    /// If the issuer's address or the CA is invalid.
+    pub fn new(config: OidcConfig, development: bool) -> Result<Self, OidcSetupError> {
+        let OidcConfig {
+            issuer,
+            client_id,
+            audience,
+            scopes,
+            username_claim,
+            groups_claim,
+            ca_file,
+            session_ttl,
+        } = config;
+        let client = ProviderClient::new(&issuer, ca_file.as_deref(), development)?;
+        let expected = ExpectedClaims { issuer, client_id, audience, username_claim, groups_claim };
+        Ok(Self { client, expected, scopes, session_ttl })
+    }
 
-impl Oidc {
     /// The issuer.
     #[must_use]
     pub fn issuer(&self) -> &str {
@@ -78,11 +93,11 @@ impl Oidc {
 
     /// The client that people log in to.
     #[must_use]
-    pub fn client(&self) -> &str {
-        &self.expected.client
+    pub fn client_id(&self) -> &str {
+        &self.expected.client_id
     }
 
-    /// What a client asks the provider for.
+    /// The scopes that a client requests.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.scopes
@@ -90,22 +105,22 @@ impl Oidc {
 
     /// How long a session lasts.
     #[must_use]
-    pub fn session(&self) -> SignedDuration {
-        self.session
+    pub fn session_ttl(&self) -> SignedDuration {
+        self.session_ttl
     }
 
-    /// Whose ID token this is.
+    /// The person that the ID token identifies.
     ///
     /// # Errors
-    /// Where it is not valid, or the provider's keys cannot be had.
+    /// If the token is not valid, or the provider's keys cannot be fetched.
     pub async fn identify(
         &self,
         token: &Redacted,
         nonce: Option<&str>,
     ) -> Result<Person, LoginError> {
         let header = verify::header(token)?;
-        let keys = self.provider.keys(header.kid.as_deref()).await?;
-        let signed = verify(token, &header, &keys)?;
-        Ok(self.expected.person(&signed, nonce, Timestamp::now())?)
+        let keys = self.client.keys(header.kid.as_deref()).await?;
+        let claims = verify(token, &header, &keys)?;
+        Ok(self.expected.person(&claims, nonce, Timestamp::now())?)
     }
 }

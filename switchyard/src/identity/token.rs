@@ -1,5 +1,4 @@
-//! Tokens of the API. The database has their hashes, and nobody has their text but who was given
-//! it.
+//! Tokens of the API. The database stores only their hashes.
 
 use std::fmt;
 
@@ -8,18 +7,17 @@ use contract::Redacted;
 
 use crate::repository::{Repository, RepositoryError, TokenRow};
 
-/// What a token of ours starts with, so that scanners of repositories and logs know it.
-const PREFIX: &str = "enclii_";
+/// The prefix of every token, so that secret scanners recognize it.
+const TOKEN_PREFIX: &str = "enclii_";
 
-/// How many bytes tell a typing error from a wrong token.
-const CHECK: usize = 4;
+/// The length of the checksum, which tells a typo from a wrong token.
+const CHECKSUM_BYTES: usize = 4;
 
-/// A token's SHA-256. A token has 256 random bits, so no slow hash is needed to keep it from being
-/// guessed.
+/// The SHA-256 of a token. A token has 256 random bits, so a fast hash is enough against guessing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hash([u8; SHA256_OUTPUT_LEN]);
+pub struct TokenHash([u8; SHA256_OUTPUT_LEN]);
 
-impl Hash {
+impl TokenHash {
     /// The hash of a token.
     #[must_use]
     pub fn of(token: &Redacted) -> Self {
@@ -35,21 +33,21 @@ impl Hash {
     }
 }
 
-impl fmt::Debug for Hash {
+impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<hash>")
     }
 }
 
-/// Makes a token: the prefix, 32 random bytes and [`CHECK`] that tell a typing error from a wrong
-/// token, in letters and digits alone. `None` where the system has no random numbers.
-pub(crate) fn generate() -> Option<Redacted> {
+/// Generates a token: the prefix, 32 random bytes and a checksum, in hexadecimal digits. `None` if
+/// the system has no source of randomness.
+pub(crate) fn generate_token() -> Option<Redacted> {
     let mut random = zeroize::Zeroizing::new([0u8; 32]);
     aws_lc_rs::rand::fill(random.as_mut()).ok()?;
     let check = digest(&SHA256, random.as_ref());
-    let mut text = String::with_capacity(PREFIX.len() + 2 * (32 + CHECK));
-    text.push_str(PREFIX);
-    for byte in random.iter().chain(check.as_ref().iter().take(CHECK)) {
+    let mut text = String::with_capacity(TOKEN_PREFIX.len() + 2 * (32 + CHECKSUM_BYTES));
+    text.push_str(TOKEN_PREFIX);
+    for byte in random.iter().chain(check.as_ref().iter().take(CHECKSUM_BYTES)) {
         for digit in [byte >> 4, byte & 15] {
             text.push(char::from_digit(u32::from(digit), 16)?);
         }
@@ -57,10 +55,10 @@ pub(crate) fn generate() -> Option<Redacted> {
     Some(Redacted::from(text))
 }
 
-/// Whether a token that looks like ours was typed or copied whole. What does not look like ours may
-/// be a bootstrap token that an operator made.
-fn is_whole(token: &Redacted) -> bool {
-    let Some(digits) = token.expose().strip_prefix(PREFIX.as_bytes()) else { return true };
+/// Whether the checksum of a generated token is right. A token without the prefix may be a
+/// bootstrap token that an operator chose.
+fn has_valid_checksum(token: &Redacted) -> bool {
+    let Some(digits) = token.expose().strip_prefix(TOKEN_PREFIX.as_bytes()) else { return true };
     let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
     let pair = |pair: &[u8]| match pair {
         [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
@@ -72,44 +70,44 @@ fn is_whole(token: &Redacted) -> bool {
         return false;
     };
     let Some((random, check)) = bytes.split_at_checked(32) else { return false };
-    check.len() == CHECK && digest(&SHA256, random).as_ref().starts_with(check)
+    check.len() == CHECKSUM_BYTES && digest(&SHA256, random).as_ref().starts_with(check)
 }
 
-/// The tokens that are valid now.
+/// Authenticates programs and sessions by their token.
 #[derive(Clone, Debug)]
-pub struct Tokens(Repository);
+pub struct TokenAuthenticator(Repository);
 
-/// Why a token was not taken.
+/// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum TokensError {
-    /// It is none of ours, was revoked, or is past its time.
+pub enum TokenError {
+    /// It is unknown, revoked or expired.
     #[error("the token is not valid")]
-    Unknown,
-    /// The ledger could not be asked.
+    Invalid,
+    /// The ledger cannot be read.
     #[error("check token")]
     Repository(#[from] RepositoryError),
 }
 
-impl Tokens {
-    /// The tokens in `repository`.
+impl TokenAuthenticator {
+    /// Authenticates with the tokens in `repository`.
     #[must_use]
     pub fn new(repository: Repository) -> Self {
         Self(repository)
     }
 
-    /// What the ledger knows of the token.
+    /// The ledger's row of the token.
     ///
-    /// It is looked up by its hash, in an index, and that is constant-time enough: what the search
-    /// compares is SHA-256 of the token, of which nobody who lacks the token can choose a byte. How
-    /// long it takes says how a hash sorts among others, and leads to no token of 256 random bits.
+    /// The lookup by hash in an index is not constant-time, but safe: it compares SHA-256 hashes,
+    /// of which an attacker without the token cannot choose a byte. Its timing tells how a hash
+    /// sorts among others, which does not lead to a token of 256 random bits.
     ///
     /// # Errors
-    /// Where it is not valid.
-    pub async fn identify(&self, token: &Redacted) -> Result<TokenRow, TokensError> {
-        if !is_whole(token) {
-            return Err(TokensError::Unknown);
+    /// If the token is not valid or the ledger cannot be read.
+    pub async fn identify(&self, token: &Redacted) -> Result<TokenRow, TokenError> {
+        if !has_valid_checksum(token) {
+            return Err(TokenError::Invalid);
         }
-        self.0.token(Hash::of(token).as_bytes()).await?.ok_or(TokensError::Unknown)
+        self.0.token(TokenHash::of(token).as_bytes()).await?.ok_or(TokenError::Invalid)
     }
 }
 
@@ -118,40 +116,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_words_and_differ() {
-        let (one, two) = (generate().unwrap(), generate().unwrap());
+    fn tokens_are_alphanumeric_and_unique() {
+        let (one, two) = (generate_token().unwrap(), generate_token().unwrap());
         assert_ne!(one, two);
         let text = String::from_utf8(one.expose().to_vec()).unwrap();
         assert!(
-            text.starts_with(PREFIX)
+            text.starts_with(TOKEN_PREFIX)
                 && text.len() == 7 + 72
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
             "{text}"
         );
-        assert_eq!(Hash::of(&one), Hash::of(&one));
-        assert_ne!(Hash::of(&one), Hash::of(&two));
-        assert_eq!(format!("{:?}", Hash::of(&one)), "<hash>");
+        assert_eq!(TokenHash::of(&one), TokenHash::of(&one));
+        assert_ne!(TokenHash::of(&one), TokenHash::of(&two));
+        assert_eq!(format!("{:?}", TokenHash::of(&one)), "<hash>");
     }
 
     #[test]
-    fn a_typing_error_needs_no_look_into_the_ledger() {
-        let token = generate().unwrap();
-        assert!(is_whole(&token));
-        assert!(is_whole(&Redacted::from("what an operator chose, and long enough".to_owned())));
-        for at in PREFIX.len()..token.len() {
+    fn a_typo_is_found_without_the_ledger() {
+        let token = generate_token().unwrap();
+        assert!(has_valid_checksum(&token));
+        assert!(has_valid_checksum(&Redacted::from(
+            "chosen by an operator, and long enough".to_owned()
+        )));
+        for at in TOKEN_PREFIX.len()..token.len() {
             let mut text = token.expose().to_vec();
             text[at] = if text[at] == b'0' { b'1' } else { b'0' };
-            assert!(!is_whole(&Redacted::new(text)), "{at}");
+            assert!(!has_valid_checksum(&Redacted::new(text)), "{at}");
         }
         let text = token.expose();
         for cut in [
             &text[..text.len() - 1],
             &text[..text.len() - 2],
-            &text[..PREFIX.len()],
+            &text[..TOKEN_PREFIX.len()],
             &[text, b"00"].concat(),
             &[text, b"z"].concat(),
         ] {
-            assert!(!is_whole(&Redacted::from(cut)));
+            assert!(!has_valid_checksum(&Redacted::from(cut)));
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The decision about a pod: which bundle it may read, and which secrets of it.
+//! Decides which bundle a pod may read, and which secrets of it.
 //!
-//! Service account `api` in a namespace of project `shop` and environment `prod` is service `api`,
+//! Service account `api` in a namespace of project `shop` and environment `prod` is service `api`
 //! and reads bundle `api-prod`. A grant lets another service account of one namespace read it too,
-//! or single secrets of it. All of it ends where the environment does: a bundle's name is
-//! understood in the namespace's own project and environment, so a pod can't even name another's.
+//! or single secrets of it. No access crosses environments: the name of a bundle is resolved in the
+//! project and environment of the namespace, so a pod cannot even name another one's bundle.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use contract::{BundleRef, Label, Scope, SecretName};
 
-use super::Which;
+use super::SecretFilter;
 
-/// Which project and environment a namespace belongs to, by its labels.
+/// The project and environment of a namespace, from its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
+pub struct NamespaceBinding {
     /// The project.
     pub project: Label,
     /// The environment.
@@ -23,20 +23,20 @@ pub struct Binding {
 
 /// A service account of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account<'a> {
+pub struct ServiceAccountRef<'a> {
     /// The namespace.
     pub namespace: &'a str,
     /// The service account's name in it.
     pub name: &'a str,
 }
 
-impl fmt::Display for Account<'_> {
+impl fmt::Display for ServiceAccountRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
 
-/// A row that says who may read a bundle besides its own service.
+/// A grant of a bundle to a service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleGrant {
     /// The namespace of the service account.
@@ -45,62 +45,60 @@ pub struct BundleGrant {
     pub service_account: String,
     /// The bundle's service scope.
     pub bundle: Scope,
-    /// The one secret of it; all where it is absent.
+    /// The only secret that is granted. `None` grants all.
     pub secret: Option<SecretName>,
 }
 
-/// The bundle, or a part of it, may be read.
+/// The pod may read the bundle or some of its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleAllowed {
     /// The bundle's service scope.
     pub scope: Scope,
-    /// Which secrets of it. The pod's files hold just these.
-    pub which: Which,
-    /// Which rule said so.
+    /// Which secrets of it the pod may read.
+    pub filter: SecretFilter,
+    /// The rule that allows it.
     pub rule: BundleRule,
 }
 
 /// The rules that allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum BundleRule {
-    /// An explicit row for the whole bundle.
+    /// A grant of the whole bundle.
     Grant,
-    /// Explicit rows for single secrets of it.
+    /// Grants of single secrets.
     GrantOfSecrets,
     /// The service account has the service's name.
     OwnService,
 }
 
 impl BundleRule {
-    /// The rule in a word, for the audit trail.
+    /// The name of the rule in the audit log.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Grant => "grant",
-            Self::GrantOfSecrets => "grant-of-secrets",
-            Self::OwnService => "own-service",
-        }
+        self.into()
     }
 }
 
-/// The bundle may not be read: who was refused what, and why.
+/// The pod may not read the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("service account {account} may not read bundle {bundle}: {reason}")]
 pub struct BundleDenied {
-    /// `namespace/service account`.
+    /// The service account, as `namespace/name`.
     pub account: String,
     /// The bundle.
     pub bundle: BundleRef,
-    /// Why.
-    pub reason: Reason,
+    /// The reason.
+    pub reason: BundleDenyReason,
 }
 
-/// Why a bundle may not be read.
+/// Why a pod may not read a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// The namespace has no labels of ours.
+pub enum BundleDenyReason {
+    /// The namespace has no project and environment labels.
     #[error(
-        "namespace {namespace} belongs to no project; its admin sets the labels enclii.io/project and enclii.io/environment"
+        "namespace {namespace} belongs to no project; its admin sets the labels enclii.io/project \
+            and enclii.io/environment"
     )]
     Unbound {
         /// The namespace.
@@ -108,7 +106,8 @@ pub enum Reason {
     },
     /// The bundle's name does not end in the namespace's environment.
     #[error(
-        "namespace {namespace} is environment {environment} of project {project}, and the bundle is not of that environment"
+        "namespace {namespace} is environment {environment} of project {project}, and the bundle \
+            is not of that environment"
     )]
     OtherEnvironment {
         /// The namespace.
@@ -118,9 +117,10 @@ pub enum Reason {
         /// Its project.
         project: Label,
     },
-    /// Another service's bundle, and no grant.
+    /// The bundle of another service, without a grant.
     #[error(
-        "it is the bundle of service {service}, which service account {service} reads, and no grant names this one"
+        "it is the bundle of service {service}, which service account {service} reads, and no \
+            grant names this one"
     )]
     OtherService {
         /// The bundle's service.
@@ -128,26 +128,26 @@ pub enum Reason {
     },
 }
 
-/// Decides whether `account` may read `bundle`. `binding` is what the labels of its namespace say,
-/// and `None` where they say nothing (or nothing that can be understood).
+/// Decides whether `account` may read `bundle`. `binding` comes from the labels of its namespace
+/// and is `None` if they are missing or invalid.
 ///
 /// # Errors
-/// Where no rule allows it.
+/// If no rule allows it.
 pub fn decide_bundle(
-    account: Account<'_>,
+    account: ServiceAccountRef<'_>,
     bundle: &BundleRef,
-    binding: Option<&Binding>,
+    binding: Option<&NamespaceBinding>,
     grants: &[BundleGrant],
 ) -> Result<BundleAllowed, BundleDenied> {
     let denied =
         |reason| BundleDenied { account: account.to_string(), bundle: bundle.clone(), reason };
     let namespace = || account.namespace.to_owned();
-    let Some(Binding { project, environment }) = binding else {
-        return Err(denied(Reason::Unbound { namespace: namespace() }));
+    let Some(NamespaceBinding { project, environment }) = binding else {
+        return Err(denied(BundleDenyReason::Unbound { namespace: namespace() }));
     };
     let Some(service) = bundle.service_in(environment) else {
         let (environment, project) = (environment.clone(), project.clone());
-        return Err(denied(Reason::OtherEnvironment {
+        return Err(denied(BundleDenyReason::OtherEnvironment {
             namespace: namespace(),
             environment,
             project,
@@ -155,24 +155,38 @@ pub fn decide_bundle(
     };
     let scope = Scope::Service(project.clone(), environment.clone(), service.clone());
     if service.as_str() == account.name {
-        return Ok(BundleAllowed { scope, which: Which::All, rule: BundleRule::OwnService });
+        return Ok(BundleAllowed {
+            scope,
+            filter: SecretFilter::All,
+            rule: BundleRule::OwnService,
+        });
     }
-    let names_it = |it: &&BundleGrant| {
+    let applies = |it: &&BundleGrant| {
         it.namespace == account.namespace
             && it.service_account == account.name
             && it.bundle == scope
     };
-    let mut single = BTreeSet::new();
-    for grant in grants.iter().filter(names_it) {
+    let mut secrets = BTreeSet::new();
+    for grant in grants.iter().filter(applies) {
         match &grant.secret {
-            None => return Ok(BundleAllowed { scope, which: Which::All, rule: BundleRule::Grant }),
-            Some(secret) => single.insert(secret.clone()),
+            None => {
+                return Ok(BundleAllowed {
+                    scope,
+                    filter: SecretFilter::All,
+                    rule: BundleRule::Grant,
+                });
+            }
+            Some(secret) => secrets.insert(secret.clone()),
         };
     }
-    if single.is_empty() {
-        return Err(denied(Reason::OtherService { service }));
+    if secrets.is_empty() {
+        return Err(denied(BundleDenyReason::OtherService { service }));
     }
-    Ok(BundleAllowed { scope, which: Which::Only(single), rule: BundleRule::GrantOfSecrets })
+    Ok(BundleAllowed {
+        scope,
+        filter: SecretFilter::Only(secrets),
+        rule: BundleRule::GrantOfSecrets,
+    })
 }
 
 #[cfg(test)]
@@ -181,8 +195,11 @@ mod tests {
 
     use super::*;
 
-    fn binding(project: &str, environment: &str) -> Binding {
-        Binding { project: project.parse().unwrap(), environment: environment.parse().unwrap() }
+    fn binding(project: &str, environment: &str) -> NamespaceBinding {
+        NamespaceBinding {
+            project: project.parse().unwrap(),
+            environment: environment.parse().unwrap(),
+        }
     }
 
     fn grant(namespace: &str, service_account: &str, bundle: &str, secret: &str) -> BundleGrant {
@@ -199,14 +216,19 @@ mod tests {
         namespace: &str,
         name: &str,
         bundle: &str,
-        binding: Option<&Binding>,
+        binding: Option<&NamespaceBinding>,
         grants: &[BundleGrant],
     ) -> Result<BundleAllowed, BundleDenied> {
-        decide_bundle(Account { namespace, name }, &bundle.parse().unwrap(), binding, grants)
+        decide_bundle(
+            ServiceAccountRef { namespace, name },
+            &bundle.parse().unwrap(),
+            binding,
+            grants,
+        )
     }
 
     #[test]
-    fn the_table() {
+    fn access_by_account_bundle_and_grants() {
         let (prod, dev) = (binding("shop", "prod"), binding("shop", "dev"));
         let grants = [
             grant("shop-prod", "jobs", "shop.prod.api", ""),
@@ -219,15 +241,15 @@ mod tests {
             ("shop-prod", "jobs", "api-prod", Some(&prod), Some(BundleRule::Grant)),
             ("shop-prod", "jobs", "web-prod", Some(&prod), None),
             ("shop-prod", "cron", "api-prod", Some(&prod), Some(BundleRule::GrantOfSecrets)),
-            // The grant of a dev namespace to a prod bundle is a row that means nothing.
+            // A grant of a prod bundle to a dev namespace has no effect.
             ("shop-dev", "jobs", "api-prod", Some(&dev), None),
             ("shop-dev", "api", "api-prod", Some(&dev), None),
             ("shop-dev", "api", "api-dev", Some(&dev), Some(BundleRule::OwnService)),
-            ("stranger", "api", "api-prod", None, None),
+            ("unlabelled", "api", "api-prod", None, None),
             // Another namespace with the same labels is the same project: its admin said so.
             ("shop-prod-2", "api", "api-prod", Some(&prod), Some(BundleRule::OwnService)),
             ("shop-prod-2", "jobs", "api-prod", Some(&prod), None),
-            // Names that only look alike.
+            // Similar names are different names.
             ("shop-prod", "API", "api-prod", Some(&prod), None),
             ("shop-prod", "api ", "api-prod", Some(&prod), None),
             ("shop-prod", "api-prod", "api-prod", Some(&prod), None),
@@ -244,20 +266,24 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_who_what_and_why() {
+    fn a_denial_names_account_bundle_and_reason() {
         let prod = binding("shop", "prod");
         assert_eq!(
             ask("shop-prod", "web", "api-prod", Some(&prod), &[]).unwrap_err().to_string(),
-            "service account shop-prod/web may not read bundle api-prod: it is the bundle of service api, which service account api reads, and no grant names this one"
+            "service account shop-prod/web may not read bundle api-prod: it is the bundle of \
+                service api, which service account api reads, and no grant names this one"
         );
         assert_eq!(
-            ask("stranger", "api", "api-prod", None, &[]).unwrap_err().to_string(),
-            "service account stranger/api may not read bundle api-prod: namespace stranger belongs to no project; its admin sets the labels enclii.io/project and enclii.io/environment"
+            ask("unlabelled", "api", "api-prod", None, &[]).unwrap_err().to_string(),
+            "service account unlabelled/api may not read bundle api-prod: namespace unlabelled \
+                belongs to no project; its admin sets the labels enclii.io/project and \
+                enclii.io/environment"
         );
         let dev = binding("shop", "dev");
         assert_eq!(
             ask("shop-dev", "api", "api-prod", Some(&dev), &[]).unwrap_err().to_string(),
-            "service account shop-dev/api may not read bundle api-prod: namespace shop-dev is environment dev of project shop, and the bundle is not of that environment"
+            "service account shop-dev/api may not read bundle api-prod: namespace shop-dev is \
+                environment dev of project shop, and the bundle is not of that environment"
         );
     }
 
@@ -270,15 +296,15 @@ mod tests {
                 .map(|name| grant("shop-prod", "cron", "shop.prod.api", name))
                 .collect::<Vec<_>>()
         };
-        let which = |grants: &[BundleGrant]| {
-            ask("shop-prod", "cron", "api-prod", Some(&prod), grants).unwrap().which
+        let filter = |grants: &[BundleGrant]| {
+            ask("shop-prod", "cron", "api-prod", Some(&prod), grants).unwrap().filter
         };
         assert_eq!(
-            which(&rows(&["A", "B"])),
-            Which::Only(["A", "B"].map(|it| it.parse().unwrap()).into())
+            filter(&rows(&["A", "B"])),
+            SecretFilter::Only(["A", "B"].map(|it| it.parse().unwrap()).into())
         );
-        assert_eq!(which(&rows(&["A", ""])), Which::All);
-        // A pod's own bundle is whole, whatever rows there are.
+        assert_eq!(filter(&rows(&["A", ""])), SecretFilter::All);
+        // A pod reads all of its own bundle, whatever grants exist.
         let own = ask(
             "shop-prod",
             "api",
@@ -287,11 +313,11 @@ mod tests {
             &[grant("shop-prod", "api", "shop.prod.api", "A")],
         )
         .unwrap();
-        assert_eq!((own.which, own.rule), (Which::All, BundleRule::OwnService));
+        assert_eq!((own.filter, own.rule), (SecretFilter::All, BundleRule::OwnService));
     }
 
-    /// The rule once more, as text alone: a bundle is `<service>-<environment>`, whatever it holds.
-    /// Whether `secret` of it may be read.
+    /// An independent model that works on text only: a bundle is `<service>-<environment>`. Returns
+    /// whether `secret` of it may be read.
     fn model(
         namespace: &str,
         account: &str,
@@ -317,28 +343,32 @@ mod tests {
     }
 
     fn word() -> impl Strategy<Value = String> {
-        // Few and alike, so that they meet; with dashes, so that a name can be cut in several ways.
+        // Few and similar, so that they collide; with dashes, so that a name can be split in
+        // several ways.
         prop::sample::select(vec!["a", "a-b", "b", "prod", "dev", "b-prod", "prod-dev", "a-prod"])
             .prop_map(str::to_owned)
     }
 
     proptest! {
         #[test]
-        fn it_agrees_with_the_model(
+        fn the_decision_agrees_with_the_model(
             namespace in word(), account in word(), service in word(), named_environment in word(),
             labels in prop::option::of((word(), word())),
             secret in prop::sample::select(vec!["A", "B"]),
-            rows in prop::collection::vec((word(), word(), word(), word(), word(), prop::sample::select(vec!["", "A", "B"])), 0..6),
+            rows in prop::collection::vec((word(), word(), word(), word(), word(),
+                prop::sample::select(vec!["", "A", "B"])), 0..6),
         ) {
             let bundle = format!("{service}-{named_environment}");
-            let grants: Vec<BundleGrant> = rows.iter().map(|(n, s, p, e, v, one)| grant(n, s, &format!("{p}.{e}.{v}"), one)).collect();
+            let grants: Vec<BundleGrant> = rows.iter().map(|(n, s, p, e, v, one)| grant(n, s,
+                &format!("{p}.{e}.{v}"), one)).collect();
             let bound = labels.as_ref().map(|(project, environment)| binding(project, environment));
             let answer = ask(&namespace, &account, &bundle, bound.as_ref(), &grants);
-            let expected = model(&namespace, &account, &bundle, secret, labels.as_ref().map(|(p, e)| (p.as_str(), e.as_str())), &grants);
-            let read = answer.as_ref().is_ok_and(|it| it.which.has(&secret.parse().unwrap()));
+            let expected = model(&namespace, &account, &bundle, secret, labels.as_ref().map(|(p,
+                e)| (p.as_str(), e.as_str())), &grants);
+            let read = answer.as_ref().is_ok_and(|it| it.filter.matches(&secret.parse().unwrap()));
             prop_assert_eq!(read, expected, "{:?}", answer);
             if let (Ok(allowed), Some((project, environment))) = (answer, labels) {
-                // Whatever allows it: the scope is of the namespace's own project and environment.
+                // The scope always belongs to the project and environment of the namespace.
                 prop_assert_eq!(allowed.scope.project().as_str(), project);
                 prop_assert_eq!(allowed.scope.environment().unwrap().as_str(), environment);
             }

@@ -1,13 +1,13 @@
-//! Who asks, with everything that counts for the answer.
+//! A principal, with everything that a decision needs.
 
 use std::fmt;
 
 use contract::api::{Access, PrincipalKind, Role};
 use contract::{Scope, SecretName};
 
-use super::{Reach, Target, Verb};
+use super::{RoleScope, Target, Verb};
 
-/// A person or a program that proved who it is, and its rights at this moment.
+/// An authenticated person or program, and its current rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The kind.
@@ -17,47 +17,47 @@ pub struct Principal {
     /// A person's groups, as the identity provider names them.
     pub groups: Vec<String>,
     /// Its roles.
-    pub roles: Vec<Assigned>,
-    /// Its grants that are no roles.
-    pub permits: Vec<Permit>,
+    pub roles: Vec<RoleAssignment>,
+    /// Its grants of single permissions.
+    pub grants: Vec<AccessGrant>,
 }
 
-/// A role, and where it holds.
+/// A role, and the scope in which it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assigned {
+pub struct RoleAssignment {
     /// The role.
     pub role: Role,
-    /// Where.
-    pub within: Reach,
+    /// The scope.
+    pub within: RoleScope,
     /// Where it comes from.
-    pub source: Source,
+    pub source: RoleSource,
 }
 
 /// Where a role comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The configuration gives it to this group.
+pub enum RoleSource {
+    /// The configuration assigns it to this group.
     Group(String),
-    /// The row of this number.
+    /// The grant with this number.
     Grant(u64),
-    /// The token itself has it.
+    /// The token itself.
     Token,
 }
 
-/// A grant of one thing: reading, or writing.
+/// A grant of a single permission: to read or to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permit {
-    /// The row's number.
+pub struct AccessGrant {
+    /// The number of the grant.
     pub grant: u64,
-    /// Whether it may read or write. A role is no permit, and allows nothing here.
+    /// Read or write. A role has no effect here.
     pub access: Access,
-    /// Where: this scope and all below it.
+    /// This scope and everything below it.
     pub scope: Scope,
-    /// The one secret of exactly that scope; all where it is absent.
+    /// The only secret that is granted, in exactly that scope. `None` grants all.
     pub secret: Option<SecretName>,
 }
 
-impl Permit {
+impl AccessGrant {
     /// Whether it allows `verb` on `target`. Whoever may read or write a thing may also see that it
     /// is there; whoever may write may not read.
     pub(super) fn allows(&self, verb: Verb, target: Target<'_>) -> bool {
@@ -81,18 +81,18 @@ impl fmt::Display for Principal {
     }
 }
 
-impl fmt::Display for Assigned {
+impl fmt::Display for RoleAssignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { role, within, source } = self;
         match source {
-            Source::Group(group) => write!(f, "role {role} {within}, of group {group}"),
-            Source::Grant(grant) => write!(f, "role {role} {within}, by grant {grant}"),
-            Source::Token => write!(f, "role {role} {within}, of the token"),
+            RoleSource::Group(group) => write!(f, "role {role} {within}, of group {group}"),
+            RoleSource::Grant(grant) => write!(f, "role {role} {within}, by grant {grant}"),
+            RoleSource::Token => write!(f, "role {role} {within}, of the token"),
         }
     }
 }
 
-impl fmt::Display for Permit {
+impl fmt::Display for AccessGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { grant, access, scope, secret } = self;
         match secret {

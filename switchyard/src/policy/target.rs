@@ -1,14 +1,14 @@
-//! What a request is about, and how far a right reaches.
+//! What a request is about, and where a right applies.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use contract::{Scope, SecretName};
 
-/// What is asked about.
+/// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// All there is.
+    /// Everything.
     Everything,
     /// A scope.
     Scope(&'a Scope),
@@ -17,7 +17,7 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// The scope, unless everything is meant.
+    /// The scope. `None` for everything.
     #[must_use]
     pub fn scope(self) -> Option<&'a Scope> {
         match self {
@@ -26,7 +26,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The secret, where one is meant.
+    /// The secret, if the target is one.
     #[must_use]
     pub fn secret(self) -> Option<&'a SecretName> {
         match self {
@@ -35,9 +35,9 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// A scope, or everything where there is none.
+    /// The target of an optional scope: `None` is everything.
     #[must_use]
-    pub fn of(scope: Option<&'a Scope>) -> Self {
+    pub fn from_scope(scope: Option<&'a Scope>) -> Self {
         scope.map_or(Self::Everything, Self::Scope)
     }
 }
@@ -52,17 +52,17 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-/// How far a right reaches.
+/// Where a role applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum RoleScope {
     /// Everywhere.
     Everything,
-    /// This scope and all below it.
+    /// This scope and everything below it.
     Scope(Scope),
 }
 
-impl Reach {
-    /// Whether all of `target` is within.
+impl RoleScope {
+    /// Whether it covers all of `target`.
     #[must_use]
     pub fn covers(&self, target: Target<'_>) -> bool {
         match (self, target.scope()) {
@@ -72,7 +72,7 @@ impl Reach {
         }
     }
 
-    /// The scope, unless it is everywhere.
+    /// The scope. `None` for everywhere.
     #[must_use]
     pub fn scope(&self) -> Option<&Scope> {
         match self {
@@ -82,13 +82,13 @@ impl Reach {
     }
 }
 
-impl From<Option<Scope>> for Reach {
+impl From<Option<Scope>> for RoleScope {
     fn from(scope: Option<Scope>) -> Self {
         scope.map_or(Self::Everything, Self::Scope)
     }
 }
 
-impl fmt::Display for Reach {
+impl fmt::Display for RoleScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everything => f.write_str("everywhere"),
@@ -97,19 +97,19 @@ impl fmt::Display for Reach {
     }
 }
 
-/// Which of several secrets are meant.
+/// Selects secrets by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Which {
-    /// All.
+pub enum SecretFilter {
+    /// All secrets.
     All,
-    /// These, where they are there.
+    /// Only these secrets.
     Only(BTreeSet<SecretName>),
 }
 
-impl Which {
-    /// Whether `name` is one of them.
+impl SecretFilter {
+    /// Whether the filter selects `name`.
     #[must_use]
-    pub fn has(&self, name: &SecretName) -> bool {
+    pub fn matches(&self, name: &SecretName) -> bool {
         match self {
             Self::All => true,
             Self::Only(names) => names.contains(name),

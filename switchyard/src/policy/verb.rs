@@ -1,62 +1,49 @@
-//! What can be asked for, and which role may do it where. This is the table of the manual.
+//! The operations, and which role may do them where. This is the table of docs/access.md.
 
 use contract::Scope;
 use contract::api::{Access, Role};
 
 use super::Target;
 
-/// What somebody asks to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Verb {
-    /// Run the store itself: seal its values under another key.
+    /// Administer the store: reseal its values under another key.
+    #[strum(serialize = "administer")]
     Admin,
-    /// See the audit trail.
+    /// Read the audit log.
+    #[strum(serialize = "audit")]
     Audit,
-    /// Destroy versions for good.
+    /// Destroy versions permanently.
+    #[strum(serialize = "destroy versions of")]
     Destroy,
-    /// Give rights, take them back, and see who has which.
+    /// Add, remove and list grants.
+    #[strum(serialize = "grant rights to")]
     Grant,
-    /// See names and versions.
+    /// List names and versions.
+    #[strum(serialize = "list")]
     List,
-    /// See values.
+    /// Read values.
+    #[strum(serialize = "read")]
     Read,
-    /// Make tokens, revoke them, and see which there are.
+    /// Create, revoke and list tokens.
+    #[strum(serialize = "manage tokens of")]
     Token,
-    /// Set, rotate, roll back, delete and undelete.
+    /// Write, rotate, roll back, delete and undelete.
+    #[strum(serialize = "write")]
     Write,
 }
 
 impl Verb {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Admin,
-        Self::Audit,
-        Self::Destroy,
-        Self::Grant,
-        Self::List,
-        Self::Read,
-        Self::Token,
-        Self::Write,
-    ];
-
-    /// What it does, as a refusal says it.
+    /// The text of the operation in an error.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "administer",
-            Self::Audit => "audit",
-            Self::Destroy => "destroy versions of",
-            Self::Grant => "grant rights to",
-            Self::List => "list",
-            Self::Read => "read",
-            Self::Token => "manage tokens of",
-            Self::Write => "write",
-        }
+        self.into()
     }
 
-    /// The least that a grant has to give for this.
+    /// The lowest access that allows it.
     #[must_use]
-    pub fn least(self) -> Access {
+    pub fn minimum_access(self) -> Access {
         match self {
             Self::List => Access::Readonly,
             Self::Read => Access::Read,
@@ -67,9 +54,9 @@ impl Verb {
     }
 }
 
-/// Whether a role that reaches `target` may do `verb` there.
+/// Whether a role that covers `target` may do `verb` there.
 pub(super) fn role_may(role: Role, verb: Verb, target: Target<'_>) -> bool {
-    let least = match (verb, target.scope()) {
+    let minimum = match (verb, target.scope()) {
         (Verb::List, _) => Role::Readonly,
         (Verb::Read | Verb::Write, Some(Scope::Service(..))) => Role::Developer,
         (Verb::Read | Verb::Write | Verb::Audit | Verb::Destroy | Verb::Grant | Verb::Token, _) => {
@@ -77,15 +64,17 @@ pub(super) fn role_may(role: Role, verb: Verb, target: Target<'_>) -> bool {
         }
         (Verb::Admin, _) => Role::Owner,
     };
-    role >= least
+    role >= minimum
 }
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::*;
 
     #[test]
-    fn the_table_of_the_manual() {
+    fn the_table_of_docs_access() {
         let scopes =
             ["shop", "shop.prod", "shop.prod.api"].map(|text| text.parse::<Scope>().unwrap());
         // Project, environment and service scope, then everywhere.
@@ -99,14 +88,14 @@ mod tests {
             (Verb::Audit, [Role::Admin; 4]),
             (Verb::Admin, [Role::Owner; 4]),
         ];
-        assert_eq!(rows.len(), Verb::ALL.len());
-        for (verb, least) in rows {
+        assert_eq!(rows.len(), Verb::VARIANTS.len());
+        for (verb, minimum) in rows {
             let targets = scopes.iter().map(Target::Scope).chain([Target::Everything]);
-            for (target, least) in targets.zip(least) {
+            for (target, minimum) in targets.zip(minimum) {
                 for &role in Role::ALL {
                     assert_eq!(
                         role_may(role, verb, target),
-                        role >= least,
+                        role >= minimum,
                         "{role} {verb:?} {target}"
                     );
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::secret_bundle::Status;
 use contract::{BundleRef, Scope};
 
-use crate::namespaces::Bindings;
+use crate::namespaces::NamespaceBindings;
 use crate::repository::service_parts;
 use crate::secret_bundle_key::SecretBundleKey;
 
@@ -22,7 +22,7 @@ pub enum PublishStep {
 #[must_use]
 pub fn desired(
     bundles: &[(Scope, Status)],
-    namespaces: &Bindings,
+    namespaces: &NamespaceBindings,
 ) -> BTreeMap<SecretBundleKey, Status> {
     let mut all = BTreeMap::new();
     for (scope, status) in bundles {
@@ -69,7 +69,7 @@ mod tests {
     use contract::Generation;
 
     use super::*;
-    use crate::policy::Binding;
+    use crate::policy::NamespaceBinding;
 
     fn status(key: &str) -> Status {
         Status { keys: [key.parse().unwrap()].into(), scope: None, generation: Some(Generation(1)) }
@@ -79,8 +79,8 @@ mod tests {
         SecretBundleKey { namespace: namespace.into(), bundle: bundle.into() }
     }
 
-    fn namespaces() -> Bindings {
-        let bound = |project: &str, environment: &str| Binding {
+    fn namespaces() -> NamespaceBindings {
+        let bound = |project: &str, environment: &str| NamespaceBinding {
             project: project.parse().unwrap(),
             environment: environment.parse().unwrap(),
         };

@@ -9,7 +9,7 @@ use runtime::logs::ErrorChain;
 use sqlx::postgres::PgListener;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::live::Live;
+use crate::bundle_updates::BundleUpdates;
 use crate::repository::{BundleId, CHANNEL, Repository, RepositoryError};
 
 /// How often everything is read again, in case the connection is dead without an error.
@@ -29,7 +29,7 @@ enum ListenError {
 }
 
 /// Publishes other replicas' changes to `live`. Never returns; on SQLite it does nothing.
-pub(crate) async fn listen(repository: Repository, live: Live) {
+pub(crate) async fn listen(repository: Repository, updates: BundleUpdates) {
     let Some(address) = repository.database().address().cloned() else {
         return std::future::pending().await;
     };
@@ -37,7 +37,7 @@ pub(crate) async fn listen(repository: Repository, live: Live) {
     let mut delays = Backoff::NETWORK.delays();
     loop {
         let began = Instant::now();
-        if let Err(error) = follow(&address, &repository, &live).await {
+        if let Err(error) = follow(&address, &repository, &updates).await {
             tracing::warn!(error = %ErrorChain(&error), "follow changes of other replicas");
         }
         if began.elapsed() > RESYNC_INTERVAL {
@@ -47,7 +47,11 @@ pub(crate) async fn listen(repository: Repository, live: Live) {
     }
 }
 
-async fn follow(address: &str, repository: &Repository, live: &Live) -> Result<(), ListenError> {
+async fn follow(
+    address: &str,
+    repository: &Repository,
+    updates: &BundleUpdates,
+) -> Result<(), ListenError> {
     let connecting = async {
         let mut listener = PgListener::connect(address).await?;
         listener.listen(CHANNEL).await?;
@@ -56,32 +60,32 @@ async fn follow(address: &str, repository: &Repository, live: &Live) -> Result<(
     let mut listener = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .map_err(|_| ListenError::Slow)??;
-    resync(repository, live).await?;
+    resync(repository, updates).await?;
     let mut resync_at = Instant::now() + RESYNC_INTERVAL;
     loop {
         match timeout_at(resync_at, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => match notification.payload().parse().map(BundleId) {
                 Ok(id) => {
                     if let Some(bundle) = repository.bundle_by_id(id).await? {
-                        live.tell(bundle);
+                        updates.publish(bundle);
                     }
                 }
-                Err(_) => resync(repository, live).await?,
+                Err(_) => resync(repository, updates).await?,
             },
             // The connection was lost; the next call makes another.
-            Ok(Ok(None)) => resync(repository, live).await?,
+            Ok(Ok(None)) => resync(repository, updates).await?,
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => {
-                resync(repository, live).await?;
+                resync(repository, updates).await?;
                 resync_at = Instant::now() + RESYNC_INTERVAL;
             }
         }
     }
 }
 
-async fn resync(repository: &Repository, live: &Live) -> Result<(), RepositoryError> {
+async fn resync(repository: &Repository, updates: &BundleUpdates) -> Result<(), RepositoryError> {
     for bundle in repository.bundles().await? {
-        live.tell(bundle);
+        updates.publish(bundle);
     }
     Ok(())
 }

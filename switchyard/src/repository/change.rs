@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lockbox::StoredVersion;
 
 use super::{Bundle, Fence, RepositoryError};
-use crate::snapshot::TooLarge;
+use crate::snapshot::BundleTooLarge;
 use ::audit::Event;
 
 /// The circumstances of a change: scope, time, author, audit events.
@@ -154,7 +154,7 @@ pub enum ChangeError {
         /// The bundle.
         bundle: Scope,
         /// The exceeded limit.
-        source: TooLarge,
+        source: BundleTooLarge,
     },
     /// The request was already done; this is the stored JSON response.
     #[error("change secrets: the request was already done")]

@@ -8,7 +8,7 @@ use contract::{Generation, Scope, SecretName, Version};
 
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::Action;
-use crate::policy::Which;
+use crate::policy::SecretFilter;
 use crate::repository::{Bundle, Member};
 
 impl Secrets {
@@ -55,18 +55,18 @@ impl Secrets {
         Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })
     }
 
-    /// The values of a generation, restricted to the secrets in `which`. The caller must write the
+    /// The values of a generation, restricted to the secrets in `filter`. The caller must write the
     /// audit event before sending them.
     pub(crate) async fn open(
         &self,
         bundle: &Bundle,
         generation: Generation,
-        which: &Which,
+        filter: &SecretFilter,
     ) -> Result<HeldBundle, SecretsError> {
         let members = self.repository.members(bundle.id, generation).await?;
         let mut secrets = BTreeMap::new();
         for (name, Member { scope, stored }) in
-            members.into_iter().filter(|(name, _)| which.has(name))
+            members.into_iter().filter(|(name, _)| filter.matches(name))
         {
             let value = self.store.read_version(&scope, &name, &stored).await?;
             secrets.insert(name, HeldSecret { version: stored.version, value });

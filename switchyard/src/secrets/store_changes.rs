@@ -93,7 +93,7 @@ impl Secrets {
     ) -> Result<Version, SecretsError> {
         let ExternalChange { scope, name, on, value, revision, .. } = change;
         if value.len() > MAX_VALUE_BYTES {
-            let source = crate::snapshot::TooLarge::Bytes(value.len() as u64);
+            let source = crate::snapshot::BundleTooLarge::Bytes(value.len() as u64);
             return Err(ChangeError::TooLarge { bundle: scope.clone(), source }.into());
         }
         let options = WriteOptions {

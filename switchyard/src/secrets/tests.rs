@@ -72,7 +72,7 @@ impl SecretsFixture {
             repository,
             store.clone(),
             audit,
-            Live::default(),
+            BundleUpdates::default(),
             SignedDuration::from_hours(1),
         );
         Self { secrets, store, database, _directory: directory }
@@ -123,7 +123,7 @@ async fn values_orphaned_by_a_crash_are_never_visible(fixture: SecretsFixture) {
     for generation in [1, 2] {
         let held = fixture
             .secrets
-            .open(&bundle, Generation(generation), &crate::policy::Which::All)
+            .open(&bundle, Generation(generation), &crate::policy::SecretFilter::All)
             .await
             .unwrap();
         let expected = if generation == 1 { b"one" } else { b"two" };

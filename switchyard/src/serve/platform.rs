@@ -13,18 +13,18 @@ use super::{ServeError, spawn};
 use crate::args::ServeArgs;
 use crate::certificates::CertificateSource;
 use crate::cluster::Cluster;
-use crate::identity::{Bootstrap, Development, Pods};
-use crate::namespaces::{Bindings, Namespaces};
+use crate::identity::{BootstrapTokenStore, DevelopmentIdentities, PodAuthenticator};
+use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::publisher::BundleSink;
 use crate::trust;
 
 /// What differs between the platforms.
 pub(super) struct Platform {
-    pub(super) pods: Pods,
+    pub(super) pods: PodAuthenticator,
     pub(super) namespaces: Namespaces,
     pub(super) bundle_sink: BundleSink,
     pub(super) trust_target: trust::TrustTarget,
-    pub(super) bootstrap_target: Bootstrap,
+    pub(super) bootstrap_target: BootstrapTokenStore,
     pub(super) certificate_source: CertificateSource,
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn detect(
     if let Some(address) = [listen, admin].into_iter().find(|address| !address.ip().is_loopback()) {
         return Err(ServeError::NotLoopback(address));
     }
-    let (development, bindings) = Development::read(&file)?;
+    let (development, bindings) = DevelopmentIdentities::read(&file)?;
     tracing::warn!(file = %file.display(), "pod identities come from a file: for development only");
     // The file is read once, so nothing is ever sent.
     let (_, receiver) = watch::channel(Arc::new(bindings));
@@ -84,12 +84,12 @@ pub(super) async fn detect(
         trust_target: trust::TrustTarget::Directory(
             trust_directory.unwrap_or_else(|| data.join("trust")),
         ),
-        bootstrap_target: Bootstrap::File(
+        bootstrap_target: BootstrapTokenStore::File(
             bootstrap_token_file.unwrap_or_else(|| data.join("bootstrap-token")),
         ),
         certificate_source: configured_source
             .unwrap_or_else(|| CertificateSource::Directory(data.join("certificates"))),
-        pods: Pods::Development(development),
+        pods: PodAuthenticator::Development(development),
     })
 }
 
@@ -103,21 +103,22 @@ async fn in_cluster(
 ) -> Result<Platform, ServeError> {
     let client = Client::try_default().await.map_err(ServeError::Client)?;
     let cluster = Cluster::new(client.clone(), &namespace);
-    let (sender, receiver) = watch::channel(Arc::new(Bindings::new()));
+    let (sender, receiver) = watch::channel(Arc::new(NamespaceBindings::new()));
     let gate = readiness.gate("a list of the namespaces");
     let watching = cluster.clone();
     spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
-    let default_target = || Bootstrap::Cluster(cluster.clone());
+    let default_target = || BootstrapTokenStore::Cluster(cluster.clone());
     Ok(Platform {
         namespaces: Namespaces::new(receiver),
         bundle_sink: BundleSink::Cluster(cluster.clone()),
         trust_target: trust::TrustTarget::Cluster(cluster.clone()),
-        bootstrap_target: bootstrap_token_file.map_or_else(default_target, Bootstrap::File),
+        bootstrap_target: bootstrap_token_file
+            .map_or_else(default_target, BootstrapTokenStore::File),
         certificate_source: configured_source.unwrap_or(CertificateSource::Secret {
             client,
             namespace,
             name: tls_secret,
         }),
-        pods: Pods::Cluster(cluster),
+        pods: PodAuthenticator::Cluster(cluster),
     })
 }

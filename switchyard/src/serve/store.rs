@@ -9,7 +9,7 @@ use lockbox::{Capabilities, Database, Embedded, OnePassword, Store, Vault};
 use runtime::logs::ErrorChain;
 use runtime::tasks::Tasks;
 
-use crate::args::{Needed, ServeArgs, StoreKind};
+use crate::args::{MissingFlag, ServeArgs, StoreKind};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum StoreOpenError {
     Embedded(#[from] EmbeddedError),
     /// A required flag is missing.
     #[error(transparent)]
-    Needed(#[from] Needed),
+    MissingFlag(#[from] MissingFlag),
     /// Vault's configuration is invalid.
     #[error(transparent)]
     Vault(#[from] ConfigError),

@@ -1,149 +1,171 @@
-//! From a request to a pod that may read what it names, or to the words that refuse it.
+//! Authenticates a pod and admits it to the bundles that it names.
+
+use std::sync::Arc;
 
 use contract::stream::BUNDLE_PARAMETER;
 use contract::{BundleRef, Scope};
 use runtime::logs::ErrorChain;
 
 use crate::access::AccessError;
-use crate::api::{App, Asked, Refusal, unauthenticated};
+use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::{Action, Actor, Event, Outcome, Pod, Resource, ResourceKind};
+use crate::bundle_updates::{BundleSubscription, BundleUpdate};
 use crate::identity::PodError;
-use crate::live::Following;
-use crate::policy::{BundleAllowed, BundleDenied, BundleRule, Which};
+use crate::policy::{BundleAllowed, BundleDenied, BundleRule, SecretFilter};
 use crate::secrets::Caller;
 
-/// More bundles than a pod could have a use for.
-const MOST_BUNDLES: usize = 16;
+/// More bundles than a pod needs.
+const MAX_BUNDLES: usize = 16;
 
-/// A pod that proved who it is.
-pub(super) struct Identified {
+/// A pod whose token is valid.
+pub(super) struct AuthenticatedPod {
     pub(super) pod: Pod,
     pub(super) caller: Caller,
 }
 
-/// A pod that may read what it named.
-pub(super) struct Admitted {
+/// A pod that may read every bundle that it named.
+pub(super) struct AdmittedPod {
     pub(super) pod: Pod,
-    pub(super) bundles: Vec<Admission>,
+    pub(super) bundles: Vec<BundleAdmission>,
 }
 
-/// One bundle that the pod may read.
-pub(super) struct Admission {
+/// A bundle that the pod may read, and how much of it.
+pub(super) struct BundleAdmission {
     pub(super) name: BundleRef,
     pub(super) scope: Scope,
-    /// Which of its secrets.
-    pub(super) which: Which,
+    /// Which of its secrets the pod may read.
+    pub(super) filter: SecretFilter,
     /// The rule that allows it.
     pub(super) rule: BundleRule,
-    pub(super) following: Following,
+    pub(super) subscription: BundleSubscription,
+    /// The last update of the subscription that a delivery took.
+    pub(super) current: Option<Arc<BundleUpdate>>,
+    /// Which secrets were last sent on this stream. `None` before the first delivery.
+    pub(super) sent: Option<SecretFilter>,
 }
 
-/// The bundles that a query names, in order.
-pub(super) fn named(query: Option<&str>) -> Result<Vec<BundleRef>, Refusal> {
+/// Parses the bundles that a query names, in order.
+pub(super) fn parse_bundles(query: Option<&str>) -> Result<Vec<BundleRef>, ApiError> {
     let mut bundles: Vec<BundleRef> = Vec::new();
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if key != BUNDLE_PARAMETER {
-            return Err(Refusal::malformed(format!(
-                "the query may have {BUNDLE_PARAMETER}=<name> and nothing else"
+            return Err(ApiError::malformed(format!(
+                "the query may have only {BUNDLE_PARAMETER}=<name>"
             )));
         }
-        // A bundle's name has no character that a query would escape, so an escape is no name.
+        // The name of a bundle has no characters that a query escapes, so an escaped name is
+        // invalid.
         let bundle = value
             .parse()
-            .map_err(|error| Refusal::malformed(crate::audit::sanitize(&format!("{error}"))))?;
+            .map_err(|error| ApiError::malformed(crate::audit::sanitize(&format!("{error}"))))?;
         if bundles.contains(&bundle) {
-            return Err(Refusal::malformed(format!("bundle {bundle} is named twice")));
+            return Err(ApiError::malformed(format!("bundle {bundle} is named twice")));
         }
         bundles.push(bundle);
     }
     match bundles.len() {
-        0 => Err(Refusal::malformed(format!("name a bundle: ?{BUNDLE_PARAMETER}=api-prod"))),
-        1..=MOST_BUNDLES => Ok(bundles),
-        many => Err(Refusal::malformed(format!(
-            "{many} bundles are named, and {MOST_BUNDLES} is the most"
+        0 => Err(ApiError::malformed(format!("name a bundle: ?{BUNDLE_PARAMETER}=api-prod"))),
+        1..=MAX_BUNDLES => Ok(bundles),
+        count => Err(ApiError::malformed(format!(
+            "{count} bundles are named; the maximum is {MAX_BUNDLES}"
         ))),
     }
 }
 
-/// The pod whose token the request has.
-pub(super) async fn identify(app: &App, asked: Asked) -> Result<Identified, Refusal> {
-    let Asked { origin, token, writes: _ } = asked;
+/// Authenticates the pod by the token of the request.
+pub(super) async fn authenticate(
+    app: &AppState,
+    unauthenticated: Unauthenticated,
+) -> Result<AuthenticatedPod, ApiError> {
+    let Unauthenticated { origin, token, is_write: _ } = unauthenticated;
     let Some(token) = token else {
-        return Err(Refusal::unauthenticated(
+        return Err(ApiError::unauthenticated(
             "send the header 'Authorization: Bearer <the pod's service-account token>'",
         ));
     };
     match app.pods.identify(&token).await {
-        Ok(pod) => {
-            Ok(Identified { pod: pod.clone(), caller: Caller { actor: Actor::Pod(pod), origin } })
-        }
-        Err(PodError::Unproven(reason)) => {
-            Err(unauthenticated(app, origin, &reason.to_string()).await)
+        Ok(pod) => Ok(AuthenticatedPod {
+            pod: pod.clone(),
+            caller: Caller { actor: Actor::Pod(pod), origin },
+        }),
+        Err(PodError::Token(reason)) => {
+            let reason = reason.to_string();
+            Err(ApiError::rejected_credential(app, origin, &reason, &reason).await)
         }
         Err(error) => {
-            tracing::error!(error = %ErrorChain(&error), "pod's token not reviewed");
-            Err(Refusal::unavailable(
-                "the token cannot be reviewed: the API server does not answer",
+            tracing::error!(error = %ErrorChain(&error), "review token of pod");
+            Err(ApiError::unavailable(
+                "the token cannot be reviewed: the API server does not respond",
             ))
         }
     }
 }
 
-/// Checks every bundle that is named. One that may not be read refuses them all.
+/// Checks every named bundle. A pod that may not read one of them is refused.
 pub(super) async fn admit(
-    app: &App,
-    identified: &Identified,
-    named: Vec<BundleRef>,
-) -> Result<Admitted, Refusal> {
-    let Identified { pod, caller } = identified;
-    let mut bundles = Vec::with_capacity(named.len());
-    for name in named {
+    app: &AppState,
+    authenticated: &AuthenticatedPod,
+    names: Vec<BundleRef>,
+) -> Result<AdmittedPod, ApiError> {
+    let AuthenticatedPod { pod, caller } = authenticated;
+    let mut bundles = Vec::with_capacity(names.len());
+    for name in names {
         let allowed = match app.access.check(pod, &name).await {
             Ok(allowed) => allowed,
-            Err(AccessError::Denied(denied)) => return Err(deny(app, caller, &denied).await),
+            Err(AccessError::Denied(denied)) => {
+                return Err(record_denial(app, caller, &denied).await);
+            }
             Err(error) => {
-                tracing::error!(error = %ErrorChain(&error), "grants not read");
-                return Err(Refusal::unavailable("the grants cannot be read"));
+                tracing::error!(error = %ErrorChain(&error), "read grants");
+                return Err(ApiError::unavailable("the grants cannot be read"));
             }
         };
-        bundles.push(follow(app, name, allowed).await?);
+        bundles.push(subscribe(app, name, allowed).await?);
     }
     let event = Event {
         actor: caller.actor.clone(),
         action: Action::Login,
-        resource: Resource { kind: ResourceKind::Bundle, id: list(&bundles), scope: None },
+        resource: Resource { kind: ResourceKind::Bundle, id: joined_names(&bundles), scope: None },
         version: None,
         outcome: Outcome::Allowed,
         origin: caller.origin.clone(),
         details: None,
     };
     app.audit.record(event).await.map_err(|error| {
-        tracing::error!(error = %ErrorChain(&error), "login not written down");
-        Refusal::unavailable("the audit trail cannot be written, so nobody is let in")
+        tracing::error!(error = %ErrorChain(&error), "record login");
+        ApiError::unavailable("the audit log cannot be written, so no pod is admitted")
     })?;
-    Ok(Admitted { pod: pod.clone(), bundles })
+    Ok(AdmittedPod { pod: pod.clone(), bundles })
 }
 
-/// Follows the bundle first and asks the ledger second: no news falls in between.
-async fn follow(app: &App, name: BundleRef, allowed: BundleAllowed) -> Result<Admission, Refusal> {
-    let BundleAllowed { scope, which, rule } = allowed;
+/// Subscribes to the bundle before it reads the ledger, so that no update in between is lost.
+async fn subscribe(
+    app: &AppState,
+    name: BundleRef,
+    allowed: BundleAllowed,
+) -> Result<BundleAdmission, ApiError> {
+    let BundleAllowed { scope, filter, rule } = allowed;
     let found = app.repository.bundle(&scope).await.map_err(|error| {
-        tracing::error!(error = %ErrorChain(&error), "bundle not read");
-        Refusal::unavailable("the ledger cannot be reached")
+        tracing::error!(error = %ErrorChain(&error), "read bundle");
+        ApiError::unavailable("the ledger cannot be reached")
     })?;
     let Some(bundle) = found else {
-        return Err(Refusal::not_found(format!(
-            "bundle {name} does not exist: no secret was written to {scope} yet"
+        return Err(ApiError::not_found(format!(
+            "bundle {name} does not exist; write a secret to {scope} first"
         )));
     };
-    let following = app.streams.live.follow(&scope);
-    app.streams.live.tell(bundle);
-    Ok(Admission { name, scope, which, rule, following })
+    let subscription = app.streams.updates.subscribe(&scope);
+    app.streams.updates.publish(bundle);
+    Ok(BundleAdmission { name, scope, filter, rule, subscription, current: None, sent: None })
 }
 
-/// Writes a refusal down and says it.
-pub(super) async fn deny(app: &App, caller: &Caller, denied: &BundleDenied) -> Refusal {
+/// Records a denial in the audit log and returns the error.
+pub(super) async fn record_denial(
+    app: &AppState,
+    caller: &Caller,
+    denied: &BundleDenied,
+) -> ApiError {
     let event = Event {
         actor: caller.actor.clone(),
         action: Action::Denied,
@@ -158,14 +180,14 @@ pub(super) async fn deny(app: &App, caller: &Caller, denied: &BundleDenied) -> R
         details: Some(denied.to_string()),
     };
     if let Err(error) = app.audit.record(event).await {
-        tracing::error!(error = %ErrorChain(&error), "refusal not written down");
-        return Refusal::unavailable("the audit trail cannot be written, so nobody is let in");
+        tracing::error!(error = %ErrorChain(&error), "record denial");
+        return ApiError::unavailable("the audit log cannot be written, so no pod is admitted");
     }
     tracing::warn!(trace = caller.origin.trace_id, reason = %denied, "pod refused");
-    Refusal::denied(denied.to_string())
+    ApiError::denied(denied.to_string())
 }
 
-fn list(bundles: &[Admission]) -> String {
+fn joined_names(bundles: &[BundleAdmission]) -> String {
     bundles.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(",")
 }
 
@@ -174,15 +196,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bundles_by_name_and_nothing_else() {
-        let read =
-            |query| named(query).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+    fn a_query_names_one_to_sixteen_bundles() {
+        let read = |query| {
+            parse_bundles(query).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
         assert_eq!(
             read(Some("bundle=api-prod&bundle=web-prod")).unwrap(),
             ["api-prod", "web-prod"]
         );
-        let many: Vec<String> = (0..17).map(|at| format!("bundle=api-{at}")).collect();
-        let too_many = many.join("&");
+        let names: Vec<String> = (0..17).map(|at| format!("bundle=api-{at}")).collect();
+        let too_many = names.join("&");
         for query in [
             None,
             Some(""),
@@ -195,8 +218,8 @@ mod tests {
             Some("bundle=api-prod+"),
             Some(&too_many),
         ] {
-            assert!(read(query).is_err(), "{query:?} was taken");
+            assert!(read(query).is_err(), "{query:?} was accepted");
         }
-        assert_eq!(read(Some(&many[1..].join("&"))).unwrap().len(), 16);
+        assert_eq!(read(Some(&names[1..].join("&"))).unwrap().len(), 16);
     }
 }

@@ -1,4 +1,4 @@
-//! What an agent reports, as the audit trail and the ledger keep it. Pure.
+//! Turns the report of an agent into audit events and records of the ledger. Pure.
 
 use contract::stream::{Held, Outcome as Reload, Step};
 use contract::{BundleRef, Generation};
@@ -7,20 +7,20 @@ use crate::audit::{Action, Event, Outcome, Pod, Resource, ResourceKind, sanitize
 use crate::repository::{Bundle, PodReport, ReportedState};
 use crate::secrets::Caller;
 
-/// A report about one bundle: the event and what it says of the pod.
-pub(super) struct Written {
+/// The report about one bundle: its audit event, and what the pod holds.
+pub(super) struct ReportRecord {
     pub(super) event: Event,
     pub(super) report: PodReport,
 }
 
-/// What `Applied` says, for each bundle of it that the pod follows.
+/// The records of `Applied`, one for each admitted bundle in it.
 pub(super) fn applied(
     caller: &Caller,
     pod: &Pod,
-    followed: &[Bundle],
+    admitted: &[Bundle],
     holds: &[Held],
     reload: Reload,
-) -> Vec<Written> {
+) -> Vec<ReportRecord> {
     let word = match reload {
         Reload::NotNeeded => "not-needed",
         Reload::Signalled => "signalled",
@@ -28,31 +28,31 @@ pub(super) fn applied(
         Reload::Failed => "failed",
     };
     let outcome = if reload == Reload::Failed { Outcome::Failed } else { Outcome::Allowed };
-    let of = |bundle: &Bundle, generation| {
+    let record = |bundle: &Bundle, generation| {
         let event =
             event(caller, Action::Applied, outcome, bundle, generation, format!("reload {word}"));
-        let report = ReportedState::Applied { generation, reload: word.to_owned() };
-        Written { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state: report } }
+        let state = ReportedState::Applied { generation, reload: word.to_owned() };
+        ReportRecord { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state } }
     };
-    known(followed, holds).map(|(bundle, generation)| of(bundle, generation)).collect()
+    reported(admitted, holds).map(|(bundle, generation)| record(bundle, generation)).collect()
 }
 
-/// What `Failed` says, for each bundle of it that the pod follows.
+/// The records of `Failed`, one for each admitted bundle in it.
 pub(super) fn failed(
     caller: &Caller,
     pod: &Pod,
-    followed: &[Bundle],
+    admitted: &[Bundle],
     wanted: &[Held],
     step: Step,
     detail: &str,
-) -> Vec<Written> {
+) -> Vec<ReportRecord> {
     let word = match step {
         Step::Plan => "plan",
         Step::Write => "write",
         Step::Reload => "reload",
     };
     let detail = sanitize(detail);
-    let of = |bundle: &Bundle, generation| {
+    let record = |bundle: &Bundle, generation| {
         let event = event(
             caller,
             Action::Failed,
@@ -61,27 +61,28 @@ pub(super) fn failed(
             generation,
             format!("{word}: {detail}"),
         );
-        let report = ReportedState::Failed {
+        let state = ReportedState::Failed {
             wanted: generation,
             step: word.to_owned(),
             detail: detail.clone(),
         };
-        Written { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state: report } }
+        ReportRecord { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state } }
     };
-    known(followed, wanted).map(|(bundle, generation)| of(bundle, generation)).collect()
+    reported(admitted, wanted).map(|(bundle, generation)| record(bundle, generation)).collect()
 }
 
-/// An agent may speak of its own bundles, each once, and of generations that there can be.
-fn known<'a>(
-    followed: &'a [Bundle],
-    said: &'a [Held],
+/// The generation that the agent reports of each admitted bundle. Other bundles and generation 0
+/// are ignored.
+fn reported<'a>(
+    admitted: &'a [Bundle],
+    holds: &'a [Held],
 ) -> impl Iterator<Item = (&'a Bundle, Generation)> {
-    let of = |name: &BundleRef| {
-        said.iter().find(|held| held.bundle == *name).map(|held| held.generation)
+    let generation_of = |name: &BundleRef| {
+        holds.iter().find(|held| held.bundle == *name).map(|held| held.generation)
     };
-    followed
-        .iter()
-        .filter_map(move |bundle| Some((bundle, of(&bundle.name).filter(|it| it.0 > 0)?)))
+    admitted.iter().filter_map(move |bundle| {
+        Some((bundle, generation_of(&bundle.name).filter(|it| it.0 > 0)?))
+    })
 }
 
 fn event(

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use certs::bundle::TrustBundle;
+use contract::api::{Access, GrantRequest, Subject, SubjectKind};
 use contract::stream::frame::Decoder;
 use contract::stream::{
     AgentMessage, HEARTBEAT_SECONDS, Held, Outcome, SILENCE_SECONDS, ServerMessage,
@@ -9,29 +11,33 @@ use lockbox::{Database, Embedded, KeyFile};
 use prometheus_client::registry::Registry;
 use runtime::tasks::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
-use crate::access::Access;
-use crate::api::{Health, Strangers};
-use crate::audit::{Actor, AuditLog, Origin, Pod};
-use crate::identity::{Development, Pods, Tokens};
-use crate::namespaces::{Bindings, Namespaces};
-use crate::policy::Binding;
+use crate::access::AccessControl;
+use crate::app::{AuthFailureLimiter, HealthCache, RateLimiter, StreamState};
+use crate::audit::{self, Action, Actor, AuditLog, Event, Origin, Pod, Resource, ResourceKind};
+use crate::bundle_updates::BundleUpdates;
+use crate::identity::{DevelopmentIdentities, PodAuthenticator, TokenAuthenticator};
+use crate::namespaces::{NamespaceBindings, Namespaces};
+use crate::policy::NamespaceBinding;
 use crate::repository::{AuditQuery, Condition, Repository};
 use crate::secrets::{Caller, Secrets, WriteOptions};
 
-/// A switchyard without its edges: the namespaces and the CAs are the test's to change.
-struct World {
-    app: Arc<App>,
-    namespaces: watch::Sender<Arc<Bindings>>,
+/// A switchyard without a listener and a cluster. The test changes the namespaces and the CAs.
+struct TestSwitchyard {
+    app: Arc<AppState>,
+    namespaces: watch::Sender<Arc<NamespaceBindings>>,
     trust: watch::Sender<TrustBundle>,
     _directory: tempfile::TempDir,
 }
 
-fn bindings(project: &str, environment: &str) -> Arc<Bindings> {
-    let binding =
-        Binding { project: project.parse().unwrap(), environment: environment.parse().unwrap() };
+fn bindings(project: &str, environment: &str) -> Arc<NamespaceBindings> {
+    let binding = NamespaceBinding {
+        project: project.parse().unwrap(),
+        environment: environment.parse().unwrap(),
+    };
     Arc::new(BTreeMap::from([("shop-prod".to_owned(), binding)]))
 }
 
@@ -55,7 +61,7 @@ fn pod() -> Pod {
     }
 }
 
-impl World {
+impl TestSwitchyard {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
@@ -68,53 +74,60 @@ impl World {
         tasks.spawn("audit writer", writer.run());
         let (namespaces, bound) = watch::channel(bindings("shop", "prod"));
         let (trust, trusted) = watch::channel(TrustBundle::new([&certificate()]));
-        let live = Live::default();
+        let updates = BundleUpdates::default();
         let identities = directory.path().join("identities.json");
         crate::files::write(&identities, b"{}", crate::files::Readers::Owner).unwrap();
-        let app = App {
+        let app = AppState {
             checkpoint_public_key: None,
             secrets: Secrets::new(
                 repository.clone(),
                 store.clone(),
                 audit.clone(),
-                live.clone(),
+                updates.clone(),
                 jiff::SignedDuration::from_hours(1),
             ),
-            tokens: Tokens::new(repository.clone()),
-            access: Access::new(Namespaces::new(bound), repository.clone(), Vec::new()),
-            streams: Streams::new(live, trusted),
-            pods: Pods::Development(Development::read(&identities).unwrap().0),
+            tokens: TokenAuthenticator::new(repository.clone()),
+            access: AccessControl::new(Namespaces::new(bound), repository.clone(), Vec::new()),
+            streams: StreamState::new(updates, trusted),
+            pods: PodAuthenticator::Development(
+                DevelopmentIdentities::read(&identities).unwrap().0,
+            ),
             oidc: None,
             metrics: crate::metrics::Metrics::new(&mut Registry::default()),
             rekey: None,
-            strangers: Strangers::default(),
-            pace: crate::api::Pace::new(0, 0),
-            health: Health::default(),
+            auth_failures: AuthFailureLimiter::default(),
+            rate_limiter: RateLimiter::new(0, 0),
+            health: HealthCache::default(),
             repository,
             audit,
             tasks,
             store,
         };
-        let world = Self { app: Arc::new(app), namespaces, trust, _directory: directory };
-        world.set("one").await;
-        world
+        let switchyard = Self { app: Arc::new(app), namespaces, trust, _directory: directory };
+        switchyard.write("one").await;
+        switchyard
     }
 
     fn caller() -> Caller {
         Caller { actor: Actor::Pod(pod()), origin: Origin::default() }
     }
 
-    async fn set(&self, value: &str) {
+    /// Writes the secret `A` of `shop.prod.api`.
+    async fn write(&self, value: &str) {
+        self.write_to("shop.prod.api", &["A"], value).await;
+    }
+
+    async fn write_to(&self, scope: &str, names: &[&str], value: &str) {
         let mut request = contract::api::WriteRequest::default();
-        request.secrets.insert(
-            "A".parse().unwrap(),
-            contract::api::NewValue::new(Redacted::from(value.to_owned())),
-        );
+        for name in names {
+            let value = contract::api::NewValue::new(Redacted::from(value.to_owned()));
+            request.secrets.insert(name.parse().unwrap(), value);
+        }
         self.app
             .secrets
             .write(
                 &Self::caller(),
-                &"shop.prod.api".parse().unwrap(),
+                &scope.parse().unwrap(),
                 &request,
                 |_| Condition::None,
                 &WriteOptions::default(),
@@ -123,31 +136,63 @@ impl World {
             .unwrap();
     }
 
-    /// Opens a stream and says hello.
-    async fn open(&self) -> Agent {
-        let identified = login::Identified { pod: pod(), caller: Self::caller() };
-        let admitted = login::admit(&self.app, &identified, vec!["api-prod".parse().unwrap()])
-            .await
-            .ok()
-            .unwrap();
-        let (ours, theirs) = tokio::io::duplex(64 << 10);
-        let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
-        self.app.tasks.spawn("stream", connection.serve(ours));
-        let mut agent = Agent { io: theirs, decoder: Decoder::default() };
-        agent.say(&AgentMessage::Hello { agent: "test".into(), holds: vec![] }).await;
-        assert!(matches!(agent.next().await, Some(ServerMessage::Trust { .. })));
+    /// Grants read access to a service account of `shop-prod`.
+    async fn grant(&self, account: &str, scope: &str, secret: Option<&str>) {
+        let grant = GrantRequest {
+            subject: Subject {
+                kind: SubjectKind::ServiceAccount,
+                name: format!("shop-prod/{account}"),
+            },
+            scope: scope.parse().unwrap(),
+            secret: secret.map(|it| it.parse().unwrap()),
+            access: Access::Read,
+        };
+        let event = Event {
+            actor: Actor::Anonymous,
+            action: Action::Grant,
+            resource: Resource { kind: ResourceKind::Grant, id: "x".into(), scope: None },
+            version: None,
+            outcome: audit::Outcome::Allowed,
+            origin: Origin::default(),
+            details: None,
+        };
+        self.app.repository.add_grant(&grant, "system:test", &event).await.unwrap();
+    }
+
+    async fn admit(&self, pod: Pod, bundles: &[&str]) -> AdmittedPod {
+        let caller = Caller { actor: Actor::Pod(pod.clone()), origin: Origin::default() };
+        let authenticated = login::AuthenticatedPod { pod, caller };
+        let names = bundles.iter().map(|it| it.parse().unwrap()).collect();
+        login::admit(&self.app, &authenticated, names).await.ok().unwrap()
+    }
+
+    /// Opens a stream for `api-prod` and says hello.
+    async fn open(&self) -> TestAgent {
+        let admitted = self.admit(pod(), &["api-prod"]).await;
+        let mut agent = self.connect(admitted).await;
         assert_eq!(agent.version().await, Version(1));
+        agent
+    }
+
+    /// Opens a stream for an admitted pod and says hello.
+    async fn connect(&self, admitted: AdmittedPod) -> TestAgent {
+        let (io, agent_io) = tokio::io::duplex(64 << 10);
+        let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
+        self.app.tasks.spawn("stream", connection.serve(io));
+        let mut agent = TestAgent { io: agent_io, decoder: Decoder::default() };
+        agent.send(&AgentMessage::Hello { agent: "test".into(), holds: vec![] }).await;
+        assert!(matches!(agent.next().await, Some(ServerMessage::Trust { .. })));
         agent
     }
 }
 
-struct Agent {
+struct TestAgent {
     io: DuplexStream,
     decoder: Decoder,
 }
 
-impl Agent {
-    async fn say(&mut self, message: &AgentMessage) {
+impl TestAgent {
+    async fn send(&mut self, message: &AgentMessage) {
         self.io.write_all(message.encode().unwrap().expose()).await.unwrap();
     }
 
@@ -164,7 +209,7 @@ impl Agent {
         }
     }
 
-    /// The version of the one secret in what it is told to hold.
+    /// The version of the secret `A` in the next delivery.
     async fn version(&mut self) -> Version {
         match self.next().await {
             Some(ServerMessage::Hold(snapshot)) => {
@@ -177,9 +222,9 @@ impl Agent {
 
 #[tokio::test]
 async fn a_namespace_that_loses_its_labels_loses_its_streams() {
-    let world = World::new().await;
-    let mut agent = world.open().await;
-    world.namespaces.send_replace(Arc::default());
+    let switchyard = TestSwitchyard::new().await;
+    let mut agent = switchyard.open().await;
+    switchyard.namespaces.send_replace(Arc::default());
     match agent.next().await {
         Some(ServerMessage::Refused { detail }) => {
             assert!(detail.contains("shop-prod/api may not read bundle api-prod"), "{detail}")
@@ -188,39 +233,39 @@ async fn a_namespace_that_loses_its_labels_loses_its_streams() {
     }
     assert!(agent.next().await.is_none());
     let query = AuditQuery { action: Some("denied".into()), limit: 10, ..AuditQuery::default() };
-    let denied = world.app.repository.audit(&query).await.unwrap();
+    let denied = switchyard.app.repository.audit(&query).await.unwrap();
     assert_eq!((denied.len(), denied[0].pod.clone()), (1, Some(pod())));
 }
 
 #[tokio::test]
-async fn a_namespace_that_moves_to_another_project_gets_nothing_of_the_old_one() {
-    let world = World::new().await;
-    let mut agent = world.open().await;
-    world.namespaces.send_replace(bindings("other", "prod"));
-    // No refusal: the pod may read api-prod, of the other project, and comes back for it.
+async fn a_pod_of_a_moved_namespace_gets_nothing_of_the_old_project() {
+    let switchyard = TestSwitchyard::new().await;
+    let mut agent = switchyard.open().await;
+    switchyard.namespaces.send_replace(bindings("other", "prod"));
+    // The pod is not refused: it may read api-prod of the other project, and reconnects for it.
     assert!(agent.next().await.is_none());
-    world.set("two").await;
+    switchyard.write("two").await;
     let reads = AuditQuery { action: Some("read".into()), limit: 10, ..AuditQuery::default() };
-    assert_eq!(world.app.repository.audit(&reads).await.unwrap().len(), 1);
+    assert_eq!(switchyard.app.repository.audit(&reads).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn another_namespace_changes_nothing() {
-    let world = World::new().await;
-    let mut agent = world.open().await;
-    let mut more = Bindings::clone(&bindings("shop", "prod"));
+async fn a_change_of_another_namespace_has_no_effect() {
+    let switchyard = TestSwitchyard::new().await;
+    let mut agent = switchyard.open().await;
+    let mut more = NamespaceBindings::clone(&bindings("shop", "prod"));
     more.insert("another".into(), bindings("x", "y")["shop-prod"].clone());
-    world.namespaces.send_replace(Arc::new(more));
-    world.set("two").await;
+    switchyard.namespaces.send_replace(Arc::new(more));
+    switchyard.write("two").await;
     assert_eq!(agent.version().await, Version(2));
 }
 
 #[tokio::test]
-async fn new_cas_are_told_on_open_streams() {
-    let world = World::new().await;
-    let mut agent = world.open().await;
+async fn new_cas_are_sent_on_open_streams() {
+    let switchyard = TestSwitchyard::new().await;
+    let mut agent = switchyard.open().await;
     let bundle = TrustBundle::new([&certificate(), &certificate()]);
-    world.trust.send_replace(bundle.clone());
+    switchyard.trust.send_replace(bundle.clone());
     match agent.next().await {
         Some(ServerMessage::Trust { ca }) => assert_eq!(ca, bundle.as_pem()),
         other => panic!("{other:?}"),
@@ -234,34 +279,34 @@ fn applied(generation: u64) -> AgentMessage {
 }
 
 #[tokio::test]
-async fn an_agent_reports_what_it_was_sent_however_often_and_nothing_else() {
-    let world = World::new().await;
-    let mut agent = world.open().await;
-    agent.say(&applied(1)).await;
+async fn reports_are_limited_to_the_deliveries_and_a_few_more() {
+    let switchyard = TestSwitchyard::new().await;
+    let mut agent = switchyard.open().await;
+    agent.send(&applied(1)).await;
     for version in 2..=100 {
-        world.set("another").await;
+        switchyard.write("another").await;
         assert_eq!(agent.version().await, Version(version));
-        agent.say(&applied(version)).await;
+        agent.send(&applied(version)).await;
     }
     let report = applied(100).encode().unwrap();
-    let mut taken = 0;
+    let mut accepted = 0;
     while agent.io.write_all(report.expose()).await.is_ok() {
-        taken += 1;
-        assert!(taken < 100_000, "it may say what it likes");
+        accepted += 1;
+        assert!(accepted < 100_000, "unsolicited reports are not limited");
     }
     assert!(agent.next().await.is_none());
 }
 
 #[tokio::test]
-async fn a_stream_lives_as_long_as_the_agent_answers() {
-    let world = World::new().await;
-    let mut agent = world.open().await;
-    // From here on nothing but the clock moves, and nobody asks the database.
+async fn a_stream_ends_when_the_agent_stops_answering() {
+    let switchyard = TestSwitchyard::new().await;
+    let mut agent = switchyard.open().await;
+    // From here on only the clock advances, and nothing reads the database.
     tokio::time::pause();
     let opened = Instant::now();
     for _ in 0..8 {
         assert!(matches!(agent.next().await, Some(ServerMessage::Ping)));
-        agent.say(&AgentMessage::Pong).await;
+        agent.send(&AgentMessage::Pong).await;
     }
     assert!(opened.elapsed() > Duration::from_secs(2 * SILENCE_SECONDS));
     let last = Instant::now();
@@ -270,4 +315,33 @@ async fn a_stream_lives_as_long_as_the_agent_answers() {
     }
     let silent = last.elapsed().as_secs();
     assert!((SILENCE_SECONDS..SILENCE_SECONDS + HEARTBEAT_SECONDS).contains(&silent), "{silent} s");
+}
+
+/// The deliveries, filters and rules of several bundles must not be paired by position: a bundle
+/// without an update would shift them, and the pod would get one bundle with another's grant.
+#[tokio::test]
+async fn a_bundle_without_an_update_does_not_shift_the_grants_of_the_others() {
+    let switchyard = TestSwitchyard::new().await;
+    switchyard.write_to("shop.prod.web", &["A"], "web").await;
+    switchyard.write_to("shop.prod.api", &["B"], "hidden").await;
+    switchyard.grant("jobs", "shop.prod.web", None).await;
+    switchyard.grant("jobs", "shop.prod.api", Some("A")).await;
+    let jobs = Pod { service_account: "jobs".into(), name: "jobs-1".into(), ..pod() };
+    let mut admitted = switchyard.admit(jobs, &["web-prod", "api-prod"]).await;
+    let no_updates = BundleUpdates::default();
+    admitted.bundles[0].subscription = no_updates.subscribe(&admitted.bundles[0].scope);
+    let mut agent = switchyard.connect(admitted).await;
+    let Some(ServerMessage::Hold(snapshot)) = agent.next().await else { panic!("no delivery") };
+    let held: Vec<(&str, Vec<&str>)> = snapshot
+        .bundles
+        .iter()
+        .map(|it| (it.bundle.as_str(), it.secrets.keys().map(|name| name.as_str()).collect()))
+        .collect();
+    assert_eq!(held, [("api-prod", vec!["A"])]);
+    let reads = AuditQuery { action: Some("read".into()), limit: 10, ..AuditQuery::default() };
+    let reads = switchyard.app.repository.audit(&reads).await.unwrap();
+    assert_eq!(
+        reads.iter().map(|it| it.details.as_deref()).collect::<Vec<_>>(),
+        [Some("grant-of-secrets: A")]
+    );
 }

@@ -157,7 +157,7 @@ async fn truncation_and_rewriting_contradict_the_checkpoints() {
     ];
     tamper(&database, &cut).await;
     until("the alarm", async || {
-        harness.metrics().await.contains("switchyard_audit_trail_broken 1")
+        harness.metrics().await.contains("enclii_switchyard_audit_log_broken 1")
     })
     .await;
     let kept = placed(&harness.directory);
@@ -269,8 +269,8 @@ async fn a_file_sink_gets_every_event_in_order_and_exports_match() {
     // An unavailable sink is reported, and gets everything once it is available.
     until("the unavailable sink to be reported", async || {
         let metrics = harness.metrics().await;
-        metrics.contains("switchyard_audit_export_failures_total{sink=\"away\"}")
-            && metrics.contains("switchyard_audit_export_waiting{sink=\"archive\"} 0")
+        metrics.contains("enclii_switchyard_audit_export_failures_total{sink=\"away\"}")
+            && metrics.contains("enclii_switchyard_audit_export_pending_events{sink=\"archive\"} 0")
     })
     .await;
     std::fs::create_dir(harness.directory.join("missing")).unwrap();

@@ -50,7 +50,7 @@ async fn failures(harness: &Harness, sink: &str) -> bool {
     harness
         .metrics()
         .await
-        .contains(&format!("switchyard_audit_export_failures_total{{sink=\"{sink}\"}}"))
+        .contains(&format!("enclii_switchyard_audit_export_failures_total{{sink=\"{sink}\"}}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,10 +152,12 @@ async fn sinks_without_a_valid_certificate_deliver_nothing_and_do_not_block_othe
     assert_eq!(collector.paths(), ["/known"]);
     let metrics = harness.metrics().await;
     for sink in ["bare", "stranger"] {
-        let none = format!("switchyard_audit_export_waiting{{sink=\"{sink}\"}} 0");
+        let none = format!("enclii_switchyard_audit_export_pending_events{{sink=\"{sink}\"}} 0");
         assert!(metrics.contains(&none[..none.len() - 1]) && !metrics.contains(&none), "{metrics}");
         assert!(
-            !metrics.contains(&format!("switchyard_audit_exported_total{{sink=\"{sink}\"}}")),
+            !metrics.contains(&format!(
+                "enclii_switchyard_audit_exported_events_total{{sink=\"{sink}\"}}"
+            )),
             "{metrics}"
         );
     }

@@ -248,6 +248,6 @@ async fn an_unusable_configuration_prevents_the_start() {
             std::fs::remove_file(temporary.path().join("connect-token")).unwrap();
         }
         let said = Harness::cannot_start(temporary.path(), &flags).await;
-        assert!(said.contains("switchyard cannot go on") && said.contains(says), "{host}: {said}");
+        assert!(said.contains("switchyard failed") && said.contains(says), "{host}: {said}");
     }
 }

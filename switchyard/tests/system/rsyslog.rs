@@ -145,7 +145,10 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
     fill(&harness, events.collect()).await;
     harness.done(http::Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     until("the export failure to be counted", async || {
-        harness.metrics().await.contains("switchyard_audit_export_failures_total{sink=\"siem\"}")
+        harness
+            .metrics()
+            .await
+            .contains("enclii_switchyard_audit_export_failures_total{sink=\"siem\"}")
     })
     .await;
     let before = rsyslog.arrived().len();

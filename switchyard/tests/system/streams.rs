@@ -58,7 +58,7 @@ async fn two_pods_get_their_bundle_and_every_push() {
         assert!(generations.is_sorted_by(|a, b| a < b), "{generations:?}");
     }
     let metrics = harness.metrics().await;
-    assert!(metrics.contains("switchyard_agents_connected 2"), "{metrics}");
+    assert!(metrics.contains("enclii_switchyard_agent_streams 2"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,7 +277,7 @@ async fn a_hundred_concurrent_streams() {
     assert_eq!(harness.events("read").await.len(), 200);
     drop(agents);
     until("the streams to end", async || {
-        harness.metrics().await.contains("switchyard_agents_connected 0")
+        harness.metrics().await.contains("enclii_switchyard_agent_streams 0")
     })
     .await;
 }

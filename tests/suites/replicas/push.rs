@@ -51,8 +51,8 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     // The proxy alternates, so each replica has some agents.
     let connected = pair.one.metrics().unwrap();
     assert!(
-        !connected.contains("switchyard_agents_connected 0\n")
-            && !connected.contains("switchyard_agents_connected 6\n"),
+        !connected.contains("enclii_switchyard_agent_streams 0\n")
+            && !connected.contains("enclii_switchyard_agent_streams 6\n"),
         "{connected}"
     );
 

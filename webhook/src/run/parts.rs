@@ -180,7 +180,7 @@ impl Parts {
         service: Arc<Service>,
     ) -> Result<(Tasks, Readiness), RunError> {
         let tls = Arc::new(server_config(certificate.resolver(), H2_AND_HTTP1)?);
-        let (reviews, operator) = (bind(listen).await?, bind(admin).await?);
+        let (reviews, operator) = (bind(listen)?, bind(admin)?);
         let Self { tasks, readiness, registry, client: _ } = self;
         tasks.spawn_vital(
             "admin",
@@ -197,6 +197,6 @@ impl Parts {
 
 const CERTIFICATE: &str = "a certificate to serve";
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })
+fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    runtime::listen::bind(address).map_err(|source| RunError::Listen { address, source })
 }

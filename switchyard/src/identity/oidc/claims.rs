@@ -1,35 +1,35 @@
-//! Whether what the provider signed is for us, for now, and about somebody. Pure.
+//! Checks the claims of an ID token: issuer, audience, time, nonce, name and groups. Pure.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::audit::sanitize;
 
-/// How far the provider's clock may be off, in seconds.
-const LEEWAY: i64 = 60;
+/// How far the provider's clock may differ.
+const LEEWAY_SECONDS: i64 = 60;
 
-/// The longest name of a person or a group.
-const LONGEST: usize = 300;
+/// The maximum length of the name of a person or a group, in characters.
+const MAX_NAME_LENGTH: usize = 300;
 
-/// More groups than anybody is in who could be asked about them.
-const MOST_GROUPS: usize = 500;
+/// More groups than a person is in.
+const MAX_GROUPS: usize = 500;
 
-/// What a token must say.
+/// The claims that a token must have.
 #[derive(Clone, Debug)]
-pub(super) struct Expected {
-    /// Who made it.
+pub(super) struct ExpectedClaims {
+    /// The issuer.
     pub(super) issuer: String,
-    /// For which client.
-    pub(super) client: String,
-    /// For which audience; usually the client.
+    /// The client.
+    pub(super) client_id: String,
+    /// The audience; usually the client.
     pub(super) audience: String,
     /// The claim with the person's name.
-    pub(super) username: String,
-    /// The claim with the person's groups, where groups play a part.
-    pub(super) groups: Option<String>,
+    pub(super) username_claim: String,
+    /// The claim with the person's groups. `None` ignores groups.
+    pub(super) groups_claim: Option<String>,
 }
 
-/// A person, as the provider names them.
+/// A person, as the provider names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// The name.
@@ -38,90 +38,92 @@ pub struct Person {
     pub groups: Vec<String>,
 }
 
-/// What is wrong with what was signed.
+/// Why the claims are not acceptable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Claim {
-    /// Another issuer's.
-    #[error("the ID token is another issuer's")]
+pub enum ClaimError {
+    /// The issuer is another one.
+    #[error("the ID token is from another issuer")]
     Issuer,
-    /// For somebody else.
+    /// The audience is another one.
     #[error("the ID token is for another audience")]
     Audience,
-    /// Past its time, or before it.
-    #[error("the ID token's time is not now")]
+    /// The token is expired or not valid yet.
+    #[error("the ID token is expired or not valid yet")]
     Time,
-    /// For another login.
-    #[error("the ID token is of another login")]
+    /// The nonce is of another login.
+    #[error("the ID token is from another login")]
     Nonce,
-    /// About nobody.
-    #[error("the ID token names nobody in the claim {0}")]
+    /// The name is missing or invalid.
+    #[error("the ID token has no valid name in the claim {0}")]
     Name(String),
-    /// The address is anybody's who typed it.
+    /// The provider did not verify the email address.
     #[error("the ID token's email is not verified")]
-    Unverified,
-    /// Without groups, roles would be guesses.
+    EmailUnverified,
+    /// The groups are missing or invalid, so roles cannot be assigned.
     #[error("the ID token has no list of groups in the claim {0}")]
     Groups(String),
 }
 
-impl Expected {
-    /// The person that `claims` are about.
+impl ExpectedClaims {
+    /// The person that the claims identify.
     ///
     /// # Errors
-    /// Where they are not for us, not for now, or about nobody.
+    /// If a claim is missing or not acceptable.
     pub(super) fn person(
         &self,
         claims: &Map<String, Value>,
         nonce: Option<&str>,
         now: Timestamp,
-    ) -> Result<Person, Claim> {
+    ) -> Result<Person, ClaimError> {
         let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
         if text("iss") != Some(&self.issuer) {
-            return Err(Claim::Issuer);
+            return Err(ClaimError::Issuer);
         }
         self.audience(claims)?;
         time(claims, now.as_second())?;
-        // A client that sends one made it for this login, and finds out where another one's comes
-        // back.
+        // A client that sends a nonce created it for this login.
         if nonce.is_some_and(|nonce| text("nonce") != Some(nonce)) {
-            return Err(Claim::Nonce);
+            return Err(ClaimError::Nonce);
         }
-        let name = || Claim::Name(self.username.clone());
+        let name = || ClaimError::Name(self.username_claim.clone());
         if text("sub").is_none_or(str::is_empty) {
-            return Err(Claim::Name("sub".to_owned()));
+            return Err(ClaimError::Name("sub".to_owned()));
         }
-        let username = text(&self.username).filter(|it| is_name(it)).ok_or_else(name)?;
-        if self.username == "email" && claims.get("email_verified") != Some(&Value::Bool(true)) {
-            return Err(Claim::Unverified);
+        let username = text(&self.username_claim).filter(|it| is_name(it)).ok_or_else(name)?;
+        if self.username_claim == "email"
+            && claims.get("email_verified") != Some(&Value::Bool(true))
+        {
+            return Err(ClaimError::EmailUnverified);
         }
         Ok(Person { name: username.to_owned(), groups: self.groups(claims)? })
     }
 
-    fn audience(&self, claims: &Map<String, Value>) -> Result<(), Claim> {
+    fn audience(&self, claims: &Map<String, Value>) -> Result<(), ClaimError> {
         let audiences = match claims.get("aud") {
             Some(Value::String(only)) => vec![only.as_str()],
-            Some(Value::Array(all)) => {
-                all.iter().map(|it| it.as_str().ok_or(Claim::Audience)).collect::<Result<_, _>>()?
-            }
-            _ => return Err(Claim::Audience),
+            Some(Value::Array(all)) => all
+                .iter()
+                .map(|it| it.as_str().ok_or(ClaimError::Audience))
+                .collect::<Result<_, _>>()?,
+            _ => return Err(ClaimError::Audience),
         };
-        let party = claims.get("azp");
-        let ours = audiences.contains(&self.audience.as_str());
-        // With several audiences the token says which client asked for it, and that has to be ours.
-        let asked = match party {
-            Some(party) => party.as_str() == Some(&self.client),
+        let authorized_party = claims.get("azp");
+        let has_audience = audiences.contains(&self.audience.as_str());
+        // A token with several audiences names the client that requested it.
+        let is_own_client = match authorized_party {
+            Some(party) => party.as_str() == Some(&self.client_id),
             None => audiences.len() == 1,
         };
-        if ours && asked { Ok(()) } else { Err(Claim::Audience) }
+        if has_audience && is_own_client { Ok(()) } else { Err(ClaimError::Audience) }
     }
 
-    fn groups(&self, claims: &Map<String, Value>) -> Result<Vec<String>, Claim> {
-        let Some(claim) = &self.groups else { return Ok(Vec::new()) };
-        let missing = || Claim::Groups(claim.clone());
+    fn groups(&self, claims: &Map<String, Value>) -> Result<Vec<String>, ClaimError> {
+        let Some(claim) = &self.groups_claim else { return Ok(Vec::new()) };
+        let missing = || ClaimError::Groups(claim.clone());
         let all = claims
             .get(claim)
             .and_then(Value::as_array)
-            .filter(|all| all.len() <= MOST_GROUPS)
+            .filter(|all| all.len() <= MAX_GROUPS)
             .ok_or_else(missing)?;
         all.iter()
             .map(|it| it.as_str().filter(|it| is_text(it)).map(str::to_owned).ok_or_else(missing))
@@ -129,37 +131,39 @@ impl Expected {
     }
 }
 
-fn time(claims: &Map<String, Value>, now: i64) -> Result<(), Claim> {
-    // Providers write whole seconds; some write a fraction, which is cut off.
+fn time(claims: &Map<String, Value>, now: i64) -> Result<(), ClaimError> {
+    // Some providers write fractions of a second, which are truncated.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a time beyond the range is cut to its end, which no token reaches"
+        reason = "a time outside the range saturates, which no real token reaches"
     )]
     let second = |claim: &str| {
         claims
             .get(claim)
-            .map(|it| it.as_i64().or_else(|| it.as_f64().map(|it| it as i64)).ok_or(Claim::Time))
+            .map(|it| {
+                it.as_i64().or_else(|| it.as_f64().map(|it| it as i64)).ok_or(ClaimError::Time)
+            })
             .transpose()
     };
     let (expires, issued) =
-        (second("exp")?.ok_or(Claim::Time)?, second("iat")?.ok_or(Claim::Time)?);
-    let begins = second("nbf")?.unwrap_or(issued);
-    let latest = now.saturating_add(LEEWAY);
-    if expires.saturating_add(LEEWAY) > now && issued <= latest && begins <= latest {
+        (second("exp")?.ok_or(ClaimError::Time)?, second("iat")?.ok_or(ClaimError::Time)?);
+    let not_before = second("nbf")?.unwrap_or(issued);
+    let latest = now.saturating_add(LEEWAY_SECONDS);
+    if expires.saturating_add(LEEWAY_SECONDS) > now && issued <= latest && not_before <= latest {
         Ok(())
     } else {
-        Err(Claim::Time)
+        Err(ClaimError::Time)
     }
 }
 
-/// A name that looks in a log as it is.
+/// A name that a log line shows unchanged.
 fn is_name(text: &str) -> bool {
     is_text(text) && !text.contains(char::is_whitespace)
 }
 
 fn is_text(text: &str) -> bool {
     !text.is_empty()
-        && text.chars().count() <= LONGEST
+        && text.chars().count() <= MAX_NAME_LENGTH
         && sanitize(text) == text
         && text.trim() == text
 }
@@ -172,29 +176,36 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn expected() -> Expected {
-        Expected {
+    fn expected() -> ExpectedClaims {
+        ExpectedClaims {
             issuer: "https://login.example.com".into(),
-            client: "enclii".into(),
+            client_id: "enclii".into(),
             audience: "enclii".into(),
-            username: "email".into(),
-            groups: Some("groups".into()),
+            username_claim: "email".into(),
+            groups_claim: Some("groups".into()),
         }
     }
 
     fn good() -> Value {
         json!({
-            "iss": "https://login.example.com", "aud": "enclii", "sub": "1", "exp": NOW + 300, "iat": NOW,
-            "email": "ada@example.com", "email_verified": true, "groups": ["devs", "cn=ops, dc=example"], "nonce": "n",
+            "iss": "https://login.example.com",
+            "aud": "enclii",
+            "sub": "1",
+            "exp": NOW + 300,
+            "iat": NOW,
+            "email": "ada@example.com",
+            "email_verified": true,
+            "groups": ["devs", "cn=ops, dc=example"],
+            "nonce": "n",
         })
     }
 
-    fn read(claims: &Value, nonce: Option<&str>) -> Result<Person, Claim> {
+    fn read(claims: &Value, nonce: Option<&str>) -> Result<Person, ClaimError> {
         expected().person(claims.as_object().unwrap(), nonce, Timestamp::from_second(NOW).unwrap())
     }
 
     #[test]
-    fn somebody() {
+    fn valid_claims_identify_a_person() {
         let person = Person {
             name: "ada@example.com".into(),
             groups: vec!["devs".into(), "cn=ops, dc=example".into()],
@@ -204,32 +215,32 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_missing_or_odd_is_nobody() {
-        let name = || Claim::Name("email".into());
-        let groups = || Claim::Groups("groups".into());
-        let rows: Vec<(&str, Value, Claim)> = vec![
-            ("iss", json!("https://login.example.com/"), Claim::Issuer),
-            ("iss", json!("https://login.example.com.evil"), Claim::Issuer),
-            ("iss", json!(["https://login.example.com"]), Claim::Issuer),
-            ("iss", Value::Null, Claim::Issuer),
-            ("aud", json!("other"), Claim::Audience),
-            ("aud", json!("Enclii"), Claim::Audience),
-            ("aud", json!([]), Claim::Audience),
-            ("aud", json!(["enclii", "other"]), Claim::Audience),
-            ("aud", json!(["enclii", 1]), Claim::Audience),
-            ("aud", Value::Null, Claim::Audience),
-            ("azp", json!("other"), Claim::Audience),
-            ("azp", json!(["enclii"]), Claim::Audience),
-            ("exp", json!(NOW - 60), Claim::Time),
-            ("exp", json!(-1), Claim::Time),
-            ("exp", json!("2100-01-01"), Claim::Time),
-            ("exp", Value::Null, Claim::Time),
-            ("iat", json!(NOW + 61), Claim::Time),
-            ("iat", Value::Null, Claim::Time),
-            ("nbf", json!(NOW + 61), Claim::Time),
-            ("nbf", json!("soon"), Claim::Time),
-            ("sub", json!(""), Claim::Name("sub".into())),
-            ("sub", json!(1), Claim::Name("sub".into())),
+    fn a_missing_or_malformed_claim_is_refused() {
+        let name = || ClaimError::Name("email".into());
+        let groups = || ClaimError::Groups("groups".into());
+        let rows: Vec<(&str, Value, ClaimError)> = vec![
+            ("iss", json!("https://login.example.com/"), ClaimError::Issuer),
+            ("iss", json!("https://login.example.com.evil"), ClaimError::Issuer),
+            ("iss", json!(["https://login.example.com"]), ClaimError::Issuer),
+            ("iss", Value::Null, ClaimError::Issuer),
+            ("aud", json!("other"), ClaimError::Audience),
+            ("aud", json!("Enclii"), ClaimError::Audience),
+            ("aud", json!([]), ClaimError::Audience),
+            ("aud", json!(["enclii", "other"]), ClaimError::Audience),
+            ("aud", json!(["enclii", 1]), ClaimError::Audience),
+            ("aud", Value::Null, ClaimError::Audience),
+            ("azp", json!("other"), ClaimError::Audience),
+            ("azp", json!(["enclii"]), ClaimError::Audience),
+            ("exp", json!(NOW - 60), ClaimError::Time),
+            ("exp", json!(-1), ClaimError::Time),
+            ("exp", json!("2100-01-01"), ClaimError::Time),
+            ("exp", Value::Null, ClaimError::Time),
+            ("iat", json!(NOW + 61), ClaimError::Time),
+            ("iat", Value::Null, ClaimError::Time),
+            ("nbf", json!(NOW + 61), ClaimError::Time),
+            ("nbf", json!("soon"), ClaimError::Time),
+            ("sub", json!(""), ClaimError::Name("sub".into())),
+            ("sub", json!(1), ClaimError::Name("sub".into())),
             ("email", Value::Null, name()),
             ("email", json!(""), name()),
             ("email", json!(["ada@example.com"]), name()),
@@ -237,9 +248,9 @@ mod tests {
             ("email", json!("ada@example.com\n"), name()),
             ("email", json!("ada@\u{202e}example.com"), name()),
             ("email", json!("a".repeat(301)), name()),
-            ("email_verified", json!(false), Claim::Unverified),
-            ("email_verified", json!("true"), Claim::Unverified),
-            ("email_verified", Value::Null, Claim::Unverified),
+            ("email_verified", json!(false), ClaimError::EmailUnverified),
+            ("email_verified", json!("true"), ClaimError::EmailUnverified),
+            ("email_verified", Value::Null, ClaimError::EmailUnverified),
             ("groups", Value::Null, groups()),
             ("groups", json!("devs"), groups()),
             ("groups", json!(["devs", 1]), groups()),
@@ -252,20 +263,20 @@ mod tests {
             claims[claim] = value.clone();
             assert_ne!(before, value);
             assert_eq!(read(&claims, None), Err(why.clone()), "{claim} = {value}");
-            // A claim that is not there is as good as one that says nothing.
+            // A missing claim is treated like a null one.
             if value.is_null() {
                 claims.as_object_mut().unwrap().remove(claim);
                 assert_eq!(read(&claims, None), Err(why), "without {claim}");
             }
         }
-        assert_eq!(read(&good(), Some("m")), Err(Claim::Nonce));
+        assert_eq!(read(&good(), Some("m")), Err(ClaimError::Nonce));
         let mut without = good();
         without.as_object_mut().unwrap().remove("nonce");
-        assert_eq!(read(&without, Some("n")), Err(Claim::Nonce));
+        assert_eq!(read(&without, Some("n")), Err(ClaimError::Nonce));
     }
 
     #[test]
-    fn clocks_differ_a_little() {
+    fn a_small_clock_difference_is_tolerated() {
         for (claim, value) in [
             ("exp", json!(NOW - 59)),
             ("exp", json!(1_800_000_300.5)),
@@ -279,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn several_audiences_and_the_one_who_asked() {
+    fn several_audiences_need_the_authorized_party() {
         let mut claims = good();
         claims["aud"] = json!(["enclii", "other"]);
         claims["azp"] = json!("enclii");
@@ -288,7 +299,8 @@ mod tests {
 
     #[test]
     fn another_claim_can_be_the_name() {
-        let by_subject = Expected { username: "sub".into(), groups: None, ..expected() };
+        let by_subject =
+            ExpectedClaims { username_claim: "sub".into(), groups_claim: None, ..expected() };
         let mut claims = good();
         for claim in ["email", "email_verified", "groups"] {
             claims.as_object_mut().unwrap().remove(claim);

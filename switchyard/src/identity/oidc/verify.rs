@@ -1,82 +1,84 @@
-//! Whether the provider signed a token. Pure.
+//! Checks the signature of an ID token. Pure.
 //!
-//! The algorithm is what the key is for, and never what the token says: `none` and the HMACs, which
-//! would make a secret of a public key, are unknown here.
+//! The key decides the algorithm, never the token: `none` and HMAC, which would use a public key as
+//! a secret, are not supported.
 
 use contract::Redacted;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-/// Why a signature proves nothing.
+/// Why a signature is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unverified {
-    /// It is no signed JWT.
-    #[error("the ID token is not of the form")]
-    Form,
-    /// An algorithm that is not for signatures of providers, or not the key's.
-    #[error("the ID token's algorithm is not its key's")]
+pub enum SignatureError {
+    /// The token is not a signed JWT.
+    #[error("the ID token is malformed")]
+    Malformed,
+    /// The algorithm is not supported, or not the key's.
+    #[error("the algorithm of the ID token does not match its key")]
     Algorithm,
-    /// No key of the provider has that number.
-    #[error("the ID token's key is not the provider's")]
+    /// The provider has no such key.
+    #[error("the provider has no such key as the ID token's")]
     Key,
-    /// The signature is another one's.
-    #[error("the ID token's signature does not fit")]
+    /// The signature does not match.
+    #[error("the signature of the ID token is not valid")]
     Signature,
 }
 
-/// The head of a token. Nothing in it is proven.
+/// The header of a token, which is not verified yet.
 ///
 /// # Errors
-/// Where the token is none, or its algorithm can be no provider's.
-pub(super) fn header(token: &Redacted) -> Result<Header, Unverified> {
-    let header = decode_header(token.expose()).map_err(|_| Unverified::Form)?;
-    // Extensions that must be understood are not.
+/// If the token is malformed, or its algorithm is not supported.
+pub(super) fn header(token: &Redacted) -> Result<Header, SignatureError> {
+    let header = decode_header(token.expose()).map_err(|_| SignatureError::Malformed)?;
+    // No critical extension is supported.
     if header.crit.is_some() {
-        return Err(Unverified::Form);
+        return Err(SignatureError::Malformed);
     }
     let hmac = matches!(header.alg, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
-    if hmac { Err(Unverified::Algorithm) } else { Ok(header) }
+    if hmac { Err(SignatureError::Algorithm) } else { Ok(header) }
 }
 
-/// What the provider signed.
+/// The claims of the token, if the provider signed them.
 ///
 /// # Errors
-/// Where it did not.
+/// If the signature is not valid.
 pub(super) fn verify(
     token: &Redacted,
     header: &Header,
     keys: &[Jwk],
-) -> Result<Map<String, Value>, Unverified> {
+) -> Result<Map<String, Value>, SignatureError> {
     let key = match (&header.kid, keys) {
         (Some(kid), keys) => keys
             .iter()
             .find(|key| key.common.key_id.as_ref() == Some(kid))
-            .ok_or(Unverified::Key)?,
-        // Without a number there must be nothing to choose.
+            .ok_or(SignatureError::Key)?,
+        // A token without a key id is valid only if there is a single key.
         (None, [only]) => only,
-        (None, _) => return Err(Unverified::Key),
+        (None, _) => return Err(SignatureError::Key),
     };
-    let signs = key.common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature);
-    if !signs {
-        return Err(Unverified::Key);
+    let is_signing_key =
+        key.common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature);
+    if !is_signing_key {
+        return Err(SignatureError::Key);
     }
-    let named = key.common.key_algorithm.is_none_or(|it| it.to_string().parse() == Ok(header.alg));
-    if !named || !algorithms(&key.algorithm).contains(&header.alg) {
-        return Err(Unverified::Algorithm);
+    let allows_algorithm =
+        key.common.key_algorithm.is_none_or(|it| it.to_string().parse() == Ok(header.alg));
+    if !allows_algorithm || !algorithms(&key.algorithm).contains(&header.alg) {
+        return Err(SignatureError::Algorithm);
     }
-    let decoding = DecodingKey::from_jwk(key).map_err(|_| Unverified::Key)?;
-    let mut signature_alone = Validation::new(header.alg);
-    // What is signed is checked in `claims`, against a clock that tests can set.
-    signature_alone.required_spec_claims.clear();
-    signature_alone.validate_exp = false;
-    signature_alone.validate_aud = false;
-    Ok(decode(token.expose(), &decoding, &signature_alone)
-        .map_err(|_| Unverified::Signature)?
+    let decoding = DecodingKey::from_jwk(key).map_err(|_| SignatureError::Key)?;
+    let mut signature_only = Validation::new(header.alg);
+    // `claims` checks the claims, against a clock that tests can set.
+    signature_only.required_spec_claims.clear();
+    signature_only.validate_exp = false;
+    signature_only.validate_aud = false;
+    Ok(decode(token.expose(), &decoding, &signature_only)
+        .map_err(|_| SignatureError::Signature)?
         .claims)
 }
 
-/// What a key of this kind may sign with; nothing where it signs no tokens.
+/// The algorithms of a key. Empty if it cannot sign tokens.
 pub(super) fn algorithms(key: &AlgorithmParameters) -> &'static [Algorithm] {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     match key {
@@ -101,34 +103,34 @@ mod tests {
 
     use super::*;
 
-    struct Key {
+    struct TestKey {
         private: EncodingKey,
         public: Jwk,
     }
 
-    fn key(kid: &str) -> Key {
-        let document = EcdsaKeyPair::generate_pkcs8(
+    fn key(kid: &str) -> TestKey {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(
             &ECDSA_P256_SHA256_FIXED_SIGNING,
             &aws_lc_rs::rand::SystemRandom::new(),
         )
         .unwrap();
-        let private = EncodingKey::from_ec_der(document.as_ref());
+        let private = EncodingKey::from_ec_der(pkcs8.as_ref());
         let mut public = Jwk::from_encoding_key(&private, Algorithm::ES256).unwrap();
         public.common.key_id = Some(kid.to_owned());
-        Key { private, public }
+        TestKey { private, public }
     }
 
     fn header_of(algorithm: Algorithm, kid: Option<&str>) -> Header {
         Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) }
     }
 
-    fn sign(key: &Key, kid: Option<&str>) -> Redacted {
+    fn sign(key: &TestKey, kid: Option<&str>) -> Redacted {
         encode(&header_of(Algorithm::ES256, kid), &json!({"sub": "ada"}), &key.private)
             .unwrap()
             .into()
     }
 
-    fn check(token: &Redacted, keys: &[Jwk]) -> Result<Map<String, Value>, Unverified> {
+    fn check(token: &Redacted, keys: &[Jwk]) -> Result<Map<String, Value>, SignatureError> {
         verify(token, &header(token)?, keys)
     }
 
@@ -144,19 +146,19 @@ mod tests {
     }
 
     #[test]
-    fn the_providers_signature_and_no_other() {
+    fn only_the_providers_signature_is_accepted() {
         let (one, two) = (key("1"), key("2"));
         let keys = [one.public.clone(), two.public];
         assert_eq!(check(&sign(&one, Some("1")), &keys).unwrap()["sub"], "ada");
-        assert_eq!(check(&sign(&one, Some("2")), &keys), Err(Unverified::Signature));
-        assert_eq!(check(&sign(&one, Some("3")), &keys), Err(Unverified::Key));
-        assert_eq!(check(&sign(&one, None), &keys), Err(Unverified::Key));
+        assert_eq!(check(&sign(&one, Some("2")), &keys), Err(SignatureError::Signature));
+        assert_eq!(check(&sign(&one, Some("3")), &keys), Err(SignatureError::Key));
+        assert_eq!(check(&sign(&one, None), &keys), Err(SignatureError::Key));
         assert!(check(&sign(&one, None), &keys[..1]).is_ok());
-        assert_eq!(check(&sign(&one, None), &[]), Err(Unverified::Key));
+        assert_eq!(check(&sign(&one, None), &[]), Err(SignatureError::Key));
     }
 
     #[test]
-    fn the_token_does_not_choose_how_it_is_checked() {
+    fn the_token_does_not_choose_the_algorithm() {
         let one = key("1");
         let keys = [one.public.clone()];
         // The public key as the secret of an HMAC.
@@ -168,53 +170,53 @@ mod tests {
                 &EncodingKey::from_secret(&public),
             )
             .unwrap();
-            assert_eq!(check(&forged.into(), &keys), Err(Unverified::Algorithm));
+            assert_eq!(check(&forged.into(), &keys), Err(SignatureError::Algorithm));
         }
-        // A secret among the published keys opens nothing either.
+        // A symmetric key among the published keys is not used either.
         let mut shared = one.public.clone();
         shared.algorithm = serde_json::from_value(json!({"kty": "oct", "k": "AAAA"})).unwrap();
-        assert_eq!(check(&sign(&one, Some("1")), &[shared]), Err(Unverified::Algorithm));
+        assert_eq!(check(&sign(&one, Some("1")), &[shared]), Err(SignatureError::Algorithm));
         for (name, header) in [
             ("unsigned", json!({"alg": "none", "kid": "1"})),
             ("unsigned in capitals", json!({"alg": "NONE", "kid": "1"})),
             ("unknown", json!({"alg": "XX256", "kid": "1"})),
             ("without an algorithm", json!({"kid": "1"})),
         ] {
-            assert_eq!(check(&raw(&header, b""), &keys), Err(Unverified::Form), "{name}");
+            assert_eq!(check(&raw(&header, b""), &keys), Err(SignatureError::Malformed), "{name}");
         }
         assert_eq!(
             check(&raw(&json!({"alg": "RS256", "kid": "1"}), b"x"), &keys),
-            Err(Unverified::Algorithm)
+            Err(SignatureError::Algorithm)
         );
         assert_eq!(
             check(&raw(&json!({"alg": "ES384", "kid": "1"}), b"x"), &keys),
-            Err(Unverified::Algorithm)
+            Err(SignatureError::Algorithm)
         );
         assert_eq!(
             check(&raw(&json!({"alg": "ES256", "kid": "1"}), b""), &keys),
-            Err(Unverified::Signature)
+            Err(SignatureError::Signature)
         );
         assert_eq!(
             check(&raw(&json!({"alg": "ES256", "kid": "1", "crit": ["b64"]}), b"x"), &keys),
-            Err(Unverified::Form)
+            Err(SignatureError::Malformed)
         );
-        // A key that the token brings along is nobody's.
+        // A key that the token carries is ignored.
         let other = key("1");
-        let brought =
+        let embedded =
             Header { jwk: Some(other.public.clone()), ..header_of(Algorithm::ES256, Some("1")) };
-        let forged = encode(&brought, &json!({"sub": "ada"}), &other.private).unwrap();
-        assert_eq!(check(&forged.into(), &keys), Err(Unverified::Signature));
+        let forged = encode(&embedded, &json!({"sub": "ada"}), &other.private).unwrap();
+        assert_eq!(check(&forged.into(), &keys), Err(SignatureError::Signature));
     }
 
     #[test]
-    fn a_key_for_encryption_signs_nothing() {
+    fn an_encryption_key_is_not_used() {
         let mut one = key("1");
         one.public.common.public_key_use = Some(PublicKeyUse::Encryption);
-        assert_eq!(check(&sign(&one, Some("1")), &[one.public.clone()]), Err(Unverified::Key));
+        assert_eq!(check(&sign(&one, Some("1")), &[one.public.clone()]), Err(SignatureError::Key));
     }
 
     #[test]
-    fn what_is_no_token() {
+    fn a_malformed_token_is_refused() {
         let one = key("1");
         let whole = sign(&one, Some("1"));
         let text = whole.expose();

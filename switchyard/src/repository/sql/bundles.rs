@@ -11,8 +11,8 @@ use super::super::{
 };
 use super::rows::{columns, count, database, integer, name, optional_count, scope, signed, stored};
 use super::{LedgerTransaction, Repository};
-use crate::delivery::Standing;
-use crate::snapshot::{Entry, Visible, resolve};
+use crate::delivery::RolloutState;
+use crate::snapshot::{BundleMember, CandidateSecret, resolve};
 
 /// Each row binds three values, so this stays far below SQLite's limit of 32,766.
 const ROWS_PER_INSERT: usize = 500;
@@ -100,7 +100,7 @@ pub(super) fn bundle(row: &AnyRow) -> Result<Bundle, RepositoryError> {
     let stable = Generation(count(row, "stable_generation")?);
     let target = optional_count(row, "target_generation")?.map(Generation);
     let (id, revision) = (BundleId(integer(row, "id")?), count(row, "revision")?);
-    Ok(Bundle { id, scope, name, standing: Standing { stable, target }, revision })
+    Ok(Bundle { id, scope, name, rollout: RolloutState { stable, target }, revision })
 }
 
 /// Creates the next generation of every bundle whose contents the change affects. With `create`, a
@@ -121,7 +121,7 @@ pub(super) async fn advance(
         let held = resolve(&affected_bundle.scope, &visible(tx, &affected_bundle.scope).await?)
             .map_err(too_large)?;
         if let Some(bundle) = &affected_bundle.bundle
-            && entries(tx, bundle.id, bundle.standing.stable).await? == held
+            && entries(tx, bundle.id, bundle.rollout.stable).await? == held
         {
             continue;
         }
@@ -159,7 +159,10 @@ async fn affected_bundles(
         .collect()
 }
 
-async fn visible(tx: &mut LedgerTransaction, of: &Scope) -> Result<Vec<Visible>, RepositoryError> {
+async fn visible(
+    tx: &mut LedgerTransaction,
+    of: &Scope,
+) -> Result<Vec<CandidateSecret>, RepositoryError> {
     let [project, environment, service] = columns(of);
     let rows = sqlx::query(
         "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
@@ -177,7 +180,7 @@ async fn visible(tx: &mut LedgerTransaction, of: &Scope) -> Result<Vec<Visible>,
     rows.iter()
         .map(|row| {
             let (secret, version) = (integer(row, "id")?, Version(count(row, "current_version")?));
-            Ok(Visible {
+            Ok(CandidateSecret {
                 secret,
                 scope: scope(row)?,
                 name: name(row)?,
@@ -192,7 +195,7 @@ async fn entries(
     tx: &mut LedgerTransaction,
     bundle: BundleId,
     generation: Generation,
-) -> Result<BTreeMap<SecretName, Entry>, RepositoryError> {
+) -> Result<BTreeMap<SecretName, BundleMember>, RepositoryError> {
     let rows = sqlx::query(
         "SELECT name, secret_id, version FROM generation_secrets WHERE \
         bundle_id = $1 AND number = $2",
@@ -206,7 +209,7 @@ async fn entries(
         .map(|row| {
             Ok((
                 name(row)?,
-                Entry {
+                BundleMember {
                     secret: integer(row, "secret_id")?,
                     version: Version(count(row, "version")?),
                 },
@@ -219,7 +222,7 @@ async fn next_generation(
     tx: &mut LedgerTransaction,
     change: &LedgerChange,
     affected: AffectedBundle,
-    held: &BTreeMap<SecretName, Entry>,
+    held: &BTreeMap<SecretName, BundleMember>,
 ) -> Result<Bundle, RepositoryError> {
     let at = change.at.as_millisecond();
     let [project, environment, service] = columns(&affected.scope);
@@ -242,7 +245,7 @@ async fn next_generation(
     .await
     .map_err(database("advance bundle"))?;
     let bundle = bundle(&row)?;
-    let number = signed(bundle.standing.stable.0);
+    let number = signed(bundle.rollout.stable.0);
     sqlx::query(
         "INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES ($1, \
         $2, $3, $4)",

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use super::super::RepositoryError;
 use super::rows::{columns, count, database, scope, signed, text, time};
 use super::{LedgerTransaction, Repository};
-use crate::policy::{BundleGrant, Permit};
+use crate::policy::{AccessGrant, BundleGrant};
 
 /// A grant to a person or to one of the person's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct PersonGrant {
     pub secret: Option<SecretName>,
 }
 
-impl From<PersonGrant> for Permit {
+impl From<PersonGrant> for AccessGrant {
     fn from(row: PersonGrant) -> Self {
         let PersonGrant { id, access, scope, secret } = row;
         Self { grant: id, access, scope, secret }

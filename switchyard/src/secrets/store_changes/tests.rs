@@ -47,8 +47,13 @@ impl StoreFixture {
         Tasks::new().spawn("writer", writer.run());
         let fence =
             repository.take_lease("adopt", "me", Duration::from_secs(600)).await.unwrap().unwrap();
-        let secrets =
-            Secrets::new(repository, store, audit, Live::default(), SignedDuration::from_hours(1));
+        let secrets = Secrets::new(
+            repository,
+            store,
+            audit,
+            BundleUpdates::default(),
+            SignedDuration::from_hours(1),
+        );
         Self { connect, secrets, database, fence, refused: HashSet::new(), _directory: directory }
     }
 

@@ -1,4 +1,4 @@
-//! Which role the configuration gives to a group of the identity provider.
+//! The roles that the configuration assigns to groups of the identity provider.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,41 +6,42 @@ use std::str::FromStr;
 use contract::api::{Role, UnknownWord};
 use contract::scope::ScopeError;
 
-use crate::policy::{Assigned, Reach, Source};
+use crate::policy::{RoleAssignment, RoleScope, RoleSource};
 
-/// A role for everybody in a group: `GROUP=ROLE`, or `GROUP=ROLE@SCOPE`.
+/// A role of all members of a group: `GROUP=ROLE` or `GROUP=ROLE@SCOPE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRole {
     /// The group, exactly as the provider writes it.
     pub group: String,
     /// The role.
     pub role: Role,
-    /// Where it holds.
-    pub within: Reach,
+    /// Where it applies.
+    pub within: RoleScope,
 }
 
-/// Why a text is no [`GroupRole`].
+/// Why a text is not a valid [`GroupRole`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupRoleError {
-    /// No group, or no role.
+    /// The group or the role is missing.
     #[error(
-        "parse group's role {0:?}: write GROUP=ROLE or GROUP=ROLE@SCOPE, as in platform=owner or shop-devs=developer@shop"
+        "parse role of group {0:?}: must be GROUP=ROLE or GROUP=ROLE@SCOPE, for example \
+         platform=owner or shop-devs=developer@shop"
     )]
     Form(String),
-    /// No role that there is.
+    /// The role is unknown.
     #[error(transparent)]
     Role(#[from] UnknownWord),
-    /// No scope.
+    /// The scope is invalid.
     #[error(transparent)]
     Scope(#[from] ScopeError),
 }
 
 impl GroupRole {
-    pub(super) fn assigned(&self) -> Assigned {
-        Assigned {
+    pub(super) fn assignment(&self) -> RoleAssignment {
+        RoleAssignment {
             role: self.role,
             within: self.within.clone(),
-            source: Source::Group(self.group.clone()),
+            source: RoleSource::Group(self.group.clone()),
         }
     }
 }
@@ -49,7 +50,7 @@ impl FromStr for GroupRole {
     type Err = GroupRoleError;
 
     fn from_str(text: &str) -> Result<Self, GroupRoleError> {
-        // A group's name may hold `=`, as a distinguished name does; a role and a scope hold none.
+        // The name of a group may contain `=`, like a distinguished name; roles and scopes do not.
         let form = || GroupRoleError::Form(text.chars().take(200).collect());
         let (group, right) = text.rsplit_once('=').ok_or_else(form)?;
         if group.is_empty() || group != group.trim() {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_and_its_role() {
+    fn group_roles_round_trip() {
         for text in [
             "platform=owner",
             "shop-devs=developer@shop",
@@ -97,7 +98,7 @@ mod tests {
             "platform=owner@a/b",
             " x=owner",
         ] {
-            assert!(text.parse::<GroupRole>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<GroupRole>().is_err(), "{text:?} was accepted");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The OpenAPI document: made of the handlers' annotations, and of what holds for all of them.
+//! The OpenAPI document: the annotations of the handlers, completed with what all operations share.
 
-mod common;
+mod responses;
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,9 @@ use super::{admin, audit, bundles, grants, health, login, secrets, tokens, versi
     info(
         title = "Enclii Secrets",
         version = "1",
-        description = "Secrets by scope and name, their versions, who may do what with them, and who did. A value is standard base64 in a field called `value`, and nowhere else. Every refusal is a problem document (RFC 9457).",
+        description = "Secrets by scope and name, their versions, access control and the audit \
+            log. A value is standard base64 in a field called `value`, and nowhere else. Every \
+            error is a problem document (RFC 9457).",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
@@ -29,34 +31,34 @@ use super::{admin, audit, bundles, grants, health, login, secrets, tokens, versi
         bundles::list, bundles::read, bundles::values,
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,
-        login::how, login::login, login::logout, login::whoami,
+        login::read, login::login, login::logout, login::whoami,
         audit::list, audit::checkpoints, audit::export,
         admin::status, admin::start, health::read, read,
     ),
     components(schemas(Problem)),
     tags(
-        (name = "secrets", description = "Values in and out"),
-        (name = "versions", description = "What became of one secret"),
-        (name = "bundles", description = "What the pods of a service hold"),
-        (name = "grants", description = "Who may do what besides the rules"),
-        (name = "tokens", description = "Tokens of programs, and the sessions of people"),
-        (name = "login", description = "Who is asking"),
-        (name = "audit", description = "Who did what"),
-        (name = "server", description = "The server itself"),
+        (name = "secrets", description = "Lists, writes, reads and deletes secrets"),
+        (name = "versions", description = "The versions of one secret"),
+        (name = "bundles", description = "The secrets that the pods of a service hold"),
+        (name = "grants", description = "Access beyond the default rules"),
+        (name = "tokens", description = "Tokens of programs and sessions of people"),
+        (name = "login", description = "Login, logout and the caller's identity"),
+        (name = "audit", description = "The audit log"),
+        (name = "server", description = "The server"),
     ),
     security(("bearer" = [])),
-    modifiers(&Bearer)
+    modifiers(&BearerSecurity)
 )]
-struct Annotated;
+struct AnnotatedApi;
 
-struct Bearer;
+struct BearerSecurity;
 
-impl Modify for Bearer {
+impl Modify for BearerSecurity {
     fn modify(&self, document: &mut Document) {
         let scheme = Http::builder()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "A token of the API, or the token of a session: `Authorization: Bearer enclii_…`",
+                "A token or the token of a session: `Authorization: Bearer enclii_…`",
             ))
             .build();
         document
@@ -68,20 +70,21 @@ impl Modify for Bearer {
 
 /// The whole document.
 fn document() -> Value {
-    // It is made of texts and numbers alone, and a test reads it.
-    let mut document = serde_json::to_value(Annotated::openapi()).unwrap_or_default();
-    common::complete(&mut document);
+    // It consists of strings and numbers, so it always serializes.
+    let mut document = serde_json::to_value(AnnotatedApi::openapi()).unwrap_or_default();
+    responses::complete(&mut document);
     document
 }
 
 /// Read this document
 ///
-/// As `docs/openapi.json` has it.
-#[utoipa::path(get, path = "/v1/openapi.json", operation_id = "readDocument", tag = "server", security(()),
+/// The content of `docs/openapi.json`.
+#[utoipa::path(get, path = "/v1/openapi.json", operation_id = "readDocument",
+    tag = "server", security(()),
     responses((status = 200, description = "The document", body = Value)))]
 pub(super) async fn read() -> Response {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
-    ([(CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
+    static BODY: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+    ([(CONTENT_TYPE, "application/json")], BODY.clone()).into_response()
 }
 
 #[cfg(test)]
@@ -93,22 +96,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_golden_file_is_the_document() {
+    fn the_golden_file_is_up_to_date() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
         let text = format!("{:#}\n", document());
         if std::env::var_os("ENCLII_RENEW").is_some() {
             std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         }
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            golden == text,
-            "docs/openapi.json is not what the handlers say any more; 'make openapi' writes it anew"
-        );
+        assert!(golden == text, "docs/openapi.json is out of date; run 'make openapi'");
     }
 
     #[test]
-    fn every_route_is_in_the_document_and_nothing_else() {
-        // The agents' stream is a protocol of its own.
+    fn the_document_lists_exactly_the_routes() {
+        // The agents' stream is a separate protocol.
         let routes: BTreeSet<String> = crate::api::routes()
             .into_iter()
             .map(|(path, _)| path.to_owned())
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_says_what_can_go_wrong() {
+    fn every_operation_documents_its_errors() {
         let document = document();
         let mut names = BTreeSet::new();
         for (path, item) in document["paths"].as_object().unwrap() {

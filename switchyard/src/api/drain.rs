@@ -1,5 +1,5 @@
-//! What nobody read of a request's body. An answer that is sent while the client still writes is
-//! lost where the connection is closed then, so the rest is taken off the line first.
+//! Reads what a handler left of a request's body. A response is lost if the connection is closed
+//! while the client still writes, so the rest of the body is read and discarded first.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,40 +11,39 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
-/// The most that is thrown away for an answer's sake: more than any body that is taken.
-const MOST: usize = 32 << 20;
+/// The most that is discarded: more than any body that is accepted.
+const MAX_BYTES: usize = 32 << 20;
 
-/// How long a client may take to send it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to send the rest. A slower client does not see the error.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A body that two can read, one after the other.
+/// A body that the handler reads first and [`SharedBody::drain`] reads to its end.
 #[derive(Clone)]
-pub(super) struct Rest(Arc<Mutex<Body>>);
+pub(super) struct SharedBody(Arc<Mutex<Body>>);
 
-impl Rest {
-    /// The body for whoever answers, and what they leave of it.
-    pub(super) fn of(body: Body) -> (Body, Self) {
+impl SharedBody {
+    /// The body for the handler, and a handle to what it leaves unread.
+    pub(super) fn split(body: Body) -> (Body, Self) {
         let shared = Self(Arc::new(Mutex::new(body)));
         (Body::new(shared.clone()), shared)
     }
 
-    /// Reads it to its end and keeps nothing.
+    /// Reads the body to its end and discards it.
     pub(super) async fn drain(mut self) {
         let all = async {
-            let mut taken = 0;
+            let mut discarded = 0;
             while let Some(Ok(frame)) = self.frame().await {
-                taken += frame.data_ref().map_or(0, Bytes::len);
-                if taken > MOST {
+                discarded += frame.data_ref().map_or(0, Bytes::len);
+                if discarded > MAX_BYTES {
                     return;
                 }
             }
         };
-        // Whoever is slower does not hear of the refusal.
-        let _ = tokio::time::timeout(PATIENCE, all).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
     }
 }
 
-impl HttpBody for Rest {
+impl HttpBody for SharedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -72,12 +71,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_one_leaves_the_other_takes() {
+    async fn drain_reads_what_the_handler_left() {
         let chunks = ["one", "two", "three"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
-        let (mut body, rest) = Rest::of(Body::from_stream(stream::iter(chunks)));
+        let (mut body, unread) = SharedBody::split(Body::from_stream(stream::iter(chunks)));
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
-        let mut left = rest.clone();
-        rest.drain().await;
+        let mut left = unread.clone();
+        unread.drain().await;
         assert!(left.frame().await.is_none());
     }
 }

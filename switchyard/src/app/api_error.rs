@@ -1,88 +1,97 @@
-//! Refusals as problem documents (RFC 9457).
+//! Errors of the API as problem documents (RFC 9457).
 
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use contract::problem::{MEDIA_TYPE, Problem};
 use contract::{Scope, SecretName, Version};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 use lockbox::StoreError;
 use runtime::logs::ErrorChain;
 
-use crate::audit::sanitize;
 use crate::repository::ChangeError;
 use crate::secrets::SecretsError;
 
-/// A request that is not done, and why. The words never hold a value.
+/// Why a request fails. The text never holds the value of a secret.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     status: StatusCode,
     kind: &'static str,
     title: &'static str,
     detail: String,
-    /// How many seconds to wait, where that is known.
-    wait: Option<u64>,
+    /// The seconds of `Retry-After`, if they are known.
+    retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl ApiError {
     fn new<D: Into<String>>(
         status: StatusCode,
         kind: &'static str,
         title: &'static str,
         detail: D,
     ) -> Self {
-        Self { status, kind, title, detail: detail.into(), wait: None }
+        Self { status, kind, title, detail: detail.into(), retry_after: None }
     }
 
-    /// The request is not of the form.
+    /// The request does not have the expected form.
     pub(crate) fn malformed<D: Into<String>>(detail: D) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "/problems/malformed",
-            "The request is not of the form",
+            "The request is malformed",
             detail,
         )
     }
 
-    /// No credential, or none that is valid.
+    /// The credential is missing or not valid.
     pub(crate) fn unauthenticated<D: Into<String>>(detail: D) -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "/problems/unauthenticated",
-            "Who is asking is not known",
+            "Authentication is required",
             detail,
         )
     }
 
-    /// The rules say no.
+    /// No rule allows it.
     pub(crate) fn denied<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::FORBIDDEN, "/problems/denied", "Not allowed", detail)
     }
 
-    /// There is no such thing.
+    /// The resource does not exist.
     pub(crate) fn not_found<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::NOT_FOUND, "/problems/not-found", "Not found", detail)
     }
 
-    /// Somebody else was faster.
+    /// Somebody else changed it first.
     pub(crate) fn conflict<D: Into<String>>(detail: D) -> Self {
         Self::new(
             StatusCode::CONFLICT,
             "/problems/conflict",
-            "Written by somebody else at the same time",
+            "Changed by somebody else at the same time",
             detail,
         )
     }
 
-    /// What the request says must hold does not.
-    pub(super) fn precondition(scope: &Scope, name: &SecretName, active: Option<Version>) -> Self {
+    /// The path has no such method.
+    pub(crate) fn method_not_allowed<D: Into<String>>(detail: D) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "/problems/method-not-allowed",
+            "Method not allowed",
+            detail,
+        )
+    }
+
+    /// A precondition of the request is not met.
+    pub(crate) fn precondition(scope: &Scope, name: &SecretName, active: Option<Version>) -> Self {
         let error = ChangeError::Precondition { secret: format!("{scope}/{name}"), active };
         Self::from(SecretsError::from(error))
     }
 
-    /// The body is of another kind.
-    pub(super) fn unsupported<D: Into<String>>(detail: D) -> Self {
+    /// The body is not JSON.
+    pub(crate) fn unsupported<D: Into<String>>(detail: D) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "/problems/unsupported-media-type",
@@ -91,56 +100,56 @@ impl Refusal {
         )
     }
 
-    /// The path and the query are longer than any of ours.
-    pub(super) fn uri_too_long<D: Into<String>>(detail: D) -> Self {
+    /// The path and the query are longer than any of the API.
+    pub(crate) fn uri_too_long<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::URI_TOO_LONG, "/problems/uri-too-long", "The URI is too long", detail)
     }
 
-    /// More than one principal may ask for; `wait` is for how long.
-    pub(super) fn too_many(wait: Duration) -> Self {
+    /// The principal makes more requests than it may. It may try again after `wait`.
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let detail =
-            "more requests than one token or person may make; try again later, and less often";
-        let refusal = Self::new(
+            "the token or person makes too many requests; wait and then send fewer of them";
+        let error = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "/problems/too-many-requests",
             "Too many requests",
             detail,
         );
-        Self { wait: Some(seconds.max(1)), ..refusal }
+        Self { retry_after: Some(seconds.max(1)), ..error }
     }
 
-    /// More than a pod can hold.
+    /// The body or a value is larger than the limit.
     pub(crate) fn too_large<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large", detail)
     }
 
-    /// The stream needs an upgrade that was not asked for.
+    /// The stream needs an upgrade that the request does not ask for.
     pub(crate) fn upgrade_required(detail: String) -> Self {
         Self::new(
             StatusCode::UPGRADE_REQUIRED,
             "/problems/upgrade-required",
-            "An upgrade is needed",
+            "An upgrade is required",
             detail,
         )
     }
 
-    /// Something that is needed is away; the same request may be answered later.
+    /// A dependency is unavailable. The same request may succeed later.
     pub(crate) fn unavailable<D: Into<String>>(detail: D) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "/problems/unavailable",
-            "Not available at the moment",
+            "Temporarily unavailable",
             detail,
         )
     }
 
-    /// Something of ours that a repetition does not mend.
+    /// A fault of the server that a retry does not mend.
     fn internal<D: Into<String>>(detail: D) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "/problems/internal",
-            "An error of the server",
+            "Internal server error",
             detail,
         )
     }
@@ -149,13 +158,13 @@ impl Refusal {
         self.status
     }
 
-    pub(super) fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The document, with the request's trace id.
-    pub(super) fn answer(self, trace: &str) -> Response {
-        let Self { status, kind, title, detail, wait } = self;
+    /// The problem document, with the request's trace id.
+    pub(crate) fn into_problem(self, trace: &str) -> Response {
+        let Self { status, kind, title, detail, retry_after } = self;
         let problem = Problem {
             kind: kind.to_owned(),
             title: title.to_owned(),
@@ -163,7 +172,7 @@ impl Refusal {
             detail,
             instance: Some(trace.to_owned()),
         };
-        // A struct of texts and numbers always becomes JSON.
+        // A struct of strings and numbers always serializes.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
@@ -178,9 +187,9 @@ impl Refusal {
             }
             _ => None,
         };
-        if let Some(seconds) =
-            wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1))
-        {
+        let seconds =
+            retry_after.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
+        if let Some(seconds) = seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
@@ -190,30 +199,29 @@ impl Refusal {
         Self::new(StatusCode::GONE, "/problems/gone", "The value was destroyed", detail)
     }
 
-    /// What is said of a change that the ledger does not take; `None` where that is nobody's fault
-    /// but ours.
-    fn of_change(error: &ChangeError, said: &str) -> Option<Self> {
+    /// The error for a change that the ledger refuses. `None` if the fault is the server's.
+    fn from_change(error: &ChangeError, detail: &str) -> Option<Self> {
         Some(match error {
-            ChangeError::NotFound(_) | ChangeError::NoVersion { .. } => Self::not_found(said),
-            ChangeError::Destroyed { .. } => Self::gone(said),
-            ChangeError::TooLarge { .. } => Self::too_large(said),
-            ChangeError::Conflict(_) => Self::conflict(said),
+            ChangeError::NotFound(_) | ChangeError::NoVersion { .. } => Self::not_found(detail),
+            ChangeError::Destroyed { .. } => Self::gone(detail),
+            ChangeError::TooLarge { .. } => Self::too_large(detail),
+            ChangeError::Conflict(_) => Self::conflict(detail),
             ChangeError::InUse { .. } => {
-                Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", said)
+                Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", detail)
             }
             ChangeError::NotDeleted(_) => {
-                Self::new(StatusCode::CONFLICT, "/problems/not-deleted", "Not deleted", said)
+                Self::new(StatusCode::CONFLICT, "/problems/not-deleted", "Not deleted", detail)
             }
             ChangeError::Precondition { .. } => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "/problems/precondition-failed",
-                "What must hold does not",
-                said,
+                "A precondition is not met",
+                detail,
             ),
             ChangeError::KeyReused => {
                 let (status, title) =
                     (StatusCode::UNPROCESSABLE_ENTITY, "The key was used for another request");
-                Self::new(status, "/problems/idempotency-key-reused", title, said)
+                Self::new(status, "/problems/idempotency-key-reused", title, detail)
             }
             ChangeError::Replayed(_) | ChangeError::Fenced(_) | ChangeError::Repository(_) => {
                 return None;
@@ -221,39 +229,39 @@ impl Refusal {
         })
     }
 
-    /// What is said of an answer that axum itself refused.
-    pub(super) fn of_status(status: StatusCode) -> Self {
+    /// The error for a response of axum itself.
+    pub(crate) fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::not_found("there is nothing at this path"),
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large("the request is too large"),
             status if status.is_server_error() => {
-                Self::internal("the request could not be answered; the server's log says why")
+                Self::internal("the request failed; see the server's log")
             }
-            status => Self { status, ..Self::malformed("the request could not be understood") },
+            status => Self { status, ..Self::malformed("the request cannot be parsed") },
         }
     }
 }
 
-impl From<SecretsError> for Refusal {
+impl From<SecretsError> for ApiError {
     fn from(error: SecretsError) -> Self {
-        let said = ErrorChain(&error).to_string();
+        let detail = ErrorChain(&error).to_string();
         match &error {
             SecretsError::NotFound { .. } | SecretsError::NoVersion { .. } => {
-                return Self::not_found(said);
+                return Self::not_found(detail);
             }
-            SecretsError::Gone { .. } => return Self::gone(said),
+            SecretsError::Gone { .. } => return Self::gone(detail),
             SecretsError::Change(change) => {
-                if let Some(refusal) = Self::of_change(change, &said) {
-                    return refusal;
+                if let Some(error) = Self::from_change(change, &detail) {
+                    return error;
                 }
             }
             _ => {}
         }
-        tracing::error!(error = said, "request not done");
+        tracing::error!(error = detail, "request failed");
         match error {
-            SecretsError::Audit(_) => Self::unavailable(
-                "the audit trail cannot be written, so nothing is read or written",
-            ),
+            SecretsError::Audit(_) => {
+                Self::unavailable("the audit log cannot be written, so nothing is read or written")
+            }
             SecretsError::Store(StoreError::Seal(error)) => Self::internal(error.to_string()),
             SecretsError::Store(error @ (StoreError::NotFound(_) | StoreError::Destroyed(_))) => {
                 Self::internal(error.to_string())
@@ -267,26 +275,11 @@ impl From<SecretsError> for Refusal {
     }
 }
 
-/// A refusal travels in the response's extensions until the trace id is put in.
-impl IntoResponse for Refusal {
+/// The error travels in the response's extensions until the middleware adds the trace id.
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
     }
 }
-
-pub(super) async fn no_such_path(uri: Uri) -> Refusal {
-    Refusal::not_found(format!("there is nothing at {}", sanitize(uri.path())))
-}
-
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
-    let detail =
-        format!("{} cannot be done with {}", sanitize(method.as_str()), sanitize(uri.path()));
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    Refusal::new(status, "/problems/method-not-allowed", "Method not allowed", detail)
-        .into_response()
-}
-
-/// Headers of a refused answer that must stay: which methods a path has.
-pub(super) const KEPT: http::HeaderName = ALLOW;

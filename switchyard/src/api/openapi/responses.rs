@@ -1,9 +1,9 @@
-//! What holds for many operations: the ways in which they are refused, headers, and what utoipa has
-//! no words for.
+//! Completes the OpenAPI document with what many operations share: errors, headers, and constraints
+//! that utoipa cannot express.
 
 use serde_json::{Map, Value, json};
 
-/// Completes the document that the annotations make.
+/// Completes the document that the annotations produce.
 pub(super) fn complete(document: &mut Value) {
     bound_maps(document);
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
@@ -11,12 +11,12 @@ pub(super) fn complete(document: &mut Value) {
         let Some(item) = item.as_object_mut() else { continue };
         for (method, operation) in item {
             describe_headers(operation);
-            add_refusals(path, method, operation);
+            add_errors(path, method, operation);
         }
     }
 }
 
-/// A write has 1 to 1000 names.
+/// A write names 1 to 1000 secrets.
 fn bound_maps(document: &mut Value) {
     if let Some(secrets) = document
         .pointer_mut("/components/schemas/WriteRequest/properties/secrets")
@@ -27,7 +27,7 @@ fn bound_maps(document: &mut Value) {
     }
 }
 
-/// Optional headers are texts of a form, and never null.
+/// Optional headers are strings with a pattern and never null.
 fn describe_headers(operation: &mut Value) {
     let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else {
         return;
@@ -52,8 +52,8 @@ fn describe_headers(operation: &mut Value) {
     }
 }
 
-/// The refusals that an operation of this form has.
-fn add_refusals(path: &str, method: &str, operation: &mut Value) {
+/// Adds the errors that an operation of this shape can return.
+fn add_errors(path: &str, method: &str, operation: &mut Value) {
     let is_open = operation["security"] == json!([{}]);
     let has = |operation: &Value, name: &str| {
         operation["parameters"]
@@ -61,54 +61,55 @@ fn add_refusals(path: &str, method: &str, operation: &mut Value) {
             .is_some_and(|all| all.iter().any(|it| it["name"] == name))
     };
     let takes_body = operation["requestBody"].is_object();
-    let (conditional, once) = (has(operation, "If-Match"), has(operation, "Idempotency-Key"));
+    let (conditional, idempotent) = (has(operation, "If-Match"), has(operation, "Idempotency-Key"));
     let takes_query = operation["parameters"]
         .as_array()
         .is_some_and(|all| all.iter().any(|it| it["in"] == "query"));
-    let of_a_secret = path.starts_with("/v1/secrets/");
+    let is_secret = path.starts_with("/v1/secrets/");
     let changes = method != "get";
-    let refusals = [
-        (!is_open || takes_body || takes_query, "400", "The request is not of the form"),
-        (!is_open || takes_body, "401", "Who is asking is not known"),
-        (!is_open, "403", "The rules do not allow it"),
+    let errors = [
+        (!is_open || takes_body || takes_query, "400", "The request is malformed"),
+        (!is_open || takes_body, "401", "Authentication is required"),
+        (!is_open, "403", "Not allowed"),
         (
             path.contains('{') || ["/v1/login", "/v1/admin/rekey"].contains(&path),
             "404",
-            "There is no such thing",
+            "Not found",
         ),
         (
             changes && !is_open,
             "409",
-            "It cannot be done as things are, or somebody else was faster",
+            "The state of the resource does not allow it, or somebody else changed it first",
         ),
-        (path.contains("{name}") && of_a_secret, "410", "The value was destroyed"),
-        (conditional, "412", "What the request says must hold does not"),
+        (path.contains("{name}") && is_secret, "410", "The value was destroyed"),
+        (conditional, "412", "A precondition is not met"),
         (takes_body, "413", "Too large"),
         (takes_body, "415", "The body is not JSON"),
-        (once, "422", "The idempotency key was used for another request"),
-        (!is_open, "429", "Too many requests: Retry-After says how long to wait"),
-        (true, "500", "An error of the server"),
-        (true, "503", "Not available at the moment: Retry-After says when to try again"),
+        (idempotent, "422", "The idempotency key was used for another request"),
+        (!is_open, "429", "Too many requests; Retry-After says how long to wait"),
+        (true, "500", "Internal server error"),
+        (true, "503", "Temporarily unavailable; Retry-After says when to try again"),
     ];
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
         return;
     };
-    for (applies, status, description) in refusals {
+    for (applies, status, description) in errors {
         if applies && !responses.contains_key(status) {
-            responses.insert(status.to_owned(), refusal(status, description));
+            responses.insert(status.to_owned(), error(status, description));
         }
     }
     for response in responses.values_mut() {
-        header(response, "trace-id", "What the audit trail knows this request by");
+        header(response, "trace-id", "The id of this request in the audit log");
     }
 }
 
-fn refusal(status: &str, description: &str) -> Value {
+fn error(status: &str, description: &str) -> Value {
     let schema = json!({"$ref": "#/components/schemas/Problem"});
-    let mut response = json!({"description": description, "content": {"application/problem+json": {"schema": schema}}});
+    let mut response = json!({"description": description,
+        "content": {"application/problem+json": {"schema": schema}}});
     match status {
         "401" => header(&mut response, "WWW-Authenticate", "Always `Bearer`"),
-        "429" | "503" => header(&mut response, "Retry-After", "How many seconds to wait"),
+        "429" | "503" => header(&mut response, "Retry-After", "Seconds to wait"),
         _ => {}
     }
     response

@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a request that may be sent again is done once.
+//! `Idempotency-Key`: a request that is sent again is carried out once.
 //!
-//! The key is the client's, and only its hash is kept. What tells one request from another is kept
-//! as an HMAC under the key itself, so that nobody can try values against the table.
+//! The client chooses the key, and only its hash is stored. The fingerprint that tells one request
+//! from another is an HMAC under the key, so nobody can test guessed values against the table.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
@@ -9,41 +9,51 @@ use contract::Redacted;
 use http::HeaderName;
 use http::request::Parts;
 
-use super::problem::Refusal;
+use crate::app::ApiError;
 use crate::repository::Idempotency;
 
-pub(super) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Short enough to be guessed is refused: the fingerprint is only as good as the key.
-const SHORTEST: usize = 16;
-const LONGEST: usize = 200;
+/// The fingerprint is only as strong as the key, so keys that can be guessed are refused.
+const MIN_KEY_LENGTH: usize = 16;
+const MAX_KEY_LENGTH: usize = 200;
 
-/// Headers that make another request of one with the same body.
-const OF_THE_REQUEST: [HeaderName; 2] = [http::header::IF_MATCH, http::header::IF_NONE_MATCH];
+/// Requests that differ in these headers are different requests.
+const FINGERPRINTED_HEADERS: [HeaderName; 2] =
+    [http::header::IF_MATCH, http::header::IF_NONE_MATCH];
 
-/// What makes a request of `principal` be done once; `None` where it does not ask for that.
-pub(super) fn once(
+/// The key and the fingerprint of a request of `principal`. `None` without the header.
+///
+/// # Errors
+/// If the header is malformed or sent twice.
+pub(super) fn idempotency(
     principal: &str,
     head: &Parts,
     body: &Redacted,
-) -> Result<Option<Idempotency>, Refusal> {
-    let mut keys = head.headers.get_all(KEY).iter();
+) -> Result<Option<Idempotency>, ApiError> {
+    let mut keys = head.headers.get_all(IDEMPOTENCY_KEY).iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
-        return if head.headers.contains_key(KEY) { Err(wrong()) } else { Ok(None) };
+        return if head.headers.contains_key(IDEMPOTENCY_KEY) {
+            Err(malformed())
+        } else {
+            Ok(None)
+        };
     };
     let key = key.as_bytes();
-    if !(SHORTEST..=LONGEST).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic) {
-        return Err(wrong());
+    if !(MIN_KEY_LENGTH..=MAX_KEY_LENGTH).contains(&key.len())
+        || !key.iter().all(u8::is_ascii_graphic)
+    {
+        return Err(malformed());
     }
     let mut context = Context::with_key(&Key::new(HMAC_SHA256, key));
     let mut part = |bytes: &[u8]| {
-        // With its length before it, no part can be read as the end of the one before.
+        // The length prefix keeps a part from being read as the end of the one before.
         context.update(&(bytes.len() as u64).to_be_bytes());
         context.update(bytes);
     };
     part(head.method.as_str().as_bytes());
     part(head.uri.path_and_query().map_or("", |it| it.as_str()).as_bytes());
-    for name in OF_THE_REQUEST {
+    for name in FINGERPRINTED_HEADERS {
         let values: Vec<_> = head.headers.get_all(name).iter().collect();
         part(&[u8::try_from(values.len()).unwrap_or(u8::MAX)]);
         values.iter().for_each(|value| part(value.as_bytes()));
@@ -54,9 +64,10 @@ pub(super) fn once(
     Ok(Some(Idempotency { principal: principal.to_owned(), key_hash, fingerprint }))
 }
 
-fn wrong() -> Refusal {
-    Refusal::malformed(format!(
-        "Idempotency-Key must be given once, with {SHORTEST} to {LONGEST} visible characters of ASCII"
+fn malformed() -> ApiError {
+    ApiError::malformed(format!(
+        "Idempotency-Key must be given once, with {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH} \
+         visible ASCII characters"
     ))
 }
 
@@ -71,16 +82,20 @@ mod tests {
         path: &str,
         headers: &[(&str, &str)],
         body: &str,
-    ) -> Result<Option<Idempotency>, Refusal> {
+    ) -> Result<Option<Idempotency>, ApiError> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        once("token:t", &request.body(()).unwrap().into_parts().0, &Redacted::from(body.to_owned()))
+        idempotency(
+            "token:t",
+            &request.body(()).unwrap().into_parts().0,
+            &Redacted::from(body.to_owned()),
+        )
     }
 
     #[test]
-    fn every_part_of_a_request_counts() {
+    fn every_part_of_a_request_is_fingerprinted() {
         let key = ("idempotency-key", "0123456789abcdef");
         let first = ask("POST", "/a", &[key], "body").unwrap().unwrap();
         let same = ask("POST", "/a", &[key, ("user-agent", "x")], "body").unwrap().unwrap();
@@ -104,12 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key() {
+    fn a_malformed_key_is_refused() {
         assert!(ask("POST", "/a", &[], "").unwrap().is_none());
         for key in ["", "short", "0123456789abcde", "0123456789 abcdef", &"x".repeat(201)] {
             assert!(
                 ask("POST", "/a", &[("idempotency-key", key)], "").is_err(),
-                "{key:?} was taken"
+                "{key:?} was accepted"
             );
         }
         let twice = [("idempotency-key", "0123456789abcdef"); 2];

@@ -1,0 +1,176 @@
+//! Delivers generations to a pod: only after its access is checked again and the read is recorded
+//! in the audit log.
+
+use contract::SecretName;
+use contract::stream::Held;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::framed_io::FramedIo;
+use super::login::{BundleAdmission, record_denial};
+use super::stream_end::StreamEnd;
+use crate::access::AccessError;
+use crate::app::{BundleSelection, FrameError};
+use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, sanitize};
+use crate::delivery::generation_for;
+use crate::metrics::{Operation, OperationOutcome};
+use crate::policy::{BundleAllowed, BundleRule, SecretFilter};
+
+/// What is delivered of one bundle. All of it comes from one admission, so that a bundle can never
+/// be sent with the grant of another.
+struct BundleDelivery {
+    selection: BundleSelection,
+    rule: BundleRule,
+    published_at: Instant,
+}
+
+impl BundleAdmission {
+    /// The delivery of this bundle to a pod. `None` until the bundle's first update.
+    fn delivery(&self, pod_uid: &str) -> Option<BundleDelivery> {
+        let update = self.current.as_ref()?;
+        let selection = BundleSelection {
+            generation: generation_for(&update.bundle.rollout, pod_uid),
+            bundle: update.bundle.clone(),
+            filter: self.filter.clone(),
+        };
+        Some(BundleDelivery { selection, rule: self.rule, published_at: update.published_at })
+    }
+
+    /// Whether the pod has all of what it may read of this bundle and nothing else. The hello of an
+    /// agent names generations but not secrets, so a bundle of which a grant selects secrets is
+    /// sent again on a new stream.
+    fn has_current_filter(&self) -> bool {
+        match &self.sent {
+            Some(sent) => *sent == self.filter,
+            None => self.current.is_none() || self.rule == BundleRule::OwnService,
+        }
+    }
+}
+
+impl BundleDelivery {
+    fn held(&self) -> Held {
+        let BundleSelection { bundle, generation, .. } = &self.selection;
+        Held { bundle: bundle.name.clone(), generation: *generation }
+    }
+}
+
+impl Connection {
+    /// Tells the pod what to hold, unless it holds that already.
+    pub(super) async fn deliver<I: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        framed: &mut FramedIo<I>,
+    ) -> Result<(), StreamEnd> {
+        for admission in &mut self.pod.bundles {
+            admission.current.clone_from(&admission.subscription.borrow_and_update());
+        }
+        let holds: Vec<Held> = self.deliveries().iter().map(BundleDelivery::held).collect();
+        if holds == self.holds && self.pod.bundles.iter().all(BundleAdmission::has_current_filter) {
+            return Ok(());
+        }
+        self.check_access().await?;
+        let deliveries = self.deliveries();
+        let outcome = self.send(framed, &deliveries).await;
+        let counted = if outcome.is_ok() { OperationOutcome::Ok } else { OperationOutcome::Failed };
+        self.app.metrics.count(Operation::Deliver, counted);
+        outcome?;
+        self.expected_reports = self.expected_reports.saturating_add(1);
+        for admission in self.pod.bundles.iter_mut().filter(|it| it.current.is_some()) {
+            admission.sent = Some(admission.filter.clone());
+        }
+        for delivery in &deliveries {
+            let held = delivery.held();
+            let is_known = self.holds.iter().any(|it| it.bundle == held.bundle);
+            // Only an update that came while the stream was open says how fast a delivery is.
+            if is_known && !self.holds.contains(&held) {
+                self.app.metrics.delivered(delivery.published_at.elapsed());
+            }
+        }
+        self.holds = holds;
+        Ok(())
+    }
+
+    /// Checks access again and delivers what changed, if a grant decides about a bundle of the pod.
+    pub(super) async fn recheck_grants<I: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        framed: &mut FramedIo<I>,
+    ) -> Result<(), StreamEnd> {
+        if self.pod.bundles.iter().all(|it| it.rule == BundleRule::OwnService) {
+            return Ok(());
+        }
+        self.check_access().await?;
+        self.deliver(framed).await
+    }
+
+    /// Checks that the pod may still read each of its bundles, and updates how much of it.
+    pub(super) async fn check_access(&mut self) -> Result<(), StreamEnd> {
+        for admission in &mut self.pod.bundles {
+            match self.app.access.check(&self.pod.pod, &admission.name).await {
+                Ok(BundleAllowed { scope, filter, rule }) if scope == admission.scope => {
+                    admission.filter = filter;
+                    admission.rule = rule;
+                }
+                Ok(_) => return Err(StreamEnd::NamespaceMoved),
+                Err(AccessError::Denied(denied)) => {
+                    self.app.metrics.count(Operation::Deliver, OperationOutcome::Denied);
+                    record_denial(&self.app, &self.caller, &denied).await;
+                    return Err(StreamEnd::Refused(denied.to_string()));
+                }
+                Err(error) => return Err(StreamEnd::Access(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn deliveries(&self) -> Vec<BundleDelivery> {
+        self.pod.bundles.iter().filter_map(|it| it.delivery(&self.pod.pod.uid)).collect()
+    }
+
+    /// Opens the values, records who reads them, then sends them.
+    async fn send<I: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        framed: &mut FramedIo<I>,
+        deliveries: &[BundleDelivery],
+    ) -> Result<(), StreamEnd> {
+        let selection: Vec<_> = deliveries.iter().map(|it| it.selection.clone()).collect();
+        let frame = match self.app.streams.frames.frame(&self.app.secrets, &selection).await {
+            Ok(frame) => frame,
+            // A reconnect would not change that.
+            Err(error @ FrameError::Message(_)) => {
+                return Err(StreamEnd::Refused(error.to_string()));
+            }
+            Err(error) => return Err(StreamEnd::Frame(error)),
+        };
+        let events = deliveries.iter().map(|it| self.app.audit.record(self.read_event(it)));
+        futures_util::future::try_join_all(events).await?;
+        if let Some(bytes) = frame.get() {
+            framed.send(bytes).await?;
+        }
+        Ok(())
+    }
+
+    fn read_event(&self, delivery: &BundleDelivery) -> Event {
+        let BundleSelection { bundle, generation, filter } = &delivery.selection;
+        let rule = delivery.rule.as_str();
+        let details = match filter {
+            SecretFilter::All => rule.to_owned(),
+            SecretFilter::Only(names) => format!(
+                "{rule}: {}",
+                names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(",")
+            ),
+        };
+        Event {
+            actor: self.caller.actor.clone(),
+            action: Action::Read,
+            resource: Resource {
+                kind: ResourceKind::Bundle,
+                id: bundle.name.as_str().to_owned(),
+                scope: Some(bundle.scope.to_string()),
+            },
+            version: Some(generation.0),
+            outcome: Outcome::Allowed,
+            origin: self.caller.origin.clone(),
+            details: Some(sanitize(&details)),
+        }
+    }
+}
