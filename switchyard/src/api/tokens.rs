@@ -60,7 +60,8 @@ pub(super) async fn list(
 /// The response is the only time that the token is shown.
 #[utoipa::path(post, path = "/v1/tokens", operation_id = "createToken", tag = "tokens",
     request_body(content = TokenRequest,
-        example = json!({"name": "ci-deploy", "role": "developer", "scope": "shop.prod", "ttl_seconds": 3600})),
+        example = json!({"name": "ci-deploy", "role": "developer",
+            "scope": "shop.prod", "ttl_seconds": 3600})),
     responses((status = 201, description = "The token", body = TokenCreated)))]
 pub(super) async fn create(
     State(app): State<Arc<AppState>>,
