@@ -1,5 +1,6 @@
 //! The name of a secret, and the names of its file and its variable in a pod.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,6 +61,13 @@ impl FromStr for SecretName {
             return Err(NameError::Reserved(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// So that a set of names can be searched with any text.
+impl Borrow<str> for SecretName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

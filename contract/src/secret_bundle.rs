@@ -46,12 +46,28 @@ pub struct Status {
     /// The names of the bundle's secrets. Illegal names are dropped when it is read.
     #[serde(default, deserialize_with = "legal_names")]
     pub keys: BTreeSet<SecretName>,
+    /// The number of `keys`, for a table that would not fit the names. Absent in what an older
+    /// switchyard wrote.
+    #[serde(default, rename = "keyCount", skip_serializing_if = "Option::is_none")]
+    pub key_count: Option<usize>,
     /// The bundle's service scope, as `shop.prod.api`, for commands that messages suggest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     /// The stable generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
+}
+
+impl Status {
+    /// The status of a bundle with these keys.
+    #[must_use]
+    pub fn new(
+        keys: BTreeSet<SecretName>,
+        scope: Option<Scope>,
+        generation: Option<Generation>,
+    ) -> Self {
+        Self { key_count: Some(keys.len()), keys, scope, generation }
+    }
 }
 
 impl SecretBundle {
@@ -91,6 +107,15 @@ mod tests {
         let bundle: SecretBundle = serde_json::from_str(json).unwrap();
         assert_eq!(bundle.keys(), Some(names(&["A"])));
         assert!(serde_json::from_str::<SecretBundle>(r#"{"spec":{"keys":[1]}}"#).is_err());
+    }
+
+    #[test]
+    fn a_status_carries_the_number_of_its_keys() {
+        let status = Status::new(names(&["A", "B"]), None, None);
+        let json = serde_json::to_string(&status).unwrap();
+        assert_eq!(json, r#"{"keys":["A","B"],"keyCount":2}"#);
+        let older: Status = serde_json::from_str(r#"{"keys":["A"]}"#).unwrap();
+        assert_ne!(older, Status::new(names(&["A"]), None, None));
     }
 
     #[test]

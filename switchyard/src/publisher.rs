@@ -139,11 +139,7 @@ impl Publisher {
                     let generation = bundle.rollout.stable;
                     let members = self.repository.members(bundle.id, generation).await?;
                     let keys = members.into_keys().collect();
-                    let status = Status {
-                        keys,
-                        scope: Some(bundle.scope.clone()),
-                        generation: Some(generation),
-                    };
+                    let status = Status::new(keys, Some(bundle.scope.clone()), Some(generation));
                     self.keys.insert(bundle.id, (bundle.revision, status.clone()));
                     status
                 }

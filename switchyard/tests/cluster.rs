@@ -191,11 +191,8 @@ const OBJECT: &str = "/apis/enclii.io/v1/namespaces/shop-prod/secretbundles/api-
 
 #[tokio::test]
 async fn a_bundle_is_applied_with_its_status() {
-    let status = Status {
-        keys: ["A".parse().unwrap()].into(),
-        scope: Some("shop.prod.api".parse().unwrap()),
-        generation: Some(Generation(3)),
-    };
+    let scope = Some("shop.prod.api".parse().unwrap());
+    let status = Status::new(["A".parse().unwrap()].into(), scope, Some(Generation(3)));
     let fake = FakeApiServer::start(|method, _| {
         if method == Method::GET { refusal(404, "not found") } else { bundle(json!({})) }
     })

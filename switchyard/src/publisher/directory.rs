@@ -111,11 +111,7 @@ mod tests {
         assert!(read(&root).unwrap().is_empty());
         let key =
             |bundle: &str| SecretBundleKey { namespace: "shop-prod".into(), bundle: bundle.into() };
-        let status = Status {
-            keys: ["A".parse().unwrap()].into(),
-            scope: None,
-            generation: Some(Generation(3)),
-        };
+        let status = Status::new(["A".parse().unwrap()].into(), None, Some(Generation(3)));
         put(&root, &key("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");
         files::write(&by_hand, br#"{"spec":{"keys":["B"]}}"#, Readers::All).unwrap();

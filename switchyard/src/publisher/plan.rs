@@ -72,7 +72,7 @@ mod tests {
     use crate::policy::NamespaceBinding;
 
     fn status(key: &str) -> Status {
-        Status { keys: [key.parse().unwrap()].into(), scope: None, generation: Some(Generation(1)) }
+        Status::new([key.parse().unwrap()].into(), None, Some(Generation(1)))
     }
 
     fn key(namespace: &str, bundle: &str) -> SecretBundleKey {

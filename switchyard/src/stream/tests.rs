@@ -212,9 +212,7 @@ impl TestAgent {
     /// The version of the secret `A` in the next delivery.
     async fn version(&mut self) -> Version {
         match self.next().await {
-            Some(ServerMessage::Hold(snapshot)) => {
-                snapshot.bundles[0].secrets[&"A".parse().unwrap()].version
-            }
+            Some(ServerMessage::Hold(snapshot)) => snapshot.bundles[0].secrets["A"].version,
             other => panic!("{other:?}"),
         }
     }

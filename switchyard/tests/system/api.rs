@@ -29,7 +29,7 @@ async fn the_lifecycle_of_a_secret() {
     );
     let written = harness.set("shop.prod.api", &[("A", b"three")]).await;
     assert_eq!(
-        (written.versions[&"A".parse().unwrap()], written.bundles[0].generation),
+        (written.versions["A"], written.bundles[0].generation),
         (Version(2), Generation(2))
     );
 
@@ -81,7 +81,7 @@ async fn the_lifecycle_of_a_secret() {
     // Version numbers are never reused.
     let again = harness.set("shop.prod.api", &[("A", b"four")]).await;
     assert_eq!(
-        (again.versions[&"A".parse().unwrap()], again.bundles[0].generation),
+        (again.versions["A"], again.bundles[0].generation),
         (Version(3), Generation(4))
     );
 }

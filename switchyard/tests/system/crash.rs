@@ -42,7 +42,7 @@ async fn write(
         let Some(written) = harness.try_set(token, "shop.prod.api", &values).await else {
             return last;
         };
-        let version = written.versions[&left.parse().unwrap()].0;
+        let version = written.versions[left.as_str()].0;
         assert!(version > last.version, "version {version} was given twice");
         last = LastAcknowledged { version, number };
         count.fetch_add(1, Ordering::Relaxed);

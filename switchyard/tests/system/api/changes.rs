@@ -24,7 +24,7 @@ async fn refused(harness: &Harness, verb: &str, body: &Value) -> (u16, String) {
 }
 
 fn version(written: &Written) -> u64 {
-    written.versions[&"A".parse().unwrap()].0
+    written.versions["A"].0
 }
 
 #[tokio::test(flavor = "multi_thread")]
