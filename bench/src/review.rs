@@ -5,10 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use contract::annotations;
-use injection::bundles::Bundle;
-use injection::config::InjectionConfig;
+use injection::{Bundle, InjectionConfig};
 use webhook::catalog::Catalog;
-use webhook::review::{Outcome, World, respond};
+use webhook::review::{Outcome, ReviewContext, respond};
 
 use crate::budget::{Entry, Metric};
 use crate::pod::{BUNDLE, NAMESPACE, Setup, names};
@@ -26,18 +25,15 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     say(&format!("review: {BATCHES} batches of {BATCH}"));
     let catalog = Catalog::default();
     let keys = names().iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    catalog.set(
-        NAMESPACE,
-        BUNDLE,
-        Bundle { keys, project: Some("shop".into()), environment: Some("prod".into()) },
-    );
+    let (project, environment) = (Some("shop".parse()?), Some("prod".parse()?));
+    catalog.set(NAMESPACE, BUNDLE, Bundle { keys, project, environment });
     let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));
     let config =
         InjectionConfig::new(image, "https://switchyard.enclii-system.svc".into(), setup.trust()?);
-    let world = World { bundles: &catalog, injection: Ok(&config) };
+    let context = ReviewContext { bundles: &catalog, config: &config, waiting_for: None };
     let body = setup.review.as_bytes();
     ensure!(
-        respond(body, &world).record.outcome == Outcome::Injected,
+        respond(body, &context).record.outcome == Outcome::Injected,
         "the pod with {} was not patched",
         annotations::SECRETS
     );
@@ -46,7 +42,7 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
         .map(|_| {
             let from = Instant::now();
             for _ in 0..BATCH {
-                black_box(respond(black_box(body), &world));
+                black_box(respond(black_box(body), &context));
             }
             from.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH)
         })

@@ -7,9 +7,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use contract::Label;
-use injection::admit::{Decision, admit};
-use injection::config::InjectionConfig;
-use injection::pod::Pod;
+use injection::{Decision, InjectionConfig, Pod, admit};
 use serde_json::Value;
 
 use crate::common_args::ConnectionArgs;
@@ -101,7 +99,7 @@ fn inject(
     let text = pod.to_string();
     let view = Pod::parse(&text).map_err(|error| Error::PodRefused(error.to_string()))?;
     match admit(&view, namespace, known, config) {
-        Decision::Untouched(reason) => output.note(&format!("not injected: {reason}")),
+        Decision::Skip(reason) => output.note(&format!("not injected: {reason}")),
         Decision::Refuse { message, warnings } => {
             warnings.iter().for_each(|warning| output.note(warning));
             if known.is_empty() {
@@ -114,12 +112,8 @@ fn inject(
         }
         Decision::Inject { patch, warnings } => {
             warnings.iter().for_each(|warning| output.note(warning));
-            let failed =
-                |error: &dyn std::fmt::Display| Error::System(format!("apply patch: {error}"));
-            let patch = serde_json::to_value(patch)
-                .and_then(serde_json::from_value::<json_patch::Patch>)
-                .map_err(|error| failed(&error))?;
-            json_patch::patch(pod, &patch).map_err(|error| failed(&error))?;
+            json_patch::patch(pod, &patch)
+                .map_err(|error| Error::System(format!("apply patch: {error}")))?;
         }
     }
     Ok(())

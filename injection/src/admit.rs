@@ -1,59 +1,61 @@
-//! The decision on a pod: leave it, inject it, or refuse it. Pure: the same pod, bundles and
-//! configuration give the same answer, here and in `enclii inject`.
+//! The decision on a pod: skip it, inject it, or refuse it.
 
 use std::fmt;
 
 use contract::{Annotations, annotations};
+use json_patch::jsonptr::Pointer;
+use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use crate::bundles::Bundles;
+use crate::agent_settings::AgentSettings;
+use crate::app_container::{self, AppContainer};
+use crate::bundles::BundleLookup;
 use crate::config::InjectionConfig;
-use crate::findings::{Findings, Refusal, Warning};
-use crate::patch::{self, Operation};
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::patch;
 use crate::plaintext;
 use crate::pod::Pod;
-use crate::target::{self, Owner, Target};
-use crate::wanted::Wanted;
+use crate::requested::RequestedSecrets;
 
-/// What becomes of a pod.
+/// What happens to a pod.
 #[derive(Debug, PartialEq)]
 pub enum Decision {
-    /// It is admitted as it is.
-    Untouched(Reason),
-    /// It is admitted with this patch, which is empty where an earlier pass did everything.
+    /// The pod is admitted unchanged.
+    Skip(SkipReason),
+    /// The pod is admitted with this patch.
     Inject {
-        /// The operations on the pod's JSON.
-        patch: Vec<Operation>,
-        /// What its author should know.
+        /// The operations on the pod's JSON. Empty if an earlier pass has done everything.
+        patch: Patch,
+        /// Warnings for the pod's author.
         warnings: Vec<String>,
     },
-    /// It is not admitted.
+    /// The pod is not admitted.
     Refuse {
-        /// Everything that is wrong, each with its place and the way out. Holds no value.
+        /// Every problem, each with its path in the pod and a way to fix it. Never holds a value.
         message: String,
-        /// What its author should know besides.
+        /// Warnings for the pod's author.
         warnings: Vec<String>,
     },
 }
 
-/// Why a pod is left as it is.
+/// Why a pod is admitted unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It has no annotation that asks for secrets.
-    NotAsked,
-    /// Its namespace is the system's own or Kubernetes'.
+pub enum SkipReason {
+    /// The pod does not have the annotation that requests secrets.
+    NotRequested,
+    /// The pod is in `kube-system` or in the webhook's own namespace.
     ExemptNamespace,
-    /// It is the mirror of a static pod, which kubelet runs from a file whatever the API server
-    /// says.
+    /// The pod is the mirror of a static pod, which kubelet runs from a file whatever the API
+    /// server says.
     MirrorPod,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotAsked => "not asked",
-            Self::ExemptNamespace => "exempt namespace",
-            Self::MirrorPod => "mirror pod",
+            Self::NotRequested => "the pod has no annotation enclii.io/secrets",
+            Self::ExemptNamespace => "the namespace is exempt",
+            Self::MirrorPod => "the pod is a mirror pod",
         })
     }
 }
@@ -62,109 +64,110 @@ impl fmt::Display for Reason {
 pub fn admit(
     pod: &Pod<'_>,
     namespace: &str,
-    bundles: &impl Bundles,
+    bundles: &impl BundleLookup,
     config: &InjectionConfig,
 ) -> Decision {
-    if let Some(reason) = exempt(pod, namespace, &config.own_namespace) {
-        return Decision::Untouched(reason);
+    if let Some(reason) = skip_reason(pod, namespace, &config.own_namespace) {
+        return Decision::Skip(reason);
     }
-    let mut findings = Findings::default();
+    let mut diagnostics = Diagnostics::default();
     let patch = match Annotations::parse(pod.annotations()) {
-        Ok(None) => return Decision::Untouched(Reason::NotAsked),
+        Ok(None) => return Decision::Skip(SkipReason::NotRequested),
         Ok(Some(annotations)) => {
-            inject(pod, namespace, &annotations, bundles, config, &mut findings)
+            inject(pod, namespace, &annotations, bundles, config, &mut diagnostics)
         }
         Err(errors) => {
             for error in errors.iter() {
-                findings.refuse(Refusal::Annotation(error.message()));
+                diagnostics.deny(Violation::Annotation(error.message()));
             }
             Vec::new()
         }
     };
-    let warnings = findings.warnings.iter().map(ToString::to_string).collect();
-    if findings.refusals.is_empty() {
-        Decision::Inject { patch, warnings }
+    let warnings = diagnostics.warnings.iter().map(ToString::to_string).collect();
+    if diagnostics.violations.is_empty() {
+        Decision::Inject { patch: Patch(patch), warnings }
     } else {
-        Decision::Refuse { message: findings.message(), warnings }
+        Decision::Refuse { message: diagnostics.message(), warnings }
     }
 }
 
-/// Why nothing is asked of a pod, before its annotations are read in full.
-pub fn exempt(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<Reason> {
+/// Why a pod is skipped, before its other annotations are parsed.
+pub fn skip_reason(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<SkipReason> {
     if pod.annotation(annotations::SECRETS).is_none() {
-        Some(Reason::NotAsked)
+        Some(SkipReason::NotRequested)
     } else if namespace == "kube-system" || namespace == own_namespace {
-        Some(Reason::ExemptNamespace)
+        Some(SkipReason::ExemptNamespace)
     } else {
-        pod.annotation("kubernetes.io/config.mirror").map(|_| Reason::MirrorPod)
+        pod.annotation("kubernetes.io/config.mirror").map(|_| SkipReason::MirrorPod)
     }
 }
 
-/// Goes through everything, though the patch is of no use once something is refused: the author
-/// should learn of all of it at once.
+/// Computes the patch. Goes through everything even after the first violation, so that the author
+/// learns of all of them at once.
 fn inject(
     pod: &Pod<'_>,
     namespace: &str,
     annotations: &Annotations,
-    bundles: &impl Bundles,
+    bundles: &impl BundleLookup,
     config: &InjectionConfig,
-    findings: &mut Findings,
-) -> Vec<Operation> {
-    findings
+    diagnostics: &mut Diagnostics,
+) -> Vec<PatchOperation> {
+    diagnostics
         .warnings
         .extend(annotations.unknown.iter().map(|key| Warning::UnknownAnnotation(key.to_string())));
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
-        findings.refuse(Refusal::Windows);
+        diagnostics.deny(Violation::Windows);
     }
-    let wanted = Wanted::gather(annotations, pod, namespace, bundles, findings);
-    let targets = target::targets(pod, annotations, findings);
-    let owner = target::owner(pod, annotations, &targets, findings);
+    let requested = RequestedSecrets::resolve(annotations, pod, namespace, bundles, diagnostics);
+    let containers = app_container::all(pod, annotations, diagnostics);
+    let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
 
     let mut patch = Vec::new();
-    for target in &targets {
-        let is_signalled = owner.signalled == Some(&*target.container.name);
-        patch::env::patch(target, &wanted, is_signalled, findings, &mut patch);
-        patch::mounts::patch(target, findings, &mut patch);
-        // With a bundle unknown its keys are, and every credential would seem to be none's.
-        if wanted.is_complete() {
-            plaintext::check(target, &wanted, findings);
+    for app in &containers {
+        let is_signalled = agent.signalled == Some(&*app.container.name);
+        patch::env::patch(app, &requested, is_signalled, diagnostics, &mut patch);
+        patch::mounts::patch(app, diagnostics, &mut patch);
+        // The keys of an unknown bundle are unknown too, so any credential could be one of them.
+        if requested.is_complete() {
+            plaintext::check(app, &requested, diagnostics);
         }
     }
-    warn_of_absent(annotations, &targets, &wanted, findings);
-    patch::volumes::patch(pod, config, findings, &mut patch);
-    share_processes(pod, &owner, &mut patch);
-    // The agent goes in before the other init containers, which changes their indexes: it is the
-    // last.
-    patch::agent::patch(pod, annotations, &owner, config, findings, &mut patch);
+    warn_of_absent_env(annotations, &containers, &requested, diagnostics);
+    patch::volumes::patch(pod, config, diagnostics, &mut patch);
+    share_process_namespace(pod, &agent, &mut patch);
+    // Inserting the agent shifts the indexes of the other init containers, so it comes last.
+    patch::agent::patch(pod, annotations, &agent, config, diagnostics, &mut patch);
     patch
 }
 
-/// A signal reaches another container's process only in a common process namespace.
-fn share_processes(pod: &Pod<'_>, owner: &Owner<'_>, patch: &mut Vec<Operation>) {
-    if owner.signalled.is_some() && pod.spec.share_process_namespace.is_none() {
-        patch.push(Operation::Add {
-            path: "/spec/shareProcessNamespace".to_owned(),
-            value: Value::Bool(true),
-        });
+/// A signal reaches a process in another container only if both share a process namespace.
+fn share_process_namespace(
+    pod: &Pod<'_>,
+    agent: &AgentSettings<'_>,
+    patch: &mut Vec<PatchOperation>,
+) {
+    if agent.signalled.is_some() && pod.spec.share_process_namespace.is_none() {
+        let path = Pointer::from_static("/spec/shareProcessNamespace").to_buf();
+        patch.push(patch::add(path, Value::Bool(true)));
     }
 }
 
-/// Warns of names in `enclii.io/env` that are nowhere: not as a variable, nor as the path of its
-/// file that an earlier pass has written.
-fn warn_of_absent(
+/// Warns of names in `enclii.io/env` that no container has: neither as a variable nor as the
+/// `NAME_FILE` variable that an earlier pass has written.
+fn warn_of_absent_env(
     annotations: &Annotations,
-    targets: &[Target<'_>],
-    wanted: &Wanted<'_>,
-    findings: &mut Findings,
+    containers: &[AppContainer<'_>],
+    requested: &RequestedSecrets<'_>,
+    diagnostics: &mut Diagnostics,
 ) {
     for name in &annotations.env {
         let file_variable = format!("{name}_FILE");
-        let is_there = targets.iter().filter(|target| target.gets_secrets).any(|target| {
-            let mut variables = target.container.env.iter().flatten();
+        let is_present = containers.iter().filter(|app| app.gets_secrets).any(|app| {
+            let mut variables = app.container.env.iter().flatten();
             variables.any(|variable| *variable.name == **name || *variable.name == *file_variable)
         });
-        if !is_there && !wanted.is_plain(name) {
-            findings.warn(Warning::AbsentEnv { name: crate::findings::shown(name) });
+        if !is_present && !requested.is_plain_env(name) {
+            diagnostics.warn(Warning::AbsentEnv { name: printable(name) });
         }
     }
 }

@@ -1,31 +1,23 @@
-//! Which bundles exist and which keys they have: what a decision needs to know of the world.
+//! The bundles that a decision can refer to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use contract::SecretName;
+use contract::{Label, SecretName};
 
-/// A bundle as a namespace has it. Names only; nobody could tell the webhook a value.
+/// A bundle in a namespace. Holds names only, never a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
     /// The names of its secrets.
     pub keys: BTreeSet<SecretName>,
-    /// The project that the namespace belongs to, where that is known.
-    pub project: Option<String>,
-    /// The environment that the namespace is, where that is known.
-    pub environment: Option<String>,
+    /// The project that the namespace belongs to, if known.
+    pub project: Option<Label>,
+    /// The environment that the namespace belongs to, if known.
+    pub environment: Option<Label>,
 }
 
-impl Bundle {
-    /// Whether the bundle has a secret of this name.
-    #[must_use]
-    pub fn has_key(&self, name: &str) -> bool {
-        name.parse::<SecretName>().is_ok_and(|name| self.keys.contains(&name))
-    }
-}
-
-/// Where the bundles are known from.
-pub trait Bundles {
-    /// The bundle called `name` in `namespace`, if there is one.
+/// Looks bundles up.
+pub trait BundleLookup {
+    /// The bundle called `name` in `namespace`, if it exists.
     fn bundle(&self, namespace: &str, name: &str) -> Option<Arc<Bundle>>;
 }

@@ -1,4 +1,4 @@
-//! What the operator decides of an injection. A pod's annotations can change none of it.
+//! The operator's part of an injection. A pod's annotations cannot change any of it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectionConfig {
-    /// The namespace of the system itself, whose pods are never touched: they must be able to start
+    /// The webhook's own namespace. Its pods are skipped, because they must be able to start
     /// before the webhook does.
     pub own_namespace: String,
     /// The agent's image.
@@ -15,16 +15,16 @@ pub struct InjectionConfig {
     pub agent_image_pull_policy: PullPolicy,
     /// Switchyard's address, `https://HOST[:PORT]`.
     pub switchyard: String,
-    /// The CAs that may have signed switchyard's certificate, PEM.
+    /// The CA certificates that agents trust for switchyard, PEM. Empty until they are known.
     pub trust: String,
-    /// What the agent's container asks for and may take.
+    /// Resource requests and limits of the agent's container.
     pub resources: Resources,
-    /// The most that the memory volume of the secrets may hold.
+    /// The size limit of the memory volume that holds the secrets.
     pub volume_size: Quantity,
 }
 
 impl InjectionConfig {
-    /// The defaults of everything that has one.
+    /// A configuration with defaults for everything else.
     #[must_use]
     pub fn new(agent_image: String, switchyard: String, trust: String) -> Self {
         Self {
@@ -39,23 +39,23 @@ impl InjectionConfig {
     }
 }
 
-/// Three generations of [`contract::layout::MAX_POD_BYTES`] fit, and a quarter is left for the file
-/// system's own pages.
+/// The default size of the secrets' volume. Holds three generations of
+/// [`contract::layout::MAX_POD_BYTES`], and leaves a quarter for the file system's own pages.
 pub const DEFAULT_VOLUME_SIZE: &str = "32Mi";
 
-/// What the agent's container asks for and may take.
+/// Resource requests and limits of the agent's container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
-    /// CPU request. An agent sleeps nearly always.
+    /// CPU request. An agent is nearly always idle.
     pub cpu_request: Quantity,
-    /// Memory request: an agent with twenty secrets, and their pages in the memory volume, which
-    /// count to the container that wrote them.
+    /// Memory request: enough for an agent with twenty secrets and their pages in the memory
+    /// volume, which are charged to the container that wrote them.
     pub memory_request: Quantity,
-    /// CPU limit. An agent computes for a few milliseconds at its start, but the runtime's own work
-    /// to start the container and its hook counts to it too, while the application waits: with a
-    /// fifth of a processor that was cut off twice, for a tenth of a second each.
+    /// CPU limit. An agent computes for a few milliseconds when it starts. The container runtime's
+    /// work to start the container and its hook is charged to it too, and the application waits for
+    /// it: a limit of 200m was throttled twice, for 100 ms each.
     pub cpu_limit: Quantity,
-    /// Memory limit: a full volume and the agent.
+    /// Memory limit: enough for a full volume and the agent.
     pub memory_limit: Quantity,
 }
 
@@ -74,17 +74,17 @@ impl Default for Resources {
 /// When an image is pulled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PullPolicy {
-    /// Before every start.
+    /// Before every start of the container.
     Always,
-    /// Where the node does not have it.
+    /// If the node does not have it.
     #[default]
     IfNotPresent,
-    /// Never: the node must have it.
+    /// Never; the node must have it.
     Never,
 }
 
 impl PullPolicy {
-    /// The name that Kubernetes has for it.
+    /// The policy as Kubernetes spells it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,7 +95,7 @@ impl PullPolicy {
     }
 }
 
-/// Why a text is no [`PullPolicy`].
+/// The text is not a [`PullPolicy`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("parse image pull policy {0:?}: must be Always, IfNotPresent or Never")]
 pub struct PullPolicyError(String);
@@ -111,15 +111,16 @@ impl FromStr for PullPolicy {
     }
 }
 
-/// A resource quantity of Kubernetes, as `5m` or `16Mi`. It is checked when the webhook starts,
-/// since a wrong one would have the API server refuse every injected pod.
+/// A Kubernetes resource quantity such as `5m` or `16Mi`. It is checked when the webhook starts,
+/// because the API server refuses every pod with an invalid one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quantity(String);
 
-/// Why a text is no [`Quantity`].
+/// The text is not a [`Quantity`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "parse quantity {0:?}: must be a number with an optional suffix of m, k, M, G, Ki, Mi or Gi, as 5m or 16Mi"
+    "parse quantity {0:?}: must be a number with an optional suffix m, k, M, G, Ki, Mi or Gi, such \
+     as 5m or 16Mi"
 )]
 pub struct QuantityError(String);
 
@@ -158,17 +159,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities() {
+    fn quantities_are_checked() {
         for text in ["5m", "16Mi", "1", "0.5", "1.5Gi"] {
             assert_eq!(text.parse::<Quantity>().unwrap().to_string(), text);
         }
         for text in ["", "m", "5 m", "-5m", "5mb", "1.", ".5", "ä", "1.2.3"] {
-            assert!(text.parse::<Quantity>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Quantity>().is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn pull_policies() {
+    fn pull_policies_are_checked() {
         assert_eq!("Always".parse(), Ok(PullPolicy::Always));
         assert!("always".parse::<PullPolicy>().is_err());
     }

@@ -1,37 +1,36 @@
-//! Tells a credential by its looks.
+//! Recognizes credentials by their format or their name.
 //!
-//! A value in a format that only credentials have is certainly one; a name like `API_KEY` with some
-//! text behind it only looks like one. The list is short on purpose: a wrong 'certain' refuses a
-//! pod.
+//! A value in a format that only credentials have is certainly one. A variable with a name like
+//! `API_KEY` is likely one. The list of formats is short on purpose: a false positive refuses a pod.
 
 mod token;
 
 use std::fmt;
 
-use token::{Body, token};
+use token::{TokenAlphabet, token};
 
-/// What a variable seems to be.
+/// How sure it is that a variable is a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum CredentialMatch {
     /// The value has a format that only credentials have.
-    Certain(Kind),
-    /// The name says so.
+    Certain(CredentialKind),
+    /// The name suggests a credential.
     Likely,
 }
 
-/// What kind of credential a value certainly is. Its text reads on after 'is'.
+/// The kind of a credential. Displayed with an article, as in `a GitHub token`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind(&'static str);
+pub(crate) struct CredentialKind(&'static str);
 
-impl fmt::Display for Kind {
+impl fmt::Display for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-/// Judges the variable `name` with the literal `value`.
+/// Checks the variable `name` with the literal `value`.
 #[must_use]
-pub fn detect(name: &str, value: &str) -> Option<Finding> {
+pub(crate) fn detect(name: &str, value: &str) -> Option<CredentialMatch> {
     let value = value.trim();
     if value.is_empty() {
         return None;
@@ -41,13 +40,14 @@ pub fn detect(name: &str, value: &str) -> Option<Finding> {
         .or_else(|| url_with_password(value))
         .or_else(|| named_format(name, value))
         .or_else(|| web_token(value));
-    certain
-        .map(Finding::Certain)
-        .or_else(|| (has_telling_name(name) && could_be_secret(value)).then_some(Finding::Likely))
+    certain.map(CredentialMatch::Certain).or_else(|| {
+        (name_suggests_credential(name) && value_could_be_secret(value))
+            .then_some(CredentialMatch::Likely)
+    })
 }
 
-/// PEM, plain or base64 once more (the four ways that the usual headers begin then).
-fn private_key(value: &str) -> Option<Kind> {
+/// A PEM private key, plain or in base64 (the beginnings of the four usual headers).
+fn private_key(value: &str) -> Option<CredentialKind> {
     const ENCODED: &[&str] = &[
         "LS0tLS1CRUdJTiBQUklWQVRFIEtFW",
         "LS0tLS1CRUdJTiBSU0EgUFJJVkFUR",
@@ -61,12 +61,12 @@ fn private_key(value: &str) -> Option<Kind> {
         })
     });
     (header || ENCODED.iter().any(|start| value.starts_with(start)))
-        .then_some(Kind("a private key"))
+        .then_some(CredentialKind("a private key"))
 }
 
 /// `scheme://user:password@host`, or a connection address with `password=` among its parameters.
-fn url_with_password(value: &str) -> Option<Kind> {
-    const KIND: Kind = Kind("an address with a password in it");
+fn url_with_password(value: &str) -> Option<CredentialKind> {
+    const KIND: CredentialKind = CredentialKind("an address with a password in it");
     let (scheme, rest) = value.split_once("://")?;
     let is_scheme = |part: &str| {
         !part.is_empty()
@@ -78,44 +78,45 @@ fn url_with_password(value: &str) -> Option<Kind> {
         return None;
     }
     let authority = &rest[..rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len())];
-    // The last '@' ends the user part: passwords hold unescaped ones more often than hosts do.
+    // The last '@' ends the user part: a password may hold an unescaped '@', a host may not.
     let password = authority
         .rsplit_once('@')
         .and_then(|(user, _)| user.split_once(':'))
         .map(|(_, password)| password);
-    if password.is_some_and(is_written_out) {
+    if password.is_some_and(is_literal_password) {
         return Some(KIND);
     }
     let parameters = rest.split(['?', '&', ';']).skip(1);
     let parameter = parameters
         .filter_map(|pair| pair.split_once('='))
         .find(|(key, _)| key.eq_ignore_ascii_case("password"));
-    parameter.is_some_and(|(_, password)| is_written_out(password)).then_some(KIND)
+    parameter.is_some_and(|(_, password)| is_literal_password(password)).then_some(KIND)
 }
 
-/// Not empty, and no reference or blank to be filled in: `$(X)`, `${X}`, `{{ x }}`, `<password>`,
-/// `***`.
-fn is_written_out(password: &str) -> bool {
+/// Not empty, and not a reference or placeholder: `$(X)`, `${X}`, `{{ x }}`, `<password>`, `***`.
+fn is_literal_password(password: &str) -> bool {
     !password.is_empty()
         && !password.starts_with(['$', '{', '<', '%'])
         && !password.bytes().all(|b| matches!(b, b'*' | b'x' | b'X' | b'.'))
 }
 
-/// Formats that are common text without their name.
-fn named_format(name: &str, value: &str) -> Option<Kind> {
+/// Formats that are only credentials together with a name.
+fn named_format(name: &str, value: &str) -> Option<CredentialKind> {
     let base64 = |text: &str| {
         text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
     };
     if name.to_ascii_uppercase().contains("SECRET_ACCESS_KEY") && value.len() == 40 && base64(value)
     {
-        return Some(Kind("an AWS secret access key"));
+        return Some(CredentialKind("an AWS secret access key"));
     }
     let account_key = value.split(';').find_map(|part| part.trim().strip_prefix("AccountKey="));
-    account_key.filter(|key| key.len() >= 40 && base64(key)).map(|_| Kind("an Azure storage key"))
+    account_key
+        .filter(|key| key.len() >= 40 && base64(key))
+        .map(|_| CredentialKind("an Azure storage key"))
 }
 
-/// A signed JSON Web Token: three parts of base64url, of which the first two are JSON objects.
-fn web_token(value: &str) -> Option<Kind> {
+/// A signed JSON Web Token: three parts of base64url, the first two of them JSON objects.
+fn web_token(value: &str) -> Option<CredentialKind> {
     let value = value.strip_prefix("Bearer ").unwrap_or(value);
     let mut parts = value.split('.');
     let (header, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -123,12 +124,12 @@ fn web_token(value: &str) -> Option<Kind> {
         && header.starts_with("eyJ")
         && claims.starts_with("eyJ")
         && signature.len() >= 20
-        && value.bytes().all(|b| Body::Word.fits(b) || b == b'.');
-    fits.then_some(Kind("a JSON Web Token"))
+        && value.bytes().all(|b| TokenAlphabet::Word.fits(b) || b == b'.');
+    fits.then_some(CredentialKind("a JSON Web Token"))
 }
 
-/// Parts of names that credentials have.
-const TELLING: &[&str] = &[
+/// Words in the names of credentials.
+const CREDENTIAL_WORDS: &[&str] = &[
     "PASSWORD",
     "PASSWD",
     "PASSPHRASE",
@@ -142,8 +143,8 @@ const TELLING: &[&str] = &[
     "ENCRYPTION_KEY",
 ];
 
-/// Last parts of names that speak of a credential without being one.
-const HARMLESS: &[&str] = &[
+/// Last words of names that mention a credential without being one.
+const HARMLESS_LAST_WORDS: &[&str] = &[
     "FILE",
     "PATH",
     "DIR",
@@ -166,14 +167,14 @@ const HARMLESS: &[&str] = &[
     "PREFIX",
 ];
 
-fn has_telling_name(name: &str) -> bool {
+fn name_suggests_credential(name: &str) -> bool {
     let upper = name.to_ascii_uppercase().replace(['-', '.'], "_");
     let last = upper.rsplit('_').next().unwrap_or_default();
-    !HARMLESS.contains(&last) && TELLING.iter().any(|part| upper.contains(part))
+    !HARMLESS_LAST_WORDS.contains(&last) && CREDENTIAL_WORDS.iter().any(|part| upper.contains(part))
 }
 
-/// Not a number, a switch, a path or a reference to another variable.
-fn could_be_secret(value: &str) -> bool {
+/// Not a number, a boolean, a path or a reference to another variable.
+fn value_could_be_secret(value: &str) -> bool {
     let number =
         value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')) && value.len() <= 10;
     let switch = ["true", "false", "yes", "no", "on", "off", "none", "null"]
@@ -190,23 +191,23 @@ mod tests {
     use super::token::TOKENS;
     use super::*;
 
-    /// Built from its parts, so that no scanner takes this file for a leak.
+    /// Built from parts, so that no secret scanner reports this file.
     fn sample(start: &str, fill: char, count: usize) -> String {
         start.chars().chain(std::iter::repeat_n(fill, count)).collect()
     }
 
     fn kind(name: &str, value: &str) -> Option<&'static str> {
         match detect(name, value) {
-            Some(Finding::Certain(Kind(kind))) => Some(kind),
-            Some(Finding::Likely) => Some("likely"),
+            Some(CredentialMatch::Certain(CredentialKind(kind))) => Some(kind),
+            Some(CredentialMatch::Likely) => Some("likely"),
             None => None,
         }
     }
 
     #[test]
-    fn every_token_format_is_known_with_any_name() {
+    fn every_token_format_is_recognized_with_any_name() {
         for (start, least, body, expected) in TOKENS {
-            let fill = if matches!(body, Body::Upper) { 'A' } else { 'a' };
+            let fill = if matches!(body, TokenAlphabet::Upper) { 'A' } else { 'a' };
             let whole = sample(start, fill, *least);
             assert!(
                 kind("X", &whole).is_some_and(|it| it == *expected || start.starts_with("sk-")),
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys() {
+    fn private_keys_are_recognized() {
         for header in [
             "PRIVATE KEY",
             "RSA PRIVATE KEY",
@@ -241,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
-        for (value, is) in [
+    fn only_urls_with_a_literal_password_are_recognized() {
+        for (value, expected) in [
             ("postgres://app:pw@db:5432/x", true),
             ("redis://:pw@cache:6379", true),
             ("amqps://a:p@ss@mq/vhost", true),
@@ -261,12 +262,12 @@ mod tests {
             ("see https://a:b@c for more", false),
             ("a:b@c", false),
         ] {
-            assert_eq!(kind("X", value).is_some(), is, "{value}");
+            assert_eq!(kind("X", value).is_some(), expected, "{value}");
         }
     }
 
     #[test]
-    fn formats_that_need_their_name() {
+    fn some_formats_need_a_name() {
         let key = sample("", 'k', 40);
         assert_eq!(kind("AWS_SECRET_ACCESS_KEY", &key), Some("an AWS secret access key"));
         assert_eq!(kind("GIT_COMMIT", &key), None);
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn web_tokens() {
+    fn json_web_tokens_are_recognized() {
         let signature = sample("", 's', 43);
         assert_eq!(
             kind("X", &format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")),
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn names_only_look() {
+    fn a_name_makes_a_likely_credential() {
         for name in [
             "PASSWORD",
             "DB_PASSWORD",
@@ -330,7 +331,7 @@ mod tests {
         }
 
         #[test]
-        fn no_address_panics(value in "[a-z]{0,3}:?/?/?[a-zé:@/?&=;$%<-]{0,30}") {
+        fn no_url_panics(value in "[a-z]{0,3}:?/?/?[a-zé:@/?&=;$%<-]{0,30}") {
             let _ = detect("X", &value);
         }
     }

@@ -1,24 +1,27 @@
-//! What becomes of a pod: annotations in, a decision and a JSON Patch out.
+//! What happens to a pod at admission: annotations in, a decision and a JSON Patch out.
 //!
-//! Pure: no clock, no environment, no network. The webhook and `enclii inject` share it, so the
-//! same pod, bundles and configuration give the same answer in both.
+//! This crate is pure: no clock, no environment, no network. The webhook and `enclii inject` share
+//! it, so both give the same answer for the same pod, bundles and configuration.
 
-pub mod admit;
-pub mod bundles;
-pub mod config;
-pub mod credential;
-mod findings;
-pub mod patch;
-mod place;
+mod admit;
+mod agent_settings;
+mod app_container;
+mod bundles;
+mod config;
+mod container_path;
+mod credential;
+mod diagnostics;
+mod expansion;
+mod patch;
 mod plaintext;
-pub mod pod;
-mod reference;
-mod target;
-mod wanted;
+mod pod;
+mod requested;
 
-pub use admit::{Decision, Reason, admit, exempt};
-pub use bundles::{Bundle, Bundles};
-pub use config::InjectionConfig;
-pub use findings::shown;
-pub use patch::Operation;
-pub use pod::Pod;
+pub use admit::{Decision, SkipReason, admit, skip_reason};
+pub use bundles::{Bundle, BundleLookup};
+pub use config::{
+    DEFAULT_VOLUME_SIZE, InjectionConfig, PullPolicy, PullPolicyError, Quantity, QuantityError,
+    Resources,
+};
+pub use diagnostics::printable;
+pub use pod::{JsonStr, ParsePodError, Pod};

@@ -1,31 +1,31 @@
-//! Credentials in plain text that no bundle has a key for.
+//! Credentials in plain text that are not a key of any bundle.
 
-use crate::credential::{self, Finding};
-use crate::findings::{Findings, Refusal, Warning, shown};
-use crate::target::Target;
-use crate::wanted::Wanted;
+use crate::app_container::AppContainer;
+use crate::credential::{self, CredentialMatch};
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::requested::RequestedSecrets;
 
-/// Judges every literal of a container that stays in the pod, whether the container gets the
-/// secrets or not.
-pub(crate) fn check(target: &Target<'_>, wanted: &Wanted<'_>, findings: &mut Findings) {
-    for (index, variable) in target.container.env.iter().flatten().enumerate() {
+/// Checks every literal that stays in a container, whether the container gets the secrets or not.
+pub(crate) fn check(
+    app: &AppContainer<'_>,
+    requested: &RequestedSecrets<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    for (index, variable) in app.container.env.iter().flatten().enumerate() {
         let Some(value) = variable.literal() else { continue };
-        if wanted.is_plain(&variable.name) || wanted.secret_of(variable).is_some() {
+        if requested.is_plain_env(&variable.name) || requested.secret_for(variable).is_some() {
             continue;
         }
-        let at = || target.at(format_args!(".env[{index}]"));
+        let at = || app.at(format_args!(".env[{index}]"));
+        let name = printable(&variable.name);
         match credential::detect(&variable.name, value) {
             None => {}
-            Some(Finding::Likely) => findings
-                .warn(Warning::LooksLikeCredential { at: at(), name: shown(&variable.name) }),
-            Some(Finding::Certain(kind)) => {
-                let set = wanted.set_line_of_first(&variable.name);
-                findings.refuse(Refusal::Plaintext {
-                    at: at(),
-                    name: shown(&variable.name),
-                    kind,
-                    set,
-                });
+            Some(CredentialMatch::Likely) => {
+                diagnostics.warn(Warning::LooksLikeCredential { at: at(), name });
+            }
+            Some(CredentialMatch::Certain(kind)) => {
+                let set = requested.set_command_in_first_bundle(&variable.name);
+                diagnostics.deny(Violation::Plaintext { at: at(), name, kind, set });
             }
         }
     }

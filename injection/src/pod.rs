@@ -1,7 +1,7 @@
-//! What admission reads of a pod: a view that borrows from the review's text.
+//! The part of a pod that admission reads: a view that borrows from the review's text.
 //!
-//! It holds the fields that a decision needs and skips the rest, so it is never encoded again: the
-//! patch names places in the pod's own JSON, and a field that this build has not heard of survives.
+//! It holds the fields that a decision needs and skips the rest. It is never encoded again: the
+//! patch refers to the pod's own JSON, so fields that this build does not know survive.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,52 +9,52 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
-use crate::place::{List, Place};
+use crate::container_path::{ContainerList, ContainerPath};
 
-/// A pod as it stands in an admission request or a manifest.
+/// A pod of an admission request or a manifest.
 #[derive(Debug)]
 pub struct Pod<'a> {
-    /// The JSON that this is a view of, for the rare places that need every field.
+    /// The whole JSON, for the few callers that need every field.
     pub(crate) json: &'a str,
     pub(crate) metadata: Metadata<'a>,
     pub(crate) spec: Spec<'a>,
 }
 
-/// Why a JSON text is no pod. The parser's own words may quote a value, so only the place is kept.
+/// Why a JSON text is no pod. The parser's own words may quote a value, so only the path is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read pod: not the JSON of a Pod, at line {line}, column {column}")]
-pub struct PodError {
+#[error("parse pod: not the JSON of a Pod, at line {line}, column {column}")]
+pub struct ParsePodError {
     line: usize,
     column: usize,
 }
 
 impl<'a> Pod<'a> {
-    /// Reads a pod.
+    /// Parses a pod.
     ///
     /// # Errors
-    /// Where the text is no JSON, has no `spec`, or a field that admission reads is of another type
+    /// If the text is not JSON, has no `spec`, or a field that admission reads has another type
     /// than in a Pod.
-    pub fn parse(json: &'a str) -> Result<Self, PodError> {
+    pub fn parse(json: &'a str) -> Result<Self, ParsePodError> {
         #[derive(Deserialize)]
-        struct Parts<'a> {
+        struct RawPod<'a> {
             #[serde(borrow, default)]
             metadata: Metadata<'a>,
             #[serde(borrow)]
             spec: Spec<'a>,
         }
-        let Parts { metadata, spec } = serde_json::from_str(json)
-            .map_err(|cause| PodError { line: cause.line(), column: cause.column() })?;
+        let RawPod { metadata, spec } = serde_json::from_str(json)
+            .map_err(|cause| ParsePodError { line: cause.line(), column: cause.column() })?;
         Ok(Self { json, metadata, spec })
     }
 
-    /// The pod's name, or the prefix that one will be made of.
+    /// The pod's name, or its `generateName`.
     #[must_use]
     pub fn name(&self) -> &str {
         let Metadata { name, generate_name, .. } = &self.metadata;
         name.as_deref().or(generate_name.as_deref()).unwrap_or_default()
     }
 
-    /// The pod's service account.
+    /// The pod's service account; `default` if it names none.
     #[must_use]
     pub fn service_account(&self) -> &str {
         self.spec
@@ -74,32 +74,39 @@ impl<'a> Pod<'a> {
         self.metadata
             .annotations
             .iter()
-            .flat_map(|Pairs(pairs)| pairs)
+            .flat_map(|StringMap(pairs)| pairs)
             .map(|(key, value)| (&**key, &**value))
     }
 
-    /// Every container that a pod is created with, application containers first.
-    pub(crate) fn containers(&self) -> impl Iterator<Item = (Place, &Container<'a>)> {
-        let places = |list: List| move |(index, container)| (Place { list, index }, container);
-        let applications =
-            self.spec.containers.iter().flatten().enumerate().map(places(List::Containers));
+    /// All containers and init containers, application containers first.
+    pub(crate) fn containers(&self) -> impl Iterator<Item = (ContainerPath, &Container<'a>)> {
+        let with_path = |list: ContainerList| {
+            move |(index, container)| (ContainerPath { list, index }, container)
+        };
+        let applications = self
+            .spec
+            .containers
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(with_path(ContainerList::Containers));
         applications.chain(
             self.spec
                 .init_containers
                 .iter()
                 .flatten()
                 .enumerate()
-                .map(places(List::InitContainers)),
+                .map(with_path(ContainerList::InitContainers)),
         )
     }
 }
 
-/// A string that borrows from the JSON unless an escape in it forbids that.
+/// A string that borrows from the JSON unless it has escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct JsonStr<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl std::ops::Deref for Text<'_> {
+impl std::ops::Deref for JsonStr<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -107,35 +114,35 @@ impl std::ops::Deref for Text<'_> {
     }
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for JsonStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// A map of strings, in the order written.
+/// A map of strings, in the order of the JSON.
 #[derive(Debug, Default)]
-pub(crate) struct Pairs<'a>(pub(crate) Vec<(Text<'a>, Text<'a>)>);
+pub(crate) struct StringMap<'a>(pub(crate) Vec<(JsonStr<'a>, JsonStr<'a>)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Pairs<'de>;
+        struct StringMapVisitor;
+        impl<'de> Visitor<'de> for StringMapVisitor {
+            type Value = StringMap<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of strings")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs<'de>, M::Error> {
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<StringMap<'de>, M::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(StringMap(pairs))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(StringMapVisitor)
     }
 }
 
@@ -143,11 +150,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Metadata<'a> {
     #[serde(borrow)]
-    name: Option<Text<'a>>,
+    name: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    generate_name: Option<Text<'a>>,
+    generate_name: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    annotations: Option<Pairs<'a>>,
+    annotations: Option<StringMap<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,26 +165,26 @@ pub(crate) struct Spec<'a> {
     #[serde(borrow)]
     pub(crate) init_containers: Option<Vec<Container<'a>>>,
     #[serde(borrow)]
-    pub(crate) volumes: Option<Vec<Named<'a>>>,
+    pub(crate) volumes: Option<Vec<NamedObject<'a>>>,
     #[serde(borrow)]
-    service_account_name: Option<Text<'a>>,
-    pub(crate) security_context: Option<PodSecurity>,
+    service_account_name: Option<JsonStr<'a>>,
+    pub(crate) security_context: Option<PodSecurityContext>,
     pub(crate) share_process_namespace: Option<bool>,
     #[serde(rename = "hostPID")]
     pub(crate) host_pid: Option<bool>,
     #[serde(borrow)]
-    pub(crate) os: Option<Named<'a>>,
+    pub(crate) os: Option<NamedObject<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Named<'a> {
+pub(crate) struct NamedObject<'a> {
     #[serde(borrow, default)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: JsonStr<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct PodSecurity {
+pub(crate) struct PodSecurityContext {
     pub(crate) run_as_user: Option<i64>,
     pub(crate) fs_group: Option<i64>,
 }
@@ -186,108 +193,108 @@ pub(crate) struct PodSecurity {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Container<'a> {
     #[serde(borrow, default)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: JsonStr<'a>,
     #[serde(borrow)]
-    pub(crate) command: Option<Vec<Text<'a>>>,
+    pub(crate) command: Option<Vec<JsonStr<'a>>>,
     #[serde(borrow)]
-    pub(crate) args: Option<Vec<Text<'a>>>,
+    pub(crate) args: Option<Vec<JsonStr<'a>>>,
     #[serde(borrow)]
-    pub(crate) env: Option<Vec<Variable<'a>>>,
+    pub(crate) env: Option<Vec<EnvVar<'a>>>,
     #[serde(borrow)]
-    pub(crate) env_from: Option<Vec<EnvFrom<'a>>>,
+    pub(crate) env_from: Option<Vec<EnvFromSource<'a>>>,
     #[serde(borrow)]
-    pub(crate) volume_mounts: Option<Vec<Mount<'a>>>,
-    security_context: Option<ContainerSecurity>,
+    pub(crate) volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    security_context: Option<ContainerSecurityContext>,
     #[serde(borrow)]
-    restart_policy: Option<Text<'a>>,
+    restart_policy: Option<JsonStr<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ContainerSecurity {
+struct ContainerSecurityContext {
     run_as_user: Option<i64>,
 }
 
 /// An entry of `env`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Variable<'a> {
+pub(crate) struct EnvVar<'a> {
     #[serde(borrow, default)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: JsonStr<'a>,
     #[serde(borrow)]
-    value: Option<Text<'a>>,
+    value: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    value_from: Option<ValueFrom<'a>>,
+    value_from: Option<EnvVarSource<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ValueFrom<'a> {
+struct EnvVarSource<'a> {
     #[serde(borrow)]
-    secret_key_ref: Option<SecretKey<'a>>,
+    secret_key_ref: Option<SecretKeySelector<'a>>,
     #[serde(borrow)]
-    field_ref: Option<FieldRef<'a>>,
+    field_ref: Option<ObjectFieldSelector<'a>>,
 }
 
 /// A key of a Kubernetes Secret.
 #[derive(Debug, Deserialize)]
-pub(crate) struct SecretKey<'a> {
+pub(crate) struct SecretKeySelector<'a> {
     #[serde(borrow, default)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: JsonStr<'a>,
     #[serde(borrow, default)]
-    pub(crate) key: Text<'a>,
+    pub(crate) key: JsonStr<'a>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FieldRef<'a> {
+struct ObjectFieldSelector<'a> {
     #[serde(borrow, default)]
-    field_path: Text<'a>,
+    field_path: JsonStr<'a>,
 }
 
 /// An entry of `envFrom`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct EnvFrom<'a> {
+pub(crate) struct EnvFromSource<'a> {
     #[serde(borrow, default)]
-    pub(crate) prefix: Option<Text<'a>>,
+    pub(crate) prefix: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    pub(crate) secret_ref: Option<Named<'a>>,
+    pub(crate) secret_ref: Option<NamedObject<'a>>,
 }
 
 /// An entry of `volumeMounts`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Mount<'a> {
+pub(crate) struct VolumeMount<'a> {
     #[serde(borrow, default)]
-    pub(crate) name: Text<'a>,
+    pub(crate) name: JsonStr<'a>,
     #[serde(borrow, default)]
-    pub(crate) mount_path: Text<'a>,
+    pub(crate) mount_path: JsonStr<'a>,
     pub(crate) read_only: Option<bool>,
     #[serde(borrow)]
-    pub(crate) sub_path: Option<Text<'a>>,
+    pub(crate) sub_path: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    pub(crate) sub_path_expr: Option<Text<'a>>,
+    pub(crate) sub_path_expr: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    pub(crate) mount_propagation: Option<Text<'a>>,
+    pub(crate) mount_propagation: Option<JsonStr<'a>>,
 }
 
 impl Container<'_> {
-    /// The UID that the manifest gives the container's process; without one, the image decides.
+    /// The UID that the manifest sets for the container; `None` if the image decides.
     pub(crate) fn uid(&self, pod: &Pod<'_>) -> Option<i64> {
         let own = self.security_context.as_ref().and_then(|context| context.run_as_user);
         own.or_else(|| pod.spec.security_context.as_ref().and_then(|context| context.run_as_user))
             .filter(|uid| *uid >= 0)
     }
 
-    /// Whether an init container goes on running beside the application.
+    /// Whether an init container keeps running beside the application.
     pub(crate) fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
     }
 }
 
-impl Variable<'_> {
-    /// The text that the manifest carries; `None` where the value comes from elsewhere.
+impl EnvVar<'_> {
+    /// The literal value; `None` if it comes from `valueFrom`.
     pub(crate) fn literal(&self) -> Option<&str> {
         if self.value_from.is_some() {
             None
@@ -296,7 +303,7 @@ impl Variable<'_> {
         }
     }
 
-    pub(crate) fn secret_key(&self) -> Option<&SecretKey<'_>> {
+    pub(crate) fn secret_key(&self) -> Option<&SecretKeySelector<'_>> {
         self.value_from.as_ref()?.secret_key_ref.as_ref()
     }
 
@@ -310,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_pod_is_not_quoted() {
+    fn an_invalid_pod_is_not_quoted_in_the_error() {
         for json in [
             "",
             "null",
@@ -324,12 +331,12 @@ mod tests {
         ] {
             let error = Pod::parse(json).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
-            assert!(error.starts_with("read pod: "), "{error}");
+            assert!(error.starts_with("parse pod: "), "{error}");
         }
     }
 
     #[test]
-    fn what_is_absent_or_null_has_a_meaning() {
+    fn absent_and_null_fields_have_defaults() {
         let pod = Pod::parse(
             r#"{"metadata":{"generateName":"api-","annotations":null},"spec":{"containers":null}}"#,
         )
@@ -345,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_container_s_uid_goes_before_the_pod_s() {
+    fn the_container_s_uid_overrides_the_pod_s() {
         let pod = Pod::parse(
             r#"{"spec":{"securityContext":{"runAsUser":1},"containers":[{"securityContext":{"runAsUser":2}},{"securityContext":{}},{}]}}"#,
         )

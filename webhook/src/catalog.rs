@@ -1,7 +1,7 @@
-//! The bundles that are known, in memory: keys by namespace and name.
+//! The known bundles, in memory.
 //!
-//! [`kubernetes`] or [`directory`] fills it; a review only reads it, so no answer waits for a
-//! network.
+//! [`kubernetes`] or [`directory`] fills the catalog. A review only reads it, so no review waits
+//! for the network.
 
 pub mod directory;
 pub mod kubernetes;
@@ -10,7 +10,7 @@ mod object;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use injection::bundles::{Bundle, Bundles};
+use injection::{Bundle, BundleLookup};
 
 /// The bundles of all namespaces. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Catalog {
 pub(crate) type Namespaces = BTreeMap<String, BTreeMap<String, Arc<Bundle>>>;
 
 impl Catalog {
-    /// Knows a bundle from now on, or knows it anew.
+    /// Adds or replaces a bundle.
     pub fn set(&self, namespace: &str, name: &str, bundle: Bundle) {
         let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         namespaces
@@ -31,7 +31,7 @@ impl Catalog {
             .insert(name.to_owned(), Arc::new(bundle));
     }
 
-    /// Forgets a bundle.
+    /// Removes a bundle.
     pub fn remove(&self, namespace: &str, name: &str) {
         let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(bundles) = namespaces.get_mut(namespace) {
@@ -42,12 +42,12 @@ impl Catalog {
         }
     }
 
-    /// Knows these bundles and no others: a listing is done.
+    /// Replaces all bundles, after a complete list.
     pub(crate) fn replace(&self, all: Namespaces) {
         *self.namespaces.write().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
-    /// How many bundles are known.
+    /// The number of bundles.
     #[must_use]
     pub fn len(&self) -> usize {
         self.namespaces
@@ -58,14 +58,14 @@ impl Catalog {
             .sum()
     }
 
-    /// Whether no bundle is known.
+    /// Whether the catalog has no bundle.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.namespaces.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
-impl Bundles for Catalog {
+impl BundleLookup for Catalog {
     fn bundle(&self, namespace: &str, name: &str) -> Option<Arc<Bundle>> {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
         namespaces.get(namespace)?.get(name).map(Arc::clone)
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_is_of_its_namespace() {
+    fn a_bundle_belongs_to_its_namespace() {
         let catalog = Catalog::default();
         catalog.set("a", "api-prod", bundle("A"));
         catalog.set("b", "api-prod", bundle("B"));

@@ -1,16 +1,16 @@
-//! The mutating admission webhook: takes plaintext secrets out of a pod and puts the agent in.
+//! The mutating admission webhook: replaces plaintext secrets in pods by files and adds the agent.
 //!
-//! The decision is pure ([`admit`]) and shared with `enclii inject`; [`review`] wraps it in the
-//! bytes of an AdmissionReview; the rest of the crate is the process around it.
+//! The decision is in crate `injection`, shared with `enclii inject`. [`review`] wraps it in the
+//! bytes of an AdmissionReview. The rest of the crate is the process around it.
 
 pub mod args;
 pub mod catalog;
 pub mod metrics;
+mod poll;
 pub mod registration;
 pub mod review;
 pub mod run;
 pub mod server;
+pub mod state;
 pub mod trust;
 mod version;
-mod watch;
-pub mod world;

@@ -15,14 +15,14 @@ use webhook::run::run;
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Err(error) = logs::init(args.daemon.log_format, &args.daemon.log_filter) {
-        // There is no log to say it in.
+        // Logging is not set up yet.
         let _ = writeln!(std::io::stderr(), "enclii-webhook: {}", ErrorChain(&error));
         return ExitCode::from(2);
     }
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %ErrorChain(&*error), "the webhook cannot go on");
+            tracing::error!(error = %ErrorChain(&*error), "the webhook failed");
             ExitCode::FAILURE
         }
     }
@@ -30,14 +30,14 @@ fn main() -> ExitCode {
 
 fn start(args: Args) -> Result<(), Box<dyn Error>> {
     provider::install()?;
-    // Two: a review is answered in microseconds, so more threads would only hold more memory.
+    // A review takes microseconds, so more than two threads would only use more memory.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         run(args, tasks, shutdown).await?;
-        tracing::info!("webhook ended");
+        tracing::info!("webhook stopped");
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! What the webhook counts. Labels are enums, so their number is fixed.
+//! The webhook's metrics. Labels are enums, so their cardinality is fixed.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,38 +17,38 @@ use prometheus_client::registry::Registry;
 use crate::catalog::Catalog;
 use crate::review::Outcome;
 
-/// The counters. Clones share them.
+/// The metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// One per [`Outcome`], in the order of [`Outcome::ALL`]: a review takes no lock to be counted.
+    /// One per [`Outcome`], in the order of [`Outcome::ALL`], so that counting takes no lock.
     reviews: Arc<[Counter]>,
-    seconds: Histogram,
+    duration: Histogram,
     warnings: Counter,
-    turned_away: Family<Turned, Counter>,
+    rejected: Family<RejectLabels, Counter>,
     repairs: Counter,
 }
 
-/// Why a request never became a review.
+/// Why a request was rejected before its review was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TurnedAway {
+pub enum RejectReason {
     /// The body is over the limit.
-    TooLarge,
-    /// The body did not come in time.
-    TooSlow,
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
     /// Too many large bodies at one time.
-    Busy,
-    /// The connection broke.
-    Broken,
+    TooManyLargeBodies,
+    /// The connection was lost.
+    ConnectionLost,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reviewed {
+struct ReviewLabels {
     outcome: Outcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Turned {
-    reason: TurnedAway,
+struct RejectLabels {
+    reason: RejectReason,
 }
 
 impl EncodeLabelValue for Outcome {
@@ -57,20 +57,20 @@ impl EncodeLabelValue for Outcome {
     }
 }
 
-impl EncodeLabelValue for TurnedAway {
+impl EncodeLabelValue for RejectReason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         let text = match self {
-            Self::TooLarge => "too_large",
-            Self::TooSlow => "too_slow",
-            Self::Busy => "busy",
-            Self::Broken => "broken",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::TooManyLargeBodies => "too_many_large_bodies",
+            Self::ConnectionLost => "connection_lost",
         };
         text.encode(encoder)
     }
 }
 
 impl Metrics {
-    /// Registers everything that is counted.
+    /// Registers the metrics.
     #[must_use]
     pub fn register(
         registry: &mut Registry,
@@ -78,80 +78,81 @@ impl Metrics {
         resolver: Arc<CertResolver>,
     ) -> Self {
         let registry = registry.sub_registry_with_prefix("enclii_webhook");
-        let reviews = Family::<Reviewed, Counter>::default();
-        registry.register("reviews", "Admission reviews by outcome", reviews.clone());
-        // A review takes some tens of microseconds; the API server gives up after seconds.
-        let seconds =
+        let reviews = Family::<ReviewLabels, Counter>::default();
+        registry.register("reviews", "Admission reviews, by outcome", reviews.clone());
+        // A review takes tens of microseconds; the API server times out after seconds.
+        let duration =
             Histogram::new([10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 1e-3, 5e-3, 25e-3, 0.1, 1.0]);
         registry.register(
-            "review_seconds",
-            "Time from a review's last byte to its answer",
-            seconds.clone(),
+            "review_duration_seconds",
+            "Time from the last byte of a review to its response",
+            duration.clone(),
         );
         let (warnings, repairs) = (Counter::default(), Counter::default());
-        registry.register("warnings", "Warnings in answers", warnings.clone());
+        registry.register("review_warnings", "Warnings in responses to reviews", warnings.clone());
         registry.register(
             "registration_repairs",
-            "Times that caBundle was written",
+            "Writes of caBundle to the MutatingWebhookConfiguration",
             repairs.clone(),
         );
-        let turned_away = Family::default();
+        let rejected = Family::default();
         registry.register(
-            "turned_away",
-            "Requests that never became a review, by reason",
-            turned_away.clone(),
+            "rejected_requests",
+            "Requests rejected before their review was parsed, by reason",
+            rejected.clone(),
         );
-        registry.register_collector(Box::new(State { catalog, resolver }));
+        registry.register_collector(Box::new(StateCollector { catalog, resolver }));
         let reviews = Outcome::ALL
             .iter()
-            .map(|outcome| reviews.get_or_create_owned(&Reviewed { outcome: *outcome }))
+            .map(|outcome| reviews.get_or_create_owned(&ReviewLabels { outcome: *outcome }))
             .collect();
-        Self { reviews, seconds, warnings, turned_away, repairs }
+        Self { reviews, duration, warnings, rejected, repairs }
     }
 
     /// Counts a review.
-    pub fn reviewed(&self, outcome: Outcome, warnings: usize, took: Duration) {
+    pub fn record_review(&self, outcome: Outcome, warnings: usize, duration: Duration) {
         if let Some(counter) =
             Outcome::ALL.iter().position(|one| *one == outcome).and_then(|at| self.reviews.get(at))
         {
             counter.inc();
         }
         self.warnings.inc_by(warnings as u64);
-        self.seconds.observe(took.as_secs_f64());
+        self.duration.observe(duration.as_secs_f64());
     }
 
-    /// Counts a request that never became a review.
-    pub fn turned_away(&self, reason: TurnedAway) {
-        self.turned_away.get_or_create(&Turned { reason }).inc();
+    /// Counts a rejected request.
+    pub fn record_rejected(&self, reason: RejectReason) {
+        self.rejected.get_or_create(&RejectLabels { reason }).inc();
     }
 
     /// Counts a repair of the registration.
-    pub fn registration_repaired(&self) {
+    pub fn record_registration_repair(&self) {
         self.repairs.inc();
     }
 }
 
-/// What is looked up at each scrape.
+/// Gauges that are computed at each scrape.
 #[derive(Debug)]
-struct State {
+struct StateCollector {
     catalog: Catalog,
     resolver: Arc<CertResolver>,
 }
 
-impl Collector for State {
+impl Collector for StateCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut gauge = |name, help, value: f64| {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
         };
         let bundles = u32::try_from(self.catalog.len()).unwrap_or(u32::MAX);
-        gauge("bundles", "Bundles that are known", f64::from(bundles))?;
-        let ends = self.resolver.certificate().map(|certificate| certificate.validity().not_after);
-        match ends.and_then(|ends| ends.duration_since(SystemTime::UNIX_EPOCH).ok()) {
-            Some(ends) => gauge(
-                "certificate_end_seconds",
-                "End of the served certificate, seconds since 1970",
-                ends.as_secs_f64(),
+        gauge("bundles", "Known bundles", f64::from(bundles))?;
+        let expiry =
+            self.resolver.certificate().map(|certificate| certificate.validity().not_after);
+        match expiry.and_then(|expiry| expiry.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            Some(expiry) => gauge(
+                "certificate_expiry_timestamp_seconds",
+                "Expiry of the served certificate, in seconds since the Unix epoch",
+                expiry.as_secs_f64(),
             ),
             None => Ok(()),
         }

@@ -1,8 +1,7 @@
-//! Keeps the webhook's own registration right: `caBundle` in every entry of one
-//! MutatingWebhookConfiguration, by name.
+//! Keeps `caBundle` correct in every entry of one MutatingWebhookConfiguration.
 //!
-//! The CA of a renewal, and the repair after somebody overwrote it. Nothing else of the object is
-//! changed, and no other object is read.
+//! It writes a new CA after a rotation, and the current CA after someone has overwritten it. It
+//! changes nothing else in the object and reads no other object.
 
 mod repair;
 
@@ -13,9 +12,10 @@ use certs::bundle::TrustBundle;
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::watcher::watch_object;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client};
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::{Backoff, Delays};
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio::sync::watch;
@@ -23,51 +23,46 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use repair::{Need, need, patch};
+use repair::{CaBundleStatus, patch, status};
 
-/// The API server cannot reach the webhook while `caBundle` is wrong, so this is short.
+/// Short, because the API server cannot reach the webhook while `caBundle` is wrong.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(2) };
 
-/// How long one patch may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// The timeout of one patch.
+const PATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long CAs besides our own are left alone. During a turnover another replica may know of a CA
+/// How long foreign CAs are left in place. During a CA rotation another replica may know of a CA
 /// that this one has not read yet; after this time it has.
-const PATIENCE: Duration = Duration::from_secs(60);
+const FOREIGN_CA_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why the registration could not be put right.
+/// The registration could not be repaired.
 #[derive(Debug, thiserror::Error)]
 enum RegistrationError {
     #[error("patch MutatingWebhookConfiguration {name}")]
     Patch { name: String, source: kube::Error },
-    #[error("patch MutatingWebhookConfiguration {name}: no answer after {DEADLINE:?}")]
-    Deadline { name: String },
+    #[error("patch MutatingWebhookConfiguration {name}: no response after {PATCH_TIMEOUT:?}")]
+    Timeout { name: String },
 }
 
-/// Keeps one configuration's `caBundle`.
+/// Keeps the `caBundle` of one configuration.
 pub struct Registration {
     api: Api<MutatingWebhookConfiguration>,
     name: String,
     bundle: watch::Receiver<TrustBundle>,
     gate: Gate,
     metrics: Metrics,
-    /// The object as it was last seen.
-    seen: Option<MutatingWebhookConfiguration>,
-    failures: u32,
-    /// Since when there are CAs besides our own.
-    untidy_since: Option<Instant>,
+    /// The latest state of the object.
+    configuration: Option<MutatingWebhookConfiguration>,
+    retry_delays: Delays,
+    /// Since when the object has foreign CAs.
+    foreign_since: Option<Instant>,
 }
 
-type Changes<'a> = Pin<
-    &'a mut (
-                dyn Stream<
-        Item = Result<Option<MutatingWebhookConfiguration>, kube::runtime::watcher::Error>,
-    > + Send
-            ),
->;
+type Change = Result<Option<MutatingWebhookConfiguration>, watcher::Error>;
+type Changes<'a> = Pin<&'a mut (dyn Stream<Item = Change> + Send)>;
 
 impl Registration {
-    /// The configuration `name`; `gate` is open while every entry has our CA.
+    /// Keeps the configuration `name`; `gate` is open while every entry has the webhook's CA.
     #[must_use]
     pub fn new(
         client: Client,
@@ -82,9 +77,9 @@ impl Registration {
             bundle,
             gate,
             metrics,
-            seen: None,
-            failures: 0,
-            untidy_since: None,
+            configuration: None,
+            retry_delays: RETRY.delays(),
+            foreign_since: None,
         }
     }
 
@@ -94,79 +89,81 @@ impl Registration {
     }
 
     async fn keep(&mut self) {
-        let mut changes = pin!(watch_object(self.api.clone(), &self.name));
+        let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         loop {
-            let wait = self.step().await;
+            let wait = self.reconcile().await;
             if !self.changed(changes.as_mut(), wait).await {
                 return;
             }
         }
     }
 
-    /// Puts right what is wrong, and says how long to wait for news before the next look.
-    async fn step(&mut self) -> Duration {
+    /// Repairs the registration if needed. Returns how long to wait for a change before the next
+    /// reconciliation.
+    async fn reconcile(&mut self) -> Duration {
         let bundle = self.bundle.borrow_and_update().clone();
-        let Some(seen) = self.seen.as_ref().filter(|_| !bundle.is_empty()) else {
+        let Some(configuration) = self.configuration.as_ref().filter(|_| !bundle.is_empty()) else {
             self.gate.not_ready();
-            return PATIENCE;
+            return FOREIGN_CA_TIMEOUT;
         };
-        let need = need(seen, &bundle);
-        if need == Need::Repair {
+        let status = status(configuration, &bundle);
+        if status == CaBundleStatus::Missing {
             self.gate.not_ready();
         } else {
             self.gate.ready();
         }
-        match need {
-            Need::Nothing => {
-                (self.untidy_since, self.failures) = (None, 0);
-                return PATIENCE;
+        match status {
+            CaBundleStatus::Correct => {
+                self.foreign_since = None;
+                self.retry_delays.reset();
+                return FOREIGN_CA_TIMEOUT;
             }
-            Need::Tidying => {
-                let left = PATIENCE
-                    .saturating_sub(self.untidy_since.get_or_insert_with(Instant::now).elapsed());
+            CaBundleStatus::HasForeign => {
+                let since = self.foreign_since.get_or_insert_with(Instant::now);
+                let left = FOREIGN_CA_TIMEOUT.saturating_sub(since.elapsed());
                 if !left.is_zero() {
                     return left;
                 }
             }
-            Need::Repair => {}
+            CaBundleStatus::Missing => {}
         }
-        let patch = patch(seen, &bundle);
+        let patch = patch(configuration, &bundle);
         self.repair(patch).await
     }
 
     async fn repair(&mut self, patch: json_patch::Patch) -> Duration {
         let (params, patch) = (PatchParams::default(), Patch::<()>::Json(patch));
         let patched = self.api.patch(&self.name, &params, &patch);
-        let error = match tokio::time::timeout(DEADLINE, patched).await {
+        let error = match tokio::time::timeout(PATCH_TIMEOUT, patched).await {
             Ok(Ok(now)) => {
-                (self.seen, self.failures) = (Some(now), 0);
-                self.metrics.registration_repaired();
+                self.configuration = Some(now);
+                self.retry_delays.reset();
+                self.metrics.record_registration_repair();
                 tracing::info!(configuration = self.name, "caBundle registered");
                 return Duration::ZERO;
             }
             Ok(Err(source)) => RegistrationError::Patch { name: self.name.clone(), source },
-            Err(_) => RegistrationError::Deadline { name: self.name.clone() },
+            Err(_) => RegistrationError::Timeout { name: self.name.clone() },
         };
-        tracing::warn!(error = %ErrorChain(&error), "registration");
-        self.failures = self.failures.saturating_add(1);
-        RETRY.delay(self.failures, random())
+        tracing::warn!(error = %ErrorChain(&error), "repair registration");
+        self.retry_delays.next_delay()
     }
 
-    /// Waits for a change of the object, of our CA, or for `wait`; false where there will be no
-    /// more.
+    /// Waits for a change of the object or of the CA, at most for `wait`. False if a source of
+    /// changes has ended.
     async fn changed(&mut self, mut changes: Changes<'_>, wait: Duration) -> bool {
         tokio::select! {
             change = changes.next() => match change {
-                Some(Ok(Some(object))) => self.seen = Some(object),
+                Some(Ok(Some(object))) => self.configuration = Some(object),
                 Some(Ok(None)) => {
-                    tracing::warn!(configuration = self.name, "the MutatingWebhookConfiguration does not exist");
-                    self.seen = None;
+                    tracing::warn!(
+                        configuration = self.name,
+                        "the MutatingWebhookConfiguration does not exist"
+                    );
+                    self.configuration = None;
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(error = %ErrorChain(&error), "watch the MutatingWebhookConfiguration");
-                    // The watch starts over when it is asked again.
-                    self.failures = self.failures.saturating_add(1);
-                    tokio::time::sleep(RETRY.delay(self.failures, random())).await;
+                    tracing::warn!(error = %ErrorChain(&error), "watch MutatingWebhookConfiguration");
                 }
                 None => return false,
             },

@@ -1,6 +1,6 @@
-//! The process: its parts, wired together, from the first listener to the end of the drain.
+//! Runs the process, from the first listener to the end of the drain.
 
-mod parts;
+mod components;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,33 +12,34 @@ use runtime::tasks::Tasks;
 
 use crate::args::Args;
 use crate::metrics::Metrics;
-use crate::server::Service;
-use crate::world::Known;
-use parts::{CertificateSource, Parts};
+use crate::server::ReviewService;
+use crate::state::WebhookState;
+use components::{CertificateSource, Components, TrustSource};
 
-/// Why the webhook could not start, or did not end in order.
+/// Why the webhook could not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A port could not be had.
+    /// A port is not available.
     #[error("listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// Neither a service account nor a kubeconfig is usable.
     #[error(
-        "set up the Kubernetes client (without a cluster, give --bundles-directory and --certificates-directory)"
+        "set up the Kubernetes client (without a cluster, set --bundles-directory, \
+         --trust-directory and --certificates-directory)"
     )]
     Client(#[source] kube::Error),
-    /// The service and namespace make no DNS names.
+    /// The service and namespace do not make valid DNS names.
     #[error("name the certificate")]
     Names(#[from] SubjectAltNamesError),
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
-    /// The drain did not end in order.
+    /// The drain did not end in time.
     #[error("stop")]
     Stop(#[from] ShutdownError),
 }
@@ -46,10 +47,10 @@ pub enum RunError {
 /// Runs the webhook until `shutdown`.
 ///
 /// # Errors
-/// Where it cannot start, or a task does not end in time.
+/// If it cannot start, or a task does not end in time.
 pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {
     let Args {
-        daemon: DaemonArgs { listen, admin, log_filter: _, log_format: _, drain_notice },
+        daemon,
         namespace,
         service,
         tls_secret,
@@ -57,24 +58,32 @@ pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), Run
         certificates_directory,
         tls_directory,
         bundles_directory,
+        trust_config_map,
         trust_directory,
         injection,
     } = args;
-    let source = match (certificates_directory, tls_directory) {
+    let DaemonArgs { listen, admin, drain_notice, log_filter: _, log_format: _ } = daemon;
+    let certificate_source = match (certificates_directory, tls_directory) {
         (Some(directory), _) => CertificateSource::Directory(directory),
         (None, Some(directory)) => CertificateSource::Files(directory),
         (None, None) => CertificateSource::Secret { name: tls_secret, registration },
     };
-    let mut parts = Parts::new(tasks);
-    let certificate = parts.certificate(source, &service, &namespace).await?;
-    let (catalog, listed) = parts.catalog(bundles_directory).await?;
-    let metrics = Metrics::register(&mut parts.registry, catalog.clone(), certificate.resolver());
-    parts.register(&certificate, &metrics);
-    let trusted = parts.gate("switchyard's CA, ca.crt in the trust directory");
-    let known = Known::new(catalog, injection.config(namespace), listed, trusted.clone());
-    parts.trust(trust_directory, known.clone(), trusted);
-    let service = Service::new(known, parts.readiness.clone(), metrics);
-    let (tasks, readiness) = parts.serve(listen, admin, &certificate, service).await?;
+    let trust_source = match trust_directory {
+        Some(directory) => TrustSource::Directory(directory),
+        None => TrustSource::ConfigMap { namespace: namespace.clone(), name: trust_config_map },
+    };
+    let mut components = Components::new(tasks);
+    let certificate = components.certificate(certificate_source, &service, &namespace).await?;
+    let (catalog, bundles_listed) = components.catalog(bundles_directory).await?;
+    let metrics =
+        Metrics::register(&mut components.registry, catalog.clone(), certificate.resolver());
+    components.register(&certificate, &metrics);
+    let trust_known = components.gate(trust_source.gate_name());
+    let config = injection.config(namespace);
+    let state = WebhookState::new(catalog, config, bundles_listed, trust_known);
+    components.trust(trust_source, state.clone()).await?;
+    let service = ReviewService::new(state, components.readiness.clone(), metrics);
+    let (tasks, readiness) = components.serve(listen, admin, &certificate, service).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "webhook started");
     Ok(shutdown
         .wait_and_drain(

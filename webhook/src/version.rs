@@ -1,72 +1,73 @@
-//! Whether the API server is new enough: a sidecar among the init containers needs Kubernetes 1.29.
+//! Checks the API server's version: native sidecars need Kubernetes 1.29.
 
 use std::time::Duration;
 
 use kube::Client;
-use runtime::backoff::{Backoff, random};
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
-/// The first minor version of Kubernetes 1 that knows native sidecars by default.
-const LEAST_MINOR: u32 = 29;
+/// The first minor version of Kubernetes 1 with native sidecars enabled by default.
+const MIN_MINOR: u32 = 29;
 
-/// How long one answer may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// The timeout of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An API server that is too old is asked again after this time: it may be in an upgrade.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How often an API server that is too old is checked again, as it may be upgraded.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why the version is not good enough, or not known.
+/// The version is too old, or unknown.
 #[derive(Debug, thiserror::Error)]
 enum VersionError {
-    #[error("ask the API server for its version")]
-    Ask(#[source] kube::Error),
-    #[error("ask the API server for its version: no answer after {DEADLINE:?}")]
-    Deadline,
+    #[error("get the API server's version")]
+    Request(#[source] kube::Error),
+    #[error("get the API server's version: no response after {REQUEST_TIMEOUT:?}")]
+    Timeout,
     #[error(
-        "check the API server's version: {major}.{minor} is older than 1.{LEAST_MINOR}, which has no native sidecars; upgrade the cluster"
+        "check the API server's version: {major}.{minor} has no native sidecars; upgrade the cluster to \
+         1.{MIN_MINOR} or newer"
     )]
     TooOld { major: String, minor: String },
 }
 
 /// Opens `gate` when the API server is new enough.
 pub(crate) async fn check(client: Client, gate: Gate, stop: CancellationToken) {
-    let until_known = async {
-        let mut failures = 0;
+    let until_supported = async {
+        let mut delays = Backoff::NETWORK.delays();
         loop {
-            match ask(&client).await {
+            match check_once(&client).await {
                 Ok(()) => return gate.ready(),
                 Err(error @ VersionError::TooOld { .. }) => {
                     tracing::error!(error = %ErrorChain(&error), "not ready");
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RECHECK_INTERVAL).await;
                 }
                 Err(error) => {
+                    let failures = delays.failures();
                     tracing::warn!(error = %ErrorChain(&error), failures, "not ready yet");
-                    tokio::time::sleep(Backoff::NETWORK.delay(failures, random())).await;
-                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(delays.next_delay()).await;
                 }
             }
         }
     };
-    let _ = stop.run_until_cancelled(until_known).await;
+    let _ = stop.run_until_cancelled(until_supported).await;
 }
 
-async fn ask(client: &Client) -> Result<(), VersionError> {
-    let answer = tokio::time::timeout(DEADLINE, client.apiserver_version()).await;
-    let info = answer.map_err(|_| VersionError::Deadline)?.map_err(VersionError::Ask)?;
-    if is_enough(&info.major, &info.minor) {
+async fn check_once(client: &Client) -> Result<(), VersionError> {
+    let response = tokio::time::timeout(REQUEST_TIMEOUT, client.apiserver_version()).await;
+    let info = response.map_err(|_| VersionError::Timeout)?.map_err(VersionError::Request)?;
+    if is_supported(&info.major, &info.minor) {
         Ok(())
     } else {
         Err(VersionError::TooOld { major: info.major, minor: info.minor })
     }
 }
 
-/// Some vendors write `29+`.
-fn is_enough(major: &str, minor: &str) -> bool {
+/// Some vendors append to the minor version, as in `29+`.
+fn is_supported(major: &str, minor: &str) -> bool {
     let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
     match (number(major), number(minor)) {
-        (Ok(1), Ok(minor)) => minor >= LEAST_MINOR,
+        (Ok(1), Ok(minor)) => minor >= MIN_MINOR,
         (Ok(major), Ok(_)) => major > 1,
         _ => false,
     }
@@ -77,8 +78,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions() {
-        for (major, minor, enough) in [
+    fn versions_from_1_29_are_supported() {
+        for (major, minor, expected) in [
             ("1", "28", false),
             ("1", "28+", false),
             ("1", "29", true),
@@ -88,7 +89,7 @@ mod tests {
             ("", "", false),
             ("1", "x", false),
         ] {
-            assert_eq!(is_enough(major, minor), enough, "{major}.{minor}");
+            assert_eq!(is_supported(major, minor), expected, "{major}.{minor}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The whole process on loopback, without a cluster: TLS, limits, what it waits for, its end.
+//! The whole process on loopback, without a cluster: TLS, limits, readiness and shutdown.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![expect(clippy::disallowed_methods, reason = "a test's input files")]
@@ -28,8 +28,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use webhook::args::Args;
 use webhook::run::{RunError, run};
-
-type Running = future::BoxFuture<'static, Result<(), RunError>>;
 
 struct Process {
     directory: TempDir,
@@ -69,8 +67,8 @@ impl Process {
         ]);
         let (shutdown, tasks) = (Shutdown::manual(), Tasks::new());
         let (done, end) = tokio::sync::oneshot::channel();
-        let running: Running = Box::pin(run(args, tasks.clone(), shutdown.clone()));
-        // A tracker of its own: the process drains its own tasks, and would wait for itself.
+        let running = run(args, tasks.clone(), shutdown.clone());
+        // In a tracker of its own, because the process drains `tasks` and would wait for itself.
         Tasks::new().spawn("process", async move {
             let _ = done.send(running.await);
         });
@@ -81,7 +79,7 @@ impl Process {
         self.directory.path().join(name)
     }
 
-    /// Everything that the webhook waits for.
+    /// Provides everything that the webhook waits for.
     async fn make_ready(&self) {
         fs::write(
             self.path("bundles/shop-prod/api-prod.json"),
@@ -126,7 +124,7 @@ impl Process {
         }
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let tcp = TcpStream::connect(self.listen).await.unwrap();
-        // The name that the API server calls it by.
+        // The name that the API server uses.
         let name = ServerName::try_from("enclii-webhook.enclii-system.svc").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
         self.exchange(stream, request).await
@@ -142,7 +140,7 @@ impl Process {
     }
 }
 
-/// Waits for something; the test runner's own limit is the deadline.
+/// Waits until a condition holds. The test runner's own timeout applies.
 async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     while !holds().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -175,7 +173,7 @@ fn message(body: &str) -> String {
 }
 
 #[tokio::test]
-async fn from_the_first_wait_to_the_last_review() {
+async fn reviews_wait_for_the_ca_and_are_counted() {
     let process = Process::start().await;
     until(|| async {
         process.admin("/readyz").await.1
@@ -216,12 +214,12 @@ async fn from_the_first_wait_to_the_last_review() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in:\n{metrics}");
     }
-    assert!(metrics.contains("enclii_webhook_certificate_end_seconds "), "{metrics}");
+    assert!(metrics.contains("enclii_webhook_certificate_expiry_timestamp_seconds "), "{metrics}");
     process.stop().await;
 }
 
 #[tokio::test]
-async fn a_bundle_that_comes_is_known() {
+async fn a_new_bundle_is_used() {
     let process = Process::start().await;
     process.make_ready().await;
     let asks = review("x").replace("api-prod", "web-prod");
@@ -240,7 +238,7 @@ async fn a_bundle_that_comes_is_known() {
 }
 
 #[tokio::test]
-async fn bodies_and_paths_that_are_not_for_us() {
+async fn oversized_bodies_and_unknown_paths_are_rejected() {
     let process = Process::start().await;
     process.make_ready().await;
     let too_large =
@@ -270,7 +268,7 @@ async fn bodies_and_paths_that_are_not_for_us() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn a_port_in_use_is_named_in_the_error() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The registration against an API server of a few lines: list, watch and patch of one object.
+//! The registration against a fake API server with list, watch and patch of one object.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -26,18 +26,18 @@ use webhook::catalog::Catalog;
 use webhook::metrics::Metrics;
 use webhook::registration::Registration;
 
-/// An API server that has one MutatingWebhookConfiguration.
+/// A fake API server with one MutatingWebhookConfiguration.
 #[derive(Clone)]
-struct Server {
+struct FakeApiServer {
     object: watch::Sender<Value>,
-    /// How many patches are refused from now on.
+    /// How many of the next patches fail.
     refusals: Arc<Mutex<usize>>,
     patches: Arc<Mutex<Vec<Value>>>,
 }
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-fn whole(status: StatusCode, body: &Value) -> Answer {
+fn json_reply(status: StatusCode, body: &Value) -> Reply {
     let body = Full::new(Bytes::from(body.to_string())).boxed_unsync();
     Response::builder()
         .status(status)
@@ -46,7 +46,7 @@ fn whole(status: StatusCode, body: &Value) -> Answer {
         .unwrap()
 }
 
-impl Server {
+impl FakeApiServer {
     fn new(entries: &[&str]) -> Self {
         let webhooks: Vec<_> = entries
             .iter()
@@ -65,7 +65,7 @@ impl Server {
         }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Answer {
+    async fn answer(self, request: Request<Incoming>) -> Reply {
         let query = request.uri().query().unwrap_or_default().to_owned();
         assert!(
             request
@@ -77,20 +77,20 @@ impl Server {
             assert!(request.uri().path().ends_with("/enclii-webhook"));
             return self.patch(request).await;
         }
-        // What RBAC by resourceNames lets through.
+        // RBAC by resourceNames allows only this selector.
         assert!(query.contains("fieldSelector=metadata.name%3Denclii-webhook"), "{query}");
         if query.contains("watch=true") { self.watch() } else { self.list() }
     }
 
-    fn list(&self) -> Answer {
+    fn list(&self) -> Reply {
         let object = self.object.borrow().clone();
-        whole(
+        json_reply(
             StatusCode::OK,
             &json!({ "metadata": { "resourceVersion": object["metadata"]["resourceVersion"] }, "items": [object] }),
         )
     }
 
-    fn watch(&self) -> Answer {
+    fn watch(&self) -> Reply {
         let events = stream::unfold(self.object.subscribe(), |mut changes| async {
             changes.changed().await.ok()?;
             let event = json!({ "type": "MODIFIED", "object": *changes.borrow_and_update() });
@@ -99,7 +99,7 @@ impl Server {
         Response::new(StreamBody::new(events.boxed()).boxed_unsync())
     }
 
-    async fn patch(&self, request: Request<Incoming>) -> Answer {
+    async fn patch(&self, request: Request<Incoming>) -> Reply {
         assert_eq!(request.headers()["content-type"], "application/json-patch+json");
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let patch: Value = serde_json::from_slice(&body).unwrap();
@@ -112,16 +112,16 @@ impl Server {
         };
         if refused {
             let status = json!({ "kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError", "message": "no" });
-            return whole(StatusCode::INTERNAL_SERVER_ERROR, &status);
+            return json_reply(StatusCode::INTERNAL_SERVER_ERROR, &status);
         }
         self.change(|object| {
             json_patch::patch(object, &serde_json::from_value::<json_patch::Patch>(patch).unwrap())
                 .unwrap()
         });
-        whole(StatusCode::OK, &self.object.borrow())
+        json_reply(StatusCode::OK, &self.object.borrow())
     }
 
-    /// Changes the object and tells the watchers.
+    /// Changes the object and notifies the watchers.
     fn change(&self, change: impl FnOnce(&mut Value)) {
         self.object.send_modify(|object| {
             change(object);
@@ -146,8 +146,8 @@ impl Server {
     }
 }
 
-struct Running {
-    server: Server,
+struct RunningRegistration {
+    server: FakeApiServer,
     bundle: watch::Sender<TrustBundle>,
     gate: Gate,
     tasks: Tasks,
@@ -158,7 +158,7 @@ fn authority(name: &str) -> Certificate {
     Certificate::from_pem(pem.as_bytes()).unwrap().remove(0)
 }
 
-async fn start(server: Server, bundle: TrustBundle) -> Running {
+async fn start(server: FakeApiServer, bundle: TrustBundle) -> RunningRegistration {
     runtime::provider::install().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -188,10 +188,10 @@ async fn start(server: Server, bundle: TrustBundle) -> Running {
         metrics,
     );
     tasks.spawn("registration", registration.run(tasks.stopping()));
-    Running { server, bundle, gate, tasks }
+    RunningRegistration { server, bundle, gate, tasks }
 }
 
-impl Running {
+impl RunningRegistration {
     async fn until_ready(&self) {
         while !self.gate.is_ready() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -199,15 +199,16 @@ impl Running {
     }
 
     async fn stop(self) {
-        // The watch of the fake server never ends by itself.
+        // The fake server's watch never ends by itself.
         let _ = self.tasks.drain(Duration::from_millis(200)).await;
     }
 }
 
 #[tokio::test]
-async fn every_entry_gets_the_ca_and_gets_it_back() {
+async fn every_entry_gets_the_ca_and_gets_it_back_when_overwritten() {
     let ours = TrustBundle::new([&authority("one")]);
-    let running = start(Server::new(&["pods.enclii.io", "more.enclii.io"]), ours.clone()).await;
+    let running =
+        start(FakeApiServer::new(&["pods.enclii.io", "more.enclii.io"]), ours.clone()).await;
     running.server.until_registered(&ours).await;
     running.until_ready().await;
     for stolen in [
@@ -222,14 +223,14 @@ async fn every_entry_gets_the_ca_and_gets_it_back() {
 }
 
 #[tokio::test]
-async fn a_turnover_is_registered() {
+async fn a_ca_rotation_is_registered() {
     let (old, new) = (authority("old"), authority("new"));
-    let running = start(Server::new(&["pods.enclii.io"]), TrustBundle::default()).await;
+    let running = start(FakeApiServer::new(&["pods.enclii.io"]), TrustBundle::default()).await;
     for bundle in [TrustBundle::new([&old]), TrustBundle::new([&old, &new])] {
         running.bundle.send_replace(bundle.clone());
         running.server.until_registered(&bundle).await;
     }
-    // The old CA goes: until the other replicas know, an entry that still has it is as good.
+    // The old CA is removed: an entry that still has it is tolerated until the replicas know.
     let patches = running.server.patches.lock().unwrap().len();
     running.bundle.send_replace(TrustBundle::new([&new]));
     running.until_ready().await;
@@ -238,9 +239,9 @@ async fn a_turnover_is_registered() {
 }
 
 #[tokio::test]
-async fn a_refused_patch_is_tried_again_and_nothing_else_is_changed() {
+async fn a_failed_patch_is_retried_and_changes_nothing_else() {
     let ours = TrustBundle::new([&authority("one")]);
-    let server = Server::new(&["pods.enclii.io"]);
+    let server = FakeApiServer::new(&["pods.enclii.io"]);
     *server.refusals.lock().unwrap() = 2;
     let running = start(server, ours.clone()).await;
     running.server.until_registered(&ours).await;

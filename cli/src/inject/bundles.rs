@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contract::{Annotations, BundleRef, Label, Scope, SecretBundle, SecretName};
-use injection::bundles::{Bundle, Bundles};
+use injection::{Bundle, BundleLookup};
 use serde_json::Value;
 
 use super::{InjectArgs, manifest};
@@ -18,7 +18,7 @@ use crate::output::Output;
 #[derive(Default)]
 pub(crate) struct KnownBundles(BTreeMap<String, Arc<Bundle>>);
 
-impl Bundles for KnownBundles {
+impl BundleLookup for KnownBundles {
     fn bundle(&self, _namespace: &str, name: &str) -> Option<Arc<Bundle>> {
         self.0.get(name).cloned()
     }
@@ -55,8 +55,8 @@ impl KnownBundles {
     }
 
     fn add(&mut self, args: &InjectArgs, name: &BundleRef, keys: BTreeSet<SecretName>) {
-        let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
-        let bundle = Bundle { keys, project: text(&args.project), environment: text(&args.env) };
+        let (project, environment) = (args.project.clone(), args.env.clone());
+        let bundle = Bundle { keys, project, environment };
         self.0.insert(name.to_string(), Arc::new(bundle));
     }
 
@@ -75,6 +75,8 @@ impl KnownBundles {
             let keys = bundle
                 .keys()
                 .ok_or_else(|| refuse(format!("SecretBundle {name} has no keys yet")))?;
+            // The webhook ignores invalid names too.
+            let keys = keys.iter().filter_map(|key| key.parse().ok()).collect();
             self.add(args, &name, keys);
         }
         Ok(())
@@ -139,7 +141,7 @@ mod tests {
         let (name, keys) = parse_bundle("api-prod=A, B").unwrap();
         assert_eq!(
             (name.as_str(), keys),
-            ("api-prod", BTreeSet::from(["A", "B"].map(|key| key.parse().unwrap())))
+            ("api-prod", BTreeSet::from(["A".parse().unwrap(), "B".parse().unwrap()]))
         );
         assert!(parse_bundle("api-prod=").unwrap().1.is_empty());
         for text in ["api-prod", "=A", "api=A", "api-prod=1A"] {

@@ -1,62 +1,65 @@
-//! The agent's container: a native sidecar that stands first, so that it is started first and stops
-//! last, and whose `postStart` hook ends when every file is there.
+//! The agent's container: a native sidecar. It comes first among the init containers, so that it
+//! starts first and stops last, and its `postStart` hook ends when every file is written.
 
 use contract::agent_config::{self, AgentConfig, Files, Source};
 use contract::{Annotations, layout};
+use json_patch::PatchOperation;
+use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
-use super::{Operation, append, env, shape};
+use super::agent_env::{config_value, pod_uid};
+use super::{add, append, reinvocation};
+use crate::agent_settings::AgentSettings;
 use crate::config::InjectionConfig;
-use crate::findings::{Findings, Refusal};
-use crate::place::List;
+use crate::container_path::ContainerList;
+use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
-use crate::target::Owner;
 
-/// Adds the operations that bring the agent, or that make the one an earlier pass brought fit the
-/// containers that came since.
+const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
+
+/// Adds the operations that insert the agent. If an earlier pass has inserted it, adapts it to the
+/// containers that were added since.
 pub(crate) fn patch(
     pod: &Pod<'_>,
     annotations: &Annotations,
-    owner: &Owner<'_>,
+    settings: &AgentSettings<'_>,
     config: &InjectionConfig,
-    findings: &mut Findings,
-    patch: &mut Vec<Operation>,
+    diagnostics: &mut Diagnostics,
+    patch: &mut Vec<PatchOperation>,
 ) {
-    let wanted = agent_config(annotations, owner, config);
-    let container = container(&wanted, owner.uid, config);
-    let mut is_there = false;
-    for (place, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER)
-    {
-        let outcome = match place.list {
-            List::Containers => Err("it is no init container".to_owned()),
-            List::InitContainers if is_there => Err("there are two".to_owned()),
-            List::InitContainers => {
-                is_there = true;
-                shape::init_container(pod, place.index)
-                    .ok_or_else(|| "it cannot be read".to_owned())
-                    .and_then(|found| shape::agent(&container, &wanted, &found, place))
+    let agent_config = agent_config(annotations, settings, config);
+    let container = container(&agent_config, settings.uid, config);
+    let mut is_present = false;
+    for (path, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER) {
+        let outcome = match path.list {
+            ContainerList::Containers => Err("it is not an init container".to_owned()),
+            ContainerList::InitContainers if is_present => Err("there are two".to_owned()),
+            ContainerList::InitContainers => {
+                is_present = true;
+                reinvocation::init_container(pod, path.index)
+                    .ok_or_else(|| "it cannot be parsed".to_owned())
+                    .and_then(|found| reinvocation::agent(&container, &agent_config, &found, path))
             }
         };
         match outcome {
             Ok(operations) => patch.extend(operations),
             Err(difference) => {
-                findings.refuse(Refusal::AgentTaken { at: place.to_string(), difference })
+                diagnostics.deny(Violation::AgentNameTaken { at: path.to_string(), difference });
             }
         }
     }
-    if is_there {
+    if is_present {
         return;
     }
     match pod.spec.init_containers {
-        Some(_) => patch
-            .push(Operation::Add { path: "/spec/initContainers/0".to_owned(), value: container }),
-        None => append("/spec/initContainers", false, vec![container], patch),
+        Some(_) => patch.push(add(INIT_CONTAINERS.with_trailing_token(0usize), container)),
+        None => append(INIT_CONTAINERS.to_buf(), false, vec![container], patch),
     }
 }
 
 fn agent_config(
     annotations: &Annotations,
-    owner: &Owner<'_>,
+    settings: &AgentSettings<'_>,
     config: &InjectionConfig,
 ) -> AgentConfig {
     AgentConfig {
@@ -67,33 +70,47 @@ fn agent_config(
             token_file: format!("{}/{}", layout::TOKEN_DIRECTORY, layout::TOKEN_FILE),
         },
         bundles: annotations.bundles.clone(),
-        files: Files { directory: layout::SECRETS_DIRECTORY.to_owned(), mode: owner.mode },
+        files: Files { directory: layout::SECRETS_DIRECTORY.to_owned(), mode: settings.mode },
         // A signal without a container has been refused already.
         reload: annotations
             .reload
             .clone()
-            .resolve(owner.signalled.map(str::to_owned))
+            .resolve(settings.signalled.map(str::to_owned))
             .unwrap_or_default(),
     }
 }
 
-/// Whatever the API server would default to is written out where a second pass compares it.
-fn container(wanted: &AgentConfig, uid: i64, config: &InjectionConfig) -> Value {
+/// The canonical container. Sets every field that the API server would default and that
+/// [`reinvocation::agent`] compares.
+fn container(agent_config: &AgentConfig, uid: i64, config: &InjectionConfig) -> Value {
     let InjectionConfig { agent_image, agent_image_pull_policy, resources, .. } = config;
     json!({
         "name": layout::AGENT_CONTAINER,
         "image": agent_image,
         "imagePullPolicy": agent_image_pull_policy.as_str(),
         "restartPolicy": "Always",
-        "env": [{ "name": layout::CONFIG_VARIABLE, "value": variable_text(wanted) }, env::pod_uid()],
+        "env": [
+            { "name": layout::CONFIG_VARIABLE, "value": config_value(agent_config) },
+            pod_uid(),
+        ],
         "lifecycle": { "postStart": { "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } } },
         "volumeMounts": [
             { "name": layout::SECRETS_VOLUME, "mountPath": layout::SECRETS_DIRECTORY },
-            { "name": layout::TOKEN_VOLUME, "mountPath": layout::TOKEN_DIRECTORY, "readOnly": true },
+            {
+                "name": layout::TOKEN_VOLUME,
+                "mountPath": layout::TOKEN_DIRECTORY,
+                "readOnly": true,
+            },
         ],
         "resources": {
-            "requests": { "cpu": resources.cpu_request.as_str(), "memory": resources.memory_request.as_str() },
-            "limits": { "cpu": resources.cpu_limit.as_str(), "memory": resources.memory_limit.as_str() },
+            "requests": {
+                "cpu": resources.cpu_request.as_str(),
+                "memory": resources.memory_request.as_str(),
+            },
+            "limits": {
+                "cpu": resources.cpu_limit.as_str(),
+                "memory": resources.memory_limit.as_str(),
+            },
         },
         "securityContext": {
             "runAsUser": uid,
@@ -104,20 +121,4 @@ fn container(wanted: &AgentConfig, uid: i64, config: &InjectionConfig) -> Value 
             "seccompProfile": { "type": "RuntimeDefault" },
         },
     })
-}
-
-/// The configuration as the value of a variable: kubelet reads `$$` there as a dollar, and would
-/// put a variable in the place of `$(NAME)`.
-pub(super) fn variable_text(config: &AgentConfig) -> String {
-    #[expect(
-        clippy::expect_used,
-        reason = "the type has no map with keys that are no strings, and no failing serialiser"
-    )]
-    let json = config.to_json().expect("a configuration is JSON");
-    if json.contains('$') { json.replace('$', "$$") } else { json }
-}
-
-/// Reads what [`variable_text`] wrote.
-pub(super) fn from_variable_text(text: &str) -> Option<AgentConfig> {
-    AgentConfig::from_json(&text.replace("$$", "$")).ok()
 }

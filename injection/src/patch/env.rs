@@ -1,272 +1,280 @@
-//! The variables of a container: secrets leave, the paths of their files take their place.
+//! The variables of a container: removes those that are secrets and adds the paths of their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{SecretName, layout};
+use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use super::{Operation, append};
-use crate::findings::{Findings, Refusal, Warning, shown};
-use crate::pod::Variable;
-use crate::reference;
-use crate::target::Target;
-use crate::wanted::{Wanted, secret_path};
+use super::agent_env::pod_uid;
+use super::{append, remove, replace};
+use crate::app_container::AppContainer;
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::expansion;
+use crate::pod::EnvVar;
+use crate::requested::{RequestedSecrets, secret_path};
 
-/// What becomes of one container's variables.
+/// The changes to one container's variables.
 #[derive(Default)]
-struct Plan {
+struct EnvChanges {
     /// By index in `env`.
-    changes: Vec<(usize, Change)>,
-    /// At the end of `env`.
+    entries: Vec<(usize, EntryChange)>,
+    /// New entries at the end of `env`.
     additions: Vec<Value>,
-    /// Indexes in `envFrom`.
-    sources: Vec<usize>,
-    /// The names that the container has no longer.
-    gone: BTreeSet<String>,
-    /// The variables that this plan writes, with the secret whose path each holds.
+    /// Indexes of removed entries of `envFrom`.
+    removed_sources: Vec<usize>,
+    /// The names of removed variables.
+    removed: BTreeSet<String>,
+    /// The `NAME_FILE` variables that are written, with the secret whose path each holds.
     written: BTreeMap<String, String>,
 }
 
-enum Change {
+enum EntryChange {
     Replace(Value),
     Remove,
 }
 
-/// Adds the operations on a container's variables. `is_signalled` says that the container is the
-/// one to signal, which gets what tells the agent its processes.
+/// Adds the operations on a container's variables. A container that `is_signalled` also gets the
+/// variables by which the agent finds its processes.
 pub(crate) fn patch(
-    target: &Target<'_>,
-    wanted: &Wanted<'_>,
+    app: &AppContainer<'_>,
+    requested: &RequestedSecrets<'_>,
     is_signalled: bool,
-    findings: &mut Findings,
-    patch: &mut Vec<Operation>,
+    diagnostics: &mut Diagnostics,
+    patch: &mut Vec<PatchOperation>,
 ) {
-    if !target.gets_secrets {
-        return check_outside(target, wanted, findings);
+    if !app.gets_secrets {
+        return check_without_secrets(app, requested, diagnostics);
     }
-    let mut plan = Plan::default();
-    literals(target, wanted, &mut plan, findings);
-    sources(target, wanted, &mut plan, findings);
-    reference::check(target, &plan.gone, findings);
+    let mut changes = EnvChanges::default();
+    change_env(app, requested, &mut changes, diagnostics);
+    change_env_from(app, requested, &mut changes, diagnostics);
+    expansion::check(app, &changes.removed, diagnostics);
     if is_signalled {
-        markers(target, &mut plan, findings);
+        add_process_markers(app, &mut changes, diagnostics);
     }
-    plan.write(target, patch);
+    changes.write(app, patch);
 }
 
-impl Plan {
-    fn write(self, target: &Target<'_>, patch: &mut Vec<Operation>) {
+impl EnvChanges {
+    fn write(self, app: &AppContainer<'_>, patch: &mut Vec<PatchOperation>) {
+        let (env, env_from) = (app.path.field("env"), app.path.field("envFrom"));
         let mut removed = Vec::new();
-        for (index, change) in self.changes {
-            let path = target.place.pointer(format_args!("/env/{index}"));
+        for (index, change) in self.entries {
+            let path = env.with_trailing_token(index);
             match change {
-                Change::Replace(value) => patch.push(Operation::Replace { path, value }),
-                Change::Remove => removed.push(path),
+                EntryChange::Replace(value) => patch.push(replace(path, value)),
+                EntryChange::Remove => removed.push(path),
             }
         }
-        append(
-            &target.place.pointer(format_args!("/env")),
-            target.container.env.is_some(),
-            self.additions,
-            patch,
-        );
-        patch.extend(removed.into_iter().rev().map(|path| Operation::Remove { path }));
-        let sources = self
-            .sources
-            .into_iter()
-            .rev()
-            .map(|index| target.place.pointer(format_args!("/envFrom/{index}")));
-        patch.extend(sources.map(|path| Operation::Remove { path }));
+        append(env, app.container.env.is_some(), self.additions, patch);
+        // From the end, so that no removal shifts the index of another.
+        patch.extend(removed.into_iter().rev().map(remove));
+        let sources = self.removed_sources.into_iter().rev();
+        patch.extend(sources.map(|index| remove(env_from.with_trailing_token(index))));
     }
 }
 
-/// Entries of `env` that are secrets.
-fn literals(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings: &mut Findings) {
-    for (index, variable) in target.container.env.iter().flatten().enumerate() {
-        let at = || target.at(format_args!(".env[{index}]"));
-        let Some(secret) = wanted.secret_of(variable) else {
-            warn_of_other_source(variable, wanted, at, findings);
+/// Replaces entries of `env` that are secrets.
+fn change_env(
+    app: &AppContainer<'_>,
+    requested: &RequestedSecrets<'_>,
+    changes: &mut EnvChanges,
+    diagnostics: &mut Diagnostics,
+) {
+    for (index, variable) in app.container.env.iter().flatten().enumerate() {
+        let at = || app.at(format_args!(".env[{index}]"));
+        let Some(secret) = requested.secret_for(variable) else {
+            warn_of_other_source(variable, requested, at, diagnostics);
             continue;
         };
-        if let Some(refusal) = no_such_key(variable, secret, wanted, at) {
-            findings.refuse(refusal);
+        if let Some(violation) = no_such_key(variable, secret, requested, at) {
+            diagnostics.deny(violation);
             continue;
         }
-        plan.gone.insert(variable.name.to_string());
-        match claim(target, &variable.name, secret, plan) {
-            Claim::Free(file_variable) => {
-                plan.changes.push((index, Change::Replace(file_variable)))
+        changes.removed.insert(variable.name.to_string());
+        match file_variable(app, &variable.name, secret, changes) {
+            FileVariable::New(entry) => {
+                changes.entries.push((index, EntryChange::Replace(entry)));
             }
-            Claim::Held => plan.changes.push((index, Change::Remove)),
-            Claim::Taken(file_variable) => findings.refuse(Refusal::VariableTaken {
+            FileVariable::Present => changes.entries.push((index, EntryChange::Remove)),
+            FileVariable::Conflict(file_variable) => diagnostics.deny(Violation::VariableTaken {
                 at: at(),
-                name: shown(&variable.name),
-                variable: shown(&file_variable),
-                path: secret_path(&shown(secret)),
+                name: printable(&variable.name),
+                variable: printable(&file_variable),
+                path: secret_path(&printable(secret)),
             }),
         }
     }
 }
 
 fn warn_of_other_source(
-    variable: &Variable<'_>,
-    wanted: &Wanted<'_>,
+    variable: &EnvVar<'_>,
+    requested: &RequestedSecrets<'_>,
     at: impl Fn() -> String,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) {
     if variable.literal().is_none()
-        && !wanted.is_plain(&variable.name)
-        && let Some(bundle) = wanted.bundle_of(&variable.name)
+        && !requested.is_plain_env(&variable.name)
+        && let Some(bundle) = requested.bundle_with_key(&variable.name)
     {
-        findings.warn(Warning::OtherSource {
+        diagnostics.warn(Warning::OtherSource {
             at: at(),
-            name: shown(&variable.name),
+            name: printable(&variable.name),
             bundle: bundle.clone(),
         });
     }
 }
 
-/// A key of the Secret that the bundle replaces, which the bundle does not have: its file would
-/// never be there.
+/// Refuses a `secretKeyRef` to a Secret that a bundle replaces, if the bundle lacks the key: its
+/// file would never exist.
 fn no_such_key(
-    variable: &Variable<'_>,
+    variable: &EnvVar<'_>,
     secret: &str,
-    wanted: &Wanted<'_>,
+    requested: &RequestedSecrets<'_>,
     at: impl Fn() -> String,
-) -> Option<Refusal> {
-    let (bundle, known) = wanted.bundle_named(&variable.secret_key()?.name)?;
-    let is_file = secret.parse::<SecretName>().is_ok();
-    if known.has_key(secret) || (is_file && wanted.is_listed(&variable.name)) {
+) -> Option<Violation> {
+    let (name, bundle) = requested.bundle_named(&variable.secret_key()?.name)?;
+    let is_valid = secret.parse::<SecretName>().is_ok();
+    if bundle.keys.contains(secret) || (is_valid && requested.is_listed_env(&variable.name)) {
         return None;
     }
-    let set = wanted.set_line(secret, bundle, Some(known));
-    Some(Refusal::NoSuchKey {
+    let set = requested.set_command(secret, name, Some(bundle));
+    Some(Violation::NoSuchKey {
         at: at(),
-        name: shown(&variable.name),
-        key: shown(secret),
-        bundle: (*bundle).clone(),
+        name: printable(&variable.name),
+        key: printable(secret),
+        bundle: (*name).clone(),
         set,
     })
 }
 
-/// Whether the variable that is to point at a file can be written.
-enum Claim {
-    /// It can, and this is it.
-    Free(Value),
-    /// It is there with that very value.
-    Held,
-    /// It is there with another value.
-    Taken(String),
+/// Whether a `NAME_FILE` variable can be written.
+enum FileVariable {
+    /// It can, as this entry.
+    New(Value),
+    /// It exists with the right value.
+    Present,
+    /// It exists with another value. Holds its name.
+    Conflict(String),
 }
 
-fn claim(target: &Target<'_>, name: &str, secret: &str, plan: &mut Plan) -> Claim {
+fn file_variable(
+    app: &AppContainer<'_>,
+    name: &str,
+    secret: &str,
+    changes: &mut EnvChanges,
+) -> FileVariable {
     let file_variable = format!("{name}_FILE");
-    if let Some(earlier) = plan.written.get(&file_variable) {
-        return if earlier == secret { Claim::Held } else { Claim::Taken(file_variable) };
+    let present_if = |is_same: bool, name: String| {
+        if is_same { FileVariable::Present } else { FileVariable::Conflict(name) }
+    };
+    if let Some(earlier) = changes.written.get(&file_variable) {
+        return present_if(earlier == secret, file_variable);
     }
     let path = secret_path(secret);
-    let mut present = target
-        .container
-        .env
-        .iter()
-        .flatten()
-        .filter(|found| *found.name == *file_variable)
-        .peekable();
-    if present.peek().is_some() {
-        let same = present.all(|found| found.literal() == Some(&path));
-        return if same { Claim::Held } else { Claim::Taken(file_variable) };
+    let variables = app.container.env.iter().flatten();
+    let mut existing = variables.filter(|found| *found.name == *file_variable).peekable();
+    if existing.peek().is_some() {
+        return present_if(existing.all(|found| found.literal() == Some(&path)), file_variable);
     }
-    let value = json!({ "name": file_variable, "value": path });
-    plan.written.insert(file_variable, secret.to_owned());
-    Claim::Free(value)
+    let entry = json!({ "name": file_variable, "value": path });
+    changes.written.insert(file_variable, secret.to_owned());
+    FileVariable::New(entry)
 }
 
-/// Entries of `envFrom` that name the bundle: a variable for each key, less those that `env`
-/// already brings.
-fn sources(target: &Target<'_>, wanted: &Wanted<'_>, plan: &mut Plan, findings: &mut Findings) {
-    for (index, source) in target.container.env_from.iter().flatten().enumerate() {
+/// Replaces entries of `envFrom` that name a bundle by one variable for each key, except those that
+/// `env` already sets.
+fn change_env_from(
+    app: &AppContainer<'_>,
+    requested: &RequestedSecrets<'_>,
+    changes: &mut EnvChanges,
+    diagnostics: &mut Diagnostics,
+) {
+    for (index, source) in app.container.env_from.iter().flatten().enumerate() {
         let Some((_, bundle)) =
-            source.secret_ref.as_ref().and_then(|secret| wanted.bundle_named(&secret.name))
+            source.secret_ref.as_ref().and_then(|secret| requested.bundle_named(&secret.name))
         else {
             continue;
         };
-        plan.sources.push(index);
+        changes.removed_sources.push(index);
         let prefix = source.prefix.as_deref().unwrap_or_default();
         for key in &bundle.keys {
             let name = format!("{prefix}{key}");
-            match claim(target, &name, key.as_str(), plan) {
-                Claim::Free(file_variable) => plan.additions.push(file_variable),
-                Claim::Held => {}
-                Claim::Taken(file_variable) => findings.refuse(Refusal::VariableTaken {
-                    at: target.at(format_args!(".envFrom[{index}]")),
-                    name: shown(&name),
-                    variable: shown(&file_variable),
-                    path: secret_path(key.as_str()),
-                }),
+            match file_variable(app, &name, key.as_str(), changes) {
+                FileVariable::New(entry) => changes.additions.push(entry),
+                FileVariable::Present => {}
+                FileVariable::Conflict(file_variable) => {
+                    diagnostics.deny(Violation::VariableTaken {
+                        at: app.at(format_args!(".envFrom[{index}]")),
+                        name: printable(&name),
+                        variable: printable(&file_variable),
+                        path: secret_path(key.as_str()),
+                    });
+                }
             }
-            plan.gone.insert(name);
+            changes.removed.insert(name);
         }
     }
-    // A variable of `env` goes before one of `envFrom`: where it stays, the name stays.
-    for variable in target.container.env.iter().flatten() {
-        if wanted.secret_of(variable).is_none() {
-            plan.gone.remove(&*variable.name);
+    // `env` overrides `envFrom`: a name that stays in `env` is not removed.
+    for variable in app.container.env.iter().flatten() {
+        if requested.secret_for(variable).is_none() {
+            changes.removed.remove(&*variable.name);
         }
     }
 }
 
-/// What tells the agent which processes are the signalled container's.
-fn markers(target: &Target<'_>, plan: &mut Plan, findings: &mut Findings) {
-    let name: &str = &target.container.name;
-    let found = |wanted: &str| {
-        target
-            .container
-            .env
-            .iter()
-            .flatten()
-            .enumerate()
-            .find(|(_, variable)| &*variable.name == wanted)
+/// Adds the variables by which the agent finds the signalled container's processes.
+fn add_process_markers(
+    app: &AppContainer<'_>,
+    changes: &mut EnvChanges,
+    diagnostics: &mut Diagnostics,
+) {
+    let container: &str = &app.container.name;
+    let find = |name: &str| {
+        let variables = app.container.env.iter().flatten();
+        variables.enumerate().find(|(_, variable)| &*variable.name == name)
     };
-    match found(layout::CONTAINER_VARIABLE) {
-        None => plan.additions.push(json!({ "name": layout::CONTAINER_VARIABLE, "value": name })),
-        Some((_, variable)) if variable.literal() == Some(name) => {}
-        Some((index, _)) => findings.refuse(Refusal::MarkerTaken {
-            at: target.at(format_args!(".env[{index}]")),
-            name: layout::CONTAINER_VARIABLE,
-        }),
+    let taken = |index: usize, name| Violation::MarkerTaken {
+        at: app.at(format_args!(".env[{index}]")),
+        name,
+    };
+    match find(layout::CONTAINER_VARIABLE) {
+        None => {
+            let marker = json!({ "name": layout::CONTAINER_VARIABLE, "value": container });
+            changes.additions.push(marker);
+        }
+        Some((_, variable)) if variable.literal() == Some(container) => {}
+        Some((index, _)) => diagnostics.deny(taken(index, layout::CONTAINER_VARIABLE)),
     }
-    match found(layout::POD_UID_VARIABLE) {
-        None => plan.additions.push(pod_uid()),
+    match find(layout::POD_UID_VARIABLE) {
+        None => changes.additions.push(pod_uid()),
         Some((_, variable)) if variable.field_path() == Some("metadata.uid") => {}
-        Some((index, _)) => {
-            findings.refuse(Refusal::MarkerTaken {
-                at: target.at(format_args!(".env[{index}]")),
-                name: layout::POD_UID_VARIABLE,
-            });
-        }
+        Some((index, _)) => diagnostics.deny(taken(index, layout::POD_UID_VARIABLE)),
     }
 }
 
-/// The variable with the pod's UID. The version is the default, which the API server would add.
-pub(super) fn pod_uid() -> Value {
-    json!({ "name": layout::POD_UID_VARIABLE, "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.uid" } } })
-}
-
-/// A container that does not get the secrets must not hold them either: it would keep the
-/// plaintext, or lose it without a file in its place.
-fn check_outside(target: &Target<'_>, wanted: &Wanted<'_>, findings: &mut Findings) {
-    for (index, variable) in target.container.env.iter().flatten().enumerate() {
-        if wanted.secret_of(variable).is_some() {
-            let at = target.at(format_args!(".env[{index}]"));
-            findings.refuse(Refusal::OutsideContainers { at, name: shown(&variable.name) });
+/// Refuses secrets in a container that does not get them: it would keep the plaintext, or lose it
+/// without getting a file.
+fn check_without_secrets(
+    app: &AppContainer<'_>,
+    requested: &RequestedSecrets<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    for (index, variable) in app.container.env.iter().flatten().enumerate() {
+        if requested.secret_for(variable).is_some() {
+            let at = app.at(format_args!(".env[{index}]"));
+            let name = printable(&variable.name);
+            diagnostics.deny(Violation::SecretOutsideContainers { at, name });
         }
     }
-    for (index, source) in target.container.env_from.iter().flatten().enumerate() {
+    for (index, source) in app.container.env_from.iter().flatten().enumerate() {
         if let Some((bundle, _)) =
-            source.secret_ref.as_ref().and_then(|secret| wanted.bundle_named(&secret.name))
+            source.secret_ref.as_ref().and_then(|secret| requested.bundle_named(&secret.name))
         {
-            let at = target.at(format_args!(".envFrom[{index}]"));
-            findings.refuse(Refusal::SourceOutsideContainers { at, bundle: (*bundle).clone() });
+            let at = app.at(format_args!(".envFrom[{index}]"));
+            let bundle = (*bundle).clone();
+            diagnostics.deny(Violation::SourceOutsideContainers { at, bundle });
         }
     }
 }

@@ -1,39 +1,50 @@
-//! The mount of the secrets in each container that gets them, and what stands in its way.
+//! The mount of the secrets in each container that gets them, and conflicts with other mounts.
 
 use contract::layout;
+use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use super::{Operation, append};
-use crate::findings::{Findings, Refusal, Warning, shown};
-use crate::pod::Mount;
-use crate::target::Target;
+use super::append;
+use crate::app_container::AppContainer;
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::pod::VolumeMount;
 
-/// Where kubelet mounts the token of the pod's service account. The agent makes the mount point.
+/// Where kubelet mounts the pod's service-account token, relative to `/var/run/secrets`. The agent
+/// creates the mount point.
 const SERVICE_ACCOUNT: &str = "kubernetes.io/serviceaccount";
 
 /// Adds the operation that mounts the secrets.
-pub(crate) fn patch(target: &Target<'_>, findings: &mut Findings, patch: &mut Vec<Operation>) {
+pub(crate) fn patch(
+    app: &AppContainer<'_>,
+    diagnostics: &mut Diagnostics,
+    patch: &mut Vec<PatchOperation>,
+) {
     let mut is_mounted = false;
-    for (index, mount) in target.container.volume_mounts.iter().flatten().enumerate() {
-        if target.gets_secrets && !is_mounted && is_ours(mount) {
+    for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
+        if app.gets_secrets && !is_mounted && is_secrets_mount(mount) {
             is_mounted = true;
         } else {
-            check(target, index, mount, findings);
+            check(app, index, mount, diagnostics);
         }
     }
-    if target.gets_secrets && !is_mounted {
-        let mounts = target.place.pointer(format_args!("/volumeMounts"));
-        append(&mounts, target.container.volume_mounts.is_some(), vec![secrets_mount()], patch);
+    if app.gets_secrets && !is_mounted {
+        let exists = app.container.volume_mounts.is_some();
+        append(app.path.field("volumeMounts"), exists, vec![secrets_mount()], patch);
     }
 }
 
 fn secrets_mount() -> Value {
-    json!({ "name": layout::SECRETS_VOLUME, "mountPath": layout::SECRETS_DIRECTORY, "readOnly": true })
+    json!({
+        "name": layout::SECRETS_VOLUME,
+        "mountPath": layout::SECRETS_DIRECTORY,
+        "readOnly": true,
+    })
 }
 
 /// Whether a mount is exactly [`secrets_mount`].
-fn is_ours(mount: &Mount<'_>) -> bool {
-    let Mount { name, mount_path, read_only, sub_path, sub_path_expr, mount_propagation } = mount;
+fn is_secrets_mount(mount: &VolumeMount<'_>) -> bool {
+    let VolumeMount { name, mount_path, read_only, sub_path, sub_path_expr, mount_propagation } =
+        mount;
     &**name == layout::SECRETS_VOLUME
         && &**mount_path == layout::SECRETS_DIRECTORY
         && *read_only == Some(true)
@@ -42,67 +53,74 @@ fn is_ours(mount: &Mount<'_>) -> bool {
         && mount_propagation.is_none()
 }
 
-fn check(target: &Target<'_>, index: usize, mount: &Mount<'_>, findings: &mut Findings) {
-    let at = || target.at(format_args!(".volumeMounts[{index}]"));
-    // The token volume is the agent's identity: in any other container it would be a second agent.
+fn check(
+    app: &AppContainer<'_>,
+    index: usize,
+    mount: &VolumeMount<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let at = || app.at(format_args!(".volumeMounts[{index}]"));
+    let path = || printable(&mount.mount_path);
+    // The token is the agent's identity: a container that mounts it could act as the agent.
     if let Some(volume) = [layout::SECRETS_VOLUME, layout::TOKEN_VOLUME]
         .into_iter()
         .find(|volume| **volume == *mount.name)
     {
-        findings.refuse(Refusal::OurVolume { at: at(), volume });
-    } else if target.gets_secrets {
-        match standing(&mount.mount_path) {
-            Standing::Clear => {}
-            Standing::Taken => {
-                findings.refuse(Refusal::MountTaken { at: at(), path: shown(&mount.mount_path) })
+        diagnostics.deny(Violation::ReservedVolumeMounted { at: at(), volume });
+    } else if app.gets_secrets {
+        match overlap(&mount.mount_path) {
+            MountOverlap::None => {}
+            MountOverlap::Same => {
+                diagnostics.deny(Violation::MountPathTaken { at: at(), path: path() });
             }
-            Standing::Below => {
-                findings.refuse(Refusal::MountBelow { at: at(), path: shown(&mount.mount_path) })
+            MountOverlap::Inside => {
+                diagnostics.deny(Violation::MountPathInside { at: at(), path: path() });
             }
-            Standing::MayHide => findings.warn(Warning::MayHide { at: at() }),
+            MountOverlap::MayHide => diagnostics.warn(Warning::MayHideSecrets { at: at() }),
         }
     }
 }
 
-/// How a mount point stands to the secrets.
+/// How a mount path overlaps the secrets directory.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    Clear,
-    Taken,
-    Below,
+enum MountOverlap {
+    None,
+    Same,
+    Inside,
     MayHide,
 }
 
-fn standing(mount_path: &str) -> Standing {
-    let parts = components(mount_path);
-    // `/var/run` is a link to `/run` in most images, so both are one place.
-    let below_run = match parts.as_slice() {
-        ["var", "run"] => return Standing::MayHide,
+fn overlap(mount_path: &str) -> MountOverlap {
+    let components = components(mount_path);
+    // `/var/run` is a link to `/run` in most images, so both are the same directory.
+    let below_run = match components.as_slice() {
+        ["var", "run"] => return MountOverlap::MayHide,
         ["run", rest @ ..] | ["var", "run", rest @ ..] => rest,
-        _ => return Standing::Clear,
+        _ => return MountOverlap::None,
     };
     match below_run {
-        ["secrets"] => Standing::Taken,
+        ["secrets"] => MountOverlap::Same,
         ["secrets", rest @ ..] if !rest.iter().copied().eq(SERVICE_ACCOUNT.split('/')) => {
-            Standing::Below
+            MountOverlap::Inside
         }
-        _ => Standing::Clear,
+        _ => MountOverlap::None,
     }
 }
 
-/// The parts of a path as the runtime will walk it. A relative one starts at the root, too.
+/// The components of a path as the container runtime resolves them. A relative path starts at the
+/// root too.
 fn components(path: &str) -> Vec<&str> {
-    let mut parts = Vec::with_capacity(8);
-    for part in path.split('/') {
-        match part {
+    let mut components = Vec::with_capacity(8);
+    for component in path.split('/') {
+        match component {
             "" | "." => {}
             ".." => {
-                parts.pop();
+                components.pop();
             }
-            part => parts.push(part),
+            component => components.push(component),
         }
     }
-    parts
+    components
 }
 
 #[cfg(test)]
@@ -110,30 +128,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_mount_may_be() {
+    fn mount_paths_that_overlap_the_secrets_directory() {
         for (path, expected) in [
-            ("/run/secrets", Standing::Taken),
-            ("/run/secrets/", Standing::Taken),
-            ("//run/./secrets", Standing::Taken),
-            ("/run/x/../secrets", Standing::Taken),
-            ("run/secrets", Standing::Taken),
-            ("/var/run/secrets", Standing::Taken),
-            ("/run/secrets/db", Standing::Below),
-            ("/var/run/secrets/eks.amazonaws.com/serviceaccount", Standing::Below),
-            ("/var/run/secrets/kubernetes.io", Standing::Below),
-            ("/var/run/secrets/kubernetes.io/serviceaccount/x", Standing::Below),
-            ("/var/run/secrets/kubernetes.io/serviceaccount", Standing::Clear),
-            ("/run/secrets/kubernetes.io/serviceaccount", Standing::Clear),
-            ("/var/run", Standing::MayHide),
-            ("/var/run/", Standing::MayHide),
-            ("/var/run/app", Standing::Clear),
-            ("/run", Standing::Clear),
-            ("/run/secrets-of-mine", Standing::Clear),
-            ("/etc/run/secrets", Standing::Clear),
-            ("", Standing::Clear),
-            ("/", Standing::Clear),
+            ("/run/secrets", MountOverlap::Same),
+            ("/run/secrets/", MountOverlap::Same),
+            ("//run/./secrets", MountOverlap::Same),
+            ("/run/x/../secrets", MountOverlap::Same),
+            ("run/secrets", MountOverlap::Same),
+            ("/var/run/secrets", MountOverlap::Same),
+            ("/run/secrets/db", MountOverlap::Inside),
+            ("/var/run/secrets/eks.amazonaws.com/serviceaccount", MountOverlap::Inside),
+            ("/var/run/secrets/kubernetes.io", MountOverlap::Inside),
+            ("/var/run/secrets/kubernetes.io/serviceaccount/x", MountOverlap::Inside),
+            ("/var/run/secrets/kubernetes.io/serviceaccount", MountOverlap::None),
+            ("/run/secrets/kubernetes.io/serviceaccount", MountOverlap::None),
+            ("/var/run", MountOverlap::MayHide),
+            ("/var/run/", MountOverlap::MayHide),
+            ("/var/run/app", MountOverlap::None),
+            ("/run", MountOverlap::None),
+            ("/run/secrets-of-mine", MountOverlap::None),
+            ("/etc/run/secrets", MountOverlap::None),
+            ("", MountOverlap::None),
+            ("/", MountOverlap::None),
         ] {
-            assert_eq!(standing(path), expected, "{path}");
+            assert_eq!(overlap(path), expected, "{path}");
         }
     }
 }

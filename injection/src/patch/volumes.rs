@@ -1,47 +1,55 @@
-//! The two volumes of an injected pod: memory for the secrets, and the agent's identity.
+//! The two volumes of an injected pod: memory for the secrets, and the agent's token.
 
 use contract::layout;
+use json_patch::PatchOperation;
+use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
-use super::{Operation, append, shape};
+use super::{append, reinvocation};
 use crate::config::InjectionConfig;
-use crate::findings::{Findings, Refusal};
+use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
 
-/// Adds the operations that bring the volumes.
+const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
+
+/// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
     config: &InjectionConfig,
-    findings: &mut Findings,
-    patch: &mut Vec<Operation>,
+    diagnostics: &mut Diagnostics,
+    patch: &mut Vec<PatchOperation>,
 ) {
     let mut missing = Vec::with_capacity(2);
-    for (name, make) in [
+    for (name, canonical) in [
         (layout::SECRETS_VOLUME, secrets as fn(&InjectionConfig) -> Value),
         (layout::TOKEN_VOLUME, |_| token()),
     ] {
-        let at = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
-        match at {
-            None => missing.push(make(config)),
+        let index = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
+        match index {
+            None => missing.push(canonical(config)),
             Some(index) => {
-                let same = shape::volume(pod, index)
-                    .is_some_and(|found| shape::is_volume(&make(config), &found));
-                if !same {
-                    findings.refuse(Refusal::VolumeTaken { index, volume: name });
+                let is_canonical = reinvocation::volume(pod, index).is_some_and(|found| {
+                    reinvocation::is_canonical_volume(&canonical(config), &found)
+                });
+                if !is_canonical {
+                    diagnostics.deny(Violation::VolumeNameTaken { index, volume: name });
                 }
             }
         }
     }
-    append("/spec/volumes", pod.spec.volumes.is_some(), missing, patch);
+    append(VOLUMES.to_buf(), pod.spec.volumes.is_some(), missing, patch);
 }
 
-/// Memory, so that no value reaches a disk; limited, since without a limit it may take half of the
-/// node's.
+/// In memory, so that no value reaches a disk. Limited, because an unlimited volume may take half
+/// of the node's memory.
 fn secrets(config: &InjectionConfig) -> Value {
-    json!({ "name": layout::SECRETS_VOLUME, "emptyDir": { "medium": "Memory", "sizeLimit": config.volume_size.as_str() } })
+    json!({
+        "name": layout::SECRETS_VOLUME,
+        "emptyDir": { "medium": "Memory", "sizeLimit": config.volume_size.as_str() },
+    })
 }
 
-/// A token for switchyard alone. The mode is the default, which the API server would add.
+/// A token that only switchyard accepts. Sets the mode that the API server would default.
 fn token() -> Value {
     json!({
         "name": layout::TOKEN_VOLUME,

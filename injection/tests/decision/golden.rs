@@ -1,4 +1,4 @@
-//! The whole of an injected pod, as a person would read it.
+//! A whole injected pod, as a person would read it.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::{admitted, annotate, pod, with_spec};
 
 #[test]
 fn the_sample_application() {
-    let asks = annotate(
+    let annotated = annotate(
         with_spec(
             pod(json!([{
                 "name": "api",
@@ -22,7 +22,7 @@ fn the_sample_application() {
         ),
         &[("reload", "signal=SIGHUP")],
     );
-    let (patched, warnings) = admitted(&asks);
+    let (patched, warnings) = admitted(&annotated);
     assert!(warnings.is_empty(), "{warnings:?}");
     insta::assert_snapshot!(serde_json::to_string_pretty(&patched).unwrap());
 }

@@ -1,10 +1,10 @@
-//! What is decided, from the outside: pods in, patched pods or messages out.
+//! The decision from outside: pods in, patched pods or messages out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod golden;
 mod properties;
-mod refusals;
 mod reinvocation;
 mod rules;
 mod support;
+mod violations;

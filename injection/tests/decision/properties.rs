@@ -1,14 +1,14 @@
-//! What holds of every pod.
+//! Properties of the decision on every pod.
 
-use injection::admit::{Decision, admit};
-use injection::pod::Pod;
+use injection::{Decision, Pod, admit};
+use json_patch::{Patch, PatchOperation};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{KEYS, NAMESPACE, apply, catalog, config, decide};
 
-/// In every value of a variable, so that none can hide in a message by being short.
+/// Part of every variable's value, so that a leaked value is found in any text.
 const CANARY: &str = "cAnArY7Q";
 
 fn variable() -> impl Strategy<Value = Value> {
@@ -130,8 +130,8 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
         .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
 }
 
-/// The parts that an injection has nothing to do with.
-fn untouched_parts(pod: &Value) -> Vec<Value> {
+/// The fields that an injection must not change.
+fn unrelated_fields(pod: &Value) -> Vec<Value> {
     let parts =
         containers(pod).filter(|container| container["name"] != "enclii-agent").map(|container| {
             json!([
@@ -148,7 +148,7 @@ fn untouched_parts(pod: &Value) -> Vec<Value> {
 
 fn check(pod: &Value) -> Result<bool, TestCaseError> {
     match decide(pod) {
-        Decision::Untouched(_) => Err(TestCaseError::fail("a pod that asks was left alone")),
+        Decision::Skip(_) => Err(TestCaseError::fail("a pod with the annotation was skipped")),
         Decision::Refuse { message, warnings } => {
             prop_assert!(!message.contains(CANARY), "{message}");
             prop_assert!(warnings.iter().all(|warning| !warning.contains(CANARY)), "{warnings:?}");
@@ -160,8 +160,13 @@ fn check(pod: &Value) -> Result<bool, TestCaseError> {
                 !serde_json::to_string(&patch).unwrap().contains(CANARY),
                 "a value is in the patch"
             );
+            // A `test` operation would carry the value that it compares with.
+            prop_assert!(patch.iter().all(|operation| matches!(
+                operation,
+                PatchOperation::Add(_) | PatchOperation::Remove(_) | PatchOperation::Replace(_)
+            )));
             let patched = apply(pod, &patch);
-            prop_assert_eq!(untouched_parts(pod), untouched_parts(&patched));
+            prop_assert_eq!(unrelated_fields(pod), unrelated_fields(&patched));
             let plain = pod["metadata"]["annotations"]["enclii.io/plain-env"]
                 .as_str()
                 .unwrap_or_default()
@@ -178,9 +183,9 @@ fn check(pod: &Value) -> Result<bool, TestCaseError> {
                     || plain.split(',').any(|plain| plain == name);
                 prop_assert!(!KEYS.contains(&name) || stays, "{} is still there", name);
             }
-            // Twice is once.
+            // A second pass changes nothing.
             match decide(&patched) {
-                Decision::Inject { patch, .. } => prop_assert_eq!(patch, Vec::new()),
+                Decision::Inject { patch, .. } => prop_assert_eq!(patch, Patch::default()),
                 other => prop_assert!(false, "the second pass: {:?}", other),
             }
             Ok(true)
@@ -192,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn every_pod(pod in pod()) {
+    fn every_pod_is_injected_or_refused_without_a_leak(pod in pod()) {
         check(&pod)?;
     }
 
@@ -202,10 +207,10 @@ proptest! {
     }
 
     #[test]
-    fn no_member_of_a_pod_panics(mut pod in pod(), at in any::<prop::sample::Index>(), with in member()) {
-        let places = places(&pod);
-        let place = &places[at.index(places.len())];
-        *pod.pointer_mut(place).unwrap() = with;
+    fn no_field_of_a_pod_panics(mut pod in pod(), at in any::<prop::sample::Index>(), with in member()) {
+        let pointers = pointers(&pod);
+        let pointer = &pointers[at.index(pointers.len())];
+        *pod.pointer_mut(pointer).unwrap() = with;
         let json = pod.to_string();
         if let Ok(pod) = Pod::parse(&json)
             && let Decision::Refuse { message, .. } = admit(&pod, NAMESPACE, &catalog(), &config())
@@ -228,8 +233,8 @@ fn member() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The pointers of everything in a value.
-fn places(value: &Value) -> Vec<String> {
+/// The pointers to everything in a value.
+fn pointers(value: &Value) -> Vec<String> {
     let mut found = vec![String::new()];
     let below: Vec<(String, &Value)> = match value {
         Value::Object(members) => members
@@ -242,12 +247,12 @@ fn places(value: &Value) -> Vec<String> {
         _ => Vec::new(),
     };
     for (key, value) in below {
-        found.extend(places(value).into_iter().map(|rest| format!("/{key}{rest}")));
+        found.extend(pointers(value).into_iter().map(|rest| format!("/{key}{rest}")));
     }
     found
 }
 
-/// The generator must not make only pods that are refused, or the properties above say nothing.
+/// If the generator made only refused pods, the properties above would prove nothing.
 #[test]
 fn many_of_the_pods_are_admitted() {
     use proptest::strategy::ValueTree;

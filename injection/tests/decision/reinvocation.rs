@@ -1,19 +1,20 @@
-//! The second pass: what it accepts as the first pass's work, what it adds, what it refuses.
+//! Reinvocation: what a second pass accepts as the work of the first, adds, and refuses.
 
-use injection::admit::Decision;
+use injection::Decision;
+use json_patch::Patch;
 use serde_json::{Value, json};
 
 use crate::support::{admitted, annotate, decide, one, pod, refused, with_spec};
 
-/// The pod after a first pass, with what the API server makes of it.
+/// The pod after a first pass, with the API server's defaults.
 fn injected() -> Value {
-    let asks = annotate(
+    let annotated = annotate(
         one(
             json!({ "securityContext": { "runAsUser": 1000 }, "env": [{ "name": "DATABASE_URL", "value": "x" }] }),
         ),
         &[("reload", "signal=SIGHUP")],
     );
-    let (mut patched, _) = admitted(&asks);
+    let (mut patched, _) = admitted(&annotated);
     let agent = &mut patched["spec"]["initContainers"][0];
     agent["terminationMessagePath"] = json!("/dev/termination-log");
     agent["terminationMessagePolicy"] = json!("File");
@@ -26,12 +27,15 @@ fn injected() -> Value {
 }
 
 #[test]
-fn nothing_is_left_to_do() {
-    assert_eq!(decide(&injected()), Decision::Inject { patch: Vec::new(), warnings: Vec::new() });
+fn a_second_pass_changes_nothing() {
+    assert_eq!(
+        decide(&injected()),
+        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+    );
 }
 
 #[test]
-fn a_container_that_came_later_gets_the_mount_and_the_agent_follows() {
+fn a_container_added_later_gets_the_mount_and_can_read_the_files() {
     let mut later = injected();
     later["spec"]["containers"]
         .as_array_mut()
@@ -46,21 +50,27 @@ fn a_container_that_came_later_gets_the_mount_and_the_agent_follows() {
         "another user must be able to read"
     );
     assert_eq!(patched["spec"]["initContainers"].as_array().unwrap().len(), 1);
-    assert_eq!(decide(&patched), Decision::Inject { patch: Vec::new(), warnings: Vec::new() });
+    assert_eq!(
+        decide(&patched),
+        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+    );
 }
 
 #[test]
-fn a_user_that_came_later_becomes_the_agent_s() {
+fn the_agent_follows_a_user_set_later() {
     let (mut later, _) = admitted(&one(json!({})));
     later["spec"]["securityContext"] = json!({ "runAsUser": 0 });
     let (patched, _) = admitted(&later);
     let context = &patched["spec"]["initContainers"][0]["securityContext"];
     assert_eq!((&context["runAsUser"], &context["runAsNonRoot"]), (&json!(0), &json!(false)));
-    assert_eq!(decide(&patched), Decision::Inject { patch: Vec::new(), warnings: Vec::new() });
+    assert_eq!(
+        decide(&patched),
+        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+    );
 }
 
 #[test]
-fn a_ca_that_the_other_replica_did_not_know_yet_is_replaced() {
+fn an_older_ca_of_another_replica_is_replaced() {
     let mut earlier = injected();
     let value = &mut earlier["spec"]["initContainers"][0]["env"][0]["value"];
     *value = json!(value.as_str().unwrap().replace(r#""ca":"PEM\n""#, r#""ca":"OLD\n""#));
@@ -69,7 +79,7 @@ fn a_ca_that_the_other_replica_did_not_know_yet_is_replaced() {
 }
 
 #[test]
-fn an_init_container_that_another_webhook_put_first_stays_there() {
+fn an_init_container_that_another_webhook_put_first_stays_first() {
     let mut later = injected();
     later["spec"]["initContainers"]
         .as_array_mut()
@@ -81,10 +91,10 @@ fn an_init_container_that_another_webhook_put_first_stays_there() {
 }
 
 #[test]
-fn an_agent_that_is_not_the_agent() {
+fn a_forged_agent_is_refused() {
     type Change = fn(&mut Value);
     let changes: [(Change, &str); 21] = [
-        (|agent| agent["image"] = json!("evil"), "its image is another"),
+        (|agent| agent["image"] = json!("evil"), "its image differs"),
         (|agent| agent["command"] = json!(["sh"]), "it has command"),
         (|agent| agent["args"] = json!(["x"]), "it has args"),
         (|agent| agent["envFrom"] = json!([]), "it has envFrom"),
@@ -97,10 +107,10 @@ fn an_agent_that_is_not_the_agent() {
         (|agent| agent["workingDir"] = json!("/"), "it has workingDir"),
         (
             |agent| agent["lifecycle"]["preStop"] = json!({ "exec": { "command": ["sh"] } }),
-            "its lifecycle is another",
+            "its lifecycle differs",
         ),
-        (|agent| agent["restartPolicy"] = json!("Never"), "its restartPolicy is another"),
-        (|agent| agent["resources"] = json!(null), "its resources is another"),
+        (|agent| agent["restartPolicy"] = json!("Never"), "its restartPolicy differs"),
+        (|agent| agent["resources"] = json!(null), "its resources differs"),
         (
             |agent| {
                 agent["env"]
@@ -108,9 +118,9 @@ fn an_agent_that_is_not_the_agent() {
                     .unwrap()
                     .push(json!({ "name": "LD_PRELOAD", "value": "x" }))
             },
-            "its env is another",
+            "its env differs",
         ),
-        (|agent| agent["env"][0]["value"] = json!("{}"), "its env is another"),
+        (|agent| agent["env"][0]["value"] = json!("{}"), "its env differs"),
         (
             |agent| {
                 agent["env"][0]["value"] = json!(
@@ -120,11 +130,11 @@ fn an_agent_that_is_not_the_agent() {
                         .replace("https://switchyard", "https://evil")
                 )
             },
-            "its ENCLII_AGENT_CONFIG is another",
+            "its ENCLII_AGENT_CONFIG differs",
         ),
         (
             |agent| agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"] = json!("metadata.name"),
-            "its env is another",
+            "its env differs",
         ),
         (
             |agent| {
@@ -133,22 +143,19 @@ fn an_agent_that_is_not_the_agent() {
                     .unwrap()
                     .push(json!({ "name": "h", "mountPath": "/host" }))
             },
-            "its volumeMounts is another",
+            "its volumeMounts differs",
         ),
-        (
-            |agent| agent["volumeMounts"][1]["mountPath"] = json!("/x"),
-            "its volumeMounts is another",
-        ),
-        (|agent| agent["volumeMounts"] = json!([]), "its volumeMounts is another"),
+        (|agent| agent["volumeMounts"][1]["mountPath"] = json!("/x"), "its volumeMounts differs"),
+        (|agent| agent["volumeMounts"] = json!([]), "its volumeMounts differs"),
         (
             |agent| agent["securityContext"]["privileged"] = json!(true),
-            "its securityContext is another",
+            "its securityContext differs",
         ),
         (
             |agent| agent["securityContext"]["capabilities"]["add"] = json!(["SYS_PTRACE"]),
-            "its securityContext is another",
+            "its securityContext differs",
         ),
-        (|agent| agent["securityContext"] = json!(null), "its securityContext is another"),
+        (|agent| agent["securityContext"] = json!(null), "its securityContext differs"),
     ];
     for (change, difference) in changes {
         let mut spoofed = injected();
@@ -156,29 +163,29 @@ fn an_agent_that_is_not_the_agent() {
         assert_eq!(
             refused(&spoofed),
             format!(
-                "spec.initContainers[0]: a container is already named enclii-agent, like the agent, and is not the agent ({difference}): rename it"
+                "spec.initContainers[0]: is named enclii-agent, a name that is reserved for the agent, and is not the agent ({difference}): rename it"
             )
         );
     }
 }
 
 #[test]
-fn an_agent_where_none_may_be() {
+fn an_agent_among_the_containers_or_a_second_one_is_refused() {
     let among_applications = pod(json!([{ "name": "api" }, { "name": "enclii-agent" }]));
     assert_eq!(
         refused(&among_applications),
-        "spec.containers[1]: a container is already named enclii-agent, like the agent, and is not the agent (it is no init container): rename it"
+        "spec.containers[1]: is named enclii-agent, a name that is reserved for the agent, and is not the agent (it is not an init container): rename it"
     );
     let mut twice = injected();
     let agent = twice["spec"]["initContainers"][0].clone();
     twice["spec"]["initContainers"].as_array_mut().unwrap().push(agent);
     assert!(refused(&twice).contains(
-        "spec.initContainers[1]: a container is already named enclii-agent, like the agent, and is not the agent (there are two)"
+        "spec.initContainers[1]: is named enclii-agent, a name that is reserved for the agent, and is not the agent (there are two)"
     ));
 }
 
 #[test]
-fn volumes_that_are_not_ours() {
+fn forged_volumes_are_refused() {
     type Change = fn(&mut Value);
     let changes: [Change; 5] = [
         |volumes| volumes[0] = json!({ "name": "enclii-secrets", "emptyDir": {} }),
@@ -198,11 +205,7 @@ fn volumes_that_are_not_ours() {
     for change in changes {
         let mut spoofed = injected();
         change(&mut spoofed["spec"]["volumes"]);
-        assert!(
-            refused(&spoofed).contains("is already named enclii-"),
-            "{}",
-            spoofed["spec"]["volumes"]
-        );
+        assert!(refused(&spoofed).contains("is named enclii-"), "{}", spoofed["spec"]["volumes"]);
     }
     let mut resized = injected();
     resized["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] = json!("64Mi");
@@ -213,7 +216,7 @@ fn volumes_that_are_not_ours() {
 }
 
 #[test]
-fn a_pod_that_is_complete_but_for_a_literal_that_came_later() {
+fn a_literal_added_later_is_replaced() {
     let mut later = injected();
     later["spec"]["containers"][0]["env"]
         .as_array_mut()

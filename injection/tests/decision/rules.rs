@@ -1,7 +1,7 @@
-//! What becomes of a pod that is admitted.
+//! How an admitted pod is changed.
 
-use injection::admit::{Decision, Reason, admit};
-use injection::pod::Pod;
+use injection::{Decision, Pod, SkipReason, admit};
+use json_patch::Patch;
 use serde_json::{Value, json};
 
 use crate::support::{NAMESPACE, admitted, annotate, catalog, config, decide, one, pod, with_spec};
@@ -19,32 +19,32 @@ fn agent_config(pod: &Value) -> Value {
 }
 
 #[test]
-fn a_pod_that_does_not_ask_is_untouched() {
+fn a_pod_without_the_annotation_is_skipped() {
     let mut plain =
         one(json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://a:b@c/d" }] }));
     plain["metadata"]["annotations"] = json!({ "enclii.io/reload": "nonsense" });
-    assert_eq!(decide(&plain), Decision::Untouched(Reason::NotAsked));
+    assert_eq!(decide(&plain), Decision::Skip(SkipReason::NotRequested));
     plain["metadata"] = Value::Null;
     plain.as_object_mut().unwrap().remove("metadata");
-    assert_eq!(decide(&plain), Decision::Untouched(Reason::NotAsked));
+    assert_eq!(decide(&plain), Decision::Skip(SkipReason::NotRequested));
 }
 
 #[test]
-fn namespaces_and_mirror_pods_that_are_none_of_ours() {
-    let asks = one(json!({}));
-    let text = asks.to_string();
+fn exempt_namespaces_and_mirror_pods_are_skipped() {
+    let annotated = one(json!({}));
+    let text = annotated.to_string();
     let in_namespace =
         |namespace: &str| admit(&Pod::parse(&text).unwrap(), namespace, &catalog(), &config());
-    assert_eq!(in_namespace("kube-system"), Decision::Untouched(Reason::ExemptNamespace));
-    assert_eq!(in_namespace("enclii-system"), Decision::Untouched(Reason::ExemptNamespace));
+    assert_eq!(in_namespace("kube-system"), Decision::Skip(SkipReason::ExemptNamespace));
+    assert_eq!(in_namespace("enclii-system"), Decision::Skip(SkipReason::ExemptNamespace));
     assert!(matches!(in_namespace(NAMESPACE), Decision::Inject { .. }));
-    let mut mirror = asks;
+    let mut mirror = annotated;
     mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] = json!("abc");
-    assert_eq!(decide(&mirror), Decision::Untouched(Reason::MirrorPod));
+    assert_eq!(decide(&mirror), Decision::Skip(SkipReason::MirrorPod));
 }
 
 #[test]
-fn a_literal_leaves_in_place_and_the_rest_stays() {
+fn a_literal_is_replaced_in_place_and_the_rest_stays() {
     let (patched, warnings) = admitted(&one(json!({ "env": [
         { "name": "LOG_LEVEL", "value": "info" },
         { "name": "DATABASE_URL", "value": "postgres://app:pw@db/shop" },
@@ -64,7 +64,7 @@ fn a_literal_leaves_in_place_and_the_rest_stays() {
 }
 
 #[test]
-fn what_points_at_the_file_already_is_kept() {
+fn a_variable_that_already_points_at_the_file_is_kept() {
     let (patched, _) = admitted(&one(json!({ "env": [
         { "name": "DATABASE_URL", "value": "x" },
         { "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" },
@@ -77,7 +77,7 @@ fn what_points_at_the_file_already_is_kept() {
 }
 
 #[test]
-fn one_name_twice_becomes_one_file() {
+fn a_duplicate_name_becomes_one_file_variable() {
     let (patched, _) = admitted(&one(
         json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL", "value": "y" }] }),
     ));
@@ -88,7 +88,7 @@ fn one_name_twice_becomes_one_file() {
 }
 
 #[test]
-fn a_key_of_the_secret_that_the_bundle_replaces() {
+fn a_secret_key_ref_to_the_bundle_s_secret_is_replaced() {
     let (patched, _) = admitted(&one(json!({ "env": [
         { "name": "DB", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } } },
         { "name": "OTHER", "valueFrom": { "secretKeyRef": { "name": "other", "key": "DATABASE_URL" } } },
@@ -103,7 +103,7 @@ fn a_key_of_the_secret_that_the_bundle_replaces() {
 }
 
 #[test]
-fn the_whole_secret_that_the_bundle_replaces() {
+fn an_env_from_of_the_bundle_s_secret_is_replaced() {
     let (patched, _) = admitted(&one(json!({
         "env": [{ "name": "DATABASE_URL", "value": "x" }],
         "envFrom": [
@@ -129,7 +129,7 @@ fn the_whole_secret_that_the_bundle_replaces() {
 }
 
 #[test]
-fn names_that_the_author_lists() {
+fn listed_names_are_replaced() {
     let listed = annotate(
         one(
             json!({ "env": [{ "name": "EXTRA", "value": "x" }, { "name": "FROM", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }] }),
@@ -148,8 +148,8 @@ fn names_that_the_author_lists() {
 }
 
 #[test]
-fn every_warning() {
-    let asks = annotate(
+fn every_warning_has_its_text() {
+    let annotated = annotate(
         one(json!({
             "env": [
                 { "name": "SMTP_PASSWORD", "value": "hunter2" },
@@ -160,16 +160,16 @@ fn every_warning() {
         })),
         &[("plain-env", "DATABASE_URL"), ("relaod", "none"), ("file-mode", "0400")],
     );
-    let (patched, warnings) = admitted(&asks);
+    let (patched, warnings) = admitted(&annotated);
     assert_eq!(
         warnings,
         [
             "annotation enclii.io/relaod is not known and has no effect; did you mean enclii.io/reload?",
             "annotation enclii.io/plain-env: DATABASE_URL is a key of bundle api-prod and stays in plain text",
             "annotation enclii.io/file-mode: 0400 may keep container api from reading its files, since its UID is not the agent's 65532",
-            "spec.containers[0].env[2] in container api: STRIPE_API_KEY is a key of bundle api-prod but comes from elsewhere, and stays as it is",
-            "spec.containers[0].volumeMounts[0] in container api: a mount at /var/run hides /run/secrets in images where /var/run is a link to /run; mount it below",
-            "spec.containers[0].env[0] in container api: SMTP_PASSWORD looks like a credential in plain text; store it with enclii secrets set, or name it in enclii.io/plain-env",
+            "spec.containers[0].env[2] in container api: STRIPE_API_KEY is a key of bundle api-prod but comes from another source, and is not changed",
+            "spec.containers[0].volumeMounts[0] in container api: a mount at /var/run hides /run/secrets in images where /var/run is a link to /run; mount it in a subdirectory",
+            "spec.containers[0].env[0] in container api: SMTP_PASSWORD looks like a credential in plain text; store it with enclii secrets set, or list it in enclii.io/plain-env",
         ]
     );
     assert_eq!(
@@ -179,12 +179,12 @@ fn every_warning() {
 }
 
 #[test]
-fn the_agent_stands_first_and_has_what_it_needs() {
-    let asks = with_spec(
+fn the_agent_is_the_first_init_container() {
+    let annotated = with_spec(
         one(json!({})),
         json!({ "initContainers": [{ "name": "migrate", "image": "x" }], "volumes": [{ "name": "tmp", "emptyDir": {} }] }),
     );
-    let (patched, _) = admitted(&asks);
+    let (patched, _) = admitted(&annotated);
     assert_eq!(agent(&patched)["name"], "enclii-agent");
     assert_eq!(patched["spec"]["initContainers"][1]["name"], "migrate");
     let mount =
@@ -209,7 +209,7 @@ fn empty_and_null_lists_are_filled() {
         (json!(null), json!(null), json!(null), json!(null)),
         (json!([]), json!([]), json!([]), json!([])),
     ] {
-        let asks = with_spec(
+        let annotated = with_spec(
             annotate(
                 one(
                     json!({ "env": env_list, "volumeMounts": mounts, "envFrom": [{ "secretRef": { "name": "api-prod" } }] }),
@@ -218,7 +218,7 @@ fn empty_and_null_lists_are_filled() {
             ),
             json!({ "initContainers": init, "volumes": volumes }),
         );
-        let (patched, _) = admitted(&asks);
+        let (patched, _) = admitted(&annotated);
         assert_eq!(env(&patched, 0).as_array().unwrap().len(), 2);
         assert_eq!(patched["spec"]["containers"][0]["volumeMounts"].as_array().unwrap().len(), 1);
         assert_eq!(patched["spec"]["initContainers"].as_array().unwrap().len(), 1);
@@ -227,12 +227,12 @@ fn empty_and_null_lists_are_filled() {
 }
 
 #[test]
-fn whose_uid_the_agent_has() {
+fn the_agent_s_uid_and_file_mode_follow_the_containers() {
     let user = |uid: i64| json!({ "runAsUser": uid });
     let two = |a: Value, b: Value| {
         pod(json!([{ "name": "a", "securityContext": a }, { "name": "b", "securityContext": b }]))
     };
-    for (asks, uid, mode) in [
+    for (annotated, uid, mode) in [
         (two(user(1000), user(1000)), 1000, "0400"),
         (two(user(1000), user(1001)), 65532, "0444"),
         (two(user(1000), json!({})), 65532, "0444"),
@@ -250,14 +250,14 @@ fn whose_uid_the_agent_has() {
         (annotate(two(user(1000), user(1001)), &[("containers", "b")]), 1001, "0400"),
         (annotate(two(user(7), user(7)), &[("file-mode", "0440")]), 7, "0440"),
     ] {
-        let (patched, warnings) = admitted(&asks);
+        let (patched, warnings) = admitted(&annotated);
         let context = &agent(&patched)["securityContext"];
         assert_eq!(
             (&context["runAsUser"], &context["runAsNonRoot"]),
             (&json!(uid), &json!(true)),
-            "{asks}"
+            "{annotated}"
         );
-        assert_eq!(agent_config(&patched)["files"]["mode"], mode, "{asks}");
+        assert_eq!(agent_config(&patched)["files"]["mode"], mode, "{annotated}");
         assert!(warnings.is_empty(), "{warnings:?}");
     }
     let (patched, _) = admitted(&with_spec(one(json!({})), json!({ "securityContext": user(0) })));
@@ -265,26 +265,26 @@ fn whose_uid_the_agent_has() {
 }
 
 #[test]
-fn a_group_of_the_pod_s_makes_a_mode_readable() {
-    let asks = |group: Value| {
+fn an_fs_group_makes_a_group_readable_mode_sufficient() {
+    let annotated = |group: Value| {
         annotate(
             with_spec(one(json!({})), json!({ "securityContext": { "fsGroup": group } })),
             &[("file-mode", "0440")],
         )
     };
-    assert_eq!(admitted(&asks(json!(2000))).1.len(), 0);
-    assert_eq!(admitted(&asks(json!(null))).1.len(), 1);
+    assert_eq!(admitted(&annotated(json!(2000))).1.len(), 0);
+    assert_eq!(admitted(&annotated(json!(null))).1.len(), 1);
 }
 
 #[test]
-fn a_signal_needs_a_common_process_namespace_and_marks_its_container() {
-    let asks = annotate(
+fn a_signal_shares_the_process_namespace_and_marks_the_container() {
+    let annotated = annotate(
         pod(
             json!([{ "name": "api", "securityContext": { "runAsUser": 1000 } }, { "name": "log", "securityContext": { "runAsUser": 1001 } }]),
         ),
         &[("reload", "signal=SIGHUP"), ("reload-container", "api")],
     );
-    let (patched, _) = admitted(&asks);
+    let (patched, _) = admitted(&annotated);
     assert_eq!(patched["spec"]["shareProcessNamespace"], json!(true));
     assert_eq!(agent(&patched)["securityContext"]["runAsUser"], json!(1000));
     let config = agent_config(&patched);
@@ -303,29 +303,29 @@ fn a_signal_needs_a_common_process_namespace_and_marks_its_container() {
 }
 
 #[test]
-fn the_only_application_container_is_the_one_to_signal() {
-    let asks = with_spec(
+fn the_only_application_container_is_signalled() {
+    let annotated = with_spec(
         annotate(
             one(json!({ "securityContext": { "runAsUser": 1000 } })),
             &[("reload", "signal=USR1")],
         ),
         json!({ "shareProcessNamespace": true, "initContainers": [{ "name": "migrate", "securityContext": { "runAsUser": 1000 } }] }),
     );
-    let (patched, _) = admitted(&asks);
+    let (patched, _) = admitted(&annotated);
     assert_eq!(agent_config(&patched)["reload_container"], json!("api"));
     assert_eq!(agent_config(&patched)["files"]["mode"], json!("0400"));
 }
 
 #[test]
 fn a_sidecar_may_be_signalled_by_name() {
-    let asks = with_spec(
+    let annotated = with_spec(
         annotate(
             one(json!({ "securityContext": { "runAsUser": 1 } })),
             &[("reload", "signal=SIGHUP"), ("reload-container", "proxy")],
         ),
         json!({ "initContainers": [{ "name": "proxy", "restartPolicy": "Always", "securityContext": { "runAsUser": 2 } }] }),
     );
-    let (patched, _) = admitted(&asks);
+    let (patched, _) = admitted(&annotated);
     assert_eq!(agent(&patched)["securityContext"]["runAsUser"], json!(2));
     assert_eq!(
         patched["spec"]["initContainers"][1]["env"][0],
@@ -335,22 +335,25 @@ fn a_sidecar_may_be_signalled_by_name() {
 
 #[test]
 fn only_the_named_containers_get_the_secrets() {
-    let asks = annotate(
+    let annotated = annotate(
         pod(
             json!([{ "name": "api" }, { "name": "other", "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }]),
         ),
         &[("containers", "api")],
     );
-    let (patched, _) = admitted(&asks);
-    assert_eq!(patched["spec"]["containers"][1], asks["spec"]["containers"][1]);
+    let (patched, _) = admitted(&annotated);
+    assert_eq!(patched["spec"]["containers"][1], annotated["spec"]["containers"][1]);
     assert_eq!(patched["spec"]["containers"][0]["volumeMounts"].as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn a_dollar_in_the_configuration_is_none_to_kubelet() {
-    let asks = annotate(one(json!({})), &[("reload", "http=http://127.0.0.1:80/$(HOME)$$")]);
-    let (patched, _) = admitted(&asks);
+fn kubelet_does_not_expand_a_dollar_in_the_configuration() {
+    let annotated = annotate(one(json!({})), &[("reload", "http=http://127.0.0.1:80/$(HOME)$$")]);
+    let (patched, _) = admitted(&annotated);
     let text = agent(&patched)["env"][0]["value"].as_str().unwrap().to_owned();
     assert!(text.contains("/$$(HOME)$$$$"), "{text}");
-    assert_eq!(decide(&patched), Decision::Inject { patch: Vec::new(), warnings: Vec::new() });
+    assert_eq!(
+        decide(&patched),
+        Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
+    );
 }

@@ -1,9 +1,11 @@
-//! A world to decide in: two bundles, and pods that are made of the parts a test is about.
+//! Bundles and a configuration to decide with, and builders of pods.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use injection::{Bundle, Bundles, Decision, InjectionConfig, Operation, Pod, admit};
+use contract::SecretName;
+use injection::{Bundle, BundleLookup, Decision, InjectionConfig, Pod, admit};
+use json_patch::Patch;
 use serde_json::{Value, json};
 
 /// The namespace that the bundles are in.
@@ -23,7 +25,7 @@ pub(crate) fn config() -> InjectionConfig {
 /// The bundles of [`NAMESPACE`], by name.
 pub(crate) struct Catalog(HashMap<&'static str, Arc<Bundle>>);
 
-impl Bundles for Catalog {
+impl BundleLookup for Catalog {
     fn bundle(&self, namespace: &str, name: &str) -> Option<Arc<Bundle>> {
         self.0.get(name).filter(|_| namespace == NAMESPACE).cloned()
     }
@@ -32,9 +34,9 @@ impl Bundles for Catalog {
 pub(crate) fn catalog() -> Catalog {
     let bundle = |keys: &[&str]| {
         Arc::new(Bundle {
-            keys: keys.iter().map(|key| key.parse().unwrap()).collect(),
-            project: Some("shop".into()),
-            environment: Some("prod".into()),
+            keys: keys.iter().map(|key| key.parse::<SecretName>().unwrap()).collect(),
+            project: Some("shop".parse().unwrap()),
+            environment: Some("prod".parse().unwrap()),
         })
     };
     Catalog(HashMap::from([
@@ -54,7 +56,7 @@ pub(crate) fn pod(containers: Value) -> Value {
     })
 }
 
-/// The same with one container that has `parts` besides its name.
+/// Such a pod with one container, which has `parts` besides its name and image.
 pub(crate) fn one(parts: Value) -> Value {
     let mut container = json!({ "name": "api", "image": "shop/api:1" });
     merge(&mut container, parts);
@@ -68,7 +70,7 @@ pub(crate) fn annotate(mut pod: Value, annotations: &[(&str, &str)]) -> Value {
     pod
 }
 
-/// Adds members to the pod's spec.
+/// Adds fields to the pod's spec.
 pub(crate) fn with_spec(mut pod: Value, parts: Value) -> Value {
     merge(&mut pod["spec"], parts);
     pod
@@ -86,15 +88,13 @@ pub(crate) fn decide(pod: &Value) -> Decision {
     admit(&Pod::parse(&json).unwrap(), NAMESPACE, &catalog(), &config())
 }
 
-pub(crate) fn apply(pod: &Value, patch: &[Operation]) -> Value {
-    let patch: json_patch::Patch =
-        serde_json::from_value(serde_json::to_value(patch).unwrap()).unwrap();
+pub(crate) fn apply(pod: &Value, patch: &Patch) -> Value {
     let mut patched = pod.clone();
-    json_patch::patch(&mut patched, &patch).unwrap();
+    json_patch::patch(&mut patched, patch).unwrap();
     patched
 }
 
-/// The pod as it is admitted, and the warnings.
+/// The admitted pod, and the warnings.
 pub(crate) fn admitted(pod: &Value) -> (Value, Vec<String>) {
     match decide(pod) {
         Decision::Inject { patch, warnings } => (apply(pod, &patch), warnings),

@@ -28,10 +28,7 @@ async fn the_lifecycle_of_a_secret() {
         ("api-prod", Generation(1))
     );
     let written = harness.set("shop.prod.api", &[("A", b"three")]).await;
-    assert_eq!(
-        (written.versions["A"], written.bundles[0].generation),
-        (Version(2), Generation(2))
-    );
+    assert_eq!((written.versions["A"], written.bundles[0].generation), (Version(2), Generation(2)));
 
     let read = value(&harness, "/v1/secrets/shop.prod.api/A").await;
     assert_eq!((read.value.expose(), read.version), (b"three".as_slice(), Version(2)));
@@ -80,10 +77,7 @@ async fn the_lifecycle_of_a_secret() {
     );
     // Version numbers are never reused.
     let again = harness.set("shop.prod.api", &[("A", b"four")]).await;
-    assert_eq!(
-        (again.versions["A"], again.bundles[0].generation),
-        (Version(3), Generation(4))
-    );
+    assert_eq!((again.versions["A"], again.bundles[0].generation), (Version(3), Generation(4)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

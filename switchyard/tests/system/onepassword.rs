@@ -162,10 +162,7 @@ async fn a_connect_that_is_away_is_said_and_waited_for() {
     assert_eq!(problem(status, &headers, &answer).status, 503);
     connect.up().await;
     // No partial write is left, and no restart is needed.
-    assert_eq!(
-        harness.set("shop.prod.api", &[("A", b"hunter2")]).await.versions["A"],
-        Version(1)
-    );
+    assert_eq!(harness.set("shop.prod.api", &[("A", b"hunter2")]).await.versions["A"], Version(1));
     connect.down();
     unavailable(&harness, Method::GET, A, b"").await;
     unavailable(&harness, Method::POST, &format!("{A}/rotate"), b"{}").await;

@@ -1,40 +1,41 @@
-//! The catalog from a directory: `<namespace>/<bundle>.json` or `.yaml`, each a `SecretBundle`
-//! object.
+//! Fills the catalog from a directory of `<namespace>/<bundle>.json` or `.yaml` files, each a
+//! `SecretBundle` object.
 //!
-//! For a machine without Kubernetes. A file that cannot be read leaves its bundle as it was.
+//! For a machine without Kubernetes. If a file cannot be read, its bundle stays as it was.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::BundleRef;
+use injection::{Bundle, BundleLookup};
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
+use runtime::watch::{Depth, DirectoryWatch};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Catalog, Namespaces, object};
-use crate::watch::{Said, watch};
-use injection::bundles::Bundles;
+use crate::poll::{POLL_INTERVALS, WarnOnChange};
 
-/// Why a part of the directory could not be used.
+/// A part of the directory could not be read.
 #[derive(Debug, thiserror::Error)]
 enum DirectoryError {
     #[error("read {path}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("read {path}: not the JSON or YAML of a SecretBundle")]
+    #[error("parse {path}: not the JSON or YAML of a SecretBundle")]
     Form { path: PathBuf },
 }
 
-/// Follows the directory until `stop` is cancelled; opens `gate` after the first look.
+/// Follows the directory until `stop` is cancelled; opens `gate` after the first read.
 pub async fn run(root: PathBuf, catalog: Catalog, gate: Gate, stop: CancellationToken) {
     let follow = async {
-        let mut said = Said::default();
+        let mut warnings = WarnOnChange::default();
         loop {
-            let watch = watch(&root);
+            let watch = DirectoryWatch::new(&root, Depth::Tree, POLL_INTERVALS);
             match load(&root, &catalog) {
                 Ok(()) => gate.ready(),
-                Err(error) => said.warn("waiting for the bundles directory", &error),
+                Err(error) => warnings.warn("waiting for the bundles directory", &error),
             }
             watch.changed().await;
         }
@@ -42,7 +43,7 @@ pub async fn run(root: PathBuf, catalog: Catalog, gate: Gate, stop: Cancellation
     let _ = stop.run_until_cancelled(follow).await;
 }
 
-/// Reads the directory anew.
+/// Reads the whole directory.
 fn load(root: &Path, catalog: &Catalog) -> Result<(), DirectoryError> {
     let mut all = Namespaces::new();
     for (namespace, directory) in entries(root)? {
@@ -58,8 +59,9 @@ fn load(root: &Path, catalog: &Catalog) -> Result<(), DirectoryError> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), "bundle file, keeping what it said before");
-                    bundles.extend(catalog.bundle(&namespace, &name).map(|before| (name, before)));
+                    tracing::warn!(error = %ErrorChain(&error), "bundle file ignored, keeping its last good content");
+                    let before = catalog.bundle(&namespace, &name);
+                    bundles.extend(before.map(|bundle| (name, bundle)));
                 }
             }
         }
@@ -78,17 +80,17 @@ fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, DirectoryError> {
     Ok(found)
 }
 
-/// The bundle that a file is about; files of other names (half written ones, say) are none's.
+/// The bundle that a file describes; `None` for other files, such as temporary ones.
 fn bundle_name(file: &str) -> Option<String> {
     let (name, extension) = file.rsplit_once('.')?;
     let fits = matches!(extension, "json" | "yaml" | "yml") && name.parse::<BundleRef>().is_ok();
     fits.then(|| name.to_owned())
 }
 
-fn read(path: &Path) -> Result<Option<injection::bundles::Bundle>, DirectoryError> {
+fn read(path: &Path) -> Result<Option<Bundle>, DirectoryError> {
     let text = fs::read_to_string(path)
         .map_err(|source| DirectoryError::Read { path: path.to_owned(), source })?;
-    // JSON is YAML, so one parser reads both. Its own words quote the text: they are not passed on.
+    // JSON is YAML, so one parser reads both. Its message quotes the text, so it is dropped.
     let value: Value = serde_saphyr::from_str(&text)
         .map_err(|_| DirectoryError::Form { path: path.to_owned() })?;
     Ok(object::from_value(&value))
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_read_and_the_last_good_one_stays() {
+    fn json_and_yaml_are_read_and_the_last_good_content_stays() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join("shop-prod").join(name);
         write(

@@ -1,26 +1,23 @@
-//! The catalog from the `SecretBundle` objects of the cluster, by a watch. Keeps the keys alone.
+//! Fills the catalog from the cluster's `SecretBundle` objects, by a watch. Keeps only the keys.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use contract::secret_bundle::{API_VERSION, GROUP, KIND, PLURAL};
 use futures_util::StreamExt;
+use injection::Bundle;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
-use runtime::backoff::{Backoff, random};
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
 use super::{Catalog, Namespaces, object};
 
-/// A bundle that was just made should not keep its first pod waiting for long.
-const RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
-
-/// Follows the objects until `stop` is cancelled; opens `gate` after the first listing. What is
-/// known stays known while the API server cannot be reached.
+/// Follows the objects until `stop` is cancelled; opens `gate` after the first list. The catalog
+/// stays as it is while the API server is unreachable.
 pub async fn run(client: Client, catalog: Catalog, gate: Gate, stop: CancellationToken) {
     let _ = stop.run_until_cancelled(follow(client, catalog, gate)).await;
 }
@@ -29,57 +26,52 @@ async fn follow(client: Client, catalog: Catalog, gate: Gate) {
     let kind =
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, API_VERSION, KIND), PLURAL);
     let objects = Api::<DynamicObject>::all_with(client, &kind);
-    let mut events = pin!(watcher(objects, watcher::Config::default()));
-    let (mut listing, mut failures) = (Namespaces::new(), 0);
-    loop {
-        match events.next().await {
-            Some(Ok(event)) => {
-                failures = 0;
-                if apply(event, &catalog, &mut listing) {
+    let mut events = pin!(watcher(objects, watcher::Config::default()).default_backoff());
+    let mut list = Namespaces::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                if apply(event, &catalog, &mut list) {
                     gate.ready();
                 }
             }
-            Some(Err(error)) => {
-                tracing::warn!(error = %ErrorChain(&error), failures, "watch SecretBundle objects");
-                // The watcher starts over when it is asked again.
-                tokio::time::sleep(RETRY.delay(failures, random())).await;
-                failures = failures.saturating_add(1);
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "watch SecretBundle objects");
             }
-            None => return,
         }
     }
 }
 
-/// Takes one event over; true when a listing is done.
-fn apply(event: Event<DynamicObject>, catalog: &Catalog, listing: &mut Namespaces) -> bool {
+/// Applies one event; true if it completes a list.
+fn apply(event: Event<DynamicObject>, catalog: &Catalog, list: &mut Namespaces) -> bool {
     match event {
-        Event::Init => listing.clear(),
+        Event::Init => list.clear(),
         Event::InitApply(object) => {
             if let Some((namespace, bundle)) = bundle(&object) {
-                listing.entry(namespace).or_default().insert(object.name_any(), Arc::new(bundle));
+                list.entry(namespace).or_default().insert(object.name_any(), Arc::new(bundle));
             }
         }
         Event::InitDone => {
-            catalog.replace(std::mem::take(listing));
+            catalog.replace(std::mem::take(list));
             return true;
         }
         Event::Apply(object) => match bundle(&object) {
             Some((namespace, bundle)) => catalog.set(&namespace, &object.name_any(), bundle),
-            None => forget(&object, catalog),
+            None => remove(&object, catalog),
         },
-        Event::Delete(object) => forget(&object, catalog),
+        Event::Delete(object) => remove(&object, catalog),
     }
     false
 }
 
-fn bundle(object: &DynamicObject) -> Option<(String, injection::bundles::Bundle)> {
+fn bundle(object: &DynamicObject) -> Option<(String, Bundle)> {
     let labels = object.metadata.labels.as_ref();
     let label = |name: &str| labels.and_then(|labels| labels.get(name)).map(String::as_str);
     let bundle = object::from_parts(&object.data, label)?;
     Some((object.namespace()?, bundle))
 }
 
-fn forget(object: &DynamicObject, catalog: &Catalog) {
+fn remove(object: &DynamicObject, catalog: &Catalog) {
     if let Some(namespace) = object.namespace() {
         catalog.remove(&namespace, &object.name_any());
     }
@@ -90,7 +82,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use injection::bundles::Bundles;
+    use injection::BundleLookup;
 
     fn object(name: &str, parts: Value) -> DynamicObject {
         let mut object = json!({
@@ -103,34 +95,37 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_replaces_what_was_known_when_it_is_done() {
-        let (catalog, mut listing) = (Catalog::default(), Namespaces::new());
-        let mut apply = |event| apply(event, &catalog, &mut listing);
+    fn a_complete_list_replaces_the_catalog() {
+        let (catalog, mut list) = (Catalog::default(), Namespaces::new());
+        let mut apply = |event| apply(event, &catalog, &mut list);
         assert!(!apply(Event::Apply(object("old-prod", json!({ "status": { "keys": ["A"] } })))));
         apply(Event::Init);
         apply(Event::InitApply(object("api-prod", json!({ "status": { "keys": ["B"] } }))));
         apply(Event::InitApply(object("empty-prod", json!({}))));
         assert!(
             catalog.bundle("shop-prod", "old-prod").is_some(),
-            "known until the listing is done"
+            "kept until the list is complete"
         );
         assert!(apply(Event::InitDone));
         assert_eq!(catalog.bundle("shop-prod", "old-prod"), None);
         let found = catalog.bundle("shop-prod", "api-prod").unwrap();
-        assert_eq!((found.has_key("B"), found.project.as_deref()), (true, Some("shop")));
+        assert_eq!(
+            (found.keys.contains("B"), found.project.clone()),
+            (true, Some("shop".parse().unwrap()))
+        );
         assert_eq!(catalog.len(), 1);
     }
 
     #[test]
-    fn a_bundle_without_keys_any_more_is_none() {
-        let (catalog, mut listing) = (Catalog::default(), Namespaces::new());
+    fn a_bundle_that_loses_its_keys_is_removed() {
+        let (catalog, mut list) = (Catalog::default(), Namespaces::new());
         for (event, known) in [
             (Event::Apply(object("api-prod", json!({ "spec": { "keys": ["A"] } }))), 1),
             (Event::Apply(object("api-prod", json!({}))), 0),
             (Event::Apply(object("api-prod", json!({ "spec": { "keys": ["A"] } }))), 1),
             (Event::Delete(object("api-prod", json!({}))), 0),
         ] {
-            apply(event, &catalog, &mut listing);
+            apply(event, &catalog, &mut list);
             assert_eq!(catalog.len(), known);
         }
     }

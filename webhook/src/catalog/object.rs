@@ -1,18 +1,19 @@
-//! A `SecretBundle` object as the catalog keeps it, whoever it comes from.
+//! Converts a `SecretBundle` object to a bundle of the catalog.
 
-use contract::{Label, Scope, SecretBundle, layout};
+use contract::{Scope, SecretBundle, layout};
+use injection::Bundle;
 use serde_json::Value;
 
-use injection::bundles::Bundle;
-
-/// Takes the keys of a whole object and nothing else. `None` where nobody has said yet what the
-/// bundle holds.
+/// Converts a whole object. `None` if nobody has written the bundle's keys yet.
 pub(super) fn from_value(object: &Value) -> Option<Bundle> {
     let labels = object.pointer("/metadata/labels");
     from_parts(object, |name| labels.and_then(|labels| labels.get(name)).and_then(Value::as_str))
 }
 
-/// The same of an object whose metadata somebody else has read.
+/// Converts an object whose metadata has been parsed already.
+///
+/// Ignores keys that are not valid names: a person may write anything into `spec`, and a key
+/// becomes the last component of a path.
 pub(super) fn from_parts<'l>(
     object: &Value,
     label: impl Fn(&str) -> Option<&'l str>,
@@ -23,12 +24,18 @@ pub(super) fn from_parts<'l>(
     let bundle = SecretBundle { spec, status };
     let keys = bundle.keys()?;
     let scope = bundle.status.and_then(|status| status.scope);
-    let label = |name| label(name).map(str::to_owned);
-    let said = |part: Option<&Label>| part.map(ToString::to_string);
+    let label = |name| label(name)?.parse().ok();
     Some(Bundle {
         keys,
-        project: said(scope.as_ref().map(Scope::project)).or_else(|| label(layout::PROJECT_LABEL)),
-        environment: said(scope.as_ref().and_then(Scope::environment))
+        project: scope
+            .as_ref()
+            .map(Scope::project)
+            .cloned()
+            .or_else(|| label(layout::PROJECT_LABEL)),
+        environment: scope
+            .as_ref()
+            .and_then(Scope::environment)
+            .cloned()
             .or_else(|| label(layout::ENVIRONMENT_LABEL)),
     })
 }
@@ -40,35 +47,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_legal_keys_and_the_labels() {
+    fn only_valid_keys_and_the_labels_are_taken() {
         let found = from_value(&json!({
             "metadata": { "labels": { "enclii.io/project": "shop", "enclii.io/environment": "prod", "x": "y" } },
             "spec": { "keys": ["A", "../etc/passwd", "kubernetes.io", ""] },
             "status": { "keys": ["B"], "generation": 3 },
         }))
         .unwrap();
-        assert_eq!(found.keys, ["A", "B"].map(|name| name.parse().unwrap()).into());
-        assert_eq!(
-            (found.project.as_deref(), found.environment.as_deref()),
-            (Some("shop"), Some("prod"))
-        );
+        assert_eq!(found.keys, ["A", "B"].map(|key| key.parse().unwrap()).into());
+        assert_eq!((found.project, found.environment), ("shop".parse().ok(), "prod".parse().ok()));
     }
 
     #[test]
-    fn what_switchyard_says_of_the_scope_counts_before_labels() {
+    fn the_scope_in_the_status_overrides_the_labels() {
         let found = from_value(&json!({
             "metadata": { "labels": { "enclii.io/project": "x" } },
             "status": { "keys": [], "scope": "shop.prod.api" },
         }))
         .unwrap();
-        assert_eq!(
-            (found.project.as_deref(), found.environment.as_deref()),
-            (Some("shop"), Some("prod"))
-        );
+        assert_eq!((found.project, found.environment), ("shop".parse().ok(), "prod".parse().ok()));
     }
 
     #[test]
-    fn what_is_no_bundle_yet() {
+    fn an_object_without_keys_is_not_a_bundle_yet() {
         for object in [
             json!({}),
             json!({ "spec": null }),

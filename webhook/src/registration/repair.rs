@@ -1,4 +1,4 @@
-//! What is wrong with a registration, and the patch that mends it. Pure.
+//! Compares the `caBundle` of a registration with the webhook's CA, and builds the patch. Pure.
 
 use certs::bundle::TrustBundle;
 use certs::certificate::Certificate;
@@ -8,29 +8,30 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use serde_json::json;
 
-/// What a registration needs.
+/// How the `caBundle` of a registration compares with the webhook's CA bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Need {
-    /// Every entry has our bundle.
-    Nothing,
-    /// Every entry has our CAs, and some have others besides.
-    Tidying,
-    /// An entry lacks one of our CAs: the API server cannot trust us through it.
-    Repair,
+pub(super) enum CaBundleStatus {
+    /// Every entry has exactly the bundle.
+    Correct,
+    /// Every entry has all CAs of the bundle, and some have other CAs too.
+    HasForeign,
+    /// An entry lacks a CA of the bundle, so the API server may not trust the webhook.
+    Missing,
 }
 
-/// Judges a registration. One without entries needs nothing: nobody is called through it.
-pub(super) fn need(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> Need {
-    entries(found).iter().map(|entry| entry_need(entry, bundle)).max().unwrap_or(Need::Nothing)
+/// The worst status of all entries. A registration without entries is correct.
+pub(super) fn status(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> CaBundleStatus {
+    let entries = entries(found).iter();
+    entries.map(|entry| entry_status(entry, bundle)).max().unwrap_or(CaBundleStatus::Correct)
 }
 
-/// The operations that put our bundle into every entry that has another. Each is tied to the
-/// entry's name: an index alone may have become another's since the object was read.
+/// The operations that write the bundle into every entry that differs. Each tests the entry's
+/// name, because the index may belong to another entry since the object was read.
 pub(super) fn patch(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> Patch {
     let wrong = entries(found)
         .iter()
         .enumerate()
-        .filter(|(_, entry)| entry_need(entry, bundle) != Need::Nothing);
+        .filter(|(_, entry)| entry_status(entry, bundle) != CaBundleStatus::Correct);
     let operations = wrong.flat_map(|(index, entry)| {
         let index = index.to_string();
         [
@@ -51,15 +52,15 @@ fn entries(found: &MutatingWebhookConfiguration) -> &[MutatingWebhook] {
     found.webhooks.as_deref().unwrap_or_default()
 }
 
-fn entry_need(entry: &MutatingWebhook, bundle: &TrustBundle) -> Need {
+fn entry_status(entry: &MutatingWebhook, bundle: &TrustBundle) -> CaBundleStatus {
     let found = entry.client_config.ca_bundle.as_ref().map_or(&[][..], |ca| ca.0.as_slice());
     if found == bundle.as_pem().as_bytes() {
-        return Need::Nothing;
+        return CaBundleStatus::Correct;
     }
     let found = Certificate::from_pem(found).unwrap_or_default();
     let has_all =
         bundle.certificates().iter().all(|ours| found.iter().any(|one| one.der() == ours.der()));
-    if has_all { Need::Tidying } else { Need::Repair }
+    if has_all { CaBundleStatus::HasForeign } else { CaBundleStatus::Missing }
 }
 
 #[cfg(test)]
@@ -93,40 +94,43 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_that_is_wrong_is_mended_by_its_name() {
+    fn every_wrong_entry_is_repaired_by_its_name() {
         let (old, new) = (certificate("old"), certificate("new"));
         let ours = TrustBundle::new([&new, &old]);
         let (only_old, reversed) = (old.pem(), TrustBundle::new([&old, &new]));
         for (ca, expected) in [
-            (None, Need::Repair),
-            (Some(""), Need::Repair),
-            (Some("nonsense"), Need::Repair),
-            (Some(only_old.as_str()), Need::Repair),
-            (Some(reversed.as_pem()), Need::Tidying),
-            (Some(ours.as_pem()), Need::Nothing),
+            (None, CaBundleStatus::Missing),
+            (Some(""), CaBundleStatus::Missing),
+            (Some("nonsense"), CaBundleStatus::Missing),
+            (Some(only_old.as_str()), CaBundleStatus::Missing),
+            (Some(reversed.as_pem()), CaBundleStatus::HasForeign),
+            (Some(ours.as_pem()), CaBundleStatus::Correct),
         ] {
             let mut object = registration(&[("right", Some(ours.as_pem())), ("perhaps", ca)]);
-            assert_eq!(need(&read(&object), &ours), expected, "{ca:?}");
-            let mend = patch(&read(&object), &ours);
-            assert_eq!(mend.0.len(), if expected == Need::Nothing { 0 } else { 2 });
-            json_patch::patch(&mut object, &mend).unwrap();
-            assert_eq!(need(&read(&object), &ours), Need::Nothing);
+            assert_eq!(status(&read(&object), &ours), expected, "{ca:?}");
+            let repair = patch(&read(&object), &ours);
+            assert_eq!(repair.0.len(), if expected == CaBundleStatus::Correct { 0 } else { 2 });
+            json_patch::patch(&mut object, &repair).unwrap();
+            assert_eq!(status(&read(&object), &ours), CaBundleStatus::Correct);
         }
     }
 
     #[test]
-    fn an_entry_that_has_moved_is_left_alone() {
+    fn an_entry_that_has_moved_is_not_changed() {
         let ours = TrustBundle::new([&certificate("ca")]);
-        let mend = patch(&read(&registration(&[("pods.enclii.io", None)])), &ours);
+        let repair = patch(&read(&registration(&[("pods.enclii.io", None)])), &ours);
         let mut moved = registration(&[("other", None), ("pods.enclii.io", None)]);
         let before = moved.clone();
-        json_patch::patch(&mut moved, &mend).unwrap_err();
+        json_patch::patch(&mut moved, &repair).unwrap_err();
         assert_eq!(moved, before);
     }
 
     #[test]
-    fn no_entry_needs_nothing() {
+    fn a_registration_without_entries_is_correct() {
         let ours = TrustBundle::new([&certificate("ca")]);
-        assert_eq!(need(&MutatingWebhookConfiguration::default(), &ours), Need::Nothing);
+        assert_eq!(
+            status(&MutatingWebhookConfiguration::default(), &ours),
+            CaBundleStatus::Correct
+        );
     }
 }

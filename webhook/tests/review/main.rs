@@ -1,4 +1,4 @@
-//! AdmissionReviews as bytes, from the outside.
+//! AdmissionReviews as bytes, from outside.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

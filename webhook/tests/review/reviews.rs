@@ -1,10 +1,11 @@
-//! Reviews as bytes: what comes back, whatever comes in.
+//! The reply to each kind of review.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use injection::InjectionConfig;
 use serde_json::{Value, json};
 use webhook::catalog::Catalog;
-use webhook::review::{Answer, Outcome, World, respond};
+use webhook::review::{HttpReply, Outcome, ReviewContext, respond};
 
 use crate::support::{NAMESPACE, catalog, config, one, patched};
 
@@ -27,9 +28,9 @@ fn review(pod: &Value) -> Value {
     })
 }
 
-fn send(body: &[u8]) -> Answer {
+fn send(body: &[u8]) -> HttpReply {
     let (catalog, config) = (catalog(), config());
-    respond(body, &World { bundles: &catalog, injection: Ok(&config) })
+    respond(body, &ReviewContext { bundles: &catalog, config: &config, waiting_for: None })
 }
 
 fn answered(review: &Value) -> (Value, Outcome) {
@@ -40,10 +41,10 @@ fn answered(review: &Value) -> (Value, Outcome) {
 
 #[test]
 fn a_pod_is_patched() {
-    let asks = one(
+    let annotated = one(
         json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "MY_TOKEN", "value": "some" }] }),
     );
-    let (answer, outcome) = answered(&review(&asks));
+    let (answer, outcome) = answered(&review(&annotated));
     let response = &answer["response"];
     assert_eq!(
         (&answer["apiVersion"], &answer["kind"]),
@@ -59,14 +60,14 @@ fn a_pod_is_patched() {
     let patch: json_patch::Patch =
         serde_json::from_slice(&STANDARD.decode(response["patch"].as_str().unwrap()).unwrap())
             .unwrap();
-    let mut result = asks.clone();
+    let mut result = annotated.clone();
     json_patch::patch(&mut result, &patch).unwrap();
-    assert_eq!(result, patched(&asks));
+    assert_eq!(result, patched(&annotated));
     assert_eq!(outcome, Outcome::Injected);
 }
 
 #[test]
-fn nothing_to_do_is_no_patch_and_no_patch_type() {
+fn a_pod_that_needs_no_change_gets_no_patch_and_no_patch_type() {
     let patched = patched(&one(json!({})));
     let mut plain = one(json!({}));
     plain["metadata"]["annotations"] = json!({});
@@ -101,7 +102,7 @@ fn a_refusal_has_a_message_and_no_patch() {
 }
 
 #[test]
-fn only_the_creation_of_a_pod_is_ours() {
+fn only_the_creation_of_a_pod_is_reviewed() {
     let spoofed = one(json!({ "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }));
     type Change = fn(&mut Value);
     let changes: [Change; 6] = [
@@ -130,15 +131,15 @@ fn only_the_creation_of_a_pod_is_ours() {
 
 #[test]
 fn a_dry_run_gets_the_same_answer() {
-    let asks = one(json!({}));
-    let mut dry = review(&asks);
+    let annotated = one(json!({}));
+    let mut dry = review(&annotated);
     dry["request"]["dryRun"] = json!(true);
-    assert_eq!(answered(&dry).0, answered(&review(&asks)).0);
+    assert_eq!(answered(&dry).0, answered(&review(&annotated)).0);
     assert!(send(dry.to_string().as_bytes()).record.dry_run);
 }
 
 #[test]
-fn what_may_be_logged() {
+fn the_record_holds_names_and_no_value() {
     let record = send(
         review(&one(json!({ "env": [{ "name": "DATABASE_URL", "value": "hunter2" }] })))
             .to_string()
@@ -154,7 +155,7 @@ fn what_may_be_logged() {
 }
 
 #[test]
-fn what_is_no_review() {
+fn a_body_that_is_not_a_review_gets_an_http_error() {
     let version = |version: &str| {
         let mut review = review(&one(json!({})));
         review["apiVersion"] = json!(version);
@@ -163,36 +164,36 @@ fn what_is_no_review() {
     for (body, message) in [
         (
             String::new(),
-            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 0\n",
+            "parse review: the body is not the JSON of an AdmissionReview, at line 1, column 0\n",
         ),
         (
             "hunter2".into(),
-            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 1\n",
+            "parse review: the body is not the JSON of an AdmissionReview, at line 1, column 1\n",
         ),
         (
             "[1]".into(),
-            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 2\n",
+            "parse review: the body is not the JSON of an AdmissionReview, at line 1, column 2\n",
         ),
         (
             "{}".into(),
-            "read review: the body is not an AdmissionReview of the group admission.k8s.io\n",
+            "parse review: the body is not an AdmissionReview of the group admission.k8s.io\n",
         ),
         (
             r#"{"apiVersion":"v1","kind":"Pod"}"#.into(),
-            "read review: the body is not an AdmissionReview of the group admission.k8s.io\n",
+            "parse review: the body is not an AdmissionReview of the group admission.k8s.io\n",
         ),
         (
             r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#.into(),
-            "read review: it has no request\n",
+            "parse review: it has no request\n",
         ),
         (
             r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":"hunter2"}"#
                 .into(),
-            "read review: the body is not the JSON of an AdmissionReview, at line 1, column 80\n",
+            "parse review: the body is not the JSON of an AdmissionReview, at line 1, column 80\n",
         ),
         (
             version("admission.k8s.io/v1beta1"),
-            "read review: apiVersion is admission.k8s.io/v1beta1 and only admission.k8s.io/v1 is spoken: register the webhook with admissionReviewVersions [v1]\n",
+            "parse review: apiVersion is admission.k8s.io/v1beta1, but only admission.k8s.io/v1 is supported: register the webhook with admissionReviewVersions [v1]\n",
         ),
     ] {
         let answer = send(body.as_bytes());
@@ -203,12 +204,12 @@ fn what_is_no_review() {
     }
     assert_eq!(
         String::from_utf8(send(b"\xff\xfe").body).unwrap(),
-        "read review: the body is not UTF-8\n"
+        "parse review: the body is not UTF-8\n"
     );
 }
 
 #[test]
-fn a_pod_that_is_none_is_refused_without_a_quote() {
+fn an_invalid_pod_is_refused_without_quoting_it() {
     let mut broken = review(
         &json!({ "metadata": { "annotations": { "enclii.io/secrets": "api-prod" } }, "spec": { "containers": [{ "env": [{ "name": "A", "value": ["hunter2"] }] }] } }),
     );
@@ -222,25 +223,27 @@ fn a_pod_that_is_none_is_refused_without_a_quote() {
 #[test]
 fn depth_does_not_overflow_the_stack() {
     let deep = format!("{}{}", "[".repeat(500_000), "]".repeat(500_000));
-    for place in ["/object/metadata/x", "/userInfo/extra", "/object/spec/initContainers"] {
+    for path in ["/object/metadata/x", "/userInfo/extra", "/object/spec/initContainers"] {
         let mut shallow = review(&one(json!({})));
         let mut at = &mut shallow["request"];
-        for part in place.split('/').skip(1) {
+        for part in path.split('/').skip(1) {
             at = &mut at[part];
         }
         *at = json!("DEEP");
         let body = shallow.to_string().replace("\"DEEP\"", &deep);
         let answer = send(body.as_bytes());
-        assert!([200, 400].contains(&answer.status.as_u16()), "{place}");
+        assert!([200, 400].contains(&answer.status.as_u16()), "{path}");
     }
 }
 
 #[test]
-fn before_everything_is_known_only_pods_that_ask_are_held_up() {
+fn only_annotated_pods_are_refused_while_the_webhook_is_not_ready() {
     let empty = Catalog::default();
-    let world = World { bundles: &empty, injection: Err("the trust bundle") };
-    let asks = one(json!({}));
-    let held = respond(review(&asks).to_string().as_bytes(), &world);
+    let config = InjectionConfig { trust: String::new(), ..config() };
+    let context =
+        ReviewContext { bundles: &empty, config: &config, waiting_for: Some("the trust bundle") };
+    let annotated = one(json!({}));
+    let held = respond(review(&annotated).to_string().as_bytes(), &context);
     let body: Value = serde_json::from_slice(&held.body).unwrap();
     assert_eq!(
         (&body["response"]["allowed"], &body["response"]["status"]["code"]),
@@ -251,10 +254,17 @@ fn before_everything_is_known_only_pods_that_ask_are_held_up() {
         "the webhook is not ready, so the pod cannot get its secrets yet; try again. It is waiting for: the trust bundle"
     );
     assert_eq!(held.record.outcome, Outcome::NotReady);
-    let mut plain = asks.clone();
+    let mut plain = annotated.clone();
     plain["metadata"]["annotations"] = json!({});
     assert_eq!(
-        respond(review(&plain).to_string().as_bytes(), &world).record.outcome,
+        respond(review(&plain).to_string().as_bytes(), &context).record.outcome,
         Outcome::Untouched
     );
+
+    for namespace in ["enclii-system", "kube-system"] {
+        let mut exempt = review(&annotated);
+        exempt["request"]["namespace"] = json!(namespace);
+        let reply = respond(exempt.to_string().as_bytes(), &context);
+        assert_eq!(reply.record.outcome, Outcome::Untouched, "{namespace}");
+    }
 }

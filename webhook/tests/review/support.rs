@@ -4,7 +4,7 @@ use injection::{Bundle, Decision, InjectionConfig, Pod, admit};
 use serde_json::{Value, json};
 use webhook::catalog::Catalog;
 
-/// The namespace that the bundle is in.
+/// The namespace of the bundle.
 pub(crate) const NAMESPACE: &str = "shop-prod";
 
 pub(crate) fn config() -> InjectionConfig {
@@ -15,16 +15,16 @@ pub(crate) fn config() -> InjectionConfig {
     )
 }
 
-/// Knows bundle `api-prod` of [`NAMESPACE`].
+/// A catalog with bundle `api-prod` of [`NAMESPACE`].
 pub(crate) fn catalog() -> Catalog {
     let catalog = Catalog::default();
     let keys = ["DATABASE_URL", "STRIPE_API_KEY"].map(|key| key.parse().unwrap()).into();
-    let (project, environment) = (Some("shop".into()), Some("prod".into()));
+    let (project, environment) = ("shop".parse().ok(), "prod".parse().ok());
     catalog.set(NAMESPACE, "api-prod", Bundle { keys, project, environment });
     catalog
 }
 
-/// A pod that asks for `api-prod`; its container has `parts` besides its name and image.
+/// A pod that annotated for `api-prod`; its container has `parts` besides its name and image.
 pub(crate) fn one(parts: Value) -> Value {
     let mut container = json!({ "name": "api", "image": "shop/api:1" });
     let Value::Object(parts) = parts else { panic!("parts of an object") };
@@ -39,7 +39,7 @@ pub(crate) fn one(parts: Value) -> Value {
     })
 }
 
-/// The pod as the decision alone patches it.
+/// The pod as the decision patches it.
 pub(crate) fn patched(pod: &Value) -> Value {
     let json = pod.to_string();
     let Decision::Inject { patch, .. } =
@@ -47,8 +47,6 @@ pub(crate) fn patched(pod: &Value) -> Value {
     else {
         panic!("not injected")
     };
-    let patch: json_patch::Patch =
-        serde_json::from_value(serde_json::to_value(&patch).unwrap()).unwrap();
     let mut patched = pod.clone();
     json_patch::patch(&mut patched, &patch).unwrap();
     patched

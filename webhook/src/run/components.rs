@@ -1,4 +1,4 @@
-//! The parts of the process and their tasks. Each that the webhook is of no use without is vital.
+//! The components of the process and their tasks. The process ends if a vital task ends.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,47 +26,67 @@ use super::RunError;
 use crate::catalog::{Catalog, directory, kubernetes};
 use crate::metrics::Metrics;
 use crate::registration::Registration;
-use crate::server::Service;
-use crate::world::Known;
+use crate::server::ReviewService;
+use crate::state::WebhookState;
 use crate::{trust, version};
 
-/// What the parts are made with.
-pub(super) struct Parts {
+const CERTIFICATE_GATE: &str = "a certificate to serve";
+
+/// Builds the components and spawns their tasks.
+pub(super) struct Components {
     tasks: Tasks,
     pub(super) readiness: Readiness,
     pub(super) registry: Registry,
     client: Option<Client>,
 }
 
-/// Where the serving certificate comes from.
+/// The source of the serving certificate.
 pub(super) enum CertificateSource {
-    /// A CA of our own, kept in a directory.
+    /// A CA of the webhook's own, in a directory.
     Directory(PathBuf),
-    /// Files that somebody else makes.
+    /// Files that another program writes.
     Files(PathBuf),
-    /// A CA of our own, kept in a Secret and registered with the API server.
+    /// A CA of the webhook's own, in a Secret, registered with the API server.
     Secret { name: String, registration: String },
 }
 
-/// The serving certificate, and where its CA is to be registered.
-pub(super) struct Certificate {
-    resolver: Arc<CertResolver>,
-    registered: Option<Registered>,
+/// The source of switchyard's CA.
+pub(super) enum TrustSource {
+    /// The ConfigMap that switchyard publishes.
+    ConfigMap { namespace: String, name: String },
+    /// A directory, without a cluster.
+    Directory(PathBuf),
 }
 
-struct Registered {
+impl TrustSource {
+    /// The name of the gate that opens when the CA is known.
+    pub(super) fn gate_name(&self) -> &'static str {
+        match self {
+            Self::ConfigMap { .. } => "switchyard's CA, ca.crt in the trust ConfigMap",
+            Self::Directory(_) => "switchyard's CA, ca.crt in the trust directory",
+        }
+    }
+}
+
+/// The serving certificate, and the registration that needs its CA.
+pub(super) struct ServingCertificate {
+    resolver: Arc<CertResolver>,
+    registration: Option<RegistrationTarget>,
+}
+
+struct RegistrationTarget {
     client: Client,
     name: String,
     bundle: watch::Receiver<TrustBundle>,
 }
 
-impl Certificate {
+impl ServingCertificate {
     pub(super) fn resolver(&self) -> Arc<CertResolver> {
         Arc::clone(&self.resolver)
     }
 }
 
-impl Parts {
+impl Components {
     pub(super) fn new(tasks: Tasks) -> Self {
         let mut registry = Registry::default();
         runtime::metrics::register_process(&mut registry, SystemTime::now());
@@ -77,8 +97,8 @@ impl Parts {
         self.readiness.gate(name)
     }
 
-    /// The client of the API server, made when the first part needs it: then its version counts
-    /// too.
+    /// The client of the API server, created when the first component needs it. From then on the
+    /// API server's version is checked.
     async fn client(&mut self) -> Result<Client, RunError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
@@ -89,62 +109,62 @@ impl Parts {
         Ok(self.client.insert(client).clone())
     }
 
-    /// Keeps or follows the serving certificate.
+    /// Starts to manage or follow the serving certificate.
     pub(super) async fn certificate(
         &mut self,
         source: CertificateSource,
         service: &str,
         namespace: &str,
-    ) -> Result<Certificate, RunError> {
-        // Loopback, for a machine without a cluster and for `kubectl port-forward`.
+    ) -> Result<ServingCertificate, RunError> {
+        // Loopback is for a machine without a cluster and for `kubectl port-forward`.
         let names = SubjectAltNames::of_service(service, namespace)?
             .and(SubjectAltNames::parse(["localhost", "127.0.0.1", "::1"])?);
         Ok(match source {
-            CertificateSource::Directory(path) => Certificate {
-                resolver: self.keep(DirectoryCertStore::new(path), names).0,
-                registered: None,
-            },
+            CertificateSource::Directory(path) => {
+                let (resolver, _) = self.manage_certificate(DirectoryCertStore::new(path), names);
+                ServingCertificate { resolver, registration: None }
+            }
             CertificateSource::Files(path) => {
-                let files =
-                    FileCertificates::new(path, Clock::system()).with_gate(self.gate(CERTIFICATE));
+                let files = FileCertificates::new(path, Clock::system())
+                    .with_gate(self.gate(CERTIFICATE_GATE));
                 let resolver = files.resolver();
                 self.tasks.spawn_vital("certificate", files.run(self.tasks.stopping()));
-                Certificate { resolver, registered: None }
+                ServingCertificate { resolver, registration: None }
             }
             CertificateSource::Secret { name, registration } => {
                 let client = self.client().await?;
-                let (resolver, bundle) =
-                    self.keep(SecretCertStore::new(client.clone(), namespace, &name), names);
-                Certificate {
-                    resolver,
-                    registered: Some(Registered { client, name: registration, bundle }),
-                }
+                let store = SecretCertStore::new(client.clone(), namespace, &name);
+                let (resolver, bundle) = self.manage_certificate(store, names);
+                let target = RegistrationTarget { client, name: registration, bundle };
+                ServingCertificate { resolver, registration: Some(target) }
             }
         })
     }
 
-    fn keep(
+    fn manage_certificate(
         &self,
         store: impl CertStore + 'static,
         names: SubjectAltNames,
     ) -> (Arc<CertResolver>, watch::Receiver<TrustBundle>) {
         let manager = CertManager::new(store, Settings::new("enclii-webhook", names))
-            .with_gate(self.gate(CERTIFICATE));
-        let kept = (manager.resolver(), manager.bundle());
+            .with_gate(self.gate(CERTIFICATE_GATE));
+        let outputs = (manager.resolver(), manager.bundle());
         self.tasks.spawn_vital("certificate", manager.run(self.tasks.stopping()));
-        kept
+        outputs
     }
 
-    /// Keeps the CA registered, where it is ours.
-    pub(super) fn register(&self, certificate: &Certificate, metrics: &Metrics) {
-        let Some(Registered { client, name, bundle }) = &certificate.registered else { return };
+    /// Starts to keep the CA registered, if the webhook manages its own.
+    pub(super) fn register(&self, certificate: &ServingCertificate, metrics: &Metrics) {
+        let Some(RegistrationTarget { client, name, bundle }) = &certificate.registration else {
+            return;
+        };
         let gate = self.gate("its CA in the MutatingWebhookConfiguration");
         let registration =
             Registration::new(client.clone(), name.clone(), bundle.clone(), gate, metrics.clone());
         self.tasks.spawn_vital("registration", registration.run(self.tasks.stopping()));
     }
 
-    /// Keeps the catalog; its gate opens with the first listing.
+    /// Starts to fill the catalog. The gate opens after the first list.
     pub(super) async fn catalog(
         &mut self,
         bundles: Option<PathBuf>,
@@ -166,25 +186,40 @@ impl Parts {
         Ok((catalog, gate))
     }
 
-    /// Keeps switchyard's CA.
-    pub(super) fn trust(&self, directory: PathBuf, known: Known, gate: Gate) {
-        self.tasks.spawn_vital("trust", trust::run(directory, known, gate, self.tasks.stopping()));
+    /// Starts to follow switchyard's CA.
+    pub(super) async fn trust(
+        &mut self,
+        source: TrustSource,
+        state: WebhookState,
+    ) -> Result<(), RunError> {
+        let stop = self.tasks.stopping();
+        match source {
+            TrustSource::Directory(path) => {
+                self.tasks.spawn_vital("trust", trust::directory::run(path, state, stop));
+            }
+            TrustSource::ConfigMap { namespace, name } => {
+                let client = self.client().await?;
+                let follow = trust::config_map::run(client, namespace, name, state, stop);
+                self.tasks.spawn_vital("trust", follow);
+            }
+        }
+        Ok(())
     }
 
-    /// Opens both ports. The last step, since it gives the parts away.
+    /// Opens both ports. Consumes the components, so it comes last.
     pub(super) async fn serve(
         self,
         listen: SocketAddr,
         admin: SocketAddr,
-        certificate: &Certificate,
-        service: Arc<Service>,
+        certificate: &ServingCertificate,
+        service: Arc<ReviewService>,
     ) -> Result<(Tasks, Readiness), RunError> {
         let tls = Arc::new(server_config(certificate.resolver(), H2_AND_HTTP1)?);
-        let (reviews, operator) = (bind(listen)?, bind(admin)?);
+        let (reviews, admin) = (bind(listen)?, bind(admin)?);
         let Self { tasks, readiness, registry, client: _ } = self;
         tasks.spawn_vital(
             "admin",
-            runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()),
+            runtime::admin::serve(admin, Arc::new(registry), readiness.clone(), tasks.clone()),
         );
         let handler = move |request| Arc::clone(&service).answer(request);
         tasks.spawn_vital(
@@ -194,8 +229,6 @@ impl Parts {
         Ok((tasks, readiness))
     }
 }
-
-const CERTIFICATE: &str = "a certificate to serve";
 
 fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
     runtime::listen::bind(address).map_err(|source| RunError::Listen { address, source })

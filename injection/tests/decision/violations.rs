@@ -1,14 +1,13 @@
-//! Every refusal, with the whole of its message: the place, what is wrong, the way out.
+//! Every violation with its whole message: the path, the problem, a way to fix it.
 
-use injection::admit::{Decision, admit};
-use injection::pod::Pod;
+use injection::{Decision, Pod, admit};
 use serde_json::json;
 
 use crate::support::{annotate, catalog, config, one, pod, refused, with_spec};
 
 #[test]
-fn annotations() {
-    for (asks, message) in [
+fn invalid_annotations_are_refused() {
+    for (annotated, message) in [
         (
             annotate(one(json!({})), &[("secrets", "api")]),
             "annotation enclii.io/secrets: parse bundle name \"api\": must be <service>-<environment>, of a-z, 0-9 and '-', as api-prod",
@@ -19,7 +18,7 @@ fn annotations() {
         ),
         (
             annotate(one(json!({})), &[("env", "kubernetes.io")]),
-            "annotation enclii.io/env: kubernetes.io cannot be the name of a file; write names of letters, digits, '_', '.' and '-'",
+            "annotation enclii.io/env: kubernetes.io is not a valid file name; use letters, digits, '_', '.' and '-'",
         ),
         (
             annotate(one(json!({})), &[("containers", "web")]),
@@ -34,7 +33,7 @@ fn annotations() {
             "annotation enclii.io/containers: the pod has no container enclii-agent; it has api",
         ),
     ] {
-        assert_eq!(refused(&asks), message);
+        assert_eq!(refused(&annotated), message);
     }
 }
 
@@ -58,27 +57,27 @@ fn five_mistakes_in_the_annotations_are_all_reported() {
 }
 
 #[test]
-fn bundles() {
+fn unknown_and_clashing_bundles_are_refused() {
     assert_eq!(
         refused(&annotate(one(json!({})), &[("secrets", "web-prod")])),
         "annotation enclii.io/secrets: bundle web-prod does not exist in namespace shop-prod for service account api yet: \
          write its first secret with `enclii secrets set NAME=- --service web --env prod --project PROJECT`, \
-         and see that the namespace has the labels enclii.io/project and enclii.io/environment; the pod is admitted as soon as the bundle exists"
+         and check that the namespace has the labels enclii.io/project and enclii.io/environment; the pod is admitted as soon as the bundle exists"
     );
     assert_eq!(
         refused(&annotate(one(json!({})), &[("secrets", "api-prod,clash-prod")])),
-        "annotation enclii.io/secrets: bundles api-prod and clash-prod both have the key DATABASE_URL, which would be one file: \
-         rename it in one of them, or name one bundle only"
+        "annotation enclii.io/secrets: bundles api-prod and clash-prod both have the key DATABASE_URL, and both would write the same file: \
+         rename the key in one of them, or list only one of the bundles"
     );
 }
 
 #[test]
-fn an_unknown_bundle_says_nothing_of_credentials_that_may_be_its_keys() {
-    let asks = annotate(
+fn an_unknown_bundle_hides_credentials_that_may_be_its_keys() {
+    let annotated = annotate(
         one(json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://a:b@c/d" }] })),
         &[("secrets", "web-prod")],
     );
-    assert_eq!(refused(&asks).lines().count(), 1);
+    assert_eq!(refused(&annotated).lines().count(), 1);
 }
 
 #[test]
@@ -98,31 +97,31 @@ fn a_bundle_is_of_its_namespace() {
 }
 
 #[test]
-fn signals() {
-    let signal = |asks| annotate(asks, &[("reload", "signal=SIGHUP")]);
+fn unreachable_processes_are_refused() {
+    let signal = |annotated| annotate(annotated, &[("reload", "signal=SIGHUP")]);
     let with_uid = || one(json!({ "securityContext": { "runAsUser": 1 } }));
     let two = || {
         pod(
             json!([{ "name": "a", "securityContext": { "runAsUser": 1 } }, { "name": "b", "securityContext": { "runAsUser": 1 } }]),
         )
     };
-    for (asks, message) in [
+    for (annotated, message) in [
         (
             signal(one(json!({}))),
-            "spec.containers[0] in container api: securityContext.runAsUser is not set, and enclii.io/reload signal=… needs it, because a process may only signal processes of its own UID: \
+            "spec.containers[0] in container api: securityContext.runAsUser is not set, and enclii.io/reload signal=… needs it, because a process can only signal processes with its own UID: \
              set securityContext.runAsUser to the UID that the image runs as, or reload with http=… or none",
         ),
         (
             signal(with_spec(with_uid(), json!({ "shareProcessNamespace": false }))),
-            "spec.shareProcessNamespace: is false, and enclii.io/reload signal=… needs it to be true: take the field out, or reload with http=… or none",
+            "spec.shareProcessNamespace: is false, and enclii.io/reload signal=… needs it to be true: remove the field, or reload with http=… or none",
         ),
         (
             signal(with_spec(with_uid(), json!({ "hostPID": true }))),
-            "spec.hostPID: is true, and enclii.io/reload signal=… would let the agent see every process of the node: take hostPID out, or reload with http=… or none",
+            "spec.hostPID: is true, and enclii.io/reload signal=… would let the agent see every process of the node: remove hostPID, or reload with http=… or none",
         ),
         (
             signal(two()),
-            "annotation enclii.io/reload-container: is missing, and enclii.io/reload must know which of the application containers a, b to signal: name one",
+            "annotation enclii.io/reload-container: is missing, and enclii.io/reload needs to know which of the application containers a, b to signal: name one",
         ),
         (
             annotate(signal(two()), &[("reload-container", "b"), ("containers", "a")]),
@@ -133,36 +132,36 @@ fn signals() {
                 signal(with_spec(with_uid(), json!({ "initContainers": [{ "name": "migrate" }] }))),
                 &[("reload-container", "migrate")],
             ),
-            "annotation enclii.io/reload-container: container migrate is an init container that ends before the application starts: name one that goes on running",
+            "annotation enclii.io/reload-container: container migrate is an init container that ends before the application starts: name one that keeps running",
         ),
         (
             signal(one(json!({ "securityContext": { "runAsUser": 0 } }))),
-            "spec.containers[0] in container api: runs as root, and enclii.io/reload signal=… cannot reach it, because the agent has no right over a process with more rights than its own: \
+            "spec.containers[0] in container api: runs as root, and enclii.io/reload signal=… cannot reach it, because the agent has no rights over a process with more capabilities than its own: \
              set securityContext.runAsUser to another UID, or reload with http=… or none",
         ),
         (
             signal(one(
                 json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }] }),
             )),
-            "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook in the container that is signalled: take it out",
+            "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook in the container that is signalled: remove it",
         ),
         (
             signal(one(
                 json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_POD_UID", "value": "x" }] }),
             )),
-            "spec.containers[0].env[0] in container api: ENCLII_POD_UID is set by the webhook in the container that is signalled: take it out",
+            "spec.containers[0].env[0] in container api: ENCLII_POD_UID is set by the webhook in the container that is signalled: remove it",
         ),
     ] {
-        assert_eq!(refused(&asks), message);
+        assert_eq!(refused(&annotated), message);
     }
 }
 
 #[test]
-fn mounts_and_volumes() {
+fn conflicting_mounts_and_volumes_are_refused() {
     let mounts = |name: &str, path: &str| {
         one(json!({ "volumeMounts": [{ "name": name, "mountPath": path }] }))
     };
-    for (asks, message) in [
+    for (annotated, message) in [
         (
             mounts("x", "/run/secrets"),
             "spec.containers[0].volumeMounts[0] in container api: mountPath /run/secrets is where the secrets are mounted: mount it somewhere else, or leave the container out of enclii.io/containers",
@@ -174,7 +173,7 @@ fn mounts_and_volumes() {
         ),
         (
             mounts("enclii-token", "/steal"),
-            "spec.containers[0].volumeMounts[0] in container api: mounts the volume enclii-token, which the webhook mounts itself where it belongs: take the mount out",
+            "spec.containers[0].volumeMounts[0] in container api: mounts the volume enclii-token, which only the webhook may mount: remove the mount",
         ),
         (
             annotate(
@@ -183,26 +182,26 @@ fn mounts_and_volumes() {
                 ),
                 &[("containers", "api")],
             ),
-            "spec.containers[1].volumeMounts[0] in container b: mounts the volume enclii-secrets, which the webhook mounts itself where it belongs: take the mount out",
+            "spec.containers[1].volumeMounts[0] in container b: mounts the volume enclii-secrets, which only the webhook may mount: remove the mount",
         ),
         (
             with_spec(
                 one(json!({})),
                 json!({ "volumes": [{ "name": "enclii-secrets", "hostPath": { "path": "/" } }] }),
             ),
-            "spec.volumes[0]: is already named enclii-secrets, which is the name of a volume of the webhook's: rename it",
+            "spec.volumes[0]: is named enclii-secrets, a name that is reserved for a volume of the webhook: rename it",
         ),
         (
             with_spec(one(json!({})), json!({ "os": { "name": "windows" } })),
-            "spec.os.name: is windows, which has no memory volume and no signals: take the annotation enclii.io/secrets off",
+            "spec.os.name: is windows, which has no memory volumes and no signals: remove the annotation enclii.io/secrets",
         ),
     ] {
-        assert_eq!(refused(&asks), message);
+        assert_eq!(refused(&annotated), message);
     }
 }
 
 #[test]
-fn every_way_to_mount_our_volumes_otherwise() {
+fn a_reserved_volume_cannot_be_mounted_in_another_way() {
     let canonical =
         json!({ "name": "enclii-secrets", "mountPath": "/run/secrets", "readOnly": true });
     for (key, value) in [
@@ -220,15 +219,15 @@ fn every_way_to_mount_our_volumes_otherwise() {
 }
 
 #[test]
-fn variables() {
+fn conflicting_variables_are_refused() {
     let env = |entries| one(json!({ "env": entries }));
-    for (asks, message) in [
+    for (annotated, message) in [
         (
             env(
                 json!([{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL_FILE", "value": "/etc/url" }]),
             ),
-            "spec.containers[0].env[0] in container api: DATABASE_URL leaves the pod for DATABASE_URL_FILE, but DATABASE_URL_FILE exists already and is not /run/secrets/DATABASE_URL: \
-             take it out, or name DATABASE_URL in enclii.io/plain-env",
+            "spec.containers[0].env[0] in container api: DATABASE_URL_FILE replaces DATABASE_URL, but DATABASE_URL_FILE already exists with a value other than /run/secrets/DATABASE_URL: \
+             remove it, or list DATABASE_URL in enclii.io/plain-env",
         ),
         (
             env(
@@ -245,7 +244,7 @@ fn variables() {
                 &[("containers", "api")],
             ),
             "spec.containers[1].env[0] in container b: DATABASE_URL is a secret of the pod's bundles, but the container is not in enclii.io/containers: \
-             add the container there, or take the variable out",
+             add the container there, or remove the variable",
         ),
         (
             annotate(
@@ -255,22 +254,22 @@ fn variables() {
                 &[("containers", "api")],
             ),
             "spec.containers[1].envFrom[0] in container b: takes its variables from the Secret api-prod, which the bundle replaces, but the container is not in enclii.io/containers: \
-             add the container there, or take the entry out",
+             add the container there, or remove the entry",
         ),
         (
             env(json!([{ "name": "CI_TOKEN", "value": format!("ghp_{}", "a".repeat(36)) }])),
             "spec.containers[0].env[0] in container api: CI_TOKEN is a GitHub token in plain text, and no bundle of the pod has that key. \
-             Store it with `enclii secrets set CI_TOKEN=- --service api --env prod --project shop` and take the value out of the manifest; if it is no secret, name it in enclii.io/plain-env",
+             Store it with `enclii secrets set CI_TOKEN=- --service api --env prod --project shop` and remove the value from the manifest; if it is not a secret, list it in enclii.io/plain-env",
         ),
     ] {
-        assert_eq!(refused(&asks), message);
+        assert_eq!(refused(&annotated), message);
     }
 }
 
 #[test]
-fn every_use_of_a_variable_that_leaves() {
+fn a_reference_to_a_removed_variable_is_refused() {
     let url = json!({ "name": "DATABASE_URL", "value": "x" });
-    for (parts, place) in [
+    for (parts, path) in [
         (json!({ "env": [url], "command": ["a", "--url=$(DATABASE_URL)"] }), "command[1]"),
         (json!({ "env": [url], "args": ["$(DATABASE_URL)"] }), "args[0]"),
         (json!({ "env": [url, { "name": "O", "value": "x$(DATABASE_URL)" }] }), "env[1]"),
@@ -286,36 +285,36 @@ fn every_use_of_a_variable_that_leaves() {
         assert_eq!(
             refused(&one(parts)),
             format!(
-                "spec.containers[0].{place} in container api: uses $(DATABASE_URL), which leaves the pod: read the value from the file that DATABASE_URL_FILE names, \
-                 or write the whole of it as one secret, or name DATABASE_URL in enclii.io/plain-env"
+                "spec.containers[0].{path} in container api: uses $(DATABASE_URL), but the variable is removed from the pod: read the value from the file that DATABASE_URL_FILE names, \
+                 or store the whole text as one secret, or list DATABASE_URL in enclii.io/plain-env"
             )
         );
     }
 }
 
 #[test]
-fn a_credential_outside_the_named_containers_is_one_too() {
-    let asks = annotate(
+fn a_credential_outside_the_named_containers_is_refused_too() {
+    let annotated = annotate(
         pod(
             json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "X", "value": "redis://:pw@cache" }] }]),
         ),
         &[("containers", "api")],
     );
-    assert!(refused(&asks).starts_with("spec.containers[1].env[0] in container b: X is an address with a password in it in plain text"));
+    assert!(refused(&annotated).starts_with("spec.containers[1].env[0] in container b: X is an address with a password in it in plain text"));
 }
 
 #[test]
 fn plain_env_silences_a_certain_credential() {
-    let asks = annotate(
+    let annotated = annotate(
         one(json!({ "env": [{ "name": "X", "value": "redis://:pw@cache" }] })),
         &[("plain-env", "X")],
     );
-    assert_eq!(crate::support::admitted(&asks).1, Vec::<String>::new());
+    assert_eq!(crate::support::admitted(&annotated).1, Vec::<String>::new());
 }
 
 #[test]
-fn all_problems_come_at_once() {
-    let asks = annotate(
+fn all_violations_are_reported_at_once() {
+    let annotated = annotate(
         with_spec(
             one(json!({
                 "env": [{ "name": "X", "value": "redis://:pw@cache" }],
@@ -325,10 +324,10 @@ fn all_problems_come_at_once() {
         ),
         &[("containers", "web,api"), ("secrets", "api-prod,clash-prod")],
     );
-    let message = refused(&asks);
+    let message = refused(&annotated);
     assert!(
         message.starts_with(
-            "5 things keep this pod from getting its secrets:\n- annotation enclii.io/secrets"
+            "5 problems keep this pod from getting its secrets:\n- annotation enclii.io/secrets"
         ),
         "{message}"
     );

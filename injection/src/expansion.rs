@@ -1,34 +1,39 @@
-//! Finds `$(NAME)` where kubelet would replace it: a variable that leaves must not be needed there.
+//! Finds `$(NAME)` where kubelet expands it: a removed variable must not be referenced there.
 
 use std::collections::BTreeSet;
 
-use crate::findings::{Findings, Refusal, shown};
-use crate::target::Target;
+use crate::app_container::AppContainer;
+use crate::diagnostics::{Diagnostics, Violation, printable};
 
-/// Refuses each use of a variable that is gone: in the command, the arguments, other variables and
-/// the paths below volumes, which are the places that kubelet expands.
-pub(crate) fn check(target: &Target<'_>, gone: &BTreeSet<String>, findings: &mut Findings) {
-    if gone.is_empty() {
+/// Refuses each reference to a removed variable in what kubelet expands: the command, the
+/// arguments, other variables and `subPathExpr`.
+pub(crate) fn check(
+    app: &AppContainer<'_>,
+    removed: &BTreeSet<String>,
+    diagnostics: &mut Diagnostics,
+) {
+    if removed.is_empty() {
         return;
     }
     let mut check = |text: &str, rest: std::fmt::Arguments<'_>| {
-        for name in references(text).filter(|name| gone.contains(*name)) {
-            findings.refuse(Refusal::Used { at: target.at(rest), name: shown(name) });
+        for name in references(text).filter(|name| removed.contains(*name)) {
+            diagnostics
+                .deny(Violation::RemovedVariableUsed { at: app.at(rest), name: printable(name) });
         }
     };
-    for (index, text) in target.container.command.iter().flatten().enumerate() {
+    for (index, text) in app.container.command.iter().flatten().enumerate() {
         check(text, format_args!(".command[{index}]"));
     }
-    for (index, text) in target.container.args.iter().flatten().enumerate() {
+    for (index, text) in app.container.args.iter().flatten().enumerate() {
         check(text, format_args!(".args[{index}]"));
     }
-    for (index, variable) in target.container.env.iter().flatten().enumerate() {
-        // One that leaves itself may use what it likes.
-        if !gone.contains(&*variable.name) {
+    for (index, variable) in app.container.env.iter().flatten().enumerate() {
+        // A variable that is removed itself may refer to anything.
+        if !removed.contains(&*variable.name) {
             check(variable.literal().unwrap_or_default(), format_args!(".env[{index}]"));
         }
     }
-    for (index, mount) in target.container.volume_mounts.iter().flatten().enumerate() {
+    for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
         check(
             mount.sub_path_expr.as_deref().unwrap_or_default(),
             format_args!(".volumeMounts[{index}].subPathExpr"),
@@ -36,8 +41,8 @@ pub(crate) fn check(target: &Target<'_>, gone: &BTreeSet<String>, findings: &mut
     }
 }
 
-/// The names that a text uses, by the rules of kubelet's expansion: `$(NAME)` is a use, `$$` is a
-/// dollar, and anything else stands for itself.
+/// The names that a text refers to, by the rules of Kubernetes' `third_party/forked/golang/
+/// expansion`: `$(NAME)` is a reference, `$$` is an escaped dollar, and anything else is literal.
 fn references(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -62,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kubelet_s_rules() {
+    fn references_follow_kubelet_s_rules() {
         for (text, names) in [
             ("", &[][..]),
             ("$(A)", &["A"]),

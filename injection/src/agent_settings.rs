@@ -1,0 +1,147 @@
+//! What the agent's container depends on in the pod: its user, the mode of the files, and the
+//! container that it signals.
+
+use contract::annotations::FileMode;
+use contract::{Annotations, ReloadRequest, layout};
+
+use crate::app_container::{AppContainer, list_names};
+use crate::container_path::ContainerList;
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::pod::Pod;
+
+/// The settings of the agent that follow from the pod.
+pub(crate) struct AgentSettings<'p> {
+    /// The UID that the agent runs as.
+    pub(crate) uid: i64,
+    /// The mode of the secrets' files.
+    pub(crate) mode: FileMode,
+    /// The container to signal, if the application reloads on a signal.
+    pub(crate) signalled: Option<&'p str>,
+}
+
+/// The agent's UID if the application's is not known. Not 0, so that the restricted Pod Security
+/// Standard accepts it.
+const DEFAULT_UID: i64 = 65532;
+
+impl<'p> AgentSettings<'p> {
+    /// Derives the settings from the application's containers.
+    pub(crate) fn resolve(
+        pod: &Pod<'_>,
+        annotations: &Annotations,
+        containers: &[AppContainer<'p>],
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let signalled = if matches!(annotations.reload, ReloadRequest::Signal(_)) {
+            check_process_namespace(pod, diagnostics);
+            signalled(annotations, containers, diagnostics)
+        } else {
+            None
+        };
+        let mut uids =
+            containers.iter().filter(|app| app.gets_secrets).map(|app| app.container.uid(pod));
+        let first = uids.next().flatten();
+        let common = first.filter(|_| uids.all(|uid| uid == first));
+        let uid = match signalled {
+            Some(app) => uid_of_signalled(pod, app, diagnostics),
+            None => common.unwrap_or(DEFAULT_UID),
+        };
+        let default = if common == Some(uid) { FileMode::OWNER } else { FileMode::EVERYBODY };
+        let mode = annotations.file_mode.unwrap_or(default);
+        warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
+        Self { uid, mode, signalled: signalled.map(|app| &*app.container.name) }
+    }
+}
+
+/// The UID that the agent needs to signal the container's process.
+fn uid_of_signalled(pod: &Pod<'_>, app: &AppContainer<'_>, diagnostics: &mut Diagnostics) -> i64 {
+    let at = || app.at(format_args!(""));
+    match app.container.uid(pod) {
+        // The agent drops all capabilities. The kernel hides the environment of a process that has
+        // more capabilities than the reader, as a root container does unless it drops them too.
+        Some(0) => diagnostics.deny(Violation::RootSignalled { at: at() }),
+        Some(uid) => return uid,
+        None => diagnostics.deny(Violation::UnknownUid { at: at() }),
+    }
+    DEFAULT_UID
+}
+
+fn check_process_namespace(pod: &Pod<'_>, diagnostics: &mut Diagnostics) {
+    if pod.spec.host_pid == Some(true) {
+        diagnostics.deny(Violation::HostPid);
+    } else if pod.spec.share_process_namespace == Some(false) {
+        diagnostics.deny(Violation::ProcessNamespaceNotShared);
+    }
+}
+
+/// The container to signal: the named one, or the only application container.
+fn signalled<'a, 'p>(
+    annotations: &Annotations,
+    containers: &'a [AppContainer<'p>],
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a AppContainer<'p>> {
+    let Some(name) = &annotations.reload_container else {
+        return only_application(containers, diagnostics);
+    };
+    // An unknown name has been refused already.
+    let app = containers.iter().find(|app| &*app.container.name == name.as_str())?;
+    if app.path.list == ContainerList::InitContainers && !app.container.is_sidecar() {
+        diagnostics.deny(Violation::SignalledContainerEnds { name: printable(name) });
+        return None;
+    }
+    if !app.gets_secrets {
+        diagnostics.deny(Violation::SignalledWithoutSecrets { name: printable(name) });
+        return None;
+    }
+    Some(app)
+}
+
+fn only_application<'a, 'p>(
+    containers: &'a [AppContainer<'p>],
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a AppContainer<'p>> {
+    let applications = || {
+        containers
+            .iter()
+            .filter(|app| app.path.list == ContainerList::Containers && app.gets_secrets)
+    };
+    // On reinvocation another webhook may have added containers. The container that the first pass
+    // chose has its own name in a variable.
+    let is_marked = |app: &&AppContainer<'_>| {
+        let variables = app.container.env.iter().flatten();
+        variables
+            .filter(|variable| &*variable.name == layout::CONTAINER_VARIABLE)
+            .any(|variable| variable.literal() == Some(&*app.container.name))
+    };
+    let only = |mut found: Box<dyn Iterator<Item = &'a AppContainer<'p>> + '_>| {
+        found.next().filter(|_| found.next().is_none())
+    };
+    let chosen =
+        only(Box::new(applications())).or_else(|| only(Box::new(applications().filter(is_marked))));
+    if chosen.is_none() {
+        diagnostics.deny(Violation::ReloadContainerMissing { known: list_names(applications()) });
+    }
+    chosen
+}
+
+/// Warns if the file mode may keep a container from reading its files.
+fn warn_of_unreadable(
+    pod: &Pod<'_>,
+    containers: &[AppContainer<'_>],
+    (uid, mode): (i64, FileMode),
+    diagnostics: &mut Diagnostics,
+) {
+    let shares_group =
+        pod.spec.security_context.as_ref().is_some_and(|context| context.fs_group.is_some());
+    if mode.bits() & 0o004 != 0 || (mode.bits() & 0o040 != 0 && shares_group) {
+        return;
+    }
+    let others =
+        containers.iter().filter(|app| app.gets_secrets && app.container.uid(pod) != Some(uid));
+    for app in others {
+        diagnostics.warn(Warning::Unreadable {
+            mode: mode.to_string(),
+            container: printable(&app.container.name),
+            uid,
+        });
+    }
+}

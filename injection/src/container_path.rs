@@ -1,0 +1,39 @@
+//! The path of a container in its pod, for messages and for JSON Patch.
+
+use std::fmt;
+
+use json_patch::jsonptr::PointerBuf;
+
+/// One of the two container lists of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContainerList {
+    Containers,
+    InitContainers,
+}
+
+/// The path of a container in its pod. Displayed as `spec.containers[0]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContainerPath {
+    pub(crate) list: ContainerList,
+    pub(crate) index: usize,
+}
+
+impl ContainerPath {
+    fn list_name(self) -> &'static str {
+        match self.list {
+            ContainerList::Containers => "containers",
+            ContainerList::InitContainers => "initContainers",
+        }
+    }
+
+    /// The JSON pointer of a field of the container.
+    pub(crate) fn field(self, name: &str) -> PointerBuf {
+        PointerBuf::from_tokens(["spec", self.list_name(), &self.index.to_string(), name])
+    }
+}
+
+impl fmt::Display for ContainerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spec.{}[{}]", self.list_name(), self.index)
+    }
+}

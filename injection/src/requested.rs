@@ -1,0 +1,170 @@
+//! The secrets that a pod requests: the keys of its bundles and the names its author lists.
+
+use std::sync::Arc;
+
+use contract::{Annotations, BundleRef, SecretName, layout};
+
+use crate::bundles::{Bundle, BundleLookup};
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::pod::{EnvVar, Pod};
+
+/// What a pod's annotations request, with the bundles looked up.
+pub(crate) struct RequestedSecrets<'a> {
+    annotations: &'a Annotations,
+    service_account: &'a str,
+    /// The bundles that exist, in the order of the annotation.
+    bundles: Vec<(&'a BundleRef, Arc<Bundle>)>,
+}
+
+impl<'a> RequestedSecrets<'a> {
+    /// Looks the bundles up.
+    pub(crate) fn resolve(
+        annotations: &'a Annotations,
+        pod: &'a Pod<'_>,
+        namespace: &str,
+        lookup: &impl BundleLookup,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let mut requested = Self {
+            annotations,
+            service_account: pod.service_account(),
+            bundles: Vec::with_capacity(annotations.bundles.len()),
+        };
+        for name in &annotations.bundles {
+            match lookup.bundle(namespace, name.as_str()) {
+                Some(bundle) => requested.bundles.push((name, bundle)),
+                None => diagnostics.deny(Violation::UnknownBundle {
+                    bundle: name.clone(),
+                    namespace: printable(namespace),
+                    service_account: printable(pod.service_account()),
+                    set: requested.set_command("NAME", name, None),
+                }),
+            }
+        }
+        requested.check(diagnostics);
+        requested
+    }
+
+    fn check(&self, diagnostics: &mut Diagnostics) {
+        for (at, (first, bundle)) in self.bundles.iter().enumerate() {
+            for (second, other) in &self.bundles[at + 1..] {
+                for key in bundle.keys.intersection(&other.keys) {
+                    diagnostics.deny(Violation::SharedKey {
+                        key: key.clone(),
+                        first: (*first).clone(),
+                        second: (*second).clone(),
+                    });
+                }
+            }
+        }
+        for name in &self.annotations.env {
+            if name.parse::<SecretName>().is_err() {
+                diagnostics.deny(Violation::InvalidFileName { name: printable(name) });
+            }
+        }
+        for name in &self.annotations.plain_env {
+            if let Some(bundle) = self.bundle_with_key(name) {
+                let (name, bundle) = (printable(name), bundle.clone());
+                diagnostics.warn(Warning::PlainKey { name, bundle });
+            }
+        }
+    }
+
+    /// Whether every requested bundle exists, so that all keys are known.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.bundles.len() == self.annotations.bundles.len()
+    }
+
+    /// The bundle with the key `name`.
+    pub(crate) fn bundle_with_key(&self, name: &str) -> Option<&'a BundleRef> {
+        self.bundles.iter().find(|(_, bundle)| bundle.keys.contains(name)).map(|(name, _)| *name)
+    }
+
+    /// The bundle that replaces the Kubernetes Secret `secret`: the one with the same name.
+    pub(crate) fn bundle_named(&self, secret: &str) -> Option<&(&'a BundleRef, Arc<Bundle>)> {
+        self.bundles.iter().find(|(name, _)| name.as_str() == secret)
+    }
+
+    /// Whether `enclii.io/plain-env` lists the variable as not secret.
+    pub(crate) fn is_plain_env(&self, name: &str) -> bool {
+        self.annotations.plain_env.contains(name)
+    }
+
+    /// Whether `enclii.io/env` lists the variable for removal.
+    pub(crate) fn is_listed_env(&self, name: &str) -> bool {
+        self.annotations.env.contains(name)
+    }
+
+    /// The secret that replaces a variable; `None` if the variable stays.
+    pub(crate) fn secret_for<'v>(&self, variable: &'v EnvVar<'_>) -> Option<&'v str> {
+        if variable.secret_key().is_some_and(|found| self.bundle_named(&found.name).is_some()) {
+            return variable.secret_key().map(|found| &*found.key);
+        }
+        let name: &str = &variable.name;
+        // A variable that points into the secrets directory was written by an earlier pass or by
+        // the pod's author.
+        if self.is_plain_env(name) || variable.literal().is_some_and(is_secret_path) {
+            return None;
+        }
+        let is_key = variable.literal().is_some() && self.bundle_with_key(name).is_some();
+        (self.is_listed_env(name) || is_key).then_some(name)
+    }
+
+    /// The command that stores the secret `name` in a bundle. A bundle's name does not say where
+    /// its service ends, nor its project. The namespace's labels do; without them the service
+    /// account is the best guess.
+    pub(crate) fn set_command(
+        &self,
+        name: &str,
+        bundle: &BundleRef,
+        known: Option<&Bundle>,
+    ) -> String {
+        let environment = known.and_then(|bundle| bundle.environment.as_ref());
+        let by_label = environment.and_then(|environment| {
+            Some((bundle.service_in(environment)?.to_string(), environment.to_string()))
+        });
+        let by_service_account = || {
+            let text = bundle.as_str();
+            let environment = text
+                .strip_prefix(self.service_account)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .filter(|environment| !environment.is_empty());
+            match environment {
+                Some(environment) => (self.service_account.to_owned(), environment.to_owned()),
+                None => text
+                    .rsplit_once('-')
+                    .map(|(service, environment)| (service.to_owned(), environment.to_owned()))
+                    .unwrap_or_default(),
+            }
+        };
+        let (service, environment) = by_label.unwrap_or_else(by_service_account);
+        let project = known.and_then(|bundle| bundle.project.as_ref());
+        let project = project.map_or("PROJECT", |label| label.as_str());
+        format!(
+            "enclii secrets set {}=- --service {service} --env {environment} --project {project}",
+            printable(name)
+        )
+    }
+
+    /// The command that stores a new secret `name` in the first bundle.
+    pub(crate) fn set_command_in_first_bundle(&self, name: &str) -> String {
+        match (self.bundles.first(), self.annotations.bundles.first()) {
+            (Some((bundle, known)), _) => self.set_command(name, bundle, Some(known)),
+            (None, Some(bundle)) => self.set_command(name, bundle, None),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// The path of a secret's file.
+pub(crate) fn secret_path(secret: &str) -> String {
+    format!("{}/{secret}", layout::SECRETS_DIRECTORY)
+}
+
+/// Whether a value is the path of a file directly in the secrets directory.
+fn is_secret_path(value: &str) -> bool {
+    value
+        .strip_prefix(layout::SECRETS_DIRECTORY)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(|name| name.parse::<SecretName>().is_ok())
+}

@@ -1,0 +1,144 @@
+//! The JSON of an AdmissionReview of `admission.k8s.io/v1`.
+
+use injection::{JsonStr, printable};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// The body is not a review. The parser's own message may quote a value, so only the position is
+/// kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ParseReviewError {
+    #[error("parse review: the body is not UTF-8")]
+    Encoding,
+    #[error(
+        "parse review: the body is not the JSON of an AdmissionReview, at line {line}, column \
+         {column}"
+    )]
+    Form { line: usize, column: usize },
+    #[error("parse review: the body is not an AdmissionReview of the group admission.k8s.io")]
+    Kind,
+    #[error(
+        "parse review: apiVersion is {0}, but only {API_VERSION} is supported: register the webhook \
+         with admissionReviewVersions [v1]"
+    )]
+    Version(String),
+    #[error("parse review: it has no request")]
+    NoRequest,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    #[serde(borrow, default)]
+    api_version: JsonStr<'a>,
+    #[serde(borrow, default)]
+    kind: JsonStr<'a>,
+    #[serde(borrow)]
+    request: Option<AdmissionRequest<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AdmissionRequest<'a> {
+    #[serde(borrow, default)]
+    pub(super) uid: JsonStr<'a>,
+    #[serde(borrow, default)]
+    resource: GroupResource<'a>,
+    #[serde(borrow)]
+    sub_resource: Option<JsonStr<'a>>,
+    #[serde(borrow, default)]
+    pub(super) namespace: JsonStr<'a>,
+    #[serde(borrow, default)]
+    operation: JsonStr<'a>,
+    pub(super) dry_run: Option<bool>,
+    /// Parsed as a pod only once the request is known to be about one.
+    #[serde(borrow)]
+    pub(super) object: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct GroupResource<'a> {
+    #[serde(borrow, default)]
+    group: JsonStr<'a>,
+    #[serde(borrow, default)]
+    resource: JsonStr<'a>,
+}
+
+impl<'a> AdmissionRequest<'a> {
+    /// Parses the body of a review.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, ParseReviewError> {
+        let text = std::str::from_utf8(body).map_err(|_| ParseReviewError::Encoding)?;
+        let review: Review<'_> = serde_json::from_str(text).map_err(|cause| {
+            ParseReviewError::Form { line: cause.line(), column: cause.column() }
+        })?;
+        if &*review.kind != KIND || !review.api_version.starts_with("admission.k8s.io/") {
+            return Err(ParseReviewError::Kind);
+        }
+        if &*review.api_version != API_VERSION {
+            return Err(ParseReviewError::Version(printable(&review.api_version)));
+        }
+        review.request.ok_or(ParseReviewError::NoRequest)
+    }
+
+    /// Whether the request creates a pod, rather than binding or evicting one, or adding an
+    /// ephemeral container.
+    pub(super) fn creates_pod(&self) -> bool {
+        self.resource.group.is_empty()
+            && &*self.resource.resource == "pods"
+            && self.sub_resource.as_deref().unwrap_or_default().is_empty()
+            && &*self.operation == "CREATE"
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AdmissionResponse<'a> {
+    pub(super) uid: &'a str,
+    pub(super) allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) patch_type: Option<&'static str>,
+    /// The JSON Patch in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) patch: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Status {
+    pub(super) code: u16,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+impl<'a> AdmissionResponse<'a> {
+    /// A response that allows the request.
+    pub(super) fn allow(uid: &'a str) -> Self {
+        Self {
+            uid,
+            allowed: true,
+            status: None,
+            patch_type: None,
+            patch: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The JSON of a review with this response.
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct ResponseReview<'a> {
+            api_version: &'static str,
+            kind: &'static str,
+            response: &'a AdmissionResponse<'a>,
+        }
+        let review = ResponseReview { api_version: API_VERSION, kind: KIND, response: self };
+        serde_json::to_vec(&review)
+    }
+}

@@ -1,0 +1,56 @@
+//! The state that reviews are answered with. Watches replace parts of it while reviews read it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use injection::InjectionConfig;
+use runtime::readiness::Gate;
+
+use crate::catalog::Catalog;
+use crate::review::{HttpReply, ReviewContext, respond};
+
+/// Everything that a review needs. Clones share it.
+#[derive(Clone, Debug)]
+pub struct WebhookState {
+    catalog: Catalog,
+    bundles_listed: Gate,
+    trust_known: Gate,
+    /// Complete from the start, except for `trust`.
+    config: Arc<ArcSwap<InjectionConfig>>,
+}
+
+impl WebhookState {
+    /// The state at startup. `bundles_listed` opens when the catalog is complete, `trust_known`
+    /// when switchyard's CA is known; `config.trust` is empty until then.
+    #[must_use]
+    pub fn new(
+        catalog: Catalog,
+        config: InjectionConfig,
+        bundles_listed: Gate,
+        trust_known: Gate,
+    ) -> Self {
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        Self { catalog, bundles_listed, trust_known, config }
+    }
+
+    /// Sets the CA certificates that agents trust for switchyard, and opens the gate.
+    pub fn set_trust(&self, pem: String) {
+        let config = InjectionConfig::clone(&self.config.load());
+        self.config.store(Arc::new(InjectionConfig { trust: pem, ..config }));
+        self.trust_known.ready();
+    }
+
+    /// Answers a review with the current state.
+    #[must_use]
+    pub fn respond(&self, body: &[u8]) -> HttpReply {
+        let config = self.config.load();
+        let waiting_for = if config.trust.is_empty() {
+            Some(self.trust_known.name())
+        } else if !self.bundles_listed.is_ready() {
+            Some(self.bundles_listed.name())
+        } else {
+            None
+        };
+        respond(body, &ReviewContext { bundles: &self.catalog, config: &config, waiting_for })
+    }
+}
