@@ -82,7 +82,10 @@ fn one(setup: &Setup, running: &RunningPod, value: &str) -> Result<(f64, f64)> {
 /// When the application had read its files again: it says the millisecond, and the end of that one
 /// flatters nobody.
 fn reloaded(state: &AppState) -> Result<SystemTime> {
-    ensure!(state.how.as_deref() == Some("signal"), "the application was not told by a signal");
+    ensure!(
+        state.reload_trigger.as_deref() == Some("signal"),
+        "the application was not told by a signal"
+    );
     let at = state.reloaded_at.context("the application did not say when it reloaded")?;
     Ok(UNIX_EPOCH + Duration::from_millis(at + 1))
 }

@@ -18,7 +18,7 @@ pub struct AppState {
     /// When it last did so, in milliseconds since 1970.
     pub reloaded_at: Option<u64>,
     /// What triggered that: `signal` or `http`.
-    pub how: Option<String>,
+    pub reload_trigger: Option<String>,
     /// SHA-256 of each value, in hex, by the secret's name.
     pub digests: BTreeMap<String, String>,
 }

@@ -1,4 +1,4 @@
-//! What the command line and the environment say. The only place that reads them.
+//! The command line and its environment variables.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use http::Uri;
     version,
     args_conflicts_with_subcommands = true,
     after_help = "\
-Routes: GET / (the work), GET /healthz, GET /state (digests of what was read), POST /-/reload.
-SIGHUP reads the files again; SIGTERM ends it.
+Routes: GET / (the work), GET /healthz, GET /state (digests of the files), POST /-/reload.
+SIGHUP reloads the files; SIGTERM stops the server.
 
 Examples:
   DATABASE_URL_FILE=/run/secrets/DATABASE_URL enclii-sample --listen 127.0.0.1:8080
@@ -25,79 +25,89 @@ Examples:
   DATABASE_URL_FILE=/run/secrets/DATABASE_URL enclii-sample once --expect DATABASE_URL=<sha256>"
 )]
 pub struct Args {
-    /// What to do instead of serving.
+    /// A command to run instead of the server.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How to serve.
+    /// The settings of the server.
     #[command(flatten)]
-    pub serve: Serve,
+    pub serve: ServeArgs,
 }
 
-/// How to serve.
+/// The settings of the server.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Serve {
+pub struct ServeArgs {
     /// Address to serve on
     #[arg(long, env = "SAMPLE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Start also when a file is missing; requests are answered with 503 until a reload finds it
+    /// Start even if a file is missing; requests get 503 until a reload finds it
     #[arg(long, env = "SAMPLE_ALLOW_MISSING")]
     pub allow_missing: bool,
 }
 
-/// What to do instead of serving.
+/// A command to run instead of the server.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Send requests at a constant rate and count what comes back
-    Load(Load),
-    /// Read the files, compare them and end: 0 where all are as expected, else 1
-    Once(Once),
+    /// Send requests at a constant rate and count the results
+    Load(LoadArgs),
+    /// Read the files, compare their digests and exit: 0 if all are as expected, else 1
+    Once(OnceArgs),
 }
 
-/// How to drive a server.
+/// The settings of the load client.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Load {
-    /// Where to send requests: http://HOST[:PORT]/PATH
+pub struct LoadArgs {
+    /// URL to send requests to: http://HOST[:PORT]/PATH
     #[arg(long, env = "SAMPLE_URL")]
     pub url: Uri,
-    /// Requests a second
-    #[arg(long, env = "SAMPLE_RATE", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Requests per second
+    #[arg(long, env = "SAMPLE_RATE", default_value_t = 100, value_parser = up_to(100_000))]
     pub rate: u32,
-    /// Seconds to go on for
+    /// Seconds to run
     #[arg(long, env = "SAMPLE_DURATION", default_value = "10", value_parser = seconds)]
     pub duration: Duration,
-    /// Keep-alive connections to spread the requests over
-    #[arg(long, env = "SAMPLE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    /// Number of keep-alive connections
+    #[arg(long, env = "SAMPLE_CONNECTIONS", default_value_t = 8, value_parser = up_to(1_000))]
     pub connections: u32,
-    /// Seconds to wait for a first answer that is 2xx; counting starts with it
+    /// Seconds to wait for the first 2xx answer; counting starts after it
     #[arg(long, env = "SAMPLE_WAIT", default_value = "0", value_parser = seconds)]
     pub wait: Duration,
-    /// End as soon as this file exists
+    /// Stop once this file exists
     #[arg(long, env = "SAMPLE_UNTIL_FILE")]
     pub until_file: Option<PathBuf>,
-    /// Address to serve the running counters on, at /load [default: none]
+    /// Address to serve the current counters on, at /load [default: none]
     #[arg(long, env = "SAMPLE_LISTEN")]
     pub listen: Option<SocketAddr>,
 }
 
-/// What to expect.
+/// The settings of a job.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Once {
-    /// A secret's name and the SHA-256 of its value in hex; more than one may be given
-    #[arg(long = "expect", env = "SAMPLE_EXPECT", value_name = "NAME=SHA256", value_delimiter = ',', value_parser = expectation)]
+pub struct OnceArgs {
+    /// A secret's name and the SHA-256 of its value in hex; may be given several times
+    #[arg(
+        long = "expect",
+        env = "SAMPLE_EXPECT",
+        value_name = "NAME=SHA256",
+        value_delimiter = ',',
+        value_parser = expectation
+    )]
     pub expect: Vec<(String, String)>,
 }
 
-impl Once {
-    /// By name.
+impl OnceArgs {
+    /// The expected digests by name.
     #[must_use]
     pub fn expected(&self) -> BTreeMap<&str, &str> {
         self.expect.iter().map(|(name, digest)| (name.as_str(), digest.as_str())).collect()
     }
 }
 
+fn up_to(max: i64) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=max)
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
-    Duration::try_from_secs_f64(number).map_err(|_| format!("{text:?} is no number of seconds"))
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    Duration::try_from_secs_f64(number).map_err(|_| format!("{text:?} is not a number of seconds"))
 }
 
 fn expectation(text: &str) -> Result<(String, String), String> {
@@ -119,19 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_command_line_definition_is_valid() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn serving_is_what_it_does() {
+    fn the_server_is_the_default() {
         let args = parse(&["--listen", "127.0.0.1:1"]).unwrap();
         assert!(args.command.is_none());
         assert_eq!(args.serve.listen.port(), 1);
     }
 
     #[test]
-    fn loading() {
+    fn the_load_clients_arguments_are_checked() {
         let args = parse(&[
             "load",
             "--url",
@@ -152,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn expectations_are_digests() {
+    fn expected_digests_are_checked() {
         let digest = "AB".repeat(32);
         let Some(Command::Once(once)) =
             parse(&["once", "--expect", &format!("A={digest}")]).unwrap().command

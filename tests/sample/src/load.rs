@@ -1,7 +1,8 @@
-//! A client that sends requests at a constant rate, whatever the server does, and counts.
+//! A client that sends requests at a constant rate, whatever the server does, and counts the
+//! results.
 //!
-//! Each request has a moment at which it is due. A request that waits because every connection is
-//! busy is measured from that moment on, so that a slow server cannot hide how slow it is.
+//! Each request has a due time. If it waits because every connection is busy, its latency includes
+//! the wait, so that a slow server cannot hide its latency (coordinated omission).
 
 mod client;
 mod histogram;
@@ -19,27 +20,27 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::args::Load;
+use crate::args::LoadArgs;
 use crate::serve::{self, Answer};
 use client::Client;
 use histogram::Histogram;
 
-const LOOK_FOR_FILE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a load client has counted.
+/// The results of a load client.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Requests that have an outcome.
+    /// Requests that were answered or failed.
     pub sent: u64,
-    /// Those that were answered with 2xx.
+    /// Requests that were answered with 2xx.
     pub ok: u64,
-    /// Those that were not.
+    /// All other requests.
     pub failed: u64,
-    /// The median of the answered ones, in microseconds.
+    /// The median latency of the 2xx answers, in microseconds.
     pub p50_us: u64,
-    /// The 99th percentile of the answered ones, in microseconds.
+    /// The 99th percentile of their latency, in microseconds.
     pub p99_us: u64,
-    /// Why the first one failed.
+    /// Why the first failed request failed.
     pub first_error: Option<String>,
 }
 
@@ -51,17 +52,17 @@ struct Counters {
     first_error: Option<String>,
 }
 
-/// The counters of a running client.
+/// The counters of a running client. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Running(Arc<Mutex<Counters>>);
+pub struct LoadCounters(Arc<Mutex<Counters>>);
 
-/// The URL is not one to send requests to.
+/// The URL is not a plain HTTP URL.
 #[derive(Debug, thiserror::Error)]
 #[error("read url {0}: must be http://HOST[:PORT]/PATH")]
 pub struct UrlError(http::Uri);
 
-impl Running {
-    /// What has been counted so far.
+impl LoadCounters {
+    /// The results so far.
     #[must_use]
     pub fn report(&self) -> Report {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,14 +92,17 @@ impl Running {
     }
 }
 
-/// Drives the server as `load` says, until it is over or `stop` is cancelled, and counts in
-/// `running`.
+/// Sends requests as `load` says, until the duration is over or `stop` is cancelled.
 ///
 /// # Errors
-/// Where there is nothing to send requests to.
-pub async fn run(load: &Load, running: &Running, stop: &CancellationToken) -> Result<(), UrlError> {
+/// When the URL is not a plain HTTP URL.
+pub async fn run(
+    load: &LoadArgs,
+    counters: &LoadCounters,
+    stop: &CancellationToken,
+) -> Result<(), UrlError> {
     let mut first = Client::new(&load.url).ok_or_else(|| UrlError(load.url.clone()))?;
-    first_answer(&mut first, load.wait, stop).await;
+    wait_for_first_answer(&mut first, load.wait, stop).await;
     let tasks = TaskTracker::new();
     let schedule = Arc::new(Schedule {
         start: Instant::now(),
@@ -108,29 +112,29 @@ pub async fn run(load: &Load, running: &Running, stop: &CancellationToken) -> Re
     });
     for _ in 0..load.connections {
         let client = Client::new(&load.url).ok_or_else(|| UrlError(load.url.clone()))?;
-        tasks.spawn(work(client, Arc::clone(&schedule), running.clone(), stop.clone()));
+        tasks.spawn(send_requests(client, Arc::clone(&schedule), counters.clone(), stop.clone()));
     }
     tasks.close();
     tokio::select! {
         () = tasks.wait() => {}
-        () = exists(load.until_file.as_deref()) => stop.cancel(),
+        () = file_exists(load.until_file.as_deref()) => stop.cancel(),
     }
     tasks.wait().await;
     Ok(())
 }
 
-/// Serves the running counters at `/load`, until `end`.
-pub async fn show(listener: TcpListener, running: Running, end: CancellationToken) {
+/// Serves the counters at `/load` until `end` is cancelled.
+pub async fn serve_counters(listener: TcpListener, counters: LoadCounters, end: CancellationToken) {
     let handler = move |request: &Request<Incoming>| -> Answer {
         match request.uri().path() {
-            "/load" => serve::json(&running.report()),
+            "/load" => serve::json(&counters.report()),
             _ => serve::text(StatusCode::NOT_FOUND, "the counters are at /load\n"),
         }
     };
     serve::serve(listener, end.cancelled_owned(), handler).await;
 }
 
-/// When each request is due.
+/// The due time of each request.
 #[derive(Debug)]
 struct Schedule {
     start: Instant,
@@ -140,8 +144,8 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// The moment of the next request; `None` where there is none any more.
-    fn take(&self) -> Option<Instant> {
+    /// The due time of the next request; `None` if the schedule is over.
+    fn next(&self) -> Option<Instant> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let offset =
             Duration::from_nanos(number.saturating_mul(1_000_000_000) / u64::from(self.rate));
@@ -149,28 +153,28 @@ impl Schedule {
     }
 }
 
-/// One connection's share: whatever request is due next. Waits until the server answers with 2xx,
-/// for as long as was said and uncounted: a Service's address leads nowhere for a moment after its
-/// first pod is ready.
-async fn first_answer(client: &mut Client, wait: Duration, stop: &CancellationToken) {
+/// Waits until the server answers with 2xx, without counting: a Service's address is unreachable
+/// for a moment after its first pod becomes ready.
+async fn wait_for_first_answer(client: &mut Client, wait: Duration, stop: &CancellationToken) {
     let end = Instant::now() + wait;
     while Instant::now() < end && !stop.is_cancelled() {
         if client.request().await.is_ok_and(|status| status.is_success()) {
             return;
         }
-        sleep(LOOK_FOR_FILE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn work(
+/// Sends the next due request on one connection until the schedule is over.
+async fn send_requests(
     mut client: Client,
     schedule: Arc<Schedule>,
-    running: Running,
+    counters: LoadCounters,
     stop: CancellationToken,
 ) {
-    while let Some(due) = schedule.take() {
-        // A sleep is a millisecond too long at times, which is not the server's doing: the measure
-        // starts at the due moment only where it has passed while every connection was busy.
+    while let Some(due) = schedule.next() {
+        // A sleep may be a millisecond too long, which is not the server's latency. So the latency
+        // starts at the due time only if every connection was busy at that time.
         let mut from = due;
         if due > Instant::now() {
             tokio::select! {
@@ -182,15 +186,15 @@ async fn work(
             return;
         }
         let outcome = client.request().await;
-        running.count(outcome, from.elapsed());
+        counters.count(outcome, from.elapsed());
     }
 }
 
-/// Waits for a file; for ever where none is named.
-async fn exists(path: Option<&Path>) {
+/// Waits until a file exists; never returns without a path.
+async fn file_exists(path: Option<&Path>) {
     let Some(path) = path else { return std::future::pending().await };
     while !path.exists() {
-        sleep(LOOK_FOR_FILE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! `enclii-sample`: see the library's `args` for what it understands.
+//! `enclii-sample`: see the library's `args` for the command line.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Parser;
-use sample::args::{Args, Command, Load, Once, Serve};
-use sample::secrets::{Digests, Places, ReadError};
-use sample::state::{Application, How};
+use sample::args::{Args, Command, LoadArgs, OnceArgs, ServeArgs};
+use sample::secrets::{Digests, ReadError, SecretPaths};
+use sample::state::{Application, ReloadTrigger};
 use sample::{load, once, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,77 +17,83 @@ use tokio_util::sync::CancellationToken;
 type Failure = Box<dyn Error>;
 
 fn main() -> ExitCode {
-    // The first thing that it does: whatever puts the files there has to be done by now.
+    // The files are read first: they must exist when the process starts.
     let started = SystemTime::now();
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(a, b)| Some((a.into_string().ok()?, b.into_string().ok()?)))
         .collect();
-    let places = Places::of(variables.clone());
-    let read = places.read();
+    let paths = SecretPaths::from_variables(variables.clone());
+    let read = paths.read();
 
     let Args { command, serve } = Args::parse();
     let result = match command {
         None => {
             let mut names: Vec<String> = variables.into_iter().map(|(name, _)| name).collect();
             names.sort();
-            start(&serve, places, read, names, started)
+            run_server(&serve, paths, read, names, started)
         }
-        Some(Command::Load(load)) => drive(&load),
-        Some(Command::Once(once)) => check(&once, read),
+        Some(Command::Load(load)) => run_load(&load),
+        Some(Command::Once(once)) => run_once(&once, read),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&*error);
+            print_error(&*error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(
-    args: &Serve,
-    places: Places,
+fn run_server(
+    args: &ServeArgs,
+    paths: SecretPaths,
     read: Result<Digests, ReadError>,
     names: Vec<String>,
     started: SystemTime,
 ) -> Result<(), Failure> {
     let complete = read.is_ok();
     let digests = match read {
-        Err(_) if args.allow_missing => places.read_some(),
+        Err(_) if args.allow_missing => paths.read_available(),
         read => read?,
     };
-    let application = Arc::new(Application::new(places, digests, complete, names, started));
-    one_thread()?.block_on(async {
-        // Before anything else, since a signal that nobody listens for ends the process.
-        let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    let application = Arc::new(Application::new(paths, digests, complete, names, started));
+    single_threaded_runtime()?.block_on(async {
+        // First, because an unhandled signal ends the process.
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let listener = serve::listen(args.listen).await?;
-        let ours = Arc::clone(&application);
+        let reloading = Arc::clone(&application);
         let until_terminated = async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
-                    _ = hangup.recv() => if let Err(error) = ours.reload(How::Signal) { say(&error) },
+                    _ = hangup.recv() => {
+                        if let Err(error) = reloading.reload(ReloadTrigger::Signal) {
+                            print_error(&error);
+                        }
+                    }
                 }
             }
         };
-        serve::serve(listener, until_terminated, move |request| serve::answer(&application, request)).await;
+        let handler = move |request: &_| serve::answer(&application, request);
+        serve::serve(listener, until_terminated, handler).await;
         Ok(())
     })
 }
 
-fn drive(args: &Load) -> Result<(), Failure> {
-    one_thread()?.block_on(async {
+fn run_load(args: &LoadArgs) -> Result<(), Failure> {
+    single_threaded_runtime()?.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (running, stop, end) =
-            (load::Running::default(), CancellationToken::new(), CancellationToken::new());
+        let (counters, stop, end) =
+            (load::LoadCounters::default(), CancellationToken::new(), CancellationToken::new());
         let listener = match args.listen {
             Some(address) => Some(serve::listen(address).await?),
             None => None,
         };
-        let show = async {
+        let serving = async {
             if let Some(listener) = listener {
-                load::show(listener, running.clone(), end.clone()).await;
+                load::serve_counters(listener, counters.clone(), end.clone()).await;
             }
         };
         let driven = async {
@@ -100,30 +106,30 @@ fn drive(args: &Load) -> Result<(), Failure> {
                 std::future::pending::<()>().await;
             };
             let result = tokio::select! {
-                result = load::run(args, &running, &stop) => result,
+                result = load::run(args, &counters, &stop) => result,
                 () = signalled => Ok(()),
             };
             end.cancel();
             result
         };
-        let (result, ()) = tokio::join!(driven, show);
+        let (result, ()) = tokio::join!(driven, serving);
         result?;
-        writeln!(io::stdout(), "{}", serde_json::to_string(&running.report())?)?;
+        writeln!(io::stdout(), "{}", serde_json::to_string(&counters.report())?)?;
         Ok(())
     })
 }
 
-fn check(args: &Once, read: Result<Digests, ReadError>) -> Result<(), Failure> {
+fn run_once(args: &OnceArgs, read: Result<Digests, ReadError>) -> Result<(), Failure> {
     let differences = once::differences(&args.expected(), &read?);
     if differences.is_empty() { Ok(()) } else { Err(differences.join("; ").into()) }
 }
 
-fn one_thread() -> io::Result<tokio::runtime::Runtime> {
+fn single_threaded_runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn say(error: &dyn Error) {
+fn print_error(error: &dyn Error) {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    // Where standard error is gone there is nobody to tell.
+    // There is no way to report a failure to write to standard error.
     let _ = writeln!(io::stderr(), "enclii-sample: {error}{cause}");
 }

@@ -1,19 +1,18 @@
-//! The application as a job: read the files, compare, end.
+//! The application as a job: read the files, compare, exit.
 
 use std::collections::BTreeMap;
 
 use crate::secrets::Digests;
 
-/// What is not as expected: names alone, since a digest of a weak value gives it away.
+/// The differences to the expected digests. They contain names only, because the digest of a weak
+/// value reveals it.
 #[must_use]
 pub fn differences(expected: &BTreeMap<&str, &str>, found: &Digests) -> Vec<String> {
     expected
         .iter()
         .filter_map(|(name, digest)| match found.get(*name) {
-            None => Some(format!("{name}: there is no file")),
-            Some(other) if other != digest => {
-                Some(format!("{name}: the file holds something else"))
-            }
+            None => Some(format!("{name}: file not found")),
+            Some(other) if other != digest => Some(format!("{name}: unexpected content")),
             Some(_) => None,
         })
         .collect()
@@ -32,6 +31,6 @@ mod tests {
         ]);
         assert!(differences(&BTreeMap::from([("A", "1"), ("B", "2")]), &found).is_empty());
         let differing = differences(&BTreeMap::from([("A", "1"), ("B", "9"), ("C", "1")]), &found);
-        assert_eq!(differing, ["B: the file holds something else", "C: there is no file"]);
+        assert_eq!(differing, ["B: unexpected content", "C: file not found"]);
     }
 }

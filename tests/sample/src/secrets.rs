@@ -1,4 +1,4 @@
-//! The files that the environment names.
+//! The secret files that the environment names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// What a variable that names a file ends with.
+/// The suffix of a variable that names a file.
 const SUFFIX: &str = "_FILE";
 
-/// Where each secret is.
+/// The path of each secret, by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places(BTreeMap<String, PathBuf>);
+pub struct SecretPaths(BTreeMap<String, PathBuf>);
 
-/// SHA-256 of each secret, in hex, by its name. What a real application would keep is the values.
+/// The SHA-256 of each secret, in hex, by its name. A real application would keep the values.
 pub type Digests = BTreeMap<String, String>;
 
-/// A file could not be read.
+/// A file is unreadable.
 #[derive(Debug, thiserror::Error)]
 #[error("read {path} of {name}{SUFFIX}", path = path.display())]
 pub struct ReadError {
@@ -26,9 +26,9 @@ pub struct ReadError {
     source: io::Error,
 }
 
-impl Places {
-    /// From the variables of the environment: `DATABASE_URL_FILE=/run/secrets/DATABASE_URL`.
-    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+impl SecretPaths {
+    /// Takes the paths from environment variables: `DATABASE_URL_FILE=/run/secrets/DATABASE_URL`.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let named = |(name, path): (String, String)| {
             let name = name.strip_suffix(SUFFIX).filter(|name| !name.is_empty())?.to_owned();
             Some((name, PathBuf::from(path)))
@@ -39,7 +39,7 @@ impl Places {
     /// Reads every file.
     ///
     /// # Errors
-    /// Where one of them cannot be read.
+    /// When one of them is unreadable.
     pub fn read(&self) -> Result<Digests, ReadError> {
         let one = |(name, path): (&String, &PathBuf)| match std::fs::read(path) {
             Ok(bytes) => Ok((name.clone(), sha256(&bytes))),
@@ -48,9 +48,9 @@ impl Places {
         self.0.iter().map(one).collect()
     }
 
-    /// Reads every file that can be read.
+    /// Reads the files and skips unreadable ones.
     #[must_use]
-    pub fn read_some(&self) -> Digests {
+    pub fn read_available(&self) -> Digests {
         let one = |(name, path): (&String, &PathBuf)| {
             Some((name.clone(), sha256(&std::fs::read(path).ok()?)))
         };
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_the_usual_one() {
+    fn sha256_matches_the_known_digest_of_nothing() {
         assert_eq!(sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 
     #[test]
-    fn only_variables_that_name_files_count() {
+    fn only_variables_with_the_suffix_name_files() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("A");
         io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), b"x").unwrap();
@@ -89,14 +89,16 @@ mod tests {
             ("PROFILE", "/nowhere"),
             ("A", "plain"),
         ];
-        let places = Places::of(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(places.read().unwrap(), Digests::from([("A".to_owned(), sha256(b"x"))]));
+        let paths = SecretPaths::from_variables(
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        assert_eq!(paths.read().unwrap(), Digests::from([("A".to_owned(), sha256(b"x"))]));
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let places = Places::of([("A_FILE".to_owned(), "/nowhere/A".to_owned())]);
-        assert_eq!(places.read().unwrap_err().to_string(), "read /nowhere/A of A_FILE");
-        assert!(places.read_some().is_empty());
+        let paths = SecretPaths::from_variables([("A_FILE".to_owned(), "/nowhere/A".to_owned())]);
+        assert_eq!(paths.read().unwrap_err().to_string(), "read /nowhere/A of A_FILE");
+        assert!(paths.read_available().is_empty());
     }
 }

@@ -18,28 +18,30 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::state::{Application, How};
+use crate::state::{Application, ReloadTrigger};
 
-/// What a handler answers.
+/// The answer of a handler.
 pub type Answer = Response<Full<Bytes>>;
 
-const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-// Out of descriptors, accepting fails at once and again.
+// Without free file descriptors, accept fails immediately every time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `end`, then finishes the requests that are under way.
-pub async fn serve<F>(listener: TcpListener, end: impl Future<Output = ()>, handler: F)
+/// Serves until `shutdown` completes, then finishes the requests in progress.
+pub async fn serve<F>(listener: TcpListener, shutdown: impl Future<Output = ()>, handler: F)
 where
     F: Fn(&Request<Incoming>) -> Answer + Clone + Send + Sync + 'static,
 {
     let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
-    let mut end = pin!(end);
+    let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
-            () = &mut end => break,
+            () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => drop(connections.spawn(connection(tcp, handler.clone(), closing.clone()))),
+                Ok((tcp, _)) => {
+                    connections.spawn(connection(tcp, handler.clone(), closing.clone()));
+                }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
@@ -61,10 +63,10 @@ where
     });
     let builder = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_DEADLINE)
+        .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(tcp), service);
     let mut connection = pin!(builder);
-    // What goes wrong on a connection is the client's to notice.
+    // The client notices errors of a connection.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = closing.cancelled() => {
@@ -78,18 +80,18 @@ where
 #[must_use]
 pub fn answer(application: &Arc<Application>, request: &Request<Incoming>) -> Answer {
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/") if application.works() => text(StatusCode::OK, "work done\n"),
+        (&Method::GET, "/") if application.is_complete() => text(StatusCode::OK, "work done\n"),
         (&Method::GET, "/") => text(StatusCode::SERVICE_UNAVAILABLE, "a secret is missing\n"),
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/state") => json(&application.state()),
-        (&Method::POST, "/-/reload") => match application.reload(How::Http) {
+        (&Method::POST, "/-/reload") => match application.reload(ReloadTrigger::Http) {
             Ok(()) => text(StatusCode::NO_CONTENT, ""),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         },
         (_, "/" | "/healthz" | "/state" | "/-/reload") => {
-            text(StatusCode::METHOD_NOT_ALLOWED, "another method is meant\n")
+            text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
         }
-        _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
 }
 
@@ -117,7 +119,7 @@ pub fn json(value: &impl serde::Serialize) -> Answer {
 /// Listens on an address.
 ///
 /// # Errors
-/// Where it is taken.
+/// When the address is not available.
 pub async fn listen(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }

@@ -1,16 +1,16 @@
-//! What the application knows of itself, and how it reads its files again.
+//! The application's state and its reload.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::secrets::{Digests, Places, ReadError};
+use crate::secrets::{Digests, ReadError, SecretPaths};
 
-/// What made the application read its files again.
+/// What triggered a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum How {
+pub enum ReloadTrigger {
     /// SIGHUP.
     Signal,
     /// `POST /-/reload`.
@@ -22,38 +22,38 @@ pub enum How {
 pub struct State {
     /// The process id.
     pub pid: u32,
-    /// When it started, in milliseconds since 1970.
+    /// When it started, in milliseconds since the Unix epoch.
     pub started_at: u64,
-    /// How often it has read its files again.
+    /// The number of reloads.
     pub reloads: u64,
-    /// When it last did, in milliseconds since 1970.
+    /// When the last reload was, in milliseconds since the Unix epoch.
     pub reloaded_at: Option<u64>,
-    /// What made it.
-    pub how: Option<How>,
-    /// SHA-256 of each value, in hex, by the secret's name.
+    /// What triggered the last reload.
+    pub reload_trigger: Option<ReloadTrigger>,
+    /// The SHA-256 of each value, in hex, by the secret's name.
     pub digests: Digests,
-    /// The names of the variables in its environment.
+    /// The names of its environment variables.
     pub environment: Vec<String>,
 }
 
 /// The running application.
 #[derive(Debug)]
 pub struct Application {
-    places: Places,
-    held: Mutex<Held>,
+    paths: SecretPaths,
+    loaded: Mutex<Loaded>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct Loaded {
     state: State,
     complete: bool,
 }
 
 impl Application {
-    /// With what was read at the start; `complete` where every file was there.
+    /// An application that has read these digests; `complete` if no file was missing.
     #[must_use]
     pub fn new(
-        places: Places,
+        paths: SecretPaths,
         digests: Digests,
         complete: bool,
         environment: Vec<String>,
@@ -64,42 +64,42 @@ impl Application {
             started_at: milliseconds(started),
             reloads: 0,
             reloaded_at: None,
-            how: None,
+            reload_trigger: None,
             digests,
             environment,
         };
-        Self { places, held: Mutex::new(Held { state, complete }) }
+        Self { paths, loaded: Mutex::new(Loaded { state, complete }) }
     }
 
     /// Reads the files again.
     ///
     /// # Errors
-    /// Where one of them cannot be read; what was read before stays.
-    pub fn reload(&self, how: How) -> Result<(), ReadError> {
-        let digests = self.places.read()?;
-        let mut held = self.lock();
-        held.complete = true;
-        held.state.reloads += 1;
-        held.state.reloaded_at = Some(milliseconds(SystemTime::now()));
-        held.state.how = Some(how);
-        held.state.digests = digests;
+    /// When one of them is unreadable; the earlier digests stay.
+    pub fn reload(&self, trigger: ReloadTrigger) -> Result<(), ReadError> {
+        let digests = self.paths.read()?;
+        let mut loaded = self.lock();
+        loaded.complete = true;
+        loaded.state.reloads += 1;
+        loaded.state.reloaded_at = Some(milliseconds(SystemTime::now()));
+        loaded.state.reload_trigger = Some(trigger);
+        loaded.state.digests = digests;
         Ok(())
     }
 
-    /// A copy of its state.
+    /// A copy of the state.
     #[must_use]
     pub fn state(&self) -> State {
         self.lock().state.clone()
     }
 
-    /// Whether it has all its secrets, so that it can do its work.
+    /// Whether the application has all its secrets.
     #[must_use]
-    pub fn works(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.lock().complete
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The program as a process: what it reads, what it answers, what signals do to it.
+//! The program as a process: files, answers and signals.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 use std::fs::File;
@@ -72,24 +72,24 @@ impl Drop for Server {
 fn until(mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited for too long");
+        assert!(Instant::now() < deadline, "condition not met in time");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
-fn it_reads_its_files_at_the_start_and_again_when_it_is_told() {
+fn the_server_reads_its_files_at_start_and_on_reload() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("TOKEN");
     write(&file, b"first");
     let mut server = Server::start(program().env("TOKEN_FILE", &file).env("LOG_LEVEL", "info"));
     let state = server.state();
     assert_eq!(state["digests"]["TOKEN"], sha256(b"first"));
-    assert_eq!((&state["reloads"], &state["how"]), (&0.into(), &Value::Null));
+    assert_eq!((&state["reloads"], &state["reload_trigger"]), (&0.into(), &Value::Null));
     assert_eq!(state["environment"], serde_json::json!(["LOG_LEVEL", "TOKEN_FILE"]));
     assert_eq!(state["pid"], server.child.id());
     assert!(!state.to_string().contains("first"));
@@ -102,13 +102,13 @@ fn it_reads_its_files_at_the_start_and_again_when_it_is_told() {
     server.signal(Signal::HUP);
     until(|| server.state()["reloads"] == 1);
     assert_eq!(server.state()["digests"]["TOKEN"], sha256(b"second"));
-    assert_eq!(server.state()["how"], "signal");
+    assert_eq!(server.state()["reload_trigger"], "signal");
 
     write(&file, b"third");
     assert_eq!(server.ask("POST", "/-/reload").0, 204);
     let state = server.state();
     assert_eq!(
-        (&state["digests"]["TOKEN"], &state["how"]),
+        (&state["digests"]["TOKEN"], &state["reload_trigger"]),
         (&sha256(b"third").into(), &"http".into())
     );
     assert!(state["reloaded_at"].as_u64() >= state["started_at"].as_u64());
@@ -122,12 +122,12 @@ fn it_reads_its_files_at_the_start_and_again_when_it_is_told() {
 }
 
 #[test]
-fn a_missing_file_ends_it_unless_that_is_allowed() {
+fn a_missing_file_is_an_error_unless_allowed() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("TOKEN");
     let output = program().env("TOKEN_FILE", &file).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("of TOKEN_FILE: No such file"), "{}", said(&output));
+    assert!(stderr(&output).contains("of TOKEN_FILE: No such file"), "{}", stderr(&output));
 
     let server = Server::start(program().arg("--allow-missing").env("TOKEN_FILE", &file));
     assert_eq!(server.ask("GET", "/").0, 503);
@@ -137,7 +137,7 @@ fn a_missing_file_ends_it_unless_that_is_allowed() {
 }
 
 #[test]
-fn a_job_says_by_its_exit_code_whether_the_files_are_right() {
+fn the_exit_status_of_a_job_says_whether_the_files_are_right() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("TOKEN");
     write(&file, b"job");
@@ -151,11 +151,11 @@ fn a_job_says_by_its_exit_code_whether_the_files_are_right() {
     assert!(run(sha256(b"job")).status.success());
     let output = run(sha256(b"other"));
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("TOKEN: the file holds something else"));
+    assert!(stderr(&output).contains("TOKEN: unexpected content"));
 }
 
 #[test]
-fn a_load_client_shows_its_counters_and_prints_them_at_the_end() {
+fn a_load_client_serves_its_counters_and_prints_them_at_the_end() {
     let server = Server::start(&mut program());
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (url, listen) = (format!("http://127.0.0.1:{}/", server.port), format!("127.0.0.1:{port}"));

@@ -206,7 +206,7 @@ fn rotate(
     let after = reloaded.duration_since(from).unwrap_or_default();
     output::line(&format!(
         "rotation {round}: file replaced, application reloaded by {} within {} ms of the command",
-        state.how.as_deref().unwrap_or("-"),
+        state.reload_trigger.as_deref().unwrap_or("-"),
         after.as_millis()
     ));
     Ok(())

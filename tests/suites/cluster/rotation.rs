@@ -50,7 +50,7 @@ fn rotates(project: &str, reload: &str, how: &str) {
         let states = app.holds("DATABASE_URL", &rotated).unwrap();
         for state in states {
             assert_eq!(state.reloads, round, "one reload for one rotation");
-            assert_eq!(state.how.as_deref(), Some(how));
+            assert_eq!(state.reload_trigger.as_deref(), Some(how));
         }
         let before = load.without_failure().unwrap();
         e2e::wait::until("more requests", harness::STEP_TIMEOUT, || {

@@ -12,21 +12,22 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const DEADLINE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection and what keeps it moving.
-type Open = (SendRequest<Empty<Bytes>>, Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>);
+/// A connection: its request sender and the future that drives it.
+type OpenConnection =
+    (SendRequest<Empty<Bytes>>, Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>);
 
-/// A connection that is opened when it is needed, and opened again when the server has closed it.
+/// A connection that is opened on demand, and again after the server has closed it.
 pub(super) struct Client {
     host: String,
     port: u16,
     request: Request<Empty<Bytes>>,
-    open: Option<Open>,
+    open: Option<OpenConnection>,
 }
 
 impl Client {
-    /// `None` where the URL is not one to send requests to.
+    /// `None` if the URL is not a plain HTTP URL.
     pub(super) fn new(url: &Uri) -> Option<Self> {
         let authority = url.authority().filter(|_| url.scheme_str() == Some("http"))?;
         let path = url.path_and_query().map_or("/", |path| path.as_str());
@@ -39,16 +40,16 @@ impl Client {
         Some(Self { host, port: authority.port_u16().unwrap_or(80), request, open: None })
     }
 
-    /// Sends one request and takes the whole answer.
+    /// Sends one request and reads the whole answer.
     pub(super) async fn request(&mut self) -> Result<StatusCode, String> {
-        timeout(DEADLINE, self.exchange())
+        timeout(REQUEST_TIMEOUT, self.exchange())
             .await
-            .unwrap_or_else(|_| Err(format!("no answer within {DEADLINE:?}")))
+            .unwrap_or_else(|_| Err(format!("no answer within {REQUEST_TIMEOUT:?}")))
     }
 
-    /// The connection is back in its place only behind a good answer.
+    /// Keeps the connection only after a complete answer.
     async fn exchange(&mut self) -> Result<StatusCode, String> {
-        let (mut sender, mut moving) = match self.at_rest().await {
+        let (mut sender, mut driver) = match self.take_idle().await {
             Some(open) => open,
             None => connect(&self.host, self.port).await?,
         };
@@ -56,9 +57,9 @@ impl Client {
             let answer = sender
                 .send_request(self.request.clone())
                 .await
-                .map_err(|error| text("request", &error))?;
+                .map_err(|error| describe("request", &error))?;
             let status = answer.status();
-            answer.into_body().collect().await.map_err(|error| text("read answer", &error))?;
+            answer.into_body().collect().await.map_err(|error| describe("read answer", &error))?;
             Ok::<_, String>((status, sender))
         };
         let mut exchange = pin!(exchange);
@@ -66,38 +67,38 @@ impl Client {
             biased;
             outcome = &mut exchange => {
                 let (status, sender) = outcome?;
-                self.open = Some((sender, moving));
+                self.open = Some((sender, driver));
                 Ok(status)
             }
-            // The connection is over; the answer may be there all the same.
-            _ = moving.as_mut() => Ok(exchange.await?.0),
+            // The connection has ended; the answer may have arrived all the same.
+            _ = driver.as_mut() => Ok(exchange.await?.0),
         }
     }
 
-    /// The open connection, unless the server has closed it. A server may do that while it is at
-    /// rest, and then another one is opened; a request that it had begun to take is never sent
-    /// again.
-    async fn at_rest(&mut self) -> Option<Open> {
-        let (mut sender, mut moving) = self.open.take()?;
+    /// The open connection, unless the server has closed it. A server may close an idle connection,
+    /// and then another one is opened. A request is never sent twice.
+    async fn take_idle(&mut self) -> Option<OpenConnection> {
+        let (mut sender, mut driver) = self.open.take()?;
         let usable = tokio::select! {
             biased;
-            _ = moving.as_mut() => false,
+            _ = driver.as_mut() => false,
             ready = sender.ready() => ready.is_ok(),
         };
-        usable.then_some((sender, moving))
+        usable.then_some((sender, driver))
     }
 }
 
-async fn connect(host: &str, port: u16) -> Result<Open, String> {
-    let tcp = TcpStream::connect((host, port)).await.map_err(|error| text("connect", &error))?;
+async fn connect(host: &str, port: u16) -> Result<OpenConnection, String> {
+    let tcp =
+        TcpStream::connect((host, port)).await.map_err(|error| describe("connect", &error))?;
     let _ = tcp.set_nodelay(true);
     let (sender, connection) =
-        http1::handshake(TokioIo::new(tcp)).await.map_err(|error| text("connect", &error))?;
+        http1::handshake(TokioIo::new(tcp)).await.map_err(|error| describe("connect", &error))?;
     Ok((sender, Box::pin(connection)))
 }
 
-/// A step and why it failed, with the causes.
-fn text(step: &str, error: &dyn std::error::Error) -> String {
+/// Formats a step and the error it failed with, including the causes.
+fn describe(step: &str, error: &dyn std::error::Error) -> String {
     let mut line = format!("{step}: {error}");
     let mut next = error.source();
     while let Some(cause) = next {

@@ -1,10 +1,10 @@
-//! Counts of durations in buckets that are 1/32 of their size wide: any number of requests in 16
-//! KiB.
+//! Counts latencies in buckets whose width is 1/32 of their value, in 16 KiB for any number of
+//! requests.
 
 const SUB_BITS: u32 = 5;
 const SUBS: usize = 1 << SUB_BITS;
 
-/// Counts of durations in microseconds.
+/// Counts of latencies in microseconds.
 #[derive(Clone, Debug)]
 pub(super) struct Histogram {
     counts: Vec<u64>,
@@ -23,8 +23,8 @@ impl Histogram {
         self.total += 1;
     }
 
-    /// The least duration that this share (in percent) of all does not exceed, up to a bucket's
-    /// width; 0 where there is none.
+    /// The latency that this percentage of all requests does not exceed, rounded up to the end of
+    /// its bucket; 0 without requests.
     pub(super) fn percentile(&self, percent: u64) -> u64 {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -43,7 +43,7 @@ fn bucket(value: u64) -> usize {
     octave as usize * SUBS + usize::try_from(value >> octave).unwrap_or(0)
 }
 
-/// The greatest value of a bucket.
+/// The largest value of a bucket.
 fn upper(bucket: usize) -> u64 {
     let octave = (bucket / SUBS).saturating_sub(1);
     let start = (bucket - octave * SUBS) as u64;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles() {
+    fn percentiles_are_bucket_ends() {
         let mut histogram = Histogram::default();
         assert_eq!(histogram.percentile(99), 0);
         for value in 1..=30 {

@@ -1,4 +1,4 @@
-//! The client against servers that behave and servers that do not.
+//! The client against correct and faulty servers.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-fn load(address: SocketAddr, rate: u32, milliseconds: u64) -> Load {
-    Load {
+fn load(address: SocketAddr, rate: u32, milliseconds: u64) -> LoadArgs {
+    LoadArgs {
         wait: Duration::ZERO,
         url: format!("http://{address}/").parse().unwrap(),
         rate,
@@ -18,14 +18,14 @@ fn load(address: SocketAddr, rate: u32, milliseconds: u64) -> Load {
     }
 }
 
-async fn drive(load: &Load) -> Report {
-    let running = Running::default();
-    run(load, &running, &CancellationToken::new()).await.unwrap();
-    running.report()
+async fn drive(load: &LoadArgs) -> Report {
+    let counters = LoadCounters::default();
+    run(load, &counters, &CancellationToken::new()).await.unwrap();
+    counters.report()
 }
 
 #[tokio::test]
-async fn every_request_that_is_due_is_sent_and_counted() {
+async fn every_due_request_is_sent_and_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let end = CancellationToken::new();
@@ -43,7 +43,7 @@ async fn every_request_that_is_due_is_sent_and_counted() {
 }
 
 #[tokio::test]
-async fn failures_are_counted_and_the_first_is_told() {
+async fn failures_are_counted_and_the_first_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -71,10 +71,9 @@ async fn an_answer_that_is_not_2xx_is_a_failure() {
     );
 }
 
-/// A server that closes each connection behind its answer is no failing server; one that closes
-/// instead of an answer is.
+/// Closing a connection after an answer is not a failure; closing it instead of an answer is.
 #[tokio::test]
-async fn a_connection_closed_at_rest_is_opened_again() {
+async fn a_connection_closed_while_idle_is_opened_again() {
     for (answer, failed) in [(&b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..], 0), (b"", 5)] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -86,8 +85,9 @@ async fn a_connection_closed_at_rest_is_opened_again() {
                 tcp.write_all(answer).await.unwrap();
             }
         };
+        let args = LoadArgs { connections: 1, ..load(address, 20, 250) };
         let report = tokio::select! {
-            report = async { drive(&Load { connections: 1, ..load(address, 20, 250) }).await } => report,
+            report = drive(&args) => report,
             () = server => unreachable!(),
         };
         assert_eq!((report.sent, report.failed), (5, failed), "{report:?}");
@@ -95,20 +95,24 @@ async fn a_connection_closed_at_rest_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_file_ends_it() {
+async fn the_file_stops_the_client() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("stop");
     std::fs::File::create(&file).unwrap();
     let endless =
-        Load { until_file: Some(file), ..load("127.0.0.1:9".parse().unwrap(), 10, 3_600_000) };
+        LoadArgs { until_file: Some(file), ..load("127.0.0.1:9".parse().unwrap(), 10, 3_600_000) };
     let report = drive(&endless).await;
     assert!(report.sent < 36_000);
 }
 
 #[tokio::test]
-async fn only_plain_http_is_driven() {
+async fn only_plain_http_urls_are_accepted() {
     for url in ["https://a/", "/path", "a:80"] {
-        let load = Load { url: url.parse().unwrap(), ..load("127.0.0.1:9".parse().unwrap(), 1, 1) };
-        assert!(run(&load, &Running::default(), &CancellationToken::new()).await.is_err(), "{url}");
+        let load =
+            LoadArgs { url: url.parse().unwrap(), ..load("127.0.0.1:9".parse().unwrap(), 1, 1) };
+        assert!(
+            run(&load, &LoadCounters::default(), &CancellationToken::new()).await.is_err(),
+            "{url}"
+        );
     }
 }
