@@ -75,8 +75,6 @@ impl KnownBundles {
             let keys = bundle
                 .keys()
                 .ok_or_else(|| refuse(format!("SecretBundle {name} has no keys yet")))?;
-            // The webhook ignores invalid names too.
-            let keys = keys.iter().filter_map(|key| key.parse().ok()).collect();
             self.add(args, &name, keys);
         }
         Ok(())

@@ -164,10 +164,7 @@ fn a_grant_beyond_the_namespace_s_own_environment_is_refused() {
     for scope in [elsewhere.as_str(), "somebody-elses.prod.api"] {
         let output = cluster.enclii(&["grants", "add", &account, "read", scope], b"").unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && text.contains("its pods cannot read"),
-            "{text}"
-        );
+        assert!(!output.status.success() && text.contains("its pods cannot read"), "{text}");
     }
 }
 
