@@ -57,13 +57,15 @@ macro_rules! schemas {
 
 schemas! {
     Scope = text(
-        "Where secrets live: `project`, `project.environment` or `project.environment.service`, each part a DNS label.",
+        "Where secrets live: `project`, `project.environment` or `project.environment.service`, \
+            each part a DNS label.",
         r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2}$",
         (1, 191),
         "shop.prod.api",
     );
     SecretName = text(
-        "The name of a secret, which is also the name of its file in a pod. `kubernetes.io` is none.",
+        "The name of a secret, which is also the name of its file in a pod. `kubernetes.io` is \
+            none.",
         r"^(?!kubernetes\.io$)[A-Za-z_][A-Za-z0-9_.-]{0,252}$",
         (1, 253),
         "DATABASE_URL",

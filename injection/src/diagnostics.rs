@@ -67,7 +67,8 @@ pub(crate) enum Violation {
     )]
     InvalidFileName { name: String },
     #[error(
-        "annotation {}: bundle {bundle} does not exist in namespace {namespace} for service account \
+        "annotation {}: bundle {bundle} does not exist in namespace {namespace} for service \
+            account \
          {service_account} yet: write its first secret with `{set}`, and check that the namespace \
          has the labels {} and {}; the pod is admitted as soon as the bundle exists",
         annotations::SECRETS,
@@ -128,7 +129,8 @@ pub(crate) enum Violation {
     )]
     Windows,
     #[error(
-        "{at}: mountPath {path} is where the secrets are mounted: mount it somewhere else, or leave \
+        "{at}: mountPath {path} is where the secrets are mounted: mount it somewhere else, or \
+            leave \
          the container out of {}",
         annotations::CONTAINERS
     )]
@@ -193,7 +195,8 @@ pub(crate) enum Violation {
     )]
     RemovedVariableUsed { at: String, name: String },
     #[error(
-        "{at}: {name} is {kind} in plain text, and no bundle of the pod has that key. Store it with \
+        "{at}: {name} is {kind} in plain text, and no bundle of the pod has that key. Store it \
+            with \
          `{set}` and remove the value from the manifest; if it is not a secret, list it in {}",
         annotations::PLAIN_ENV
     )]
@@ -226,7 +229,8 @@ pub(crate) enum Warning {
     )]
     OtherSource { at: String, name: String, bundle: BundleRef },
     #[error(
-        "annotation {}: {mode} may keep container {container} from reading its files, since its UID \
+        "annotation {}: {mode} may keep container {container} from reading its files, since its \
+            UID \
          is not the agent's {uid}",
         annotations::FILE_MODE
     )]

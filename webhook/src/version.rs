@@ -25,7 +25,8 @@ enum VersionError {
     #[error("get the API server's version: no response after {REQUEST_TIMEOUT:?}")]
     Timeout,
     #[error(
-        "check the API server's version: {major}.{minor} has no native sidecars; upgrade the cluster to \
+        "check the API server's version: {major}.{minor} has no native sidecars; upgrade the \
+            cluster to \
          1.{MIN_MINOR} or newer"
     )]
     TooOld { major: String, minor: String },

@@ -163,7 +163,8 @@ fn a_forged_agent_is_refused() {
         assert_eq!(
             refused(&spoofed),
             format!(
-                "spec.initContainers[0]: is named enclii-agent, a name that is reserved for the agent, and is not the agent ({difference}): rename it"
+                "spec.initContainers[0]: is named enclii-agent, a name that is reserved for the \
+                    agent, and is not the agent ({difference}): rename it"
             )
         );
     }
@@ -174,13 +175,15 @@ fn an_agent_among_the_containers_or_a_second_one_is_refused() {
     let among_applications = pod(json!([{ "name": "api" }, { "name": "enclii-agent" }]));
     assert_eq!(
         refused(&among_applications),
-        "spec.containers[1]: is named enclii-agent, a name that is reserved for the agent, and is not the agent (it is not an init container): rename it"
+        "spec.containers[1]: is named enclii-agent, a name that is reserved for the agent, and is \
+            not the agent (it is not an init container): rename it"
     );
     let mut twice = injected();
     let agent = twice["spec"]["initContainers"][0].clone();
     twice["spec"]["initContainers"].as_array_mut().unwrap().push(agent);
     assert!(refused(&twice).contains(
-        "spec.initContainers[1]: is named enclii-agent, a name that is reserved for the agent, and is not the agent (there are two)"
+        "spec.initContainers[1]: is named enclii-agent, a name that is reserved for the agent, \
+            and is not the agent (there are two)"
     ));
 }
 

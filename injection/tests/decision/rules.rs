@@ -164,12 +164,19 @@ fn every_warning_has_its_text() {
     assert_eq!(
         warnings,
         [
-            "annotation enclii.io/relaod is not known and has no effect; did you mean enclii.io/reload?",
-            "annotation enclii.io/plain-env: DATABASE_URL is a key of bundle api-prod and stays in plain text",
-            "annotation enclii.io/file-mode: 0400 may keep container api from reading its files, since its UID is not the agent's 65532",
-            "spec.containers[0].env[2] in container api: STRIPE_API_KEY is a key of bundle api-prod but comes from another source, and is not changed",
-            "spec.containers[0].volumeMounts[0] in container api: a mount at /var/run hides /run/secrets in images where /var/run is a link to /run; mount it in a subdirectory",
-            "spec.containers[0].env[0] in container api: SMTP_PASSWORD looks like a credential in plain text; store it with enclii secrets set, or list it in enclii.io/plain-env",
+            "annotation enclii.io/relaod is not known and has no effect; did you mean \
+                enclii.io/reload?",
+            "annotation enclii.io/plain-env: DATABASE_URL is a key of bundle api-prod and stays \
+                in plain text",
+            "annotation enclii.io/file-mode: 0400 may keep container api from reading its files, \
+                since its UID is not the agent's 65532",
+            "spec.containers[0].env[2] in container api: STRIPE_API_KEY is a key of bundle \
+                api-prod but comes from another source, and is not changed",
+            "spec.containers[0].volumeMounts[0] in container api: a mount at /var/run hides \
+                /run/secrets in images where /var/run is a link to /run; mount it in a \
+                subdirectory",
+            "spec.containers[0].env[0] in container api: SMTP_PASSWORD looks like a credential in \
+                plain text; store it with enclii secrets set, or list it in enclii.io/plain-env",
         ]
     );
     assert_eq!(

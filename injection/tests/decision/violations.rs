@@ -10,15 +10,19 @@ fn invalid_annotations_are_refused() {
     for (annotated, message) in [
         (
             annotate(one(json!({})), &[("secrets", "api")]),
-            "annotation enclii.io/secrets: parse bundle name \"api\": must be <service>-<environment>, of a-z, 0-9 and '-', as api-prod",
+            "annotation enclii.io/secrets: parse bundle name \"api\": must be \
+                <service>-<environment>, of a-z, 0-9 and '-', as api-prod",
         ),
         (
             annotate(one(json!({})), &[("file-mode", "0777")]),
-            "annotation enclii.io/file-mode: \"0777\" is not a valid file mode; write three or four octal digits as 0400 or 0444, readable and not executable or writable by others",
+            "annotation enclii.io/file-mode: \"0777\" is not a valid file mode; write three or \
+                four octal digits as 0400 or 0444, readable and not executable or writable by \
+                others",
         ),
         (
             annotate(one(json!({})), &[("env", "kubernetes.io")]),
-            "annotation enclii.io/env: kubernetes.io is not a valid file name; use letters, digits, '_', '.' and '-'",
+            "annotation enclii.io/env: kubernetes.io is not a valid file name; use letters, \
+                digits, '_', '.' and '-'",
         ),
         (
             annotate(one(json!({})), &[("containers", "web")]),
@@ -60,13 +64,17 @@ fn five_mistakes_in_the_annotations_are_all_reported() {
 fn unknown_and_clashing_bundles_are_refused() {
     assert_eq!(
         refused(&annotate(one(json!({})), &[("secrets", "web-prod")])),
-        "annotation enclii.io/secrets: bundle web-prod does not exist in namespace shop-prod for service account api yet: \
-         write its first secret with `enclii secrets set NAME=- --service web --env prod --project PROJECT`, \
-         and check that the namespace has the labels enclii.io/project and enclii.io/environment; the pod is admitted as soon as the bundle exists"
+        "annotation enclii.io/secrets: bundle web-prod does not exist in namespace shop-prod for \
+            service account api yet: \
+         write its first secret with `enclii secrets set NAME=- --service web --env prod \
+         --project PROJECT`, \
+         and check that the namespace has the labels enclii.io/project and enclii.io/environment; \
+         the pod is admitted as soon as the bundle exists"
     );
     assert_eq!(
         refused(&annotate(one(json!({})), &[("secrets", "api-prod,clash-prod")])),
-        "annotation enclii.io/secrets: bundles api-prod and clash-prod both have the key DATABASE_URL, and both would write the same file: \
+        "annotation enclii.io/secrets: bundles api-prod and clash-prod both have the key \
+            DATABASE_URL, and both would write the same file: \
          rename the key in one of them, or list only one of the bundles"
     );
 }
@@ -108,48 +116,60 @@ fn unreachable_processes_are_refused() {
     for (annotated, message) in [
         (
             signal(one(json!({}))),
-            "spec.containers[0] in container api: securityContext.runAsUser is not set, and enclii.io/reload signal=… needs it, because a process can only signal processes with its own UID: \
-             set securityContext.runAsUser to the UID that the image runs as, or reload with http=… or none",
+            "spec.containers[0] in container api: securityContext.runAsUser is not set, and \
+                enclii.io/reload signal=… needs it, because a process can only signal processes \
+                with its own UID: \
+             set securityContext.runAsUser to the UID that the image runs as, or reload with \
+             http=… or none",
         ),
         (
             signal(with_spec(with_uid(), json!({ "shareProcessNamespace": false }))),
-            "spec.shareProcessNamespace: is false, and enclii.io/reload signal=… needs it to be true: remove the field, or reload with http=… or none",
+            "spec.shareProcessNamespace: is false, and enclii.io/reload signal=… needs it to be \
+                true: remove the field, or reload with http=… or none",
         ),
         (
             signal(with_spec(with_uid(), json!({ "hostPID": true }))),
-            "spec.hostPID: is true, and enclii.io/reload signal=… would let the agent see every process of the node: remove hostPID, or reload with http=… or none",
+            "spec.hostPID: is true, and enclii.io/reload signal=… would let the agent see every \
+                process of the node: remove hostPID, or reload with http=… or none",
         ),
         (
             signal(two()),
-            "annotation enclii.io/reload-container: is missing, and enclii.io/reload needs to know which of the application containers a, b to signal: name one",
+            "annotation enclii.io/reload-container: is missing, and enclii.io/reload needs to \
+                know which of the application containers a, b to signal: name one",
         ),
         (
             annotate(signal(two()), &[("reload-container", "b"), ("containers", "a")]),
-            "annotation enclii.io/reload-container: container b is to be signalled but is not in enclii.io/containers: add it there",
+            "annotation enclii.io/reload-container: container b is to be signalled but is not in \
+                enclii.io/containers: add it there",
         ),
         (
             annotate(
                 signal(with_spec(with_uid(), json!({ "initContainers": [{ "name": "migrate" }] }))),
                 &[("reload-container", "migrate")],
             ),
-            "annotation enclii.io/reload-container: container migrate is an init container that ends before the application starts: name one that keeps running",
+            "annotation enclii.io/reload-container: container migrate is an init container that \
+                ends before the application starts: name one that keeps running",
         ),
         (
             signal(one(json!({ "securityContext": { "runAsUser": 0 } }))),
-            "spec.containers[0] in container api: runs as root, and enclii.io/reload signal=… cannot reach it, because the agent has no rights over a process with more capabilities than its own: \
+            "spec.containers[0] in container api: runs as root, and enclii.io/reload signal=… \
+                cannot reach it, because the agent has no rights over a process with more \
+                capabilities than its own: \
              set securityContext.runAsUser to another UID, or reload with http=… or none",
         ),
         (
             signal(one(
                 json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }] }),
             )),
-            "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook in the container that is signalled: remove it",
+            "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook \
+                in the container that is signalled: remove it",
         ),
         (
             signal(one(
                 json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_POD_UID", "value": "x" }] }),
             )),
-            "spec.containers[0].env[0] in container api: ENCLII_POD_UID is set by the webhook in the container that is signalled: remove it",
+            "spec.containers[0].env[0] in container api: ENCLII_POD_UID is set by the webhook in \
+                the container that is signalled: remove it",
         ),
     ] {
         assert_eq!(refused(&annotated), message);
@@ -164,16 +184,22 @@ fn conflicting_mounts_and_volumes_are_refused() {
     for (annotated, message) in [
         (
             mounts("x", "/run/secrets"),
-            "spec.containers[0].volumeMounts[0] in container api: mountPath /run/secrets is where the secrets are mounted: mount it somewhere else, or leave the container out of enclii.io/containers",
+            "spec.containers[0].volumeMounts[0] in container api: mountPath /run/secrets is where \
+                the secrets are mounted: mount it somewhere else, or leave the container out of \
+                enclii.io/containers",
         ),
         (
             mounts("x", "/var/run/secrets/eks.amazonaws.com/serviceaccount"),
-            "spec.containers[0].volumeMounts[0] in container api: mountPath /var/run/secrets/eks.amazonaws.com/serviceaccount is inside /run/secrets, which is mounted read-only \
-             (/var/run is a link to /run in most images), so the container would not start: mount it somewhere else, or leave the container out of enclii.io/containers",
+            "spec.containers[0].volumeMounts[0] in container api: mountPath \
+                /var/run/secrets/eks.amazonaws.com/serviceaccount is inside /run/secrets, which \
+                is mounted read-only \
+             (/var/run is a link to /run in most images), so the container would not start: mount \
+             it somewhere else, or leave the container out of enclii.io/containers",
         ),
         (
             mounts("enclii-token", "/steal"),
-            "spec.containers[0].volumeMounts[0] in container api: mounts the volume enclii-token, which only the webhook may mount: remove the mount",
+            "spec.containers[0].volumeMounts[0] in container api: mounts the volume enclii-token, \
+                which only the webhook may mount: remove the mount",
         ),
         (
             annotate(
@@ -182,18 +208,21 @@ fn conflicting_mounts_and_volumes_are_refused() {
                 ),
                 &[("containers", "api")],
             ),
-            "spec.containers[1].volumeMounts[0] in container b: mounts the volume enclii-secrets, which only the webhook may mount: remove the mount",
+            "spec.containers[1].volumeMounts[0] in container b: mounts the volume enclii-secrets, \
+                which only the webhook may mount: remove the mount",
         ),
         (
             with_spec(
                 one(json!({})),
                 json!({ "volumes": [{ "name": "enclii-secrets", "hostPath": { "path": "/" } }] }),
             ),
-            "spec.volumes[0]: is named enclii-secrets, a name that is reserved for a volume of the webhook: rename it",
+            "spec.volumes[0]: is named enclii-secrets, a name that is reserved for a volume of \
+                the webhook: rename it",
         ),
         (
             with_spec(one(json!({})), json!({ "os": { "name": "windows" } })),
-            "spec.os.name: is windows, which has no memory volumes and no signals: remove the annotation enclii.io/secrets",
+            "spec.os.name: is windows, which has no memory volumes and no signals: remove the \
+                annotation enclii.io/secrets",
         ),
     ] {
         assert_eq!(refused(&annotated), message);
@@ -226,14 +255,17 @@ fn conflicting_variables_are_refused() {
             env(
                 json!([{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL_FILE", "value": "/etc/url" }]),
             ),
-            "spec.containers[0].env[0] in container api: DATABASE_URL_FILE replaces DATABASE_URL, but DATABASE_URL_FILE already exists with a value other than /run/secrets/DATABASE_URL: \
+            "spec.containers[0].env[0] in container api: DATABASE_URL_FILE replaces DATABASE_URL, \
+                but DATABASE_URL_FILE already exists with a value other than \
+                /run/secrets/DATABASE_URL: \
              remove it, or list DATABASE_URL in enclii.io/plain-env",
         ),
         (
             env(
                 json!([{ "name": "X", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "NONE" } } }]),
             ),
-            "spec.containers[0].env[0] in container api: X is the key NONE of the Secret api-prod, but the bundle api-prod has no such key: \
+            "spec.containers[0].env[0] in container api: X is the key NONE of the Secret \
+                api-prod, but the bundle api-prod has no such key: \
              write it with `enclii secrets set NONE=- --service api --env prod --project shop`",
         ),
         (
@@ -243,7 +275,8 @@ fn conflicting_variables_are_refused() {
                 ),
                 &[("containers", "api")],
             ),
-            "spec.containers[1].env[0] in container b: DATABASE_URL is a secret of the pod's bundles, but the container is not in enclii.io/containers: \
+            "spec.containers[1].env[0] in container b: DATABASE_URL is a secret of the pod's \
+                bundles, but the container is not in enclii.io/containers: \
              add the container there, or remove the variable",
         ),
         (
@@ -253,13 +286,18 @@ fn conflicting_variables_are_refused() {
                 ),
                 &[("containers", "api")],
             ),
-            "spec.containers[1].envFrom[0] in container b: takes its variables from the Secret api-prod, which the bundle replaces, but the container is not in enclii.io/containers: \
+            "spec.containers[1].envFrom[0] in container b: takes its variables from the Secret \
+                api-prod, which the bundle replaces, but the container is not in \
+                enclii.io/containers: \
              add the container there, or remove the entry",
         ),
         (
             env(json!([{ "name": "CI_TOKEN", "value": format!("ghp_{}", "a".repeat(36)) }])),
-            "spec.containers[0].env[0] in container api: CI_TOKEN is a GitHub token in plain text, and no bundle of the pod has that key. \
-             Store it with `enclii secrets set CI_TOKEN=- --service api --env prod --project shop` and remove the value from the manifest; if it is not a secret, list it in enclii.io/plain-env",
+            "spec.containers[0].env[0] in container api: CI_TOKEN is a GitHub token in plain \
+                text, and no bundle of the pod has that key. \
+             Store it with `enclii secrets set CI_TOKEN=- --service api --env prod --project \
+             shop` and remove the value from the manifest; if it is not a secret, list it in \
+             enclii.io/plain-env",
         ),
     ] {
         assert_eq!(refused(&annotated), message);
@@ -285,7 +323,9 @@ fn a_reference_to_a_removed_variable_is_refused() {
         assert_eq!(
             refused(&one(parts)),
             format!(
-                "spec.containers[0].{path} in container api: uses $(DATABASE_URL), but the variable is removed from the pod: read the value from the file that DATABASE_URL_FILE names, \
+                "spec.containers[0].{path} in container api: uses $(DATABASE_URL), but the \
+                    variable is removed from the pod: read the value from the file that \
+                    DATABASE_URL_FILE names, \
                  or store the whole text as one secret, or list DATABASE_URL in enclii.io/plain-env"
             )
         );
@@ -300,7 +340,10 @@ fn a_credential_outside_the_named_containers_is_refused_too() {
         ),
         &[("containers", "api")],
     );
-    assert!(refused(&annotated).starts_with("spec.containers[1].env[0] in container b: X is an address with a password in it in plain text"));
+    assert!(refused(&annotated).starts_with(
+        "spec.containers[1].env[0] in container b: X is an \
+        address with a password in it in plain text"
+    ));
 }
 
 #[test]

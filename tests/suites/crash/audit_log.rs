@@ -92,7 +92,8 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
         });
         assert!(
             found,
-            "the audit log lacks {action} of {scope}/{name} version {version:?} ({trace}), has {:?}",
+            "the audit log lacks {action} of {scope}/{name} version {version:?} ({trace}), has \
+                {:?}",
             events.get(trace)
         );
     }

@@ -59,7 +59,8 @@ fn load(root: &Path, catalog: &Catalog) -> Result<(), DirectoryError> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), "bundle file ignored, keeping its last good content");
+                    tracing::warn!(error = %ErrorChain(&error), "bundle file ignored, keeping its \
+                        last good content");
                     let before = catalog.bundle(&namespace, &name);
                     bundles.extend(before.map(|bundle| (name, bundle)));
                 }

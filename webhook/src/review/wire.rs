@@ -21,7 +21,8 @@ pub(super) enum ParseReviewError {
     #[error("parse review: the body is not an AdmissionReview of the group admission.k8s.io")]
     Kind,
     #[error(
-        "parse review: apiVersion is {0}, but only {API_VERSION} is supported: register the webhook \
+        "parse review: apiVersion is {0}, but only {API_VERSION} is supported: register the \
+            webhook \
          with admissionReviewVersions [v1]"
     )]
     Version(String),

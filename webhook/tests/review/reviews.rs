@@ -193,7 +193,8 @@ fn a_body_that_is_not_a_review_gets_an_http_error() {
         ),
         (
             version("admission.k8s.io/v1beta1"),
-            "parse review: apiVersion is admission.k8s.io/v1beta1, but only admission.k8s.io/v1 is supported: register the webhook with admissionReviewVersions [v1]\n",
+            "parse review: apiVersion is admission.k8s.io/v1beta1, but only admission.k8s.io/v1 \
+                is supported: register the webhook with admissionReviewVersions [v1]\n",
         ),
     ] {
         let answer = send(body.as_bytes());
@@ -251,7 +252,8 @@ fn only_annotated_pods_are_refused_while_the_webhook_is_not_ready() {
     );
     assert_eq!(
         body["response"]["status"]["message"],
-        "the webhook is not ready, so the pod cannot get its secrets yet; try again. It is waiting for: the trust bundle"
+        "the webhook is not ready, so the pod cannot get its secrets yet; try again. It is \
+            waiting for: the trust bundle"
     );
     assert_eq!(held.record.outcome, Outcome::NotReady);
     let mut plain = annotated.clone();
