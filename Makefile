@@ -52,7 +52,7 @@ demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it runn
 	@$(ENCLII_BIN)/enclii-demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint test-fast test-api test-oidc test-stores test-cluster ## everything, also on a real cluster; installs what it needs (root)
+test: lint test-fast test-api test-oidc test-stores test-cluster ## all tests, with a cluster (root)
 
 .PHONY: test-fast
 test-fast: programs ## the tests that need neither root nor a network, and the demo
@@ -76,7 +76,7 @@ test-crash: programs ## kill switchyard, PostgreSQL and Vault 300 times each whi
 	@ENCLII_CRASH_KILLS=300 tests/stores/test.sh
 
 .PHONY: test-cluster
-test-cluster: build ## the tests on a real cluster; KUBECONFIG names one, else one is made and removed
+test-cluster: build ## the tests on a cluster: the one of KUBECONFIG, else a new one
 	@ENCLII_BIN=$(CURDIR)/target/bin tests/cluster/test.sh
 
 .PHONY: cluster
@@ -98,7 +98,8 @@ lint: ## formatting, clippy, docs, house rules, shell scripts, dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --test '*' -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet \
+		--document-private-items
 	$(CARGO) run --locked --quiet -p enclii-lint
 	@tools/check-shell.sh
 	@tools/check-dependencies.sh

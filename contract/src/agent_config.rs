@@ -122,7 +122,14 @@ mod tests {
         let json = sample().to_json().unwrap();
         assert_eq!(
             json,
-            r#"{"version":1,"source":{"type":"switchyard","address":"https://switchyard.enclii-system.svc","ca":"-----BEGIN CERTIFICATE-----\n","token_file":"/run/enclii/identity/token"},"bundles":["api-prod"],"files":{"directory":"/run/secrets","mode":"0400"},"reload":"signal=SIGHUP","reload_container":"app"}"#
+            concat!(
+                r#"{"version":1,"source":{"type":"switchyard","#,
+                r#""address":"https://switchyard.enclii-system.svc","#,
+                r#""ca":"-----BEGIN CERTIFICATE-----\n","#,
+                r#""token_file":"/run/enclii/identity/token"},"#,
+                r#""bundles":["api-prod"],"files":{"directory":"/run/secrets","mode":"0400"},"#,
+                r#""reload":"signal=SIGHUP","reload_container":"app"}"#,
+            )
         );
         assert_eq!(AgentConfig::from_json(&json).unwrap(), sample());
     }

@@ -59,8 +59,8 @@ pub const ENVIRONMENT_LABEL: &str = "enclii.io/environment";
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// The largest total size of one pod's secrets, in bytes. The memory volume holds three generations:
-/// the one in use, the one being written and the one kept for late readers.
+/// The largest total size of one pod's secrets, in bytes. The memory volume holds three
+/// generations: the one in use, the one being written and the one kept for late readers.
 pub const MAX_POD_BYTES: usize = 8 << 20;
 
 /// The largest number of secrets in one bundle.

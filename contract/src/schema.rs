@@ -76,7 +76,12 @@ schemas! {
         (3, 127),
         "api-prod",
     );
-    TokenName = text("The name of a token.", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", (1, 63), "ci-deploy");
+    TokenName = text(
+        "The name of a token.",
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        (1, 63),
+        "ci-deploy",
+    );
     // Four characters for each three bytes; what is left over ends in zero bits.
     Redacted = text(
         "A value, in standard base64 with padding.",

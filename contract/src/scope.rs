@@ -260,7 +260,8 @@ mod tests {
     proptest! {
         #[test]
         fn text_round_trips(
-            text in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2}",
+            text in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\
+                (\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2}",
         ) {
             prop_assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         }

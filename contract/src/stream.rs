@@ -13,8 +13,8 @@
 //! what. Then both sides send frames (see [`frame`]). Switchyard tells the pod which generation
 //! *this pod* holds ([`ServerMessage::Hold`]), never "the newest": a rollout, its canary and its
 //! rollback all use that message, and the agent knows nothing of them. The agent answers with what
-//! it applied and how the application reacted. Each side ignores messages of a kind that it does not
-//! know, so that the other can be newer.
+//! it applied and how the application reacted. Each side ignores messages of a kind that it does
+//! not know, so that the other can be newer.
 
 pub mod frame;
 mod message;

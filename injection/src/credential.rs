@@ -1,7 +1,8 @@
 //! Recognizes credentials by their format or their name.
 //!
 //! A value in a format that only credentials have is certainly one. A variable with a name like
-//! `API_KEY` is likely one. The list of formats is short on purpose: a false positive refuses a pod.
+//! `API_KEY` is likely one. The list of formats is short on purpose: a false positive refuses a
+//! pod.
 
 mod token;
 

@@ -163,7 +163,8 @@ impl Registration {
                     self.configuration = None;
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(error = %ErrorChain(&error), "watch MutatingWebhookConfiguration");
+                    let error = ErrorChain(&error);
+                    tracing::warn!(%error, "watch MutatingWebhookConfiguration");
                 }
                 None => return false,
             },

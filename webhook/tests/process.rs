@@ -158,7 +158,9 @@ fn review(value: &str) -> String {
             "resource": { "group": "", "version": "v1", "resource": "pods" },
             "object": {
                 "metadata": { "annotations": { "enclii.io/secrets": "api-prod" } },
-                "spec": { "containers": [{ "name": "api", "env": [{ "name": "DATABASE_URL", "value": value }] }] },
+                "spec": { "containers": [
+                    { "name": "api", "env": [{ "name": "DATABASE_URL", "value": value }] },
+                ] },
             },
         },
     })

@@ -50,7 +50,14 @@ impl FakeApiServer {
     fn new(entries: &[&str]) -> Self {
         let webhooks: Vec<_> = entries
             .iter()
-            .map(|name| json!({ "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None", "clientConfig": {} }))
+            .map(|name| {
+                json!({
+                    "name": name,
+                    "admissionReviewVersions": ["v1"],
+                    "sideEffects": "None",
+                    "clientConfig": {},
+                })
+            })
             .collect();
         let object = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -84,10 +91,9 @@ impl FakeApiServer {
 
     fn list(&self) -> Reply {
         let object = self.object.borrow().clone();
-        json_reply(
-            StatusCode::OK,
-            &json!({ "metadata": { "resourceVersion": object["metadata"]["resourceVersion"] }, "items": [object] }),
-        )
+        let version = &object["metadata"]["resourceVersion"];
+        let list = json!({ "metadata": { "resourceVersion": version }, "items": [object] });
+        json_reply(StatusCode::OK, &list)
     }
 
     fn watch(&self) -> Reply {
@@ -111,7 +117,13 @@ impl FakeApiServer {
             refused
         };
         if refused {
-            let status = json!({ "kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError", "message": "no" });
+            let status = json!({
+                "kind": "Status",
+                "status": "Failure",
+                "code": 500,
+                "reason": "InternalError",
+                "message": "no",
+            });
             return json_reply(StatusCode::INTERNAL_SERVER_ERROR, &status);
         }
         self.change(|object| {

@@ -35,8 +35,8 @@ pub(super) fn select(table: &[Process], signal: Signal) -> Selection {
     let Some(first) = first_process(table) else { return Selection::NoProcess };
     let mut found = Vec::new();
     let mut next = vec![first];
-    // Each process is visited once, because it has one parent. The bound guards against a cycle in a
-    // table that was read while processes started and ended.
+    // Each process is visited once, because it has one parent. The bound guards against a cycle in
+    // a table that was read while processes started and ended.
     for _ in 0..table.len() {
         let Some(process) = next.pop() else { break };
         if signal.is_in(process.caught) {

@@ -165,7 +165,11 @@ mod tests {
 
     #[test]
     fn a_grant_round_trips() {
-        let grant = r#"{"id":3,"subject":{"kind":"service_account","name":"shop-prod/jobs"},"scope":"shop.prod.api","secret":"A","access":"read","created_at":"2026-01-01T00:00:00Z","created_by":"user:ada"}"#;
+        let grant = concat!(
+            r#"{"id":3,"subject":{"kind":"service_account","name":"shop-prod/jobs"},"#,
+            r#""scope":"shop.prod.api","secret":"A","access":"read","#,
+            r#""created_at":"2026-01-01T00:00:00Z","created_by":"user:ada"}"#,
+        );
         let read: Grant = serde_json::from_str(grant).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), grant);
         let request =

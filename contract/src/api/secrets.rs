@@ -333,7 +333,10 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_not_written() {
-        let summary = r#"{"name":"A","version":1,"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-02T03:04:05.123456789Z"}"#;
+        let summary = concat!(
+            r#"{"name":"A","version":1,"created_at":"2026-01-01T00:00:00Z","#,
+            r#""updated_at":"2026-01-02T03:04:05.123456789Z"}"#,
+        );
         let list = format!(r#"{{"scope":"shop","secrets":[{summary}]}}"#);
         let read: SecretList = serde_json::from_str(&list).unwrap();
         assert_eq!(read.secrets[0].deleted_at, None);

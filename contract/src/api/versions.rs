@@ -113,7 +113,14 @@ mod tests {
 
     #[test]
     fn a_list_round_trips() {
-        let list = r#"{"scope":"shop","name":"A","versions":[{"version":2,"state":"active","created_at":"2026-01-01T00:00:00Z","created_by":"token:t"},{"version":1,"state":"destroyed","created_at":"2026-01-01T00:00:00Z","created_by":"token:t","destroyed_at":"2026-01-02T00:00:00.5Z"}],"next":"c"}"#;
+        let list = concat!(
+            r#"{"scope":"shop","name":"A","versions":["#,
+            r#"{"version":2,"state":"active","#,
+            r#""created_at":"2026-01-01T00:00:00Z","created_by":"token:t"},"#,
+            r#"{"version":1,"state":"destroyed","#,
+            r#""created_at":"2026-01-01T00:00:00Z","created_by":"token:t","#,
+            r#""destroyed_at":"2026-01-02T00:00:00.5Z"}],"next":"c"}"#,
+        );
         let read: VersionList = serde_json::from_str(list).unwrap();
         assert_eq!(read.versions[1].state, VersionState::Destroyed);
         assert_eq!(serde_json::to_string(&read).unwrap(), list);

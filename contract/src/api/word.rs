@@ -14,9 +14,14 @@ pub struct UnknownWord {
 
 /// An enum with one word for each variant: `words! { what it is, Name { Variant = "word", … } }`.
 macro_rules! words {
-    ($what:literal, $(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    (
+        $what:literal,
+        $(#[$meta:meta])*
+        $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }
+    ) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[$doc])* #[serde(rename = $word)] $variant),+
         }
@@ -54,11 +59,12 @@ macro_rules! words {
             type Err = $crate::api::UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, $crate::api::UnknownWord> {
-                Self::ALL.iter().copied().find(|it| it.as_str() == text).ok_or_else(|| $crate::api::UnknownWord {
+                let unknown = || $crate::api::UnknownWord {
                     what: $what,
                     word: text.chars().take(80).collect(),
                     known: [$($word),+].join(", "),
-                })
+                };
+                Self::ALL.iter().copied().find(|it| it.as_str() == text).ok_or_else(unknown)
             }
         }
     };

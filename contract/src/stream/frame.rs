@@ -69,8 +69,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Appends what has arrived. Reserves room for the whole frame once its length is known, so that
-    /// the buffer does not leave copies behind by growing.
+    /// Appends what has arrived. Reserves room for the whole frame once its length is known, so
+    /// that the buffer does not leave copies behind by growing.
     pub fn push(&mut self, bytes: &[u8]) {
         let needed = self.buffer.len() + bytes.len();
         if needed > self.buffer.capacity() {

@@ -357,9 +357,12 @@ mod tests {
 
     #[test]
     fn a_body_that_does_not_fit_is_refused() {
-        let header = br#"{"kind":"hold","bundles":[{"bundle":"api-prod","generation":1,"secrets":[{"name":"A","version":1,"length":5}]}]}"#;
+        let header = concat!(
+            r#"{"kind":"hold","bundles":[{"bundle":"api-prod","generation":1,"#,
+            r#""secrets":[{"name":"A","version":1,"length":5}]}]}"#,
+        );
         for body in [b"four".as_slice(), b"sixsix"] {
-            let frame = Frame { header: header.to_vec(), body: Redacted::from(body) };
+            let frame = Frame { header: header.as_bytes().to_vec(), body: Redacted::from(body) };
             assert!(matches!(ServerMessage::decode(&frame), Err(MessageError::Body { .. })));
         }
     }

@@ -22,13 +22,16 @@ fn variable() -> impl Strategy<Value = Value> {
         Just("ENCLII_CONTAINER"),
     ];
     let sources = prop_oneof![
-        4 => "[a-z:/@$(){}\"\\\\\n]{0,12}".prop_map(|text| json!({ "value": format!("{text}{CANARY}") })),
+        4 => "[a-z:/@$(){}\"\\\\\n]{0,12}"
+            .prop_map(|text| json!({ "value": format!("{text}{CANARY}") })),
         1 => Just(json!({ "value": format!("postgres://a:{CANARY}@b/c") })),
         1 => Just(json!({ "value": format!("x$(DATABASE_URL){CANARY}") })),
         1 => Just(json!({ "value": format!("ghp_{CANARY}{}", "a".repeat(40)) })),
         1 => Just(json!({ "value": "/run/secrets/DATABASE_URL" })),
         1 => Just(json!({})),
-        1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } } })),
+        1 => Just(json!({
+            "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } },
+        })),
         1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } } })),
     ];
     (names, sources).prop_map(|(name, mut source)| {
@@ -99,23 +102,39 @@ fn pod() -> impl Strategy<Value = Value> {
         ],
         prop_oneof![3 => Just(None), 1 => Just(Some("a0"))],
         prop_oneof![3 => Just(None), 1 => Just(Some("MY_PASSWORD,LOG_LEVEL"))],
-        prop_oneof![1 => Just(None), 2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER"))],
+        prop_oneof![
+            1 => Just(None),
+            2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER")),
+        ],
     );
     let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));
     let volumes = optional(Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])));
-    (annotations, vec(container(), 1..3), init, volumes, any::<bool>()).prop_map(|(annotations, containers, init, volumes, share)| {
+    let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());
+    parts.prop_map(|(annotations, containers, init, volumes, share)| {
         let (secrets, reload, containers_named, env, plain) = annotations;
         let mut pod = json!({
-            "metadata": { "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" }, "unknown": 1 },
+            "metadata": {
+                "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" },
+                "unknown": 1,
+            },
             "spec": { "containers": named(containers, "a"), "futureField": ["x"] },
             "status": { "kept": true },
         });
-        for (key, value) in [("reload", reload), ("containers", containers_named), ("env", env), ("plain-env", plain)] {
+        for (key, value) in [
+            ("reload", reload),
+            ("containers", containers_named),
+            ("env", env),
+            ("plain-env", plain),
+        ] {
             if let Some(value) = value {
                 pod["metadata"]["annotations"][format!("enclii.io/{key}")] = json!(value);
             }
         }
-        for (key, value) in [("initContainers", init), ("volumes", volumes), ("shareProcessNamespace", share.then_some(json!(true)))] {
+        for (key, value) in [
+            ("initContainers", init),
+            ("volumes", volumes),
+            ("shareProcessNamespace", share.then_some(json!(true))),
+        ] {
             if let Some(value) = value {
                 pod["spec"][key] = value;
             }
@@ -207,7 +226,11 @@ proptest! {
     }
 
     #[test]
-    fn no_field_of_a_pod_panics(mut pod in pod(), at in any::<prop::sample::Index>(), with in member()) {
+    fn no_field_of_a_pod_panics(
+        mut pod in pod(),
+        at in any::<prop::sample::Index>(),
+        with in member(),
+    ) {
         let pointers = pointers(&pod);
         let pointer = &pointers[at.index(pointers.len())];
         *pod.pointer_mut(pointer).unwrap() = with;

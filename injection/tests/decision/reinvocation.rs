@@ -9,9 +9,10 @@ use crate::support::{admitted, annotate, decide, one, pod, refused, with_spec};
 /// The pod after a first pass, with the API server's defaults.
 fn injected() -> Value {
     let annotated = annotate(
-        one(
-            json!({ "securityContext": { "runAsUser": 1000 }, "env": [{ "name": "DATABASE_URL", "value": "x" }] }),
-        ),
+        one(json!({
+            "securityContext": { "runAsUser": 1000 },
+            "env": [{ "name": "DATABASE_URL", "value": "x" }],
+        })),
         &[("reload", "signal=SIGHUP")],
     );
     let (mut patched, _) = admitted(&annotated);
@@ -20,7 +21,11 @@ fn injected() -> Value {
     agent["terminationMessagePolicy"] = json!("File");
     agent["imagePullPolicy"] = json!("Always");
     agent["resources"]["limits"]["memory"] = json!("67108864");
-    let token = json!({ "name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true });
+    let token = json!({
+        "name": "kube-api-access-x",
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        "readOnly": true,
+    });
     agent["volumeMounts"].as_array_mut().unwrap().push(token.clone());
     patched["spec"]["containers"][0]["volumeMounts"].as_array_mut().unwrap().push(token);
     patched

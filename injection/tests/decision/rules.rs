@@ -78,9 +78,10 @@ fn a_variable_that_already_points_at_the_file_is_kept() {
 
 #[test]
 fn a_duplicate_name_becomes_one_file_variable() {
-    let (patched, _) = admitted(&one(
-        json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL", "value": "y" }] }),
-    ));
+    let (patched, _) = admitted(&one(json!({ "env": [
+        { "name": "DATABASE_URL", "value": "x" },
+        { "name": "DATABASE_URL", "value": "y" },
+    ] })));
     assert_eq!(
         *env(&patched, 0),
         json!([{ "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" }])
@@ -89,15 +90,16 @@ fn a_duplicate_name_becomes_one_file_variable() {
 
 #[test]
 fn a_secret_key_ref_to_the_bundle_s_secret_is_replaced() {
+    let key_of = |secret| json!({ "secretKeyRef": { "name": secret, "key": "DATABASE_URL" } });
     let (patched, _) = admitted(&one(json!({ "env": [
-        { "name": "DB", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } } },
-        { "name": "OTHER", "valueFrom": { "secretKeyRef": { "name": "other", "key": "DATABASE_URL" } } },
+        { "name": "DB", "valueFrom": key_of("api-prod") },
+        { "name": "OTHER", "valueFrom": key_of("other") },
     ] })));
     assert_eq!(
         *env(&patched, 0),
         json!([
             { "name": "DB_FILE", "value": "/run/secrets/DATABASE_URL" },
-            { "name": "OTHER", "valueFrom": { "secretKeyRef": { "name": "other", "key": "DATABASE_URL" } } },
+            { "name": "OTHER", "valueFrom": key_of("other") },
         ])
     );
 }
@@ -131,15 +133,19 @@ fn an_env_from_of_the_bundle_s_secret_is_replaced() {
 #[test]
 fn listed_names_are_replaced() {
     let listed = annotate(
-        one(
-            json!({ "env": [{ "name": "EXTRA", "value": "x" }, { "name": "FROM", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }] }),
-        ),
+        one(json!({ "env": [
+            { "name": "EXTRA", "value": "x" },
+            { "name": "FROM", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } },
+        ] })),
         &[("env", "EXTRA,FROM,ABSENT")],
     );
     let (patched, warnings) = admitted(&listed);
     assert_eq!(
         *env(&patched, 0),
-        json!([{ "name": "EXTRA_FILE", "value": "/run/secrets/EXTRA" }, { "name": "FROM_FILE", "value": "/run/secrets/FROM" }])
+        json!([
+            { "name": "EXTRA_FILE", "value": "/run/secrets/EXTRA" },
+            { "name": "FROM_FILE", "value": "/run/secrets/FROM" },
+        ])
     );
     assert_eq!(
         warnings,
@@ -154,7 +160,10 @@ fn every_warning_has_its_text() {
             "env": [
                 { "name": "SMTP_PASSWORD", "value": "hunter2" },
                 { "name": "DATABASE_URL", "value": "postgres://a:hunter2@c/d" },
-                { "name": "STRIPE_API_KEY", "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } } },
+                {
+                    "name": "STRIPE_API_KEY",
+                    "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } },
+                },
             ],
             "volumeMounts": [{ "name": "run", "mountPath": "/var/run" }],
         })),
@@ -189,7 +198,10 @@ fn every_warning_has_its_text() {
 fn the_agent_is_the_first_init_container() {
     let annotated = with_spec(
         one(json!({})),
-        json!({ "initContainers": [{ "name": "migrate", "image": "x" }], "volumes": [{ "name": "tmp", "emptyDir": {} }] }),
+        json!({
+            "initContainers": [{ "name": "migrate", "image": "x" }],
+            "volumes": [{ "name": "tmp", "emptyDir": {} }],
+        }),
     );
     let (patched, _) = admitted(&annotated);
     assert_eq!(agent(&patched)["name"], "enclii-agent");
@@ -218,9 +230,11 @@ fn empty_and_null_lists_are_filled() {
     ] {
         let annotated = with_spec(
             annotate(
-                one(
-                    json!({ "env": env_list, "volumeMounts": mounts, "envFrom": [{ "secretRef": { "name": "api-prod" } }] }),
-                ),
+                one(json!({
+                    "env": env_list,
+                    "volumeMounts": mounts,
+                    "envFrom": [{ "secretRef": { "name": "api-prod" } }],
+                })),
                 &[],
             ),
             json!({ "initContainers": init, "volumes": volumes }),
@@ -286,9 +300,10 @@ fn an_fs_group_makes_a_group_readable_mode_sufficient() {
 #[test]
 fn a_signal_shares_the_process_namespace_and_marks_the_container() {
     let annotated = annotate(
-        pod(
-            json!([{ "name": "api", "securityContext": { "runAsUser": 1000 } }, { "name": "log", "securityContext": { "runAsUser": 1001 } }]),
-        ),
+        pod(json!([
+            { "name": "api", "securityContext": { "runAsUser": 1000 } },
+            { "name": "log", "securityContext": { "runAsUser": 1001 } },
+        ])),
         &[("reload", "signal=SIGHUP"), ("reload-container", "api")],
     );
     let (patched, _) = admitted(&annotated);
@@ -303,7 +318,10 @@ fn a_signal_shares_the_process_namespace_and_marks_the_container() {
         *env(&patched, 0),
         json!([
             { "name": "ENCLII_CONTAINER", "value": "api" },
-            { "name": "ENCLII_POD_UID", "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.uid" } } },
+            {
+                "name": "ENCLII_POD_UID",
+                "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.uid" } },
+            },
         ])
     );
     assert_eq!(*env(&patched, 1), Value::Null);
@@ -316,7 +334,10 @@ fn the_only_application_container_is_signalled() {
             one(json!({ "securityContext": { "runAsUser": 1000 } })),
             &[("reload", "signal=USR1")],
         ),
-        json!({ "shareProcessNamespace": true, "initContainers": [{ "name": "migrate", "securityContext": { "runAsUser": 1000 } }] }),
+        json!({
+            "shareProcessNamespace": true,
+            "initContainers": [{ "name": "migrate", "securityContext": { "runAsUser": 1000 } }],
+        }),
     );
     let (patched, _) = admitted(&annotated);
     assert_eq!(agent_config(&patched)["reload_container"], json!("api"));
@@ -330,7 +351,11 @@ fn a_sidecar_may_be_signalled_by_name() {
             one(json!({ "securityContext": { "runAsUser": 1 } })),
             &[("reload", "signal=SIGHUP"), ("reload-container", "proxy")],
         ),
-        json!({ "initContainers": [{ "name": "proxy", "restartPolicy": "Always", "securityContext": { "runAsUser": 2 } }] }),
+        json!({ "initContainers": [{
+            "name": "proxy",
+            "restartPolicy": "Always",
+            "securityContext": { "runAsUser": 2 },
+        }] }),
     );
     let (patched, _) = admitted(&annotated);
     assert_eq!(agent(&patched)["securityContext"]["runAsUser"], json!(2));
@@ -343,9 +368,10 @@ fn a_sidecar_may_be_signalled_by_name() {
 #[test]
 fn only_the_named_containers_get_the_secrets() {
     let annotated = annotate(
-        pod(
-            json!([{ "name": "api" }, { "name": "other", "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }]),
-        ),
+        pod(json!([
+            { "name": "api" },
+            { "name": "other", "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] },
+        ])),
         &[("containers", "api")],
     );
     let (patched, _) = admitted(&annotated);

@@ -109,9 +109,10 @@ fn unreachable_processes_are_refused() {
     let signal = |annotated| annotate(annotated, &[("reload", "signal=SIGHUP")]);
     let with_uid = || one(json!({ "securityContext": { "runAsUser": 1 } }));
     let two = || {
-        pod(
-            json!([{ "name": "a", "securityContext": { "runAsUser": 1 } }, { "name": "b", "securityContext": { "runAsUser": 1 } }]),
-        )
+        pod(json!([
+            { "name": "a", "securityContext": { "runAsUser": 1 } },
+            { "name": "b", "securityContext": { "runAsUser": 1 } },
+        ]))
     };
     for (annotated, message) in [
         (
@@ -158,16 +159,18 @@ fn unreachable_processes_are_refused() {
              set securityContext.runAsUser to another UID, or reload with http=… or none",
         ),
         (
-            signal(one(
-                json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }] }),
-            )),
+            signal(one(json!({
+                "securityContext": { "runAsUser": 1 },
+                "env": [{ "name": "ENCLII_CONTAINER", "value": "x" }],
+            }))),
             "spec.containers[0].env[0] in container api: ENCLII_CONTAINER is set by the webhook \
                 in the container that is signalled: remove it",
         ),
         (
-            signal(one(
-                json!({ "securityContext": { "runAsUser": 1 }, "env": [{ "name": "ENCLII_POD_UID", "value": "x" }] }),
-            )),
+            signal(one(json!({
+                "securityContext": { "runAsUser": 1 },
+                "env": [{ "name": "ENCLII_POD_UID", "value": "x" }],
+            }))),
             "spec.containers[0].env[0] in container api: ENCLII_POD_UID is set by the webhook in \
                 the container that is signalled: remove it",
         ),
@@ -203,9 +206,13 @@ fn conflicting_mounts_and_volumes_are_refused() {
         ),
         (
             annotate(
-                pod(
-                    json!([{ "name": "api" }, { "name": "b", "volumeMounts": [{ "name": "enclii-secrets", "mountPath": "/x" }] }]),
-                ),
+                pod(json!([
+                    { "name": "api" },
+                    {
+                        "name": "b",
+                        "volumeMounts": [{ "name": "enclii-secrets", "mountPath": "/x" }],
+                    },
+                ])),
                 &[("containers", "api")],
             ),
             "spec.containers[1].volumeMounts[0] in container b: mounts the volume enclii-secrets, \
@@ -252,27 +259,30 @@ fn conflicting_variables_are_refused() {
     let env = |entries| one(json!({ "env": entries }));
     for (annotated, message) in [
         (
-            env(
-                json!([{ "name": "DATABASE_URL", "value": "x" }, { "name": "DATABASE_URL_FILE", "value": "/etc/url" }]),
-            ),
+            env(json!([
+                { "name": "DATABASE_URL", "value": "x" },
+                { "name": "DATABASE_URL_FILE", "value": "/etc/url" },
+            ])),
             "spec.containers[0].env[0] in container api: DATABASE_URL_FILE replaces DATABASE_URL, \
                 but DATABASE_URL_FILE already exists with a value other than \
                 /run/secrets/DATABASE_URL: \
              remove it, or list DATABASE_URL in enclii.io/plain-env",
         ),
         (
-            env(
-                json!([{ "name": "X", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "NONE" } } }]),
-            ),
+            env(json!([{
+                "name": "X",
+                "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "NONE" } },
+            }])),
             "spec.containers[0].env[0] in container api: X is the key NONE of the Secret \
                 api-prod, but the bundle api-prod has no such key: \
              write it with `enclii secrets set NONE=- --service api --env prod --project shop`",
         ),
         (
             annotate(
-                pod(
-                    json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "DATABASE_URL", "value": "x" }] }]),
-                ),
+                pod(json!([
+                    { "name": "api" },
+                    { "name": "b", "env": [{ "name": "DATABASE_URL", "value": "x" }] },
+                ])),
                 &[("containers", "api")],
             ),
             "spec.containers[1].env[0] in container b: DATABASE_URL is a secret of the pod's \
@@ -281,9 +291,10 @@ fn conflicting_variables_are_refused() {
         ),
         (
             annotate(
-                pod(
-                    json!([{ "name": "api" }, { "name": "b", "envFrom": [{ "secretRef": { "name": "api-prod" } }] }]),
-                ),
+                pod(json!([
+                    { "name": "api" },
+                    { "name": "b", "envFrom": [{ "secretRef": { "name": "api-prod" } }] },
+                ])),
                 &[("containers", "api")],
             ),
             "spec.containers[1].envFrom[0] in container b: takes its variables from the Secret \
@@ -312,11 +323,19 @@ fn a_reference_to_a_removed_variable_is_refused() {
         (json!({ "env": [url], "args": ["$(DATABASE_URL)"] }), "args[0]"),
         (json!({ "env": [url, { "name": "O", "value": "x$(DATABASE_URL)" }] }), "env[1]"),
         (
-            json!({ "env": [url], "volumeMounts": [{ "name": "x", "mountPath": "/x", "subPathExpr": "$(DATABASE_URL)" }] }),
+            json!({
+                "env": [url],
+                "volumeMounts": [
+                    { "name": "x", "mountPath": "/x", "subPathExpr": "$(DATABASE_URL)" },
+                ],
+            }),
             "volumeMounts[0].subPathExpr",
         ),
         (
-            json!({ "envFrom": [{ "secretRef": { "name": "api-prod" } }], "args": ["$(DATABASE_URL)"] }),
+            json!({
+                "envFrom": [{ "secretRef": { "name": "api-prod" } }],
+                "args": ["$(DATABASE_URL)"],
+            }),
             "args[0]",
         ),
     ] {
@@ -335,9 +354,10 @@ fn a_reference_to_a_removed_variable_is_refused() {
 #[test]
 fn a_credential_outside_the_named_containers_is_refused_too() {
     let annotated = annotate(
-        pod(
-            json!([{ "name": "api" }, { "name": "b", "env": [{ "name": "X", "value": "redis://:pw@cache" }] }]),
-        ),
+        pod(json!([
+            { "name": "api" },
+            { "name": "b", "env": [{ "name": "X", "value": "redis://:pw@cache" }] },
+        ])),
         &[("containers", "api")],
     );
     assert!(refused(&annotated).starts_with(

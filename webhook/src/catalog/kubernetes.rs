@@ -88,7 +88,11 @@ mod tests {
         let mut object = json!({
             "apiVersion": "enclii.io/v1",
             "kind": "SecretBundle",
-            "metadata": { "name": name, "namespace": "shop-prod", "labels": { "enclii.io/project": "shop" } },
+            "metadata": {
+                "name": name,
+                "namespace": "shop-prod",
+                "labels": { "enclii.io/project": "shop" },
+            },
         });
         object.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
         serde_json::from_value(object).unwrap()

@@ -49,7 +49,11 @@ mod tests {
     #[test]
     fn only_valid_keys_and_the_labels_are_taken() {
         let found = from_value(&json!({
-            "metadata": { "labels": { "enclii.io/project": "shop", "enclii.io/environment": "prod", "x": "y" } },
+            "metadata": { "labels": {
+                "enclii.io/project": "shop",
+                "enclii.io/environment": "prod",
+                "x": "y",
+            } },
             "spec": { "keys": ["A", "../etc/passwd", "kubernetes.io", ""] },
             "status": { "keys": ["B"], "generation": 3 },
         }))

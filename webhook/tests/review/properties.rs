@@ -16,9 +16,13 @@ proptest! {
         let context = ReviewContext { bundles: &catalog, config: &config, waiting_for: None };
         let _ = respond(&bytes, &context);
         let _ = respond(text.as_bytes(), &context);
-        let review = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-            "uid": "1", "operation": "CREATE", "resource": { "resource": "pods" }, "object": 0,
-        } });
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "1", "operation": "CREATE", "resource": { "resource": "pods" }, "object": 0,
+            },
+        });
         let _ = respond(review.to_string().replace(":0", &format!(":{text}")).as_bytes(), &context);
     }
 }

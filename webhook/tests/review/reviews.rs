@@ -41,9 +41,10 @@ fn answered(review: &Value) -> (Value, Outcome) {
 
 #[test]
 fn a_pod_is_patched() {
-    let annotated = one(
-        json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }, { "name": "MY_TOKEN", "value": "some" }] }),
-    );
+    let annotated = one(json!({ "env": [
+        { "name": "DATABASE_URL", "value": "x" },
+        { "name": "MY_TOKEN", "value": "some" },
+    ] }));
     let (answer, outcome) = answered(&review(&annotated));
     let response = &answer["response"];
     assert_eq!(
@@ -211,9 +212,10 @@ fn a_body_that_is_not_a_review_gets_an_http_error() {
 
 #[test]
 fn an_invalid_pod_is_refused_without_quoting_it() {
-    let mut broken = review(
-        &json!({ "metadata": { "annotations": { "enclii.io/secrets": "api-prod" } }, "spec": { "containers": [{ "env": [{ "name": "A", "value": ["hunter2"] }] }] } }),
-    );
+    let mut broken = review(&json!({
+        "metadata": { "annotations": { "enclii.io/secrets": "api-prod" } },
+        "spec": { "containers": [{ "env": [{ "name": "A", "value": ["hunter2"] }] }] },
+    }));
     let (answer, _) = answered(&broken);
     assert_eq!(answer["response"]["allowed"], json!(false));
     assert!(!answer.to_string().contains("hunter2"), "{answer}");
