@@ -76,23 +76,25 @@ impl BundleValues {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct BundleValuesBody<'a> {
             scope: &'a Scope,
             bundle: &'a BundleRef,
             generation: Generation,
-            secrets: BTreeMap<&'a SecretName, One<'a>>,
+            secrets: BTreeMap<&'a SecretName, BundleValueBody<'a>>,
         }
         #[derive(Serialize)]
-        struct One<'a> {
+        struct BundleValueBody<'a> {
             version: Version,
             value: Wire<'a>,
         }
         let Self { scope, bundle, generation, secrets } = self;
         let secrets = secrets
             .iter()
-            .map(|(name, it)| (name, One { version: it.version, value: it.value.wire() }))
+            .map(|(name, it)| {
+                (name, BundleValueBody { version: it.version, value: it.value.wire() })
+            })
             .collect();
-        redacted(&Body { scope, bundle, generation: *generation, secrets })
+        redacted(&BundleValuesBody { scope, bundle, generation: *generation, secrets })
     }
 }
 

@@ -43,13 +43,13 @@ impl LoginRequest {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct LoginRequestBody<'a> {
             id_token: Text<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             nonce: Option<&'a str>,
         }
         let Self { id_token, nonce } = self;
-        redacted(&Body { id_token: id_token.text(), nonce: nonce.as_deref() })
+        redacted(&LoginRequestBody { id_token: id_token.text(), nonce: nonce.as_deref() })
     }
 }
 
@@ -73,13 +73,13 @@ impl Session {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct SessionBody<'a> {
             token: Text<'a>,
             expires_at: Timestamp,
             principal: &'a Principal,
         }
         let Self { token, expires_at, principal } = self;
-        redacted(&Body { token: token.text(), expires_at: *expires_at, principal })
+        redacted(&SessionBody { token: token.text(), expires_at: *expires_at, principal })
     }
 }
 

@@ -51,20 +51,20 @@ impl WriteRequest {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
-            secrets: BTreeMap<&'a SecretName, One<'a>>,
+        struct WriteRequestBody<'a> {
+            secrets: BTreeMap<&'a SecretName, NewValueBody<'a>>,
         }
         #[derive(Serialize)]
-        struct One<'a> {
+        struct NewValueBody<'a> {
             value: Wire<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             if_version: Option<u64>,
         }
         let secrets = self.secrets.iter().map(|(name, NewValue { value, if_version })| {
-            let one = One { value: value.wire(), if_version: *if_version };
-            (name, one)
+            let body = NewValueBody { value: value.wire(), if_version: *if_version };
+            (name, body)
         });
-        redacted(&Body { secrets: secrets.collect() })
+        redacted(&WriteRequestBody { secrets: secrets.collect() })
     }
 }
 
@@ -106,7 +106,7 @@ impl RotateRequest {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct RotateRequestBody<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
             value: Option<Wire<'a>>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ impl RotateRequest {
             if_version: Option<u64>,
         }
         let Self { value, generate, if_version } = self;
-        redacted(&Body {
+        redacted(&RotateRequestBody {
             value: value.as_ref().map(Redacted::wire),
             generate: *generate,
             if_version: *if_version,
@@ -223,7 +223,7 @@ impl SecretValue {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct SecretValueBody<'a> {
             scope: &'a Scope,
             name: &'a SecretName,
             version: Version,
@@ -231,7 +231,7 @@ impl SecretValue {
             value: Wire<'a>,
         }
         let Self { scope, name, version, updated_at, value } = self;
-        redacted(&Body {
+        redacted(&SecretValueBody {
             scope,
             name,
             version: *version,

@@ -137,7 +137,7 @@ impl TokenCreated {
     /// Never for a value of this type; the serialiser's signature has it.
     pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct TokenCreatedBody<'a> {
             token: Text<'a>,
             name: &'a TokenName,
             role: Role,
@@ -146,7 +146,7 @@ impl TokenCreated {
             expires_at: Timestamp,
         }
         let Self { token, name, role, scope, expires_at } = self;
-        redacted(&Body {
+        redacted(&TokenCreatedBody {
             token: token.text(),
             name,
             role: *role,

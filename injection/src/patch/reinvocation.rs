@@ -37,11 +37,11 @@ struct RawSpec<'a> {
 
 fn raw_spec<'a>(pod: &Pod<'a>) -> Option<RawSpec<'a>> {
     #[derive(Deserialize)]
-    struct RawPod<'a> {
+    struct PodWithRawSpec<'a> {
         #[serde(borrow)]
         spec: RawSpec<'a>,
     }
-    serde_json::from_str::<RawPod<'a>>(pod.json).ok().map(|pod| pod.spec)
+    serde_json::from_str::<PodWithRawSpec<'a>>(pod.json).ok().map(|pod| pod.spec)
 }
 
 fn element(list: Option<Vec<&RawValue>>, index: usize) -> Option<Value> {

@@ -167,7 +167,7 @@ impl TestSwitchyard {
     }
 
     /// Opens a stream for `api-prod` and says hello.
-    async fn open(&self) -> TestAgent {
+    async fn open(&self) -> DuplexAgent {
         let admitted = self.admit(pod(), &["api-prod"]).await;
         let mut agent = self.connect(admitted).await;
         assert_eq!(agent.version().await, Version(1));
@@ -175,23 +175,23 @@ impl TestSwitchyard {
     }
 
     /// Opens a stream for an admitted pod and says hello.
-    async fn connect(&self, admitted: AdmittedPod) -> TestAgent {
+    async fn connect(&self, admitted: AdmittedPod) -> DuplexAgent {
         let (io, agent_io) = tokio::io::duplex(64 << 10);
         let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
         self.app.tasks.spawn("stream", connection.serve(io));
-        let mut agent = TestAgent { io: agent_io, decoder: Decoder::default() };
+        let mut agent = DuplexAgent { io: agent_io, decoder: Decoder::default() };
         agent.send(&AgentMessage::Hello { agent: "test".into(), holds: vec![] }).await;
         assert!(matches!(agent.next().await, Some(ServerMessage::Trust { .. })));
         agent
     }
 }
 
-struct TestAgent {
+struct DuplexAgent {
     io: DuplexStream,
     decoder: Decoder,
 }
 
-impl TestAgent {
+impl DuplexAgent {
     async fn send(&mut self, message: &AgentMessage) {
         self.io.write_all(message.encode().unwrap().expose()).await.unwrap();
     }

@@ -105,8 +105,8 @@ fn a_refusal_has_a_message_and_no_patch() {
 #[test]
 fn only_the_creation_of_a_pod_is_reviewed() {
     let spoofed = one(json!({ "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }] }));
-    type Change = fn(&mut Value);
-    let changes: [Change; 6] = [
+    type EditRequest = fn(&mut Value);
+    let edits: [EditRequest; 6] = [
         |request| request["operation"] = json!("UPDATE"),
         |request| request["operation"] = json!("DELETE"),
         |request| request["operation"] = json!("CONNECT"),
@@ -114,9 +114,9 @@ fn only_the_creation_of_a_pod_is_reviewed() {
         |request| request["resource"]["resource"] = json!("deployments"),
         |request| request["resource"]["group"] = json!("apps"),
     ];
-    for change in changes {
+    for edit in edits {
         let mut review = review(&spoofed);
-        change(&mut review["request"]);
+        edit(&mut review["request"]);
         let (answer, outcome) = answered(&review);
         assert_eq!(
             (&answer["response"]["allowed"], outcome),
