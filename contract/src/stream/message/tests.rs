@@ -1,0 +1,97 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::frame::Decoder;
+
+fn through_the_wire(bytes: &Redacted) -> Frame {
+    let mut decoder = Decoder::default();
+    decoder.push(bytes.expose());
+    decoder.next_frame().unwrap().unwrap()
+}
+
+fn hold(values: Vec<Vec<u8>>) -> ServerMessage {
+    let secrets = values
+        .into_iter()
+        .enumerate()
+        .map(|(at, value)| {
+            (
+                format!("NAME_{at}").parse().unwrap(),
+                HeldSecret { version: Version(7), value: value.into() },
+            )
+        })
+        .collect();
+    ServerMessage::Hold(Snapshot {
+        bundles: vec![HeldBundle {
+            bundle: "api-prod".parse().unwrap(),
+            generation: Generation(3),
+            secrets,
+        }],
+    })
+}
+
+#[test]
+fn a_message_of_a_newer_kind_is_unknown_and_not_an_error() {
+    let frame =
+        Frame { header: br#"{"kind":"dance","tempo":120}"#.to_vec(), body: Redacted::default() };
+    assert!(matches!(ServerMessage::decode(&frame).unwrap(), ServerMessage::Unknown));
+    assert_eq!(AgentMessage::decode(&frame).unwrap(), AgentMessage::Unknown);
+}
+
+#[test]
+fn a_message_of_an_unknown_kind_cannot_be_sent() {
+    assert!(matches!(ServerMessage::Unknown.encode(), Err(MessageError::Unknown)));
+    assert!(matches!(AgentMessage::Unknown.encode(), Err(MessageError::Unknown)));
+}
+
+#[test]
+fn a_body_that_does_not_fit_is_refused() {
+    let header = concat!(
+        r#"{"kind":"hold","bundles":[{"bundle":"api-prod","generation":1,"#,
+        r#""secrets":[{"name":"A","version":1,"length":5}]}]}"#,
+    );
+    for body in [b"four".as_slice(), b"sixsix"] {
+        let frame = Frame { header: header.as_bytes().to_vec(), body: Redacted::from(body) };
+        assert!(matches!(ServerMessage::decode(&frame), Err(MessageError::Body { .. })));
+    }
+}
+
+#[test]
+fn a_snapshot_over_the_limits_is_refused_before_it_is_sent() {
+    assert!(matches!(
+        hold(vec![vec![0; MAX_POD_BYTES], vec![0]]).encode(),
+        Err(MessageError::TooLarge(2, _))
+    ));
+}
+
+#[test]
+fn agent_messages_round_trip() {
+    let holds = vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(2) }];
+    for message in [
+        AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
+        AgentMessage::Applied { holds: holds.clone(), reload: Outcome::Signalled },
+        AgentMessage::Failed {
+            wanted: holds,
+            step: Step::Reload,
+            detail: "process 7 does not catch SIGHUP".into(),
+        },
+        AgentMessage::Pong,
+    ] {
+        assert_eq!(
+            AgentMessage::decode(&through_the_wire(&message.encode().unwrap())).unwrap(),
+            message
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_snapshot_round_trips(values: Vec<Vec<u8>>) {
+        let message = hold(values);
+        let frame = through_the_wire(&message.encode().unwrap());
+        let ServerMessage::Hold(back) = ServerMessage::decode(&frame).unwrap() else {
+            panic!()
+        };
+        let ServerMessage::Hold(sent) = message else { panic!() };
+        prop_assert_eq!(back, sent);
+    }
+}
