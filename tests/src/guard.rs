@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process::started_at;
+use crate::proc_stat::started_at;
 
 /// One line on standard input for each change: `+ PID STARTED`, `- PID STARTED`, `folder PATH`.
 /// A process is killed only if it started when its line says: its id may be another's by now.

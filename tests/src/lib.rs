@@ -15,6 +15,7 @@ pub mod loopback;
 pub mod metrics;
 pub mod pod;
 pub mod postgres;
+mod proc_stat;
 pub mod process;
 pub mod proxy;
 pub mod random;

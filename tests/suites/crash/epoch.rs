@@ -1,30 +1,18 @@
 //! Clients work on one scope while the target is killed and restarted.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use e2e::random::SeededRng;
 use e2e::wait;
 
 use crate::client::{Client, RecordedCall};
-use crate::rounds::FaultTarget;
+use crate::coordination::Coordination;
+use crate::fault_target::FaultTarget;
 use crate::workload;
 
 const CLIENTS: u64 = 4;
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// State that the clients and the killer share.
-#[derive(Default)]
-pub(crate) struct Coordination {
-    /// The target is running.
-    pub(crate) up: AtomicBool,
-    /// The clients stop.
-    pub(crate) stop: AtomicBool,
-    /// The number of acknowledged changes.
-    pub(crate) acknowledged: AtomicU64,
-    /// The last value that a client used.
-    pub(crate) values: AtomicU64,
-}
 
 /// Runs the clients until there were `kills`. Returns the recorded calls.
 pub(crate) fn run(

@@ -15,7 +15,9 @@
 
 mod audit_log;
 mod client;
+mod coordination;
 mod epoch;
+mod fault_target;
 mod rounds;
 mod verify;
 mod workload;
@@ -26,7 +28,7 @@ use e2e::postgres::Postgres;
 use e2e::switchyard::Switchyard;
 use e2e::vault::Vault;
 
-use rounds::FaultTarget;
+use fault_target::FaultTarget;
 
 fn replica(directory: &Path, settings: &[(&str, &str)]) -> Switchyard {
     e2e::loopback::write_identities(directory, &[], &[]).unwrap();
@@ -68,7 +70,7 @@ impl FaultTarget for KillDatabase {
     fn restart(&mut self) {
         self.postgres.run().unwrap();
         self.switchyard.process().unwrap().check().unwrap();
-        rounds::wait_until_serving(&self.switchyard);
+        fault_target::wait_until_serving(&self.switchyard);
     }
 
     fn switchyard(&self) -> &Switchyard {
@@ -90,7 +92,7 @@ impl FaultTarget for KillVault {
     fn restart(&mut self) {
         self.vault.run().unwrap();
         self.switchyard.process().unwrap().check().unwrap();
-        rounds::wait_until_serving(&self.switchyard);
+        fault_target::wait_until_serving(&self.switchyard);
     }
 
     fn switchyard(&self) -> &Switchyard {

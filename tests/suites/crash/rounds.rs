@@ -1,11 +1,10 @@
 //! Epochs of work, each on one scope with a few kills, and the check of the audit log after them.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use e2e::random::SeededRng;
-use e2e::switchyard::Switchyard;
-use e2e::wait;
 
+use crate::fault_target::FaultTarget;
 use crate::{audit_log, epoch, verify};
 
 /// Kills in one epoch. Each kill leaves calls with an unknown outcome, and the check of a history
@@ -13,23 +12,6 @@ use crate::{audit_log, epoch, verify};
 const KILLS_PER_EPOCH: u64 = 10;
 
 const DEFAULT_KILLS: u64 = 25;
-const STEP_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// What is killed and started again.
-pub(crate) trait FaultTarget {
-    fn kill(&mut self);
-    /// Starts it again and waits until switchyard serves.
-    fn restart(&mut self);
-    fn switchyard(&self) -> &Switchyard;
-}
-
-/// Waits until switchyard serves requests that need its database.
-pub(crate) fn wait_until_serving(switchyard: &Switchyard) {
-    wait::until("switchyard to answer", STEP_TIMEOUT, || {
-        Ok(switchyard.get("/v1/audit?limit=1").ok().filter(|(status, _)| *status == 200))
-    })
-    .unwrap();
-}
 
 /// Runs all epochs and prints a summary.
 pub(crate) fn run(what: &str, target: &mut impl FaultTarget) {

@@ -7,7 +7,7 @@ use e2e::linearizable::{Action, Answer, Condition};
 use e2e::random::SeededRng;
 
 use crate::client::{Client, RecordedCall};
-use crate::epoch::Coordination;
+use crate::coordination::Coordination;
 
 /// Secrets for every action.
 pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
@@ -15,7 +15,7 @@ pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
 /// Secrets that are only written together, with one value.
 pub(crate) const PAIR: [&str; 2] = ["LEFT", "RIGHT"];
 
-/// ExpectedEvent thing after the other, until it is over.
+/// Makes one random call after another until the epoch stops.
 pub(crate) fn run(
     client: &Client,
     mut random: SeededRng,
