@@ -25,7 +25,7 @@ pub struct Problem {
     /// What went wrong this time, the thing it went wrong with, and the way out.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// The request's trace id, which the audit trail has too.
+    /// The request's trace id, which is in the audit log too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `/v1/audit…`: what is besides the records themselves, which are the trail's own.
+//! `/v1/audit…`: everything but the audit events themselves, whose form is the audit log's own.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::word::words;
 words! { "format",
     /// What an export looks like.
     ExportFormat {
-        /// One record of ours a line, as JSON: what `enclii audit verify` reads.
+        /// One audit event a line, as JSON: what `enclii audit verify` reads.
         Jsonl = "jsonl",
         /// One OCSF event a line, as JSON.
         Ocsf = "ocsf",
@@ -17,7 +17,7 @@ words! { "format",
     }
 }
 
-/// A signed head of the trail.
+/// A signed checkpoint of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Checkpoint {

@@ -15,7 +15,7 @@ words! { "role",
         Readonly = "readonly",
         /// Reads and writes the secrets of services.
         Developer = "developer",
-        /// Reads and writes everywhere, destroys, grants, and sees the audit trail.
+        /// Reads and writes everywhere, destroys, grants, and sees the audit log.
         Admin = "admin",
         /// Everything.
         Owner = "owner",

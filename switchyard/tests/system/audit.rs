@@ -89,7 +89,7 @@ async fn without_an_audit_event_nothing_leaves() {
     .unwrap();
 
     let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
-    assert!(problem.status == 503 && problem.detail.contains("audit trail"), "{problem:?}");
+    assert!(problem.status == 503 && problem.detail.contains("audit log"), "{problem:?}");
     assert_eq!(TestAgent::refused(&harness, "api-two", "bundle=api-prod").await.status, 503);
     assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-prod").await.status, 503);
     // A write and its event are one transaction: neither happened.

@@ -1,6 +1,6 @@
 //! The annotation asks, the identity decides: a pod that may not read a bundle gets nothing, and
 //! the refusal can be found: in the agent's log, in the container's last state and in the audit
-//! trail.
+//! log.
 
 use std::time::Duration;
 
