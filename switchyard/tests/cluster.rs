@@ -203,7 +203,7 @@ async fn a_bundle_is_applied_with_its_status() {
     assert!(calls[1].1.contains("fieldManager=switchyard"), "{}", calls[1].1);
     assert_eq!(
         calls[2].2["status"],
-        json!({"keys": ["A"], "scope": "shop.prod.api", "generation": 3})
+        json!({"keys": ["A"], "keyCount": 1, "scope": "shop.prod.api", "generation": 3})
     );
     assert_eq!(
         of(calls),

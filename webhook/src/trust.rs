@@ -12,21 +12,9 @@ use certs::certificate::{Certificate, CertificateError};
 /// The key of the ConfigMap, and the name of the file in the directory.
 const KEY: &str = "ca.crt";
 
-/// The text is not a CA bundle.
-#[derive(Debug, thiserror::Error)]
-enum ParseTrustError {
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    #[error("it has no certificate yet")]
-    Empty,
-}
-
-/// Parses a PEM text and writes it anew, so that nothing but certificates reaches a pod.
-fn parse_trust(text: &str) -> Result<String, ParseTrustError> {
+/// Parses a PEM text and writes it again, so that nothing but certificates reaches a pod.
+fn parse_trust(text: &str) -> Result<String, CertificateError> {
     let certificates = Certificate::from_pem(text.as_bytes())?;
-    if certificates.is_empty() {
-        return Err(ParseTrustError::Empty);
-    }
     Ok(certificates.iter().map(Certificate::pem).collect())
 }
 
@@ -36,12 +24,12 @@ mod tests {
 
     #[test]
     fn only_certificates_are_accepted() {
-        assert!(matches!(parse_trust(""), Err(ParseTrustError::Empty)));
+        assert!(matches!(parse_trust(""), Err(CertificateError::NoPem)));
         let pem = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
         let parsed = parse_trust(&format!("a note\n{pem}\nanother\n")).unwrap();
         assert!(parsed.starts_with("-----BEGIN CERTIFICATE-----"), "{parsed}");
         assert!(!parsed.contains("note"), "{parsed}");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(matches!(parse_trust(broken), Err(ParseTrustError::Certificate(_))));
+        assert!(parse_trust(broken).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use axum::http::{Method, Uri};
 use serde_json::{Value, json};
 
 use super::item_json;
@@ -59,6 +60,8 @@ pub(crate) struct ConnectState {
     pub(crate) delays: Vec<(String, Duration)>,
     /// The percentage of requests that are refused by mistake.
     pub(crate) spurious: u64,
+    /// How often each request was refused by mistake in a row.
+    refused_in_a_row: BTreeMap<String, u32>,
     /// How many of the next requests are answered 500.
     pub(crate) unsynced: u32,
     /// How many of the next POSTs succeed while a proxy answers 502.
@@ -89,6 +92,7 @@ impl Default for ConnectState {
             delay: Duration::ZERO,
             delays: Vec::new(),
             spurious: 0,
+            refused_in_a_row: BTreeMap::new(),
             unsynced: 0,
             lost_posts: 0,
             hanging_posts: 0,
@@ -150,6 +154,21 @@ impl ConnectState {
     }
 
     /// A pseudo-random number, the same in every run.
+    /// Whether this request is one of the [`ConnectState::spurious`] ones. Connect's mistakes pass:
+    /// a request is never refused more than twice in a row, however many requests a test makes.
+    pub(super) fn is_refused_by_mistake(&mut self, method: &Method, uri: &Uri) -> bool {
+        if self.spurious == 0 {
+            return false;
+        }
+        let request = format!("{method} {uri}");
+        let before = self.refused_in_a_row.remove(&request).unwrap_or_default();
+        let is_refused = before < 2 && self.random() % 100 < self.spurious;
+        if is_refused {
+            self.refused_in_a_row.insert(request, before + 1);
+        }
+        is_refused
+    }
+
     pub(super) fn random(&mut self) -> u64 {
         self.numbers = self
             .numbers

@@ -4,6 +4,7 @@
 
 use std::pin::pin;
 
+use certs::certificate::CertificateError;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::WatchStreamExt;
@@ -12,7 +13,7 @@ use kube::{Api, Client};
 use runtime::logs::ErrorChain;
 use tokio_util::sync::CancellationToken;
 
-use super::{KEY, ParseTrustError, parse_trust};
+use super::{KEY, parse_trust};
 use crate::state::WebhookState;
 
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ enum ConfigMapError {
     #[error("use ConfigMap {name}: it has no key {KEY} yet")]
     NoKey { name: String },
     #[error("use ConfigMap {name}, key {KEY}")]
-    Form { name: String, source: ParseTrustError },
+    Form { name: String, source: CertificateError },
 }
 
 /// Follows the ConfigMap `name` in `namespace` until `stop` is cancelled.

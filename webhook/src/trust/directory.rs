@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use certs::certificate::CertificateError;
 use runtime::watch::{Depth, DirectoryWatch};
 use tokio_util::sync::CancellationToken;
 
-use super::{KEY, ParseTrustError, parse_trust};
+use super::{KEY, parse_trust};
 use crate::poll::{POLL_INTERVALS, WarnOnChange};
 use crate::state::WebhookState;
 
@@ -16,7 +17,7 @@ enum TrustFileError {
     #[error("read {path}")]
     Read { path: PathBuf, source: io::Error },
     #[error("use {path}")]
-    Form { path: PathBuf, source: ParseTrustError },
+    Form { path: PathBuf, source: CertificateError },
 }
 
 /// Follows the directory until `stop` is cancelled.

@@ -83,7 +83,7 @@ async fn meaningless_grants_are_refused() {
         (account("shop-prod/a/b", "shop.prod.api", "read"), "namespace/name"),
         (account("shop-prod/*", "shop.prod.api", "read"), "namespace/name"),
         (account("Shop-prod/web", "shop.prod.api", "read"), "namespace/name"),
-        (account("shop-prod/web", "shop.prod", "read"), "no service"),
+        (account("shop-prod/web", "shop.prod", "read"), "not a service"),
         (account("shop-prod/web", "shop.prod.api", "write"), "grant its service account read"),
         (account("shop-prod/web", "shop.prod.api", "owner"), "grant its service account read"),
         (account("shop-dev/web", "shop.prod.api", "read"), "environment dev"),
