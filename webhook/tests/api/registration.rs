@@ -1,0 +1,138 @@
+//! The registration of the webhook's CA.
+
+use std::time::Duration;
+
+use certs::bundle::TrustBundle;
+use certs::resolver::CertResolver;
+use k8s_openapi::ByteString;
+use prometheus_client::registry::Registry;
+use runtime::readiness::{Gate, Readiness};
+use runtime::tasks::Tasks;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use webhook::catalog::Catalog;
+use webhook::metrics::Metrics;
+use webhook::registration::Registration;
+
+use crate::fake_server::{FakeApiServer, ca};
+
+const COLLECTION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+
+struct RunningRegistration {
+    server: FakeApiServer,
+    bundle: watch::Sender<TrustBundle>,
+    gate: Gate,
+    tasks: Tasks,
+}
+
+fn server(entries: &[&str]) -> FakeApiServer {
+    let entry = |name: &&str| {
+        json!({
+            "name": name,
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": {},
+        })
+    };
+    let server = FakeApiServer::new(COLLECTION, "enclii-webhook");
+    server.put(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": "enclii-webhook" },
+        "webhooks": entries.iter().map(entry).collect::<Vec<_>>(),
+    }));
+    server
+}
+
+async fn start(server: FakeApiServer, bundle: TrustBundle) -> RunningRegistration {
+    let (tasks, readiness) = (Tasks::new(), Readiness::new());
+    let client = server.start(&tasks).await;
+    let metrics =
+        Metrics::register(&mut Registry::default(), Catalog::default(), CertResolver::new());
+    let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(bundle));
+    let registration = Registration::new(
+        client,
+        "enclii-webhook".into(),
+        bundle.subscribe(),
+        gate.clone(),
+        metrics,
+    );
+    tasks.spawn("registration", registration.run(tasks.stopping()));
+    RunningRegistration { server, bundle, gate, tasks }
+}
+
+impl RunningRegistration {
+    /// Waits until every entry has this CA.
+    async fn until_registered(&self, bundle: &TrustBundle) {
+        let wanted = json!(ByteString(bundle.as_pem().as_bytes().to_vec()));
+        let all = |object: &Value| {
+            let mut entries = object["webhooks"].as_array().unwrap().iter();
+            entries.all(|entry| entry["clientConfig"]["caBundle"] == wanted)
+        };
+        self.server.wait_for(all).await;
+    }
+
+    async fn until_ready(&self) {
+        while !self.gate.is_ready() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn stop(self) {
+        // The fake server's watch never ends by itself.
+        let _ = self.tasks.drain(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_entry_gets_the_ca_and_gets_it_back_when_overwritten() {
+    let ours = TrustBundle::new([&ca("one")]);
+    let running = start(server(&["pods.enclii.io", "more.enclii.io"]), ours.clone()).await;
+    running.until_registered(&ours).await;
+    running.until_ready().await;
+    for stolen in
+        [json!(null), json!("bm9uc2Vuc2U="), json!(ByteString(ca("evil").pem().into_bytes()))]
+    {
+        running.server.change(|object| object["webhooks"][1]["clientConfig"]["caBundle"] = stolen);
+        running.until_registered(&ours).await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_ca_rotation_is_registered() {
+    let (old, new) = (ca("old"), ca("new"));
+    let running = start(server(&["pods.enclii.io"]), TrustBundle::default()).await;
+    for bundle in [TrustBundle::new([&old]), TrustBundle::new([&old, &new])] {
+        running.bundle.send_replace(bundle.clone());
+        running.until_registered(&bundle).await;
+    }
+    // The old CA is removed: an entry that still has it is tolerated until the replicas know.
+    let patches = running.server.patches.lock().unwrap().len();
+    running.bundle.send_replace(TrustBundle::new([&new]));
+    running.until_ready().await;
+    assert_eq!(running.server.patches.lock().unwrap().len(), patches);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_patch_is_retried_and_changes_nothing_else() {
+    let ours = TrustBundle::new([&ca("one")]);
+    let server = server(&["pods.enclii.io"]);
+    *server.patches_to_fail.lock().unwrap() = 2;
+    let running = start(server, ours.clone()).await;
+    running.until_registered(&ours).await;
+    running.until_ready().await;
+    let patches = running.server.patches.lock().unwrap().clone();
+    assert!(patches.len() >= 3, "{patches:?}");
+    for patch in patches {
+        let paths: Vec<_> = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|operation| operation["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(paths, ["/webhooks/0/name", "/webhooks/0/clientConfig/caBundle"]);
+    }
+    running.stop().await;
+}
