@@ -219,3 +219,26 @@ impl Drop for OpenStream {
         self.0.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let mut registry = Registry::default();
+        runtime::metrics::register_process(&mut registry, SystemTime::now());
+        let metrics = Metrics::new(&mut registry);
+        metrics.count(Operation::Read, OperationOutcome::Ok);
+        metrics.exported("siem", 1);
+        metrics.export_failed("siem");
+        metrics.export_lag("siem", 1, 1);
+        let mut exposition = String::new();
+        encode(&mut exposition, &registry).unwrap();
+        e2e::metrics::assert_documented(&exposition, &["enclii_switchyard_", "process_"]);
+    }
+}

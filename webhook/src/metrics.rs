@@ -158,3 +158,25 @@ impl Collector for StateCollector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use certs::issue::create_ca;
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let mut registry = Registry::default();
+        runtime::metrics::register_process(&mut registry, SystemTime::now());
+        let resolver = CertResolver::new();
+        let hour = Duration::from_secs(3600);
+        resolver.swap(&create_ca("webhook", SystemTime::now(), hour).unwrap()).unwrap();
+        let metrics = Metrics::register(&mut registry, Catalog::default(), resolver);
+        metrics.record_rejected(RejectReason::BodyTimeout);
+        let mut exposition = String::new();
+        encode(&mut exposition, &registry).unwrap();
+        e2e::metrics::assert_documented(&exposition, &["enclii_webhook_", "process_"]);
+    }
+}
