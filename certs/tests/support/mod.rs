@@ -66,7 +66,9 @@ pub(crate) async fn hello(resolver: Arc<CertResolver>, tasks: &Tasks) -> SocketA
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"]).unwrap());
-    let limits = Limits { idle_timeout: Duration::from_secs(3600), ..Limits::default() };
+    // A test may keep a connection open for a while before its first request.
+    let long = Duration::from_secs(3600);
+    let limits = Limits { first_request_timeout: long, idle_timeout: long, ..Limits::default() };
     let handler = |_: Request<hyper::body::Incoming>| async {
         Response::new(Full::new(Bytes::from_static(b"hello")))
     };
