@@ -228,7 +228,7 @@ pub(super) async fn checkpoints(
 
 /// Authenticates a caller that may read the audit log.
 async fn auditor(unauthenticated: Unauthenticated, app: &AppState) -> Result<Caller, ApiError> {
-    let auth = unauthenticated.authenticate(&app).await?;
+    let auth = unauthenticated.authenticate(app).await?;
     auth.authorize(app, Verb::Audit, Target::Everything).await?;
     Ok(auth.caller)
 }
