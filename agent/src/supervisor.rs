@@ -2,7 +2,7 @@
 //! reload.
 //!
 //! This is the only place in the crate that starts a task, and there is one: the source. Everything
-//! else happens in [`Supervisor::run`], one event at a time.
+//! else happens in `Supervisor::run`, one event at a time.
 
 mod log_fields;
 

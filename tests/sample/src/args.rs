@@ -56,8 +56,8 @@ pub enum Command {
 /// The settings of the load client.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LoadArgs {
-    /// URL to send requests to: http://HOST[:PORT]/PATH
-    #[arg(long, env = "SAMPLE_URL")]
+    /// URL to send requests to
+    #[arg(long, env = "SAMPLE_URL", value_name = "http://HOST[:PORT]/PATH")]
     pub url: Uri,
     /// Requests per second
     #[arg(long, env = "SAMPLE_RATE", default_value_t = 100, value_parser = up_to(100_000))]

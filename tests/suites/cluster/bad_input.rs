@@ -205,7 +205,10 @@ fn the_command_line_refuses_what_cannot_be_stored() {
     };
     // It may be a misplaced value, so it is not quoted.
     let message = refuse(&["1BAD=x"], b"", 2);
-    assert!(message.contains("does not start with a digit") && !message.contains("1BAD"), "{message}");
+    assert!(
+        message.contains("does not start with a digit") && !message.contains("1BAD"),
+        "{message}"
+    );
     assert!(refuse(&["kubernetes.io=x"], b"", 2).contains("reserved"));
     let large = vec![b'x'; (1 << 20) + 1];
     assert!(refuse(&["LARGE=-"], &large, 2).contains("LARGE"));

@@ -225,7 +225,9 @@ fn line(event: &Value) -> Frame<Bytes> {
 }
 
 fn status(code: u16, reason: &str) -> Value {
-    json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "no" })
+    json!({
+        "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "no",
+    })
 }
 
 fn json_reply(status: StatusCode, body: &Value) -> Reply {
