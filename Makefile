@@ -101,6 +101,7 @@ lint: ## formatting, clippy, docs, house rules, shell scripts, dependencies
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet \
 		--document-private-items
 	$(CARGO) run --locked --quiet -p enclii-lint
+	$(CARGO) test --locked --quiet --workspace --lib every_metric_is_documented
 	@tools/check-shell.sh
 	@tools/check-dependencies.sh
 
