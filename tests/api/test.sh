@@ -36,10 +36,19 @@ finish() {
 }
 trap finish EXIT
 
-# A free port. If another process takes it first, switchyard exits at once.
+# A free port, below the range that the kernel gives to outgoing connections.
 free_port() {
-	python3 -c \
-		'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	python3 - <<-'PYTHON'
+		import random, socket
+		while True:
+		    with socket.socket() as candidate:
+		        try:
+		            candidate.bind(("127.0.0.1", random.randrange(20000, 32000)))
+		        except OSError:
+		            continue
+		        print(candidate.getsockname()[1])
+		        break
+	PYTHON
 }
 port=$(free_port)
 echo '{"namespaces": {}, "identities": []}' >"$work/identities.json"

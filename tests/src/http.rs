@@ -36,14 +36,3 @@ pub fn plain_client() -> Result<Client> {
         .build()
         .context("build HTTP client")
 }
-
-/// A free port of loopback.
-///
-/// # Errors
-/// If there is none.
-pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))
-        .context("find a free port")?
-        .local_addr()?
-        .port())
-}

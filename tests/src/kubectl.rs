@@ -208,7 +208,7 @@ impl PortForward {
     /// # Errors
     /// If the Service has no pod in time.
     pub fn open(namespace: &str, service: &str, port: u16, timeout: Duration) -> Result<Self> {
-        let local = crate::http::free_port()?;
+        let local = crate::port::free_port()?;
         wait::until_every(
             Duration::from_millis(500),
             &format!("a port-forward to {namespace}/{service}"),

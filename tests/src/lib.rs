@@ -14,6 +14,7 @@ pub mod linearizable;
 pub mod loopback;
 pub mod metrics;
 pub mod pod;
+pub mod port;
 pub mod postgres;
 mod proc_stat;
 pub mod process;

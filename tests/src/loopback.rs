@@ -12,6 +12,7 @@ use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::http;
+use crate::port::free_port;
 use crate::process::{Process, program};
 use crate::wait;
 
@@ -83,8 +84,8 @@ impl Loopback {
             std::fs::create_dir_all(at(name))?;
         }
         write_identities(directory, places, identities)?;
-        let (switchyard_port, switchyard_admin) = (http::free_port()?, http::free_port()?);
-        let (webhook_port, webhook_admin) = (http::free_port()?, http::free_port()?);
+        let (switchyard_port, switchyard_admin) = (free_port()?, free_port()?);
+        let (webhook_port, webhook_admin) = (free_port()?, free_port()?);
 
         let mut command = switchyard(directory, switchyard_port, switchyard_admin)?;
         command.envs(settings.iter().copied());

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
 use crate::guard;
-use crate::http;
+use crate::port::free_port;
 use crate::process::{Process, children, is_running};
 use crate::sample::sha256;
 use crate::wait;
@@ -56,7 +56,7 @@ impl Postgres {
             process: None,
             programs: programs()?,
             account: account()?,
-            port: http::free_port()?,
+            port: free_port()?,
             password: sha256(&random),
             directory,
         };

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn connections_alternate_and_skip_closed_ports() {
-        let nobody = crate::http::free_port().unwrap();
+        let nobody = crate::port::free_port().unwrap();
         let proxy = TcpProxy::open(&[server(1), nobody, server(2)]).unwrap();
         let connect = || TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
         let answers: Vec<_> = (0..6).map(|_| ask(&mut connect()).unwrap()).collect();

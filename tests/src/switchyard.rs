@@ -8,6 +8,7 @@ use reqwest::blocking::Client;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::port::free_port;
 use crate::process::Process;
 use crate::{http, loopback};
 
@@ -41,8 +42,8 @@ impl Switchyard {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            port: http::free_port()?,
-            admin: http::free_port()?,
+            port: free_port()?,
+            admin: free_port()?,
         })
     }
 

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::port::free_port;
 use crate::process::Process;
 use crate::{guard, http, kubectl, wait};
 
@@ -46,7 +47,7 @@ impl Vault {
     pub fn start_program(program: &Path) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("enclii-vault-").tempdir()?;
         guard::register_folder(directory.path())?;
-        let port = http::free_port()?;
+        let port = free_port()?;
         configure(directory.path(), port)?;
         let (client, program) = (http::plain_client()?, program.to_owned());
         let mut vault = Self {
@@ -202,7 +203,7 @@ impl Vault {
 fn configure(directory: &Path, port: u16) -> Result<()> {
     let storage = directory.join("storage");
     std::fs::create_dir(&storage)?;
-    let cluster = format!("127.0.0.1:{}", http::free_port()?);
+    let cluster = format!("127.0.0.1:{}", free_port()?);
     let config = json!({
         "storage": {"raft": {"path": storage, "node_id": "one", "performance_multiplier": 1}},
         "listener": [{"tcp": {

@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's input files")]
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,15 +38,15 @@ struct Process {
     end: tokio::sync::oneshot::Receiver<Result<(), RunError>>,
 }
 
-async fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, e2e::port::free_port().unwrap()).into()
 }
 
 impl Process {
     async fn start() -> Self {
         runtime::provider::install().unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let (listen, admin) = (free_address().await, free_address().await);
+        let (listen, admin) = (free_address(), free_address());
         let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         fs::create_dir_all(at("bundles/shop-prod")).unwrap();
         fs::create_dir_all(at("trust")).unwrap();

@@ -2,7 +2,7 @@
 //! is killed when it is dropped, even if the test panics.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -223,7 +223,7 @@ impl Drop for VaultServer {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    e2e::port::free_port().unwrap()
 }
 
 /// Writes configuration and certificates. Returns the port.

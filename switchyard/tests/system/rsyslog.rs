@@ -17,7 +17,7 @@ struct Rsyslog {
 
 impl Rsyslog {
     fn new(directory: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = e2e::port::free_port().unwrap();
         let directory = directory.join("rsyslog");
         std::fs::create_dir(&directory).unwrap();
         certificates(&directory);

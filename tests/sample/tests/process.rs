@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use e2e::port::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use sample::secrets::sha256;
 use serde_json::Value;
@@ -29,7 +30,7 @@ struct Server {
 
 impl Server {
     fn start(command: &mut Command) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port().unwrap();
         let child = command
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .stderr(Stdio::piped())
@@ -157,7 +158,7 @@ fn the_exit_status_of_a_job_says_whether_the_files_are_right() {
 #[test]
 fn a_load_client_serves_its_counters_and_prints_them_at_the_end() {
     let server = Server::start(&mut program());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port().unwrap();
     let (url, listen) = (format!("http://127.0.0.1:{}/", server.port), format!("127.0.0.1:{port}"));
     let mut load = program();
     load.args(["load", "--url", &url, "--rate", "200", "--duration", "3600", "--listen", &listen]);

@@ -12,6 +12,7 @@ use anyhow::{Result, ensure};
 use contract::layout::{AGENT_CONTAINER, SECRETS_VOLUME, TOKEN_FILE, TOKEN_VOLUME};
 use e2e::loopback::{Identity, Loopback};
 use e2e::pod::Pod;
+use e2e::port::free_port;
 use e2e::process::{Process, program};
 use e2e::sample::AppState;
 use e2e::{http, wait};
@@ -59,7 +60,7 @@ impl PodProcesses {
         ensure!(status.success(), "the agent's postStart hook ended with {status}");
         agent.check()?;
 
-        let port = http::free_port()?;
+        let port = free_port()?;
         let mut command = pod.container("api")?;
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         let application = Process::start("application", &mut command, &system.logs())?;

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use e2e::port::free_port;
 use e2e::process::{Process, program};
 use e2e::{http, wait};
 use reqwest::blocking::Client;
@@ -34,7 +35,7 @@ impl OidcHarness {
 
         let modules = std::env::var("ENCLII_OIDC_MODULES")
             .context("ENCLII_OIDC_MODULES is not set; tests/oidc/test.sh sets it")?;
-        let port = http::free_port()?;
+        let port = free_port()?;
         let issuer = format!("http://127.0.0.1:{port}");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc/provider.mjs");
         let mut provider = Process::start(
@@ -48,7 +49,7 @@ impl OidcHarness {
             &format!("{issuer}/.well-known/openid-configuration"),
         )?;
 
-        let (port, admin) = (http::free_port()?, http::free_port()?);
+        let (port, admin) = (free_port()?, free_port()?);
         let mut switchyard = Process::start(
             "switchyard",
             &mut switchyard(directory.path(), &issuer, port, admin)?,

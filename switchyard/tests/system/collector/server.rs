@@ -85,7 +85,7 @@ impl Collector {
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
             .unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = e2e::port::free_port().unwrap();
         Self { port, tls: Arc::new(config).into(), state: Arc::default(), tasks: JoinSet::new() }
     }
 
