@@ -153,22 +153,23 @@ impl ConnectState {
         Some(halt)
     }
 
-    /// A pseudo-random number, the same in every run.
-    /// Whether this request is one of the [`ConnectState::spurious`] ones. Connect's mistakes pass:
-    /// a request is never refused more than twice in a row, however many requests a test makes.
+    /// Whether this request is one of the [`ConnectState::spurious`] ones. Connect's mistakes pass,
+    /// so a request is refused at most twice in a row, unless all of them are to be refused.
     pub(super) fn is_refused_by_mistake(&mut self, method: &Method, uri: &Uri) -> bool {
         if self.spurious == 0 {
             return false;
         }
         let request = format!("{method} {uri}");
         let before = self.refused_in_a_row.remove(&request).unwrap_or_default();
-        let is_refused = before < 2 && self.random() % 100 < self.spurious;
+        let may_refuse = before < 2 || self.spurious >= 100;
+        let is_refused = may_refuse && self.random() % 100 < self.spurious;
         if is_refused {
             self.refused_in_a_row.insert(request, before + 1);
         }
         is_refused
     }
 
+    /// A pseudo-random number, the same in every run.
     pub(super) fn random(&mut self) -> u64 {
         self.numbers = self
             .numbers

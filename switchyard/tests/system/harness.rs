@@ -64,7 +64,7 @@ fn identities() -> Value {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    e2e::port::free_port().unwrap()
 }
 
 pub(crate) fn write(path: &Path, text: &str) {
@@ -176,10 +176,10 @@ impl Harness {
     /// The log of a process that cannot start.
     pub(crate) async fn cannot_start(directory: &Path, more: &[String]) -> String {
         write(&directory.join("identities.json"), &identities().to_string());
-        let mut child = spawn(directory, &Self::words(directory, free_port(), free_port(), more));
+        let mut child = Self::spawn_child(directory, more);
         let mut ended = None;
         until("a program that cannot start to end", async || {
-            ended = child.try_wait().unwrap();
+            ended = child.0.try_wait().unwrap();
             ended.is_some()
         })
         .await;
@@ -187,12 +187,9 @@ impl Harness {
         std::fs::read_to_string(directory.join("log")).unwrap()
     }
 
-    /// Starts a process and kills it after `after`, ready or not.
-    pub(crate) async fn start_and_kill(directory: &Path, more: &[String], after: Duration) {
-        let mut child = spawn(directory, &Self::words(directory, free_port(), free_port(), more));
-        tokio::time::sleep(after).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
+    /// Starts a process without waiting until it is ready.
+    pub(crate) fn spawn_child(directory: &Path, more: &[String]) -> KilledOnDrop {
+        KilledOnDrop(spawn(directory, &Self::words(directory, free_port(), free_port(), more)))
     }
 
     /// Stops it cleanly and restarts it on the same data and another port.
@@ -286,6 +283,16 @@ impl Drop for Harness {
         if let Ok(Some(ServerProcess::Child(child))) = self.running.get_mut() {
             let _ = child.kill();
         }
+    }
+}
+
+/// A process that is killed with its owner.
+pub(crate) struct KilledOnDrop(std::process::Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

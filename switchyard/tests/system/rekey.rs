@@ -1,12 +1,15 @@
 //! Rekeying, with kills in the middle.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use contract::api::{Rekey, SecretValue};
 use http::Method;
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::harness::{Harness, until};
+use crate::harness::{Harness, TEST_TIMEOUT, until};
 
 const PATH: &str = "/v1/admin/rekey";
 
@@ -55,18 +58,34 @@ fn flags(directory: &Path, key: usize) -> Vec<String> {
     flags
 }
 
-/// The number of rows per key, in ascending order.
-async fn by_key(directory: &Path) -> Vec<i64> {
-    let options =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
-    let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    let counts = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER \
-            BY 1",
+type RowsByKey = BTreeMap<String, i64>;
+
+async fn open(directory: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
+    SqlitePool::connect_with(options).await.unwrap()
+}
+
+async fn rows_by_key(database: &SqlitePool) -> RowsByKey {
+    let rows = sqlx::query_as(
+        "SELECT key_id, COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id",
     );
-    let counts = counts.fetch_all(&database).await.unwrap();
+    rows.fetch_all(database).await.unwrap().into_iter().collect()
+}
+
+/// Runs `kill` as soon as a row was rewrapped since `before`, and returns what is in the database
+/// then.
+async fn kill_at_progress(directory: &Path, before: &RowsByKey, kill: impl FnOnce()) -> RowsByKey {
+    let database = open(directory).await;
+    let progress = async {
+        while rows_by_key(&database).await == *before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(TEST_TIMEOUT, progress).await.unwrap();
+    kill();
+    let after = rows_by_key(&database).await;
     database.close().await;
-    counts
+    after
 }
 
 /// Each job is requested once; after a kill, the next process resumes it.
@@ -77,35 +96,28 @@ async fn a_rekey_job_survives_kills() {
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
     fill(&harness).await;
     harness.kill();
-    let (mut key, mut cuts, mut starts) = (0, 0, 0);
-    let mut delay = Duration::from_millis(60);
-    while cuts < KILLS_MID_JOB {
+    let (mut key, mut kills) = (0, 0);
+    while kills < KILLS_MID_JOB {
         key += 1;
+        assert!(key < 100, "only {kills} kills hit a running job");
         let flags = flags(directory, key);
         let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
         let before = status(&harness).await;
         assert_eq!((before.running, before.remaining), (false, (SERVICES * EACH) as u64));
+        let database = open(directory).await;
+        let mut rows = rows_by_key(&database).await;
+        database.close().await;
         let ordered: Rekey =
             serde_json::from_slice(&harness.done(Method::POST, PATH, b"").await).unwrap();
         assert_eq!(ordered.total, before.total);
-        tokio::time::sleep(Duration::from_millis(starts % 7 * 3)).await;
-        harness.kill();
-        let mut left = by_key(directory).await;
-        cuts += usize::from(left.len() > 1);
-        while left.len() > 1 {
-            starts += 1;
-            assert!(starts < 400, "it does not come to an end: {left:?}");
-            Harness::start_and_kill(directory, &flags, delay).await;
-            let now = by_key(directory).await;
-            // No progress: wait longer. Partial progress: a little longer. Finished: less.
-            delay = match (now.len() > 1, now == left) {
-                (true, true) => delay.mul_f64(1.3),
-                (true, false) => delay.mul_f64(1.02),
-                (false, _) => delay.mul_f64(0.9),
-            };
-            cuts += usize::from(now.len() > 1 && now != left);
-            left = now;
+        rows = kill_at_progress(directory, &rows, || harness.kill()).await;
+        kills += usize::from(rows.len() > 1);
+        while rows.len() > 1 {
+            let child = Harness::spawn_child(directory, &flags);
+            rows = kill_at_progress(directory, &rows, || drop(child)).await;
+            kills += usize::from(rows.len() > 1);
         }
+        let left: Vec<i64> = rows.into_values().collect();
         assert_eq!(left, [(SERVICES * EACH) as i64], "rows were lost");
         // The next process reports the job as finished.
         let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
@@ -169,9 +181,7 @@ async fn undecryptable_values_are_named() {
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     harness.kill();
-    let options =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
-    let database = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let database = open(directory).await;
     sqlx::query("UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE name = 'B'")
         .execute(&database)
         .await

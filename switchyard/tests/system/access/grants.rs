@@ -104,7 +104,7 @@ async fn meaningless_grants_are_refused() {
         (
             json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop", "secret": "A",
                 "access": "admin"}),
-            "a role holds in a scope",
+            "a role applies to a scope",
         ),
         (
             json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop/*",
