@@ -6,6 +6,7 @@
 //! commit is durable on both.
 
 mod postgres;
+mod schema;
 mod sqlite;
 
 use std::io;
@@ -15,8 +16,10 @@ use std::time::Duration;
 
 use contract::Redacted;
 use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::{Any, AnyPool, Transaction};
+
+pub use schema::{Migration, Schema};
 
 /// How long a statement waits for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -172,22 +175,12 @@ impl Database {
         }
     }
 
-    /// Applies the migrations of this database's dialect. `table` records which were applied.
+    /// Applies the migrations of `schema` that are pending, in this database's dialect.
     ///
     /// # Errors
     /// If one fails, or was changed after it was applied.
-    pub async fn migrate(
-        &self,
-        table: &'static str,
-        sqlite: Migrator,
-        postgres: Migrator,
-    ) -> Result<(), MigrateError> {
-        let mut migrator = match self.kind {
-            DatabaseKind::Sqlite => sqlite,
-            DatabaseKind::Postgres => postgres,
-        };
-        migrator.dangerous_set_table_name(table);
-        migrator.run(&self.writer).await
+    pub async fn migrate(&self, schema: &Schema) -> Result<(), MigrateError> {
+        schema.migrator(self.kind).run(&self.writer).await
     }
 
     /// Closes every connection. SQLite then moves its write-ahead log into the database file.

@@ -10,12 +10,28 @@ mod rekey;
 mod rows;
 mod store;
 
-use crate::database::Database;
+use crate::database::{Database, Migration, Schema};
 use crate::key::{KeyFile, KeyId, KeyRing};
 use crate::key_source::{KeyConfig, KeyError};
 pub use rekey::{RekeyProgress, RewrapBatch, RewrapCursor};
 
-const MIGRATIONS_TABLE: &str = "_lockbox_migrations";
+pub(crate) const SCHEMA: Schema = Schema {
+    table: "_lockbox_migrations",
+    migrations: &[
+        Migration {
+            version: 1,
+            description: "values",
+            sqlite: include_str!("../migrations/sqlite/0001_values.sql"),
+            postgres: include_str!("../migrations/postgres/0001_values.sql"),
+        },
+        Migration {
+            version: 2,
+            description: "key",
+            sqlite: include_str!("../migrations/sqlite/0002_key.sql"),
+            postgres: include_str!("../migrations/postgres/0002_key.sql"),
+        },
+    ],
+};
 
 /// Sealed values in a database.
 #[derive(Debug)]
@@ -85,12 +101,7 @@ impl Embedded {
     /// If the tables or a key are unusable, the database is sealed under another key, or a value
     /// needs a key that was not given.
     pub async fn with_keys(database: Database, keys: &KeyConfig) -> Result<Self, EmbeddedError> {
-        let (sqlite, postgres) =
-            (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
-        database
-            .migrate(MIGRATIONS_TABLE, sqlite, postgres)
-            .await
-            .map_err(EmbeddedError::Migrate)?;
+        database.migrate(&SCHEMA).await.map_err(EmbeddedError::Migrate)?;
         let keys = key_check::load(&database, keys).await?;
         Ok(Self { database, keys })
     }

@@ -17,7 +17,7 @@ pub mod store;
 mod value;
 pub mod vault;
 
-pub use database::Database;
+pub use database::{Database, Migration, Schema};
 pub use embedded::Embedded;
 pub use key::KeyFile;
 pub use key_source::KeyConfig;

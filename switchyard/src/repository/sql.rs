@@ -20,7 +20,7 @@ mod settings;
 mod tokens;
 mod transaction;
 
-use lockbox::Database;
+use lockbox::{Database, Migration, Schema};
 use tokio_util::sync::CancellationToken;
 
 use super::RepositoryError;
@@ -32,7 +32,15 @@ use rows::database;
 pub use tokens::{NewToken, TokenRow, TokenSubject};
 pub(super) use transaction::LedgerTransaction;
 
-const MIGRATIONS_TABLE: &str = "_switchyard_migrations";
+const SCHEMA: Schema = Schema {
+    table: "_switchyard_migrations",
+    migrations: &[Migration {
+        version: 1,
+        description: "ledger",
+        sqlite: include_str!("../../migrations/sqlite/0001_ledger.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_ledger.sql"),
+    }],
+};
 
 /// The ledger. Clones share one database pool.
 #[derive(Clone, Debug)]
@@ -48,12 +56,7 @@ impl Repository {
     /// # Errors
     /// A migration failed.
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
-        let (sqlite, postgres) =
-            (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
-        database
-            .migrate(MIGRATIONS_TABLE, sqlite, postgres)
-            .await
-            .map_err(RepositoryError::Migrate)?;
+        database.migrate(&SCHEMA).await.map_err(RepositoryError::Migrate)?;
         Ok(Self { database, lost: CancellationToken::new() })
     }
 
@@ -83,5 +86,18 @@ impl Repository {
     pub async fn health(&self) -> Result<(), RepositoryError> {
         let transaction = self.database.begin().await.map_err(database("begin ledger check"))?;
         transaction.rollback().await.map_err(database("end ledger check"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_migration_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        assert!(SCHEMA.matches_folder(Path::new(folder)).unwrap());
     }
 }
