@@ -11,7 +11,8 @@ PACKAGES := $(if $(P),-p $(P),--workspace)
 # The triple that .cargo/config.toml builds for, which is the machine's own.
 TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
 OUT := target/$(TRIPLE)
-# The programs that the demo and the tests run. Images and benchmarks take those in target/bin.
+# The programs that the demo and the tests run. Released images and benchmarks take those in
+# target/bin.
 export ENCLII_BIN ?= $(CURDIR)/$(OUT)/debug
 
 # What `make build` builds with the release profile. Naming the packages keeps the features that
@@ -76,14 +77,18 @@ test-crash: programs ## kill switchyard, PostgreSQL and Vault 300 times each whi
 	@ENCLII_CRASH_KILLS=300 tests/stores/test.sh
 
 .PHONY: test-cluster
-test-cluster: build ## the tests on a cluster: the one of KUBECONFIG, else a new one
+test-cluster: programs ## the tests on a cluster: the one of KUBECONFIG, else a new one
+	@tests/cluster/test.sh
+
+.PHONY: test-matrix
+test-matrix: build test-crash ## the long runs, and the cluster tests with what ships (root)
 	@ENCLII_BIN=$(CURDIR)/target/bin tests/cluster/test.sh
 
 .PHONY: cluster
-cluster: build ## a real cluster on this machine with the system installed (root)
+cluster: programs ## a real cluster on this machine with the system installed (root)
 	@tests/cluster/build.sh kube coredns
 	@tests/cluster/up.sh
-	@ENCLII_BIN=$(CURDIR)/target/bin tests/cluster/install.sh
+	@tests/cluster/install.sh
 
 .PHONY: cluster-down
 cluster-down: ## remove every trace of it

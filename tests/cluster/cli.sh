@@ -3,8 +3,9 @@
 # the bootstrap token, and forwards a port to switchyard while the command runs.
 #
 #   cli.sh secrets list --service api --env prod --project shop
-set -euo pipefail
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+HERE=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=lib/common.sh
+. "$HERE/lib/common.sh"
 work=$(mktemp -d)
 trap 'kill "${forward:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
@@ -24,4 +25,4 @@ if [[ -z ${port:-} ]]; then
 	exit 1
 fi
 export ENCLII_ADDR=https://localhost:$port ENCLII_CACERT=$work/ca.crt ENCLII_TOKEN_FILE=$work/token
-"${ENCLII_BIN:-$ROOT/target/bin}/enclii" "$@"
+"$ENCLII_BIN/enclii" "$@"

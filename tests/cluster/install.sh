@@ -6,8 +6,6 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"
 need_root install.sh
-ROOT=$(cd "$HERE/../.." && pwd)
-BIN=${ENCLII_BIN:-$ROOT/target/bin}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 
 images=$DIR/images
@@ -17,11 +15,11 @@ for dockerfile in "$ROOT"/images/*.Dockerfile; do
 	[[ -e $dockerfile ]] || die "no Dockerfile in $ROOT/images"
 	name=$(basename "$dockerfile" .Dockerfile)
 	program=$(awk '$1 == "COPY" { print $2 }' "$dockerfile")
-	[[ -x $BIN/$program ]] || die "$BIN/$program does not exist: run make build"
+	[[ -x $ENCLII_BIN/$program ]] || die "$ENCLII_BIN/$program does not exist: run make programs"
 	# The context holds one program: the folder of the programs may hold a whole build.
 	context=$images/$name.context
 	mkdir -p "$context"
-	cp -f "$BIN/$program" "$context/"
+	cp -f "$ENCLII_BIN/$program" "$context/"
 	"$HERE/build-image.sh" "$dockerfile" "$context" "enclii/$name:$version" "$images/$name.tar" \
 		>/dev/null
 	rm -rf "$context"
@@ -30,7 +28,7 @@ done
 # The sample again, with /var/run linked to /run as in most base images. A Dockerfile cannot make a
 # link without a shell in the image.
 "$HERE/image.sh" -o "$images/sample-var-run.tar" "enclii/sample-var-run:$version" \
-	"$BIN/enclii-sample" /enclii-sample 1000 link:/var/run=/run >/dev/null
+	"$ENCLII_BIN/enclii-sample" /enclii-sample 1000 link:/var/run=/run >/dev/null
 archives+=("$images/sample-var-run.tar")
 "$HERE/load.sh" "${archives[@]}"
 

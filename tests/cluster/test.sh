@@ -4,9 +4,8 @@
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"
-ROOT=$(cd "$HERE/../.." && pwd)
 cd "$ROOT"
-export RUST_BACKTRACE=0 ENCLII_BIN=${ENCLII_BIN:-$ROOT/target/bin}
+export RUST_BACKTRACE=0 ENCLII_BIN
 
 # Built outside the cluster's network namespace, which reaches no package registry.
 build=(cargo test --locked --workspace --test cluster)

@@ -5,6 +5,14 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+ROOT=$(cd "$HERE/../.." && pwd)
+
+# The programs of this workspace. `make` says where it built them; without it they are those that
+# the tests run.
+if [[ -z ${ENCLII_BIN:-} ]]; then
+	for ENCLII_BIN in "$ROOT"/target/*-linux-*/debug; do break; done
+fi
+
 CACHE=${ENCLII_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/enclii}
 
 # /run is for state that ends with the machine. Without write access to it the scripts still print

@@ -1,6 +1,6 @@
 //! The real `enclii` against a real switchyard: what people type and scripts rely on.
 //!
-//! Plain `cargo test` runs these; the programs are taken from `ENCLII_BIN`, where `make build` puts
+//! Plain `cargo test` runs these; the programs are taken from `ENCLII_BIN`, where `make` puts
 //! them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
