@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use contract::Reload;
 use contract::layout::POD_UID_VARIABLE;
 use contract::reload::ReloadUrl;
-use contract::stream::Outcome;
+use contract::stream::ReloadOutcome;
 
 pub use post::PostError;
 pub use signal::SignalError;
@@ -90,9 +90,9 @@ impl Application {
     ///
     /// # Errors
     /// When it cannot be told within [`crate::schedule::RELOAD_TIMEOUT`].
-    pub async fn reload(&self) -> Result<Outcome, ReloadError> {
+    pub async fn reload(&self) -> Result<ReloadOutcome, ReloadError> {
         match &self.method {
-            ReloadMethod::None => Ok(Outcome::NotNeeded),
+            ReloadMethod::None => Ok(ReloadOutcome::NotNeeded),
             ReloadMethod::Signal(target) => Ok(target.send().await?),
             ReloadMethod::Post(url) => Ok(post::send(url).await?),
         }

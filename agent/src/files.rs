@@ -24,16 +24,17 @@ use contract::agent_config::Files as Config;
 use contract::layout::{
     DATA_LINK, MAX_VALUE_BYTES, SERVICE_ACCOUNT_DIRECTORY, SERVICE_ACCOUNT_SUBDIRECTORY,
 };
-use contract::stream::Held;
+use contract::stream::BundleGeneration;
 use contract::{BundleRef, FileName, SecretName};
 
-pub use error::FilesError;
+pub use error::VolumeError;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
 use directory::{Directory, Entry, EntryKind};
 use generation_name::GenerationName;
 use steps::{
-    DATA_TEMPORARY, LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_FILE, TRUST_TEMPORARY, VolumeStep,
+    DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_FILE, TRUST_TEMPORARY,
+    VolumeStep,
 };
 
 // A trust bundle has a handful of certificates.
@@ -54,10 +55,10 @@ impl Files {
     ///
     /// # Errors
     /// When the directory does not exist or the agent may not write to it.
-    pub fn open(config: &Config) -> Result<Self, FilesError> {
+    pub fn open(config: &Config) -> Result<Self, VolumeError> {
         let path = PathBuf::from(&config.directory);
-        let root = Directory::open(&path).map_err(|source| FilesError::Open { path, source })?;
-        create_mount_point(&root).map_err(FilesError::MountPoint)?;
+        let root = Directory::open(&path).map_err(|source| VolumeError::Open { path, source })?;
+        create_mount_point(&root).map_err(VolumeError::MountPoint)?;
         let mut files =
             Self { root, file_mode: u32::from(config.mode.bits()), current: None, previous: None };
         let entries = files.list()?;
@@ -69,7 +70,7 @@ impl Files {
     /// The generations that the files hold, in a pod with these bundles. Empty without files, or if
     /// the directory's name does not list the generations.
     #[must_use]
-    pub fn held(&self, bundles: &[BundleRef]) -> Vec<Held> {
+    pub fn held(&self, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
         let Some(name) = self.current.as_deref().and_then(GenerationName::parse) else {
             return Vec::new();
         };
@@ -79,7 +80,7 @@ impl Files {
         bundles
             .iter()
             .zip(name.generations)
-            .map(|(bundle, generation)| Held { bundle: bundle.clone(), generation })
+            .map(|(bundle, generation)| BundleGeneration { bundle: bundle.clone(), generation })
             .collect()
     }
 
@@ -99,10 +100,10 @@ impl Files {
     ///
     /// # Errors
     /// When a step before the swap fails; the files are then unchanged.
-    pub fn publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), FilesError> {
+    pub fn publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), VolumeError> {
         match self.try_publish(desired, reload) {
             // The new generation matters more than late readers of the previous one.
-            Err(FilesError::Full { .. }) if self.previous.is_some() => {
+            Err(VolumeError::Full { .. }) if self.previous.is_some() => {
                 self.remove_previous()?;
                 self.try_publish(desired, reload)
             }
@@ -110,7 +111,7 @@ impl Files {
         }
     }
 
-    fn try_publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), FilesError> {
+    fn try_publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), VolumeError> {
         let entries = self.list()?;
         let was_pending = self.reload_pending();
         let name = unused_name(desired, &entries);
@@ -135,7 +136,7 @@ impl Files {
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub fn remove_previous(&mut self) -> Result<(), FilesError> {
+    pub fn remove_previous(&mut self) -> Result<(), VolumeError> {
         self.previous = None;
         self.clean_up()
     }
@@ -157,8 +158,8 @@ impl Files {
     ///
     /// # Errors
     /// When the record cannot be removed.
-    pub fn clear_reload_pending(&self) -> Result<(), FilesError> {
-        self.root.remove_file(RELOAD_PENDING_FILE).map_err(FilesError::ReloadPending)
+    pub fn clear_reload_pending(&self) -> Result<(), VolumeError> {
+        self.root.remove_file(RELOAD_PENDING_FILE).map_err(VolumeError::ReloadPending)
     }
 
     /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.
@@ -172,13 +173,13 @@ impl Files {
     ///
     /// # Errors
     /// When it cannot be written; the previous one stays.
-    pub fn save_trust_bundle(&self, pem: &str) -> Result<(), FilesError> {
+    pub fn save_trust_bundle(&self, pem: &str) -> Result<(), VolumeError> {
         let save = || {
             self.root.remove_file(TRUST_TEMPORARY)?;
             self.root.write_new(TRUST_TEMPORARY, pem.as_bytes(), 0o400)?;
             self.root.rename(TRUST_TEMPORARY, TRUST_FILE)
         };
-        save().map_err(FilesError::TrustBundle)
+        save().map_err(VolumeError::TrustBundle)
     }
 
     fn perform(
@@ -186,12 +187,12 @@ impl Files {
         step: &VolumeStep,
         generation: &str,
         files: &FileContents,
-    ) -> Result<(), FilesError> {
+    ) -> Result<(), VolumeError> {
         match step {
             VolumeStep::CreateDirectory => {
                 self.root
                     .create_directory(generation, directory_mode(self.file_mode))
-                    .map_err(|source| FilesError::create(generation, source))?;
+                    .map_err(|source| VolumeError::from_create(generation, source))?;
                 Ok(())
             }
             VolumeStep::WriteFile(name) => {
@@ -203,54 +204,54 @@ impl Files {
                         self.file_mode,
                     )
                 };
-                write().map_err(|source| FilesError::write(name.as_str(), source))
+                write().map_err(|source| VolumeError::from_write(name.as_str(), source))
             }
             VolumeStep::LinkFile(name) => self
                 .link(name)
-                .map_err(|source| FilesError::Link { name: name.as_str().to_owned(), source }),
+                .map_err(|source| VolumeError::Link { name: name.as_str().to_owned(), source }),
             VolumeStep::SetReloadPending => {
                 match self.root.write_new(RELOAD_PENDING_FILE, b"", 0o400) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        Err(FilesError::ReloadPending(error))
+                        Err(VolumeError::ReloadPending(error))
                     }
                     _ => Ok(()),
                 }
             }
             VolumeStep::CreateDataLink => self
                 .root
-                .symlink(generation, DATA_TEMPORARY)
-                .map_err(|source| FilesError::Swap { generation: generation.to_owned(), source }),
+                .symlink(generation, DATA_LINK_TEMPORARY)
+                .map_err(|source| VolumeError::Swap { generation: generation.to_owned(), source }),
             VolumeStep::SwapDataLink => self
                 .root
-                .rename(DATA_TEMPORARY, DATA_LINK)
-                .map_err(|source| FilesError::Swap { generation: generation.to_owned(), source }),
+                .rename(DATA_LINK_TEMPORARY, DATA_LINK)
+                .map_err(|source| VolumeError::Swap { generation: generation.to_owned(), source }),
             VolumeStep::RemoveFile(name) => self
                 .root
                 .remove_file(name)
-                .map_err(|source| FilesError::Remove { name: name.clone(), source }),
+                .map_err(|source| VolumeError::Remove { name: name.clone(), source }),
             VolumeStep::RemoveDirectory(name) => self
                 .root
                 .remove_directory(name)
-                .map_err(|source| FilesError::Remove { name: name.clone(), source }),
+                .map_err(|source| VolumeError::Remove { name: name.clone(), source }),
         }
     }
 
     /// Links a file by a rename, which replaces a foreign file of that name but not a directory.
     fn link(&self, name: &FileName) -> io::Result<()> {
-        self.root.remove_file(LINK_TEMPORARY)?;
-        self.root.symlink(&steps::link_target(name.as_str()), LINK_TEMPORARY)?;
-        self.root.rename(LINK_TEMPORARY, name.as_str())
+        self.root.remove_file(FILE_LINK_TEMPORARY)?;
+        self.root.symlink(&steps::link_target(name.as_str()), FILE_LINK_TEMPORARY)?;
+        self.root.rename(FILE_LINK_TEMPORARY, name.as_str())
     }
 
     /// Removes everything of the agent's but the current and the previous generation.
-    fn clean_up(&self) -> Result<(), FilesError> {
+    fn clean_up(&self) -> Result<(), VolumeError> {
         let names = self
             .current
             .as_deref()
             .map_or_else(|| Ok(Vec::new()), |current| self.names(current))?;
         let entries = self.list()?;
         let (current, previous) = (self.current.as_deref(), self.previous.as_deref());
-        for step in steps::cleanup_steps(&names, &entries, current, previous) {
+        for step in steps::repair_steps(&names, &entries, current, previous) {
             self.perform(&step, "", &FileContents::new())?;
         }
         Ok(())
@@ -267,12 +268,12 @@ impl Files {
         }
     }
 
-    fn names(&self, generation: &str) -> Result<Vec<FileName>, FilesError> {
+    fn names(&self, generation: &str) -> Result<Vec<FileName>, VolumeError> {
         let entries = self
             .root
             .open_directory(generation)
             .and_then(|directory| directory.entries())
-            .map_err(FilesError::List)?;
+            .map_err(VolumeError::List)?;
         Ok(entries.iter().filter_map(|entry| file_name(&entry.name)).collect())
     }
 
@@ -285,8 +286,8 @@ impl Files {
         directory.entries().ok()?.into_iter().map(read).collect()
     }
 
-    fn list(&self) -> Result<Vec<Entry>, FilesError> {
-        self.root.entries().map_err(FilesError::List)
+    fn list(&self) -> Result<Vec<Entry>, VolumeError> {
+        self.root.entries().map_err(VolumeError::List)
     }
 }
 

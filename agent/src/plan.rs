@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contract::layout::{MAX_POD_BYTES, MAX_VALUE_BYTES};
-use contract::stream::{Held, Snapshot};
+use contract::stream::{BundleGeneration, Snapshot};
 use contract::{BundleRef, FileName, Redacted, SecretName};
 
 /// The bytes of each file of one generation.
@@ -15,7 +15,7 @@ pub struct DesiredFiles {
     /// The bytes of each file.
     pub files: FileContents,
     /// The bundles at their generations, in the order in which the pod named the bundles.
-    pub held: Vec<Held>,
+    pub held: Vec<BundleGeneration>,
 }
 
 /// The files that a pod has.
@@ -150,7 +150,7 @@ fn same_bundles(requested: &[BundleRef], sent: &[BundleRef]) -> bool {
 }
 
 /// In the pod's order, whatever the server's is: the generation's directory name depends on it.
-fn in_order(requested: &[BundleRef], mut held: Vec<Held>) -> Vec<Held> {
+fn in_order(requested: &[BundleRef], mut held: Vec<BundleGeneration>) -> Vec<BundleGeneration> {
     held.sort_by_key(|held| requested.iter().position(|bundle| *bundle == held.bundle));
     held
 }

@@ -3,7 +3,7 @@
 
 pub mod switchyard;
 
-use contract::stream::{AgentMessage, Held, Snapshot};
+use contract::stream::{AgentMessage, BundleGeneration, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -42,5 +42,5 @@ pub struct SourceChannels {
     /// Reports of the supervisor. Undelivered ones are sent on the next connection.
     pub reports: mpsc::Receiver<AgentMessage>,
     /// The generations that the files hold.
-    pub held: watch::Receiver<Vec<Held>>,
+    pub held: watch::Receiver<Vec<BundleGeneration>>,
 }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use contract::agent_config::Source;
-use contract::stream::{AgentMessage, Held, Outcome, Snapshot, Step};
+use contract::stream::{AgentMessage, BundleGeneration, ReloadOutcome, Snapshot, Step};
 use contract::{AgentConfig, BundleRef};
 use runtime::signals::Shutdown;
 use runtime::tasks::{DrainTimeout, Tasks};
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::app::{Application, ReloadError};
 use crate::error::chain;
-use crate::files::{Files, FilesError};
+use crate::files::{Files, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
 use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
@@ -38,7 +38,7 @@ const REPORT_QUEUE: usize = 16;
 pub enum SupervisorError {
     /// The volume.
     #[error(transparent)]
-    Files(#[from] FilesError),
+    Files(#[from] VolumeError),
     /// The source.
     #[error(transparent)]
     Switchyard(#[from] SwitchyardError),
@@ -54,14 +54,14 @@ pub enum SupervisorError {
     DrainTimeout(#[from] DrainTimeout),
 }
 
-type ReloadFuture = Pin<Box<dyn Future<Output = Result<Outcome, ReloadError>> + Send>>;
+type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadError>> + Send>>;
 
 /// The state of the event loop.
 struct Supervisor {
     files: Files,
     application: Application,
     bundles: Vec<BundleRef>,
-    held: watch::Sender<Vec<Held>>,
+    held: watch::Sender<Vec<BundleGeneration>>,
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
     reload: Option<ReloadFuture>,
@@ -204,7 +204,7 @@ impl Supervisor {
             self.held.send_replace(desired.held);
             // A reload in progress reports these generations when it ends.
             if self.reload.is_none() {
-                self.report_applied(Outcome::NotNeeded);
+                self.report_applied(ReloadOutcome::NotNeeded);
             }
             return;
         }
@@ -226,10 +226,10 @@ impl Supervisor {
         );
         self.remove_previous_at = Some(self.swapped + schedule::KEEP_PREVIOUS_GENERATION);
         self.held.send_replace(desired.held);
-        if reload { self.start_reload() } else { self.report_applied(Outcome::NotNeeded) }
+        if reload { self.start_reload() } else { self.report_applied(ReloadOutcome::NotNeeded) }
     }
 
-    fn write_failed(&mut self, desired: DesiredFiles, error: &FilesError) {
+    fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
         let detail = chain(error);
         tracing::error!(
             bundle = log_fields::bundles(&desired.held),
@@ -280,7 +280,7 @@ impl Supervisor {
         }));
     }
 
-    fn finish_reload(&mut self, result: Result<Outcome, ReloadError>) {
+    fn finish_reload(&mut self, result: Result<ReloadOutcome, ReloadError>) {
         self.reload = None;
         self.last_reload = Some(Instant::now());
         if let Err(error) = self.files.clear_reload_pending() {
@@ -291,7 +291,7 @@ impl Supervisor {
         }
         let milliseconds = log_fields::milliseconds(self.swapped.elapsed());
         match result {
-            Ok(Outcome::NotNeeded) => {
+            Ok(ReloadOutcome::NotNeeded) => {
                 tracing::info!("application is not running yet, no reload needed");
             }
             Ok(outcome) => tracing::info!(
@@ -307,15 +307,15 @@ impl Supervisor {
                     "application not reloaded, it may still use the old values"
                 );
                 // The files hold the new generation all the same, so both are reported.
-                self.report_applied(Outcome::Failed);
+                self.report_applied(ReloadOutcome::Failed);
                 let wanted = self.held.borrow().clone();
                 return self.report(AgentMessage::Failed { wanted, step: Step::Reload, detail });
             }
         }
-        self.report_applied(result.unwrap_or(Outcome::Failed));
+        self.report_applied(result.unwrap_or(ReloadOutcome::Failed));
     }
 
-    fn report_applied(&self, reload: Outcome) {
+    fn report_applied(&self, reload: ReloadOutcome) {
         let holds = self.held.borrow().clone();
         self.report(AgentMessage::Applied { holds, reload });
     }
@@ -328,7 +328,7 @@ impl Supervisor {
 }
 
 /// Waits for the reload in progress; never returns without one.
-async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<Outcome, ReloadError> {
+async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<ReloadOutcome, ReloadError> {
     match reload {
         Some(reload) => reload.await,
         None => pending().await,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use agent::app::{Application, PROC, ReloadError, SignalError};
 use contract::Reload;
 use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
-use contract::stream::Outcome;
+use contract::stream::ReloadOutcome;
 
 fn reload() -> Reload {
     Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".to_owned() }
@@ -48,7 +48,7 @@ impl Container {
         (id, output)
     }
 
-    async fn reload(&self) -> Result<Outcome, ReloadError> {
+    async fn reload(&self) -> Result<ReloadOutcome, ReloadError> {
         let application = Application::new(reload(), Some(self.pod_uid.clone()), PROC.into());
         application.unwrap().reload().await
     }
@@ -83,7 +83,7 @@ const DOES_NOT_CATCH: &str = "echo ready; while [ -d /proc/$PPID ]; do sleep 0.0
 async fn a_process_that_catches_the_signal_gets_it() {
     let mut container = Container::new();
     let (_, mut output) = container.run(CATCHES);
-    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), ReloadOutcome::Signalled);
     assert_eq!(line(&mut output), "hup");
     assert!(container.is_running(0));
 }
@@ -104,7 +104,7 @@ async fn the_child_of_a_shell_gets_the_signal() {
     let mut container = Container::new();
     let script = format!("sh -c \"{CATCHES}\"; exit 0").replace('$', "\\$");
     let (_, mut output) = container.run(&script);
-    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), ReloadOutcome::Signalled);
     assert_eq!(line(&mut output), "hup");
     assert!(container.is_running(0));
 }
@@ -118,7 +118,7 @@ async fn a_process_started_later_in_the_container_gets_no_signal() {
     let (_, mut second) =
         container.run(&CATCHES.replace("hup", "never").replace("while", "echo on; while"));
     assert_eq!(line(&mut second), "on");
-    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), ReloadOutcome::Signalled);
     assert_eq!(line(&mut first), "hup");
     let second_child = container.children.pop().unwrap();
     drop(container);
@@ -136,7 +136,7 @@ async fn an_application_that_is_still_starting_gets_the_signal_later() {
             .replace("trap", "echo ready; sleep 0.3; trap")
             .replace("echo ready; while", "while"),
     );
-    assert_eq!(container.reload().await.unwrap(), Outcome::Signalled);
+    assert_eq!(container.reload().await.unwrap(), ReloadOutcome::Signalled);
     assert_eq!(line(&mut output), "hup");
 }
 
@@ -145,7 +145,7 @@ async fn another_pod_gets_no_signal() {
     let (mut own, mut other) = (Container::new(), Container::new());
     let (_, mut output) = own.run(CATCHES);
     let (_, mut other_output) = other.run(&CATCHES.replace("hup", "never"));
-    assert_eq!(own.reload().await.unwrap(), Outcome::Signalled);
+    assert_eq!(own.reload().await.unwrap(), ReloadOutcome::Signalled);
     assert_eq!(line(&mut output), "hup");
     other.children[0].kill().unwrap();
     other.children[0].wait().unwrap();
@@ -158,5 +158,5 @@ async fn without_a_process_the_application_counts_as_not_started() {
     let temp = tempfile::tempdir().unwrap();
     let application =
         Application::new(reload(), Some("nobody".to_owned()), temp.path().into()).unwrap();
-    assert_eq!(application.reload().await.unwrap(), Outcome::NotNeeded);
+    assert_eq!(application.reload().await.unwrap(), ReloadOutcome::NotNeeded);
 }

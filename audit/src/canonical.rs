@@ -12,7 +12,7 @@ const PREFIX: &[u8] = b"enclii audit record\x01";
 
 /// The canonical bytes of a record: every field except `hash`.
 #[must_use]
-pub fn canonical(record: &Record) -> Vec<u8> {
+pub fn canonicalize(record: &Record) -> Vec<u8> {
     let Record {
         sequence,
         at,
@@ -88,23 +88,23 @@ mod tests {
             resource_id: String::new(),
             ..one.clone()
         };
-        assert_ne!(canonical(&one), canonical(&other));
+        assert_ne!(canonicalize(&one), canonicalize(&other));
         let absent = Record { scope: None, ..one.clone() };
         let empty = Record { scope: Some(String::new()), ..one };
-        assert_ne!(canonical(&absent), canonical(&empty));
+        assert_ne!(canonicalize(&absent), canonicalize(&empty));
     }
 
     proptest! {
         #[test]
         fn the_encoding_is_injective(one in fixture::anything(), other in fixture::anything()) {
             let other = Record { hash: one.hash, ..other };
-            prop_assert_eq!(canonical(&one) == canonical(&other), one == other);
+            prop_assert_eq!(canonicalize(&one) == canonicalize(&other), one == other);
         }
 
         #[test]
         fn every_field_is_encoded(record in fixture::anything(), field in 0..fixture::CHANGES) {
             let changed = fixture::change(&record, field);
-            prop_assert_ne!(canonical(&record), canonical(&changed));
+            prop_assert_ne!(canonicalize(&record), canonicalize(&changed));
         }
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::{
     Action, Actor, Event, Hash, Origin, Outcome, Pod, Record, Resource, ResourceKind, SigningKey,
-    chain,
+    chain_hash,
 };
 
 /// A pod's read as record `sequence`, chained to nothing.
@@ -115,7 +115,7 @@ pub(crate) fn chain_of(length: u64) -> Vec<Record> {
 pub(crate) fn link(mut records: Vec<Record>) -> Vec<Record> {
     let mut previous = Hash::GENESIS;
     for record in &mut records {
-        record.hash = chain(&previous, record);
+        record.hash = chain_hash(&previous, record);
         previous = record.hash;
     }
     records

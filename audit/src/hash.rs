@@ -6,7 +6,7 @@ use std::str::FromStr;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Record, canonical};
+use crate::{Record, canonicalize};
 
 /// A SHA-256 hash in the chain. Its text form is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,10 +32,10 @@ impl Hash {
 /// The hash of a record that follows one with the hash `previous`. The record's own `hash` field is
 /// ignored.
 #[must_use]
-pub fn chain(previous: &Hash, record: &Record) -> Hash {
+pub fn chain_hash(previous: &Hash, record: &Record) -> Hash {
     let mut context = Context::new(&SHA256);
     context.update(&previous.0);
-    context.update(&canonical(record));
+    context.update(&canonicalize(record));
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     Hash(hash)
@@ -105,11 +105,11 @@ mod tests {
     fn the_chain_matches_independently_computed_hashes() {
         let one = fixture::record(1);
         assert_eq!(
-            chain(&Hash::GENESIS, &one).to_string(),
+            chain_hash(&Hash::GENESIS, &one).to_string(),
             "b8d2f96882c4f3916ed25a4562fcab67840631d3919f75b80b95f5d5a970f3df"
         );
         assert_eq!(
-            chain(&one.hash, &fixture::record(2)).to_string(),
+            chain_hash(&one.hash, &fixture::record(2)).to_string(),
             "b2a19317e71563cc79275dae24280c3f077a4ea626123fec4cfa7ea5656615ab"
         );
     }
@@ -118,7 +118,7 @@ mod tests {
     fn each_record_is_chained_to_the_one_before() {
         let records = fixture::chain_of(9);
         for pair in records.windows(2) {
-            assert_eq!(chain(&pair[0].hash, &pair[1]), pair[1].hash);
+            assert_eq!(chain_hash(&pair[0].hash, &pair[1]), pair[1].hash);
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
         #[test]
         fn it_depends_on_the_previous_hash(one: [u8; 32], other: [u8; 32]) {
             let record = fixture::record(3);
-            prop_assert_eq!(chain(&Hash(one), &record) == chain(&Hash(other), &record),
+            prop_assert_eq!(chain_hash(&Hash(one), &record) == chain_hash(&Hash(other), &record),
                 one == other);
         }
     }

@@ -3,7 +3,7 @@
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Hash, Pod, chain};
+use crate::{Event, Hash, Pod, chain_hash};
 
 /// An event with its sequence number, its time and its hash.
 ///
@@ -69,7 +69,7 @@ impl Record {
             details: details.clone(),
             hash: Hash::GENESIS,
         };
-        record.hash = chain(previous, &record);
+        record.hash = chain_hash(previous, &record);
         record
     }
 }

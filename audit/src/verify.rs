@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 pub use report::{Finding, Report, Tampering};
 
-use crate::{Checkpoint, Hash, PublicKey, Record, chain};
+use crate::{Checkpoint, Hash, PublicKey, Record, chain_hash};
 use diagnose::Evidence;
 
 /// Records kept after the first wrong one, to diagnose what was done.
@@ -22,7 +22,7 @@ const MAX_RECENT: usize = 64;
 
 /// Where a verified log begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StartingPoint {
     /// At record 1.
     Genesis,
     /// At any record: a partial export. The first record is trusted, unless a checkpoint covers the
@@ -33,7 +33,7 @@ pub enum Start {
 /// Verifies a log that arrives record by record.
 #[derive(Debug)]
 pub struct Verifier {
-    start: Start,
+    start: StartingPoint,
     /// In order of sequence; checkpoints that have been passed are removed.
     checkpoints: VecDeque<Checkpoint>,
     /// Sequence and hash of the last valid record.
@@ -47,7 +47,7 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier for a log with these checkpoints, signed by any of `keys`.
     #[must_use]
-    pub fn new(start: Start, mut checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Self {
+    pub fn new(start: StartingPoint, mut checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Self {
         checkpoints.sort_by_key(|checkpoint| checkpoint.sequence);
         let forged = checkpoints
             .iter()
@@ -56,7 +56,7 @@ impl Verifier {
             sequence: it.sequence,
             kind: Tampering::Forged { key_id: it.key_id.clone() },
         });
-        let last = (start == Start::Genesis).then_some((0, Hash::GENESIS));
+        let last = (start == StartingPoint::Genesis).then_some((0, Hash::GENESIS));
         let report = Report { finding, ..Report::default() };
         let (recent, suspect) = (VecDeque::with_capacity(MAX_RECENT), Vec::new());
         Self { start, checkpoints: checkpoints.into(), last, recent, suspect, report }
@@ -71,7 +71,7 @@ impl Verifier {
             }
             // A missing record that turns up later, however far, was moved and not deleted.
             let missed = self.last.is_some_and(|(last, hash)| {
-                record.sequence == last + 1 && chain(&hash, record) == record.hash
+                record.sequence == last + 1 && chain_hash(&hash, record) == record.hash
             });
             self.report.moved |= missed;
             return;
@@ -80,7 +80,8 @@ impl Verifier {
             return;
         }
         let Some(last) = self.last else { return self.begin(record) };
-        if record.sequence == last.0.saturating_add(1) && chain(&last.1, record) == record.hash {
+        if record.sequence == last.0.saturating_add(1) && chain_hash(&last.1, record) == record.hash
+        {
             self.accept(record);
         } else {
             self.suspect.push(record.clone());
@@ -90,7 +91,7 @@ impl Verifier {
     /// Finishes after the last record.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        self.report.partial = self.start == Start::Anywhere && self.report.first != Some(1);
+        self.report.partial = self.start == StartingPoint::Anywhere && self.report.first != Some(1);
         if self.report.finding.is_some() {
             return self.report;
         }
@@ -133,7 +134,7 @@ impl Verifier {
         }
         self.report.anchored = anchor.is_some();
         match anchor {
-            Some(hash) if chain(&hash, record) != record.hash => {
+            Some(hash) if chain_hash(&hash, record) != record.hash => {
                 self.last = Some((before, hash));
                 self.suspect.push(record.clone());
             }
@@ -170,7 +171,7 @@ impl Verifier {
 /// Verifies a complete log in memory.
 #[must_use]
 pub fn verify(records: &[Record], checkpoints: Vec<Checkpoint>, keys: &[PublicKey]) -> Report {
-    let mut verifier = Verifier::new(Start::Genesis, checkpoints, keys);
+    let mut verifier = Verifier::new(StartingPoint::Genesis, checkpoints, keys);
     records.iter().for_each(|record| verifier.push(record));
     verifier.finish()
 }

@@ -1,7 +1,7 @@
 //! An export and checkpoints written by the release of November 2026: canonical bytes, hashes, text
 //! and signatures must never change.
 
-use audit::{Checkpoint, Format, Hash, Record, SigningKey, canonical, chain, verify};
+use audit::{Checkpoint, Format, Hash, Record, SigningKey, canonicalize, chain_hash, verify};
 
 const EXPORT: &str = include_str!("../../switchyard/tests/fixtures/2026-11/export.jsonl");
 const CHECKPOINTS: &str = include_str!("../../switchyard/tests/fixtures/2026-11/checkpoints.jsonl");
@@ -14,8 +14,8 @@ fn records_keep_their_text_canonical_bytes_and_hashes() {
     for line in EXPORT.lines() {
         let record: Record = serde_json::from_str(line).unwrap();
         assert_eq!(Format::Jsonl.line(&record), line);
-        assert_eq!(chain(&previous, &record), record.hash, "record {}", record.sequence);
-        bytes.extend(canonical(&record));
+        assert_eq!(chain_hash(&previous, &record), record.hash, "record {}", record.sequence);
+        bytes.extend(canonicalize(&record));
         previous = record.hash;
     }
     // Computed by an independent program from the documented canonical form.

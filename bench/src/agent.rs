@@ -8,30 +8,30 @@ use e2e::process::program;
 use e2e::sample::sha256;
 use e2e::wait;
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
 use crate::pod::{SECRET, Setup, value};
-use crate::probe::{POLL_INTERVAL, megabytes};
-use crate::progress::say;
+use crate::probe::{POLL_INTERVAL, file_size_mb};
+use crate::progress::print_progress;
 use crate::statistics::{median, milliseconds};
 use crate::vault::VaultAgentFigures;
 
-const STARTS: usize = 40;
-const IDLE: Duration = Duration::from_secs(3);
+const START_COUNT: usize = 40;
+const IDLE_TIME: Duration = Duration::from_secs(3);
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Measures the agent; `peer` is Vault Agent.
 ///
 /// # Errors
 /// If a process does not do what it should.
-pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Entry>> {
-    say(&format!("agent: {STARTS} starts, twenty secrets"));
-    let start = starts(setup)?;
-    say("agent: memory while idle, after a rotation");
+pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<Measurement>> {
+    print_progress(&format!("agent: {START_COUNT} starts, twenty secrets"));
+    let start = median_start(setup)?;
+    print_progress("agent: memory while idle, after a rotation");
     let memory = memory(setup)?;
-    let binary = megabytes(&program("enclii-agent")?)?;
+    let binary = file_size_mb(&program("enclii-agent")?)?;
     let entry = |name: Metric, value, of: fn(&VaultAgentFigures) -> f64| {
-        name.measured(value).beside(peer.map(|it| (it.name.as_str(), of(it))))
+        name.measurement(value).with_baseline(peer.map(|it| (it.name.as_str(), of(it))))
     };
     Ok(vec![
         entry(Metric::AgentRss, memory.resident, |it| it.memory.resident),
@@ -42,9 +42,9 @@ pub fn measure(setup: &Setup, peer: Option<&VaultAgentFigures>) -> Result<Vec<En
 }
 
 /// The median time from the start to the first generation.
-fn starts(setup: &Setup) -> Result<f64> {
-    let mut times = Vec::with_capacity(STARTS);
-    for _ in 0..STARTS {
+fn median_start(setup: &Setup) -> Result<f64> {
+    let mut times = Vec::with_capacity(START_COUNT);
+    for _ in 0..START_COUNT {
         let volumes = setup.volumes()?;
         let from = Instant::now();
         let mut agent = volumes.start_agent()?;
@@ -60,14 +60,14 @@ fn starts(setup: &Setup) -> Result<f64> {
 
 fn memory(setup: &Setup) -> Result<Memory> {
     let mut running = setup.volumes()?.run()?;
-    sleep(IDLE);
+    sleep(IDLE_TIME);
     let rotated = value("idle", 0);
     setup.store.write([(SECRET, rotated.as_str())])?;
     wait::until("the application to reload", STEP_TIMEOUT, || {
         Ok((running.state()?.digests.get(SECRET) == Some(&sha256(rotated.as_bytes())))
             .then_some(()))
     })?;
-    sleep(IDLE);
+    sleep(IDLE_TIME);
     running.agent.check()?;
     Memory::of(running.agent.id())
 }

@@ -47,16 +47,16 @@ pub struct Loopback {
     pub vault: Option<PathBuf>,
     /// Measure only these, comma separated [default: all]
     #[arg(long, env = "ENCLII_BENCH_ONLY", value_delimiter = ',')]
-    pub only: Vec<Subject>,
+    pub only: Vec<Benchmark>,
 }
 
 /// A part of the loopback measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Subject {
+pub enum Benchmark {
     /// The agent's start, memory and size.
     Agent,
     /// The delivery of a write.
-    Writes,
+    Delivery,
     /// The webhook under load.
     Webhook,
     /// One review in process.
@@ -72,8 +72,8 @@ pub enum Subject {
 impl Loopback {
     /// Whether to measure this.
     #[must_use]
-    pub fn wants(&self, subject: Subject) -> bool {
-        self.only.is_empty() || self.only.contains(&subject)
+    pub fn wants(&self, benchmark: Benchmark) -> bool {
+        self.only.is_empty() || self.only.contains(&benchmark)
     }
 }
 
@@ -98,7 +98,7 @@ pub struct Cluster {
 pub struct Report {
     /// The result files of the other commands
     #[arg(required = true)]
-    pub parts: Vec<PathBuf>,
+    pub inputs: Vec<PathBuf>,
     /// The JSON file to write
     #[arg(long, env = "ENCLII_BENCH_OUT", default_value = "target/bench.json")]
     pub out: PathBuf,
@@ -119,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_measured_unless_subjects_are_named() {
+    fn everything_is_measured_unless_benchmarks_are_named() {
         let loopback = |words: &[&str]| {
             let args =
                 Args::try_parse_from([&["enclii-bench", "loopback", "--out", "a"], words].concat())
                     .unwrap();
             let Command::Loopback(loopback) = args.command else { panic!() };
-            (loopback.wants(Subject::Agent), loopback.wants(Subject::Review))
+            (loopback.wants(Benchmark::Agent), loopback.wants(Benchmark::Review))
         };
         assert_eq!(loopback(&[]), (true, true));
         assert_eq!(loopback(&["--only", "webhook,review"]), (false, true));
@@ -137,6 +137,6 @@ mod tests {
         let args =
             Args::try_parse_from(["enclii-bench", "report", "a", "b", "--note", "x"]).unwrap();
         let Command::Report(report) = args.command else { panic!() };
-        assert_eq!((report.parts.len(), report.notes.len()), (2, 1));
+        assert_eq!((report.inputs.len(), report.notes.len()), (2, 1));
     }
 }

@@ -20,26 +20,26 @@ pub enum Metric {
     WriteToReloadP99,
     /// Reviews a second over 16 connections.
     #[serde(rename = "webhook_rps_16")]
-    WebhookRps16,
-    /// The slowest hundredth of them.
+    WebhookRpsAt16,
+    /// The 99th-percentile latency of those requests.
     #[serde(rename = "webhook_p99_16")]
-    WebhookP9916,
+    WebhookP99At16,
     /// Resident memory of the webhook behind that load.
     WebhookRss,
     /// One review without a socket.
     ReviewInProcess,
     /// Reads of a value a second over 16 connections, each in the audit log before it is answered.
     #[serde(rename = "store_reads_16")]
-    StoreReads16,
-    /// The slowest hundredth of them.
+    StoreReadsAt16,
+    /// The 99th-percentile latency of those requests.
     #[serde(rename = "store_read_p99_16")]
-    StoreReadP9916,
+    StoreReadP99At16,
     /// Writes a second over 16 connections.
     #[serde(rename = "store_writes_16")]
-    StoreWrites16,
-    /// The slowest hundredth of them.
+    StoreWritesAt16,
+    /// The 99th-percentile latency of those requests.
     #[serde(rename = "store_write_p99_16")]
-    StoreWriteP9916,
+    StoreWriteP99At16,
     /// Resident memory of a switchyard with 5,000 open streams.
     #[serde(rename = "streams_rss_5000")]
     StreamsRss5000,
@@ -66,29 +66,30 @@ pub enum Budget {
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
     /// The name in the report.
-    pub word: &'static str,
+    pub name: &'static str,
     /// The unit of its value.
     pub unit: &'static str,
     /// Its budget.
     pub budget: Budget,
     /// Where the budget comes from, if it was not simply chosen.
-    pub origin: Option<&'static str>,
+    pub rationale: Option<&'static str>,
 }
 
-/// A peer's value, measured in the same run.
+/// The value of a peer product, measured in the same run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Peer {
+pub struct Baseline {
     /// The peer's name and version.
     pub name: String,
-    /// In the unit of the entry.
+    /// In the unit of the measurement.
     pub value: f64,
 }
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Measurement {
     /// What was measured.
-    pub name: Metric,
+    #[serde(rename = "name")]
+    pub metric: Metric,
     /// The measured value.
     pub value: f64,
     /// Its unit.
@@ -98,16 +99,16 @@ pub struct Entry {
     pub budget: Budget,
     /// The peer's value, if there is a peer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub peer: Option<Peer>,
+    pub peer: Option<Baseline>,
 }
 
-const WEBHOOK_ORIGIN: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6, \
+const WEBHOOK_RATIONALE: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6, \
     recorded earlier on a machine of this kind (4,850 1/s, 16 ms)";
-const POD_ORIGIN: &str = "half of what the Vault Agent Injector added, recorded earlier on a \
+const POD_RATIONALE: &str = "half of what the Vault Agent Injector added, recorded earlier on a \
     machine of this kind (1.0 s)";
 
 impl Metric {
-    /// Every name, in the report's order.
+    /// Every metric, in the report's order.
     pub const ALL: [Self; 18] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
@@ -115,14 +116,14 @@ impl Metric {
         Self::AgentStart,
         Self::WriteToFileP99,
         Self::WriteToReloadP99,
-        Self::WebhookRps16,
-        Self::WebhookP9916,
+        Self::WebhookRpsAt16,
+        Self::WebhookP99At16,
         Self::WebhookRss,
         Self::ReviewInProcess,
-        Self::StoreReads16,
-        Self::StoreReadP9916,
-        Self::StoreWrites16,
-        Self::StoreWriteP9916,
+        Self::StoreReadsAt16,
+        Self::StoreReadP99At16,
+        Self::StoreWritesAt16,
+        Self::StoreWriteP99At16,
         Self::StreamsRss5000,
         Self::Push1000P99,
         Self::ReplicaPushP99,
@@ -133,9 +134,13 @@ impl Metric {
     #[must_use]
     pub fn definition(self) -> Definition {
         use Budget::{AtLeast, AtMost};
-        let known = |word, unit, budget| Definition { word, unit, budget, origin: None };
-        let relative =
-            |word, unit, budget, origin| Definition { word, unit, budget, origin: Some(origin) };
+        let known = |name, unit, budget| Definition { name, unit, budget, rationale: None };
+        let relative = |name, unit, budget, rationale| Definition {
+            name,
+            unit,
+            budget,
+            rationale: Some(rationale),
+        };
         match self {
             Self::AgentRss => known("agent_rss", "MiB", AtMost(4.0)),
             Self::AgentPrivateDirty => known("agent_private_dirty", "MiB", AtMost(1.0)),
@@ -143,55 +148,62 @@ impl Metric {
             Self::AgentStart => known("agent_start", "ms", AtMost(20.0)),
             Self::WriteToFileP99 => known("write_to_file_p99", "ms", AtMost(50.0)),
             Self::WriteToReloadP99 => known("write_to_reload_p99", "ms", AtMost(50.0)),
-            Self::WebhookRps16 => {
-                relative("webhook_rps_16", "1/s", AtLeast(5.0 * 4850.0), WEBHOOK_ORIGIN)
+            Self::WebhookRpsAt16 => {
+                relative("webhook_rps_16", "1/s", AtLeast(5.0 * 4850.0), WEBHOOK_RATIONALE)
             }
-            Self::WebhookP9916 => {
-                relative("webhook_p99_16", "ms", AtMost(16.0 / 4.0), WEBHOOK_ORIGIN)
+            Self::WebhookP99At16 => {
+                relative("webhook_p99_16", "ms", AtMost(16.0 / 4.0), WEBHOOK_RATIONALE)
             }
             Self::WebhookRss => known("webhook_rss", "MiB", AtMost(12.0)),
             Self::ReviewInProcess => known("review_in_process", "µs", AtMost(50.0)),
-            Self::StoreReads16 => known("store_reads_16", "1/s", AtLeast(1000.0)),
-            Self::StoreReadP9916 => known("store_read_p99_16", "ms", AtMost(50.0)),
-            Self::StoreWrites16 => known("store_writes_16", "1/s", AtLeast(200.0)),
-            Self::StoreWriteP9916 => known("store_write_p99_16", "ms", AtMost(200.0)),
+            Self::StoreReadsAt16 => known("store_reads_16", "1/s", AtLeast(1000.0)),
+            Self::StoreReadP99At16 => known("store_read_p99_16", "ms", AtMost(50.0)),
+            Self::StoreWritesAt16 => known("store_writes_16", "1/s", AtLeast(200.0)),
+            Self::StoreWriteP99At16 => known("store_write_p99_16", "ms", AtMost(200.0)),
             Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(190.0)),
             Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(1000.0)),
             Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
             Self::PodStartAdded => {
-                relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_ORIGIN)
+                relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_RATIONALE)
             }
         }
     }
 
-    /// A measured value, in the name's own unit.
+    /// A measurement of this metric, whose value is in its unit.
     #[must_use]
-    pub fn measured(self, value: f64) -> Entry {
+    pub fn measurement(self, value: f64) -> Measurement {
         let Definition { unit, budget, .. } = self.definition();
-        Entry { name: self, value: rounded(value), unit: unit.to_owned(), budget, peer: None }
+        Measurement {
+            metric: self,
+            value: rounded(value),
+            unit: unit.to_owned(),
+            budget,
+            peer: None,
+        }
     }
 }
 
-impl Entry {
+impl Measurement {
     /// Adds a peer's value, if there is one.
     #[must_use]
-    pub fn beside(mut self, peer: Option<(&str, f64)>) -> Self {
-        self.peer = peer.map(|(name, value)| Peer { name: name.to_owned(), value: rounded(value) });
+    pub fn with_baseline(mut self, peer: Option<(&str, f64)>) -> Self {
+        self.peer =
+            peer.map(|(name, value)| Baseline { name: name.to_owned(), value: rounded(value) });
         self
     }
 
     /// Whether the value meets its budget.
     #[must_use]
-    pub fn met(&self) -> bool {
+    pub fn meets_budget(&self) -> bool {
         match self.budget {
             Budget::AtMost(limit) => self.value <= limit,
             Budget::AtLeast(limit) => self.value >= limit,
         }
     }
 
-    /// How many times better than the peer.
+    /// How many times better than the peer it is.
     #[must_use]
-    pub fn ratio(&self) -> Option<f64> {
+    pub fn improvement(&self) -> Option<f64> {
         let peer = self.peer.as_ref()?.value;
         let (more, less) = match self.budget {
             Budget::AtMost(_) => (peer, self.value),
@@ -212,7 +224,9 @@ mod tests {
 
     #[test]
     fn an_entry_has_the_fields_of_the_report() {
-        let entry = Metric::AgentRss.measured(3.000_04).beside(Some(("Vault Agent 1.21.1", 144.0)));
+        let entry = Metric::AgentRss
+            .measurement(3.000_04)
+            .with_baseline(Some(("Vault Agent 1.21.1", 144.0)));
         assert_eq!(
             serde_json::to_string(&entry).unwrap(),
             concat!(
@@ -220,30 +234,30 @@ mod tests {
                 r#""peer":{"name":"Vault Agent 1.21.1","value":144.0}}"#
             )
         );
-        let entry = Metric::WebhookRps16.measured(1.0);
+        let entry = Metric::WebhookRpsAt16.measurement(1.0);
         let json = serde_json::to_string(&entry).unwrap();
         assert_eq!(
             json,
             r#"{"name":"webhook_rps_16","value":1.0,"unit":"1/s","at_least":24250.0}"#
         );
-        assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), entry);
+        assert_eq!(serde_json::from_str::<Measurement>(&json).unwrap(), entry);
     }
 
     #[test]
     fn the_names_are_those_of_the_report() {
         for name in Metric::ALL {
-            assert_eq!(serde_json::to_value(name).unwrap(), name.definition().word);
+            assert_eq!(serde_json::to_value(name).unwrap(), name.definition().name);
         }
     }
 
     #[test]
     fn more_is_better_if_the_budget_is_a_minimum() {
-        let peer = |entry: Entry| entry.beside(Some(("peer", 100.0)));
-        let least = peer(Metric::WebhookRps16.measured(50_000.0));
-        assert_eq!((least.met(), least.ratio()), (true, Some(500.0)));
-        let most = peer(Metric::AgentStart.measured(50.0));
-        assert_eq!((most.met(), most.ratio()), (false, Some(2.0)));
-        assert_eq!(peer(Metric::AgentStart.measured(0.0)).ratio(), None);
-        assert!(Metric::AgentStart.measured(20.0).met());
+        let peer = |entry: Measurement| entry.with_baseline(Some(("peer", 100.0)));
+        let least = peer(Metric::WebhookRpsAt16.measurement(50_000.0));
+        assert_eq!((least.meets_budget(), least.improvement()), (true, Some(500.0)));
+        let most = peer(Metric::AgentStart.measurement(50.0));
+        assert_eq!((most.meets_budget(), most.improvement()), (false, Some(2.0)));
+        assert_eq!(peer(Metric::AgentStart.measurement(0.0)).improvement(), None);
+        assert!(Metric::AgentStart.measurement(20.0).meets_budget());
     }
 }

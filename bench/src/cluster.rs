@@ -13,20 +13,20 @@ use e2e::kubectl::{Namespace, PortForward, apply, kubectl, object};
 use e2e::wait;
 use serde_json::json;
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::pod::{BUNDLE, names, value};
-use crate::progress::say;
+use crate::progress::print_progress;
 use crate::results::Results;
 use crate::secret_writer::SecretWriter;
 use crate::statistics::median;
-use api::Api;
-use pods::{Kind, started_after};
+use api::ApiProxy;
+use pods::{PodVariant, measure_start};
 
 const SYSTEM: &str = "enclii-system";
 const NAMESPACE: &str = "enclii-bench";
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Measures as many pods of each kind.
+/// Measures as many pods of each variant.
 #[must_use]
 pub fn measure(pods: u32) -> Results {
     let mut results = Results::default();
@@ -35,34 +35,35 @@ pub fn measure(pods: u32) -> Results {
     results
 }
 
-fn added(pods: u32, results: &mut Results) -> Result<Vec<Entry>> {
-    say("cluster: a namespace with a bundle of twenty secrets");
+fn added(pods: u32, results: &mut Results) -> Result<Vec<Measurement>> {
+    print_progress("cluster: a namespace with a bundle of twenty secrets");
     let namespace = Namespace::create(
         NAMESPACE,
         &[("enclii.io/project", "bench"), ("enclii.io/environment", "prod")],
     )?;
     let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount",
+        "apiVersion": "v1", "variant": "ServiceAccount",
         "metadata": {"name": "api", "namespace": NAMESPACE}
     });
     apply(&account.to_string())?;
     write_secrets().context("write secrets")?;
     wait::until("the bundle", STEP_TIMEOUT, || object(namespace.name(), "secretbundle", BUNDLE))?;
 
-    let api = Api::open()?;
-    let times = |kind: Kind, number: u32| started_after(&api, namespace.name(), kind, number);
-    // The first pod of each kind finds cold caches, and the webhook may not know the bundle yet.
+    let api = ApiProxy::open()?;
+    let times =
+        |variant: PodVariant, number: u32| measure_start(&api, namespace.name(), variant, number);
+    // The first pod of each variant finds cold caches, and the webhook may not know the bundle yet.
     let mut refused = None;
     wait::until("a first injected pod", STEP_TIMEOUT, || {
-        Ok(times(Kind::Injected, 0).map_err(|error| refused = Some(error)).ok())
+        Ok(times(PodVariant::Injected, 0).map_err(|error| refused = Some(error)).ok())
     })
     .map_err(|error| refused.map_or(error, |refusal| refusal.context("a first injected pod")))?;
-    times(Kind::Plain, 0)?;
-    say(&format!("cluster: {pods} plain and {pods} injected pods, in turns"));
+    times(PodVariant::Plain, 0)?;
+    print_progress(&format!("cluster: {pods} plain and {pods} injected pods, in turns"));
     let (mut plain, mut injected) = (Vec::new(), Vec::new());
     for number in 1..=pods {
-        plain.push(times(Kind::Plain, number)?);
-        injected.push(times(Kind::Injected, number)?);
+        plain.push(times(PodVariant::Plain, number)?);
+        injected.push(times(PodVariant::Injected, number)?);
     }
     let (plain, injected) =
         (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
@@ -70,7 +71,7 @@ fn added(pods: u32, results: &mut Results) -> Result<Vec<Entry>> {
         "pod_start_added: from the create call to the application's start: {injected:.0} ms with \
          the agent, {plain:.0} ms without (medians of {pods})"
     ));
-    Ok(vec![Metric::PodStartAdded.measured(injected - plain)])
+    Ok(vec![Metric::PodStartAdded.measurement(injected - plain)])
 }
 
 /// Writes twenty secrets into the bundle, through a forwarded port.

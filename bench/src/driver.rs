@@ -62,7 +62,7 @@ pub struct RequestTemplate {
 
 /// The measured throughput and latency.
 #[derive(Clone, Copy, Debug)]
-pub struct Measurement {
+pub struct LoadResult {
     /// Responses per second.
     pub per_second: f64,
     /// The median, in milliseconds.
@@ -76,7 +76,7 @@ pub struct Measurement {
 ///
 /// # Errors
 /// If a request fails.
-pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Measurement> {
+pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<LoadResult> {
     // One thread, which leaves the other processor to the server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -107,7 +107,7 @@ pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<Measurement>
     let (p50, p99) =
         (median(&times).context("no answer")?, percentile(&times, 99).context("no answer")?);
     // Fewer than 2^52 responses: the conversion is exact.
-    Ok(Measurement { per_second: times.len() as f64 / load.duration.as_secs_f64(), p50, p99 })
+    Ok(LoadResult { per_second: times.len() as f64 / load.duration.as_secs_f64(), p50, p99 })
 }
 
 /// A client configuration that trusts only the CAs in that PEM file.

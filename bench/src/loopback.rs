@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e::postgres::Postgres;
 
-use crate::args::{Loopback, Subject};
+use crate::args::{Benchmark, Loopback};
 use crate::pod::Setup;
 use crate::results::Results;
 use crate::vault::{self, VaultAgentFigures};
@@ -15,19 +15,19 @@ pub fn measure(args: &Loopback) -> Results {
     let mut results = Results::default();
     let peer = peer(args, &mut results);
     // Each part starts its own servers, and none runs while another part is measured.
-    if args.wants(Subject::Stores) {
+    if args.wants(Benchmark::Stores) {
         let measured = stores::measure(args.vault.as_deref(), &mut results);
         results.take("stores", measured);
     }
-    if args.wants(Subject::Streams) {
+    if args.wants(Benchmark::Streams) {
         let measured = streams::measure(&mut results);
         results.take("streams", measured);
     }
-    if args.wants(Subject::Replicas) {
+    if args.wants(Benchmark::Replicas) {
         replicas(&mut results);
     }
-    let wanted = [Subject::Agent, Subject::Writes, Subject::Webhook, Subject::Review];
-    if wanted.into_iter().any(|subject| args.wants(subject))
+    let wanted = [Benchmark::Agent, Benchmark::Delivery, Benchmark::Webhook, Benchmark::Review];
+    if wanted.into_iter().any(|benchmark| args.wants(benchmark))
         && let Err(error) = ours(args, peer.as_ref(), &mut results)
     {
         results.failures.push(format!("start the system on loopback: {error:#}"));
@@ -40,7 +40,7 @@ fn peer(args: &Loopback, results: &mut Results) -> Option<VaultAgentFigures> {
     let program = args
         .vault
         .as_deref()
-        .filter(|_| args.wants(Subject::Agent) || args.wants(Subject::Writes))?;
+        .filter(|_| args.wants(Benchmark::Agent) || args.wants(Benchmark::Delivery))?;
     vault::measure(program)
         .map_err(|error| results.failures.push(format!("Vault Agent: {error:#}")))
         .ok()
@@ -58,17 +58,17 @@ fn replicas(results: &mut Results) {
 
 fn ours(args: &Loopback, peer: Option<&VaultAgentFigures>, results: &mut Results) -> Result<()> {
     let setup = Setup::start()?;
-    if args.wants(Subject::Agent) {
+    if args.wants(Benchmark::Agent) {
         results.take("agent", agent::measure(&setup, peer));
     }
-    if args.wants(Subject::Writes) {
+    if args.wants(Benchmark::Delivery) {
         let measured = writes::measure(&setup, peer, results);
         results.take("writes", measured);
     }
-    if args.wants(Subject::Webhook) {
+    if args.wants(Benchmark::Webhook) {
         results.take("webhook", webhook_load::measure(&setup));
     }
-    if args.wants(Subject::Review) {
+    if args.wants(Benchmark::Review) {
         results.take("review", review::measure(&setup));
     }
     Ok(())

@@ -33,12 +33,12 @@ fn run(args: Args) -> Result<()> {
 
 fn report(args: &Report) -> Result<()> {
     let mut parts: Vec<Results> =
-        args.parts.iter().map(|path| Results::read(path)).collect::<Result<_>>()?;
+        args.inputs.iter().map(|path| Results::read(path)).collect::<Result<_>>()?;
     parts.push(Results { notes: args.notes.clone(), ..Results::default() });
     let results = Results::join(parts);
     let mut out = io::stdout();
     let colour = out.is_terminal();
     write!(out, "{}", table::render(&results, colour))?;
-    write_json(&args.out, &results.entries)?;
+    write_json(&args.out, &results.measurements)?;
     results.check()
 }

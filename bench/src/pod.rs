@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use contract::layout::{AGENT_CONTAINER, DATA_LINK, SECRETS_VOLUME, TOKEN_FILE, TOKEN_VOLUME};
 use e2e::loopback::{Identity, Loopback, NamespaceScope};
 use e2e::pod::Pod;
+use e2e::port::free_port;
 use e2e::process::Process;
 use e2e::sample::AppState;
 use e2e::{admission, http, wait};
@@ -194,7 +195,7 @@ impl Volumes {
             agent.check()?;
             Ok(self.complete().then_some(()))
         })?;
-        let port = http::free_port()?;
+        let port = free_port()?;
         let mut command = self.pod.container("api")?;
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         let application = Process::start("application", &mut command, &self.logs)?;

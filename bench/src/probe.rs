@@ -18,7 +18,7 @@ pub const POLL_INTERVAL: Duration = Duration::from_micros(50);
 ///
 /// # Errors
 /// If the file does not exist.
-pub fn megabytes(program: &Path) -> Result<f64> {
+pub fn file_size_mb(program: &Path) -> Result<f64> {
     let bytes = std::fs::metadata(program)
         .with_context(|| format!("read size of {}", program.display()))?
         .len();

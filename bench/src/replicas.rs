@@ -7,9 +7,9 @@ use e2e::loopback::write_identities;
 use e2e::postgres::Postgres;
 use e2e::switchyard::Switchyard;
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::pod::{names, value};
-use crate::progress::say;
+use crate::progress::print_progress;
 use crate::results::Results;
 use crate::statistics::{median, milliseconds, percentile};
 use crate::streams::client::Streams;
@@ -22,8 +22,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// If PostgreSQL is not installed, or a write does not arrive.
-pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
-    say(&format!("two replicas: {WRITES} writes at one to an agent at the other"));
+pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
+    print_progress(&format!("two replicas: {WRITES} writes at one to an agent at the other"));
     let postgres = Postgres::start()?;
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
     write_identities(directory.path(), &namespaces(), &pods(1))?;
@@ -57,5 +57,5 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
         median(&times).context("no write")?,
         median(&answers).context("no write")?
     ));
-    Ok(vec![Metric::ReplicaPushP99.measured(percentile(&times, 99).context("no write")?)])
+    Ok(vec![Metric::ReplicaPushP99.measurement(percentile(&times, 99).context("no write")?)])
 }

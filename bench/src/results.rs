@@ -3,19 +3,18 @@
 //! There are several runs because they need different surroundings: the cluster's network
 //! namespace, or a machine whose processors no cluster uses.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Entry;
+use crate::budget::Measurement;
 
 /// What was measured, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// The measurements.
-    pub entries: Vec<Entry>,
+    pub measurements: Vec<Measurement>,
     /// Measurements that failed, and why.
     pub failures: Vec<String>,
     /// Notes for the reader.
@@ -23,10 +22,10 @@ pub struct Results {
 }
 
 impl Results {
-    /// Adds the entries of a measurement, or the reason why it failed.
-    pub fn take(&mut self, what: &str, found: Result<Vec<Entry>>) {
+    /// Adds the measurements of a measurement, or the reason why it failed.
+    pub fn take(&mut self, what: &str, found: Result<Vec<Measurement>>) {
         match found {
-            Ok(entries) => self.entries.extend(entries),
+            Ok(measurements) => self.measurements.extend(measurements),
             Err(error) => self.failures.push(format!("{what}: {error:#}")),
         }
     }
@@ -40,12 +39,12 @@ impl Results {
     #[must_use]
     pub fn join(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::default();
-        for Self { entries, failures, notes } in parts {
-            all.entries.extend(entries);
+        for Self { measurements, failures, notes } in parts {
+            all.measurements.extend(measurements);
             all.failures.extend(failures);
             all.notes.extend(notes);
         }
-        all.entries.sort_by_key(|entry| entry.name);
+        all.measurements.sort_by_key(|it| it.metric);
         all
     }
 
@@ -55,7 +54,7 @@ impl Results {
     /// The failures, or that nothing was measured.
     pub fn check(&self) -> Result<()> {
         ensure!(self.failures.is_empty(), "measurements failed: {}", self.failures.join("; "));
-        ensure!(!self.entries.is_empty(), "nothing was measured");
+        ensure!(!self.measurements.is_empty(), "nothing was measured");
         Ok(())
     }
 
@@ -82,24 +81,14 @@ impl Results {
 /// # Errors
 /// If it cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let directory =
-        path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("create {}", directory.display()))?;
-    let mut file = tempfile::Builder::new()
-        .permissions(mode())
-        .tempfile_in(directory)
-        .context("create a temporary file")?;
-    serde_json::to_writer_pretty(&mut file, value)
-        .with_context(|| format!("write {}", path.display()))?;
-    file.write_all(b"\n").with_context(|| format!("write {}", path.display()))?;
-    file.persist(path).with_context(|| format!("write {}", path.display()))?;
-    Ok(())
-}
-
-fn mode() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o644)
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("create {}", directory.display()))?;
+    }
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    runtime::atomic_file::write(path, &text, 0o644)
+        .with_context(|| format!("write {}", path.display()))
 }
 
 #[cfg(test)]
@@ -111,7 +100,7 @@ mod tests {
     fn results_without_a_measurement_or_with_a_failure_fail() {
         let mut results = Results::default();
         assert_eq!(results.check().unwrap_err().to_string(), "nothing was measured");
-        results.take("agent", Ok(vec![Metric::AgentRss.measured(1.0)]));
+        results.take("agent", Ok(vec![Metric::AgentRss.measurement(1.0)]));
         results.check().unwrap();
         results.take("webhook", Err(anyhow::anyhow!("refused")));
         assert!(results.check().unwrap_err().to_string().contains("webhook: refused"));
@@ -120,14 +109,14 @@ mod tests {
     #[test]
     fn joined_results_are_in_the_order_of_the_report() {
         let mut one = Results::default();
-        one.take("pods", Ok(vec![Metric::PodStartAdded.measured(1.0)]));
+        one.take("pods", Ok(vec![Metric::PodStartAdded.measurement(1.0)]));
         one.note("a note");
         let mut other = Results::default();
-        other.take("agent", Ok(vec![Metric::AgentRss.measured(1.0)]));
+        other.take("agent", Ok(vec![Metric::AgentRss.measurement(1.0)]));
         other.take("webhook", Err(anyhow::anyhow!("refused").context("connect")));
         let all = Results::join([one, other]);
         assert_eq!(
-            all.entries.iter().map(|it| it.name).collect::<Vec<_>>(),
+            all.measurements.iter().map(|it| it.metric).collect::<Vec<_>>(),
             [Metric::AgentRss, Metric::PodStartAdded]
         );
         assert_eq!(
@@ -141,7 +130,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("new").join("results.json");
         let mut results = Results::default();
-        results.take("agent", Ok(vec![Metric::AgentRss.measured(1.5).beside(Some(("peer", 3.0)))]));
+        results.take(
+            "agent",
+            Ok(vec![Metric::AgentRss.measurement(1.5).with_baseline(Some(("peer", 3.0)))]),
+        );
         results.write(&path).unwrap();
         assert_eq!(Results::read(&path).unwrap(), results);
         assert!(

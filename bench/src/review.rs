@@ -9,9 +9,9 @@ use injection::{Bundle, InjectionConfig};
 use webhook::catalog::Catalog;
 use webhook::review::{Outcome, ReviewContext, respond};
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::pod::{BUNDLE, NAMESPACE, Setup, names};
-use crate::progress::say;
+use crate::progress::print_progress;
 use crate::statistics::median;
 
 const BATCHES: usize = 300;
@@ -21,8 +21,8 @@ const BATCH: u32 = 100;
 ///
 /// # Errors
 /// If it is not patched.
-pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
-    say(&format!("review: {BATCHES} batches of {BATCH}"));
+pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
+    print_progress(&format!("review: {BATCHES} batches of {BATCH}"));
     let catalog = Catalog::default();
     let keys = names().iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let (project, environment) = (Some("shop".parse()?), Some("prod".parse()?));
@@ -47,5 +47,5 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
             from.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH)
         })
         .collect();
-    Ok(vec![Metric::ReviewInProcess.measured(median(&batches).context("no batch")?)])
+    Ok(vec![Metric::ReviewInProcess.measurement(median(&batches).context("no batch")?)])
 }

@@ -16,11 +16,11 @@ use http::Method;
 use reqwest::Method as Verb;
 use serde_json::{Value, json};
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::driver::tls_config;
-use crate::driver::{Load, Measurement, RequestTemplate, drive};
+use crate::driver::{Load, LoadResult, RequestTemplate, drive};
 use crate::pod::value;
-use crate::progress::say;
+use crate::progress::print_progress;
 use crate::results::Results;
 
 const CONNECTIONS: usize = 16;
@@ -30,15 +30,15 @@ const SCOPE: &str = "shop.prod.api";
 
 /// What was measured of a store.
 struct StoreFigures {
-    reads: Measurement,
-    writes: Measurement,
+    reads: LoadResult,
+    writes: LoadResult,
 }
 
 /// Measures switchyard, and Vault if its program is given.
 ///
 /// # Errors
 /// If a response is not the expected one.
-pub fn measure(vault: Option<&Path>, results: &mut Results) -> Result<Vec<Entry>> {
+pub fn measure(vault: Option<&Path>, results: &mut Results) -> Result<Vec<Measurement>> {
     let peer = vault.map(|program| peer(program).context("Vault")).transpose()?;
     let ours = switchyard()?;
     let median = |who: &str, it: &StoreFigures| {
@@ -52,14 +52,14 @@ pub fn measure(vault: Option<&Path>, results: &mut Results) -> Result<Vec<Entry>
         results.note(median("store_*_16, Vault with its file audit device", peer));
     }
     let entry = |name: Metric, of: fn(&StoreFigures) -> f64| {
-        name.measured(of(&ours))
-            .beside(peer.as_ref().map(|it| ("Vault, file audit device", of(it))))
+        name.measurement(of(&ours))
+            .with_baseline(peer.as_ref().map(|it| ("Vault, file audit device", of(it))))
     };
     Ok(vec![
-        entry(Metric::StoreReads16, |it| it.reads.per_second),
-        entry(Metric::StoreReadP9916, |it| it.reads.p99),
-        entry(Metric::StoreWrites16, |it| it.writes.per_second),
-        entry(Metric::StoreWriteP9916, |it| it.writes.p99),
+        entry(Metric::StoreReadsAt16, |it| it.reads.per_second),
+        entry(Metric::StoreReadP99At16, |it| it.reads.p99),
+        entry(Metric::StoreWritesAt16, |it| it.writes.per_second),
+        entry(Metric::StoreWriteP99At16, |it| it.writes.p99),
     ])
 }
 
@@ -111,7 +111,7 @@ fn switchyard() -> Result<StoreFigures> {
         .map(|it| asked(Method::POST, format!("/v1/secrets/{SCOPE}/"), body(it).to_string().into()))
         .collect();
     let drive = |what: &str, requests, check| {
-        say(&format!(
+        print_progress(&format!(
             "switchyard: {what} over {CONNECTIONS} connections for {} s",
             DURATION.as_secs()
         ));
@@ -147,7 +147,10 @@ fn peer(program: &Path) -> Result<StoreFigures> {
         .map(|it| asked(Method::POST, format!("/v1/{}", path(it)), body(it).to_string().into()))
         .collect();
     let drive = |what: &str, requests, check| {
-        say(&format!("Vault: {what} over {CONNECTIONS} connections for {} s", DURATION.as_secs()));
+        print_progress(&format!(
+            "Vault: {what} over {CONNECTIONS} connections for {} s",
+            DURATION.as_secs()
+        ));
         drive(&load(vault.port(), requests), check)
     };
     Ok(StoreFigures {

@@ -10,10 +10,10 @@ use e2e::loopback::{Identity, NamespaceScope, write_identities};
 use e2e::switchyard::Switchyard;
 use serde_json::json;
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::memory::Memory;
 use crate::pod::{NAMESPACE, names, value};
-use crate::progress::say;
+use crate::progress::print_progress;
 use crate::results::Results;
 use crate::statistics::{median, milliseconds, percentile};
 
@@ -24,14 +24,14 @@ use client::Streams;
 const OPEN_STREAMS: usize = 5000;
 const PUSHED_STREAMS: usize = 1000;
 const WRITES: usize = 10;
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE_TIME: Duration = Duration::from_secs(20);
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Measures one replica with many streams.
 ///
 /// # Errors
 /// If a stream does not open, or a write does not arrive.
-pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
+pub fn measure(results: &mut Results) -> Result<Vec<Measurement>> {
     client::allow_many_files()?;
     let directory = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
     write_identities(directory.path(), &namespaces(), &pods(OPEN_STREAMS))?;
@@ -46,11 +46,11 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     write(&switchyard, &twenty)?;
     let before = Memory::of(switchyard.process()?.id())?;
 
-    say(&format!("switchyard: {OPEN_STREAMS} open streams"));
+    print_progress(&format!("switchyard: {OPEN_STREAMS} open streams"));
     let streams = Streams::open(switchyard.port(), &switchyard.ca(), OPEN_STREAMS)?;
     streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
     // Waits for two heartbeats, so that memory used for opening is returned.
-    std::thread::sleep(IDLE);
+    std::thread::sleep(IDLE_TIME);
     let memory = Memory::of(switchyard.process()?.id())?;
     ensure!(
         streams.open_streams() == OPEN_STREAMS,
@@ -64,7 +64,7 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
     ));
     drop(streams);
 
-    say(&format!("switchyard: {WRITES} writes to {PUSHED_STREAMS} streams"));
+    print_progress(&format!("switchyard: {WRITES} writes to {PUSHED_STREAMS} streams"));
     let streams = Streams::open(switchyard.port(), &switchyard.ca(), PUSHED_STREAMS)?;
     streams.wait_until_all_hold(1, STEP_TIMEOUT)?;
     let mut times = Vec::with_capacity(WRITES * PUSHED_STREAMS);
@@ -83,8 +83,8 @@ pub fn measure(results: &mut Results) -> Result<Vec<Entry>> {
         times.len()
     ));
     Ok(vec![
-        Metric::StreamsRss5000.measured(memory.resident),
-        Metric::Push1000P99.measured(percentile(&times, 99).context("no arrival")?),
+        Metric::StreamsRss5000.measurement(memory.resident),
+        Metric::Push1000P99.measurement(percentile(&times, 99).context("no arrival")?),
     ])
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::budget::{Budget, Entry, Metric};
+use crate::budget::{Budget, Measurement, Metric};
 use crate::results::Results;
 
 const HEAD: [&str; 6] = ["name", "value", "budget", "", "peer", "ratio"];
@@ -19,13 +19,15 @@ type Cell = (String, &'static str);
 #[must_use]
 pub fn render(results: &Results, colour: bool) -> String {
     let mut rows = vec![HEAD.map(|word| (word.to_owned(), BOLD))];
-    let mut origins = BTreeSet::new();
+    let mut rationales = BTreeSet::new();
     for name in Metric::ALL {
-        match results.entries.iter().find(|entry| entry.name == name) {
+        match results.measurements.iter().find(|entry| entry.metric == name) {
             Some(entry) => {
                 rows.push(row(entry));
-                origins.extend(
-                    name.definition().origin.map(|origin| (origin, name.definition().word)),
+                rationales.extend(
+                    name.definition()
+                        .rationale
+                        .map(|rationale| (rationale, name.definition().name)),
                 );
             }
             None => rows.push(unmeasured(name)),
@@ -35,10 +37,10 @@ pub fn render(results: &Results, colour: bool) -> String {
     let mut below = |word: &str, line: &str| {
         let _ = writeln!(text, "\n{word}: {line}");
     };
-    for origin in origins.iter().map(|(origin, _)| *origin).collect::<BTreeSet<_>>() {
+    for rationale in rationales.iter().map(|(rationale, _)| *rationale).collect::<BTreeSet<_>>() {
         let words: Vec<_> =
-            origins.iter().filter(|it| it.0 == origin).map(|(_, word)| *word).collect();
-        below("budget", &format!("{}: {origin}", words.join(", ")));
+            rationales.iter().filter(|it| it.0 == rationale).map(|(_, word)| *word).collect();
+        below("budget", &format!("{}: {rationale}", words.join(", ")));
     }
     for note in &results.notes {
         below("note", note);
@@ -49,21 +51,21 @@ pub fn render(results: &Results, colour: bool) -> String {
     text
 }
 
-fn row(entry: &Entry) -> [Cell; 6] {
+fn row(entry: &Measurement) -> [Cell; 6] {
     let amount = |value: f64| format!("{} {}", number(value), entry.unit);
     let budget = match entry.budget {
         Budget::AtMost(limit) => format!("≤ {}", amount(limit)),
         Budget::AtLeast(limit) => format!("≥ {}", amount(limit)),
     };
-    let met = if entry.met() { ("met", GREEN) } else { ("not met", RED) };
+    let met = if entry.meets_budget() { ("met", GREEN) } else { ("not met", RED) };
     let peer = entry
         .peer
         .as_ref()
         .map_or_else(|| "–".to_owned(), |peer| format!("{} ({})", amount(peer.value), peer.name));
     let ratio =
-        entry.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", number(ratio)));
+        entry.improvement().map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", number(ratio)));
     [
-        (entry.name.definition().word.to_owned(), ""),
+        (entry.metric.definition().name.to_owned(), ""),
         (amount(entry.value), BOLD),
         (budget, ""),
         (met.0.to_owned(), met.1),
@@ -75,7 +77,7 @@ fn row(entry: &Entry) -> [Cell; 6] {
 fn unmeasured(name: Metric) -> [Cell; 6] {
     let blank = || (String::new(), "");
     [
-        (name.definition().word.to_owned(), ""),
+        (name.definition().name.to_owned(), ""),
         ("not measured".to_owned(), FAINT),
         blank(),
         blank(),
@@ -157,9 +159,13 @@ mod tests {
         let mut results = Results::default();
         results.take(
             "agent",
-            Ok(vec![Metric::AgentRss.measured(3.0).beside(Some(("Vault Agent 1.21.1", 144.0)))]),
+            Ok(vec![
+                Metric::AgentRss
+                    .measurement(3.0)
+                    .with_baseline(Some(("Vault Agent 1.21.1", 144.0))),
+            ]),
         );
-        results.take("webhook", Ok(vec![Metric::WebhookRps16.measured(20_000.0)]));
+        results.take("webhook", Ok(vec![Metric::WebhookRpsAt16.measurement(20_000.0)]));
         results.take("pods", Err(anyhow::anyhow!("no cluster")));
         let text = render(&results, false);
         let line = |word: &str| {

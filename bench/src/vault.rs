@@ -15,19 +15,19 @@ use tempfile::TempDir;
 
 use crate::memory::Memory;
 use crate::pod::{SECRET, names, value};
-use crate::probe::{POLL_INTERVAL, megabytes, time_until_file};
-use crate::progress::say;
+use crate::probe::{POLL_INTERVAL, file_size_mb, time_until_file};
+use crate::progress::print_progress;
 use crate::statistics::{median, milliseconds, percentile};
 use agent::{Agent, Refresh};
 use server::Server;
 
-const STARTS: usize = 15;
+const START_COUNT: usize = 15;
 // It polls once a second: the slowest of thirty writes just missed a poll.
 const WRITES: usize = 30;
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE_TIME: Duration = Duration::from_secs(5);
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What was measured of Vault Agent, in the units of the entries.
+/// What was measured of Vault Agent, in the units of the measurements.
 #[derive(Clone, Debug)]
 pub struct VaultAgentFigures {
     /// Its name and version.
@@ -50,17 +50,17 @@ pub struct VaultAgentFigures {
 /// If it does not start or does not write the files.
 pub fn measure(program: &Path) -> Result<VaultAgentFigures> {
     let name = format!("Vault Agent {}", version(program)?);
-    say(&format!("{name}: a development server with twenty secrets"));
+    print_progress(&format!("{name}: a development server with twenty secrets"));
     let directory = tempfile::Builder::new().prefix("enclii-bench-vault-").tempdir()?;
     let server = Server::start(program, directory.path())?;
     for (number, secret) in names().iter().enumerate() {
         server.write(secret, &value("first", number))?;
     }
-    say(&format!("{name}: {STARTS} starts"));
-    let start = starts(program, directory.path(), &server)?;
-    say(&format!("{name}: memory while idle"));
+    print_progress(&format!("{name}: {START_COUNT} starts"));
+    let start = median_start(program, directory.path(), &server)?;
+    print_progress(&format!("{name}: memory while idle"));
     let memory = memory(program, directory.path(), &server)?;
-    say(&format!("{name}: {WRITES} writes"));
+    print_progress(&format!("{name}: {WRITES} writes"));
     let write_to_file = writes(program, directory.path(), &server)?;
     let polling = format!("{name}, polling every second");
     Ok(VaultAgentFigures {
@@ -68,7 +68,7 @@ pub fn measure(program: &Path) -> Result<VaultAgentFigures> {
         name,
         start,
         memory,
-        binary: megabytes(program)?,
+        binary: file_size_mb(program)?,
         write_to_file,
     })
 }
@@ -87,9 +87,9 @@ fn version(program: &Path) -> Result<String> {
     Ok(word.trim_matches(['v', ',']).to_owned())
 }
 
-fn starts(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
-    let mut times = Vec::with_capacity(STARTS);
-    for _ in 0..STARTS {
+fn median_start(program: &Path, directory: &Path, server: &Server) -> Result<f64> {
+    let mut times = Vec::with_capacity(START_COUNT);
+    for _ in 0..START_COUNT {
         let files = files()?;
         let from = Instant::now();
         let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
@@ -103,7 +103,7 @@ fn memory(program: &Path, directory: &Path, server: &Server) -> Result<Memory> {
     let files = files()?;
     let mut agent = Agent::start(program, directory, server, files.path(), Refresh::Default)?;
     agent.wait_for_files(POLL_INTERVAL, STEP_TIMEOUT)?;
-    sleep(IDLE);
+    sleep(IDLE_TIME);
     Memory::of(agent.id())
 }
 

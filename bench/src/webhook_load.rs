@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::Value;
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::driver::{Load, RequestTemplate, drive, tls_config};
 use crate::memory::Memory;
 use crate::pod::Setup;
-use crate::progress::say;
+use crate::progress::print_progress;
 
 const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -21,8 +21,8 @@ const DURATION: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If a review is not answered with a patch.
-pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
-    say(&format!("webhook: {CONNECTIONS} connections for {} s", DURATION.as_secs()));
+pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
+    print_progress(&format!("webhook: {CONNECTIONS} connections for {} s", DURATION.as_secs()));
     let url: http::Uri = setup.system.webhook_url().parse()?;
     let load = Load {
         address: SocketAddr::from((
@@ -44,9 +44,9 @@ pub fn measure(setup: &Setup) -> Result<Vec<Entry>> {
     let found = drive(&load, patched)?;
     let memory = Memory::of(setup.system.webhook.id())?;
     Ok(vec![
-        Metric::WebhookRps16.measured(found.per_second),
-        Metric::WebhookP9916.measured(found.p99),
-        Metric::WebhookRss.measured(memory.resident),
+        Metric::WebhookRpsAt16.measurement(found.per_second),
+        Metric::WebhookP99At16.measurement(found.p99),
+        Metric::WebhookRss.measurement(memory.resident),
     ])
 }
 

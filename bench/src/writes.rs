@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use e2e::sample::{AppState, sha256};
 use e2e::wait;
 
-use crate::budget::{Entry, Metric};
+use crate::budget::{Measurement, Metric};
 use crate::pod::{RunningPod, SECRET, Setup, value};
 use crate::probe::time_until_file;
-use crate::progress::say;
+use crate::progress::print_progress;
 use crate::results::Results;
 use crate::statistics::{median, milliseconds, percentile};
 use crate::vault::VaultAgentFigures;
@@ -29,8 +29,8 @@ pub fn measure(
     setup: &Setup,
     peer: Option<&VaultAgentFigures>,
     results: &mut Results,
-) -> Result<Vec<Entry>> {
-    say(&format!("store: {WRITES} writes to a running pod"));
+) -> Result<Vec<Measurement>> {
+    print_progress(&format!("store: {WRITES} writes to a running pod"));
     let mut running = setup.volumes()?.run()?;
     let (mut files, mut reloads) = (Vec::with_capacity(WRITES), Vec::with_capacity(WRITES));
     for number in 0..WRITES {
@@ -51,8 +51,8 @@ pub fn measure(
     let p99 = |values: &[f64]| percentile(values, 99).context("no write");
     let peer = peer.map(|it| (it.polling.as_str(), it.write_to_file));
     Ok(vec![
-        Metric::WriteToFileP99.measured(p99(&files)?).beside(peer),
-        Metric::WriteToReloadP99.measured(p99(&reloads)?),
+        Metric::WriteToFileP99.measurement(p99(&files)?).with_baseline(peer),
+        Metric::WriteToReloadP99.measurement(p99(&reloads)?),
     ])
 }
 

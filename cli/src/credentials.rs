@@ -45,14 +45,14 @@ pub(crate) fn session_token(address: &str) -> Result<Redacted, Error> {
 
 /// The session at `address`, expired or not.
 pub(crate) fn find(address: &str) -> Result<Option<StoredSession>, Error> {
-    Ok(read(&default_path()?)?.sessions.remove(&canonical(address)))
+    Ok(read(&default_path()?)?.sessions.remove(&canonicalize(address)))
 }
 
 /// Stores a session in place of the previous one. Returns the path of the file.
 pub(crate) fn store(address: &str, session: StoredSession) -> Result<PathBuf, Error> {
     let path = default_path()?;
     let mut file = read(&path)?;
-    file.sessions.insert(canonical(address), session);
+    file.sessions.insert(canonicalize(address), session);
     write(&path, &file)?;
     Ok(path)
 }
@@ -61,13 +61,13 @@ pub(crate) fn store(address: &str, session: StoredSession) -> Result<PathBuf, Er
 pub(crate) fn remove(address: &str) -> Result<(), Error> {
     let path = default_path()?;
     let mut file = read(&path)?;
-    if file.sessions.remove(&canonical(address)).is_some() {
+    if file.sessions.remove(&canonicalize(address)).is_some() {
         write(&path, &file)?;
     }
     Ok(())
 }
 
-fn canonical(address: &str) -> String {
+fn canonicalize(address: &str) -> String {
     address.trim_end_matches('/').to_lowercase()
 }
 
@@ -166,9 +166,9 @@ mod tests {
         let path = directory.path().join("enclii/credentials.json");
         assert!(read(&path).unwrap().sessions.is_empty());
         let mut all = SessionFile::default();
-        all.sessions.insert(canonical("https://A.example:8443/"), session("enclii_1"));
+        all.sessions.insert(canonicalize("https://A.example:8443/"), session("enclii_1"));
         write(&path, &all).unwrap();
-        all.sessions.insert(canonical("https://b.example"), session("enclii_2"));
+        all.sessions.insert(canonicalize("https://b.example"), session("enclii_2"));
         write(&path, &all).unwrap();
         let back = read(&path).unwrap().sessions;
         assert_eq!(back["https://a.example:8443"].token, session("enclii_1").token);

@@ -20,8 +20,8 @@ pub mod frame;
 mod message;
 
 pub use message::{
-    AgentMessage, Held, HeldBundle, HeldSecret, MessageError, Outcome, ServerMessage, Snapshot,
-    Step,
+    AgentMessage, BundleGeneration, HeldBundle, HeldSecret, MessageError, ReloadOutcome,
+    ServerMessage, Snapshot, Step,
 };
 
 /// The path of the request that opens a stream.

@@ -36,25 +36,25 @@ pub struct Cluster {
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The API server refused the call or could not be reached.
-    #[error("{step}")]
+    #[error("{operation}")]
     Call {
         /// The call.
-        step: &'static str,
+        operation: &'static str,
         /// The client's error.
         #[source]
         source: Box<kube::Error>,
     },
     /// The call timed out.
-    #[error("{step}: no answer within {CALL_TIMEOUT:?}")]
-    Slow {
+    #[error("{operation}: no response within {CALL_TIMEOUT:?}")]
+    Timeout {
         /// The call.
-        step: &'static str,
+        operation: &'static str,
     },
     /// The response lacks a required field.
-    #[error("{step}: malformed response")]
-    Form {
+    #[error("{operation}: malformed response")]
+    MalformedResponse {
         /// The call.
-        step: &'static str,
+        operation: &'static str,
     },
 }
 
@@ -77,7 +77,7 @@ impl Cluster {
 
     async fn call<T>(
         &self,
-        step: &'static str,
+        operation: &'static str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, ClusterError> {
         let within = async {
@@ -87,9 +87,9 @@ impl Cluster {
         };
         match tokio::time::timeout(CALL_TIMEOUT, within).await {
             Ok(done) => {
-                done.map_err(|source| ClusterError::Call { step, source: Box::new(source) })
+                done.map_err(|source| ClusterError::Call { operation, source: Box::new(source) })
             }
-            Err(_) => Err(ClusterError::Slow { step }),
+            Err(_) => Err(ClusterError::Timeout { operation }),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Cluster {
 impl ClusterError {
     /// Whether the object does not exist (404).
     #[must_use]
-    pub fn is_missing(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Call { source, .. } if matches!(&**source,
             kube::Error::Api(status) if status.code == 404))
     }

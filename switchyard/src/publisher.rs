@@ -163,7 +163,7 @@ impl BundleSink {
             (Self::Cluster(cluster), PublishStep::Put(key, status)) => {
                 match cluster.apply_secret_bundle(key, status).await {
                     // The namespace was just deleted. The watch will report it.
-                    Err(error) if error.is_missing() => Ok(()),
+                    Err(error) if error.is_not_found() => Ok(()),
                     other => Ok(other?),
                 }
             }

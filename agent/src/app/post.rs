@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use contract::reload::ReloadUrl;
-use contract::stream::Outcome;
+use contract::stream::ReloadOutcome;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -62,13 +62,13 @@ pub enum PostError {
 }
 
 /// Posts until the application accepts it or the retries are used up.
-pub(super) async fn send(url: &ReloadUrl) -> Result<Outcome, PostError> {
+pub(super) async fn send(url: &ReloadUrl) -> Result<ReloadOutcome, PostError> {
     let started = Instant::now();
     let mut attempt = 0;
     let mut error_answers = 0;
     loop {
         let error = match timeout(POST_TIMEOUT, send_once(url)).await {
-            Ok(Ok(())) => return Ok(Outcome::Accepted),
+            Ok(Ok(())) => return Ok(ReloadOutcome::Accepted),
             Ok(Err(error)) => error,
             Err(_) => PostError::Timeout { url: url.clone() },
         };

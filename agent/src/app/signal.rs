@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use contract::reload::Signal;
-use contract::stream::Outcome;
+use contract::stream::ReloadOutcome;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::time::Instant;
@@ -93,12 +93,12 @@ fn unreadable_hint(count: usize) -> String {
 impl SignalTarget {
     /// Sends the signal as soon as a process catches it. If the container has no process for a
     /// while, the application has not started, and reads the new files when it does.
-    pub(super) async fn send(&self) -> Result<Outcome, SignalError> {
+    pub(super) async fn send(&self) -> Result<ReloadOutcome, SignalError> {
         let started = Instant::now();
         let mut attempt = 0;
         loop {
             let error = match self.send_once() {
-                Ok(()) => return Ok(Outcome::Signalled),
+                Ok(()) => return Ok(ReloadOutcome::Signalled),
                 Err(error) => error,
             };
             if matches!(error, SignalError::NamespaceNotShared { .. }) {
@@ -110,7 +110,7 @@ impl SignalTarget {
             if matches!(error, SignalError::NoProcess { unreadable: 0 | 1, .. })
                 && schedule::is_not_started(elapsed)
             {
-                return Ok(Outcome::NotNeeded);
+                return Ok(ReloadOutcome::NotNeeded);
             }
             let random = runtime::backoff::random();
             let Some(delay) = schedule::reload_retry_delay(attempt, elapsed, random) else {

@@ -1,11 +1,11 @@
-//! Errors of the memory volume.
+//! Errors of the in-memory volume.
 
 use std::io;
 use std::path::PathBuf;
 
 /// Why an operation on the volume failed. It may contain a file's name, never its content.
 #[derive(Debug, thiserror::Error)]
-pub enum FilesError {
+pub enum VolumeError {
     /// The volume cannot be opened.
     #[error("open volume {path}", path = path.display())]
     Open {
@@ -74,8 +74,8 @@ pub enum FilesError {
     TrustBundle(#[source] io::Error),
 }
 
-impl FilesError {
-    pub(super) fn create(generation: &str, source: io::Error) -> Self {
+impl VolumeError {
+    pub(super) fn from_create(generation: &str, source: io::Error) -> Self {
         if is_full(&source) {
             Self::Full { name: generation.to_owned() }
         } else {
@@ -83,7 +83,7 @@ impl FilesError {
         }
     }
 
-    pub(super) fn write(name: &str, source: io::Error) -> Self {
+    pub(super) fn from_write(name: &str, source: io::Error) -> Self {
         if is_full(&source) {
             Self::Full { name: name.to_owned() }
         } else {

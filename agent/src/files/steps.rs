@@ -5,7 +5,7 @@
 //! generation stays for a while, for readers that are just opening one of its files.
 //!
 //! After a crash at any step, every readable file is a complete file of the last generation that
-//! was swapped in, and [`cleanup_steps`] removes the rest.
+//! was swapped in, and [`repair_steps`] removes the rest.
 
 use contract::FileName;
 use contract::layout::DATA_LINK;
@@ -18,9 +18,9 @@ pub(super) const RELOAD_PENDING_FILE: &str = "..reload";
 /// The trust bundle that the server sent last.
 pub(super) const TRUST_FILE: &str = "..trust.pem";
 /// Renamed to [`DATA_LINK`].
-pub(super) const DATA_TEMPORARY: &str = "..data_tmp";
+pub(super) const DATA_LINK_TEMPORARY: &str = "..data_tmp";
 /// Renamed to the link of one file.
-pub(super) const LINK_TEMPORARY: &str = "..link_tmp";
+pub(super) const FILE_LINK_TEMPORARY: &str = "..link_tmp";
 /// Renamed to [`TRUST_FILE`].
 pub(super) const TRUST_TEMPORARY: &str = "..trust_tmp";
 
@@ -48,12 +48,12 @@ pub(super) enum VolumeStep {
 /// The steps that publish a generation with the files `names`, up to the swap.
 pub(super) fn publish_steps<'a>(
     names: impl Iterator<Item = &'a FileName> + Clone,
-    root: &[Entry],
+    listing: &[Entry],
     set_reload_pending: bool,
 ) -> Vec<VolumeStep> {
     let mut steps = vec![VolumeStep::CreateDirectory];
     steps.extend(names.clone().cloned().map(VolumeStep::WriteFile));
-    steps.extend(missing_links(names, root));
+    steps.extend(missing_links(names, listing));
     steps.extend(set_reload_pending.then_some(VolumeStep::SetReloadPending));
     steps.extend([VolumeStep::CreateDataLink, VolumeStep::SwapDataLink]);
     steps
@@ -61,14 +61,14 @@ pub(super) fn publish_steps<'a>(
 
 /// The steps that remove everything of the agent's from the volume except the generation `current`
 /// with the files `names`, and the generation `previous`.
-pub(super) fn cleanup_steps(
+pub(super) fn repair_steps(
     names: &[FileName],
-    root: &[Entry],
+    listing: &[Entry],
     current: Option<&str>,
     previous: Option<&str>,
 ) -> Vec<VolumeStep> {
-    let mut steps: Vec<VolumeStep> = missing_links(names.iter(), root).collect();
-    for Entry { name, kind } in root {
+    let mut steps: Vec<VolumeStep> = missing_links(names.iter(), listing).collect();
+    for Entry { name, kind } in listing {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
         let kept = name_in(&[TRUST_FILE])
@@ -99,11 +99,11 @@ pub(super) fn link_target(name: &str) -> String {
 
 fn missing_links<'a>(
     names: impl Iterator<Item = &'a FileName>,
-    root: &[Entry],
+    listing: &[Entry],
 ) -> impl Iterator<Item = VolumeStep> {
     names
         .filter(|name| {
-            let existing = root.iter().find(|entry| entry.name == name.as_str());
+            let existing = listing.iter().find(|entry| entry.name == name.as_str());
             !existing
                 .is_some_and(|entry| entry.kind == EntryKind::Symlink(link_target(name.as_str())))
         })
@@ -163,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn cleanup_removes_unused_names_of_the_agent_and_nothing_else() {
-        let root = [
+    fn repair_removes_unused_names_of_the_agent_and_nothing_else() {
+        let listing = [
             entry("..1", EntryKind::Directory),
             entry("..2", EntryKind::Directory),
             entry("..3", EntryKind::Directory),
@@ -180,7 +180,7 @@ mod tests {
             entry("kubernetes.io", EntryKind::Directory),
         ];
         let remove = |name: &str| VolumeStep::RemoveFile(name.to_owned());
-        let steps = cleanup_steps(&[file("A"), file("NEW")], &root, Some("..3"), Some("..2"));
+        let steps = repair_steps(&[file("A"), file("NEW")], &listing, Some("..3"), Some("..2"));
         let expected = [
             VolumeStep::LinkFile(file("NEW")),
             VolumeStep::RemoveDirectory("..1".to_owned()),
@@ -193,13 +193,13 @@ mod tests {
 
     #[test]
     fn without_a_generation_every_link_is_removed() {
-        let root = [
+        let listing = [
             entry("..data", EntryKind::Symlink("..3".to_owned())),
             entry("..reload", EntryKind::File),
             link("A"),
         ];
         let expected =
             ["..data", "..reload", "A"].map(|name| VolumeStep::RemoveFile(name.to_owned()));
-        assert_eq!(cleanup_steps(&[], &root, None, None), expected);
+        assert_eq!(repair_steps(&[], &listing, None, None), expected);
     }
 }

@@ -27,7 +27,7 @@ impl TestVolume {
         self.0.path()
     }
 
-    fn try_open(&self) -> Result<Files, FilesError> {
+    fn try_open(&self) -> Result<Files, VolumeError> {
         Files::open(&Config {
             directory: self.path().to_str().unwrap().to_owned(),
             mode: FileMode::OWNER,
@@ -71,7 +71,7 @@ fn desired(generation: u64, files: &ExpectedFiles) -> DesiredFiles {
             .iter()
             .map(|(name, bytes)| (file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
             .collect(),
-        held: vec![Held {
+        held: vec![BundleGeneration {
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(generation),
         }],
@@ -258,7 +258,7 @@ fn a_failed_write_changes_nothing() {
     let error = files
         .publish(&desired(2, &model(&[("A", b"2"), ("N", b"new"), ("Z", b"3")])), true)
         .unwrap_err();
-    assert!(matches!(&error, FilesError::Link { name, .. } if name == "Z"), "{error:?}");
+    assert!(matches!(&error, VolumeError::Link { name, .. } if name == "Z"), "{error:?}");
     assert_eq!(volume.visible(), before);
     assert_eq!(volume.names(), names);
     assert!(!files.reload_pending());
@@ -270,17 +270,20 @@ fn a_failed_write_changes_nothing() {
 #[test]
 fn a_full_volume_is_reported_as_full() {
     let full = || io::Error::from(io::ErrorKind::StorageFull);
-    assert!(FilesError::write("A", full()).to_string().contains("the memory volume is full"));
-    assert!(matches!(FilesError::create("..1", full()), FilesError::Full { .. }));
-    assert!(matches!(FilesError::write("A", io::Error::other("x")), FilesError::Write { .. }));
+    assert!(VolumeError::from_write("A", full()).to_string().contains("the memory volume is full"));
+    assert!(matches!(VolumeError::from_create("..1", full()), VolumeError::Full { .. }));
+    assert!(matches!(
+        VolumeError::from_write("A", io::Error::other("x")),
+        VolumeError::Write { .. }
+    ));
     // The kernel's errors map to these kinds.
     assert!(matches!(
-        FilesError::write("A", rustix::io::Errno::NOSPC.into()),
-        FilesError::Full { .. }
+        VolumeError::from_write("A", rustix::io::Errno::NOSPC.into()),
+        VolumeError::Full { .. }
     ));
     assert!(matches!(
-        FilesError::write("A", rustix::io::Errno::DQUOT.into()),
-        FilesError::Full { .. }
+        VolumeError::from_write("A", rustix::io::Errno::DQUOT.into()),
+        VolumeError::Full { .. }
     ));
 }
 

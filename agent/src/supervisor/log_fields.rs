@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use contract::stream::{Held, Outcome};
+use contract::stream::{BundleGeneration, ReloadOutcome};
 
 /// The bundles' names, comma separated.
-pub(super) fn bundles(held: &[Held]) -> String {
+pub(super) fn bundles(held: &[BundleGeneration]) -> String {
     held.iter().map(|held| held.bundle.as_str()).collect::<Vec<_>>().join(",")
 }
 
 /// The bundles' generations, in the same order.
-pub(super) fn generations(held: &[Held]) -> String {
+pub(super) fn generations(held: &[BundleGeneration]) -> String {
     held.iter().map(|held| held.generation.to_string()).collect::<Vec<_>>().join(",")
 }
 
@@ -20,11 +20,11 @@ pub(super) fn milliseconds(duration: Duration) -> f64 {
 }
 
 /// How the application was told to reload.
-pub(super) fn method(outcome: Outcome) -> &'static str {
+pub(super) fn method(outcome: ReloadOutcome) -> &'static str {
     match outcome {
-        Outcome::Signalled => "signal",
-        Outcome::Accepted => "http",
-        Outcome::NotNeeded | Outcome::Failed => "none",
+        ReloadOutcome::Signalled => "signal",
+        ReloadOutcome::Accepted => "http",
+        ReloadOutcome::NotNeeded | ReloadOutcome::Failed => "none",
     }
 }
 
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn bundles_and_generations_are_listed_in_the_same_order() {
-        let at = |bundle: &str, generation| Held {
+        let at = |bundle: &str, generation| BundleGeneration {
             bundle: bundle.parse().unwrap(),
             generation: Generation(generation),
         };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use contract::stream::{AgentMessage, Outcome, Step};
+use contract::stream::{AgentMessage, ReloadOutcome, Step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -53,13 +53,13 @@ async fn each_change_is_one_reload_except_the_first() {
     let _agent = pod.start(server.address(), &ca.pem, &endpoint.reload());
     let (mut session, _) = server.session().await;
     session.send(&snapshot(1, &[("A", b"1")])).await;
-    assert_eq!(applied(&session.receive().await), (1, Outcome::NotNeeded));
+    assert_eq!(applied(&session.receive().await), (1, ReloadOutcome::NotNeeded));
     for generation in 2..=4 {
         session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
         let head = endpoint.answer("204 No Content").await;
         assert!(head.starts_with("POST /-/reload?x=1 HTTP/1.1\r\n"), "{head}");
         assert_eq!(pod.file("A").unwrap(), generation.to_string().as_bytes());
-        assert_eq!(applied(&session.receive().await), (generation, Outcome::Accepted));
+        assert_eq!(applied(&session.receive().await), (generation, ReloadOutcome::Accepted));
     }
     endpoint.expect_no_request().await;
     assert!(!pod.volume().join("..reload").exists());
@@ -76,7 +76,7 @@ async fn a_reload_is_retried_until_the_application_is_ready() {
     session.send(&snapshot(2, &[("A", b"2")])).await;
     endpoint.answer("503 Service Unavailable").await;
     endpoint.answer("200 OK").await;
-    assert_eq!(applied(&session.receive().await), (2, Outcome::Accepted));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_failed_reload_is_reported_with_the_applications_answer() {
     for _ in 0..5 {
         endpoint.answer("404 Not Found").await;
     }
-    assert_eq!(applied(&session.receive().await), (2, Outcome::Failed));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Failed));
     let AgentMessage::Failed { wanted, step: Step::Reload, detail } = session.receive().await
     else {
         panic!()
@@ -111,7 +111,7 @@ async fn generations_in_quick_succession_share_a_reload() {
     session.receive().await;
     session.send(&snapshot(2, &[("A", b"2")])).await;
     endpoint.answer("200 OK").await;
-    assert_eq!(applied(&session.receive().await), (2, Outcome::Accepted));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
     // Right after a reload the next one is delayed, and these three generations share it. On a slow
     // machine each may get its own reload, but never more than one.
     for generation in 3..=5 {
@@ -136,7 +136,7 @@ async fn generations_in_quick_succession_share_a_reload() {
         last = last => last,
         () = reload => unreachable!(),
     };
-    assert_eq!(last, (5, Outcome::Accepted));
+    assert_eq!(last, (5, ReloadOutcome::Accepted));
     assert!((1..=3).contains(&reloads), "{reloads}");
     assert_eq!(pod.file("A").as_deref(), Some(&b"5"[..]));
     endpoint.expect_no_request().await;
@@ -168,9 +168,9 @@ async fn an_interrupted_reload_is_repeated_at_the_next_start() {
         reloads
     );
     assert_eq!(holds, [2]);
-    assert_eq!(applied(&first), (2, Outcome::Accepted));
+    assert_eq!(applied(&first), (2, ReloadOutcome::Accepted));
     session.send(&snapshot(2, &[("A", b"2")])).await;
-    assert_eq!(applied(&session.receive().await), (2, Outcome::NotNeeded));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::NotNeeded));
     endpoint.expect_no_request().await;
 }
 
@@ -197,5 +197,5 @@ async fn an_undelivered_report_is_sent_on_the_next_connection() {
     let mut session = login.open().await;
     let AgentMessage::Hello { holds, .. } = session.receive().await else { panic!() };
     assert_eq!(holds[0].generation.0, 2);
-    assert_eq!(applied(&session.receive().await), (2, Outcome::Accepted));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Accepted));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use contract::stream::{AgentMessage, Outcome, ServerMessage, Step};
+use contract::stream::{AgentMessage, ReloadOutcome, ServerMessage, Step};
 
 use crate::pod::{Pod, applied};
 use crate::server::{Server, TestCa, snapshot, snapshot_of};
@@ -24,7 +24,7 @@ async fn generations_become_files_one_after_another() {
         (2, &[("A", b"two\0\xff\n"), ("B", b"new")]),
     ] {
         session.send(&snapshot(generation, secrets)).await;
-        assert_eq!(applied(&session.receive().await), (generation, Outcome::NotNeeded));
+        assert_eq!(applied(&session.receive().await), (generation, ReloadOutcome::NotNeeded));
         for (name, value) in secrets {
             assert_eq!(pod.file(name).as_deref(), Some(*value));
         }
@@ -59,7 +59,7 @@ async fn the_same_content_is_not_written_again_even_after_a_restart() {
     session.send(&snapshot(1, &[("A", b"x")])).await;
     session.receive().await;
     session.send(&snapshot(2, &[("A", b"x")])).await;
-    assert_eq!(applied(&session.receive().await), (2, Outcome::NotNeeded));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::NotNeeded));
     assert_eq!(fs::read_link(pod.volume().join("..data")).unwrap(), Path::new("..1"));
     agent.stop().await;
 
@@ -68,7 +68,7 @@ async fn the_same_content_is_not_written_again_even_after_a_restart() {
     assert_eq!(holds, [1]);
     // Nothing listens on port 9: a reload would fail.
     session.send(&snapshot(2, &[("A", b"x")])).await;
-    assert_eq!(applied(&session.receive().await), (2, Outcome::NotNeeded));
+    assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::NotNeeded));
     assert_eq!(fs::read_link(pod.volume().join("..data")).unwrap(), Path::new("..1"));
 }
 

@@ -9,7 +9,7 @@ use agent::app::{Application, PROC};
 use agent::supervisor::{self, SupervisorError};
 use contract::agent_config::{Files, Source, VERSION};
 use contract::annotations::FileMode;
-use contract::stream::{AgentMessage, Outcome};
+use contract::stream::{AgentMessage, ReloadOutcome};
 use contract::{AgentConfig, ReloadRequest};
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
@@ -93,7 +93,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) {
 }
 
 /// The generation of an `applied` message with a single bundle, and the outcome of the reload.
-pub(crate) fn applied(message: &AgentMessage) -> (u64, Outcome) {
+pub(crate) fn applied(message: &AgentMessage) -> (u64, ReloadOutcome) {
     let AgentMessage::Applied { holds, reload } = message else { panic!("{message:?}") };
     assert_eq!(holds.len(), 1);
     (holds[0].generation.0, *reload)

@@ -4,7 +4,7 @@
 //! its hash follows from the true record `n - 1`.
 
 use super::report::Tampering;
-use crate::{Hash, Record, chain};
+use crate::{Hash, Record, chain_hash};
 
 /// The records around the first wrong one.
 #[derive(Debug)]
@@ -42,8 +42,9 @@ pub(super) fn diagnose(evidence: &Evidence<'_>) -> Tampering {
         return Tampering::Duplicated;
     }
     let next = evidence.suspect.get(1);
-    let follows = next
-        .is_some_and(|next| next.sequence == expected + 1 && chain(&wrong.hash, next) == next.hash);
+    let follows = next.is_some_and(|next| {
+        next.sequence == expected + 1 && chain_hash(&wrong.hash, next) == next.hash
+    });
     // Later records may have been renumbered to close a gap.
     match next {
         Some(next) if !follows => closed_gap(evidence, wrong, next).unwrap_or(Tampering::Edited),
@@ -63,7 +64,7 @@ fn repeated_sequence(evidence: &Evidence<'_>, wrong: &Record) -> Tampering {
 fn is_repeated(evidence: &Evidence<'_>, wrong: &Record) -> bool {
     let before = evidence.recent.windows(2).any(|pair| {
         let ((_, previous), (sequence, hash)) = (pair[0], pair[1]);
-        hash == wrong.hash && chain(&previous, &numbered(wrong, sequence)) == hash
+        hash == wrong.hash && chain_hash(&previous, &numbered(wrong, sequence)) == hash
     });
     before || evidence.recent.first().is_some_and(|(_, hash)| *hash == wrong.hash)
 }
@@ -77,7 +78,7 @@ fn displaced(evidence: &Evidence<'_>, wrong: &Record) -> Option<Tampering> {
         let next = evidence
             .suspect
             .iter()
-            .find(|record| chain(&hash, &numbered(record, sequence)) == record.hash);
+            .find(|record| chain_hash(&hash, &numbered(record, sequence)) == record.hash);
         let Some(next) = next else { break };
         if std::ptr::eq(next, wrong) {
             return found.then_some(Tampering::Reordered);
@@ -99,7 +100,7 @@ fn displaced(evidence: &Evidence<'_>, wrong: &Record) -> Option<Tampering> {
 fn closed_gap(evidence: &Evidence<'_>, wrong: &Record, next: &Record) -> Option<Tampering> {
     let gap = (1..=super::MAX_SUSPECT as u64).find(|gap| {
         let number = next.sequence.checked_add(*gap);
-        number.is_some_and(|number| chain(&wrong.hash, &numbered(next, number)) == next.hash)
+        number.is_some_and(|number| chain_hash(&wrong.hash, &numbered(next, number)) == next.hash)
     })?;
     Some(Tampering::Deleted { until: Some(evidence.last + gap) })
 }

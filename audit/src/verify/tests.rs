@@ -100,7 +100,7 @@ fn each_kind_of_tampering_is_named_with_the_first_wrong_record() {
     // With only its own hash recomputed, the next record reveals it.
     let hashed = |it: &mut Vec<Record>| {
         it[41].actor_id.push('x');
-        it[41].hash = chain(&it[40].hash, &it[41]);
+        it[41].hash = chain_hash(&it[40].hash, &it[41]);
     };
     assert_eq!(with(&|it| hashed(it)), (43, Tampering::Edited));
 }
@@ -127,7 +127,8 @@ fn a_forged_checkpoint_is_reported() {
 fn a_partial_log_is_verified_from_its_first_record() {
     let records = chain_of(100);
     let part = |checkpoints, records: &[Record]| {
-        let mut verifier = Verifier::new(Start::Anywhere, checkpoints, &[key(1).public().clone()]);
+        let mut verifier =
+            Verifier::new(StartingPoint::Anywhere, checkpoints, &[key(1).public().clone()]);
         records.iter().for_each(|record| verifier.push(record));
         verifier.finish()
     };

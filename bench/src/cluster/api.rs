@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::process::Process;
 use e2e::{http, wait};
-use reqwest::Method;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, Response};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The open way to the API server.
-pub(super) struct Api {
+/// A running `kubectl proxy`.
+pub(super) struct ApiProxy {
     // Before its log's directory.
     _proxy: Process,
     address: String,
@@ -21,7 +21,7 @@ pub(super) struct Api {
     _logs: TempDir,
 }
 
-impl Api {
+impl ApiProxy {
     pub(super) fn open() -> Result<Self> {
         let logs = tempfile::Builder::new().prefix("enclii-bench-").tempdir()?;
         let mut proxy = Process::start(
@@ -45,17 +45,25 @@ impl Api {
         })
     }
 
-    /// What is there; `None` where there is nothing, or nothing that answers yet.
-    pub(super) fn find(&self, path: &str) -> Result<Option<Value>> {
-        let answer = self
-            .client
-            .get(format!("{}{path}", self.address))
-            .send()
-            .context("ask the API server")?;
-        if !answer.status().is_success() {
+    /// The object at `path`, or `None` if it does not exist.
+    pub(super) fn get_opt(&self, path: &str) -> Result<Option<Value>> {
+        let response = self.get(path)?;
+        if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        Ok(Some(serde_json::from_slice(&answer.bytes()?).with_context(|| format!("parse {path}"))?))
+        ensure!(response.status().is_success(), "{path}: {}", response.status());
+        parse(response, path).map(Some)
+    }
+
+    /// The response of the application behind `path`, or `None` while it does not answer: the API
+    /// server then says 502 or 503.
+    pub(super) fn get_if_ready(&self, path: &str) -> Result<Option<Value>> {
+        let response = self.get(path)?;
+        if response.status().is_success() { parse(response, path).map(Some) } else { Ok(None) }
+    }
+
+    fn get(&self, path: &str) -> Result<Response> {
+        self.client.get(format!("{}{path}", self.address)).send().context("call the API server")
     }
 
     pub(super) fn create(&self, path: &str, object: &Value) -> Result<()> {
@@ -68,14 +76,18 @@ impl Api {
 
     fn send(&self, method: Method, path: &str, body: &Value) -> Result<()> {
         let request = self.client.request(method, format!("{}{path}", self.address));
-        let answer = request
+        let response = request
             .header("content-type", "application/json")
             .body(body.to_string())
             .send()
             .context("call the API server")?;
-        let status = answer.status();
-        let text = answer.text().context("read the API server's answer")?;
+        let status = response.status();
+        let text = response.text().context("read the API server's response")?;
         ensure!(status.is_success(), "{path}: {status}: {text}");
         Ok(())
     }
+}
+
+fn parse(response: Response, path: &str) -> Result<Value> {
+    serde_json::from_slice(&response.bytes()?).with_context(|| format!("parse {path}"))
 }

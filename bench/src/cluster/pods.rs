@@ -7,34 +7,40 @@ use e2e::sample::AppState;
 use e2e::wait;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api::ApiProxy;
 use crate::pod::BUNDLE;
 use crate::statistics::milliseconds;
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const PORT: u16 = 8080;
 
-/// With the agent or without.
+/// Whether a pod has the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// As its team wrote it.
+pub(super) enum PodVariant {
+    /// Without the annotation.
     Plain,
-    /// The same with the annotation.
+    /// With the annotation.
     Injected,
 }
 
 /// The milliseconds from just before the create call to the application's first instruction. The
 /// pod is gone when this returns, so that its end takes no time from the next one's start.
-pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32) -> Result<f64> {
-    let name = format!("{}-{number}", if kind == Kind::Plain { "plain" } else { "injected" });
+pub(super) fn measure_start(
+    api: &ApiProxy,
+    namespace: &str,
+    variant: PodVariant,
+    number: u32,
+) -> Result<f64> {
+    let name =
+        format!("{}-{number}", if variant == PodVariant::Plain { "plain" } else { "injected" });
     let all = format!("/api/v1/namespaces/{namespace}/pods");
     let one = format!("{all}/{name}");
     let from = SystemTime::now();
-    api.create(&all, &pod(&name, kind))?;
-    let state = state(api, &one);
+    api.create(&all, &pod_manifest(&name, variant))?;
+    let state = wait_for_state(api, &one);
     api.delete(&one, &json!({"gracePeriodSeconds": 1}))?;
     wait::until("the pod to be gone", STEP_TIMEOUT, || {
-        Ok(api.find(&one)?.is_none().then_some(()))
+        Ok(api.get_opt(&one)?.is_none().then_some(()))
     })?;
     let started = UNIX_EPOCH + Duration::from_millis(state?.started_at);
     Ok(milliseconds(
@@ -42,19 +48,19 @@ pub(super) fn started_after(api: &Api, namespace: &str, kind: Kind, number: u32)
     ))
 }
 
-/// What the application says, once it runs.
-fn state(api: &Api, pod: &str) -> Result<AppState> {
+/// The state that the application reports once it runs.
+fn wait_for_state(api: &ApiProxy, pod: &str) -> Result<AppState> {
     let state = wait::until("the application", STEP_TIMEOUT, || {
-        let found = api.find(pod)?.unwrap_or_default();
+        let found = api.get_opt(pod)?.unwrap_or_default();
         if found.pointer("/status/containerStatuses/0/state/running").is_none() {
             return Ok(None);
         }
-        api.find(&format!("{pod}:{PORT}/proxy/state"))
+        api.get_if_ready(&format!("{pod}:{PORT}/proxy/state"))
     })?;
     serde_json::from_value(state).context("parse the application's state")
 }
 
-fn pod(name: &str, kind: Kind) -> Value {
+fn pod_manifest(name: &str, variant: PodVariant) -> Value {
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": {"app": "bench"}},
@@ -72,7 +78,7 @@ fn pod(name: &str, kind: Kind) -> Value {
             }]
         }
     });
-    if kind == Kind::Injected {
+    if variant == PodVariant::Injected {
         pod["metadata"]["annotations"] = json!({"enclii.io/secrets": BUNDLE});
     }
     pod

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use contract::stream::frame::Decoder;
 use contract::stream::{
-    AgentMessage, BUNDLE_PARAMETER, Held, Outcome, PATH, PROTOCOL, ServerMessage,
+    AgentMessage, BUNDLE_PARAMETER, BundleGeneration, PATH, PROTOCOL, ReloadOutcome, ServerMessage,
 };
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;
@@ -217,14 +217,17 @@ impl Connector {
                         let holds: Vec<_> = snapshot
                             .bundles
                             .iter()
-                            .map(|it| Held { bundle: it.bundle.clone(), generation: it.generation })
+                            .map(|it| BundleGeneration {
+                                bundle: it.bundle.clone(),
+                                generation: it.generation,
+                            })
                             .collect();
                         let generation =
                             holds.iter().map(|it| it.generation.0).max().unwrap_or_default();
                         let _ = self.arrived.send(Arrival { generation, at });
                         send(
                             &mut stream,
-                            &AgentMessage::Applied { holds, reload: Outcome::NotNeeded },
+                            &AgentMessage::Applied { holds, reload: ReloadOutcome::NotNeeded },
                         )
                         .await?;
                     }

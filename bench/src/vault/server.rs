@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::port::free_port;
 use e2e::process::Process;
 use e2e::{http, wait};
 use reqwest::blocking::Client;
@@ -22,7 +23,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start(program: &Path, directory: &Path) -> Result<Self> {
-        let port = http::free_port()?;
+        let port = free_port()?;
         let mut command = Command::new(program);
         command
             .args(["server", "-dev", "-dev-no-store-token"])

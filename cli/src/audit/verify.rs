@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use audit::{Checkpoint, Finding, PublicKey, Record, Report, Start, Tampering, Verifier};
+use audit::{Checkpoint, Finding, PublicKey, Record, Report, StartingPoint, Tampering, Verifier};
 
 use super::fetch;
 use crate::client::Client;
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> Result<(), Error> 
         args.checkpoints.as_deref().map(read_checkpoints).transpose()?.unwrap_or_default();
     let mut keys = args.key.as_deref().map(read_keys).transpose()?.unwrap_or_default();
     let external = checkpoints.len();
-    let start = if args.partial { Start::Anywhere } else { Start::Genesis };
+    let start = if args.partial { StartingPoint::Anywhere } else { StartingPoint::Genesis };
     let report = if let Some(path) = &args.file {
         if external > 0 && keys.is_empty() {
             return Err(Error::Usage(

@@ -68,21 +68,21 @@ pub enum AgentMessage {
         agent: String,
         /// What the files hold, from before this stream; empty at first.
         #[serde(default)]
-        holds: Vec<Held>,
+        holds: Vec<BundleGeneration>,
     },
     /// The files hold these generations, and this is how the application reacted.
     Applied {
         /// What the files hold.
-        holds: Vec<Held>,
+        holds: Vec<BundleGeneration>,
         /// The outcome of the reload.
-        reload: Outcome,
+        reload: ReloadOutcome,
     },
     /// These generations could not be put into effect. The files hold what they held, unless the
     /// step is [`Step::Reload`]: then they hold the new generations, and the application could not
     /// be notified.
     Failed {
         /// What should have been held.
-        wanted: Vec<Held>,
+        wanted: Vec<BundleGeneration>,
         /// Where it failed.
         step: Step,
         /// What went wrong; never a value.
@@ -97,7 +97,7 @@ pub enum AgentMessage {
 
 /// A bundle at a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct BundleGeneration {
     /// The bundle.
     pub bundle: BundleRef,
     /// The generation.
@@ -107,7 +107,7 @@ pub struct Held {
 /// The outcome of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum ReloadOutcome {
     /// No file changed, or the pod asked for no reload, or no application was there yet.
     NotNeeded,
     /// The signal was sent to a process that catches it.
@@ -298,10 +298,13 @@ impl AgentMessage {
 impl Snapshot {
     /// Which generations these are.
     #[must_use]
-    pub fn holds(&self) -> Vec<Held> {
+    pub fn holds(&self) -> Vec<BundleGeneration> {
         self.bundles
             .iter()
-            .map(|held| Held { bundle: held.bundle.clone(), generation: held.generation })
+            .map(|held| BundleGeneration {
+                bundle: held.bundle.clone(),
+                generation: held.generation,
+            })
             .collect()
     }
 }

@@ -86,7 +86,7 @@ impl Cluster {
             .call("delete secretbundle", api.delete(&key.bundle, &DeleteParams::default()))
             .await
         {
-            Err(error) if error.is_missing() => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
             other => other.map(drop),
         }
     }

@@ -29,6 +29,6 @@ impl Cluster {
         let answer = self
             .call(STEP, Api::all(self.client.clone()).create(&PostParams::default(), &review))
             .await?;
-        answer.status.ok_or(ClusterError::Form { step: STEP })
+        answer.status.ok_or(ClusterError::MalformedResponse { operation: STEP })
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::Redacted;
-use contract::stream::{AgentMessage, HEARTBEAT_SECONDS, Held, SILENCE_SECONDS, ServerMessage};
+use contract::stream::{
+    AgentMessage, BundleGeneration, HEARTBEAT_SECONDS, SILENCE_SECONDS, ServerMessage,
+};
 use futures_util::future::select_all;
 use runtime::logs::ErrorChain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,7 +46,7 @@ pub(super) struct Connection {
     namespaces: Namespaces,
     grants: watch::Receiver<u64>,
     /// What the pod was last told to hold, or said in its hello that it holds.
-    pub(super) holds: Vec<Held>,
+    pub(super) holds: Vec<BundleGeneration>,
     /// Reports that are expected: one for each delivery.
     pub(super) expected_reports: u32,
     unsolicited_reports: TokenBucket,
@@ -198,10 +200,10 @@ impl Connection {
                 return Ok(());
             }
             AgentMessage::Applied { holds, reload } => {
-                (reports::applied(caller, pod, &bundles, &holds, reload), true)
+                (reports::applied_records(caller, pod, &bundles, &holds, reload), true)
             }
             AgentMessage::Failed { wanted, step, detail } => {
-                (reports::failed(caller, pod, &bundles, &wanted, step, &detail), false)
+                (reports::failed_records(caller, pod, &bundles, &wanted, step, &detail), false)
             }
         };
         if self.expected_reports > 0 {

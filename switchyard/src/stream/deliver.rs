@@ -2,7 +2,7 @@
 //! in the audit log.
 
 use contract::SecretName;
-use contract::stream::Held;
+use contract::stream::BundleGeneration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -49,9 +49,9 @@ impl BundleAdmission {
 }
 
 impl BundleDelivery {
-    fn held(&self) -> Held {
+    fn held(&self) -> BundleGeneration {
         let BundleSelection { bundle, generation, .. } = &self.selection;
-        Held { bundle: bundle.name.clone(), generation: *generation }
+        BundleGeneration { bundle: bundle.name.clone(), generation: *generation }
     }
 }
 
@@ -64,7 +64,8 @@ impl Connection {
         for admission in &mut self.pod.bundles {
             admission.current.clone_from(&admission.subscription.borrow_and_update());
         }
-        let holds: Vec<Held> = self.deliveries().iter().map(BundleDelivery::held).collect();
+        let holds: Vec<BundleGeneration> =
+            self.deliveries().iter().map(BundleDelivery::held).collect();
         if holds == self.holds && self.pod.bundles.iter().all(BundleAdmission::has_current_filter) {
             return Ok(());
         }

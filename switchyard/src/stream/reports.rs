@@ -1,6 +1,6 @@
 //! Turns the report of an agent into audit events and records of the ledger. Pure.
 
-use contract::stream::{Held, Outcome as Reload, Step};
+use contract::stream::{BundleGeneration, ReloadOutcome, Step};
 use contract::{BundleRef, Generation};
 
 use crate::audit::{Action, Event, Outcome, Pod, Resource, ResourceKind, sanitize};
@@ -13,79 +13,85 @@ pub(super) struct ReportRecord {
     pub(super) report: PodReport,
 }
 
-/// The records of `Applied`, one for each admitted bundle in it.
-pub(super) fn applied(
+/// The records of `Applied`, one for each authorized bundle in it.
+pub(super) fn applied_records(
     caller: &Caller,
     pod: &Pod,
-    admitted: &[Bundle],
-    holds: &[Held],
-    reload: Reload,
+    authorized: &[Bundle],
+    holds: &[BundleGeneration],
+    reload: ReloadOutcome,
 ) -> Vec<ReportRecord> {
-    let word = match reload {
-        Reload::NotNeeded => "not-needed",
-        Reload::Signalled => "signalled",
-        Reload::Accepted => "accepted",
-        Reload::Failed => "failed",
+    let label = match reload {
+        ReloadOutcome::NotNeeded => "not-needed",
+        ReloadOutcome::Signalled => "signalled",
+        ReloadOutcome::Accepted => "accepted",
+        ReloadOutcome::Failed => "failed",
     };
-    let outcome = if reload == Reload::Failed { Outcome::Failed } else { Outcome::Allowed };
+    let outcome = if reload == ReloadOutcome::Failed { Outcome::Failed } else { Outcome::Allowed };
     let record = |bundle: &Bundle, generation| {
-        let event =
-            event(caller, Action::Applied, outcome, bundle, generation, format!("reload {word}"));
-        let state = ReportedState::Applied { generation, reload: word.to_owned() };
+        let event = bundle_event(
+            caller,
+            Action::Applied,
+            outcome,
+            bundle,
+            generation,
+            format!("reload {label}"),
+        );
+        let state = ReportedState::Applied { generation, reload: label.to_owned() };
         ReportRecord { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state } }
     };
-    reported(admitted, holds).map(|(bundle, generation)| record(bundle, generation)).collect()
+    reported(authorized, holds).map(|(bundle, generation)| record(bundle, generation)).collect()
 }
 
-/// The records of `Failed`, one for each admitted bundle in it.
-pub(super) fn failed(
+/// The records of `Failed`, one for each authorized bundle in it.
+pub(super) fn failed_records(
     caller: &Caller,
     pod: &Pod,
-    admitted: &[Bundle],
-    wanted: &[Held],
+    authorized: &[Bundle],
+    wanted: &[BundleGeneration],
     step: Step,
     detail: &str,
 ) -> Vec<ReportRecord> {
-    let word = match step {
+    let label = match step {
         Step::Plan => "plan",
         Step::Write => "write",
         Step::Reload => "reload",
     };
     let detail = sanitize(detail);
     let record = |bundle: &Bundle, generation| {
-        let event = event(
+        let event = bundle_event(
             caller,
             Action::Failed,
             Outcome::Failed,
             bundle,
             generation,
-            format!("{word}: {detail}"),
+            format!("{label}: {detail}"),
         );
         let state = ReportedState::Failed {
             wanted: generation,
-            step: word.to_owned(),
+            step: label.to_owned(),
             detail: detail.clone(),
         };
         ReportRecord { event, report: PodReport { pod: pod.clone(), bundle: bundle.id, state } }
     };
-    reported(admitted, wanted).map(|(bundle, generation)| record(bundle, generation)).collect()
+    reported(authorized, wanted).map(|(bundle, generation)| record(bundle, generation)).collect()
 }
 
-/// The generation that the agent reports of each admitted bundle. Other bundles and generation 0
+/// The generation that the agent reports of each authorized bundle. Other bundles and generation 0
 /// are ignored.
 fn reported<'a>(
-    admitted: &'a [Bundle],
-    holds: &'a [Held],
+    authorized: &'a [Bundle],
+    holds: &'a [BundleGeneration],
 ) -> impl Iterator<Item = (&'a Bundle, Generation)> {
     let generation_of = |name: &BundleRef| {
         holds.iter().find(|held| held.bundle == *name).map(|held| held.generation)
     };
-    admitted.iter().filter_map(move |bundle| {
+    authorized.iter().filter_map(move |bundle| {
         Some((bundle, generation_of(&bundle.name).filter(|it| it.0 > 0)?))
     })
 }
 
-fn event(
+fn bundle_event(
     caller: &Caller,
     action: Action,
     outcome: Outcome,

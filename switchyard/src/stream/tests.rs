@@ -4,7 +4,8 @@ use certs::bundle::TrustBundle;
 use contract::api::{Access, GrantRequest, Subject, SubjectKind};
 use contract::stream::frame::Decoder;
 use contract::stream::{
-    AgentMessage, HEARTBEAT_SECONDS, Held, Outcome, SILENCE_SECONDS, ServerMessage,
+    AgentMessage, BundleGeneration, HEARTBEAT_SECONDS, ReloadOutcome, SILENCE_SECONDS,
+    ServerMessage,
 };
 use contract::{Generation, Redacted, Version};
 use lockbox::{Database, Embedded, KeyFile};
@@ -271,9 +272,11 @@ async fn new_cas_are_sent_on_open_streams() {
 }
 
 fn applied(generation: u64) -> AgentMessage {
-    let holds =
-        vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(generation) }];
-    AgentMessage::Applied { holds, reload: Outcome::NotNeeded }
+    let holds = vec![BundleGeneration {
+        bundle: "api-prod".parse().unwrap(),
+        generation: Generation(generation),
+    }];
+    AgentMessage::Applied { holds, reload: ReloadOutcome::NotNeeded }
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use contract::stream::frame::Decoder;
-use contract::stream::{AgentMessage, Held, Outcome, PROTOCOL, ServerMessage, Snapshot};
+use contract::stream::{
+    AgentMessage, BundleGeneration, PROTOCOL, ReloadOutcome, ServerMessage, Snapshot,
+};
 use contract::{Generation, Problem, Redacted};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -35,8 +37,8 @@ fn request(token: &str, query: &str) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-pub(crate) fn held(bundle: &str, generation: u64) -> Held {
-    Held { bundle: bundle.parse().unwrap(), generation: Generation(generation) }
+pub(crate) fn held(bundle: &str, generation: u64) -> BundleGeneration {
+    BundleGeneration { bundle: bundle.parse().unwrap(), generation: Generation(generation) }
 }
 
 impl TestAgent {
@@ -44,7 +46,7 @@ impl TestAgent {
         harness: &Harness,
         token: &str,
         bundle: &str,
-        holds: Vec<Held>,
+        holds: Vec<BundleGeneration>,
     ) -> Self {
         Self::try_connect(harness, token, bundle, holds).await.unwrap()
     }
@@ -54,7 +56,7 @@ impl TestAgent {
         harness: &Harness,
         token: &str,
         bundle: &str,
-        holds: Vec<Held>,
+        holds: Vec<BundleGeneration>,
     ) -> Option<Self> {
         let response = harness.try_send(request(token, &format!("bundle={bundle}"))).await?;
         if response.status() != 101 {
@@ -137,7 +139,7 @@ impl TestAgent {
     pub(crate) async fn applied(&mut self, bundle: &str, generation: u64) {
         self.say(&AgentMessage::Applied {
             holds: vec![held(bundle, generation)],
-            reload: Outcome::Signalled,
+            reload: ReloadOutcome::Signalled,
         })
         .await;
     }

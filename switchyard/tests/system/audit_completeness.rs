@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use audit::{Action, Outcome, Record, ResourceKind, Start, Verifier};
+use audit::{Action, Outcome, Record, ResourceKind, StartingPoint, Verifier};
 use bytes::Bytes;
 use contract::api::SecretValue;
 use contract::stream::ServerMessage;
@@ -204,7 +204,7 @@ async fn records(harness: &Harness) -> Vec<Record> {
 }
 
 fn compare(records: &[Record], deliveries: &[Delivery]) {
-    let mut verifier = Verifier::new(Start::Genesis, vec![], &[]);
+    let mut verifier = Verifier::new(StartingPoint::Genesis, vec![], &[]);
     records.iter().for_each(|record| verifier.push(record));
     assert_eq!(verifier.finish().finding, None);
     records.iter().for_each(assert_complete);

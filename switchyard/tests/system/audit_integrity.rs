@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use audit::{Checkpoint, Format, PublicKey, Record, Report, Start, Tampering, Verifier};
+use audit::{Checkpoint, Format, PublicKey, Record, Report, StartingPoint, Tampering, Verifier};
 use http::Method;
 use serde_json::Value;
 use sqlx::SqlitePool;
@@ -20,7 +20,7 @@ pub(crate) fn verify(
     checkpoints: Vec<Checkpoint>,
     keys: &[PublicKey],
 ) -> Report {
-    let mut verifier = Verifier::new(Start::Genesis, checkpoints, keys);
+    let mut verifier = Verifier::new(StartingPoint::Genesis, checkpoints, keys);
     records.iter().for_each(|record| verifier.push(record));
     verifier.finish()
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use audit::{Record, Start, Verifier};
+use audit::{Record, StartingPoint, Verifier};
 use contract::stream::ServerMessage;
 use futures_util::future::join_all;
 use http::Method;
@@ -72,7 +72,7 @@ async fn counted(harness: &Harness) -> (usize, usize) {
     let records: Vec<Record> =
         serde_json::from_value(harness.json("/v1/audit?limit=10000").await["events"].clone())
             .unwrap();
-    let mut verifier = Verifier::new(Start::Genesis, vec![], &[]);
+    let mut verifier = Verifier::new(StartingPoint::Genesis, vec![], &[]);
     records.iter().for_each(|record| verifier.push(record));
     assert_eq!(verifier.finish().finding, None);
     let of = |action: &str| records.iter().filter(|record| record.action == action).count();

@@ -2,7 +2,7 @@
 
 use contract::Redacted;
 use contract::secret_bundle::SecretBundle;
-use contract::stream::{AgentMessage, Outcome, ServerMessage, Step};
+use contract::stream::{AgentMessage, ReloadOutcome, ServerMessage, Step};
 use http::Method;
 
 use crate::agent::{TestAgent, held};
@@ -77,7 +77,10 @@ async fn pod_reports_are_stored() {
         })
         .await;
     agent
-        .say(&AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::Failed })
+        .say(&AgentMessage::Applied {
+            holds: vec![held("api-prod", 1)],
+            reload: ReloadOutcome::Failed,
+        })
         .await;
     until("the reports", async || harness.events("applied").await.len() == 2).await;
     let applied = harness.events("applied").await;
@@ -208,10 +211,12 @@ async fn an_agent_that_floods_the_audit_log_is_disconnected() {
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let report =
-        AgentMessage::Applied { holds: vec![held("api-prod", 1)], reload: Outcome::NotNeeded }
-            .encode()
-            .unwrap();
+    let report = AgentMessage::Applied {
+        holds: vec![held("api-prod", 1)],
+        reload: ReloadOutcome::NotNeeded,
+    }
+    .encode()
+    .unwrap();
     let flood = Redacted::new(report.expose().repeat(400));
     agent.send(&flood).await;
     assert!(agent.next().await.is_none());

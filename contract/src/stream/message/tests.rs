@@ -65,10 +65,11 @@ fn a_snapshot_over_the_limits_is_refused_before_it_is_sent() {
 
 #[test]
 fn agent_messages_round_trip() {
-    let holds = vec![Held { bundle: "api-prod".parse().unwrap(), generation: Generation(2) }];
+    let holds =
+        vec![BundleGeneration { bundle: "api-prod".parse().unwrap(), generation: Generation(2) }];
     for message in [
         AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
-        AgentMessage::Applied { holds: holds.clone(), reload: Outcome::Signalled },
+        AgentMessage::Applied { holds: holds.clone(), reload: ReloadOutcome::Signalled },
         AgentMessage::Failed {
             wanted: holds,
             step: Step::Reload,
