@@ -30,6 +30,7 @@ setup: ## prepare a clone for work: the toolchain, the dependencies and the pre-
 .PHONY: check
 check: ## compile without running anything, quickly; P=CRATE takes one crate
 	$(CARGO) check --locked $(PACKAGES) --all-targets
+	$(if $(P),,$(CARGO) check --locked --workspace --test '*')
 
 .PHONY: programs
 programs: ## build the programs that the demo and the tests run
@@ -61,7 +62,7 @@ test-fast: programs ## the tests that need neither root nor a network, and the d
 	@$(ENCLII_BIN)/enclii-demo
 
 .PHONY: test-stores
-test-stores: programs ## the tests beside a real PostgreSQL and a real Vault (root)
+test-stores: programs ## the tests that need root, a real PostgreSQL or a real Vault (root)
 	@tests/stores/test.sh
 
 .PHONY: test-api

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use audit::{Hash, Record, chain};
+use audit::{Hash, Record, chain_hash};
 use e2e::linearizable::{Action, Answer};
 use e2e::switchyard::Switchyard;
 
@@ -74,7 +74,7 @@ pub(crate) fn check(switchyard: &Switchyard, expected: &ExpectedEvents) -> u64 {
             let event: Record = serde_json::from_value(event.clone()).unwrap();
             last += 1;
             assert_eq!(event.sequence, last, "a number is missing in the audit log");
-            head = chain(&head, &event);
+            head = chain_hash(&head, &event);
             assert_eq!(event.hash, head, "the audit log's chain is broken at {last}");
             events.entry(event.trace_id.clone().unwrap_or_default()).or_default().push(event);
         }
