@@ -1,7 +1,6 @@
 //! The agent's memory holds no value once the files are written.
 //!
-//! The tests read the memory of the real process. It is undumpable, so they need root; without it
-//! they do nothing, and `make test`, which runs as root, is what checks.
+//! The tests read the memory of the real process. It is undumpable, so they need root.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -26,7 +25,7 @@ use pod::{Pod, applied};
 use server::{Server, Session, TestCa, snapshot};
 
 // A copy that is still there after this time stays until something happens to overwrite it.
-const WIPE_TIMEOUT: Duration = Duration::from_secs(5);
+const WIPE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SIZES: [usize; 3] = [64, 4 << 10, 60 << 10];
 
@@ -98,10 +97,8 @@ async fn rotate(session: &mut Session, generation: u64, values: &[(&str, &[u8])]
 }
 
 #[tokio::test]
+#[ignore = "needs root: make test-stores"]
 async fn no_value_stays_in_memory_after_any_rotation() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
     let (ca, pod) = (TestCa::new(), Pod::new());
     let server = Server::start(&ca).await;
     let agent = start(&pod, &server, &ca);
@@ -134,10 +131,8 @@ async fn no_value_stays_in_memory_after_any_rotation() {
 }
 
 #[tokio::test]
+#[ignore = "needs root: make test-stores"]
 async fn a_value_that_could_not_be_written_is_in_memory_until_it_is_replaced() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
     let (ca, pod) = (TestCa::new(), Pod::new());
     let server = Server::start(&ca).await;
     let agent = start(&pod, &server, &ca);
@@ -160,10 +155,8 @@ async fn a_value_that_could_not_be_written_is_in_memory_until_it_is_replaced() {
 }
 
 #[tokio::test]
+#[ignore = "needs root: make test-stores"]
 async fn the_token_is_not_in_memory_after_the_login() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
     let (ca, pod) = (TestCa::new(), Pod::new());
     pod.write_token(&format!("{PREFIX}0001"));
     let server = Server::start(&ca).await;

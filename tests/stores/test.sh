@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need a real PostgreSQL, Vault or rsyslog on this machine. Installs or builds
-# what is missing (root). ENCLII_CRASH_KILLS sets how often the crash tests kill each program.
+# Runs the tests that need root, or a real PostgreSQL, Vault or rsyslog on this machine. Installs or
+# builds what is missing. ENCLII_CRASH_KILLS sets how often the crash tests kill each program.
 HERE=$(cd "$(dirname "$0")/../cluster" && pwd)
 # shellcheck source=tests/cluster/lib/common.sh
 . "$HERE/lib/common.sh"
@@ -20,5 +20,5 @@ export ENCLII_VAULT
 # Always the whole workspace, so that every test shares one build of the dependencies.
 tests=(cargo test --locked --workspace --no-fail-fast)
 # The tests mount small file systems in a mount namespace of their own, which ends with them.
-unshare --mount "${tests[@]}" --lib --test system -- --ignored
+unshare --mount "${tests[@]}" --lib --test system --test memory -- --ignored
 "${tests[@]}" --test sealing --test vault --test replicas --test crash
