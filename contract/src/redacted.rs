@@ -2,7 +2,7 @@
 //!
 //! There is no `Display` and no `Serialize`; `Debug` prints `<redacted>`; the bytes are wiped when
 //! the value is dropped. Copies that a library makes on the way (a TLS record buffer, a JSON
-//! parser) are out of reach: SECURITY.md says which.
+//! parser) are out of this type's reach: SECURITY.md says who wipes which.
 
 use std::fmt;
 
