@@ -9,7 +9,7 @@ use runtime::logs::ErrorChain;
 /// `error: cause: cause of the cause`. A cause whose text the line already ends with is not
 /// repeated.
 #[must_use]
-pub fn chain(error: &dyn Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     ErrorChain(error).to_string()
 }
 
@@ -24,12 +24,12 @@ mod tests {
     #[test]
     fn causes_follow_on_the_same_line() {
         let error = OpenVolume("/run/secrets", std::io::Error::other("no such device"));
-        assert_eq!(chain(&error), "open volume /run/secrets: no such device");
+        assert_eq!(error_chain(&error), "open volume /run/secrets: no such device");
     }
 
     #[test]
     fn a_repeated_cause_is_written_once() {
         let error = std::io::Error::other("boom");
-        assert_eq!(chain(&error), "boom");
+        assert_eq!(error_chain(&error), "boom");
     }
 }

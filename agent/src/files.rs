@@ -7,8 +7,8 @@
 //! kubernetes.io/serviceaccount/ mount point of the pod's own token, see `contract::layout`
 //! ```
 //!
-//! [`Files::publish`] makes a whole generation visible or nothing. [`Files::open`] cleans up after
-//! a crash and adopts an existing generation.
+//! [`SecretsVolume::publish`] makes either a whole generation visible or nothing at all.
+//! [`SecretsVolume::open`] cleans up after a crash and adopts an existing generation.
 
 mod directory;
 mod error;
@@ -20,7 +20,7 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use contract::agent_config::Files as Config;
+use contract::agent_config::Files as FilesConfig;
 use contract::layout::{
     DATA_LINK, MAX_VALUE_BYTES, SERVICE_ACCOUNT_DIRECTORY, SERVICE_ACCOUNT_SUBDIRECTORY,
 };
@@ -33,37 +33,42 @@ use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
 use directory::{Directory, Entry, EntryKind};
 use generation_name::GenerationName;
 use steps::{
-    DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_FILE, TRUST_TEMPORARY,
-    VolumeStep,
+    DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_BUNDLE_FILE,
+    TRUST_BUNDLE_TEMPORARY, VolumeStep,
 };
 
 // A trust bundle has a handful of certificates.
-const MAX_TRUST_BYTES: usize = 1 << 20;
+const MAX_TRUST_BUNDLE_BYTES: usize = 1 << 20;
 
-/// The files of one pod.
+/// The in-memory volume with the files of one pod.
 #[derive(Debug)]
-pub struct Files {
+pub struct SecretsVolume {
     root: Directory,
     file_mode: u32,
-    current: Option<String>,
-    previous: Option<String>,
+    current_directory: Option<String>,
+    previous_directory: Option<String>,
 }
 
-impl Files {
+impl SecretsVolume {
     /// Opens the volume: creates the mount point of the service-account token, adopts an existing
     /// generation, and removes what a crash left behind.
     ///
     /// # Errors
     /// When the directory does not exist or the agent may not write to it.
-    pub fn open(config: &Config) -> Result<Self, VolumeError> {
+    pub fn open(config: &FilesConfig) -> Result<Self, VolumeError> {
         let path = PathBuf::from(&config.directory);
         let root = Directory::open(&path).map_err(|source| VolumeError::Open { path, source })?;
         create_mount_point(&root).map_err(VolumeError::MountPoint)?;
-        let mut files =
-            Self { root, file_mode: u32::from(config.mode.bits()), current: None, previous: None };
+        let mut files = Self {
+            root,
+            file_mode: u32::from(config.mode.bits()),
+            current_directory: None,
+            previous_directory: None,
+        };
         let entries = files.list()?;
-        files.current = entries.iter().find_map(|entry| current_generation(entry, &entries));
-        files.clean_up()?;
+        files.current_directory =
+            entries.iter().find_map(|entry| current_generation(entry, &entries));
+        files.repair()?;
         Ok(files)
     }
 
@@ -71,7 +76,7 @@ impl Files {
     /// the directory's name does not list the generations.
     #[must_use]
     pub fn held(&self, bundles: &[BundleRef]) -> Vec<BundleGeneration> {
-        let Some(name) = self.current.as_deref().and_then(GenerationName::parse) else {
+        let Some(name) = self.current_directory.as_deref().and_then(GenerationName::parse) else {
             return Vec::new();
         };
         if name.generations.len() != bundles.len() {
@@ -87,7 +92,7 @@ impl Files {
     /// The current files, for a comparison.
     #[must_use]
     pub fn current(&self) -> CurrentFiles {
-        match self.current.as_deref() {
+        match self.current_directory.as_deref() {
             None => CurrentFiles::None,
             Some(current) => {
                 self.contents(current).map_or(CurrentFiles::Unreadable, CurrentFiles::Readable)
@@ -96,14 +101,14 @@ impl Files {
     }
 
     /// Makes `desired` the current generation. `reload` records, together with the swap, that a
-    /// reload is pending (see [`Files::reload_pending`]).
+    /// reload is pending (see [`Self::reload_pending`]).
     ///
     /// # Errors
     /// When a step before the swap fails; the files are then unchanged.
     pub fn publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), VolumeError> {
         match self.try_publish(desired, reload) {
             // The new generation matters more than late readers of the previous one.
-            Err(VolumeError::Full { .. }) if self.previous.is_some() => {
+            Err(VolumeError::Full { .. }) if self.previous_directory.is_some() => {
                 self.remove_previous()?;
                 self.try_publish(desired, reload)
             }
@@ -122,10 +127,10 @@ impl Files {
             }
         }
         // The swap has happened. If the cleanup fails, the next generation or start repeats it.
-        self.previous = self.current.replace(name);
-        if let Err(error) = self.clean_up() {
+        self.previous_directory = self.current_directory.replace(name);
+        if let Err(error) = self.repair() {
             tracing::warn!(
-                error = crate::error::chain(&error),
+                error = crate::error::error_chain(&error),
                 "an older generation was not removed"
             );
         }
@@ -137,21 +142,21 @@ impl Files {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove_previous(&mut self) -> Result<(), VolumeError> {
-        self.previous = None;
-        self.clean_up()
+        self.previous_directory = None;
+        self.repair()
     }
 
     /// Whether there is a current generation.
     #[must_use]
     pub fn has_generation(&self) -> bool {
-        self.current.is_some()
+        self.current_directory.is_some()
     }
 
     /// Whether the application still has to reload: an earlier run of the agent ended between the
     /// swap and the reload.
     #[must_use]
     pub fn reload_pending(&self) -> bool {
-        self.current.is_some() && self.root.read(RELOAD_PENDING_FILE, 0).is_ok()
+        self.current_directory.is_some() && self.root.read(RELOAD_PENDING_FILE, 0).is_ok()
     }
 
     /// Records that the reload is done or has been given up.
@@ -165,7 +170,7 @@ impl Files {
     /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.
     #[must_use]
     pub fn trust_bundle(&self) -> Option<String> {
-        let bytes = self.root.read(TRUST_FILE, MAX_TRUST_BYTES).ok()?;
+        let bytes = self.root.read(TRUST_BUNDLE_FILE, MAX_TRUST_BUNDLE_BYTES).ok()?;
         String::from_utf8(bytes.expose().to_vec()).ok()
     }
 
@@ -175,9 +180,9 @@ impl Files {
     /// When it cannot be written; the previous one stays.
     pub fn save_trust_bundle(&self, pem: &str) -> Result<(), VolumeError> {
         let save = || {
-            self.root.remove_file(TRUST_TEMPORARY)?;
-            self.root.write_new(TRUST_TEMPORARY, pem.as_bytes(), 0o400)?;
-            self.root.rename(TRUST_TEMPORARY, TRUST_FILE)
+            self.root.remove_file(TRUST_BUNDLE_TEMPORARY)?;
+            self.root.write_new(TRUST_BUNDLE_TEMPORARY, pem.as_bytes(), 0o400)?;
+            self.root.rename(TRUST_BUNDLE_TEMPORARY, TRUST_BUNDLE_FILE)
         };
         save().map_err(VolumeError::TrustBundle)
     }
@@ -243,14 +248,16 @@ impl Files {
         self.root.rename(FILE_LINK_TEMPORARY, name.as_str())
     }
 
-    /// Removes everything of the agent's but the current and the previous generation.
-    fn clean_up(&self) -> Result<(), VolumeError> {
+    /// Removes everything the agent created except the current and previous generations, and
+    /// restores missing links.
+    fn repair(&self) -> Result<(), VolumeError> {
         let names = self
-            .current
+            .current_directory
             .as_deref()
-            .map_or_else(|| Ok(Vec::new()), |current| self.names(current))?;
+            .map_or_else(|| Ok(Vec::new()), |current| self.file_names(current))?;
         let entries = self.list()?;
-        let (current, previous) = (self.current.as_deref(), self.previous.as_deref());
+        let (current, previous) =
+            (self.current_directory.as_deref(), self.previous_directory.as_deref());
         for step in steps::repair_steps(&names, &entries, current, previous) {
             self.perform(&step, "", &FileContents::new())?;
         }
@@ -260,28 +267,31 @@ impl Files {
     /// Removes what a failed write left behind.
     fn roll_back(&self, was_pending: bool) {
         let cleared = if was_pending { Ok(()) } else { self.clear_reload_pending() };
-        if let Err(error) = cleared.and_then(|()| self.clean_up()) {
+        if let Err(error) = cleared.and_then(|()| self.repair()) {
             tracing::warn!(
-                error = crate::error::chain(&error),
+                error = crate::error::error_chain(&error),
                 "files of a failed write were not removed"
             );
         }
     }
 
-    fn names(&self, generation: &str) -> Result<Vec<FileName>, VolumeError> {
+    fn file_names(&self, generation: &str) -> Result<Vec<FileName>, VolumeError> {
         let entries = self
             .root
             .open_directory(generation)
             .and_then(|directory| directory.entries())
             .map_err(VolumeError::List)?;
-        Ok(entries.iter().filter_map(|entry| file_name(&entry.name)).collect())
+        Ok(entries.iter().filter_map(|entry| parse_file_name(&entry.name)).collect())
     }
 
     /// `None` if the directory contains anything that the agent does not write.
     fn contents(&self, generation: &str) -> Option<FileContents> {
         let directory = self.root.open_directory(generation).ok()?;
         let read = |entry: Entry| {
-            Some((file_name(&entry.name)?, directory.read(&entry.name, MAX_VALUE_BYTES).ok()?))
+            Some((
+                parse_file_name(&entry.name)?,
+                directory.read(&entry.name, MAX_VALUE_BYTES).ok()?,
+            ))
         };
         directory.entries().ok()?.into_iter().map(read).collect()
     }
@@ -327,7 +337,7 @@ fn unused_name(desired: &DesiredFiles, entries: &[Entry]) -> String {
     name.to_string()
 }
 
-fn file_name(name: &str) -> Option<FileName> {
+fn parse_file_name(name: &str) -> Option<FileName> {
     name.parse::<SecretName>().ok().map(|name| FileName::from(&name))
 }
 

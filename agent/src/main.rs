@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent::app::{Application, PROC};
 use agent::args::{self, Args, Command};
-use agent::error::chain;
+use agent::error::error_chain;
 use agent::{hardening, supervisor, wait};
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Run(args)) => return start(*args),
         Err(error) => {
-            let _ = print_error(&chain(&error));
+            let _ = print_error(&error_chain(&error));
             return ExitCode::from(2);
         }
     };
@@ -47,13 +47,13 @@ fn main() -> ExitCode {
 
 fn start(args: Args) -> ExitCode {
     if let Err(error) = runtime::logs::init(args.log_format, &args.log_filter) {
-        let _ = print_error(&chain(&error));
+        let _ = print_error(&error_chain(&error));
         return ExitCode::from(2);
     }
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = chain(&*error), "agent failed");
+            tracing::error!(error = error_chain(&*error), "agent failed");
             ExitCode::FAILURE
         }
     }

@@ -18,7 +18,7 @@ pub enum SourceEvent {
         /// The generations, with the values.
         snapshot: Snapshot,
         /// When its last byte arrived.
-        received: Instant,
+        received_at: Instant,
     },
     /// The connection is lost; the source reconnects by itself.
     Disconnected {

@@ -1,5 +1,5 @@
-//! The agent's event loop: it writes what the source sends as files and makes the application
-//! reload.
+//! The agent's event loop: it writes what the source sends to files and tells the application
+//! to reload.
 //!
 //! This is the only place in the crate that starts a task, and there is one: the source. Everything
 //! else happens in `Supervisor::run`, one event at a time.
@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use contract::agent_config::Source;
-use contract::stream::{AgentMessage, BundleGeneration, ReloadOutcome, Snapshot, Step};
+use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
 use contract::{AgentConfig, BundleRef};
 use runtime::signals::Shutdown;
 use runtime::tasks::{DrainTimeout, Tasks};
@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::{Application, ReloadError};
-use crate::error::chain;
-use crate::files::{Files, VolumeError};
+use crate::error::error_chain;
+use crate::files::{SecretsVolume, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
 use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
@@ -30,7 +30,7 @@ use crate::termination_message;
 // The source has no work to finish; its stream is cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-// A generation makes two reports at most, and without a connection no generation arrives.
+// A generation produces at most two reports, and without a connection no generation arrives.
 const REPORT_QUEUE: usize = 16;
 
 /// Why the agent cannot run.
@@ -38,7 +38,7 @@ const REPORT_QUEUE: usize = 16;
 pub enum SupervisorError {
     /// The volume.
     #[error(transparent)]
-    Files(#[from] VolumeError),
+    Volume(#[from] VolumeError),
     /// The source.
     #[error(transparent)]
     Switchyard(#[from] SwitchyardError),
@@ -46,8 +46,8 @@ pub enum SupervisorError {
     /// container exits with this message, which is where people look.
     #[error("get secrets: {0}")]
     Denied(String),
-    /// The source ended by itself, which is a defect.
-    #[error("run source: it stopped unexpectedly")]
+    /// The source ended on its own, which is a bug.
+    #[error("the source stopped unexpectedly")]
     SourceStopped,
     /// A task did not stop.
     #[error(transparent)]
@@ -58,15 +58,15 @@ type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadErro
 
 /// The state of the event loop.
 struct Supervisor {
-    files: Files,
+    files: SecretsVolume,
     application: Application,
     bundles: Vec<BundleRef>,
     held: watch::Sender<Vec<BundleGeneration>>,
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
     reload: Option<ReloadFuture>,
-    /// When the current files were swapped in.
-    swapped: Instant,
+    /// When the current files were swapped_at in.
+    swapped_at: Instant,
     last_reload: Option<Instant>,
     /// When to remove the previous generation.
     remove_previous_at: Option<Instant>,
@@ -77,8 +77,9 @@ struct Supervisor {
 /// Keeps the pod's files up to date until `shutdown` is requested.
 ///
 /// # Errors
-/// When the configuration or the volume is unusable, or the server denies the first login. An
-/// unreachable server is not an error, and neither is a denial later: the files stay.
+/// When the configuration or the volume is unusable, or access is denied while there are no files
+/// yet. An unreachable server is not an error, and neither is a denial once there are files: they
+/// stay.
 pub async fn run(
     config: AgentConfig,
     application: Application,
@@ -87,11 +88,11 @@ pub async fn run(
 ) -> Result<(), SupervisorError> {
     let AgentConfig { version: _, source, bundles, files, reload: _ } = config;
     let Source::Switchyard { address, ca, token_file } = source;
-    let files = Files::open(&files)?;
+    let files = SecretsVolume::open(&files)?;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
         tracing::warn!(
-            error = chain(&error),
+            error = error_chain(&error),
             "saved trust bundle is unusable, using the configured one"
         );
     }
@@ -116,7 +117,7 @@ pub async fn run(
         held,
         reports,
         reload: None,
-        swapped: Instant::now(),
+        swapped_at: Instant::now(),
         last_reload: None,
         remove_previous_at: None,
         unwritten: None,
@@ -158,8 +159,8 @@ impl Supervisor {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(SourceEvent::Snapshot { snapshot, received }) => {
-                        self.apply_snapshot(snapshot, received);
+                    Some(SourceEvent::Snapshot { snapshot, received_at }) => {
+                        self.apply_snapshot(snapshot, received_at);
                     }
                     Some(SourceEvent::TrustBundle { ca }) => self.save_trust_bundle(&ca),
                     Some(SourceEvent::Disconnected { denied, reason }) => {
@@ -179,12 +180,12 @@ impl Supervisor {
         }
     }
 
-    fn apply_snapshot(&mut self, snapshot: Snapshot, received: Instant) {
+    fn apply_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
         // It replaces an earlier one that could not be written.
         self.unwritten = None;
         let held = snapshot.holds();
         match plan::desired_files(&self.bundles, snapshot) {
-            Ok(desired) => self.write_files(desired, received),
+            Ok(desired) => self.write_files(desired, received_at),
             Err(error) => {
                 let detail = error.to_string();
                 tracing::error!(
@@ -193,12 +194,12 @@ impl Supervisor {
                     reason = detail,
                     "generation rejected, files unchanged"
                 );
-                self.report(AgentMessage::Failed { wanted: held, step: Step::Plan, detail });
+                self.report(AgentMessage::Failed { wanted: held, step: FailedStep::Plan, detail });
             }
         }
     }
 
-    fn write_files(&mut self, desired: DesiredFiles, received: Instant) {
+    fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
         let change = plan::compare(&desired, &self.files.current());
         if change == FilesChange::Unchanged {
             self.held.send_replace(desired.held);
@@ -210,27 +211,27 @@ impl Supervisor {
         }
         let reload = change == FilesChange::Changed && self.application.wants_reload();
         match self.files.publish(&desired, reload) {
-            Ok(()) => self.files_written(desired, received, reload),
+            Ok(()) => self.files_written(desired, received_at, reload),
             Err(error) => self.write_failed(desired, &error),
         }
     }
 
-    fn files_written(&mut self, desired: DesiredFiles, received: Instant, reload: bool) {
-        self.swapped = Instant::now();
+    fn files_written(&mut self, desired: DesiredFiles, received_at: Instant, reload: bool) {
+        self.swapped_at = Instant::now();
         tracing::info!(
             bundle = log_fields::bundles(&desired.held),
             generation = log_fields::generations(&desired.held),
             files = desired.files.len(),
-            milliseconds = log_fields::milliseconds(self.swapped - received),
+            milliseconds = log_fields::milliseconds(self.swapped_at - received_at),
             "files replaced"
         );
-        self.remove_previous_at = Some(self.swapped + schedule::KEEP_PREVIOUS_GENERATION);
+        self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
         self.held.send_replace(desired.held);
         if reload { self.start_reload() } else { self.report_applied(ReloadOutcome::NotNeeded) }
     }
 
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
-        let detail = chain(error);
+        let detail = error_chain(error);
         tracing::error!(
             bundle = log_fields::bundles(&desired.held),
             generation = log_fields::generations(&desired.held),
@@ -239,7 +240,7 @@ impl Supervisor {
         );
         self.report(AgentMessage::Failed {
             wanted: desired.held.clone(),
-            step: Step::Write,
+            step: FailedStep::Write,
             detail,
         });
         self.unwritten = Some((desired, Instant::now() + schedule::WRITE_RETRY_INTERVAL));
@@ -254,7 +255,7 @@ impl Supervisor {
     fn remove_previous_generation(&mut self) {
         self.remove_previous_at = None;
         if let Err(error) = self.files.remove_previous() {
-            tracing::warn!(error = chain(&error), "previous generation not removed");
+            tracing::warn!(error = error_chain(&error), "previous generation not removed");
         }
     }
 
@@ -262,7 +263,7 @@ impl Supervisor {
         match self.files.save_trust_bundle(ca) {
             Ok(()) => tracing::info!("new trust bundle saved"),
             Err(error) => tracing::warn!(
-                error = chain(&error),
+                error = error_chain(&error),
                 "new trust bundle is in use, but not saved for the next start"
             ),
         }
@@ -285,11 +286,11 @@ impl Supervisor {
         self.last_reload = Some(Instant::now());
         if let Err(error) = self.files.clear_reload_pending() {
             tracing::warn!(
-                error = chain(&error),
+                error = error_chain(&error),
                 "the application will be told to reload again after a restart"
             );
         }
-        let milliseconds = log_fields::milliseconds(self.swapped.elapsed());
+        let milliseconds = log_fields::milliseconds(self.swapped_at.elapsed());
         match result {
             Ok(ReloadOutcome::NotNeeded) => {
                 tracing::info!("application is not running yet, no reload needed");
@@ -300,7 +301,7 @@ impl Supervisor {
                 "application reloaded"
             ),
             Err(error) => {
-                let detail = chain(&error);
+                let detail = error_chain(&error);
                 tracing::error!(
                     error = detail,
                     milliseconds,
@@ -309,7 +310,11 @@ impl Supervisor {
                 // The files hold the new generation all the same, so both are reported.
                 self.report_applied(ReloadOutcome::Failed);
                 let wanted = self.held.borrow().clone();
-                return self.report(AgentMessage::Failed { wanted, step: Step::Reload, detail });
+                return self.report(AgentMessage::Failed {
+                    wanted,
+                    step: FailedStep::Reload,
+                    detail,
+                });
             }
         }
         self.report_applied(result.unwrap_or(ReloadOutcome::Failed));
@@ -327,7 +332,7 @@ impl Supervisor {
     }
 }
 
-/// Waits for the reload in progress; never returns without one.
+/// Waits for the reload in progress, or forever if there is none.
 async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<ReloadOutcome, ReloadError> {
     match reload {
         Some(reload) => reload.await,
@@ -335,7 +340,7 @@ async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<ReloadOutc
     }
 }
 
-/// Waits until `at`; never returns without one.
+/// Waits until `at`, or forever if it is `None`.
 async fn reached(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,

@@ -24,7 +24,7 @@ use crate::bundle::TrustBundle;
 use crate::cert_key_pair::CertKeyPairError;
 use crate::clock::Clock;
 use crate::issue::IssueError;
-use crate::renewal::{Policy, Step};
+use crate::renewal::{RenewalPolicy, RenewalStep};
 use crate::resolver::CertResolver;
 use crate::state::State;
 use crate::store::{CertStore, CertStoreError, Loaded, StoreOutcome};
@@ -44,11 +44,11 @@ const MAX_CONFLICTS: u32 = 8;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The subject of the CA, at most 34 characters.
-    pub ca_name: String,
+    pub ca_common_name: String,
     /// The names that the serving certificate is valid for.
     pub names: SubjectAltNames,
     /// Lifetimes and overlap.
-    pub policy: Policy,
+    pub policy: RenewalPolicy,
     /// How often the wall clock is checked; a minute is usual.
     pub poll_interval: Duration,
     /// How long one read or write of the store may take.
@@ -60,11 +60,11 @@ pub struct Settings {
 impl Settings {
     /// The defaults: default policy, a check every minute, ten seconds per store access, the
     /// system's clock.
-    pub fn new<S: Into<String>>(ca_name: S, names: SubjectAltNames) -> Self {
+    pub fn new<S: Into<String>>(ca_common_name: S, names: SubjectAltNames) -> Self {
         Self {
-            ca_name: ca_name.into(),
+            ca_common_name: ca_common_name.into(),
             names,
-            policy: Policy::default(),
+            policy: RenewalPolicy::default(),
             poll_interval: Duration::from_secs(60),
             store_timeout: Duration::from_secs(10),
             clock: Clock::system(),
@@ -136,13 +136,14 @@ impl<S: CertStore> CertManager<S> {
     }
 
     /// The CAs that clients must trust; empty until the first round. A task that writes them
-    /// somewhere (a `caBundle`) writes them at each change, and again when somebody overwrote them.
+    /// somewhere (a `caBundle`) writes them at each change, and again whenever somebody
+    /// overwrites them.
     pub fn bundle(&self) -> watch::Receiver<TrustBundle> {
         self.bundle.subscribe()
     }
 
-    /// Runs until `stop` is cancelled: a round at each change of the store and at least at each
-    /// poll interval.
+    /// Runs until `stop` is cancelled: a round after each change of the store and at least once
+    /// per poll interval.
     pub async fn run(mut self, stop: CancellationToken) {
         let _ = stop.run_until_cancelled(self.run_rounds()).await;
     }
@@ -161,9 +162,10 @@ impl<S: CertStore> CertManager<S> {
                     }
                 }
                 Err(error) => {
+                    let delay = delays.next_delay();
                     let failures = delays.failures();
                     tracing::warn!(error = %ErrorChain(&error), failures, "renew certificates");
-                    tokio::time::sleep(delays.next_delay()).await;
+                    tokio::time::sleep(delay).await;
                 }
             }
         }
@@ -174,13 +176,13 @@ impl<S: CertStore> CertManager<S> {
     ///
     /// # Errors
     /// When the store fails or is too slow, or a certificate cannot be issued.
-    pub async fn reconcile(&mut self) -> Result<Vec<Step>, CertManagerError> {
+    pub async fn reconcile(&mut self) -> Result<Vec<RenewalStep>, CertManagerError> {
         let mut retry = CONFLICT_RETRY.start();
         loop {
             let loaded = self.with_timeout("load", self.store.load()).await?;
             let start = self.starting_point(&loaded);
-            let Settings { ca_name, names, policy, clock, .. } = &self.settings;
-            let (state, steps) = start.advance(ca_name, names, clock.now(), policy)?;
+            let Settings { ca_common_name, names, policy, clock, .. } = &self.settings;
+            let (state, steps) = start.advance(ca_common_name, names, clock.now(), policy)?;
             let files = state.to_files();
             let seen = if files == loaded.files {
                 loaded
@@ -215,7 +217,7 @@ impl<S: CertStore> CertManager<S> {
         }
     }
 
-    fn publish(&mut self, state: State, steps: &[Step]) -> Result<(), CertManagerError> {
+    fn publish(&mut self, state: State, steps: &[RenewalStep]) -> Result<(), CertManagerError> {
         // The bundle first: clients learn of a CA before they meet it, never after.
         let bundle = state.bundle();
         let bundle_changed = self.bundle.send_if_modified(|published| {

@@ -16,7 +16,7 @@ mod tests;
 
 /// Lifetimes of the certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct RenewalPolicy {
     ca_lifetime: Duration,
     leaf_lifetime: Duration,
     overlap: Duration,
@@ -36,7 +36,7 @@ pub enum PolicyError {
     LongLeaf,
 }
 
-impl Policy {
+impl RenewalPolicy {
     /// A policy with these lifetimes.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Policy {
     }
 }
 
-impl Default for Policy {
+impl Default for RenewalPolicy {
     /// CA 365 days, leaf 7 days, overlap 24 hours.
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -107,9 +107,10 @@ pub struct LeafStatus {
     pub names_match: bool,
 }
 
-/// One thing to do. After each step the decision is made again, until it is [`Step::Nothing`].
+/// One thing to do. After each step the decision is made again, until it is
+/// [`RenewalStep::Nothing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RenewalStep {
     /// Drop the previous CAs that have expired.
     DropExpiredCas,
     /// Nothing is due.
@@ -125,26 +126,28 @@ pub enum Step {
 }
 
 /// The step that is due at `now`.
-pub fn next_step(view: &CertStatus, now: SystemTime, policy: &Policy) -> Step {
+pub fn next_step(view: &CertStatus, now: SystemTime, policy: &RenewalPolicy) -> RenewalStep {
     let next = view.next.filter(|next| next.contains(now));
     let Some(current) = view.current.filter(|current| current.contains(now)) else {
-        return next.map_or(Step::CreateCa, |_| Step::PromoteNextCa);
+        return next.map_or(RenewalStep::CreateCa, |_| RenewalStep::PromoteNextCa);
     };
     match (next, view.next) {
-        (Some(next), _) if now >= promotion(current, next, policy) => return Step::PromoteNextCa,
+        (Some(next), _) if now >= promotion(current, next, policy) => {
+            return RenewalStep::PromoteNextCa;
+        }
         (Some(_), _) => {}
         // A next CA that is not valid (the clock was changed) could not sign when its time comes.
-        (None, Some(_)) => return Step::PublishNextCa,
-        (None, None) if now >= two_thirds(current) => return Step::PublishNextCa,
+        (None, Some(_)) => return RenewalStep::PublishNextCa,
+        (None, None) if now >= two_thirds(current) => return RenewalStep::PublishNextCa,
         (None, None) => {}
     }
     if view.leaf.is_none_or(|leaf| is_due(leaf, current, now, policy)) {
-        return Step::RenewLeaf;
+        return RenewalStep::RenewLeaf;
     }
     if view.previous.iter().any(|previous| now >= previous.not_after) {
-        return Step::DropExpiredCas;
+        return RenewalStep::DropExpiredCas;
     }
-    Step::Nothing
+    RenewalStep::Nothing
 }
 
 /// When two thirds of a certificate's lifetime have passed.
@@ -155,13 +158,13 @@ pub fn two_thirds(validity: Validity) -> SystemTime {
 }
 
 /// The next CA signs after the overlap, or earlier when the current one expires before that.
-fn promotion(current: Validity, next: Validity, policy: &Policy) -> SystemTime {
+fn promotion(current: Validity, next: Validity, policy: &RenewalPolicy) -> SystemTime {
     let margin = (policy.overlap / 4).min(Duration::from_secs(3600));
     let last_moment = current.not_after.checked_sub(margin).unwrap_or(current.not_after);
     plus(issued(next), policy.overlap).min(last_moment)
 }
 
-fn is_due(leaf: LeafStatus, current: Validity, now: SystemTime, policy: &Policy) -> bool {
+fn is_due(leaf: LeafStatus, current: Validity, now: SystemTime, policy: &RenewalPolicy) -> bool {
     if !leaf.signed_by_current || !leaf.names_match || !leaf.validity.contains(now) {
         return true;
     }

@@ -12,7 +12,7 @@ use crate::bundle::TrustBundle;
 use crate::cert_key_pair::{CertKeyPair, CertKeyPairError};
 use crate::certificate::Certificate;
 use crate::issue::{self, IssueError};
-use crate::renewal::{CertStatus, LeafStatus, Policy, Step, next_step};
+use crate::renewal::{CertStatus, LeafStatus, RenewalPolicy, RenewalStep, next_step};
 
 /// The CA that signs.
 pub const CA_CERT: &str = "ca.crt";
@@ -188,14 +188,14 @@ impl State {
         authority: &str,
         names: &SubjectAltNames,
         now: SystemTime,
-        policy: &Policy,
-    ) -> Result<(Self, Vec<Step>), IssueError> {
+        policy: &RenewalPolicy,
+    ) -> Result<(Self, Vec<RenewalStep>), IssueError> {
         let mut state = self.clone();
         let mut steps = Vec::new();
         // Each kind of step is due at most once in a row; the bound guards against a defect.
         while steps.len() < MAX_STEPS {
             let step = next_step(&state.status(names), now, policy);
-            if step == Step::Nothing {
+            if step == RenewalStep::Nothing {
                 break;
             }
             state.apply(step, authority, names, now, policy)?;
@@ -206,32 +206,32 @@ impl State {
 
     fn apply(
         &mut self,
-        step: Step,
+        step: RenewalStep,
         authority: &str,
         names: &SubjectAltNames,
         now: SystemTime,
-        policy: &Policy,
+        policy: &RenewalPolicy,
     ) -> Result<(), IssueError> {
         match step {
-            Step::DropExpiredCas => {
+            RenewalStep::DropExpiredCas => {
                 self.previous.retain(|one| now < one.validity().not_after);
             }
-            Step::Nothing => {}
-            Step::PromoteNextCa => {
+            RenewalStep::Nothing => {}
+            RenewalStep::PromoteNextCa => {
                 let next = self.next.take();
                 self.replace_ca(next);
             }
-            Step::PublishNextCa => {
+            RenewalStep::PublishNextCa => {
                 let next = issue::create_ca(authority, now, policy.ca_lifetime())?;
                 self.next = Some(next);
             }
-            Step::RenewLeaf => {
+            RenewalStep::RenewLeaf => {
                 if let Some(current) = &self.current {
                     self.leaf =
                         Some(issue::issue_leaf(current, names, now, policy.leaf_lifetime())?);
                 }
             }
-            Step::CreateCa => {
+            RenewalStep::CreateCa => {
                 let new = issue::create_ca(authority, now, policy.ca_lifetime())?;
                 self.next = None;
                 self.replace_ca(Some(new));

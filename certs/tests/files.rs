@@ -14,7 +14,7 @@ use certs::alt_names::SubjectAltNames;
 use certs::cert_key_pair::CertKeyPair;
 use certs::files::{FileCertificates, FilesError};
 use certs::issue::{create_ca, issue_leaf};
-use certs::renewal::Policy;
+use certs::renewal::RenewalPolicy;
 use certs::state::{CertFiles, State};
 use runtime::tasks::Tasks;
 use support::{ManualClock, NAME, connect, eventually, hello};
@@ -22,7 +22,7 @@ use support::{ManualClock, NAME, connect, eventually, hello};
 fn made(now: SystemTime) -> CertFiles {
     let names = SubjectAltNames::parse([NAME]).unwrap();
     let (state, _) =
-        State::default().advance("somebody else", &names, now, &Policy::default()).unwrap();
+        State::default().advance("somebody else", &names, now, &RenewalPolicy::default()).unwrap();
     state.to_files()
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use certs::manager::CertManager;
-use certs::renewal::Step;
+use certs::renewal::RenewalStep;
 use certs::store::directory::DirectoryCertStore;
 use runtime::readiness::Readiness;
 use runtime::tasks::Tasks;
@@ -29,14 +29,14 @@ async fn the_leaf_is_swapped_under_the_open_listener() {
     assert!(!resolver.is_loaded());
     assert!(connect(address, &bundle.borrow(), &hand).await.is_err());
 
-    assert_eq!(manager.reconcile().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
+    assert_eq!(manager.reconcile().await.unwrap(), [RenewalStep::CreateCa, RenewalStep::RenewLeaf]);
     let trusted = bundle.borrow().clone();
     let first = resolver.certificate().unwrap();
     let mut open = connect(address, &trusted, &hand).await.unwrap();
     ask(&mut open).await;
 
     hand.advance(5 * DAY);
-    assert_eq!(manager.reconcile().await.unwrap(), [Step::RenewLeaf]);
+    assert_eq!(manager.reconcile().await.unwrap(), [RenewalStep::RenewLeaf]);
     let second = resolver.certificate().unwrap();
     assert!(first != second);
     assert_eq!(*bundle.borrow(), trusted);
@@ -71,7 +71,7 @@ async fn a_ca_turns_over_without_one_failed_handshake() {
                 answer.unwrap_or_else(|error| panic!("round {round}: {error}"));
             }
             let steps = manager.reconcile().await.unwrap();
-            promotions += steps.iter().filter(|step| **step == Step::PromoteNextCa).count();
+            promotions += steps.iter().filter(|step| **step == RenewalStep::PromoteNextCa).count();
             history.note(hand.now(), &bundle.borrow());
         }
     }
@@ -147,7 +147,7 @@ async fn started_after_everything_has_expired() {
     hand.advance(800 * DAY);
     let mut late = manager();
     let steps = late.reconcile().await.unwrap();
-    assert_eq!(steps, [Step::CreateCa, Step::RenewLeaf, Step::DropExpiredCas]);
+    assert_eq!(steps, [RenewalStep::CreateCa, RenewalStep::RenewLeaf, RenewalStep::DropExpiredCas]);
     let address = hello(late.resolver(), &tasks).await;
     let bundle = late.bundle().borrow().clone();
     connect(address, &bundle, &hand).await.unwrap();

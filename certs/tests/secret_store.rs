@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use certs::manager::{CertManager, CertManagerError};
-use certs::renewal::Step;
+use certs::renewal::RenewalStep;
 use certs::store::secret::SecretCertStore;
 use runtime::logs::ErrorChain;
 use runtime::tasks::Tasks;
@@ -215,7 +215,7 @@ async fn an_empty_secret_is_filled_and_what_is_beside_it_stays() {
     let (server, tasks, hand) = (ApiServer::new(false), Tasks::new(), ManualClock::new());
     let store = start(&server, &tasks).await;
     let mut manager = CertManager::new(store.clone(), settings(&hand));
-    assert_eq!(manager.reconcile().await.unwrap(), [Step::CreateCa, Step::RenewLeaf]);
+    assert_eq!(manager.reconcile().await.unwrap(), [RenewalStep::CreateCa, RenewalStep::RenewLeaf]);
     for key in ["ca.crt", "ca.key", "tls.crt", "tls.key", "note"] {
         assert!(server.has(key), "{key}");
     }

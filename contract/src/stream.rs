@@ -20,8 +20,8 @@ pub mod frame;
 mod message;
 
 pub use message::{
-    AgentMessage, BundleGeneration, HeldBundle, HeldSecret, MessageError, ReloadOutcome,
-    ServerMessage, Snapshot, Step,
+    AgentMessage, BundleGeneration, FailedStep, HeldBundle, HeldSecret, MessageError,
+    ReloadOutcome, ServerMessage, Snapshot,
 };
 
 /// The path of the request that opens a stream.

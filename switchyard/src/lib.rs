@@ -31,7 +31,7 @@ pub mod publisher;
 mod rekey;
 mod replicas;
 pub mod repository;
-pub mod secret_bundle_key;
+pub mod secret_bundle_ref;
 mod secrets;
 mod serve;
 pub mod snapshot;

@@ -19,7 +19,7 @@ use crate::bundle_updates::BundleUpdates;
 use crate::cluster::{Cluster, ClusterError};
 use crate::namespaces::Namespaces;
 use crate::repository::{BundleId, Repository, RepositoryError};
-use crate::secret_bundle_key::SecretBundleKey;
+use crate::secret_bundle_ref::SecretBundleRef;
 
 pub use directory::DirectoryError;
 pub use plan::{PublishStep, desired, steps};
@@ -28,7 +28,7 @@ pub use plan::{PublishStep, desired, steps};
 const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The published bundles. The status is `None` if it is missing or malformed.
-type PublishedBundles = BTreeMap<SecretBundleKey, Option<Status>>;
+type PublishedBundles = BTreeMap<SecretBundleRef, Option<Status>>;
 
 /// Where bundles are published.
 #[derive(Clone, Debug)]
@@ -90,9 +90,10 @@ impl Publisher {
                     resync_at
                 }
                 Err(error) => {
-                    tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(),
-                        "publish bundles");
-                    resync_at.min(Instant::now() + delays.next_delay())
+                    let delay = delays.next_delay();
+                    let failures = delays.failures();
+                    tracing::warn!(error = %ErrorChain(&error), failures, "publish bundles");
+                    resync_at.min(Instant::now() + delay)
                 }
             };
             tokio::select! {

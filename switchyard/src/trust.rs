@@ -44,9 +44,10 @@ pub(crate) async fn publish(target: TrustTarget, mut bundle: watch::Receiver<Tru
                 RESYNC_INTERVAL
             }
             Err(error) => {
-                tracing::warn!(error = %ErrorChain(&error), failures = delays.failures(), "publish \
-                    trust bundle");
-                delays.next_delay()
+                let delay = delays.next_delay();
+                let failures = delays.failures();
+                tracing::warn!(error = %ErrorChain(&error), failures, "publish trust bundle");
+                delay
             }
         };
         tokio::select! {

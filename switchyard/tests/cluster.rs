@@ -16,7 +16,7 @@ use runtime::tls::{Limits, serve_plain, tower_handler};
 use serde_json::{Value, json};
 use switchyard::cluster::Cluster;
 use switchyard::identity::{PodAuthenticator, PodError};
-use switchyard::secret_bundle_key::SecretBundleKey;
+use switchyard::secret_bundle_ref::SecretBundleRef;
 use tokio::net::TcpListener;
 
 /// Recorded requests: method, path with query, body.
@@ -167,8 +167,8 @@ async fn an_empty_token_is_refused_without_a_review() {
     assert!(fake.calls().is_empty());
 }
 
-fn key() -> SecretBundleKey {
-    SecretBundleKey { namespace: "shop-prod".into(), bundle: "api-prod".into() }
+fn key() -> SecretBundleRef {
+    SecretBundleRef { namespace: "shop-prod".into(), bundle: "api-prod".into() }
 }
 
 fn bundle(labels: Value) -> (u16, String) {

@@ -33,7 +33,10 @@ const PATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long foreign CAs are left in place. During a CA rotation another replica may know of a CA
 /// that this one has not read yet; after this time it has.
-const FOREIGN_CA_TIMEOUT: Duration = Duration::from_secs(60);
+const FOREIGN_CA_GRACE_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often the registration is looked at without a change.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The registration could not be repaired.
 #[derive(Debug, thiserror::Error)]
@@ -44,37 +47,37 @@ enum RegistrationError {
     Timeout { name: String },
 }
 
-/// Keeps the `caBundle` of one configuration.
-pub struct Registration {
+/// Maintains the `caBundle` of one configuration.
+pub struct CaBundleReconciler {
     api: Api<MutatingWebhookConfiguration>,
     name: String,
-    bundle: watch::Receiver<TrustBundle>,
+    trust_bundle: watch::Receiver<TrustBundle>,
     gate: Gate,
     metrics: Metrics,
     /// The latest state of the object.
     configuration: Option<MutatingWebhookConfiguration>,
     retry_delays: Delays,
-    /// Since when the object has foreign CAs.
+    /// When foreign CAs were first seen in the object.
     foreign_since: Option<Instant>,
 }
 
 type Change = Result<Option<MutatingWebhookConfiguration>, watcher::Error>;
 type Changes<'a> = Pin<&'a mut (dyn Stream<Item = Change> + Send)>;
 
-impl Registration {
-    /// Keeps the configuration `name`; `gate` is open while every entry has the webhook's CA.
+impl CaBundleReconciler {
+    /// Maintains the configuration `name`; `gate` is open while every entry has the webhook's CA.
     #[must_use]
     pub fn new(
         client: Client,
         name: String,
-        bundle: watch::Receiver<TrustBundle>,
+        trust_bundle: watch::Receiver<TrustBundle>,
         gate: Gate,
         metrics: Metrics,
     ) -> Self {
         Self {
             api: Api::all(client),
             name,
-            bundle,
+            trust_bundle,
             gate,
             metrics,
             configuration: None,
@@ -85,14 +88,14 @@ impl Registration {
 
     /// Runs until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let _ = stop.run_until_cancelled(self.keep()).await;
+        let _ = stop.run_until_cancelled(self.reconcile_loop()).await;
     }
 
-    async fn keep(&mut self) {
+    async fn reconcile_loop(&mut self) {
         let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         loop {
             let wait = self.reconcile().await;
-            if !self.changed(changes.as_mut(), wait).await {
+            if !self.wait_for_change(changes.as_mut(), wait).await {
                 return;
             }
         }
@@ -101,12 +104,13 @@ impl Registration {
     /// Repairs the registration if needed. Returns how long to wait for a change before the next
     /// reconciliation.
     async fn reconcile(&mut self) -> Duration {
-        let bundle = self.bundle.borrow_and_update().clone();
-        let Some(configuration) = self.configuration.as_ref().filter(|_| !bundle.is_empty()) else {
+        let trust_bundle = self.trust_bundle.borrow_and_update().clone();
+        let Some(configuration) = self.configuration.as_ref().filter(|_| !trust_bundle.is_empty())
+        else {
             self.gate.not_ready();
-            return FOREIGN_CA_TIMEOUT;
+            return RESYNC_INTERVAL;
         };
-        let status = status(configuration, &bundle);
+        let status = status(configuration, &trust_bundle);
         if status == CaBundleStatus::Missing {
             self.gate.not_ready();
         } else {
@@ -116,18 +120,18 @@ impl Registration {
             CaBundleStatus::Correct => {
                 self.foreign_since = None;
                 self.retry_delays.reset();
-                return FOREIGN_CA_TIMEOUT;
+                return RESYNC_INTERVAL;
             }
             CaBundleStatus::HasForeign => {
                 let since = self.foreign_since.get_or_insert_with(Instant::now);
-                let left = FOREIGN_CA_TIMEOUT.saturating_sub(since.elapsed());
+                let left = FOREIGN_CA_GRACE_PERIOD.saturating_sub(since.elapsed());
                 if !left.is_zero() {
                     return left;
                 }
             }
             CaBundleStatus::Missing => {}
         }
-        let patch = patch(configuration, &bundle);
+        let patch = patch(configuration, &trust_bundle);
         self.repair(patch).await
     }
 
@@ -135,11 +139,11 @@ impl Registration {
         let (params, patch) = (PatchParams::default(), Patch::<()>::Json(patch));
         let patched = self.api.patch(&self.name, &params, &patch);
         let error = match tokio::time::timeout(PATCH_TIMEOUT, patched).await {
-            Ok(Ok(now)) => {
-                self.configuration = Some(now);
+            Ok(Ok(object)) => {
+                self.configuration = Some(object);
                 self.retry_delays.reset();
                 self.metrics.record_registration_repair();
-                tracing::info!(configuration = self.name, "caBundle registered");
+                tracing::info!(configuration = self.name, "caBundle repaired");
                 return Duration::ZERO;
             }
             Ok(Err(source)) => RegistrationError::Patch { name: self.name.clone(), source },
@@ -149,9 +153,9 @@ impl Registration {
         self.retry_delays.next_delay()
     }
 
-    /// Waits for a change of the object or of the CA, at most for `wait`. False if a source of
+    /// Waits for a change of the object or of the CA, for at most `wait`. False if a source of
     /// changes has ended.
-    async fn changed(&mut self, mut changes: Changes<'_>, wait: Duration) -> bool {
+    async fn wait_for_change(&mut self, mut changes: Changes<'_>, wait: Duration) -> bool {
         tokio::select! {
             change = changes.next() => match change {
                 Some(Ok(Some(object))) => self.configuration = Some(object),
@@ -168,7 +172,7 @@ impl Registration {
                 }
                 None => return false,
             },
-            changed = self.bundle.changed() => return changed.is_ok(),
+            changed = self.trust_bundle.changed() => return changed.is_ok(),
             () = tokio::time::sleep(wait) => {}
         }
         true

@@ -44,9 +44,10 @@ pub(crate) async fn check(client: Client, gate: Gate, stop: CancellationToken) {
                     tokio::time::sleep(RECHECK_INTERVAL).await;
                 }
                 Err(error) => {
+                    let delay = delays.next_delay();
                     let failures = delays.failures();
                     tracing::warn!(error = %ErrorChain(&error), failures, "not ready yet");
-                    tokio::time::sleep(delays.next_delay()).await;
+                    tokio::time::sleep(delay).await;
                 }
             }
         }

@@ -54,7 +54,7 @@ pub enum PostError {
         status: StatusCode,
     },
     /// The application did not answer in time.
-    #[error("post {url}: no answer within {POST_TIMEOUT:?}")]
+    #[error("post {url}: no response within {POST_TIMEOUT:?}")]
     Timeout {
         /// The URL.
         url: ReloadUrl,

@@ -16,13 +16,13 @@ use super::generation_name::AGENT_PREFIX;
 /// Exists while the application still has to reload for the current generation.
 pub(super) const RELOAD_PENDING_FILE: &str = "..reload";
 /// The trust bundle that the server sent last.
-pub(super) const TRUST_FILE: &str = "..trust.pem";
+pub(super) const TRUST_BUNDLE_FILE: &str = "..trust.pem";
 /// Renamed to [`DATA_LINK`].
 pub(super) const DATA_LINK_TEMPORARY: &str = "..data_tmp";
 /// Renamed to the link of one file.
 pub(super) const FILE_LINK_TEMPORARY: &str = "..link_tmp";
-/// Renamed to [`TRUST_FILE`].
-pub(super) const TRUST_TEMPORARY: &str = "..trust_tmp";
+/// Renamed to [`TRUST_BUNDLE_FILE`].
+pub(super) const TRUST_BUNDLE_TEMPORARY: &str = "..trust_tmp";
 
 /// One change of the volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) fn repair_steps(
     for Entry { name, kind } in listing {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
-        let kept = name_in(&[TRUST_FILE])
+        let kept = name_in(&[TRUST_BUNDLE_FILE])
             || current.is_some_and(|current| name_in(&[DATA_LINK, RELOAD_PENDING_FILE, current]))
             || previous.is_some_and(|previous| name_in(&[previous]));
         match kind {

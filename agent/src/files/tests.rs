@@ -27,14 +27,14 @@ impl TestVolume {
         self.0.path()
     }
 
-    fn try_open(&self) -> Result<Files, VolumeError> {
-        Files::open(&Config {
+    fn try_open(&self) -> Result<SecretsVolume, VolumeError> {
+        SecretsVolume::open(&FilesConfig {
             directory: self.path().to_str().unwrap().to_owned(),
             mode: FileMode::OWNER,
         })
     }
 
-    fn open(&self) -> Files {
+    fn open(&self) -> SecretsVolume {
         self.try_open().unwrap()
     }
 
@@ -69,7 +69,7 @@ fn desired(generation: u64, files: &ExpectedFiles) -> DesiredFiles {
     DesiredFiles {
         files: files
             .iter()
-            .map(|(name, bytes)| (file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
+            .map(|(name, bytes)| (parse_file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
             .collect(),
         held: vec![BundleGeneration {
             bundle: "api-prod".parse().unwrap(),
@@ -211,11 +211,14 @@ fn readers_of_a_file_may_enter_its_directory() {
         ("0644", 0o755),
     ] {
         let temp = tempfile::tempdir().unwrap();
-        let config = Config {
+        let config = FilesConfig {
             directory: temp.path().to_str().unwrap().to_owned(),
             mode: file.parse().unwrap(),
         };
-        Files::open(&config).unwrap().publish(&desired(1, &model(&[("A", b"1")])), false).unwrap();
+        SecretsVolume::open(&config)
+            .unwrap()
+            .publish(&desired(1, &model(&[("A", b"1")])), false)
+            .unwrap();
         let mode =
             |path: &str| fs::metadata(temp.path().join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("..1"), directory, "{file}");
@@ -289,9 +292,11 @@ fn a_full_volume_is_reported_as_full() {
 
 #[test]
 fn a_missing_volume_is_named() {
-    let error =
-        Files::open(&Config { directory: "/nowhere/at/all".to_owned(), mode: FileMode::OWNER })
-            .unwrap_err();
+    let error = SecretsVolume::open(&FilesConfig {
+        directory: "/nowhere/at/all".to_owned(),
+        mode: FileMode::OWNER,
+    })
+    .unwrap_err();
     assert_eq!(error.to_string(), "open volume /nowhere/at/all");
 }
 

@@ -27,7 +27,7 @@ pub use message_stream::StreamError;
 pub use tls::TrustError;
 
 use super::{SourceChannels, SourceEvent};
-use crate::error::chain;
+use crate::error::error_chain;
 use crate::schedule::{self, Disconnect};
 use address::Address;
 use login::Connection;
@@ -104,7 +104,7 @@ impl Switchyard {
                 }
                 Err(error) => ConnectionEnd {
                     disconnect: error.disconnect(),
-                    reason: chain(&error),
+                    reason: error_chain(&error),
                     got_snapshot: false,
                 },
             };
@@ -136,7 +136,7 @@ impl Switchyard {
             Ok(reason) => ConnectionEnd { disconnect: Disconnect::Denied, reason, got_snapshot },
             Err(error) => ConnectionEnd {
                 disconnect: Disconnect::Unavailable,
-                reason: chain(&error),
+                reason: error_chain(&error),
                 got_snapshot,
             },
         }
@@ -173,7 +173,7 @@ impl Switchyard {
             match message {
                 ServerMessage::Hold(snapshot) => {
                     *got_snapshot = true;
-                    let event = SourceEvent::Snapshot { snapshot, received: Instant::now() };
+                    let event = SourceEvent::Snapshot { snapshot, received_at: Instant::now() };
                     channels.events.send(event).await.map_err(|_| StreamError::Stopping)?;
                 }
                 ServerMessage::Trust { ca } => self.update_trust_bundle(ca, channels).await?,
@@ -196,7 +196,7 @@ impl Switchyard {
             }
             Err(error) => {
                 tracing::error!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "new trust bundle is unusable, the previous one stays"
                 );
                 Ok(())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use contract::stream::{AgentMessage, ReloadOutcome, Step};
+use contract::stream::{AgentMessage, FailedStep, ReloadOutcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -92,7 +92,7 @@ async fn a_failed_reload_is_reported_with_the_applications_answer() {
         endpoint.answer("404 Not Found").await;
     }
     assert_eq!(applied(&session.receive().await), (2, ReloadOutcome::Failed));
-    let AgentMessage::Failed { wanted, step: Step::Reload, detail } = session.receive().await
+    let AgentMessage::Failed { wanted, step: FailedStep::Reload, detail } = session.receive().await
     else {
         panic!()
     };

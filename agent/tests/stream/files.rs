@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use contract::stream::{AgentMessage, ReloadOutcome, ServerMessage, Step};
+use contract::stream::{AgentMessage, FailedStep, ReloadOutcome, ServerMessage};
 
 use crate::pod::{Pod, applied};
 use crate::server::{Server, TestCa, snapshot, snapshot_of};
@@ -81,7 +81,8 @@ async fn an_invalid_generation_is_rejected_and_the_files_stay() {
     session.send(&snapshot(1, &[("A", b"good")])).await;
     session.receive().await;
     session.send(&snapshot_of("other-prod", 7, &[("A", b"not asked for")])).await;
-    let AgentMessage::Failed { wanted, step: Step::Plan, detail } = session.receive().await else {
+    let AgentMessage::Failed { wanted, step: FailedStep::Plan, detail } = session.receive().await
+    else {
         panic!()
     };
     assert_eq!((wanted[0].bundle.as_str(), wanted[0].generation.0), ("other-prod", 7));
@@ -90,7 +91,8 @@ async fn an_invalid_generation_is_rejected_and_the_files_stay() {
     // A directory in the place of a link makes the write fail, and the report names it.
     fs::create_dir(pod.volume().join("B")).unwrap();
     session.send(&snapshot(2, &[("A", b"bad"), ("B", b"bad")])).await;
-    let AgentMessage::Failed { step: Step::Write, detail, .. } = session.receive().await else {
+    let AgentMessage::Failed { step: FailedStep::Write, detail, .. } = session.receive().await
+    else {
         panic!()
     };
     assert!(detail.starts_with("link file B: "), "{detail}");

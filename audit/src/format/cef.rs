@@ -1,7 +1,8 @@
 //! Common Event Format: `CEF:0|vendor|product|version|class|name|severity|key=value …`.
 //!
-//! The header escapes `\` and `|`; values escape `\`, `=` and line endings. CEF has no escape for
-//! other control characters, and a collector must never act on one, so they become U+FFFD.
+//! The header escapes `\` and `|`, extension values `\` and `=`, and both escape line endings. CEF
+//! has no escape for other control characters, and a collector must never act on one, so they
+//! become U+FFFD.
 
 use std::net::IpAddr;
 
@@ -22,7 +23,7 @@ pub(super) fn line(record: &Record) -> String {
     let (sequence, at) = (record.sequence.to_string(), record.at.as_millisecond().to_string());
     let version = record.version.map(|version| version.to_string());
     let hash = record.hash.to_string();
-    let workload = pod.map(|pod| format!("{}/{}", pod.namespace, pod.name));
+    let pod_name = pod.map(|pod| format!("{}/{}", pod.namespace, pod.name));
     let fields = [
         ("externalId", Some(sequence.as_str())),
         ("rt", Some(&at)),
@@ -49,7 +50,7 @@ pub(super) fn line(record: &Record) -> String {
         ("cs2", Some(&record.resource_id)),
         ("cs3", record.trace_id.as_deref()),
         ("cs4", Some(&hash)),
-        ("cs5", workload.as_deref()),
+        ("cs5", pod_name.as_deref()),
         ("cs6", pod_of(|pod| &pod.uid).map(String::as_str)),
         ("cn1", version.as_deref()),
         ("cat", Some(&record.resource_type)),

@@ -32,13 +32,13 @@ fn table() {
     let good =
         |at: u32| CertStatus { current: ca(0), leaf: Some(leaf(at)), ..CertStatus::default() };
     let table = [
-        ("nothing there", CertStatus::default(), day(0), Step::CreateCa),
-        ("fresh", good(0), day(0), Step::Nothing),
-        ("leaf before two thirds", good(0), day(4), Step::Nothing),
-        ("leaf at two thirds", good(0), day(0) + 7 * DAY * 2 / 3, Step::RenewLeaf),
-        ("leaf expired", good(0), day(8), Step::RenewLeaf),
-        ("leaf of the future", good(40), day(0), Step::RenewLeaf),
-        ("no leaf", CertStatus { leaf: None, ..good(0) }, day(0), Step::RenewLeaf),
+        ("nothing there", CertStatus::default(), day(0), RenewalStep::CreateCa),
+        ("fresh", good(0), day(0), RenewalStep::Nothing),
+        ("leaf before two thirds", good(0), day(4), RenewalStep::Nothing),
+        ("leaf at two thirds", good(0), day(0) + 7 * DAY * 2 / 3, RenewalStep::RenewLeaf),
+        ("leaf expired", good(0), day(8), RenewalStep::RenewLeaf),
+        ("leaf of the future", good(40), day(0), RenewalStep::RenewLeaf),
+        ("no leaf", CertStatus { leaf: None, ..good(0) }, day(0), RenewalStep::RenewLeaf),
         (
             "leaf of another ca",
             CertStatus {
@@ -46,23 +46,28 @@ fn table() {
                 ..good(0)
             },
             day(0),
-            Step::RenewLeaf,
+            RenewalStep::RenewLeaf,
         ),
         (
             "leaf for other names",
             CertStatus { leaf: Some(LeafStatus { names_match: false, ..leaf(0) }), ..good(0) },
             day(0),
-            Step::RenewLeaf,
+            RenewalStep::RenewLeaf,
         ),
-        ("ca before two thirds", good(240), day(243), Step::Nothing),
-        ("ca at two thirds", good(240), day(244), Step::PublishNextCa),
-        ("overlap runs", CertStatus { next: ca(244), ..good(243) }, day(244), Step::Nothing),
-        ("overlap over", CertStatus { next: ca(244), ..good(243) }, day(245), Step::PromoteNextCa),
+        ("ca before two thirds", good(240), day(243), RenewalStep::Nothing),
+        ("ca at two thirds", good(240), day(244), RenewalStep::PublishNextCa),
+        ("overlap runs", CertStatus { next: ca(244), ..good(243) }, day(244), RenewalStep::Nothing),
+        (
+            "overlap over",
+            CertStatus { next: ca(244), ..good(243) },
+            day(245),
+            RenewalStep::PromoteNextCa,
+        ),
         (
             "next made late, current about to end",
             CertStatus { next: Some(made(day(364) + 12 * HOUR, 365 * DAY)), ..good(360) },
             day(365) - HOUR,
-            Step::PromoteNextCa,
+            RenewalStep::PromoteNextCa,
         ),
         (
             "next made late, current lives",
@@ -75,34 +80,34 @@ fn table() {
                 ..good(0)
             },
             day(364) + 20 * HOUR,
-            Step::Nothing,
+            RenewalStep::Nothing,
         ),
         (
             "next of the future",
             CertStatus { next: ca(300), ..good(243) },
             day(244),
-            Step::PublishNextCa,
+            RenewalStep::PublishNextCa,
         ),
-        ("current expired", good(364), day(366), Step::CreateCa),
+        ("current expired", good(364), day(366), RenewalStep::CreateCa),
         (
             "current of the future",
             CertStatus { current: ca(10), ..good(0) },
             day(0),
-            Step::CreateCa,
+            RenewalStep::CreateCa,
         ),
         (
             "current expired, next lives",
             CertStatus { next: ca(300), ..good(364) },
             day(366),
-            Step::PromoteNextCa,
+            RenewalStep::PromoteNextCa,
         ),
         (
             "current lost, next lives",
             CertStatus { current: None, next: ca(0), ..good(0) },
             day(1),
-            Step::PromoteNextCa,
+            RenewalStep::PromoteNextCa,
         ),
-        ("both expired", CertStatus { next: ca(1), ..good(364) }, day(367), Step::CreateCa),
+        ("both expired", CertStatus { next: ca(1), ..good(364) }, day(367), RenewalStep::CreateCa),
         (
             "previous expired",
             CertStatus {
@@ -112,7 +117,7 @@ fn table() {
                 ..CertStatus::default()
             },
             day(365),
-            Step::DropExpiredCas,
+            RenewalStep::DropExpiredCas,
         ),
         (
             "previous lives",
@@ -123,11 +128,11 @@ fn table() {
                 ..CertStatus::default()
             },
             day(364),
-            Step::Nothing,
+            RenewalStep::Nothing,
         ),
     ];
     for (what, view, now, step) in table {
-        assert_eq!(next_step(&view, now, &Policy::default()), step, "{what}");
+        assert_eq!(next_step(&view, now, &RenewalPolicy::default()), step, "{what}");
     }
 }
 
@@ -139,9 +144,9 @@ fn contradictory_policies_are_refused() {
         (365 * DAY, 200 * DAY, DAY, PolicyError::LongLeaf),
     ];
     for (authority, leaf, overlap, error) in table {
-        assert_eq!(Policy::new(authority, leaf, overlap), Err(error));
+        assert_eq!(RenewalPolicy::new(authority, leaf, overlap), Err(error));
     }
-    assert_eq!(Policy::new(365 * DAY, 7 * DAY, DAY), Ok(Policy::default()));
+    assert_eq!(RenewalPolicy::new(365 * DAY, 7 * DAY, DAY), Ok(RenewalPolicy::default()));
 }
 
 /// A daemon that wakes up now and then, and what it had published by when.
@@ -150,11 +155,11 @@ struct SimulatedDaemon {
     now: SystemTime,
     published: Vec<(SystemTime, TrustBundle)>,
     names: SubjectAltNames,
-    policy: Policy,
+    policy: RenewalPolicy,
 }
 
 impl SimulatedDaemon {
-    fn new(policy: Policy) -> Self {
+    fn new(policy: RenewalPolicy) -> Self {
         let mut world = Self {
             state: State::default(),
             now: day(0),
@@ -166,7 +171,7 @@ impl SimulatedDaemon {
         world
     }
 
-    fn wake(&mut self) -> Vec<Step> {
+    fn wake(&mut self) -> Vec<RenewalStep> {
         // Through files each time, as the daemon does it.
         let (state, problems) = State::from_files(&self.state.to_files());
         assert_eq!(problems, []);
@@ -208,7 +213,7 @@ proptest! {
     /// the daemon wakes.
     #[test]
     fn years_of_small_steps(sleeps in proptest::collection::vec(60u64..2 * 24 * 3600, 1_100)) {
-        let mut world = SimulatedDaemon::new(Policy::default());
+        let mut world = SimulatedDaemon::new(RenewalPolicy::default());
         let overlap = world.policy.overlap();
         let mut turned = 0;
         for seconds in sleeps {
@@ -218,8 +223,8 @@ proptest! {
                 prop_assert!(world.trusted_with_the_bundle_of(now));
                 prop_assert!(world.trusted_with_the_bundle_of(now - overlap));
                 let steps = world.wake();
-                prop_assert!(!steps.contains(&Step::CreateCa));
-                turned += steps.iter().filter(|step| **step == Step::PromoteNextCa).count();
+                prop_assert!(!steps.contains(&RenewalStep::CreateCa));
+                turned += steps.iter().filter(|step| **step == RenewalStep::PromoteNextCa).count();
             }
         }
         prop_assert!(turned >= 2, "{turned} turn-overs");
@@ -229,7 +234,7 @@ proptest! {
     /// the next waking changes nothing.
     #[test]
     fn years_of_long_absences(sleeps in proptest::collection::vec(60u64..500 * 24 * 3600, 60)) {
-        let mut world = SimulatedDaemon::new(Policy::default());
+        let mut world = SimulatedDaemon::new(RenewalPolicy::default());
         for seconds in sleeps {
             world.sleep(Duration::from_secs(seconds));
             world.wake();
@@ -242,7 +247,7 @@ proptest! {
     /// A clock that jumps, also backwards, by up to fifteen months.
     #[test]
     fn a_clock_that_jumps(jumps in proptest::collection::vec(-40_000_000i64..40_000_000, 60)) {
-        let policy = Policy::new(600 * DAY, 30 * DAY, 100 * DAY).unwrap();
+        let policy = RenewalPolicy::new(600 * DAY, 30 * DAY, 100 * DAY).unwrap();
         let mut world = SimulatedDaemon::new(policy);
         for seconds in jumps {
             let distance = Duration::from_secs(seconds.unsigned_abs());

@@ -10,8 +10,8 @@ fn names() -> SubjectAltNames {
     SubjectAltNames::parse(["webhook.svc"]).unwrap()
 }
 
-fn advance(state: &State, now: SystemTime) -> (State, Vec<Step>) {
-    state.advance("test", &names(), now, &Policy::default()).unwrap()
+fn advance(state: &State, now: SystemTime) -> (State, Vec<RenewalStep>) {
+    state.advance("test", &names(), now, &RenewalPolicy::default()).unwrap()
 }
 
 fn without(files: &CertFiles, name: &str) -> CertFiles {
@@ -23,7 +23,7 @@ fn without(files: &CertFiles, name: &str) -> CertFiles {
 #[test]
 fn from_nothing_to_serving_and_back_through_files() {
     let (state, steps) = advance(&State::default(), now());
-    assert_eq!(steps, [Step::CreateCa, Step::RenewLeaf]);
+    assert_eq!(steps, [RenewalStep::CreateCa, RenewalStep::RenewLeaf]);
     let (read, problems) = State::from_files(&state.to_files());
     assert_eq!(problems, []);
     assert!(read.to_files() == state.to_files());
@@ -32,22 +32,22 @@ fn from_nothing_to_serving_and_back_through_files() {
 
 #[test]
 fn a_turn_over_survives_files_at_each_stage() {
-    let policy = Policy::default();
+    let policy = RenewalPolicy::default();
     let (start, _) = advance(&State::default(), now());
     let publish = now() + policy.ca_lifetime() * 2 / 3;
     let (published, steps) = advance(&start, publish);
-    assert_eq!(steps, [Step::PublishNextCa, Step::RenewLeaf]);
+    assert_eq!(steps, [RenewalStep::PublishNextCa, RenewalStep::RenewLeaf]);
     assert_eq!(published.bundle().certificates().len(), 2);
 
     let (read, _) = State::from_files(&published.to_files());
     assert_eq!(read.bundle(), published.bundle());
     let (promoted, steps) = advance(&read, publish + policy.overlap());
-    assert_eq!(steps, [Step::PromoteNextCa, Step::RenewLeaf]);
+    assert_eq!(steps, [RenewalStep::PromoteNextCa, RenewalStep::RenewLeaf]);
     assert_eq!(promoted.bundle().certificates().len(), 2);
 
     let (read, _) = State::from_files(&promoted.to_files());
     let (forgot, steps) = advance(&read, now() + policy.ca_lifetime());
-    assert!(steps.contains(&Step::DropExpiredCas), "{steps:?}");
+    assert!(steps.contains(&RenewalStep::DropExpiredCas), "{steps:?}");
     assert_eq!(forgot.bundle().certificates().len(), 1);
 }
 
@@ -55,11 +55,11 @@ fn a_turn_over_survives_files_at_each_stage() {
 fn each_lost_or_broken_part_is_made_up_for() {
     let (state, _) = advance(&State::default(), now());
     let files = state.to_files();
-    let table: [(&str, &[Step]); 4] = [
-        (TLS_CERT, &[Step::RenewLeaf]),
-        (TLS_KEY, &[Step::RenewLeaf]),
-        (CA_KEY, &[Step::CreateCa, Step::RenewLeaf]),
-        (CA_CERT, &[Step::CreateCa, Step::RenewLeaf]),
+    let table: [(&str, &[RenewalStep]); 4] = [
+        (TLS_CERT, &[RenewalStep::RenewLeaf]),
+        (TLS_KEY, &[RenewalStep::RenewLeaf]),
+        (CA_KEY, &[RenewalStep::CreateCa, RenewalStep::RenewLeaf]),
+        (CA_CERT, &[RenewalStep::CreateCa, RenewalStep::RenewLeaf]),
     ];
     for (name, expected) in table {
         let mut broken = files.clone();
@@ -87,8 +87,8 @@ fn an_authority_without_its_key_stays_trusted() {
 fn other_names_make_another_leaf() {
     let (state, _) = advance(&State::default(), now());
     let more = names().and(SubjectAltNames::parse(["10.0.0.1"]).unwrap());
-    let (renewed, steps) = state.advance("test", &more, now(), &Policy::default()).unwrap();
-    assert_eq!(steps, [Step::RenewLeaf]);
+    let (renewed, steps) = state.advance("test", &more, now(), &RenewalPolicy::default()).unwrap();
+    assert_eq!(steps, [RenewalStep::RenewLeaf]);
     assert_eq!(renewed.leaf().unwrap().certificate().names(), Some(&more));
 }
 

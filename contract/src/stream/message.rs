@@ -78,13 +78,13 @@ pub enum AgentMessage {
         reload: ReloadOutcome,
     },
     /// These generations could not be put into effect. The files hold what they held, unless the
-    /// step is [`Step::Reload`]: then they hold the new generations, and the application could not
-    /// be notified.
+    /// step is [`FailedStep::Reload`]: then they hold the new generations, and the application
+    /// could not be notified.
     Failed {
         /// What should have been held.
         wanted: Vec<BundleGeneration>,
         /// Where it failed.
-        step: Step,
+        step: FailedStep,
         /// What went wrong; never a value.
         detail: String,
     },
@@ -121,7 +121,7 @@ pub enum ReloadOutcome {
 /// Where putting a generation into effect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub enum FailedStep {
     /// The message was not consistent: two bundles with one name, or too much.
     Plan,
     /// The files could not be written.

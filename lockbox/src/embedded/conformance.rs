@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::Embedded;
-use super::rows::{backend, stored};
+use super::rows::{backend_error, stored_version_from_row};
 use crate::conformance::ConformanceStore;
 use crate::seal::{self, SealError};
 use crate::store::{Store as _, StoreError};
@@ -26,8 +26,8 @@ impl Embedded {
         .bind(name.as_str().to_owned())
         .fetch_all(self.database.reader())
         .await
-        .map_err(backend("list sealed values"))?;
-        rows.iter().map(stored).collect()
+        .map_err(backend_error("list sealed values"))?;
+        rows.iter().map(stored_version_from_row).collect()
     }
 
     async fn replace_newest(
@@ -50,14 +50,14 @@ impl Embedded {
         .bind(put.name.as_str().to_owned())
         .fetch_optional(&mut *transaction)
         .await
-        .map_err(backend("read newest sealed value"))?;
+        .map_err(backend_error("read newest sealed value"))?;
         let secret = || format!("{scope}/{}", put.name);
         let newest = Reference::new(newest.ok_or_else(|| StoreError::NotFound(secret()))?);
         if newest != *on {
             return Err(StoreError::Conflict { secret: secret(), newest });
         }
         let reference = self.insert(&mut transaction, id, sealed).await?;
-        transaction.commit().await.map_err(backend("commit sealed value"))?;
+        transaction.commit().await.map_err(backend_error("commit sealed value"))?;
         Ok(reference)
     }
 
@@ -67,7 +67,7 @@ impl Embedded {
             .bind(name.as_str().to_owned())
             .execute(self.database.writer())
             .await
-            .map_err(backend("delete sealed values"))?
+            .map_err(backend_error("delete sealed values"))?
             .rows_affected();
         if removed == 0 {
             return Err(StoreError::NotFound(format!("{scope}/{name}")));

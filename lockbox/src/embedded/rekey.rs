@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::Embedded;
-use super::rows::{backend, sealed, stored};
+use super::rows::{backend_error, sealed_from_row, stored_version_from_row};
 use crate::key::{KeyId, WrappedKey};
 use crate::seal::{self, FORMAT, Rewrapped, RowId, SealError, Sealed};
 use crate::store::StoreError;
@@ -81,7 +81,7 @@ impl Embedded {
     /// # Errors
     /// If the database cannot be read.
     pub async fn rekey_progress(&self, current: &KeyId) -> Result<RekeyProgress, StoreError> {
-        let bad = backend("count sealed values");
+        let bad = backend_error("count sealed values");
         let row = sqlx::query(
             "SELECT COUNT(*) AS total,
                     COUNT(CASE WHEN key_id <> $1 OR format <> $2 THEN 1 END) AS remaining
@@ -110,7 +110,7 @@ impl Embedded {
         let rows = self.batch(current, from).await?;
         if let Some(last) = rows.last().filter(|_| rows.len() as i64 == BATCH_ROWS) {
             batch.next = Some(RewrapCursor(
-                last.try_get("sequence").map_err(backend("read sealed value's id"))?,
+                last.try_get("sequence").map_err(backend_error("read sealed value's id"))?,
             ));
         }
         let mut found = Vec::with_capacity(rows.len());
@@ -152,7 +152,7 @@ impl Embedded {
         .bind(BATCH_ROWS)
         .fetch_all(self.database.reader())
         .await
-        .map_err(backend("read sealed values"))
+        .map_err(backend_error("read sealed values"))
     }
 
     async fn update_rows(&self, ready: Vec<(&SealedRow, Rewrapped)>) -> Result<u64, StoreError> {
@@ -186,19 +186,19 @@ impl Embedded {
             done += statement
                 .execute(&mut *transaction)
                 .await
-                .map_err(backend("change wrapped keys"))?
+                .map_err(backend_error("change wrapped keys"))?
                 .rows_affected();
         }
-        transaction.commit().await.map_err(backend("commit wrapped keys"))?;
+        transaction.commit().await.map_err(backend_error("commit wrapped keys"))?;
         Ok(done)
     }
 }
 
 /// Reads a row. The inner error describes a damaged one.
 fn read(row: &AnyRow) -> Result<Result<SealedRow, String>, StoreError> {
-    let bad = backend("read sealed value's id");
+    let bad = backend_error("read sealed value's id");
     let text = |column: &str| row.try_get::<String, _>(column).map_err(&bad);
-    let (stored, scope, name) = (stored(row)?, text("scope")?, text("name")?);
+    let (stored, scope, name) = (stored_version_from_row(row)?, text("scope")?, text("name")?);
     let value_id = format!("{scope}/{name} version {} ({})", stored.version, stored.reference);
     let damaged = || SealError::Integrity(value_id.escape_debug().to_string()).to_string();
     let (Ok(scope), Ok(name)) = (scope.parse::<Scope>(), name.parse::<SecretName>()) else {
@@ -208,7 +208,7 @@ fn read(row: &AnyRow) -> Result<Result<SealedRow, String>, StoreError> {
     let wrapped_key = row.try_get("wrapped_key").map_err(&bad)?;
     let at =
         RowId { scope: &scope, name: &name, version: stored.version, reference: &stored.reference };
-    let sealed = match sealed(row, at) {
+    let sealed = match sealed_from_row(row, at) {
         Ok(Some(sealed)) => sealed,
         Ok(None) => return Ok(Err(damaged())),
         Err(StoreError::Seal(error)) => return Ok(Err(error.to_string())),

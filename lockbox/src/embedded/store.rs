@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::Embedded;
-use super::rows::{backend, number, sealed};
+use super::rows::{backend_error, sealed_from_row, version_to_i64};
 use crate::database::DatabaseKind;
 use crate::seal::{self, RowId, Sealed};
 use crate::store::{Capabilities, Store, StoreError, reject_duplicate_names};
@@ -28,19 +28,19 @@ impl Embedded {
         .bind(reference.as_str().to_owned())
         .bind(id.scope.to_string())
         .bind(id.name.as_str().to_owned())
-        .bind(number(id.version)?)
+        .bind(version_to_i64(id.version)?)
         .bind(i64::from(format))
         .bind(key_id.as_str().to_owned())
         .bind(wrapped_key)
         .bind(value)
         .execute(&mut **transaction)
         .await
-        .map_err(backend("insert sealed values"))?;
+        .map_err(backend_error("insert sealed values"))?;
         Ok(reference)
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        self.database.begin().await.map_err(backend("begin writing sealed values"))
+        self.database.begin().await.map_err(backend_error("begin writing sealed values"))
     }
 
     async fn write_all(
@@ -59,7 +59,7 @@ impl Embedded {
         for ((id, _), sealed) in values.iter().zip(sealed) {
             references.push(self.insert(&mut transaction, *id, sealed).await?);
         }
-        transaction.commit().await.map_err(backend("commit sealed values"))?;
+        transaction.commit().await.map_err(backend_error("commit sealed values"))?;
         Ok(references)
     }
 
@@ -76,9 +76,9 @@ impl Embedded {
         .bind(stored.reference.as_str().to_owned())
         .fetch_optional(self.database.reader())
         .await
-        .map_err(backend("read sealed value"))?
+        .map_err(backend_error("read sealed value"))?
         .ok_or_else(|| StoreError::NotFound(id.to_string()))?;
-        match sealed(&row, id)? {
+        match sealed_from_row(&row, id)? {
             Some(sealed) => Ok(seal::open(&self.keys, id, &sealed).await?),
             None => Err(StoreError::Destroyed(id.to_string())),
         }
@@ -97,10 +97,10 @@ impl Embedded {
         .bind(stored.reference.as_str().to_owned())
         .bind(scope.to_string())
         .bind(name.as_str().to_owned())
-        .bind(number(stored.version)?)
+        .bind(version_to_i64(stored.version)?)
         .execute(self.database.writer())
         .await
-        .map_err(backend("destroy sealed value"))?
+        .map_err(backend_error("destroy sealed value"))?
         .rows_affected();
         let id = RowId { scope, name, version: stored.version, reference: &stored.reference };
         if changed == 0 {
@@ -170,7 +170,7 @@ impl Store for Embedded {
         async move {
             // Taking the write lock shows a full or read-only disk, which a read would not.
             let transaction = self.begin().await?;
-            transaction.rollback().await.map_err(backend("end writing sealed values"))
+            transaction.rollback().await.map_err(backend_error("end writing sealed values"))
         }
         .boxed()
     }

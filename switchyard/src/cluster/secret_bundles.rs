@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::{Cluster, ClusterError};
-use crate::secret_bundle_key::SecretBundleKey;
+use crate::secret_bundle_ref::SecretBundleRef;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "switchyard";
@@ -20,7 +20,7 @@ impl Cluster {
     /// The objects cannot be listed.
     pub async fn secret_bundles(
         &self,
-    ) -> Result<BTreeMap<SecretBundleKey, Option<Status>>, ClusterError> {
+    ) -> Result<BTreeMap<SecretBundleRef, Option<Status>>, ClusterError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource());
         let managed = ListParams::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
         let list = self.call("list secretbundles", api.list(&managed)).await?;
@@ -32,7 +32,7 @@ impl Cluster {
                     .get("status")
                     .and_then(|status| serde_json::from_value(status.clone()).ok());
                 (
-                    SecretBundleKey {
+                    SecretBundleRef {
                         namespace: object.namespace().unwrap_or_default(),
                         bundle: object.name_any(),
                     },
@@ -49,7 +49,7 @@ impl Cluster {
     /// The object cannot be written.
     pub async fn apply_secret_bundle(
         &self,
-        key: &SecretBundleKey,
+        key: &SecretBundleRef,
         status: &Status,
     ) -> Result<(), ClusterError> {
         let api = self.bundles_in(&key.namespace);
@@ -76,7 +76,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The object cannot be deleted.
-    pub async fn delete_secret_bundle(&self, key: &SecretBundleKey) -> Result<(), ClusterError> {
+    pub async fn delete_secret_bundle(&self, key: &SecretBundleRef) -> Result<(), ClusterError> {
         let api = self.bundles_in(&key.namespace);
         let found = self.call("read secretbundle", api.get_opt(&key.bundle)).await?;
         if !found.as_ref().is_some_and(is_managed) {

@@ -11,7 +11,7 @@ use contract::SecretBundle;
 use contract::secret_bundle::Status;
 
 use crate::files::{self, Readers};
-use crate::secret_bundle_key::SecretBundleKey;
+use crate::secret_bundle_ref::SecretBundleRef;
 
 /// A bundle's file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub struct DirectoryError {
 
 pub(super) fn read(
     root: &Path,
-) -> Result<BTreeMap<SecretBundleKey, Option<Status>>, DirectoryError> {
+) -> Result<BTreeMap<SecretBundleRef, Option<Status>>, DirectoryError> {
     let mut all = BTreeMap::new();
     for namespace in entries(root)? {
         if !namespace.is_dir() {
@@ -46,7 +46,7 @@ pub(super) fn read(
             })?;
             let found: SecretBundle = serde_json::from_slice(&text).unwrap_or_default();
             if found.spec.is_none() {
-                all.insert(SecretBundleKey { namespace: name, bundle }, found.status);
+                all.insert(SecretBundleRef { namespace: name, bundle }, found.status);
             }
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn read(
 
 pub(super) fn put(
     root: &Path,
-    key: &SecretBundleKey,
+    key: &SecretBundleRef,
     status: &Status,
 ) -> Result<(), DirectoryError> {
     let path = path(root, key);
@@ -69,7 +69,7 @@ pub(super) fn put(
     files::write(&path, &text, Readers::All).map_err(failed)
 }
 
-pub(super) fn remove(root: &Path, key: &SecretBundleKey) -> Result<(), DirectoryError> {
+pub(super) fn remove(root: &Path, key: &SecretBundleRef) -> Result<(), DirectoryError> {
     let path = path(root, key);
     match fs::remove_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -78,7 +78,7 @@ pub(super) fn remove(root: &Path, key: &SecretBundleKey) -> Result<(), Directory
 }
 
 /// Namespaces and bundle names are DNS labels, so each is a single, visible path component.
-fn path(root: &Path, key: &SecretBundleKey) -> PathBuf {
+fn path(root: &Path, key: &SecretBundleRef) -> PathBuf {
     root.join(&key.namespace).join(format!("{}.json", key.bundle))
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let root = directory.path().join("bundles");
         assert!(read(&root).unwrap().is_empty());
         let key =
-            |bundle: &str| SecretBundleKey { namespace: "shop-prod".into(), bundle: bundle.into() };
+            |bundle: &str| SecretBundleRef { namespace: "shop-prod".into(), bundle: bundle.into() };
         let status = Status::new(["A".parse().unwrap()].into(), None, Some(Generation(3)));
         put(&root, &key("api-prod"), &status).unwrap();
         let by_hand = root.join("shop-prod/mine-prod.json");

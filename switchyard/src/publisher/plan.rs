@@ -7,15 +7,15 @@ use contract::{BundleRef, Scope};
 
 use crate::namespaces::NamespaceBindings;
 use crate::repository::service_parts;
-use crate::secret_bundle_key::SecretBundleKey;
+use crate::secret_bundle_ref::SecretBundleRef;
 
 /// A step towards the desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishStep {
     /// Create or update a bundle's status.
-    Put(SecretBundleKey, Status),
+    Put(SecretBundleRef, Status),
     /// Remove a bundle.
-    Remove(SecretBundleKey),
+    Remove(SecretBundleRef),
 }
 
 /// The desired state: each bundle in each namespace of its project and environment.
@@ -23,7 +23,7 @@ pub enum PublishStep {
 pub fn desired(
     bundles: &[(Scope, Status)],
     namespaces: &NamespaceBindings,
-) -> BTreeMap<SecretBundleKey, Status> {
+) -> BTreeMap<SecretBundleRef, Status> {
     let mut all = BTreeMap::new();
     for (scope, status) in bundles {
         let Some((project, environment, service)) = service_parts(scope) else { continue };
@@ -33,7 +33,7 @@ pub fn desired(
         });
         for (namespace, _) in bound {
             all.insert(
-                SecretBundleKey {
+                SecretBundleRef {
                     namespace: namespace.clone(),
                     bundle: bundle.as_str().to_owned(),
                 },
@@ -47,10 +47,10 @@ pub fn desired(
 /// The steps from `actual` to `desired`.
 #[must_use]
 pub fn steps(
-    desired: &BTreeMap<SecretBundleKey, Status>,
-    actual: &BTreeMap<SecretBundleKey, Option<Status>>,
+    desired: &BTreeMap<SecretBundleRef, Status>,
+    actual: &BTreeMap<SecretBundleRef, Option<Status>>,
 ) -> Vec<PublishStep> {
-    let differs = |(key, status): &(&SecretBundleKey, &Status)| {
+    let differs = |(key, status): &(&SecretBundleRef, &Status)| {
         actual.get(key).is_none_or(|found| found.as_ref() != Some(status))
     };
     let puts = desired
@@ -75,8 +75,8 @@ mod tests {
         Status::new([key.parse().unwrap()].into(), None, Some(Generation(1)))
     }
 
-    fn key(namespace: &str, bundle: &str) -> SecretBundleKey {
-        SecretBundleKey { namespace: namespace.into(), bundle: bundle.into() }
+    fn key(namespace: &str, bundle: &str) -> SecretBundleRef {
+        SecretBundleRef { namespace: namespace.into(), bundle: bundle.into() }
     }
 
     fn namespaces() -> NamespaceBindings {

@@ -1,6 +1,6 @@
 //! Turns the report of an agent into audit events and records of the ledger. Pure.
 
-use contract::stream::{BundleGeneration, ReloadOutcome, Step};
+use contract::stream::{BundleGeneration, FailedStep, ReloadOutcome};
 use contract::{BundleRef, Generation};
 
 use crate::audit::{Action, Event, Outcome, Pod, Resource, ResourceKind, sanitize};
@@ -49,13 +49,13 @@ pub(super) fn failed_records(
     pod: &Pod,
     authorized: &[Bundle],
     wanted: &[BundleGeneration],
-    step: Step,
+    step: FailedStep,
     detail: &str,
 ) -> Vec<ReportRecord> {
     let label = match step {
-        Step::Plan => "plan",
-        Step::Write => "write",
-        Step::Reload => "reload",
+        FailedStep::Plan => "plan",
+        FailedStep::Write => "write",
+        FailedStep::Reload => "reload",
     };
     let detail = sanitize(detail);
     let record = |bundle: &Bundle, generation| {

@@ -2,7 +2,7 @@
 
 use contract::Redacted;
 use contract::secret_bundle::SecretBundle;
-use contract::stream::{AgentMessage, ReloadOutcome, ServerMessage, Step};
+use contract::stream::{AgentMessage, FailedStep, ReloadOutcome, ServerMessage};
 use http::Method;
 
 use crate::agent::{TestAgent, held};
@@ -72,7 +72,7 @@ async fn pod_reports_are_stored() {
     agent
         .say(&AgentMessage::Failed {
             wanted: vec![held("api-prod", 2), held("web-prod", 2)],
-            step: Step::Reload,
+            step: FailedStep::Reload,
             detail,
         })
         .await;

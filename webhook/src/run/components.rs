@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use super::RunError;
 use crate::catalog::{Catalog, directory, kubernetes};
 use crate::metrics::Metrics;
-use crate::registration::Registration;
+use crate::registration::CaBundleReconciler;
 use crate::server::ReviewService;
 use crate::state::WebhookState;
 use crate::{trust, version};
@@ -159,8 +159,13 @@ impl Components {
             return;
         };
         let gate = self.gate("its CA in the MutatingWebhookConfiguration");
-        let registration =
-            Registration::new(client.clone(), name.clone(), bundle.clone(), gate, metrics.clone());
+        let registration = CaBundleReconciler::new(
+            client.clone(),
+            name.clone(),
+            bundle.clone(),
+            gate,
+            metrics.clone(),
+        );
         self.tasks.spawn_vital("registration", registration.run(self.tasks.stopping()));
     }
 

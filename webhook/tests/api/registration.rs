@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use webhook::catalog::Catalog;
 use webhook::metrics::Metrics;
-use webhook::registration::Registration;
+use webhook::registration::CaBundleReconciler;
 
 use crate::fake_server::{FakeApiServer, ca};
 
@@ -50,7 +50,7 @@ async fn start(server: FakeApiServer, bundle: TrustBundle) -> RunningRegistratio
     let metrics =
         Metrics::register(&mut Registry::default(), Catalog::default(), CertResolver::new());
     let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(bundle));
-    let registration = Registration::new(
+    let registration = CaBundleReconciler::new(
         client,
         "enclii-webhook".into(),
         bundle.subscribe(),

@@ -10,7 +10,7 @@ fn crash(volume: &TestVolume, desired: &DesiredFiles, stop: usize) -> bool {
     let files = volume.open();
     let entries = files.list().unwrap();
     let name = unused_name(desired, &entries);
-    let set_reload_pending = files.current.is_some() && !files.reload_pending();
+    let set_reload_pending = files.current_directory.is_some() && !files.reload_pending();
     let steps = steps::publish_steps(desired.files.keys(), &entries, set_reload_pending);
     let done = &steps[..stop.min(steps.len())];
     for step in done {

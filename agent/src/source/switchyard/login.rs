@@ -30,8 +30,8 @@ use crate::source::USER_AGENT;
 /// An open stream's connection.
 pub(super) type Connection = TokioIo<Upgraded>;
 
-// A problem document has a few hundred bytes.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
+// A problem document is a few hundred bytes long.
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 
 /// Why a stream could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum LoginError {
         source: io::Error,
     },
     /// A step took too long.
-    #[error("{step}: no answer within {timeout:?}")]
+    #[error("{step}: no response within {timeout:?}")]
     Timeout {
         /// The step.
         step: &'static str,
@@ -61,9 +61,9 @@ pub enum LoginError {
     /// The request cannot be built.
     #[error("build login")]
     Request(#[source] http::Error),
-    /// The connection broke, or the answer is not HTTP.
+    /// The connection broke, or the response is not HTTP.
     #[error("log in")]
-    Exchange(#[source] hyper::Error),
+    Http(#[source] hyper::Error),
     /// The server denied the login.
     #[error("log in: {0}")]
     Denied(Problem),
@@ -145,14 +145,14 @@ async fn log_in(
     request: Request<Empty<Bytes>>,
 ) -> Result<Connection, LoginError> {
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(tls)).await.map_err(LoginError::Exchange)?;
+        http1::handshake(TokioIo::new(tls)).await.map_err(LoginError::Http)?;
     let mut connection = pin!(connection.with_upgrades());
     let login = async {
-        let response = sender.send_request(request).await.map_err(LoginError::Exchange)?;
+        let response = sender.send_request(request).await.map_err(LoginError::Http)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(read_error(response).await);
+            return Err(read_error_response(response).await);
         }
-        hyper::upgrade::on(response).await.map(TokioIo::new).map_err(LoginError::Exchange)
+        hyper::upgrade::on(response).await.map(TokioIo::new).map_err(LoginError::Http)
     };
     drive_connection(connection.as_mut(), login).await
 }
@@ -167,25 +167,25 @@ async fn drive_connection<T>(
         biased;
         done = &mut work => done,
         end = connection => {
-            end.map_err(LoginError::Exchange)?;
-            // The connection ended normally: with the upgrade, or after an answer that has arrived.
+            end.map_err(LoginError::Http)?;
+            // The connection ended normally: with the upgrade, or after a whole response.
             work.await
         }
     }
 }
 
-/// Reads the answer of a server that does not open the stream.
-async fn read_error(response: Response<Incoming>) -> LoginError {
+/// Reads the response of a server that does not open the stream.
+async fn read_error_response(response: Response<Incoming>) -> LoginError {
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+    let body = Limited::new(response.into_body(), MAX_ERROR_BODY_BYTES)
         .collect()
         .await
         .map(|body| body.to_bytes())
         .unwrap_or_default();
-    login_error(status, &body)
+    error_from_response(status, &body)
 }
 
-fn login_error(status: StatusCode, body: &[u8]) -> LoginError {
+fn error_from_response(status: StatusCode, body: &[u8]) -> LoginError {
     let mut problem = serde_json::from_slice::<Problem>(body).unwrap_or_else(|_| Problem {
         kind: "about:blank".to_owned(),
         title: String::new(),
@@ -213,7 +213,7 @@ mod tests {
             r#"{"type":"/problems/denied","title":"access denied","status":403,"#,
             r#""detail":"service account shop/web may not read bundle api-prod"}"#,
         );
-        let error = login_error(StatusCode::FORBIDDEN, body.as_bytes());
+        let error = error_from_response(StatusCode::FORBIDDEN, body.as_bytes());
         assert_eq!(
             error.to_string(),
             "log in: access denied: service account shop/web may not read bundle api-prod"
@@ -230,7 +230,7 @@ mod tests {
             (503, br#"{"title":"starting"}"#, "log in: starting (503)", Disconnect::Unavailable),
             (200, b"", "log in: OK (200)", Disconnect::Unavailable),
         ] {
-            let error = login_error(StatusCode::from_u16(status).unwrap(), body);
+            let error = error_from_response(StatusCode::from_u16(status).unwrap(), body);
             assert_eq!((error.to_string().as_str(), error.disconnect()), (text, disconnect));
         }
     }
@@ -248,7 +248,7 @@ mod tests {
         for bad in [&b""[..], b"\n", b"a b", b"a\r\nX: y", b"\xff"] {
             write(bad);
             let error = read_token(&path).unwrap_err();
-            assert!(crate::error::chain(&error).ends_with("not a token"), "{error:?}");
+            assert!(crate::error::error_chain(&error).ends_with("not a token"), "{error:?}");
         }
     }
 

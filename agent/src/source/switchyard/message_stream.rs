@@ -153,7 +153,7 @@ mod tests {
         let (mut stream, _server) = pair();
         let message = AgentMessage::Failed {
             wanted: vec![],
-            step: contract::stream::Step::Write,
+            step: contract::stream::FailedStep::Write,
             detail: "x".repeat(200),
         };
         assert!(matches!(stream.send(&message).await, Err(StreamError::SendTimeout)));

@@ -21,14 +21,14 @@ pub(super) enum Change {
     Changed,
     /// Its value is the same: nothing is written.
     Unchanged,
-    /// It exists and must not be read, so it is written.
+    /// Its current value may not be read, so it is written.
     Unknown,
     /// It is written without a comparison.
     Rewritten,
 }
 
 impl Change {
-    /// The change from the current value, or from the status that refused it.
+    /// The change from the current value, or from the HTTP status with which reading it failed.
     fn from_current(current: Result<&Redacted, u16>, new: &Redacted) -> Self {
         match current {
             Ok(current) if current == new => Self::Unchanged,
@@ -74,8 +74,8 @@ pub(super) async fn with_current(
                         let detail = &problem.detail;
                         progress.suspend(|| {
                             output.note(&format!(
-                                "every secret of {scope} is written, because the current values \
-                                 cannot be read: {detail}"
+                                "secrets that cannot be compared count as changed, because the \
+                                 current values of {scope} cannot be read: {detail}"
                             ));
                         });
                     }

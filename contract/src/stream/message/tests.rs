@@ -72,7 +72,7 @@ fn agent_messages_round_trip() {
         AgentMessage::Applied { holds: holds.clone(), reload: ReloadOutcome::Signalled },
         AgentMessage::Failed {
             wanted: holds,
-            step: Step::Reload,
+            step: FailedStep::Reload,
             detail: "process 7 does not catch SIGHUP".into(),
         },
         AgentMessage::Pong,

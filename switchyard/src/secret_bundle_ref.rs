@@ -2,7 +2,7 @@
 
 /// Names a `SecretBundle` object, as namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretBundleKey {
+pub struct SecretBundleRef {
     /// The namespace.
     pub namespace: String,
     /// The bundle's name, which is also the object's name.
