@@ -37,7 +37,7 @@ enum ServerProcess {
     /// In the test's own process.
     InProcess(tokio::task::JoinHandle<Result<(), switchyard::ServeError>>),
     /// As a child process that can be killed.
-    Child(std::process::Child),
+    Child(KilledOnDrop),
 }
 
 /// The pods of every test: two of service api and one of service web in prod, one of api in dev,
@@ -179,7 +179,7 @@ impl Harness {
         let mut child = Self::spawn_child(directory, more);
         let mut ended = None;
         until("a program that cannot start to end", async || {
-            ended = child.0.try_wait().unwrap();
+            ended = child.child.try_wait().unwrap();
             ended.is_some()
         })
         .await;
@@ -189,7 +189,7 @@ impl Harness {
 
     /// Starts a process without waiting until it is ready.
     pub(crate) fn spawn_child(directory: &Path, more: &[String]) -> KilledOnDrop {
-        KilledOnDrop(spawn(directory, &Self::words(directory, free_port(), free_port(), more)))
+        spawn(directory, &Self::words(directory, free_port(), free_port(), more))
     }
 
     /// Stops it cleanly and restarts it on the same data and another port.
@@ -214,11 +214,10 @@ impl Harness {
 
     /// Kills the process, as a power cut would.
     pub(crate) fn kill(&self) {
-        let Some(ServerProcess::Child(mut child)) = self.running.lock().unwrap().take() else {
+        let Some(ServerProcess::Child(process)) = self.running.lock().unwrap().take() else {
             panic!("it runs in the test's process")
         };
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(process);
     }
 
     /// Sends SIGTERM and waits for a successful exit.
@@ -226,11 +225,11 @@ impl Harness {
         use rustix::process::{Pid, Signal, kill_process};
         kill_process(Pid::from_raw(self.process().cast_signed()).unwrap(), Signal::TERM).unwrap();
         until("its end", async || self.has_ended()).await;
-        let Some(ServerProcess::Child(mut child)) = self.running.lock().unwrap().take() else {
+        let Some(ServerProcess::Child(mut process)) = self.running.lock().unwrap().take() else {
             panic!("it runs in the test's process")
         };
         assert!(
-            child.wait().unwrap().success(),
+            process.child.wait().unwrap().success(),
             "{}",
             std::fs::read_to_string(self.directory.join("log")).unwrap()
         );
@@ -251,19 +250,19 @@ impl Harness {
     /// The child's process id.
     pub(crate) fn process(&self) -> u32 {
         let running = self.running.lock().unwrap();
-        let Some(ServerProcess::Child(child)) = running.as_ref() else {
+        let Some(ServerProcess::Child(process)) = running.as_ref() else {
             panic!("it runs in the test's process")
         };
-        child.id()
+        process.child.id()
     }
 
     /// Whether the child has exited.
     pub(crate) fn has_ended(&self) -> bool {
         let mut running = self.running.lock().unwrap();
-        let Some(ServerProcess::Child(child)) = running.as_mut() else {
+        let Some(ServerProcess::Child(process)) = running.as_mut() else {
             panic!("it runs in the test's process")
         };
-        child.try_wait().unwrap().is_some()
+        process.child.try_wait().unwrap().is_some()
     }
 
     pub(crate) async fn metrics(&self) -> String {
@@ -277,33 +276,28 @@ impl Harness {
     }
 }
 
-/// A failed test leaves no process behind.
-impl Drop for Harness {
-    fn drop(&mut self) {
-        if let Ok(Some(ServerProcess::Child(child))) = self.running.get_mut() {
-            let _ = child.kill();
-        }
-    }
+/// A process that ends with its owner: killed on drop, and by [`e2e::guard`] when the test's process
+/// is killed. A failed test leaves no process behind.
+pub(crate) struct KilledOnDrop {
+    child: std::process::Child,
+    // Dropped after the child has been waited for.
+    _registration: e2e::guard::Registration,
 }
-
-/// A process that is killed with its owner.
-pub(crate) struct KilledOnDrop(std::process::Child);
 
 impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn spawn(directory: &Path, words: &[String]) -> std::process::Child {
+fn spawn(directory: &Path, words: &[String]) -> KilledOnDrop {
     let log =
         std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-    std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"))
-        .args(&words[1..])
-        .stderr(log)
-        .spawn()
-        .unwrap()
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"));
+    command.args(&words[1..]).stderr(log);
+    let (child, registration) = e2e::guard::spawn(&mut command).unwrap();
+    KilledOnDrop { child, _registration: registration }
 }
 
 async fn plain(port: u16, path: &str) -> Option<(u16, String)> {
