@@ -90,7 +90,7 @@ impl Loopback {
         let mut command = switchyard(directory, switchyard_port, switchyard_admin)?;
         command.envs(settings.iter().copied());
         let mut switchyard = Process::start("switchyard", &mut command, &at("logs"))?;
-        ready(&mut switchyard, switchyard_admin)?;
+        switchyard_ready(&mut switchyard, switchyard_admin, &at("trust/ca.crt"))?;
         let mut webhook = Process::start(
             "webhook",
             &mut webhook_command(directory, switchyard_port, webhook_port, webhook_admin)?,
@@ -216,6 +216,15 @@ fn webhook_command(
         .arg("--certificates-directory")
         .arg(at("webhook-certificates"));
     Ok(command)
+}
+
+/// Waits until switchyard serves and has published its CA, which it does in no fixed order.
+pub(crate) fn switchyard_ready(process: &mut Process, admin: u16, ca: &Path) -> Result<()> {
+    ready(process, admin)?;
+    wait::until("switchyard's CA", Duration::from_secs(60), || {
+        process.check()?;
+        Ok(ca.exists().then_some(()))
+    })
 }
 
 pub(crate) fn ready(process: &mut Process, admin: u16) -> Result<()> {

@@ -53,7 +53,7 @@ impl Switchyard {
     /// If it runs already, or does not become ready; the message has its log's end.
     pub fn run(&mut self) -> Result<()> {
         let mut process = self.spawn()?;
-        loopback::ready(&mut process, self.admin)?;
+        loopback::switchyard_ready(&mut process, self.admin, &self.ca())?;
         self.process = Some(process);
         Ok(())
     }
