@@ -276,8 +276,8 @@ impl Harness {
     }
 }
 
-/// A process that ends with its owner: killed on drop, and by [`e2e::guard`] when the test's process
-/// is killed. A failed test leaves no process behind.
+/// A process that ends with its owner: killed on drop, and by [`e2e::guard`] when the test's
+/// process is killed. A failed test leaves no process behind.
 pub(crate) struct KilledOnDrop {
     child: std::process::Child,
     // Dropped after the child has been waited for.
