@@ -72,8 +72,8 @@ async fn rows_by_key(database: &SqlitePool) -> RowsByKey {
     rows.fetch_all(database).await.unwrap().into_iter().collect()
 }
 
-/// Runs `kill` as soon as a row was rewrapped since `before`, and returns what is in the database
-/// then.
+/// Runs `kill` as soon as a row has been rewrapped since `before`, and returns the rows per key
+/// after it.
 async fn kill_at_progress(directory: &Path, before: &RowsByKey, kill: impl FnOnce()) -> RowsByKey {
     let database = open(directory).await;
     let progress = async {
