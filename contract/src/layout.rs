@@ -65,3 +65,7 @@ pub const MAX_POD_BYTES: usize = 8 << 20;
 
 /// The largest number of secrets in one bundle.
 pub const MAX_BUNDLE_SECRETS: usize = 1000;
+
+/// The largest number of secrets in one scope. More than a bundle holds, since not every scope has
+/// a service; little enough that no list or write of a scope takes long.
+pub const MAX_SCOPE_SECRETS: usize = 10_000;

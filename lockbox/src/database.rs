@@ -1,28 +1,40 @@
 //! The database that switchyard's ledger and the embedded backend share: SQLite for one replica,
 //! PostgreSQL for several.
 //!
-//! Both speak the same SQL through sqlx's `Any` driver (`$1` placeholders, `ON CONFLICT`,
-//! `RETURNING`). Where the dialects differ, [`Database::kind`] tells which it is. An acknowledged
-//! commit is durable on both.
+//! Both speak the same SQL (`$1` placeholders, `ON CONFLICT`, `RETURNING`), through rusqlite and
+//! sqlx. Where the dialects differ, [`Database::kind`] tells which it is. Reads run on a few
+//! connections of their own; every write goes through one writer, which commits in groups. An
+//! acknowledged commit is durable on both.
 
+mod connection;
+mod error;
+mod fold;
+mod migrate;
 mod postgres;
+mod query;
+mod reader;
 mod schema;
+mod source;
 mod sqlite;
+mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::sync::Arc;
 
 use contract::Redacted;
-use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::MigrateError;
-use sqlx::{Any, AnyPool, Transaction};
+use tokio_util::sync::CancellationToken;
 
+pub use connection::Connection;
+pub use error::DatabaseError;
+pub use migrate::MigrateError;
+pub use query::{Executor, FromSql, Query, Row, SqlValue, query, query_built};
+pub use reader::Reader;
 pub use schema::{Migration, Schema};
 
-/// How long a statement waits for a connection from the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+use fold::Fold;
+use source::Source;
+use writer::Writer;
 
 /// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +60,12 @@ impl DatabaseKind {
 #[derive(Clone, Debug)]
 pub struct Database {
     kind: DatabaseKind,
-    reader: AnyPool,
-    writer: AnyPool,
+    reader: Reader,
+    writer: Writer,
+    /// SQLite only.
+    fold: Option<Fold>,
+    /// Cancelled when a change could not be flushed to disk.
+    lost: CancellationToken,
     /// The URL for a listener's own connection. PostgreSQL only.
     address: Option<Arc<Redacted>>,
     _lock: Option<Arc<sqlite::DatabaseLock>>,
@@ -81,7 +97,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// SQLite's error.
-        source: sqlx::Error,
+        source: DatabaseError,
     },
     /// The SQLite library may corrupt the file.
     #[error(
@@ -97,6 +113,9 @@ pub enum OpenError {
     /// The URL is not a PostgreSQL URL. It may contain a password, so it is not quoted.
     #[error("read database URL: it must be of the form postgres://USER@HOST:PORT/NAME")]
     Address,
+    /// A thread for the database cannot be started.
+    #[error("start thread of the database")]
+    Thread(#[source] io::Error),
     /// PostgreSQL cannot be reached.
     #[error("connect to PostgreSQL")]
     Connect(#[source] sqlx::Error),
@@ -124,7 +143,22 @@ impl Database {
     /// # Errors
     /// If another process has it open, or SQLite cannot open it or is too old.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        sqlite::open(path).await
+        if path.to_str().is_none() {
+            return Err(OpenError::Path(path.to_owned()));
+        }
+        sqlite::check_version(path)?;
+        let lock = sqlite::lock(path)?;
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        let source = Source::Sqlite(path.to_owned());
+        // The first connection creates the file.
+        drop(source.connect().await.map_err(failed)?);
+        let fold = Fold::start(path.to_owned()).map_err(OpenError::Thread)?;
+        let reader = Reader::sqlite(path.to_owned());
+        Self::start(DatabaseKind::Sqlite, reader, source, |database| Self {
+            fold: Some(fold),
+            _lock: Some(Arc::new(lock)),
+            ..database
+        })
     }
 
     /// Connects to a PostgreSQL server,
@@ -134,7 +168,25 @@ impl Database {
     /// If the URL is invalid, or the server cannot be reached, is too old, or acknowledges commits
     /// that are not durable.
     pub async fn connect(address: &Redacted) -> Result<Self, OpenError> {
-        postgres::connect(address).await
+        let options = postgres::options(address).ok_or(OpenError::Address)?;
+        let reader = Reader::Postgres(postgres::connect(&options).await?);
+        let source = Source::Postgres(Box::new(options));
+        Self::start(DatabaseKind::Postgres, reader, source, |database| Self {
+            address: Some(Arc::new(address.clone())),
+            ..database
+        })
+    }
+
+    fn start(
+        kind: DatabaseKind,
+        reader: Reader,
+        source: Source,
+        complete: impl FnOnce(Self) -> Self,
+    ) -> Result<Self, OpenError> {
+        let lost = CancellationToken::new();
+        let writer = Writer::start(source, lost.clone()).map_err(OpenError::Thread)?;
+        let database = Self { kind, reader, writer, fold: None, lost, address: None, _lock: None };
+        Ok(complete(database))
     }
 
     /// The kind of database.
@@ -145,15 +197,8 @@ impl Database {
 
     /// Connections for reading.
     #[must_use]
-    pub fn reader(&self) -> &AnyPool {
+    pub fn reader(&self) -> &Reader {
         &self.reader
-    }
-
-    /// Connections for writing. SQLite has only one, for which writers queue, so that none runs
-    /// into a lock.
-    #[must_use]
-    pub fn writer(&self) -> &AnyPool {
-        &self.writer
     }
 
     /// PostgreSQL's URL, for a listener's own connection. It contains the password.
@@ -162,16 +207,67 @@ impl Database {
         self.address.as_deref()
     }
 
-    /// Begins a transaction that will write.
+    /// Runs `work` inside a transaction of the writer. What it did is durable when this returns
+    /// `Ok`; if `work` fails, all of it is rolled back.
     ///
     /// # Errors
-    /// If the database cannot be reached, or is locked for too long.
-    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        match self.kind {
-            // The write lock is taken at once. Taken later, two readers that become writers would
-            // deadlock.
-            DatabaseKind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
-            DatabaseKind::Postgres => self.writer.begin().await,
+    /// What `work` fails with; or the database cannot be reached, did not take the change in time
+    /// (its outcome is then unknown), or could not commit it.
+    pub async fn transaction<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DatabaseError> + Send + 'static,
+    {
+        self.writer.transaction(work).await
+    }
+
+    /// Runs one statement in a transaction of its own, and returns its rows.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn write(&self, statement: Query) -> Result<Vec<Row>, DatabaseError> {
+        self.transaction(async move |connection| statement.fetch_all(connection).await).await
+    }
+
+    /// Runs one statement in a transaction of its own, and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn execute(&self, statement: Query) -> Result<u64, DatabaseError> {
+        self.transaction(async move |connection| statement.execute(connection).await).await
+    }
+
+    /// Checks that the database can be written: takes the write lock, which shows a read-only disk
+    /// as a read would not.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn health(&self) -> Result<(), DatabaseError> {
+        self.transaction(async |_| Ok(())).await
+    }
+
+    /// Completes when a change could not be flushed to disk. A later flush may then succeed
+    /// without covering the lost pages, so no further change is accepted and the process must
+    /// exit; its successor reads what the disk really has.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Whether a change could not be flushed, see [`Self::lost`].
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Moves SQLite's write-ahead log into the database file and empties it: until then the log
+    /// holds what was overwritten in the file. Returns whether that was possible; a reader that
+    /// began earlier is in its way, and then it is to be tried again. PostgreSQL overwrites in its
+    /// own time, with VACUUM.
+    pub async fn truncate_log(&self) -> bool {
+        match &self.fold {
+            Some(fold) => fold.truncate().await,
+            None => true,
         }
     }
 
@@ -180,7 +276,17 @@ impl Database {
     /// # Errors
     /// If one fails, or was changed after it was applied.
     pub async fn migrate(&self, schema: &Schema) -> Result<(), MigrateError> {
-        schema.migrator(self.kind).run(&self.writer).await
+        match &self.reader {
+            Reader::Sqlite(_) => {
+                let schema = *schema;
+                self.transaction(async move |connection| migrate::apply(connection, &schema).await)
+                    .await
+            }
+            Reader::Postgres(pool) => {
+                let failed = |error| MigrateError::Postgres(Arc::new(error));
+                schema.migrator().run(pool).await.map_err(failed)
+            }
+        }
     }
 
     /// Closes every connection. SQLite then moves its write-ahead log into the database file.
@@ -188,18 +294,4 @@ impl Database {
         self.reader.close().await;
         self.writer.close().await;
     }
-}
-
-fn pool(max_connections: u32) -> AnyPoolOptions {
-    static DRIVERS: Once = Once::new();
-    DRIVERS.call_once(|| {
-        // It fails if another part of the process installed them first, which is fine.
-        let _ =
-            sqlx::any::install_drivers(&[sqlx::sqlite::any::DRIVER, sqlx::postgres::any::DRIVER]);
-    });
-    AnyPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(None)
-        .max_lifetime(None)
 }

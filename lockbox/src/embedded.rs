@@ -10,7 +10,7 @@ mod rekey;
 mod rows;
 mod store;
 
-use crate::database::{Database, Migration, Schema};
+use crate::database::{Database, DatabaseError, MigrateError, Migration, Schema};
 use crate::key::{KeyFile, KeyId, KeyRing};
 use crate::key_source::{KeyConfig, KeyError};
 pub use rekey::{RekeyProgress, RewrapBatch, RewrapCursor};
@@ -45,16 +45,16 @@ pub struct Embedded {
 pub enum EmbeddedError {
     /// Its table cannot be created or migrated.
     #[error("migrate lockbox tables")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
     /// The ids of the keys in use cannot be read.
     #[error("read lockbox key ids")]
-    Keys(#[source] sqlx::Error),
+    Keys(#[source] DatabaseError),
     /// A key cannot be loaded.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The key that the database is sealed under cannot be recorded.
     #[error("record lockbox key id")]
-    Record(#[source] sqlx::Error),
+    Record(#[from] DatabaseError),
     /// The database is sealed under a key that was not given.
     #[error(
         "open lockbox: the database is sealed under key {recorded}, and the keys given are \

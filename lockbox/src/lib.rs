@@ -22,6 +22,6 @@ pub use embedded::Embedded;
 pub use key::KeyFile;
 pub use key_source::KeyConfig;
 pub use onepassword::{OnePassword, OnePasswordConfig};
-pub use store::{ActiveSecret, Capabilities, ExternalChange, Store, StoreError};
+pub use store::{ActiveSecret, Capabilities, ExternalChange, StagedWrite, Store, StoreError};
 pub use value::{Put, Reference, StoredVersion, ValueId};
 pub use vault::{Vault, VaultConfig, VaultLogin};

@@ -13,6 +13,7 @@ use contract::{Redacted, Scope, SecretName};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use crate::database::{DatabaseError, Query};
 use crate::seal::SealError;
 use crate::value::{Put, Reference, StoredVersion};
 
@@ -91,6 +92,22 @@ impl From<SealError> for StoreError {
     }
 }
 
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Backend { step: "change sealed values", source: Box::new(error) }
+    }
+}
+
+/// New values on their way into a store.
+#[derive(Debug)]
+pub struct StagedWrite {
+    /// The store's references to them, in the order of the call.
+    pub references: Vec<Reference>,
+    /// What remains to be done, in the ledger's own transaction. Empty for a store that has the
+    /// values already.
+    pub statements: Vec<Query>,
+}
+
 /// Refuses a write that names a secret twice: two values of one call would have no order.
 ///
 /// # Errors
@@ -135,6 +152,21 @@ pub trait Store: Send + Sync {
         puts: &'a [Put<'a>],
     ) -> BoxFuture<'a, Result<Vec<Reference>, StoreError>>;
 
+    /// As [`Store::write`], for a caller whose transaction may finish the write. A store in the
+    /// ledger's own database leaves its rows to that transaction, so that both are one change and
+    /// one flush of the disk; any other store writes now.
+    fn stage<'a>(
+        &'a self,
+        scope: &'a Scope,
+        puts: &'a [Put<'a>],
+    ) -> BoxFuture<'a, Result<StagedWrite, StoreError>> {
+        async move {
+            let references = self.write(scope, puts).await?;
+            Ok(StagedWrite { references, statements: Vec::new() })
+        }
+        .boxed()
+    }
+
     /// Reads one version of a secret.
     fn read_version<'a>(
         &'a self,
@@ -143,13 +175,20 @@ pub trait Store: Send + Sync {
         stored: &'a StoredVersion,
     ) -> BoxFuture<'a, Result<Redacted, StoreError>>;
 
-    /// Makes one version unreadable for good. The others stay.
+    /// Makes one version unreadable for good. The others stay. Traces of the value may remain in
+    /// the backend's files until [`Store::purge`].
     fn destroy<'a>(
         &'a self,
         scope: &'a Scope,
         name: &'a SecretName,
         stored: &'a StoredVersion,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Removes the traces of values that were destroyed before this call from the backend's files.
+    /// Returns `false` if something is in the way, and it has to be tried again.
+    fn purge(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async { Ok(true) }.boxed()
+    }
 
     /// Checks that the backend can be read and written right now.
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>>;

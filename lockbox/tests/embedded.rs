@@ -8,12 +8,12 @@ use std::path::Path;
 
 use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::conformance::ConformanceStore as _;
+use lockbox::database::query;
 use lockbox::embedded::EmbeddedError;
 use lockbox::seal::SealError;
 use lockbox::{
     Database, Embedded, KeyFile, Put, Reference, Store, StoreError, StoredVersion, conformance,
 };
-use sqlx::AnyPool;
 
 async fn open(directory: &Path) -> (Database, Embedded) {
     let database = Database::open(&directory.join("switchyard.db")).await.unwrap();
@@ -39,12 +39,9 @@ async fn put(store: &Embedded, name: &str, version: u64, value: &str) -> StoredV
     StoredVersion { version: Version(version), reference: references[0].clone() }
 }
 
-async fn tamper(pool: &AnyPool, sql: &'static str, binds: &[&Reference]) {
-    let mut query = sqlx::query(sql);
-    for reference in binds {
-        query = query.bind(reference.as_str().to_owned());
-    }
-    assert_eq!(query.execute(pool).await.unwrap().rows_affected(), 1, "{sql}");
+async fn tamper(database: &Database, sql: &'static str, binds: &[&Reference]) {
+    let tampering = binds.iter().fold(query(sql), |query, it| query.bind(it.as_str()));
+    assert_eq!(database.execute(tampering).await.unwrap(), 1, "{sql}");
 }
 
 fn names_the_row(error: &StoreError, name: &str, version: u64) -> bool {
@@ -70,54 +67,54 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
         (
             "another secret's row in its place",
             "UPDATE lockbox_values SET (wrapped_key, sealed) = (SELECT wrapped_key, sealed FROM \
-             lockbox_values WHERE reference = ?2) WHERE reference = ?1",
+             lockbox_values WHERE reference = $2) WHERE reference = $1 AND $3 = $3",
         ),
         (
             "its own older row in its place",
             "UPDATE lockbox_values SET (wrapped_key, sealed, version) = (SELECT wrapped_key, \
-             sealed, 2 FROM lockbox_values WHERE reference = ?3) WHERE reference = ?1 AND ?2 = ?2",
+             sealed, 2 FROM lockbox_values WHERE reference = $3) WHERE reference = $1 AND $2 = $2",
         ),
         (
             "the older row's value alone",
             "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE \
-             reference = ?3) WHERE reference = ?1 AND ?2 = ?2",
+             reference = $3) WHERE reference = $1 AND $2 = $2",
         ),
         (
             "a changed byte in the value",
             "UPDATE lockbox_values SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || \
              CASE substr(sealed, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB) WHERE \
-             reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+             reference = $1 AND $2 = $2 AND $3 = $3",
         ),
         (
             "a cut value",
-            "UPDATE lockbox_values SET sealed = substr(sealed, 1, 20) WHERE reference = ?1 AND ?2 \
-             = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET sealed = substr(sealed, 1, 20) WHERE reference = $1 AND $2 \
+             = $2 AND $3 = $3",
         ),
         (
             "an empty value",
-            "UPDATE lockbox_values SET sealed = x'' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET sealed = x'' WHERE reference = $1 AND $2 = $2 AND $3 = $3",
         ),
         (
             "a missing value",
-            "UPDATE lockbox_values SET sealed = NULL WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET sealed = NULL WHERE reference = $1 AND $2 = $2 AND $3 = $3",
         ),
         (
             "a cut data key",
             "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 1, 11) WHERE reference = \
-             ?1 AND ?2 = ?2 AND ?3 = ?3",
+             $1 AND $2 = $2 AND $3 = $3",
         ),
         (
             "another format",
-            "UPDATE lockbox_values SET format = 0 WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET format = 0 WHERE reference = $1 AND $2 = $2 AND $3 = $3",
         ),
         (
             "a format out of range",
-            "UPDATE lockbox_values SET format = 999 WHERE reference = ?1 AND ?2 = ?2 AND ?3 = ?3",
+            "UPDATE lockbox_values SET format = 999 WHERE reference = $1 AND $2 = $2 AND $3 = $3",
         ),
         (
             "another key",
-            "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1 AND ?2 = ?2 AND ?3 = \
-             ?3",
+            "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = $1 AND $2 = $2 AND $3 = \
+             $3",
         ),
     ];
     for (attack, sql) in attacks {
@@ -126,8 +123,7 @@ async fn every_kind_of_tampering_fails_closed_with_the_row_named() {
         let older = put(&store, "A", 1, "older value").await;
         let current = put(&store, "A", 2, "current value").await;
         let other = put(&store, "B", 1, "another value").await;
-        tamper(database.writer(), sql, &[&current.reference, &other.reference, &older.reference])
-            .await;
+        tamper(&database, sql, &[&current.reference, &other.reference, &older.reference]).await;
         let error = store.read_version(&scope(), &secret("A"), &current).await.unwrap_err();
         assert!(
             matches!(error, StoreError::Seal(_)) && names_the_row(&error, "A", 2),
@@ -211,8 +207,8 @@ async fn the_wrong_key_opens_nothing_that_it_did_not_seal() {
     let stored = put(&store, "A", 1, "x").await;
     put(&store, "B", 1, "y").await;
     tamper(
-        database.writer(),
-        "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = ?1",
+        &database,
+        "UPDATE lockbox_values SET key_id = 'ffff' WHERE reference = $1",
         &[&stored.reference],
     )
     .await;

@@ -90,6 +90,7 @@ mod tests {
             name: "api-prod".parse().unwrap(),
             rollout,
             revision,
+            stuck: None,
         }
     }
 

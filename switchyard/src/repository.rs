@@ -13,6 +13,7 @@ use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
 use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
+use lockbox::database::{DatabaseError, MigrateError};
 use lockbox::{Reference, StoredVersion};
 
 use crate::delivery::RolloutState;
@@ -34,17 +35,20 @@ pub enum RepositoryError {
         step: &'static str,
         /// The database's error.
         #[source]
-        source: sqlx::Error,
+        source: DatabaseError,
     },
     /// A row has an unexpected form.
     #[error("read ledger: malformed {0}")]
     Form(&'static str),
-    /// An earlier write could not be flushed to disk, see [`Repository::lost`].
-    #[error("write ledger: an earlier write could not be flushed to disk")]
-    Lost,
     /// A schema migration failed.
     #[error("migrate ledger")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
+}
+
+impl From<DatabaseError> for RepositoryError {
+    fn from(source: DatabaseError) -> Self {
+        Self::Database { step: "change ledger", source }
+    }
 }
 
 /// A secret at its active version.
@@ -99,6 +103,9 @@ pub struct Bundle {
     pub rollout: RolloutState,
     /// Increases with every change.
     pub revision: u64,
+    /// Why it cannot follow its scopes: with their newest secrets it would not fit into a pod. Its
+    /// pods keep what they have.
+    pub stuck: Option<String>,
 }
 
 /// Project, environment and service of a service scope.

@@ -40,7 +40,7 @@ pub(crate) struct Secrets {
     store: Arc<dyn Store>,
     audit: AuditLog,
     updates: BundleUpdates,
-    /// Serializes writes per scope: the next version number is read before the store is written and
+    /// Serializes writes per secret: the next version number is read before the value is sealed and
     /// claimed afterwards. The ledger detects concurrent writes by other replicas.
     write_locks: KeyedMutex,
     /// How long a deleted secret can be restored.
@@ -204,6 +204,7 @@ pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
         scope: bundle.scope.clone(),
         bundle: bundle.name.clone(),
         generation: bundle.rollout.stable,
+        stuck: bundle.stuck.clone(),
     }
 }
 

@@ -9,16 +9,12 @@ use contract::{Scope, SecretName, Version};
 /// A secret that a bundle may hold, at its active version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CandidateSecret {
-    /// The row id of the secret.
-    pub secret: i64,
     /// Its scope.
     pub scope: Scope,
     /// Its name.
     pub name: SecretName,
-    /// The active version.
-    pub version: Version,
-    /// The value's length in bytes.
-    pub size: u64,
+    /// What the bundle would hold.
+    pub member: BundleMember,
 }
 
 /// A secret in a generation.
@@ -28,6 +24,17 @@ pub struct BundleMember {
     pub secret: i64,
     /// The version.
     pub version: Version,
+    /// The value's length in bytes.
+    pub size: u64,
+}
+
+/// How large a bundle is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BundleSize {
+    /// How many secrets it holds.
+    pub secrets: u64,
+    /// The sum of their values' lengths in bytes.
+    pub bytes: u64,
 }
 
 /// Why a bundle does not fit into a pod.
@@ -35,20 +42,48 @@ pub struct BundleMember {
 pub enum BundleTooLarge {
     /// Too many names.
     #[error("it would hold {0} secrets; the maximum of a bundle is {MAX_BUNDLE_SECRETS}")]
-    Secrets(usize),
+    Secrets(u64),
     /// Too many bytes.
     #[error("it would hold {0} bytes; the maximum of a pod is {MAX_POD_BYTES}")]
     Bytes(u64),
 }
 
+impl BundleSize {
+    /// The size after members were replaced, added or removed.
+    #[must_use]
+    pub fn after(
+        self,
+        differences: impl Iterator<Item = (Option<BundleMember>, Option<BundleMember>)>,
+    ) -> Self {
+        let count = |member: Option<BundleMember>| u64::from(member.is_some());
+        let bytes = |member: Option<BundleMember>| member.map_or(0, |it| it.size);
+        differences.fold(self, |size, (before, after)| Self {
+            secrets: (size.secrets + count(after)).saturating_sub(count(before)),
+            bytes: (size.bytes + bytes(after)).saturating_sub(bytes(before)),
+        })
+    }
+
+    /// Checks that a bundle of this size fits into a pod.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check(self) -> Result<(), BundleTooLarge> {
+        if self.secrets > MAX_BUNDLE_SECRETS as u64 {
+            return Err(BundleTooLarge::Secrets(self.secrets));
+        }
+        if self.bytes > MAX_POD_BYTES as u64 {
+            return Err(BundleTooLarge::Bytes(self.bytes));
+        }
+        Ok(())
+    }
+}
+
 /// What the bundle of `service` holds of the `candidates`.
-///
-/// # Errors
-/// If that does not fit into a pod.
-pub fn resolve(
+#[must_use]
+pub fn narrowest(
     service: &Scope,
     candidates: &[CandidateSecret],
-) -> Result<BTreeMap<SecretName, BundleMember>, BundleTooLarge> {
+) -> BTreeMap<SecretName, BundleMember> {
     let mut narrowest: BTreeMap<&SecretName, &CandidateSecret> = BTreeMap::new();
     for candidate in candidates.iter().filter(|it| it.scope.contains(service)) {
         let best = narrowest.entry(&candidate.name).or_insert(candidate);
@@ -56,17 +91,7 @@ pub fn resolve(
             *best = candidate;
         }
     }
-    let bytes: u64 = narrowest.values().map(|it| it.size).sum();
-    if narrowest.len() > MAX_BUNDLE_SECRETS {
-        return Err(BundleTooLarge::Secrets(narrowest.len()));
-    }
-    if bytes > MAX_POD_BYTES as u64 {
-        return Err(BundleTooLarge::Bytes(bytes));
-    }
-    Ok(narrowest
-        .into_iter()
-        .map(|(name, it)| (name.clone(), BundleMember { secret: it.secret, version: it.version }))
-        .collect())
+    narrowest.into_iter().map(|(name, it)| (name.clone(), it.member)).collect()
 }
 
 #[cfg(test)]
@@ -75,16 +100,14 @@ mod tests {
 
     fn candidate(secret: i64, scope: &str, name: &str, size: u64) -> CandidateSecret {
         CandidateSecret {
-            secret,
             scope: scope.parse().unwrap(),
             name: name.parse().unwrap(),
-            version: Version(1),
-            size,
+            member: BundleMember { secret, version: Version(1), size },
         }
     }
 
     fn held(service: &str, candidates: &[CandidateSecret]) -> Vec<(String, i64)> {
-        let held = resolve(&service.parse().unwrap(), candidates).unwrap();
+        let held = narrowest(&service.parse().unwrap(), candidates);
         held.into_iter().map(|(name, entry)| (name.as_str().to_owned(), entry.secret)).collect()
     }
 
@@ -118,26 +141,42 @@ mod tests {
         }
     }
 
+    fn check(candidates: &[CandidateSecret]) -> Result<(), BundleTooLarge> {
+        let held = narrowest(&"shop.prod.api".parse().unwrap(), candidates);
+        BundleSize::default().after(held.into_values().map(|it| (None, Some(it)))).check()
+    }
+
     #[test]
     fn a_bundle_that_does_not_fit_into_a_pod_is_refused() {
-        let service: Scope = "shop.prod.api".parse().unwrap();
         let many: Vec<_> =
             (0..=MAX_BUNDLE_SECRETS).map(|at| candidate(1, "shop", &format!("N{at}"), 0)).collect();
-        assert_eq!(resolve(&service, &many), Err(BundleTooLarge::Secrets(MAX_BUNDLE_SECRETS + 1)));
-        assert!(resolve(&service, &many[1..]).is_ok());
+        assert_eq!(check(&many), Err(BundleTooLarge::Secrets(MAX_BUNDLE_SECRETS as u64 + 1)));
+        assert!(check(&many[1..]).is_ok());
         let limit = MAX_POD_BYTES as u64;
-        assert!(resolve(&service, &[candidate(1, "shop", "A", limit)]).is_ok());
+        assert!(check(&[candidate(1, "shop", "A", limit)]).is_ok());
         assert_eq!(
-            resolve(&service, &[candidate(1, "shop", "A", limit), candidate(2, "shop", "B", 1)]),
+            check(&[candidate(1, "shop", "A", limit), candidate(2, "shop", "B", 1)]),
             Err(BundleTooLarge::Bytes(limit + 1))
         );
         // A secret that a narrower scope hides does not count.
         assert!(
-            resolve(
-                &service,
-                &[candidate(1, "shop", "A", limit), candidate(2, "shop.prod", "A", limit)]
-            )
-            .is_ok()
+            check(&[candidate(1, "shop", "A", limit), candidate(2, "shop.prod", "A", limit)])
+                .is_ok()
         );
+    }
+
+    #[test]
+    fn a_size_follows_its_differences() {
+        let member = |size| Some(BundleMember { secret: 1, version: Version(1), size });
+        let size = BundleSize { secrets: 2, bytes: 30 };
+        for (before, after, expected) in [
+            (None, member(5), (3, 35)),
+            (member(10), member(12), (2, 32)),
+            (member(10), None, (1, 20)),
+            (None, None, (2, 30)),
+        ] {
+            let after = size.after([(before, after)].into_iter());
+            assert_eq!((after.secrets, after.bytes), expected);
+        }
     }
 }

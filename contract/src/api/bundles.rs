@@ -20,6 +20,10 @@ pub struct BundleState {
     pub bundle: BundleRef,
     /// The generation.
     pub generation: Generation,
+    /// Why the bundle stays at this generation although its scopes changed: with their newest
+    /// secrets it would not fit into a pod. Delete or shorten some, and it follows again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
 }
 
 /// All bundles that the caller may see, by scope.

@@ -77,7 +77,7 @@ pub struct DestroyRequest {
     pub versions: BTreeSet<Version>,
 }
 
-/// The values of these versions are gone for good.
+/// These versions can no longer be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Destroyed {
@@ -87,6 +87,10 @@ pub struct Destroyed {
     pub name: SecretName,
     /// The versions.
     pub versions: BTreeSet<Version>,
+    /// Those of them whose traces are not yet gone from the store's files, because a backup or
+    /// another reader still needs the files as they were. It is tried again every minute.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub pending: BTreeSet<Version>,
 }
 
 #[cfg(test)]

@@ -1,23 +1,32 @@
 //! A PostgreSQL server, which several replicas share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use contract::Redacted;
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::query::Query as SqlxQuery;
+use sqlx::{
+    AssertSqlSafe, Column as _, ConnectOptions as _, Executor, PgConnection, PgPool, Postgres,
+    Row as _, TypeInfo as _,
+};
 use url::Url;
 
-use super::{Database, DatabaseKind, OpenError, pool};
+use super::OpenError;
+use super::error::DatabaseError;
+use super::query::{Query, Row, SqlValue};
 
-/// Connections of one replica. All writers lock the same row, so more would not help.
-const MAX_WRITERS: u32 = 8;
+/// Connections for reading, of one replica.
 const MAX_READERS: u32 = 8;
+
+/// How long a statement waits for a connection from the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The oldest supported server, as `server_version_num`.
 const MIN_VERSION: i64 = 130_000;
 
 /// The settings of each connection: every statement and every lock has a timeout.
-const SETTINGS: &str = "
+pub(super) const SETTINGS: &str = "
     SET application_name = 'enclii-switchyard';
     SET statement_timeout = '10s';
     SET lock_timeout = '5s';
@@ -25,37 +34,33 @@ const SETTINGS: &str = "
     SET tcp_user_timeout = '10s';
     SET default_transaction_isolation = 'read committed';";
 
-pub(super) async fn connect(address: &Redacted) -> Result<Database, OpenError> {
-    let options = options(address).ok_or(OpenError::Address)?;
-    let writer = open(&options, MAX_WRITERS).await?;
-    check(&writer).await?;
-    let reader = open(&options, MAX_READERS).await?;
-    Ok(Database {
-        kind: DatabaseKind::Postgres,
-        reader,
-        writer,
-        address: Some(Arc::new(address.clone())),
-        _lock: None,
-    })
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgPool, OpenError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(MAX_READERS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(SETTINGS).await.map(drop) })
+        })
+        .connect_with(options.clone())
+        .await
+        .map_err(OpenError::Connect)?;
+    check(&pool).await?;
+    Ok(pool)
 }
 
-async fn open(options: &AnyConnectOptions, max_connections: u32) -> Result<AnyPool, OpenError> {
-    let pool = pool(max_connections).after_connect(|connection, _| {
-        Box::pin(async move { connection.execute(SETTINGS).await.map(drop) })
-    });
-    pool.connect_with(options.clone()).await.map_err(OpenError::Connect)
-}
-
-fn options(address: &Redacted) -> Option<AnyConnectOptions> {
+/// Parses the URL of a database.
+pub(super) fn options(address: &Redacted) -> Option<PgConnectOptions> {
     let url: Url = std::str::from_utf8(address.expose()).ok()?.trim().parse().ok()?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return None;
     }
-    AnyConnectOptions::from_url(&url).ok()
+    PgConnectOptions::from_url(&url).ok()
 }
 
 /// Refuses a server that is too old, or that acknowledges commits that are not durable.
-async fn check(pool: &AnyPool) -> Result<(), OpenError> {
+async fn check(pool: &PgPool) -> Result<(), OpenError> {
     let version: i64 = sqlx::query_scalar("SELECT current_setting('server_version_num')::BIGINT")
         .fetch_one(pool)
         .await
@@ -76,6 +81,64 @@ async fn check(pool: &AnyPool) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Runs statements that take no values and return nothing.
+pub(super) async fn control(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<(), DatabaseError> {
+    connection.execute(sql).await?;
+    Ok(())
+}
+
+pub(super) async fn rows<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    query: &Query,
+) -> Result<Vec<Row>, DatabaseError> {
+    let found = bound(query).fetch_all(on).await?;
+    let Some(first) = found.first() else { return Ok(Vec::new()) };
+    let columns: Arc<[String]> =
+        first.columns().iter().map(|column| column.name().to_owned()).collect();
+    found
+        .iter()
+        .map(|row| {
+            let values = (0..columns.len()).map(|at| value(row, at)).collect::<Result<_, _>>()?;
+            Ok(Row { columns: columns.clone(), values })
+        })
+        .collect()
+}
+
+pub(super) async fn changes<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    query: &Query,
+) -> Result<u64, DatabaseError> {
+    Ok(bound(query).execute(on).await?.rows_affected())
+}
+
+fn bound(query: &Query) -> SqlxQuery<'_, Postgres, sqlx::postgres::PgArguments> {
+    // `Query` is made only from the program's own texts.
+    let mut statement = sqlx::query(AssertSqlSafe(query.sql.to_string()));
+    for value in &query.values {
+        statement = match value {
+            SqlValue::Integer(number) => statement.bind(*number),
+            SqlValue::Text(text) => statement.bind(text.clone()),
+            SqlValue::Blob(bytes) => statement.bind(bytes.clone()),
+        };
+    }
+    statement
+}
+
+fn value(row: &PgRow, at: usize) -> Result<SqlValue, DatabaseError> {
+    let column = row.column(at);
+    Ok(match column.type_info().name() {
+        "INT8" => SqlValue::Integer(row.try_get(at)?),
+        "INT4" => SqlValue::from(row.try_get::<Option<i32>, _>(at)?),
+        "BOOL" => SqlValue::from(row.try_get::<Option<bool>, _>(at)?),
+        "TEXT" | "VARCHAR" | "BPCHAR" | "NAME" => SqlValue::Text(row.try_get(at)?),
+        "BYTEA" => SqlValue::Blob(row.try_get(at)?),
+        _ => return Err(DatabaseError::Type(column.name().to_owned())),
+    })
 }
 
 #[cfg(test)]

@@ -10,8 +10,6 @@ use std::path::Path;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
 
-use super::DatabaseKind;
-
 /// The migrations of one crate, and the table that records which of them were applied.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
@@ -35,15 +33,11 @@ pub struct Migration {
 }
 
 impl Schema {
-    pub(super) fn migrator(&self, kind: DatabaseKind) -> Migrator {
+    /// Applies the migrations to PostgreSQL.
+    pub(super) fn migrator(&self) -> Migrator {
         let migrations = self.migrations.iter().map(|it| {
-            let sql = match kind {
-                DatabaseKind::Sqlite => it.sqlite,
-                DatabaseKind::Postgres => it.postgres,
-            };
-            let description = it.description.into();
-            let kind = MigrationType::Simple;
-            SqlxMigration::new(it.version, description, kind, sql.into_sql_str(), false)
+            let (description, sql) = (it.description.into(), it.postgres.into_sql_str());
+            SqlxMigration::new(it.version, description, MigrationType::Simple, sql, false)
         });
         let mut migrator = Migrator::with_migrations(migrations.collect());
         migrator.dangerous_set_table_name(self.table);

@@ -6,89 +6,130 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Executor as _};
-use url::Url;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, OpenFlags};
 
-use super::{Database, DatabaseKind, OpenError, pool};
+use super::OpenError;
+use super::error::DatabaseError;
+use super::query::{Query, Row, SqlValue};
 
 /// The first release without the bug that could corrupt a database when its log is reset
 /// (3.7.0 to 3.51.2).
 const MIN_VERSION: (u32, u32, u32) = (3, 51, 3);
 
-/// Readers beside the one writer. More would only cost memory: the file is in the page cache.
-const MAX_READERS: u32 = 4;
+/// How long a connection waits for another's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The settings of each connection.
+/// Statements that each connection keeps prepared. The ledger has about 150.
+const PREPARED_STATEMENTS: usize = 256;
+
+/// The settings of each connection. The write-ahead log is moved into the file by `fold`, so that
+/// no commit has to wait for it.
 const SETTINGS: &str = "
-    PRAGMA busy_timeout = 5000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
+    PRAGMA wal_autocheckpoint = 0;
     -- What is deleted is overwritten, so that a destroyed data key is not in a free page.
     PRAGMA secure_delete = ON;
     PRAGMA temp_store = MEMORY;";
 
 /// A write without effect, which the writing connection makes first. If a file cannot be opened for
 /// writing, SQLite opens it read-only, and the connection would keep failing after the disk becomes
-/// writable again. This keeps such a connection out of the pool.
+/// writable again.
 const WRITE_PROBE: &str = "BEGIN IMMEDIATE; PRAGMA application_id = 0; ROLLBACK;";
 
-pub(super) async fn open(path: &Path) -> Result<Database, OpenError> {
-    let lock = lock(path)?;
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    let writer = connect(path, 1, "rwc", Some(WRITE_PROBE)).await?;
-    let found: String =
-        sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await.map_err(failed)?;
-    if parse(&found).is_none_or(|found| found < MIN_VERSION) {
-        return Err(OpenError::Version { path: path.to_owned(), found });
+/// Names of placeholders. Statements with more make their own.
+static PLACEHOLDERS: LazyLock<Vec<String>> =
+    LazyLock::new(|| (1..=64).map(|at| format!("${at}")).collect());
+
+pub(super) fn connect_writer(path: &Path) -> Result<Connection, DatabaseError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    connection.execute_batch(WRITE_PROBE)?;
+    Ok(connection)
+}
+
+pub(super) fn connect_reader(path: &Path) -> Result<Connection, DatabaseError> {
+    let connection = connect(path, OpenFlags::empty())?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    Ok(connection)
+}
+
+/// A connection that moves the write-ahead log into the file.
+pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, DatabaseError> {
+    connect(path, OpenFlags::empty())
+}
+
+fn connect(path: &Path, more: OpenFlags) -> Result<Connection, DatabaseError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    connection.execute_batch(SETTINGS)?;
+    Ok(connection)
+}
+
+/// Checks the version of the SQLite library.
+pub(super) fn check_version(path: &Path) -> Result<(), OpenError> {
+    let found = rusqlite::version();
+    match parse(found) {
+        Some(version) if version >= MIN_VERSION => Ok(()),
+        _ => Err(OpenError::Version { path: path.to_owned(), found: found.to_owned() }),
     }
-    let reader = connect(path, MAX_READERS, "rw", None).await?;
-    Ok(Database {
-        kind: DatabaseKind::Sqlite,
-        reader,
-        writer,
-        address: None,
-        _lock: Some(Arc::new(lock)),
-    })
 }
 
-async fn connect(
-    path: &Path,
-    max_connections: u32,
-    mode: &str,
-    probe: Option<&'static str>,
-) -> Result<AnyPool, OpenError> {
-    let options = options(path, mode).ok_or_else(|| OpenError::Path(path.to_owned()))?;
-    let pool = pool(max_connections).after_connect(move |connection, _| {
-        Box::pin(async move {
-            connection.execute(SETTINGS).await?;
-            match probe {
-                Some(probe) => connection.execute(probe).await.map(drop),
-                None => Ok(()),
-            }
-        })
-    });
-    // If a commit fails (a full disk), SQLite rolls back by itself while sqlx still counts the
-    // transaction as open, and would refuse every later one. Such a connection is not used again.
-    let pool = pool.before_acquire(|connection, _| {
-        Box::pin(async move { Ok(!connection.is_in_transaction()) })
-    });
-    pool.connect_with(options)
-        .await
-        .map_err(|source| OpenError::Open { path: path.to_owned(), source })
+pub(super) fn rows(connection: &Connection, query: &Query) -> Result<Vec<Row>, DatabaseError> {
+    let mut statement = prepare(connection, query)?;
+    let columns: Arc<[String]> = statement.column_names().into_iter().map(String::from).collect();
+    let mut found = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let values = (0..columns.len())
+            .map(|at| {
+                value(row.get_ref(at)?).ok_or_else(|| DatabaseError::Type(columns[at].clone()))
+            })
+            .collect::<Result<_, DatabaseError>>()?;
+        rows.push(Row { columns: columns.clone(), values });
+    }
+    Ok(rows)
 }
 
-/// The file as the URL that the driver accepts.
-fn options(path: &Path, mode: &str) -> Option<AnyConnectOptions> {
-    path.to_str()?;
-    let mut url = Url::from_file_path(std::path::absolute(path).ok()?).ok()?;
-    url.set_query(Some(&format!("mode={mode}")));
-    let url =
-        url.as_str().strip_prefix("file").map(|rest| format!("sqlite{rest}"))?.parse().ok()?;
-    AnyConnectOptions::from_url(&url).ok()
+pub(super) fn changes(connection: &Connection, query: &Query) -> Result<u64, DatabaseError> {
+    let changed = prepare(connection, query)?.raw_execute()?;
+    Ok(changed as u64)
+}
+
+fn prepare<'c>(
+    connection: &'c Connection,
+    query: &Query,
+) -> Result<CachedStatement<'c>, DatabaseError> {
+    let mut statement = connection.prepare_cached(&query.sql)?;
+    for (at, value) in query.values.iter().enumerate() {
+        let bound = ToSqlOutput::Borrowed(match value {
+            SqlValue::Integer(Some(number)) => ValueRef::Integer(*number),
+            SqlValue::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            SqlValue::Blob(Some(bytes)) => ValueRef::Blob(bytes),
+            SqlValue::Integer(None) | SqlValue::Text(None) | SqlValue::Blob(None) => ValueRef::Null,
+        });
+        match PLACEHOLDERS.get(at) {
+            Some(name) => statement.raw_bind_parameter(name.as_str(), bound)?,
+            None => statement.raw_bind_parameter(format!("${}", at + 1).as_str(), bound)?,
+        }
+    }
+    Ok(statement)
+}
+
+fn value(value: ValueRef<'_>) -> Option<SqlValue> {
+    match value {
+        ValueRef::Null => Some(SqlValue::Integer(None)),
+        ValueRef::Integer(number) => Some(SqlValue::Integer(Some(number))),
+        ValueRef::Text(text) => Some(SqlValue::from(String::from_utf8(text.to_vec()).ok()?)),
+        ValueRef::Blob(bytes) => Some(SqlValue::from(bytes)),
+        ValueRef::Real(_) => None,
+    }
 }
 
 /// The lock file beside the database. The kernel releases the lock when the process ends, however
@@ -104,7 +145,7 @@ impl Drop for DatabaseLock {
 }
 
 /// Takes the lock.
-fn lock(database: &Path) -> Result<DatabaseLock, OpenError> {
+pub(super) fn lock(database: &Path) -> Result<DatabaseLock, OpenError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
@@ -130,6 +171,7 @@ fn parse(version: &str) -> Option<(u32, u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Database;
     use super::*;
 
     #[test]
@@ -153,23 +195,16 @@ mod tests {
         let path = directory.path().join("a b%20?#\u{fc}.db");
         let database = Database::open(&path).await.unwrap();
         assert!(path.is_file(), "the file has another name than requested");
-        for pool in [database.writer(), database.reader()] {
+        for connection in [connect_writer(&path).unwrap(), connect_reader(&path).unwrap()] {
             for (setting, expected) in
                 [("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1)]
             {
-                let sql = sqlx::AssertSqlSafe(format!(
-                    "SELECT CAST({setting} AS INTEGER) FROM pragma_{setting}"
-                ));
-                assert_eq!(
-                    sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap(),
-                    expected,
-                    "{setting}"
-                );
+                let set: i64 =
+                    connection.pragma_query_value(None, setting, |row| row.get(0)).unwrap();
+                assert_eq!(set, expected, "{setting}");
             }
-            let mode: String = sqlx::query_scalar("SELECT journal_mode FROM pragma_journal_mode")
-                .fetch_one(pool)
-                .await
-                .unwrap();
+            let mode: String =
+                connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
             assert_eq!(mode, "wal");
         }
         let error = Database::open(&path).await.unwrap_err();

@@ -6,7 +6,9 @@ use futures_util::future::BoxFuture;
 
 use super::Embedded;
 use super::rows::{backend_error, stored_version_from_row};
+use super::store::insert;
 use crate::conformance::ConformanceStore;
+use crate::database::{Connection, query};
 use crate::seal::{self, SealError};
 use crate::store::{Store as _, StoreError};
 use crate::value::{Put, Reference, StoredVersion};
@@ -17,7 +19,7 @@ impl Embedded {
         scope: &Scope,
         name: &SecretName,
     ) -> Result<Vec<StoredVersion>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT version, reference FROM lockbox_values
              WHERE scope = $1 AND name = $2 AND wrapped_key IS NOT NULL
              ORDER BY version DESC, sequence DESC",
@@ -39,40 +41,42 @@ impl Embedded {
         let id = put.id(scope);
         let sealed = seal::seal(&self.keys, &[(id, put.value)]).await?.pop();
         let sealed = sealed.ok_or_else(|| SealError::Seal(id.to_string()))?;
-        let mut transaction = self.begin().await?;
         // Read inside the transaction, which holds the only write lock.
-        let newest: Option<String> = sqlx::query_scalar(
+        let newest = query(
             "SELECT reference FROM lockbox_values
              WHERE scope = $1 AND name = $2 AND wrapped_key IS NOT NULL
              ORDER BY version DESC, sequence DESC LIMIT 1",
         )
         .bind(scope.to_string())
-        .bind(put.name.as_str().to_owned())
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(backend_error("read newest sealed value"))?;
-        let secret = || format!("{scope}/{}", put.name);
-        let newest = Reference::new(newest.ok_or_else(|| StoreError::NotFound(secret()))?);
-        if newest != *on {
-            return Err(StoreError::Conflict { secret: secret(), newest });
-        }
-        let reference = self.insert(&mut transaction, id, sealed).await?;
-        transaction.commit().await.map_err(backend_error("commit sealed value"))?;
-        Ok(reference)
+        .bind(put.name.as_str());
+        let (secret, on) = (format!("{scope}/{}", put.name), on.clone());
+        let (reference, row) = (sealed.0.clone(), insert(id, sealed)?);
+        let work = async move |connection: &mut Connection| {
+            let found = newest.fetch_optional(&mut *connection).await?;
+            let found = found.ok_or_else(|| StoreError::NotFound(secret.clone()))?;
+            let newest = Reference::new(found.scalar::<String>()?);
+            if newest != on {
+                return Err(StoreError::Conflict { secret, newest });
+            }
+            row.execute(connection).await?;
+            Ok(())
+        };
+        self.database.transaction(work).await.map(|()| reference)
     }
 
     async fn delete_rows(&self, scope: &Scope, name: &SecretName) -> Result<(), StoreError> {
-        let removed = sqlx::query("DELETE FROM lockbox_values WHERE scope = $1 AND name = $2")
+        let statement = query("DELETE FROM lockbox_values WHERE scope = $1 AND name = $2")
             .bind(scope.to_string())
-            .bind(name.as_str().to_owned())
-            .execute(self.database.writer())
+            .bind(name.as_str());
+        let removed = self
+            .database
+            .execute(statement)
             .await
-            .map_err(backend_error("delete sealed values"))?
-            .rows_affected();
+            .map_err(backend_error("delete sealed values"))?;
         if removed == 0 {
             return Err(StoreError::NotFound(format!("{scope}/{name}")));
         }
-        self.truncate_wal().await;
+        self.database.truncate_log().await;
         Ok(())
     }
 }

@@ -1,15 +1,13 @@
 //! Checks that every key that rows need was given.
 
-use sqlx::Row as _;
-
 use super::{EmbeddedError, key_record};
-use crate::database::Database;
+use crate::database::{Database, DatabaseError, query};
 use crate::key::{KeyId, KeyRing};
 use crate::key_source::KeyConfig;
 
 /// How many rows need which key. Destroyed rows need none.
-async fn rows_per_key(database: &Database) -> Result<Vec<(KeyId, u64)>, sqlx::Error> {
-    let rows = sqlx::query(
+async fn rows_per_key(database: &Database) -> Result<Vec<(KeyId, u64)>, DatabaseError> {
+    let rows = query(
         "SELECT key_id, COUNT(*) AS needed FROM lockbox_values
          WHERE wrapped_key IS NOT NULL GROUP BY key_id ORDER BY key_id",
     )
@@ -17,10 +15,7 @@ async fn rows_per_key(database: &Database) -> Result<Vec<(KeyId, u64)>, sqlx::Er
     .await?;
     rows.iter()
         .map(|row| {
-            Ok((
-                KeyId::new(row.try_get("key_id")?),
-                row.try_get::<i64, _>("needed")?.unsigned_abs(),
-            ))
+            Ok((KeyId::new(row.try_get("key_id")?), row.try_get::<i64>("needed")?.unsigned_abs()))
         })
         .collect()
 }

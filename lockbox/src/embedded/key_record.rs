@@ -6,16 +6,16 @@
 //! that one too.
 
 use super::EmbeddedError;
-use crate::database::Database;
+use crate::database::{Connection, Database, DatabaseError, query};
 use crate::key::{KeyId, KeyRing};
 use crate::key_source::KeyConfig;
 
 /// The recorded key, or `None` before the first start.
-pub(super) async fn read(database: &Database) -> Result<Option<KeyId>, sqlx::Error> {
-    let name: Option<String> = sqlx::query_scalar("SELECT name FROM lockbox_key WHERE id = 1")
+pub(super) async fn read(database: &Database) -> Result<Option<KeyId>, DatabaseError> {
+    let row = query("SELECT name FROM lockbox_key WHERE id = 1")
         .fetch_optional(database.reader())
         .await?;
-    Ok(name.map(KeyId::new))
+    Ok(row.map(|row| row.scalar()).transpose()?.map(KeyId::new))
 }
 
 /// Records the current key of `ring`. It replaces only a key that the ring also has, or that is
@@ -25,32 +25,36 @@ pub(super) async fn write(
     keys: &KeyConfig,
     ring: &KeyRing,
 ) -> Result<(), EmbeddedError> {
+    let (keys, ring) = (keys.clone(), ring.clone());
+    database.transaction(async move |connection| record(connection, &keys, &ring).await).await
+}
+
+async fn record(
+    connection: &mut Connection,
+    keys: &KeyConfig,
+    ring: &KeyRing,
+) -> Result<(), EmbeddedError> {
     let current = ring.current().name();
-    let mut transaction = database.begin().await.map_err(EmbeddedError::Record)?;
-    sqlx::query("INSERT INTO lockbox_key (id, name) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
-        .bind(current.to_owned())
-        .execute(&mut *transaction)
-        .await
-        .map_err(EmbeddedError::Record)?;
+    query("INSERT INTO lockbox_key (id, name) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+        .bind(current)
+        .execute(&mut *connection)
+        .await?;
     // An update that changes nothing locks the row: of two processes that start at once, the second
     // sees the first one's key.
-    let recorded: String =
-        sqlx::query_scalar("UPDATE lockbox_key SET name = name WHERE id = 1 RETURNING name")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(EmbeddedError::Record)?;
-    let recorded = KeyId::new(recorded);
+    let recorded = query("UPDATE lockbox_key SET name = name WHERE id = 1 RETURNING name")
+        .fetch_one(&mut *connection)
+        .await?;
+    let recorded = KeyId::new(recorded.scalar::<String>()?);
     if recorded.name() != current {
         let lost = keys.lost.iter().any(|lost| lost.name() == recorded.name());
         if ring.find(&recorded).is_none() && !lost {
             return Err(EmbeddedError::WrongKey { recorded, have: ring.names() });
         }
         tracing::info!(from = %recorded, to = current, "the database's key changes");
-        sqlx::query("UPDATE lockbox_key SET name = $1 WHERE id = 1")
-            .bind(current.to_owned())
-            .execute(&mut *transaction)
-            .await
-            .map_err(EmbeddedError::Record)?;
+        query("UPDATE lockbox_key SET name = $1 WHERE id = 1")
+            .bind(current)
+            .execute(&mut *connection)
+            .await?;
     }
-    transaction.commit().await.map_err(EmbeddedError::Record)
+    Ok(())
 }

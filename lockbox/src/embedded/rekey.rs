@@ -6,11 +6,10 @@
 //! runs at once, or a value destroyed meanwhile, do not undo each other's work.
 
 use contract::{Scope, SecretName};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
 use super::Embedded;
 use super::rows::{backend_error, sealed_from_row, stored_version_from_row};
+use crate::database::{Connection, DatabaseError, Query, Row, query};
 use crate::key::{KeyId, WrappedKey};
 use crate::seal::{self, FORMAT, Rewrapped, RowId, SealError, Sealed};
 use crate::store::StoreError;
@@ -82,7 +81,7 @@ impl Embedded {
     /// If the database cannot be read.
     pub async fn rekey_progress(&self, current: &KeyId) -> Result<RekeyProgress, StoreError> {
         let bad = backend_error("count sealed values");
-        let row = sqlx::query(
+        let row = query(
             "SELECT COUNT(*) AS total,
                     COUNT(CASE WHEN key_id <> $1 OR format <> $2 THEN 1 END) AS remaining
              FROM lockbox_values WHERE wrapped_key IS NOT NULL",
@@ -92,8 +91,7 @@ impl Embedded {
         .fetch_one(self.database.reader())
         .await
         .map_err(&bad)?;
-        let number =
-            |column: &str| row.try_get::<i64, _>(column).map(i64::unsigned_abs).map_err(&bad);
+        let number = |column: &str| row.try_get::<i64>(column).map(i64::unsigned_abs).map_err(&bad);
         Ok(RekeyProgress { total: number("total")?, remaining: number("remaining")? })
     }
 
@@ -132,14 +130,14 @@ impl Embedded {
         }
         batch.done = self.update_rows(ready).await?;
         if batch.next.is_none() {
-            self.truncate_wal().await;
+            self.database.truncate_log().await;
         }
         Ok(batch)
     }
 
-    async fn batch(&self, current: &KeyId, from: RewrapCursor) -> Result<Vec<AnyRow>, StoreError> {
+    async fn batch(&self, current: &KeyId, from: RewrapCursor) -> Result<Vec<Row>, StoreError> {
         // The value is needed only for format 1, where it was bound to the wrapping key.
-        sqlx::query(
+        query(
             "SELECT sequence, reference, scope, name, version, format, key_id, wrapped_key,
                     CASE WHEN format = 1 THEN sealed ELSE substr(sealed, 1, 0) END AS sealed
              FROM lockbox_values
@@ -159,45 +157,48 @@ impl Embedded {
         if ready.is_empty() {
             return Ok(0);
         }
-        let mut transaction = self.begin().await?;
-        let mut done = 0;
-        for (found, Rewrapped { key: WrappedKey { key_id, bytes }, value }) in ready {
-            let statement = match value {
-                None => sqlx::query(
-                    "UPDATE lockbox_values SET key_id = $1, wrapped_key = $2, format = $3
-                     WHERE sequence = $4 AND wrapped_key = $5",
-                ),
-                Some(_) => sqlx::query(
-                    "UPDATE lockbox_values
-                     SET key_id = $1, wrapped_key = $2, format = $3, sealed = $6
-                     WHERE sequence = $4 AND wrapped_key = $5",
-                ),
-            };
-            let statement = statement
-                .bind(key_id.as_str().to_owned())
-                .bind(bytes)
-                .bind(i64::from(FORMAT))
-                .bind(found.sequence)
-                .bind(found.wrapped_key.clone());
-            let statement = match value {
-                None => statement,
-                Some(value) => statement.bind(value),
-            };
-            done += statement
-                .execute(&mut *transaction)
-                .await
-                .map_err(backend_error("change wrapped keys"))?
-                .rows_affected();
+        let statements: Vec<Query> =
+            ready.into_iter().map(|(found, rewrapped)| update(found, rewrapped)).collect();
+        let work = async move |connection: &mut Connection| {
+            let mut done = 0;
+            for statement in statements {
+                done += statement.execute(&mut *connection).await?;
+            }
+            Ok::<_, DatabaseError>(done)
+        };
+        self.database.transaction(work).await.map_err(backend_error("change wrapped keys"))
+    }
+}
+
+/// The statement that gives a row its new wrapped key, unless the row changed since it was read.
+fn update(found: &SealedRow, Rewrapped { key, value }: Rewrapped) -> Query {
+    let WrappedKey { key_id, bytes } = key;
+    let sql = match value {
+        None => {
+            "UPDATE lockbox_values SET key_id = $1, wrapped_key = $2, format = $3
+             WHERE sequence = $4 AND wrapped_key = $5"
         }
-        transaction.commit().await.map_err(backend_error("commit wrapped keys"))?;
-        Ok(done)
+        Some(_) => {
+            "UPDATE lockbox_values SET key_id = $1, wrapped_key = $2, format = $3, sealed = $6
+             WHERE sequence = $4 AND wrapped_key = $5"
+        }
+    };
+    let statement = query(sql)
+        .bind(key_id.as_str())
+        .bind(bytes)
+        .bind(i64::from(FORMAT))
+        .bind(found.sequence)
+        .bind(found.wrapped_key.clone());
+    match value {
+        None => statement,
+        Some(value) => statement.bind(value),
     }
 }
 
 /// Reads a row. The inner error describes a damaged one.
-fn read(row: &AnyRow) -> Result<Result<SealedRow, String>, StoreError> {
+fn read(row: &Row) -> Result<Result<SealedRow, String>, StoreError> {
     let bad = backend_error("read sealed value's id");
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(&bad);
+    let text = |column: &str| row.try_get::<String>(column).map_err(&bad);
     let (stored, scope, name) = (stored_version_from_row(row)?, text("scope")?, text("name")?);
     let value_id = format!("{scope}/{name} version {} ({})", stored.version, stored.reference);
     let damaged = || SealError::Integrity(value_id.escape_debug().to_string()).to_string();

@@ -1,15 +1,14 @@
 //! Reads rows of `lockbox_values`.
 
 use contract::Version;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
+use crate::database::{DatabaseError, Row};
 use crate::key::KeyId;
 use crate::seal::{RowId, SealError, Sealed};
 use crate::store::StoreError;
 use crate::value::{Reference, StoredVersion};
 
-pub(super) fn backend_error(step: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+pub(super) fn backend_error(step: &'static str) -> impl Fn(DatabaseError) -> StoreError {
     move |source| StoreError::Backend { step, source: Box::new(source) }
 }
 
@@ -19,7 +18,7 @@ pub(super) fn version_to_i64(version: Version) -> Result<i64, StoreError> {
         .map_err(|error| StoreError::Backend { step: "convert version", source: Box::new(error) })
 }
 
-pub(super) fn stored_version_from_row(row: &AnyRow) -> Result<StoredVersion, StoreError> {
+pub(super) fn stored_version_from_row(row: &Row) -> Result<StoredVersion, StoreError> {
     let to_error = backend_error("read sealed value's id");
     let version: i64 = row.try_get("version").map_err(&to_error)?;
     let reference: String = row.try_get("reference").map_err(&to_error)?;
@@ -33,7 +32,7 @@ pub(super) fn stored_version_from_row(row: &AnyRow) -> Result<StoredVersion, Sto
 /// The sealed parts of a row, or `None` if they were destroyed. A malformed row has been
 /// tampered with.
 pub(super) fn sealed_from_row(
-    row: &AnyRow,
+    row: &Row,
     value_id: RowId<'_>,
 ) -> Result<Option<Sealed>, StoreError> {
     let to_error = backend_error("read sealed value's parts");

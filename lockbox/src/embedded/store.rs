@@ -3,44 +3,51 @@
 use contract::{Redacted, Scope, SecretName};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::{Any, Row as _, Transaction};
 
 use super::Embedded;
 use super::rows::{backend_error, sealed_from_row, version_to_i64};
-use crate::database::DatabaseKind;
+use crate::database::{Connection, DatabaseError, Query, query};
 use crate::seal::{self, RowId, Sealed};
-use crate::store::{Capabilities, Store, StoreError, reject_duplicate_names};
+use crate::store::{Capabilities, StagedWrite, Store, StoreError, reject_duplicate_names};
 use crate::value::{Put, Reference, StoredVersion, ValueId};
 
-impl Embedded {
-    pub(super) async fn insert(
-        &self,
-        transaction: &mut Transaction<'_, Any>,
-        id: ValueId<'_>,
-        (reference, sealed): (Reference, Sealed),
-    ) -> Result<Reference, StoreError> {
-        let Sealed { format, key_id, wrapped_key, value } = sealed;
-        sqlx::query(
-            "INSERT INTO lockbox_values
-                 (reference, scope, name, version, format, key_id, wrapped_key, sealed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(reference.as_str().to_owned())
-        .bind(id.scope.to_string())
-        .bind(id.name.as_str().to_owned())
-        .bind(version_to_i64(id.version)?)
-        .bind(i64::from(format))
-        .bind(key_id.as_str().to_owned())
-        .bind(wrapped_key)
-        .bind(value)
-        .execute(&mut **transaction)
-        .await
-        .map_err(backend_error("insert sealed values"))?;
-        Ok(reference)
-    }
+/// The statement that inserts a sealed value.
+pub(super) fn insert(
+    id: ValueId<'_>,
+    (reference, sealed): (Reference, Sealed),
+) -> Result<Query, StoreError> {
+    let Sealed { format, key_id, wrapped_key, value } = sealed;
+    Ok(query(
+        "INSERT INTO lockbox_values
+             (reference, scope, name, version, format, key_id, wrapped_key, sealed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(reference.as_str())
+    .bind(id.scope.to_string())
+    .bind(id.name.as_str())
+    .bind(version_to_i64(id.version)?)
+    .bind(i64::from(format))
+    .bind(key_id.as_str())
+    .bind(wrapped_key)
+    .bind(value))
+}
 
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        self.database.begin().await.map_err(backend_error("begin writing sealed values"))
+impl Embedded {
+    /// Seals values, and prepares the statements that insert them. Sealing comes before the
+    /// transaction: the key may be on a server, and a slow answer must not keep the database
+    /// locked.
+    async fn seal_all(&self, scope: &Scope, puts: &[Put<'_>]) -> Result<StagedWrite, StoreError> {
+        reject_duplicate_names(scope, puts)?;
+        let values: Vec<(ValueId<'_>, &Redacted)> =
+            puts.iter().map(|put| (put.id(scope), put.value)).collect();
+        let sealed = seal::seal(&self.keys, &values).await?;
+        let references = sealed.iter().map(|(reference, _)| reference.clone()).collect();
+        let statements = values
+            .iter()
+            .zip(sealed)
+            .map(|((id, _), sealed)| insert(*id, sealed))
+            .collect::<Result<_, _>>()?;
+        Ok(StagedWrite { references, statements })
     }
 
     async fn write_all(
@@ -48,18 +55,14 @@ impl Embedded {
         scope: &Scope,
         puts: &[Put<'_>],
     ) -> Result<Vec<Reference>, StoreError> {
-        reject_duplicate_names(scope, puts)?;
-        let values: Vec<(ValueId<'_>, &Redacted)> =
-            puts.iter().map(|put| (put.id(scope), put.value)).collect();
-        // Sealed before the transaction begins: the key may be on a server, and a slow answer must
-        // not keep the database locked.
-        let sealed = seal::seal(&self.keys, &values).await?;
-        let mut transaction = self.begin().await?;
-        let mut references = Vec::with_capacity(puts.len());
-        for ((id, _), sealed) in values.iter().zip(sealed) {
-            references.push(self.insert(&mut transaction, *id, sealed).await?);
-        }
-        transaction.commit().await.map_err(backend_error("commit sealed values"))?;
+        let StagedWrite { references, statements } = self.seal_all(scope, puts).await?;
+        let work = async move |connection: &mut Connection| {
+            for statement in statements {
+                statement.execute(&mut *connection).await?;
+            }
+            Ok::<_, DatabaseError>(())
+        };
+        self.database.transaction(work).await.map_err(backend_error("insert sealed values"))?;
         Ok(references)
     }
 
@@ -70,7 +73,7 @@ impl Embedded {
         stored: &StoredVersion,
     ) -> Result<Redacted, StoreError> {
         let id = RowId { scope, name, version: stored.version, reference: &stored.reference };
-        let row = sqlx::query(
+        let row = query(
             "SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = $1",
         )
         .bind(stored.reference.as_str().to_owned())
@@ -90,43 +93,24 @@ impl Embedded {
         name: &SecretName,
         stored: &StoredVersion,
     ) -> Result<(), StoreError> {
-        let changed = sqlx::query(
+        let statement = query(
             "UPDATE lockbox_values SET wrapped_key = NULL, sealed = NULL
              WHERE reference = $1 AND scope = $2 AND name = $3 AND version = $4",
         )
-        .bind(stored.reference.as_str().to_owned())
+        .bind(stored.reference.as_str())
         .bind(scope.to_string())
-        .bind(name.as_str().to_owned())
-        .bind(version_to_i64(stored.version)?)
-        .execute(self.database.writer())
-        .await
-        .map_err(backend_error("destroy sealed value"))?
-        .rows_affected();
+        .bind(name.as_str())
+        .bind(version_to_i64(stored.version)?);
+        let changed = self
+            .database
+            .execute(statement)
+            .await
+            .map_err(backend_error("destroy sealed value"))?;
         let id = RowId { scope, name, version: stored.version, reference: &stored.reference };
         if changed == 0 {
             return Err(StoreError::NotFound(id.to_string()));
         }
-        self.truncate_wal().await;
         Ok(())
-    }
-
-    /// Moves SQLite's write-ahead log into the database file and truncates it. Until then the log
-    /// still holds what was overwritten in the file. PostgreSQL overwrites in its own time, with
-    /// VACUUM.
-    pub(super) async fn truncate_wal(&self) {
-        if self.database.kind() != DatabaseKind::Sqlite {
-            return;
-        }
-        let checkpoint =
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(self.database.writer()).await;
-        match checkpoint.and_then(|row| row.try_get::<i64, _>(0)) {
-            Ok(0) => {}
-            Ok(_) => tracing::warn!(
-                "a reader kept SQLite's write-ahead log from being truncated: destroyed values \
-                 stay in it until the next time"
-            ),
-            Err(error) => tracing::warn!(%error, "truncate SQLite's write-ahead log"),
-        }
     }
 }
 
@@ -167,11 +151,19 @@ impl Store for Embedded {
     }
 
     fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move {
-            // Taking the write lock shows a full or read-only disk, which a read would not.
-            let transaction = self.begin().await?;
-            transaction.rollback().await.map_err(backend_error("end writing sealed values"))
-        }
-        .boxed()
+        async move { self.database.health().await.map_err(backend_error("write sealed values")) }
+            .boxed()
+    }
+
+    fn stage<'a>(
+        &'a self,
+        scope: &'a Scope,
+        puts: &'a [Put<'a>],
+    ) -> BoxFuture<'a, Result<StagedWrite, StoreError>> {
+        self.seal_all(scope, puts).boxed()
+    }
+
+    fn purge(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async move { Ok(self.database.truncate_log().await) }.boxed()
     }
 }

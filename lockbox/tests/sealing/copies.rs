@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lockbox::conformance::ConformanceStore as _;
+use lockbox::database::query;
 use lockbox::{Database, Embedded, Store};
 
 use crate::harness::{TestDatabase, get, put, scope, secret};
@@ -119,12 +120,11 @@ async fn backups_made_with_sqlite_tools_can_be_restored() {
     }
     for backup in backups {
         let database = Database::open(&backup).await.unwrap();
-        let check: String =
-            sqlx::query_scalar("SELECT integrity_check FROM pragma_integrity_check")
-                .fetch_one(database.reader())
-                .await
-                .unwrap();
-        assert_eq!(check, "ok");
+        let check = query("SELECT integrity_check FROM pragma_integrity_check")
+            .fetch_one(database.reader())
+            .await
+            .unwrap();
+        assert_eq!(check.scalar::<String>().unwrap(), "ok");
         let restored = Embedded::open(database, &original.file("key")).await.unwrap();
         for stored in &rows {
             assert_eq!(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use contract::{Redacted, Scope, SecretName, Version};
+use lockbox::database::query_built;
 use lockbox::embedded::EmbeddedError;
 use lockbox::key_source::KeySource;
 use lockbox::{Database, Embedded, KeyConfig, KeyFile, Put, Store, StoreError, StoredVersion};
@@ -55,25 +56,17 @@ impl TestDatabase {
 
     /// Changes the database without the store.
     pub(crate) async fn run(&self, sql: &str) -> u64 {
-        sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
-            .execute(self.database.writer())
-            .await
-            .unwrap()
-            .rows_affected()
+        self.database.execute(query_built(sql.to_owned())).await.unwrap()
     }
 
     pub(crate) async fn text(&self, sql: &str) -> String {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
-            .fetch_one(self.database.writer())
-            .await
-            .unwrap()
+        let row = query_built(sql.to_owned()).fetch_one(self.database.reader()).await.unwrap();
+        row.scalar().unwrap()
     }
 
     pub(crate) async fn bytes(&self, sql: &str) -> Vec<u8> {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
-            .fetch_one(self.database.writer())
-            .await
-            .unwrap()
+        let row = query_built(sql.to_owned()).fetch_one(self.database.reader()).await.unwrap();
+        row.scalar().unwrap()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lockbox::database::query_built;
 use lockbox::seal::SealError;
 use lockbox::{Embedded, StoreError, StoredVersion};
 use proptest::prelude::*;
@@ -218,11 +219,7 @@ async fn truncated_or_flipped_bytes_do_not_open() {
 
 async fn set(database: &TestDatabase, column: &str, bytes: &[u8]) {
     let sql = format!("UPDATE lockbox_values SET {column} = $1 WHERE version = 2");
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(bytes.to_vec())
-        .execute(database.database.writer())
-        .await
-        .unwrap();
+    database.database.execute(query_built(sql).bind(bytes)).await.unwrap();
 }
 
 /// One change: some columns of one row, copied from another.

@@ -2,6 +2,7 @@
 
 use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::conformance::ConformanceStore as _;
+use lockbox::database::query_built;
 use lockbox::embedded::{EmbeddedError, RewrapBatch, RewrapCursor};
 use lockbox::key::KeyId;
 use lockbox::key_source::{KeyError, KeySource};
@@ -96,11 +97,8 @@ impl TransitSetup {
     }
 
     async fn run(&self, sql: &str) {
-        let changed = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
-            .execute(self.database.writer())
-            .await
-            .unwrap();
-        assert_eq!(changed.rows_affected(), 1, "{sql}");
+        let changed = self.database.execute(query_built(sql.to_owned())).await.unwrap();
+        assert_eq!(changed, 1, "{sql}");
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) async fn undelete(
 /// Destroy versions of a secret
 ///
 /// Deletes their values permanently: they cannot be read or rolled back to. The active version
-/// cannot be destroyed.
+/// cannot be destroyed. `pending` names those of which the store's files still have traces.
 #[utoipa::path(post, path = "/v1/secrets/{scope}/{name}/destroy", operation_id = "destroyVersions",
     tag = "versions",
     params(
@@ -191,11 +191,8 @@ pub(super) async fn destroy(
     run_change(&app, Operation::Destroy, async move {
         let numbers: Vec<Version> = versions.iter().copied().collect();
         let result = secrets.destroy(&caller, &scope, &name, &numbers, &options).await?;
-        if result.destroyed.len() < numbers.len() {
-            tracing::info!(%scope, %name, "the store has not deleted all values yet; they can no \
-                longer be read");
-        }
-        Ok(Destroyed { scope, name, versions })
+        let pending = numbers.iter().filter(|it| !result.destroyed.contains(it)).copied().collect();
+        Ok(Destroyed { scope, name, versions, pending })
     })
     .await
 }

@@ -103,10 +103,11 @@ impl AuditWriter {
         while self.queue.recv_many(&mut entries, MAX_BATCH).await > 0 {
             let (records, waiters): (Vec<_>, Vec<_>) =
                 entries.drain(..).map(|QueuedEvent { record, written }| (record, written)).unzip();
-            let written = match self.repository.append(&records).await {
+            let events = records.len();
+            let written = match self.repository.append(records).await {
                 Ok(()) => true,
                 Err(error) => {
-                    tracing::error!(error = %ErrorChain(&error), events = records.len(), "audit \
+                    tracing::error!(error = %ErrorChain(&error), events, "audit \
                         events not written, their requests are refused");
                     false
                 }

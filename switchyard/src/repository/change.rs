@@ -6,6 +6,7 @@ use std::sync::Arc;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoredVersion;
+use lockbox::database::DatabaseError;
 
 use super::{Bundle, Fence, RepositoryError};
 use crate::snapshot::BundleTooLarge;
@@ -156,6 +157,14 @@ pub enum ChangeError {
         /// The exceeded limit.
         source: BundleTooLarge,
     },
+    /// The scope is full.
+    #[error("write to {scope}: a scope holds at most {maximum} secrets")]
+    ScopeFull {
+        /// The scope.
+        scope: Scope,
+        /// The maximum.
+        maximum: usize,
+    },
     /// The request was already done; this is the stored JSON response.
     #[error("change secrets: the request was already done")]
     Replayed(String),
@@ -168,6 +177,12 @@ pub enum ChangeError {
     /// The ledger failed.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+}
+
+impl From<DatabaseError> for ChangeError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Repository(error.into())
+    }
 }
 
 fn describe_active(active: Option<Version>) -> String {

@@ -9,19 +9,21 @@ mod bundles;
 mod changes;
 mod checkpoints;
 mod destroy;
+mod generations;
 mod grants;
 mod idempotency;
 mod leases;
 mod notify;
 mod pod_reports;
 mod rows;
+mod secret_row;
 mod secrets;
 mod settings;
 mod tokens;
+mod touched;
 mod transaction;
 
 use lockbox::{Database, Migration, Schema};
-use tokio_util::sync::CancellationToken;
 
 use super::RepositoryError;
 pub use checkpoints::StoredCheckpoint;
@@ -34,20 +36,26 @@ pub(super) use transaction::LedgerTransaction;
 
 const SCHEMA: Schema = Schema {
     table: "_switchyard_migrations",
-    migrations: &[Migration {
-        version: 1,
-        description: "ledger",
-        sqlite: include_str!("../../migrations/sqlite/0001_ledger.sql"),
-        postgres: include_str!("../../migrations/postgres/0001_ledger.sql"),
-    }],
+    migrations: &[
+        Migration {
+            version: 1,
+            description: "ledger",
+            sqlite: include_str!("../../migrations/sqlite/0001_ledger.sql"),
+            postgres: include_str!("../../migrations/postgres/0001_ledger.sql"),
+        },
+        Migration {
+            version: 2,
+            description: "bundle members",
+            sqlite: include_str!("../../migrations/sqlite/0002_bundle_members.sql"),
+            postgres: include_str!("../../migrations/postgres/0002_bundle_members.sql"),
+        },
+    ],
 };
 
 /// The ledger. Clones share one database pool.
 #[derive(Clone, Debug)]
 pub struct Repository {
     database: Database,
-    /// Cancelled when a transaction could not be flushed to disk.
-    lost: CancellationToken,
 }
 
 impl Repository {
@@ -57,7 +65,7 @@ impl Repository {
     /// A migration failed.
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
         database.migrate(&SCHEMA).await.map_err(RepositoryError::Migrate)?;
-        Ok(Self { database, lost: CancellationToken::new() })
+        Ok(Self { database })
     }
 
     /// The underlying database.
@@ -70,13 +78,13 @@ impl Repository {
     /// covering the lost pages, so the repository refuses further writes and the process must exit;
     /// its successor reads what the disk really has.
     pub async fn lost(&self) {
-        self.lost.cancelled().await;
+        self.database.lost().await;
     }
 
     /// Whether a write could not be flushed, see [`Self::lost`].
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.lost.is_cancelled()
+        self.database.is_lost()
     }
 
     /// Checks that the ledger can be written.
@@ -84,8 +92,7 @@ impl Repository {
     /// # Errors
     /// The database refuses a write transaction.
     pub async fn health(&self) -> Result<(), RepositoryError> {
-        let transaction = self.database.begin().await.map_err(database("begin ledger check"))?;
-        transaction.rollback().await.map_err(database("end ledger check"))
+        self.database.health().await.map_err(database("check ledger"))
     }
 }
 

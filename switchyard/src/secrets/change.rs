@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::api::{BundleState, Written};
+use contract::api::{BundleState, Destroyed, Written};
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub(crate) struct DeletedSecret {
 /// The result of a destroy.
 #[derive(Clone, Debug)]
 pub(crate) struct DestroyedVersions {
-    /// Versions already destroyed in the store. The retention job destroys the rest.
+    /// Versions of which nothing is left. The retention job destroys the rest.
     pub(crate) destroyed: Vec<Version>,
 }
 
@@ -116,7 +116,6 @@ impl Secrets {
         versions: &[Version],
         options: &WriteOptions,
     ) -> Result<DestroyedVersions, SecretsError> {
-        self.refuse_replay(options).await?;
         let event = |version: &Version| {
             caller.event(Action::Destroy, scope, name, Some(*version), options.rule.clone())
         };
@@ -126,8 +125,35 @@ impl Secrets {
         });
         let change =
             self.change(caller, scope, options, versions.iter().map(event).collect(), respond);
-        self.repository.destroy(&change, name, versions).await?;
+        let changed = match self.refuse_replay(options).await {
+            Ok(()) => self.repository.destroy(&change, name, versions).await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        match changed {
+            Ok(()) => {}
+            Err(SecretsError::Change(ChangeError::Replayed(stored))) => {
+                let response = self.with_pending(scope, name, stored).await?;
+                return Err(ChangeError::Replayed(response).into());
+            }
+            Err(error) => return Err(error),
+        }
         Ok(DestroyedVersions { destroyed: self.destroy_pending(scope, name, versions).await })
+    }
+
+    /// Adds to the stored response of a destroy which of its versions are still pending now.
+    async fn with_pending(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        stored: String,
+    ) -> Result<String, SecretsError> {
+        let Ok(mut response) = serde_json::from_str::<Destroyed>(&stored) else {
+            return Ok(stored);
+        };
+        let pending = self.repository.pending_destroys_of(scope, name).await?;
+        let pending = pending.into_iter().map(|it| it.stored.version);
+        response.pending = pending.filter(|it| response.versions.contains(it)).collect();
+        Ok(serde_json::to_string(&response).unwrap_or(stored))
     }
 
     /// Rejects a replayed request, with its stored response.

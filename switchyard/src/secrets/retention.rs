@@ -55,52 +55,62 @@ impl Secrets {
             tracing::info!(%scope, %name, "destroyed versions of a deleted secret past its \
                 retention");
         }
-        for pending in self.repository.pending_destroys(MAX_BATCH).await? {
-            self.destroy_in_store(&pending, Some(fence)).await?;
-        }
+        let pending = self.repository.pending_destroys(MAX_BATCH).await?;
+        self.destroy_in_store(pending, Some(fence)).await?;
         self.repository.delete_expired_responses().await?;
         Ok(())
     }
 
-    /// Destroys pending versions in the store and returns those that succeeded. The retention job
-    /// retries the rest.
+    /// Destroys pending versions in the store and returns those of which nothing is left. The
+    /// retention job retries the rest.
     pub(super) async fn destroy_pending(
         &self,
         scope: &Scope,
         name: &SecretName,
         versions: &[Version],
     ) -> Vec<Version> {
-        let mut destroyed = Vec::new();
-        let pending = match self.repository.pending_destroys_of(scope, name).await {
-            Ok(pending) => pending,
-            Err(error) => {
-                tracing::warn!(%scope, %name, error = %ErrorChain(&error), "find values to \
-                    destroy");
-                return destroyed;
-            }
+        let destroying = async {
+            let mut pending = self.repository.pending_destroys_of(scope, name).await?;
+            pending.retain(|it| versions.contains(&it.stored.version));
+            self.destroy_in_store(pending, None).await
         };
-        for pending in pending.into_iter().filter(|it| versions.contains(&it.stored.version)) {
-            match self.destroy_in_store(&pending, None).await {
-                Ok(()) => destroyed.push(pending.stored.version),
+        destroying.await.unwrap_or_else(|error| {
+            let error = ErrorChain(&error);
+            tracing::warn!(%scope, %name, %error, "destroy values, will retry");
+            Vec::new()
+        })
+    }
+
+    /// Destroys values, then their traces in the store's files, and only then records it.
+    async fn destroy_in_store(
+        &self,
+        pending: Vec<PendingDestroy>,
+        fence: Option<&Fence>,
+    ) -> Result<Vec<Version>, SecretsError> {
+        let mut gone = Vec::with_capacity(pending.len());
+        for it in pending {
+            match self.store.destroy(&it.scope, &it.name, &it.stored).await {
+                // Already destroyed: a crash came between the store and the ledger.
+                Ok(()) | Err(StoreError::NotFound(_) | StoreError::Destroyed(_)) => gone.push(it),
                 Err(error) => {
-                    tracing::warn!(%scope, %name, error = %ErrorChain(&error), "destroy value, \
-                        will retry")
+                    tracing::warn!(scope = %it.scope, name = %it.name, error = %ErrorChain(&error),
+                        "destroy value, will retry");
                 }
             }
         }
-        destroyed
-    }
-
-    async fn destroy_in_store(
-        &self,
-        pending: &PendingDestroy,
-        fence: Option<&Fence>,
-    ) -> Result<(), SecretsError> {
-        match self.store.destroy(&pending.scope, &pending.name, &pending.stored).await {
-            // Already destroyed: a crash came between the store and the ledger.
-            Ok(()) | Err(StoreError::NotFound(_) | StoreError::Destroyed(_)) => {}
-            Err(error) => return Err(error.into()),
+        if gone.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(self.repository.mark_destroyed(pending, Timestamp::now(), fence).await?)
+        if !self.store.purge().await? {
+            tracing::warn!(
+                values = gone.len(),
+                "a reader keeps traces of destroyed values in the \
+                store's files, will retry"
+            );
+            return Ok(Vec::new());
+        }
+        let versions = gone.iter().map(|it| it.stored.version).collect();
+        self.repository.mark_destroyed(gone, Timestamp::now(), fence).await?;
+        Ok(versions)
     }
 }

@@ -1,10 +1,16 @@
 use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
 use contract::{Generation, Redacted};
 use lockbox::conformance::ConformanceStore as _;
+use lockbox::database::query;
 use lockbox::{Database, Embedded, KeyFile, Put};
 use runtime::tasks::Tasks;
 
 use super::*;
+use full_bundles::a_full_bundle_is_stuck_and_the_others_move;
+use outside_store::OutsideStore;
+
+mod full_bundles;
+mod outside_store;
 
 /// Runs each test on SQLite, and all of them on one PostgreSQL server.
 macro_rules! on_each_database {
@@ -36,6 +42,7 @@ mod each {
         a_destroyed_version_is_unreadable_in_store_and_ledger,
         a_replayed_request_is_done_once,
         a_superseded_leader_writes_nothing,
+        a_full_bundle_is_stuck_and_the_others_move,
     );
 }
 
@@ -151,20 +158,27 @@ async fn values_rejected_by_the_ledger_are_removed_from_the_store(fixture: Secre
     }
 }
 
+/// A write that the database fails leaves nothing in a store of the same database. A store outside
+/// keeps the value: the ledger might refer to it.
 #[tokio::test]
-async fn a_write_with_unknown_outcome_keeps_its_value() {
-    let fixture = SecretsFixture::on_sqlite().await;
-    fixture.write("one").await.unwrap();
-    let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, 'disk \
-        full'); END";
-    sqlx::query(full).execute(fixture.database.writer()).await.unwrap();
-    fixture.write("two").await.unwrap_err();
-    // The database failed, so the ledger might refer to the value: it stays in the store.
-    assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
-    assert_eq!(fixture.read().await.value.expose(), b"one");
-    sqlx::query("DROP TRIGGER full").execute(fixture.database.writer()).await.unwrap();
-    assert_eq!(fixture.write("three").await.unwrap().versions[&name()], Version(2));
-    assert_eq!(fixture.read().await.value.expose(), b"three");
+async fn a_failed_write_keeps_its_value_only_in_a_store_outside() {
+    for (outside, kept) in [(false, 1), (true, 2)] {
+        let mut fixture = SecretsFixture::on_sqlite().await;
+        if outside {
+            fixture.secrets.store = Arc::new(OutsideStore(fixture.store.clone()));
+        }
+        fixture.write("one").await.unwrap();
+        let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, \
+            'disk full'); END";
+        fixture.database.execute(query(full)).await.unwrap();
+        fixture.write("two").await.unwrap_err();
+        let versions = fixture.store.list_versions(&scope(), &name()).await.unwrap();
+        assert_eq!(versions.len(), kept, "outside: {outside}");
+        assert_eq!(fixture.read().await.value.expose(), b"one");
+        fixture.database.execute(query("DROP TRIGGER full")).await.unwrap();
+        assert_eq!(fixture.write("three").await.unwrap().versions[&name()], Version(2));
+        assert_eq!(fixture.read().await.value.expose(), b"three");
+    }
 }
 
 async fn concurrent_writers_get_distinct_versions(fixture: SecretsFixture) {

@@ -1,9 +1,9 @@
-//! Writes of new values. The store gets them before the ledger, and they are removed from the store
-//! if the ledger rejects them.
+//! Writes of new values. A store outside of the ledger's database gets them before the ledger, and
+//! they are removed from it if the ledger rejects them.
 
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
-use lockbox::{Put, StoredVersion};
+use lockbox::{Put, StagedWrite, StoredVersion};
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::retry::RetryPolicy;
@@ -95,9 +95,10 @@ impl Secrets {
         values: &[PendingValue<'_>],
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let lock =
-            self.write_locks.lock(scope).await.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
-        let versions_by_name = self.repository.version_numbers(scope).await?;
+        let locked = self.write_locks.lock(scope, values.iter().map(|it| it.name)).await;
+        let locks = locked.ok_or_else(|| SecretsError::Busy(scope.clone()))?;
+        let names: Vec<&SecretName> = values.iter().map(|it| it.name).collect();
+        let versions_by_name = self.repository.version_numbers(scope, &names).await?;
         for PendingValue { name, condition, .. } in values {
             let active = versions_by_name.get(*name).and_then(|numbers| numbers.active);
             if !condition.holds(active) {
@@ -116,7 +117,8 @@ impl Secrets {
             .iter()
             .map(|it| Put { name: it.name, version: next(it.name), value: it.value })
             .collect();
-        let references = self.store.write(scope, &puts).await?;
+        let StagedWrite { references, statements } = self.store.stage(scope, &puts).await?;
+        let in_store = statements.is_empty();
         let versions: Vec<NewVersion> = puts
             .iter()
             .zip(references)
@@ -139,17 +141,17 @@ impl Secrets {
             versions.iter().map(event).collect(),
             written_response(scope, &numbers),
         );
-        let moved = match self.repository.write(&change, &versions).await {
+        let moved = match self.repository.write(&change, &versions, statements).await {
             Ok(moved) => moved,
             Err(error) => {
                 // If the database failed, the change may still have been committed.
-                if !matches!(error, ChangeError::Repository(_)) {
+                if in_store && !matches!(error, ChangeError::Repository(_)) {
                     self.discard(scope, &versions).await;
                 }
                 return Err(error.into());
             }
         };
-        drop(lock);
+        drop(locks);
         Ok(Written { scope: scope.clone(), versions: numbers, bundles: self.push(moved) })
     }
 

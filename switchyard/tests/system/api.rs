@@ -203,16 +203,22 @@ async fn a_bundle_too_large_for_a_pod_is_refused_atomically() {
         names.iter().map(|name| (name.as_str(), value.as_slice())).collect();
     harness.set("shop.prod.api", &values).await;
     let more = body(&[("ONE_MORE", b"x")]);
-    for scope in ["shop.prod.api", "shop.prod", "shop"] {
-        let problem =
-            harness.refused(Method::POST, &format!("/v1/secrets/{scope}/"), more.expose()).await;
-        assert!(problem.status == 413 && problem.detail.contains("shop.prod.api"), "{problem:?}");
+    let problem = harness.refused(Method::POST, "/v1/secrets/shop.prod.api/", more.expose()).await;
+    assert!(problem.status == 413 && problem.detail.contains("shop.prod.api"), "{problem:?}");
+    let path = "/v1/secrets/shop.prod.api/ONE_MORE";
+    assert_eq!(harness.refused(Method::GET, path, b"").await.status, 404);
+    // A wider scope can be written: the full bundle is stuck, and says so.
+    for scope in ["shop.prod", "shop"] {
+        harness.done(Method::POST, &format!("/v1/secrets/{scope}/"), more.expose()).await;
+        let bundle = harness.json("/v1/bundles/shop.prod.api").await;
+        assert_eq!(bundle["generation"], 1);
+        assert!(bundle["stuck"].as_str().unwrap().contains("the maximum of a pod"), "{bundle}");
+        let path = format!("/v1/secrets/{scope}/ONE_MORE");
+        harness.done(Method::DELETE, &path, b"").await;
+        let bundle = harness.json("/v1/bundles/shop.prod.api").await;
         assert_eq!(
-            harness
-                .refused(Method::GET, &format!("/v1/secrets/{scope}/ONE_MORE"), b"")
-                .await
-                .status,
-            404
+            (&bundle["generation"], &bundle["stuck"]),
+            (&1.into(), &serde_json::Value::Null)
         );
     }
     let names: Vec<String> = (0..MAX_BUNDLE_SECRETS).map(|at| format!("N{at}")).collect();

@@ -65,11 +65,11 @@ async fn the_audit_log_is_gapless_and_records_actor_action_time_and_address() {
         .collect();
     assert_eq!(sequences, [3, 4, 5]);
     // Triggers protect stored events, even from direct SQL.
-    let database = harness.database().await;
+    let database = harness.database();
     for sql in
         ["UPDATE audit_events SET actor_id = 'x'", "DELETE FROM audit_events WHERE sequence = 1"]
     {
-        assert!(sqlx::query(sql).execute(&database).await.is_err(), "{sql}");
+        assert!(database.execute_batch(sql).is_err(), "{sql}");
     }
 }
 
@@ -79,14 +79,10 @@ async fn without_an_audit_event_nothing_leaves() {
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let database = harness.database().await;
-    sqlx::query(
-        "CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk \
-        full'); END",
-    )
-    .execute(&database)
-    .await
-    .unwrap();
+    let database = harness.database();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'disk \
+        full'); END";
+    database.execute_batch(full).unwrap();
 
     let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(problem.status == 503 && problem.detail.contains("audit log"), "{problem:?}");
@@ -106,7 +102,7 @@ async fn without_an_audit_event_nothing_leaves() {
     );
     assert_eq!(harness.json("/v1/bundles/shop.prod.api").await["generation"], 1);
 
-    sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
+    database.execute_batch("DROP TRIGGER full").unwrap();
     harness.set("shop.prod.api", &[("A", b"three")]).await;
     let (generation, values) = agent.values().await;
     assert_eq!((generation, values["A"].as_slice()), (2, b"three".as_slice()));
@@ -118,13 +114,13 @@ async fn no_generation_leaves_before_its_audit_event() {
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
     agent.hold().await;
-    let database = harness.database().await;
+    let database = harness.database();
     let full = "CREATE TRIGGER full BEFORE INSERT ON audit_events WHEN NEW.action = 'read' BEGIN \
         SELECT RAISE(ABORT, 'disk full'); END";
-    sqlx::query(full).execute(&database).await.unwrap();
+    database.execute_batch(full).unwrap();
     harness.set("shop.prod.api", &[("A", b"two")]).await;
     assert!(agent.next().await.is_none(), "a message was sent");
-    sqlx::query("DROP TRIGGER full").execute(&database).await.unwrap();
+    database.execute_batch("DROP TRIGGER full").unwrap();
     let mut agent =
         TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
     assert_eq!(agent.values().await.0, 2);
@@ -136,7 +132,7 @@ async fn a_tampered_row_is_named_and_not_served() {
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     let swap = "UPDATE lockbox_values SET sealed = (SELECT sealed FROM lockbox_values WHERE name = \
         'B') WHERE name = 'A'";
-    sqlx::query(swap).execute(&harness.database().await).await.unwrap();
+    harness.database().execute_batch(swap).unwrap();
     let problem = harness.refused(Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     assert!(
         problem.status == 500 && problem.detail.contains("shop.prod.api/A version 1"),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use audit::{Checkpoint, Format, PublicKey, Record, Report, StartingPoint, Tampering, Verifier};
 use http::Method;
+use rusqlite::Connection;
 use serde_json::Value;
-use sqlx::SqlitePool;
 
 use crate::harness::{Harness, until, write};
 
@@ -32,15 +32,12 @@ fn placed(directory: &Path) -> Vec<Checkpoint> {
 }
 
 /// Changes the database as an attacker with full access would.
-async fn tamper(database: &SqlitePool, statements: &[&'static str]) {
+fn tamper(database: &Connection, statements: &[&str]) {
     for trigger in ["audit_events_stay", "audit_events_remain"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("DROP TRIGGER IF EXISTS {trigger}")))
-            .execute(database)
-            .await
-            .unwrap();
+        database.execute_batch(&format!("DROP TRIGGER IF EXISTS {trigger}")).unwrap();
     }
     for sql in statements {
-        sqlx::query(*sql).execute(database).await.unwrap();
+        database.execute_batch(sql).unwrap();
     }
 }
 
@@ -107,7 +104,7 @@ async fn each_kind_of_tampering_in_the_database_is_detected() {
             harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
         }
         assert_eq!(verify(&records(&harness).await, vec![], &[]).finding, None);
-        tamper(&harness.database().await, statements).await;
+        tamper(&harness.database(), statements);
         let finding = verify(&records(&harness).await, vec![], &[]).finding.unwrap();
         assert_eq!((finding.sequence, &finding.kind), (*sequence, kind), "{statements:?}");
     }
@@ -148,14 +145,14 @@ async fn truncation_and_rewriting_contradict_the_checkpoints() {
     .await;
 
     // Cut off the end and make the database look consistent.
-    let database = harness.database().await;
+    let database = harness.database();
     let cut = [
         "DELETE FROM audit_checkpoints",
         "DELETE FROM audit_events WHERE sequence > 6",
         "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence \
             = 6)",
     ];
-    tamper(&database, &cut).await;
+    tamper(&database, &cut);
     until("the alarm", async || {
         harness.metrics().await.contains("enclii_switchyard_audit_log_broken 1")
     })
@@ -188,12 +185,10 @@ async fn a_clean_shutdown_signs_a_final_checkpoint() {
     ]
     .map(str::to_owned);
     let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
-    let database = harness.database().await;
-    let head = async || {
-        sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT sequence, hash FROM audit_head")
-            .fetch_one(&database)
-            .await
-            .unwrap()
+    let database = harness.database();
+    let head = || -> (i64, Vec<u8>) {
+        let sql = "SELECT sequence, hash FROM audit_head";
+        database.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     };
     for _ in 0..5 {
         harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
@@ -202,22 +197,20 @@ async fn a_clean_shutdown_signs_a_final_checkpoint() {
         harness.json("/v1/audit/checkpoints").await["public_key"].as_str().unwrap().to_owned();
     assert_eq!(placed(directory.path()), [], "signed before shutdown");
     harness.terminate().await;
-    let (sequence, hash) = head().await;
+    let (sequence, hash) = head();
     let signed = placed(directory.path());
     let [last] = signed.as_slice() else { panic!("{signed:?}") };
     assert_eq!((last.sequence, last.hash.0.as_slice()), (sequence.unsigned_abs(), hash.as_slice()));
     assert!(last.sequence >= 5 && last.is_signed_by(&PublicKey::all_from_pem(&keys).unwrap()[0]));
+    let sql = "SELECT sequence, placed_at FROM audit_checkpoints";
     let kept: (i64, Option<i64>) =
-        sqlx::query_as("SELECT sequence, placed_at FROM audit_checkpoints")
-            .fetch_one(&database)
-            .await
-            .unwrap();
+        database.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert!(kept.0 == sequence && kept.1.is_some(), "the database does not know");
 
     // Nothing new, so nothing is signed.
     let harness = Harness::start_child_with(directory.path().to_owned(), &flags).await;
     harness.terminate().await;
-    assert_eq!(head().await.0, sequence);
+    assert_eq!(head().0, sequence);
     assert_eq!(placed(directory.path()), signed);
 
     // A truncated log is not signed.
@@ -229,8 +222,7 @@ async fn a_clean_shutdown_signs_a_final_checkpoint() {
             "UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit_events WHERE \
                 sequence = 3)",
         ],
-    )
-    .await;
+    );
     harness.set("shop.prod.api", &[("A", b"hunter2")]).await;
     harness.terminate().await;
     assert_eq!(placed(directory.path()), signed, "a log that does not continue was signed");

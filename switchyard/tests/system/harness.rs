@@ -269,11 +269,17 @@ impl Harness {
         plain(self.admin, "/metrics").await.unwrap().1
     }
 
-    pub(crate) async fn database(&self) -> sqlx::SqlitePool {
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(self.directory.join("data/switchyard.db"));
-        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    /// The database, as somebody with access to its file sees and changes it.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        open_database(&self.directory)
     }
+}
+
+/// The database below the directory of a harness.
+pub(crate) fn open_database(directory: &Path) -> rusqlite::Connection {
+    let database = rusqlite::Connection::open(directory.join("data/switchyard.db")).unwrap();
+    database.busy_timeout(TEST_TIMEOUT).unwrap();
+    database
 }
 
 /// A process that ends with its owner: killed on drop, and by [`e2e::guard`] when the test's

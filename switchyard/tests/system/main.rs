@@ -11,6 +11,7 @@ mod audit_completeness;
 mod audit_integrity;
 mod collector;
 mod crash;
+mod destroy;
 mod disk;
 mod fault_injection;
 mod harness;

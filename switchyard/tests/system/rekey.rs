@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use contract::api::{Rekey, SecretValue};
 use http::Method;
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteConnectOptions;
+use rusqlite::Connection;
 
-use crate::harness::{Harness, TEST_TIMEOUT, until};
+use crate::harness::{Harness, TEST_TIMEOUT, open_database, until};
 
 const PATH: &str = "/v1/admin/rekey";
 
@@ -60,31 +59,27 @@ fn flags(directory: &Path, key: usize) -> Vec<String> {
 
 type RowsByKey = BTreeMap<String, i64>;
 
-async fn open(directory: &Path) -> SqlitePool {
-    let options = SqliteConnectOptions::new().filename(directory.join("data/switchyard.db"));
-    SqlitePool::connect_with(options).await.unwrap()
-}
-
-async fn rows_by_key(database: &SqlitePool) -> RowsByKey {
-    let rows = sqlx::query_as(
-        "SELECT key_id, COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id",
-    );
-    rows.fetch_all(database).await.unwrap().into_iter().collect()
+fn rows_by_key(database: &Connection) -> RowsByKey {
+    let sql =
+        "SELECT key_id, COUNT(*) FROM lockbox_values WHERE wrapped_key IS NOT NULL GROUP BY key_id";
+    let mut statement = database.prepare_cached(sql).unwrap();
+    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }
 
 /// Runs `kill` as soon as a row has been rewrapped since `before`, and returns the rows per key
 /// after it.
 async fn kill_at_progress(directory: &Path, before: &RowsByKey, kill: impl FnOnce()) -> RowsByKey {
-    let database = open(directory).await;
+    let database = open_database(directory);
     let progress = async {
-        while rows_by_key(&database).await == *before {
+        while rows_by_key(&database) == *before {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(TEST_TIMEOUT, progress).await.unwrap();
     kill();
-    let after = rows_by_key(&database).await;
-    database.close().await;
+    let after = rows_by_key(&database);
+    drop(database);
     after
 }
 
@@ -104,9 +99,9 @@ async fn a_rekey_job_survives_kills() {
         let harness = Harness::start_child_with(directory.to_owned(), &flags).await;
         let before = status(&harness).await;
         assert_eq!((before.running, before.remaining), (false, (SERVICES * EACH) as u64));
-        let database = open(directory).await;
-        let mut rows = rows_by_key(&database).await;
-        database.close().await;
+        let database = open_database(directory);
+        let mut rows = rows_by_key(&database);
+        drop(database);
         let ordered: Rekey =
             serde_json::from_slice(&harness.done(Method::POST, PATH, b"").await).unwrap();
         assert_eq!(ordered.total, before.total);
@@ -181,12 +176,10 @@ async fn undecryptable_values_are_named() {
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 0)).await;
     harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
     harness.kill();
-    let database = open(directory).await;
-    sqlx::query("UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE name = 'B'")
-        .execute(&database)
-        .await
-        .unwrap();
-    database.close().await;
+    let database = open_database(directory);
+    let damage = "UPDATE lockbox_values SET wrapped_key = substr(wrapped_key, 2) WHERE name = 'B'";
+    database.execute_batch(damage).unwrap();
+    drop(database);
     let harness = Harness::start_child_with(directory.to_owned(), &flags(directory, 1)).await;
     harness.done(Method::POST, PATH, b"").await;
     until("the order to be done", async || !status(&harness).await.running).await;

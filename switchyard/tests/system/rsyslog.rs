@@ -142,7 +142,7 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
             details: None,
         }
     });
-    fill(&harness, events.collect()).await;
+    fill(&harness, events.collect());
     harness.done(http::Method::GET, "/v1/secrets/shop.prod.api/A", b"").await;
     until("the export failure to be counted", async || {
         harness
@@ -176,14 +176,13 @@ async fn rsyslog_gets_every_event_however_long_it_was_away() {
 }
 
 /// Appends many events to the audit log, as switchyard would.
-async fn fill(harness: &Harness, events: Vec<audit::Event>) {
-    let database = harness.database().await;
-    let mut transaction = database.begin_with("BEGIN IMMEDIATE").await.unwrap();
+fn fill(harness: &Harness, events: Vec<audit::Event>) {
+    let mut database = harness.database();
+    let transaction =
+        database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let head = "SELECT sequence, hash FROM audit_head";
     let (mut sequence, hash): (i64, Vec<u8>) =
-        sqlx::query_as("SELECT sequence, hash FROM audit_head")
-            .fetch_one(&mut *transaction)
-            .await
-            .unwrap();
+        transaction.query_row(head, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let mut hash = audit::Hash::from_slice(&hash).unwrap();
     for event in events {
         sequence += 1;
@@ -196,28 +195,23 @@ async fn fill(harness: &Harness, events: Vec<audit::Event>) {
         hash = record.hash;
         let sql = "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, \
             resource_type, resource_id, scope, version, outcome, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-        sqlx::query(sql)
-            .bind(sequence)
-            .bind(record.at.as_millisecond())
-            .bind(record.actor_type)
-            .bind(record.actor_id)
-            .bind(record.action)
-            .bind(record.resource_type)
-            .bind(record.resource_id)
-            .bind(record.scope)
-            .bind(record.version.map(|version| i64::try_from(version).unwrap()))
-            .bind(record.outcome)
-            .bind(record.hash.0.to_vec())
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let row = rusqlite::params![
+            sequence,
+            record.at.as_millisecond(),
+            record.actor_type,
+            record.actor_id,
+            record.action,
+            record.resource_type,
+            record.resource_id,
+            record.scope,
+            record.version.map(|version| i64::try_from(version).unwrap()),
+            record.outcome,
+            record.hash.0,
+        ];
+        transaction.prepare_cached(sql).unwrap().execute(row).unwrap();
     }
-    sqlx::query("UPDATE audit_head SET sequence = $1, hash = $2")
-        .bind(sequence)
-        .bind(hash.0.to_vec())
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    transaction.commit().await.unwrap();
+    let head = "UPDATE audit_head SET sequence = ?1, hash = ?2";
+    transaction.execute(head, rusqlite::params![sequence, hash.0]).unwrap();
+    transaction.commit().unwrap();
 }

@@ -92,11 +92,9 @@ async fn pod_reports_are_stored() {
     let failed = harness.events("failed").await;
     assert_eq!(failed.len(), 1, "it spoke for a bundle that it does not follow: {failed:?}");
     assert_eq!(failed[0]["details"], "reload: process 7 does not catch SIGHUP\u{fffd}\u{fffd}");
+    let sql = "SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'";
     let row: (i64, String) =
-        sqlx::query_as("SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'")
-            .fetch_one(&harness.database().await)
-            .await
-            .unwrap();
+        harness.database().query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert_eq!(row, (1, "failed".into()));
 }
 
@@ -301,19 +299,19 @@ async fn the_drain_ends_streams() {
 async fn a_grant_admits_another_account_and_its_removal_ends_the_stream() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
-    let database = harness.database().await;
+    let database = harness.database();
     // A grant for another environment has no effect.
     for environment in ["prod", "dev"] {
         let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, \
             secret, access, created_at, created_by)
                    VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, \
                    'test')";
-        sqlx::query(row).bind(environment).execute(&database).await.unwrap();
+        database.execute(row, (environment,)).unwrap();
     }
     assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-dev").await.status, 403);
     let mut agent = TestAgent::connect(&harness, "web", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.0, 1);
-    sqlx::query("DELETE FROM grants").execute(&database).await.unwrap();
+    database.execute_batch("DELETE FROM grants").unwrap();
     harness.set("shop.prod.api", &[("A", b"two")]).await;
     match agent.next().await {
         Some(ServerMessage::Refused { detail }) => {

@@ -2,8 +2,7 @@
 
 use audit::{Event, Hash, Pod};
 use jiff::Timestamp;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
+use lockbox::database::{Row, query};
 
 use super::super::{AuditEntry, AuditQuery, RepositoryError};
 use super::rows::{bytes, count, database, optional_text, signed, text, time};
@@ -15,24 +14,26 @@ impl Repository {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn append(&self, records: &[AuditEntry]) -> Result<(), RepositoryError> {
-        let mut tx = self.begin().await?;
-        for AuditEntry { at, event, report } in records {
-            insert(&mut tx, *at, event).await?;
-            if let Some(report) = report {
-                super::pod_reports::put(&mut tx, *at, report).await?;
+    pub async fn append(&self, records: Vec<AuditEntry>) -> Result<(), RepositoryError> {
+        self.transaction(async move |tx| {
+            for AuditEntry { at, event, report } in &records {
+                insert(tx, *at, event).await?;
+                if let Some(report) = report {
+                    super::pod_reports::put(tx, *at, report).await?;
+                }
             }
-        }
-        tx.commit().await
+            Ok(())
+        })
+        .await
     }
 
     /// Events in order of sequence.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn audit(&self, query: &AuditQuery) -> Result<Vec<audit::Record>, RepositoryError> {
+    pub async fn audit(&self, filter: &AuditQuery) -> Result<Vec<audit::Record>, RepositoryError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM audit_events WHERE sequence > $1
                  AND (CAST($2 AS TEXT) IS NULL OR action = CAST($2 AS TEXT))
                  AND (CAST($3 AS TEXT) IS NULL OR actor_id = CAST($3 AS TEXT))
@@ -43,14 +44,14 @@ impl Repository {
                  AND (CAST($7 AS BIGINT) IS NULL OR at < CAST($7 AS BIGINT))
              ORDER BY sequence LIMIT $8",
         )
-        .bind(signed(query.after))
-        .bind(query.action.clone())
-        .bind(query.actor.clone())
-        .bind(query.scope.clone())
-        .bind(query.outcome.clone())
-        .bind(time(query.since))
-        .bind(time(query.until))
-        .bind(i64::from(query.limit))
+        .bind(signed(filter.after))
+        .bind(filter.action.clone())
+        .bind(filter.actor.clone())
+        .bind(filter.scope.clone())
+        .bind(filter.outcome.clone())
+        .bind(time(filter.since))
+        .bind(time(filter.until))
+        .bind(i64::from(filter.limit))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list audit events"))?;
@@ -61,7 +62,7 @@ impl Repository {
 /// Appends one event with the next sequence number. The transaction holds the lock on the head, so
 /// sequence numbers are unique, and a rollback leaves no gap.
 pub(super) async fn insert(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     at: Timestamp,
     event: &Event,
 ) -> Result<(), RepositoryError> {
@@ -74,7 +75,7 @@ pub(super) async fn insert(
         }
         None => [None, None, None, None],
     };
-    sqlx::query(
+    query(
         "INSERT INTO audit_events (sequence, at, actor_type, actor_id, action, resource_type, \
             resource_id, scope, version, outcome,
              address, user_agent, trace_id, namespace, service_account, pod, pod_uid, details, hash)
@@ -109,7 +110,7 @@ pub(super) async fn insert(
 
 /// Reads a row leniently. A tampered row with impossible values becomes something close to it: its
 /// hash will not match, and the rest of the log stays readable.
-fn row(row: &AnyRow) -> Result<audit::Record, RepositoryError> {
+fn row(row: &Row) -> Result<audit::Record, RepositoryError> {
     let pod =
         ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
     let pod = match pod {

@@ -2,30 +2,41 @@
 //! an idempotent request are one transaction.
 
 use contract::api::VersionState;
+use contract::layout::MAX_SCOPE_SECRETS;
 use contract::{Scope, SecretName, Version};
-use jiff::Timestamp;
+use lockbox::database::{Query, query};
 
 use super::super::{Bundle, ChangeError, Condition, LedgerChange, NewVersion, RepositoryError};
-use super::rows::{columns, count, database, integer, optional_time, signed, text};
+use super::rows::{columns, count, database, integer, signed, text};
+use super::secret_row::{SecretRow, find, path, present};
+use super::touched::Touched;
 use super::{LedgerTransaction, Repository, idempotency};
 
 impl Repository {
     /// Adds new versions, as one new generation of every affected bundle, and returns those
-    /// bundles.
+    /// bundles. `statements` are the store's part of the write.
     ///
     /// # Errors
-    /// A precondition does not hold, a concurrent write won, a bundle would exceed what a pod can
-    /// hold, or the database failed.
+    /// A precondition does not hold, a concurrent write won, the scope is full, a bundle would
+    /// exceed what a pod can hold, or the database failed.
     pub async fn write(
         &self,
         change: &LedgerChange,
         versions: &[NewVersion],
+        statements: Vec<Query>,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut tx = self.begin_change(change).await?;
-        for version in versions {
-            put(&mut tx, change, version).await?;
-        }
-        self.finish(tx, change, true).await
+        let versions = versions.to_vec();
+        let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            for version in &versions {
+                put(tx, change, version).await?;
+            }
+            for statement in statements {
+                let stored = statement.execute(tx.connection()).await;
+                stored.map_err(database("insert sealed values"))?;
+            }
+            Ok(Touched::added(versions.into_iter().map(|it| it.name).collect()))
+        };
+        self.change(change, work).await
     }
 
     /// Makes an older version active.
@@ -40,20 +51,23 @@ impl Repository {
         to: Version,
         condition: Condition,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut tx = self.begin_change(change).await?;
-        let secret = present(&mut tx, &change.scope, name).await?;
-        secret.check(condition)?;
-        match state(&mut tx, &secret, to).await? {
-            VersionState::Destroyed => {
-                return Err(ChangeError::Destroyed { secret: secret.path, version: to });
+        let name = name.clone();
+        let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            let secret = present(tx, &change.scope, &name).await?;
+            secret.check(condition)?;
+            match state(tx, &secret, to).await? {
+                VersionState::Destroyed => {
+                    return Err(ChangeError::Destroyed { secret: secret.path, version: to });
+                }
+                // The version is active already.
+                VersionState::Active => return Ok(Touched::nothing()),
+                VersionState::Archived | VersionState::Pending => {}
             }
-            // The version is active already.
-            VersionState::Active => return self.finish(tx, change, false).await,
-            VersionState::Archived | VersionState::Pending => {}
-        }
-        archive(&mut tx, secret.id).await?;
-        activate(&mut tx, change, &secret, to).await?;
-        self.finish(tx, change, false).await
+            archive(tx, secret.id).await?;
+            activate(tx, change, &secret, to).await?;
+            Ok(Touched::switched(name))
+        };
+        self.change(change, work).await
     }
 
     /// Deletes a secret: bundles no longer contain it. Its versions stay in the ledger as archived.
@@ -66,17 +80,20 @@ impl Repository {
         name: &SecretName,
         condition: Condition,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut tx = self.begin_change(change).await?;
-        let secret = present(&mut tx, &change.scope, name).await?;
-        secret.check(condition)?;
-        sqlx::query("UPDATE secrets SET deleted_at = $1, updated_at = $1 WHERE id = $2")
-            .bind(change.at.as_millisecond())
-            .bind(secret.id)
-            .execute(tx.connection())
-            .await
-            .map_err(database("delete secret"))?;
-        archive(&mut tx, secret.id).await?;
-        self.finish(tx, change, false).await
+        let name = name.clone();
+        let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            let secret = present(tx, &change.scope, &name).await?;
+            secret.check(condition)?;
+            query("UPDATE secrets SET deleted_at = $1, updated_at = $1 WHERE id = $2")
+                .bind(change.at.as_millisecond())
+                .bind(secret.id)
+                .execute(tx.connection())
+                .await
+                .map_err(database("delete secret"))?;
+            archive(tx, secret.id).await?;
+            Ok(Touched::switched(name))
+        };
+        self.change(change, work).await
     }
 
     /// Restores a deleted secret at the version that was active, which must be `version`.
@@ -90,140 +107,77 @@ impl Repository {
         name: &SecretName,
         version: Version,
     ) -> Result<Vec<Bundle>, ChangeError> {
-        let mut tx = self.begin_change(change).await?;
-        let secret = find(&mut tx, &change.scope, name).await?;
-        let secret = secret.ok_or_else(|| ChangeError::NotFound(path(&change.scope, name)))?;
-        if secret.deleted_at.is_none() {
-            return Err(ChangeError::NotDeleted(secret.path));
-        }
-        if secret.current != version {
-            return Err(ChangeError::Conflict(secret.path));
-        }
-        if state(&mut tx, &secret, version).await? == VersionState::Destroyed {
-            return Err(ChangeError::Destroyed { secret: secret.path, version });
-        }
-        activate(&mut tx, change, &secret, version).await?;
-        self.finish(tx, change, true).await
+        let name = name.clone();
+        let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            let secret = find(tx, &change.scope, &name).await?;
+            let secret = secret.ok_or_else(|| ChangeError::NotFound(path(&change.scope, &name)))?;
+            if secret.deleted_at.is_none() {
+                return Err(ChangeError::NotDeleted(secret.path));
+            }
+            if secret.current != version {
+                return Err(ChangeError::Conflict(secret.path));
+            }
+            if state(tx, &secret, version).await? == VersionState::Destroyed {
+                return Err(ChangeError::Destroyed { secret: secret.path, version });
+            }
+            activate(tx, change, &secret, version).await?;
+            Ok(Touched::added(vec![name]))
+        };
+        self.change(change, work).await
     }
 
-    pub(super) async fn begin_change(
+    /// Runs a change with all that follows from it: generations, events, the stored response and
+    /// the notice to other replicas.
+    pub(super) async fn change<F>(
         &self,
         change: &LedgerChange,
-    ) -> Result<LedgerTransaction, ChangeError> {
-        let mut tx = self.begin().await?;
-        if let Some(fence) = &change.fence {
-            tx.check_fence(fence).await?;
-        }
-        idempotency::refuse_replay(&mut tx, change).await?;
-        Ok(tx)
-    }
-
-    pub(super) async fn finish(
-        &self,
-        mut tx: LedgerTransaction,
-        change: &LedgerChange,
-        create: bool,
-    ) -> Result<Vec<Bundle>, ChangeError> {
-        let bundles = super::bundles::advance(&mut tx, change, create).await?;
-        for event in &change.events {
-            super::audit_events::insert(&mut tx, change.at, event).await?;
-        }
-        idempotency::store_response(&mut tx, change, &bundles).await?;
-        super::notify::notify(&mut tx, self.database.kind(), &bundles).await?;
-        tx.commit().await?;
-        Ok(bundles)
-    }
-}
-
-/// A secret's row, read within a change.
-pub(super) struct SecretRow {
-    pub(super) id: i64,
-    pub(super) path: String,
-    current: Version,
-    latest: Version,
-    deleted_at: Option<Timestamp>,
-}
-
-impl SecretRow {
-    pub(super) fn was_deleted_before(&self, time: Timestamp) -> bool {
-        self.deleted_at.is_some_and(|at| at < time)
-    }
-
-    pub(super) fn active(&self) -> Option<Version> {
-        self.deleted_at.is_none().then_some(self.current)
-    }
-
-    fn check(&self, condition: Condition) -> Result<(), ChangeError> {
-        let active = self.active();
-        if condition.holds(active) {
-            Ok(())
-        } else {
-            Err(ChangeError::Precondition { secret: self.path.clone(), active })
-        }
-    }
-}
-
-fn path(scope: &Scope, name: &SecretName) -> String {
-    format!("{scope}/{name}")
-}
-
-pub(super) async fn find(
-    tx: &mut LedgerTransaction,
-    scope: &Scope,
-    name: &SecretName,
-) -> Result<Option<SecretRow>, RepositoryError> {
-    let [project, environment, service] = columns(scope);
-    let row = sqlx::query(
-        "SELECT id, current_version, latest_version, deleted_at FROM secrets
-         WHERE project = $1 AND environment = $2 AND service = $3 AND name = $4",
-    )
-    .bind(project)
-    .bind(environment)
-    .bind(service)
-    .bind(name.as_str().to_owned())
-    .fetch_optional(tx.connection())
-    .await
-    .map_err(database("find secret to change"))?;
-    row.map(|row| {
-        Ok(SecretRow {
-            id: integer(&row, "id")?,
-            path: path(scope, name),
-            current: Version(count(&row, "current_version")?),
-            latest: Version(count(&row, "latest_version")?),
-            deleted_at: optional_time(&row, "deleted_at")?,
+        work: F,
+    ) -> Result<Vec<Bundle>, ChangeError>
+    where
+        F: AsyncFnOnce(&mut LedgerTransaction<'_>, &LedgerChange) -> Result<Touched, ChangeError>
+            + Send
+            + 'static,
+    {
+        let (change, kind) = (change.clone(), self.database.kind());
+        self.transaction(async move |tx| {
+            if let Some(fence) = &change.fence {
+                tx.check_fence(fence).await?;
+            }
+            idempotency::refuse_replay(tx, &change).await?;
+            let touched = work(tx, &change).await?;
+            if !touched.changed {
+                return Ok(Vec::new());
+            }
+            let bundles = super::generations::advance(tx, &change, &touched).await?;
+            for event in &change.events {
+                super::audit_events::insert(tx, change.at, event).await?;
+            }
+            idempotency::store_response(tx, &change, &bundles).await?;
+            super::notify::notify(tx, kind, &bundles).await?;
+            Ok(bundles)
         })
-    })
-    .transpose()
-}
-
-async fn present(
-    tx: &mut LedgerTransaction,
-    scope: &Scope,
-    name: &SecretName,
-) -> Result<SecretRow, ChangeError> {
-    let found = find(tx, scope, name).await?.filter(|it| it.deleted_at.is_none());
-    found.ok_or_else(|| ChangeError::NotFound(path(scope, name)))
+        .await
+    }
 }
 
 async fn state(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     secret: &SecretRow,
     version: Version,
 ) -> Result<VersionState, ChangeError> {
-    let row = sqlx::query(
-        "SELECT rotation_status FROM secret_versions WHERE secret_id = $1 AND version = $2",
-    )
-    .bind(secret.id)
-    .bind(signed(version.0))
-    .fetch_optional(tx.connection())
-    .await
-    .map_err(database("find version to change"))?
-    .ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })?;
+    let row =
+        query("SELECT rotation_status FROM secret_versions WHERE secret_id = $1 AND version = $2")
+            .bind(secret.id)
+            .bind(signed(version.0))
+            .fetch_optional(tx.connection())
+            .await
+            .map_err(database("find version to change"))?
+            .ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })?;
     Ok(super::secrets::state(&text(&row, "rotation_status")?)?)
 }
 
 async fn put(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     new: &NewVersion,
 ) -> Result<(), ChangeError> {
@@ -240,12 +194,15 @@ async fn put(
     }
     let at = change.at.as_millisecond();
     let id = match current {
-        None => create(tx, change, name).await?,
+        None => {
+            refuse_full_scope(tx, &change.scope).await?;
+            create(tx, change, name).await?
+        }
         Some(current) => {
             archive(tx, current.id).await?;
             // A secret written after a delete gets a new creation time; its version numbers
             // continue.
-            sqlx::query(
+            query(
                 "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, \
                     rotated_at = $2,
                  created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END, deleted_at \
@@ -260,7 +217,7 @@ async fn put(
             current.id
         }
     };
-    sqlx::query(
+    query(
         "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, \
             created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -277,13 +234,35 @@ async fn put(
     Ok(())
 }
 
+/// Refuses one more secret in a scope that is full.
+async fn refuse_full_scope(
+    tx: &mut LedgerTransaction<'_>,
+    scope: &Scope,
+) -> Result<(), ChangeError> {
+    let [project, environment, service] = columns(scope);
+    let held = query(
+        "SELECT count(*) AS held FROM secrets
+         WHERE project = $1 AND environment = $2 AND service = $3 AND deleted_at IS NULL",
+    )
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(database("count secrets of scope"))?;
+    if count(&held, "held")? < MAX_SCOPE_SECRETS as u64 {
+        return Ok(());
+    }
+    Err(ChangeError::ScopeFull { scope: scope.clone(), maximum: MAX_SCOPE_SECRETS })
+}
+
 async fn create(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     name: &SecretName,
 ) -> Result<i64, RepositoryError> {
     let [project, environment, service] = columns(&change.scope);
-    sqlx::query_scalar(
+    let row = query(
         "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, \
             latest_version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6) RETURNING id",
@@ -296,11 +275,12 @@ async fn create(
     .bind(change.at.as_millisecond())
     .fetch_one(tx.connection())
     .await
-    .map_err(database("insert secret"))
+    .map_err(database("insert secret"))?;
+    integer(&row, "id")
 }
 
-async fn archive(tx: &mut LedgerTransaction, secret: i64) -> Result<(), RepositoryError> {
-    sqlx::query(
+async fn archive(tx: &mut LedgerTransaction<'_>, secret: i64) -> Result<(), RepositoryError> {
+    query(
         "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND \
         rotation_status = $3",
     )
@@ -314,12 +294,12 @@ async fn archive(tx: &mut LedgerTransaction, secret: i64) -> Result<(), Reposito
 }
 
 async fn activate(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     secret: &SecretRow,
     version: Version,
 ) -> Result<(), RepositoryError> {
-    sqlx::query(
+    query(
         "UPDATE secrets SET current_version = $1, updated_at = $2, rotated_at = $2, \
         deleted_at = NULL WHERE id = $3",
     )
@@ -329,14 +309,12 @@ async fn activate(
     .execute(tx.connection())
     .await
     .map_err(database("update secret"))?;
-    sqlx::query(
-        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3",
-    )
-    .bind(VersionState::Active.as_str())
-    .bind(secret.id)
-    .bind(signed(version.0))
-    .execute(tx.connection())
-    .await
-    .map_err(database("activate version"))?;
+    query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3")
+        .bind(VersionState::Active.as_str())
+        .bind(secret.id)
+        .bind(signed(version.0))
+        .execute(tx.connection())
+        .await
+        .map_err(database("activate version"))?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use audit::{Checkpoint, Hash};
 use jiff::Timestamp;
-use sqlx::any::AnyRow;
+use lockbox::database::{Row, query};
 
 use super::super::{Fence, RepositoryError};
 use super::Repository;
@@ -24,7 +24,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn audit_head(&self) -> Result<(u64, Hash), RepositoryError> {
-        let row = sqlx::query("SELECT sequence, hash FROM audit_head WHERE id = 1")
+        let row = query("SELECT sequence, hash FROM audit_head WHERE id = 1")
             .fetch_one(self.database.reader())
             .await
             .map_err(database("read audit head"))?;
@@ -41,14 +41,13 @@ impl Repository {
         after: u64,
         limit: u32,
     ) -> Result<Vec<StoredCheckpoint>, RepositoryError> {
-        let rows = sqlx::query(
-            "SELECT * FROM audit_checkpoints WHERE sequence > $1 ORDER BY sequence LIMIT $2",
-        )
-        .bind(signed(after))
-        .bind(i64::from(limit))
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(database("list checkpoints"))?;
+        let rows =
+            query("SELECT * FROM audit_checkpoints WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+                .bind(signed(after))
+                .bind(i64::from(limit))
+                .fetch_all(self.database.reader())
+                .await
+                .map_err(database("list checkpoints"))?;
         rows.iter().map(stored_checkpoint).collect()
     }
 
@@ -63,7 +62,7 @@ impl Repository {
         checkpoint: &Checkpoint,
         placed_at: Timestamp,
     ) -> Result<(), RepositoryError> {
-        sqlx::query(
+        let statement = query(
             "INSERT INTO audit_checkpoints (sequence, at, hash, key_id, signature, placed_at)
              SELECT $1, $2, $3, $4, $5, $6 FROM leases WHERE name = $7 AND fence = $8
              ON CONFLICT (sequence) DO NOTHING",
@@ -75,10 +74,8 @@ impl Repository {
         .bind(checkpoint.signature.clone().into_bytes())
         .bind(placed_at.as_millisecond())
         .bind(fence.name)
-        .bind(signed(fence.number))
-        .execute(self.database.writer())
-        .await
-        .map_err(database("store checkpoint"))?;
+        .bind(signed(fence.number));
+        self.database.execute(statement).await.map_err(database("store checkpoint"))?;
         Ok(())
     }
 
@@ -87,7 +84,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn exported_sequence(&self, sink: &str) -> Result<u64, RepositoryError> {
-        let row = sqlx::query("SELECT sequence FROM audit_exports WHERE sink = $1")
+        let row = query("SELECT sequence FROM audit_exports WHERE sink = $1")
             .bind(sink.to_owned())
             .fetch_optional(self.database.reader())
             .await
@@ -106,7 +103,7 @@ impl Repository {
         sequence: u64,
         error: Option<String>,
     ) -> Result<bool, RepositoryError> {
-        let done = sqlx::query(
+        let statement = query(
             "INSERT INTO audit_exports (sink, sequence, updated_at, last_error)
              SELECT $1, $2, $3, $4 FROM leases WHERE name = $5 AND fence = $6
              ON CONFLICT (sink) DO UPDATE SET sequence = excluded.sequence, updated_at = \
@@ -117,17 +114,14 @@ impl Repository {
         .bind(Timestamp::now().as_millisecond())
         .bind(error)
         .bind(fence.name)
-        .bind(signed(fence.number))
-        .execute(self.database.writer())
-        .await
-        .map_err(database("record sink progress"))?;
-        Ok(done.rows_affected() == 1)
+        .bind(signed(fence.number));
+        let done = self.database.execute(statement).await;
+        Ok(done.map_err(database("record sink progress"))? == 1)
     }
 }
 
-fn stored_checkpoint(row: &AnyRow) -> Result<StoredCheckpoint, RepositoryError> {
-    let placed: Option<i64> =
-        sqlx::Row::try_get(row, "placed_at").map_err(database("placed_at"))?;
+fn stored_checkpoint(row: &Row) -> Result<StoredCheckpoint, RepositoryError> {
+    let placed: Option<i64> = row.try_get("placed_at").map_err(database("placed_at"))?;
     let signature = String::from_utf8(bytes(row, "signature")?)
         .map_err(|_| RepositoryError::Form("signature"))?;
     Ok(StoredCheckpoint {

@@ -6,11 +6,12 @@ use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoredVersion;
-use sqlx::any::AnyRow;
+use lockbox::database::{Row, query};
 
 use super::super::{ChangeError, Fence, LedgerChange, RepositoryError};
-use super::changes::{SecretRow, find};
 use super::rows::{columns, database, integer, name, scope, signed, stored};
+use super::secret_row::{SecretRow, find};
+use super::touched::Touched;
 use super::{LedgerTransaction, Repository};
 
 /// A destroyed version whose value is still in the store.
@@ -36,20 +37,23 @@ impl Repository {
         name: &SecretName,
         versions: &[Version],
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin_change(change).await?;
-        let secret = find(&mut tx, &change.scope, name).await?;
-        let secret =
-            secret.ok_or_else(|| ChangeError::NotFound(format!("{}/{name}", change.scope)))?;
-        for version in versions {
-            if in_use(&mut tx, &secret, *version).await? {
-                return Err(ChangeError::InUse { secret: secret.path, version: *version });
+        let (name, versions) = (name.clone(), versions.to_vec());
+        let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            let secret = find(tx, &change.scope, &name).await?;
+            let secret =
+                secret.ok_or_else(|| ChangeError::NotFound(format!("{}/{name}", change.scope)))?;
+            for version in versions {
+                if in_use(tx, &secret, version).await? {
+                    return Err(ChangeError::InUse { secret: secret.path, version });
+                }
+                let marked = mark(tx, secret.id, Some(version)).await?;
+                if marked == 0 {
+                    return Err(ChangeError::NoVersion { secret: secret.path, version });
+                }
             }
-            let marked = mark(&mut tx, secret.id, Some(*version)).await?;
-            if marked == 0 {
-                return Err(ChangeError::NoVersion { secret: secret.path, version: *version });
-            }
-        }
-        self.finish(tx, change, false).await.map(drop)
+            Ok(Touched::nothing())
+        };
+        self.change(change, work).await.map(drop)
     }
 
     /// Secrets deleted before `before` that still have versions to destroy.
@@ -61,7 +65,7 @@ impl Repository {
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<(Scope, SecretName)>, RepositoryError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT s.project, s.environment, s.service, s.name FROM secrets s
              WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1
                AND EXISTS (SELECT 1 FROM secret_versions v WHERE v.secret_id = s.id AND \
@@ -86,14 +90,16 @@ impl Repository {
         name: &SecretName,
         before: Timestamp,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin_change(change).await?;
-        let Some(secret) =
-            find(&mut tx, &change.scope, name).await?.filter(|it| it.was_deleted_before(before))
-        else {
-            return Ok(());
+        let name = name.clone();
+        let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            let found = find(tx, &change.scope, &name).await?;
+            let Some(secret) = found.filter(|it| it.was_deleted_before(before)) else {
+                return Ok(Touched::unchanged());
+            };
+            mark(tx, secret.id, None).await?;
+            Ok(Touched::nothing())
         };
-        mark(&mut tx, secret.id, None).await?;
-        self.finish(tx, change, false).await.map(drop)
+        self.change(change, work).await.map(drop)
     }
 
     /// Destroyed versions whose values may still be in the store.
@@ -104,7 +110,7 @@ impl Repository {
         &self,
         limit: u32,
     ) -> Result<Vec<PendingDestroy>, RepositoryError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT s.id, s.project, s.environment, s.service, s.name, v.version, v.vault_ref
              FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
              WHERE v.rotation_status = 'destroyed' AND v.destroyed_at IS NULL ORDER BY s.id, \
@@ -127,7 +133,7 @@ impl Repository {
         name: &SecretName,
     ) -> Result<Vec<PendingDestroy>, RepositoryError> {
         let [project, environment, service] = columns(of);
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT s.id, s.project, s.environment, s.service, s.name, v.version, v.vault_ref
              FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4
@@ -143,34 +149,40 @@ impl Repository {
         rows.iter().map(pending_destroy).collect()
     }
 
-    /// Records that the store destroyed a value.
+    /// Records that the store destroyed values.
     ///
     /// # Errors
     /// The database failed, or another replica holds the lease.
     pub async fn mark_destroyed(
         &self,
-        destroyed: &PendingDestroy,
+        destroyed: Vec<PendingDestroy>,
         at: Timestamp,
         fence: Option<&Fence>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin().await?;
-        if let Some(fence) = fence {
-            tx.check_fence(fence).await?;
-        }
-        sqlx::query(
-            "UPDATE secret_versions SET destroyed_at = $1 WHERE secret_id = $2 AND version = $3",
-        )
-        .bind(at.as_millisecond())
-        .bind(destroyed.secret)
-        .bind(signed(destroyed.stored.version.0))
-        .execute(tx.connection())
+        let fence = fence.cloned();
+        self.transaction(async move |tx| {
+            if let Some(fence) = &fence {
+                tx.check_fence(fence).await?;
+            }
+            for it in destroyed {
+                query(
+                    "UPDATE secret_versions SET destroyed_at = $1 WHERE secret_id = $2 AND \
+                     version = $3",
+                )
+                .bind(at.as_millisecond())
+                .bind(it.secret)
+                .bind(signed(it.stored.version.0))
+                .execute(tx.connection())
+                .await
+                .map_err(database("record destroyed value"))?;
+            }
+            Ok(())
+        })
         .await
-        .map_err(database("record destroyed value"))?;
-        Ok(tx.commit().await?)
     }
 }
 
-fn pending_destroy(row: &AnyRow) -> Result<PendingDestroy, RepositoryError> {
+fn pending_destroy(row: &Row) -> Result<PendingDestroy, RepositoryError> {
     Ok(PendingDestroy {
         scope: scope(row)?,
         name: name(row)?,
@@ -181,29 +193,33 @@ fn pending_destroy(row: &AnyRow) -> Result<PendingDestroy, RepositoryError> {
 
 /// Whether the version is active or in a stable or target generation of a bundle.
 async fn in_use(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     secret: &SecretRow,
     version: Version,
 ) -> Result<bool, RepositoryError> {
-    let held: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM generation_secrets g JOIN bundles b ON b.id = g.bundle_id
-         WHERE g.secret_id = $1 AND g.version = $2 AND (g.number = b.stable_generation OR g.number \
-         = b.target_generation)",
+    let held = query(
+        "SELECT m.name FROM bundle_members m JOIN bundles b ON b.id = m.bundle_id
+         WHERE m.secret_id = $1 AND m.version = $2
+           AND ((m.first_generation <= b.stable_generation
+                 AND (m.end_generation IS NULL OR m.end_generation > b.stable_generation))
+             OR (m.first_generation <= b.target_generation
+                 AND (m.end_generation IS NULL OR m.end_generation > b.target_generation)))
+         LIMIT 1",
     )
     .bind(secret.id)
     .bind(signed(version.0))
-    .fetch_one(tx.connection())
+    .fetch_optional(tx.connection())
     .await
     .map_err(database("check whether a version is in use"))?;
-    Ok(held > 0 || secret.active() == Some(version))
+    Ok(held.is_some() || secret.active() == Some(version))
 }
 
 async fn mark(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     secret: i64,
     version: Option<Version>,
 ) -> Result<u64, RepositoryError> {
-    let marked = sqlx::query(
+    let marked = query(
         "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 \
         AND ($3 = 0 OR version = $3)",
     )
@@ -213,5 +229,5 @@ async fn mark(
     .execute(tx.connection())
     .await
     .map_err(database("mark version destroyed"))?;
-    Ok(marked.rows_affected())
+    Ok(marked)
 }

@@ -4,8 +4,7 @@ use audit::Event;
 use contract::api::{Access, Grant, GrantRequest, Subject, SubjectKind};
 use contract::{Scope, SecretName};
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
-use sqlx::any::AnyRow;
+use lockbox::database::{Row, query, query_built};
 
 use super::super::RepositoryError;
 use super::rows::{columns, count, database, scope, signed, text, time};
@@ -42,7 +41,7 @@ impl Repository {
         namespace: &str,
         service_account: &str,
     ) -> Result<Vec<BundleGrant>, RepositoryError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND \
                 access = 'read' AND service <> ''",
         )
@@ -82,7 +81,7 @@ impl Repository {
             "SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER \
                 BY id"
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(user.to_owned());
+        let mut query = query_built(sql).bind(user.to_owned());
         for group in groups {
             query = query.bind(group.clone());
         }
@@ -106,7 +105,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn grants(&self, after: u64, limit: u32) -> Result<Vec<Grant>, RepositoryError> {
-        let rows = sqlx::query("SELECT * FROM grants WHERE id > $1 ORDER BY id LIMIT $2")
+        let rows = query("SELECT * FROM grants WHERE id > $1 ORDER BY id LIMIT $2")
             .bind(signed(after))
             .bind(i64::from(limit))
             .fetch_all(self.database.reader())
@@ -120,7 +119,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn grant(&self, id: u64) -> Result<Option<Grant>, RepositoryError> {
-        let found = sqlx::query("SELECT * FROM grants WHERE id = $1")
+        let found = query("SELECT * FROM grants WHERE id = $1")
             .bind(signed(id))
             .fetch_optional(self.database.reader())
             .await
@@ -139,32 +138,8 @@ impl Repository {
         event: &Event,
     ) -> Result<Grant, RepositoryError> {
         let now = Timestamp::now();
-        let mut tx = self.begin().await?;
-        if let Some(existing) = same(&mut tx, new).await? {
-            return Ok(existing);
-        }
-        let [project, environment, service] = columns(&new.scope);
-        sqlx::query(
-            "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, \
-                access, created_at, created_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(new.subject.kind.as_str())
-        .bind(new.subject.name.clone())
-        .bind(project)
-        .bind(environment)
-        .bind(service)
-        .bind(new.secret.as_ref().map_or_else(String::new, ToString::to_string))
-        .bind(new.access.as_str())
-        .bind(now.as_millisecond())
-        .bind(by.to_owned())
-        .execute(tx.connection())
-        .await
-        .map_err(database("insert grant"))?;
-        super::audit_events::insert(&mut tx, now, event).await?;
-        let added = same(&mut tx, new).await?.ok_or(RepositoryError::Form("grant"))?;
-        tx.commit().await?;
-        Ok(added)
+        let (new, by, event) = (new.clone(), by.to_owned(), event.clone());
+        self.transaction(async move |tx| add(tx, now, &new, &by, &event).await).await
     }
 
     /// Revokes a grant with its audit event. Returns `false` if the grant does not exist.
@@ -172,29 +147,61 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn remove_grant(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
-        let mut tx = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM grants WHERE id = $1")
-            .bind(signed(id))
-            .execute(tx.connection())
-            .await
-            .map_err(database("delete grant"))?
-            .rows_affected();
-        if gone == 0 {
-            return Ok(false);
-        }
-        super::audit_events::insert(&mut tx, Timestamp::now(), event).await?;
-        tx.commit().await?;
-        Ok(true)
+        let event = event.clone();
+        self.transaction(async move |tx| {
+            let gone = query("DELETE FROM grants WHERE id = $1")
+                .bind(signed(id))
+                .execute(tx.connection())
+                .await
+                .map_err(database("delete grant"))?;
+            if gone > 0 {
+                super::audit_events::insert(tx, Timestamp::now(), &event).await?;
+            }
+            Ok(gone > 0)
+        })
+        .await
     }
+}
+
+async fn add(
+    tx: &mut LedgerTransaction<'_>,
+    now: Timestamp,
+    new: &GrantRequest,
+    by: &str,
+    event: &Event,
+) -> Result<Grant, RepositoryError> {
+    if let Some(existing) = same(tx, new).await? {
+        return Ok(existing);
+    }
+    let [project, environment, service] = columns(&new.scope);
+    query(
+        "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, \
+            access, created_at, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(new.subject.kind.as_str())
+    .bind(new.subject.name.clone())
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .bind(new.secret.as_ref().map_or_else(String::new, ToString::to_string))
+    .bind(new.access.as_str())
+    .bind(now.as_millisecond())
+    .bind(by.to_owned())
+    .execute(tx.connection())
+    .await
+    .map_err(database("insert grant"))?;
+    super::audit_events::insert(tx, now, event).await?;
+    same(tx, new).await?.ok_or(RepositoryError::Form("grant"))
 }
 
 /// The existing grant that equals `new`.
 async fn same(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     new: &GrantRequest,
 ) -> Result<Option<Grant>, RepositoryError> {
     let [project, environment, service] = columns(&new.scope);
-    let found = sqlx::query(
+    let found = query(
         "SELECT * FROM grants WHERE subject_kind = $1 AND subject = $2 AND project = $3 AND \
             environment = $4 AND service = $5
              AND secret = $6 AND access = $7",
@@ -212,7 +219,7 @@ async fn same(
     found.as_ref().map(grant).transpose()
 }
 
-fn grant(row: &AnyRow) -> Result<Grant, RepositoryError> {
+fn grant(row: &Row) -> Result<Grant, RepositoryError> {
     let kind: SubjectKind =
         text(row, "subject_kind")?.parse().map_err(|_| RepositoryError::Form("subject_kind"))?;
     Ok(Grant {
@@ -226,11 +233,11 @@ fn grant(row: &AnyRow) -> Result<Grant, RepositoryError> {
     })
 }
 
-fn access(row: &AnyRow) -> Result<Access, RepositoryError> {
+fn access(row: &Row) -> Result<Access, RepositoryError> {
     text(row, "access")?.parse().map_err(|_| RepositoryError::Form("access"))
 }
 
-fn secret(row: &AnyRow) -> Result<Option<SecretName>, RepositoryError> {
+fn secret(row: &Row) -> Result<Option<SecretName>, RepositoryError> {
     match text(row, "secret")?.as_str() {
         "" => Ok(None),
         name => name.parse().map(Some).map_err(|_| RepositoryError::Form("secret")),

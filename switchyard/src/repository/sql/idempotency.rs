@@ -1,7 +1,7 @@
 //! Idempotent requests. The response is stored in the transaction of the change.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{Any, Executor};
+use lockbox::database::{Executor, query};
 
 use super::super::{Bundle, ChangeError, Idempotency, LedgerChange, RepositoryError};
 use super::rows::{bytes, database, text};
@@ -27,19 +27,16 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn delete_expired_responses(&self) -> Result<u64, RepositoryError> {
-        let gone = sqlx::query("DELETE FROM idempotency WHERE created_at <= $1")
-            .bind(oldest(Timestamp::now()))
-            .execute(self.database.writer())
-            .await
-            .map_err(database("delete expired responses"))?;
-        Ok(gone.rows_affected())
+        let statement =
+            query("DELETE FROM idempotency WHERE created_at <= $1").bind(oldest(Timestamp::now()));
+        self.database.execute(statement).await.map_err(database("delete expired responses"))
     }
 }
 
 /// Rejects a replayed request. Runs within the transaction, where no concurrent change can
 /// interfere.
 pub(super) async fn refuse_replay(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
 ) -> Result<(), ChangeError> {
     let Some((request, _)) = &change.idempotency else { return Ok(()) };
@@ -50,12 +47,12 @@ pub(super) async fn refuse_replay(
 
 /// Stores the response.
 pub(super) async fn store_response(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     bundles: &[Bundle],
 ) -> Result<(), ChangeError> {
     let Some((request, respond)) = &change.idempotency else { return Ok(()) };
-    sqlx::query(
+    query(
         "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at) VALUES ($1, \
             $2, $3, $4, $5)
          ON CONFLICT (principal, key_hash) DO UPDATE SET
@@ -73,12 +70,12 @@ pub(super) async fn store_response(
     Ok(())
 }
 
-async fn find<'c>(
-    on: impl Executor<'c, Database = Any>,
+async fn find(
+    on: impl Executor,
     request: &Idempotency,
     now: Timestamp,
 ) -> Result<Option<String>, ChangeError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND \
         key_hash = $2 AND created_at > $3",
     )

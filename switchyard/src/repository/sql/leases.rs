@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use lockbox::database::DatabaseKind;
-use sqlx::AssertSqlSafe;
 
 use super::super::{ChangeError, Fence, RepositoryError};
 use super::rows::{count, database, signed};
 use super::{LedgerTransaction, Repository};
+use lockbox::database::{query, query_built};
 
 impl Repository {
     /// Takes a free lease or renews one held by `holder`. Returns `None` if another holder has it.
@@ -32,15 +32,16 @@ impl Repository {
              WHERE leases.holder = $2 OR leases.expires_at < {now} OR $4 = 1
              RETURNING fence"
         );
-        let row = sqlx::query(AssertSqlSafe(sql))
+        let statement = query_built(sql)
             .bind(name)
             .bind(holder.to_owned())
             .bind(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
-            .bind(single_process)
-            .fetch_optional(self.database.writer())
-            .await
-            .map_err(database("take lease"))?;
-        row.map(|row| Ok(Fence { name, number: count(&row, "fence")? })).transpose()
+            .bind(single_process);
+        let rows = self.database.write(statement).await.map_err(database("take lease"))?;
+        rows.into_iter()
+            .next()
+            .map(|row| Ok(Fence { name, number: count(&row, "fence")? }))
+            .transpose()
     }
 
     /// Releases a lease, so that another replica need not wait for it to expire.
@@ -48,31 +49,26 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn release_lease(&self, fence: &Fence) -> Result<(), RepositoryError> {
-        sqlx::query("UPDATE leases SET expires_at = 0, holder = '' WHERE name = $1 AND fence = $2")
-            .bind(fence.name)
-            .bind(signed(fence.number))
-            .execute(self.database.writer())
-            .await
-            .map_err(database("release lease"))?;
+        let statement =
+            query("UPDATE leases SET expires_at = 0, holder = '' WHERE name = $1 AND fence = $2")
+                .bind(fence.name)
+                .bind(signed(fence.number));
+        self.database.execute(statement).await.map_err(database("release lease"))?;
         Ok(())
     }
 }
 
-impl LedgerTransaction {
+impl LedgerTransaction<'_> {
     /// Fails if the lease has another holder. The row stays locked, so nobody takes the lease over
     /// before this transaction commits.
     pub(super) async fn check_fence(&mut self, fence: &Fence) -> Result<(), ChangeError> {
-        let held = sqlx::query("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2")
+        let held = query("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2")
             .bind(fence.name)
             .bind(signed(fence.number))
             .execute(self.connection())
             .await
             .map_err(database("check lease"))?;
-        if held.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(ChangeError::Fenced(fence.name.to_owned()))
-        }
+        if held == 1 { Ok(()) } else { Err(ChangeError::Fenced(fence.name.to_owned())) }
     }
 }
 

@@ -7,6 +7,7 @@ use lockbox::database::DatabaseKind;
 use super::super::{Bundle, BundleId, RepositoryError};
 use super::rows::database;
 use super::{LedgerTransaction, Repository};
+use lockbox::database::query;
 
 /// The notification channel. The payload is the id of a bundle that changed.
 pub const CHANNEL: &str = "enclii_bundles";
@@ -17,7 +18,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn bundle_by_id(&self, id: BundleId) -> Result<Option<Bundle>, RepositoryError> {
-        let row = sqlx::query("SELECT * FROM bundles WHERE id = $1")
+        let row = query("SELECT * FROM bundles WHERE id = $1")
             .bind(id.0)
             .fetch_optional(self.database.reader())
             .await
@@ -27,7 +28,7 @@ impl Repository {
 }
 
 pub(super) async fn notify(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     kind: DatabaseKind,
     bundles: &[Bundle],
 ) -> Result<(), RepositoryError> {
@@ -35,7 +36,7 @@ pub(super) async fn notify(
         return Ok(());
     }
     for bundle in bundles {
-        sqlx::query("SELECT pg_notify($1, $2)")
+        query("SELECT pg_notify($1, $2)")
             .bind(CHANNEL)
             .bind(bundle.id.0.to_string())
             .execute(tx.connection())

@@ -2,6 +2,7 @@
 
 use contract::Generation;
 use jiff::Timestamp;
+use lockbox::database::query;
 
 use super::super::{BundleId, PodReport, ReportedState, RepositoryError};
 use super::rows::{database, optional_count, signed, text};
@@ -16,7 +17,7 @@ impl Repository {
         &self,
         bundle: BundleId,
     ) -> Result<Vec<(String, Option<Generation>)>, RepositoryError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT pod_uid, generation FROM agent_holdings WHERE bundle_id = $1 ORDER BY pod_uid",
         )
         .bind(bundle.0)
@@ -33,7 +34,7 @@ impl Repository {
 
 /// Stores a pod's latest report about a bundle. A failure keeps the previously applied generation.
 pub(super) async fn put(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     at: Timestamp,
     report: &PodReport,
 ) -> Result<(), RepositoryError> {
@@ -46,7 +47,7 @@ pub(super) async fn put(
             (None, None, Some(signed(wanted.0)), Some(step.clone()), Some(detail.clone()))
         }
     };
-    sqlx::query(
+    query(
         "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, \
             generation, reload,
              failed_generation, failed_step, failed_detail, reported_at)

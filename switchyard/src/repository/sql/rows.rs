@@ -2,42 +2,41 @@
 
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
+use lockbox::database::{DatabaseError, Row};
 use lockbox::{Reference, StoredVersion};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
 use super::super::RepositoryError;
 
-pub(super) fn database(step: &'static str) -> impl Fn(sqlx::Error) -> RepositoryError {
+pub(super) fn database(step: &'static str) -> impl Fn(DatabaseError) -> RepositoryError {
     move |source| RepositoryError::Database { step, source }
 }
 
-pub(super) fn text(row: &AnyRow, column: &'static str) -> Result<String, RepositoryError> {
+pub(super) fn text(row: &Row, column: &'static str) -> Result<String, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
 pub(super) fn optional_text(
-    row: &AnyRow,
+    row: &Row,
     column: &'static str,
 ) -> Result<Option<String>, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
-pub(super) fn integer(row: &AnyRow, column: &'static str) -> Result<i64, RepositoryError> {
+pub(super) fn integer(row: &Row, column: &'static str) -> Result<i64, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
-pub(super) fn bytes(row: &AnyRow, column: &'static str) -> Result<Vec<u8>, RepositoryError> {
+pub(super) fn bytes(row: &Row, column: &'static str) -> Result<Vec<u8>, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
 /// A non-negative integer column.
-pub(super) fn count(row: &AnyRow, column: &'static str) -> Result<u64, RepositoryError> {
+pub(super) fn count(row: &Row, column: &'static str) -> Result<u64, RepositoryError> {
     u64::try_from(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
 
 pub(super) fn optional_count(
-    row: &AnyRow,
+    row: &Row,
     column: &'static str,
 ) -> Result<Option<u64>, RepositoryError> {
     let number: Option<i64> = row.try_get(column).map_err(database(column))?;
@@ -46,12 +45,12 @@ pub(super) fn optional_count(
         .transpose()
 }
 
-pub(super) fn time(row: &AnyRow, column: &'static str) -> Result<Timestamp, RepositoryError> {
+pub(super) fn time(row: &Row, column: &'static str) -> Result<Timestamp, RepositoryError> {
     Timestamp::from_millisecond(integer(row, column)?).map_err(|_| RepositoryError::Form(column))
 }
 
 pub(super) fn optional_time(
-    row: &AnyRow,
+    row: &Row,
     column: &'static str,
 ) -> Result<Option<Timestamp>, RepositoryError> {
     let number: Option<i64> = row.try_get(column).map_err(database(column))?;
@@ -62,12 +61,12 @@ pub(super) fn optional_time(
         .transpose()
 }
 
-pub(super) fn name(row: &AnyRow) -> Result<SecretName, RepositoryError> {
+pub(super) fn name(row: &Row) -> Result<SecretName, RepositoryError> {
     text(row, "name")?.parse().map_err(|_| RepositoryError::Form("name"))
 }
 
 /// The version and reference from the columns `version` and `vault_ref`.
-pub(super) fn stored(row: &AnyRow) -> Result<StoredVersion, RepositoryError> {
+pub(super) fn stored(row: &Row) -> Result<StoredVersion, RepositoryError> {
     Ok(StoredVersion {
         version: Version(count(row, "version")?),
         reference: Reference::new(text(row, "vault_ref")?),
@@ -75,7 +74,7 @@ pub(super) fn stored(row: &AnyRow) -> Result<StoredVersion, RepositoryError> {
 }
 
 /// The scope from the columns `project`, `environment` and `service`.
-pub(super) fn scope(row: &AnyRow) -> Result<Scope, RepositoryError> {
+pub(super) fn scope(row: &Row) -> Result<Scope, RepositoryError> {
     let label = |text: String| match text.as_str() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| RepositoryError::Form("scope")),

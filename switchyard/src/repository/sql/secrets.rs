@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
+use lockbox::database::{Row, query, query_built};
 use lockbox::{ActiveSecret, Reference};
-use sqlx::any::AnyRow;
 
 use super::super::{ListQuery, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
 use super::rows::{
     columns, count, database, name, optional_time, scope, signed, stored, text, time,
 };
+
+/// Far below what either database allows to bind.
+const NAMES_PER_QUERY: usize = 500;
 
 impl Repository {
     /// A page of a scope's own secrets in order of name.
@@ -21,10 +24,10 @@ impl Repository {
     pub async fn list(
         &self,
         scope: &Scope,
-        query: &ListQuery,
+        page: &ListQuery,
     ) -> Result<Vec<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, \
                 s.deleted_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
@@ -36,9 +39,9 @@ impl Repository {
         .bind(project)
         .bind(environment)
         .bind(service)
-        .bind(query.after.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()))
-        .bind(i64::from(query.deleted))
-        .bind(i64::from(query.limit))
+        .bind(page.after.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()))
+        .bind(i64::from(page.deleted))
+        .bind(i64::from(page.limit))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list secrets"))?;
@@ -55,7 +58,7 @@ impl Repository {
         name: &SecretName,
     ) -> Result<Option<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let row = sqlx::query(
+        let row = query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, \
                 s.deleted_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
@@ -78,7 +81,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn in_use(&self) -> Result<Vec<ActiveSecret>, RepositoryError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, \
                 v.vault_ref
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
@@ -105,7 +108,7 @@ impl Repository {
         name: &SecretName,
     ) -> Result<Option<Version>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let row = sqlx::query(
+        let row = query(
             "SELECT current_version FROM secrets
              WHERE project = $1 AND environment = $2 AND service = $3 AND name = $4 AND deleted_at \
              IS NOT NULL",
@@ -131,7 +134,7 @@ impl Repository {
         number: Version,
     ) -> Result<Option<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let row = sqlx::query(
+        let row = query(
             "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, \
                 v.destroyed_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
@@ -162,7 +165,7 @@ impl Repository {
         limit: u32,
     ) -> Result<Vec<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, \
                 v.destroyed_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
@@ -182,30 +185,42 @@ impl Repository {
         rows.iter().map(version).collect()
     }
 
-    /// The version numbers of every secret in a scope, including deleted ones.
+    /// The version numbers of secrets in a scope, including deleted ones. A secret that was never
+    /// written is left out.
     ///
     /// # Errors
     /// The database failed.
     pub async fn version_numbers(
         &self,
         scope: &Scope,
+        names: &[&SecretName],
     ) -> Result<BTreeMap<SecretName, VersionNumbers>, RepositoryError> {
-        let [project, environment, service] = columns(scope);
-        let rows = sqlx::query(
-            "SELECT name, current_version, latest_version, deleted_at FROM secrets WHERE project = \
-                $1 AND environment = $2 AND service = $3",
-        )
-        .bind(project)
-        .bind(environment)
-        .bind(service)
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(database("read version numbers"))?;
-        rows.iter().map(|row| Ok((name(row)?, version_numbers(row)?))).collect()
+        let mut found = BTreeMap::new();
+        for names in names.chunks(NAMES_PER_QUERY) {
+            let [project, environment, service] = columns(scope);
+            let placeholders: Vec<String> =
+                (0..names.len()).map(|at| format!("${}", at + 4)).collect();
+            let statement = query_built(format!(
+                "SELECT name, current_version, latest_version, deleted_at FROM secrets
+                 WHERE project = $1 AND environment = $2 AND service = $3 AND name IN ({})",
+                placeholders.join(", ")
+            ));
+            let statement = statement.bind(project).bind(environment).bind(service);
+            let rows = names
+                .iter()
+                .fold(statement, |statement, name| statement.bind(name.as_str()))
+                .fetch_all(self.database.reader())
+                .await
+                .map_err(database("read version numbers"))?;
+            for row in &rows {
+                found.insert(name(row)?, version_numbers(row)?);
+            }
+        }
+        Ok(found)
     }
 }
 
-fn version_numbers(row: &AnyRow) -> Result<VersionNumbers, RepositoryError> {
+fn version_numbers(row: &Row) -> Result<VersionNumbers, RepositoryError> {
     let latest = Version(count(row, "latest_version")?);
     let current = Version(count(row, "current_version")?);
     Ok(VersionNumbers {
@@ -214,7 +229,7 @@ fn version_numbers(row: &AnyRow) -> Result<VersionNumbers, RepositoryError> {
     })
 }
 
-fn secret(row: &AnyRow) -> Result<Secret, RepositoryError> {
+fn secret(row: &Row) -> Result<Secret, RepositoryError> {
     Ok(Secret {
         name: name(row)?,
         stored: stored(row)?,
@@ -224,7 +239,7 @@ fn secret(row: &AnyRow) -> Result<Secret, RepositoryError> {
     })
 }
 
-fn version(row: &AnyRow) -> Result<VersionRow, RepositoryError> {
+fn version(row: &Row) -> Result<VersionRow, RepositoryError> {
     Ok(VersionRow {
         version: Version(count(row, "version")?),
         reference: Reference::new(text(row, "vault_ref")?),

@@ -1,7 +1,8 @@
 //! Named settings shared by all replicas.
+use lockbox::database::query;
 
 use super::super::{ChangeError, Fence, RepositoryError};
-use super::rows::database;
+use super::rows::{database, text};
 use super::{LedgerTransaction, Repository};
 
 impl Repository {
@@ -10,11 +11,12 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn setting(&self, name: &'static str) -> Result<Option<String>, RepositoryError> {
-        sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+        let row = query("SELECT value FROM settings WHERE name = $1")
             .bind(name)
             .fetch_optional(self.database.reader())
             .await
-            .map_err(database("read setting"))
+            .map_err(database("read setting"))?;
+        row.map(|row| text(&row, "value")).transpose()
     }
 
     /// Stores a setting. With a fence, only while its lease is held.
@@ -27,21 +29,23 @@ impl Repository {
         value: String,
         fence: Option<&Fence>,
     ) -> Result<(), ChangeError> {
-        let mut tx = self.begin().await?;
-        if let Some(fence) = fence {
-            tx.check_fence(fence).await?;
-        }
-        set(&mut tx, name, value).await?;
-        Ok(tx.commit().await?)
+        let fence = fence.cloned();
+        self.transaction(async move |tx| {
+            if let Some(fence) = &fence {
+                tx.check_fence(fence).await?;
+            }
+            Ok(set(tx, name, value).await?)
+        })
+        .await
     }
 }
 
 async fn set(
-    tx: &mut LedgerTransaction,
+    tx: &mut LedgerTransaction<'_>,
     name: &'static str,
     value: String,
 ) -> Result<(), RepositoryError> {
-    sqlx::query(
+    query(
         "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
         SET value = $2",
     )

@@ -4,11 +4,11 @@ use audit::Event;
 use contract::Scope;
 use contract::api::{Role, TokenKind};
 use jiff::Timestamp;
-use sqlx::any::AnyRow;
+use lockbox::database::{Row, query};
 
 use super::super::RepositoryError;
-use super::Repository;
 use super::rows::{count, database, optional_text, optional_time, signed, text, time};
+use super::{LedgerTransaction, Repository};
 
 /// The resolution of `last_used_at` in seconds: a busy token costs one write per minute.
 const USE_RESOLUTION_SECONDS: i64 = 60;
@@ -86,7 +86,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<TokenRow>, RepositoryError> {
-        let found = sqlx::query(
+        let found = query(
             "SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL AND \
                 (expires_at IS NULL OR expires_at > $2)",
         )
@@ -103,7 +103,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn tokens(&self, after: u64, limit: u32) -> Result<Vec<TokenRow>, RepositoryError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM api_tokens WHERE id > $1 AND revoked_at IS NULL AND (expires_at IS NULL \
                 OR expires_at > $2)
              ORDER BY id LIMIT $3",
@@ -122,7 +122,7 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn token_named(&self, name: &str) -> Result<Option<TokenRow>, RepositoryError> {
-        let found = sqlx::query(
+        let found = query(
             "SELECT * FROM api_tokens WHERE name = $1 AND revoked_at IS NULL AND \
                 (expires_at IS NULL OR expires_at > $2)",
         )
@@ -147,7 +147,7 @@ impl Repository {
             None => "SELECT 1 FROM api_tokens WHERE name = $1 LIMIT 1",
             Some(_) => "SELECT 1 FROM api_tokens WHERE name = $1 AND hash = $2 LIMIT 1",
         };
-        let mut query = sqlx::query(sql).bind(name.to_owned());
+        let mut query = query(sql).bind(name.to_owned());
         if let Some(hash) = hash {
             query = query.bind(hash.to_owned());
         }
@@ -167,61 +167,8 @@ impl Repository {
         new: &NewToken,
         event: Option<&Event>,
     ) -> Result<bool, RepositoryError> {
-        let now = Timestamp::now();
-        let mut tx = self.begin().await?;
-        // An expired token frees its name.
-        sqlx::query(
-            "UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at \
-            IS NULL AND expires_at <= $2",
-        )
-        .bind(new.name.clone())
-        .bind(now.as_millisecond())
-        .execute(tx.connection())
-        .await
-        .map_err(database("release name of token"))?;
-        // The audit log keeps the history of sessions; old rows are not needed.
-        sqlx::query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
-            .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
-            .execute(tx.connection())
-            .await
-            .map_err(database("delete old sessions"))?;
-        let (role, scope, subject_kind, subject, groups) = match &new.subject {
-            TokenSubject::Program { role, scope } => {
-                (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned())
-            }
-            // Strings always serialize.
-            TokenSubject::Person { name, groups } => {
-                (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default())
-            }
-        };
-        let added = sqlx::query(
-            "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, \
-                created_at, created_by, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-        )
-        .bind(new.name.clone())
-        .bind(new.subject.kind().as_str())
-        .bind(subject_kind)
-        .bind(subject.clone())
-        .bind(groups)
-        .bind(role)
-        .bind(scope.map_or_else(String::new, ToString::to_string))
-        .bind(new.hash.clone())
-        .bind(now.as_millisecond())
-        .bind(new.by.clone())
-        .bind(new.expires_at.map(Timestamp::as_millisecond))
-        .execute(tx.connection())
-        .await
-        .map_err(database("insert token"))?
-        .rows_affected();
-        if added == 0 {
-            return Ok(false);
-        }
-        if let Some(event) = event {
-            super::audit_events::insert(&mut tx, now, event).await?;
-        }
-        tx.commit().await?;
-        Ok(true)
+        let (now, new, event) = (Timestamp::now(), new.clone(), event.cloned());
+        self.transaction(async move |tx| add(tx, now, &new, event.as_ref()).await).await
     }
 
     /// Revokes a token with its audit event. Returns `false` if it was already revoked.
@@ -229,23 +176,21 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn revoke_token(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
-        let now = Timestamp::now();
-        let mut tx = self.begin().await?;
-        let revoked = sqlx::query(
-            "UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
-        )
-        .bind(now.as_millisecond())
-        .bind(signed(id))
-        .execute(tx.connection())
+        let (now, event) = (Timestamp::now(), event.clone());
+        self.transaction(async move |tx| {
+            let revoked =
+                query("UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+                    .bind(now.as_millisecond())
+                    .bind(signed(id))
+                    .execute(tx.connection())
+                    .await
+                    .map_err(database("revoke token"))?;
+            if revoked > 0 {
+                super::audit_events::insert(tx, now, &event).await?;
+            }
+            Ok(revoked > 0)
+        })
         .await
-        .map_err(database("revoke token"))?
-        .rows_affected();
-        if revoked == 0 {
-            return Ok(false);
-        }
-        super::audit_events::insert(&mut tx, now, event).await?;
-        tx.commit().await?;
-        Ok(true)
     }
 
     /// Records that a token was used, at most once a minute.
@@ -257,18 +202,75 @@ impl Repository {
         token: &TokenRow,
         now: Timestamp,
     ) -> Result<(), RepositoryError> {
-        sqlx::query(
+        let statement = query(
             "UPDATE api_tokens SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS \
             NULL OR last_used_at < $3)",
         )
         .bind(now.as_millisecond())
         .bind(signed(token.id))
-        .bind(now.as_millisecond() - 1000 * USE_RESOLUTION_SECONDS)
-        .execute(self.database.writer())
-        .await
-        .map_err(database("record token use"))?;
+        .bind(now.as_millisecond() - 1000 * USE_RESOLUTION_SECONDS);
+        self.database.execute(statement).await.map_err(database("record token use"))?;
         Ok(())
     }
+}
+
+async fn add(
+    tx: &mut LedgerTransaction<'_>,
+    now: Timestamp,
+    new: &NewToken,
+    event: Option<&Event>,
+) -> Result<bool, RepositoryError> {
+    // An expired token frees its name.
+    query(
+        "UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at \
+        IS NULL AND expires_at <= $2",
+    )
+    .bind(new.name.clone())
+    .bind(now.as_millisecond())
+    .execute(tx.connection())
+    .await
+    .map_err(database("release name of token"))?;
+    // The audit log keeps the history of sessions; old rows are not needed.
+    query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
+        .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
+        .execute(tx.connection())
+        .await
+        .map_err(database("delete old sessions"))?;
+    let (role, scope, subject_kind, subject, groups) = match &new.subject {
+        TokenSubject::Program { role, scope } => {
+            (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned())
+        }
+        // Strings always serialize.
+        TokenSubject::Person { name, groups } => {
+            (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default())
+        }
+    };
+    let added = query(
+        "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, \
+            created_at, created_by, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+    )
+    .bind(new.name.clone())
+    .bind(new.subject.kind().as_str())
+    .bind(subject_kind)
+    .bind(subject.clone())
+    .bind(groups)
+    .bind(role)
+    .bind(scope.map_or_else(String::new, ToString::to_string))
+    .bind(new.hash.clone())
+    .bind(now.as_millisecond())
+    .bind(new.by.clone())
+    .bind(new.expires_at.map(Timestamp::as_millisecond))
+    .execute(tx.connection())
+    .await
+    .map_err(database("insert token"))?;
+    if added == 0 {
+        return Ok(false);
+    }
+    if let Some(event) = event {
+        super::audit_events::insert(tx, now, event).await?;
+    }
+    Ok(true)
 }
 
 impl TokenRow {
@@ -281,7 +283,7 @@ impl TokenRow {
     }
 }
 
-fn row(row: &AnyRow) -> Result<TokenRow, RepositoryError> {
+fn row(row: &Row) -> Result<TokenRow, RepositoryError> {
     let form = |column| move || RepositoryError::Form(column);
     let subject = match text(row, "kind")?.as_str() {
         "token" => TokenSubject::Program {

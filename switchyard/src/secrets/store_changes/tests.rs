@@ -14,6 +14,7 @@ use contract::api::{NewValue, VersionState, WriteRequest};
 use contract::layout::MAX_VALUE_BYTES;
 use contract::{Redacted, Scope, SecretName, Version};
 use jiff::SignedDuration;
+use lockbox::database::{Row, query};
 use lockbox::{Database, OnePassword, OnePasswordConfig};
 use runtime::tasks::Tasks;
 
@@ -79,13 +80,13 @@ impl StoreFixture {
     async fn events(&self, action: &str, outcome: &str) -> Vec<(String, Option<String>)> {
         let sql = "SELECT actor_type, actor_id, details FROM audit_events WHERE action = $1 AND \
             outcome = $2 ORDER BY sequence";
-        let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sql)
-            .bind(action.to_owned())
-            .bind(outcome.to_owned())
-            .fetch_all(self.database.reader())
-            .await
-            .unwrap();
-        rows.into_iter().map(|(kind, id, details)| (format!("{kind}:{id}"), details)).collect()
+        let rows = query(sql).bind(action).bind(outcome).fetch_all(self.database.reader()).await;
+        let text = |row: &Row, column| row.try_get::<Option<String>>(column).unwrap();
+        let event = |row: &Row| {
+            let [kind, id] = ["actor_type", "actor_id"].map(|it| text(row, it).unwrap());
+            (format!("{kind}:{id}"), text(row, "details"))
+        };
+        rows.unwrap().iter().map(event).collect()
     }
 }
 

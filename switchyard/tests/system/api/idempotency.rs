@@ -41,12 +41,14 @@ async fn a_request_with_a_key_is_done_once() {
     assert_eq!(versions["versions"].as_array().unwrap().len(), 2);
     assert_eq!(value(&harness, A).await.version, Version(1));
     // Neither the key nor anything derived from a value alone is stored.
-    let database = harness.database().await;
-    let rows: Vec<(String, Vec<u8>, Vec<u8>, String)> =
-        sqlx::query_as("SELECT principal, key_hash, fingerprint, body FROM idempotency")
-            .fetch_all(&database)
-            .await
-            .unwrap();
+    let database = harness.database();
+    let sql = "SELECT principal, key_hash, fingerprint, body FROM idempotency";
+    let mut statement = database.prepare(sql).unwrap();
+    let rows: Vec<(String, Vec<u8>, Vec<u8>, String)> = statement
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
     assert_eq!(rows.len(), 6);
     let text = format!("{rows:?}");
     assert!(

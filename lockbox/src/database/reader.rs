@@ -1,0 +1,106 @@
+//! Reads outside of transactions, on a few connections of their own.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::error::DatabaseError;
+use super::query::{Executor, Query, Row};
+use super::{postgres, sqlite};
+
+/// Connections for reading a SQLite file. More would only cost memory: the file is in the page
+/// cache.
+const MAX_SQLITE_READERS: usize = 4;
+
+/// How long a statement waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections for reading. Clones share them.
+#[derive(Clone, Debug)]
+pub enum Reader {
+    /// Of a SQLite file.
+    Sqlite(Arc<SqliteReaders>),
+    /// Of a PostgreSQL server.
+    Postgres(PgPool),
+}
+
+/// Connections to a SQLite file that are only read from.
+#[derive(Debug)]
+pub struct SqliteReaders {
+    path: PathBuf,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<rusqlite::Connection>>,
+}
+
+impl Reader {
+    pub(super) fn sqlite(path: PathBuf) -> Self {
+        Self::Sqlite(Arc::new(SqliteReaders {
+            path,
+            permits: Arc::new(Semaphore::new(MAX_SQLITE_READERS)),
+            idle: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// Closes every connection, after the reads that are under way.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(readers) => {
+                let all = MAX_SQLITE_READERS as u32;
+                let permits = readers.permits.acquire_many(all).await;
+                readers.permits.close();
+                readers.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                drop(permits);
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl SqliteReaders {
+    /// Runs a read on a thread that may block.
+    async fn run<T: Send + 'static>(
+        self: Arc<Self>,
+        read: impl FnOnce(&rusqlite::Connection) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let permit = match timeout(ACQUIRE_TIMEOUT, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(DatabaseError::Closed),
+            Err(_) => return Err(DatabaseError::Busy),
+        };
+        let reading = tokio::task::spawn_blocking(move || {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => sqlite::connect_reader(&self.path)?,
+            };
+            let result = read(&connection);
+            // A connection that failed may keep failing; the next read opens another.
+            if result.is_ok() {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            }
+            drop(permit);
+            result
+        });
+        reading.await.unwrap_or(Err(DatabaseError::Closed))
+    }
+}
+
+impl Executor for &Reader {
+    async fn rows(self, query: Query) -> Result<Vec<Row>, DatabaseError> {
+        match self {
+            Reader::Sqlite(readers) => {
+                readers.clone().run(move |connection| sqlite::rows(connection, &query)).await
+            }
+            Reader::Postgres(pool) => postgres::rows(pool, &query).await,
+        }
+    }
+
+    async fn changes(self, query: Query) -> Result<u64, DatabaseError> {
+        // A reader's connection refuses to write.
+        self.rows(query).await.map(|_| 0)
+    }
+}

@@ -1,0 +1,79 @@
+//! A secret's row, as a change reads it.
+
+use contract::{Scope, SecretName, Version};
+use jiff::Timestamp;
+use lockbox::database::query;
+
+use super::super::{ChangeError, Condition, RepositoryError};
+use super::LedgerTransaction;
+use super::rows::{columns, count, database, integer, optional_time};
+
+/// A secret's row, read within a change.
+pub(super) struct SecretRow {
+    pub(super) id: i64,
+    pub(super) path: String,
+    pub(super) current: Version,
+    pub(super) latest: Version,
+    pub(super) deleted_at: Option<Timestamp>,
+}
+
+impl SecretRow {
+    pub(super) fn was_deleted_before(&self, time: Timestamp) -> bool {
+        self.deleted_at.is_some_and(|at| at < time)
+    }
+
+    pub(super) fn active(&self) -> Option<Version> {
+        self.deleted_at.is_none().then_some(self.current)
+    }
+
+    pub(super) fn check(&self, condition: Condition) -> Result<(), ChangeError> {
+        let active = self.active();
+        if condition.holds(active) {
+            Ok(())
+        } else {
+            Err(ChangeError::Precondition { secret: self.path.clone(), active })
+        }
+    }
+}
+
+pub(super) fn path(scope: &Scope, name: &SecretName) -> String {
+    format!("{scope}/{name}")
+}
+
+pub(super) async fn find(
+    tx: &mut LedgerTransaction<'_>,
+    scope: &Scope,
+    name: &SecretName,
+) -> Result<Option<SecretRow>, RepositoryError> {
+    let [project, environment, service] = columns(scope);
+    let row = query(
+        "SELECT id, current_version, latest_version, deleted_at FROM secrets
+         WHERE project = $1 AND environment = $2 AND service = $3 AND name = $4",
+    )
+    .bind(project)
+    .bind(environment)
+    .bind(service)
+    .bind(name.as_str().to_owned())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(database("find secret to change"))?;
+    row.map(|row| {
+        Ok(SecretRow {
+            id: integer(&row, "id")?,
+            path: path(scope, name),
+            current: Version(count(&row, "current_version")?),
+            latest: Version(count(&row, "latest_version")?),
+            deleted_at: optional_time(&row, "deleted_at")?,
+        })
+    })
+    .transpose()
+}
+
+pub(super) async fn present(
+    tx: &mut LedgerTransaction<'_>,
+    scope: &Scope,
+    name: &SecretName,
+) -> Result<SecretRow, ChangeError> {
+    let found = find(tx, scope, name).await?.filter(|it| it.deleted_at.is_none());
+    found.ok_or_else(|| ChangeError::NotFound(path(scope, name)))
+}
