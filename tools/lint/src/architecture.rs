@@ -20,6 +20,7 @@ const IMPURE: [&str; 12] = [
     "notify",
     "rcgen",
     "reqwest",
+    "rusqlite",
     "rustix",
     "sqlx",
     "tokio",
