@@ -18,7 +18,6 @@ pub mod app;
 pub mod args;
 pub mod error;
 pub mod files;
-pub mod hardening;
 pub mod plan;
 pub mod schedule;
 pub mod source;

@@ -148,6 +148,7 @@ impl Database {
         }
         sqlite::check_version(path)?;
         let lock = sqlite::lock(path)?;
+        sqlite::make_private(path);
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let source = Source::Sqlite(path.to_owned());
         // The first connection creates the file.

@@ -11,11 +11,13 @@ pub mod args;
 pub mod atomic_file;
 pub mod backoff;
 pub mod bearer;
+pub mod hardening;
 #[cfg(feature = "http-client")]
 pub mod http_client;
 pub mod listen;
 pub mod logs;
 pub mod metrics;
+pub mod private_file;
 pub mod provider;
 pub mod readiness;
 pub mod retry;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use runtime::logs::{self, ErrorChain};
-use runtime::provider;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
+use runtime::{hardening, provider};
 use switchyard::args::{Args, ServeArgs};
 
 fn main() -> ExitCode {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+    hardening::apply()?;
     provider::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -3,14 +3,14 @@
 //! An acknowledged commit is durable (write-ahead log, `synchronous=FULL`). SQLite's own locks
 //! would allow a second process, whose writes would not reach the agents of the first.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags};
+use runtime::private_file;
 
 use super::OpenError;
 use super::error::DatabaseError;
@@ -144,19 +144,40 @@ impl Drop for DatabaseLock {
     }
 }
 
+/// Creates the file, empty, because SQLite itself would make it readable to others, and narrows
+/// the files that are there. SQLite gives new ones beside the database the database's mode.
+pub(super) fn make_private(database: &Path) {
+    // An existing one is not opened: closing it would release SQLite's locks on it.
+    if !database.exists() {
+        // Why a file cannot be made is SQLite's to say.
+        let _ = private_file::open(File::options().write(true), database);
+    }
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        let path = beside(database, ending);
+        match private_file::restrict(&path) {
+            Ok(None) => {}
+            Ok(Some(mode)) => tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"),
+                "others could read this file of the database; now only its owner can"),
+            Err(error) => tracing::warn!(path = %path.display(), %error,
+                "others can read this file of the database, and its mode cannot be changed"),
+        }
+    }
+}
+
+/// The path of another file of the database.
+fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
+}
+
 /// Takes the lock.
 pub(super) fn lock(database: &Path) -> Result<DatabaseLock, OpenError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
     let failed = |source| OpenError::LockFile { path: path.clone(), source };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
+    let file = private_file::open(File::options().write(true), &path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(DatabaseLock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked(database.to_owned())),
@@ -171,8 +192,38 @@ fn parse(version: &str) -> Option<(u32, u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Database;
+    use super::super::{Database, query};
     use super::*;
+
+    #[tokio::test]
+    async fn only_the_owner_can_read_the_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("it.db");
+        let files = || {
+            fs::read_dir(directory.path()).unwrap().map(|entry| {
+                let entry = entry.unwrap();
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o7777;
+                (entry.file_name().into_string().unwrap(), mode)
+            })
+        };
+        let mut open = Vec::new();
+        for wide in [0o600, 0o644, 0o666] {
+            for (name, _) in files() {
+                let wide = Permissions::from_mode(wide);
+                fs::set_permissions(directory.path().join(name), wide).unwrap();
+            }
+            let database = Database::open(&path).await.unwrap();
+            let table = query("CREATE TABLE IF NOT EXISTS it (n INTEGER)");
+            database.execute(table).await.unwrap();
+            let found: std::collections::BTreeMap<_, _> = files().collect();
+            let names: Vec<_> = found.keys().map(String::as_str).collect();
+            assert_eq!(names, ["it.db", "it.db-shm", "it.db-wal", "it.db.lock"]);
+            assert!(found.values().all(|mode| *mode == 0o600), "{found:?}");
+            // While it is open, the log and its index stay, as after a crash.
+            open.push(database);
+            fs::remove_file(directory.path().join("it.db.lock")).unwrap();
+        }
+    }
 
     #[test]
     fn versions_compare_by_number() {

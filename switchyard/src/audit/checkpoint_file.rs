@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use audit::Checkpoint;
+use runtime::private_file;
 
 /// The file's name in the directory.
 const FILE_NAME: &str = "checkpoints.jsonl";
@@ -91,12 +91,8 @@ impl CheckpointFile {
         fs::create_dir_all(&self.directory).map_err(failed("create directory of"))?;
         let new = !path.exists();
         cut_torn_line(&path).map_err(failed("repair"))?;
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o644)
-            .open(&path)
-            .map_err(failed("open"))?;
+        let mut file =
+            private_file::open(OpenOptions::new().append(true), &path).map_err(failed("open"))?;
         // Strings and numbers always serialize.
         let line = serde_json::to_string(checkpoint).unwrap_or_default() + "\n";
         file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write"))?;

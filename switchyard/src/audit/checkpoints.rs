@@ -58,6 +58,7 @@ pub enum SigningKeyError {
 /// The key cannot be read, created or parsed.
 pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, SigningKeyError> {
     let failed = |step| move |source| SigningKeyError::File { step, path: path.to_owned(), source };
+    files::make_private(path);
     let document = match std::fs::read(path) {
         Ok(document) => Zeroizing::new(document),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -114,7 +115,9 @@ impl CheckpointSigner {
         schedule: CheckpointSchedule,
         metrics: Metrics,
     ) -> Self {
-        Self { repository, key, file: CheckpointFile::new(directory), schedule, metrics }
+        let file = CheckpointFile::new(directory);
+        files::report_if_wide(&file.path());
+        Self { repository, key, file, schedule, metrics }
     }
 
     /// Runs while this replica holds the lease.

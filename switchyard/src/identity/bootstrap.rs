@@ -111,11 +111,16 @@ impl BootstrapTokenStore {
 
     async fn read(&self) -> Result<Option<Redacted>, BootstrapError> {
         let found = match self {
-            Self::File(path) => match std::fs::read(path) {
-                Ok(bytes) => Some(Redacted::new(bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(source) => return Err(BootstrapError::File { path: path.clone(), source }),
-            },
+            Self::File(path) => {
+                files::make_private(path);
+                match std::fs::read(path) {
+                    Ok(bytes) => Some(Redacted::new(bytes)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(source) => {
+                        return Err(BootstrapError::File { path: path.clone(), source });
+                    }
+                }
+            }
             Self::Cluster(cluster) => cluster.bootstrap_token().await?,
         };
         // A file that was written by hand ends with a newline.

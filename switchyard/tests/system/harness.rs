@@ -192,6 +192,17 @@ impl Harness {
         spawn(directory, &Self::words(directory, free_port(), free_port(), more))
     }
 
+    /// The same, by a program that starts the one that its arguments name: `setpriv` or a shell.
+    pub(crate) fn spawn_child_by(
+        starter: &[&str],
+        directory: &Path,
+        more: &[String],
+    ) -> KilledOnDrop {
+        write(&directory.join("identities.json"), &identities().to_string());
+        let words = Self::words(directory, free_port(), free_port(), more);
+        spawn_by(starter, directory, &words)
+    }
+
     /// Stops it cleanly and restarts it on the same data and another port.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop().await;
@@ -297,11 +308,23 @@ impl Drop for KilledOnDrop {
     }
 }
 
+impl KilledOnDrop {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 fn spawn(directory: &Path, words: &[String]) -> KilledOnDrop {
+    spawn_by(&[], directory, words)
+}
+
+fn spawn_by(starter: &[&str], directory: &Path, words: &[String]) -> KilledOnDrop {
     let log =
         std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"));
-    command.args(&words[1..]).stderr(log);
+    let program = env!("CARGO_BIN_EXE_switchyard");
+    let mut all = starter.iter().copied().chain([program]);
+    let mut command = std::process::Command::new(all.next().unwrap_or(program));
+    command.args(all).args(&words[1..]).stderr(log);
     let (child, registration) = e2e::guard::spawn(&mut command).unwrap();
     KilledOnDrop { child, _registration: registration }
 }

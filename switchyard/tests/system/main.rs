@@ -15,6 +15,7 @@ mod destroy;
 mod disk;
 mod fault_injection;
 mod harness;
+mod host;
 mod onepassword;
 mod rekey;
 mod restart;

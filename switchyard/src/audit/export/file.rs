@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use audit::{Format, Record};
+use runtime::private_file;
 
 use super::SendError;
+use crate::files;
 
 #[derive(Clone, Debug)]
 pub(super) struct FileSink {
@@ -17,6 +18,7 @@ pub(super) struct FileSink {
 
 impl FileSink {
     pub(super) fn new(path: PathBuf, format: Format) -> Self {
+        files::report_if_wide(&path);
         Self { path, format }
     }
 
@@ -41,8 +43,7 @@ impl FileSink {
 fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     // Opening the file for each batch is cheap compared with the flush, and follows rotation.
     let new = !path.exists();
-    let mut file =
-        OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+    let mut file = private_file::open(OpenOptions::new().read(true).append(true), path)?;
     if is_torn(&mut file)? {
         // The torn batch was not confirmed, so it is sent again in full.
         file.write_all(b"\n")?;

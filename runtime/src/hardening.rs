@@ -13,10 +13,11 @@ pub enum HardeningError {
     CoreDumps(#[source] std::io::Error),
 }
 
-/// Makes the process undumpable and disables core dumps: in a pod whose containers share one
-/// process namespace, other processes of the same user could otherwise read its memory.
+/// Makes the process undumpable and disables core dumps, its children's too: in a pod whose
+/// containers share one process namespace, and on a developer's machine, other processes of the
+/// same user could otherwise read its memory.
 ///
-/// Afterwards `/proc/self` is closed to the process itself too; the agent does not read it.
+/// A daemon calls it first of all. What it reads of itself in `/proc/self` stays readable to it.
 ///
 /// # Errors
 /// When the kernel refuses one of the settings.
