@@ -11,6 +11,7 @@ mod error;
 mod fold;
 mod migrate;
 mod postgres;
+mod postgres_url;
 mod query;
 mod reader;
 mod schema;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use connection::Connection;
 pub use error::DatabaseError;
 pub use migrate::MigrateError;
+pub use postgres_url::PostgresUrlError;
 pub use query::{Executor, FromSql, Query, Row, SqlValue, query, query_built};
 pub use reader::Reader;
 pub use schema::{Migration, Schema};
@@ -66,7 +68,7 @@ pub struct Database {
     fold: Option<Fold>,
     /// Cancelled when a change could not be flushed to disk.
     lost: CancellationToken,
-    /// The URL for a listener's own connection. PostgreSQL only.
+    /// The complete URL for a listener's own connection. PostgreSQL only.
     address: Option<Arc<Redacted>>,
     _lock: Option<Arc<sqlite::DatabaseLock>>,
 }
@@ -110,9 +112,9 @@ pub enum OpenError {
         /// The library's version.
         found: String,
     },
-    /// The URL is not a PostgreSQL URL. It may contain a password, so it is not quoted.
-    #[error("read database URL: it must be of the form postgres://USER@HOST:PORT/NAME")]
-    Address,
+    /// PostgreSQL's URL is refused.
+    #[error(transparent)]
+    Url(#[from] PostgresUrlError),
     /// A thread for the database cannot be started.
     #[error("start thread of the database")]
     Thread(#[source] io::Error),
@@ -163,17 +165,20 @@ impl Database {
     }
 
     /// Connects to a PostgreSQL server,
-    /// `postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE`.
+    /// `postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE`. A weaker
+    /// `sslmode` is accepted for a loopback address and a Unix socket alone, and `PG…` variables
+    /// change nothing.
     ///
     /// # Errors
-    /// If the URL is invalid, or the server cannot be reached, is too old, or acknowledges commits
-    /// that are not durable.
+    /// If the URL is invalid or its connection not verified, or the server cannot be reached, is
+    /// too old, or acknowledges commits that are not durable.
     pub async fn connect(address: &Redacted) -> Result<Self, OpenError> {
-        let options = postgres::options(address).ok_or(OpenError::Address)?;
+        let address = postgres_url::complete(address, |name| std::env::var_os(name).is_some())?;
+        let options = postgres::options(&address).ok_or(PostgresUrlError::Form)?;
         let reader = Reader::Postgres(postgres::connect(&options).await?);
         let source = Source::Postgres(Box::new(options));
         Self::start(DatabaseKind::Postgres, reader, source, |database| Self {
-            address: Some(Arc::new(address.clone())),
+            address: Some(Arc::new(address)),
             ..database
         })
     }
@@ -202,7 +207,7 @@ impl Database {
         &self.reader
     }
 
-    /// PostgreSQL's URL, for a listener's own connection. It contains the password.
+    /// PostgreSQL's complete URL, for a listener's own connection. It contains the password.
     #[must_use]
     pub fn address(&self) -> Option<&Redacted> {
         self.address.as_deref()

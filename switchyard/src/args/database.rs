@@ -9,8 +9,9 @@ use contract::Redacted;
 #[derive(Debug, Clone, Group)]
 pub struct DatabaseArgs {
     /// The file with the URL of the PostgreSQL database that several replicas share:
-    /// postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE [default:
-    /// SQLite in --data, for one replica]
+    /// postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE; a weaker
+    /// sslmode is for loopback addresses and Unix sockets alone [default: SQLite in --data, for
+    /// one replica]
     #[arg(
         long,
         env = "ENCLII_DATABASE_URL_FILE",

@@ -33,7 +33,7 @@ pub(crate) async fn listen(repository: Repository, updates: BundleUpdates) {
     let Some(address) = repository.database().address().cloned() else {
         return std::future::pending().await;
     };
-    let address = String::from_utf8_lossy(address.expose().trim_ascii()).into_owned();
+    let address = String::from_utf8_lossy(address.expose()).into_owned();
     let mut delays = Backoff::NETWORK.delays();
     loop {
         let began = Instant::now();
