@@ -100,6 +100,13 @@ impl Certificate {
         self.validity
     }
 
+    /// The common name of its subject, if it has one.
+    pub fn common_name(&self) -> Option<String> {
+        let (_, read) = X509Certificate::from_der(&self.der).ok()?;
+        let mut names = read.subject().iter_common_name();
+        names.next()?.as_str().ok().map(str::to_owned)
+    }
+
     /// The DNS names and IP addresses it is valid for; `None` for a CA.
     pub fn names(&self) -> Option<&SubjectAltNames> {
         self.names.as_ref()

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +15,10 @@ use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use runtime::watch::{Depth, DirectoryWatch, PollIntervals};
 
+use crate::accepted::{Accepted, Refusal};
 use crate::bundle::TrustBundle;
-use crate::cert_key_pair::{CertKeyPair, CertKeyPairError};
-use crate::certificate::{Certificate, CertificateError};
+use crate::cert_key_pair::CertKeyPairError;
+use crate::certificate::CertificateError;
 use crate::clock::Clock;
 use crate::resolver::CertResolver;
 use crate::state::{CA_CERT, CertFiles, TLS_CERT, TLS_KEY};
@@ -62,48 +63,47 @@ pub enum FilesError {
     },
 }
 
+impl FilesError {
+    fn new(directory: &Path, refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::CertKeyPair { file, source } => {
+                Self::CertKeyPair { path: directory.join(file), source }
+            }
+            Refusal::Bundle { file, source } => Self::Bundle { path: directory.join(file), source },
+            Refusal::NotValid { file } => Self::NotValid { path: directory.join(file) },
+        }
+    }
+}
+
 /// Serves the certificate files of a directory and follows their changes.
 #[derive(Debug)]
 pub struct FileCertificates {
     directory: PathBuf,
     clock: Clock,
-    resolver: Arc<CertResolver>,
-    bundle: watch::Sender<TrustBundle>,
-    gate: Option<Gate>,
-    // The last files read, good or bad: bad ones are reported once and not every minute.
-    tried: CertFiles,
-    served: Option<CertKeyPair>,
+    accepted: Accepted,
 }
 
 impl FileCertificates {
     /// Serves nothing before the first [`FileCertificates::reload`].
     pub fn new<P: Into<PathBuf>>(directory: P, clock: Clock) -> Self {
-        Self {
-            directory: directory.into(),
-            clock,
-            resolver: CertResolver::new(),
-            bundle: watch::Sender::new(TrustBundle::default()),
-            gate: None,
-            tried: CertFiles::default(),
-            served: None,
-        }
+        Self { directory: directory.into(), clock, accepted: Accepted::new() }
     }
 
     /// Opens `gate` while there is a valid certificate to serve.
     #[must_use]
     pub fn with_gate(mut self, gate: Gate) -> Self {
-        self.gate = Some(gate);
+        self.accepted.set_gate(gate);
         self
     }
 
     /// The certificate that the listener serves.
     pub fn resolver(&self) -> Arc<CertResolver> {
-        Arc::clone(&self.resolver)
+        self.accepted.resolver()
     }
 
     /// The CAs of `ca.crt`; empty while there is no such file.
     pub fn bundle(&self) -> watch::Receiver<TrustBundle> {
-        self.bundle.subscribe()
+        self.accepted.bundle()
     }
 
     /// Runs until `stop` is cancelled: reloads at each change of the directory and each minute.
@@ -118,7 +118,7 @@ impl FileCertificates {
             if let Err(error) = self.reload() {
                 tracing::warn!(error = %ErrorChain(&error), "certificate files refused");
             }
-            self.update_readiness(self.clock.now());
+            self.accepted.update_readiness(self.clock.now());
             watch.changed().await;
         }
     }
@@ -129,35 +129,13 @@ impl FileCertificates {
     /// When they are new and cannot be used; the last good ones are still served. Files that stay
     /// bad are an error once; files that are missing or not valid yet are one each time.
     pub fn reload(&mut self) -> Result<bool, FilesError> {
-        let now = self.clock.now();
         let files = self.read()?;
-        if files == self.tried {
-            return Ok(false);
+        let offered = self.accepted.offer(files, self.clock.now());
+        let is_new = offered.map_err(|refusal| FilesError::new(&self.directory, refusal))?;
+        if is_new {
+            tracing::info!(directory = %self.directory.display(), "certificate files loaded");
         }
-        let pair = self.check(&files, now);
-        // A certificate that is not valid yet will be, so this refusal is not remembered.
-        if !matches!(pair, Err(FilesError::NotValid { .. })) {
-            self.tried = files.clone();
-        }
-        let pair = pair?;
-        let bundle = match files.content(CA_CERT) {
-            Some(text) => {
-                let path = self.directory.join(CA_CERT);
-                let read = Certificate::from_pem(text);
-                TrustBundle::new(&read.map_err(|source| FilesError::Bundle { path, source })?)
-            }
-            None => TrustBundle::default(),
-        };
-        self.bundle.send_if_modified(|published| {
-            let differs = *published != bundle;
-            *published = bundle;
-            differs
-        });
-        self.resolver.swap(&pair).map_err(|source| self.refused(source))?;
-        self.served = Some(pair);
-        self.update_readiness(now);
-        tracing::info!(directory = %self.directory.display(), "certificate files loaded");
-        Ok(true)
+        Ok(is_new)
     }
 
     fn read(&self) -> Result<CertFiles, FilesError> {
@@ -171,36 +149,5 @@ impl FileCertificates {
             }
         }
         Ok(files)
-    }
-
-    fn check(&self, files: &CertFiles, now: SystemTime) -> Result<CertKeyPair, FilesError> {
-        let content = |name| files.content(name).unwrap_or_default();
-        let pair = CertKeyPair::from_pem(content(TLS_CERT), content(TLS_KEY));
-        let pair = pair.map_err(|source| self.refused(source))?;
-        if pair.certificate().validity().contains(now) {
-            Ok(pair)
-        } else {
-            let path = self.directory.join(TLS_CERT);
-            Err(FilesError::NotValid { path })
-        }
-    }
-
-    fn refused(&self, source: CertKeyPairError) -> FilesError {
-        let name = match source {
-            CertKeyPairError::Certificate(_) => TLS_CERT,
-            CertKeyPairError::Key | CertKeyPairError::Mismatch => TLS_KEY,
-        };
-        let path = Path::join(&self.directory, name);
-        FilesError::CertKeyPair { path, source }
-    }
-
-    fn update_readiness(&self, now: SystemTime) {
-        let Some(gate) = &self.gate else { return };
-        let served = self.served.as_ref();
-        if served.is_some_and(|pair| pair.certificate().validity().contains(now)) {
-            gate.ready();
-        } else {
-            gate.not_ready();
-        }
     }
 }

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::issue::IssueError;
 use crate::renewal::{RenewalPolicy, RenewalStep};
 use crate::resolver::CertResolver;
-use crate::state::State;
+use crate::state::{CertFiles, State};
 use crate::store::{CertStore, CertStoreError, Loaded, StoreOutcome};
 
 /// After a failed round. The cap is low, so that a deleted Secret is back within seconds.
@@ -97,6 +97,16 @@ pub enum CertManagerError {
     Serve(#[from] CertKeyPairError),
 }
 
+/// What other processes serve and trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// The serving certificate with its key, and the CAs without theirs; empty until the first
+    /// round.
+    pub files: CertFiles,
+    /// The CAs that clients must trust before the certificate is served.
+    pub bundle: TrustBundle,
+}
+
 /// Keeps one serving certificate and its CA.
 #[derive(Debug)]
 pub struct CertManager<S> {
@@ -104,6 +114,7 @@ pub struct CertManager<S> {
     settings: Settings,
     resolver: Arc<CertResolver>,
     bundle: watch::Sender<TrustBundle>,
+    serving: watch::Sender<Serving>,
     gate: Option<Gate>,
     state: Option<State>,
     seen: Loaded,
@@ -117,6 +128,7 @@ impl<S: CertStore> CertManager<S> {
             settings,
             resolver: CertResolver::new(),
             bundle: watch::Sender::new(TrustBundle::default()),
+            serving: watch::Sender::new(Serving::default()),
             gate: None,
             state: None,
             seen: Loaded::default(),
@@ -140,6 +152,11 @@ impl<S: CertStore> CertManager<S> {
     /// overwrites them.
     pub fn bundle(&self) -> watch::Receiver<TrustBundle> {
         self.bundle.subscribe()
+    }
+
+    /// What other processes serve, for a task that hands it to them.
+    pub fn serving(&self) -> watch::Receiver<Serving> {
+        self.serving.subscribe()
     }
 
     /// Runs until `stop` is cancelled: a round after each change of the store and at least once
@@ -222,7 +239,13 @@ impl<S: CertStore> CertManager<S> {
         let bundle = state.bundle();
         let bundle_changed = self.bundle.send_if_modified(|published| {
             let differs = *published != bundle;
-            *published = bundle;
+            published.clone_from(&bundle);
+            differs
+        });
+        let serving = Serving { files: state.serving_files(), bundle };
+        self.serving.send_if_modified(|published| {
+            let differs = *published != serving;
+            *published = serving;
             differs
         });
         if let Some(leaf) = state.leaf() {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
@@ -74,9 +75,21 @@ pub fn server_config(
     resolver: Arc<CertResolver>,
     alpn: &[&[u8]],
 ) -> Result<ServerConfig, rustls::Error> {
+    server_config_for(resolver, alpn, WebPkiClientVerifier::no_client_auth())
+}
+
+/// The same, with client certificates as `clients` asks for and verifies them.
+///
+/// # Errors
+/// When the cryptography provider lacks a protocol version.
+pub fn server_config_for(
+    resolver: Arc<CertResolver>,
+    alpn: &[&[u8]],
+    clients: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(resolver);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(config)

@@ -160,6 +160,18 @@ impl State {
         TrustBundle::new(signing.chain(&self.previous))
     }
 
+    /// What servers serve and publish: the serving certificate with its key, and the CAs without
+    /// theirs. Empty without a serving certificate.
+    pub fn serving_files(&self) -> CertFiles {
+        let mut files = CertFiles::default();
+        if let Some(leaf) = &self.leaf {
+            files.insert(TLS_CERT, Zeroizing::new(leaf.certificate_pem()));
+            files.insert(TLS_KEY, leaf.key_pem());
+            files.insert(CA_CERT, Zeroizing::new(self.bundle().as_pem().as_bytes().to_vec()));
+        }
+        files
+    }
+
     /// The status that the renewal decides on; `names` are the configured ones.
     pub fn status(&self, names: &SubjectAltNames) -> CertStatus {
         let validity = |pair: &CertKeyPair| pair.certificate().validity();

@@ -20,10 +20,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use certs::manager::{CertManager, CertManagerError};
+use certs::bundle::TrustBundle;
+use certs::followed_secret::FollowedSecret;
+use certs::manager::{CertManager, CertManagerError, Settings};
+use certs::publish::CertPublisher;
 use certs::renewal::RenewalStep;
+use certs::store::directory::DirectoryCertStore;
 use certs::store::secret::SecretCertStore;
 use runtime::logs::ErrorChain;
+use runtime::readiness::Readiness;
 use runtime::tasks::Tasks;
 use runtime::tls::{Limits, serve_plain};
 use support::{ManualClock, eventually, settings};
@@ -88,16 +93,15 @@ impl ApiServer {
         let line = format!("{method} {} {query}", uri.path());
         self.requests.lock().unwrap().push(line);
         let named = uri.path() == format!("{COLLECTION}/{NAME}");
+        let content_type = request.headers().get("content-type").cloned();
+        let applies = content_type.is_some_and(|it| it == "application/apply-patch+yaml");
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if named && method == Method::GET {
             return self.found();
         }
         if named && method == Method::PATCH {
-            return self.patch(&body);
-        }
-        if uri.path() == COLLECTION && method == Method::POST && self.may_create {
-            return self.create(&body);
+            return if applies { self.apply(&body) } else { self.patch(&body) };
         }
         let one = format!("fieldSelector=metadata.name%3D{NAME}");
         if uri.path() == COLLECTION && query.contains("watch=true") && query.contains(&one) {
@@ -132,11 +136,16 @@ impl ApiServer {
         self.found()
     }
 
-    fn create(&self, secret: &Value) -> Response<Body> {
-        if self.secret.borrow().1.is_some() {
-            return refuse(409, "AlreadyExists");
+    /// Server-side apply of an object without content. The API server asks for the right to create
+    /// this name if there is no object; a POST would need it for every name.
+    fn apply(&self, secret: &Value) -> Response<Body> {
+        assert_eq!((&secret["metadata"]["name"], &secret["data"]), (&json!(NAME), &Value::Null));
+        if self.secret.borrow().1.is_none() {
+            if !self.may_create {
+                return refuse(403, "Forbidden");
+            }
+            self.put(json!({}));
         }
-        self.put(secret["data"].clone());
         self.found()
     }
 
@@ -301,4 +310,55 @@ async fn an_unreadable_answer_is_not_repeated() {
     let chain = ErrorChain(&error).to_string();
     assert_eq!(chain, "get secret webhook-tls: unreadable answer");
     assert!(!format!("{error:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn a_keeper_publishes_what_is_registered_and_a_follower_serves_it() {
+    let (server, tasks, hand) = (ApiServer::new(true), Tasks::new(), ManualClock::new());
+    let (store, home) = (start(&server, &tasks).await, tempfile::tempdir().unwrap());
+    let (readiness, registered) = (Readiness::new(), watch::Sender::new(TrustBundle::default()));
+    let (published, served) = (readiness.gate("published"), readiness.gate("served"));
+
+    let settings = Settings { poll_interval: Duration::from_millis(50), ..settings(&hand) };
+    let manager = CertManager::new(DirectoryCertStore::new(home.path()), settings);
+    let (made, bundle, serving) = (manager.resolver(), manager.bundle(), manager.serving());
+    let receiver = registered.subscribe();
+    let publisher = CertPublisher::new(store.clone(), serving, receiver, published.clone());
+    let follower =
+        FollowedSecret::new(store, NAME, "the test", hand.clock()).with_gate(served.clone());
+    let shown = follower.resolver();
+    tasks.spawn("manager", manager.run(tasks.stopping()));
+    tasks.spawn("publisher", publisher.run(tasks.stopping()));
+    tasks.spawn("follower", follower.run(tasks.stopping()));
+
+    // Clients do not trust the CA yet.
+    eventually("a certificate", || made.is_loaded()).await;
+    eventually("the publisher's look", || server.asked("GET") >= 2).await;
+    assert!(!server.has("tls.crt") && !published.is_ready() && !shown.is_loaded());
+    registered.send_replace(bundle.borrow().clone());
+    let agree = || shown.is_loaded() && shown.certificate() == made.certificate();
+    eventually("the certificate is followed", agree).await;
+    assert!(published.is_ready() && served.is_ready());
+    for (key, is_there) in
+        [("tls.crt", true), ("tls.key", true), ("ca.crt", true), ("ca.key", false)]
+    {
+        assert_eq!(server.has(key), is_there, "{key}");
+    }
+
+    // Whatever becomes of the Secret, it is written again, and the last good certificate stays.
+    let junk = json!({ "tls.crt": "anVuaw==", "tls.key": "anVuaw==", "ca.key": "anVuaw==" });
+    for damage in [None, Some(json!({})), Some(junk)] {
+        match damage {
+            None => server.delete(),
+            Some(data) => server.put(data),
+        }
+        let whole = || server.has("tls.crt") && !server.has("ca.key");
+        eventually("the secret is written again", whole).await;
+        eventually("the certificate is followed", agree).await;
+    }
+
+    hand.advance(Duration::from_secs(5 * 24 * 3600));
+    let before = shown.certificate();
+    eventually("the next certificate", || shown.certificate() != before && agree()).await;
+    assert_eq!(tasks.drain(Duration::from_secs(5)).await, Ok(()));
 }

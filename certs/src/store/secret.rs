@@ -1,17 +1,17 @@
 //! Certificates in a Kubernetes Secret that all replicas share.
 //!
-//! Needs `get`, `watch` and `patch` on this one name. A Secret that exists (it may be empty) is
-//! enough; `create` is tried only when it has been deleted. Secrets are never listed. The watch
-//! asks for metadata alone, so keys travel only when they are read.
+//! Needs `get`, `watch` and `patch` on this one name, and `create` on it to bring it back when it
+//! has been deleted. A Secret is created by server-side apply, whose right to create can be given
+//! for one name; that of a POST cannot. Secrets are never listed. The watch asks for metadata
+//! alone, so keys travel only when they are read.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -53,17 +53,22 @@ impl SecretCertStore {
         Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 
+    /// Creates the Secret without content, and fills it if no other process has.
     async fn create(&self, files: &CertFiles) -> Result<StoreOutcome, CertStoreError> {
-        let data: BTreeMap<String, ByteString> = files
-            .iter()
-            .map(|(name, content)| (name.to_owned(), ByteString(content.to_vec())))
-            .collect();
-        let mut secret = Secret { data: Some(data), ..Secret::default() };
-        secret.metadata.name = Some(self.name.clone());
-        let params =
-            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match self.api.create(&params, &secret).await {
-            Ok(made) => Ok(StoreOutcome::Written(made.resource_version())),
+        let empty = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": self.name },
+            "type": "Opaque",
+        });
+        let params = PatchParams::apply(FIELD_MANAGER);
+        match self.api.patch(&self.name, &params, &Patch::Apply(empty)).await {
+            Ok(Secret { metadata, data, .. }) => match metadata.resource_version {
+                Some(version) if data.is_none_or(|data| data.is_empty()) => {
+                    self.patch(files, &version).await
+                }
+                _ => Ok(StoreOutcome::Conflict),
+            },
             Err(error) => self.conflict_or_error("create", error),
         }
     }
