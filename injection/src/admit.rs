@@ -118,7 +118,8 @@ fn inject(
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         diagnostics.deny(Violation::Windows);
     }
-    let requested = RequestedSecrets::resolve(annotations, pod, namespace, bundles, diagnostics);
+    let from = (bundles, config.key_names);
+    let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     let containers = app_container::all(pod, annotations, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
 

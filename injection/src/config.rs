@@ -21,10 +21,21 @@ pub struct InjectionConfig {
     pub resources: Resources,
     /// The size limit of the memory volume that holds the secrets.
     pub volume_size: Quantity,
+    /// Which names of a bundle's keys an answer may hold.
+    pub key_names: KeyNames,
+}
+
+/// Which names of a bundle's keys an answer may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyNames {
+    /// All of them: the asker is known to be the API server, or knows the names anyway.
+    All,
+    /// Only those that the pod itself names: anybody may be asking.
+    OfThePod,
 }
 
 impl InjectionConfig {
-    /// A configuration with defaults for everything else.
+    /// A configuration with defaults for everything else. An answer may hold every name.
     #[must_use]
     pub fn new(agent_image: String, switchyard: String, trust: String) -> Self {
         Self {
@@ -35,6 +46,7 @@ impl InjectionConfig {
             trust,
             resources: Resources::default(),
             volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
+            key_names: KeyNames::All,
         }
     }
 }

@@ -82,6 +82,13 @@ pub(crate) enum Violation {
         annotations::SECRETS
     )]
     SharedKey { key: SecretName, first: BundleRef, second: BundleRef },
+    #[error(
+        "annotation {}: bundles {first} and {second} have keys in common, and both would write the \
+         same files: `enclii secrets list` shows them; rename the keys in one of the bundles, or \
+         list only one of them",
+        annotations::SECRETS
+    )]
+    SharedKeys { first: BundleRef, second: BundleRef },
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(
@@ -183,6 +190,13 @@ pub(crate) enum Violation {
         annotations::CONTAINERS
     )]
     SourceOutsideContainers { at: String, bundle: BundleRef },
+    #[error(
+        "{at}: takes its variables from the Secret {bundle}, which the bundle replaces, and the \
+         webhook lists a bundle's keys to the API server alone, which it cannot tell from others \
+         here: name each variable in env with a secretKeyRef instead, or have the operator set up \
+         the API server's client certificate (docs/guide.md, 'Who may ask the webhook')"
+    )]
+    SourceListsKeys { at: String, bundle: BundleRef },
     #[error(
         "{at}: {name} is the key {key} of the Secret {bundle}, but the bundle {bundle} has no such \
          key: write it with `{set}`"

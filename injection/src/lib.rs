@@ -20,8 +20,8 @@ mod requested;
 pub use admit::{Decision, SkipReason, admit, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
-    DEFAULT_VOLUME_SIZE, InjectionConfig, PullPolicy, PullPolicyError, Quantity, QuantityError,
-    Resources,
+    DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy, PullPolicyError, Quantity,
+    QuantityError, Resources,
 };
 pub use diagnostics::printable;
 pub use pod::{JsonStr, ParsePodError, Pod};

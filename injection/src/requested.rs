@@ -5,6 +5,7 @@ use std::sync::Arc;
 use contract::{Annotations, BundleRef, SecretName, layout};
 
 use crate::bundles::{Bundle, BundleLookup};
+use crate::config::KeyNames;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::pod::{EnvVar, Pod};
 
@@ -14,21 +15,23 @@ pub(crate) struct RequestedSecrets<'a> {
     service_account: &'a str,
     /// The bundles that exist, in the order of the annotation.
     bundles: Vec<(&'a BundleRef, Arc<Bundle>)>,
+    key_names: KeyNames,
 }
 
 impl<'a> RequestedSecrets<'a> {
-    /// Looks the bundles up.
+    /// Looks the bundles up. `key_names` says which of their names an answer may hold.
     pub(crate) fn resolve(
         annotations: &'a Annotations,
         pod: &'a Pod<'_>,
         namespace: &str,
-        lookup: &impl BundleLookup,
+        (lookup, key_names): (&impl BundleLookup, KeyNames),
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut requested = Self {
             annotations,
             service_account: pod.service_account(),
             bundles: Vec::with_capacity(annotations.bundles.len()),
+            key_names,
         };
         for name in &annotations.bundles {
             match lookup.bundle(namespace, name.as_str()) {
@@ -48,12 +51,16 @@ impl<'a> RequestedSecrets<'a> {
     fn check(&self, diagnostics: &mut Diagnostics) {
         for (at, (first, bundle)) in self.bundles.iter().enumerate() {
             for (second, other) in &self.bundles[at + 1..] {
-                for key in bundle.keys.intersection(&other.keys) {
-                    diagnostics.deny(Violation::SharedKey {
+                let (first, second) = ((*first).clone(), (*second).clone());
+                let mut shared = bundle.keys.intersection(&other.keys).peekable();
+                if self.may_list_keys() {
+                    diagnostics.violations.extend(shared.map(|key| Violation::SharedKey {
                         key: key.clone(),
-                        first: (*first).clone(),
-                        second: (*second).clone(),
-                    });
+                        first: first.clone(),
+                        second: second.clone(),
+                    }));
+                } else if shared.peek().is_some() {
+                    diagnostics.deny(Violation::SharedKeys { first, second });
                 }
             }
         }
@@ -68,6 +75,11 @@ impl<'a> RequestedSecrets<'a> {
                 diagnostics.warn(Warning::PlainKey { name, bundle });
             }
         }
+    }
+
+    /// Whether the answer may hold names that the pod does not.
+    pub(crate) fn may_list_keys(&self) -> bool {
+        self.key_names == KeyNames::All
     }
 
     /// Whether every requested bundle exists, so that all keys are known.

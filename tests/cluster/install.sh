@@ -37,10 +37,11 @@ installed=false
 kubectl -n enclii-system get deployment switchyard >/dev/null 2>&1 && installed=true
 kubectl apply -k "$ROOT/manifests/overlays/default" >/dev/null
 if $installed; then
-	kubectl -n enclii-system rollout restart deployment/switchyard deployment/enclii-webhook >/dev/null
+	kubectl -n enclii-system rollout restart deployment/switchyard deployment/enclii-webhook \
+		deployment/enclii-certificates >/dev/null
 fi
 SECONDS=0
-for workload in switchyard enclii-webhook; do
+for workload in switchyard enclii-certificates enclii-webhook; do
 	if ! kubectl -n enclii-system rollout status "deployment/$workload" --timeout=120s >/dev/null; then
 		kubectl -n enclii-system get pods -o wide >&2
 		kubectl -n enclii-system get events --sort-by=.lastTimestamp >&2 | tail -n 20

@@ -60,6 +60,7 @@ write_containerd_config
 start_containerd
 make_pki
 write_audit_policy
+write_admission_config
 start_apiserver
 
 write_kubelet_config

@@ -1,198 +1,102 @@
 //! The command line. Each flag has an environment variable; no other variable is read.
 
-use std::path::PathBuf;
+mod callers;
+mod injection;
+mod keeper;
+mod serve;
 
-use clap::{Args as Group, Parser};
-use runtime::args::DaemonArgs;
+use clap::{Parser, Subcommand};
 
-use injection::{DEFAULT_VOLUME_SIZE, InjectionConfig, PullPolicy, Quantity, Resources};
+pub use self::injection::InjectionArgs;
+pub use callers::CallerArgs;
+pub use keeper::KeeperArgs;
+pub use serve::ServeArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   In a cluster, as the manifests run it:
-    enclii-webhook --agent-image enclii/agent:0.1.0
+    enclii-webhook serve --agent-image enclii/agent:0.1.0
+    enclii-webhook certificates
 
   Without a cluster, everything below one directory:
-    enclii-webhook --listen 127.0.0.1:8443 --admin 127.0.0.1:8081 \\
+    enclii-webhook serve --listen 127.0.0.1:8443 --admin 127.0.0.1:8081 \\
       --switchyard-address https://localhost:9443 --bundles-directory run/bundles \\
       --trust-directory run/trust --certificates-directory run/certificates";
 
 /// Answers the API server's reviews of pods: replaces plaintext secrets by files and adds the
 /// agent.
 #[derive(Debug, Parser)]
-#[command(name = "enclii-webhook", version, after_help = EXAMPLES)]
+#[command(name = "enclii-webhook", version, after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// The flags that every daemon has
+    #[command(subcommand)]
+    command: Option<SubcommandArgs>,
     #[command(flatten)]
-    pub daemon: DaemonArgs,
-    /// The webhook's own namespace: its pods are never changed, and its Secret and ConfigMap hold
-    /// the certificate and switchyard's CA
-    #[arg(long, env = "ENCLII_NAMESPACE", default_value = "enclii-system", value_name = "NAME")]
-    pub namespace: String,
-    /// The webhook's Service, whose DNS names the certificate is valid for
-    #[arg(long, env = "ENCLII_SERVICE", default_value = "enclii-webhook", value_name = "NAME")]
-    pub service: String,
-    /// The Secret in which the replicas share their CA and certificate; it must exist
-    #[arg(
-        long,
-        env = "ENCLII_TLS_SECRET",
-        default_value = "enclii-webhook-tls",
-        value_name = "NAME"
-    )]
-    pub tls_secret: String,
-    /// The MutatingWebhookConfiguration to keep the caBundle of
-    #[arg(
-        long,
-        env = "ENCLII_REGISTRATION",
-        default_value = "enclii-webhook",
-        value_name = "NAME"
-    )]
-    pub registration: String,
-    /// Keep the CA and the certificate in this directory instead of a Secret, without registering
-    /// the CA
-    #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
-    pub certificates_directory: Option<PathBuf>,
-    /// Serve tls.crt and tls.key that another program (cert-manager) writes to this directory,
-    /// without registering a CA
-    #[arg(
-        long,
-        env = "ENCLII_TLS_DIRECTORY",
-        value_name = "DIRECTORY",
-        conflicts_with = "certificates_directory"
-    )]
-    pub tls_directory: Option<PathBuf>,
-    /// Read bundles from NAMESPACE/BUNDLE.json or .yaml files in this directory instead of
-    /// SecretBundle objects
-    #[arg(long, env = "ENCLII_BUNDLES_DIRECTORY", value_name = "DIRECTORY")]
-    pub bundles_directory: Option<PathBuf>,
-    /// The ConfigMap that switchyard publishes its CA in, under the key ca.crt
-    #[arg(
-        long,
-        env = "ENCLII_TRUST_CONFIG_MAP",
-        default_value = "enclii-trust",
-        value_name = "NAME"
-    )]
-    pub trust_config_map: String,
-    /// Read switchyard's CA from ca.crt in this directory instead of a ConfigMap
-    #[arg(long, env = "ENCLII_TRUST_DIRECTORY", value_name = "DIRECTORY")]
-    pub trust_directory: Option<PathBuf>,
-    /// The operator's part of every injected pod
-    #[command(flatten)]
-    pub injection: InjectionArgs,
+    serve: ServeArgs,
 }
 
-/// The operator's part of every injected pod.
-#[derive(Debug, Group)]
-pub struct InjectionArgs {
-    /// The agent's image
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_IMAGE",
-        default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION")),
-        value_name = "IMAGE"
-    )]
-    pub agent_image: String,
-    /// When to pull the agent's image: Always, IfNotPresent or Never
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_IMAGE_PULL_POLICY",
-        default_value = "IfNotPresent",
-        value_name = "POLICY"
-    )]
-    pub agent_image_pull_policy: PullPolicy,
-    /// The address at which agents reach switchyard
-    #[arg(
-        long,
-        env = "ENCLII_SWITCHYARD_ADDRESS",
-        default_value = "https://switchyard.enclii-system.svc",
-        value_name = "URL",
-        value_parser = https
-    )]
-    pub switchyard_address: String,
-    /// The agent's CPU request
-    #[arg(long, env = "ENCLII_AGENT_CPU_REQUEST", default_value = "5m", value_name = "QUANTITY")]
-    pub agent_cpu_request: Quantity,
-    /// The agent's memory request
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_MEMORY_REQUEST",
-        default_value = "16Mi",
-        value_name = "QUANTITY"
-    )]
-    pub agent_memory_request: Quantity,
-    /// The agent's CPU limit
-    #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", default_value = "1", value_name = "QUANTITY")]
-    pub agent_cpu_limit: Quantity,
-    /// The agent's memory limit; the secrets' volume is charged to it
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_MEMORY_LIMIT",
-        default_value = "64Mi",
-        value_name = "QUANTITY"
-    )]
-    pub agent_memory_limit: Quantity,
-    /// The size limit of the secrets' memory volume
-    #[arg(
-        long,
-        env = "ENCLII_VOLUME_SIZE",
-        default_value = DEFAULT_VOLUME_SIZE,
-        value_name = "QUANTITY"
-    )]
-    pub volume_size: Quantity,
+#[derive(Debug, Subcommand)]
+enum SubcommandArgs {
+    /// Answer reviews (the default)
+    #[command(after_help = EXAMPLES)]
+    Serve(Box<ServeArgs>),
+    /// Keep the webhook's CA and certificate, and register the CA with the API server
+    ///
+    /// A program of its own with rights of its own, because whoever may change the registration can
+    /// have the API server send every object anywhere. Nothing connects to it but its probes.
+    Certificates(KeeperArgs),
 }
 
-impl InjectionArgs {
-    /// The configuration of an injection, without switchyard's CA.
+/// What the process does.
+#[derive(Debug)]
+pub enum Command {
+    /// Answers reviews.
+    Serve(Box<ServeArgs>),
+    /// Keeps the certificates.
+    Certificates(KeeperArgs),
+}
+
+impl Args {
+    /// The chosen command.
     #[must_use]
-    pub fn config(self, namespace: String) -> InjectionConfig {
-        let Self {
-            agent_image,
-            agent_image_pull_policy,
-            switchyard_address,
-            agent_cpu_request: cpu_request,
-            agent_memory_request: memory_request,
-            agent_cpu_limit: cpu_limit,
-            agent_memory_limit: memory_limit,
-            volume_size,
-        } = self;
-        InjectionConfig {
-            own_namespace: namespace,
-            agent_image,
-            agent_image_pull_policy,
-            switchyard: switchyard_address,
-            trust: String::new(),
-            resources: Resources { cpu_request, memory_request, cpu_limit, memory_limit },
-            volume_size,
+    pub fn command(self) -> Command {
+        match self.command {
+            Some(SubcommandArgs::Serve(args)) => Command::Serve(args),
+            Some(SubcommandArgs::Certificates(args)) => Command::Certificates(args),
+            None => Command::Serve(Box::new(self.serve)),
         }
     }
-}
 
-/// Agents send their token to this address, so it must be HTTPS.
-fn https(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").unwrap_or_default().trim_end_matches('/');
-    if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
-        return Err("must be https://HOST or https://HOST:PORT".to_owned());
+    /// The flags of `serve`, for a command line that names no other command.
+    #[must_use]
+    pub fn serve(self) -> Option<ServeArgs> {
+        match self.command() {
+            Command::Serve(args) => Some(*args),
+            Command::Certificates(_) => None,
+        }
     }
-    Ok(format!("https://{host}"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use ::injection::{InjectionConfig, KeyNames};
     use clap::CommandFactory;
 
     use super::*;
 
     #[test]
     fn the_command_line_is_valid() {
-        Args::command().debug_assert();
+        <Args as CommandFactory>::command().debug_assert();
     }
 
     #[test]
     fn every_flag_has_an_environment_variable() {
-        for argument in Args::command()
-            .get_arguments()
+        let command = <Args as CommandFactory>::command();
+        let all = command.get_subcommands().chain([&command]);
+        for argument in all
+            .flat_map(|it| it.get_arguments())
             .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
         {
             assert!(argument.get_env().is_some(), "{}", argument.get_id());
@@ -202,23 +106,53 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_library_s() {
-        let args = Args::try_parse_from(["enclii-webhook"]).unwrap();
+        let args = Args::try_parse_from(["enclii-webhook"]).unwrap().serve().unwrap();
         let image = format!("enclii/agent:{}", env!("CARGO_PKG_VERSION"));
         let expected = InjectionConfig::new(
             image,
             "https://switchyard.enclii-system.svc".into(),
             String::new(),
         );
-        assert_eq!(args.injection.config(args.namespace), expected);
+        assert_eq!(args.injection.config(args.namespace, KeyNames::All), expected);
         assert_eq!(args.daemon.drain_notice, Duration::from_secs(3));
         assert_eq!(args.trust_config_map, "enclii-trust");
     }
 
     #[test]
-    fn an_address_must_be_https_without_a_path() {
-        assert_eq!(https("https://localhost:9443/"), Ok("https://localhost:9443".into()));
-        for text in ["", "http://x", "https://", "https://a/b", "https://u@h", "https://a b"] {
-            assert!(https(text).is_err(), "{text}");
+    fn serve_is_the_default_command() {
+        let parse = |words: &[&str]| {
+            let words = ["enclii-webhook"].iter().chain(words);
+            Args::try_parse_from(words).map(Args::command)
+        };
+        for words in [&["--agent-image", "x"][..], &["serve", "--agent-image", "x"]] {
+            let Ok(Command::Serve(args)) = parse(words) else { panic!("{words:?}") };
+            assert_eq!(args.injection.agent_image, "x");
+        }
+        let Ok(Command::Certificates(args)) = parse(&["certificates"]) else { panic!("not kept") };
+        assert_eq!(
+            (args.ca_secret.as_str(), args.tls_secret.as_str()),
+            ("enclii-webhook-ca", "enclii-webhook-tls")
+        );
+        assert!(parse(&["certificates", "--agent-image", "x"]).is_err());
+    }
+
+    #[test]
+    fn names_are_for_callers_who_are_known() {
+        for (words, names) in [
+            (&[][..], KeyNames::OfThePod),
+            (&["--client-ca-file", "x"], KeyNames::All),
+            (&["--client-token-file", "x"], KeyNames::All),
+            (&["--trust-every-caller"], KeyNames::All),
+        ] {
+            let words = ["enclii-webhook"].iter().chain(words);
+            let args = Args::try_parse_from(words).unwrap().serve().unwrap();
+            assert_eq!(args.callers.key_names(), names);
+        }
+        for words in
+            [&["--client-name", "x"][..], &["--trust-every-caller", "--client-token-file", "x"]]
+        {
+            let words = ["enclii-webhook"].iter().chain(words);
+            assert!(Args::try_parse_from(words).is_err());
         }
     }
 }

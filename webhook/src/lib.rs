@@ -4,7 +4,9 @@
 //! bytes of an AdmissionReview. The rest of the crate is the process around it.
 
 pub mod args;
+pub mod callers;
 pub mod catalog;
+pub mod keeper_metrics;
 pub mod metrics;
 mod poll;
 pub mod registration;

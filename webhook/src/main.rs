@@ -6,20 +6,24 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use runtime::logs::{self, ErrorChain};
-use runtime::provider;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
-use webhook::args::Args;
-use webhook::run::run;
+use runtime::{hardening, provider};
+use webhook::args::{Args, Command};
+use webhook::run::{keep_certificates, run};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    if let Err(error) = logs::init(args.daemon.log_format, &args.daemon.log_filter) {
+    let command = Args::parse().command();
+    let (format, filter) = match &command {
+        Command::Serve(args) => (args.daemon.log_format, &args.daemon.log_filter),
+        Command::Certificates(args) => (args.log_format, &args.log_filter),
+    };
+    if let Err(error) = logs::init(format, filter) {
         // Logging is not set up yet.
         let _ = writeln!(std::io::stderr(), "enclii-webhook: {}", ErrorChain(&error));
         return ExitCode::from(2);
     }
-    match start(args) {
+    match start(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %ErrorChain(&*error), "the webhook failed");
@@ -28,7 +32,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: Args) -> Result<(), Box<dyn Error>> {
+fn start(command: Command) -> Result<(), Box<dyn Error>> {
+    hardening::apply()?;
     provider::install()?;
     // A review takes microseconds, so more than two threads would only use more memory.
     let runtime =
@@ -36,7 +41,10 @@ fn start(args: Args) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
-        run(args, tasks, shutdown).await?;
+        match command {
+            Command::Serve(args) => run(*args, tasks, shutdown).await?,
+            Command::Certificates(args) => keep_certificates(args, tasks, shutdown).await?,
+        }
         tracing::info!("webhook stopped");
         Ok(())
     })

@@ -25,7 +25,6 @@ pub struct Metrics {
     duration: Histogram,
     warnings: Counter,
     rejected: Family<RejectLabels, Counter>,
-    repairs: Counter,
 }
 
 /// Why a request was rejected before its review was parsed.
@@ -39,6 +38,8 @@ pub enum RejectReason {
     TooManyLargeBodies,
     /// The connection was lost.
     ConnectionLost,
+    /// The caller is not the API server.
+    UnknownCaller,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +65,7 @@ impl EncodeLabelValue for RejectReason {
             Self::BodyTimeout => "body_timeout",
             Self::TooManyLargeBodies => "too_many_large_bodies",
             Self::ConnectionLost => "connection_lost",
+            Self::UnknownCaller => "unknown_caller",
         };
         text.encode(encoder)
     }
@@ -88,13 +90,8 @@ impl Metrics {
             "Time from the last byte of a review to its response",
             duration.clone(),
         );
-        let (warnings, repairs) = (Counter::default(), Counter::default());
+        let warnings = Counter::default();
         registry.register("review_warnings", "Warnings in responses to reviews", warnings.clone());
-        registry.register(
-            "registration_repairs",
-            "Writes of caBundle to the MutatingWebhookConfiguration",
-            repairs.clone(),
-        );
         let rejected = Family::default();
         registry.register(
             "rejected_requests",
@@ -106,7 +103,7 @@ impl Metrics {
             .iter()
             .map(|outcome| reviews.get_or_create_owned(&ReviewLabels { outcome: *outcome }))
             .collect();
-        Self { reviews, duration, warnings, rejected, repairs }
+        Self { reviews, duration, warnings, rejected }
     }
 
     /// Counts a review.
@@ -123,11 +120,6 @@ impl Metrics {
     /// Counts a rejected request.
     pub fn record_rejected(&self, reason: RejectReason) {
         self.rejected.get_or_create(&RejectLabels { reason }).inc();
-    }
-
-    /// Counts a repair of the registration.
-    pub fn record_registration_repair(&self) {
-        self.repairs.inc();
     }
 }
 

@@ -1,7 +1,9 @@
 //! Keeps `caBundle` correct in every entry of one MutatingWebhookConfiguration.
 //!
 //! It writes a new CA after a rotation, and the current CA after someone has overwritten it. It
-//! changes nothing else in the object and reads no other object.
+//! changes nothing else in the object and reads no other object. The certificate keeper runs it,
+//! not the webhook: whoever may patch the object can have the API server send every object
+//! anywhere.
 
 mod repair;
 
@@ -22,8 +24,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
-use repair::{CaBundleStatus, patch, status};
+use crate::keeper_metrics::KeeperMetrics;
+use repair::{CaBundleStatus, ForeignCas, has_foreign, is_older, patch, status};
 
 /// Short, because the API server cannot reach the webhook while `caBundle` is wrong.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(2) };
@@ -31,9 +33,10 @@ const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration
 /// The timeout of one patch.
 const PATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long foreign CAs are left in place. During a CA rotation another replica may know of a CA
-/// that this one has not read yet; after this time it has.
-const FOREIGN_CA_GRACE_PERIOD: Duration = Duration::from_secs(60);
+/// How long foreign CAs are left in place. Webhooks may still serve under a CA that the keeper does
+/// not know (any more), because the Secret with it is gone, or another keeper has just made one
+/// that this one has not read yet. After this time they have all moved on.
+pub const FOREIGN_CA_GRACE_PERIOD: Duration = Duration::from_secs(60);
 
 /// How often the registration is looked at without a change.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(60);
@@ -52,8 +55,10 @@ pub struct CaBundleReconciler {
     api: Api<MutatingWebhookConfiguration>,
     name: String,
     trust_bundle: watch::Receiver<TrustBundle>,
+    registered: watch::Sender<TrustBundle>,
     gate: Gate,
-    metrics: Metrics,
+    metrics: KeeperMetrics,
+    grace_period: Duration,
     /// The latest state of the object.
     configuration: Option<MutatingWebhookConfiguration>,
     retry_delays: Delays,
@@ -65,25 +70,35 @@ type Change = Result<Option<MutatingWebhookConfiguration>, watcher::Error>;
 type Changes<'a> = Pin<&'a mut (dyn Stream<Item = Change> + Send)>;
 
 impl CaBundleReconciler {
-    /// Maintains the configuration `name`; `gate` is open while every entry has the webhook's CA.
+    /// Maintains the configuration `name`; `gate` is open while every entry has the keeper's CAs.
+    /// CAs of others are removed after `grace_period`, normally [`FOREIGN_CA_GRACE_PERIOD`].
     #[must_use]
     pub fn new(
         client: Client,
         name: String,
         trust_bundle: watch::Receiver<TrustBundle>,
         gate: Gate,
-        metrics: Metrics,
+        metrics: KeeperMetrics,
+        grace_period: Duration,
     ) -> Self {
         Self {
             api: Api::all(client),
             name,
             trust_bundle,
+            registered: watch::Sender::new(TrustBundle::default()),
             gate,
             metrics,
+            grace_period,
             configuration: None,
             retry_delays: RETRY.delays(),
             foreign_since: None,
         }
+    }
+
+    /// The bundle that every entry has; empty while one has not.
+    #[must_use]
+    pub fn registered(&self) -> watch::Receiver<TrustBundle> {
+        self.registered.subscribe()
     }
 
     /// Runs until `stop` is cancelled.
@@ -107,32 +122,48 @@ impl CaBundleReconciler {
         let trust_bundle = self.trust_bundle.borrow_and_update().clone();
         let Some(configuration) = self.configuration.as_ref().filter(|_| !trust_bundle.is_empty())
         else {
-            self.gate.not_ready();
+            // What another object will have is seen anew.
+            self.foreign_since = None;
+            self.report(None);
             return RESYNC_INTERVAL;
         };
         let status = status(configuration, &trust_bundle);
-        if status == CaBundleStatus::Missing {
-            self.gate.not_ready();
+        self.report((status != CaBundleStatus::Missing).then(|| trust_bundle.clone()));
+        let left = if has_foreign(configuration, &trust_bundle) {
+            let since = self.foreign_since.get_or_insert_with(Instant::now);
+            self.grace_period.saturating_sub(since.elapsed())
         } else {
-            self.gate.ready();
-        }
+            self.foreign_since = None;
+            Duration::ZERO
+        };
+        let others = if left.is_zero() { ForeignCas::Remove } else { ForeignCas::Keep };
         match status {
             CaBundleStatus::Correct => {
-                self.foreign_since = None;
                 self.retry_delays.reset();
-                return RESYNC_INTERVAL;
+                RESYNC_INTERVAL
             }
-            CaBundleStatus::HasForeign => {
-                let since = self.foreign_since.get_or_insert_with(Instant::now);
-                let left = FOREIGN_CA_GRACE_PERIOD.saturating_sub(since.elapsed());
-                if !left.is_zero() {
-                    return left;
-                }
+            CaBundleStatus::HasForeign if others == ForeignCas::Keep => left,
+            CaBundleStatus::HasForeign | CaBundleStatus::Missing => {
+                let patch = patch(configuration, &trust_bundle, others);
+                self.repair(patch).await
             }
-            CaBundleStatus::Missing => {}
         }
-        let patch = patch(configuration, &trust_bundle);
-        self.repair(patch).await
+    }
+
+    /// Tells the other tasks which bundle every entry has.
+    fn report(&self, registered: Option<TrustBundle>) {
+        let is_registered = registered.is_some();
+        let registered = registered.unwrap_or_default();
+        self.registered.send_if_modified(|known| {
+            let differs = *known != registered;
+            *known = registered;
+            differs
+        });
+        if is_registered {
+            self.gate.ready();
+        } else {
+            self.gate.not_ready();
+        }
     }
 
     async fn repair(&mut self, patch: json_patch::Patch) -> Duration {
@@ -158,7 +189,7 @@ impl CaBundleReconciler {
     async fn wait_for_change(&mut self, mut changes: Changes<'_>, wait: Duration) -> bool {
         tokio::select! {
             change = changes.next() => match change {
-                Some(Ok(Some(object))) => self.configuration = Some(object),
+                Some(Ok(Some(object))) => self.observe(object),
                 Some(Ok(None)) => {
                     tracing::warn!(
                         configuration = self.name,
@@ -176,5 +207,13 @@ impl CaBundleReconciler {
             () = tokio::time::sleep(wait) => {}
         }
         true
+    }
+
+    /// Takes what the watch says, unless the answer to a patch was newer.
+    fn observe(&mut self, object: MutatingWebhookConfiguration) {
+        let known = self.configuration.as_ref();
+        if known.is_none_or(|known| !is_older(&object.metadata, &known.metadata)) {
+            self.configuration = Some(object);
+        }
     }
 }

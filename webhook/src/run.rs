@@ -1,20 +1,24 @@
 //! Runs the process, from the first listener to the end of the drain.
 
 mod components;
+mod keeper;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use certs::alt_names::SubjectAltNamesError;
 use runtime::args::DaemonArgs;
 use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 
-use crate::args::Args;
+use crate::args::ServeArgs;
+use crate::callers::{Callers, CallersError};
 use crate::metrics::Metrics;
 use crate::server::ReviewService;
 use crate::state::WebhookState;
-use components::{CertificateSource, Components, TrustSource};
+use components::{CertificateSource, Components, ReviewPort, TrustSource};
+pub use keeper::keep_certificates;
 
 /// Why the webhook could not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,9 @@ pub enum RunError {
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
+    /// Callers cannot be verified.
+    #[error("verify callers")]
+    Callers(#[from] CallersError),
     /// The drain did not end in time.
     #[error("stop")]
     Stop(#[from] ShutdownError),
@@ -48,42 +55,44 @@ pub enum RunError {
 ///
 /// # Errors
 /// If it cannot start, or a task does not end in time.
-pub async fn run(args: Args, tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {
-    let Args {
+pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {
+    let ServeArgs {
         daemon,
         namespace,
         service,
         tls_secret,
-        registration,
         certificates_directory,
         tls_directory,
         bundles_directory,
         trust_config_map,
         trust_directory,
+        callers: caller_args,
         injection,
     } = args;
     let DaemonArgs { listen, admin, drain_notice, log_filter: _, log_format: _ } = daemon;
     let certificate_source = match (certificates_directory, tls_directory) {
         (Some(directory), _) => CertificateSource::Directory(directory),
         (None, Some(directory)) => CertificateSource::Files(directory),
-        (None, None) => CertificateSource::Secret { name: tls_secret, registration },
+        (None, None) => CertificateSource::Secret(tls_secret),
     };
     let trust_source = match trust_directory {
         Some(directory) => TrustSource::Directory(directory),
         None => TrustSource::ConfigMap { namespace: namespace.clone(), name: trust_config_map },
     };
+    let callers = Callers::new(&caller_args)?;
     let mut components = Components::new(tasks);
-    let certificate = components.certificate(certificate_source, &service, &namespace).await?;
+    let resolver = components.certificate(certificate_source, &service, &namespace).await?;
     let (catalog, bundles_listed) = components.catalog(bundles_directory).await?;
     let metrics =
-        Metrics::register(&mut components.registry, catalog.clone(), certificate.resolver());
-    components.register(&certificate, &metrics);
+        Metrics::register(&mut components.registry, catalog.clone(), Arc::clone(&resolver));
     let trust_known = components.gate(trust_source.gate_name());
-    let config = injection.config(namespace);
+    let config = injection.config(namespace, caller_args.key_names());
     let state = WebhookState::new(catalog, config, bundles_listed, trust_known);
     components.trust(trust_source, state.clone()).await?;
-    let service = ReviewService::new(state, components.readiness.clone(), metrics);
-    let (tasks, readiness) = components.serve(listen, admin, &certificate, service).await?;
+    let verifier = callers.verifier();
+    let service = ReviewService::new(state, components.readiness.clone(), metrics, callers);
+    let port = ReviewPort { listen, resolver, verifier, service };
+    let (tasks, readiness) = components.serve(port, admin).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "webhook started");
     Ok(shutdown
         .wait_and_drain(

@@ -14,6 +14,7 @@ use runtime::readiness::Readiness;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::callers::Callers;
 use crate::metrics::{Metrics, RejectReason};
 use crate::review::{HttpReply, MAX_BYTES, ReviewRecord, plain_text};
 use crate::state::WebhookState;
@@ -36,6 +37,7 @@ pub struct ReviewService {
     state: WebhookState,
     readiness: Readiness,
     metrics: Metrics,
+    callers: Callers,
     large_bodies: Semaphore,
 }
 
@@ -66,10 +68,16 @@ impl BodyError {
 }
 
 impl ReviewService {
-    /// A service that answers with `state`.
+    /// A service that answers `callers` with `state`.
     #[must_use]
-    pub fn new(state: WebhookState, readiness: Readiness, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { state, readiness, metrics, large_bodies: Semaphore::new(MAX_LARGE_BODIES) })
+    pub fn new(
+        state: WebhookState,
+        readiness: Readiness,
+        metrics: Metrics,
+        callers: Callers,
+    ) -> Arc<Self> {
+        let large_bodies = Semaphore::new(MAX_LARGE_BODIES);
+        Arc::new(Self { state, readiness, metrics, callers, large_bodies })
     }
 
     /// Answers one request.
@@ -100,6 +108,13 @@ impl ReviewService {
     }
 
     async fn mutate(&self, request: Request<Incoming>) -> HttpReply {
+        // Before the body is read: a stranger gets no memory.
+        if let Err(error) = self.callers.check(&request) {
+            self.metrics.record_rejected(RejectReason::UnknownCaller);
+            // Anybody can make these, so they are counted and not logged.
+            tracing::debug!(%error, "request rejected");
+            return plain_text(StatusCode::FORBIDDEN, &error);
+        }
         // The permit is held until the reply exists, because the body is in memory that long.
         let read = timeout(BODY_TIMEOUT, self.body(request.into_body())).await;
         match read.unwrap_or(Err(BodyError::TooSlow)) {

@@ -91,7 +91,7 @@ fn check_webhook(object: &Value, now: Duration) -> Check {
             return Check::failed(
                 name,
                 detail,
-                "the webhook fills it in: kubectl -n enclii-system logs deploy/enclii-webhook",
+                "deploy/enclii-certificates fills it in: see its log in enclii-system",
             );
         }
     }

@@ -184,7 +184,7 @@ fn file_variable(
 }
 
 /// Replaces entries of `envFrom` that name a bundle by one variable for each key, except those that
-/// `env` already sets.
+/// `env` already sets. That tells the asker every key, so it is refused to one who may be anybody.
 fn change_env_from(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
@@ -192,11 +192,17 @@ fn change_env_from(
     diagnostics: &mut Diagnostics,
 ) {
     for (index, source) in app.container.env_from.iter().flatten().enumerate() {
-        let Some((_, bundle)) =
+        let Some((name, bundle)) =
             source.secret_ref.as_ref().and_then(|secret| requested.bundle_named(&secret.name))
         else {
             continue;
         };
+        if !requested.may_list_keys() {
+            let at = app.at(format_args!(".envFrom[{index}]"));
+            let bundle = (*name).clone();
+            diagnostics.deny(Violation::SourceListsKeys { at, bundle });
+            continue;
+        }
         changes.removed_sources.push(index);
         let prefix = source.prefix.as_deref().unwrap_or_default();
         for key in &bundle.keys {

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{KEYS, NAMESPACE, apply, catalog, config, decide};
+use crate::support::{KEYS, NAMESPACE, apply, catalog, config, decide, decide_for_anybody};
 
 /// Part of every variable's value, so that a leaked value is found in any text.
 const CANARY: &str = "cAnArY7Q";
@@ -221,6 +221,14 @@ proptest! {
     }
 
     #[test]
+    fn anybody_learns_no_key_that_the_pod_does_not_name(pod in pod()) {
+        let (asked, answer) = (pod.to_string(), answer_for_anybody(&pod));
+        for key in KEYS.into_iter().chain(["REDIS_URL"]) {
+            prop_assert!(asked.contains(key) || !answer.contains(key), "{key} is in {answer}");
+        }
+    }
+
+    #[test]
     fn the_same_pod_gets_the_same_answer(pod in pod()) {
         prop_assert_eq!(decide(&pod), decide(&pod));
     }
@@ -239,6 +247,17 @@ proptest! {
             && let Decision::Refuse { message, .. } = admit(&pod, NAMESPACE, &catalog(), &config())
         {
             prop_assert!(!message.contains(CANARY), "{message}");
+        }
+    }
+}
+
+/// Everything that an asker gets to see.
+fn answer_for_anybody(pod: &Value) -> String {
+    match decide_for_anybody(pod) {
+        Decision::Skip(reason) => reason.to_string(),
+        Decision::Refuse { message, warnings } => format!("{message}{warnings:?}"),
+        Decision::Inject { patch, warnings } => {
+            format!("{}{warnings:?}", serde_json::to_string(&patch).unwrap())
         }
     }
 }

@@ -23,10 +23,11 @@ impl Cluster {
     /// # Errors
     /// The Secret cannot be read.
     pub async fn bootstrap_token(&self) -> Result<Option<Redacted>, ClusterError> {
+        // An operator may remove it once the token is revoked.
         let secret =
-            self.call("read secret enclii-bootstrap", self.own_secrets().get(NAME)).await?;
+            self.call("read secret enclii-bootstrap", self.own_secrets().get_opt(NAME)).await?;
         Ok(secret
-            .data
+            .and_then(|secret| secret.data)
             .and_then(|mut data| data.remove(KEY))
             .map(|ByteString(bytes)| Redacted::new(bytes)))
     }

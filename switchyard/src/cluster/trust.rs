@@ -2,11 +2,14 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams};
 
 use super::{Cluster, ClusterError};
 
 const NAME: &str = "enclii-trust";
+
+/// The field manager, as `managedFields` shows it.
+const MANAGER: &str = "switchyard";
 
 /// The key in the ConfigMap, and the file name when a directory is used instead.
 pub(crate) const TRUST_KEY: &str = "ca.crt";
@@ -41,9 +44,10 @@ impl Cluster {
             None => {
                 let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
                 let map = ConfigMap { metadata, data, ..ConfigMap::default() };
+                // Server-side apply: the right to create can be given for this name alone.
                 self.call(
                     "create configmap enclii-trust",
-                    maps.create(&PostParams::default(), &map),
+                    maps.patch(NAME, &PatchParams::apply(MANAGER).force(), &Patch::Apply(map)),
                 )
                 .await
                 .map(drop)

@@ -26,6 +26,7 @@ start_apiserver() {
 		--advertise-address="$NODE_IP" --secure-port=6443 \
 		--service-cluster-ip-range="$SERVICE_CIDR" \
 		--authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
+		--admission-control-config-file="$DIR/admission.yaml" \
 		--client-ca-file="$PKI/ca.crt" \
 		--tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" \
 		--kubelet-client-certificate="$PKI/apiserver-kubelet.crt" \

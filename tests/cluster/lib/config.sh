@@ -111,6 +111,29 @@ write_audit_policy() {
 	YAML
 }
 
+# The API server's client certificate for the webhook, as docs/guide.md has it.
+write_admission_config() {
+	cat >"$DIR/admission.yaml" <<-YAML
+		apiVersion: apiserver.config.k8s.io/v1
+		kind: AdmissionConfiguration
+		plugins:
+		- name: MutatingAdmissionWebhook
+		  configuration:
+		    apiVersion: apiserver.config.k8s.io/v1
+		    kind: WebhookAdmissionConfiguration
+		    kubeConfigFile: $DIR/admission.kubeconfig
+	YAML
+	cat >"$DIR/admission.kubeconfig" <<-YAML
+		apiVersion: v1
+		kind: Config
+		users:
+		- name: enclii-webhook.enclii-system.svc
+		  user:
+		    client-certificate: $PKI/admission-client.crt
+		    client-key: $PKI/admission-client.key
+	YAML
+}
+
 write_corefile() {
 	cat >"$DIR/Corefile" <<-CONF
 		.:53 {
@@ -132,6 +155,7 @@ write_cluster_env() {
 		KUBECONFIG=$DIR/kubeconfig
 		API_SERVER=https://$NODE_IP:6443
 		CLUSTER_CA=$PKI/ca.crt
+		ADMISSION_CLIENT_CA=$PKI/admission-client-ca.crt
 		SERVICE_ACCOUNT_KEY=$PKI/sa.key
 		ETCD_ENDPOINT=http://127.0.0.1:2379
 		ETCD_DATA=$DIR/etcd

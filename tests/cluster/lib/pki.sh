@@ -39,6 +39,9 @@ make_pki() {
 	certificate kubelet "/O=system:nodes/CN=system:node:$NODE_NAME" clientAuth
 	certificate kubelet-serving "/O=system:nodes/CN=system:node:$NODE_NAME" serverAuth ca \
 		"DNS:$NODE_NAME,IP:$NODE_IP"
+	# What the API server shows to admission webhooks that ask for it, from a CA for nothing else.
+	authority admission-client-ca enclii-test-admission-client
+	certificate admission-client /CN=kube-apiserver clientAuth admission-client-ca
 	wait
 	openssl rsa -in "$PKI/sa.key" -pubout -out "$PKI/sa.pub" 2>/dev/null
 }

@@ -218,7 +218,7 @@ fn the_systems_accounts_have_no_right_that_they_do_not_need() {
         answer.is_ok_and(|it| it.trim() == "yes")
     };
     assert!(may("switchyard", &["create", "tokenreviews.authentication.k8s.io"]));
-    for account in ["switchyard", "enclii-webhook"] {
+    for account in ["switchyard", "enclii-webhook", "enclii-certificates"] {
         for words in [
             &["get", "secrets", "--all-namespaces"][..],
             &["list", "secrets", "-n", SYSTEM][..],

@@ -51,7 +51,9 @@ impl Cluster {
     fn find() -> Result<Self> {
         let _ = runtime::provider::install();
         ensure!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG is not set");
-        for workload in ["deployment/switchyard", "deployment/enclii-webhook"] {
+        for workload in
+            ["deployment/switchyard", "deployment/enclii-certificates", "deployment/enclii-webhook"]
+        {
             rolled_out(SYSTEM, workload, STEP_TIMEOUT)?;
         }
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();

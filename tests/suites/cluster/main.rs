@@ -18,6 +18,7 @@
 mod access;
 mod app;
 mod bad_input;
+mod certificates;
 mod etcd;
 mod harness;
 mod identity;

@@ -1,4 +1,4 @@
-//! Compares the `caBundle` of a registration with the webhook's CA, and builds the patch. Pure.
+//! Compares the `caBundle` of a registration with the keeper's CAs, and builds the patch. Pure.
 
 use certs::bundle::TrustBundle;
 use certs::certificate::Certificate;
@@ -6,6 +6,7 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
 /// How the `caBundle` of a registration compares with the webhook's CA bundle.
@@ -25,13 +26,41 @@ pub(super) fn status(found: &MutatingWebhookConfiguration, bundle: &TrustBundle)
     entries.map(|entry| entry_status(entry, bundle)).max().unwrap_or(CaBundleStatus::Correct)
 }
 
+/// Whether an entry has a CA that is not in the bundle.
+pub(super) fn has_foreign(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> bool {
+    let ours = bundle.certificates();
+    entries(found).iter().any(|entry| foreign(entry, &ours).next().is_some())
+}
+
+/// What happens to the CAs of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ForeignCas {
+    /// They stay behind the bundle's.
+    Keep,
+    /// They are removed.
+    Remove,
+}
+
 /// The operations that write the bundle into every entry that differs. Each tests the entry's
 /// name, because the index may belong to another entry since the object was read.
-pub(super) fn patch(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> Patch {
-    let wrong = entries(found)
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry_status(entry, bundle) != CaBundleStatus::Correct);
+pub(super) fn patch(
+    found: &MutatingWebhookConfiguration,
+    bundle: &TrustBundle,
+    others: ForeignCas,
+) -> Patch {
+    let ours = bundle.certificates();
+    let wanted = |entry: &MutatingWebhook| match others {
+        ForeignCas::Keep => {
+            let kept: Vec<_> = foreign(entry, &ours).collect();
+            TrustBundle::new(ours.iter().chain(&kept))
+        }
+        ForeignCas::Remove => bundle.clone(),
+    };
+    let wrong = entries(found).iter().enumerate().filter(|(_, entry)| {
+        let status = entry_status(entry, bundle);
+        status == CaBundleStatus::Missing
+            || (status == CaBundleStatus::HasForeign && others == ForeignCas::Remove)
+    });
     let operations = wrong.flat_map(|(index, entry)| {
         let index = index.to_string();
         [
@@ -41,19 +70,39 @@ pub(super) fn patch(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) 
             }),
             PatchOperation::Add(AddOperation {
                 path: PointerBuf::from_tokens(["webhooks", &index, "clientConfig", "caBundle"]),
-                value: json!(ByteString(bundle.as_pem().as_bytes().to_vec())),
+                value: json!(ByteString(wanted(entry).as_pem().as_bytes().to_vec())),
             }),
         ]
     });
     Patch(operations.collect())
 }
 
+/// Whether `event`, an object of a watch, is older than the `known` one: a patch has been answered
+/// since, with the object as it became. An object of another UID is a new one.
+pub(super) fn is_older(event: &ObjectMeta, known: &ObjectMeta) -> bool {
+    // Versions of one object are numbers that grow (KEP-5504); others are not compared.
+    let version = |of: &ObjectMeta| of.resource_version.as_ref()?.parse::<u64>().ok();
+    event.uid == known.uid
+        && version(event).zip(version(known)).is_some_and(|(event, known)| event < known)
+}
+
 fn entries(found: &MutatingWebhookConfiguration) -> &[MutatingWebhook] {
     found.webhooks.as_deref().unwrap_or_default()
 }
 
+/// The CAs of an entry that are not among `ours`.
+fn foreign(entry: &MutatingWebhook, ours: &[Certificate]) -> impl Iterator<Item = Certificate> {
+    let found = Certificate::from_pem(ca_bundle(entry)).unwrap_or_default();
+    let ours: Vec<_> = ours.iter().map(|one| one.der().clone()).collect();
+    found.into_iter().filter(move |one| !ours.contains(one.der()))
+}
+
+fn ca_bundle(entry: &MutatingWebhook) -> &[u8] {
+    entry.client_config.ca_bundle.as_ref().map_or(&[][..], |ca| ca.0.as_slice())
+}
+
 fn entry_status(entry: &MutatingWebhook, bundle: &TrustBundle) -> CaBundleStatus {
-    let found = entry.client_config.ca_bundle.as_ref().map_or(&[][..], |ca| ca.0.as_slice());
+    let found = ca_bundle(entry);
     if found == bundle.as_pem().as_bytes() {
         return CaBundleStatus::Correct;
     }
@@ -108,7 +157,7 @@ mod tests {
         ] {
             let mut object = registration(&[("right", Some(ours.as_pem())), ("perhaps", ca)]);
             assert_eq!(status(&read(&object), &ours), expected, "{ca:?}");
-            let repair = patch(&read(&object), &ours);
+            let repair = patch(&read(&object), &ours, ForeignCas::Remove);
             assert_eq!(repair.0.len(), if expected == CaBundleStatus::Correct { 0 } else { 2 });
             json_patch::patch(&mut object, &repair).unwrap();
             assert_eq!(status(&read(&object), &ours), CaBundleStatus::Correct);
@@ -116,9 +165,59 @@ mod tests {
     }
 
     #[test]
+    fn foreign_cas_are_kept_in_every_entry_while_one_lacks_ours() {
+        let (mine, other) = (certificate("mine"), certificate("other"));
+        let ours = TrustBundle::new([&mine]);
+        let both = TrustBundle::new([&mine, &other]);
+        let only_other = other.pem();
+        let entries = [
+            ("has both", Some(both.as_pem())),
+            ("lacks ours", Some(only_other.as_str())),
+            ("is empty", None),
+        ];
+        let mut object = registration(&entries);
+        let repair = patch(&read(&object), &ours, ForeignCas::Keep);
+        json_patch::patch(&mut object, &repair).unwrap();
+        let kept = registration(&[
+            ("has both", Some(both.as_pem())),
+            ("lacks ours", Some(both.as_pem())),
+            ("is empty", Some(ours.as_pem())),
+        ]);
+        assert_eq!(object, kept);
+        assert_eq!(status(&read(&object), &ours), CaBundleStatus::HasForeign);
+        assert!(has_foreign(&read(&object), &ours));
+
+        let repair = patch(&read(&object), &ours, ForeignCas::Remove);
+        json_patch::patch(&mut object, &repair).unwrap();
+        assert_eq!(status(&read(&object), &ours), CaBundleStatus::Correct);
+        assert!(!has_foreign(&read(&object), &ours));
+    }
+
+    #[test]
+    fn an_older_version_of_the_same_object_is_told_apart() {
+        let object = |uid: &str, version: &str| ObjectMeta {
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        };
+        for (event, known, older) in [
+            (object("a", "9"), object("a", "10"), true),
+            (object("a", "10"), object("a", "10"), false),
+            (object("a", "11"), object("a", "10"), false),
+            // Deleted and made again, or not a number.
+            (object("b", "9"), object("a", "10"), false),
+            (object("a", "x"), object("a", "10"), false),
+            (ObjectMeta::default(), object("a", "10"), false),
+        ] {
+            assert_eq!(is_older(&event, &known), older, "{event:?} {known:?}");
+        }
+    }
+
+    #[test]
     fn an_entry_that_has_moved_is_not_changed() {
         let ours = TrustBundle::new([&certificate("ca")]);
-        let repair = patch(&read(&registration(&[("pods.enclii.io", None)])), &ours);
+        let repair =
+            patch(&read(&registration(&[("pods.enclii.io", None)])), &ours, ForeignCas::Remove);
         let mut moved = registration(&[("other", None), ("pods.enclii.io", None)]);
         let before = moved.clone();
         json_patch::patch(&mut moved, &repair).unwrap_err();

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use certs::alt_names::SubjectAltNames;
-use certs::bundle::TrustBundle;
 use certs::clock::Clock;
 use certs::files::FileCertificates;
+use certs::followed_secret::FollowedSecret;
 use certs::manager::{CertManager, Settings};
-use certs::resolver::{CertResolver, H2_AND_HTTP1, server_config};
-use certs::store::CertStore;
+use certs::resolver::{CertResolver, H2_AND_HTTP1, server_config, server_config_for};
 use certs::store::directory::DirectoryCertStore;
 use certs::store::secret::SecretCertStore;
 use kube::Client;
@@ -19,18 +18,25 @@ use prometheus_client::registry::Registry;
 use runtime::readiness::{Gate, Readiness};
 use runtime::tasks::Tasks;
 use runtime::tls::Limits;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use super::RunError;
 use crate::catalog::{Catalog, directory, kubernetes};
-use crate::metrics::Metrics;
-use crate::registration::CaBundleReconciler;
 use crate::server::ReviewService;
 use crate::state::WebhookState;
 use crate::{trust, version};
 
 const CERTIFICATE_GATE: &str = "a certificate to serve";
+
+/// Who fills the Secret with the certificate, for a log.
+const CERTIFICATE_WRITER: &str = "enclii-webhook certificates (or cert-manager)";
+
+/// The subject of the webhook's CA.
+pub(super) const CA_COMMON_NAME: &str = "enclii-webhook";
+
+/// The names that reach the webhook on its own machine.
+pub(super) const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Builds the components and spawns their tasks.
 pub(super) struct Components {
@@ -46,8 +52,8 @@ pub(super) enum CertificateSource {
     Directory(PathBuf),
     /// Files that another program writes.
     Files(PathBuf),
-    /// A CA of the webhook's own, in a Secret, registered with the API server.
-    Secret { name: String, registration: String },
+    /// A Secret that another program writes.
+    Secret(String),
 }
 
 /// The source of switchyard's CA.
@@ -68,22 +74,13 @@ impl TrustSource {
     }
 }
 
-/// The serving certificate, and the registration that needs its CA.
-pub(super) struct ServingCertificate {
-    resolver: Arc<CertResolver>,
-    registration: Option<RegistrationTarget>,
-}
-
-struct RegistrationTarget {
-    client: Client,
-    name: String,
-    bundle: watch::Receiver<TrustBundle>,
-}
-
-impl ServingCertificate {
-    pub(super) fn resolver(&self) -> Arc<CertResolver> {
-        Arc::clone(&self.resolver)
-    }
+/// The port for reviews.
+pub(super) struct ReviewPort {
+    pub(super) listen: SocketAddr,
+    pub(super) resolver: Arc<CertResolver>,
+    /// What verifies client certificates, if they are asked for.
+    pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
+    pub(super) service: Arc<ReviewService>,
 }
 
 impl Components {
@@ -115,58 +112,36 @@ impl Components {
         source: CertificateSource,
         service: &str,
         namespace: &str,
-    ) -> Result<ServingCertificate, RunError> {
-        // Loopback is for a machine without a cluster and for `kubectl port-forward`.
-        let names = SubjectAltNames::of_service(service, namespace)?
-            .and(SubjectAltNames::parse(["localhost", "127.0.0.1", "::1"])?);
-        Ok(match source {
+    ) -> Result<Arc<CertResolver>, RunError> {
+        let gate = self.gate(CERTIFICATE_GATE);
+        let stop = self.tasks.stopping();
+        match source {
             CertificateSource::Directory(path) => {
-                let (resolver, _) = self.manage_certificate(DirectoryCertStore::new(path), names);
-                ServingCertificate { resolver, registration: None }
+                // Loopback is for a machine without a cluster.
+                let names = SubjectAltNames::of_service(service, namespace)?
+                    .and(SubjectAltNames::parse(LOOPBACK)?);
+                let settings = Settings::new(CA_COMMON_NAME, names);
+                let manager =
+                    CertManager::new(DirectoryCertStore::new(path), settings).with_gate(gate);
+                let resolver = manager.resolver();
+                self.tasks.spawn_vital("certificate", manager.run(stop));
+                Ok(resolver)
             }
             CertificateSource::Files(path) => {
-                let files = FileCertificates::new(path, Clock::system())
-                    .with_gate(self.gate(CERTIFICATE_GATE));
+                let files = FileCertificates::new(path, Clock::system()).with_gate(gate);
                 let resolver = files.resolver();
-                self.tasks.spawn_vital("certificate", files.run(self.tasks.stopping()));
-                ServingCertificate { resolver, registration: None }
+                self.tasks.spawn_vital("certificate", files.run(stop));
+                Ok(resolver)
             }
-            CertificateSource::Secret { name, registration } => {
-                let client = self.client().await?;
-                let store = SecretCertStore::new(client.clone(), namespace, &name);
-                let (resolver, bundle) = self.manage_certificate(store, names);
-                let target = RegistrationTarget { client, name: registration, bundle };
-                ServingCertificate { resolver, registration: Some(target) }
+            CertificateSource::Secret(name) => {
+                let store = SecretCertStore::new(self.client().await?, namespace, &name);
+                let secret = FollowedSecret::new(store, &name, CERTIFICATE_WRITER, Clock::system())
+                    .with_gate(gate);
+                let resolver = secret.resolver();
+                self.tasks.spawn_vital("certificate", secret.run(stop));
+                Ok(resolver)
             }
-        })
-    }
-
-    fn manage_certificate(
-        &self,
-        store: impl CertStore + 'static,
-        names: SubjectAltNames,
-    ) -> (Arc<CertResolver>, watch::Receiver<TrustBundle>) {
-        let manager = CertManager::new(store, Settings::new("enclii-webhook", names))
-            .with_gate(self.gate(CERTIFICATE_GATE));
-        let outputs = (manager.resolver(), manager.bundle());
-        self.tasks.spawn_vital("certificate", manager.run(self.tasks.stopping()));
-        outputs
-    }
-
-    /// Starts to keep the CA registered, if the webhook manages its own.
-    pub(super) fn register(&self, certificate: &ServingCertificate, metrics: &Metrics) {
-        let Some(RegistrationTarget { client, name, bundle }) = &certificate.registration else {
-            return;
-        };
-        let gate = self.gate("its CA in the MutatingWebhookConfiguration");
-        let registration = CaBundleReconciler::new(
-            client.clone(),
-            name.clone(),
-            bundle.clone(),
-            gate,
-            metrics.clone(),
-        );
-        self.tasks.spawn_vital("registration", registration.run(self.tasks.stopping()));
+        }
     }
 
     /// Starts to fill the catalog. The gate opens after the first list.
@@ -214,18 +189,17 @@ impl Components {
     /// Opens both ports. Consumes the components, so it comes last.
     pub(super) async fn serve(
         self,
-        listen: SocketAddr,
+        port: ReviewPort,
         admin: SocketAddr,
-        certificate: &ServingCertificate,
-        service: Arc<ReviewService>,
     ) -> Result<(Tasks, Readiness), RunError> {
-        let tls = Arc::new(server_config(certificate.resolver(), H2_AND_HTTP1)?);
+        let ReviewPort { listen, resolver, verifier, service } = port;
+        let tls = Arc::new(match verifier {
+            Some(verifier) => server_config_for(resolver, H2_AND_HTTP1, verifier)?,
+            None => server_config(resolver, H2_AND_HTTP1)?,
+        });
         let (reviews, admin) = (bind(listen)?, bind(admin)?);
         let Self { tasks, readiness, registry, client: _ } = self;
-        tasks.spawn_vital(
-            "admin",
-            runtime::admin::serve(admin, Arc::new(registry), readiness.clone(), tasks.clone()),
-        );
+        serve_admin(admin, registry, &readiness, &tasks);
         let handler = move |request| Arc::clone(&service).answer(request);
         tasks.spawn_vital(
             "reviews",
@@ -235,6 +209,19 @@ impl Components {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+/// Serves metrics and probes.
+pub(super) fn serve_admin(
+    listener: TcpListener,
+    registry: Registry,
+    readiness: &Readiness,
+    tasks: &Tasks,
+) {
+    tasks.spawn_vital(
+        "admin",
+        runtime::admin::serve(listener, Arc::new(registry), readiness.clone(), tasks.clone()),
+    );
+}
+
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
     runtime::listen::bind(address).map_err(|source| RunError::Listen { address, source })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use certs::bundle::TrustBundle;
+use certs::certificate::Certificate;
 use certs::resolver::CertResolver;
 use k8s_openapi::ByteString;
 use prometheus_client::registry::Registry;
@@ -10,17 +11,20 @@ use runtime::readiness::{Gate, Readiness};
 use runtime::tasks::Tasks;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use webhook::catalog::Catalog;
-use webhook::metrics::Metrics;
+use webhook::keeper_metrics::KeeperMetrics;
 use webhook::registration::CaBundleReconciler;
 
 use crate::fake_server::{FakeApiServer, ca};
 
 const COLLECTION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
+/// Longer than a test takes.
+const LONG: Duration = Duration::from_secs(3600);
+
 struct RunningRegistration {
     server: FakeApiServer,
     bundle: watch::Sender<TrustBundle>,
+    registered: watch::Receiver<TrustBundle>,
     gate: Gate,
     tasks: Tasks,
 }
@@ -45,10 +49,17 @@ fn server(entries: &[&str]) -> FakeApiServer {
 }
 
 async fn start(server: FakeApiServer, bundle: TrustBundle) -> RunningRegistration {
+    start_with(server, bundle, LONG).await
+}
+
+async fn start_with(
+    server: FakeApiServer,
+    bundle: TrustBundle,
+    grace_period: Duration,
+) -> RunningRegistration {
     let (tasks, readiness) = (Tasks::new(), Readiness::new());
     let client = server.start(&tasks).await;
-    let metrics =
-        Metrics::register(&mut Registry::default(), Catalog::default(), CertResolver::new());
+    let metrics = KeeperMetrics::register(&mut Registry::default(), CertResolver::new());
     let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(bundle));
     let registration = CaBundleReconciler::new(
         client,
@@ -56,9 +67,11 @@ async fn start(server: FakeApiServer, bundle: TrustBundle) -> RunningRegistratio
         bundle.subscribe(),
         gate.clone(),
         metrics,
+        grace_period,
     );
+    let registered = registration.registered();
     tasks.spawn("registration", registration.run(tasks.stopping()));
-    RunningRegistration { server, bundle, gate, tasks }
+    RunningRegistration { server, bundle, registered, gate, tasks }
 }
 
 impl RunningRegistration {
@@ -84,18 +97,49 @@ impl RunningRegistration {
     }
 }
 
+/// The value of a `caBundle` with these CAs.
+fn ca_bundle(cas: &[&Certificate]) -> Value {
+    let bundle = TrustBundle::new(cas.iter().copied());
+    json!(ByteString(bundle.as_pem().as_bytes().to_vec()))
+}
+
 #[tokio::test]
 async fn every_entry_gets_the_ca_and_gets_it_back_when_overwritten() {
     let ours = TrustBundle::new([&ca("one")]);
     let running = start(server(&["pods.enclii.io", "more.enclii.io"]), ours.clone()).await;
     running.until_registered(&ours).await;
     running.until_ready().await;
-    for stolen in
-        [json!(null), json!("bm9uc2Vuc2U="), json!(ByteString(ca("evil").pem().into_bytes()))]
-    {
+    assert_eq!(*running.registered.borrow(), ours);
+    for stolen in [json!(null), json!("bm9uc2Vuc2U=")] {
         running.server.change(|object| object["webhooks"][1]["clientConfig"]["caBundle"] = stolen);
         running.until_registered(&ours).await;
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_foreign_ca_stays_beside_ours_for_the_grace_period() {
+    let (ours, old) = (ca("ours"), ca("old"));
+    let bundle = TrustBundle::new([&ours]);
+    let entries = |object: &Value| {
+        let all = object["webhooks"].as_array().unwrap().iter();
+        all.map(|entry| entry["clientConfig"]["caBundle"].clone()).collect::<Vec<_>>()
+    };
+    // One entry has both, and one lacks ours: neither may lose the other before its time.
+    let server = server(&["pods.enclii.io", "more.enclii.io"]);
+    server.change(|object| {
+        object["webhooks"][0]["clientConfig"]["caBundle"] = ca_bundle(&[&ours, &old]);
+        object["webhooks"][1]["clientConfig"]["caBundle"] = ca_bundle(&[&old]);
+    });
+    let running = start(server.clone(), bundle.clone()).await;
+    let both = ca_bundle(&[&ours, &old]);
+    running.server.wait_for(|object| entries(object)[1] != ca_bundle(&[&old])).await;
+    assert_eq!(entries(&running.server.object()), [both.clone(), both]);
+    running.until_ready().await;
+    running.stop().await;
+
+    let running = start_with(server, bundle.clone(), Duration::from_millis(200)).await;
+    running.until_registered(&bundle).await;
     running.stop().await;
 }
 

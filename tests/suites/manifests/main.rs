@@ -1,0 +1,8 @@
+//! What the manifests install and SECURITY.md promises, without a cluster.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod keeper;
+mod objects;
+mod rights;
+mod security;
