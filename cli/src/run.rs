@@ -4,6 +4,7 @@
 //! `$ENCLII_SECRETS_DIR`, which holds nothing else. So there is nothing to wipe: however this
 //! process ends, even by SIGKILL, the kernel frees the values.
 
+mod core_limit;
 mod environment;
 mod limits;
 mod memory_files;

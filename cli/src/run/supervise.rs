@@ -9,6 +9,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, WaitOptions, getpgrp, kill_process, wait};
 use tokio::signal::unix::{self, SignalKind};
 
+use super::core_limit::CoreLimit;
 use super::memory_files::MemoryFiles;
 use super::signal_mask;
 use super::watch::BundleWatch;
@@ -30,11 +31,14 @@ impl ChildProcess {
     pub(super) fn start(command: &mut Command) -> Result<Self, Error> {
         let signals = SignalStream::new()
             .map_err(|error| Error::System(format!("listen for signals: {error}")))?;
+        let core_limit = CoreLimit::forbid();
         let child = command
             .spawn()
             .map_err(|source| Error::Exec { program: command.get_program().to_owned(), source })?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        Ok(Self { pid: pid.ok_or_else(|| Error::System("read process id".to_owned()))?, signals })
+        let pid = pid.ok_or_else(|| Error::System("read process id".to_owned()))?;
+        core_limit.give(pid);
+        Ok(Self { pid, signals })
     }
 
     /// Waits for the program to end, and replaces its files meanwhile.

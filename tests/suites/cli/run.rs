@@ -175,6 +175,38 @@ fn a_killed_program_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0);
 }
 
+/// The soft limit on core files of a process.
+fn core_limit(pid: u32) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+    line.and_then(|line| line.split_ascii_whitespace().nth(4)).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn it_leaves_no_core_and_the_program_keeps_its_limit() {
+    let harness = CliHarness::start();
+    harness.set("A", b"1");
+    let enclii = harness.enclii(&shell("echo $$; exec sleep 60"));
+    let mut command = Command::new("bash");
+    command.args([
+        "-c",
+        "ulimit -S -c \"$(ulimit -H -c)\"; echo \"$(ulimit -c)\"; exec \"$@\"",
+        "bash",
+    ]);
+    command.arg(enclii.get_program()).args(enclii.get_args());
+    command.envs(enclii.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (mut child, printed) = start(&mut command, 2);
+    let program: u32 = printed[1].parse().unwrap();
+    assert_eq!(core_limit(child.id()), "0");
+    wait::until("the program to have the limit it was given", END_TIMEOUT, || {
+        // The shell counts in kilobytes, and `limits` in bytes: what is not 0 is enough.
+        Ok(((core_limit(program) == "0") == (printed[0] == "0")).then_some(()))
+    })
+    .unwrap();
+    send(program, Signal::KILL);
+    child.wait().unwrap();
+}
+
 /// The files below a directory that hold the bytes, with links followed.
 fn files_with(directory: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
