@@ -65,6 +65,9 @@ pub async fn ensure_bootstrap_token(
     store: &BootstrapTokenStore,
     repository: &Repository,
 ) -> Result<(), BootstrapError> {
+    if let BootstrapTokenStore::File(path) = store {
+        files::make_private(path);
+    }
     if repository.token_named(TOKEN_NAME).await?.is_some() {
         return Ok(());
     }
@@ -111,16 +114,11 @@ impl BootstrapTokenStore {
 
     async fn read(&self) -> Result<Option<Redacted>, BootstrapError> {
         let found = match self {
-            Self::File(path) => {
-                files::make_private(path);
-                match std::fs::read(path) {
-                    Ok(bytes) => Some(Redacted::new(bytes)),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                    Err(source) => {
-                        return Err(BootstrapError::File { path: path.clone(), source });
-                    }
-                }
-            }
+            Self::File(path) => match std::fs::read(path) {
+                Ok(bytes) => Some(Redacted::new(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(source) => return Err(BootstrapError::File { path: path.clone(), source }),
+            },
             Self::Cluster(cluster) => cluster.bootstrap_token().await?,
         };
         // A file that was written by hand ends with a newline.

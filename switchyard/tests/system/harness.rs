@@ -87,7 +87,7 @@ impl Harness {
         let directory = temporary.path().to_owned();
         write(&directory.join("identities.json"), &identities().to_string());
         let flags = flags(&directory);
-        let mut harness = Self::start_in(directory, false, &flags).await;
+        let mut harness = Self::start_in(directory, None, &flags).await;
         harness.temporary = Some(temporary);
         harness
     }
@@ -99,17 +99,27 @@ impl Harness {
 
     /// The same, with extra flags.
     pub(crate) async fn start_child_with(directory: PathBuf, more: &[String]) -> Self {
-        write(&directory.join("identities.json"), &identities().to_string());
-        Self::start_in(directory, true, more).await
+        Self::start_child_by(&[], directory, more).await
     }
 
-    async fn start_in(directory: PathBuf, child: bool, more: &[String]) -> Self {
+    /// The same, by a program that starts the one that its arguments name: `setpriv` or a shell.
+    pub(crate) async fn start_child_by(
+        starter: &[&str],
+        directory: PathBuf,
+        more: &[String],
+    ) -> Self {
+        write(&directory.join("identities.json"), &identities().to_string());
+        Self::start_in(directory, Some(starter), more).await
+    }
+
+    /// In a child process if there is a `starter`, else in the test's own.
+    async fn start_in(directory: PathBuf, starter: Option<&[&str]>, more: &[String]) -> Self {
         runtime::provider::install().unwrap();
         let (port, admin) = (free_port(), free_port());
         let words = Self::words(&directory, port, admin, more);
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let running = if child {
-            ServerProcess::Child(spawn(&directory, &words))
+        let running = if let Some(starter) = starter {
+            ServerProcess::Child(spawn(starter, &directory, &words))
         } else {
             let args = Args::try_parse_from(words).unwrap().serve();
             #[expect(
@@ -189,24 +199,13 @@ impl Harness {
 
     /// Starts a process without waiting until it is ready.
     pub(crate) fn spawn_child(directory: &Path, more: &[String]) -> KilledOnDrop {
-        spawn(directory, &Self::words(directory, free_port(), free_port(), more))
-    }
-
-    /// The same, by a program that starts the one that its arguments name: `setpriv` or a shell.
-    pub(crate) fn spawn_child_by(
-        starter: &[&str],
-        directory: &Path,
-        more: &[String],
-    ) -> KilledOnDrop {
-        write(&directory.join("identities.json"), &identities().to_string());
-        let words = Self::words(directory, free_port(), free_port(), more);
-        spawn_by(starter, directory, &words)
+        spawn(&[], directory, &Self::words(directory, free_port(), free_port(), more))
     }
 
     /// Stops it cleanly and restarts it on the same data and another port.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop().await;
-        let mut harness = Self::start_in(self.directory.clone(), false, &[]).await;
+        let mut harness = Self::start_in(self.directory.clone(), None, &[]).await;
         harness.temporary = self.temporary.take();
         harness
     }
@@ -308,17 +307,7 @@ impl Drop for KilledOnDrop {
     }
 }
 
-impl KilledOnDrop {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-fn spawn(directory: &Path, words: &[String]) -> KilledOnDrop {
-    spawn_by(&[], directory, words)
-}
-
-fn spawn_by(starter: &[&str], directory: &Path, words: &[String]) -> KilledOnDrop {
+fn spawn(starter: &[&str], directory: &Path, words: &[String]) -> KilledOnDrop {
     let log =
         std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
     let program = env!("CARGO_BIN_EXE_switchyard");

@@ -58,13 +58,15 @@ async fn every_file_is_its_owners_whatever_the_umask() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = temporary.path();
     let more = flags(directory);
-    let start = || Harness::spawn_child_by(&WITHOUT_UMASK, directory, &more);
-    let child = start();
+    let start = async || Harness::start_child_by(&WITHOUT_UMASK, directory.to_owned(), &more).await;
+    let harness = start().await;
+    // Its event is exported and signed.
+    harness.set("shop.prod.api", &[("A", b"1")]).await;
     until("every file", async || modes(directory).len() == PRIVATE.len()).await;
     let made = modes(directory);
     assert!(made.values().all(|mode| *mode == 0o600), "{made:?}");
     assert_eq!(fs::metadata(directory.join("data")).unwrap().mode() & 0o7777, 0o700);
-    drop(child);
+    harness.kill();
 
     // Wide files, as an older version or a copy made them.
     for folder in ["data", "outside"] {
@@ -74,7 +76,7 @@ async fn every_file_is_its_owners_whatever_the_umask() {
             }
         }
     }
-    let child = start();
+    let _harness = start().await;
     let log = || fs::read_to_string(directory.join("log")).unwrap();
     until("the report", async || log().contains("if nobody else is to, run chmod 0600")).await;
     until("its log file", async || modes(directory).contains_key("switchyard.db-wal")).await;
@@ -86,7 +88,6 @@ async fn every_file_is_its_owners_whatever_the_umask() {
     for name in ["switchyard.db", "audit-key", "bootstrap-token", "audit-export"] {
         assert!(log().lines().any(|it| it.contains(name) && it.contains("0644")), "{}", log());
     }
-    drop(child);
 }
 
 #[tokio::test]
@@ -100,13 +101,17 @@ async fn the_process_dumps_no_core_and_its_memory_belongs_to_root() {
     } else {
         &[]
     };
-    let child = Harness::spawn_child_by(starter, directory, &[]);
-    until("its start", async || directory.join("data/bootstrap-token").exists()).await;
-    let proc = Path::new("/proc").join(child.id().to_string());
+    let harness = Harness::start_child_by(starter, directory.to_owned(), &[]).await;
+    let proc = Path::new("/proc").join(harness.process().to_string());
     let limits = fs::read_to_string(proc.join("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     let words: Vec<_> = core.split_ascii_whitespace().collect();
     assert_eq!(words[4..6], ["0", "0"], "{core}");
     // The files of an undumpable process belong to root.
     assert_eq!(fs::metadata(proc.join("mem")).unwrap().uid(), 0);
+    // It still reads its own numbers.
+    let metrics = harness.metrics().await;
+    for name in ["process_open_fds ", "process_resident_memory_bytes "] {
+        assert!(metrics.contains(name), "{metrics}");
+    }
 }

@@ -40,8 +40,9 @@ fn the_webhook_cannot_change_its_registration() {
         "enclii-webhook",
         &["patch", registration, "--type=json", "-p", &patch.to_string(), "--dry-run=server"],
     );
+    // kubectl reads what it patches, and not even that is allowed.
     let message = refused.unwrap_err().to_string();
-    assert!(message.contains("Forbidden") && message.contains("cannot patch"), "{message}");
+    assert!(message.contains("Forbidden"), "{message}");
 
     let may = |who: &str, verb: &str, what: &str| {
         let answer = kubectl_as(who, &["auth", "can-i", verb, what, "-n", SYSTEM]);
