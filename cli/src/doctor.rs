@@ -65,12 +65,12 @@ pub(crate) async fn run(args: DoctorArgs, output: &Output) -> Result<ExitCode, E
 }
 
 fn print(check: &Check, output: &Output) {
-    let mark = match check.state {
-        CheckState::Ok => output.styled("✓", GREEN),
-        CheckState::Failed => output.styled("✗", RED),
-        CheckState::Skipped => output.styled("–", YELLOW),
+    let (mark, style) = match check.state {
+        CheckState::Ok => ("✓", GREEN),
+        CheckState::Failed => ("✗", RED),
+        CheckState::Skipped => ("–", YELLOW),
     };
-    output.line(&format!("{mark} {}: {}", check.name, check.detail));
+    output.marked_line(mark, style, &format!("{}: {}", check.name, check.detail));
     if let Some(way_out) = &check.way_out {
         output.line(&format!("    {way_out}"));
     }

@@ -1,5 +1,8 @@
 //! What people and programs read: tables, JSON, and colour only on a terminal.
 //!
+//! Text may come from strangers: a name, or what a server answers. Hidden characters are shown as
+//! their code points, so that none acts on the terminal or reverses a line.
+//!
 //! Standard output may be a pipe whose reader has gone, which is not an error. Every other failed
 //! write is one, and [`Output::finish`] reports it.
 
@@ -12,6 +15,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use contract::text::{escape, escape_json, escape_lines};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -79,42 +83,46 @@ impl Output {
 
     /// A line of results.
     pub(crate) fn line(&self, text: &str) {
-        self.write_stdout(text);
+        self.write_stdout(escape_lines(text));
+    }
+
+    /// A line of results after a mark, which has a colour if results have.
+    pub(crate) fn marked_line(&self, mark: &str, style: Style, text: &str) {
+        self.write_stdout(format_args!("{} {}", self.styled(mark, style), escape_lines(text)));
     }
 
     /// A success, with a green check mark on a terminal.
     pub(crate) fn success(&self, text: &str) {
-        if self.stdout_color {
-            self.write_stdout(format_args!("{} {text}", self.styled("✓", GREEN)))
-        } else {
-            self.write_stdout(text)
-        }
+        if self.stdout_color { self.marked_line("✓", GREEN, text) } else { self.line(text) }
     }
 
     /// Something the user should know and does not have to act on.
     pub(crate) fn note(&self, text: &str) {
-        self.write_stderr(format_args!("{} {text}", paint("note:", YELLOW, self.stderr_color)));
+        let mark = paint("note:", YELLOW, self.stderr_color);
+        self.write_stderr(format_args!("{mark} {}", escape_lines(text)));
     }
 
     /// What only `--verbose` shows. Never a value.
     pub(crate) fn verbose(&self, text: impl FnOnce() -> String) {
         if self.verbose {
-            self.write_stderr(paint(&text(), DIMMED, self.stderr_color));
+            self.write_stderr(paint(&escape_lines(&text()), DIMMED, self.stderr_color));
         }
     }
 
     pub(crate) fn error(&self, error: &Error) {
-        self.write_stderr(format_args!("{} {error}", paint("error:", RED, self.stderr_color)));
+        let (mark, text) = (paint("error:", RED, self.stderr_color), error.to_string());
+        self.write_stderr(format_args!("{mark} {}", escape_lines(&text)));
     }
 
     /// A part of a line of results, in colour if results are.
-    pub(crate) fn styled(&self, text: &str, style: Style) -> String {
+    fn styled(&self, text: &str, style: Style) -> String {
         paint(text, style, self.stdout_color)
     }
 
     /// Columns as wide as their widest cell, two spaces apart, without borders.
     pub(crate) fn table(&self, header: &[&str], rows: &[Vec<String>]) {
         let mut table = Table::new();
+        let rows = rows.iter().map(|row| row.iter().map(|cell| escape(cell)));
         table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));
@@ -133,7 +141,7 @@ impl Output {
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Error::Encode(error.to_string()))?;
-        self.write_stdout(text);
+        self.write_stdout(escape_json(&text));
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod schema;
 pub mod scope;
 pub mod secret_bundle;
 pub mod stream;
+pub mod text;
 
 pub use agent_config::AgentConfig;
 pub use annotations::Annotations;

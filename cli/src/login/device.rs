@@ -58,8 +58,8 @@ pub(super) async fn id_token(
         ));
     }
     let code: DeviceCode = provider.read(response).await?;
-    let printable =
-        |text: &str| text.chars().filter(|it| !it.is_control()).take(500).collect::<String>();
+    // A note escapes what acts on the terminal.
+    let printable = |text: &str| text.chars().take(500).collect::<String>();
     output.note(&format!(
         "log in at {} with the code {}",
         printable(&code.verification_uri),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use contract::api::Login;
 use contract::credential::Credential;
+use contract::text::escape;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response};
 use runtime::http_client::{HttpClientBuilder, is_https_or_loopback};
@@ -54,10 +55,11 @@ pub(super) struct OAuthError {
 }
 
 impl OAuthError {
-    /// The error without control characters, so that it cannot act on the terminal.
+    /// The error, cut to a length, in which no character acts on the terminal.
     pub(super) fn printable(&self) -> String {
         let text = format!("{} {}", self.error, self.error_description);
-        text.trim().chars().filter(|it| !it.is_control()).take(300).collect()
+        let text: String = text.trim().chars().take(300).collect();
+        escape(&text).into_owned()
     }
 }
 
@@ -156,7 +158,7 @@ fn unreachable(issuer: &str, error: &reqwest::Error) -> Error {
 fn secure_url(text: &str) -> Result<Url, Error> {
     let url: Option<Url> = text.parse().ok().filter(is_https_or_loopback);
     url.ok_or_else(|| {
-        let shown: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
+        let shown: String = text.chars().take(200).collect();
         Error::Usage(format!(
             "the identity provider's address {shown:?} must start with https://, since codes and \
              tokens travel over it"
@@ -188,6 +190,6 @@ mod tests {
             error: "access_denied".into(),
             error_description: "\u{1b}[2Jno\r\n".into(),
         };
-        assert_eq!(error.printable(), "access_denied [2Jno");
+        assert_eq!(error.printable(), "access_denied \\u{1b}[2Jno");
     }
 }

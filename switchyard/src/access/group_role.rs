@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use contract::api::{Role, UnknownWord};
 use contract::scope::ScopeError;
+use contract::text::is_hidden;
 
 use crate::policy::{RoleAssignment, RoleScope, RoleSource};
 
@@ -42,6 +43,7 @@ impl GroupRole {
             role: self.role,
             within: self.within.clone(),
             source: RoleSource::Group(self.group.clone()),
+            until: None,
         }
     }
 }
@@ -53,7 +55,7 @@ impl FromStr for GroupRole {
         // The name of a group may contain `=`, like a distinguished name; roles and scopes do not.
         let form = || GroupRoleError::Form(text.chars().take(200).collect());
         let (group, right) = text.rsplit_once('=').ok_or_else(form)?;
-        if group.is_empty() || group != group.trim() {
+        if group.is_empty() || group != group.trim() || group.contains(is_hidden) {
             return Err(form());
         }
         let (role, scope) = match right.split_once('@') {
@@ -97,6 +99,7 @@ mod tests {
             "platform=owner@",
             "platform=owner@a/b",
             " x=owner",
+            "platform\u{2060}=owner",
         ] {
             assert!(text.parse::<GroupRole>().is_err(), "{text:?} was accepted");
         }

@@ -18,7 +18,7 @@ use runtime::backoff::random;
 use runtime::logs::ErrorChain;
 
 use super::{Caller, Secrets, SecretsError, WriteOptions};
-use crate::audit::{Action, Actor, Origin, Outcome};
+use crate::audit::{Action, Actor, Origin, Outcome, sanitize};
 use crate::repository::{ChangeError, Condition, Fence};
 
 /// The time limit for one scan, so that an unresponsive store does not end the job.
@@ -60,7 +60,7 @@ impl Secrets {
             }
             let ExternalChange { scope, name, on, .. } = &change;
             let person = Caller {
-                actor: Actor::Store { name: change.by.clone() },
+                actor: Actor::Store { name: sanitize(&change.by) },
                 origin: Origin::default(),
             };
             match self.import_one(&person, &change, fence).await {

@@ -91,7 +91,7 @@ async fn pod_reports_are_stored() {
     assert_eq!(applied[1]["outcome"], "failed");
     let failed = harness.events("failed").await;
     assert_eq!(failed.len(), 1, "it spoke for a bundle that it does not follow: {failed:?}");
-    assert_eq!(failed[0]["details"], "reload: process 7 does not catch SIGHUP\u{fffd}\u{fffd}");
+    assert_eq!(failed[0]["details"], "reload: process 7 does not catch SIGHUP\\u{a}\\u{202e}");
     let sql = "SELECT generation, reload FROM agent_holdings WHERE pod_uid = '1'";
     let row: (i64, String) =
         harness.database().query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
