@@ -70,6 +70,21 @@ pub struct Pod {
 }
 
 impl Actor {
+    /// The kinds of actors, as they appear in `actor_type`.
+    pub const KINDS: [&'static str; 6] = ["anonymous", "pod", "store", "system", "token", "user"];
+
+    /// Splits an actor as it is printed, `user:ada`, into its kind and its name. Without a kind in
+    /// front, all of it is a name of any kind, except for `anonymous`, who has none.
+    #[must_use]
+    pub fn split_printed(text: &str) -> (Option<&'static str>, &str) {
+        let kind = |word: &str| Self::KINDS.into_iter().find(|kind| *kind == word);
+        match text.split_once(':') {
+            None if text == "anonymous" => (kind(text), ""),
+            None => (None, text),
+            Some((word, name)) => kind(word).map_or((None, text), |kind| (Some(kind), name)),
+        }
+    }
+
     /// The kind of actor, as it appears in `actor_type`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -246,5 +261,30 @@ mod tests {
             assert_eq!(Outcome::parse(outcome.as_str()), Some(*outcome));
         }
         assert_eq!(Action::parse("Read"), None);
+    }
+
+    #[test]
+    fn an_actor_is_found_as_it_is_printed() {
+        for (text, kind, name) in [
+            ("user:ada", Some("user"), "ada"),
+            ("token:ci", Some("token"), "ci"),
+            ("pod:shop-prod/api", Some("pod"), "shop-prod/api"),
+            ("system:retention", Some("system"), "retention"),
+            ("anonymous", Some("anonymous"), ""),
+            ("ada", None, "ada"),
+            ("urn:people:ada", None, "urn:people:ada"),
+            ("user:a:b", Some("user"), "a:b"),
+            ("User:ada", None, "User:ada"),
+        ] {
+            assert_eq!(Actor::split_printed(text), (kind, name), "{text}");
+        }
+        let actors = [
+            Actor::Anonymous,
+            Actor::System { part: "x" },
+            Actor::Store { name: "x".into() },
+            Actor::Token { name: "x".into() },
+            Actor::User { name: "x".into() },
+        ];
+        assert!(actors.iter().all(|actor| Actor::KINDS.contains(&actor.kind())));
     }
 }

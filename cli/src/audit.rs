@@ -1,6 +1,7 @@
 //! `enclii audit …`: one file per command.
 
 mod export;
+mod export_file;
 mod fetch;
 mod list;
 mod time_range;

@@ -82,7 +82,7 @@ pub(crate) async fn run(command: GrantsCommand, output: &Output) -> Result<(), E
                 return Ok(());
             }
             output.table(
-                &["ID", "SUBJECT", "ACCESS", "SCOPE", "SECRET", "BY", "SINCE"],
+                &["ID", "SUBJECT", "ACCESS", "SCOPE", "SECRET", "BY", "SINCE", "EXPIRES"],
                 &grants.iter().map(row).collect::<Vec<_>>(),
             );
         }
@@ -95,7 +95,7 @@ pub(crate) async fn run(command: GrantsCommand, output: &Output) -> Result<(), E
             output: format,
         }) => {
             let grant = Client::new(&connection, output)?
-                .grant(&GrantRequest { subject, scope, secret, access })
+                .grant(&GrantRequest { subject, scope, secret, access, expires_at: None })
                 .await?;
             if format == OutputFormat::Json {
                 return output.json(&grant);
@@ -127,12 +127,15 @@ fn row(grant: &Grant) -> Vec<String> {
         secret,
         grant.created_by.clone(),
         grant.created_at.to_string(),
+        grant.expires_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
     ]
 }
 
 fn describe(grant: &Grant) -> String {
     let secret = grant.secret.as_ref().map(|it| format!("/{it}")).unwrap_or_default();
-    format!("{} {} {}{secret}", format_subject(&grant.subject), grant.access, grant.scope)
+    let end = grant.expires_at.map(|at| format!(" until {at}")).unwrap_or_default();
+    let subject = format_subject(&grant.subject);
+    format!("{subject} {} {}{secret}{end}", grant.access, grant.scope)
 }
 
 fn format_subject(subject: &Subject) -> String {

@@ -15,10 +15,12 @@ use crate::policy::{
 };
 use crate::repository::{Repository, RepositoryError, TokenRow, TokenSubject};
 
+mod configured_rights;
 mod group_role;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use configured_rights::record_configured_rights;
 pub use group_role::{GroupRole, GroupRoleError};
 
 /// Decides about access. Clones share the state.
@@ -93,6 +95,7 @@ impl AccessControl {
                     role: *role,
                     within: scope.clone().into(),
                     source: RoleSource::Token,
+                    until: token.expires_at,
                 }],
                 grants: Vec::new(),
             }),
@@ -100,7 +103,12 @@ impl AccessControl {
         }
     }
 
-    async fn person(&self, name: &str, groups: &[String]) -> Result<Principal, RepositoryError> {
+    /// A person in these groups, with the current rights.
+    pub(crate) async fn person(
+        &self,
+        name: &str,
+        groups: &[String],
+    ) -> Result<Principal, RepositoryError> {
         let mut roles: Vec<RoleAssignment> = self
             .groups
             .iter()
@@ -114,6 +122,7 @@ impl AccessControl {
                     role,
                     within: RoleScope::Scope(row.scope),
                     source: RoleSource::Grant(row.id),
+                    until: row.expires_at,
                 }),
                 None => grants.push(row.into()),
             }

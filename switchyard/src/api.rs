@@ -5,6 +5,7 @@
 
 mod admin;
 mod audit;
+mod audit_query;
 mod body;
 mod bundles;
 mod drain;
@@ -12,17 +13,19 @@ mod grants;
 mod health;
 mod idempotency;
 mod json_request;
+mod kept_token;
+mod list_event;
 mod login;
 mod middleware;
 mod openapi;
 mod page;
-mod page_by_id;
 mod path;
 mod preconditions;
 mod response;
 mod secrets;
 mod tokens;
 mod versions;
+mod visible_page;
 
 use std::sync::Arc;
 

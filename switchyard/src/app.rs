@@ -6,6 +6,7 @@ mod auth_failures;
 mod authentication;
 mod frame_cache;
 mod health;
+mod listed_bundles;
 mod rate_limiter;
 mod streams;
 
@@ -26,6 +27,7 @@ pub(crate) use auth_failures::AuthFailureLimiter;
 pub(crate) use authentication::{Authenticated, Unauthenticated};
 pub(crate) use frame_cache::{BundleSelection, FrameError};
 pub(crate) use health::HealthCache;
+pub(crate) use listed_bundles::ListedBundles;
 pub(crate) use rate_limiter::RateLimiter;
 pub(crate) use streams::{MAX_STREAMS, StreamState};
 
@@ -50,4 +52,5 @@ pub(crate) struct AppState {
     pub(crate) auth_failures: AuthFailureLimiter,
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) health: HealthCache,
+    pub(crate) listed_bundles: ListedBundles,
 }

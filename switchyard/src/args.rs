@@ -119,6 +119,10 @@ pub struct ServeArgs {
     /// [default without a cluster: bootstrap-token in --data]
     #[arg(long, env = "ENCLII_BOOTSTRAP_TOKEN_FILE", value_name = "FILE")]
     pub bootstrap_token_file: Option<PathBuf>,
+    /// Accept a bootstrap token again after the first one was revoked: another one that is stored,
+    /// or a new one
+    #[arg(long, env = "ENCLII_RESTORE_BOOTSTRAP_TOKEN")]
+    pub restore_bootstrap_token: bool,
     /// Read pods and namespaces from this file instead of a cluster; only on loopback
     #[arg(long, env = "ENCLII_DEVELOPMENT_IDENTITIES", value_name = "FILE")]
     pub development_identities: Option<PathBuf>,

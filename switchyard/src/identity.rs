@@ -20,8 +20,8 @@ pub use bearer::bearer;
 pub use bootstrap::{BootstrapError, BootstrapTokenStore, ensure_bootstrap_token};
 pub use development::{DevelopmentError, DevelopmentIdentities};
 pub use oidc::{
-    ClaimError, LoginError, OidcConfig, OidcFetchError, OidcProvider, OidcSetupError, Person,
-    SignatureError,
+    ClaimError, IdentifiedPerson, LoginError, OidcConfig, OidcFetchError, OidcProvider,
+    OidcSetupError, Person, SignatureError,
 };
 pub(crate) use token::generate_token;
 pub use token::{TokenAuthenticator, TokenError, TokenHash};

@@ -7,6 +7,7 @@
 //! Scopes and names arrive as parsed types. They are made canonical once, at the edge, and are
 //! never compared as text here.
 
+mod audit_reach;
 mod decision;
 mod delegation;
 #[cfg(test)]
@@ -16,8 +17,9 @@ mod principal;
 mod target;
 mod verb;
 
+pub use audit_reach::{AuditReach, decide_audit};
 pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secrets};
-pub use delegation::{decide_delegation, decide_lifetime};
+pub use delegation::{Delegation, decide_delegation, decide_lifetime, decide_session_end};
 pub use pods::{
     BundleAllowed, BundleDenied, BundleDenyReason, BundleGrant, BundleRule, NamespaceBinding,
     ServiceAccountRef, decide_bundle,

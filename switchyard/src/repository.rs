@@ -7,7 +7,7 @@ mod change;
 mod lease;
 mod sql;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
@@ -18,11 +18,13 @@ use lockbox::{Reference, StoredVersion};
 
 use crate::delivery::RolloutState;
 
-pub use change::{ChangeError, Condition, Idempotency, LedgerChange, NewVersion, RespondFn};
+pub use change::{
+    ChangeError, Condition, Idempotency, KeptResponse, LedgerChange, NewVersion, RespondFn,
+};
 pub use lease::Fence;
 pub use sql::{
-    CHANNEL, NewToken, PendingDestroy, PersonGrant, Repository, StoredCheckpoint, TokenRow,
-    TokenSubject,
+    CHANNEL, IdTokenRef, NewGrant, NewToken, PendingDestroy, PersonGrant, Repository,
+    StoredCheckpoint, TokenAdded, TokenRow, TokenSubject,
 };
 
 /// A failed read or write of the ledger.
@@ -208,12 +210,20 @@ pub struct AuditEntry {
 pub struct AuditQuery {
     /// Only events with a greater sequence.
     pub after: u64,
+    /// Only events with a smaller sequence.
+    pub before: Option<u64>,
+    /// From the newest one on, instead of from the oldest one.
+    pub newest_first: bool,
     /// Only this action.
     pub action: Option<String>,
+    /// Only this kind of actor.
+    pub actor_type: Option<String>,
     /// Only this actor id.
     pub actor: Option<String>,
-    /// Only this scope and those below it.
-    pub scope: Option<String>,
+    /// Only these scopes and those below them.
+    pub within: Option<BTreeSet<Scope>>,
+    /// Only this secret, in any scope or in exactly this one.
+    pub secret: Option<(Option<Scope>, SecretName)>,
     /// Only this outcome.
     pub outcome: Option<String>,
     /// Only events at or after this time.

@@ -23,9 +23,11 @@ use runtime::tasks::Tasks;
 use runtime::tls::Limits;
 use tokio::net::TcpListener;
 
-use crate::access::AccessControl;
+use crate::access::{AccessControl, record_configured_rights};
 use crate::api;
-use crate::app::{AppState, AuthFailureLimiter, HealthCache, RateLimiter, StreamState};
+use crate::app::{
+    AppState, AuthFailureLimiter, HealthCache, ListedBundles, RateLimiter, StreamState,
+};
 use crate::args::{DatabaseArgs, ServeArgs};
 use crate::audit::{AuditLog, SigningKeyError, SinksError};
 use crate::bundle_updates::BundleUpdates;
@@ -212,6 +214,7 @@ async fn start(
     let oidc = args.oidc.config().map(|it| OidcProvider::new(it, development)).transpose()?;
     let groups = args.oidc.oidc_roles.clone();
     let rate_limiter = RateLimiter::new(args.rate.rate_limit, args.rate.rate_burst);
+    let restore = args.restore_bootstrap_token;
     let Platform {
         pods,
         namespaces,
@@ -219,8 +222,10 @@ async fn start(
         trust_target,
         bootstrap_target,
         certificate_source,
+        development_pods,
     } = platform::detect(args, tasks, readiness).await?;
-    ensure_bootstrap_token(&bootstrap_target, &repository).await?;
+    ensure_bootstrap_token(&bootstrap_target, &repository, restore).await?;
+    record_configured_rights(&repository, &groups, &development_pods).await?;
     let certificate = readiness.gate("a certificate to serve");
     let ServingCertificate { resolver, bundle } =
         certificates::start(certificate_source, names, certificate, tasks);
@@ -274,6 +279,7 @@ async fn start(
         auth_failures: AuthFailureLimiter::default(),
         rate_limiter,
         health: HealthCache::default(),
+        listed_bundles: ListedBundles::default(),
     };
     // HTTP/1.1 only: agent streams use Upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);

@@ -107,6 +107,11 @@ pub struct GrantRequest {
     pub secret: Option<SecretName>,
     /// What it allows.
     pub access: Access,
+    /// When it ends; as late as its maker's own authority where it is absent, which is never for
+    /// most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A grant.
@@ -130,6 +135,10 @@ pub struct Grant {
     pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
+    /// When it ends; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The grants that the caller may see, oldest first.

@@ -3,10 +3,11 @@
 use contract::api::{Access as Given, GrantRequest, Role, Subject, SubjectKind};
 use jiff::{SignedDuration, Timestamp};
 use lockbox::Database;
+use lockbox::database::query;
 
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::policy::BundleGrant;
-use crate::repository::{NewToken, Repository, TokenSubject};
+use crate::repository::{IdTokenRef, NewGrant, NewToken, Repository, TokenAdded, TokenSubject};
 
 fn event() -> Event {
     Event {
@@ -28,6 +29,8 @@ fn token(name: &str, hash: u8, subject: TokenSubject, lives: SignedDuration) -> 
         hash: vec![hash; 32],
         expires_at,
         by: "system:test".into(),
+        id_token: None,
+        kept: None,
     }
 }
 
@@ -48,18 +51,23 @@ fn grant(
         scope: scope.parse().unwrap(),
         secret: secret.map(|it| it.parse().unwrap()),
         access,
+        expires_at: None,
     }
+}
+
+fn new_grant(request: GrantRequest) -> NewGrant {
+    let expires_at = request.expires_at;
+    NewGrant { request, expires_at, by: "token:test".into(), idempotency: None }
 }
 
 async fn tokens(repository: &Repository) {
     let hour = SignedDuration::from_hours(1);
-    assert!(repository.add_token(&token("ci", 1, program(), hour), Some(&event())).await.unwrap());
-    assert!(!repository.add_token(&token("ci", 2, program(), hour), Some(&event())).await.unwrap());
+    let add = async |new: NewToken| repository.add_token(&new, &event()).await.unwrap();
+    assert_eq!(add(token("ci", 1, program(), hour)).await, TokenAdded::Added);
+    assert_eq!(add(token("ci", 2, program(), hour)).await, TokenAdded::NameTaken);
     let person =
         TokenSubject::Person { name: "ada".into(), groups: vec!["a, b".into(), "c".into()] };
-    assert!(
-        repository.add_token(&token("session-1", 3, person.clone(), hour), None).await.unwrap()
-    );
+    assert_eq!(add(token("session-1", 3, person.clone(), hour)).await, TokenAdded::Added);
     let found = repository.token(&[1; 32]).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), &found.subject, found.last_used_at), ("ci", &program(), None));
     assert_eq!(repository.token(&[3; 32]).await.unwrap().unwrap().subject, person);
@@ -73,8 +81,8 @@ async fn tokens(repository: &Repository) {
 
     assert_eq!(repository.tokens(0, 10).await.unwrap().len(), 2);
     assert_eq!(repository.tokens(found.id, 10).await.unwrap()[0].name, "session-1");
-    assert!(repository.revoke_token(found.id, &event()).await.unwrap());
-    assert!(!repository.revoke_token(found.id, &event()).await.unwrap());
+    assert!(repository.revoke_token(found.id, &event(), None).await.unwrap());
+    assert!(!repository.revoke_token(found.id, &event(), None).await.unwrap());
     assert_eq!(repository.token_named("ci").await.unwrap(), None);
     assert!(
         repository.token_existed("ci", None).await.unwrap()
@@ -82,19 +90,51 @@ async fn tokens(repository: &Repository) {
     );
     assert!(!repository.token_existed("ci", Some(&[9; 32])).await.unwrap());
     // An expired token is not valid, and its name is free again.
-    assert!(
-        repository
-            .add_token(&token("ci", 4, program(), SignedDuration::from_secs(-1)), None)
-            .await
-            .unwrap()
-    );
+    let ended = token("ci", 4, program(), SignedDuration::from_secs(-1));
+    assert_eq!(add(ended).await, TokenAdded::Added);
     assert_eq!(repository.token(&[4; 32]).await.unwrap(), None);
-    assert!(repository.add_token(&token("ci", 5, program(), hour), None).await.unwrap());
+    assert_eq!(add(token("ci", 5, program(), hour)).await, TokenAdded::Added);
+}
+
+/// An ID token makes sessions until one of them is ended, and that is remembered as long as the ID
+/// token lives.
+async fn id_tokens(repository: &Repository) {
+    let hour = SignedDuration::from_hours(1);
+    let long_ago = SignedDuration::from_hours(-24 * 30);
+    let session = |hash: u8, id_token: u8, lives, id_token_lives| {
+        let person = TokenSubject::Person { name: "eve".into(), groups: vec![] };
+        let expires_at = Timestamp::now().checked_add(id_token_lives).unwrap();
+        let id_token = Some(IdTokenRef { hash: vec![id_token; 32], expires_at });
+        NewToken { id_token, ..token(&format!("session-{hash}"), hash, person, lives) }
+    };
+    let add = async |new: NewToken| repository.add_token(&new, &event()).await.unwrap();
+    let end = async |hash: u8| {
+        let tokens = repository.tokens(0, 1000).await.unwrap();
+        let name = format!("session-{hash}");
+        let row = tokens.into_iter().find(|it| it.name == name).unwrap();
+        assert!(repository.revoke_token(row.id, &event(), None).await.unwrap());
+    };
+    assert_eq!(add(session(20, 1, hour, hour)).await, TokenAdded::Added);
+    assert_eq!(add(session(21, 1, hour, hour)).await, TokenAdded::Added);
+    end(20).await;
+    assert_eq!(add(session(22, 1, hour, hour)).await, TokenAdded::IdTokenEnded);
+    assert_eq!(add(session(23, 2, hour, hour)).await, TokenAdded::Added);
+    // Rows of sessions that ended long ago go, except those whose ID token is still accepted.
+    for (hash, id_token, id_token_lives) in [(24, 3, hour), (25, 4, long_ago)] {
+        assert_eq!(add(session(hash, id_token, hour, id_token_lives)).await, TokenAdded::Added);
+        end(hash).await;
+        let age = query("UPDATE api_tokens SET expires_at = $1 WHERE name = $2")
+            .bind(Timestamp::now().checked_add(long_ago).unwrap().as_millisecond())
+            .bind(format!("session-{hash}"));
+        repository.database().execute(age).await.unwrap();
+    }
+    assert_eq!(add(session(26, 3, hour, hour)).await, TokenAdded::IdTokenEnded);
+    assert_eq!(add(session(27, 4, hour, hour)).await, TokenAdded::Added);
 }
 
 async fn grants(repository: &Repository) {
     let add =
-        async |new: GrantRequest| repository.add_grant(&new, "token:test", &event()).await.unwrap();
+        async |new: GrantRequest| repository.add_grant(&new_grant(new), &event()).await.unwrap();
     let one = add(grant(SubjectKind::User, "ada", "shop.prod.api", Some("A"), Given::Read)).await;
     assert_eq!(
         add(grant(SubjectKind::User, "ada", "shop.prod.api", Some("A"), Given::Read)).await,
@@ -140,15 +180,48 @@ async fn grants(repository: &Repository) {
 
     assert_eq!(repository.grants(0, 100).await.unwrap().len(), 5);
     assert_eq!(repository.grant(one.id).await.unwrap().as_ref(), Some(&one));
-    assert!(repository.remove_grant(one.id, &event()).await.unwrap());
-    assert!(!repository.remove_grant(one.id, &event()).await.unwrap());
+    assert!(repository.remove_grant(one.id, &event(), None).await.unwrap());
+    assert!(!repository.remove_grant(one.id, &event(), None).await.unwrap());
     assert_eq!(of("ada", &[]).await, []);
+}
+
+/// Grants with an end: they are not seen after it, and an equal one is made again.
+async fn ends(repository: &Repository) {
+    let now = Timestamp::now();
+    let at = |seconds| now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+    let request = |expires_at| GrantRequest {
+        expires_at,
+        ..grant(SubjectKind::User, "zoe", "shop", None, Given::Read)
+    };
+    let add =
+        async |new: GrantRequest| repository.add_grant(&new_grant(new), &event()).await.unwrap();
+    let capped = async |expires_at| {
+        let new = NewGrant { expires_at, ..new_grant(request(None)) };
+        repository.add_grant(&new, &event()).await.unwrap()
+    };
+    let past = add(request(Some(at(-60)))).await;
+    assert!(repository.grants_of("zoe", &[]).await.unwrap().is_empty());
+    assert_eq!(repository.grant(past.id).await.unwrap(), None);
+    let first = capped(Some(at(600))).await;
+    assert!(first.id > past.id, "an id was given again");
+    // In milliseconds, as the ledger has them.
+    let end = |grant: &contract::api::Grant| grant.expires_at.map(Timestamp::as_millisecond);
+    // An end that nobody asked for is moved away and not nearer.
+    assert_eq!(end(&capped(Some(at(300))).await), Some(at(600).as_millisecond()));
+    assert_eq!(end(&capped(Some(at(900))).await), Some(at(900).as_millisecond()));
+    assert_eq!(end(&add(request(Some(at(500)))).await), Some(at(500).as_millisecond()));
+    let lasting = capped(None).await;
+    assert_eq!((lasting.id, end(&lasting)), (first.id, None));
+    assert_eq!(end(&capped(Some(at(900))).await), None);
+    assert_eq!(repository.grants_of("zoe", &[]).await.unwrap()[0].expires_at, None);
 }
 
 async fn on(database: Database) {
     let repository = Repository::open(database).await.unwrap();
     tokens(&repository).await;
+    id_tokens(&repository).await;
     grants(&repository).await;
+    ends(&repository).await;
 }
 
 #[tokio::test]

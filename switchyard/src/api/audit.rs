@@ -14,6 +14,7 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::audit_query::{ListAuditQuery, MAX_SEQUENCE};
 use super::page;
 use super::response::json;
 use crate::app::{ApiError, AppState, Unauthenticated};
@@ -22,34 +23,8 @@ use crate::policy::{Target, Verb};
 use crate::repository::AuditQuery;
 use crate::secrets::{Caller, SecretsError};
 
-/// Events in one response.
-const MAX_EVENTS: u32 = 100_000;
-
-/// The largest number of an event: the largest integer that every JSON parser reads exactly.
-const MAX_SEQUENCE: u64 = (1 << 53) - 1;
-
 /// Records that an export reads at once.
 const EXPORT_BATCH_SIZE: u32 = 1000;
-
-/// The query of a list.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListAuditQuery {
-    #[serde(default)]
-    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64, default = 0)]
-    after: u64,
-    #[param(minimum = 1, maximum = 100_000, default = 100)]
-    limit: Option<u32>,
-    action: Option<String>,
-    actor: Option<String>,
-    scope: Option<String>,
-    outcome: Option<String>,
-    #[param(value_type = Option<String>, format = DateTime)]
-    since: Option<Timestamp>,
-    #[param(value_type = Option<String>, format = DateTime)]
-    until: Option<Timestamp>,
-}
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct AuditEventList {
@@ -59,7 +34,8 @@ struct AuditEventList {
 
 /// List audit events
 ///
-/// In the order in which they were recorded.
+/// In the order in which they were recorded, or with `order=desc` from the newest one on. An admin
+/// of a scope gets the events of that scope and of those below it.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "audit",
     params(ListAuditQuery),
     responses((status = 200, description = "The events", body = AuditEventList)))]
@@ -68,27 +44,26 @@ pub(super) async fn list(
     unauthenticated: Unauthenticated,
     parameters: Result<Query<ListAuditQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = auditor(unauthenticated, &app).await?;
-    let Query(ListAuditQuery { after, limit, action, actor, scope, outcome, since, until }) =
-        parameters.map_err(|_| {
-            ApiError::malformed(
-                "the query may have after=<number>, limit=<number>, action=, actor=, scope=, \
-                 outcome=, since=<RFC 3339> and until=<RFC 3339>, each once",
-            )
-        })?;
-    let limit = page::limit_within(limit, MAX_EVENTS)?;
-    if after > MAX_SEQUENCE {
-        return Err(ApiError::malformed("after is greater than the number of any event"));
-    }
-    let query = AuditQuery { after, action, actor, scope, outcome, since, until, limit };
+    let auth = unauthenticated.authenticate(&app).await?;
+    let Query(parameters) = parameters.map_err(|_| {
+        ApiError::malformed(
+            "the query may have after=<number>, before=<number>, order=asc|desc, limit=<number>, \
+             action=, actor=, scope=, secret=, outcome=, since=<RFC 3339> and until=<RFC 3339>, \
+             each once",
+        )
+    })?;
+    let (reach, rule) = auth.authorize_audit(&app, parameters.scope.as_ref()).await?;
+    let after = parameters.after;
+    let query = parameters.into_query(reach)?;
     let events = app.repository.audit(&query).await.map_err(SecretsError::from)?;
     // Otherwise a client that follows the log would see nothing but its own reads.
+    let caller = auth.caller;
     let own = |event: &Record| {
         event.resource_type == ResourceKind::Audit.as_str() && event.actor_id == caller.actor.id()
     };
     if !events.iter().all(own) {
-        record(&app, caller, Action::List, format!("after {after}, {} events", events.len()))
-            .await?;
+        let details = format!("after {after}, {} events; {rule}", events.len());
+        record(&app, caller, Action::List, details).await?;
     }
     json(&AuditEventList { events })
 }
@@ -226,7 +201,8 @@ pub(super) async fn checkpoints(
     })
 }
 
-/// Authenticates a caller that may read the audit log.
+/// Authenticates a caller that may read all of the audit log: an export and its checkpoints are a
+/// chain of everybody's events.
 async fn auditor(unauthenticated: Unauthenticated, app: &AppState) -> Result<Caller, ApiError> {
     let auth = unauthenticated.authenticate(app).await?;
     auth.authorize(app, Verb::Audit, Target::Everything).await?;

@@ -1,6 +1,6 @@
 //! `/v1/bundles…`: lists bundles, and reads their keys and values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,9 +10,11 @@ use contract::stream::{HeldBundle, HeldSecret};
 use contract::{Redacted, Scope};
 use http::Uri;
 
-use super::page::{after, limit, query, truncate};
+use super::list_event;
+use super::page::{after, cursor, limit, query};
 use super::path::ScopePath;
 use super::response::{count, json, secret_json};
+use super::visible_page::visible_page;
 use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::metrics::Operation;
@@ -34,16 +36,21 @@ pub(super) async fn list(
     let auth = unauthenticated.authenticate(&app).await?;
     let page: Page = query(&uri, "limit=<1 to 1000> and cursor=<next of the previous page>")?;
     let limit = limit(page.limit)?;
-    let from = after("bundles", page.cursor.as_deref())?.unwrap_or_default();
-    let mut found = app
-        .repository
-        .bundles_after(BundleId(from), limit + 1)
-        .await
-        .map_err(SecretsError::from)?;
-    let next = truncate(&mut found, limit, "bundles", |bundle| bundle.id.0.to_string());
-    found
-        .retain(|bundle| decide(&auth.principal, Verb::List, Target::Scope(&bundle.scope)).is_ok());
-    json(&BundleList { bundles: found.iter().map(state_of).collect(), next })
+    let from: Option<i64> = after("bundles", page.cursor.as_deref())?;
+    let may_list =
+        |scope: &Scope| decide(&auth.principal, Verb::List, Target::Scope(scope)).is_ok();
+    let (bundles, last) = visible_page(
+        from,
+        limit,
+        |after, limit| app.repository.bundles_after(BundleId(after.unwrap_or_default()), limit),
+        |bundle| bundle.id.0,
+        |bundle| may_list(&bundle.scope).then(|| state_of(&bundle)),
+    )
+    .await?;
+    let next = last.map(|id| cursor("bundles", &id.to_string()));
+    let resource = (ResourceKind::Bundle, "bundles".to_owned());
+    list_event::record(&app, auth.caller, resource, None, bundles.len(), "what is visible").await?;
+    json(&BundleList { bundles, next })
 }
 
 /// Read a bundle's keys
@@ -59,15 +66,22 @@ pub(super) async fn read(
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
     let ScopePath(scope) = path?;
-    auth.authorize(&app, Verb::List, Target::Scope(&scope)).await?;
+    let rule = auth.authorize(&app, Verb::List, Target::Scope(&scope)).await?;
     let bundle = find(&app, &scope).await?;
-    let keys = app
+    let keys: BTreeSet<_> = app
         .repository
         .members(bundle.id, bundle.rollout.stable)
         .await
         .map_err(SecretsError::from)?
         .into_keys()
         .collect();
+    // A program that polls for a new generation already has the names of this one.
+    let generation = bundle.rollout.stable;
+    if !app.listed_bundles.has(auth.token.id, bundle.id, generation) {
+        let resource = (ResourceKind::Bundle, bundle.name.to_string());
+        list_event::record(&app, auth.caller, resource, Some(&scope), keys.len(), &rule).await?;
+        app.listed_bundles.remember(auth.token.id, bundle.id, generation);
+    }
     json(&BundleKeys { state: state_of(&bundle), keys })
 }
 

@@ -6,18 +6,24 @@ use axum::extract::State;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
-use contract::api::{Access, Grant, GrantList, GrantRequest, Page, SubjectKind};
+use contract::api::{
+    Access, Grant, GrantList, GrantRequest, Page, PrincipalKind, Subject, SubjectKind,
+};
+use contract::text::is_hidden;
 use contract::{Label, Scope, SecretName};
-use http::StatusCode;
 use http::request::Parts;
+use http::{StatusCode, Uri};
+use jiff::Timestamp;
 
 use super::json_request::UnreadRequest;
-use super::page_by_id::PageById;
-use super::response::json;
+use super::list_event;
+use super::page::{after, cursor, limit, query};
+use super::response::{json, replay_or_fail, stored_answer};
+use super::visible_page::visible_page;
 use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
-use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, sanitize};
+use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::policy::{Principal, Target, Verb, decide};
-use crate::repository::service_parts;
+use crate::repository::{KeptResponse, NewGrant, service_parts};
 use crate::secrets::{SecretsError, author};
 
 /// The maximum length of a subject's name, in characters.
@@ -50,21 +56,32 @@ impl<S: Send + Sync> FromRequestParts<S> for GrantIdPath {
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     unauthenticated: Unauthenticated,
-    page: Result<PageById, ApiError>,
+    uri: Uri,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
-    let visible = |grant: Grant| may_see(&auth.principal, &grant).then_some(grant);
-    let (grants, next) = page?
-        .page(|after, limit| app.repository.grants(after, limit), |grant| grant.id, visible)
-        .await?;
+    let page: Page = query(&uri, "limit=<1 to 1000> and cursor=<next of the previous page>")?;
+    let from: Option<u64> = after("grants", page.cursor.as_deref())?;
+    let (grants, last) = visible_page(
+        from,
+        limit(page.limit)?,
+        |after, limit| app.repository.grants(after.unwrap_or_default(), limit),
+        |grant| grant.id,
+        |grant| may_see(&auth.principal, &grant).then_some(grant),
+    )
+    .await?;
+    let next = last.map(|id| cursor("grants", &id.to_string()));
+    let resource = (ResourceKind::Grant, "grants".to_owned());
+    list_event::record(&app, auth.caller, resource, None, grants.len(), "what is visible").await?;
     json(&GrantList { grants, next })
 }
 
 /// Grant access
 ///
 /// Grants a role in a scope and everything below it, or read or write access to a scope or to one
-/// secret in it.
+/// secret in it. A grant ends no later than the right of the caller to make it.
 #[utoipa::path(post, path = "/v1/grants", operation_id = "addGrant", tag = "grants",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A request that is sent \
+        again with the same key within 24 hours is carried out once")),
     request_body(content = GrantRequest, example = json!({"subject": {"kind": "group",
         "name": "sre"}, "scope": "shop.prod", "access": "admin"})),
     responses((status = 201, description = "The grant", body = Grant)))]
@@ -74,77 +91,89 @@ pub(super) async fn add(
     request: UnreadRequest,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
-    let grant: GrantRequest = request.parse().await?;
-    validate(&app, &grant)?;
-    let rule = auth
-        .authorize_delegation(
-            &app,
-            Verb::Grant,
-            grant.access,
-            target(&grant.scope, grant.secret.as_ref()),
-        )
-        .await?;
-    let subject = format!("{}:{}", grant.subject.kind, grant.subject.name);
-    let event = event(
-        &auth,
-        Action::Grant,
-        &subject,
-        &grant.scope,
-        &details(grant.access, grant.secret.as_ref(), &rule),
-    );
-    let added = app
-        .repository
-        .add_grant(&grant, &author(&auth.caller.actor), &event)
-        .await
-        .map_err(SecretsError::from)?;
-    app.access.notify_grants_changed();
-    let body = json(&added)?;
-    Ok((StatusCode::CREATED, body).into_response())
+    let (grant, request): (GrantRequest, _) = request.parse_small().await?;
+    check_form(&grant)?;
+    let of = target(&grant.scope, grant.secret.as_ref());
+    let (rule, until) = auth.authorize_delegation(&app, Verb::Grant, grant.access, of).await?;
+    check_namespace(&app, &auth.principal, &grant)?;
+    if let Some(at) = grant.expires_at {
+        if at <= Timestamp::now() {
+            return Err(ApiError::malformed(format!("expires_at is {at}, which is in the past")));
+        }
+        auth.authorize_lifetime(&app, Verb::Grant, of, until, at).await?;
+    }
+    let expires_at = grant.expires_at.or(until);
+    let details = details(grant.access, grant.secret.as_ref(), expires_at, &rule);
+    let event = event(&auth, Action::Grant, &grant.subject, &grant.scope, &details);
+    let new = NewGrant {
+        expires_at,
+        by: author(&auth.caller.actor),
+        idempotency: request.idempotency(&auth)?,
+        request: grant,
+    };
+    match app.repository.add_grant(&new, &event).await {
+        Ok(added) => {
+            app.access.notify_grants_changed();
+            Ok((StatusCode::CREATED, json(&added)?).into_response())
+        }
+        Err(error) => replay_or_fail(error, StatusCode::CREATED),
+    }
 }
 
 /// Remove a grant
 #[utoipa::path(delete, path = "/v1/grants/{id}", operation_id = "removeGrant", tag = "grants",
-    params(("id" = u64, Path, description = "The grant's number", minimum = 1,
-        maximum = 9_007_199_254_740_991_u64)),
+    params(
+        ("id" = u64, Path, description = "The grant's number", minimum = 1,
+            maximum = 9_007_199_254_740_991_u64),
+        ("Idempotency-Key" = Option<String>, Header, description = "A request that is sent again \
+            with the same key within 24 hours is carried out once"),
+    ),
     responses((status = 200, description = "The removed grant", body = Grant)))]
 pub(super) async fn remove(
     State(app): State<Arc<AppState>>,
     unauthenticated: Unauthenticated,
     path: Result<GrantIdPath, ApiError>,
+    request: UnreadRequest,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
     let GrantIdPath(id) = path?;
-    let missing = || ApiError::not_found(format!("grant {id} does not exist"));
-    let grant = app.repository.grant(id).await.map_err(SecretsError::from)?.ok_or_else(missing)?;
-    let rule = auth
-        .authorize_delegation(
-            &app,
-            Verb::Grant,
-            grant.access,
-            target(&grant.scope, grant.secret.as_ref()),
-        )
-        .await?;
-    let subject = format!("{}:{}", grant.subject.kind, grant.subject.name);
-    let event = event(
-        &auth,
-        Action::Revoke,
-        &subject,
-        &grant.scope,
-        &details(grant.access, grant.secret.as_ref(), &rule),
-    );
-    if !app.repository.remove_grant(id, &event).await.map_err(SecretsError::from)? {
-        return Err(missing());
+    let idempotency = request.without_body().idempotency(&auth)?;
+    if let Some(answer) = stored_answer(&app, idempotency.as_ref(), StatusCode::OK).await? {
+        return Ok(answer);
     }
-    app.access.notify_grants_changed();
-    json(&grant)
+    let found = app.repository.grant(id).await.map_err(SecretsError::from)?;
+    let scope = found.as_ref().map(|grant| grant.scope.to_string());
+    let missing = async || {
+        let detail = format!("grant {id} does not exist");
+        auth.not_found(&app, (ResourceKind::Grant, id.to_string()), scope.clone(), detail).await
+    };
+    let Some(grant) = found.filter(|grant| may_see(&auth.principal, grant)) else {
+        return Err(missing().await);
+    };
+    let of = target(&grant.scope, grant.secret.as_ref());
+    let (rule, _) = auth.authorize_delegation(&app, Verb::Grant, grant.access, of).await?;
+    let details = details(grant.access, grant.secret.as_ref(), None, &rule);
+    let event = event(&auth, Action::Revoke, &grant.subject, &grant.scope, &details);
+    let kept = idempotency.map(|request| KeptResponse {
+        request,
+        // Names, numbers and times always serialize.
+        response: serde_json::to_string(&grant).unwrap_or_default(),
+    });
+    match app.repository.remove_grant(id, &event, kept.as_ref()).await {
+        Ok(true) => {
+            app.access.notify_grants_changed();
+            json(&grant)
+        }
+        Ok(false) => Err(missing().await),
+        Err(error) => replay_or_fail(error, StatusCode::OK),
+    }
 }
 
 /// A principal sees its own grants and those of the scopes in which it may grant.
 fn may_see(principal: &Principal, grant: &Grant) -> bool {
     let own = match grant.subject.kind {
         SubjectKind::User => {
-            principal.kind == contract::api::PrincipalKind::User
-                && principal.name == grant.subject.name
+            principal.kind == PrincipalKind::User && principal.name == grant.subject.name
         }
         SubjectKind::Group => principal.groups.contains(&grant.subject.name),
         SubjectKind::ServiceAccount => false,
@@ -152,9 +181,9 @@ fn may_see(principal: &Principal, grant: &Grant) -> bool {
     own || decide(principal, Verb::Grant, Target::Scope(&grant.scope)).is_ok()
 }
 
-/// Refuses a grant that can have no effect.
-fn validate(app: &AppState, request: &GrantRequest) -> Result<(), ApiError> {
-    let GrantRequest { subject, scope, secret, access } = request;
+/// Refuses a grant that can have no effect, by its form alone.
+fn check_form(request: &GrantRequest) -> Result<(), ApiError> {
+    let GrantRequest { subject, scope, secret, access, expires_at: _ } = request;
     if secret.is_some() && access.role().is_some() {
         return Err(ApiError::malformed(format!(
             "a role applies to a scope; for a single secret grant read or write, not {access}"
@@ -165,7 +194,7 @@ fn validate(app: &AppState, request: &GrantRequest) -> Result<(), ApiError> {
         let fits = !name.is_empty()
             && name.chars().count() <= MAX_NAME_LENGTH
             && name.trim() == name
-            && sanitize(name) == name;
+            && !name.contains(is_hidden);
         return if fits {
             Ok(())
         } else {
@@ -174,50 +203,74 @@ fn validate(app: &AppState, request: &GrantRequest) -> Result<(), ApiError> {
             )))
         };
     }
-    let account = name.split_once('/').and_then(|(namespace, account)| {
-        let account_fits =
-            account.len() <= 253 && account.split('.').all(|it| it.parse::<Label>().is_ok());
-        namespace.parse::<Label>().ok().filter(|_| account_fits)
-    });
-    let namespace = account
-        .ok_or_else(|| ApiError::malformed("the name of a service account is namespace/name"))?;
-    let Some((project, environment, _)) = service_parts(scope) else {
+    if namespace(name).is_none() {
+        return Err(ApiError::malformed("the name of a service account is namespace/name"));
+    }
+    if service_parts(scope).is_none() {
         return Err(ApiError::malformed(format!(
             "{scope} is not a service; a service account is granted the bundle of a service, or \
              single secrets of it"
         )));
-    };
+    }
     if *access != Access::Read {
         return Err(ApiError::malformed("a pod can only read; grant its service account read"));
     }
-    // Each use of the grant is decided anew. A grant that has no effect now is a mistake.
-    match app.access.namespaces().binding(namespace.as_str()) {
-        Some(binding) if binding.project != *project || binding.environment != *environment => {
-            Err(ApiError::malformed(format!(
-                "namespace {namespace} belongs to environment {} of project {}, so its pods cannot \
-                 read {scope}",
-                binding.environment, binding.project
-            )))
-        }
-        _ => Ok(()),
+    Ok(())
+}
+
+/// The namespace of a service account's name, if it is one.
+fn namespace(name: &str) -> Option<Label> {
+    let (namespace, account) = name.split_once('/')?;
+    let fits = account.len() <= 253 && account.split('.').all(|it| it.parse::<Label>().is_ok());
+    namespace.parse().ok().filter(|_| fits)
+}
+
+/// Refuses a grant to pods of another environment, which would have no effect. Where a namespace
+/// belongs is only told to those who may see that environment; for others, the grant waits like one
+/// to a namespace that does not exist yet. Each use of a grant is decided anew.
+fn check_namespace(
+    app: &AppState,
+    principal: &Principal,
+    request: &GrantRequest,
+) -> Result<(), ApiError> {
+    let GrantRequest { subject, scope, .. } = request;
+    let (Some((project, environment, _)), SubjectKind::ServiceAccount, Some(namespace)) =
+        (service_parts(scope), subject.kind, namespace(&subject.name))
+    else {
+        return Ok(());
+    };
+    let Some(binding) = app.access.namespaces().binding(namespace.as_str()) else { return Ok(()) };
+    let belongs = Scope::Environment(binding.project.clone(), binding.environment.clone());
+    let is_here = binding.project == *project && binding.environment == *environment;
+    if is_here || decide(principal, Verb::List, Target::Scope(&belongs)).is_err() {
+        return Ok(());
     }
+    Err(ApiError::malformed(format!(
+        "namespace {namespace} belongs to environment {} of project {}, so its pods cannot read \
+         {scope}",
+        binding.environment, binding.project
+    )))
 }
 
 fn target<'a>(scope: &'a Scope, secret: Option<&'a SecretName>) -> Target<'a> {
     secret.map_or(Target::Scope(scope), |secret| Target::Secret(scope, secret))
 }
 
-fn details(access: Access, secret: Option<&SecretName>, rule: &str) -> String {
-    match secret {
-        Some(secret) => format!("{access} of {secret}; {rule}"),
-        None => format!("{access}; {rule}"),
-    }
+fn details(
+    access: Access,
+    secret: Option<&SecretName>,
+    expires_at: Option<Timestamp>,
+    rule: &str,
+) -> String {
+    let secret = secret.map(|it| format!(" of {it}")).unwrap_or_default();
+    let end = expires_at.map(|at| format!(" until {at}")).unwrap_or_default();
+    format!("{access}{secret}{end}; {rule}")
 }
 
 fn event(
     auth: &Authenticated,
     action: Action,
-    subject: &str,
+    subject: &Subject,
     scope: &Scope,
     details: &str,
 ) -> Event {
@@ -226,7 +279,7 @@ fn event(
         action,
         resource: Resource {
             kind: ResourceKind::Grant,
-            id: subject.to_owned(),
+            id: format!("{}:{}", subject.kind, subject.name),
             scope: Some(scope.to_string()),
         },
         version: None,

@@ -17,7 +17,7 @@ use super::idempotency::idempotency;
 use super::preconditions::Preconditions;
 use crate::app::{ApiError, AppState, Authenticated};
 use crate::repository::{Condition, Idempotency};
-use crate::secrets::{SecretsError, WriteOptions, author};
+use crate::secrets::{SecretsError, WriteOptions};
 
 /// From the head of the request to the end of the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,8 +58,16 @@ impl UnreadRequest {
     /// Reads and parses a small JSON body without values. An error gives a position and no quote: a
     /// token may stand there.
     pub(super) async fn parse<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        Ok(self.parse_small().await?.0)
+    }
+
+    /// The same, with the request that was read.
+    pub(super) async fn parse_small<T: DeserializeOwned>(
+        self,
+    ) -> Result<(T, JsonRequest), ApiError> {
         let request = self.read(body::MAX_SMALL_BYTES).await?;
-        body::parse(&request.body, "as the OpenAPI document describes it")
+        let parsed = body::parse(&request.body, "as the OpenAPI document describes it")?;
+        Ok((parsed, request))
     }
 
     /// For operations without a body. A body that is sent nevertheless is ignored.
@@ -109,7 +117,7 @@ impl JsonRequest {
         &self,
         auth: &Authenticated,
     ) -> Result<Option<Idempotency>, ApiError> {
-        idempotency(&author(&auth.caller.actor), &self.head, &self.body)
+        idempotency(&auth.idempotent_principal(), &self.head, &self.body)
     }
 
     /// Whether the request has preconditions.
@@ -118,7 +126,8 @@ impl JsonRequest {
     }
 
     /// The precondition of a change to a secret. One that the ledger cannot check by itself is
-    /// evaluated now, and the ledger then checks that the active version is still the same.
+    /// evaluated now, and the ledger then checks that the active version is still the same. One that
+    /// is not met refuses the change only after a kept response was looked for.
     pub(super) async fn condition(
         &self,
         app: &AppState,
@@ -134,10 +143,11 @@ impl JsonRequest {
             .await
             .map_err(SecretsError::from)?
             .map(|secret| secret.stored.version);
-        if !preconditions.allow_change(active) {
-            return Err(ApiError::precondition(scope, name, active));
-        }
-        Ok(active.map_or(Condition::Absent, Condition::Active))
+        Ok(match active {
+            _ if !preconditions.allow_change(active) => Condition::Unmet,
+            Some(version) => Condition::Active(version),
+            None => Condition::Absent,
+        })
     }
 }
 

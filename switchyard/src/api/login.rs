@@ -15,14 +15,17 @@ use uuid::Uuid;
 use super::json_request::UnreadRequest;
 use super::response::{json, secret_json};
 use crate::app::{ApiError, AppState, Unauthenticated};
-use crate::audit::{Action, Actor, Event, Outcome, Resource, ResourceKind};
-use crate::identity::{LoginError, OidcProvider, TokenHash, generate_token};
+use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
+use crate::identity::{IdentifiedPerson, LoginError, OidcProvider, TokenHash, generate_token};
 use crate::policy;
-use crate::repository::{NewToken, TokenRow, TokenSubject};
+use crate::repository::{NewToken, TokenAdded, TokenRow, TokenSubject};
 use crate::secrets::{SecretsError, author};
 
 /// The error for every ID token that is refused. The audit log has the reason.
 const INVALID_ID_TOKEN: &str = "the ID token is not valid";
+
+/// The most roles that the event of a login names.
+const MAX_ROLES_SHOWN: usize = 10;
 
 /// Read how to log in
 #[utoipa::path(get, path = "/v1/login", operation_id = "readLogin", tag = "login", security(()),
@@ -50,21 +53,20 @@ pub(super) async fn login(
 ) -> Result<Response, ApiError> {
     let oidc = provider(&app)?;
     let LoginRequest { id_token, nonce } = request.parse().await?;
-    let person = match oidc.identify(id_token.redacted(), nonce.as_deref()).await {
-        Ok(person) => person,
-        Err(LoginError::Unavailable(error)) => {
-            tracing::error!(error = %ErrorChain(&error), "check ID token");
-            return Err(ApiError::unavailable(
-                "the keys of the identity provider cannot be fetched, so nobody can log in",
-            ));
-        }
-        Err(error) => {
-            let (origin, reason) = (unauthenticated.origin, error.to_string());
-            return Err(
-                ApiError::rejected_credential(&app, origin, INVALID_ID_TOKEN, &reason).await
-            );
-        }
-    };
+    let IdentifiedPerson { person, id_token } =
+        match oidc.identify(id_token.redacted(), nonce.as_deref()).await {
+            Ok(identified) => identified,
+            Err(LoginError::Unavailable(error)) => {
+                tracing::error!(error = %ErrorChain(&error), "check ID token");
+                return Err(ApiError::unavailable(
+                    "the keys of the identity provider cannot be fetched, so nobody can log in",
+                ));
+            }
+            Err(error) => {
+                let (origin, reason) = (unauthenticated.origin, error.to_string());
+                return Err(refused(&app, origin, &reason).await);
+            }
+        };
     let actor = Actor::User { name: person.name.clone() };
     // Each login writes a row and an event, and one ID token can be sent any number of times.
     app.rate_limiter
@@ -73,12 +75,16 @@ pub(super) async fn login(
     let token = generate_token()
         .ok_or_else(|| ApiError::unavailable("the system has no source of randomness"))?;
     let expires_at = Timestamp::now().checked_add(oidc.session_ttl()).unwrap_or(Timestamp::MAX);
+    let principal =
+        app.access.person(&person.name, &person.groups).await.map_err(SecretsError::from)?;
     let new = NewToken {
         name: format!("session-{}", Uuid::new_v4().simple()),
         by: author(&actor),
         subject: TokenSubject::Person { name: person.name, groups: person.groups },
         hash: TokenHash::of(&token).as_bytes().to_owned(),
         expires_at: Some(expires_at),
+        id_token: Some(id_token),
+        kept: None,
     };
     let event = Event {
         actor,
@@ -86,24 +92,46 @@ pub(super) async fn login(
         resource: Resource { kind: ResourceKind::Session, id: new.name.clone(), scope: None },
         version: None,
         outcome: Outcome::Allowed,
-        origin: unauthenticated.origin,
-        details: Some(format!("until {expires_at}")),
+        origin: unauthenticated.origin.clone(),
+        details: Some(format!("until {expires_at}; {}", rights(&principal))),
     };
-    if !app.repository.add_token(&new, Some(&event)).await.map_err(SecretsError::from)? {
-        return Err(ApiError::unavailable("the name of the session is taken"));
+    match app.repository.add_token(&new, &event).await.map_err(SecretsError::from)? {
+        TokenAdded::Added => {}
+        TokenAdded::NameTaken => {
+            return Err(ApiError::unavailable("the name of the session is taken"));
+        }
+        TokenAdded::IdTokenEnded => {
+            let reason = "a session of the ID token was ended; a new login needs a new one";
+            return Err(refused(&app, unauthenticated.origin, reason).await);
+        }
     }
     let row = app.repository.token(&new.hash).await.map_err(SecretsError::from)?;
     let row = row.ok_or_else(|| ApiError::unavailable("the session was revoked at once"))?;
-    let principal = app.access.principal(&row).await.map_err(SecretsError::from)?;
     let internal = || ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR);
     let token = Credential::try_from(token).map_err(|_| internal())?;
     let session = Session { token, expires_at, principal: describe(principal, &row) };
     Ok(secret_json(session.to_body().map_err(|_| internal())?))
 }
 
+async fn refused(app: &AppState, origin: Origin, reason: &str) -> ApiError {
+    ApiError::rejected_credential(app, origin, INVALID_ID_TOKEN, reason).await
+}
+
+/// The roles that a login brings, for the audit log.
+fn rights(principal: &policy::Principal) -> String {
+    let shown = principal.roles.iter().take(MAX_ROLES_SHOWN).map(ToString::to_string);
+    let roles: Vec<String> = shown.collect();
+    let more = principal.roles.len() - roles.len();
+    match (roles.is_empty(), more) {
+        (true, _) => "no role".to_owned(),
+        (false, 0) => roles.join(" and "),
+        (false, more) => format!("{} and {more} more", roles.join(" and ")),
+    }
+}
+
 /// Log out
 ///
-/// Ends the caller's session.
+/// Ends the caller's session. The ID token that it was made from makes no other one.
 #[utoipa::path(post, path = "/v1/logout", operation_id = "logout", tag = "login",
     responses((status = 204, description = "The session ended")))]
 pub(super) async fn logout(
@@ -130,7 +158,7 @@ pub(super) async fn logout(
         origin: auth.caller.origin.clone(),
         details: None,
     };
-    app.repository.revoke_token(auth.token.id, &event).await.map_err(SecretsError::from)?;
+    app.repository.revoke_token(auth.token.id, &event, None).await.map_err(SecretsError::from)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::app::{ApiError, AppState};
 use crate::metrics::{Operation, OperationOutcome};
-use crate::repository::ChangeError;
+use crate::repository::{ChangeError, Idempotency};
 use crate::secrets::SecretsError;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -65,15 +65,51 @@ where
     match outcome.await {
         Ok(Ok(result)) => json(&result),
         Ok(Err(SecretsError::Change(ChangeError::Replayed(answer)))) => {
-            let mut response = json_bytes(answer);
-            response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-            Ok(response)
+            Ok(replayed(StatusCode::OK, answer))
         }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(ApiError::unavailable(
             "switchyard is stopping; read the versions to see whether the change was made",
         )),
     }
+}
+
+/// The response that was kept for a request, if it was done before. `status` is the operation's.
+///
+/// # Errors
+/// If the key was used for another request, or the ledger cannot be read.
+pub(super) async fn stored_answer(
+    app: &AppState,
+    request: Option<&Idempotency>,
+    status: StatusCode,
+) -> Result<Option<Response>, ApiError> {
+    let Some(request) = request else { return Ok(None) };
+    let answer = app.repository.stored_response(request).await.map_err(SecretsError::from)?;
+    Ok(answer.map(|answer| replayed(status, answer)))
+}
+
+/// The response to a change of grants or tokens that the ledger refused: the kept one if the
+/// request was done before. `status` is the operation's.
+pub(super) fn replay_or_fail(error: ChangeError, status: StatusCode) -> Result<Response, ApiError> {
+    match error {
+        ChangeError::Replayed(answer) => Ok(replayed(status, answer)),
+        error => Err(SecretsError::from(error).into()),
+    }
+}
+
+fn replayed(status: StatusCode, answer: String) -> Response {
+    let response = if answer.is_empty() {
+        status.into_response()
+    } else {
+        (status, json_bytes(answer)).into_response()
+    };
+    mark_replayed(response)
+}
+
+/// Marks a response as the copy of an earlier one.
+pub(super) fn mark_replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 pub(super) fn count<T>(app: &AppState, operation: Operation, result: &Result<T, SecretsError>) {

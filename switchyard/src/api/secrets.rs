@@ -11,11 +11,14 @@ use serde::Deserialize;
 
 use super::body;
 use super::json_request::{JsonRequest, UnreadRequest};
-use super::page::{after, limit, query, truncate};
+use super::list_event;
+use super::page::{after, cursor, limit, query};
 use super::path::{ScopePath, SecretPath, authorize_secret};
 use super::preconditions::{Preconditions, ReadPrecondition, etag};
 use super::response::{count, json, run_change, secret_json};
+use super::visible_page::visible_page;
 use crate::app::{ApiError, AppState, Unauthenticated};
+use crate::audit::ResourceKind;
 use crate::metrics::{Operation, OperationOutcome};
 use crate::policy::{Target, Verb};
 use crate::repository::{ChangeError, Condition, ListQuery, Secret};
@@ -26,7 +29,7 @@ use crate::secrets::{Secrets, SecretsError, WriteOptions};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListSecretsQuery {
-    /// The page size. A page can be shorter if the caller may list only some of the secrets.
+    /// The page size.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The `next` of the previous page, unchanged.
@@ -52,22 +55,28 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
     let ScopePath(scope) = path?;
-    let filter = auth.authorize_list(&app, &scope).await?;
+    let (filter, rule) = auth.authorize_list(&app, &scope).await?;
     let parameters: ListSecretsQuery = query(
         &uri,
         "limit=<1 to 1000>, cursor=<next of the previous page> and deleted=<true or false>",
     )?;
     let limit = limit(parameters.limit)?;
-    let (from, deleted): (Option<SecretName>, _) =
-        (after("secrets", parameters.cursor.as_deref())?, parameters.deleted.unwrap_or(false));
-    let page = ListQuery { after: from, deleted, limit: limit + 1 };
-    let mut found = app.repository.list(&scope, &page).await.map_err(SecretsError::from)?;
-    let next = truncate(&mut found, limit, "secrets", |secret| secret.name.to_string());
-    let secrets = found
-        .into_iter()
-        .filter(|secret| filter.matches(&secret.name))
-        .map(|secret| summary(&app.secrets, secret))
-        .collect();
+    let from: Option<SecretName> = after("secrets", parameters.cursor.as_deref())?;
+    let deleted = parameters.deleted.unwrap_or(false);
+    let (secrets, last) = visible_page(
+        from,
+        limit,
+        |after, limit| {
+            let (app, scope) = (Arc::clone(&app), scope.clone());
+            async move { app.repository.list(&scope, &ListQuery { after, deleted, limit }).await }
+        },
+        |secret| secret.name.clone(),
+        |secret| filter.matches(&secret.name).then(|| summary(&app.secrets, secret)),
+    )
+    .await?;
+    let next = last.map(|name| cursor("secrets", name.as_str()));
+    let resource = (ResourceKind::Scope, scope.to_string());
+    list_event::record(&app, auth.caller, resource, Some(&scope), secrets.len(), &rule).await?;
     json(&SecretList { scope, secrets, next })
 }
 

@@ -8,18 +8,23 @@ use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
 use contract::api::{Access, Page, TokenCreated, TokenList, TokenName, TokenRequest, TokenSummary};
 use contract::credential::Credential;
-use http::StatusCode;
+use contract::{Redacted, Scope};
 use http::request::Parts;
+use http::{StatusCode, Uri};
 use jiff::{SignedDuration, Timestamp};
 
 use super::json_request::UnreadRequest;
-use super::page_by_id::PageById;
-use super::response::{json, secret_json};
+use super::page::{after, cursor, limit, query};
+use super::response::{json, mark_replayed, replay_or_fail, secret_json, stored_answer};
+use super::visible_page::visible_page;
+use super::{kept_token, list_event};
 use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::identity::{TokenHash, generate_token};
 use crate::policy::{Principal, Target, Verb, decide};
-use crate::repository::{NewToken, TokenRow, TokenSubject};
+use crate::repository::{
+    ChangeError, Idempotency, KeptResponse, NewToken, TokenAdded, TokenRow, TokenSubject,
+};
 use crate::secrets::{SecretsError, author};
 
 /// The parameter of `/{name}`.
@@ -45,20 +50,32 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenNamePath {
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     unauthenticated: Unauthenticated,
-    page: Result<PageById, ApiError>,
+    uri: Uri,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
-    let visible = |row: TokenRow| may_see(&auth, &row).then(|| summary(row)).flatten();
-    let (tokens, next) = page?
-        .page(|after, limit| app.repository.tokens(after, limit), |row| row.id, visible)
-        .await?;
+    let page: Page = query(&uri, "limit=<1 to 1000> and cursor=<next of the previous page>")?;
+    let from: Option<u64> = after("tokens", page.cursor.as_deref())?;
+    let (tokens, last) = visible_page(
+        from,
+        limit(page.limit)?,
+        |after, limit| app.repository.tokens(after.unwrap_or_default(), limit),
+        |row| row.id,
+        |row| may_see(&auth, &row).then(|| summary(row)).flatten(),
+    )
+    .await?;
+    let next = last.map(|id| cursor("tokens", &id.to_string()));
+    let resource = (ResourceKind::Token, "tokens".to_owned());
+    list_event::record(&app, auth.caller, resource, None, tokens.len(), "what is visible").await?;
     json(&TokenList { tokens, next })
 }
 
 /// Create a token
 ///
-/// The response is the only time that the token is shown.
+/// The response is the only time that the token is shown, except to a request that repeats this one
+/// with its idempotency key and its credential.
 #[utoipa::path(post, path = "/v1/tokens", operation_id = "createToken", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A request that is sent \
+        again with the same key within 24 hours is carried out once")),
     request_body(content = TokenRequest,
         example = json!({"name": "ci-deploy", "role": "developer",
             "scope": "shop.prod", "ttl_seconds": 3600})),
@@ -68,8 +85,10 @@ pub(super) async fn create(
     unauthenticated: Unauthenticated,
     request: UnreadRequest,
 ) -> Result<Response, ApiError> {
+    let credential = unauthenticated.token.clone().unwrap_or_default();
     let auth = unauthenticated.authenticate(&app).await?;
-    let TokenRequest { name, role, scope, ttl_seconds } = request.parse().await?;
+    let (asked, request): (TokenRequest, _) = request.parse_small().await?;
+    let TokenRequest { name, role, scope, ttl_seconds } = asked;
     let (min, max) = (TokenRequest::MIN_TTL_SECONDS, TokenRequest::MAX_TTL_SECONDS);
     if !(min..=max).contains(&ttl_seconds) {
         return Err(ApiError::malformed(format!(
@@ -77,92 +96,143 @@ pub(super) async fn create(
         )));
     }
     let target = Target::from_scope(scope.as_ref());
-    let rule = auth.authorize_delegation(&app, Verb::Token, Access::from(role), target).await?;
+    let (rule, until) =
+        auth.authorize_delegation(&app, Verb::Token, Access::from(role), target).await?;
+    let idempotency = request.idempotency(&auth)?;
+    if let Some(request) = &idempotency
+        && let Some(kept) = app.repository.stored_response(request).await.map_err(refused)?
+    {
+        return replay(&credential, request, &kept);
+    }
     let expires_at = after_seconds(Timestamp::now(), ttl_seconds);
-    auth.authorize_lifetime(&app, target, expires_at).await?;
-    let token = generate_token()
-        .ok_or_else(|| ApiError::unavailable("the system has no source of randomness"))?;
-    let new = NewToken {
-        name: name.to_string(),
-        subject: TokenSubject::Program { role, scope: scope.clone() },
-        hash: TokenHash::of(&token).as_bytes().to_owned(),
-        expires_at: Some(expires_at),
-        by: author(&auth.caller.actor),
+    auth.authorize_lifetime(&app, Verb::Token, target, until, expires_at).await?;
+    let token = generate_token().ok_or_else(no_randomness)?;
+    let hash = TokenHash::of(&token).as_bytes().to_owned();
+    // A generated token is always a valid credential.
+    let token = Credential::try_from(token).map_err(|_| internal())?;
+    let created =
+        TokenCreated { token, name: name.clone(), role, scope: scope.clone(), expires_at };
+    let body = created.to_body().map_err(|_| internal())?;
+    let kept = match idempotency.clone() {
+        Some(request) => {
+            let response =
+                kept_token::seal(&credential, &request, &body).ok_or_else(no_randomness)?;
+            Some(KeptResponse { request, response })
+        }
+        None => None,
     };
     let reach =
         scope.as_ref().map_or_else(|| "everywhere".to_owned(), |scope| format!("in {scope}"));
-    let event = event(
-        &auth,
-        Action::Grant,
-        new.name.clone(),
-        &format!("role {role} {reach} until {expires_at}; {rule}"),
-    );
-    if !app.repository.add_token(&new, Some(&event)).await.map_err(SecretsError::from)? {
-        return Err(ApiError::conflict(format!(
-            "token {name} already exists; revoke it first or choose another name"
-        )));
+    let details = format!("role {role} {reach} until {expires_at}; {rule}");
+    let event = event(&auth, Action::Grant, name.to_string(), scope.as_ref(), &details);
+    let new = NewToken {
+        name: name.to_string(),
+        subject: TokenSubject::Program { role, scope },
+        hash,
+        expires_at: Some(expires_at),
+        by: author(&auth.caller.actor),
+        id_token: None,
+        kept,
+    };
+    match (app.repository.add_token(&new, &event).await, &idempotency) {
+        (Ok(TokenAdded::Added), _) => Ok((StatusCode::CREATED, secret_json(body)).into_response()),
+        (Ok(TokenAdded::NameTaken | TokenAdded::IdTokenEnded), _) => Err(ApiError::conflict(
+            format!("token {name} already exists; revoke it first or choose another name"),
+        )),
+        (Err(ChangeError::Replayed(kept)), Some(request)) => replay(&credential, request, &kept),
+        (Err(error), _) => Err(refused(error)),
     }
-    // A generated token is always a valid credential.
-    let token = Credential::try_from(token)
-        .map_err(|_| ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    let created = TokenCreated { token, name, role, scope, expires_at };
-    let body =
-        created.to_body().map_err(|_| ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    Ok((StatusCode::CREATED, secret_json(body)).into_response())
+}
+
+/// The kept response, which opens for the credential that created the token.
+fn replay(credential: &Redacted, request: &Idempotency, kept: &str) -> Result<Response, ApiError> {
+    let body = kept_token::open(credential, request, kept).ok_or_else(|| {
+        ApiError::conflict(
+            "the request was carried out in another session, and its token is not shown again; \
+             revoke it and create another one",
+        )
+    })?;
+    Ok(mark_replayed((StatusCode::CREATED, secret_json(body)).into_response()))
+}
+
+fn refused(error: ChangeError) -> ApiError {
+    SecretsError::from(error).into()
+}
+
+fn internal() -> ApiError {
+    ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn no_randomness() -> ApiError {
+    ApiError::unavailable("the system has no source of randomness")
 }
 
 /// Revoke a token
 ///
-/// The token is no longer valid.
+/// The token is no longer valid. Whoever ends the session of a person needs each role of the person.
 #[utoipa::path(delete, path = "/v1/tokens/{name}", operation_id = "revokeToken", tag = "tokens",
-    params(("name" = TokenName, Path)),
+    params(
+        ("name" = TokenName, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "A request that is sent again \
+            with the same key within 24 hours is carried out once"),
+    ),
     responses((status = 204, description = "The token was revoked")))]
 pub(super) async fn revoke(
     State(app): State<Arc<AppState>>,
     unauthenticated: Unauthenticated,
     path: Result<TokenNamePath, ApiError>,
+    request: UnreadRequest,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
     let TokenNamePath(name) = path?;
-    let missing = || ApiError::not_found(format!("no valid token is named {name}"));
-    let row = app
-        .repository
-        .token_named(name.as_str())
-        .await
-        .map_err(SecretsError::from)?
-        .ok_or_else(missing)?;
-    let rule = if is_own(&auth, &row) {
-        "own token".to_owned()
-    } else {
-        match &row.subject {
-            TokenSubject::Program { role, scope } => {
-                auth.authorize_delegation(
-                    &app,
-                    Verb::Token,
-                    Access::from(*role),
-                    Target::from_scope(scope.as_ref()),
-                )
-                .await?
-            }
-            TokenSubject::Person { .. } => {
-                auth.authorize(&app, Verb::Token, Target::Everything).await?
-            }
-        }
-    };
-    let event = event(&auth, Action::Revoke, row.name.clone(), &rule);
-    if !app.repository.revoke_token(row.id, &event).await.map_err(SecretsError::from)? {
-        return Err(missing());
+    let idempotency = request.without_body().idempotency(&auth)?;
+    if let Some(answer) = stored_answer(&app, idempotency.as_ref(), StatusCode::NO_CONTENT).await? {
+        return Ok(answer);
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let found = app.repository.token_named(name.as_str()).await.map_err(SecretsError::from)?;
+    let scope = found.as_ref().and_then(|row| row.subject.scope()).cloned();
+    let missing = async || {
+        let resource = (ResourceKind::Token, name.to_string());
+        let detail = format!("no valid token is named {name}");
+        auth.not_found(&app, resource, scope.as_ref().map(ToString::to_string), detail).await
+    };
+    let Some(row) = found.filter(|row| may_see(&auth, row)) else { return Err(missing().await) };
+    let rule = authorize_revocation(&app, &auth, &row).await?;
+    let event = event(&auth, Action::Revoke, row.name.clone(), scope.as_ref(), &rule);
+    let kept = idempotency.map(|request| KeptResponse { request, response: String::new() });
+    match app.repository.revoke_token(row.id, &event, kept.as_ref()).await {
+        Ok(true) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(false) => Err(missing().await),
+        Err(error) => replay_or_fail(error, StatusCode::NO_CONTENT),
+    }
+}
+
+/// The rule by which the caller may revoke a token that it sees.
+async fn authorize_revocation(
+    app: &AppState,
+    auth: &Authenticated,
+    row: &TokenRow,
+) -> Result<String, ApiError> {
+    if is_own(auth, row) {
+        return Ok("own token".to_owned());
+    }
+    match &row.subject {
+        TokenSubject::Program { role, scope } => {
+            let target = Target::from_scope(scope.as_ref());
+            let access = Access::from(*role);
+            Ok(auth.authorize_delegation(app, Verb::Token, access, target).await?.0)
+        }
+        TokenSubject::Person { .. } => {
+            let person = app.access.principal(row).await.map_err(SecretsError::from)?;
+            auth.authorize_session_end(app, &person).await
+        }
+    }
 }
 
 /// A principal sees its own tokens and those of the scopes in which it may create tokens.
 fn may_see(auth: &Authenticated, row: &TokenRow) -> bool {
     let may = |principal: &Principal, target| decide(principal, Verb::Token, target).is_ok();
-    let target = match &row.subject {
-        TokenSubject::Program { scope, .. } => Target::from_scope(scope.as_ref()),
-        TokenSubject::Person { .. } => Target::Everything,
-    };
+    let target = Target::from_scope(row.subject.scope());
     is_own(auth, row) || may(&auth.principal, target)
 }
 
@@ -202,11 +272,21 @@ fn after_seconds(now: Timestamp, seconds: u64) -> Timestamp {
     now.checked_add(seconds).unwrap_or(Timestamp::MAX)
 }
 
-fn event(auth: &Authenticated, action: Action, name: String, details: &str) -> Event {
+fn event(
+    auth: &Authenticated,
+    action: Action,
+    name: String,
+    scope: Option<&Scope>,
+    details: &str,
+) -> Event {
     Event {
         actor: auth.caller.actor.clone(),
         action,
-        resource: Resource { kind: ResourceKind::Token, id: name, scope: None },
+        resource: Resource {
+            kind: ResourceKind::Token,
+            id: name,
+            scope: scope.map(ToString::to_string),
+        },
         version: None,
         outcome: Outcome::Allowed,
         origin: auth.caller.origin.clone(),

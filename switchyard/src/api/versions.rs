@@ -13,11 +13,13 @@ use http::Uri;
 
 use super::body;
 use super::json_request::UnreadRequest;
+use super::list_event;
 use super::page::{after, limit, query, truncate};
 use super::path::{SecretPath, authorize_secret};
 use super::response::{json, run_change};
 use super::secrets::{map_absent, version_condition};
 use crate::app::{ApiError, AppState, Unauthenticated};
+use crate::audit::ResourceKind;
 use crate::generate::generate;
 use crate::metrics::Operation;
 use crate::policy::Verb;
@@ -37,7 +39,7 @@ pub(super) async fn list(
     path: Result<SecretPath, ApiError>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (_, SecretPath { scope, name }, _) =
+    let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::List).await?;
     let page: Page = query(&uri, "limit=<1 to 1000> and cursor=<next of the previous page>")?;
     let limit = limit(page.limit)?;
@@ -51,6 +53,8 @@ pub(super) async fn list(
         return Err(SecretsError::NotFound { scope, name }.into());
     }
     let next = truncate(&mut rows, limit, "versions", |row| row.version.to_string());
+    let resource = (ResourceKind::Secret, name.to_string());
+    list_event::record(&app, auth.caller, resource, Some(&scope), rows.len(), &rule).await?;
     json(&VersionList { scope, name, versions: rows.into_iter().map(Into::into).collect(), next })
 }
 

@@ -49,6 +49,20 @@ pub(crate) struct Authenticated {
     pub(crate) token: TokenRow,
 }
 
+impl Authenticated {
+    /// To whom the answers of idempotent requests belong. A name is not enough for a token: a new
+    /// one may have the name of an old one.
+    pub(crate) fn idempotent_principal(&self) -> String {
+        let author = author(&self.caller.actor);
+        match self.principal.kind {
+            PrincipalKind::User => author,
+            PrincipalKind::Token | PrincipalKind::ServiceAccount => {
+                format!("{author}#{}", self.token.id)
+            }
+        }
+    }
+}
+
 impl Unauthenticated {
     /// Checks the token and the rate limit. What the principal may do is checked by
     /// [`Authenticated::authorize`].

@@ -126,6 +126,14 @@ impl DevelopmentIdentities {
         Ok((Self(Arc::new(pods)), bindings))
     }
 
+    /// The pods, in order.
+    #[must_use]
+    pub fn pods(&self) -> Vec<Pod> {
+        let mut pods: Vec<Pod> = self.0.values().cloned().collect();
+        pods.sort();
+        pods
+    }
+
     /// The pod with this token.
     #[must_use]
     pub fn pod(&self, token: &Redacted) -> Option<Pod> {

@@ -20,6 +20,8 @@ pub use discovery::{OidcFetchError, OidcSetupError};
 pub use verify::SignatureError;
 use verify::verify;
 
+use crate::repository::IdTokenRef;
+
 /// The configuration of an identity provider.
 #[derive(Clone, Debug)]
 pub struct OidcConfig {
@@ -48,6 +50,15 @@ pub struct OidcProvider {
     expected: ExpectedClaims,
     scopes: Vec<String>,
     session_ttl: SignedDuration,
+}
+
+/// Who logs in, with which ID token.
+#[derive(Clone, Debug)]
+pub struct IdentifiedPerson {
+    /// The person.
+    pub person: Person,
+    /// The ID token.
+    pub id_token: IdTokenRef,
 }
 
 /// Why a login fails.
@@ -109,7 +120,7 @@ impl OidcProvider {
         self.session_ttl
     }
 
-    /// The person that the ID token identifies.
+    /// The person that the ID token identifies, and which token it is.
     ///
     /// # Errors
     /// If the token is not valid, or the provider's keys cannot be fetched.
@@ -117,10 +128,13 @@ impl OidcProvider {
         &self,
         token: &Redacted,
         nonce: Option<&str>,
-    ) -> Result<Person, LoginError> {
+    ) -> Result<IdentifiedPerson, LoginError> {
         let header = verify::header(token)?;
         let keys = self.client.keys(header.kid.as_deref()).await?;
         let claims = verify(token, &header, &keys)?;
-        Ok(self.expected.person(&claims, nonce, Timestamp::now())?)
+        let person = self.expected.person(&claims, nonce, Timestamp::now())?;
+        let id_token =
+            IdTokenRef { hash: verify::hash_of_signed(token), expires_at: claims::end(&claims) };
+        Ok(IdentifiedPerson { person, id_token })
     }
 }

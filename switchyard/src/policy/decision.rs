@@ -59,8 +59,8 @@ pub enum DenyRule {
     /// No rule allows it.
     #[error("rule deny-by-default: no role and no grant reaches it")]
     Default,
-    /// The token would outlive the credential that creates it.
-    #[error("rule no-longer-than-own: the credential that asks ends at {0}")]
+    /// What is given would outlive the authority that gives it.
+    #[error("rule no-longer-than-own: the right to give it ends at {0}")]
     Outlives(Timestamp),
     /// A role covers the target but is too low.
     #[error("rule role-too-low: {0} is not enough")]
@@ -167,6 +167,7 @@ mod tests {
 
     fn role(role: Role, scope: &str) -> RoleAssignment {
         RoleAssignment {
+            until: None,
             role,
             within: RoleScope::Scope(scope.parse().unwrap()),
             source: RoleSource::Group("devs".into()),

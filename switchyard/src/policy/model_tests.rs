@@ -63,6 +63,7 @@ fn principal(rows: &[Right]) -> Principal {
         let grant = at as u64;
         match right.parse::<Role>() {
             Ok(role) => who.roles.push(RoleAssignment {
+                until: None,
                 role,
                 within: (!within.is_empty()).then(|| within.parse::<Scope>().unwrap()).into(),
                 source: RoleSource::Grant(grant),

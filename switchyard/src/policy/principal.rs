@@ -4,6 +4,7 @@ use std::fmt;
 
 use contract::api::{Access, PrincipalKind, Role};
 use contract::{Scope, SecretName};
+use jiff::Timestamp;
 
 use super::{RoleScope, Target, Verb};
 
@@ -31,6 +32,8 @@ pub struct RoleAssignment {
     pub within: RoleScope,
     /// Where it comes from.
     pub source: RoleSource,
+    /// When it ends, if it does. What is given by it ends then as well.
+    pub until: Option<Timestamp>,
 }
 
 /// Where a role comes from.
@@ -83,7 +86,7 @@ impl fmt::Display for Principal {
 
 impl fmt::Display for RoleAssignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { role, within, source } = self;
+        let Self { role, within, source, until: _ } = self;
         match source {
             RoleSource::Group(group) => write!(f, "role {role} {within}, of group {group}"),
             RoleSource::Grant(grant) => write!(f, "role {role} {within}, by grant {grant}"),

@@ -55,6 +55,9 @@ pub enum Condition {
     Present,
     /// This version of the secret is active.
     Active(Version),
+    /// It was found not to hold before the change began. The change still answers first whether it
+    /// was done before.
+    Unmet,
 }
 
 impl Condition {
@@ -66,6 +69,7 @@ impl Condition {
             Self::Absent => active.is_none(),
             Self::Present => active.is_some(),
             Self::Active(version) => active == Some(version),
+            Self::Unmet => false,
         }
     }
 }
@@ -80,6 +84,16 @@ pub struct Idempotency {
     pub key_hash: Vec<u8>,
     /// HMAC-SHA256 of the request under the client's key.
     pub fingerprint: Vec<u8>,
+}
+
+/// An idempotent change of grants or tokens, and the response to keep for when it is sent again. It
+/// must not contain a token in clear.
+#[derive(Clone, Debug)]
+pub struct KeptResponse {
+    /// The request.
+    pub request: Idempotency,
+    /// The response.
+    pub response: String,
 }
 
 /// Builds the JSON response to a change from the bundles that moved. It must not contain a value.
@@ -205,6 +219,7 @@ mod tests {
             (Condition::Present, false, true),
             (Condition::Active(Version(2)), false, true),
             (Condition::Active(Version(1)), false, false),
+            (Condition::Unmet, false, false),
         ] {
             assert_eq!(
                 (condition.holds(none), condition.holds(two)),

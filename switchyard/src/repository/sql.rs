@@ -28,10 +28,10 @@ use lockbox::{Database, Migration, Schema};
 use super::RepositoryError;
 pub use checkpoints::StoredCheckpoint;
 pub use destroy::PendingDestroy;
-pub use grants::PersonGrant;
+pub use grants::{NewGrant, PersonGrant};
 pub use notify::CHANNEL;
 use rows::database;
-pub use tokens::{NewToken, TokenRow, TokenSubject};
+pub use tokens::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 pub(super) use transaction::LedgerTransaction;
 
 const SCHEMA: Schema = Schema {
@@ -48,6 +48,12 @@ const SCHEMA: Schema = Schema {
             description: "bundle members",
             sqlite: include_str!("../../migrations/sqlite/0002_bundle_members.sql"),
             postgres: include_str!("../../migrations/postgres/0002_bundle_members.sql"),
+        },
+        Migration {
+            version: 3,
+            description: "grants",
+            sqlite: include_str!("../../migrations/sqlite/0003_grants.sql"),
+            postgres: include_str!("../../migrations/postgres/0003_grants.sql"),
         },
     ],
 };

@@ -2,10 +2,11 @@ use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
 use contract::{Generation, Redacted};
 use lockbox::conformance::ConformanceStore as _;
 use lockbox::database::query;
-use lockbox::{Database, Embedded, KeyFile, Put};
+use lockbox::{Database, Embedded, KeyFile, Put, Reference, StoredVersion};
 use runtime::tasks::Tasks;
 
 use super::*;
+use crate::repository::NewVersion;
 use full_bundles::a_full_bundle_is_stuck_and_the_others_move;
 use outside_store::OutsideStore;
 
@@ -37,6 +38,7 @@ mod each {
         values_rejected_by_the_ledger_are_removed_from_the_store,
         concurrent_writers_get_distinct_versions,
         preconditions_are_checked,
+        a_rotation_that_meets_a_delete_finds_nothing,
         a_rollback_creates_a_new_generation,
         a_delete_can_be_undone_until_its_retention_ends,
         a_destroyed_version_is_unreadable_in_store_and_ledger,
@@ -223,6 +225,27 @@ async fn preconditions_are_checked(fixture: SecretsFixture) {
     );
     // Refused writes left nothing in the store.
     assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap().len(), 2);
+}
+
+/// Another replica deletes the secret between the read of its version and the change.
+async fn a_rotation_that_meets_a_delete_finds_nothing(fixture: SecretsFixture) {
+    fixture.write("one").await.unwrap();
+    let options = WriteOptions::default();
+    fixture.secrets.delete(&caller(), &scope(), &name(), &options).await.unwrap();
+    let respond = written_response(&scope(), &BTreeMap::new());
+    let change = fixture.secrets.change(&caller(), &scope(), &options, vec![], respond);
+    let write = async |condition| {
+        let stored = StoredVersion { version: Version(2), reference: Reference::new("x".into()) };
+        let new = NewVersion { name: name(), stored, size: 1, condition };
+        fixture.secrets.repository.write(&change, &[new], Vec::new()).await.unwrap_err()
+    };
+    let found = write(Condition::Present).await;
+    assert!(matches!(found, ChangeError::NotFound(_)), "{found:?}");
+    // Whoever names a version learns that it is not the active one.
+    for condition in [Condition::Active(Version(1)), Condition::Unmet] {
+        let found = write(condition).await;
+        assert!(matches!(found, ChangeError::Precondition { active: None, .. }), "{found:?}");
+    }
 }
 
 async fn a_rollback_creates_a_new_generation(fixture: SecretsFixture) {

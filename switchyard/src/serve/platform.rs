@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{ServeError, spawn};
 use crate::args::ServeArgs;
+use crate::audit::Pod;
 use crate::certificates::CertificateSource;
 use crate::cluster::Cluster;
 use crate::identity::{BootstrapTokenStore, DevelopmentIdentities, PodAuthenticator};
@@ -26,6 +27,8 @@ pub(super) struct Platform {
     pub(super) trust_target: trust::TrustTarget,
     pub(super) bootstrap_target: BootstrapTokenStore,
     pub(super) certificate_source: CertificateSource,
+    /// The pods of a development file.
+    pub(super) development_pods: Vec<Pod>,
 }
 
 /// Selects the platform from the flags and, in a cluster, starts watching namespaces.
@@ -50,6 +53,7 @@ pub(super) async fn detect(
         certificates_directory,
         tls_directory,
         bootstrap_token_file,
+        restore_bootstrap_token: _,
         development_identities,
         publish_directory,
         trust_directory,
@@ -77,6 +81,7 @@ pub(super) async fn detect(
     // The file is read once, so nothing is ever sent.
     let (_, receiver) = watch::channel(Arc::new(bindings));
     Ok(Platform {
+        development_pods: development.pods(),
         namespaces: Namespaces::new(receiver),
         bundle_sink: BundleSink::Directory(
             publish_directory.unwrap_or_else(|| data.join("bundles")),
@@ -109,6 +114,7 @@ async fn in_cluster(
     spawn(tasks, "namespaces", async move { watching.watch_namespaces(sender, gate).await });
     let default_target = || BootstrapTokenStore::Cluster(cluster.clone());
     Ok(Platform {
+        development_pods: Vec::new(),
         namespaces: Namespaces::new(receiver),
         bundle_sink: BundleSink::Cluster(cluster.clone()),
         trust_target: trust::TrustTarget::Cluster(cluster.clone()),

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::access::AccessControl;
-use crate::app::{AuthFailureLimiter, HealthCache, RateLimiter, StreamState};
+use crate::app::{AuthFailureLimiter, HealthCache, ListedBundles, RateLimiter, StreamState};
 use crate::audit::{self, Action, Actor, AuditLog, Event, Origin, Pod, Resource, ResourceKind};
 use crate::bundle_updates::BundleUpdates;
 use crate::identity::{DevelopmentIdentities, PodAuthenticator, TokenAuthenticator};
 use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::policy::NamespaceBinding;
-use crate::repository::{AuditQuery, Condition, Repository};
+use crate::repository::{AuditQuery, Condition, NewGrant, Repository};
 use crate::secrets::{Caller, Secrets, WriteOptions};
 
 /// A switchyard without a listener and a cluster. The test changes the namespaces and the CAs.
@@ -99,6 +99,7 @@ impl TestSwitchyard {
             auth_failures: AuthFailureLimiter::default(),
             rate_limiter: RateLimiter::new(0, 0),
             health: HealthCache::default(),
+            listed_bundles: ListedBundles::default(),
             repository,
             audit,
             tasks,
@@ -140,6 +141,7 @@ impl TestSwitchyard {
     /// Grants read access to a service account of `shop-prod`.
     async fn grant(&self, account: &str, scope: &str, secret: Option<&str>) {
         let grant = GrantRequest {
+            expires_at: None,
             subject: Subject {
                 kind: SubjectKind::ServiceAccount,
                 name: format!("shop-prod/{account}"),
@@ -157,7 +159,13 @@ impl TestSwitchyard {
             origin: Origin::default(),
             details: None,
         };
-        self.app.repository.add_grant(&grant, "system:test", &event).await.unwrap();
+        let new = NewGrant {
+            request: grant,
+            expires_at: None,
+            by: "system:test".into(),
+            idempotency: None,
+        };
+        self.app.repository.add_grant(&new, &event).await.unwrap();
     }
 
     async fn admit(&self, pod: Pod, bundles: &[&str]) -> AdmittedPod {

@@ -203,9 +203,15 @@ impl Harness {
     }
 
     /// Stops it cleanly and restarts it on the same data and another port.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(&[]).await
+    }
+
+    /// The same, with extra flags.
+    pub(crate) async fn restart_with(mut self, flags: &[&str]) -> Self {
         self.stop().await;
-        let mut harness = Self::start_in(self.directory.clone(), None, &[]).await;
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut harness = Self::start_in(self.directory.clone(), None, &flags).await;
         harness.temporary = self.temporary.take();
         harness
     }

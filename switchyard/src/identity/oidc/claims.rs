@@ -125,9 +125,12 @@ impl ExpectedClaims {
             .and_then(Value::as_array)
             .filter(|all| all.len() <= MAX_GROUPS)
             .ok_or_else(missing)?;
-        all.iter()
-            .map(|it| it.as_str().filter(|it| is_text(it)).map(str::to_owned).ok_or_else(missing))
-            .collect()
+        let groups: Option<Vec<&str>> =
+            all.iter().map(|it| it.as_str().filter(|it| !it.is_empty())).collect();
+        // A group with an invisible character has no rights, because nothing can name it: neither a
+        // grant nor --oidc-role. Its members still log in.
+        let is_named = |it: &&str| is_text(it);
+        Ok(groups.ok_or_else(missing)?.into_iter().filter(is_named).map(str::to_owned).collect())
     }
 }
 
@@ -154,6 +157,14 @@ fn time(claims: &Map<String, Value>, now: i64) -> Result<(), ClaimError> {
     } else {
         Err(ClaimError::Time)
     }
+}
+
+/// From when on the claims are no longer accepted.
+pub(super) fn end(claims: &Map<String, Value>) -> Timestamp {
+    let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or(f64::MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "a time outside the range saturates")]
+    let second = expires.ceil() as i64;
+    Timestamp::from_second(second.saturating_add(LEEWAY_SECONDS)).unwrap_or(Timestamp::MAX)
 }
 
 /// A name that a log line shows unchanged.
@@ -273,6 +284,18 @@ mod tests {
         let mut without = good();
         without.as_object_mut().unwrap().remove("nonce");
         assert_eq!(read(&without, Some("n")), Err(ClaimError::Nonce));
+    }
+
+    #[test]
+    fn a_group_that_nothing_can_name_is_left_out() {
+        let mut claims = good();
+        let long = "a".repeat(301);
+        claims["groups"] = json!(["devs", "ops\u{2060}", "\u{1f6e1}\u{fe0f} security", " x", long]);
+        assert_eq!(read(&claims, None).unwrap().groups, ["devs"]);
+        for c in ["\u{61c}", "\u{ad}", "\u{3164}", "\u{180e}", "\u{e0041}"] {
+            claims["email"] = json!(format!("ada{c}@example.com"));
+            assert_eq!(read(&claims, None), Err(ClaimError::Name("email".into())), "{c:?}");
+        }
     }
 
     #[test]

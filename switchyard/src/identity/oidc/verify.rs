@@ -3,6 +3,7 @@
 //! The key decides the algorithm, never the token: `none` and HMAC, which would use a public key as
 //! a secret, are not supported.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use contract::Redacted;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
@@ -76,6 +77,14 @@ pub(super) fn verify(
     Ok(decode(token.expose(), &decoding, &signature_only)
         .map_err(|_| SignatureError::Signature)?
         .claims)
+}
+
+/// SHA-256 of what the provider signed: header and claims. The signature is left out, because some
+/// algorithms have more than one valid signature of the same token.
+pub(super) fn hash_of_signed(token: &Redacted) -> Vec<u8> {
+    let bytes = token.expose();
+    let end = bytes.iter().rposition(|byte| *byte == b'.').unwrap_or(bytes.len());
+    digest(&SHA256, &bytes[..end]).as_ref().to_vec()
 }
 
 /// The algorithms of a key. Empty if it cannot sign tokens.

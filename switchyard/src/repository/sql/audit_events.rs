@@ -2,7 +2,7 @@
 
 use audit::{Event, Hash, Pod};
 use jiff::Timestamp;
-use lockbox::database::{Row, query};
+use lockbox::database::{Row, query, query_built};
 
 use super::super::{AuditEntry, AuditQuery, RepositoryError};
 use super::rows::{bytes, count, database, optional_text, signed, text, time};
@@ -27,36 +27,67 @@ impl Repository {
         .await
     }
 
-    /// Events in order of sequence.
+    /// Events in order of sequence, or the other way round.
     ///
     /// # Errors
     /// The database failed.
     pub async fn audit(&self, filter: &AuditQuery) -> Result<Vec<audit::Record>, RepositoryError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::as_millisecond);
-        let rows = query(
-            "SELECT * FROM audit_events WHERE sequence > $1
-                 AND (CAST($2 AS TEXT) IS NULL OR action = CAST($2 AS TEXT))
-                 AND (CAST($3 AS TEXT) IS NULL OR actor_id = CAST($3 AS TEXT))
-                 AND (CAST($4 AS TEXT) IS NULL OR scope = CAST($4 AS TEXT)
-                      OR substr(scope, 1, length(CAST($4 AS TEXT)) + 1) = CAST($4 AS TEXT) || '.')
-                 AND (CAST($5 AS TEXT) IS NULL OR outcome = CAST($5 AS TEXT))
-                 AND (CAST($6 AS BIGINT) IS NULL OR at >= CAST($6 AS BIGINT))
-                 AND (CAST($7 AS BIGINT) IS NULL OR at < CAST($7 AS BIGINT))
-             ORDER BY sequence LIMIT $8",
-        )
-        .bind(signed(filter.after))
-        .bind(filter.action.clone())
-        .bind(filter.actor.clone())
-        .bind(filter.scope.clone())
-        .bind(filter.outcome.clone())
-        .bind(time(filter.since))
-        .bind(time(filter.until))
-        .bind(i64::from(filter.limit))
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(database("list audit events"))?;
+        let (in_scope, secret) = match &filter.secret {
+            None => (None, None),
+            Some((scope, secret)) => (scope.as_ref().map(ToString::to_string), Some(secret)),
+        };
+        let within: Vec<String> = filter.within.iter().flatten().map(ToString::to_string).collect();
+        let mut filtered = query_built(statement(filter, within.len()))
+            .bind(signed(filter.after))
+            .bind(filter.before.map(signed))
+            .bind(filter.action.clone())
+            .bind(filter.actor_type.clone())
+            .bind(filter.actor.clone())
+            .bind(secret.map(|name| name.as_str().to_owned()))
+            .bind(in_scope)
+            .bind(filter.outcome.clone())
+            .bind(time(filter.since))
+            .bind(time(filter.until))
+            .bind(i64::from(filter.limit));
+        for scope in within {
+            filtered = filtered.bind(scope);
+        }
+        let rows = filtered
+            .fetch_all(self.database.reader())
+            .await
+            .map_err(database("list audit events"))?;
         rows.iter().map(row).collect()
     }
+}
+
+/// The statement of a query with this many scopes. Only placeholder numbers are formatted into it;
+/// texts are bound.
+fn statement(query: &AuditQuery, scopes: usize) -> String {
+    let mut sql = "SELECT * FROM audit_events WHERE sequence > $1
+             AND (CAST($2 AS BIGINT) IS NULL OR sequence < CAST($2 AS BIGINT))
+             AND (CAST($3 AS TEXT) IS NULL OR action = CAST($3 AS TEXT))
+             AND (CAST($4 AS TEXT) IS NULL OR actor_type = CAST($4 AS TEXT))
+             AND (CAST($5 AS TEXT) IS NULL OR actor_id = CAST($5 AS TEXT))
+             AND (CAST($6 AS TEXT) IS NULL OR (resource_type = 'secret' AND \
+             resource_id = CAST($6 AS TEXT)))
+             AND (CAST($7 AS TEXT) IS NULL OR scope = CAST($7 AS TEXT))
+             AND (CAST($8 AS TEXT) IS NULL OR outcome = CAST($8 AS TEXT))
+             AND (CAST($9 AS BIGINT) IS NULL OR at >= CAST($9 AS BIGINT))
+             AND (CAST($10 AS BIGINT) IS NULL OR at < CAST($10 AS BIGINT))"
+        .to_owned();
+    if query.within.is_some() {
+        let one = |at: usize| {
+            let scope = format!("CAST(${} AS TEXT)", at + 12);
+            format!("scope = {scope} OR substr(scope, 1, length({scope}) + 1) = {scope} || '.'")
+        };
+        // No scope at all matches nothing.
+        let all: Vec<String> = (0..scopes).map(one).chain(["1 = 0".to_owned()]).collect();
+        sql.push_str(&format!(" AND ({})", all.join(" OR ")));
+    }
+    let order = if query.newest_first { "DESC" } else { "ASC" };
+    sql.push_str(&format!(" ORDER BY sequence {order} LIMIT $11"));
+    sql
 }
 
 /// Appends one event with the next sequence number. The transaction holds the lock on the head, so

@@ -185,7 +185,11 @@ async fn put(
     let current = find(tx, &change.scope, name).await?;
     let active = current.as_ref().and_then(SecretRow::active);
     if !condition.holds(active) {
-        return Err(ChangeError::Precondition { secret: path(&change.scope, name), active });
+        let secret = path(&change.scope, name);
+        return Err(match condition {
+            Condition::Present => ChangeError::NotFound(secret),
+            _ => ChangeError::Precondition { secret, active },
+        });
     }
     // The store already has the value under this version number. If the number does not fit,
     // another writer won.

@@ -6,10 +6,26 @@ use contract::{Scope, SecretName};
 use jiff::Timestamp;
 use lockbox::database::{Row, query, query_built};
 
-use super::super::RepositoryError;
-use super::rows::{columns, count, database, scope, signed, text, time};
-use super::{LedgerTransaction, Repository};
+use super::super::{ChangeError, Idempotency, KeptResponse, RepositoryError};
+use super::rows::{columns, count, database, optional_time, scope, signed, text, time};
+use super::{LedgerTransaction, Repository, idempotency};
 use crate::policy::{AccessGrant, BundleGrant};
+
+/// How long the row of an expired grant is kept, in milliseconds: one week.
+const EXPIRED_RETENTION_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// A grant to add.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// What is asked for.
+    pub request: GrantRequest,
+    /// When it ends, if it does: as asked for, or with its maker's authority.
+    pub expires_at: Option<Timestamp>,
+    /// Who adds it.
+    pub by: String,
+    /// Set for an idempotent request.
+    pub idempotency: Option<Idempotency>,
+}
 
 /// A grant to a person or to one of the person's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +38,13 @@ pub struct PersonGrant {
     pub scope: Scope,
     /// The one secret it covers, or `None` for all.
     pub secret: Option<SecretName>,
+    /// When it ends, if it does.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl From<PersonGrant> for AccessGrant {
     fn from(row: PersonGrant) -> Self {
-        let PersonGrant { id, access, scope, secret } = row;
+        let PersonGrant { id, access, scope, secret, expires_at: _ } = row;
         Self { grant: id, access, scope, secret }
     }
 }
@@ -43,9 +61,10 @@ impl Repository {
     ) -> Result<Vec<BundleGrant>, RepositoryError> {
         let rows = query(
             "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND \
-                access = 'read' AND service <> ''",
+                access = 'read' AND service <> '' AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(format!("{namespace}/{service_account}"))
+        .bind(Timestamp::now().as_millisecond())
         .fetch_all(self.database.reader())
         .await
         .map_err(database("read grants"))?;
@@ -71,17 +90,18 @@ impl Repository {
     ) -> Result<Vec<PersonGrant>, RepositoryError> {
         // Only placeholder numbers are formatted into the SQL; names are bound.
         let placeholders: Vec<String> =
-            (0..groups.len()).map(|at| format!("${}", at + 2)).collect();
+            (0..groups.len()).map(|at| format!("${}", at + 3)).collect();
         let of_groups = if groups.is_empty() {
             String::new()
         } else {
             format!(" OR (subject_kind = 'group' AND subject IN ({}))", placeholders.join(", "))
         };
         let sql = format!(
-            "SELECT * FROM grants WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER \
-                BY id"
+            "SELECT * FROM grants WHERE ((subject_kind = 'user' AND subject = $1){of_groups}) AND \
+                (expires_at IS NULL OR expires_at > $2) ORDER BY id"
         );
-        let mut query = query_built(sql).bind(user.to_owned());
+        let now = Timestamp::now().as_millisecond();
+        let mut query = query_built(sql).bind(user.to_owned()).bind(now);
         for group in groups {
             query = query.bind(group.clone());
         }
@@ -95,6 +115,7 @@ impl Repository {
                 access: access(row)?,
                 scope: scope(row)?,
                 secret: secret(row)?,
+                expires_at: optional_time(row, "expires_at")?,
             })
         };
         rows.iter().map(grant).collect()
@@ -105,12 +126,16 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn grants(&self, after: u64, limit: u32) -> Result<Vec<Grant>, RepositoryError> {
-        let rows = query("SELECT * FROM grants WHERE id > $1 ORDER BY id LIMIT $2")
-            .bind(signed(after))
-            .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
-            .await
-            .map_err(database("list grants"))?;
+        let rows = query(
+            "SELECT * FROM grants WHERE id > $1 AND (expires_at IS NULL OR expires_at > $2) \
+                ORDER BY id LIMIT $3",
+        )
+        .bind(signed(after))
+        .bind(Timestamp::now().as_millisecond())
+        .bind(i64::from(limit))
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("list grants"))?;
         rows.iter().map(grant).collect()
     }
 
@@ -119,80 +144,156 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn grant(&self, id: u64) -> Result<Option<Grant>, RepositoryError> {
-        let found = query("SELECT * FROM grants WHERE id = $1")
-            .bind(signed(id))
-            .fetch_optional(self.database.reader())
-            .await
-            .map_err(database("find grant"))?;
+        let found =
+            query("SELECT * FROM grants WHERE id = $1 AND (expires_at IS NULL OR expires_at > $2)")
+                .bind(signed(id))
+                .bind(Timestamp::now().as_millisecond())
+                .fetch_optional(self.database.reader())
+                .await
+                .map_err(database("find grant"))?;
         found.as_ref().map(grant).transpose()
     }
 
-    /// Adds a grant with its audit event. An identical grant stays as it is and adds no event.
+    /// Adds a grant with its audit event. An equal grant stays as it is and adds no event, unless
+    /// the new one lasts longer, or asks for another end.
     ///
     /// # Errors
-    /// The database failed.
-    pub async fn add_grant(
-        &self,
-        new: &GrantRequest,
-        by: &str,
-        event: &Event,
-    ) -> Result<Grant, RepositoryError> {
+    /// The request was done before, or the database failed.
+    pub async fn add_grant(&self, new: &NewGrant, event: &Event) -> Result<Grant, ChangeError> {
         let now = Timestamp::now();
-        let (new, by, event) = (new.clone(), by.to_owned(), event.clone());
-        self.transaction(async move |tx| add(tx, now, &new, &by, &event).await).await
+        let (new, event) = (new.clone(), event.clone());
+        self.transaction(async move |tx| {
+            idempotency::refuse_repeated(tx, new.idempotency.as_ref(), now).await?;
+            delete_expired(tx, &new.request, now).await?;
+            let grant = match same(tx, &new.request).await? {
+                Some(existing) if !new.replaces(existing.expires_at) => existing,
+                Some(existing) => {
+                    set_end(tx, existing.id, new.expires_at).await?;
+                    super::audit_events::insert(tx, now, &event).await?;
+                    added(tx, &new).await?
+                }
+                None => {
+                    insert(tx, &new, now).await?;
+                    super::audit_events::insert(tx, now, &event).await?;
+                    added(tx, &new).await?
+                }
+            };
+            if let Some(request) = &new.idempotency {
+                // Names, numbers and times always serialize.
+                let response = serde_json::to_string(&grant).unwrap_or_default();
+                idempotency::keep_response(tx, request, response, now).await?;
+            }
+            Ok(grant)
+        })
+        .await
     }
 
     /// Revokes a grant with its audit event. Returns `false` if the grant does not exist.
     ///
     /// # Errors
-    /// The database failed.
-    pub async fn remove_grant(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
-        let event = event.clone();
+    /// The request was done before, or the database failed.
+    pub async fn remove_grant(
+        &self,
+        id: u64,
+        event: &Event,
+        kept: Option<&KeptResponse>,
+    ) -> Result<bool, ChangeError> {
+        let now = Timestamp::now();
+        let (event, kept) = (event.clone(), kept.cloned());
         self.transaction(async move |tx| {
+            idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request), now).await?;
             let gone = query("DELETE FROM grants WHERE id = $1")
                 .bind(signed(id))
                 .execute(tx.connection())
                 .await
                 .map_err(database("delete grant"))?;
-            if gone > 0 {
-                super::audit_events::insert(tx, Timestamp::now(), &event).await?;
+            if gone == 0 {
+                return Ok(false);
             }
-            Ok(gone > 0)
+            super::audit_events::insert(tx, now, &event).await?;
+            if let Some(KeptResponse { request, response }) = &kept {
+                idempotency::keep_response(tx, request, response.clone(), now).await?;
+            }
+            Ok(true)
         })
         .await
     }
 }
 
-async fn add(
-    tx: &mut LedgerTransaction<'_>,
-    now: Timestamp,
-    new: &GrantRequest,
-    by: &str,
-    event: &Event,
-) -> Result<Grant, RepositoryError> {
-    if let Some(existing) = same(tx, new).await? {
-        return Ok(existing);
+impl NewGrant {
+    /// Whether an equal grant that ends at `existing` gets the end of this one. An end that was not
+    /// asked for shortens nothing.
+    fn replaces(&self, existing: Option<Timestamp>) -> bool {
+        let last = |end: Option<Timestamp>| end.unwrap_or(Timestamp::MAX);
+        if self.request.expires_at.is_some() {
+            self.expires_at != existing
+        } else {
+            last(self.expires_at) > last(existing)
+        }
     }
-    let [project, environment, service] = columns(&new.scope);
+}
+
+async fn added(tx: &mut LedgerTransaction<'_>, new: &NewGrant) -> Result<Grant, RepositoryError> {
+    same(tx, &new.request).await?.ok_or(RepositoryError::Form("grant"))
+}
+
+async fn insert(
+    tx: &mut LedgerTransaction<'_>,
+    new: &NewGrant,
+    now: Timestamp,
+) -> Result<(), RepositoryError> {
+    let NewGrant { request, expires_at, by, idempotency: _ } = new;
+    let [project, environment, service] = columns(&request.scope);
     query(
         "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, \
-            access, created_at, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            access, created_at, created_by, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
-    .bind(new.subject.kind.as_str())
-    .bind(new.subject.name.clone())
+    .bind(request.subject.kind.as_str())
+    .bind(request.subject.name.clone())
     .bind(project)
     .bind(environment)
     .bind(service)
-    .bind(new.secret.as_ref().map_or_else(String::new, ToString::to_string))
-    .bind(new.access.as_str())
+    .bind(request.secret.as_ref().map_or_else(String::new, ToString::to_string))
+    .bind(request.access.as_str())
     .bind(now.as_millisecond())
-    .bind(by.to_owned())
+    .bind(by.clone())
+    .bind(expires_at.map(Timestamp::as_millisecond))
     .execute(tx.connection())
     .await
     .map_err(database("insert grant"))?;
-    super::audit_events::insert(tx, now, event).await?;
-    same(tx, new).await?.ok_or(RepositoryError::Form("grant"))
+    Ok(())
+}
+
+async fn set_end(
+    tx: &mut LedgerTransaction<'_>,
+    id: u64,
+    expires_at: Option<Timestamp>,
+) -> Result<(), RepositoryError> {
+    query("UPDATE grants SET expires_at = $1 WHERE id = $2")
+        .bind(expires_at.map(Timestamp::as_millisecond))
+        .bind(signed(id))
+        .execute(tx.connection())
+        .await
+        .map_err(database("set end of grant"))?;
+    Ok(())
+}
+
+/// Deletes what has ended: an equal grant, which would be in the way, and grants of long ago, whose
+/// history the audit log keeps.
+async fn delete_expired(
+    tx: &mut LedgerTransaction<'_>,
+    new: &GrantRequest,
+    now: Timestamp,
+) -> Result<(), RepositoryError> {
+    let equal = same(tx, new).await?.filter(|it| it.expires_at.is_some_and(|at| at <= now));
+    query("DELETE FROM grants WHERE id = $1 OR expires_at < $2")
+        .bind(equal.map_or(0, |it| signed(it.id)))
+        .bind(now.as_millisecond() - EXPIRED_RETENTION_MILLIS)
+        .execute(tx.connection())
+        .await
+        .map_err(database("delete expired grants"))?;
+    Ok(())
 }
 
 /// The existing grant that equals `new`.
@@ -230,6 +331,7 @@ fn grant(row: &Row) -> Result<Grant, RepositoryError> {
         access: access(row)?,
         created_at: time(row, "created_at")?,
         created_by: text(row, "created_by")?,
+        expires_at: optional_time(row, "expires_at")?,
     })
 }
 

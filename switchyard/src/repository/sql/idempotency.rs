@@ -39,8 +39,17 @@ pub(super) async fn refuse_replay(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
 ) -> Result<(), ChangeError> {
-    let Some((request, _)) = &change.idempotency else { return Ok(()) };
-    find(tx.connection(), request, change.at)
+    refuse_repeated(tx, change.idempotency.as_ref().map(|(request, _)| request), change.at).await
+}
+
+/// The same for a change of grants or tokens.
+pub(super) async fn refuse_repeated(
+    tx: &mut LedgerTransaction<'_>,
+    request: Option<&Idempotency>,
+    at: Timestamp,
+) -> Result<(), ChangeError> {
+    let Some(request) = request else { return Ok(()) };
+    find(tx.connection(), request, at)
         .await?
         .map_or(Ok(()), |response| Err(ChangeError::Replayed(response)))
 }
@@ -52,6 +61,16 @@ pub(super) async fn store_response(
     bundles: &[Bundle],
 ) -> Result<(), ChangeError> {
     let Some((request, respond)) = &change.idempotency else { return Ok(()) };
+    keep_response(tx, request, respond.to(bundles), change.at).await
+}
+
+/// Stores the response to a change of grants or tokens.
+pub(super) async fn keep_response(
+    tx: &mut LedgerTransaction<'_>,
+    request: &Idempotency,
+    response: String,
+    at: Timestamp,
+) -> Result<(), ChangeError> {
     query(
         "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at) VALUES ($1, \
             $2, $3, $4, $5)
@@ -62,8 +81,8 @@ pub(super) async fn store_response(
     .bind(request.principal.clone())
     .bind(request.key_hash.clone())
     .bind(request.fingerprint.clone())
-    .bind(respond.to(bundles))
-    .bind(change.at.as_millisecond())
+    .bind(response)
+    .bind(at.as_millisecond())
     .execute(tx.connection())
     .await
     .map_err(database("store response"))?;

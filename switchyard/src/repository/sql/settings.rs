@@ -1,6 +1,9 @@
 //! Named settings shared by all replicas.
 use lockbox::database::query;
 
+use audit::Event;
+use jiff::Timestamp;
+
 use super::super::{ChangeError, Fence, RepositoryError};
 use super::rows::{database, text};
 use super::{LedgerTransaction, Repository};
@@ -17,6 +20,33 @@ impl Repository {
             .await
             .map_err(database("read setting"))?;
         row.map(|row| text(&row, "value")).transpose()
+    }
+
+    /// Changes a setting, with audit events in the same transaction. `change` gets the current value.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn change_setting(
+        &self,
+        name: &'static str,
+        change: impl FnOnce(Option<&str>) -> (String, Vec<Event>) + Send + 'static,
+    ) -> Result<(), RepositoryError> {
+        self.transaction(async move |tx| {
+            let row = query("SELECT value FROM settings WHERE name = $1")
+                .bind(name)
+                .fetch_optional(tx.connection())
+                .await
+                .map_err(database("read setting"))?;
+            let current = row.map(|row| text(&row, "value")).transpose()?;
+            let (value, events) = change(current.as_deref());
+            set(tx, name, value).await?;
+            let now = Timestamp::now();
+            for event in &events {
+                super::audit_events::insert(tx, now, event).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Stores a setting. With a fence, only while its lease is held.

@@ -6,9 +6,9 @@ use contract::api::{Role, TokenKind};
 use jiff::Timestamp;
 use lockbox::database::{Row, query};
 
-use super::super::RepositoryError;
+use super::super::{ChangeError, KeptResponse, RepositoryError};
 use super::rows::{count, database, optional_text, optional_time, signed, text, time};
-use super::{LedgerTransaction, Repository};
+use super::{LedgerTransaction, Repository, idempotency};
 
 /// The resolution of `last_used_at` in seconds: a busy token costs one write per minute.
 const USE_RESOLUTION_SECONDS: i64 = 60;
@@ -55,6 +55,15 @@ pub enum TokenSubject {
 }
 
 impl TokenSubject {
+    /// The scope that the token ends at. `None` for one that has no end, and for a session.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Program { scope, .. } => scope.as_ref(),
+            Self::Person { .. } => None,
+        }
+    }
+
     /// The kind of token.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
@@ -78,6 +87,30 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
     /// Who creates it.
     pub by: String,
+    /// The ID token that a session is made from.
+    pub id_token: Option<IdTokenRef>,
+    /// Set for an idempotent request. The response has the token sealed.
+    pub kept: Option<KeptResponse>,
+}
+
+/// Tells one ID token from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdTokenRef {
+    /// SHA-256 of what the provider signed.
+    pub hash: Vec<u8>,
+    /// From then on nobody accepts it.
+    pub expires_at: Timestamp,
+}
+
+/// What became of a token to create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenAdded {
+    /// It is valid.
+    Added,
+    /// A valid token has the name, or the same token existed before.
+    NameTaken,
+    /// A session of the same ID token was ended.
+    IdTokenEnded,
 }
 
 impl Repository {
@@ -158,26 +191,51 @@ impl Repository {
         Ok(found.is_some())
     }
 
-    /// Adds a token with its audit event. Returns `false` if a valid token has the name.
+    /// Adds a token with its audit event: nobody gets rights without one.
     ///
     /// # Errors
-    /// The database failed.
+    /// The request was done before, or the database failed.
     pub async fn add_token(
         &self,
         new: &NewToken,
-        event: Option<&Event>,
-    ) -> Result<bool, RepositoryError> {
-        let (now, new, event) = (Timestamp::now(), new.clone(), event.cloned());
-        self.transaction(async move |tx| add(tx, now, &new, event.as_ref()).await).await
+        event: &Event,
+    ) -> Result<TokenAdded, ChangeError> {
+        let now = Timestamp::now();
+        let (new, event) = (new.clone(), event.clone());
+        self.transaction(async move |tx| {
+            idempotency::refuse_repeated(tx, new.kept.as_ref().map(|it| &it.request), now).await?;
+            delete_old(tx, &new, now).await?;
+            if let Some(id_token) = &new.id_token
+                && is_ended(tx, id_token).await?
+            {
+                return Ok(TokenAdded::IdTokenEnded);
+            }
+            if insert(tx, &new, now).await? == 0 {
+                return Ok(TokenAdded::NameTaken);
+            }
+            super::audit_events::insert(tx, now, &event).await?;
+            if let Some(KeptResponse { request, response }) = &new.kept {
+                idempotency::keep_response(tx, request, response.clone(), now).await?;
+            }
+            Ok(TokenAdded::Added)
+        })
+        .await
     }
 
     /// Revokes a token with its audit event. Returns `false` if it was already revoked.
     ///
     /// # Errors
-    /// The database failed.
-    pub async fn revoke_token(&self, id: u64, event: &Event) -> Result<bool, RepositoryError> {
-        let (now, event) = (Timestamp::now(), event.clone());
+    /// The request was done before, or the database failed.
+    pub async fn revoke_token(
+        &self,
+        id: u64,
+        event: &Event,
+        kept: Option<&KeptResponse>,
+    ) -> Result<bool, ChangeError> {
+        let now = Timestamp::now();
+        let (event, kept) = (event.clone(), kept.cloned());
         self.transaction(async move |tx| {
+            idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request), now).await?;
             let revoked =
                 query("UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
                     .bind(now.as_millisecond())
@@ -185,10 +243,14 @@ impl Repository {
                     .execute(tx.connection())
                     .await
                     .map_err(database("revoke token"))?;
-            if revoked > 0 {
-                super::audit_events::insert(tx, now, &event).await?;
+            if revoked == 0 {
+                return Ok(false);
             }
-            Ok(revoked > 0)
+            super::audit_events::insert(tx, now, &event).await?;
+            if let Some(KeptResponse { request, response }) = &kept {
+                idempotency::keep_response(tx, request, response.clone(), now).await?;
+            }
+            Ok(true)
         })
         .await
     }
@@ -214,28 +276,65 @@ impl Repository {
     }
 }
 
-async fn add(
+impl TokenRow {
+    /// Whether its use at `now` has to be recorded.
+    #[must_use]
+    pub fn needs_use_recorded(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| {
+            now.as_second().saturating_sub(last.as_second()) >= USE_RESOLUTION_SECONDS
+        })
+    }
+}
+
+/// Frees the name of an expired token, and deletes old sessions: the audit log keeps their history.
+/// A session that was ended stays as long as its ID token, so that the token makes no other one.
+async fn delete_old(
     tx: &mut LedgerTransaction<'_>,
-    now: Timestamp,
     new: &NewToken,
-    event: Option<&Event>,
-) -> Result<bool, RepositoryError> {
-    // An expired token frees its name.
+    now: Timestamp,
+) -> Result<(), RepositoryError> {
     query(
         "UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at \
-        IS NULL AND expires_at <= $2",
+            IS NULL AND expires_at <= $2",
     )
     .bind(new.name.clone())
     .bind(now.as_millisecond())
     .execute(tx.connection())
     .await
     .map_err(database("release name of token"))?;
-    // The audit log keeps the history of sessions; old rows are not needed.
-    query("DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1")
-        .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
-        .execute(tx.connection())
-        .await
-        .map_err(database("delete old sessions"))?;
+    query(
+        "DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1
+             AND (revoked_at IS NULL OR id_token_expires_at IS NULL OR id_token_expires_at < $2)",
+    )
+    .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
+    .bind(now.as_millisecond())
+    .execute(tx.connection())
+    .await
+    .map_err(database("delete old sessions"))?;
+    Ok(())
+}
+
+/// Whether a session of the ID token was ended by its person or an administrator.
+async fn is_ended(
+    tx: &mut LedgerTransaction<'_>,
+    id_token: &IdTokenRef,
+) -> Result<bool, RepositoryError> {
+    let ended = query(
+        "SELECT 1 FROM api_tokens WHERE id_token_hash = $1 AND revoked_at IS NOT NULL LIMIT 1",
+    )
+    .bind(id_token.hash.clone())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(database("find ended session"))?;
+    Ok(ended.is_some())
+}
+
+/// Inserts the row, unless its name or its hash is taken. Returns how many rows there are more.
+async fn insert(
+    tx: &mut LedgerTransaction<'_>,
+    new: &NewToken,
+    now: Timestamp,
+) -> Result<u64, RepositoryError> {
     let (role, scope, subject_kind, subject, groups) = match &new.subject {
         TokenSubject::Program { role, scope } => {
             (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned())
@@ -245,10 +344,11 @@ async fn add(
             (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default())
         }
     };
+    let id_token = new.id_token.as_ref();
     let added = query(
         "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, \
-            created_at, created_by, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+            created_at, created_by, expires_at, id_token_hash, id_token_expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
     )
     .bind(new.name.clone())
     .bind(new.subject.kind().as_str())
@@ -261,26 +361,12 @@ async fn add(
     .bind(now.as_millisecond())
     .bind(new.by.clone())
     .bind(new.expires_at.map(Timestamp::as_millisecond))
+    .bind(id_token.map(|it| it.hash.clone()))
+    .bind(id_token.map(|it| it.expires_at.as_millisecond()))
     .execute(tx.connection())
     .await
     .map_err(database("insert token"))?;
-    if added == 0 {
-        return Ok(false);
-    }
-    if let Some(event) = event {
-        super::audit_events::insert(tx, now, event).await?;
-    }
-    Ok(true)
-}
-
-impl TokenRow {
-    /// Whether its use at `now` has to be recorded.
-    #[must_use]
-    pub fn needs_use_recorded(&self, now: Timestamp) -> bool {
-        self.last_used_at.is_none_or(|last| {
-            now.as_second().saturating_sub(last.as_second()) >= USE_RESOLUTION_SECONDS
-        })
-    }
+    Ok(added)
 }
 
 fn row(row: &Row) -> Result<TokenRow, RepositoryError> {

@@ -120,3 +120,96 @@ async fn a_key_belongs_to_one_request_of_one_principal() {
         "keys are per principal"
     );
 }
+
+/// Answer, status and whether it is a replay.
+async fn again(
+    harness: &Harness,
+    (method, path, body): (&Method, &str, &str),
+    headers: &[(&str, &str)],
+) -> (u16, bool, serde_json::Value) {
+    let (status, answered, answer) =
+        harness.with(method.clone(), path, headers, body.as_bytes()).await;
+    let answer = if answer.is_empty() { b"null" } else { answer.as_ref() };
+    let answer = serde_json::from_slice(answer).unwrap();
+    (status.as_u16(), answered.contains_key("idempotency-replayed"), answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_and_grants_are_made_and_ended_once() {
+    let harness = Harness::start().await;
+    let grant = r#"{"subject":{"kind":"user","name":"ada"},"scope":"shop","access":"admin"}"#;
+    let token = r#"{"name":"ci","role":"developer","scope":"shop"}"#;
+    let rows = [
+        (Method::POST, "/v1/grants", grant, 201),
+        (Method::DELETE, "/v1/grants/1", "", 200),
+        (Method::POST, "/v1/tokens", token, 201),
+        (Method::DELETE, "/v1/tokens/ci", "", 204),
+    ];
+    let mut made = String::new();
+    for (at, (method, path, body, status)) in rows.iter().enumerate() {
+        let key = format!("a-key-of-this-test-{at}");
+        let headers = [(KEY, key.as_str())];
+        let first = again(&harness, (method, path, body), &headers).await;
+        assert_eq!((first.0, first.1), (*status, false), "{path}: {first:?}");
+        let second = again(&harness, (method, path, body), &headers).await;
+        assert_eq!((second.0, second.1, &second.2), (*status, true, &first.2), "{path}");
+        if let Some(token) = first.2["token"].as_str() {
+            made = token.to_owned();
+            assert_eq!(harness.ask(Method::GET, "/v1/whoami", Some(token), b"").await.0, 200);
+        }
+        let other = body.replace("shop", "other");
+        if !other.is_empty() {
+            assert_eq!(again(&harness, (method, path, &other), &headers).await.0, 422, "{path}");
+        }
+    }
+    // What was made once and ended stays ended, whoever sends the first request again.
+    for (at, (method, path, body, status)) in rows.iter().enumerate() {
+        let key = format!("a-key-of-this-test-{at}");
+        let answer = again(&harness, (method, path, body), &[(KEY, &key)]).await;
+        assert_eq!((answer.0, answer.1), (*status, true), "{path}");
+    }
+    assert_eq!(harness.ask(Method::GET, "/v1/whoami", Some(&made), b"").await.0, 401);
+    assert!(harness.json("/v1/grants").await["grants"].as_array().unwrap().is_empty());
+    let made_by_requests = harness.events("grant").await;
+    let by_requests = made_by_requests.iter().filter(|it| it["actor_type"] == "token");
+    assert_eq!(by_requests.count(), 2);
+    assert_eq!(harness.events("revoke").await.len(), 2);
+    // The database has the answer with the token, and whoever reads the database does not.
+    let database = harness.database();
+    let mut statement = database.prepare("SELECT body FROM idempotency").unwrap();
+    let bodies = statement.query_map((), |row| row.get(0)).unwrap();
+    let bodies: Vec<String> = bodies.collect::<Result<_, _>>().unwrap();
+    assert_eq!(bodies.len(), 4);
+    let text = bodies.join("\n");
+    assert!(!text.contains("enclii_") && !text.contains(&made[7..]), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_answer_comes_before_the_precondition() {
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one")]).await;
+    let write = String::from_utf8(body(&[("A", b"two")]).expose().to_vec()).unwrap();
+    let rotate = format!("{A}/rotate");
+    let rollback = format!("{A}/rollback");
+    // Each row names the active version in a way that the ledger cannot check by itself.
+    for (at, (method, path, body, tags)) in [
+        (Method::POST, SCOPE, write.as_str(), r#""1", "9""#),
+        (Method::POST, rotate.as_str(), "{}", r#""2", "9""#),
+        (Method::POST, rollback.as_str(), r#"{"version":1}"#, r#""3", "9""#),
+        (Method::DELETE, A, "", r#""1", "9""#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = format!("a-key-of-this-test-{at}");
+        let headers = [(KEY, key.as_str()), ("if-match", tags)];
+        let first = again(&harness, (&method, path, body), &headers).await;
+        assert_eq!((first.0, first.1), (200, false), "{path}: {first:?}");
+        let second = again(&harness, (&method, path, body), &headers).await;
+        assert_eq!(second, (200, true, first.2), "{path}");
+        // Without a kept answer, the precondition decides, or that there is nothing to delete.
+        let refused = if method == Method::DELETE { 404 } else { 412 };
+        let third = again(&harness, (&method, path, body), &headers[1..]).await;
+        assert_eq!(third.0, refused, "{path}");
+    }
+}
