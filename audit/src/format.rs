@@ -55,6 +55,23 @@ impl Format {
         }
     }
 
+    /// The format of a line, if it is of one of them.
+    #[must_use]
+    pub fn detect(line: &str) -> Option<Self> {
+        // Syslog puts a header before it.
+        let is_cef = |text: &str| text.starts_with("CEF:0|") || text.contains(" CEF:0|");
+        match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(value) if serde_json::from_value::<Record>(value.clone()).is_ok() => {
+                Some(Self::Jsonl)
+            }
+            Ok(value) => {
+                let is_ocsf = value.get("class_uid").is_some() && value.get("metadata").is_some();
+                is_ocsf.then_some(Self::Ocsf)
+            }
+            Err(_) => is_cef(line).then_some(Self::Cef),
+        }
+    }
+
     /// Formats a record as one line, without a line ending.
     #[must_use]
     pub fn line(self, record: &Record) -> String {
@@ -108,6 +125,16 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
+    #[test]
+    fn other_lines_are_of_no_format() {
+        for line in ["", "{}", "NUMBER  TIME", "[1]", "{\"sequence\":1}", "CEF:", "null"] {
+            assert_eq!(Format::detect(line), None, "{line}");
+        }
+        let record = &fixture::kinds()[0];
+        let message = syslog::message(record, Format::Cef, "replica-1");
+        assert_eq!(Format::detect(&message), Some(Format::Cef));
+    }
+
     proptest! {
         #[test]
         fn a_record_is_one_line_in_every_format(record in fixture::anything()) {
@@ -115,6 +142,7 @@ mod tests {
                 let line = format.line(&record);
                 prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
                 prop_assert_eq!(format.to_string().parse(), Ok(format));
+                prop_assert_eq!(Format::detect(&line), Some(format));
             }
             let read: Record = serde_json::from_str(&Format::Jsonl.line(&record)).unwrap();
             prop_assert_eq!(read, record);

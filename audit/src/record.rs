@@ -47,6 +47,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// The actor as it is printed: `user:ada`, or `anonymous`.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        if self.actor_id.is_empty() {
+            self.actor_type.clone()
+        } else {
+            format!("{}:{}", self.actor_type, self.actor_id)
+        }
+    }
+
     /// The record of `event` that follows record `sequence - 1` with the hash `previous`.
     #[must_use]
     pub fn new(sequence: u64, at: Timestamp, event: &Event, previous: &Hash) -> Self {

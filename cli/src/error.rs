@@ -25,6 +25,9 @@ pub(crate) enum Error {
     FileExists { path: PathBuf, advice: &'static str },
     #[error("the audit log was changed: {0}")]
     Tampered(String),
+    /// The file is no complete export of the audit log, which is not a sign of tampering.
+    #[error("verify {path}: {reason}")]
+    NotVerifiable { path: PathBuf, reason: String },
     #[error("read standard input: {0}")]
     Stdin(#[source] io::Error),
     #[error("write standard output: {0}")]
@@ -87,6 +90,7 @@ impl Error {
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Exec { .. } => 126,
             Self::Tampered(_) => 7,
+            Self::NotVerifiable { .. } => 8,
             _ => 1,
         })
     }

@@ -30,17 +30,30 @@ pub(super) struct LogHead {
     pub(super) hash: Hash,
 }
 
-/// The records that follow number `after`. `filter` is empty or starts with `&`.
+/// Where a page begins, and in which direction it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageStart {
+    /// The records that follow this number, oldest first.
+    After(u64),
+    /// The newest records, newest first.
+    Newest,
+    /// The records that precede this number, newest first.
+    Before(u64),
+}
+
+/// A page of records. `filter` is empty or starts with `&`.
 pub(super) async fn page(
     client: &Client<'_>,
-    after: u64,
+    start: PageStart,
     limit: usize,
     filter: &str,
 ) -> Result<Vec<Record>, Error> {
-    Ok(client
-        .get::<EventPage>(&format!("/v1/audit?after={after}&limit={limit}{filter}"))
-        .await?
-        .events)
+    let start = match start {
+        PageStart::After(number) => format!("after={number}"),
+        PageStart::Newest => "order=desc".to_owned(),
+        PageStart::Before(number) => format!("order=desc&before={number}"),
+    };
+    Ok(client.get::<EventPage>(&format!("/v1/audit?{start}&limit={limit}{filter}")).await?.events)
 }
 
 /// The checkpoints of every page.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use audit::{Action, Outcome, Record};
+use contract::text::{escape, escape_json};
+use contract::{Scope, SecretName};
 use jiff::Timestamp;
 
-use super::fetch;
+use super::fetch::{self, PageStart};
 use super::time_range::TimeRange;
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, OutputFormat};
@@ -15,9 +17,10 @@ use crate::output::Output;
 /// How often --follow asks for new events.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// List events, oldest first.
+/// List events, newest first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  enclii audit list --since 2h --outcome denied\n  \
+                  enclii audit list --secret shop.prod.api/DATABASE_URL --since 2026-11-01\n  \
                   enclii audit list --scope shop.prod --action read --follow\n  \
                   enclii audit list --since 1d --output json | jq .actor_id")]
 pub(crate) struct ListEventsArgs {
@@ -26,19 +29,26 @@ pub(crate) struct ListEventsArgs {
     /// Only events of this action: read, write, delete, denied, login, …
     #[arg(long, value_parser = parse_action)]
     action: Option<Action>,
-    /// Only events of this actor: a person, a token, or a pod's namespace/service-account.
-    #[arg(long, value_name = "NAME")]
+    /// Only events of this actor, as the list shows it: user:NAME, token:NAME or
+    /// pod:NAMESPACE/SERVICE-ACCOUNT; or only its name.
+    #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
     /// Only events in this scope and below it: project, project.environment or
     /// project.environment.service.
     #[arg(long)]
     scope: Option<String>,
+    /// Only events about this secret: SCOPE/NAME, or NAME in any scope.
+    #[arg(long, value_name = "[SCOPE/]NAME", value_parser = parse_secret)]
+    secret: Option<String>,
     /// Only events with this outcome: allowed, denied or failed.
     #[arg(long, value_parser = parse_outcome)]
     outcome: Option<Outcome>,
     /// The maximum number of events; with --follow, of past events.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
     limit: usize,
+    /// The oldest event first, and from the oldest one on; --follow prints in this order anyway.
+    #[arg(long)]
+    oldest_first: bool,
     /// Continue with new events as they happen.
     #[arg(long, short)]
     follow: bool,
@@ -51,30 +61,77 @@ pub(crate) struct ListEventsArgs {
 
 pub(crate) async fn run(args: ListEventsArgs, output: &Output) -> Result<(), Error> {
     let client = Client::new(&args.connection, output)?;
-    let filter = args.filter();
-    let (mut after, mut left, mut any) = (0, args.limit, false);
-    loop {
-        let page = fetch::page(&client, after, left.min(fetch::MAX_PAGE_LEN), &filter).await?;
-        let full = page.len() == left.min(fetch::MAX_PAGE_LEN);
-        if let Some(last) = page.last() {
-            after = last.sequence;
+    let listing = Listing { client: &client, filter: args.filter(), format: args.output, output };
+    if args.follow {
+        return listing.follow(args.limit).await;
+    }
+    let start = if args.oldest_first { PageStart::After(0) } else { PageStart::Newest };
+    let (printed, more) = listing
+        .pages(start, args.limit, |page, is_first| {
+            print(page, args.output, is_first, output);
+        })
+        .await?;
+    if more {
+        output.note(&format!("there may be more events: --limit is {}", args.limit));
+    } else if printed == 0 {
+        output.note("no event matches");
+    }
+    Ok(())
+}
+
+/// What is listed, and how it is printed.
+struct Listing<'a> {
+    client: &'a Client<'a>,
+    filter: String,
+    format: OutputFormat,
+    output: &'a Output,
+}
+
+impl Listing<'_> {
+    /// Takes pages of at most `limit` records in all. Returns how many there were, and whether there
+    /// may be more.
+    async fn pages(
+        &self,
+        mut start: PageStart,
+        limit: usize,
+        mut take: impl FnMut(&[Record], bool),
+    ) -> Result<(usize, bool), Error> {
+        let mut taken = 0;
+        loop {
+            let wanted = (limit - taken).min(fetch::MAX_PAGE_LEN);
+            let page = fetch::page(self.client, start, wanted, &self.filter).await?;
+            take(&page, taken == 0);
+            taken += page.len().min(limit - taken);
+            let is_full = page.len() >= wanted;
+            let Some(last) = page.last().filter(|_| is_full && taken < limit) else {
+                return Ok((taken, is_full));
+            };
+            start = match start {
+                PageStart::After(_) => PageStart::After(last.sequence),
+                PageStart::Newest | PageStart::Before(_) => PageStart::Before(last.sequence),
+            };
         }
-        print(&page, args.output, !any, output);
-        any |= !page.is_empty();
-        left -= page.len().min(left);
-        if full && left > 0 {
-            continue;
+    }
+
+    /// Prints the last `limit` events, and then new ones as they happen.
+    async fn follow(&self, limit: usize) -> Result<(), Error> {
+        let mut past = Vec::new();
+        self.pages(PageStart::Newest, limit, |page, _| past.extend_from_slice(page)).await?;
+        past.reverse();
+        let mut after = past.last().map_or(0, |record| record.sequence);
+        print(&past, self.format, true, self.output);
+        let mut any = !past.is_empty();
+        drop(past);
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let start = PageStart::After(after);
+            let new = |page: &[Record], _| {
+                print(page, self.format, !any, self.output);
+                any |= !page.is_empty();
+                after = page.last().map_or(after, |record| record.sequence);
+            };
+            self.pages(start, usize::MAX, new).await?;
         }
-        if !args.follow {
-            if full {
-                output.note(&format!("there may be more events: --limit is {}", args.limit));
-            } else if !any {
-                output.note("no event matches");
-            }
-            return Ok(());
-        }
-        left = usize::MAX;
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -85,6 +142,7 @@ impl ListEventsArgs {
             ("action", self.action.map(Action::as_str)),
             ("actor", self.actor.as_deref()),
             ("scope", self.scope.as_deref()),
+            ("secret", self.secret.as_deref()),
             ("outcome", self.outcome.map(Outcome::as_str)),
         ];
         for (name, text) in texts {
@@ -103,7 +161,9 @@ fn percent_encoded(text: &str) -> String {
 
 fn print(page: &[Record], format: OutputFormat, with_header: bool, output: &Output) {
     if format == OutputFormat::Json {
-        page.iter().for_each(|record| output.line(&audit::Format::Jsonl.line(record)));
+        for record in page {
+            output.line(&escape_json(&audit::Format::Jsonl.line(record)));
+        }
         return;
     }
     if page.is_empty() {
@@ -120,11 +180,6 @@ fn print(page: &[Record], format: OutputFormat, with_header: bool, output: &Outp
 }
 
 fn row(record: &Record) -> Vec<String> {
-    let who = if record.actor_id.is_empty() {
-        record.actor_type.clone()
-    } else {
-        format!("{} {}", record.actor_type, record.actor_id)
-    };
     let what = match &record.scope {
         Some(scope) if *scope != record.resource_id => format!("{scope} {}", record.resource_id),
         _ => record.resource_id.clone(),
@@ -132,7 +187,7 @@ fn row(record: &Record) -> Vec<String> {
     let cells = [
         record.sequence.to_string(),
         record.at.to_string(),
-        who,
+        record.actor(),
         record.action.clone(),
         what,
         record.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
@@ -141,14 +196,26 @@ fn row(record: &Record) -> Vec<String> {
         record.details.clone().unwrap_or_default(),
     ];
     // Whoever writes the database must not be able to act on the terminal.
-    cells
-        .map(|cell| cell.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
-        .into()
+    cells.map(|cell| escape(&cell).into_owned()).into()
 }
 
 fn parse_action(word: &str) -> Result<Action, String> {
     let known = || Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
     Action::parse(word).ok_or_else(|| format!("must be one of {}", known()))
+}
+
+/// A name, or a scope and a name. Switchyard takes it as it is.
+fn parse_secret(text: &str) -> Result<String, String> {
+    let (scope, name) = match text.split_once('/') {
+        None => (None, text),
+        Some((scope, name)) => (Some(scope), name),
+    };
+    let fits = scope.is_none_or(|it| it.parse::<Scope>().is_ok());
+    if fits && name.parse::<SecretName>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("must be NAME, or SCOPE/NAME such as shop.prod.api/DATABASE_URL".to_owned())
+    }
 }
 
 fn parse_outcome(word: &str) -> Result<Outcome, String> {

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// A range of times.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TimeRange {
-    /// Only events from this time on: RFC 3339, or how long ago (30m, 2h, 7d).
+    /// Only events from this time on: a date (2026-11-01, UTC), RFC 3339, or how long ago (30m, 2h,
+    /// 7d).
     #[arg(long, value_name = "TIME")]
     since: Option<TimeBound>,
-    /// Only events before this time.
+    /// Only events before this time; a date is its beginning.
     #[arg(long, value_name = "TIME")]
     until: Option<TimeBound>,
 }
@@ -49,8 +52,16 @@ impl std::str::FromStr for TimeBound {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
+        // A date, or a time without an offset, is in UTC like every time of the audit log.
+        if let Ok(at) = text.parse::<DateTime>()
+            && let Ok(at) = at.to_zoned(TimeZone::UTC)
+        {
+            return Ok(Self::At(at.timestamp()));
+        }
         let invalid = || {
-            "must be a time such as 2026-01-31T12:00:00Z, or how long ago: 30m, 2h or 7d".to_owned()
+            "must be a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or how long \
+             ago: 30m, 2h or 7d"
+                .to_owned()
         };
         let unit = text.chars().last().ok_or_else(invalid)?;
         let seconds: u64 = match unit {
@@ -80,6 +91,9 @@ mod tests {
             ("2h", "2026-01-31T10:00:00Z"),
             ("7d", "2026-01-24T12:00:00Z"),
             ("2026-01-30T00:00:00+01:00", "2026-01-29T23:00:00Z"),
+            ("2026-01-30", "2026-01-30T00:00:00Z"),
+            ("2026-01-30T12:30", "2026-01-30T12:30:00Z"),
+            ("2026-01-30T12:30:15", "2026-01-30T12:30:15Z"),
         ] {
             assert_eq!(text.parse::<TimeBound>().unwrap().at(now).to_string(), at);
         }
@@ -90,6 +104,11 @@ mod tests {
             "-2h",
             "2h3m",
             "yesterday",
+            "2026-13-01",
+            "2026-02-30",
+            "2026",
+            "30.01.2026",
+            "12:00",
             "99999999999999999999d",
             "18446744073709551615w",
             "2\u{e4}",

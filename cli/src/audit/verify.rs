@@ -1,12 +1,11 @@
 //! `enclii audit verify`.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
-use audit::{Checkpoint, Finding, PublicKey, Record, Report, StartingPoint, Tampering, Verifier};
+use audit::{Checkpoint, Finding, PublicKey, Report, StartingPoint, Tampering, Verifier};
 
-use super::fetch;
+use super::export_file::{each_record, not_verifiable};
+use super::fetch::{self, PageStart};
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::error::Error;
@@ -21,7 +20,7 @@ Somebody with access to the database can truncate the audit log or rewrite all o
 checkpoints that are stored elsewhere reveal that.";
 
 /// Verify that nobody edited, deleted, inserted, reordered or truncated events. Exit code 7 means
-/// that somebody did.
+/// that somebody did; 8 means that the file cannot tell, because it is no complete export in jsonl.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -57,7 +56,10 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> Result<(), Error> 
             ));
         }
         let mut verifier = Verifier::new(start, checkpoints, &keys);
-        each_record(path, |record| verifier.push(&record))?;
+        let records = each_record(path, args.partial, |record| verifier.push(record))?;
+        if records == 0 && external == 0 {
+            return Err(not_verifiable(path, "it holds no record"));
+        }
         verifier.finish()
     } else {
         let client = Client::new(&args.connection, output)?;
@@ -93,7 +95,8 @@ async fn verify_online(
 ) -> Result<Report, Error> {
     let (mut after, mut head_found) = (0, head.sequence == 0);
     loop {
-        let page = fetch::page(client, after, fetch::MAX_PAGE_LEN, "").await?;
+        let start = PageStart::After(after);
+        let page = fetch::page(client, start, fetch::MAX_PAGE_LEN, "").await?;
         for record in &page {
             head_found |= record.sequence == head.sequence && record.hash == head.hash;
             verifier.push(record);
@@ -180,16 +183,4 @@ fn read_keys(path: &Path) -> Result<Vec<PublicKey>, Error> {
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     PublicKey::all_from_pem(&text)
         .map_err(|error| Error::Parse { path: path.to_owned(), reason: error.to_string() })
-}
-
-fn each_record(path: &Path, mut take: impl FnMut(Record)) -> Result<(), Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    for (at, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(failed)?;
-        let invalid =
-            |_| Error::Tampered(format!("{}: line {} is not a record", path.display(), at + 1));
-        take(serde_json::from_str(&line).map_err(invalid)?);
-    }
-    Ok(())
 }

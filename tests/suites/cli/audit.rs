@@ -38,15 +38,26 @@ fn cause_events(harness: &CliHarness) {
 fn events_are_listed_for_people_and_for_programs() {
     let harness = CliHarness::start();
     cause_events(&harness);
+    let all = list(&harness, &["--oldest-first"]);
+    assert_eq!(
+        all.iter().map(|record| record.sequence).collect::<Vec<_>>(),
+        (1..=all.len() as u64).collect::<Vec<_>>()
+    );
+    // Switchyard's own events of its first start come first.
+    let started = all.iter().take_while(|record| record.actor_type == "system").count() as u64;
     let table = harness.ok(&["audit", "list"], b"");
     let lines: Vec<&str> = table.lines().collect();
     assert!(
         lines[0].starts_with("NUMBER") && lines[0].contains("WHO") && lines[0].contains("OUTCOME"),
         "{table}"
     );
+    // The newest event is on top.
+    let shown: Vec<u64> =
+        lines[1..].iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(shown.len() > 5 && shown.is_sorted_by(|one, next| one > next), "{table}");
     for parts in [
-        ["1 ", "token bootstrap", "write", "shop.prod.api A"],
-        ["3 ", "token bootstrap", "read", "shop.prod.api A"],
+        [&format!("{} ", started + 1), "token:bootstrap", "write", "shop.prod.api A"],
+        [&format!("{} ", started + 3), "token:bootstrap", "read", "shop.prod.api A"],
     ] {
         let line = lines
             .iter()
@@ -59,28 +70,36 @@ fn events_are_listed_for_people_and_for_programs() {
     }
     assert!(!table.contains("hunter2"));
 
-    let all = list(&harness, &[]);
-    assert_eq!(
-        all.iter().map(|record| record.sequence).collect::<Vec<_>>(),
-        (1..=all.len() as u64).collect::<Vec<_>>()
-    );
     let numbers = |more: &[&str]| {
-        list(&harness, more).iter().map(|record| record.sequence).collect::<Vec<_>>()
+        let listed = list(&harness, more);
+        listed.iter().map(|record| record.sequence.wrapping_sub(started)).collect::<Vec<_>>()
     };
-    assert_eq!(numbers(&["--action", "write"]), [1, 2, 4]);
-    assert_eq!(numbers(&["--scope", "shop.prod.api"]), [1, 2, 3]);
+    assert_eq!(numbers(&["--action", "write"]), [4, 2, 1]);
+    assert_eq!(numbers(&["--action", "write", "--oldest-first"]), [1, 2, 4]);
+    assert_eq!(numbers(&["--scope", "shop.prod.api"]), [3, 2, 1]);
     assert_eq!(numbers(&["--scope", "shop.prod", "--action", "read"]), [3]);
     assert_eq!(numbers(&["--outcome", "denied"]), [5]);
-    assert_eq!(numbers(&["--actor", "bootstrap", "--limit", "2"]), [1, 2]);
-    assert_eq!(numbers(&["--since", "1h", "--action", "write"]), [1, 2, 4]);
+    let by_bootstrap = ["--actor", "token:bootstrap", "--action", "write"];
+    assert_eq!(numbers(&[&by_bootstrap[..], &["--limit", "2"]].concat()), [4, 2]);
+    assert_eq!(numbers(&[&by_bootstrap[..], &["--limit", "2", "--oldest-first"]].concat()), [1, 2]);
+    assert!(numbers(&["--actor", "user:bootstrap"]).is_empty());
+    assert_eq!(numbers(&["--secret", "A"]), [3, 1]);
+    assert_eq!(numbers(&["--secret", "shop.prod.api/B"]), [2]);
+    assert!(numbers(&["--secret", "shop.prod.web/A"]).is_empty());
+    assert_eq!(numbers(&["--since", "1h", "--action", "write"]), [4, 2, 1]);
+    assert_eq!(numbers(&["--since", "2020-01-31", "--action", "write"]), [4, 2, 1]);
+    assert!(numbers(&["--since", "2999-01-31"]).is_empty());
     assert!(numbers(&["--until", "1h"]).is_empty() && numbers(&["--scope", "shop.pro"]).is_empty());
     let (at, before) = (all[2].at, |record: &&Record| record.at < all[2].at);
-    let expected: Vec<_> = all.iter().filter(before).map(|record| record.sequence).collect();
+    let mut expected: Vec<_> =
+        all.iter().filter(before).map(|record| record.sequence.wrapping_sub(started)).collect();
+    expected.reverse();
     assert_eq!(numbers(&["--until", &at.to_string()]), expected);
 
     assert!(harness.run(&["audit", "list", "--limit", "2"], b"").err.contains("--limit is 2"));
     assert!(harness.run(&["audit", "list", "--actor", "nobody"], b"").err.contains("no event"));
-    assert!(harness.fails(2, &["audit", "list", "--since", "yesterday"]).contains("2h"));
+    assert!(harness.fails(2, &["audit", "list", "--since", "yesterday"]).contains("2026-01-31"));
+    assert!(harness.fails(2, &["audit", "list", "--secret", "a/b/C"]).contains("NAME"));
     assert!(harness.fails(2, &["audit", "list", "--action", "steal"]).contains("rotate"));
 }
 
@@ -88,7 +107,7 @@ fn events_are_listed_for_people_and_for_programs() {
 fn events_are_exported_in_every_format() {
     let harness = CliHarness::start();
     cause_events(&harness);
-    let all = list(&harness, &[]);
+    let all = list(&harness, &["--oldest-first"]);
     for format in Format::ALL {
         let text = harness.ok(&["audit", "export", "--format", format.as_str()], b"");
         let expected: String = all.iter().map(|record| format.line(record) + "\n").collect();
@@ -212,7 +231,39 @@ fn an_unchanged_log_is_valid() {
         part.code == Some(0) && part.err.contains("record 5 itself is not verified"),
         "{part:?}"
     );
-    assert_eq!(it.verify(&it.lines[4..], &[]).code, Some(7));
+    let part = it.verify(&it.lines[4..], &[]);
+    assert!(
+        part.code == Some(8)
+            && part.err.contains("begins with record 5")
+            && part.err.contains("--partial"),
+        "{part:?}"
+    );
+    // What is no export in jsonl says what it is.
+    for format in ["ocsf", "cef"] {
+        let text = it.harness.ok(&["audit", "export", "--format", format], b"");
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for more in [&[][..], &["--partial"], &it.checkpoint_args()] {
+            let done = it.verify(&lines, more);
+            assert!(
+                done.code == Some(8) && done.err.contains(&format!("format {format}")),
+                "{done:?}"
+            );
+        }
+    }
+    let listed = it.harness.ok(&["audit", "list", "--output", "json"], b"");
+    let lines: Vec<String> = listed.lines().map(str::to_owned).collect();
+    for more in [&[][..], &["--partial"]] {
+        let done = it.verify(&lines, more);
+        assert!(done.code == Some(8) && done.err.contains("newest first"), "{done:?}");
+    }
+    for (lines, says) in [(&["{}"][..], "not an export"), (&["NUMBER  TIME"], "not an export")] {
+        let lines: Vec<String> = lines.iter().map(|it| (*it).to_owned()).collect();
+        let done = it.verify(&lines, &[]);
+        assert!(done.code == Some(8) && done.err.contains(says), "{done:?}");
+    }
+    let empty = it.harness.file("empty.jsonl", b"");
+    let done = it.harness.run(&["audit", "verify", "--file", &empty], b"");
+    assert!(done.code == Some(8) && done.err.contains("holds no record"), "{done:?}");
     // Checkpoints without a key prove nothing.
     assert_eq!(it.verify(&it.lines, &["--checkpoints", &it.checkpoints]).code, Some(2));
 }
