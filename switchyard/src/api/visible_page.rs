@@ -55,7 +55,7 @@ mod tests {
         let table = |after: Option<u64>, limit: u32| async move {
             Ok((after.unwrap_or(0) + 1..=1204).take(limit as usize).collect::<Vec<u64>>())
         };
-        let visible = |row: u64| (row % step == 0).then_some(row);
+        let visible = |row: u64| row.is_multiple_of(step).then_some(row);
         visible_page(after, limit, table, |row| *row, visible).await.unwrap()
     }
 
