@@ -15,6 +15,7 @@ mod grants;
 mod login;
 mod object;
 mod page;
+mod rotate;
 mod secrets;
 mod tokens;
 mod versions;
@@ -28,9 +29,9 @@ pub use grants::{Access, Grant, GrantList, GrantRequest, Role, Subject, SubjectK
 pub use login::{Login, LoginRequest, Principal, PrincipalKind, RoleIn, Session};
 pub use object::Object;
 pub use page::Page;
+pub use rotate::{Alphabet, Generate, RotateManyRequest, RotateRequest};
 pub use secrets::{
-    Alphabet, Deleted, Generate, NewValue, RotateRequest, SecretList, SecretSummary, SecretValue,
-    WriteRequest, Written,
+    Deleted, NewValue, SecretList, SecretOrigin, SecretSummary, SecretValue, WriteRequest, Written,
 };
 pub use tokens::{
     TokenCreated, TokenKind, TokenList, TokenName, TokenNameError, TokenRequest, TokenSummary,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout;
 
+/// How many characters a secret's name has at most: as a path component's limit in Kubernetes.
+const MAX_NAME_LEN: usize = 253;
+
 /// A secret's name: `[A-Za-z_][A-Za-z0-9_.-]{0,252}`, so that it is a Kubernetes env var name, one
 /// path component and never hidden, `.` or `..`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,9 +23,19 @@ pub enum NameError {
     /// Not of the required form.
     #[error(
         "parse secret name {0:?}: must start with a letter or '_' and go on with letters, digits, \
-         '_', '.' or '-', at most 253 in all"
+         '_', '.' or '-', at most {MAX_NAME_LEN} in all"
     )]
     Form(String),
+    /// Longer than a name may be.
+    #[error(
+        "parse secret name {start:?}…: has {length} characters; a name has at most {MAX_NAME_LEN}"
+    )]
+    Long {
+        /// The start of the text.
+        start: String,
+        /// How many characters it has.
+        length: usize,
+    },
     /// The name of a directory that the agent keeps in the volume.
     #[error(
         "parse secret name {0:?}: the name is reserved for the service-account token's mount point"
@@ -50,11 +63,14 @@ impl FromStr for SecretName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let bytes = text.as_bytes();
-        let fits = (1..=253).contains(&bytes.len())
-            && bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+        let fits = bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
         if !fits {
             return Err(NameError::Form(text.chars().take(80).collect()));
+        }
+        if bytes.len() > MAX_NAME_LEN {
+            let start = text.chars().take(20).collect();
+            return Err(NameError::Long { start, length: bytes.len() });
         }
         // The mount point of the service-account token is in the same volume (see `layout`).
         if text == layout::SERVICE_ACCOUNT_DIRECTORY {
@@ -146,6 +162,12 @@ mod tests {
         ] {
             assert!(text.parse::<SecretName>().is_err(), "{text:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_refused_for_its_length() {
+        let message = "A".repeat(300).parse::<SecretName>().unwrap_err().to_string();
+        assert!(message.ends_with("has 300 characters; a name has at most 253"), "{message}");
     }
 
     #[test]

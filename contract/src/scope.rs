@@ -12,11 +12,27 @@ pub struct Label(String);
 
 /// Why a text is not a [`Label`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "parse name {0:?}: must be a DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or digit at \
-     both ends"
-)]
-pub struct LabelError(String);
+pub enum LabelError {
+    /// Not of the required form.
+    #[error(
+        "parse name {0:?}: must be a DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or \
+         digit at both ends"
+    )]
+    Form(String),
+    /// Longer than a label may be.
+    #[error(
+        "parse name {start:?}…: has {length} characters; a DNS label has at most {MAX_LABEL_LEN}"
+    )]
+    Long {
+        /// The start of the text.
+        start: String,
+        /// How many characters it has.
+        length: usize,
+    },
+}
+
+/// How many characters a DNS label has at most (RFC 1123).
+const MAX_LABEL_LEN: usize = 63;
 
 impl Label {
     /// The label's text.
@@ -32,15 +48,17 @@ impl FromStr for Label {
     fn from_str(text: &str) -> Result<Self, LabelError> {
         let bytes = text.as_bytes();
         let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let fits = (1..=63).contains(&bytes.len())
-            && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
+        let fits = bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
             && bytes.first().is_some_and(alphanumeric)
             && bytes.last().is_some_and(alphanumeric);
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(LabelError(text.chars().take(80).collect()))
+        if !fits {
+            return Err(LabelError::Form(text.chars().take(80).collect()));
         }
+        if bytes.len() > MAX_LABEL_LEN {
+            let start = text.chars().take(20).collect();
+            return Err(LabelError::Long { start, length: bytes.len() });
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -147,6 +165,18 @@ impl Scope {
         self.project() == other.project()
             && self.environment().is_none_or(|it| other.environment() == Some(it))
             && self.service().is_none_or(|it| other.service() == Some(it))
+    }
+
+    /// The next wider scope; `None` for a project.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        match self {
+            Self::Project(_) => None,
+            Self::Environment(project, _) => Some(Self::Project(project.clone())),
+            Self::Service(project, environment, _) => {
+                Some(Self::Environment(project.clone(), environment.clone()))
+            }
+        }
     }
 
     /// The word for the kind of scope: `project`, `environment` or `service`.

@@ -22,6 +22,8 @@ mod page;
 mod path;
 mod preconditions;
 mod response;
+mod rotate_many;
+mod secret_list;
 mod secrets;
 mod tokens;
 mod versions;
@@ -42,13 +44,14 @@ use crate::audit::sanitize;
 /// All routes, as the OpenAPI document lists them.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
     vec![
-        ("/v1/secrets/{scope}/", get(secrets::list).post(secrets::write)),
+        ("/v1/secrets/{scope}/", get(secret_list::list).post(secrets::write)),
         ("/v1/secrets/{scope}/{name}", get(secrets::read).delete(secrets::delete)),
         ("/v1/secrets/{scope}/{name}/versions", get(versions::list)),
         ("/v1/secrets/{scope}/{name}/rotate", post(versions::rotate)),
         ("/v1/secrets/{scope}/{name}/rollback", post(versions::rollback)),
         ("/v1/secrets/{scope}/{name}/undelete", post(versions::undelete)),
         ("/v1/secrets/{scope}/{name}/destroy", post(versions::destroy)),
+        ("/v1/rotate/{scope}", post(rotate_many::rotate)),
         ("/v1/bundles", get(bundles::list)),
         ("/v1/bundles/{scope}", get(bundles::read)),
         ("/v1/bundles/{scope}/values", get(bundles::values)),

@@ -183,8 +183,13 @@ impl Secrets {
     }
 }
 
-/// The stored response of a change that made these versions active.
-fn written_response(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> RespondFn {
+/// The stored response of a change that made these versions active. `created` says whether they are
+/// the first of the scope.
+fn written_response(
+    scope: &Scope,
+    versions: &BTreeMap<SecretName, Version>,
+    created: bool,
+) -> RespondFn {
     let (scope, versions) = (scope.clone(), versions.clone());
     RespondFn::new(move |bundles| {
         let bundles = bundles.iter().map(state_of).collect();
@@ -193,6 +198,7 @@ fn written_response(scope: &Scope, versions: &BTreeMap<SecretName, Version>) -> 
             scope: scope.clone(),
             versions: versions.clone(),
             bundles,
+            created,
         })
         .unwrap_or_default()
     })

@@ -48,6 +48,9 @@ fn parse_name(text: &str) -> Result<SecretName, Error> {
         match error {
         // A reserved name is certainly not a secret value.
         NameError::Reserved(_) => Error::Name(error),
+        NameError::Long { length, .. } => {
+            Error::Usage(format!("the name has {length} characters; a name has at most 253"))
+        }
         NameError::Form(_) => Error::Usage(
             "write NAME=VALUE, NAME=- (standard input), NAME=@PATH (a file) or NAME (asks): a name \
              has letters, digits, '_', '.' and '-', and does not start with a digit"
@@ -95,6 +98,7 @@ mod tests {
             "A B=hunter2",
             "=hunter2",
             "postgres://u:hunter2@h?a=b",
+            &format!("hunter2{}", "x".repeat(300)),
             "",
         ] {
             let message = parse(text, false).unwrap_err();

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
 use super::bundles::BundleState;
-use super::object::optional;
 use super::word::words;
 use crate::bundle::Version;
 use crate::name::SecretName;
@@ -79,87 +78,9 @@ pub struct Written {
     pub versions: BTreeMap<SecretName, Version>,
     /// The bundles that hold the names, and their new generation.
     pub bundles: Vec<BundleState>,
-}
-
-/// A new value for a secret that exists: the one given, or one that the server makes up. With
-/// neither of the two, one is made up as usual. The value is never in the answer.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RotateRequest {
-    /// The bytes.
-    #[serde(default)]
-    pub value: Option<Redacted>,
-    /// How to make one up.
-    #[serde(default, deserialize_with = "optional")]
-    pub generate: Option<Generate>,
-    /// Rotate only if this is the active version.
-    #[serde(default)]
-    #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 9_007_199_254_740_991_u64))]
-    pub if_version: Option<u64>,
-}
-
-impl RotateRequest {
-    /// The request's body. It may hold a value, so it is [`Redacted`] as a whole.
-    ///
-    /// # Errors
-    /// Never for a value of this type; the serialiser's signature has it.
-    pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
-        #[derive(Serialize)]
-        struct RotateRequestBody<'a> {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            value: Option<Wire<'a>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            generate: Option<Generate>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            if_version: Option<u64>,
-        }
-        let Self { value, generate, if_version } = self;
-        redacted(&RotateRequestBody {
-            value: value.as_ref().map(Redacted::wire),
-            generate: *generate,
-            if_version: *if_version,
-        })
-    }
-}
-
-/// How to make up a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct Generate {
-    /// How many characters.
-    #[cfg_attr(feature = "schema", schema(minimum = 8, maximum = 4096, default = 32))]
-    pub length: u32,
-    /// Of which alphabet.
-    pub alphabet: Alphabet,
-}
-
-impl Generate {
-    /// The shortest generated value, in characters.
-    pub const MIN_LENGTH: u32 = 8;
-    /// The longest generated value, in characters.
-    pub const MAX_LENGTH: u32 = 4096;
-}
-
-impl Default for Generate {
-    fn default() -> Self {
-        Self { length: 32, alphabet: Alphabet::Alphanumeric }
-    }
-}
-
-words! { "alphabet",
-    /// The characters of a value that is made up. Each is as likely as any other.
-    Alphabet {
-        /// `A-Z a-z 0-9`.
-        Alphanumeric = "alphanumeric",
-        /// Every character of ASCII that can be seen, from `!` to `~`.
-        Ascii = "ascii",
-        /// `A-Z a-z 0-9 - _`.
-        Base64Url = "base64url",
-        /// `0-9 a-f`.
-        Hex = "hex",
-    }
+    /// Whether these are the first secrets of the scope: a misspelled scope shows here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
 }
 
 /// The secrets of a scope, by name.
@@ -175,12 +96,26 @@ pub struct SecretList {
     pub next: Option<String>,
 }
 
+words! { "origin",
+    /// Whether a secret belongs to the scope that was asked for.
+    SecretOrigin {
+        /// To that very scope.
+        Own = "own",
+        /// To a wider scope that contains it.
+        Inherited = "inherited",
+    }
+}
+
 /// One secret without its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SecretSummary {
+    /// The scope that it belongs to.
+    pub scope: Scope,
     /// The name.
     pub name: SecretName,
+    /// Whether that is the scope that was asked for.
+    pub origin: SecretOrigin,
     /// The active version.
     pub version: Version,
     /// When the secret was first written.
@@ -290,28 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_round_trips() {
-        let given = RotateRequest {
-            value: Some(Redacted::from(b"x\0".as_slice())),
-            generate: None,
-            if_version: Some(3),
-        };
-        assert_eq!(given.to_body().unwrap().expose(), br#"{"value":"eAA=","if_version":3}"#);
-        let made = Generate { length: 64, alphabet: Alphabet::Base64Url };
-        let body =
-            RotateRequest { generate: Some(made), ..RotateRequest::default() }.to_body().unwrap();
-        assert_eq!(body.expose(), br#"{"generate":{"length":64,"alphabet":"base64url"}}"#);
-        assert_eq!(
-            serde_json::from_slice::<RotateRequest>(body.expose()).unwrap().generate,
-            Some(made)
-        );
-        let short: RotateRequest =
-            serde_json::from_str(r#"{"generate":{"alphabet":"hex"}}"#).unwrap();
-        assert_eq!(short.generate, Some(Generate { length: 32, alphabet: Alphabet::Hex }));
-        assert!(serde_json::from_str::<RotateRequest>(r#"{"version":1}"#).is_err());
-    }
-
-    #[test]
     fn a_value_round_trips() {
         let value = SecretValue {
             scope: "shop.prod.api".parse().unwrap(),
@@ -334,7 +247,8 @@ mod tests {
     #[test]
     fn what_is_absent_is_not_written() {
         let summary = concat!(
-            r#"{"name":"A","version":1,"created_at":"2026-01-01T00:00:00Z","#,
+            r#"{"scope":"shop","name":"A","origin":"own","version":1,"#,
+            r#""created_at":"2026-01-01T00:00:00Z","#,
             r#""updated_at":"2026-01-02T03:04:05.123456789Z"}"#,
         );
         let list = format!(r#"{{"scope":"shop","secrets":[{summary}]}}"#);

@@ -21,11 +21,28 @@ pub struct TokenName(String);
 
 /// Why a text is not a [`TokenName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter or \
-     digit first"
-)]
-pub struct TokenNameError(String);
+pub enum TokenNameError {
+    /// Not of the required form.
+    #[error(
+        "parse token name {0:?}: must be 1 to 63 letters, digits, '.', '_' and '-', with a letter \
+         or digit first"
+    )]
+    Form(String),
+    /// Longer than a name may be.
+    #[error(
+        "parse token name {start:?}…: has {length} characters; a token's name has at most \
+         {MAX_TOKEN_NAME_LEN}"
+    )]
+    Long {
+        /// The start of the text.
+        start: String,
+        /// How many characters it has.
+        length: usize,
+    },
+}
+
+/// How many characters a token's name has at most.
+const MAX_TOKEN_NAME_LEN: usize = 63;
 
 impl TokenName {
     /// The name's text.
@@ -40,14 +57,16 @@ impl FromStr for TokenName {
 
     fn from_str(text: &str) -> Result<Self, TokenNameError> {
         let bytes = text.as_bytes();
-        let fits = bytes.len() <= 63
-            && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        let fits = bytes.first().is_some_and(u8::is_ascii_alphanumeric)
             && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(TokenNameError(text.chars().take(80).collect()))
+        if !fits {
+            return Err(TokenNameError::Form(text.chars().take(80).collect()));
         }
+        if bytes.len() > MAX_TOKEN_NAME_LEN {
+            let start = text.chars().take(20).collect();
+            return Err(TokenNameError::Long { start, length: bytes.len() });
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 

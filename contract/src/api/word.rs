@@ -73,7 +73,9 @@ pub(super) use words;
 
 #[cfg(test)]
 mod tests {
-    use crate::api::{Access, Alphabet, ExportFormat, Role, SubjectKind, TokenKind, VersionState};
+    use crate::api::{
+        Access, Alphabet, ExportFormat, Role, SecretOrigin, SubjectKind, TokenKind, VersionState,
+    };
 
     #[test]
     fn the_words_of_json_and_of_texts_are_the_same() {
@@ -84,7 +86,8 @@ mod tests {
                 assert_eq!(it.as_str().parse::<$name>().unwrap(), it);
             })+ };
         }
-        check!(Access, Alphabet, ExportFormat, Role, SubjectKind, TokenKind, VersionState);
+        check!(Access, Alphabet, ExportFormat, Role, SecretOrigin, SubjectKind, TokenKind);
+        check!(VersionState);
     }
 
     #[test]

@@ -93,7 +93,13 @@ async fn tokens(repository: &Repository) {
     let ended = token("ci", 4, program(), SignedDuration::from_secs(-1));
     assert_eq!(add(ended).await, TokenAdded::Added);
     assert_eq!(repository.token(&[4; 32]).await.unwrap(), None);
+    assert!(repository.token_expiry(&[4; 32]).await.unwrap().is_some());
     assert_eq!(add(token("ci", 5, program(), hour)).await, TokenAdded::Added);
+    // Its holder still learns that it expired. Nobody learns anything about other tokens.
+    assert!(repository.token_expiry(&[4; 32]).await.unwrap().is_some());
+    for (hash, what) in [(1, "revoked"), (5, "valid"), (9, "unknown")] {
+        assert_eq!(repository.token_expiry(&[hash; 32]).await.unwrap(), None, "{what}");
+    }
 }
 
 /// An ID token makes sessions until one of them is ended, and that is remembered as long as the ID

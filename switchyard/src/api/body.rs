@@ -3,10 +3,13 @@
 //! A parser's own message quotes what it cannot parse, which may be a value in the wrong place. So
 //! errors give the position only. Names of secrets are not secret and are quoted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::marker::PhantomData;
 
-use contract::api::{DestroyRequest, Generate, NewValue, Object, RotateRequest, WriteRequest};
+use contract::api::{
+    DestroyRequest, Generate, NewValue, Object, RotateManyRequest, RotateRequest, WriteRequest,
+};
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};
 use contract::{Redacted, SecretName, Version};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -17,7 +20,7 @@ use crate::audit::sanitize;
 /// The values of a whole pod in base64, and their names.
 pub(super) const MAX_WRITE_BYTES: usize = 16 << 20;
 
-/// One value in base64, and the JSON around it.
+/// One value in base64, or how to generate a whole pod's values, and the JSON around it.
 pub(super) const MAX_ROTATE_BYTES: usize = 2 << 20;
 
 /// A body without values.
@@ -36,7 +39,31 @@ pub(super) fn parse<T: DeserializeOwned>(body: &Redacted, form: &str) -> Result<
 /// Parses the body of a write.
 pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, ApiError> {
     let form = r#"{"secrets": {"NAME": {"value": "<base64>", "if_version": <number, optional>}}}"#;
-    let RawWriteRequest { secrets } = parse(body, form)?;
+    let secrets: BTreeMap<SecretName, NewValue> = named(parse(body, form)?, form)?;
+    for (name, value) in &secrets {
+        check_length(name.as_str(), &value.value)?;
+        check_if_version(value.if_version)?;
+    }
+    Ok(WriteRequest { secrets })
+}
+
+/// Parses the body of a rotation of several secrets.
+pub(super) fn rotate_many_request(body: &Redacted) -> Result<RotateManyRequest, ApiError> {
+    let form = concat!(
+        r#"{"secrets": {"NAME": {"generate": {"length": <number>, "alphabet": "<word>"}, "#,
+        r#""if_version": <number>}}}, all of it optional but the names, "#,
+        r#"or "value": "<base64>" instead of "generate""#
+    );
+    let secrets: BTreeMap<SecretName, RotateRequest> = named(parse(body, form)?, form)?;
+    secrets.iter().try_for_each(|(name, it)| check_rotation(name.as_str(), it))?;
+    Ok(RotateManyRequest { secrets })
+}
+
+/// The values by name: 1 to 1000 of them, each once.
+fn named<T>(
+    NamedRequest { secrets }: NamedRequest<T>,
+    form: &str,
+) -> Result<BTreeMap<SecretName, T>, ApiError> {
     if secrets.0.is_empty() {
         return Err(ApiError::malformed(format!("the body names no secret; it must be {form}")));
     }
@@ -46,17 +73,15 @@ pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, ApiError> {
             secrets.0.len()
         )));
     }
-    let mut request = WriteRequest::default();
+    let mut named = BTreeMap::new();
     for (text, value) in secrets.0 {
         let name: SecretName =
             text.parse().map_err(|error| ApiError::malformed(sanitize(&format!("{error}"))))?;
-        check_length(name.as_str(), &value.value)?;
-        check_if_version(value.if_version)?;
-        if request.secrets.insert(name, value).is_some() {
+        if named.insert(name, value).is_some() {
             return Err(ApiError::malformed(format!("the body names {text} twice")));
         }
     }
-    Ok(request)
+    Ok(named)
 }
 
 fn check_length(name: &str, value: &Redacted) -> Result<(), ApiError> {
@@ -89,14 +114,20 @@ pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, ApiError>
         r#"{"generate": {"length": <number>, "alphabet": "<word>"}}, "#,
         r#"optionally with "if_version": <number>"#
     );
-    let request: RotateRequest = parse(body, form)?;
+    let request = parse(body, form)?;
+    check_rotation("the secret", &request)?;
+    Ok(request)
+}
+
+/// Checks how one secret is to be rotated.
+fn check_rotation(name: &str, request: &RotateRequest) -> Result<(), ApiError> {
     match (&request.value, request.generate) {
         (Some(_), Some(_)) => {
             return Err(ApiError::malformed(
                 "the body has both value and generate; send one of them",
             ));
         }
-        (Some(value), None) => check_length("the secret", value)?,
+        (Some(value), None) => check_length(name, value)?,
         (None, Some(Generate { length, .. }))
             if !(Generate::MIN_LENGTH..=Generate::MAX_LENGTH).contains(&length) =>
         {
@@ -112,8 +143,7 @@ pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, ApiError>
             "if_version is 0, but a rotation needs a secret that exists",
         ));
     }
-    check_if_version(request.if_version)?;
-    Ok(request)
+    check_if_version(request.if_version)
 }
 
 /// Parses the body of a destroy: the versions that it names.
@@ -128,26 +158,27 @@ pub(super) fn destroy_request(body: &Redacted) -> Result<BTreeSet<Version>, ApiE
     }
 }
 
+/// The body of a change of several secrets.
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWriteRequest {
-    secrets: NamedValues,
+#[serde(deny_unknown_fields, bound = "T: Deserialize<'de>")]
+struct NamedRequest<T> {
+    secrets: NamedValues<T>,
 }
 
 /// A JSON object that keeps duplicate names, which a map would drop.
-struct NamedValues(Vec<(String, NewValue)>);
+struct NamedValues<T>(Vec<(String, T)>);
 
-impl<'de> Deserialize<'de> for NamedValues {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedValues<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedValuesVisitor;
-        impl<'de> Visitor<'de> for NamedValuesVisitor {
-            type Value = NamedValues;
+        struct NamedValuesVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedValuesVisitor<T> {
+            type Value = NamedValues<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of secrets by name")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedValues, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedValues<T>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some((name, Object(value))) = map.next_entry()? {
                     entries.push((name, value));
@@ -155,7 +186,7 @@ impl<'de> Deserialize<'de> for NamedValues {
                 Ok(NamedValues(entries))
             }
         }
-        deserializer.deserialize_map(NamedValuesVisitor)
+        deserializer.deserialize_map(NamedValuesVisitor(PhantomData))
     }
 }
 

@@ -13,7 +13,10 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{admin, audit, bundles, grants, health, login, secrets, tokens, versions};
+use super::{
+    admin, audit, bundles, grants, health, login, rotate_many, secret_list, secrets, tokens,
+    versions,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,8 +29,8 @@ use super::{admin, audit, bundles, grants, health, login, secrets, tokens, versi
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        secrets::list, secrets::write, secrets::read, secrets::delete,
-        versions::list, versions::rotate, versions::rollback, versions::undelete, versions::destroy,
+        secret_list::list, secrets::write, secrets::read, secrets::delete,
+        rotate_many::rotate, versions::list, versions::rotate, versions::rollback, versions::undelete, versions::destroy,
         bundles::list, bundles::read, bundles::values,
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,

@@ -1,95 +1,25 @@
-//! `/v1/secrets/{scope}/` and `/v1/secrets/{scope}/{name}`: lists, writes, reads and deletes.
+//! `/v1/secrets/{scope}/` and `/v1/secrets/{scope}/{name}`: writes, reads and deletes.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use contract::api::{Deleted, SecretList, SecretSummary, SecretValue, WriteRequest, Written};
+use contract::api::{Deleted, SecretValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 
 use super::body;
 use super::json_request::{JsonRequest, UnreadRequest};
-use super::list_event;
-use super::page::{after, cursor, limit, query};
+use super::page::query;
 use super::path::{ScopePath, SecretPath, authorize_secret};
 use super::preconditions::{Preconditions, ReadPrecondition, etag};
-use super::response::{count, json, run_change, secret_json};
-use super::visible_page::visible_page;
+use super::response::{count, run_change, secret_json};
 use crate::app::{ApiError, AppState, Unauthenticated};
-use crate::audit::ResourceKind;
 use crate::metrics::{Operation, OperationOutcome};
 use crate::policy::{Target, Verb};
-use crate::repository::{ChangeError, Condition, ListQuery, Secret};
-use crate::secrets::{Secrets, SecretsError, WriteOptions};
-
-/// The query of a list.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListSecretsQuery {
-    /// The page size.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// The `next` of the previous page, unchanged.
-    #[param(min_length = 1, max_length = 1024, pattern = "^[A-Za-z0-9_-]+$")]
-    cursor: Option<String>,
-    /// Whether to list deleted secrets that can be undeleted as well.
-    #[param(default = false)]
-    deleted: Option<bool>,
-}
-
-/// List the secrets of a scope
-///
-/// Names and versions, without values, sorted by name. Secrets of wider and narrower scopes are not
-/// included.
-#[utoipa::path(get, path = "/v1/secrets/{scope}/", operation_id = "listSecrets", tag = "secrets",
-    params(("scope" = Scope, Path), ListSecretsQuery),
-    responses((status = 200, description = "The secrets of the scope", body = SecretList)))]
-pub(super) async fn list(
-    State(app): State<Arc<AppState>>,
-    unauthenticated: Unauthenticated,
-    path: Result<ScopePath, ApiError>,
-    uri: Uri,
-) -> Result<Response, ApiError> {
-    let auth = unauthenticated.authenticate(&app).await?;
-    let ScopePath(scope) = path?;
-    let (filter, rule) = auth.authorize_list(&app, &scope).await?;
-    let parameters: ListSecretsQuery = query(
-        &uri,
-        "limit=<1 to 1000>, cursor=<next of the previous page> and deleted=<true or false>",
-    )?;
-    let limit = limit(parameters.limit)?;
-    let from: Option<SecretName> = after("secrets", parameters.cursor.as_deref())?;
-    let deleted = parameters.deleted.unwrap_or(false);
-    let (secrets, last) = visible_page(
-        from,
-        limit,
-        |after, limit| {
-            let (app, scope) = (Arc::clone(&app), scope.clone());
-            async move { app.repository.list(&scope, &ListQuery { after, deleted, limit }).await }
-        },
-        |secret| secret.name.clone(),
-        |secret| filter.matches(&secret.name).then(|| summary(&app.secrets, secret)),
-    )
-    .await?;
-    let next = last.map(|name| cursor("secrets", name.as_str()));
-    let resource = (ResourceKind::Scope, scope.to_string());
-    list_event::record(&app, auth.caller, resource, Some(&scope), secrets.len(), &rule).await?;
-    json(&SecretList { scope, secrets, next })
-}
-
-fn summary(secrets: &Secrets, secret: Secret) -> SecretSummary {
-    SecretSummary {
-        name: secret.name,
-        version: secret.stored.version,
-        created_at: secret.created_at,
-        updated_at: secret.updated_at,
-        deleted_at: secret.deleted_at,
-        recoverable_until: secret.deleted_at.map(|at| secrets.recoverable_until(at)),
-    }
-}
+use crate::repository::{ChangeError, Condition};
+use crate::secrets::{SecretsError, WriteOptions};
 
 /// Write secrets
 ///

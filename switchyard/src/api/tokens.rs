@@ -136,9 +136,12 @@ pub(super) async fn create(
     };
     match (app.repository.add_token(&new, &event).await, &idempotency) {
         (Ok(TokenAdded::Added), _) => Ok((StatusCode::CREATED, secret_json(body)).into_response()),
-        (Ok(TokenAdded::NameTaken | TokenAdded::IdTokenEnded), _) => Err(ApiError::conflict(
-            format!("token {name} already exists; revoke it first or choose another name"),
-        )),
+        (Ok(TokenAdded::NameTaken | TokenAdded::IdTokenEnded), _) => {
+            Err(ApiError::name_taken(format!(
+                "a valid token is named {name} already; revoke it first (enclii tokens revoke \
+                 {name}) or choose another name"
+            )))
+        }
         (Err(ChangeError::Replayed(kept)), Some(request)) => replay(&credential, request, &kept),
         (Err(error), _) => Err(refused(error)),
     }

@@ -74,6 +74,11 @@ impl ApiError {
         )
     }
 
+    /// Something else has the name already.
+    pub(crate) fn name_taken<D: Into<String>>(detail: D) -> Self {
+        Self::new(StatusCode::CONFLICT, "/problems/conflict", "The name is taken", detail)
+    }
+
     /// The path has no such method.
     pub(crate) fn method_not_allowed<D: Into<String>>(detail: D) -> Self {
         Self::new(

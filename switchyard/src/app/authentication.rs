@@ -82,11 +82,19 @@ impl Unauthenticated {
         };
         let token = match app.tokens.identify(&token).await {
             Ok(token) => token,
-            Err(TokenError::Invalid) => {
-                let reason = "the token is not valid";
-                return Err(ApiError::rejected_credential(app, origin, reason, reason).await);
+            Err(error @ TokenError::Invalid) => {
+                let reason = error.to_string();
+                return Err(ApiError::rejected_credential(app, origin, &reason, &reason).await);
             }
-            Err(error) => return Err(unavailable(&error)),
+            Err(error @ TokenError::Expired(_)) => {
+                let reason = error.to_string();
+                let detail = format!(
+                    "{reason}; log in again with `enclii login`, or get a new token with `enclii \
+                     tokens create`"
+                );
+                return Err(ApiError::rejected_credential(app, origin, &detail, &reason).await);
+            }
+            Err(error @ TokenError::Repository(_)) => return Err(unavailable(&error)),
         };
         record_use(app, &token);
         let principal = app.access.principal(&token).await.map_err(|error| unavailable(&error))?;

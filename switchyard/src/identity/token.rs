@@ -4,6 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use contract::Redacted;
+use jiff::Timestamp;
 
 use crate::repository::{Repository, RepositoryError, TokenRow};
 
@@ -80,9 +81,12 @@ pub struct TokenAuthenticator(Repository);
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It is unknown, revoked or expired.
+    /// It is unknown or revoked.
     #[error("the token is not valid")]
     Invalid,
+    /// It was valid until this time. Only its holder can learn that.
+    #[error("the token expired at {0:.0}")]
+    Expired(Timestamp),
     /// The ledger cannot be read.
     #[error("check token")]
     Repository(#[from] RepositoryError),
@@ -102,18 +106,25 @@ impl TokenAuthenticator {
     /// sorts among others, which does not lead to a token of 256 random bits.
     ///
     /// # Errors
-    /// If the token is not valid or the ledger cannot be read.
+    /// If the token is not valid, has expired, or the ledger cannot be read.
     pub async fn identify(&self, token: &Redacted) -> Result<TokenRow, TokenError> {
         if !has_valid_checksum(token) {
             return Err(TokenError::Invalid);
         }
-        self.0.token(TokenHash::of(token).as_bytes()).await?.ok_or(TokenError::Invalid)
+        let hash = TokenHash::of(token);
+        if let Some(row) = self.0.token(hash.as_bytes()).await? {
+            return Ok(row);
+        }
+        let expired = self.0.token_expiry(hash.as_bytes()).await?;
+        Err(expired.map_or(TokenError::Invalid, TokenError::Expired))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
+    use crate::repository::TokenAdded;
 
     #[test]
     fn tokens_are_alphanumeric_and_unique() {
@@ -129,6 +140,41 @@ mod tests {
         assert_eq!(TokenHash::of(&one), TokenHash::of(&one));
         assert_ne!(TokenHash::of(&one), TokenHash::of(&two));
         assert_eq!(format!("{:?}", TokenHash::of(&one)), "<hash>");
+    }
+
+    #[tokio::test]
+    async fn the_holder_of_an_expired_token_learns_when_it_expired() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
+        let repository = Repository::open(database).await.unwrap();
+        let token = generate_token().unwrap();
+        let new = crate::repository::NewToken {
+            name: "ci".into(),
+            subject: crate::repository::TokenSubject::Program {
+                role: contract::api::Role::Readonly,
+                scope: None,
+            },
+            hash: TokenHash::of(&token).as_bytes().to_owned(),
+            expires_at: Some("2026-01-02T03:04:05.678Z".parse().unwrap()),
+            by: "system:test".into(),
+            id_token: None,
+            kept: None,
+        };
+        let event = Event {
+            actor: Actor::Anonymous,
+            action: Action::Grant,
+            resource: Resource { kind: ResourceKind::Token, id: "ci".into(), scope: None },
+            version: None,
+            outcome: Outcome::Allowed,
+            origin: Origin::default(),
+            details: None,
+        };
+        assert_eq!(repository.add_token(&new, &event).await.unwrap(), TokenAdded::Added);
+        let tokens = TokenAuthenticator::new(repository);
+        let refused = tokens.identify(&token).await.unwrap_err();
+        assert_eq!(refused.to_string(), "the token expired at 2026-01-02T03:04:05Z");
+        let other = tokens.identify(&generate_token().unwrap()).await.unwrap_err();
+        assert_eq!(other.to_string(), "the token is not valid");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub enum DenyRule {
     #[error("rule deny-by-default: no role and no grant reaches it")]
     Default,
     /// What is given would outlive the authority that gives it.
-    #[error("rule no-longer-than-own: the right to give it ends at {0}")]
+    #[error("rule no-longer-than-own: the right to give it ends at {0:.0}")]
     Outlives(Timestamp),
     /// A role covers the target but is too low.
     #[error("rule role-too-low: {0} is not enough")]

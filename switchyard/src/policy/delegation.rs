@@ -58,7 +58,9 @@ pub fn decide_lifetime(
 ) -> Result<(), Denied> {
     match own {
         Some(own) if expires_at.is_none_or(|at| own < at) => {
-            Err(deny(principal, verb, target, DenyRule::Outlives(own)))
+            let denied = deny(principal, verb, target, DenyRule::Outlives(own));
+            let hint = "ask for a shorter lifetime (--ttl)".to_owned();
+            Err(Denied { hint, ..denied })
         }
         _ => Ok(()),
     }

@@ -13,6 +13,7 @@ mod generations;
 mod grants;
 mod idempotency;
 mod leases;
+mod listing;
 mod notify;
 mod pod_reports;
 mod rows;

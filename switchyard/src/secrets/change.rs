@@ -52,10 +52,16 @@ impl Secrets {
         self.store.read_version(scope, name, &row.stored()).await?;
         let event = caller.event(Action::Rollback, scope, name, Some(to), options.rule.clone());
         let versions = BTreeMap::from([(name.clone(), to)]);
-        let change =
-            self.change(caller, scope, options, vec![event], written_response(scope, &versions));
+        let change = self.change(
+            caller,
+            scope,
+            options,
+            vec![event],
+            written_response(scope, &versions, false),
+        );
         let moved = self.repository.rollback(&change, name, to, options.condition).await?;
-        Ok(Written { scope: scope.clone(), versions, bundles: self.push(moved) })
+        let bundles = self.push(moved);
+        Ok(Written { scope: scope.clone(), versions, bundles, created: false })
     }
 
     /// Deletes a secret: bundles no longer contain it. It can be restored for the retention time.
@@ -101,10 +107,16 @@ impl Secrets {
         let versions = BTreeMap::from([(name.clone(), version)]);
         let event =
             caller.event(Action::Undelete, scope, name, Some(version), options.rule.clone());
-        let change =
-            self.change(caller, scope, options, vec![event], written_response(scope, &versions));
+        let change = self.change(
+            caller,
+            scope,
+            options,
+            vec![event],
+            written_response(scope, &versions, false),
+        );
         let moved = self.repository.undelete(&change, name, version).await?;
-        Ok(Written { scope: scope.clone(), versions, bundles: self.push(moved) })
+        let bundles = self.push(moved);
+        Ok(Written { scope: scope.clone(), versions, bundles, created: false })
     }
 
     /// Destroys versions: the ledger stops reads immediately, then the store destroys the values.

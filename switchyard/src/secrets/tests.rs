@@ -45,6 +45,7 @@ mod each {
         a_replayed_request_is_done_once,
         a_superseded_leader_writes_nothing,
         a_full_bundle_is_stuck_and_the_others_move,
+        chosen_names_are_listed_without_the_others,
     );
 }
 
@@ -232,7 +233,7 @@ async fn a_rotation_that_meets_a_delete_finds_nothing(fixture: SecretsFixture) {
     fixture.write("one").await.unwrap();
     let options = WriteOptions::default();
     fixture.secrets.delete(&caller(), &scope(), &name(), &options).await.unwrap();
-    let respond = written_response(&scope(), &BTreeMap::new());
+    let respond = written_response(&scope(), &BTreeMap::new(), false);
     let change = fixture.secrets.change(&caller(), &scope(), &options, vec![], respond);
     let write = async |condition| {
         let stored = StoredVersion { version: Version(2), reference: Reference::new("x".into()) };
@@ -384,4 +385,35 @@ async fn a_superseded_leader_writes_nothing(fixture: SecretsFixture) {
     assert!(matches!(error, SecretsError::Change(ChangeError::Fenced(_))), "{error}");
     assert_eq!(fixture.read().await.value.expose(), b"one");
     fixture.secrets.delete(&caller(), &scope(), &name(), &options(&new)).await.unwrap();
+}
+
+/// Whoever may list only single secrets of a scope gets pages of these: no other name decides where
+/// a page ends.
+async fn chosen_names_are_listed_without_the_others(fixture: SecretsFixture) {
+    let Secrets { repository, .. } = &fixture.secrets;
+    assert!(!repository.scope_exists(&scope()).await.unwrap());
+    let mut request = WriteRequest::default();
+    for name in ["A", "B", "C", "D"] {
+        request.secrets.insert(name.parse().unwrap(), NewValue::new(Redacted::default()));
+    }
+    let none = |_: &SecretName| Condition::None;
+    fixture
+        .secrets
+        .write(&caller(), &scope(), &request, none, &WriteOptions::default())
+        .await
+        .unwrap();
+    let chosen = ["D", "B", "Z"].map(|name| name.parse::<SecretName>().unwrap());
+    for (after, limit, expected) in
+        [(None, 10, "B D"), (None, 1, "B"), (Some("B"), 10, "D"), (Some("D"), 10, "")]
+    {
+        let after = after.map(|name| name.parse().unwrap());
+        let query = crate::repository::ListQuery { after, deleted: false, limit };
+        let found = repository.list_named(&scope(), &chosen, &query).await.unwrap();
+        let found: Vec<_> = found.iter().map(|secret| secret.name.as_str()).collect();
+        assert_eq!(found.join(" "), expected);
+    }
+    for (scope, exists) in [("shop", true), ("shop.prod", true), ("shop.dev", false)] {
+        let scope = scope.parse().unwrap();
+        assert_eq!(repository.scope_exists(&scope).await.unwrap(), exists, "{scope}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Writes of new values. A store outside of the ledger's database gets them before the ledger, and
 //! they are removed from it if the ledger rejects them.
 
+use std::collections::BTreeMap;
+
 use contract::api::{NewValue, WriteRequest, Written};
 use contract::{Redacted, Scope, SecretName, Version};
 use lockbox::{Put, StagedWrite, StoredVersion};
@@ -68,6 +70,21 @@ impl Secrets {
         .await
     }
 
+    /// Writes a new value of several existing secrets, all or none. Each has its precondition.
+    pub(crate) async fn rotate_many(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        values: &BTreeMap<SecretName, (Redacted, Condition)>,
+        options: &WriteOptions,
+    ) -> Result<Written, SecretsError> {
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, (value, condition))| PendingValue { name, value, condition: *condition })
+            .collect();
+        self.store(caller, scope, Action::Rotate, &values, options).await
+    }
+
     async fn store(
         &self,
         caller: &Caller,
@@ -110,6 +127,7 @@ impl Secrets {
                 .into());
             }
         }
+        let created = versions_by_name.is_empty();
         let next = |name: &SecretName| {
             Version(versions_by_name.get(name).map_or(0, |numbers| numbers.latest.0) + 1)
         };
@@ -139,7 +157,7 @@ impl Secrets {
             scope,
             options,
             versions.iter().map(event).collect(),
-            written_response(scope, &numbers),
+            written_response(scope, &numbers, created),
         );
         let moved = match self.repository.write(&change, &versions, statements).await {
             Ok(moved) => moved,
@@ -152,7 +170,8 @@ impl Secrets {
             }
         };
         drop(locks);
-        Ok(Written { scope: scope.clone(), versions: numbers, bundles: self.push(moved) })
+        let bundles = self.push(moved);
+        Ok(Written { scope: scope.clone(), versions: numbers, bundles, created })
     }
 
     /// Removes values that the ledger rejected from the store. If that fails, they stay sealed and

@@ -16,14 +16,16 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
-/// A write names 1 to 1000 secrets.
+/// A write or a rotation of several secrets names 1 to 1000 of them.
 fn bound_maps(document: &mut Value) {
-    if let Some(secrets) = document
-        .pointer_mut("/components/schemas/WriteRequest/properties/secrets")
-        .and_then(Value::as_object_mut)
-    {
-        secrets.insert("minProperties".to_owned(), json!(1));
-        secrets.insert("maxProperties".to_owned(), json!(contract::layout::MAX_BUNDLE_SECRETS));
+    for schema in ["WriteRequest", "RotateManyRequest"] {
+        if let Some(secrets) = document
+            .pointer_mut(&format!("/components/schemas/{schema}/properties/secrets"))
+            .and_then(Value::as_object_mut)
+        {
+            secrets.insert("minProperties".to_owned(), json!(1));
+            secrets.insert("maxProperties".to_owned(), json!(contract::layout::MAX_BUNDLE_SECRETS));
+        }
     }
 }
 
@@ -66,6 +68,8 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
         .as_array()
         .is_some_and(|all| all.iter().any(|it| it["in"] == "query"));
     let is_secret = path.starts_with("/v1/secrets/");
+    // Its body has a precondition for each secret.
+    let rotates_many = path == "/v1/rotate/{scope}";
     let changes = method != "get";
     let errors = [
         (!is_open || takes_body || takes_query, "400", "The request is malformed"),
@@ -82,7 +86,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
             "The state of the resource does not allow it, or somebody else changed it first",
         ),
         (path.contains("{name}") && is_secret, "410", "The value was destroyed"),
-        (conditional, "412", "A precondition is not met"),
+        (conditional || rotates_many, "412", "A precondition is not met"),
         (takes_body, "413", "Too large"),
         (takes_body, "415", "The body is not JSON"),
         (idempotent, "422", "The idempotency key was used for another request"),

@@ -229,7 +229,7 @@ fn version_numbers(row: &Row) -> Result<VersionNumbers, RepositoryError> {
     })
 }
 
-fn secret(row: &Row) -> Result<Secret, RepositoryError> {
+pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
     Ok(Secret {
         name: name(row)?,
         stored: stored(row)?,

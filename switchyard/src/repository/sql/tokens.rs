@@ -131,6 +131,23 @@ impl Repository {
         found.as_ref().map(row).transpose()
     }
 
+    /// When the token with this hash expired. `None` if it is unknown, valid, or was revoked before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn token_expiry(&self, hash: &[u8]) -> Result<Option<Timestamp>, RepositoryError> {
+        let found = query(
+            "SELECT expires_at FROM api_tokens WHERE hash = $1 AND expires_at <= $2 AND \
+                (revoked_at IS NULL OR revoked_at >= expires_at)",
+        )
+        .bind(hash.to_owned())
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find expired token"))?;
+        found.map_or(Ok(None), |row| optional_time(&row, "expires_at"))
+    }
+
     /// A page of valid tokens with ids greater than `after`.
     ///
     /// # Errors

@@ -76,6 +76,50 @@ async fn a_rotation_takes_or_generates_a_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_secrets_are_rotated_as_one_generation_or_not_at_all() {
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"one"), ("B", b"two")]).await;
+    const MANY: &str = "/v1/rotate/shop.prod.api";
+    let body = json!({"secrets": {"A": {"generate": {"length": 40, "alphabet": "hex"}},
+        "B": {"value": "eA==", "if_version": 1}}});
+    let answer = harness.done(Method::POST, MANY, body.to_string().as_bytes()).await;
+    let written: Written = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((written.versions["A"], written.versions["B"]), (Version(2), Version(2)));
+    assert_eq!(written.bundles.len(), 1);
+    assert_eq!(written.bundles[0].generation, Generation(2));
+    assert!(!written.created);
+    let made = value(&harness, A).await.value;
+    assert!(made.len() == 40 && !String::from_utf8_lossy(&answer).contains("eA=="));
+    assert_eq!(value(&harness, "/v1/secrets/shop.prod.api/B").await.value.expose(), b"x");
+    assert_eq!(harness.events("rotate").await.len(), 2);
+
+    for (body, status) in [
+        (json!({"secrets": {"A": {}, "MISSING": {}}}), 404),
+        (json!({"secrets": {"A": {}, "B": {"if_version": 1}}}), 412),
+        (json!({"secrets": {}}), 400),
+        (json!({"secrets": {"A": []}}), 400),
+        (json!({"secrets": {"A": {"if_version": 0}}}), 400),
+        (json!({"secrets": {"A": {"value": "", "generate": {}}}}), 400),
+        (json!({"secrets": {"A": {"generate": {"length": 7}}}}), 400),
+        (json!({"secrets": {"A": {}}, "more": 1}), 400),
+    ] {
+        let problem = harness.refused(Method::POST, MANY, body.to_string().as_bytes()).await;
+        assert_eq!(problem.status, status, "{body}: {}", problem.detail);
+    }
+    assert_eq!(value(&harness, A).await.version, Version(2), "A was rotated without B");
+    let twice = br#"{"secrets": {"A": {}, "A": {}}}"#;
+    assert!(harness.refused(Method::POST, MANY, twice).await.detail.contains("A twice"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_write_to_a_scope_says_so() {
+    let harness = Harness::start().await;
+    assert!(harness.set("shop.prod.api", &[("A", b"one")]).await.created);
+    assert!(!harness.set("shop.prod.api", &[("B", b"one")]).await.created);
+    assert!(harness.set("shop.prod", &[("A", b"one")]).await.created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_version_can_be_read_and_rolled_back_to() {
     let harness = Harness::start().await;
     for text in [b"one".as_slice(), b"two", b"three"] {

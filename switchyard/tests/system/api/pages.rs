@@ -61,6 +61,74 @@ async fn long_lists_are_paginated() {
     }
 }
 
+/// The names of a list with their origin and scope, over all pages.
+async fn listed(harness: &Harness, token: &str, path: &str) -> Vec<(String, String, String)> {
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("{path}{cursor}");
+        let (status, _, answer) = harness.ask(Method::GET, &path, Some(token), b"").await;
+        assert_eq!(status, 200, "{path}: {answer:?}");
+        let list: SecretList = serde_json::from_slice(&answer).unwrap();
+        seen.extend(
+            list.secrets
+                .into_iter()
+                .map(|it| (it.name.to_string(), it.origin.to_string(), it.scope.to_string())),
+        );
+        match list.next {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return seen,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inherited_secrets_are_listed_once_with_their_origin() {
+    let harness = Harness::start().await;
+    harness.set("shop", &[("A", b""), ("B", b""), ("D", b"")]).await;
+    harness.set("shop.prod", &[("B", b""), ("C", b"")]).await;
+    harness.set("shop.prod.api", &[("B", b""), ("E", b""), ("F", b"")]).await;
+    let token = harness.token();
+    let row = |name: &str, scope: &str| {
+        let origin = if scope == "shop.prod.api" { "own" } else { "inherited" };
+        (name.to_owned(), origin.to_owned(), scope.to_owned())
+    };
+    let expected = [
+        row("A", "shop"),
+        row("B", "shop.prod.api"),
+        row("C", "shop.prod"),
+        row("D", "shop"),
+        row("E", "shop.prod.api"),
+        row("F", "shop.prod.api"),
+    ];
+    for limit in [1, 2, 3, 5, 1000] {
+        let path = format!("/v1/secrets/shop.prod.api/?inherited=true&limit={limit}");
+        assert_eq!(listed(&harness, &token, &path).await, expected, "limit {limit}");
+    }
+    let own = listed(&harness, &token, "/v1/secrets/shop.prod.api/?limit=1").await;
+    assert_eq!(own, [&expected[1], &expected[4], &expected[5]].map(Clone::clone));
+    // A deleted secret hides nothing: pods get the wider one.
+    harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/B", b"").await;
+    let both = "/v1/secrets/shop.prod.api/?inherited=true&deleted=true";
+    assert_eq!(listed(&harness, &token, both).await[1], row("B", "shop.prod"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_never_had_a_secret_does_not_exist() {
+    let harness = Harness::start().await;
+    harness.set("shop.prod.api", &[("A", b"")]).await;
+    let status = async |scope: &str, query: &str| {
+        let path = format!("/v1/secrets/{scope}/{query}");
+        harness.ask(Method::GET, &path, Some(&harness.token()), b"").await.0.as_u16()
+    };
+    assert_eq!(status("shop.prod.apo", "").await, 404);
+    assert_eq!(status("shop.prdo", "?inherited=true").await, 404);
+    assert_eq!(status("shp", "?deleted=true").await, 404);
+    // Something is below it.
+    assert_eq!((status("shop.prod", "").await, status("shop", "").await), (200, 200));
+    harness.done(Method::DELETE, "/v1/secrets/shop.prod.api/A", b"").await;
+    assert_eq!(status("shop.prod.api", "").await, 200, "its secrets can be restored");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_between_pages_do_not_shift_them() {
     let harness = Harness::start().await;

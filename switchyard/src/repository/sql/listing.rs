@@ -1,0 +1,89 @@
+//! Queries that a list needs beside the page of a scope: chosen names, and whether a scope exists.
+
+use contract::{Scope, SecretName};
+use lockbox::database::{query, query_built};
+
+use super::super::{ListQuery, RepositoryError, Secret};
+use super::Repository;
+use super::rows::{columns, database};
+use super::secrets::secret;
+
+/// Each name is a bound value, so this stays far below SQLite's limit of 32,766.
+const NAMES_PER_QUERY: usize = 500;
+
+impl Repository {
+    /// As [`Repository::list`], only these names. No other name of the scope is read, so that
+    /// neither the page nor its cursor tells about one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn list_named<'a>(
+        &self,
+        scope: &Scope,
+        names: impl IntoIterator<Item = &'a SecretName>,
+        page: &ListQuery,
+    ) -> Result<Vec<Secret>, RepositoryError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let mut names: Vec<&str> = names
+            .into_iter()
+            .filter(|name| page.after.as_ref().is_none_or(|after| *name > after))
+            .map(SecretName::as_str)
+            .collect();
+        names.sort_unstable();
+        let mut found = Vec::new();
+        for chunk in names.chunks(NAMES_PER_QUERY) {
+            if found.len() >= limit {
+                break;
+            }
+            let [project, environment, service] = columns(scope);
+            let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 5)).collect();
+            let sql = format!(
+                "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, \
+                    s.updated_at, s.deleted_at
+                 FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+                 s.current_version
+                 WHERE s.project = $1 AND s.environment = $2 AND s.service = $3
+                   AND (s.deleted_at IS NULL OR ($4 = 1 AND v.rotation_status <> 'destroyed'))
+                   AND s.name IN ({}) ORDER BY s.name",
+                places.join(", ")
+            );
+            // Only placeholder numbers are formatted into the SQL; all values are bound.
+            let mut select = query_built(sql)
+                .bind(project)
+                .bind(environment)
+                .bind(service)
+                .bind(i64::from(page.deleted));
+            for name in chunk {
+                select = select.bind((*name).to_owned());
+            }
+            let rows = select
+                .fetch_all(self.database.reader())
+                .await
+                .map_err(database("list secrets by name"))?;
+            for row in &rows {
+                found.push(secret(row)?);
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Whether a secret was ever written to the scope or below it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn scope_exists(&self, scope: &Scope) -> Result<bool, RepositoryError> {
+        let [project, environment, service] = columns(scope);
+        let found = query(
+            "SELECT 1 FROM secrets WHERE project = $1 AND ($2 = '' OR environment = $2) \
+                AND ($3 = '' OR service = $3) LIMIT 1",
+        )
+        .bind(project)
+        .bind(environment)
+        .bind(service)
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find scope"))?;
+        Ok(found.is_some())
+    }
+}
