@@ -3,9 +3,11 @@
 
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::{ColorMode, Output};
 use crate::{
@@ -52,8 +54,31 @@ pub(crate) struct Cli {
     /// value.
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
+    /// Accepted before the command too. The commands have the values in their own arguments.
+    #[command(flatten)]
+    _connection: ConnectionArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Parses the command line. Exits if it is not valid.
+pub(crate) fn parse() -> Cli {
+    let mut command = without_empty_variables(Cli::command());
+    let matches = command.get_matches_mut();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// An environment variable that is set to nothing counts as unset.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| match is_empty(&arg) {
+            true => arg.env(Resettable::<clap::builder::OsStr>::Reset),
+            false => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// The commands. Each has one line here and one in [`Command::run`].
@@ -95,7 +120,7 @@ impl Command {
             Self::Grants(it) => grants::run(it, output).await,
             Self::Tokens(it) => tokens::run(it, output).await,
             Self::Audit(it) => audit::run(it, output).await,
-            Self::Completions(it) => completions::run(it, Cli::command(), output),
+            Self::Completions(it) => completions::run(it, &Cli::command(), output),
         };
         result.map(|()| ExitCode::SUCCESS)
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, OutputFormat, ScopeArgs, service_scope};
 use crate::error::Error;
+use crate::missing;
 use crate::output::Output;
 
 /// List bundles and show which secrets a pod gets.
@@ -73,7 +74,11 @@ async fn list(args: ListBundlesArgs, output: &Output) -> Result<(), Error> {
 
 async fn show(args: ShowBundleArgs, output: &Output) -> Result<(), Error> {
     let scope = service_scope(args.scope)?;
-    let bundle = Client::new(&args.connection, output)?.bundle(&scope).await?;
+    let client = Client::new(&args.connection, output)?;
+    let bundle = match client.bundle(&scope).await {
+        Ok(bundle) => bundle,
+        Err(error) => return Err(missing::explain(&client, &scope, None, error).await),
+    };
     if args.output == OutputFormat::Json {
         return output.json(&bundle);
     }

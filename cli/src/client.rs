@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::common_args::ConnectionArgs;
+use crate::connect_failure::classify;
 use crate::error::Error;
 use crate::output::Output;
 use retry::RequestFailure;
@@ -32,6 +33,8 @@ pub(crate) struct Client<'a> {
     http: reqwest::Client,
     address: String,
     authorization: Option<HeaderValue>,
+    /// Where the token comes from, in words.
+    credential: String,
     timeout: Duration,
     output: &'a Output,
 }
@@ -70,14 +73,15 @@ impl<'a> Client<'a> {
                 "address {address} must start with https://, since secrets travel over it"
             )));
         }
-        let timeout = Duration::from_secs(connection.timeout);
+        let timeout = connection.timeout;
         let http = HttpClientBuilder::new(USER_AGENT)
             .ca_file(connection.cacert.as_deref())?
             .environment_proxy()
             .connect_timeout(timeout)
             .read_timeout(timeout)
             .build()?;
-        Ok(Self { http, address, authorization: None, timeout, output })
+        let credential = connection.credential_origin();
+        Ok(Self { http, address, authorization: None, credential, timeout, output })
     }
 
     /// The response to a GET.
@@ -196,7 +200,7 @@ impl<'a> Client<'a> {
                     let status = response.status();
                     let failure = retry::of_response(status, response.headers());
                     let body = response.bytes().await.unwrap_or_default();
-                    (failure, Error::Refused(problem(status, &body)))
+                    (failure, self.refused(problem(status, &body)))
                 }
                 Err(error) => (retry::of_error(&error, *failed > 0), self.unreachable(&error)),
             };
@@ -261,8 +265,15 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    fn refused(&self, problem: Problem) -> Error {
+        if problem.status == 401 && self.authorization.is_some() {
+            return Error::unauthenticated(&problem, &self.credential);
+        }
+        Error::Refused(problem)
+    }
+
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        Error::Unreachable { address: self.address.clone(), reason: ErrorChain(error).to_string() }
+        Error::Unreachable { address: self.address.clone(), failure: classify(error) }
     }
 }
 

@@ -6,7 +6,18 @@ mod scope;
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use scope::{ScopeArgs, parse_scope, parse_version, service_scope};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+
+/// A parser of words, which help and completions then list.
+pub(crate) fn words<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    word: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|it| word(*it))).try_map(move |text| {
+        all.iter().copied().find(|it| word(*it) == text).ok_or("is not one of the words")
+    })
+}
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

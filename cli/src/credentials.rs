@@ -37,7 +37,7 @@ struct SessionFile {
 pub(crate) fn session_token(address: &str) -> Result<Redacted, Error> {
     let Some(session) = find(address)? else { return Err(Error::NoToken) };
     if session.expires_at <= Timestamp::now() {
-        let at = session.expires_at.to_string();
+        let at = format!("{:.0}", session.expires_at);
         return Err(Error::SessionExpired { name: session.name, at });
     }
     Ok(session.token.redacted().clone())

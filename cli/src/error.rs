@@ -9,6 +9,8 @@ use contract::Problem;
 use runtime::http_client::HttpClientError;
 use runtime::logs::ErrorChain;
 
+use crate::connect_failure::ConnectFailure;
+
 /// Why a command failed. Never holds a secret value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -41,6 +43,8 @@ pub(crate) enum Error {
          --token-file or ENCLII_TOKEN_FILE"
     )]
     NoToken,
+    #[error("{0} is empty: it must hold a token, which `enclii tokens create` prints")]
+    EmptyTokenFile(PathBuf),
     #[error("the session of {name} expired at {at}: run 'enclii login' again")]
     SessionExpired { name: String, at: String },
     #[error(
@@ -48,13 +52,19 @@ pub(crate) enum Error {
          name its CA?"
     )]
     Provider { issuer: String, reason: String },
-    #[error(
-        "reach {address}: {reason}; is switchyard running there, and does --cacert \
-         (ENCLII_CACERT) name its CA?"
-    )]
-    Unreachable { address: String, reason: String },
+    #[error("reach {address}: {}; {}", failure.reason, failure.advice)]
+    Unreachable { address: String, failure: ConnectFailure },
     #[error("{0}{trace}", trace = trace(.0))]
     Refused(Problem),
+    /// The credential is not accepted, as [`Error::unauthenticated`] says it.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// Something does not exist, as [`Error::missing`] says it.
+    #[error("{0}")]
+    Missing(String),
+    /// A condition of the command was not met.
+    #[error("{0}")]
+    Condition(String),
     #[error("read response of {address}: {reason}")]
     Response { address: String, reason: String },
     #[error("{}{}", ErrorChain(.0), ca_file_hint(.0))]
@@ -75,10 +85,29 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// The error for a 401. `credential` says which one was sent.
+    pub(crate) fn unauthenticated(problem: &Problem, credential: &str) -> Self {
+        Self::Unauthenticated(format!(
+            "{problem}; {credential} was sent: run 'enclii login', or name another token with \
+             ENCLII_TOKEN, --token-file or ENCLII_TOKEN_FILE"
+        ))
+    }
+
+    /// The error for a 404. `hint` says what was probably meant.
+    pub(crate) fn missing(problem: &Problem, hint: Option<&str>) -> Self {
+        let hint = hint.map(|it| format!("; {it}")).unwrap_or_default();
+        Self::Missing(format!("{problem}{hint}"))
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Name(_) => 2,
-            Self::NoToken | Self::SessionExpired { .. } => 3,
+            Self::NoToken
+            | Self::EmptyTokenFile(_)
+            | Self::SessionExpired { .. }
+            | Self::Unauthenticated(_) => 3,
+            Self::Missing(_) => 4,
+            Self::Condition(_) => 6,
             Self::Refused(problem) => match problem.status {
                 401 | 403 => 3,
                 404 => 4,

@@ -1,15 +1,20 @@
-//! File formats of secrets, read and written: `.env`, JSON, YAML and Kubernetes Secret manifests.
+//! File formats of secrets, read and written: `.env`, JSON, YAML, Java properties and Kubernetes
+//! Secret manifests.
 //!
 //! Reading is strict, so that exactly the intended values are stored: a duplicate name, an unquoted
-//! number and a nested object are refused with the name and the way out. No message quotes the
-//! file.
+//! number, a nested object and another tool's ciphertext are refused with the name and the way out.
+//! No message quotes a value.
 
+mod ciphertext;
 mod detect;
 mod document;
 mod encoding;
 mod env;
+mod env_print;
+mod keys;
 mod kubernetes;
 mod object;
+mod properties;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +24,9 @@ use contract::layout::MAX_VALUE_BYTES;
 use contract::{Redacted, SecretName};
 
 use document::Document;
+pub(crate) use env_print::PrintedFile;
+use keys::Collector;
+pub(crate) use keys::KeyRules;
 pub(crate) use kubernetes::ObjectMeta;
 
 /// The format of a file.
@@ -30,6 +38,8 @@ pub(crate) enum FileFormat {
     Json,
     /// The same in YAML.
     Yaml,
+    /// Java properties, for text values.
+    Properties,
     /// A Secret for `kubectl apply`.
     K8sSecret,
 }
@@ -39,6 +49,17 @@ impl FileFormat {
     pub(crate) fn from_path(path: &Path) -> Option<Self> {
         detect::by_path(path)
     }
+}
+
+/// How to read a file.
+#[derive(Debug, Default)]
+pub(crate) struct ReadOptions {
+    /// The format; without it, the path and the content determine it.
+    pub(crate) format: Option<FileFormat>,
+    /// The keys to rename and to skip.
+    pub(crate) keys: KeyRules,
+    /// Whether to take the ciphertext and the references of other tools as values.
+    pub(crate) literal: bool,
 }
 
 /// Secret values by name.
@@ -90,33 +111,46 @@ impl IntoIterator for SecretValues {
     }
 }
 
-/// Parses a file. Without a format, the path and the content determine it.
-pub(crate) fn read(
-    bytes: &[u8],
-    format: Option<FileFormat>,
-    path: &Path,
-) -> Result<ParsedFile, String> {
+/// Parses a file.
+pub(crate) fn read(bytes: &[u8], options: &ReadOptions, path: &Path) -> Result<ParsedFile, String> {
+    if !options.literal {
+        ciphertext::check_file(bytes)?;
+    }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))?;
-    let format = match format {
+    let format = match options.format {
         Some(format) => format,
-        None => detect::detect(path, text)
-            .ok_or("its format is unclear: give --format env, json, yaml or k8s-secret")?,
+        None => detect::detect(path, text).ok_or(
+            "its format is unclear: give --format env, json, yaml, properties or k8s-secret",
+        )?,
     };
-    match format {
-        FileFormat::Env => env::parse(text).map(|values| ParsedFile { values, notes: Vec::new() }),
-        FileFormat::Json => object_or_manifests(document::json(text)?),
-        FileFormat::Yaml => object_or_manifests(document::yaml(text)?),
-        FileFormat::K8sSecret if detect::is_json(text) => kubernetes::read(document::json(text)?),
-        FileFormat::K8sSecret => kubernetes::read(document::yaml(text)?),
+    let mut collector = Collector::new(&options.keys);
+    let note = match format {
+        FileFormat::Env => env::parse(text, &mut collector).map(|()| None),
+        FileFormat::Properties => properties::parse(text, &mut collector).map(|()| None),
+        FileFormat::Json => object_or_manifests(document::json(text)?, &mut collector),
+        FileFormat::Yaml => object_or_manifests(document::yaml(text)?, &mut collector),
+        FileFormat::K8sSecret if detect::is_json(text) => {
+            kubernetes::read(document::json(text)?, &mut collector)
+        }
+        FileFormat::K8sSecret => kubernetes::read(document::yaml(text)?, &mut collector),
+    }?;
+    let values = collector.finish()?;
+    if !options.literal {
+        ciphertext::check_values(&values)?;
     }
+    Ok(ParsedFile { values, notes: note.into_iter().collect() })
 }
 
-fn object_or_manifests(documents: Vec<Document>) -> Result<ParsedFile, String> {
+/// Returns a note of what was skipped, if anything was.
+fn object_or_manifests(
+    documents: Vec<Document>,
+    collector: &mut Collector<'_>,
+) -> Result<Option<String>, String> {
     if documents.iter().any(kubernetes::is_manifest) {
-        kubernetes::read(documents)
+        kubernetes::read(documents, collector)
     } else {
-        object::read(documents)
+        object::read(documents, collector).map(|()| None)
     }
 }
 
@@ -125,13 +159,15 @@ pub(crate) fn print(
     values: &SecretValues,
     format: FileFormat,
     metadata: &ObjectMeta,
-) -> Result<Redacted, String> {
-    match format {
-        FileFormat::Env => env::print(values),
+) -> Result<PrintedFile, String> {
+    let text = match format {
+        FileFormat::Env => return env_print::print(values),
+        FileFormat::Properties => properties::print(values),
         FileFormat::Json => object::print_json(values),
         FileFormat::Yaml => object::print_yaml(values),
         FileFormat::K8sSecret => kubernetes::print(values, metadata),
-    }
+    };
+    text.map(|text| PrintedFile { text, notes: Vec::new() })
 }
 
 #[cfg(test)]
@@ -155,9 +191,13 @@ mod tests {
             format,
             &ObjectMeta { name: "api-prod".to_owned(), namespace: Some("shop".to_owned()) },
         )
-        .unwrap();
+        .unwrap()
+        .text;
+        // A property looks like a line of .env, so only a file's name tells.
+        let path = if format == FileFormat::Properties { "x.properties" } else { "-" };
         for format in [Some(format), None] {
-            let back = read(text.expose(), format, Path::new("-"));
+            let options = ReadOptions { format, literal: true, ..ReadOptions::default() };
+            let back = read(text.expose(), &options, Path::new(path));
             prop_assert_eq!(
                 back,
                 Ok(ParsedFile { values: SecretValues(values.0.clone()), notes: Vec::new() }),
@@ -186,9 +226,15 @@ mod tests {
 
         #[test]
         fn any_text_round_trips(map in btree_map(NAME, TEXT, 1..8)) {
+            let has_nul = map.values().any(|text| text.contains('\0'));
             let values = values(map.into_iter().map(|(name, text)| (name, text.into_bytes())));
             for &format in FileFormat::value_variants() {
-                round_trip(&values, format)?;
+                if has_nul && format == FileFormat::Env {
+                    let printed = print(&values, format, &ObjectMeta::default());
+                    prop_assert!(printed.unwrap_err().contains("NUL"));
+                } else {
+                    round_trip(&values, format)?;
+                }
             }
         }
 
@@ -199,8 +245,9 @@ mod tests {
         ) {
             let formats = FileFormat::value_variants().iter().copied().map(Some);
             for format in formats.chain([None]) {
-                let _ = read(&bytes, format, Path::new("-"));
-                let _ = read(text.as_bytes(), format, Path::new("-"));
+                let options = ReadOptions { format, ..ReadOptions::default() };
+                let _ = read(&bytes, &options, Path::new("-"));
+                let _ = read(text.as_bytes(), &options, Path::new("-"));
             }
         }
     }
@@ -234,6 +281,12 @@ mod tests {
             (FileFormat::Yaml, "A: *hunter2"),
             (FileFormat::Yaml, "A: hunter2: x"),
             (FileFormat::Yaml, "hunter2"),
+            (FileFormat::Yaml, "A: !hunter2"),
+            (FileFormat::Yaml, "A: !vault hunter2"),
+            (FileFormat::Yaml, "!ENV A: hunter2"),
+            (FileFormat::Yaml, "A: !!binary hunter2"),
+            (FileFormat::Env, "A=ENC[AES256_GCM,data:hunter2]"),
+            (FileFormat::Properties, "A=ENC(hunter2)"),
             (
                 FileFormat::K8sSecret,
                 "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {A: hunter2!}",
@@ -244,7 +297,8 @@ mod tests {
             ),
             (FileFormat::K8sSecret, "hunter2"),
         ] {
-            let message = read(text.as_bytes(), Some(format), Path::new("-")).unwrap_err();
+            let options = ReadOptions { format: Some(format), ..ReadOptions::default() };
+            let message = read(text.as_bytes(), &options, Path::new("-")).unwrap_err();
             assert!(!message.contains("hunter2") && !message.contains("12345678"), "{message}");
             assert!(message.len() > 10, "{message}");
         }

@@ -5,9 +5,9 @@ use contract::api::{Access, Grant, GrantRequest, Subject, SubjectKind};
 use contract::{Scope, SecretName};
 
 use crate::client::Client;
-use crate::common_args::{ConnectionArgs, OutputFormat, parse_scope};
+use crate::common_args::{ConnectionArgs, OutputFormat, parse_scope, words};
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, seconds};
 
 /// List, add and remove grants: who may do what.
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,8 @@ pub(crate) struct AddGrantArgs {
     /// Who gets access: user:NAME, group:NAME or service-account:NAMESPACE/NAME.
     #[arg(value_parser = parse_subject)]
     pub(crate) subject: Subject,
-    /// The access: read, write, or the role readonly, developer, admin or owner.
+    /// The access: to read or write values, or a role.
+    #[arg(value_parser = words(Access::ALL, Access::as_str))]
     pub(crate) access: Access,
     /// The scope, which includes all below it: shop, shop.prod or shop.prod.api.
     #[arg(value_parser = parse_scope)]
@@ -126,8 +127,8 @@ fn row(grant: &Grant) -> Vec<String> {
         scope,
         secret,
         grant.created_by.clone(),
-        grant.created_at.to_string(),
-        grant.expires_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        seconds(grant.created_at),
+        grant.expires_at.map_or_else(|| "-".to_owned(), seconds),
     ]
 }
 

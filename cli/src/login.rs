@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::credentials::{self, StoredSession};
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, seconds};
 use provider::IdentityProvider;
 
 /// Log in with your identity provider. Later commands use the session.
@@ -89,8 +89,9 @@ pub(crate) async fn run(args: LoginArgs, output: &Output) -> Result<(), Error> {
         StoredSession { token: session.token, expires_at, name: principal.name.clone() },
     )?;
     output.success(&format!(
-        "logged in as {} until {expires_at}; the session is stored in {}",
+        "logged in as {} until {}; the session is stored in {}",
         principal.name,
+        seconds(expires_at),
         path.display()
     ));
     if principal.roles.is_empty() {
@@ -115,7 +116,7 @@ pub(crate) async fn logout(args: LogoutArgs, output: &Output) -> Result<(), Erro
     credentials::remove(&connection.addr)?;
     match ended {
         // The session has expired already.
-        Err(Error::Refused(problem)) if problem.status == 401 => {}
+        Err(Error::Unauthenticated(_)) => {}
         ended => ended?,
     }
     output.success(&format!("{} is logged out", session.name));
@@ -146,7 +147,8 @@ pub(crate) async fn whoami(args: WhoamiArgs, output: &Output) -> Result<(), Erro
         output.line("role:    none");
     }
     output.line(
-        &expires_at.map_or_else(|| "expires: never".to_owned(), |at| format!("expires: {at}")),
+        &expires_at
+            .map_or_else(|| "expires: never".to_owned(), |at| format!("expires: {}", seconds(at))),
     );
     Ok(())
 }

@@ -7,6 +7,7 @@ mod bundles;
 mod client;
 mod common_args;
 mod completions;
+mod connect_failure;
 mod credentials;
 mod doctor;
 mod error;
@@ -15,6 +16,7 @@ mod grants;
 mod inject;
 mod input;
 mod login;
+mod missing;
 mod output;
 mod run;
 mod secrets;
@@ -22,19 +24,21 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    if let Some((error, code)) = run::exec_if_child(std::env::args_os()) {
+        output::Output::new(output::ColorMode::Auto, false).error(&error);
+        return code;
+    }
+    let cli = args::parse();
     let output = output::Output::new(cli.color, cli.verbose);
-    let result = run(cli.command, &output).and_then(|code| output.finish().map(|()| code));
+    let result = execute(cli.command, &output).and_then(|code| output.finish().map(|()| code));
     result.unwrap_or_else(|error| {
         output.error(&error);
         error.exit_code()
     })
 }
 
-fn run(command: args::Command, output: &output::Output) -> Result<ExitCode, error::Error> {
+fn execute(command: args::Command, output: &output::Output) -> Result<ExitCode, error::Error> {
     let failed = |step: &str, reason: &dyn std::fmt::Display| {
         error::Error::System(format!("{step}: {reason}"))
     };

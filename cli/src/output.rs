@@ -8,6 +8,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use contract::text::{escape, escape_json, escape_lines};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -52,11 +54,18 @@ impl ColorMode {
     }
 }
 
+/// A time as people read it, to the second.
+pub(crate) fn seconds(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
 pub(crate) struct Output {
     stdout_color: bool,
     stderr_color: bool,
     verbose: bool,
     write_error: Mutex<Option<io::Error>>,
+    /// Whether the reader of standard output has gone.
+    closed: AtomicBool,
 }
 
 impl Output {
@@ -66,6 +75,7 @@ impl Output {
             stderr_color: color.is_on(&io::stderr()),
             verbose,
             write_error: Mutex::new(None),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -145,6 +155,19 @@ impl Output {
         Ok(())
     }
 
+    /// A piece of a long result.
+    pub(crate) fn piece(&self, bytes: &[u8]) {
+        if let Err(error) = io::stdout().write_all(bytes) {
+            self.keep_write_error(error);
+        }
+    }
+
+    /// Whether the reader of the results has gone, as `head` does when it has seen enough: more work
+    /// would be in vain.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// The bytes unchanged. A terminal gets a final newline too, so that the prompt starts on its
     /// own line.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Error> {
@@ -205,7 +228,9 @@ impl Output {
     }
 
     fn keep_write_error(&self, error: io::Error) {
-        if error.kind() != io::ErrorKind::BrokenPipe {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            self.closed.store(true, Ordering::Relaxed);
+        } else {
             self.write_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
     }

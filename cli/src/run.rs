@@ -2,8 +2,10 @@
 //!
 //! The values are in this process's memory (`memfd`). The program opens them through links in
 //! `$ENCLII_SECRETS_DIR`, which holds nothing else. So there is nothing to wipe: however this
-//! process ends, even by SIGKILL, the kernel frees the values.
+//! process ends, even by SIGKILL, the kernel frees the values. It then ends the program too, which
+//! would run without its files.
 
+mod child;
 mod core_limit;
 mod environment;
 mod limits;
@@ -18,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueHint;
 use contract::SecretName;
 use contract::reload::Signal;
 
@@ -27,7 +30,10 @@ use self::watch::BundleWatch;
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, ScopeArgs, service_scope};
 use crate::error::Error;
+use crate::missing;
 use crate::output::Output;
+
+pub(crate) use child::exec_if_child;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,20 +48,20 @@ value's file, and ENCLII_SECRETS_DIR with the directory of all files. This is th
 pod, so that programs for the cluster run here unchanged. An existing variable NAME is removed, so
 that the program does not use an old value.
 
-The files are memory of this process and disappear with it. Programs of the same user can read
-them, but not from a container or as another user. --as-env passes values as variables instead,
+The files are memory of this process and disappear with it. If it is killed, the program is killed
+too; processes that the program started are not. Programs of the same user can read the files, but not from a container or as another user. --as-env passes values as variables instead,
 which every process of the user can read and child processes inherit.
 
 Signals are forwarded, and the exit code is that of the program: 128+n if signal n ended it, 127
 if it was not found, 126 if it could not be run. Before it starts, the codes of `enclii --help`
-apply. ENCLII_TOKEN is not passed on.";
+apply. ENCLII_TOKEN and ENCLII_TOKEN_FILE are not passed on without --keep-token.";
 
 /// Run a program with a bundle's values in memory-only files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     /// The program and its arguments.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::CommandName)]
     command: Vec<OsString>,
     /// Only these secrets; may be given several times.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -69,6 +75,9 @@ pub(crate) struct RunArgs {
         value_delimiter = ','
     )]
     as_env: Option<Vec<SecretName>>,
+    /// Pass ENCLII_TOKEN and ENCLII_TOKEN_FILE on, for a program that runs `enclii` itself.
+    #[arg(long)]
+    keep_token: bool,
     /// Replace the files when a secret changes.
     #[arg(long)]
     watch: bool,
@@ -96,7 +105,10 @@ pub(crate) struct RunArgs {
 pub(crate) async fn run(args: RunArgs, output: &Output) -> Result<ExitCode, Error> {
     let scope = service_scope(args.scope)?;
     let client = Client::new(&args.connection, output)?;
-    let mut values = client.bundle_values(&scope).await?;
+    let mut values = match client.bundle_values(&scope).await {
+        Ok(values) => values,
+        Err(error) => return Err(missing::explain(&client, &scope, None, error).await),
+    };
     let only: BTreeSet<_> = args.only.into_iter().collect();
     environment::select(&mut values.secrets, &only)?;
     let environment =
@@ -116,11 +128,16 @@ pub(crate) async fn run(args: RunArgs, output: &Output) -> Result<ExitCode, Erro
         environment.files.iter().filter_map(|name| Some((name, &values.secrets.get(name)?.value))),
     )?;
     let generation = values.generation;
-    let mut program = environment.command(&args.command, &values.secrets, files.directory());
+    let mut program = environment.command(
+        child::command(&args.command),
+        args.keep_token,
+        &values.secrets,
+        files.directory(),
+    );
     drop(values);
 
     limits.restore()?;
-    let mut child = supervise::ChildProcess::start(&mut program)?;
+    let mut child = supervise::ChildProcess::start(&mut program, args.command.first())?;
     limits.apply()?;
     let watch = args.watch.then(|| BundleWatch {
         client: &client,

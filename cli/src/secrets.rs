@@ -3,6 +3,7 @@
 mod delete;
 mod destroy;
 mod export;
+mod file_args;
 mod get;
 mod import;
 mod list;

@@ -5,9 +5,9 @@ use contract::Scope;
 use contract::api::{Role, TokenName, TokenRequest, TokenSummary};
 
 use crate::client::Client;
-use crate::common_args::{ConnectionArgs, OutputFormat, parse_scope};
+use crate::common_args::{ConnectionArgs, OutputFormat, parse_scope, words};
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, seconds};
 
 /// List, create and revoke tokens for programs, and people's sessions.
 #[derive(Debug, Subcommand)]
@@ -37,14 +37,14 @@ Examples:
 pub(crate) struct CreateTokenArgs {
     /// The token's name, which must be unique among the valid tokens.
     pub(crate) name: TokenName,
-    /// The token's role: readonly, developer, admin or owner.
-    #[arg(long)]
+    /// The token's role.
+    #[arg(long, value_parser = words(Role::ALL, Role::as_str))]
     pub(crate) role: Role,
     /// The scope, which includes all below it; without it, everywhere.
     #[arg(long, value_parser = parse_scope)]
     pub(crate) scope: Option<Scope>,
     /// How long the token is valid, such as 12h or 30d: from 1m to 90d.
-    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = parse_seconds)]
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = parse_ttl)]
     pub(crate) ttl: u64,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
@@ -85,8 +85,15 @@ pub(crate) async fn run(command: TokensCommand, output: &Output) -> Result<(), E
                 .await?;
             output.note(&format!(
                 "token {} is valid until {}; it is not shown again",
-                created.name, created.expires_at
+                created.name,
+                seconds(created.expires_at)
             ));
+            if created.scope.is_none() {
+                output.note(&format!(
+                    "token {} has role {} in every project: --scope limits it",
+                    created.name, created.role
+                ));
+            }
             output.bytes(created.token.redacted().expose())?;
         }
         TokensCommand::Revoke(RevokeTokenArgs { name, yes, connection }) => {
@@ -110,29 +117,34 @@ fn row(token: TokenSummary) -> Vec<String> {
     let none = || "-".to_owned();
     let role = role.map_or_else(none, |it| it.to_string());
     let scope = scope.map_or_else(|| "*".to_owned(), |it| it.to_string());
-    let (expires_at, last_used_at) = (
-        expires_at.map_or_else(none, |it| it.to_string()),
-        last_used_at.map_or_else(none, |it| it.to_string()),
-    );
+    let (expires_at, last_used_at) =
+        (expires_at.map_or_else(none, seconds), last_used_at.map_or_else(none, seconds));
     vec![
         name.to_string(),
         kind.to_string(),
         role,
         scope,
         created_by,
-        created_at.to_string(),
+        seconds(created_at),
         expires_at,
         last_used_at,
     ]
 }
 
-/// Parses a duration in which a day has 24 hours.
-fn parse_seconds(text: &str) -> Result<u64, String> {
-    let span: jiff::Span = text.parse().map_err(|error| format!("{error}"))?;
-    let duration = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|error| format!("{error}"))?;
-    u64::try_from(duration.as_secs()).map_err(|_| "must not be negative".to_owned())
+/// Parses the lifetime of a token. A day has 24 hours.
+fn parse_ttl(text: &str) -> Result<u64, String> {
+    let form = "write a number and a unit, such as 30m, 12h or 90d".to_owned();
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let duration = text.parse::<jiff::Span>().and_then(|span| span.to_duration(days));
+    let seconds = duration.map_err(|_| form)?.as_secs();
+    match u64::try_from(seconds) {
+        Ok(seconds) if seconds > TokenRequest::MAX_TTL_SECONDS => {
+            let days = TokenRequest::MAX_TTL_SECONDS / (24 * 60 * 60);
+            Err(format!("a token lives for at most {days}d: create a new one before it ends"))
+        }
+        Ok(seconds @ TokenRequest::MIN_TTL_SECONDS..) => Ok(seconds),
+        _ => Err("a token lives for at least 1m".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -141,10 +153,19 @@ mod tests {
 
     #[test]
     fn durations_are_parsed() {
-        assert_eq!(parse_seconds("5m"), Ok(300));
-        assert_eq!(parse_seconds("90d"), Ok(TokenRequest::MAX_TTL_SECONDS));
-        for text in ["", "5", "-5m", "soon", "1mo"] {
-            assert!(parse_seconds(text).is_err(), "{text}");
+        assert_eq!(parse_ttl("5m"), Ok(300));
+        assert_eq!(parse_ttl("90d"), Ok(TokenRequest::MAX_TTL_SECONDS));
+        for (text, words) in [
+            ("", "12h"),
+            ("5", "12h"),
+            ("soon", "12h"),
+            ("1mo", "12h"),
+            ("-5m", "at least 1m"),
+            ("59s", "at least 1m"),
+            ("91d", "at most 90d"),
+            ("10000d", "at most 90d"),
+        ] {
+            assert!(parse_ttl(text).unwrap_err().contains(words), "{text}");
         }
     }
 }

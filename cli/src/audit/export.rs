@@ -11,7 +11,7 @@ use runtime::logs::ErrorChain;
 
 use super::time_range::TimeRange;
 use crate::client::Client;
-use crate::common_args::ConnectionArgs;
+use crate::common_args::{ConnectionArgs, words};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -21,7 +21,11 @@ use crate::output::Output;
                   enclii audit export --format ocsf --since 7d > week.ocsf.jsonl")]
 pub(crate) struct ExportEventsArgs {
     /// The format: jsonl can be verified, ocsf and cef are for collectors.
-    #[arg(long, default_value_t = Format::Jsonl, value_name = "jsonl|ocsf|cef")]
+    #[arg(
+        long,
+        default_value_t = Format::Jsonl,
+        value_parser = words(&Format::ALL, Format::as_str)
+    )]
     format: Format,
     #[command(flatten)]
     range: TimeRange,
@@ -48,7 +52,10 @@ pub(crate) async fn run(args: ExportEventsArgs, output: &Output) -> Result<(), E
             reason: ErrorChain(&error).to_string(),
         })?;
         let Some(chunk) = chunk else { break };
-        target.write(&chunk)?;
+        target.write(&chunk, output)?;
+        if output.is_closed() {
+            return Ok(());
+        }
         lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         complete = chunk.ends_with(b"\n");
         progress.set(lines);
@@ -68,13 +75,13 @@ pub(crate) async fn run(args: ExportEventsArgs, output: &Output) -> Result<(), E
 
 /// Where the events are written. A file that is not finished is removed.
 enum ExportTarget {
-    Stdout(io::Stdout),
+    Stdout,
     File(NewFile),
 }
 
 impl ExportTarget {
     fn open(path: Option<PathBuf>) -> Result<Self, Error> {
-        let Some(path) = path else { return Ok(Self::Stdout(io::stdout())) };
+        let Some(path) = path else { return Ok(Self::Stdout) };
         // Only its owner may read who did what.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => Ok(Self::File(NewFile { path, file, finished: false })),
@@ -85,9 +92,12 @@ impl ExportTarget {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, bytes: &[u8], output: &Output) -> Result<(), Error> {
         match self {
-            Self::Stdout(out) => out.write_all(bytes).map_err(Error::Stdout),
+            Self::Stdout => {
+                output.piece(bytes);
+                Ok(())
+            }
             Self::File(new) => new
                 .file
                 .write_all(bytes)
@@ -97,7 +107,8 @@ impl ExportTarget {
 
     fn finish(self) -> Result<Option<PathBuf>, Error> {
         match self {
-            Self::Stdout(mut out) => out.flush().map(|()| None).map_err(Error::Stdout),
+            // The output itself is flushed at the end.
+            Self::Stdout => Ok(None),
             Self::File(mut new) => match new.file.sync_all() {
                 Ok(()) => {
                     new.finished = true;

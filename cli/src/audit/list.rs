@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::fetch::{self, PageStart};
 use super::time_range::TimeRange;
 use crate::client::Client;
-use crate::common_args::{ConnectionArgs, OutputFormat};
+use crate::common_args::{ConnectionArgs, OutputFormat, words};
 use crate::error::Error;
 use crate::output::Output;
 
@@ -26,8 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) struct ListEventsArgs {
     #[command(flatten)]
     range: TimeRange,
-    /// Only events of this action: read, write, delete, denied, login, …
-    #[arg(long, value_parser = parse_action)]
+    /// Only events of this action.
+    #[arg(long, value_parser = words(Action::ALL, Action::as_str))]
     action: Option<Action>,
     /// Only events of this actor, as the list shows it: user:NAME, token:NAME or
     /// pod:NAMESPACE/SERVICE-ACCOUNT; or only its name.
@@ -40,8 +40,8 @@ pub(crate) struct ListEventsArgs {
     /// Only events about this secret: SCOPE/NAME, or NAME in any scope.
     #[arg(long, value_name = "[SCOPE/]NAME", value_parser = parse_secret)]
     secret: Option<String>,
-    /// Only events with this outcome: allowed, denied or failed.
-    #[arg(long, value_parser = parse_outcome)]
+    /// Only events with this outcome.
+    #[arg(long, value_parser = words(Outcome::ALL, Outcome::as_str))]
     outcome: Option<Outcome>,
     /// The maximum number of events; with --follow, of past events.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
@@ -102,6 +102,9 @@ impl Listing<'_> {
             let page = fetch::page(self.client, start, wanted, &self.filter).await?;
             take(&page, taken == 0);
             taken += page.len().min(limit - taken);
+            if self.output.is_closed() {
+                return Ok((taken, false));
+            }
             let is_full = page.len() >= wanted;
             let Some(last) = page.last().filter(|_| is_full && taken < limit) else {
                 return Ok((taken, is_full));
@@ -131,6 +134,9 @@ impl Listing<'_> {
                 after = page.last().map_or(after, |record| record.sequence);
             };
             self.pages(start, usize::MAX, new).await?;
+            if self.output.is_closed() {
+                return Ok(());
+            }
         }
     }
 }
@@ -199,11 +205,6 @@ fn row(record: &Record) -> Vec<String> {
     cells.map(|cell| escape(&cell).into_owned()).into()
 }
 
-fn parse_action(word: &str) -> Result<Action, String> {
-    let known = || Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
-    Action::parse(word).ok_or_else(|| format!("must be one of {}", known()))
-}
-
 /// A name, or a scope and a name. Switchyard takes it as it is.
 fn parse_secret(text: &str) -> Result<String, String> {
     let (scope, name) = match text.split_once('/') {
@@ -216,8 +217,4 @@ fn parse_secret(text: &str) -> Result<String, String> {
     } else {
         Err("must be NAME, or SCOPE/NAME such as shop.prod.api/DATABASE_URL".to_owned())
     }
-}
-
-fn parse_outcome(word: &str) -> Result<Outcome, String> {
-    Outcome::parse(word).ok_or_else(|| "must be one of allowed, denied, failed".to_owned())
 }

@@ -2,8 +2,8 @@
 
 use contract::api::{
     BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,
-    RollbackRequest, RotateRequest, SecretList, SecretSummary, SecretValue, VersionList,
-    VersionSummary, WriteRequest, Written,
+    RollbackRequest, RotateManyRequest, RotateRequest, SecretList, SecretSummary, SecretValue,
+    VersionList, VersionSummary, WriteRequest, Written,
 };
 use contract::{Scope, SecretName, Version};
 use reqwest::Method;
@@ -56,13 +56,24 @@ impl Client<'_> {
         .await
     }
 
+    /// The secrets of a scope and those that it inherits.
+    pub(crate) async fn list_inherited(&self, scope: &Scope) -> Result<Vec<SecretSummary>, Error> {
+        self.pages(
+            &format!("/v1/secrets/{scope}/?inherited=true&limit=1000"),
+            |page: SecretList| (page.secrets, page.next),
+        )
+        .await
+    }
+
     pub(crate) async fn list_with_deleted(
         &self,
         scope: &Scope,
+        inherited: bool,
     ) -> Result<Vec<SecretSummary>, Error> {
-        self.pages(&format!("/v1/secrets/{scope}/?deleted=true&limit=1000"), |page: SecretList| {
-            (page.secrets, page.next)
-        })
+        self.pages(
+            &format!("/v1/secrets/{scope}/?deleted=true&inherited={inherited}&limit=1000"),
+            |page: SecretList| (page.secrets, page.next),
+        )
         .await
     }
 
@@ -88,6 +99,21 @@ impl Client<'_> {
         self.parsed(
             Method::POST,
             &format!("/v1/secrets/{scope}/{name}/rotate"),
+            RequestOptions { body: Some(&body), ..RequestOptions::default() },
+        )
+        .await
+    }
+
+    /// Rotates several secrets as one generation, all or none.
+    pub(crate) async fn rotate_many(
+        &self,
+        scope: &Scope,
+        request: &RotateManyRequest,
+    ) -> Result<Written, Error> {
+        let body = request.to_body().map_err(|error| Error::Encode(error.to_string()))?;
+        self.parsed(
+            Method::POST,
+            &format!("/v1/rotate/{scope}"),
             RequestOptions { body: Some(&body), ..RequestOptions::default() },
         )
         .await

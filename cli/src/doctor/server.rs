@@ -246,9 +246,9 @@ fn check_principal(principal: &Principal, now: Timestamp) -> Check {
     match (left, &principal.expires_at) {
         (Some(left), Some(end)) if left <= EXPIRES_SOON => Check::ok(
             "token",
-            format!("{who}; it expires in {} min, at {end}", left.as_mins().max(0)),
+            format!("{who}; it expires in {} min, at {end:.0}", left.as_mins().max(0)),
         ),
-        (_, Some(end)) => Check::ok("token", format!("{who}; valid until {end}")),
+        (_, Some(end)) => Check::ok("token", format!("{who}; valid until {end:.0}")),
         (_, None) => Check::ok("token", format!("{who}; it does not expire")),
     }
 }

@@ -4,8 +4,16 @@ use std::path::Path;
 
 use super::FileFormat;
 
+/// Extensions of formats that look like another one and are not it.
+const OTHER_FORMATS: [&str; 9] =
+    ["toml", "ini", "cfg", "conf", "tfvars", "hcl", "xml", "csv", "plist"];
+
 /// The format, unless it is unclear.
 pub(super) fn detect(path: &Path, text: &str) -> Option<FileFormat> {
+    let extension = path.extension().and_then(|it| it.to_str());
+    if extension.is_some_and(|it| OTHER_FORMATS.contains(&it)) {
+        return None;
+    }
     by_path(path).or_else(|| by_text(text))
 }
 
@@ -21,6 +29,7 @@ pub(super) fn by_path(path: &Path) -> Option<FileFormat> {
         Some("json") => Some(FileFormat::Json),
         Some("yaml" | "yml") => Some(FileFormat::Yaml),
         Some("env") => Some(FileFormat::Env),
+        Some("properties") => Some(FileFormat::Properties),
         _ if name == ".env" || name.starts_with(".env.") => Some(FileFormat::Env),
         _ => None,
     }
@@ -63,6 +72,10 @@ mod tests {
             (".env.local", "", Some(FileFormat::Env)),
             ("prod.env", "", Some(FileFormat::Env)),
             ("x.yml", "", Some(FileFormat::Yaml)),
+            ("x.properties", "A=b", Some(FileFormat::Properties)),
+            ("x.toml", "A = \"b\"", None),
+            ("x.ini", "A=b", None),
+            ("x.txt", "A=b", Some(FileFormat::Env)),
             ("-", "\n {\"a\": 1}", Some(FileFormat::Json)),
             ("-", "# a\n\nexport A=b: c", Some(FileFormat::Env)),
             ("-", "A = b", Some(FileFormat::Env)),

@@ -60,12 +60,22 @@ pub(super) fn json(text: &str) -> Result<Vec<Document>, String> {
 
 /// Parses YAML into its documents.
 pub(super) fn yaml(text: &str) -> Result<Vec<Document>, String> {
-    let mut documents: Vec<Document> =
-        serde_saphyr::from_multiple(text).map_err(|error| match error.location() {
-            Some(at) => {
-                format!("line {} column {} is not YAML, or repeats a key", at.line(), at.column())
+    // A tag that is ignored would leave what another tool replaces: `!vault`, `!ENV` and so on.
+    let options = serde_saphyr::options! { reject_unsupported_tags: true };
+    let mut documents: Vec<Document> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| {
+            let place = error.location().map_or_else(
+                || "it".to_owned(),
+                |at| format!("line {} column {}", at.line(), at.column()),
+            );
+            match error.without_snippet() {
+                // The tag is not quoted: it may be a value that starts with '!'.
+                serde_saphyr::Error::UnsupportedTag { .. } => format!(
+                    "{place} has a tag, such as !vault or !ENV, that another tool replaces: let it \
+                     write the plain values first, or quote a value that starts with '!'"
+                ),
+                _ => format!("{place} is not YAML, or repeats a key"),
             }
-            None => "it is not YAML".to_owned(),
         })?;
     documents.retain(|it| *it != Document::Null);
     Ok(documents)

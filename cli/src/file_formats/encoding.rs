@@ -5,17 +5,12 @@ use zeroize::Zeroizing;
 
 use super::document::Document;
 
-/// The entries of an object, whose keys must be valid secret names.
-pub(super) fn entries(node: Document) -> Result<Vec<(SecretName, Document)>, String> {
-    let Document::Object(entries) = node else {
-        return Err(format!("it must be an object of strings, not {}", node.kind()));
-    };
-    entries
-        .into_iter()
-        .map(|(name, node)| {
-            Ok((name.parse().map_err(|error: contract::name::NameError| error.to_string())?, node))
-        })
-        .collect()
+/// The entries of an object.
+pub(super) fn entries(node: Document) -> Result<Vec<(String, Document)>, String> {
+    match node {
+        Document::Object(entries) => Ok(entries),
+        node => Err(format!("it must be an object of strings, not {}", node.kind())),
+    }
 }
 
 /// Decodes standard base64, ignoring whitespace.

@@ -1,20 +1,19 @@
-//! `.env` files.
+//! `.env` files: reading.
 //!
 //! The syntax is what common tools agree on: `NAME=value`, an optional `export`, `#` comments on
-//! their own line or after an unquoted value, single quotes for literal values, double quotes with
-//! the escapes `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`. Quoted values may span lines.
-//! Nothing is expanded: `$X` in a value is those two characters, since an expansion could silently
-//! change a secret.
+//! their own line or after an unquoted value, single quotes and backticks for literal values, double
+//! quotes with the escapes `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`. Quoted values may span
+//! lines. Nothing is expanded: `$X` in a value is those two characters, since an expansion could
+//! silently change a secret.
 //!
 //! An invalid line may be part of a value, so no message quotes it.
 
-use contract::{Redacted, SecretName};
+use contract::Redacted;
 
-use super::SecretValues;
+use super::keys::{Collector, Key};
 
 /// Parses a file. Fails on a duplicate name, since only the user knows which one is meant.
-pub(crate) fn parse(text: &str) -> Result<SecretValues, String> {
-    let mut found = SecretValues::default();
+pub(super) fn parse(text: &str, collector: &mut Collector<'_>) -> Result<(), String> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 1;
     while !rest.is_empty() {
@@ -28,53 +27,17 @@ pub(crate) fn parse(text: &str) -> Result<SecretValues, String> {
             continue;
         }
         let equals = rest[..end].find('=').ok_or_else(|| fail("no '='; write NAME=value"))?;
-        let name = rest[..equals].trim();
-        let name = name.strip_prefix("export ").map_or(name, str::trim);
-        let name: SecretName =
-            name.parse().map_err(|_| fail("the text before the '=' is not a valid secret name"))?;
+        let key = rest[..equals].trim();
+        let key = key.strip_prefix("export ").map_or(key, str::trim);
         let (value, used) = value(&rest[equals + 1..]).map_err(fail)?;
-        found.add(name, value).map_err(|reason| fail(&reason))?;
+        if let Some(name) = collector.name(Key::at_line(key, start)) {
+            collector.add(name, value).map_err(|reason| fail(&reason))?;
+        }
         let used = equals + 1 + used;
         line += rest[..used].matches('\n').count();
         rest = &rest[used..];
     }
-    Ok(found)
-}
-
-/// Formats the values so that [`parse`], a shell and common tools read back the same values. Fails
-/// on binary values.
-pub(crate) fn print(values: &SecretValues) -> Result<Redacted, String> {
-    let mut file = Vec::new();
-    for (name, value) in values.iter() {
-        let text = std::str::from_utf8(value.expose()).map_err(|_| {
-            format!("{name} is not text, and a .env file holds only text: choose another --format")
-        })?;
-        file.extend_from_slice(name.as_str().as_bytes());
-        file.push(b'=');
-        quote(text, &mut file);
-        file.push(b'\n');
-    }
-    Ok(Redacted::new(file))
-}
-
-fn quote(text: &str, file: &mut Vec<u8>) {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_./:@%+,=-".contains(&b);
-    if text.bytes().all(plain) {
-        file.extend_from_slice(text.as_bytes());
-    } else if !text.contains(['\'', '\n', '\r']) {
-        file.extend([b"'", text.as_bytes(), b"'"].concat());
-    } else {
-        file.push(b'"');
-        for byte in text.bytes() {
-            match byte {
-                b'\n' => file.extend(b"\\n"),
-                b'\r' => file.extend(b"\\r"),
-                b'\\' | b'"' | b'$' | b'`' => file.extend([b'\\', byte]),
-                other => file.push(other),
-            }
-        }
-        file.push(b'"');
-    }
+    Ok(())
 }
 
 /// Parses the value at the start of `text`. Also returns the length of the value with the rest of
@@ -88,6 +51,7 @@ fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
             (body[1..=end].to_owned(), end + 2)
         }
         Some('"') => double_quoted(&body[1..])?,
+        Some('`') => backtick_quoted(&body[1..])?,
         _ => {
             let line = &body[..body.find('\n').unwrap_or(body.len())];
             if line.trim_start().starts_with("-----BEGIN ") && !line.contains("-----END ") {
@@ -111,6 +75,18 @@ fn value(text: &str) -> Result<(Redacted, usize), &'static str> {
         return Err("there is text after the closing quote");
     }
     Ok((Redacted::from(value), line_end(text, skipped + used)))
+}
+
+/// As dotenv for Node and Node itself read it: literally, over several lines.
+fn backtick_quoted(body: &str) -> Result<(String, usize), &'static str> {
+    let end = body.find('`').ok_or("the backtick is never closed")?;
+    if body[..end].ends_with('\\') {
+        return Err(
+            "a backslash before a backtick means different things to different tools: use \
+                    double quotes",
+        );
+    }
+    Ok((body[..end].to_owned(), end + 2))
 }
 
 fn double_quoted(body: &str) -> Result<(String, usize), &'static str> {
@@ -141,7 +117,16 @@ fn line_end(text: &str, from: usize) -> usize {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::SecretValues;
+    use super::super::keys::KeyRules;
     use super::*;
+
+    fn parse(text: &str) -> Result<SecretValues, String> {
+        let rules = KeyRules::default();
+        let mut collector = Collector::new(&rules);
+        super::parse(text, &mut collector)?;
+        collector.finish()
+    }
 
     fn read(text: &str) -> Vec<(String, String)> {
         let text_of = |value: &Redacted| String::from_utf8(value.expose().to_vec()).unwrap();
@@ -167,6 +152,9 @@ mod tests {
             ("A='b # $c \\n'", "b # $c \\n"),
             ("A=\"b\\nc\\\"d\\$e\\q\" # x", "b\nc\"d$e\\q"),
             ("A=\"b\nc\"", "b\nc"),
+            ("A=`b 'c' \"d\" \\n`", "b 'c' \"d\" \\n"),
+            ("A=`b\nc` # x", "b\nc"),
+            ("A=``", ""),
             ("# x\n\n  A=b", "b"),
             ("A=postgres://u:p@h/d?x=y", "postgres://u:p@h/d?x=y"),
             ("\u{feff}A=b", "b"),
@@ -193,6 +181,9 @@ mod tests {
             "A='hunter2",
             "A=\"hunter2",
             "A='x' hunter2",
+            "A=`hunter2",
+            "A=`hunter2\\`",
+            "A=`x` hunter2",
             "A=1\nA=hunter2",
             "A=-----BEGIN RSA PRIVATE KEY-----\nhunter2==\n",
         ] {

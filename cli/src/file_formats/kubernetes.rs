@@ -2,9 +2,10 @@
 
 use contract::Redacted;
 
+use super::SecretValues;
 use super::document::Document;
 use super::encoding::{decode, encode, entries, yaml_key};
-use super::{ParsedFile, SecretValues};
+use super::keys::{Collector, Key};
 
 /// The name and namespace of the Kubernetes object to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,9 +22,11 @@ pub(super) fn is_manifest(document: &Document) -> bool {
             && document.at("items").is_some()
 }
 
-/// Reads every Secret among the documents. A note names the other kinds, which are skipped.
-pub(super) fn read(documents: Vec<Document>) -> Result<ParsedFile, String> {
-    let mut read = ParsedFile::default();
+/// Reads every Secret among the documents. Returns a note of the other kinds, which are skipped.
+pub(super) fn read(
+    documents: Vec<Document>,
+    collector: &mut Collector<'_>,
+) -> Result<Option<String>, String> {
     let mut others = Vec::new();
     let mut found = false;
     for document in documents.into_iter().flat_map(items) {
@@ -34,24 +37,28 @@ pub(super) fn read(documents: Vec<Document>) -> Result<ParsedFile, String> {
             .to_owned();
         if kind == "Secret" {
             found = true;
-            secret(document, &mut read.values)?;
+            secret(document, collector)?;
         } else {
             others.push(kind);
         }
     }
     others.sort();
     others.dedup();
+    let sealed = others.iter().any(|it| it == "SealedSecret");
     let others = others.join(", ");
     if !found {
         return Err(format!(
-            "the file has no Secret{}",
-            if others.is_empty() { String::new() } else { format!(", only {others}") }
+            "the file has no Secret{}{}",
+            if others.is_empty() { String::new() } else { format!(", only {others}") },
+            if sealed {
+                ", which only its cluster can decrypt: `kubectl get secret NAME -o yaml | enclii \
+                 secrets import -`"
+            } else {
+                ""
+            }
         ));
     }
-    if !others.is_empty() {
-        read.notes.push(format!("skipped: {others}"));
-    }
-    Ok(read)
+    Ok((!others.is_empty()).then(|| format!("skipped: {others}")))
 }
 
 fn items(document: Document) -> Vec<Document> {
@@ -63,14 +70,14 @@ fn items(document: Document) -> Vec<Document> {
     if let Some(Document::List(items)) = list { items } else { Vec::new() }
 }
 
-fn secret(document: Document, values: &mut SecretValues) -> Result<(), String> {
-    let name = document
+fn secret(document: Document, collector: &mut Collector<'_>) -> Result<(), String> {
+    let object = document
         .at("metadata")
         .and_then(|it| it.at("name"))
         .and_then(Document::text)
         .unwrap_or("without a name")
         .to_owned();
-    let refuse = |reason: String| format!("Secret {name}: {reason}");
+    let refuse = |reason: String| format!("Secret {object}: {reason}");
     if document.at("sops").is_some() {
         return Err(refuse(
             "it is encrypted with SOPS: `sops --decrypt FILE | enclii secrets import -`".to_owned(),
@@ -85,22 +92,17 @@ fn secret(document: Document, values: &mut SecretValues) -> Result<(), String> {
             _ => {}
         }
     }
-    for (name, node) in data {
-        // As in the API server, stringData wins over data.
-        if strings.iter().any(|(other, _)| *other == name) {
-            continue;
-        }
+    // As in the API server, stringData wins over data.
+    data.retain(|(key, _)| !strings.iter().any(|(other, _)| other == key));
+    let encoded = data.into_iter().map(|(key, node)| (key, node, true));
+    let plain = strings.into_iter().map(|(key, node)| (key, node, false));
+    for (key, node, is_encoded) in encoded.chain(plain) {
+        let Some(name) = collector.name(Key::of(&key)) else { continue };
         let Document::Text(text) = node else {
             return Err(refuse(format!("value of {name}: must be a string, not {}", node.kind())));
         };
-        let value = decode(&name, &text).map_err(refuse)?;
-        values.add(name, value).map_err(refuse)?;
-    }
-    for (name, node) in strings {
-        let Document::Text(text) = node else {
-            return Err(refuse(format!("value of {name}: must be a string, not {}", node.kind())));
-        };
-        values.add(name, text).map_err(refuse)?;
+        let value = if is_encoded { decode(&name, &text).map_err(refuse)? } else { text };
+        collector.add(name, value).map_err(refuse)?;
     }
     Ok(())
 }
@@ -124,17 +126,21 @@ pub(super) fn print(values: &SecretValues, metadata: &ObjectMeta) -> Result<Reda
 #[cfg(test)]
 mod tests {
     use super::super::document;
+    use super::super::keys::KeyRules;
     use super::*;
 
-    fn parse(text: &str) -> Result<ParsedFile, String> {
-        document::yaml(text).and_then(read)
+    fn parse(text: &str) -> Result<(SecretValues, Option<String>), String> {
+        let rules = KeyRules::new([], ["NOT".to_owned()]).unwrap();
+        let mut collector = Collector::new(&rules);
+        let note = read(document::yaml(text)?, &mut collector)?;
+        Ok((collector.finish()?, note))
     }
 
     #[test]
     fn manifests_of_kubectl_and_helm_are_read() {
-        let ParsedFile { values, notes } = parse(
+        let (values, note) = parse(
             "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ntype: Opaque\ndata:\n  \
-             A: aGVsbG8=\n  B: eA==\nstringData:\n  B: over\n---\n\
+             A: aGVsbG8=\n  B: eA==\n  NOT: 5\nstringData:\n  B: over\n---\n\
              apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\n\
              kind: List\napiVersion: v1\nitems:\n\
              - {apiVersion: v1, kind: Secret, metadata: {name: b}, data: {C: ''}}\n",
@@ -147,24 +153,19 @@ mod tests {
             .map(|(name, value)| (name.to_string(), value.expose().to_vec()))
             .collect();
         assert_eq!(values, expected);
-        assert_eq!(notes, ["skipped: Deployment"]);
+        assert_eq!(note.as_deref(), Some("skipped: Deployment"));
     }
 
     #[test]
     fn errors_name_the_object() {
-        assert_eq!(
-            parse("apiVersion: v1\nkind: SealedSecret\nmetadata: {}").unwrap_err(),
-            "the file has no Secret, only SealedSecret"
-        );
+        let sealed = parse("apiVersion: v1\nkind: SealedSecret\nmetadata: {}").unwrap_err();
+        assert!(sealed.contains("only SealedSecret") && sealed.contains("kubectl"), "{sealed}");
         let twice = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {A: x}\n---\n\
                      apiVersion: v1\nkind: Secret\nmetadata: {name: b}\nstringData: {A: z}";
         assert_eq!(parse(twice).unwrap_err(), "Secret b: A occurs twice");
-        let hidden =
-            "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {.dockerconfigjson: e30=}";
-        assert!(
-            parse(hidden)
-                .unwrap_err()
-                .starts_with("Secret a: parse secret name \".dockerconfigjson\"")
-        );
+        let hidden = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n\
+                      data: {.dockerconfigjson: e30=, NOT: ''}";
+        let message = parse(hidden).unwrap_err();
+        assert!(message.starts_with(".dockerconfigjson cannot be the name"), "{message}");
     }
 }

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use contract::{Redacted, SecretName};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::SecretValues;
 use super::document::Document;
 use super::encoding::{decode, encode, entries, yaml_key};
-use super::{ParsedFile, SecretValues};
+use super::keys::{Collector, Key};
 
 /// Reads the secrets of one object.
-pub(super) fn read(documents: Vec<Document>) -> Result<ParsedFile, String> {
+pub(super) fn read(documents: Vec<Document>, collector: &mut Collector<'_>) -> Result<(), String> {
     let mut documents = documents.into_iter();
     let (Some(document), None) = (documents.next(), documents.next()) else {
         return Err("the file must hold one document, an object of strings".to_owned());
@@ -21,12 +22,13 @@ pub(super) fn read(documents: Vec<Document>) -> Result<ParsedFile, String> {
                 .to_owned(),
         );
     }
-    let mut read = ParsedFile::default();
-    for (name, node) in entries(document)? {
-        let value = value(&name, node)?;
-        read.values.add(name, value)?;
+    for (key, node) in entries(document)? {
+        if let Some(name) = collector.name(Key::of(&key)) {
+            let value = value(&name, node)?;
+            collector.add(name, value)?;
+        }
     }
-    Ok(read)
+    Ok(())
 }
 
 fn value(name: &SecretName, node: Document) -> Result<Redacted, String> {
@@ -125,10 +127,18 @@ impl Serialize for Base64Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::document;
+    use super::super::keys::KeyRules;
     use super::*;
 
+    fn read(text: &str) -> Result<SecretValues, String> {
+        let rules = KeyRules::default();
+        let mut collector = Collector::new(&rules);
+        super::read(document::yaml(text)?, &mut collector)?;
+        collector.finish()
+    }
+
     fn error(text: &str) -> String {
-        document::yaml(text).and_then(read).unwrap_err()
+        read(text).unwrap_err()
     }
 
     #[test]
@@ -147,16 +157,13 @@ mod tests {
         assert!(error("A: {base64: YQ==, x: y}").starts_with("value of A: an object must be"));
         assert!(error("[A]").starts_with("it must be an object of strings, not a list"));
         assert!(error("A: b\n---\nC: d").starts_with("the file must hold one document"));
-        assert!(error("a b: c").starts_with("parse secret name"));
+        assert!(error("a b: c").starts_with("a b cannot be the name of a secret"));
         assert!(error("A: ENC[x]\nsops: {mac: x}").contains("sops --decrypt"));
     }
 
     #[test]
     fn base64_may_span_several_lines() {
-        let read = document::yaml("A: {base64: |\n  aGVs\n  bG8=\n}")
-            .or_else(|_| document::yaml("A:\n  base64: |\n    aGVs\n    bG8=\n"))
-            .and_then(read)
-            .unwrap();
-        assert_eq!(read.values.iter().next().unwrap().1.expose(), b"hello");
+        let values = read("A:\n  base64: |\n    aGVs\n    bG8=\n").unwrap();
+        assert_eq!(values.iter().next().unwrap().1.expose(), b"hello");
     }
 }

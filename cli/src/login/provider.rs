@@ -9,13 +9,13 @@ use contract::text::escape;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response};
 use runtime::http_client::{HttpClientBuilder, is_https_or_loopback};
-use runtime::logs::ErrorChain;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
 use crate::client::USER_AGENT;
+use crate::connect_failure::classify;
 use crate::error::Error;
 
 /// From a request to the end of its response.
@@ -151,7 +151,7 @@ pub(super) fn unexpected(issuer: &str, reason: &str) -> Error {
 }
 
 fn unreachable(issuer: &str, error: &reqwest::Error) -> Error {
-    Error::Provider { issuer: issuer.to_owned(), reason: ErrorChain(error).to_string() }
+    Error::Provider { issuer: issuer.to_owned(), reason: classify(error).reason }
 }
 
 /// Parses a URL that codes and tokens may be sent to: over TLS, or on this machine.

@@ -1,7 +1,7 @@
 //! The environment of the program. Pure: the current environment is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::Command;
@@ -14,8 +14,8 @@ use crate::error::Error;
 /// The variable that names the directory of the files.
 const DIRECTORY_VARIABLE: &str = "ENCLII_SECRETS_DIR";
 
-/// The variable that holds the API token, which the program must not get.
-const TOKEN_VARIABLE: &str = "ENCLII_TOKEN";
+/// The variables that give the API token, which the program must not get unless it is asked for.
+const TOKEN_VARIABLES: [&str; 2] = ["ENCLII_TOKEN", "ENCLII_TOKEN_FILE"];
 
 /// Variables that change which code a program runs: everyone who can write such a secret can run
 /// code as the user.
@@ -106,14 +106,16 @@ impl ProgramEnvironment {
     /// The command with its environment.
     pub(super) fn command(
         &self,
-        command_line: &[OsString],
+        mut command: Command,
+        keep_token: bool,
         secrets: &BTreeMap<SecretName, BundleValue>,
         directory: &Path,
     ) -> Command {
-        let mut words = command_line.iter();
-        let mut command =
-            Command::new(words.next().map_or_else(|| OsStr::new(""), OsString::as_os_str));
-        command.args(words).env_remove(TOKEN_VARIABLE);
+        if !keep_token {
+            TOKEN_VARIABLES.iter().for_each(|name| {
+                command.env_remove(name);
+            });
+        }
         if !self.files.is_empty() {
             command.env(DIRECTORY_VARIABLE, directory);
         }
@@ -157,8 +159,8 @@ mod tests {
         environment: &ProgramEnvironment,
         secrets: &BTreeMap<SecretName, BundleValue>,
     ) -> Vec<(String, Option<String>)> {
-        let text = |it: &OsStr| it.to_str().unwrap().to_owned();
-        let command = environment.command(&["true".into()], secrets, Path::new("/d"));
+        let text = |it: &std::ffi::OsStr| it.to_str().unwrap().to_owned();
+        let command = environment.command(Command::new("true"), false, secrets, Path::new("/d"));
         command.get_envs().map(|(name, value)| (text(name), value.map(text))).collect()
     }
 
@@ -179,11 +181,20 @@ mod tests {
             ("B_FILE", Some("/d/B")),
             ("ENCLII_SECRETS_DIR", Some("/d")),
             ("ENCLII_TOKEN", None),
+            ("ENCLII_TOKEN_FILE", None),
         ];
         assert_eq!(
             variables(&environment, &secrets),
             expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)))
         );
+    }
+
+    #[test]
+    fn the_token_is_kept_only_if_asked_for() {
+        let environment = ProgramEnvironment::new(&bundle(&[]), None, []).unwrap();
+        let command =
+            environment.command(Command::new("true"), true, &bundle(&[]), Path::new("/d"));
+        assert_eq!(command.get_envs().count(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Runs the program as a child process: forwards signals and returns its exit code.
 
+use std::ffi::OsString;
 use std::future::poll_fn;
 use std::io;
 use std::process::{Command, ExitCode};
@@ -28,13 +29,14 @@ pub(super) struct ChildProcess {
 impl ChildProcess {
     /// Starts the program. From here on, this process ends with the program and not by a signal
     /// that is meant for it.
-    pub(super) fn start(command: &mut Command) -> Result<Self, Error> {
+    pub(super) fn start(command: &mut Command, program: Option<&OsString>) -> Result<Self, Error> {
         let signals = SignalStream::new()
             .map_err(|error| Error::System(format!("listen for signals: {error}")))?;
         let core_limit = CoreLimit::forbid();
-        let child = command
-            .spawn()
-            .map_err(|source| Error::Exec { program: command.get_program().to_owned(), source })?;
+        let child = command.spawn().map_err(|source| Error::Exec {
+            program: program.cloned().unwrap_or_default(),
+            source,
+        })?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| Error::System("read process id".to_owned()))?;
         core_limit.give(pid);

@@ -6,7 +6,8 @@ use super::report;
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
-use crate::output::Output;
+use crate::missing;
+use crate::output::{Output, seconds};
 
 const EXAMPLES: &str = "\
 Example:
@@ -45,13 +46,18 @@ pub(crate) async fn run(args: DeleteArgs, output: &Output) -> Result<(), Error> 
     {
         return Err(Error::NotConfirmed("deleted"));
     }
-    let deleted = Client::new(&connection, output)?.delete(&scope, &name, if_version).await?;
+    let client = Client::new(&connection, output)?;
+    let deleted = match client.delete(&scope, &name, if_version).await {
+        Ok(deleted) => deleted,
+        Err(error) => return Err(missing::explain(&client, &scope, Some(&name), error).await),
+    };
     if format == OutputFormat::Json {
         return output.json(&deleted);
     }
     output.success(&format!("{scope} {name} is deleted"));
     report::bundles(&deleted.bundles, output);
-    if let Some(until) = &deleted.recoverable_until {
+    if let Some(until) = deleted.recoverable_until {
+        let until = seconds(until);
         output.note(&format!("`enclii secrets undelete {name}` restores it until {until}"));
     }
     Ok(())

@@ -6,6 +6,7 @@ use contract::{SecretName, Version};
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
+use crate::missing;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -55,9 +56,11 @@ pub(crate) async fn run(args: DestroyArgs, output: &Output) -> Result<(), Error>
     {
         return Err(Error::NotConfirmed("destroyed"));
     }
-    let destroyed = Client::new(&connection, output)?
-        .destroy(&scope, &name, &DestroyRequest { versions })
-        .await?;
+    let client = Client::new(&connection, output)?;
+    let destroyed = match client.destroy(&scope, &name, &DestroyRequest { versions }).await {
+        Ok(destroyed) => destroyed,
+        Err(error) => return Err(missing::explain(&client, &scope, Some(&name), error).await),
+    };
     if format == OutputFormat::Json {
         return output.json(&destroyed);
     }

@@ -1,15 +1,18 @@
 //! `enclii secrets export`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use contract::api::SecretOrigin;
 use contract::{Redacted, Scope, SecretName};
 use runtime::atomic_file;
 
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, ScopeArgs};
 use crate::error::Error;
-use crate::file_formats::{self, FileFormat, ObjectMeta, SecretValues};
+use crate::file_formats::{self, FileFormat, ObjectMeta, PrintedFile, SecretValues};
+use crate::missing;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -19,18 +22,23 @@ Examples:
   enclii secrets export --service api --env prod --project shop --format k8s-secret \
     | kubectl apply -f -
   enclii secrets export DATABASE_URL --env prod --project shop --format json
+  enclii secrets export --inherited --service api --env prod --project shop > .env
 
 The export is plaintext: protect the place it goes to. `enclii run` passes values to a program
 without a file on disk. The audit log has an event for each value that is read. Only its owner can
-read a file written by --out. `enclii secrets import` reads every format.";
+read a file written by --out. `enclii secrets import` reads every format. A .env file can be sourced
+by a shell and read by dotenv's parsers; a note names the values that they read differently.";
 
-/// Print the values of a scope's secrets as .env, JSON, YAML or a Kubernetes Secret.
+/// Print the values of a scope's secrets as .env, JSON, YAML, properties or a Kubernetes Secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExportSecretsArgs {
     /// The secrets; without a name, all secrets of the scope.
     #[arg(value_name = "NAME")]
     names: Vec<SecretName>,
+    /// Include the secrets that the scope inherits from its environment and project.
+    #[arg(long)]
+    inherited: bool,
     /// The format; without it, that of the file's extension, or else env.
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
@@ -62,12 +70,14 @@ pub(crate) async fn run(args: ExportSecretsArgs, output: &Output) -> Result<(), 
         return Err(file_exists(path));
     }
     let client = Client::new(&args.connection, output)?;
-    let values = read_values(&client, &scope, args.names, output).await?;
+    let selected = select(&client, &scope, args.names, args.inherited, output).await?;
+    let values = read_values(&client, &scope, selected, output).await?;
     let metadata = ObjectMeta {
         name: args.secret_name.unwrap_or_else(|| default_object_name(&scope)),
         namespace: args.namespace,
     };
-    let text = file_formats::print(&values, format, &metadata).map_err(Error::Usage)?;
+    let PrintedFile { text, notes } =
+        file_formats::print(&values, format, &metadata).map_err(Error::Usage)?;
     match args.out {
         Some(path) => {
             write(&path, &text, args.force).map_err(|source| match source.kind() {
@@ -79,34 +89,72 @@ pub(crate) async fn run(args: ExportSecretsArgs, output: &Output) -> Result<(), 
                 values.len(),
                 path.display()
             ));
-            Ok(())
         }
         None => {
             if output.is_terminal() {
                 output.note("secret values follow");
             }
-            output.bytes(text.expose())
+            output.bytes(text.expose())?;
         }
     }
+    notes.iter().for_each(|note| output.note(note));
+    Ok(())
+}
+
+/// The secrets to export, each with the scope that it belongs to.
+async fn select(
+    client: &Client<'_>,
+    scope: &Scope,
+    names: Vec<SecretName>,
+    inherited: bool,
+    output: &Output,
+) -> Result<Vec<(Scope, SecretName)>, Error> {
+    if !names.is_empty() && !inherited {
+        return Ok(names.into_iter().map(|name| (scope.clone(), name)).collect());
+    }
+    let listed =
+        if inherited { client.list_inherited(scope).await } else { client.list(scope).await };
+    let listed = match listed {
+        Ok(listed) => listed,
+        Err(error) => return Err(missing::explain(client, scope, None, error).await),
+    };
+    if listed.is_empty() {
+        output.note(&format!("{scope} has no secrets"));
+    }
+    let from_wider: Vec<_> = listed
+        .iter()
+        .filter(|it| it.origin == SecretOrigin::Inherited)
+        .filter(|it| names.is_empty() || names.contains(&it.name))
+        .map(|it| format!("{} of {}", it.name, it.scope))
+        .collect();
+    if !from_wider.is_empty() {
+        output.note(&format!("inherited: {}", from_wider.join(", ")));
+    }
+    let mut found: BTreeMap<SecretName, Scope> =
+        listed.into_iter().map(|it| (it.name, it.scope)).collect();
+    if names.is_empty() {
+        return Ok(found.into_iter().map(|(name, of)| (of, name)).collect());
+    }
+    // What is not listed is looked for in the scope itself, for its error.
+    let of = |name: SecretName| (found.remove(&name).unwrap_or_else(|| scope.clone()), name);
+    Ok(names.into_iter().map(of).collect())
 }
 
 async fn read_values(
     client: &Client<'_>,
     scope: &Scope,
-    mut names: Vec<SecretName>,
+    secrets: Vec<(Scope, SecretName)>,
     output: &Output,
 ) -> Result<SecretValues, Error> {
-    if names.is_empty() {
-        names = client.list(scope).await?.into_iter().map(|it| it.name).collect();
-    }
-    if names.is_empty() {
-        output.note(&format!("{scope} has no secrets"));
-    }
     let mut values = SecretValues::default();
-    let progress = output.progress("reading", names.len() as u64);
-    for (done, name) in (0..).zip(&names) {
+    let progress = output.progress("reading", secrets.len() as u64);
+    for (done, (of, name)) in (0..).zip(secrets) {
         progress.set(done);
-        values.add(name.clone(), client.read(scope, name).await?.value).map_err(Error::Usage)?;
+        let read = match client.read(&of, &name).await {
+            Ok(read) => read,
+            Err(error) => return Err(missing::explain(client, scope, Some(&name), error).await),
+        };
+        values.add(name, read.value).map_err(Error::Usage)?;
     }
     Ok(values)
 }

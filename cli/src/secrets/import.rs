@@ -10,12 +10,12 @@ use contract::{Scope, SecretName};
 use serde::Serialize;
 
 use self::compare::Change;
+use super::file_args::KeyArgs;
 use super::report;
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
-use crate::file_formats::{self, FileFormat};
-use crate::input;
+use crate::file_formats::FileFormat;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -24,15 +24,18 @@ Examples:
   enclii secrets import secrets.json --service api --env prod --project shop
   kubectl get secret api -o yaml | enclii secrets import - --service api --env prod --project shop
   sops --decrypt prod.yaml | enclii secrets import - --format yaml --env prod --project shop
+  enclii secrets import app.json --rename ConnectionStrings:Default=DB_URL --skip .dockerconfigjson
 
 The format follows from the file's name or content: .env, a JSON or YAML object of strings (binary
-values as {\"base64\": \"…\"}), or manifests of Kubernetes Secrets. Quote numbers, true and false,
-so that their characters are kept. Secrets that the file does not name stay unchanged.
+values as {\"base64\": \"…\"}), Java .properties, or manifests of Kubernetes Secrets. Quote numbers,
+true and false, so that their characters are kept. Values that another tool encrypted (SOPS, dotenvx,
+Ansible Vault and others) are refused: decrypt the file first. Secrets that the file does not name
+stay unchanged.
 
 All changes become one generation of each bundle, or none is made. Current values are read for the
 comparison, which adds audit events; without permission to read, every secret is written.";
 
-/// Write the secrets of a .env, JSON, YAML or Kubernetes Secret file.
+/// Write the secrets of a .env, JSON, YAML, properties or Kubernetes Secret file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ImportArgs {
@@ -41,6 +44,12 @@ pub(crate) struct ImportArgs {
     /// The file's format, if its name and content do not determine it.
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// Store values that another tool encrypted, or that refer to another tool's secret, as they
+    /// are.
+    #[arg(long)]
+    literal: bool,
     /// Show what would be written without writing.
     #[arg(long)]
     dry_run: bool,
@@ -65,13 +74,14 @@ pub(crate) async fn run(args: ImportArgs, output: &Output) -> Result<(), Error> 
     let ImportArgs {
         file,
         format: file_format,
+        keys,
+        literal,
         dry_run,
         rewrite,
         request: SecretArgs { scope, connection, output: format },
     } = args;
     let scope = scope.scope()?;
-    let parsed = file_formats::read(input::file(&file)?.expose(), file_format, &file)
-        .map_err(|reason| Error::Parse { path: file.clone(), reason })?;
+    let parsed = keys.read(&file, file_format, literal)?;
     parsed.notes.iter().for_each(|note| output.note(note));
     if parsed.values.is_empty() {
         return Err(Error::Parse { path: file, reason: "the file has no secrets".to_owned() });
@@ -97,6 +107,9 @@ pub(crate) async fn run(args: ImportArgs, output: &Output) -> Result<(), Error> 
         return output.json(&ImportReport { scope: &scope, changes: &changes, written });
     }
     print(&scope, &changes, written.as_ref(), dry_run, output);
+    if let Some(written) = &written {
+        report::created(&client, written, output).await;
+    }
     Ok(())
 }
 

@@ -1,20 +1,23 @@
 //! `enclii secrets list`.
 
 use contract::Scope;
-use contract::api::SecretSummary;
+use contract::api::{SecretOrigin, SecretSummary};
 use serde::Serialize;
 
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
-use crate::output::Output;
+use crate::missing;
+use crate::output::{Output, seconds};
 
 const EXAMPLES: &str = "\
 Examples:
   enclii secrets list --service api --env prod --project shop --output json
+  enclii secrets list --inherited --service api --env prod --project shop (and those it inherits)
   enclii secrets list --deleted --service api --env prod --project shop   (deleted ones too)
 
-`enclii bundles show` lists what a pod gets, including the secrets of its environment and project.";
+Inherited secrets are those of the environment and the project, unless the scope has its own of that
+name. `enclii bundles show` lists what a pod gets.";
 
 /// List the secrets of a scope, without values.
 #[derive(Debug, clap::Args)]
@@ -23,6 +26,9 @@ pub(crate) struct ListSecretsArgs {
     /// Include deleted secrets that can still be restored.
     #[arg(long)]
     deleted: bool,
+    /// Include the secrets that the scope inherits, with the scope that each belongs to.
+    #[arg(long)]
+    inherited: bool,
     #[command(flatten)]
     request: SecretArgs,
 }
@@ -35,38 +41,75 @@ struct SecretListReport<'a> {
 }
 
 pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Error> {
-    let ListSecretsArgs { deleted, request: SecretArgs { scope, connection, output: format } } =
-        args;
+    let ListSecretsArgs {
+        deleted,
+        inherited,
+        request: SecretArgs { scope, connection, output: format },
+    } = args;
     let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
-    let secrets =
-        if deleted { client.list_with_deleted(&scope).await? } else { client.list(&scope).await? };
+    // A table without the inherited ones says how many there are.
+    let counts_inherited = format == OutputFormat::Table && !deleted;
+    let listed = if deleted {
+        client.list_with_deleted(&scope, inherited).await
+    } else if inherited || counts_inherited {
+        client.list_inherited(&scope).await
+    } else {
+        client.list(&scope).await
+    };
+    let mut secrets = match listed {
+        Ok(secrets) => secrets,
+        Err(error) => return Err(missing::explain(&client, &scope, None, error).await),
+    };
     if format == OutputFormat::Json {
         return output.json(&SecretListReport { scope: &scope, secrets: &secrets });
     }
+    let hidden: Vec<_> = if inherited {
+        Vec::new()
+    } else {
+        secrets.extract_if(.., |it| it.origin == SecretOrigin::Inherited).collect()
+    };
     if secrets.is_empty() {
         output.note(&format!("{scope} has no secrets"));
-        return Ok(());
+    } else {
+        print(&secrets, deleted, inherited, output);
     }
+    if let Some(first) = hidden.first() {
+        output.note(&format!(
+            "{scope} inherits {} more, such as {} of {}: --inherited lists them",
+            hidden.len(),
+            first.name,
+            first.scope
+        ));
+    }
+    Ok(())
+}
+
+fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Output) {
     let row = |it: &SecretSummary| {
         let mut row = vec![
             it.name.to_string(),
             it.version.to_string(),
-            it.updated_at.to_string(),
-            it.created_at.to_string(),
+            seconds(it.updated_at),
+            seconds(it.created_at),
         ];
+        if inherited {
+            row.extend([it.origin.to_string(), it.scope.to_string()]);
+        }
         if deleted {
             row.extend(
                 [it.deleted_at, it.recoverable_until]
-                    .map(|it| it.map_or_else(|| "-".to_owned(), |at| at.to_string())),
+                    .map(|it| it.map_or_else(|| "-".to_owned(), seconds)),
             );
         }
         row
     };
-    let columns = ["NAME", "VERSION", "UPDATED", "CREATED", "DELETED", "RECOVERABLE UNTIL"];
-    output.table(
-        &columns[..if deleted { 6 } else { 4 }],
-        &secrets.iter().map(row).collect::<Vec<_>>(),
-    );
-    Ok(())
+    let mut columns = vec!["NAME", "VERSION", "UPDATED", "CREATED"];
+    if inherited {
+        columns.extend(["ORIGIN", "SCOPE"]);
+    }
+    if deleted {
+        columns.extend(["DELETED", "RECOVERABLE UNTIL"]);
+    }
+    output.table(&columns, &secrets.iter().map(row).collect::<Vec<_>>());
 }

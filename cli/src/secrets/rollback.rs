@@ -1,11 +1,13 @@
 //! `enclii secrets rollback`.
 
+use contract::api::VersionState;
 use contract::{SecretName, Version};
 
 use super::report;
 use crate::client::Client;
-use crate::common_args::{SecretArgs, parse_version};
+use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
+use crate::missing;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -30,6 +32,23 @@ pub(crate) struct RollbackArgs {
 
 pub(crate) async fn run(args: RollbackArgs, output: &Output) -> Result<(), Error> {
     let RollbackArgs { name, to, request: SecretArgs { scope, connection, output: format } } = args;
-    let written = Client::new(&connection, output)?.rollback(&scope.scope()?, &name, to).await?;
+    let scope = scope.scope()?;
+    let client = Client::new(&connection, output)?;
+    let versions = match client.versions(&scope, &name).await {
+        Ok(versions) => versions,
+        Err(error) => return Err(missing::explain(&client, &scope, Some(&name), error).await),
+    };
+    let found = versions.iter().find(|it| it.version == to);
+    if found.is_some_and(|it| it.state == VersionState::Active) && format == OutputFormat::Table {
+        output.success(&format!("{scope} {name} is at version {to} already: nothing has changed"));
+        return Ok(());
+    }
+    let written = match client.rollback(&scope, &name, to).await {
+        Err(Error::Refused(problem)) if problem.status == 404 && found.is_none() => {
+            let newest = versions.first().map(|it| format!("its newest is {}", it.version));
+            return Err(Error::missing(&problem, newest.as_deref()));
+        }
+        written => written?,
+    };
     report::written(&written, format, output)
 }

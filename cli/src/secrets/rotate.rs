@@ -1,27 +1,30 @@
 //! `enclii secrets rotate`.
 
-use contract::SecretName;
-use contract::api::{Alphabet, Generate, RotateRequest, Written};
-use serde::Serialize;
+use contract::api::{Alphabet, Generate, RotateManyRequest, RotateRequest, Written};
+use contract::layout::MAX_BUNDLE_SECRETS;
+use contract::{Redacted, Scope, SecretName};
 
 use super::report;
 use super::value_source::ValueSource;
 use crate::client::Client;
-use crate::common_args::{OutputFormat, SecretArgs};
+use crate::common_args::{SecretArgs, words};
 use crate::error::Error;
-use crate::input;
 use crate::output::Output;
+use crate::{input, missing};
 
 const EXAMPLES: &str = "\
 Examples:
   enclii secrets rotate SESSION_KEY --service api --env prod --project shop
   enclii secrets rotate SESSION_KEY --length 64 --alphabet hex --env prod --project shop
   enclii secrets rotate STRIPE_API_KEY --value - --service api --env prod --project shop < new-key
+  enclii secrets rotate STRIPE_API_KEY --ask --service api --env prod --project shop
+  enclii secrets rotate SESSION_KEY CSRF_KEY --service api --env prod --project shop
   enclii secrets rotate --service api --env prod --project shop      (lists what --all would rotate)
 
-Without --value, switchyard generates the new value and shows it nowhere. That suits keys and
-passwords that no other system has to know; a connection string or a third party's key needs
---value. The previous version is kept, and `enclii secrets rollback` makes it active again.";
+Without --value and --ask, switchyard generates the new value and shows it nowhere. That suits keys
+and passwords that no other system has to know; a connection string or a third party's key needs
+--value or --ask. Several secrets are rotated as one generation of each bundle: all of them, or none.
+The previous version is kept, and `enclii secrets rollback` makes it active again.";
 
 /// Give existing secrets a new value, generated or given.
 #[derive(Debug, clap::Args)]
@@ -31,10 +34,10 @@ pub(crate) struct RotateArgs {
     #[arg(value_name = "NAME")]
     names: Vec<SecretName>,
     /// Rotate every secret of the scope.
-    #[arg(long, conflicts_with_all = ["names", "value", "if_version"])]
+    #[arg(long, conflicts_with_all = ["names", "value", "ask", "if_version"])]
     all: bool,
-    /// Generate the value, which is the default without --value.
-    #[arg(long, conflicts_with = "value")]
+    /// Generate the value, which is the default without --value and --ask.
+    #[arg(long, conflicts_with_all = ["value", "ask"])]
     generate: bool,
     /// The length of the generated value.
     #[arg(
@@ -43,21 +46,26 @@ pub(crate) struct RotateArgs {
         default_value_t = Generate::default().length,
         value_parser = clap::value_parser!(u32)
             .range(i64::from(Generate::MIN_LENGTH)..=i64::from(Generate::MAX_LENGTH)),
-        conflicts_with = "value"
+        conflicts_with_all = ["value", "ask"]
     )]
     length: u32,
-    /// The characters of the generated value: alphanumeric, hex, base64url or ascii.
+    /// The characters of the generated value.
     #[arg(
         long,
         value_name = "ALPHABET",
         default_value_t = Alphabet::Alphanumeric,
-        conflicts_with = "value"
+        value_parser = words(Alphabet::ALL, Alphabet::as_str),
+        conflicts_with_all = ["value", "ask"]
     )]
     alphabet: Alphabet,
-    /// The new value: `-` is standard input, @PATH a file, `?` asks at the terminal.
+    /// The new value: `-` is standard input, @PATH a file, and '?' the same as --ask; a shell needs
+    /// the quotes.
     // Not parsed by clap, whose error would quote it.
-    #[arg(long, value_name = "-|@PATH|?")]
+    #[arg(long, value_name = "-|@PATH|'?'")]
     value: Option<String>,
+    /// Ask for the new value at the terminal, without echo.
+    #[arg(long, conflicts_with = "value")]
+    ask: bool,
     /// Rotate only if this is the active version.
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
     if_version: Option<u64>,
@@ -68,74 +76,108 @@ pub(crate) struct RotateArgs {
     request: SecretArgs,
 }
 
-/// The JSON output of several rotations.
-#[derive(Serialize)]
-struct RotationReport<'a> {
-    rotated: &'a [Written],
-}
-
 pub(crate) async fn run(args: RotateArgs, output: &Output) -> Result<(), Error> {
-    let RotateArgs { mut names, all, generate, length, alphabet, value, if_version, yes, request } =
+    let RotateArgs { names, all, generate, length, alphabet, value, ask, if_version, yes, request } =
         args;
     let SecretArgs { scope, connection, output: format } = request;
-    let value = value.as_deref().map(parse_source).transpose()?;
+    let source = match value.as_deref().map(parse_source).transpose()? {
+        None if ask => Some(ValueSource::Terminal),
+        source => source,
+    };
     let scope = scope.scope()?;
-    if names.len() != 1 && (value.is_some() || if_version.is_some()) {
-        return Err(Error::Usage("--value and --if-version need exactly one NAME".to_owned()));
+    if names.len() != 1 && (source.is_some() || if_version.is_some()) {
+        return Err(Error::Usage(
+            "--value, --ask and --if-version need exactly one NAME; a shell replaces an unquoted \
+             '?' by names of files: --ask needs no quotes"
+                .to_owned(),
+        ));
     }
     let client = Client::new(&connection, output)?;
-    if names.is_empty() {
-        names = client.list(&scope).await?.into_iter().map(|it| it.name).collect();
-        let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        match names.len() {
-            0 => return Err(Error::Usage(format!("{scope} has no secrets"))),
-            count if !all => {
-                return Err(Error::Usage(format!(
-                    "--all would generate new values for {count} secrets of {scope}: {listed}"
-                )));
-            }
-            count
-                if !yes
-                    && !output.confirm(&format!(
-                        "Generate new values for {count} secrets of {scope}: {listed}?"
-                    ))? =>
-            {
-                return Err(Error::NotConfirmed("rotated"));
-            }
-            _ => {}
-        }
-    }
-    let value = match (value, names.first()) {
+    let names = if names.is_empty() {
+        names_of_scope(&client, &scope, all, yes, output).await?
+    } else {
+        names
+    };
+    let value = match (source, names.first()) {
         (Some(ValueSource::File(path)), _) => Some(input::file(&path)?),
         (Some(ValueSource::Stdin), _) => Some(input::stdin_value()?),
-        (Some(_), Some(name)) => Some(input::prompt(name)?),
+        (Some(_), Some(name)) if input::is_terminal() => Some(input::prompt(name)?),
+        (Some(_), Some(_)) => {
+            return Err(Error::Usage(
+                "there is no terminal to ask on: give --value - (standard input) or --value @PATH"
+                    .to_owned(),
+            ));
+        }
         _ => None,
     };
+    if value.as_ref().is_some_and(Redacted::is_empty) {
+        output.note("the new value is empty: its input has no byte");
+    }
     let generate = (generate || value.is_none()).then_some(Generate { length, alphabet });
-    let request = RotateRequest { value, generate, if_version };
-    let mut rotated = Vec::with_capacity(names.len());
-    let progress = output.progress("rotating", names.len() as u64);
-    for (done, name) in (0..).zip(&names) {
-        progress.set(done);
-        match client.rotate(&scope, name, &request).await {
-            Ok(written) => rotated.push(written),
-            Err(error) => {
-                drop(progress);
-                // The user must know which secrets were rotated.
-                rotated
-                    .iter()
-                    .try_for_each(|it| report::written(it, OutputFormat::Table, output))?;
-                return Err(error);
-            }
+    match rotate(&client, &scope, &names, RotateRequest { value, generate, if_version }).await {
+        Ok(written) => report::written(&written, format, output),
+        Err(error) => {
+            let only = match names.as_slice() {
+                [name] => Some(name),
+                _ => None,
+            };
+            Err(missing::explain(&client, &scope, only, error).await)
         }
     }
-    drop(progress);
-    match (format, rotated.as_slice()) {
-        (OutputFormat::Json, [one]) => output.json(one),
-        (OutputFormat::Json, _) => output.json(&RotationReport { rotated: &rotated }),
-        (OutputFormat::Table, _) => {
-            rotated.iter().try_for_each(|it| report::written(it, format, output))
+}
+
+/// Rotates all secrets as one generation.
+async fn rotate(
+    client: &Client<'_>,
+    scope: &Scope,
+    names: &[SecretName],
+    request: RotateRequest,
+) -> Result<Written, Error> {
+    if let [name] = names {
+        return client.rotate(scope, name, &request).await;
+    }
+    if names.len() > MAX_BUNDLE_SECRETS {
+        return Err(Error::Usage(format!(
+            "one generation has at most {MAX_BUNDLE_SECRETS} secrets, and these are {}: rotate them \
+             in parts",
+            names.len()
+        )));
+    }
+    let one = |name: &SecretName| {
+        (name.clone(), RotateRequest { generate: request.generate, ..RotateRequest::default() })
+    };
+    let secrets = names.iter().map(one).collect();
+    client.rotate_many(scope, &RotateManyRequest { secrets }).await
+}
+
+/// Every secret of the scope, once the user has agreed.
+async fn names_of_scope(
+    client: &Client<'_>,
+    scope: &Scope,
+    all: bool,
+    yes: bool,
+    output: &Output,
+) -> Result<Vec<SecretName>, Error> {
+    let listed = match client.list(scope).await {
+        Ok(listed) => listed,
+        Err(error) => return Err(missing::explain(client, scope, None, error).await),
+    };
+    let names: Vec<SecretName> = listed.into_iter().map(|it| it.name).collect();
+    let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => Err(Error::Usage(format!("{scope} has no secrets"))),
+        count if !all => Err(Error::Usage(format!(
+            "--all would generate new values for {count} secrets of {scope}: {listed}"
+        ))),
+        count
+            if !yes
+                && !output.confirm(&format!(
+                    "Generate new values for {count} secrets of {scope}: {listed}?"
+                ))? =>
+        {
+            Err(Error::NotConfirmed("rotated"))
         }
+        _ => Ok(names),
     }
 }
 
@@ -146,8 +188,9 @@ fn parse_source(text: &str) -> Result<ValueSource, Error> {
         "?" => Ok(ValueSource::Terminal),
         path if path.len() > 1 && path.starts_with('@') => Ok(ValueSource::File(path[1..].into())),
         _ => Err(Error::Usage(
-            "--value: give - (standard input), @PATH (a file) or ? (asks): a value does not belong \
-             on the command line"
+            "--value: give - (standard input), @PATH (a file) or '?' (asks; a shell replaces it by \
+             the name of a file unless it is quoted, and --ask needs no quotes): a value does not \
+             belong on the command line"
                 .to_owned(),
         )),
     }

@@ -1,16 +1,17 @@
 //! `enclii secrets set`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use contract::api::{NewValue, WriteRequest};
 use contract::{Redacted, SecretName};
 
+use super::file_args::KeyArgs;
 use super::report;
 use super::value_source::{Assignment, ValueSource};
 use crate::client::Client;
 use crate::common_args::SecretArgs;
 use crate::error::Error;
-use crate::file_formats::{self, FileFormat, SecretValues};
+use crate::file_formats::{FileFormat, SecretValues};
 use crate::input;
 use crate::output::Output;
 
@@ -26,7 +27,8 @@ Examples:
 NAME       asks for one line at the terminal, without echo
 NAME=-     reads standard input, byte for byte, to its end
 NAME=@PATH reads a file, byte for byte
---literal  takes values literally, so that '-' and '@x' can be values
+--literal  takes values literally, so that '-' and '@x' can be values, and so can the ciphertext
+           of other tools in a --env-file
 Every user of the machine can see a value on the command line, and the shell's history keeps it:
 use the other ways for anything that matters. `enclii secrets import` also reads JSON, YAML and
 Kubernetes Secrets, and skips unchanged values.";
@@ -38,9 +40,11 @@ pub(crate) struct SetArgs {
     /// What to write: NAME, NAME=-, NAME=@PATH or NAME=VALUE.
     #[arg(value_name = "NAME[=VALUE]", required_unless_present = "env_file")]
     assignments: Vec<String>,
-    /// A .env file whose variables are the secrets.
+    /// A .env or .properties file whose variables are the secrets.
     #[arg(long, value_name = "PATH")]
     env_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Take values literally.
     #[arg(long)]
     literal: bool,
@@ -58,6 +62,7 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
     let SetArgs {
         assignments,
         env_file,
+        keys,
         literal,
         if_version,
         create,
@@ -72,15 +77,18 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
         values.add(name, value).map_err(Error::Usage)
     };
     if let Some(path) = env_file {
-        let parsed = file_formats::read(input::file(&path)?.expose(), Some(FileFormat::Env), &path);
-        for (name, value) in parsed.map_err(|reason| Error::Parse { path, reason })?.values {
+        let format = env_format(&path)?;
+        for (name, value) in keys.read(&path, Some(format), literal)?.values {
             add(name, value)?;
         }
+    } else if !keys.is_empty() {
+        return Err(Error::Usage("--rename and --skip need --env-file".to_owned()));
     }
     let mut stdin_used = false;
     for argument in &assignments {
-        let Assignment { name, value } = Assignment::parse(argument, literal)?;
-        let value = match value {
+        let Assignment { name, value: source } = Assignment::parse(argument, literal)?;
+        let is_input = matches!(source, ValueSource::Stdin | ValueSource::File(_));
+        let value = match source {
             ValueSource::Given(value) => value,
             ValueSource::Stdin if stdin_used => {
                 return Err(Error::Usage(
@@ -101,6 +109,9 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
                 ));
             }
         };
+        if is_input && value.is_empty() {
+            output.note(&format!("the value of {name} is empty: its input has no byte"));
+        }
         add(name, value)?;
     }
     if values.is_empty() {
@@ -112,10 +123,30 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
     let if_version = if create { Some(0) } else { if_version };
     let secrets =
         values.into_iter().map(|(name, value)| (name, NewValue { value, if_version })).collect();
-    let request = WriteRequest { secrets };
-    report::written(
-        &Client::new(&connection, output)?.write(&scope, &request).await?,
-        format,
-        output,
-    )
+    let client = Client::new(&connection, output)?;
+    let written = match client.write(&scope, &WriteRequest { secrets }).await {
+        Err(Error::Refused(problem)) if create && problem.status == 412 => {
+            return Err(Error::Condition(format!(
+                "nothing was written, because --create takes only new secrets: {}; omit --create \
+                 to write a new version",
+                problem.detail
+            )));
+        }
+        written => written?,
+    };
+    report::written(&written, format, output)?;
+    report::created(&client, &written, output).await;
+    Ok(())
+}
+
+/// The format of --env-file. Other formats are for `import`.
+fn env_format(path: &Path) -> Result<FileFormat, Error> {
+    match FileFormat::from_path(path) {
+        None | Some(FileFormat::Env) => Ok(FileFormat::Env),
+        Some(FileFormat::Properties) => Ok(FileFormat::Properties),
+        Some(_) => Err(Error::Usage(format!(
+            "--env-file reads .env and .properties: `enclii secrets import {}` reads this file",
+            path.display()
+        ))),
+    }
 }

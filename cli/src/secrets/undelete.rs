@@ -6,6 +6,7 @@ use super::report;
 use crate::client::Client;
 use crate::common_args::SecretArgs;
 use crate::error::Error;
+use crate::missing;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -25,9 +26,10 @@ pub(crate) struct UndeleteArgs {
 
 pub(crate) async fn run(args: UndeleteArgs, output: &Output) -> Result<(), Error> {
     let UndeleteArgs { name, request: SecretArgs { scope, connection, output: format } } = args;
-    report::written(
-        &Client::new(&connection, output)?.undelete(&scope.scope()?, &name).await?,
-        format,
-        output,
-    )
+    let scope = scope.scope()?;
+    let client = Client::new(&connection, output)?;
+    match client.undelete(&scope, &name).await {
+        Ok(written) => report::written(&written, format, output),
+        Err(error) => Err(missing::explain(&client, &scope, Some(&name), error).await),
+    }
 }

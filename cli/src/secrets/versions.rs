@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs};
 use crate::error::Error;
-use crate::output::Output;
+use crate::missing;
+use crate::output::{Output, seconds};
 
 /// List the versions of a secret, newest first, without values.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,11 @@ struct VersionListReport<'a> {
 pub(crate) async fn run(args: VersionsArgs, output: &Output) -> Result<(), Error> {
     let VersionsArgs { name, request: SecretArgs { scope, connection, output: format } } = args;
     let scope = scope.scope()?;
-    let versions = Client::new(&connection, output)?.versions(&scope, &name).await?;
+    let client = Client::new(&connection, output)?;
+    let versions = match client.versions(&scope, &name).await {
+        Ok(versions) => versions,
+        Err(error) => return Err(missing::explain(&client, &scope, Some(&name), error).await),
+    };
     if format == OutputFormat::Json {
         return output.json(&VersionListReport { scope: &scope, name: &name, versions: &versions });
     }
@@ -43,7 +48,7 @@ pub(crate) async fn run(args: VersionsArgs, output: &Output) -> Result<(), Error
             vec![
                 it.version.to_string(),
                 it.state.as_str().to_owned(),
-                it.created_at.to_string(),
+                seconds(it.created_at),
                 it.created_by.clone(),
             ]
         })

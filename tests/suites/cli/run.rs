@@ -140,7 +140,7 @@ fn sigkill_leaves_no_value_behind() {
     harness.set("A", canary);
     let runtime = harness.directory.path().join("runtime");
     std::fs::create_dir(&runtime).unwrap();
-    let script = "echo $ENCLII_SECRETS_DIR; echo $$; cat \"$A_FILE\"; echo; exec sleep 60";
+    let script = "echo $ENCLII_SECRETS_DIR; echo $$; cat \"$A_FILE\"; echo; exec sleep 600";
     let (mut child, printed) =
         start(harness.enclii(&shell(script)).env("XDG_RUNTIME_DIR", &runtime), 3);
     let directory = PathBuf::from(&printed[0]);
@@ -153,7 +153,9 @@ fn sigkill_leaves_no_value_behind() {
     child.wait().unwrap();
     assert!(std::fs::read(directory.join("A")).is_err(), "the value can still be read");
     assert_eq!(files_with(&runtime, canary), Vec::<PathBuf>::new());
-    send(program, Signal::KILL);
+    // Nor does the program run on without its files.
+    wait::until("the program to end", END_TIMEOUT, || Ok(has_ended(program).then_some(())))
+        .unwrap();
 
     // The next run removes the links.
     assert!(directory.exists());
@@ -205,6 +207,24 @@ fn it_leaves_no_core_and_the_program_keeps_its_limit() {
     .unwrap();
     send(program, Signal::KILL);
     child.wait().unwrap();
+}
+
+/// Whether a process is gone, or only waits for somebody to read its exit code.
+fn has_ended(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .map_or(true, |stat| stat.rsplit(')').next().is_some_and(|it| it.trim().starts_with('Z')))
+}
+
+#[test]
+fn the_program_gets_the_token_only_if_asked_for() {
+    let harness = CliHarness::start();
+    harness.set("A", b"1");
+    let script = "echo \"${ENCLII_TOKEN_FILE:+file}${ENCLII_TOKEN:+token},$ENCLII_PROJECT\"";
+    let print = |words: &[&str]| {
+        harness.ok(&[["run"].as_slice(), words, &["--", "bash", "-c", script]].concat(), b"")
+    };
+    assert_eq!(print(&[]), ",shop\n");
+    assert_eq!(print(&["--keep-token"]), "file,shop\n");
 }
 
 /// The files below a directory that hold the bytes, with links followed.
