@@ -162,8 +162,8 @@ impl Output {
         }
     }
 
-    /// Whether the reader of the results has gone, as `head` does when it has seen enough: more work
-    /// would be in vain.
+    /// Whether the reader of the results has gone, as `head` does when it has seen enough: more
+    /// work would be in vain.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }

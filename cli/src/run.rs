@@ -49,8 +49,9 @@ pod, so that programs for the cluster run here unchanged. An existing variable N
 that the program does not use an old value.
 
 The files are memory of this process and disappear with it. If it is killed, the program is killed
-too; processes that the program started are not. Programs of the same user can read the files, but not from a container or as another user. --as-env passes values as variables instead,
-which every process of the user can read and child processes inherit.
+too; processes that the program started are not. Programs of the same user can read the files, but
+not from a container or as another user. --as-env passes values as variables instead, which every
+process of the user can read and child processes inherit.
 
 Signals are forwarded, and the exit code is that of the program: 128+n if signal n ended it, 127
 if it was not found, 126 if it could not be run. Before it starts, the codes of `enclii --help`
@@ -61,7 +62,12 @@ apply. ENCLII_TOKEN and ENCLII_TOKEN_FILE are not passed on without --keep-token
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     /// The program and its arguments.
-    #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::CommandName)]
+    #[arg(
+        last = true,
+        required = true,
+        value_name = "COMMAND",
+        value_hint = ValueHint::CommandName
+    )]
     command: Vec<OsString>,
     /// Only these secrets; may be given several times.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

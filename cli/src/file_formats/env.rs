@@ -1,10 +1,10 @@
 //! `.env` files: reading.
 //!
 //! The syntax is what common tools agree on: `NAME=value`, an optional `export`, `#` comments on
-//! their own line or after an unquoted value, single quotes and backticks for literal values, double
-//! quotes with the escapes `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`. Quoted values may span
-//! lines. Nothing is expanded: `$X` in a value is those two characters, since an expansion could
-//! silently change a secret.
+//! their own line or after an unquoted value, single quotes and backticks for literal values, and
+//! double quotes with the escapes `\n`, `\r`, `\t`, `\\`, `\"`, `` \` `` and `\$`. Quoted values
+//! may span lines. Nothing is expanded: `$X` in a value is those two characters, since an expansion
+//! could silently change a secret.
 //!
 //! An invalid line may be part of a value, so no message quotes it.
 

@@ -1,9 +1,9 @@
 //! `.env` files: writing.
 //!
 //! The same file is read by shells, by dotenv's parsers and by `enclii`, and their rules differ.
-//! Each value gets a quoting that all of them read as the same text, and real line ends: only shells
-//! take `\n` for two characters, only dotenv takes it for one. A few values have no such quoting.
-//! They are written for shells and `enclii`, with a note.
+//! Each value gets a quoting that all of them read as the same text, and real line ends: only
+//! shells take `\n` for two characters, only dotenv takes it for one. A few values have no such
+//! quoting. They are written for shells and `enclii`, with a note.
 
 use contract::Redacted;
 
@@ -51,8 +51,8 @@ pub(super) fn print(values: &SecretValues) -> Result<PrintedFile, String> {
     }
     if !not_variables.is_empty() {
         notes.push(format!(
-            "{} cannot be a shell's variable because of its '.' or '-'; dotenv's parsers and enclii \
-             read it",
+            "{} cannot be a shell's variable because of its '.' or '-'; dotenv's parsers and \
+             enclii read it",
             not_variables.join(", ")
         ));
     }

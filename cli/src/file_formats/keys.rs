@@ -230,7 +230,8 @@ mod tests {
         ];
         let message = names(&KeyRules::default(), &keys.map(Key::of)).unwrap_err();
         for part in [
-            ".dockerconfigjson, ConnectionStrings:Default, 1x, $(a) \\'b\\', kubernetes.io cannot be",
+            ".dockerconfigjson, ConnectionStrings:Default, 1x, $(a) \\'b\\', ",
+            ", kubernetes.io cannot be the name of a secret",
             "--rename .dockerconfigjson=dockerconfigjson ",
             "--rename ConnectionStrings:Default=ConnectionStrings_Default ",
             "--rename 1x=_1x ",

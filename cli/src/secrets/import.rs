@@ -28,9 +28,9 @@ Examples:
 
 The format follows from the file's name or content: .env, a JSON or YAML object of strings (binary
 values as {\"base64\": \"…\"}), Java .properties, or manifests of Kubernetes Secrets. Quote numbers,
-true and false, so that their characters are kept. Values that another tool encrypted (SOPS, dotenvx,
-Ansible Vault and others) are refused: decrypt the file first. Secrets that the file does not name
-stay unchanged.
+true and false, so that their characters are kept. Values that another tool encrypted (SOPS,
+dotenvx, Ansible Vault and others) are refused: decrypt the file first. Secrets that the file does
+not name stay unchanged.
 
 All changes become one generation of each bundle, or none is made. Current values are read for the
 comparison, which adds audit events; without permission to read, every secret is written.";

@@ -23,8 +23,8 @@ Examples:
 
 Without --value and --ask, switchyard generates the new value and shows it nowhere. That suits keys
 and passwords that no other system has to know; a connection string or a third party's key needs
---value or --ask. Several secrets are rotated as one generation of each bundle: all of them, or none.
-The previous version is kept, and `enclii secrets rollback` makes it active again.";
+--value or --ask. Several secrets are rotated as one generation of each bundle: all of them, or
+none. The previous version is kept, and `enclii secrets rollback` makes it active again.";
 
 /// Give existing secrets a new value, generated or given.
 #[derive(Debug, clap::Args)]
@@ -77,9 +77,9 @@ pub(crate) struct RotateArgs {
 }
 
 pub(crate) async fn run(args: RotateArgs, output: &Output) -> Result<(), Error> {
-    let RotateArgs { names, all, generate, length, alphabet, value, ask, if_version, yes, request } =
-        args;
-    let SecretArgs { scope, connection, output: format } = request;
+    let RotateArgs { names, all, generate, length, alphabet, value, ask, .. } = args;
+    let (if_version, yes) = (args.if_version, args.yes);
+    let SecretArgs { scope, connection, output: format } = args.request;
     let source = match value.as_deref().map(parse_source).transpose()? {
         None if ask => Some(ValueSource::Terminal),
         source => source,
@@ -138,8 +138,8 @@ async fn rotate(
     }
     if names.len() > MAX_BUNDLE_SECRETS {
         return Err(Error::Usage(format!(
-            "one generation has at most {MAX_BUNDLE_SECRETS} secrets, and these are {}: rotate them \
-             in parts",
+            "one generation has at most {MAX_BUNDLE_SECRETS} secrets, and these are {}: rotate \
+             them in parts",
             names.len()
         )));
     }

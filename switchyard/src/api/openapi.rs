@@ -30,7 +30,8 @@ use super::{
     ),
     paths(
         secret_list::list, secrets::write, secrets::read, secrets::delete,
-        rotate_many::rotate, versions::list, versions::rotate, versions::rollback, versions::undelete, versions::destroy,
+        rotate_many::rotate,
+        versions::list, versions::rotate, versions::rollback, versions::undelete, versions::destroy,
         bundles::list, bundles::read, bundles::values,
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,

@@ -1,4 +1,4 @@
-//! Files of other tools: read exactly, or refused with a way out; and exports that other tools read.
+//! Files of other tools: read exactly, or refused with a way out. Exports: read by other tools.
 
 use std::process::Command;
 

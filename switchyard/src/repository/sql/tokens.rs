@@ -131,7 +131,7 @@ impl Repository {
         found.as_ref().map(row).transpose()
     }
 
-    /// When the token with this hash expired. `None` if it is unknown, valid, or was revoked before.
+    /// When the token with this hash expired. `None` if it is unknown, valid, or revoked before.
     ///
     /// # Errors
     /// The database failed.
