@@ -69,6 +69,8 @@ fn a_grant_of_one_secret_takes_effect_at_once_and_until_it_is_removed() -> Resul
 fn a_token_is_bounded_by_its_creator_and_ends_when_it_is_revoked() -> Result<()> {
     let harness = OidcHarness::start()?;
     harness.log_in("ada", &["login", "--no-browser"])?.success()?;
+    // A scope exists once something was written to it.
+    harness.run("ada", &["secrets", "set", "A=one", "--project", "shop"])?.success()?;
     let made = harness
         .run(
             "ada",

@@ -198,6 +198,7 @@ async fn rate_limits_are_per_principal() {
     let token =
         serde_json::from_slice::<Value>(&made).unwrap()["token"].as_str().unwrap().to_owned();
     let path = "/v1/secrets/shop.prod.api/";
+    harness.set("shop.prod.api", &[("FIRST", b"x")]).await;
     let mut refused = None;
     for _ in 0..400 {
         let (status, headers, body) = harness.ask(Method::GET, path, Some(&token), b"").await;
