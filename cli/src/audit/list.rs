@@ -88,8 +88,8 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// Takes pages of at most `limit` records in all. Returns how many there were, and whether there
-    /// may be more.
+    /// Takes pages of at most `limit` records in all. Returns how many there were, and whether
+    /// there may be more.
     async fn pages(
         &self,
         mut start: PageStart,

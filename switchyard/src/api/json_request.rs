@@ -126,8 +126,8 @@ impl JsonRequest {
     }
 
     /// The precondition of a change to a secret. One that the ledger cannot check by itself is
-    /// evaluated now, and the ledger then checks that the active version is still the same. One that
-    /// is not met refuses the change only after a kept response was looked for.
+    /// evaluated now, and the ledger then checks that the active version is still the same. One
+    /// that is not met refuses the change only after a kept response was looked for.
     pub(super) async fn condition(
         &self,
         app: &AppState,

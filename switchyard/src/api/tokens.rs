@@ -172,7 +172,8 @@ fn no_randomness() -> ApiError {
 
 /// Revoke a token
 ///
-/// The token is no longer valid. Whoever ends the session of a person needs each role of the person.
+/// The token is no longer valid. Whoever ends the session of a person needs each role of that
+/// person.
 #[utoipa::path(delete, path = "/v1/tokens/{name}", operation_id = "revokeToken", tag = "tokens",
     params(
         ("name" = TokenName, Path),

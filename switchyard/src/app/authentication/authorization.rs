@@ -78,7 +78,8 @@ impl Authenticated {
         }
     }
 
-    /// Checks that what is given may last until `expires_at`, if the right to give it ends at `own`.
+    /// Checks that what is given may last until `expires_at`, if the right to give it ends at
+    /// `own`.
     ///
     /// # Errors
     /// If it would outlast the right, or the denial cannot be recorded.

@@ -22,7 +22,8 @@ impl Repository {
         row.map(|row| text(&row, "value")).transpose()
     }
 
-    /// Changes a setting, with audit events in the same transaction. `change` gets the current value.
+    /// Changes a setting, with audit events in the same transaction. `change` gets the current
+    /// value.
     ///
     /// # Errors
     /// The database failed.
