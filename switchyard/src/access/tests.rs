@@ -1,4 +1,4 @@
-//! Tokens and grants in the ledger, on SQLite and on a real PostgreSQL.
+//! Tokens, grants and the audit log's filters in the ledger, on SQLite and on a real PostgreSQL.
 
 use contract::api::{Access as Given, GrantRequest, Role, Subject, SubjectKind};
 use jiff::{SignedDuration, Timestamp};
@@ -7,7 +7,9 @@ use lockbox::database::query;
 
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::policy::BundleGrant;
-use crate::repository::{IdTokenRef, NewGrant, NewToken, Repository, TokenAdded, TokenSubject};
+use crate::repository::{
+    AuditEntry, AuditQuery, IdTokenRef, NewGrant, NewToken, Repository, TokenAdded, TokenSubject,
+};
 
 fn event() -> Event {
     Event {
@@ -222,12 +224,63 @@ async fn ends(repository: &Repository) {
     assert_eq!(repository.grants_of("zoe", &[]).await.unwrap()[0].expires_at, None);
 }
 
+/// The filters and orders of the audit log, which an admin of a scope depends on.
+async fn events(repository: &Repository) {
+    let of = |actor: Actor, scope: &str, secret: &str| AuditEntry {
+        at: Timestamp::now(),
+        event: Event {
+            actor,
+            action: Action::Read,
+            resource: Resource {
+                kind: ResourceKind::Secret,
+                id: secret.into(),
+                scope: (!scope.is_empty()).then(|| scope.into()),
+            },
+            ..event()
+        },
+        report: None,
+    };
+    let token = || Actor::Token { name: "x".into() };
+    let entries = [
+        of(token(), "shop.prod.api", "A"),
+        of(Actor::User { name: "x".into() }, "shop.prod", "A"),
+        of(token(), "shop.production", "A"),
+        of(token(), "", "A"),
+        of(token(), "other", "B"),
+    ];
+    let (before, _) = repository.audit_head().await.unwrap();
+    repository.append(&entries).await.unwrap();
+    let found = async |query: AuditQuery| {
+        let query = AuditQuery { after: before, limit: 10, ..query };
+        let events = repository.audit(&query).await.unwrap();
+        events.iter().map(|it| it.sequence - before).collect::<Vec<_>>()
+    };
+    let all = AuditQuery::default;
+    let within = |scopes: &[&str]| Some(scopes.iter().map(|it| it.parse().unwrap()).collect());
+    let name = || "A".parse().unwrap();
+    for (query, expected) in [
+        (all(), &[1, 2, 3, 4, 5][..]),
+        (AuditQuery { newest_first: true, ..all() }, &[5, 4, 3, 2, 1]),
+        (AuditQuery { before: Some(before + 3), newest_first: true, ..all() }, &[2, 1]),
+        (AuditQuery { within: within(&[]), ..all() }, &[]),
+        (AuditQuery { within: within(&["shop.prod"]), ..all() }, &[1, 2]),
+        (AuditQuery { within: within(&["shop.prod.api", "other"]), ..all() }, &[1, 5]),
+        (AuditQuery { secret: Some((None, name())), ..all() }, &[1, 2, 3, 4]),
+        (AuditQuery { secret: Some(("shop.prod".parse().ok(), name())), ..all() }, &[2]),
+        (AuditQuery { actor: Some("x".into()), ..all() }, &[1, 2, 3, 4, 5]),
+        (AuditQuery { actor: Some("x".into()), actor_type: Some("user".into()), ..all() }, &[2]),
+    ] {
+        assert_eq!(found(query.clone()).await, expected, "{query:?}");
+    }
+}
+
 async fn on(database: Database) {
     let repository = Repository::open(database).await.unwrap();
     tokens(&repository).await;
     id_tokens(&repository).await;
     grants(&repository).await;
     ends(&repository).await;
+    events(&repository).await;
 }
 
 #[tokio::test]
