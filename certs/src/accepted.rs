@@ -16,7 +16,7 @@ use crate::state::{CA_CERT, CertFiles, TLS_CERT, TLS_KEY};
 
 /// Why files were refused. `file` is the name of the one that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RefusedFile {
     /// A certificate or key is unreadable or does not match the other.
     CertKeyPair { file: &'static str, source: CertKeyPairError },
     /// The CA bundle is unreadable.
@@ -62,20 +62,20 @@ impl Accepted {
     }
 
     /// Serves the files when they are new and good. Returns whether they were.
-    pub(crate) fn offer(&mut self, files: CertFiles, now: SystemTime) -> Result<bool, Refusal> {
+    pub(crate) fn offer(&mut self, files: CertFiles, now: SystemTime) -> Result<bool, RefusedFile> {
         if files == self.tried {
             return Ok(false);
         }
         let pair = check(&files, now);
         // A certificate that is not valid yet will be, so this refusal is not remembered.
-        if !matches!(pair, Err(Refusal::NotValid { .. })) {
+        if !matches!(pair, Err(RefusedFile::NotValid { .. })) {
             self.tried = files.clone();
         }
         let pair = pair?;
         let bundle = match files.content(CA_CERT) {
             Some(text) => {
                 let read = Certificate::from_pem(text);
-                let read = read.map_err(|source| Refusal::Bundle { file: CA_CERT, source })?;
+                let read = read.map_err(|source| RefusedFile::Bundle { file: CA_CERT, source })?;
                 TrustBundle::new(&read)
             }
             None => TrustBundle::default(),
@@ -102,20 +102,20 @@ impl Accepted {
     }
 }
 
-fn check(files: &CertFiles, now: SystemTime) -> Result<CertKeyPair, Refusal> {
+fn check(files: &CertFiles, now: SystemTime) -> Result<CertKeyPair, RefusedFile> {
     let content = |name| files.content(name).unwrap_or_default();
     let pair = CertKeyPair::from_pem(content(TLS_CERT), content(TLS_KEY)).map_err(refused)?;
     if pair.certificate().validity().contains(now) {
         Ok(pair)
     } else {
-        Err(Refusal::NotValid { file: TLS_CERT })
+        Err(RefusedFile::NotValid { file: TLS_CERT })
     }
 }
 
-fn refused(source: CertKeyPairError) -> Refusal {
+fn refused(source: CertKeyPairError) -> RefusedFile {
     let file = match source {
         CertKeyPairError::Certificate(_) => TLS_CERT,
         CertKeyPairError::Key | CertKeyPairError::Mismatch => TLS_KEY,
     };
-    Refusal::CertKeyPair { file, source }
+    RefusedFile::CertKeyPair { file, source }
 }

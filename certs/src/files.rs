@@ -15,7 +15,7 @@ use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use runtime::watch::{Depth, DirectoryWatch, PollIntervals};
 
-use crate::accepted::{Accepted, Refusal};
+use crate::accepted::{Accepted, RefusedFile};
 use crate::bundle::TrustBundle;
 use crate::cert_key_pair::CertKeyPairError;
 use crate::certificate::CertificateError;
@@ -64,13 +64,15 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    fn new(directory: &Path, refusal: Refusal) -> Self {
+    fn new(directory: &Path, refusal: RefusedFile) -> Self {
         match refusal {
-            Refusal::CertKeyPair { file, source } => {
+            RefusedFile::CertKeyPair { file, source } => {
                 Self::CertKeyPair { path: directory.join(file), source }
             }
-            Refusal::Bundle { file, source } => Self::Bundle { path: directory.join(file), source },
-            Refusal::NotValid { file } => Self::NotValid { path: directory.join(file) },
+            RefusedFile::Bundle { file, source } => {
+                Self::Bundle { path: directory.join(file), source }
+            }
+            RefusedFile::NotValid { file } => Self::NotValid { path: directory.join(file) },
         }
     }
 }

@@ -13,7 +13,7 @@ use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 
-use crate::accepted::{Accepted, Refusal};
+use crate::accepted::{Accepted, RefusedFile};
 use crate::cert_key_pair::CertKeyPairError;
 use crate::certificate::CertificateError;
 use crate::clock::Clock;
@@ -161,13 +161,13 @@ impl FollowedSecret {
         match self.accepted.offer(files, self.clock.now()) {
             Ok(true) => tracing::info!(secret = self.name, "certificate loaded"),
             Ok(false) => {}
-            Err(Refusal::CertKeyPair { file, source }) => {
+            Err(RefusedFile::CertKeyPair { file, source }) => {
                 return Err(FollowError::CertKeyPair { name: name(), file, source });
             }
-            Err(Refusal::Bundle { file, source }) => {
+            Err(RefusedFile::Bundle { file, source }) => {
                 return Err(FollowError::Bundle { name: name(), file, source });
             }
-            Err(Refusal::NotValid { file }) => {
+            Err(RefusedFile::NotValid { file }) => {
                 return Err(FollowError::NotValid { name: name(), file });
             }
         }

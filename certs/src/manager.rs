@@ -99,7 +99,7 @@ pub enum CertManagerError {
 
 /// What other processes serve and trust.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Serving {
+pub struct ServingFiles {
     /// The serving certificate with its key, and the CAs without theirs; empty until the first
     /// round.
     pub files: CertFiles,
@@ -114,7 +114,7 @@ pub struct CertManager<S> {
     settings: Settings,
     resolver: Arc<CertResolver>,
     bundle: watch::Sender<TrustBundle>,
-    serving: watch::Sender<Serving>,
+    serving: watch::Sender<ServingFiles>,
     gate: Option<Gate>,
     state: Option<State>,
     seen: Loaded,
@@ -128,7 +128,7 @@ impl<S: CertStore> CertManager<S> {
             settings,
             resolver: CertResolver::new(),
             bundle: watch::Sender::new(TrustBundle::default()),
-            serving: watch::Sender::new(Serving::default()),
+            serving: watch::Sender::new(ServingFiles::default()),
             gate: None,
             state: None,
             seen: Loaded::default(),
@@ -155,7 +155,7 @@ impl<S: CertStore> CertManager<S> {
     }
 
     /// What other processes serve, for a task that hands it to them.
-    pub fn serving(&self) -> watch::Receiver<Serving> {
+    pub fn serving(&self) -> watch::Receiver<ServingFiles> {
         self.serving.subscribe()
     }
 
@@ -242,7 +242,7 @@ impl<S: CertStore> CertManager<S> {
             published.clone_from(&bundle);
             differs
         });
-        let serving = Serving { files: state.serving_files(), bundle };
+        let serving = ServingFiles { files: state.serving_files(), bundle };
         self.serving.send_if_modified(|published| {
             let differs = *published != serving;
             *published = serving;

@@ -14,7 +14,7 @@ use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 
 use crate::bundle::TrustBundle;
-use crate::manager::Serving;
+use crate::manager::ServingFiles;
 use crate::store::{CertStore, CertStoreError, Loaded, StoreOutcome};
 
 /// How often the store is looked at without a change.
@@ -40,7 +40,7 @@ enum PublishError {
 #[derive(Debug)]
 pub struct CertPublisher<S> {
     store: S,
-    serving: watch::Receiver<Serving>,
+    serving: watch::Receiver<ServingFiles>,
     registered: watch::Receiver<TrustBundle>,
     gate: Gate,
 }
@@ -50,7 +50,7 @@ impl<S: CertStore> CertPublisher<S> {
     /// store has it.
     pub fn new(
         store: S,
-        serving: watch::Receiver<Serving>,
+        serving: watch::Receiver<ServingFiles>,
         registered: watch::Receiver<TrustBundle>,
         gate: Gate,
     ) -> Self {

@@ -1,5 +1,5 @@
-//! The certificate keeper, whose right to the registration is worth the cluster's, is out of reach of
-//! those who create pods.
+//! The certificate keeper, whose right to the registration is worth the cluster's, is out of reach
+//! of those who create pods.
 
 use serde_json::Value;
 

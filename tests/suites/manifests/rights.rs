@@ -1,5 +1,5 @@
-//! Each verb of each role, with the call that needs it. A verb without a reason here is a right that
-//! a taken-over program would have for nothing.
+//! Each verb of each role, with the call that needs it. A verb without a reason here is a right
+//! that a taken-over program would have for nothing.
 
 use std::collections::BTreeSet;
 
