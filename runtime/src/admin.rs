@@ -1,6 +1,7 @@
 //! The admin port, separate from the serving port: `/metrics`, `/healthz`, `/readyz`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -17,8 +18,17 @@ use crate::tls::{Limits, serve_plain};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Enough for the probes and some scrapers.
-const MAX_CONNECTIONS: usize = 64;
+/// Enough for the probes and some scrapers. Idle ones make room.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How long a scraper may keep a connection for its next scrape.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a probe or a scraper may take to ask.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Far more than a probe or a scraper sends, in bytes.
+const MAX_HEADER_BYTES: usize = 8 << 10;
 
 /// Serves the admin port in plain text until the drain begins.
 ///
@@ -30,7 +40,13 @@ pub async fn serve(
     readiness: Readiness,
     tasks: Tasks,
 ) {
-    let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
+    let limits = Limits {
+        first_request_timeout: HEADER_TIMEOUT,
+        header_timeout: HEADER_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
+        max_header_bytes: MAX_HEADER_BYTES,
+        ..Limits::with_connections(MAX_CONNECTIONS)
+    };
     let handler = move |request: hyper::Request<hyper::body::Incoming>| {
         let response = answer(request.method(), request.uri().path(), &registry, &readiness);
         std::future::ready(response)

@@ -1,12 +1,13 @@
 //! The flags that every daemon has, as a struct to flatten into its own.
 
 use std::net::SocketAddr;
-use std::num::ParseIntError;
+use std::num::{NonZeroUsize, ParseIntError};
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::logs::LogFormat;
+use crate::tls::Limits;
 
 /// Where a daemon serves, how it logs and how it stops.
 ///
@@ -35,6 +36,26 @@ pub struct DaemonArgs {
         value_parser = seconds
     )]
     pub drain_notice: Duration,
+    /// HTTPS connections at one time; above it an idle one makes room for a new one
+    #[arg(long, env = "ENCLII_MAX_CONNECTIONS", default_value = "1024", value_name = "NUMBER")]
+    pub max_connections: NonZeroUsize,
+    /// HTTPS connections of one address at one time, or of one /64 network with IPv6; loopback has
+    /// no limit of its own [default: a quarter of --max-connections]
+    #[arg(long, env = "ENCLII_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
+    pub max_connections_per_address: Option<NonZeroUsize>,
+}
+
+impl DaemonArgs {
+    /// The limits of the HTTPS port.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let limits = Limits::with_connections(self.max_connections.get());
+        let max_per_address = self.max_connections_per_address;
+        Limits {
+            max_per_address: max_per_address.map_or(limits.max_per_address, NonZeroUsize::get),
+            ..limits
+        }
+    }
 }
 
 /// Reads a number of seconds, for `value_parser`.
@@ -63,6 +84,8 @@ mod tests {
         assert!(args.listen.is_ipv6() && args.listen.ip().is_unspecified());
         assert!(args.admin.is_ipv6() && args.admin.ip().is_unspecified());
         assert_eq!(args.drain_notice, Duration::from_secs(3));
+        let limits = args.limits();
+        assert_eq!((limits.max_connections, limits.max_per_address), (1024, 256));
     }
 
     #[test]
@@ -74,9 +97,12 @@ mod tests {
             "--log-filter=debug",
             "--log-format=text",
             "--drain-notice=7",
+            "--max-connections=8",
+            "--max-connections-per-address=3",
         ]);
         assert_eq!((args.listen.port(), args.admin.port()), (1, 2));
         assert_eq!((args.log_filter.as_str(), args.log_format), ("debug", LogFormat::Text));
         assert_eq!(args.drain_notice, Duration::from_secs(7));
+        assert_eq!((args.limits().max_connections, args.limits().max_per_address), (8, 3));
     }
 }

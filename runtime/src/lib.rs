@@ -4,6 +4,7 @@
 //! [`provider::install`], [`logs::init`], one [`tasks::Tasks`], one [`signals::Shutdown`], a
 //! [`tls::serve`] for its work and an [`admin::serve`] for its operator.
 
+pub mod address;
 pub mod admin;
 #[cfg(feature = "clap")]
 pub mod args;
@@ -11,6 +12,7 @@ pub mod args;
 pub mod atomic_file;
 pub mod backoff;
 pub mod bearer;
+pub mod byte_budget;
 pub mod hardening;
 #[cfg(feature = "http-client")]
 pub mod http_client;

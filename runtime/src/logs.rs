@@ -1,4 +1,7 @@
-//! Log lines on standard error: JSON for a cluster, text for people, UTC time stamps in both.
+//! Log lines on standard error: JSON for a cluster, text for people, UTC time stamps in both. Each
+//! kind of line has a rate and each line a length, so that nobody fills a disk with requests.
+
+mod lines;
 
 use std::io::{self, IsTerminal};
 
@@ -6,10 +9,13 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use lines::BoundedLines;
 
 /// Libraries that log a lot at `info` and below. They log from `warn` on, unless the filter names
 /// them.
@@ -119,12 +125,16 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(SystemTime);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let event = Format::default().with_timer(SystemTime);
     match format {
         LogFormat::Json => {
-            lines.json().flatten_event(true).with_ansi(false).with_span_list(false).boxed()
+            let event = event.json().flatten_event(true).with_ansi(false).with_span_list(false);
+            lines.json().event_format(BoundedLines::new(event, format)).boxed()
         }
-        LogFormat::Text => lines.with_ansi(colour).boxed(),
+        LogFormat::Text => {
+            lines.event_format(BoundedLines::new(event.with_ansi(colour), format)).boxed()
+        }
     }
 }
 
@@ -191,6 +201,38 @@ mod tests {
             tracing::info!(target: "webhook", "not asked for");
         });
         assert!(lines.contains("asked for") && !lines.contains("not asked for"));
+    }
+
+    #[test]
+    fn a_kind_of_line_that_repeats_is_bounded_and_leaves_the_others_alone() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let lines = written(format, "debug", || {
+                for number in 0..10_000 {
+                    tracing::info!(number, "request refused");
+                    if number % 1_000 == 0 {
+                        tracing::warn!("something else");
+                    }
+                }
+            });
+            let refused = lines.lines().filter(|line| line.contains("request refused")).count();
+            // Some more than the burst on a machine that takes long.
+            assert!((200..5_000).contains(&refused), "{refused}");
+            assert_eq!(lines.matches("something else").count(), 10);
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_greatest_length() {
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let line = written(format, "info", || {
+                tracing::info!(namespace = "x".repeat(3 << 20), pod = "api-0", "review");
+            });
+            assert!(line.len() <= lines::MAX_LINE_BYTES && line.ends_with('\n'), "{}", line.len());
+            if format == LogFormat::Json {
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!((&line["pod"], &line["message"]), (&"api-0".into(), &"review".into()));
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! The accept loop: TLS (or plain text) and HTTP on a listener that the caller has bound.
 //!
-//! Unauthenticated peers are bounded: connections by number, the handshake and the first request by
-//! time. When the drain begins, the loop stops accepting, requests in flight are answered, and idle
-//! connections are closed. Connections can be upgraded (`hyper::upgrade::on`).
+//! Unauthenticated peers are bounded: connections by number, in all and for each address; the
+//! handshake, each header, idleness and the reading of an answer by time; a header by size. When
+//! there are too many connections, an idle one makes room. When the drain begins, the loop stops
+//! accepting, requests in flight are answered, and idle connections are closed. Connections can be
+//! upgraded (`hyper::upgrade::on`); from then on they count no longer.
 
+mod activity;
 mod connection;
+mod guarded_io;
 mod handshake;
+mod table;
 #[cfg(test)]
 mod tests;
+mod tracked_body;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,11 +32,11 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::tasks::Tasks;
 use connection::ConnectionContext;
 use handshake::Handshakes;
+use table::{ConnectionTable, Slot};
 
 /// The address of the peer, an extension of every request. An IPv4-mapped IPv6 address is IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,21 +54,45 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// From the handshake to the end of the first request's header.
     pub first_request_timeout: Duration,
-    /// The wait for a further request on an open HTTP/1 connection, until the end of its header.
-    /// Longer than the 90 s after which the API server closes an idle connection itself, or a
-    /// request could meet a connection that is just being closed.
+    /// From the first byte of an HTTP/1 header to its end.
+    pub header_timeout: Duration,
+    /// The wait for a further request on an open connection. For a server of the API server it is
+    /// longer than the 90 s after which that closes an idle connection itself, or a request could
+    /// meet a connection that is just being closed.
     pub idle_timeout: Duration,
-    /// Connections at one time; further ones wait in the kernel's queue.
+    /// How long a peer may take no byte of an answer. It gains no time by taking only a few.
+    pub write_timeout: Duration,
+    /// The largest header, with the request line, in bytes; at least 8,192. It is also the most
+    /// that is buffered of a body before a handler reads it.
+    pub max_header_bytes: usize,
+    /// Connections at one time. Above it an idle one is closed, or a further one waits in the
+    /// kernel's queue until a request is answered.
     pub max_connections: usize,
+    /// Connections of one address at one time: of an IPv4 address, or of the /64 network of an IPv6
+    /// address. Above it an idle one of the same address is closed, or the new one. Loopback has no
+    /// limit of its own, because a proxy or a port forward is everybody.
+    pub max_per_address: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        Self::with_connections(1024)
+    }
+}
+
+impl Limits {
+    /// The defaults for this number of connections, a quarter of which one address may have.
+    #[must_use]
+    pub fn with_connections(max_connections: usize) -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
             first_request_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
-            max_connections: 1024,
+            write_timeout: Duration::from_secs(30),
+            max_header_bytes: 16 << 10,
+            max_connections,
+            max_per_address: max_connections.div_ceil(4),
         }
     }
 }
@@ -70,7 +100,7 @@ impl Default for Limits {
 /// An HTTP handler: any closure from a request to the future of a response.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of the response.
-    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
     /// The future of the response.
     type Future: Future<Output = Response<Self::Body>> + Send + 'static;
 
@@ -82,7 +112,7 @@ impl<H, F, B> Handler for H
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     type Body = B;
     type Future = F;
@@ -110,7 +140,7 @@ where
             Error = Infallible,
             Future: Send + 'static,
         >,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     type Body = B;
     type Future = Map<
@@ -134,13 +164,14 @@ pub async fn serve<H: Handler>(
     tasks: Tasks,
 ) {
     let handshakes = Handshakes::new(tls, limits.handshake_timeout);
-    accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
+    accept(listener, limits, tasks.clone(), move |stream, peer, slot| {
         let (handshakes, handler, tasks) = (handshakes.clone(), handler.clone(), tasks.clone());
         async move {
-            let _permit = permit;
             let stopping = tasks.stopping();
-            let handshake = stopping.run_until_cancelled(handshakes.accept(stream, peer));
-            let Some(Some(connection_)) = handshake.await else {
+            let handshake = handshakes.accept(stream, peer);
+            let handshake = slot.evicted.run_until_cancelled(handshake);
+            let Some(Some(Some(connection_))) = stopping.run_until_cancelled(handshake).await
+            else {
                 return;
             };
             let context = ConnectionContext {
@@ -148,6 +179,7 @@ pub async fn serve<H: Handler>(
                 certificates: connection_.certificates,
                 limits,
                 tasks,
+                slot,
             };
             if connection_.http2 {
                 connection::http2(connection_.stream, context, handler).await;
@@ -166,12 +198,11 @@ pub async fn serve_plain<H: Handler>(
     handler: H,
     tasks: Tasks,
 ) {
-    accept(listener, limits, tasks.clone(), move |stream, peer, permit| {
+    accept(listener, limits, tasks.clone(), move |stream, peer, slot| {
         let (handler, tasks) = (handler.clone(), tasks.clone());
         async move {
-            let _permit = permit;
             let context =
-                ConnectionContext { peer: PeerAddr(peer), certificates: None, limits, tasks };
+                ConnectionContext { peer: PeerAddr(peer), certificates: None, limits, tasks, slot };
             connection::http1(stream, context, handler).await;
         }
     })
@@ -180,28 +211,34 @@ pub async fn serve_plain<H: Handler>(
 
 async fn accept<C, F>(listener: TcpListener, limits: Limits, tasks: Tasks, connection: C)
 where
-    C: Fn(TcpStream, SocketAddr, OwnedSemaphorePermit) -> F,
+    C: Fn(TcpStream, SocketAddr, Slot) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let stopping = tasks.stopping();
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let table = ConnectionTable::new(&limits);
     let mut pause = AcceptBackoff::default();
     loop {
-        // The slot comes first: a connection without one waits in the kernel's queue.
-        let next = async {
-            let permit = Arc::clone(&slots).acquire_owned().await.ok()?;
-            Some((permit, listener.accept().await))
-        };
-        let Some(Some((permit, accepted))) = stopping.run_until_cancelled(next).await else {
+        let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await else {
             return;
         };
         match accepted {
             Ok((stream, peer)) => {
                 pause = AcceptBackoff::default();
-                // Responses are small and complete; waiting to fill a segment only adds latency.
-                let _ = stream.set_nodelay(true);
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                tasks.spawn("connection", connection(stream, peer, permit));
+                // While this one waits for a place, others wait in the kernel's queue.
+                match stopping.run_until_cancelled(table.admit(peer.ip())).await {
+                    Some(Some(slot)) => {
+                        // Responses are small and complete; waiting to fill a segment only adds
+                        // latency.
+                        let _ = stream.set_nodelay(true);
+                        tasks.spawn("connection", connection(stream, peer, slot));
+                    }
+                    Some(None) => {
+                        let limit = limits.max_per_address;
+                        tracing::warn!(%peer, limit, "connection refused: too many of one address");
+                    }
+                    None => return,
+                }
             }
             Err(error) if concerns_one_peer(&error) => {}
             Err(error) => {

@@ -69,7 +69,8 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
         callers: caller_args,
         injection,
     } = args;
-    let DaemonArgs { listen, admin, drain_notice, log_filter: _, log_format: _ } = daemon;
+    let limits = daemon.limits();
+    let DaemonArgs { listen, admin, drain_notice, .. } = daemon;
     let certificate_source = match (certificates_directory, tls_directory) {
         (Some(directory), _) => CertificateSource::Directory(directory),
         (None, Some(directory)) => CertificateSource::Files(directory),
@@ -92,7 +93,7 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
     let verifier = callers.verifier();
     let service = ReviewService::new(state, components.readiness.clone(), metrics, callers);
     let port = ReviewPort { listen, resolver, verifier, service };
-    let (tasks, readiness) = components.serve(port, admin).await?;
+    let (tasks, readiness) = components.serve(port, limits, admin).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin, "webhook started");
     Ok(shutdown
         .wait_and_drain(

@@ -3,14 +3,11 @@
 //! ALPN chooses the protocol, not the first bytes: reading those would have no timeout.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::Map;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -18,6 +15,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::activity::Activity;
+use super::guarded_io::GuardedIo;
+use super::table::Slot;
+use super::tracked_body::TrackedBody;
 use super::{Handler, Limits, PeerAddr, PeerCertificates};
 use crate::tasks::Tasks;
 
@@ -29,12 +30,28 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
-/// The peer, the limits and the task owner of one connection.
+/// What a peer may send on one HTTP/2 stream, and on all streams of a connection, before a handler
+/// reads it, in bytes.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
+
+/// How long a connection that is closed for its silence has for its last bytes.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The peer, the limits, the place and the task owner of one connection.
 pub(super) struct ConnectionContext {
     pub(super) peer: PeerAddr,
     pub(super) certificates: Option<PeerCertificates>,
     pub(super) limits: Limits,
     pub(super) tasks: Tasks,
+    pub(super) slot: Slot,
+}
+
+impl ConnectionContext {
+    fn io<I>(&self, io: I) -> TokioIo<GuardedIo<I>> {
+        let activity = Arc::clone(&self.slot.activity);
+        TokioIo::new(GuardedIo::new(io, activity, self.limits.write_timeout))
+    }
 }
 
 pub(super) async fn http1<I, H>(io: I, context: ConnectionContext, handler: H)
@@ -42,15 +59,16 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let seen = Arc::new(AtomicBool::new(false));
-    let service = ConnectionService::new(handler, &context, &seen);
+    let service = ConnectionService::new(handler, &context);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // hyper starts this timer after the previous response, so it bounds idleness as well.
-        .header_read_timeout(context.limits.idle_timeout)
-        .serve_connection(TokioIo::new(io), service)
+        // hyper starts this timer after the previous response, so it cannot tell a header that
+        // takes too long from an idle connection. The connection's activity can.
+        .header_read_timeout(None::<Duration>)
+        .max_buf_size(context.limits.max_header_bytes)
+        .serve_connection(context.io(io), service)
         .with_upgrades();
-    drive(connection, |open| open.graceful_shutdown(), &context, &seen).await;
+    drive(connection, |open| open.graceful_shutdown(), &context).await;
 }
 
 pub(super) async fn http2<I, H>(io: I, context: ConnectionContext, handler: H)
@@ -58,63 +76,78 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let seen = Arc::new(AtomicBool::new(false));
-    let service = ConnectionService::new(handler, &context, &seen);
+    let service = ConnectionService::new(handler, &context);
+    let header_bytes = u32::try_from(context.limits.max_header_bytes).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(context.tasks.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
-        .serve_connection(TokioIo::new(io), service);
-    drive(connection, |open| open.graceful_shutdown(), &context, &seen).await;
+        .max_header_list_size(header_bytes)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .serve_connection(context.io(io), service);
+    drive(connection, |open| open.graceful_shutdown(), &context).await;
 }
+
+type Answer<H> = Result<Response<TrackedBody<<H as Handler>::Body>>, Infallible>;
+
+/// An answer that is being made.
+type AnswerFuture<H> = Pin<Box<dyn Future<Output = Answer<H>> + Send>>;
 
 /// The service that hyper calls: notes that a request came and adds the peer to it.
 struct ConnectionService<H> {
     handler: H,
     peer: PeerAddr,
     certificates: Option<PeerCertificates>,
-    seen: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 impl<H> ConnectionService<H> {
-    fn new(handler: H, context: &ConnectionContext, seen: &Arc<AtomicBool>) -> Self {
+    fn new(handler: H, context: &ConnectionContext) -> Self {
         Self {
             handler,
             peer: context.peer,
             certificates: context.certificates.clone(),
-            seen: Arc::clone(seen),
+            activity: Arc::clone(&context.slot.activity),
         }
     }
 }
 
 impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
-    type Response = Response<H::Body>;
+    type Response = Response<TrackedBody<H::Body>>;
     type Error = Infallible;
-    type Future = Map<H::Future, fn(Self::Response) -> Result<Self::Response, Infallible>>;
+    type Future = AnswerFuture<H>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        self.seen.store(true, Ordering::Relaxed);
+        let busy = self.activity.begin();
         request.extensions_mut().insert(self.peer);
         if let Some(certificates) = &self.certificates {
             request.extensions_mut().insert(certificates.clone());
         }
-        self.handler.answer(request).map(Ok)
+        let answer = self.handler.answer(request);
+        Box::pin(async move { Ok(answer.await.map(|body| TrackedBody::new(body, busy))) })
     }
 }
 
-async fn drive<C, G>(connection: C, finish: G, context: &ConnectionContext, seen: &AtomicBool)
+async fn drive<C, G>(connection: C, finish: G, context: &ConnectionContext)
 where
     C: Future<Output = hyper::Result<()>>,
     G: FnOnce(Pin<&mut C>),
 {
     let peer = context.peer.0;
     let stopping = context.tasks.stopping();
+    let Slot { activity, evicted, .. } = &context.slot;
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = silence(seen, context.limits.first_request_timeout) => {
-            tracing::debug!(%peer, "no request in time");
+        reason = activity.overdue(&context.limits) => {
+            tracing::debug!(%peer, reason, "connection closed");
+            finish(connection.as_mut());
+            tokio::time::timeout(FAREWELL_TIMEOUT, connection).await.unwrap_or(Ok(()))
+        }
+        () = evicted.cancelled() => {
+            tracing::debug!(%peer, reason = "another one needs its place", "connection closed");
             return;
         }
         () = stopping.cancelled() => {
@@ -124,13 +157,5 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection");
-    }
-}
-
-/// Returns when no request has come in time, and never otherwise.
-async fn silence(seen: &AtomicBool, limit: Duration) {
-    tokio::time::sleep(limit).await;
-    if seen.load(Ordering::Relaxed) {
-        pending::<()>().await;
     }
 }

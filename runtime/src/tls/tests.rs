@@ -1,3 +1,7 @@
+//! The listener as clients meet it.
+
+mod strangers;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;

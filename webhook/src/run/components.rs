@@ -190,6 +190,7 @@ impl Components {
     pub(super) async fn serve(
         self,
         port: ReviewPort,
+        limits: Limits,
         admin: SocketAddr,
     ) -> Result<(Tasks, Readiness), RunError> {
         let ReviewPort { listen, resolver, verifier, service } = port;
@@ -203,7 +204,7 @@ impl Components {
         let handler = move |request| Arc::clone(&service).answer(request);
         tasks.spawn_vital(
             "reviews",
-            runtime::tls::serve(reviews, tls, Limits::default(), handler, tasks.clone()),
+            runtime::tls::serve(reviews, tls, limits, handler, tasks.clone()),
         );
         Ok((tasks, readiness))
     }
