@@ -32,7 +32,7 @@ mod visible_page;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use contract::stream;
@@ -79,11 +79,12 @@ pub(crate) fn router(app: Arc<AppState>) -> Router {
         let alias = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
         router = router.route(path, methods.clone()).route(&alias, methods);
     }
+    let middleware = from_fn_with_state(Arc::clone(&app), middleware::handle);
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
-        .layer(from_fn(middleware::handle))
+        .layer(middleware)
 }
 
 async fn no_such_path(uri: Uri) -> ApiError {

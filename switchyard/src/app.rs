@@ -2,20 +2,24 @@
 //! limits and error responses.
 
 mod api_error;
-mod auth_failures;
 mod authentication;
 mod frame_cache;
 mod health;
 mod listed_bundles;
 mod rate_limiter;
+mod refusals;
+mod request_budget;
+mod stream_slots;
 mod streams;
 
 use std::sync::Arc;
 
+use runtime::byte_budget::ByteBudget;
 use runtime::tasks::Tasks;
 
 use crate::access::AccessControl;
 use crate::audit::AuditLog;
+use crate::disk::DiskSpace;
 use crate::identity::{OidcProvider, PodAuthenticator, TokenAuthenticator};
 use crate::metrics::Metrics;
 use crate::rekey::Rekey;
@@ -23,13 +27,15 @@ use crate::repository::Repository;
 use crate::secrets::Secrets;
 
 pub(crate) use api_error::ApiError;
-pub(crate) use auth_failures::AuthFailureLimiter;
 pub(crate) use authentication::{Authenticated, Unauthenticated};
 pub(crate) use frame_cache::{BundleSelection, FrameError};
 pub(crate) use health::HealthCache;
 pub(crate) use listed_bundles::ListedBundles;
 pub(crate) use rate_limiter::RateLimiter;
-pub(crate) use streams::{MAX_STREAMS, StreamState};
+pub(crate) use refusals::RefusalLog;
+pub(crate) use request_budget::{AnswerLease, FREE_BYTES, RequestBudget, byte_budget};
+pub(crate) use stream_slots::{NoSlot, StreamLimits, StreamSlot};
+pub(crate) use streams::StreamState;
 
 /// What the request handlers work with.
 pub(crate) struct AppState {
@@ -49,7 +55,11 @@ pub(crate) struct AppState {
     pub(crate) store: Arc<dyn lockbox::Store>,
     /// Present if the store seals values under a key that switchyard manages.
     pub(crate) rekey: Option<Rekey>,
-    pub(crate) auth_failures: AuthFailureLimiter,
+    pub(crate) refusals: RefusalLog,
+    /// The free space of the database's volume.
+    pub(crate) disk: DiskSpace,
+    /// The bytes of bodies and answers that clients make switchyard hold.
+    pub(crate) bytes: ByteBudget,
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) health: HealthCache,
     pub(crate) listed_bundles: ListedBundles,

@@ -4,6 +4,7 @@
 mod audit;
 mod database;
 mod key;
+mod limits;
 mod oidc;
 mod onepassword;
 mod rate;
@@ -18,6 +19,7 @@ use runtime::args::DaemonArgs;
 pub use audit::AuditArgs;
 pub use database::DatabaseArgs;
 pub use key::KeyArgs;
+pub use limits::LimitArgs;
 pub use oidc::OidcArgs;
 pub use onepassword::OnePasswordArgs;
 pub use rate::RateArgs;
@@ -55,6 +57,7 @@ enum Command {
 /// The flags of `switchyard serve`.
 #[derive(Debug, Group)]
 #[command(mut_arg("drain_notice", |arg| arg.default_value("1")))]
+#[command(mut_arg("max_connections", |arg| arg.default_value("4096")))]
 pub struct ServeArgs {
     /// Addresses, logs and shutdown.
     #[command(flatten)]
@@ -68,6 +71,9 @@ pub struct ServeArgs {
     /// The flags of the rate limit.
     #[command(flatten)]
     pub rate: RateArgs,
+    /// The flags of what pods may use, and of the data volume.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The flags of the store.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -194,6 +200,7 @@ mod tests {
             assert_eq!(args.data, PathBuf::from("x"));
             assert_eq!(args.daemon.listen, "[::]:8443".parse().unwrap());
             assert_eq!(args.daemon.drain_notice, std::time::Duration::from_secs(1));
+            assert_eq!(args.daemon.limits().max_connections, 4096);
         }
         assert!(Args::try_parse_from(["switchyard", "--publish-directory", "x"]).is_err());
     }

@@ -21,6 +21,7 @@ mod bundle_updates;
 mod certificates;
 pub mod cluster;
 pub mod delivery;
+mod disk;
 mod files;
 mod generate;
 pub mod identity;

@@ -58,6 +58,20 @@ struct SinkLabels {
     sink: String,
 }
 
+/// How a refusal gets into the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum RefusalRecord {
+    /// In the count of another event.
+    Counted,
+    /// As an event.
+    Event,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    record: RefusalRecord,
+}
+
 /// The metrics of checkpoints and exports of the audit log.
 #[derive(Clone, Debug, Default)]
 struct AuditMetrics {
@@ -67,6 +81,7 @@ struct AuditMetrics {
     export_lag: Family<SinkLabels, Gauge>,
     checkpoint_sequence: Gauge,
     broken: Gauge,
+    refusals: Family<RefusalLabels, Counter>,
 }
 
 impl AuditMetrics {
@@ -78,6 +93,7 @@ impl AuditMetrics {
             export_lag,
             checkpoint_sequence,
             broken,
+            refusals,
         } = self;
         registry.register(
             "audit_exported_events",
@@ -109,6 +125,11 @@ impl AuditMetrics {
             "1 if the audit log does not continue from the last signed checkpoint, else 0",
             broken.clone(),
         );
+        registry.register(
+            "audit_refusals",
+            "Refusals, by whether they are audit events of their own or in the count of one",
+            refusals.clone(),
+        );
     }
 }
 
@@ -120,6 +141,8 @@ pub(crate) struct Metrics {
     delivery_duration: Histogram,
     applied: Counter,
     failed: Counter,
+    data_size: Gauge,
+    data_free: Gauge,
     audit: AuditMetrics,
 }
 
@@ -132,9 +155,20 @@ impl Metrics {
             delivery_duration: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             applied: Counter::default(),
             failed: Counter::default(),
+            data_size: Gauge::default(),
+            data_free: Gauge::default(),
             audit: AuditMetrics::default(),
         };
-        let Self { operations, open_streams, delivery_duration, applied, failed, audit } = &metrics;
+        let Self {
+            operations,
+            open_streams,
+            delivery_duration,
+            applied,
+            failed,
+            data_size,
+            data_free,
+            audit,
+        } = &metrics;
         let registry = registry.sub_registry_with_prefix("enclii_switchyard");
         audit.register(registry);
         registry.register(
@@ -157,6 +191,16 @@ impl Metrics {
             "failed_generations",
             "Generations that agents reported as failed",
             failed.clone(),
+        );
+        registry.register(
+            "data_volume_size_bytes",
+            "Size of the volume of the SQLite database; 0 with PostgreSQL",
+            data_size.clone(),
+        );
+        registry.register(
+            "data_volume_free_bytes",
+            "Free space of the volume of the SQLite database; 0 with PostgreSQL",
+            data_free.clone(),
         );
         metrics
     }
@@ -203,6 +247,19 @@ impl Metrics {
         self.audit.broken.set(broken.into());
     }
 
+    /// Counts a refusal, which is in the count of an audit event or an event of its own.
+    pub(crate) fn refused(&self, counted: bool) {
+        let record = if counted { RefusalRecord::Counted } else { RefusalRecord::Event };
+        self.audit.refusals.get_or_create(&RefusalLabels { record }).inc();
+    }
+
+    /// The size and the free space of the data volume, in bytes.
+    pub(crate) fn data_volume(&self, size: u64, free: u64) {
+        let clamp = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.data_size.set(clamp(size));
+        self.data_free.set(clamp(free));
+    }
+
     /// Counts an open stream until the result is dropped.
     pub(crate) fn stream_opened(&self) -> OpenStream {
         self.open_streams.inc();
@@ -237,6 +294,7 @@ mod tests {
         metrics.exported("siem", 1);
         metrics.export_failed("siem");
         metrics.export_lag("siem", 1, 1);
+        metrics.refused(true);
         let mut exposition = String::new();
         encode(&mut exposition, &registry).unwrap();
         e2e::metrics::assert_documented(&exposition, &["enclii_switchyard_", "process_"]);

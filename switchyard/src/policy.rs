@@ -13,6 +13,7 @@ mod delegation;
 #[cfg(test)]
 mod model_tests;
 mod pods;
+mod possible;
 mod principal;
 mod target;
 mod verb;
@@ -24,6 +25,7 @@ pub use pods::{
     BundleAllowed, BundleDenied, BundleDenyReason, BundleGrant, BundleRule, NamespaceBinding,
     ServiceAccountRef, decide_bundle,
 };
+pub use possible::{decide_some, decide_somewhere};
 pub use principal::{AccessGrant, Principal, RoleAssignment, RoleSource};
 pub use target::{RoleScope, SecretFilter, Target};
 pub use verb::Verb;

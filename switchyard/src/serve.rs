@@ -14,24 +14,24 @@ use certs::alt_names::{SubjectAltNames, SubjectAltNamesError};
 use certs::resolver::server_config;
 use contract::Redacted;
 use lockbox::Database;
-use lockbox::database::OpenError;
+use lockbox::database::{DatabaseKind, OpenError};
 use prometheus_client::registry::Registry;
-use runtime::args::DaemonArgs;
 use runtime::readiness::Readiness;
 use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
-use runtime::tls::Limits;
 use tokio::net::TcpListener;
 
 use crate::access::{AccessControl, record_configured_rights};
 use crate::api;
 use crate::app::{
-    AppState, AuthFailureLimiter, HealthCache, ListedBundles, RateLimiter, StreamState,
+    AppState, HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState,
+    byte_budget,
 };
-use crate::args::{DatabaseArgs, ServeArgs};
+use crate::args::{DatabaseArgs, LimitArgs, ServeArgs};
 use crate::audit::{AuditLog, SigningKeyError, SinksError};
 use crate::bundle_updates::BundleUpdates;
 use crate::certificates::{self, ServingCertificate};
+use crate::disk::{DiskSpace, DiskThresholds, DiskWatch};
 use crate::identity::{
     BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
     ensure_bootstrap_token,
@@ -46,9 +46,6 @@ use crate::trust;
 use audit_jobs::{AuditJobs, FinalCheckpoint};
 use platform::Platform;
 use store::{OpenedStore, StoreOpenError};
-
-/// The maximum number of HTTP connections, not counting upgraded streams.
-const MAX_CONNECTIONS: usize = 4096;
 
 /// The time limit for each step after the drain. Notice, drain and these steps fit into the 30 s
 /// that Kubernetes gives a pod.
@@ -135,7 +132,8 @@ pub async fn serve(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<
     allow_many_files();
     // Bind the ports first, so that a second instance fails early.
     let (public, operator) = (bind(args.daemon.listen)?, bind(args.daemon.admin)?);
-    let DaemonArgs { listen, admin, drain_notice: notice, .. } = args.daemon;
+    let (listen, admin) = (args.daemon.listen, args.daemon.admin);
+    let notice = args.daemon.drain_notice;
     let database = open(&args).await?;
     let final_checkpoint =
         start(args, database.clone(), public, operator, &tasks, &readiness).await?;
@@ -207,6 +205,8 @@ async fn start(
     // If the ledger is lost, this vital task ends and the process with it.
     let ledger = repository.clone();
     spawn(tasks, "durable ledger", async move { ledger.lost().await });
+    let disk = watch_disk(&args, &database, &metrics, tasks);
+    let (connections, pod_limits) = (args.daemon.limits(), args.limits);
     let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
@@ -240,6 +240,8 @@ async fn start(
     let (audit, writer) = AuditLog::new(repository.clone());
     // It ends when the last handle is dropped.
     tasks.spawn_vital("audit writer", writer.run());
+    let refusals = RefusalLog::new(audit.clone(), disk.clone(), metrics.clone());
+    tasks.spawn_vital("refusals", refusals.clone().run(tasks.stopping()));
 
     let secrets =
         Secrets::new(repository.clone(), store.clone(), audit.clone(), updates.clone(), retention);
@@ -267,7 +269,7 @@ async fn start(
         secrets,
         tokens: TokenAuthenticator::new(repository.clone()),
         access: AccessControl::new(namespaces, repository.clone(), groups),
-        streams: StreamState::new(updates, bundle),
+        streams: StreamState::new(updates, bundle, stream_limits(pod_limits)),
         repository,
         audit,
         pods,
@@ -276,7 +278,9 @@ async fn start(
         tasks: tasks.clone(),
         store,
         rekey,
-        auth_failures: AuthFailureLimiter::default(),
+        refusals,
+        disk,
+        bytes: byte_budget(),
         rate_limiter,
         health: HealthCache::default(),
         listed_bundles: ListedBundles::default(),
@@ -284,8 +288,7 @@ async fn start(
     // HTTP/1.1 only: agent streams use Upgrade, which HTTP/2 does not have.
     let tls = Arc::new(server_config(resolver, &[b"http/1.1"])?);
     let handler = runtime::tls::tower_handler(api::router(Arc::new(app)));
-    let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
-    tasks.spawn_vital("api", runtime::tls::serve(public, tls, limits, handler, tasks.clone()));
+    tasks.spawn_vital("api", runtime::tls::serve(public, tls, connections, handler, tasks.clone()));
     starting.ready();
     Ok(final_checkpoint)
 }
@@ -300,6 +303,29 @@ fn start_admin(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> M
         runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()),
     );
     metrics
+}
+
+/// Watches the volume of an embedded database. One of a server is its operator's.
+fn watch_disk(
+    args: &ServeArgs,
+    database: &Database,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> DiskSpace {
+    let space = DiskSpace::default();
+    if database.kind() == DatabaseKind::Sqlite {
+        let LimitArgs { disk_warning, disk_reserve, .. } = args.limits;
+        let reserve = disk_reserve.map(|mebibytes| u64::from(mebibytes) << 20);
+        let thresholds = DiskThresholds { warning_percent: disk_warning, reserve };
+        let watch = DiskWatch::start(&args.data, thresholds, space.clone(), metrics.clone());
+        tasks.spawn_vital("data volume", watch.run(tasks.stopping()));
+    }
+    space
+}
+
+fn stream_limits(limits: LimitArgs) -> StreamLimits {
+    let LimitArgs { max_streams_per_namespace, max_streams_per_pod, .. } = limits;
+    StreamLimits::new(max_streams_per_namespace.get(), max_streams_per_pod.get())
 }
 
 /// Spawns a task that runs until the drain.

@@ -25,7 +25,7 @@ use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use crate::app::{ApiError, AppState, MAX_STREAMS, Unauthenticated};
+use crate::app::{ApiError, AppState, NoSlot, StreamSlot, Unauthenticated};
 use crate::metrics::{Operation, OperationOutcome};
 use crate::secrets::Caller;
 use connection::Connection;
@@ -42,27 +42,26 @@ pub(crate) async fn open(
 ) -> Response {
     let names = login::parse_bundles(request.uri().query());
     let upgrade = asks_for_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
-    let (pod, caller) = match admit(&app, unauthenticated, names, upgrade.is_some()).await {
+    let admitted = admit(&app, unauthenticated, names, upgrade.is_some()).await;
+    let (slot, pod, caller) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
             app.metrics.count(Operation::Login, outcome(&error));
             return error.into_response();
         }
     };
-    let Ok(slot) = Arc::clone(&app.streams.slots).try_acquire_owned() else {
-        return ApiError::unavailable(format!(
-            "{MAX_STREAMS} agents are connected, which is the maximum"
-        ))
-        .into_response();
-    };
     app.metrics.count(Operation::Login, OperationOutcome::Ok);
     if let Some(upgrade) = upgrade {
         let stream_app = Arc::clone(&app);
         app.tasks.spawn("agent stream", async move {
-            let _slot = slot;
             match tokio::time::timeout(UPGRADE_TIMEOUT, upgrade).await {
                 Ok(Ok(upgraded)) => {
-                    Connection::new(stream_app, pod, caller).serve(TokioIo::new(upgraded)).await
+                    let trace = caller.origin.trace_id.clone();
+                    let connection = Connection::new(stream_app, pod, caller);
+                    let served = connection.serve(TokioIo::new(upgraded));
+                    if slot.replaced.run_until_cancelled(served).await.is_none() {
+                        tracing::info!(trace, "stream ended: the pod has opened newer ones");
+                    }
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "upgrade connection"),
                 Err(_) => tracing::debug!("upgrade connection: timed out"),
@@ -76,20 +75,31 @@ pub(crate) async fn open(
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
+/// Admits a pod: first what costs nothing, and the audit event last.
 async fn admit(
     app: &AppState,
     unauthenticated: Unauthenticated,
     names: Result<Vec<BundleRef>, ApiError>,
     is_upgrade: bool,
-) -> Result<(AdmittedPod, Caller), ApiError> {
+) -> Result<(StreamSlot, AdmittedPod, Caller), ApiError> {
+    if app.disk.is_in_reserve() {
+        return Err(ApiError::unavailable(
+            "switchyard's data volume is nearly full, so no pod logs in; the pod keeps its files",
+        ));
+    }
     let authenticated = login::authenticate(app, unauthenticated).await?;
     if !is_upgrade {
         return Err(ApiError::upgrade_required(format!(
             "this path is a stream: send 'Connection: upgrade' and 'Upgrade: {PROTOCOL}'"
         )));
     }
-    let admitted = login::admit(app, &authenticated, names?).await?;
-    Ok((admitted, authenticated.caller))
+    let names = names?;
+    let slot = app.streams.slots.take(&authenticated.pod).map_err(|error| match error {
+        NoSlot::Namespace { .. } => ApiError::too_much_at_once(error.to_string()),
+        NoSlot::All(_) => ApiError::unavailable(error.to_string()),
+    })?;
+    let admitted = login::admit(app, &authenticated, names).await?;
+    Ok((slot, admitted, authenticated.caller))
 }
 
 fn asks_for_upgrade(request: &Request) -> bool {

@@ -38,6 +38,11 @@ impl TokenBucket {
         taken
     }
 
+    /// Whether there is a token to take.
+    pub(crate) fn is_available(&self, now: Instant) -> bool {
+        self.tokens > 0 || now.saturating_duration_since(self.refilled_at) >= self.refill_interval
+    }
+
     /// How long until an empty bucket has a token again.
     pub(crate) fn wait(&self, now: Instant) -> Duration {
         (self.refilled_at + self.refill_interval).saturating_duration_since(now)
@@ -66,8 +71,8 @@ mod tests {
         );
         assert!(!bucket.take(at(1)));
         assert!(bucket.take(at(2)));
-        assert!(!bucket.take(at(3)));
-        assert!(bucket.take(at(4)));
+        assert!(!bucket.is_available(at(3)) && !bucket.take(at(3)));
+        assert!(bucket.is_available(at(4)) && bucket.take(at(4)));
         // A long rest refills it to its capacity and no further.
         assert_eq!(
             (0..5).map(|_| bucket.take(at(1000))).collect::<Vec<_>>(),

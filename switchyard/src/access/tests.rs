@@ -249,7 +249,7 @@ async fn events(repository: &Repository) {
         of(token(), "other", "B"),
     ];
     let (before, _) = repository.audit_head().await.unwrap();
-    repository.append(&entries).await.unwrap();
+    repository.append(entries.into()).await.unwrap();
     let found = async |query: AuditQuery| {
         let query = AuditQuery { after: before, limit: 10, ..query };
         let events = repository.audit(&query).await.unwrap();

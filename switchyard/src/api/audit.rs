@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use super::audit_query::{ListAuditQuery, MAX_SEQUENCE};
 use super::page;
 use super::response::json;
-use crate::app::{ApiError, AppState, Unauthenticated};
+use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::policy::{Target, Verb};
 use crate::repository::AuditQuery;
 use crate::secrets::{Caller, SecretsError};
+
+/// The bytes of an event in a list, on average.
+const EVENT_BYTES: usize = 512;
 
 /// Records that an export reads at once.
 const EXPORT_BATCH_SIZE: u32 = 1000;
@@ -55,6 +58,9 @@ pub(super) async fn list(
     let (reach, rule) = auth.authorize_audit(&app, parameters.scope.as_ref()).await?;
     let after = parameters.after;
     let query = parameters.into_query(reach)?;
+    // A long list is made in memory as a whole.
+    let bytes = usize::try_from(query.limit).unwrap_or(usize::MAX).saturating_mul(EVENT_BYTES);
+    let lease = auth.reserve(bytes).await?;
     let events = app.repository.audit(&query).await.map_err(SecretsError::from)?;
     // Otherwise a client that follows the log would see nothing but its own reads.
     let caller = auth.caller;
@@ -65,7 +71,11 @@ pub(super) async fn list(
         let details = format!("after {after}, {} events; {rule}", events.len());
         record(&app, caller, Action::List, details).await?;
     }
-    json(&AuditEventList { events })
+    let answer = json(&AuditEventList { events })?;
+    Ok(match lease {
+        Some(lease) => lease.attach(answer).await,
+        None => answer,
+    })
 }
 
 /// The query of an export.
@@ -94,7 +104,7 @@ pub(super) async fn export(
     unauthenticated: Unauthenticated,
     parameters: Result<Query<ExportAuditQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let caller = auditor(unauthenticated, &app).await?;
+    let caller = auditor(unauthenticated, &app).await?.caller;
     let Query(ExportAuditQuery { format, since, until }) = parameters.map_err(|_| {
         ApiError::malformed(
             "the query may have format=jsonl|ocsf|cef, since=<RFC 3339> and until=<RFC 3339>, \
@@ -203,10 +213,13 @@ pub(super) async fn checkpoints(
 
 /// Authenticates a caller that may read all of the audit log: an export and its checkpoints are a
 /// chain of everybody's events.
-async fn auditor(unauthenticated: Unauthenticated, app: &AppState) -> Result<Caller, ApiError> {
+async fn auditor(
+    unauthenticated: Unauthenticated,
+    app: &AppState,
+) -> Result<Authenticated, ApiError> {
     let auth = unauthenticated.authenticate(app).await?;
     auth.authorize(app, Verb::Audit, Target::Everything).await?;
-    Ok(auth.caller)
+    Ok(auth)
 }
 
 async fn record(

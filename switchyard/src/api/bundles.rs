@@ -22,6 +22,9 @@ use crate::policy::{SecretFilter, Target, Verb, decide};
 use crate::repository::{Bundle, BundleId, service_parts};
 use crate::secrets::{SecretsError, state_of};
 
+/// The values of a bundle in base64, and their names.
+const MAX_ANSWER_BYTES: usize = 12 << 20;
+
 /// List bundles
 ///
 /// The bundles that the caller may list, oldest first.
@@ -109,6 +112,7 @@ pub(super) async fn values(
     for (name, member) in &members {
         auth.authorize(&app, Verb::Read, Target::Secret(&member.scope, name)).await?;
     }
+    let lease = auth.reserve(MAX_ANSWER_BYTES).await?;
     let opened = open(&app, &auth, &bundle, rule).await;
     count(&app, Operation::Read, &opened);
     let HeldBundle { bundle: name, generation, secrets } = opened?;
@@ -118,7 +122,11 @@ pub(super) async fn values(
     // A struct of strings, numbers and base64 always serializes.
     let body: Redacted =
         BundleValues { scope, bundle: name, generation, secrets }.to_body().unwrap_or_default();
-    Ok(secret_json(body))
+    let answer = secret_json(body);
+    Ok(match lease {
+        Some(lease) => lease.attach(answer).await,
+        None => answer,
+    })
 }
 
 /// Opens the values and records the read in the audit log before they leave.

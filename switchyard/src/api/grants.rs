@@ -91,6 +91,7 @@ pub(super) async fn add(
     request: UnreadRequest,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
+    auth.authorize_somewhere(&app, Verb::Grant).await?;
     let (grant, request): (GrantRequest, _) = request.parse_small().await?;
     check_form(&grant)?;
     let of = target(&grant.scope, grant.secret.as_ref());

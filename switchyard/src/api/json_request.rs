@@ -1,4 +1,5 @@
-//! A request with a body. The body is read only after the caller is authenticated.
+//! A request with a body. The body is read only after the caller is authenticated and has a right
+//! that the request may need, and its bytes come out of the caller's budget.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,13 +10,15 @@ use contract::{Redacted, Scope, SecretName};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use runtime::byte_budget::ByteLease;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroize as _;
 
 use super::body;
 use super::idempotency::idempotency;
 use super::preconditions::Preconditions;
-use crate::app::{ApiError, AppState, Authenticated};
+use crate::app::{ApiError, AppState, Authenticated, FREE_BYTES, RequestBudget};
 use crate::repository::{Condition, Idempotency};
 use crate::secrets::{SecretsError, WriteOptions};
 
@@ -32,6 +35,8 @@ pub(super) struct UnreadRequest {
 pub(super) struct JsonRequest {
     head: Parts,
     pub(super) body: Redacted,
+    /// The bytes of the body, until what was parsed of it is gone.
+    pub(super) lease: Option<ByteLease>,
 }
 
 impl<S: Sync> FromRequest<S> for UnreadRequest {
@@ -48,11 +53,13 @@ impl UnreadRequest {
     pub(super) async fn read(self, max_bytes: usize) -> Result<JsonRequest, ApiError> {
         let Self { head, body } = self;
         check_type(&head)?;
-        let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, max_bytes)).await;
+        let mut lease = head.extensions.get().map(RequestBudget::body);
+        let collected = collect(body, max_bytes, lease.as_mut());
+        let read = tokio::time::timeout(BODY_TIMEOUT, collected).await;
         let body = read.unwrap_or_else(|_| {
             Err(ApiError::malformed(format!("the body did not arrive within {BODY_TIMEOUT:?}")))
         })?;
-        Ok(JsonRequest { head, body })
+        Ok(JsonRequest { head, body, lease })
     }
 
     /// Reads and parses a small JSON body without values. An error gives a position and no quote: a
@@ -72,7 +79,7 @@ impl UnreadRequest {
 
     /// For operations without a body. A body that is sent nevertheless is ignored.
     pub(super) fn without_body(self) -> JsonRequest {
-        JsonRequest { head: self.head, body: Redacted::default() }
+        JsonRequest { head: self.head, body: Redacted::default(), lease: None }
     }
 }
 
@@ -172,7 +179,14 @@ fn check_type(head: &Parts) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn collect(mut body: Body, max_bytes: usize) -> Result<Redacted, ApiError> {
+async fn collect(
+    mut body: Body,
+    max_bytes: usize,
+    mut lease: Option<&mut ByteLease>,
+) -> Result<Redacted, ApiError> {
+    // A buffer of the announced size does not grow beyond it.
+    let announced = body.size_hint().upper().and_then(|it| usize::try_from(it).ok());
+    let most = announced.unwrap_or(max_bytes).min(max_bytes);
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -184,16 +198,33 @@ async fn collect(mut body: Body, max_bytes: usize) -> Result<Redacted, ApiError>
             bytes.zeroize();
             return Err(ApiError::too_large(format!("the body is longer than {max_bytes} bytes")));
         }
-        append(&mut bytes, data);
+        let capacity = capacity_for(&bytes, data.len(), most);
+        if capacity > FREE_BYTES
+            && let Some(lease) = &mut lease
+            && let Err(error) = lease.resize(capacity)
+        {
+            bytes.zeroize();
+            return Err(error.into());
+        }
+        append(&mut bytes, data, capacity);
     }
     Ok(Redacted::new(bytes))
 }
 
+/// The capacity that the buffer needs for `more` bytes: twice as much as before, but no more than
+/// the body can have.
+fn capacity_for(bytes: &Vec<u8>, more: usize, most: usize) -> usize {
+    let needed = bytes.len() + more;
+    if needed <= bytes.capacity() {
+        return bytes.capacity();
+    }
+    needed.max((2 * bytes.capacity()).min(most))
+}
+
 /// Appends, and wipes the old buffer when it grows.
-fn append(bytes: &mut Vec<u8>, data: &[u8]) {
-    let needed = bytes.len() + data.len();
-    if needed > bytes.capacity() {
-        let mut larger = Vec::with_capacity(needed.max(2 * bytes.capacity()));
+fn append(bytes: &mut Vec<u8>, data: &[u8], capacity: usize) {
+    if capacity > bytes.capacity() {
+        let mut larger = Vec::with_capacity(capacity);
         larger.extend_from_slice(bytes);
         bytes.zeroize();
         *bytes = larger;

@@ -1,18 +1,20 @@
 //! Gives every request a trace id, an origin and a deadline, and turns every error into a problem
 //! document.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ALLOW, CACHE_CONTROL, EXPECT, USER_AGENT};
 use http::{HeaderName, HeaderValue, StatusCode};
+use runtime::address::AddressGroup;
 use runtime::tls::PeerAddr;
 use uuid::Uuid;
 
 use super::drain::SharedBody;
-use crate::app::ApiError;
+use crate::app::{ApiError, AppState, RequestBudget};
 use crate::audit::{Origin, sanitize};
 
 /// Far longer than any path of the API with its query.
@@ -24,7 +26,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
 
-pub(super) async fn handle(mut request: Request, next: Next) -> Response {
+pub(super) async fn handle(
+    State(app): State<Arc<AppState>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let trace = Uuid::new_v4().simple().to_string();
     let origin = Origin {
         // A dual-stack socket reports an IPv4 client as ::ffff:a.b.c.d.
@@ -36,12 +42,16 @@ pub(super) async fn handle(mut request: Request, next: Next) -> Response {
         trace_id: Some(trace.clone()),
     };
     let (method, path) = (request.method().clone(), sanitize(request.uri().path()));
+    let address = origin.address.map(AddressGroup::of);
+    let address = address.map_or_else(String::new, |address| address.to_string());
+    let budget = RequestBudget::new(app.bytes.clone(), address);
     request.extensions_mut().insert(origin);
+    request.extensions_mut().insert(budget.clone());
     // A client that expects 100-continue has sent no body that must be read off the connection.
     let expects_continue = request.headers().contains_key(EXPECT);
     let (head, body) = request.into_parts();
     let (body, unread) = SharedBody::split(body);
-    let response = respond(Request::from_parts(head, body), next).await;
+    let response = budget.hold(respond(Request::from_parts(head, body), next).await).await;
     let status = response.status();
     tracing::debug!(trace, %method, path, status = status.as_u16(), "request");
     let mut response = if status.is_client_error() || status.is_server_error() {
@@ -86,7 +96,7 @@ fn problem(mut response: Response, trace: &str) -> Response {
         tracing::info!(
             trace,
             status = error.status().as_u16(),
-            reason = error.detail(),
+            reason = sanitize(error.detail()),
             "request refused"
         );
     }

@@ -44,6 +44,17 @@ impl AsRef<[u8]> for ZeroizingBody {
     }
 }
 
+/// Refuses new values when only the reserve of the data volume is left.
+pub(super) fn check_disk(app: &AppState) -> Result<(), ApiError> {
+    if app.disk.is_in_reserve() {
+        return Err(ApiError::unavailable(
+            "the data volume is nearly full, so no value is written; the operator can enlarge it, \
+             and secrets can be deleted",
+        ));
+    }
+    Ok(())
+}
+
 /// Runs a change to its end, even if the client disconnects: after the ledger's commit, nothing
 /// else would push it to the agents. Replays the earlier response if the request repeats one.
 pub(super) async fn run_change<T, F>(

@@ -14,7 +14,7 @@ use super::json_request::{JsonRequest, UnreadRequest};
 use super::page::query;
 use super::path::{ScopePath, SecretPath, authorize_secret};
 use super::preconditions::{Preconditions, ReadPrecondition, etag};
-use super::response::{count, run_change, secret_json};
+use super::response::{check_disk, count, run_change, secret_json};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::metrics::{Operation, OperationOutcome};
 use crate::policy::{Target, Verb};
@@ -47,8 +47,10 @@ pub(super) async fn write(
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
     let ScopePath(scope) = path?;
+    auth.authorize_some(&app, Verb::Write, &scope).await?;
     let count_refused =
         |_: &ApiError| app.metrics.count(Operation::Write, OperationOutcome::Refused);
+    check_disk(&app).inspect_err(count_refused)?;
     let request = request.read(body::MAX_WRITE_BYTES).await.inspect_err(count_refused)?;
     let write = body::write_request(&request.body).inspect_err(count_refused)?;
     let mut rule = None;
@@ -59,7 +61,10 @@ pub(super) async fn write(
     let options =
         WriteOptions { idempotency: request.idempotency(&auth)?, rule, ..WriteOptions::default() };
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
+    let JsonRequest { body, lease, .. } = request;
     run_change(&app, Operation::Write, async move {
+        // The body and what was parsed of it are in memory until the end.
+        let (_body, _lease) = (body, lease);
         let condition = |name: &SecretName| match header_condition {
             Condition::None => write
                 .secrets

@@ -87,6 +87,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let credential = unauthenticated.token.clone().unwrap_or_default();
     let auth = unauthenticated.authenticate(&app).await?;
+    auth.authorize_somewhere(&app, Verb::Token).await?;
     let (asked, request): (TokenRequest, _) = request.parse_small().await?;
     let TokenRequest { name, role, scope, ttl_seconds } = asked;
     let (min, max) = (TokenRequest::MIN_TTL_SECONDS, TokenRequest::MAX_TTL_SECONDS);

@@ -12,11 +12,11 @@ use contract::{Scope, SecretName, Version};
 use http::Uri;
 
 use super::body;
-use super::json_request::UnreadRequest;
+use super::json_request::{JsonRequest, UnreadRequest};
 use super::list_event;
 use super::page::{after, limit, query, truncate};
 use super::path::{SecretPath, authorize_secret};
-use super::response::{json, run_change};
+use super::response::{check_disk, json, run_change};
 use super::secrets::{map_absent, version_condition};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::ResourceKind;
@@ -82,6 +82,7 @@ pub(super) async fn rotate(
 ) -> Result<Response, ApiError> {
     let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::Write).await?;
+    check_disk(&app)?;
     let request = request.read(body::MAX_ROTATE_BYTES).await?;
     let RotateRequest { value, generate: spec, if_version: number } =
         body::rotate_request(&request.body)?;
@@ -100,7 +101,10 @@ pub(super) async fn rotate(
             .map_err(|_| ApiError::unavailable("the system has no random numbers"))?,
     };
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
+    let JsonRequest { body, lease, .. } = request;
     run_change(&app, Operation::Rotate, async move {
+        // The body and what was parsed of it are in memory until the end.
+        let (_body, _lease) = (body, lease);
         let written = secrets.rotate(&caller, &scope, &name, &value, &options).await;
         written.map_err(|error| map_absent(error, options.condition))
     })

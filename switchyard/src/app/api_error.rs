@@ -124,6 +124,23 @@ impl ApiError {
         Self { retry_after: Some(seconds.max(1)), ..error }
     }
 
+    /// The pod logs in too often. It may try again after `wait`.
+    pub(crate) fn too_many_logins(wait: Duration) -> Self {
+        let detail = "the pod logs in too often; its agent tries again by itself";
+        Self { detail: detail.to_owned(), ..Self::too_many_requests(wait) }
+    }
+
+    /// The principal holds more than it may at a time. It may try again once it holds less.
+    pub(crate) fn too_much_at_once(detail: String) -> Self {
+        let error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "/problems/too-many-requests",
+            "Too many requests",
+            detail,
+        );
+        Self { retry_after: Some(1), ..error }
+    }
+
     /// The body or a value is larger than the limit.
     pub(crate) fn too_large<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large", detail)

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use runtime::logs::ErrorChain;
 use tokio::time::Instant;
 
-use super::{ApiError, AppState};
+use super::{AnswerLease, ApiError, AppState, RequestBudget};
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::identity::{TokenError, bearer};
 use crate::policy::Principal;
@@ -23,6 +23,8 @@ mod authorization;
 pub(crate) struct Unauthenticated {
     pub(crate) origin: Origin,
     pub(crate) token: Option<Redacted>,
+    /// The bytes that the request may hold. Absent only in tests.
+    pub(crate) budget: Option<RequestBudget>,
     /// Whether the request's method changes something.
     pub(crate) is_write: bool,
 }
@@ -34,6 +36,7 @@ impl<S: Sync> FromRequestParts<S> for Unauthenticated {
         Ok(Self {
             origin: parts.extensions.get().cloned().unwrap_or_default(),
             token: bearer(&parts.headers),
+            budget: parts.extensions.get().cloned(),
             is_write: !parts.method.is_safe(),
         })
     }
@@ -47,6 +50,7 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     /// The token that the request carries.
     pub(crate) token: TokenRow,
+    budget: Option<RequestBudget>,
 }
 
 impl Authenticated {
@@ -70,7 +74,7 @@ impl Unauthenticated {
     /// # Errors
     /// If the token is missing or not valid, cannot be checked, or makes too many requests.
     pub(crate) async fn authenticate(self, app: &AppState) -> Result<Authenticated, ApiError> {
-        let Self { origin, token, is_write } = self;
+        let Self { origin, token, budget, is_write } = self;
         let Some(token) = token else {
             return Err(ApiError::unauthenticated(
                 "send the header 'Authorization: Bearer <token>'",
@@ -104,10 +108,27 @@ impl Unauthenticated {
                 Actor::Token { name: principal.name.clone() }
             }
         };
+        let name = author(&actor);
         app.rate_limiter
-            .take(&author(&actor), is_write, Instant::now())
+            .take(&name, is_write, Instant::now())
             .map_err(ApiError::too_many_requests)?;
-        Ok(Authenticated { principal, caller: Caller { actor, origin }, token })
+        if let Some(budget) = &budget {
+            budget.set_principal(name);
+        }
+        Ok(Authenticated { principal, caller: Caller { actor, origin }, token, budget })
+    }
+}
+
+impl Authenticated {
+    /// Waits for room for an answer of at most `max_bytes`, before it is made.
+    ///
+    /// # Errors
+    /// If there is no room in time.
+    pub(crate) async fn reserve(&self, max_bytes: usize) -> Result<Option<AnswerLease>, ApiError> {
+        match &self.budget {
+            Some(budget) => budget.reserve(max_bytes).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -142,9 +163,7 @@ impl ApiError {
             origin,
             details: Some(reason.to_owned()),
         };
-        if app.auth_failures.may_record()
-            && let Err(error) = app.audit.record(event).await
-        {
+        if let Err(error) = app.refusals.record(event).await {
             tracing::error!(error = %ErrorChain(&error), "record refused credential");
         }
         Self::unauthenticated(detail)

@@ -45,6 +45,12 @@ impl RateLimiter {
         Self { rate, buckets: Mutex::default() }
     }
 
+    /// Allows `burst` requests at once and one per `interval` after that.
+    pub(crate) fn every(interval: Duration, burst: u32) -> Self {
+        let rate = Some(RateLimit { burst, refill_interval: interval });
+        Self { rate, buckets: Mutex::default() }
+    }
+
     /// Takes one request from the principal's bucket.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub(super) async fn detect(
         development_identities,
         publish_directory,
         trust_directory,
+        limits: _,
         store: _,
     } = args;
     let configured_source = certificates_directory

@@ -26,17 +26,12 @@ use crate::audit::sanitize;
 use crate::namespaces::Namespaces;
 use crate::repository::Bundle;
 use crate::secrets::Caller;
-use crate::token_bucket::TokenBucket;
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(SILENCE_SECONDS);
 
 /// From the upgrade to the agent's hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Reports that no delivery caused: this many at once and one more per second. Enough for an agent
-/// that retries, too few to fill the audit log.
-const MAX_UNSOLICITED_REPORTS: u32 = 60;
 
 /// One pod's stream.
 pub(super) struct Connection {
@@ -49,7 +44,6 @@ pub(super) struct Connection {
     pub(super) holds: Vec<BundleGeneration>,
     /// Reports that are expected: one for each delivery.
     pub(super) expected_reports: u32,
-    unsolicited_reports: TokenBucket,
 }
 
 enum StreamEvent {
@@ -64,18 +58,7 @@ enum StreamEvent {
 impl Connection {
     pub(super) fn new(app: Arc<AppState>, pod: AdmittedPod, caller: Caller) -> Self {
         let (namespaces, grants) = (app.access.namespaces(), app.access.subscribe_grants());
-        let unsolicited_reports =
-            TokenBucket::new(MAX_UNSOLICITED_REPORTS, Duration::from_secs(1), Instant::now());
-        Self {
-            app,
-            pod,
-            caller,
-            namespaces,
-            grants,
-            holds: Vec::new(),
-            expected_reports: 0,
-            unsolicited_reports,
-        }
+        Self { app, pod, caller, namespaces, grants, holds: Vec::new(), expected_reports: 0 }
     }
 
     /// Serves the pod until either side ends the stream.
@@ -208,8 +191,10 @@ impl Connection {
         };
         if self.expected_reports > 0 {
             self.expected_reports -= 1;
-        } else if !self.unsolicited_reports.take(Instant::now()) {
+        } else if self.app.streams.reports.take(&pod.uid, false, Instant::now()).is_err() {
             return Err(StreamEnd::TooManyReports);
+        } else if self.app.disk.is_in_reserve() {
+            return Ok(());
         }
         for ReportRecord { event, report } in records {
             self.app.metrics.generation_reported(applied);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use contract::stream::BUNDLE_PARAMETER;
 use contract::{BundleRef, Scope};
 use runtime::logs::ErrorChain;
+use tokio::time::Instant;
 
 use crate::access::AccessError;
-use crate::app::{ApiError, AppState, Unauthenticated};
+use crate::app::{ApiError, AppState, RateLimiter, Unauthenticated};
 use crate::audit::{Action, Actor, Event, Outcome, Pod, Resource, ResourceKind};
 use crate::bundle_updates::{BundleSubscription, BundleUpdate};
-use crate::identity::PodError;
+use crate::identity::{PodError, TokenHash};
 use crate::policy::{BundleAllowed, BundleDenied, BundleRule, SecretFilter};
 use crate::secrets::Caller;
 
@@ -78,17 +79,25 @@ pub(super) async fn authenticate(
     app: &AppState,
     unauthenticated: Unauthenticated,
 ) -> Result<AuthenticatedPod, ApiError> {
-    let Unauthenticated { origin, token, is_write: _ } = unauthenticated;
+    let Unauthenticated { origin, token, budget: _, is_write: _ } = unauthenticated;
     let Some(token) = token else {
         return Err(ApiError::unauthenticated(
             "send the header 'Authorization: Bearer <the pod's service-account token>'",
         ));
     };
+    let limit = |limiter: &RateLimiter, key: &str| {
+        limiter.take(key, false, Instant::now()).map_err(ApiError::too_many_logins)
+    };
+    // Each review is a request to the API server.
+    let hash = TokenHash::of(&token);
+    let hash: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    limit(&app.streams.token_logins, &hash)?;
     match app.pods.identify(&token).await {
-        Ok(pod) => Ok(AuthenticatedPod {
-            pod: pod.clone(),
-            caller: Caller { actor: Actor::Pod(pod), origin },
-        }),
+        Ok(pod) => {
+            limit(&app.streams.pod_logins, &pod.uid)?;
+            let caller = Caller { actor: Actor::Pod(pod.clone()), origin };
+            Ok(AuthenticatedPod { pod, caller })
+        }
         Err(PodError::Token(reason)) => {
             let reason = reason.to_string();
             Err(ApiError::rejected_credential(app, origin, &reason, &reason).await)
@@ -179,7 +188,7 @@ pub(super) async fn record_denial(
         origin: caller.origin.clone(),
         details: Some(denied.to_string()),
     };
-    if let Err(error) = app.audit.record(event).await {
+    if let Err(error) = app.refusals.record(event).await {
         tracing::error!(error = %ErrorChain(&error), "record denial");
         return ApiError::unavailable("the audit log cannot be written, so no pod is admitted");
     }

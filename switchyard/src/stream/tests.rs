@@ -17,9 +17,12 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::access::AccessControl;
-use crate::app::{AuthFailureLimiter, HealthCache, ListedBundles, RateLimiter, StreamState};
+use crate::app::{
+    HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState, byte_budget,
+};
 use crate::audit::{self, Action, Actor, AuditLog, Event, Origin, Pod, Resource, ResourceKind};
 use crate::bundle_updates::BundleUpdates;
+use crate::disk::DiskSpace;
 use crate::identity::{DevelopmentIdentities, PodAuthenticator, TokenAuthenticator};
 use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::policy::NamespaceBinding;
@@ -78,6 +81,7 @@ impl TestSwitchyard {
         let updates = BundleUpdates::default();
         let identities = directory.path().join("identities.json");
         crate::files::write(&identities, b"{}", crate::files::Readers::Owner).unwrap();
+        let metrics = crate::metrics::Metrics::new(&mut Registry::default());
         let app = AppState {
             checkpoint_public_key: None,
             secrets: Secrets::new(
@@ -89,14 +93,16 @@ impl TestSwitchyard {
             ),
             tokens: TokenAuthenticator::new(repository.clone()),
             access: AccessControl::new(Namespaces::new(bound), repository.clone(), Vec::new()),
-            streams: StreamState::new(updates, trusted),
+            streams: StreamState::new(updates, trusted, StreamLimits::new(100, 100)),
             pods: PodAuthenticator::Development(
                 DevelopmentIdentities::read(&identities).unwrap().0,
             ),
             oidc: None,
-            metrics: crate::metrics::Metrics::new(&mut Registry::default()),
+            refusals: RefusalLog::new(audit.clone(), DiskSpace::default(), metrics.clone()),
+            disk: DiskSpace::default(),
+            bytes: byte_budget(),
+            metrics,
             rekey: None,
-            auth_failures: AuthFailureLimiter::default(),
             rate_limiter: RateLimiter::new(0, 0),
             health: HealthCache::default(),
             listed_bundles: ListedBundles::default(),

@@ -41,25 +41,27 @@ enum ServerProcess {
 }
 
 /// The pods of every test: two of service api and one of service web in prod, one of api in dev,
-/// and one in an unbound namespace.
+/// and one in an unbound namespace. And a hundred of service api in prod: `many-0` to `many-99`.
 fn identities() -> Value {
     let pod = |token: &str, namespace: &str, account: &str, uid: &str| {
         json!({"token": token,
         "namespace": namespace, "service_account": account, "pod": format!("{account}-{uid}"),
             "uid": uid})
     };
+    let many = (0..100).map(|at| pod(&format!("many-{at}"), "shop-prod", "api", &format!("m{at}")));
+    let few = [
+        pod("api-one", "shop-prod", "api", "1"),
+        pod("api-two", "shop-prod", "api", "2"),
+        pod("web", "shop-prod", "web", "3"),
+        pod("dev", "shop-dev", "api", "4"),
+        pod("stranger", "stranger", "api", "5"),
+    ];
     json!({
         "namespaces": {
             "shop-prod": {"project": "shop", "environment": "prod"},
             "shop-dev": {"project": "shop", "environment": "dev"},
         },
-        "identities": [
-            pod("api-one", "shop-prod", "api", "1"),
-            pod("api-two", "shop-prod", "api", "2"),
-            pod("web", "shop-prod", "web", "3"),
-            pod("dev", "shop-dev", "api", "4"),
-            pod("stranger", "stranger", "api", "5"),
-        ],
+        "identities": few.into_iter().chain(many).collect::<Vec<_>>(),
     })
 }
 
@@ -279,6 +281,23 @@ impl Harness {
             panic!("it runs in the test's process")
         };
         process.child.try_wait().unwrap().is_some()
+    }
+
+    /// The child's resident memory, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() << 10
+    }
+
+    /// A connection to the admin port.
+    pub(crate) async fn connect_admin(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.admin)).await.unwrap()
+    }
+
+    /// A connection to the HTTPS port, without a handshake.
+    pub(crate) async fn connect_plain(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
     pub(crate) async fn metrics(&self) -> String {

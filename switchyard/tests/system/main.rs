@@ -22,5 +22,6 @@ mod onepassword;
 mod rekey;
 mod restart;
 mod rsyslog;
+mod strangers;
 mod streams;
 mod upgrade;

@@ -265,9 +265,9 @@ async fn a_failing_namespace_does_not_block_publishing_to_others() {
 async fn a_hundred_concurrent_streams() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
-    // A hundred streams of one pod share exactly as much as streams of a hundred pods.
+    let tokens: Vec<String> = (0..100).map(|at| format!("many-{at}")).collect();
     let mut agents = futures_util::future::join_all(
-        (0..100).map(|_| TestAgent::connect(&harness, "api-one", "api-prod", vec![])),
+        tokens.iter().map(|token| TestAgent::connect(&harness, token, "api-prod", vec![])),
     )
     .await;
     futures_util::future::join_all(agents.iter_mut().map(TestAgent::hold)).await;

@@ -1,5 +1,5 @@
-//! Checks what an authenticated principal may do. Every denial is recorded in the audit log before
-//! the caller learns of it.
+//! Checks what an authenticated principal may do. Every denial is recorded in the audit log, or
+//! counted for it, before the caller learns of it.
 
 use contract::Scope;
 use contract::api::Access;
@@ -145,6 +145,38 @@ impl Authenticated {
         }
     }
 
+    /// Checks that the principal may do `verb` to some secret of `scope`: whether it makes sense to
+    /// read which ones a request names.
+    ///
+    /// # Errors
+    /// If it may do so to none, or the denial cannot be recorded.
+    pub(crate) async fn authorize_some(
+        &self,
+        app: &AppState,
+        verb: Verb,
+        scope: &Scope,
+    ) -> Result<(), ApiError> {
+        match policy::decide_some(&self.principal, verb, scope) {
+            Ok(()) => Ok(()),
+            Err(denied) => Err(self.denied(app, Target::Scope(scope), &denied).await),
+        }
+    }
+
+    /// Checks that the principal may do `verb` in some scope, whichever a request then names.
+    ///
+    /// # Errors
+    /// If it may do so nowhere, or the denial cannot be recorded.
+    pub(crate) async fn authorize_somewhere(
+        &self,
+        app: &AppState,
+        verb: Verb,
+    ) -> Result<(), ApiError> {
+        match policy::decide_somewhere(&self.principal, verb) {
+            Ok(()) => Ok(()),
+            Err(denied) => Err(self.denied(app, Target::Everything, &denied).await),
+        }
+    }
+
     async fn rule(
         &self,
         app: &AppState,
@@ -179,7 +211,7 @@ impl Authenticated {
     }
 
     async fn record_denial(&self, app: &AppState, event: Event) -> Result<(), ApiError> {
-        app.audit.record(event).await.map_err(|error| {
+        app.refusals.record(event).await.map_err(|error| {
             tracing::error!(error = %ErrorChain(&error), "record denial");
             ApiError::unavailable("the audit log cannot be written, so no request is answered")
         })

@@ -21,7 +21,7 @@ use super::Harness;
 pub(crate) type HttpAnswer = (StatusCode, http::HeaderMap, Bytes);
 
 impl Harness {
-    async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(("127.0.0.1", self.port)).await?;
         TlsConnector::from(Arc::clone(&self.tls))
             .connect(ServerName::try_from("localhost").unwrap(), tcp)
