@@ -28,8 +28,8 @@ use webhook::run::{RunError, run};
 
 pub(crate) struct Process {
     directory: TempDir,
-    listen: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
     shutdown: Shutdown,
     tasks: Tasks,
     end: tokio::sync::oneshot::Receiver<Result<(), RunError>>,

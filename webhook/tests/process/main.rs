@@ -8,6 +8,7 @@ mod harness;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
@@ -17,7 +18,7 @@ use hyper::body::Frame;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use webhook::args::Args;
 use webhook::run::run;
 
@@ -116,6 +117,24 @@ async fn oversized_bodies_and_unknown_paths_are_rejected() {
         assert_eq!(process.https(request.body(Full::default()).unwrap()).await.0, expected);
     }
     process.stop().await;
+}
+
+#[tokio::test]
+async fn idle_connections_keep_neither_probes_nor_reviews_out() {
+    let process = Process::start().await;
+    process.make_ready().await;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(TcpStream::connect(process.admin).await.unwrap());
+        idle.push(TcpStream::connect(process.listen).await.unwrap());
+    }
+    // Longer than the second that an idle connection has, shorter than its timeout.
+    let limit = Duration::from_secs(4);
+    let probed = tokio::time::timeout(limit, process.admin("/healthz")).await;
+    assert_eq!(probed.unwrap().0, StatusCode::OK);
+    let request = Request::get("/healthz").body(Full::<Bytes>::default()).unwrap();
+    assert_eq!(process.https(request).await.0, StatusCode::OK);
+    drop(idle);
 }
 
 #[tokio::test]
