@@ -6,6 +6,7 @@
 mod change;
 mod lease;
 mod sql;
+mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,10 +23,8 @@ pub use change::{
     ChangeError, Condition, Idempotency, KeptResponse, LedgerChange, NewVersion, RespondFn,
 };
 pub use lease::Fence;
-pub use sql::{
-    CHANNEL, IdTokenRef, NewGrant, NewToken, PendingDestroy, PersonGrant, Repository,
-    StoredCheckpoint, TokenAdded, TokenRow, TokenSubject,
-};
+pub use sql::{CHANNEL, NewGrant, PendingDestroy, PersonGrant, Repository, StoredCheckpoint};
+pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
 /// A failed read or write of the ledger.
 #[derive(Debug, thiserror::Error)]

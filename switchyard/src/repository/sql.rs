@@ -32,7 +32,6 @@ pub use destroy::PendingDestroy;
 pub use grants::{NewGrant, PersonGrant};
 pub use notify::CHANNEL;
 use rows::database;
-pub use tokens::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 pub(super) use transaction::LedgerTransaction;
 
 const SCHEMA: Schema = Schema {

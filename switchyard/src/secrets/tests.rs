@@ -1,14 +1,12 @@
 use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
 use contract::{Generation, Redacted};
 use lockbox::conformance::ConformanceStore as _;
-use lockbox::database::query;
 use lockbox::{Database, Embedded, KeyFile, Put, Reference, StoredVersion};
 use runtime::tasks::Tasks;
 
 use super::*;
 use crate::repository::NewVersion;
 use full_bundles::a_full_bundle_is_stuck_and_the_others_move;
-use outside_store::OutsideStore;
 
 mod full_bundles;
 mod outside_store;
@@ -158,29 +156,6 @@ async fn values_rejected_by_the_ledger_are_removed_from_the_store(fixture: Secre
     assert!(matches!(error, SecretsError::Change(ChangeError::TooLarge { .. })), "{error}");
     for name in request.secrets.keys() {
         assert_eq!(fixture.store.list_versions(&scope(), name).await.unwrap(), []);
-    }
-}
-
-/// A write that the database fails leaves nothing in a store of the same database. A store outside
-/// keeps the value: the ledger might refer to it.
-#[tokio::test]
-async fn a_failed_write_keeps_its_value_only_in_a_store_outside() {
-    for (outside, kept) in [(false, 1), (true, 2)] {
-        let mut fixture = SecretsFixture::on_sqlite().await;
-        if outside {
-            fixture.secrets.store = Arc::new(OutsideStore(fixture.store.clone()));
-        }
-        fixture.write("one").await.unwrap();
-        let full = "CREATE TRIGGER full BEFORE INSERT ON generations BEGIN SELECT RAISE(ABORT, \
-            'disk full'); END";
-        fixture.database.execute(query(full)).await.unwrap();
-        fixture.write("two").await.unwrap_err();
-        let versions = fixture.store.list_versions(&scope(), &name()).await.unwrap();
-        assert_eq!(versions.len(), kept, "outside: {outside}");
-        assert_eq!(fixture.read().await.value.expose(), b"one");
-        fixture.database.execute(query("DROP TRIGGER full")).await.unwrap();
-        assert_eq!(fixture.write("three").await.unwrap().versions[&name()], Version(2));
-        assert_eq!(fixture.read().await.value.expose(), b"three");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 const COLUMN: &str = "may import";
 
 /// What a pure crate does without: clocks, sockets, files, processes and the libraries with them.
-const IMPURE: [&str; 12] = [
+const IMPURE: [&str; 13] = [
     "axum",
     "hyper",
     "hyper-util",
