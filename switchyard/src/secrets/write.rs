@@ -127,7 +127,7 @@ impl Secrets {
                 .into());
             }
         }
-        let created = versions_by_name.is_empty();
+        let created = versions_by_name.is_empty() && !self.repository.has_secrets(scope).await?;
         let next = |name: &SecretName| {
             Version(versions_by_name.get(name).map_or(0, |numbers| numbers.latest.0) + 1)
         };

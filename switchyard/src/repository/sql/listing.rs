@@ -68,6 +68,25 @@ impl Repository {
         Ok(found)
     }
 
+    /// Whether a secret was ever written to the scope itself.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_secrets(&self, scope: &Scope) -> Result<bool, RepositoryError> {
+        let [project, environment, service] = columns(scope);
+        let found = query(
+            "SELECT 1 FROM secrets
+             WHERE project = $1 AND environment = $2 AND service = $3 LIMIT 1",
+        )
+        .bind(project)
+        .bind(environment)
+        .bind(service)
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find secret of scope"))?;
+        Ok(found.is_some())
+    }
+
     /// Whether a secret was ever written to the scope or below it.
     ///
     /// # Errors

@@ -67,9 +67,16 @@ async fn unfinished_bodies_hold_little_memory() {
     for stream in &mut streams {
         let mut start = [0; 12];
         let wait = Duration::from_millis(500);
-        if let Ok(Ok(_)) = tokio::time::timeout(wait, stream.read_exact(&mut start)).await {
-            assert_eq!(&start[9..], b"429");
-            refused += 1;
+        match tokio::time::timeout(wait, stream.read_exact(&mut start)).await {
+            Ok(Ok(_)) => {
+                assert_eq!(&start[9..], b"429");
+                refused += 1;
+            }
+            // The connection was closed while the body was still being sent, which takes the
+            // answer with it.
+            Ok(Err(_)) => refused += 1,
+            // Its body is waited for.
+            Err(_) => {}
         }
     }
     assert!(refused >= 20, "{refused}");
