@@ -6,6 +6,7 @@ use std::time::Duration;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoreError;
+use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 
 use super::{Caller, Secrets, SecretsError};
@@ -20,11 +21,21 @@ const MAX_BATCH: u32 = 200;
 
 /// Runs while this replica holds the lease.
 pub(crate) async fn enforce_retention(secrets: Secrets, fence: Fence) {
+    let mut delays = Backoff::NETWORK.delays();
     loop {
-        if let Err(error) = secrets.enforce_retention_once(&fence).await {
-            tracing::warn!(error = %ErrorChain(&error), "enforce retention");
-        }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let pause = match secrets.enforce_retention_once(&fence).await {
+            Ok(()) => {
+                delays.reset();
+                SWEEP_INTERVAL
+            }
+            // A leader that was suspended may hold the ledger's lock until the database ends its
+            // transaction.
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "enforce retention, will retry");
+                delays.next_delay()
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
