@@ -9,9 +9,9 @@ use contract::Scope;
 use contract::api::{RotateManyRequest, Written};
 
 use super::body;
-use super::json_request::UnreadRequest;
+use super::json_request::{JsonRequest, UnreadRequest};
 use super::path::ScopePath;
-use super::response::run_change;
+use super::response::{check_disk, run_change};
 use super::secrets::version_condition;
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::generate::generate;
@@ -43,6 +43,8 @@ pub(super) async fn rotate(
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
     let ScopePath(scope) = path?;
+    auth.authorize_some(&app, Verb::Write, &scope).await?;
+    check_disk(&app)?;
     let request = request.read(body::MAX_ROTATE_BYTES).await?;
     let RotateManyRequest { secrets: requested } = body::rotate_many_request(&request.body)?;
     let mut rule = None;
@@ -62,7 +64,10 @@ pub(super) async fn rotate(
     let options =
         WriteOptions { idempotency: request.idempotency(&auth)?, rule, ..WriteOptions::default() };
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
+    let JsonRequest { body, lease, .. } = request;
     run_change(&app, Operation::Rotate, async move {
+        // The body and what was parsed of it are in memory until the end.
+        let (_body, _lease) = (body, lease);
         secrets.rotate_many(&caller, &scope, &values, &options).await
     })
     .await

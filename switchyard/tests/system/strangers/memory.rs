@@ -44,6 +44,7 @@ async fn a_body_is_not_read_of_somebody_without_rights() {
     for head in [
         WRITE,
         "POST /v1/secrets/shop.prod.api/A/rotate HTTP/1.1\r\ncontent-length: 60000",
+        "POST /v1/rotate/shop.prod.api HTTP/1.1\r\ncontent-length: 60000",
         "POST /v1/grants HTTP/1.1\r\ncontent-length: 60000",
         "POST /v1/tokens HTTP/1.1\r\ncontent-length: 60000",
     ] {
