@@ -1,8 +1,8 @@
 //! The memory volume: whole generations of files, swapped by one rename.
 //!
 //! ```text
-//! ..12/DATABASE_URL             the bytes
-//! ..data -> ..12                swapped
+//! ..12.4f0c/DATABASE_URL        the bytes
+//! ..data -> ..12.4f0c           swapped
 //! DATABASE_URL -> ..data/DATABASE_URL
 //! kubernetes.io/serviceaccount/ mount point of the pod's own token, see `contract::layout`
 //! ```
@@ -85,7 +85,11 @@ impl SecretsVolume {
         bundles
             .iter()
             .zip(name.generations)
-            .map(|(bundle, generation)| BundleGeneration { bundle: bundle.clone(), generation })
+            .map(|(bundle, (generation, tag))| BundleGeneration {
+                bundle: bundle.clone(),
+                generation,
+                tag,
+            })
             .collect()
     }
 
@@ -328,7 +332,7 @@ fn current_generation(entry: &Entry, entries: &[Entry]) -> Option<String> {
 /// A directory name for the generations that is not in use yet.
 fn unused_name(desired: &DesiredFiles, entries: &[Entry]) -> String {
     let mut name = GenerationName {
-        generations: desired.held.iter().map(|held| held.generation).collect(),
+        generations: desired.held.iter().map(|held| (held.generation, held.tag.clone())).collect(),
         copy: 1,
     };
     while entries.iter().any(|entry| entry.name == name.to_string()) {

@@ -177,7 +177,7 @@ mod tests {
                 )
             })
             .collect();
-        HeldBundle { bundle: bundle(name), generation: Generation(generation), secrets }
+        HeldBundle { bundle: bundle(name), generation: Generation(generation), tag: None, secrets }
     }
 
     fn file(name: &str) -> FileName {

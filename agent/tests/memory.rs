@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use contract::layout::CONFIG_VARIABLE;
-use contract::stream::AgentMessage;
+use contract::stream::{AgentMessage, ServerMessage};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -166,5 +166,9 @@ async fn the_token_is_not_in_memory_after_the_login() {
     let mut session = login.open().await;
     session.receive().await;
     expect_wiped(&agent, "after the login").await;
+    pod.write_token(&format!("{PREFIX}0002"));
+    session.send(&ServerMessage::Ping).await;
+    assert!(matches!(session.receive().await, AgentMessage::Token { .. }));
+    expect_wiped(&agent, "after a newer token was sent").await;
     drop(session);
 }

@@ -175,6 +175,8 @@ pub enum Action {
     Read,
     /// Values were re-encrypted under another key.
     Rekey,
+    /// The database is an older one than before, or another one: it was restored or replaced.
+    Restore,
     /// A grant or a token was revoked.
     Revoke,
     /// An older version was made active again.
@@ -213,6 +215,8 @@ pub enum ResourceKind {
     Grant,
     /// The key that encrypts stored values.
     Key,
+    /// The ledger as a whole.
+    Ledger,
     /// All secrets in a scope.
     Scope,
     /// A secret.

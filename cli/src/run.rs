@@ -133,7 +133,7 @@ pub(crate) async fn run(args: RunArgs, output: &Output) -> Result<ExitCode, Erro
     files.replace(
         environment.files.iter().filter_map(|name| Some((name, &values.secrets.get(name)?.value))),
     )?;
-    let generation = values.generation;
+    let current = (values.generation, values.tag.clone());
     let mut program = environment.command(
         child::command(&args.command),
         args.keep_token,
@@ -148,7 +148,7 @@ pub(crate) async fn run(args: RunArgs, output: &Output) -> Result<ExitCode, Erro
     let watch = args.watch.then(|| BundleWatch {
         client: &client,
         scope,
-        current: generation,
+        current,
         interval: Duration::from_secs(args.interval),
         only,
         variables: environment.variables,

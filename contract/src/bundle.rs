@@ -93,6 +93,59 @@ impl fmt::Display for Generation {
     }
 }
 
+/// What tells two generations apart that have the same number: after a restore of the database, on
+/// another database, or in another project. A server without tags has none, and then nothing is
+/// known about which generation a number names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GenerationTag(String);
+
+/// Why a text is not a [`GenerationTag`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("parse tag of generation: must be 1 to {MAX_TAG_LENGTH} characters of a-z and 0-9")]
+pub struct GenerationTagError;
+
+/// A tag is part of a directory's name, beside those of the pod's other bundles.
+const MAX_TAG_LENGTH: usize = 32;
+
+impl GenerationTag {
+    /// The tag's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GenerationTag {
+    type Err = GenerationTagError;
+
+    fn from_str(text: &str) -> Result<Self, GenerationTagError> {
+        let fits = (1..=MAX_TAG_LENGTH).contains(&text.len())
+            && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err(GenerationTagError) }
+    }
+}
+
+impl TryFrom<String> for GenerationTag {
+    type Error = GenerationTagError;
+
+    fn try_from(text: String) -> Result<Self, GenerationTagError> {
+        text.parse()
+    }
+}
+
+impl From<GenerationTag> for String {
+    fn from(tag: GenerationTag) -> Self {
+        tag.0
+    }
+}
+
+impl fmt::Display for GenerationTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The number of a secret's version, from 1 to the largest integer that every JSON parser reads
 /// exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,6 +200,17 @@ mod tests {
             let bundle: BundleRef = bundle.parse().unwrap();
             let found = bundle.service_in(&environment.parse().unwrap());
             assert_eq!(found.as_ref().map(Label::as_str), service, "{bundle} in {environment}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_a_short_word_that_a_directory_name_can_hold() {
+        for text in ["0", "0123456789abcdef", "z9", &"a".repeat(32)] {
+            assert_eq!(text.parse::<GenerationTag>().unwrap().as_str(), text);
+        }
+        for text in ["", "A", "a-b", "a_b", "a.b", "../a", "a/b", "a\0", "\u{e9}", &"a".repeat(33)]
+        {
+            assert!(text.parse::<GenerationTag>().is_err(), "{text:?} was accepted");
         }
     }
 

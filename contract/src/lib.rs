@@ -23,7 +23,7 @@ pub mod text;
 
 pub use agent_config::AgentConfig;
 pub use annotations::Annotations;
-pub use bundle::{BundleRef, Generation, Version};
+pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use credential::Credential;
 pub use name::{FileName, SecretName};
 pub use problem::Problem;

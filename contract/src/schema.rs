@@ -5,7 +5,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::TokenName;
-use crate::bundle::{BundleRef, Generation, Version};
+use crate::bundle::{BundleRef, Generation, GenerationTag, Version};
 use crate::credential::Credential;
 use crate::layout::MAX_VALUE_BYTES;
 use crate::name::SecretName;
@@ -75,6 +75,12 @@ schemas! {
         r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?-[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
         (3, 127),
         "api-prod",
+    );
+    GenerationTag = text(
+        "Tells generations with the same number apart.",
+        r"^[a-z0-9]{1,32}$",
+        (1, 32),
+        "4f0c2b7a91d3e586",
     );
     TokenName = text(
         "The name of a token.",

@@ -91,6 +91,7 @@ mod tests {
             rollout,
             revision,
             stuck: None,
+            stable_tag: None,
         }
     }
 

@@ -9,9 +9,14 @@ mod bootstrap;
 mod development;
 mod oidc;
 mod token;
+mod token_lifetime;
 mod token_review;
 
+use std::time::Duration;
+
 use contract::Redacted;
+use contract::layout::TOKEN_LIFETIME_SECONDS;
+use jiff::Timestamp;
 
 use crate::audit::Pod;
 use crate::cluster::{Cluster, ClusterError};
@@ -25,7 +30,11 @@ pub use oidc::{
 };
 pub(crate) use token::generate_token;
 pub use token::{TokenAuthenticator, TokenError, TokenHash};
+pub use token_lifetime::expiry_of;
 pub use token_review::{TokenReviewError, pod_of};
+
+/// What a token counts for that does not say when it ends.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(TOKEN_LIFETIME_SECONDS as u64);
 
 /// Authenticates pods by their service account token.
 #[derive(Clone, Debug)]
@@ -61,6 +70,19 @@ impl PodAuthenticator {
             Self::Development(file) => {
                 Ok(file.pod(token).ok_or(TokenReviewError::NotAuthenticated)?)
             }
+        }
+    }
+
+    /// How much longer a token lasts that was just accepted. `None` if it does not end, as a
+    /// developer's may.
+    #[must_use]
+    pub fn lifetime(&self, token: &Redacted, now: Timestamp) -> Option<Duration> {
+        let left = expiry_of(token)
+            .map(|end| Duration::try_from(end.duration_since(now)).unwrap_or_default());
+        match self {
+            // The API server's own tokens say when they end.
+            Self::Cluster(_) => Some(left.unwrap_or(DEFAULT_LIFETIME)),
+            Self::Development(_) => left,
         }
     }
 }

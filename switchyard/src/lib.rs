@@ -7,6 +7,7 @@
 //! identity    authentication      access, policy (pure)   authorization
 //! secrets     writes and reads from end to end: store, ledger, audit log, push
 //! repository  the ledger          audit       the audit log
+//! epoch       notices a ledger that was restored or replaced
 //! replicas    leases, and the updates of other replicas
 //! publisher   publishes the keys of bundles
 //! cluster     the Kubernetes API  trust       the CAs of switchyard
@@ -22,6 +23,7 @@ mod certificates;
 pub mod cluster;
 pub mod delivery;
 mod disk;
+mod epoch;
 mod files;
 mod generate;
 pub mod identity;

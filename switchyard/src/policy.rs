@@ -10,6 +10,7 @@
 mod audit_reach;
 mod decision;
 mod delegation;
+mod member_filter;
 #[cfg(test)]
 mod model_tests;
 mod pods;
@@ -21,6 +22,7 @@ mod verb;
 pub use audit_reach::{AuditReach, decide_audit};
 pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secrets};
 pub use delegation::{Delegation, decide_delegation, decide_lifetime, decide_session_end};
+pub use member_filter::{MemberFilter, Reach, reach_of_grant};
 pub use pods::{
     BundleAllowed, BundleDenied, BundleDenyReason, BundleGrant, BundleRule, NamespaceBinding,
     ServiceAccountRef, decide_bundle,

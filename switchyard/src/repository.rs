@@ -4,7 +4,9 @@
 //! The types that the rest of the program uses are here; the SQL is in `sql`.
 
 mod change;
+mod grant;
 mod lease;
+mod lived_time;
 mod sql;
 mod token;
 
@@ -12,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
-use contract::{BundleRef, Generation, Label, Scope, SecretName, Version};
+use contract::{BundleRef, Generation, GenerationTag, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, MigrateError};
 use lockbox::{Reference, StoredVersion};
@@ -22,8 +24,10 @@ use crate::delivery::RolloutState;
 pub use change::{
     ChangeError, Condition, Idempotency, KeptResponse, LedgerChange, NewVersion, RespondFn,
 };
+pub use grant::{GrantExtent, NewGrant};
 pub use lease::Fence;
-pub use sql::{CHANNEL, NewGrant, PendingDestroy, PersonGrant, Repository, StoredCheckpoint};
+pub use lived_time::LivedTime;
+pub use sql::{CHANNEL, PendingDestroy, PersonGrant, Repository, StoredCheckpoint};
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
 /// A failed read or write of the ledger.
@@ -59,6 +63,8 @@ pub struct Secret {
     pub name: SecretName,
     /// The active version and the store's reference to its value.
     pub stored: StoredVersion,
+    /// Tells the version apart from others with this number, as after a restore of the database.
+    pub tag: String,
     /// When the secret was first written.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -74,6 +80,16 @@ pub struct VersionNumbers {
     pub latest: Version,
     /// The active version, or `None` for a deleted secret.
     pub active: Option<Version>,
+}
+
+/// Where the ledger is: what a restored or moved copy of it has otherwise. Empty where it is
+/// unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerPlace {
+    /// The database server and the table itself.
+    pub server: String,
+    /// The server's timeline, which begins anew with each restore to a point in time and failover.
+    pub timeline: String,
 }
 
 /// Selects which secrets of a scope to list.
@@ -107,6 +123,16 @@ pub struct Bundle {
     /// Why it cannot follow its scopes: with their newest secrets it would not fit into a pod. Its
     /// pods keep what they have.
     pub stuck: Option<String>,
+    /// The tag of the stable generation, if it has one.
+    pub stable_tag: Option<GenerationTag>,
+}
+
+impl Bundle {
+    /// The tag of a generation, if it is known.
+    #[must_use]
+    pub fn tag_of(&self, generation: Generation) -> Option<GenerationTag> {
+        self.stable_tag.clone().filter(|_| generation == self.rollout.stable)
+    }
 }
 
 /// Project, environment and service of a service scope.
@@ -134,6 +160,8 @@ pub type Members = BTreeMap<SecretName, Member>;
 pub struct VersionRow {
     /// The version number.
     pub version: Version,
+    /// Tells the version apart from others with this number.
+    pub tag: String,
     /// The store's reference to its value.
     pub reference: Reference,
     /// Its state.
@@ -144,6 +172,8 @@ pub struct VersionRow {
     pub created_by: String,
     /// When its value was destroyed in the store, if it was.
     pub destroyed_at: Option<Timestamp>,
+    /// The lived time of the delete that it is marked by, if it is.
+    pub deleted: Option<LivedTime>,
 }
 
 impl VersionRow {
@@ -156,7 +186,7 @@ impl VersionRow {
 
 impl From<VersionRow> for VersionSummary {
     fn from(row: VersionRow) -> Self {
-        let VersionRow { version, reference: _, state, created_at, created_by, destroyed_at } = row;
+        let VersionRow { version, state, created_at, created_by, destroyed_at, .. } = row;
         Self { version, state, created_at, created_by, destroyed_at }
     }
 }

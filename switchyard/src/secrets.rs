@@ -30,6 +30,7 @@ use crate::repository::{
     RespondFn,
 };
 use keyed_mutex::KeyedMutex;
+pub(crate) use read::ReadSecret;
 pub(crate) use retention::enforce_retention;
 pub(crate) use store_changes::import_store_changes;
 
@@ -211,6 +212,7 @@ pub(crate) fn state_of(bundle: &Bundle) -> BundleState {
         bundle: bundle.name.clone(),
         generation: bundle.rollout.stable,
         stuck: bundle.stuck.clone(),
+        tag: bundle.tag_of(bundle.rollout.stable),
     }
 }
 

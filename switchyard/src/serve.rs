@@ -32,6 +32,7 @@ use crate::audit::{AuditLog, SigningKeyError, SinksError};
 use crate::bundle_updates::BundleUpdates;
 use crate::certificates::{self, ServingCertificate};
 use crate::disk::{DiskSpace, DiskThresholds, DiskWatch};
+use crate::epoch::LedgerEpoch;
 use crate::identity::{
     BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
     ensure_bootstrap_token,
@@ -207,6 +208,8 @@ async fn start(
     spawn(tasks, "durable ledger", async move { ledger.lost().await });
     let disk = watch_disk(&args, &database, &metrics, tasks);
     let (connections, pod_limits) = (args.daemon.limits(), args.limits);
+    let epoch = LedgerEpoch::open(repository.clone(), &args.data).await?;
+    tasks.spawn_vital("ledger epoch", epoch.watch(tasks.stopping()));
     let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);

@@ -6,10 +6,12 @@
 //! one.
 
 mod connection;
+mod credential;
 mod deliver;
 mod framed_io;
 mod login;
 mod reports;
+mod reviews;
 mod stream_end;
 #[cfg(test)]
 mod tests;

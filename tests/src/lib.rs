@@ -6,6 +6,7 @@
 //! built.
 
 pub mod admission;
+pub mod agent;
 pub mod guard;
 pub mod http;
 pub mod kubectl;

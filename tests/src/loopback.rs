@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::blocking::Client;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::http;
@@ -39,6 +40,8 @@ pub struct Loopback {
     pub webhook: Process,
     directory: PathBuf,
     switchyard_port: u16,
+    switchyard_admin: u16,
+    settings: Vec<(String, String)>,
     webhook_port: u16,
     https: Client,
     webhook_https: Client,
@@ -105,8 +108,27 @@ impl Loopback {
             webhook_https: http::client_trusting(&at("webhook-certificates/ca.crt"))?,
             directory: directory.to_owned(),
             switchyard_port,
+            switchyard_admin,
+            settings: owned(settings),
             webhook_port,
         })
+    }
+
+    /// Stops switchyard, does something to its data directory, and starts it again.
+    ///
+    /// # Errors
+    /// If it does not stop, or does not become ready again.
+    pub fn restart_switchyard(&mut self, between: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.switchyard.signal(Signal::TERM)?;
+        self.switchyard.finish(Duration::from_secs(60))?;
+        between(&self.directory.join("data"))?;
+        let admin = self.switchyard_admin;
+        let mut command = switchyard(&self.directory, self.switchyard_port, admin)?;
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        let mut process = Process::start("switchyard", &mut command, &self.logs())?;
+        switchyard_ready(&mut process, admin, &self.directory.join("trust/ca.crt"))?;
+        self.switchyard = process;
+        Ok(())
     }
 
     /// The command line with the settings to connect.
@@ -163,6 +185,10 @@ impl Loopback {
     pub fn logs(&self) -> PathBuf {
         self.directory.join("logs")
     }
+}
+
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Writes the file that says whose each token is.

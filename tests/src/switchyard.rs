@@ -82,6 +82,19 @@ impl Switchyard {
         process.finish(STEP_TIMEOUT).map(drop)
     }
 
+    /// Stops it with SIGTERM. It must end successfully.
+    ///
+    /// # Errors
+    /// If it does not run, or does not end so.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process =
+            self.process.take().with_context(|| format!("{} does not run", self.name))?;
+        process.signal(Signal::TERM)?;
+        let status = process.finish(STEP_TIMEOUT)?;
+        ensure!(status.success(), "{} ended ({status}):\n{}", self.name, process.tail());
+        Ok(())
+    }
+
     /// Its process.
     ///
     /// # Errors

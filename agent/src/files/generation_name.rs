@@ -1,10 +1,11 @@
-//! The name of a generation's directory: `..12`, or `..12-3` in a pod with two bundles. Pure.
+//! The name of a generation's directory: `..12.4f0c`, or `..12.4f0c-3.9d21` in a pod with two
+//! bundles. Pure.
 //!
-//! It lists the generations, so that a restarted agent knows them too.
+//! It lists the generations with their tags, so that a restarted agent knows them too.
 
 use std::fmt;
 
-use contract::Generation;
+use contract::{Generation, GenerationTag};
 
 /// The prefix of every name in the volume that belongs to the agent.
 pub(super) const AGENT_PREFIX: &str = "..";
@@ -16,8 +17,8 @@ const MAX_NUMBERS_BYTES: usize = 200;
 /// The name of a generation's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GenerationName {
-    /// The generation of each bundle, in the pod's order.
-    pub(super) generations: Vec<Generation>,
+    /// The generation of each bundle and its tag, in the pod's order.
+    pub(super) generations: Vec<(Generation, Option<GenerationTag>)>,
     /// More than 1 if directories of that name exist already: a generation that is published again
     /// while its earlier files are still kept.
     pub(super) copy: u32,
@@ -37,7 +38,13 @@ impl GenerationName {
         };
         let generations = numbers
             .split('-')
-            .map(|part| parse_number(part).map(Generation))
+            .map(|part| {
+                let (number, tag) = match part.split_once('.') {
+                    Some((number, tag)) => (number, Some(tag.parse().ok()?)),
+                    None => (part, None),
+                };
+                Some((Generation(parse_number(number)?), tag))
+            })
             .collect::<Option<_>>()?;
         Some(Self { generations, copy })
     }
@@ -56,8 +63,11 @@ fn parse_number(text: &str) -> Option<u64> {
 
 impl fmt::Display for GenerationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers =
-            self.generations.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
+        let one = |(number, tag): &(Generation, Option<GenerationTag>)| match tag {
+            Some(tag) => format!("{number}.{tag}"),
+            None => number.to_string(),
+        };
+        let numbers = self.generations.iter().map(one).collect::<Vec<_>>().join("-");
         if numbers.is_empty() || numbers.len() > MAX_NUMBERS_BYTES {
             write!(f, "{AGENT_PREFIX}of-{}-bundles", self.generations.len())?;
         } else {
@@ -75,13 +85,18 @@ mod tests {
 
     #[test]
     fn names_list_generations_and_copy() {
-        for (generations, copy, text) in
-            [(&[12][..], 1, "..12"), (&[12, 3], 1, "..12-3"), (&[12], 2, "..12_2")]
-        {
-            let parsed = GenerationName {
-                generations: generations.iter().copied().map(Generation).collect(),
-                copy,
-            };
+        let tag = |text: &str| Some(text.parse().unwrap());
+        for (generations, copy, text) in [
+            (vec![(12, None)], 1, "..12"),
+            (vec![(12, None), (3, None)], 1, "..12-3"),
+            (vec![(12, None)], 2, "..12_2"),
+            (vec![(12, tag("4f0c"))], 1, "..12.4f0c"),
+            (vec![(12, tag("4f0c")), (3, None)], 2, "..12.4f0c-3_2"),
+            (vec![(12, tag("4f0c")), (3, tag("1"))], 2, "..12.4f0c-3.1_2"),
+        ] {
+            let generations =
+                generations.into_iter().map(|(number, tag)| (Generation(number), tag)).collect();
+            let parsed = GenerationName { generations, copy };
             assert_eq!(parsed.to_string(), text);
             assert_eq!(GenerationName::parse(text), Some(parsed));
         }
@@ -104,6 +119,11 @@ mod tests {
             "..1_x",
             "..2026_11_23",
             "..1/2",
+            "..1.",
+            "..1.A",
+            "..1.a.b",
+            "..1./",
+            "..a.1",
         ] {
             assert_eq!(GenerationName::parse(name), None, "{name}");
         }
@@ -111,7 +131,8 @@ mod tests {
 
     #[test]
     fn many_bundles_still_fit_a_directory_name() {
-        let name = GenerationName { generations: vec![Generation(u64::MAX); 100], copy: u32::MAX };
+        let generations = vec![(Generation(u64::MAX), None); 100];
+        let name = GenerationName { generations, copy: u32::MAX };
         assert!(name.to_string().len() <= 255);
         assert_eq!(GenerationName::parse(&name.to_string()), None);
     }
@@ -119,10 +140,16 @@ mod tests {
     proptest! {
         #[test]
         fn names_round_trip(
-            generations in prop::collection::vec(any::<u64>(), 1..9),
+            generations in prop::collection::vec(
+                (any::<u64>(), prop::option::of("[a-z0-9]{1,3}")),
+                1..8,
+            ),
             copy in 1u32..,
         ) {
-            let generations = generations.into_iter().map(Generation).collect();
+            let generations = generations
+                .into_iter()
+                .map(|(number, tag)| (Generation(number), tag.map(|tag| tag.parse().unwrap())))
+                .collect();
             let name = GenerationName { generations, copy };
             prop_assert_eq!(GenerationName::parse(&name.to_string()), Some(name));
         }

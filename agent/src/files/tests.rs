@@ -74,6 +74,7 @@ fn desired(generation: u64, files: &ExpectedFiles) -> DesiredFiles {
         held: vec![BundleGeneration {
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(generation),
+            tag: None,
         }],
     }
 }
@@ -84,6 +85,20 @@ fn model(pairs: &[(&str, &[u8])]) -> ExpectedFiles {
 
 fn bundles() -> Vec<BundleRef> {
     vec!["api-prod".parse().unwrap()]
+}
+
+/// The number alone would say that the files of another generation are the right ones.
+#[test]
+fn a_restarted_agent_knows_the_tag_of_its_files() {
+    let volume = TestVolume::new();
+    let mut tagged = desired(2, &model(&[("A", b"1")]));
+    tagged.held[0].tag = Some("4f0c2b7a91d3e586".parse().unwrap());
+    volume.open().publish(&tagged, false).unwrap();
+    assert_eq!(volume.open().held(&bundles()), tagged.held);
+    assert_eq!(
+        fs::read_link(volume.path().join("..data")).unwrap(),
+        Path::new("..2.4f0c2b7a91d3e586")
+    );
 }
 
 #[test]

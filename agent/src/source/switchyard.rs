@@ -14,6 +14,7 @@ mod message_stream;
 mod tls;
 mod wiped_io;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub struct Switchyard {
     tls: Arc<rustls::ClientConfig>,
     token_file: PathBuf,
     bundles: Vec<BundleRef>,
+    /// Tells a token from the one that was sent last, which does not stay in memory.
+    fingerprints: RandomState,
 }
 
 /// Why the configuration of the source is invalid.
@@ -71,7 +74,8 @@ impl Switchyard {
         token_file: PathBuf,
         bundles: Vec<BundleRef>,
     ) -> Result<Self, SwitchyardError> {
-        Ok(Self { address: address.parse()?, tls: tls::client_config(ca)?, token_file, bundles })
+        let (address, tls) = (address.parse()?, tls::client_config(ca)?);
+        Ok(Self { address, tls, token_file, bundles, fingerprints: RandomState::new() })
     }
 
     /// Trusts the CAs in `ca` (PEM) from the next connection on.
@@ -91,16 +95,11 @@ impl Switchyard {
         while !channels.events.is_closed() {
             let started = Instant::now();
             // Boxed, so that the memory of the login is free while the stream is open.
-            let login = Box::pin(login::open(
-                &self.address,
-                Arc::clone(&self.tls),
-                &self.token_file,
-                &self.bundles,
-            ));
+            let login = Box::pin(self.log_in());
             let end = match login.await {
-                Ok(connection) => {
+                Ok((connection, sent)) => {
                     connection_log.connected(&self.address);
-                    self.serve(connection, &mut channels, &mut unsent).await
+                    self.serve(connection, sent, &mut channels, &mut unsent).await
                 }
                 Err(error) => ConnectionEnd {
                     disconnect: error.disconnect(),
@@ -123,16 +122,26 @@ impl Switchyard {
         }
     }
 
+    /// Opens a stream. Returns the fingerprint of the login's token too.
+    async fn log_in(&self) -> Result<(Connection, u64), LoginError> {
+        let token = login::read_token(&self.token_file)?;
+        let sent = self.fingerprints.hash_one(token.expose());
+        let tls = Arc::clone(&self.tls);
+        let connection = login::open(&self.address, tls, token, &self.bundles).await?;
+        Ok((connection, sent))
+    }
+
     /// Serves one stream until it ends.
     async fn serve(
         &mut self,
         connection: Connection,
+        mut sent: u64,
         channels: &mut SourceChannels,
         unsent: &mut Option<AgentMessage>,
     ) -> ConnectionEnd {
         let mut stream = MessageStream::new(connection);
         let mut got_snapshot = false;
-        match self.exchange(&mut stream, channels, unsent, &mut got_snapshot).await {
+        match self.exchange(&mut stream, &mut sent, channels, unsent, &mut got_snapshot).await {
             Ok(reason) => ConnectionEnd { disconnect: Disconnect::Denied, reason, got_snapshot },
             Err(error) => ConnectionEnd {
                 disconnect: Disconnect::Unavailable,
@@ -143,10 +152,12 @@ impl Switchyard {
     }
 
     /// Exchanges messages. Returns the reason when the server withdraws the pod's access, and an
-    /// error when the stream ends.
+    /// error when the stream ends. `sent` is the fingerprint of the last
+    /// token that the server got.
     async fn exchange(
         &mut self,
         stream: &mut MessageStream<Connection>,
+        sent: &mut u64,
         channels: &mut SourceChannels,
         unsent: &mut Option<AgentMessage>,
         got_snapshot: &mut bool,
@@ -177,11 +188,33 @@ impl Switchyard {
                     channels.events.send(event).await.map_err(|_| StreamError::Stopping)?;
                 }
                 ServerMessage::Trust { ca } => self.update_trust_bundle(ca, channels).await?,
-                ServerMessage::Ping => stream.send(&AgentMessage::Pong).await?,
+                ServerMessage::Ping => {
+                    self.send_newer_token(stream, sent).await?;
+                    stream.send(&AgentMessage::Pong).await?;
+                }
                 ServerMessage::Refused { detail } => return Ok(detail),
+                ServerMessage::LoginRequired { detail } => {
+                    return Err(StreamError::LoginRequired(detail));
+                }
                 ServerMessage::Unknown => tracing::debug!("message of an unknown kind skipped"),
             }
         }
+    }
+
+    /// Sends the pod's token if kubelet has replaced it since `sent`. Until then, and while the
+    /// file is unreadable, the server has the newest one that there is.
+    async fn send_newer_token(
+        &self,
+        stream: &mut MessageStream<Connection>,
+        sent: &mut u64,
+    ) -> Result<(), StreamError> {
+        let Ok(token) = login::read_token(&self.token_file) else { return Ok(()) };
+        let fingerprint = self.fingerprints.hash_one(token.expose());
+        if fingerprint == *sent {
+            return Ok(());
+        }
+        *sent = fingerprint;
+        stream.send(&AgentMessage::Token { token }).await
     }
 
     async fn update_trust_bundle(

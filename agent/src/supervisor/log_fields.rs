@@ -39,6 +39,7 @@ mod tests {
         let at = |bundle: &str, generation| BundleGeneration {
             bundle: bundle.parse().unwrap(),
             generation: Generation(generation),
+            tag: None,
         };
         let held = [at("api-prod", 12), at("shared-prod", 3)];
         assert_eq!(bundles(&held), "api-prod,shared-prod");

@@ -1,5 +1,6 @@
 //! Logins, outages and trust.
 
+use contract::Redacted;
 use contract::stream::{AgentMessage, ServerMessage};
 
 use crate::pod::{Pod, applied};
@@ -33,6 +34,60 @@ async fn the_login_follows_the_contract_and_reads_the_token_each_time() {
     session.send(&snapshot(1, &[("A", b"x")])).await;
     session.receive().await;
     assert_eq!(pod.file("A").as_deref(), Some(&b"x"[..]));
+}
+
+#[tokio::test]
+async fn a_newer_token_is_sent_on_the_open_stream() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
+    let (mut session, _) = server.session().await;
+    session.send(&ServerMessage::Ping).await;
+    assert_eq!(session.receive().await, AgentMessage::Pong);
+    for token in ["token-2", "token-3"] {
+        pod.write_token(&format!("{token}\n"));
+        session.send(&ServerMessage::Ping).await;
+        let token = Redacted::from(token.to_owned());
+        assert_eq!(session.receive().await, AgentMessage::Token { token });
+        assert_eq!(session.receive().await, AgentMessage::Pong);
+    }
+    // Once is enough, and a file that is being replaced says nothing.
+    pod.write_token("");
+    session.send(&ServerMessage::Ping).await;
+    assert_eq!(session.receive().await, AgentMessage::Pong);
+}
+
+#[tokio::test]
+async fn an_agent_whose_credential_ended_logs_in_again() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
+    // Without files it stays too: this is no denial.
+    let (mut session, _) = server.session().await;
+    pod.write_token("token-2");
+    session.send(&ServerMessage::LoginRequired { detail: "expired".to_owned() }).await;
+    session.wait_closed().await;
+    let login = server.login().await;
+    assert!(login.has_header("authorization: Bearer token-2"), "{}", login.head);
+}
+
+#[tokio::test]
+async fn the_tag_of_a_generation_outlives_the_agent() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let agent = pod.start(server.address(), &ca.pem, "none");
+    let (mut session, _) = server.session().await;
+    let mut message = snapshot(2, &[("A", b"x")]);
+    let ServerMessage::Hold(held) = &mut message else { panic!() };
+    held.bundles[0].tag = Some("4f0c".parse().unwrap());
+    let expected = held.holds();
+    session.send(&message).await;
+    session.receive().await;
+    agent.stop().await;
+    let _agent = pod.start(server.address(), &ca.pem, "none");
+    let mut session = server.login().await.open().await;
+    let AgentMessage::Hello { holds, .. } = session.receive().await else { panic!("no hello") };
+    assert_eq!(holds, expected);
 }
 
 #[tokio::test]

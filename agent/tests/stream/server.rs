@@ -210,6 +210,7 @@ pub(crate) fn snapshot_of(
         bundles: vec![HeldBundle {
             bundle: bundle.parse().unwrap(),
             generation: Generation(generation),
+            tag: None,
             secrets,
         }],
     })

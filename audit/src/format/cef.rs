@@ -85,7 +85,7 @@ fn severity(record: &Record) -> u8 {
     match (record.outcome.as_str(), record.action.as_str()) {
         ("denied", _) => 6,
         ("failed", _) => 5,
-        (_, "destroy" | "grant" | "revoke" | "rekey") => 4,
+        (_, "destroy" | "grant" | "revoke" | "rekey" | "restore") => 4,
         _ => 2,
     }
 }

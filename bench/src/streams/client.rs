@@ -220,6 +220,7 @@ impl Connector {
                             .map(|it| BundleGeneration {
                                 bundle: it.bundle.clone(),
                                 generation: it.generation,
+                                tag: it.tag.clone(),
                             })
                             .collect();
                         let generation =

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contract::api::BundleValues;
-use contract::bundle::Generation;
+use contract::bundle::{Generation, GenerationTag};
 use contract::reload::Signal;
 use contract::{Scope, SecretName};
 use runtime::backoff;
@@ -20,7 +20,9 @@ use crate::output::Output;
 pub(super) struct BundleWatch<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) scope: Scope,
-    pub(super) current: Generation,
+    /// The generation that the program has, and its tag: after a restore of the server's database,
+    /// another generation has the same number.
+    pub(super) current: (Generation, Option<GenerationTag>),
     pub(super) interval: Duration,
     /// Only these secrets, or all if it is empty.
     pub(super) only: BTreeSet<SecretName>,
@@ -54,7 +56,8 @@ impl BundleWatch<'_> {
     }
 
     async fn poll(&self) -> Result<Option<BundleValues>, Error> {
-        if self.client.bundle(&self.scope).await?.state.generation == self.current {
+        let state = self.client.bundle(&self.scope).await?.state;
+        if (state.generation, state.tag) == self.current {
             return Ok(None);
         }
         self.client.bundle_values(&self.scope).await.map(Some)
@@ -74,7 +77,7 @@ impl BundleWatch<'_> {
             self.output.note(&format!("the files are unchanged: {error}"));
             return;
         }
-        self.current = values.generation;
+        self.current = (values.generation, values.tag);
         self.output.verbose(|| format!("{} is generation {}", values.scope, values.generation));
         let Some(signal) = self.signal else { return };
         if let Some(number) = process::Signal::from_named_raw(i32::from(signal.number()))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
-use crate::bundle::{BundleRef, Generation, Version};
+use crate::bundle::{BundleRef, Generation, GenerationTag, Version};
 use crate::name::SecretName;
 use crate::redacted::{Redacted, Wire};
 use crate::scope::Scope;
@@ -24,6 +24,9 @@ pub struct BundleState {
     /// secrets it would not fit into a pod. Delete or shorten some, and it follows again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// Tells the generation apart from others with this number, as after a restore of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<GenerationTag>,
 }
 
 /// All bundles that the caller may see, by scope.
@@ -59,6 +62,9 @@ pub struct BundleValues {
     pub bundle: BundleRef,
     /// The stable generation, which the values are of.
     pub generation: Generation,
+    /// Tells the generation apart from others with this number.
+    #[serde(default)]
+    pub tag: Option<GenerationTag>,
     /// The values by name.
     pub secrets: BTreeMap<SecretName, BundleValue>,
 }
@@ -84,6 +90,8 @@ impl BundleValues {
             scope: &'a Scope,
             bundle: &'a BundleRef,
             generation: Generation,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tag: Option<&'a GenerationTag>,
             secrets: BTreeMap<&'a SecretName, BundleValueBody<'a>>,
         }
         #[derive(Serialize)]
@@ -91,14 +99,15 @@ impl BundleValues {
             version: Version,
             value: Wire<'a>,
         }
-        let Self { scope, bundle, generation, secrets } = self;
+        let Self { scope, bundle, generation, tag, secrets } = self;
         let secrets = secrets
             .iter()
             .map(|(name, it)| {
                 (name, BundleValueBody { version: it.version, value: it.value.wire() })
             })
             .collect();
-        redacted(&BundleValuesBody { scope, bundle, generation: *generation, secrets })
+        let (generation, tag) = (*generation, tag.as_ref());
+        redacted(&BundleValuesBody { scope, bundle, generation, tag, secrets })
     }
 }
 
@@ -113,12 +122,13 @@ mod tests {
             scope: "shop.prod.api".parse().unwrap(),
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(4),
+            tag: Some("0a".parse().unwrap()),
             secrets: BTreeMap::from([("A".parse().unwrap(), one)]),
         };
         let body = values.to_body().unwrap();
         assert_eq!(
             body.expose(),
-            br#"{"scope":"shop.prod.api","bundle":"api-prod","generation":4,"secrets":{"A":{"version":2,"value":"eAA="}}}"#
+            br#"{"scope":"shop.prod.api","bundle":"api-prod","generation":4,"tag":"0a","secrets":{"A":{"version":2,"value":"eAA="}}}"#
         );
         let back: BundleValues = serde_json::from_slice(body.expose()).unwrap();
         assert_eq!(back.secrets["A"].value.expose(), b"x\0");

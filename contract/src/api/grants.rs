@@ -125,6 +125,10 @@ pub struct Grant {
     pub subject: Subject,
     /// Where it holds: this scope and all below it.
     pub scope: Scope,
+    /// Of a service account: the widest scope whose secrets its pods get, because whoever made the
+    /// grant could grant no wider one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Scope>,
     /// The one secret it holds for; all of the scope where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretName>,
@@ -176,7 +180,7 @@ mod tests {
     fn a_grant_round_trips() {
         let grant = concat!(
             r#"{"id":3,"subject":{"kind":"service_account","name":"shop-prod/jobs"},"#,
-            r#""scope":"shop.prod.api","secret":"A","access":"read","#,
+            r#""scope":"shop.prod.api","reach":"shop.prod","secret":"A","access":"read","#,
             r#""created_at":"2026-01-01T00:00:00Z","created_by":"user:ada"}"#,
         );
         let read: Grant = serde_json::from_str(grant).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Frame};
-use crate::bundle::{BundleRef, Generation, Version};
+use crate::bundle::{BundleRef, Generation, GenerationTag, Version};
 use crate::layout::{MAX_BUNDLE_SECRETS, MAX_POD_BYTES};
 use crate::name::SecretName;
 use crate::redacted::Redacted;
@@ -27,6 +27,12 @@ pub enum ServerMessage {
         /// Who was refused what, for people.
         detail: String,
     },
+    /// The pod's credential ends, and the stream with it. The agent logs in again; nothing is
+    /// withdrawn.
+    LoginRequired {
+        /// Why, for people.
+        detail: String,
+    },
     /// A kind that this build does not know; only ever received.
     Unknown,
 }
@@ -45,6 +51,8 @@ pub struct HeldBundle {
     pub bundle: BundleRef,
     /// Its generation.
     pub generation: Generation,
+    /// Tells the generation apart from others with this number.
+    pub tag: Option<GenerationTag>,
     /// Its secrets.
     pub secrets: BTreeMap<SecretName, HeldSecret>,
 }
@@ -88,6 +96,13 @@ pub enum AgentMessage {
         /// What went wrong; never a value.
         detail: String,
     },
+    /// A newer token of the same pod, in the frame's body. Without one the server ends the stream
+    /// when the token of the login has expired.
+    Token {
+        /// The token.
+        #[serde(skip)]
+        token: Redacted,
+    },
     /// The answer to a ping.
     Pong,
     /// A kind that this build does not know; only ever received.
@@ -102,6 +117,9 @@ pub struct BundleGeneration {
     pub bundle: BundleRef,
     /// The generation.
     pub generation: Generation,
+    /// The tag that the generation came with. A number without a tag names no generation for sure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<GenerationTag>,
 }
 
 /// The outcome of a reload.
@@ -168,6 +186,9 @@ enum ServerHeader {
     Refused {
         detail: String,
     },
+    LoginRequired {
+        detail: String,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -176,6 +197,8 @@ enum ServerHeader {
 struct BundleHeader {
     bundle: BundleRef,
     generation: Generation,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<GenerationTag>,
     secrets: Vec<SecretHeader>,
 }
 
@@ -209,6 +232,7 @@ impl ServerMessage {
                     bundles.push(BundleHeader {
                         bundle: held.bundle.clone(),
                         generation: held.generation,
+                        tag: held.tag.clone(),
                         secrets,
                     });
                 }
@@ -225,6 +249,9 @@ impl ServerMessage {
             // What another build means by it cannot be said again.
             Self::Unknown => return Err(MessageError::Unknown),
             Self::Refused { detail } => ServerHeader::Refused { detail: detail.clone() },
+            Self::LoginRequired { detail } => {
+                ServerHeader::LoginRequired { detail: detail.clone() }
+            }
         };
         let header = serde_json::to_vec(&header).map_err(MessageError::Header)?;
         Ok(frame::encode(&header, &values))
@@ -242,6 +269,7 @@ impl ServerMessage {
             ServerHeader::Trust { ca } => Self::Trust { ca },
             ServerHeader::Ping => Self::Ping,
             ServerHeader::Refused { detail } => Self::Refused { detail },
+            ServerHeader::LoginRequired { detail } => Self::LoginRequired { detail },
             ServerHeader::Unknown => Self::Unknown,
         })
     }
@@ -258,7 +286,7 @@ fn snapshot(bundles: Vec<BundleHeader>, body: &[u8]) -> Result<Snapshot, Message
     let mut rest = body;
     let bundles = bundles
         .into_iter()
-        .map(|BundleHeader { bundle, generation, secrets }| {
+        .map(|BundleHeader { bundle, generation, tag, secrets }| {
             let secrets = secrets
                 .into_iter()
                 .map(|SecretHeader { name, version, length }| {
@@ -267,7 +295,7 @@ fn snapshot(bundles: Vec<BundleHeader>, body: &[u8]) -> Result<Snapshot, Message
                     (name, HeldSecret { version, value: Redacted::from(value) })
                 })
                 .collect();
-            HeldBundle { bundle, generation, secrets }
+            HeldBundle { bundle, generation, tag, secrets }
         })
         .collect();
     Ok(Snapshot { bundles })
@@ -283,7 +311,10 @@ impl AgentMessage {
             return Err(MessageError::Unknown);
         }
         let header = serde_json::to_vec(self).map_err(MessageError::Header)?;
-        Ok(frame::encode(&header, &[]))
+        match self {
+            Self::Token { token } => Ok(frame::encode(&header, &[token.expose()])),
+            _ => Ok(frame::encode(&header, &[])),
+        }
     }
 
     /// Reads a frame's message.
@@ -291,7 +322,11 @@ impl AgentMessage {
     /// # Errors
     /// When the header or the body is malformed.
     pub fn decode(frame: &Frame) -> Result<Self, MessageError> {
-        serde_json::from_slice(&frame.header).map_err(MessageError::Header)
+        let mut message = serde_json::from_slice(&frame.header).map_err(MessageError::Header)?;
+        if let Self::Token { token } = &mut message {
+            token.clone_from(&frame.body);
+        }
+        Ok(message)
     }
 }
 
@@ -304,6 +339,7 @@ impl Snapshot {
             .map(|held| BundleGeneration {
                 bundle: held.bundle.clone(),
                 generation: held.generation,
+                tag: held.tag.clone(),
             })
             .collect()
     }

@@ -56,6 +56,14 @@ impl From<sqlx::Error> for DatabaseError {
 }
 
 impl DatabaseError {
+    /// Whether PostgreSQL's user lacks a right (`insufficient_privilege`).
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| code == "42501")
+    }
+
     /// Whether SQLite failed to flush a file or directory (`SQLITE_IOERR_FSYNC`,
     /// `SQLITE_IOERR_DIR_FSYNC`). PostgreSQL itself panics and restarts.
     pub(super) fn is_flush_failure(&self) -> bool {

@@ -6,9 +6,10 @@ use lockbox::Database;
 use lockbox::database::query;
 
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
-use crate::policy::BundleGrant;
+use crate::policy::{BundleGrant, Reach};
 use crate::repository::{
-    AuditEntry, AuditQuery, IdTokenRef, NewGrant, NewToken, Repository, TokenAdded, TokenSubject,
+    AuditEntry, AuditQuery, GrantExtent, IdTokenRef, NewGrant, NewToken, Repository, TokenAdded,
+    TokenSubject,
 };
 
 fn event() -> Event {
@@ -58,8 +59,8 @@ fn grant(
 }
 
 fn new_grant(request: GrantRequest) -> NewGrant {
-    let expires_at = request.expires_at;
-    NewGrant { request, expires_at, by: "token:test".into(), idempotency: None }
+    let extent = GrantExtent { expires_at: request.expires_at, reach: Reach::Environment };
+    NewGrant { request, extent, by: "token:test".into(), idempotency: None }
 }
 
 async fn tokens(repository: &Repository) {
@@ -180,11 +181,23 @@ async fn grants(repository: &Repository) {
         service_account: "jobs".into(),
         bundle: format!("shop.prod.{service}").parse().unwrap(),
         secret: secret.map(|it| it.parse().unwrap()),
+        reach: Reach::Environment,
     };
     let mut found = repository.bundle_grants("shop-prod", "jobs").await.unwrap();
     found.sort_by_key(|it| it.bundle.clone());
     assert_eq!(found, [bundle("api", Some("A")), bundle("web", None)]);
     assert!(repository.bundle_grants("shop-prod", "api").await.unwrap().is_empty());
+    // The same grant by somebody who may grant more reaches further, and never less again.
+    let whole =
+        grant(SubjectKind::ServiceAccount, "shop-prod/jobs", "shop.prod.web", None, Given::Read);
+    for (reach, expected) in
+        [(Reach::Service, "shop.prod"), (Reach::Project, "shop"), (Reach::Service, "shop")]
+    {
+        let extent = GrantExtent { expires_at: None, reach };
+        let new = NewGrant { extent, ..new_grant(whole.clone()) };
+        let again = repository.add_grant(&new, &event()).await.unwrap();
+        assert_eq!(again.reach.unwrap().to_string(), expected);
+    }
 
     assert_eq!(repository.grants(0, 100).await.unwrap().len(), 5);
     assert_eq!(repository.grant(one.id).await.unwrap().as_ref(), Some(&one));
@@ -204,7 +217,8 @@ async fn ends(repository: &Repository) {
     let add =
         async |new: GrantRequest| repository.add_grant(&new_grant(new), &event()).await.unwrap();
     let capped = async |expires_at| {
-        let new = NewGrant { expires_at, ..new_grant(request(None)) };
+        let extent = GrantExtent { expires_at, reach: Reach::Environment };
+        let new = NewGrant { extent, ..new_grant(request(None)) };
         repository.add_grant(&new, &event()).await.unwrap()
     };
     let past = add(request(Some(at(-60)))).await;

@@ -18,7 +18,7 @@ use super::visible_page::visible_page;
 use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
 use crate::metrics::Operation;
-use crate::policy::{SecretFilter, Target, Verb, decide};
+use crate::policy::{MemberFilter, Target, Verb, decide};
 use crate::repository::{Bundle, BundleId, service_parts};
 use crate::secrets::{SecretsError, state_of};
 
@@ -115,13 +115,14 @@ pub(super) async fn values(
     let lease = auth.reserve(MAX_ANSWER_BYTES).await?;
     let opened = open(&app, &auth, &bundle, rule).await;
     count(&app, Operation::Read, &opened);
-    let HeldBundle { bundle: name, generation, secrets } = opened?;
+    let HeldBundle { bundle: name, generation, tag, secrets } = opened?;
     let one = |HeldSecret { version, value }| BundleValue { version, value };
     let secrets: BTreeMap<_, _> =
         secrets.into_iter().map(|(name, held)| (name, one(held))).collect();
     // A struct of strings, numbers and base64 always serializes.
-    let body: Redacted =
-        BundleValues { scope, bundle: name, generation, secrets }.to_body().unwrap_or_default();
+    let body: Redacted = BundleValues { scope, bundle: name, generation, tag, secrets }
+        .to_body()
+        .unwrap_or_default();
     let answer = secret_json(body);
     Ok(match lease {
         Some(lease) => lease.attach(answer).await,
@@ -137,7 +138,7 @@ async fn open(
     rule: String,
 ) -> Result<HeldBundle, SecretsError> {
     let generation = bundle.rollout.stable;
-    let held = app.secrets.open(bundle, generation, &SecretFilter::All).await?;
+    let held = app.secrets.open(bundle, generation, &MemberFilter::everything()).await?;
     let event = Event {
         actor: auth.caller.actor.clone(),
         action: Action::Read,

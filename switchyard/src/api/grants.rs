@@ -22,8 +22,8 @@ use super::response::{json, replay_or_fail, stored_answer};
 use super::visible_page::visible_page;
 use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind};
-use crate::policy::{Principal, Target, Verb, decide};
-use crate::repository::{KeptResponse, NewGrant, service_parts};
+use crate::policy::{Principal, Reach, Target, Verb, decide, reach_of_grant};
+use crate::repository::{GrantExtent, KeptResponse, NewGrant, service_parts};
 use crate::secrets::{SecretsError, author};
 
 /// The maximum length of a subject's name, in characters.
@@ -78,7 +78,9 @@ pub(super) async fn list(
 /// Grant access
 ///
 /// Grants a role in a scope and everything below it, or read or write access to a scope or to one
-/// secret in it. A grant ends no later than the right of the caller to make it.
+/// secret in it. A grant ends no later than the right of the caller to make it. The pods of a
+/// service account get what the caller could grant for as long: of the bundle's secrets those of
+/// scopes up to `reach`.
 #[utoipa::path(post, path = "/v1/grants", operation_id = "addGrant", tag = "grants",
     params(("Idempotency-Key" = Option<String>, Header, description = "A request that is sent \
         again with the same key within 24 hours is carried out once")),
@@ -104,10 +106,14 @@ pub(super) async fn add(
         auth.authorize_lifetime(&app, Verb::Grant, of, until, at).await?;
     }
     let expires_at = grant.expires_at.or(until);
-    let details = details(grant.access, grant.secret.as_ref(), expires_at, &rule);
+    let reach = reach(&auth.principal, &grant, expires_at);
+    let mut details = details(grant.access, grant.secret.as_ref(), expires_at, &rule);
+    if let Some(widest) = reach.and_then(|it| it.widest(&grant.scope)) {
+        details.push_str(&format!("; reaches {widest}"));
+    }
     let event = event(&auth, Action::Grant, &grant.subject, &grant.scope, &details);
     let new = NewGrant {
-        expires_at,
+        extent: GrantExtent { expires_at, reach: reach.unwrap_or(Reach::Service) },
         by: author(&auth.caller.actor),
         idempotency: request.idempotency(&auth)?,
         request: grant,
@@ -255,6 +261,17 @@ fn check_namespace(
 
 fn target<'a>(scope: &'a Scope, secret: Option<&'a SecretName>) -> Target<'a> {
     secret.map_or(Target::Scope(scope), |secret| Target::Secret(scope, secret))
+}
+
+/// How far a grant to a service account reaches: the bundle of a service holds secrets of wider
+/// scopes too.
+fn reach(
+    principal: &Principal,
+    grant: &GrantRequest,
+    expires_at: Option<Timestamp>,
+) -> Option<Reach> {
+    let is_pod = grant.subject.kind == SubjectKind::ServiceAccount;
+    is_pod.then(|| reach_of_grant(principal, &grant.scope, expires_at)).flatten()
 }
 
 fn details(

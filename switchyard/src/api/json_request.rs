@@ -17,7 +17,7 @@ use zeroize::Zeroize as _;
 
 use super::body;
 use super::idempotency::idempotency;
-use super::preconditions::Preconditions;
+use super::preconditions::{Preconditions, TaggedVersion};
 use crate::app::{ApiError, AppState, Authenticated, FREE_BYTES, RequestBudget};
 use crate::repository::{Condition, Idempotency};
 use crate::secrets::{SecretsError, WriteOptions};
@@ -149,9 +149,10 @@ impl JsonRequest {
             .find(scope, name)
             .await
             .map_err(SecretsError::from)?
-            .map(|secret| secret.stored.version);
-        Ok(match active {
-            _ if !preconditions.allow_change(active) => Condition::Unmet,
+            .map(TaggedVersion::from);
+        let allowed = preconditions.allow_change(active.as_ref());
+        Ok(match active.map(|it| it.version) {
+            _ if !allowed => Condition::Unmet,
             Some(version) => Condition::Active(version),
             None => Condition::Absent,
         })

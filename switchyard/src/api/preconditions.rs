@@ -1,5 +1,9 @@
 //! `If-Match` and `If-None-Match` (RFC 9110, section 13). The entity tag of a secret is the number
-//! of its version in quotes.
+//! of its version and the version's own tag: `"3-4f0c2b7a91d3e586"`. After a restore of the
+//! database the number may be that of another value.
+//!
+//! In the precondition of a change a number alone, `"3"`, means whichever version has it. It says
+//! nothing about what a client holds, so a read is never answered with 304 because of it.
 //!
 //! The types of the crate `headers` are not used: they accept malformed lists, which must fail, and
 //! do not give back the tags, which the ledger checks.
@@ -9,7 +13,7 @@ use http::header::{ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 
 use crate::app::ApiError;
-use crate::repository::Condition;
+use crate::repository::{Condition, Secret, VersionRow};
 
 /// The most tags in one header. Clients send a few.
 const MAX_TAGS: usize = 100;
@@ -29,10 +33,33 @@ enum EntityTags {
 }
 
 /// An entity tag. `version` is `None` if no version can have this tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct EntityTag {
     weak: bool,
     version: Option<Version>,
+    /// The version's own tag. `None` in a number alone.
+    tag: Option<String>,
+}
+
+/// A version that a precondition is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TaggedVersion {
+    /// The number.
+    pub(super) version: Version,
+    /// What tells it apart from others with this number.
+    pub(super) tag: String,
+}
+
+impl From<Secret> for TaggedVersion {
+    fn from(secret: Secret) -> Self {
+        Self { version: secret.stored.version, tag: secret.tag }
+    }
+}
+
+impl From<VersionRow> for TaggedVersion {
+    fn from(row: VersionRow) -> Self {
+        Self { version: row.version, tag: row.tag }
+    }
 }
 
 /// The result of a read's preconditions.
@@ -72,7 +99,7 @@ impl Preconditions {
             (None, Some(EntityTags::Any)) => Some(Condition::Absent),
             (Some(EntityTags::Any), None) => Some(Condition::Present),
             (Some(EntityTags::List(tags)), None) => match tags.as_slice() {
-                [EntityTag { weak: false, version: Some(version) }] => {
+                [EntityTag { weak: false, version: Some(version), tag: None }] => {
                     Some(Condition::Active(*version))
                 }
                 _ => None,
@@ -82,7 +109,7 @@ impl Preconditions {
     }
 
     /// Whether a change may proceed if this is the active version.
-    pub(super) fn allow_change(&self, active: Option<Version>) -> bool {
+    pub(super) fn allow_change(&self, active: Option<&TaggedVersion>) -> bool {
         let matches = self
             .if_match
             .as_ref()
@@ -95,7 +122,7 @@ impl Preconditions {
     }
 
     /// Evaluates the preconditions of a read of this version.
-    pub(super) fn evaluate_read(&self, version: Version) -> ReadPrecondition {
+    pub(super) fn evaluate_read(&self, version: &TaggedVersion) -> ReadPrecondition {
         if !self
             .if_match
             .as_ref()
@@ -104,7 +131,7 @@ impl Preconditions {
             return ReadPrecondition::Failed;
         }
         match &self.if_none_match {
-            Some(tags) if tags.include(Some(version), EntityTag::matches_weakly) => {
+            Some(tags) if tags.include(Some(version), EntityTag::is_held) => {
                 ReadPrecondition::NotModified
             }
             _ => ReadPrecondition::Met,
@@ -113,7 +140,11 @@ impl Preconditions {
 }
 
 impl EntityTags {
-    fn include(&self, active: Option<Version>, compare: fn(&EntityTag, Version) -> bool) -> bool {
+    fn include(
+        &self,
+        active: Option<&TaggedVersion>,
+        compare: fn(&EntityTag, &TaggedVersion) -> bool,
+    ) -> bool {
         match (self, active) {
             (_, None) => false,
             (Self::Any, Some(_)) => true,
@@ -123,12 +154,18 @@ impl EntityTags {
 }
 
 impl EntityTag {
-    fn matches_strongly(&self, version: Version) -> bool {
-        !self.weak && self.version == Some(version)
+    fn matches_strongly(&self, version: &TaggedVersion) -> bool {
+        !self.weak && self.matches_weakly(version)
     }
 
-    fn matches_weakly(&self, version: Version) -> bool {
-        self.version == Some(version)
+    fn matches_weakly(&self, version: &TaggedVersion) -> bool {
+        self.version == Some(version.version)
+            && self.tag.as_ref().is_none_or(|tag| *tag == version.tag)
+    }
+
+    /// Whether a client with this tag has this very version.
+    fn is_held(&self, version: &TaggedVersion) -> bool {
+        self.tag.is_some() && self.matches_weakly(version)
     }
 }
 
@@ -164,7 +201,11 @@ fn list(text: &str) -> Result<Vec<EntityTag>, ()> {
         {
             return Err(());
         }
-        tags.push(EntityTag { weak, version: version(opaque) });
+        let (number, tag) = match opaque.split_once('-') {
+            Some((number, tag)) => (number, Some(tag.to_owned())),
+            None => (opaque, None),
+        };
+        tags.push(EntityTag { weak, version: version(number), tag });
         rest = after.trim_start_matches([' ', '\t']);
         if !rest.is_empty() {
             rest = rest.strip_prefix(',').ok_or(())?.trim_start_matches([' ', '\t', ',']);
@@ -180,9 +221,10 @@ fn version(opaque: &str) -> Option<Version> {
 }
 
 /// The `ETag` header of a version.
-pub(super) fn etag(version: Version) -> (HeaderName, HeaderValue) {
-    // Digits in quotes are always a valid header value.
-    (ETAG, HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("")))
+pub(super) fn etag(TaggedVersion { version, tag }: &TaggedVersion) -> (HeaderName, HeaderValue) {
+    // Digits and letters in quotes are always a valid header value.
+    let value = HeaderValue::from_str(&format!("\"{version}-{tag}\""));
+    (ETAG, value.unwrap_or(HeaderValue::from_static("")))
 }
 
 #[cfg(test)]
@@ -239,6 +281,7 @@ mod tests {
             (&["W/\"3\""], &[], None),
             (&["\"x\""], &[], None),
             (&["\"03\""], &[], None),
+            (&["\"3-ab\""], &[], None),
             (&["\"0\""], &[], None),
             (&[], &["\"3\""], None),
             (&["\"3\""], &["\"4\""], None),
@@ -253,15 +296,21 @@ mod tests {
 
     #[test]
     fn if_match_compares_strongly_and_if_none_match_weakly() {
-        let (three, four) = (Version(3), Version(4));
+        let tagged = |version| TaggedVersion { version: Version(version), tag: "ab".to_owned() };
+        let (three, four) = (tagged(3), tagged(4));
         for (if_match, if_none_match, absent, at_three, read_result) in [
             (&["\"3\" , \"5\""][..], &[][..], false, true, ReadPrecondition::Met),
             (&["\"5\"", "\"3\""], &[], false, true, ReadPrecondition::Met),
             (&["W/\"3\""], &[], false, false, ReadPrecondition::Failed),
             (&["\"4\""], &[], false, false, ReadPrecondition::Failed),
             (&["\"a,b\", \"3\""], &[], false, true, ReadPrecondition::Met),
-            (&[], &["\"3\""], true, false, ReadPrecondition::NotModified),
-            (&[], &["W/\"3\""], true, false, ReadPrecondition::NotModified),
+            (&[], &["\"3-ab\""], true, false, ReadPrecondition::NotModified),
+            (&[], &["W/\"3-ab\""], true, false, ReadPrecondition::NotModified),
+            // A number alone is not what a client holds, and another tag is another value.
+            (&[], &["\"3\""], true, false, ReadPrecondition::Met),
+            (&[], &["\"3-cd\"", "\"3-\""], true, true, ReadPrecondition::Met),
+            (&["\"3-ab\""], &[], false, true, ReadPrecondition::Met),
+            (&["\"3-cd\""], &[], false, false, ReadPrecondition::Failed),
             (&[], &["\"4\",,\"5\""], true, true, ReadPrecondition::Met),
             (&[], &["*"], true, false, ReadPrecondition::NotModified),
             (&["*"], &["\"4\""], false, true, ReadPrecondition::Met),
@@ -270,20 +319,26 @@ mod tests {
             let preconditions = read(if_match, if_none_match).unwrap();
             let found = (
                 preconditions.allow_change(None),
-                preconditions.allow_change(Some(three)),
-                preconditions.evaluate_read(three),
+                preconditions.allow_change(Some(&three)),
+                preconditions.evaluate_read(&three),
             );
             assert_eq!(found, (absent, at_three, read_result), "{if_match:?} {if_none_match:?}");
         }
-        assert!(read(&["*"], &[]).unwrap().allow_change(Some(four)));
+        assert!(read(&["*"], &[]).unwrap().allow_change(Some(&four)));
     }
 
     proptest! {
         #[test]
-        fn an_etag_that_was_sent_is_accepted_back(number in 1..(1_u64 << 53)) {
-            let (_, value) = etag(Version(number));
-            let preconditions = read(&[value.to_str().unwrap()], &[]).unwrap();
-            prop_assert_eq!(preconditions.as_condition(), Some(Condition::Active(Version(number))));
+        fn an_etag_that_was_sent_is_accepted_back(
+            number in 1..(1_u64 << 53),
+            tag in "[0-9a-f]{0,16}",
+        ) {
+            let version = TaggedVersion { version: Version(number), tag };
+            let (_, value) = etag(&version);
+            let value = value.to_str().unwrap();
+            prop_assert!(read(&[value], &[]).unwrap().allow_change(Some(&version)));
+            let found = read(&[], &[value]).unwrap().evaluate_read(&version);
+            prop_assert_eq!(found, ReadPrecondition::NotModified);
         }
 
         #[test]

@@ -13,13 +13,13 @@ use super::body;
 use super::json_request::{JsonRequest, UnreadRequest};
 use super::page::query;
 use super::path::{ScopePath, SecretPath, authorize_secret};
-use super::preconditions::{Preconditions, ReadPrecondition, etag};
+use super::preconditions::{Preconditions, ReadPrecondition, TaggedVersion, etag};
 use super::response::{check_disk, count, run_change, secret_json};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::metrics::{Operation, OperationOutcome};
 use crate::policy::{Target, Verb};
 use crate::repository::{ChangeError, Condition};
-use crate::secrets::{SecretsError, WriteOptions};
+use crate::secrets::{ReadSecret, SecretsError, WriteOptions};
 
 /// Write secrets
 ///
@@ -134,15 +134,15 @@ pub(super) struct ReadSecretQuery {
     params(
         ("scope" = Scope, Path), ("name" = SecretName, Path), ReadSecretQuery,
         ("If-None-Match" = Option<String>, Header, description = "Answer 304 if the version to \
-            read is one of these, for example `\"3\"`"),
+            read has one of these as its ETag; a number alone is none"),
         ("If-Match" = Option<String>, Header, description = "Answer 412 unless the version to \
             read is one of these"),
     ),
     responses(
         (status = 200, description = "The value", body = SecretValue, headers(("ETag" = String,
-            description = "The version in quotes"))),
+            description = "The version and what tells it apart from others with this number"))),
         (status = 304, description = "The client has this version already",
-            headers(("ETag" = String, description = "The version in quotes")))))]
+            headers(("ETag" = String, description = "The same as of the value")))))]
 pub(super) async fn read(
     State(app): State<Arc<AppState>>,
     unauthenticated: Unauthenticated,
@@ -157,13 +157,13 @@ pub(super) async fn read(
     if !preconditions.is_empty()
         && let Some(current) = current_version(&app, &scope, &name, version).await?
     {
-        match preconditions.evaluate_read(current) {
+        match preconditions.evaluate_read(&current) {
             ReadPrecondition::Met => {}
             ReadPrecondition::NotModified => {
-                return Ok((StatusCode::NOT_MODIFIED, [etag(current)]).into_response());
+                return Ok((StatusCode::NOT_MODIFIED, [etag(&current)]).into_response());
             }
             ReadPrecondition::Failed => {
-                return Err(ApiError::precondition(&scope, &name, Some(current)));
+                return Err(ApiError::precondition(&scope, &name, Some(current.version)));
             }
         }
     }
@@ -174,10 +174,11 @@ pub(super) async fn read(
         }
     };
     count(&app, Operation::Read, &value);
-    let value = value?;
+    let ReadSecret { value, tag } = value?;
     // A struct of strings, numbers and base64 always serializes.
     let body: Redacted = value.to_body().unwrap_or_default();
-    Ok(([etag(value.version)], secret_json(body)).into_response())
+    let version = TaggedVersion { version: value.version, tag };
+    Ok(([etag(&version)], secret_json(body)).into_response())
 }
 
 /// The version that the request would read.
@@ -186,16 +187,16 @@ async fn current_version(
     scope: &Scope,
     name: &SecretName,
     requested: Option<Version>,
-) -> Result<Option<Version>, SecretsError> {
+) -> Result<Option<TaggedVersion>, SecretsError> {
     use contract::api::VersionState::Destroyed;
     Ok(match requested {
-        None => app.repository.find(scope, name).await?.map(|secret| secret.stored.version),
+        None => app.repository.find(scope, name).await?.map(TaggedVersion::from),
         Some(version) => app
             .repository
             .find_version(scope, name, version)
             .await?
             .filter(|row| row.state != Destroyed)
-            .map(|row| row.version),
+            .map(TaggedVersion::from),
     })
 }
 

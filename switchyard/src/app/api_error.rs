@@ -231,6 +231,9 @@ impl ApiError {
             ChangeError::InUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", detail)
             }
+            ChangeError::GrantExists(_) => {
+                Self::new(StatusCode::CONFLICT, "/problems/grant-exists", "Granted already", detail)
+            }
             ChangeError::NotDeleted(_) => {
                 Self::new(StatusCode::CONFLICT, "/problems/not-deleted", "Not deleted", detail)
             }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use contract::stream::{MessageError, ServerMessage, Snapshot};
-use contract::{Generation, Redacted};
+use contract::{Generation, GenerationTag, Redacted};
 use tokio::sync::OnceCell;
 
-use crate::policy::SecretFilter;
+use crate::policy::MemberFilter;
 use crate::repository::{Bundle, BundleId};
 use crate::secrets::{Secrets, SecretsError};
 
@@ -17,12 +17,12 @@ use crate::secrets::{Secrets, SecretsError};
 pub(crate) struct BundleSelection {
     pub(crate) bundle: Bundle,
     pub(crate) generation: Generation,
-    /// Which of the bundle's secrets the pod may read.
-    pub(crate) filter: SecretFilter,
+    /// Which of the bundle's members the pod may read.
+    pub(crate) filter: MemberFilter,
 }
 
 /// What a frame holds, in the order in which the pod named its bundles.
-type FrameKey = Vec<(BundleId, Generation, SecretFilter)>;
+type FrameKey = Vec<(BundleId, Generation, Option<GenerationTag>, MemberFilter)>;
 
 /// The frames that some stream is sending right now. A frame lives no longer than that.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,10 @@ impl FrameCache {
         secrets: &Secrets,
         selection: &[BundleSelection],
     ) -> Result<Arc<SharedFrame>, FrameError> {
-        let key = selection.iter().map(|it| (it.bundle.id, it.generation, it.filter.clone()));
+        let key = selection.iter().map(|it| {
+            let tag = it.bundle.tag_of(it.generation);
+            (it.bundle.id, it.generation, tag, it.filter.clone())
+        });
         let frame = self.slot(key.collect());
         frame
             .get_or_try_init(|| async {

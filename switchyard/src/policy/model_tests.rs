@@ -2,13 +2,14 @@
 //! principals, verbs, targets and rights. Both follow docs/access.md.
 
 use contract::api::{Access, PrincipalKind, Role};
-use contract::{Scope, SecretName};
+use contract::{BundleRef, Scope, SecretName};
 use proptest::prelude::*;
 use strum::VariantArray as _;
 
 use super::{
-    AccessGrant, Principal, RoleAssignment, RoleScope, RoleSource, Target, Verb, decide,
-    decide_delegation, listable_secrets,
+    AccessGrant, BundleGrant, MemberFilter, NamespaceBinding, Principal, RoleAssignment, RoleScope,
+    RoleSource, ServiceAccountRef, Target, Verb, decide, decide_bundle, decide_delegation,
+    listable_secrets, reach_of_grant,
 };
 
 /// A right: its name, its scope ('' for everywhere) and its secret ('' for all).
@@ -108,6 +109,25 @@ fn rows() -> impl Strategy<Value = Vec<Right>> {
     prop::collection::vec((right(), scope(), secret()), 0..5)
 }
 
+/// What a pod of service account `jobs` gets of a bundle that `grantor` grants to it, if anything.
+fn delivery(grantor: &Principal, bundle: &Scope, named: &str) -> Option<MemberFilter> {
+    let secret: Option<SecretName> = (!named.is_empty()).then(|| named.parse().unwrap());
+    let target = secret.as_ref().map_or(Target::Scope(bundle), |it| Target::Secret(bundle, it));
+    decide_delegation(grantor, Verb::Grant, Access::Read, target).ok()?;
+    let grant = BundleGrant {
+        namespace: "pods".into(),
+        service_account: "jobs".into(),
+        bundle: bundle.clone(),
+        reach: reach_of_grant(grantor, bundle, None)?,
+        secret,
+    };
+    let (environment, service) = (bundle.environment()?.clone(), bundle.service()?);
+    let name = BundleRef::of(service, &environment);
+    let binding = NamespaceBinding { project: bundle.project().clone(), environment };
+    let account = ServiceAccountRef { namespace: "pods", name: "jobs" };
+    decide_bundle(account, &name, Some(&binding), &[grant]).ok().map(|allowed| allowed.filter)
+}
+
 fn word(verb: Verb) -> &'static str {
     match verb {
         Verb::Admin => "administer",
@@ -154,6 +174,24 @@ proptest! {
         let shown = listable_secrets(&principal(&rows), &parsed).is_ok_and(|(filter,
             _)| filter.matches(&name));
         prop_assert_eq!(shown, model(&rows, "list", &scope, secret));
+    }
+
+    /// A bundle holds secrets of wider scopes than its own. With a grant of it come only those that
+    /// the grantor could have granted by themselves.
+    #[test]
+    fn a_grant_delivers_what_its_grantor_could_grant(rows in rows(), bundle in scope_of(3..4),
+        named in secret(), depth in 1_usize..4,
+        member in prop::sample::select(vec!["A", "A-B", "a"])) {
+        let parsed: Scope = bundle.parse().unwrap();
+        let labels: Vec<&str> = bundle.split('.').collect();
+        let member_scope = labels[..depth].join(".");
+        let delivered = delivery(&principal(&rows), &parsed, named).is_some_and(|filter| {
+            filter.matches(&member.parse().unwrap(), &member_scope.parse().unwrap())
+        });
+        let expected = (named.is_empty() || named == member)
+            && may_delegate(&rows, "read", &bundle)
+            && may_delegate(&rows, "read", &member_scope);
+        prop_assert_eq!(delivered, expected, "{} of {}", member, member_scope);
     }
 
     /// A principal can do whatever it can grant, so no chain of grants escalates.

@@ -5,12 +5,11 @@
 //! or single secrets of it. No access crosses environments: the name of a bundle is resolved in the
 //! project and environment of the namespace, so a pod cannot even name another one's bundle.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use contract::{BundleRef, Label, Scope, SecretName};
 
-use super::SecretFilter;
+use super::{MemberFilter, Reach};
 
 /// The project and environment of a namespace, from its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +46,8 @@ pub struct BundleGrant {
     pub bundle: Scope,
     /// The only secret that is granted. `None` grants all.
     pub secret: Option<SecretName>,
+    /// The widest scope whose secrets are granted: no wider than the grantor could grant.
+    pub reach: Reach,
 }
 
 /// The pod may read the bundle or some of its secrets.
@@ -54,8 +55,8 @@ pub struct BundleGrant {
 pub struct BundleAllowed {
     /// The bundle's service scope.
     pub scope: Scope,
-    /// Which secrets of it the pod may read.
-    pub filter: SecretFilter,
+    /// Which members of it the pod may read.
+    pub filter: MemberFilter,
     /// The rule that allows it.
     pub rule: BundleRule,
 }
@@ -157,7 +158,7 @@ pub fn decide_bundle(
     if service.as_str() == account.name {
         return Ok(BundleAllowed {
             scope,
-            filter: SecretFilter::All,
+            filter: MemberFilter::everything(),
             rule: BundleRule::OwnService,
         });
     }
@@ -166,27 +167,15 @@ pub fn decide_bundle(
             && it.service_account == account.name
             && it.bundle == scope
     };
-    let mut secrets = BTreeSet::new();
+    let mut filter = MemberFilter::default();
     for grant in grants.iter().filter(applies) {
-        match &grant.secret {
-            None => {
-                return Ok(BundleAllowed {
-                    scope,
-                    filter: SecretFilter::All,
-                    rule: BundleRule::Grant,
-                });
-            }
-            Some(secret) => secrets.insert(secret.clone()),
-        };
+        filter.add(grant.secret.as_ref(), grant.reach);
     }
-    if secrets.is_empty() {
+    if filter.is_empty() {
         return Err(denied(BundleDenyReason::OtherService { service }));
     }
-    Ok(BundleAllowed {
-        scope,
-        filter: SecretFilter::Only(secrets),
-        rule: BundleRule::GrantOfSecrets,
-    })
+    let rule = if filter.has_all_names() { BundleRule::Grant } else { BundleRule::GrantOfSecrets };
+    Ok(BundleAllowed { scope, filter, rule })
 }
 
 #[cfg(test)]
@@ -209,6 +198,7 @@ mod tests {
             service_account: service_account.into(),
             bundle: bundle.parse().unwrap(),
             secret,
+            reach: Reach::Project,
         }
     }
 
@@ -299,11 +289,8 @@ mod tests {
         let filter = |grants: &[BundleGrant]| {
             ask("shop-prod", "cron", "api-prod", Some(&prod), grants).unwrap().filter
         };
-        assert_eq!(
-            filter(&rows(&["A", "B"])),
-            SecretFilter::Only(["A", "B"].map(|it| it.parse().unwrap()).into())
-        );
-        assert_eq!(filter(&rows(&["A", ""])), SecretFilter::All);
+        assert_eq!(filter(&rows(&["A", "B"])).to_string(), "A,B");
+        assert_eq!(filter(&rows(&["A", ""])), MemberFilter::everything());
         // A pod reads all of its own bundle, whatever grants exist.
         let own = ask(
             "shop-prod",
@@ -313,7 +300,7 @@ mod tests {
             &[grant("shop-prod", "api", "shop.prod.api", "A")],
         )
         .unwrap();
-        assert_eq!((own.filter, own.rule), (SecretFilter::All, BundleRule::OwnService));
+        assert_eq!((own.filter, own.rule), (MemberFilter::everything(), BundleRule::OwnService));
     }
 
     /// An independent model that works on text only: a bundle is `<service>-<environment>`. Returns
@@ -365,7 +352,10 @@ mod tests {
             let answer = ask(&namespace, &account, &bundle, bound.as_ref(), &grants);
             let expected = model(&namespace, &account, &bundle, secret, labels.as_ref().map(|(p,
                 e)| (p.as_str(), e.as_str())), &grants);
-            let read = answer.as_ref().is_ok_and(|it| it.filter.matches(&secret.parse().unwrap()));
+            let read = answer.as_ref().is_ok_and(|it| {
+                let widest = Scope::Project(it.scope.project().clone());
+                it.filter.matches(&secret.parse().unwrap(), &widest)
+            });
             prop_assert_eq!(read, expected, "{:?}", answer);
             if let (Ok(allowed), Some((project, environment))) = (answer, labels) {
                 // The scope always belongs to the project and environment of the namespace.

@@ -133,6 +133,12 @@ pub enum ChangeError {
         /// Its active version, or `None` if it does not exist.
         active: Option<Version>,
     },
+    /// An equal grant exists, and the new one lasts longer or reaches further in one way only.
+    #[error(
+        "add grant: grant {0} is equal, but lasts longer or reaches further than you may grant; \
+         remove it first, or ask for the same end"
+    )]
+    GrantExists(u64),
     /// The secret does not exist.
     #[error("change {0}: there is no such secret")]
     NotFound(String),

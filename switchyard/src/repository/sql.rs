@@ -8,12 +8,15 @@ mod audit_events;
 mod bundles;
 mod changes;
 mod checkpoints;
+mod deleted_versions;
 mod destroy;
+mod epochs;
 mod generations;
 mod grants;
 mod idempotency;
 mod leases;
 mod listing;
+mod lived_time;
 mod notify;
 mod pod_reports;
 mod rows;
@@ -29,7 +32,7 @@ use lockbox::{Database, Migration, Schema};
 use super::RepositoryError;
 pub use checkpoints::StoredCheckpoint;
 pub use destroy::PendingDestroy;
-pub use grants::{NewGrant, PersonGrant};
+pub use grants::PersonGrant;
 pub use notify::CHANNEL;
 use rows::database;
 pub(super) use transaction::LedgerTransaction;
@@ -54,6 +57,12 @@ const SCHEMA: Schema = Schema {
             description: "grants",
             sqlite: include_str!("../../migrations/sqlite/0003_grants.sql"),
             postgres: include_str!("../../migrations/postgres/0003_grants.sql"),
+        },
+        Migration {
+            version: 4,
+            description: "epochs",
+            sqlite: include_str!("../../migrations/sqlite/0004_epochs.sql"),
+            postgres: include_str!("../../migrations/postgres/0004_epochs.sql"),
         },
     ],
 };

@@ -46,7 +46,7 @@ impl Secrets {
             }
             .into());
         };
-        if row.state == contract::api::VersionState::Destroyed {
+        if self.is_gone(&row).await? {
             return Err(ChangeError::Destroyed { secret: path(), version: to }.into());
         }
         self.store.read_version(scope, name, &row.stored()).await?;
@@ -87,7 +87,8 @@ impl Secrets {
         Ok(DeletedSecret { bundles: self.push(moved), recoverable_until: until })
     }
 
-    /// Until when a secret deleted at `deleted_at` can be restored.
+    /// Until when a secret deleted at `deleted_at` can be restored at least. The retention counts
+    /// only time in which switchyard ran.
     pub(crate) fn recoverable_until(&self, deleted_at: Timestamp) -> Timestamp {
         deleted_at.checked_add(self.retention).unwrap_or(Timestamp::MAX)
     }

@@ -2,14 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use contract::api::{SecretValue, VersionState};
+use contract::api::SecretValue;
 use contract::stream::{HeldBundle, HeldSecret};
 use contract::{Generation, Scope, SecretName, Version};
 
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::Action;
-use crate::policy::SecretFilter;
+use crate::policy::MemberFilter;
 use crate::repository::{Bundle, Member};
+
+/// A value that was read, and the tag of its version.
+#[derive(Debug)]
+pub(crate) struct ReadSecret {
+    pub(crate) value: SecretValue,
+    pub(crate) tag: String,
+}
 
 impl Secrets {
     /// The active value of a secret.
@@ -19,7 +26,7 @@ impl Secrets {
         scope: &Scope,
         name: &SecretName,
         rule: Option<String>,
-    ) -> Result<SecretValue, SecretsError> {
+    ) -> Result<ReadSecret, SecretsError> {
         let missing = || SecretsError::NotFound { scope: scope.clone(), name: name.clone() };
         let secret = self.repository.find(scope, name).await?.ok_or_else(missing)?;
         let value = self.store.read_version(scope, name, &secret.stored).await?;
@@ -27,7 +34,8 @@ impl Secrets {
             .record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule))
             .await?;
         let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
-        Ok(SecretValue { scope, name, version, updated_at: secret.updated_at, value })
+        let value = SecretValue { scope, name, version, updated_at: secret.updated_at, value };
+        Ok(ReadSecret { value, tag: secret.tag })
     }
 
     /// The value of one version of a secret.
@@ -38,7 +46,7 @@ impl Secrets {
         name: &SecretName,
         version: Version,
         rule: Option<String>,
-    ) -> Result<SecretValue, SecretsError> {
+    ) -> Result<ReadSecret, SecretsError> {
         let (in_scope, named) = (|| scope.clone(), || name.clone());
         let Some(row) = self.repository.find_version(scope, name, version).await? else {
             return Err(match self.repository.find(scope, name).await? {
@@ -46,31 +54,33 @@ impl Secrets {
                 None => SecretsError::NotFound { scope: in_scope(), name: named() },
             });
         };
-        if row.state == VersionState::Destroyed {
+        if self.is_gone(&row).await? {
             return Err(SecretsError::Gone { scope: in_scope(), name: named(), version });
         }
         let updated_at = row.created_at;
         let value = self.store.read_version(scope, name, &row.stored()).await?;
         self.audit.record(caller.event(Action::Read, scope, name, Some(version), rule)).await?;
-        Ok(SecretValue { scope: in_scope(), name: named(), version, updated_at, value })
+        let value = SecretValue { scope: in_scope(), name: named(), version, updated_at, value };
+        Ok(ReadSecret { value, tag: row.tag })
     }
 
-    /// The values of a generation, restricted to the secrets in `filter`. The caller must write the
+    /// The values of a generation, restricted to the members in `filter`. The caller must write the
     /// audit event before sending them.
     pub(crate) async fn open(
         &self,
         bundle: &Bundle,
         generation: Generation,
-        filter: &SecretFilter,
+        filter: &MemberFilter,
     ) -> Result<HeldBundle, SecretsError> {
         let members = self.repository.members(bundle.id, generation).await?;
         let mut secrets = BTreeMap::new();
         for (name, Member { scope, stored }) in
-            members.into_iter().filter(|(name, _)| filter.matches(name))
+            members.into_iter().filter(|(name, member)| filter.matches(name, &member.scope))
         {
             let value = self.store.read_version(&scope, &name, &stored).await?;
             secrets.insert(name, HeldSecret { version: stored.version, value });
         }
-        Ok(HeldBundle { bundle: bundle.name.clone(), generation, secrets })
+        let tag = bundle.tag_of(generation);
+        Ok(HeldBundle { bundle: bundle.name.clone(), generation, tag, secrets })
     }
 }

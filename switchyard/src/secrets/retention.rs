@@ -1,19 +1,25 @@
-//! The retention job: destroys secrets that were deleted long enough ago, finishes pending destroys
-//! in the store and deletes expired responses. One replica runs it at a time.
+//! The retention job: destroys versions that were deleted long enough ago, finishes pending
+//! destroys in the store and deletes expired responses. One replica runs it at a time. It also
+//! counts the lived time, by which both are old.
 
 use std::time::Duration;
 
+use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoreError;
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
+use tokio::time::Instant;
 
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::{Action, Actor, Origin};
-use crate::repository::{Fence, LedgerChange, PendingDestroy};
+use crate::repository::{Fence, LedgerChange, LivedTime, PendingDestroy, VersionRow};
 
-/// How often the job runs.
+/// How often lived time is counted: half of what it may lag behind.
+const COUNT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How often the job sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The maximum number of items of each kind per run.
@@ -22,11 +28,26 @@ const MAX_BATCH: u32 = 200;
 /// Runs while this replica holds the lease.
 pub(crate) async fn enforce_retention(secrets: Secrets, fence: Fence) {
     let mut delays = Backoff::NETWORK.delays();
+    let (mut counted_until, mut sweep_at) = (Instant::now(), Instant::now());
     loop {
-        let pause = match secrets.enforce_retention_once(&fence).await {
+        let now = Instant::now();
+        // More than that was not lived through: the machine was suspended, or the clock is wrong.
+        let lived = (now - counted_until).min(LivedTime::MAX_STEP);
+        counted_until = now;
+        let sweeps = now >= sweep_at;
+        let done = if sweeps {
+            secrets.enforce_retention_once(&fence, lived).await
+        } else {
+            let counted = secrets.repository.advance_lived_time(lived, &fence).await;
+            counted.map(drop).map_err(SecretsError::from)
+        };
+        let pause = match done {
             Ok(()) => {
                 delays.reset();
-                SWEEP_INTERVAL
+                if sweeps {
+                    sweep_at = now + SWEEP_INTERVAL;
+                }
+                COUNT_INTERVAL
             }
             // A leader that was suspended may hold the ledger's lock until the database ends its
             // transaction.
@@ -40,9 +61,14 @@ pub(crate) async fn enforce_retention(secrets: Secrets, fence: Fence) {
 }
 
 impl Secrets {
-    pub(super) async fn enforce_retention_once(&self, fence: &Fence) -> Result<(), SecretsError> {
+    /// Sweeps once, after `lived` has passed since the last time.
+    pub(super) async fn enforce_retention_once(
+        &self,
+        fence: &Fence,
+        lived: Duration,
+    ) -> Result<(), SecretsError> {
         let now = Timestamp::now();
-        let before = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
+        let before = self.repository.advance_lived_time(lived, fence).await?.before(self.retention);
         let system =
             Caller { actor: Actor::System { part: "retention" }, origin: Origin::default() };
         for (scope, name) in self.repository.expired(before, MAX_BATCH).await? {
@@ -70,6 +96,15 @@ impl Secrets {
         self.destroy_in_store(pending, Some(fence)).await?;
         self.repository.delete_expired_responses().await?;
         Ok(())
+    }
+
+    /// Whether a version was destroyed, or is only not yet: its delete is past the retention.
+    pub(super) async fn is_gone(&self, row: &VersionRow) -> Result<bool, SecretsError> {
+        if row.state == VersionState::Destroyed {
+            return Ok(true);
+        }
+        let Some(deleted) = row.deleted else { return Ok(false) };
+        Ok(deleted <= self.repository.lived_time().await?.before(self.retention))
     }
 
     /// Destroys pending versions in the store and returns those of which nothing is left. The

@@ -1,3 +1,5 @@
+mod retention;
+
 use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
 use contract::{Generation, Redacted};
 use lockbox::conformance::ConformanceStore as _;
@@ -28,9 +30,16 @@ macro_rules! on_each_database {
     };
 }
 
+use retention::{
+    a_clock_that_jumps_forward_destroys_nothing, a_clock_that_jumps_forward_forgets_no_answer,
+    a_delete_can_be_undone_until_its_retention_ends, a_rollback_to_a_deleted_version_restores_it,
+    a_version_past_its_retention_is_not_read_before_the_job_ran,
+    an_undelete_restores_what_its_own_delete_marked,
+    what_was_deleted_is_destroyed_although_the_name_was_set_again,
+};
+
 mod each {
     use super::SecretsFixture;
-
     on_each_database!(
         values_orphaned_by_a_crash_are_never_visible,
         values_rejected_by_the_ledger_are_removed_from_the_store,
@@ -38,7 +47,13 @@ mod each {
         preconditions_are_checked,
         a_rotation_that_meets_a_delete_finds_nothing,
         a_rollback_creates_a_new_generation,
+        a_clock_that_jumps_forward_destroys_nothing,
+        a_clock_that_jumps_forward_forgets_no_answer,
         a_delete_can_be_undone_until_its_retention_ends,
+        a_rollback_to_a_deleted_version_restores_it,
+        a_version_past_its_retention_is_not_read_before_the_job_ran,
+        an_undelete_restores_what_its_own_delete_marked,
+        what_was_deleted_is_destroyed_although_the_name_was_set_again,
         a_destroyed_version_is_unreadable_in_store_and_ledger,
         a_replayed_request_is_done_once,
         a_superseded_leader_writes_nothing,
@@ -86,10 +101,6 @@ impl SecretsFixture {
         Self { secrets, store, database, _directory: directory }
     }
 
-    fn with_retention(&self, retention: SignedDuration) -> Secrets {
-        Secrets { retention, ..self.secrets.clone() }
-    }
-
     async fn write(&self, value: &str) -> Result<Written, SecretsError> {
         let mut request = WriteRequest::default();
         request.secrets.insert(name(), NewValue::new(Redacted::from(value.to_owned())));
@@ -99,7 +110,7 @@ impl SecretsFixture {
     }
 
     async fn read(&self) -> SecretValue {
-        self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap()
+        self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap().value
     }
 }
 
@@ -131,7 +142,7 @@ async fn values_orphaned_by_a_crash_are_never_visible(fixture: SecretsFixture) {
     for generation in [1, 2] {
         let held = fixture
             .secrets
-            .open(&bundle, Generation(generation), &crate::policy::SecretFilter::All)
+            .open(&bundle, Generation(generation), &crate::policy::MemberFilter::everything())
             .await
             .unwrap();
         let expected = if generation == 1 { b"one" } else { b"two" };
@@ -251,36 +262,6 @@ async fn a_rollback_creates_a_new_generation(fixture: SecretsFixture) {
         .await
         .unwrap_err();
     assert!(matches!(error, SecretsError::Change(ChangeError::NoVersion { .. })), "{error}");
-}
-
-async fn a_delete_can_be_undone_until_its_retention_ends(fixture: SecretsFixture) {
-    fixture.write("one").await.unwrap();
-    let delete = async || {
-        fixture.secrets.delete(&caller(), &scope(), &name(), &WriteOptions::default()).await
-    };
-    let undelete = async || {
-        fixture.secrets.undelete(&caller(), &scope(), &name(), &WriteOptions::default()).await
-    };
-    let removed = delete().await.unwrap();
-    assert_eq!(removed.bundles[0].generation, Generation(2));
-    assert!(removed.recoverable_until > Timestamp::now());
-    assert!(matches!(delete().await, Err(SecretsError::Change(ChangeError::NotFound(_)))));
-    let back = undelete().await.unwrap();
-    assert_eq!((back.versions[&name()], back.bundles[0].generation), (Version(1), Generation(3)));
-    assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::NotDeleted(_)))));
-    delete().await.unwrap();
-    let past = fixture.with_retention(SignedDuration::from_secs(-1));
-    let fence = past
-        .repository
-        .take_lease("sweep", "me", std::time::Duration::from_secs(9))
-        .await
-        .unwrap()
-        .unwrap();
-    past.enforce_retention_once(&fence).await.unwrap();
-    assert!(matches!(undelete().await, Err(SecretsError::Change(ChangeError::Destroyed { .. }))));
-    assert_eq!(fixture.store.list_versions(&scope(), &name()).await.unwrap(), []);
-    // A new secret with that name continues the numbering.
-    assert_eq!(fixture.write("two").await.unwrap().versions[&name()], Version(2));
 }
 
 async fn a_destroyed_version_is_unreadable_in_store_and_ledger(fixture: SecretsFixture) {

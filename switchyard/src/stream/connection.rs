@@ -1,7 +1,7 @@
 //! The event loop of one pod's stream.
 //!
-//! One task handles one event at a time. The pod's token may expire while the stream is open; what
-//! counts is whether the pod may read at the moment of each delivery, which is checked each time.
+//! One task handles one event at a time. Whether the pod may read is checked at each delivery, and
+//! its credential from time to time: see `credential`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::credential::{CredentialEvent, StreamCredential};
 use super::framed_io::{FramedIo, FramedIoError};
 use super::login::{AdmittedPod, BundleAdmission};
 use super::reports::{self, ReportRecord};
@@ -44,11 +45,13 @@ pub(super) struct Connection {
     pub(super) holds: Vec<BundleGeneration>,
     /// Reports that are expected: one for each delivery.
     pub(super) expected_reports: u32,
+    pub(super) credential: StreamCredential,
 }
 
 enum StreamEvent {
     Message(AgentMessage),
     BundleUpdated,
+    Credential(CredentialEvent),
     NamespacesChanged,
     GrantsChanged,
     TrustChanged,
@@ -58,7 +61,9 @@ enum StreamEvent {
 impl Connection {
     pub(super) fn new(app: Arc<AppState>, pod: AdmittedPod, caller: Caller) -> Self {
         let (namespaces, grants) = (app.access.namespaces(), app.access.subscribe_grants());
-        Self { app, pod, caller, namespaces, grants, holds: Vec::new(), expected_reports: 0 }
+        let credential = StreamCredential::new(&app.pods, pod.token.clone());
+        let holds = Vec::new();
+        Self { app, pod, caller, namespaces, grants, holds, expected_reports: 0, credential }
     }
 
     /// Serves the pod until either side ends the stream.
@@ -72,9 +77,12 @@ impl Connection {
             None => StreamEnd::Stopping,
         };
         self.log_end(&end);
-        if let StreamEnd::Refused(detail) = end
-            && let Ok(frame) = (ServerMessage::Refused { detail }).encode()
-        {
+        let farewell = match end {
+            StreamEnd::Refused(detail) => Some(ServerMessage::Refused { detail }),
+            StreamEnd::CredentialEnded(detail) => Some(ServerMessage::LoginRequired { detail }),
+            _ => None,
+        };
+        if let Some(Ok(frame)) = farewell.map(|message| message.encode()) {
             // An agent that is gone already learns of it at its next login.
             let _ = framed.send(&frame).await;
         }
@@ -89,7 +97,8 @@ impl Connection {
             StreamEnd::Refused(detail) => {
                 tracing::warn!(namespace, pod = name, trace, reason = detail, "stream ended");
             }
-            StreamEnd::Io(_)
+            StreamEnd::CredentialEnded(_)
+            | StreamEnd::Io(_)
             | StreamEnd::Stopping
             | StreamEnd::NamespaceMoved
             | StreamEnd::Silent(_) => {
@@ -121,6 +130,7 @@ impl Connection {
             let event = tokio::select! {
                 message = framed.next() => StreamEvent::Message(message?),
                 () = bundle_updated(&mut self.pod.bundles) => StreamEvent::BundleUpdated,
+                event = self.credential.next() => StreamEvent::Credential(event),
                 () = self.namespaces.changed() => StreamEvent::NamespacesChanged,
                 Ok(()) = self.grants.changed() => StreamEvent::GrantsChanged,
                 Ok(()) = trust.changed() => StreamEvent::TrustChanged,
@@ -137,6 +147,9 @@ impl Connection {
                     Box::pin(self.handle_message(message)).await?;
                 }
                 StreamEvent::BundleUpdated => Box::pin(self.deliver(framed)).await?,
+                StreamEvent::Credential(event) => {
+                    Box::pin(self.handle_credential(event)).await?;
+                }
                 StreamEvent::NamespacesChanged => Box::pin(self.check_access()).await?,
                 StreamEvent::GrantsChanged => Box::pin(self.recheck_grants(framed)).await?,
                 StreamEvent::TrustChanged => {
@@ -156,7 +169,7 @@ impl Connection {
 
     fn handle_hello(&mut self, hello: AgentMessage) -> Result<(), StreamEnd> {
         let AgentMessage::Hello { agent, holds } = hello else { return Err(StreamEnd::NoHello) };
-        let AdmittedPod { pod, bundles } = &self.pod;
+        let AdmittedPod { pod, bundles, .. } = &self.pod;
         let names: Vec<&str> = bundles.iter().map(|it| it.name.as_str()).collect();
         tracing::info!(
             namespace = pod.namespace,
@@ -166,7 +179,9 @@ impl Connection {
             agent = sanitize(&agent),
             "stream opened"
         );
-        self.holds = holds;
+        // A number without a tag may be that of another generation: from before a restore, or of
+        // another project.
+        self.holds = holds.into_iter().filter(|it| it.tag.is_some()).collect();
         Ok(())
     }
 
@@ -179,6 +194,7 @@ impl Connection {
             .collect();
         let (pod, caller) = (&self.pod.pod, &self.caller);
         let (records, applied) = match message {
+            AgentMessage::Token { token } => return self.handle_token(token),
             AgentMessage::Pong | AgentMessage::Unknown | AgentMessage::Hello { .. } => {
                 return Ok(());
             }

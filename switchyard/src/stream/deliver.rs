@@ -1,7 +1,6 @@
 //! Delivers generations to a pod: only after its access is checked again and the read is recorded
 //! in the audit log.
 
-use contract::SecretName;
 use contract::stream::BundleGeneration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use crate::app::{BundleSelection, FrameError};
 use crate::audit::{Action, Event, Outcome, Resource, ResourceKind, sanitize};
 use crate::delivery::generation_for;
 use crate::metrics::{Operation, OperationOutcome};
-use crate::policy::{BundleAllowed, BundleRule, SecretFilter};
+use crate::policy::{BundleAllowed, BundleRule};
 
 /// What is delivered of one bundle. All of it comes from one admission, so that a bundle can never
 /// be sent with the grant of another.
@@ -51,7 +50,11 @@ impl BundleAdmission {
 impl BundleDelivery {
     fn held(&self) -> BundleGeneration {
         let BundleSelection { bundle, generation, .. } = &self.selection;
-        BundleGeneration { bundle: bundle.name.clone(), generation: *generation }
+        BundleGeneration {
+            bundle: bundle.name.clone(),
+            generation: *generation,
+            tag: bundle.tag_of(*generation),
+        }
     }
 }
 
@@ -129,7 +132,8 @@ impl Connection {
 
     /// Opens the values, records who reads them, then sends them.
     async fn send<I: AsyncRead + AsyncWrite + Unpin>(
-        &self,
+        // Not shared: a review in flight cannot be.
+        &mut self,
         framed: &mut FramedIo<I>,
         deliveries: &[BundleDelivery],
     ) -> Result<(), StreamEnd> {
@@ -152,14 +156,9 @@ impl Connection {
 
     fn read_event(&self, delivery: &BundleDelivery) -> Event {
         let BundleSelection { bundle, generation, filter } = &delivery.selection;
-        let rule = delivery.rule.as_str();
-        let details = match filter {
-            SecretFilter::All => rule.to_owned(),
-            SecretFilter::Only(names) => format!(
-                "{rule}: {}",
-                names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(",")
-            ),
-        };
+        let (rule, selected) = (delivery.rule.as_str(), filter.to_string());
+        let details =
+            if selected.is_empty() { rule.to_owned() } else { format!("{rule}: {selected}") };
         Event {
             actor: self.caller.actor.clone(),
             action: Action::Read,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contract::stream::BUNDLE_PARAMETER;
-use contract::{BundleRef, Scope};
+use contract::{BundleRef, Redacted, Scope};
 use runtime::logs::ErrorChain;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::app::{ApiError, AppState, RateLimiter, Unauthenticated};
 use crate::audit::{Action, Actor, Event, Outcome, Pod, Resource, ResourceKind};
 use crate::bundle_updates::{BundleSubscription, BundleUpdate};
 use crate::identity::{PodError, TokenHash};
-use crate::policy::{BundleAllowed, BundleDenied, BundleRule, SecretFilter};
+use crate::policy::{BundleAllowed, BundleDenied, BundleRule, MemberFilter};
 use crate::secrets::Caller;
 
 /// More bundles than a pod needs.
@@ -21,12 +21,15 @@ const MAX_BUNDLES: usize = 16;
 /// A pod whose token is valid.
 pub(super) struct AuthenticatedPod {
     pub(super) pod: Pod,
+    pub(super) token: Redacted,
     pub(super) caller: Caller,
 }
 
 /// A pod that may read every bundle that it named.
 pub(super) struct AdmittedPod {
     pub(super) pod: Pod,
+    /// The token that it logged in with.
+    pub(super) token: Redacted,
     pub(super) bundles: Vec<BundleAdmission>,
 }
 
@@ -34,15 +37,15 @@ pub(super) struct AdmittedPod {
 pub(super) struct BundleAdmission {
     pub(super) name: BundleRef,
     pub(super) scope: Scope,
-    /// Which of its secrets the pod may read.
-    pub(super) filter: SecretFilter,
+    /// Which of its members the pod may read.
+    pub(super) filter: MemberFilter,
     /// The rule that allows it.
     pub(super) rule: BundleRule,
     pub(super) subscription: BundleSubscription,
     /// The last update of the subscription that a delivery took.
     pub(super) current: Option<Arc<BundleUpdate>>,
-    /// Which secrets were last sent on this stream. `None` before the first delivery.
-    pub(super) sent: Option<SecretFilter>,
+    /// Which members were last sent on this stream. `None` before the first delivery.
+    pub(super) sent: Option<MemberFilter>,
 }
 
 /// Parses the bundles that a query names, in order.
@@ -96,7 +99,7 @@ pub(super) async fn authenticate(
         Ok(pod) => {
             limit(&app.streams.pod_logins, &pod.uid)?;
             let caller = Caller { actor: Actor::Pod(pod.clone()), origin };
-            Ok(AuthenticatedPod { pod, caller })
+            Ok(AuthenticatedPod { pod, token, caller })
         }
         Err(PodError::Token(reason)) => {
             let reason = reason.to_string();
@@ -117,7 +120,7 @@ pub(super) async fn admit(
     authenticated: &AuthenticatedPod,
     names: Vec<BundleRef>,
 ) -> Result<AdmittedPod, ApiError> {
-    let AuthenticatedPod { pod, caller } = authenticated;
+    let AuthenticatedPod { pod, token, caller } = authenticated;
     let mut bundles = Vec::with_capacity(names.len());
     for name in names {
         let allowed = match app.access.check(pod, &name).await {
@@ -145,7 +148,7 @@ pub(super) async fn admit(
         tracing::error!(error = %ErrorChain(&error), "record login");
         ApiError::unavailable("the audit log cannot be written, so no pod is admitted")
     })?;
-    Ok(AdmittedPod { pod: pod.clone(), bundles })
+    Ok(AdmittedPod { pod: pod.clone(), token: token.clone(), bundles })
 }
 
 /// Subscribes to the bundle before it reads the ledger, so that no update in between is lost.

@@ -34,6 +34,12 @@ pub(super) enum StreamEnd {
     /// admitted to other bundles.
     #[error("the pod's namespace moved to another project or environment")]
     NamespaceMoved,
+    /// The pod's token has expired or is not valid any more. The agent logs in again, if it can.
+    #[error("the pod's credential ended: {0}")]
+    CredentialEnded(String),
+    /// The agent sends newer tokens all the time.
+    #[error("read stream: too many tokens")]
+    TooManyTokens,
     /// The agent sends more reports than it can have reasons for.
     #[error("read stream: too many reports")]
     TooManyReports,

@@ -1,3 +1,5 @@
+mod credential;
+
 use std::collections::BTreeMap;
 
 use certs::bundle::TrustBundle;
@@ -25,9 +27,12 @@ use crate::bundle_updates::BundleUpdates;
 use crate::disk::DiskSpace;
 use crate::identity::{DevelopmentIdentities, PodAuthenticator, TokenAuthenticator};
 use crate::namespaces::{NamespaceBindings, Namespaces};
-use crate::policy::NamespaceBinding;
-use crate::repository::{AuditQuery, Condition, NewGrant, Repository};
+use crate::policy::{NamespaceBinding, Reach};
+use crate::repository::{AuditQuery, Condition, GrantExtent, NewGrant, Repository};
 use crate::secrets::{Caller, Secrets, WriteOptions};
+
+/// The token of the pod in most tests. It does not end.
+const TOKEN: &str = "token";
 
 /// A switchyard without a listener and a cluster. The test changes the namespaces and the CAs.
 struct TestSwitchyard {
@@ -65,8 +70,22 @@ fn pod() -> Pod {
     }
 }
 
+fn identities_file(tokens: &[(Redacted, Pod)]) -> String {
+    let one = |(token, pod): &(Redacted, Pod)| {
+        serde_json::json!({"token": std::str::from_utf8(token.expose()).unwrap(),
+            "namespace": pod.namespace, "service_account": pod.service_account,
+            "pod": pod.name, "uid": pod.uid})
+    };
+    serde_json::json!({"identities": tokens.iter().map(one).collect::<Vec<_>>()}).to_string()
+}
+
 impl TestSwitchyard {
     async fn new() -> Self {
+        Self::with_tokens(&[(Redacted::from(TOKEN.to_owned()), pod())]).await
+    }
+
+    /// A switchyard that accepts these tokens.
+    async fn with_tokens(tokens: &[(Redacted, Pod)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
         let repository = Repository::open(database.clone()).await.unwrap();
@@ -80,7 +99,8 @@ impl TestSwitchyard {
         let (trust, trusted) = watch::channel(TrustBundle::new([&certificate()]));
         let updates = BundleUpdates::default();
         let identities = directory.path().join("identities.json");
-        crate::files::write(&identities, b"{}", crate::files::Readers::Owner).unwrap();
+        let text = identities_file(tokens);
+        crate::files::write(&identities, text.as_bytes(), crate::files::Readers::Owner).unwrap();
         let metrics = crate::metrics::Metrics::new(&mut Registry::default());
         let app = AppState {
             checkpoint_public_key: None,
@@ -145,7 +165,7 @@ impl TestSwitchyard {
     }
 
     /// Grants read access to a service account of `shop-prod`.
-    async fn grant(&self, account: &str, scope: &str, secret: Option<&str>) {
+    async fn grant(&self, account: &str, scope: &str, secret: Option<&str>, reach: Reach) {
         let grant = GrantRequest {
             expires_at: None,
             subject: Subject {
@@ -167,7 +187,7 @@ impl TestSwitchyard {
         };
         let new = NewGrant {
             request: grant,
-            expires_at: None,
+            extent: GrantExtent { expires_at: None, reach },
             by: "system:test".into(),
             idempotency: None,
         };
@@ -175,8 +195,12 @@ impl TestSwitchyard {
     }
 
     async fn admit(&self, pod: Pod, bundles: &[&str]) -> AdmittedPod {
+        self.admit_with(Redacted::from(TOKEN.to_owned()), pod, bundles).await
+    }
+
+    async fn admit_with(&self, token: Redacted, pod: Pod, bundles: &[&str]) -> AdmittedPod {
         let caller = Caller { actor: Actor::Pod(pod.clone()), origin: Origin::default() };
-        let authenticated = login::AuthenticatedPod { pod, caller };
+        let authenticated = login::AuthenticatedPod { pod, token, caller };
         let names = bundles.iter().map(|it| it.parse().unwrap()).collect();
         login::admit(&self.app, &authenticated, names).await.ok().unwrap()
     }
@@ -191,11 +215,19 @@ impl TestSwitchyard {
 
     /// Opens a stream for an admitted pod and says hello.
     async fn connect(&self, admitted: AdmittedPod) -> DuplexAgent {
+        self.connect_with(admitted, vec![]).await
+    }
+
+    async fn connect_with(
+        &self,
+        admitted: AdmittedPod,
+        holds: Vec<BundleGeneration>,
+    ) -> DuplexAgent {
         let (io, agent_io) = tokio::io::duplex(64 << 10);
         let connection = Connection::new(Arc::clone(&self.app), admitted, Self::caller());
         self.app.tasks.spawn("stream", connection.serve(io));
         let mut agent = DuplexAgent { io: agent_io, decoder: Decoder::default() };
-        agent.send(&AgentMessage::Hello { agent: "test".into(), holds: vec![] }).await;
+        agent.send(&AgentMessage::Hello { agent: "test".into(), holds }).await;
         assert!(matches!(agent.next().await, Some(ServerMessage::Trust { .. })));
         agent
     }
@@ -289,6 +321,7 @@ fn applied(generation: u64) -> AgentMessage {
     let holds = vec![BundleGeneration {
         bundle: "api-prod".parse().unwrap(),
         generation: Generation(generation),
+        tag: None,
     }];
     AgentMessage::Applied { holds, reload: ReloadOutcome::NotNeeded }
 }
@@ -339,8 +372,8 @@ async fn a_bundle_without_an_update_does_not_shift_the_grants_of_the_others() {
     let switchyard = TestSwitchyard::new().await;
     switchyard.write_to("shop.prod.web", &["A"], "web").await;
     switchyard.write_to("shop.prod.api", &["B"], "hidden").await;
-    switchyard.grant("jobs", "shop.prod.web", None).await;
-    switchyard.grant("jobs", "shop.prod.api", Some("A")).await;
+    switchyard.grant("jobs", "shop.prod.web", None, Reach::Project).await;
+    switchyard.grant("jobs", "shop.prod.api", Some("A"), Reach::Project).await;
     let jobs = Pod { service_account: "jobs".into(), name: "jobs-1".into(), ..pod() };
     let mut admitted = switchyard.admit(jobs, &["web-prod", "api-prod"]).await;
     let no_updates = BundleUpdates::default();

@@ -38,7 +38,8 @@ fn request(token: &str, query: &str) -> Request<Full<Bytes>> {
 }
 
 pub(crate) fn held(bundle: &str, generation: u64) -> BundleGeneration {
-    BundleGeneration { bundle: bundle.parse().unwrap(), generation: Generation(generation) }
+    let bundle = bundle.parse().unwrap();
+    BundleGeneration { bundle, generation: Generation(generation), tag: None }
 }
 
 impl TestAgent {

@@ -60,7 +60,7 @@ async fn the_lifecycle_of_a_secret() {
     assert_eq!(
         bundle,
         serde_json::json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 2,
-            "keys": ["A", "B"]})
+            "tag": bundle["tag"], "keys": ["A", "B"]})
     );
 
     let deleted: Deleted = serde_json::from_slice(

@@ -210,8 +210,18 @@ impl Harness {
     }
 
     /// The same, with extra flags.
-    pub(crate) async fn restart_with(mut self, flags: &[&str]) -> Self {
+    pub(crate) async fn restart_with(self, flags: &[&str]) -> Self {
+        self.restart_after(flags, |_| {}).await
+    }
+
+    /// The same, with a change of its directory in between.
+    pub(crate) async fn restart_after(
+        mut self,
+        flags: &[&str],
+        change: impl FnOnce(&Path),
+    ) -> Self {
         self.stop().await;
+        change(&self.directory);
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let mut harness = Self::start_in(self.directory.clone(), None, &flags).await;
         harness.temporary = self.temporary.take();

@@ -21,6 +21,7 @@ mod identity_provider;
 mod onepassword;
 mod rekey;
 mod restart;
+mod restore;
 mod rsyslog;
 mod strangers;
 mod streams;

@@ -102,16 +102,22 @@ async fn pod_reports_are_stored() {
 async fn a_pod_is_not_sent_what_it_already_holds() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
-    let mut agent =
-        TestAgent::connect(&harness, "api-one", "api-prod", vec![held("api-prod", 1)]).await;
-    let mut other =
-        TestAgent::connect(&harness, "api-two", "api-prod", vec![held("api-prod", 7)]).await;
-    assert_eq!(other.values().await.0, 1, "a generation that is not its own was left alone");
+    let mut first = TestAgent::connect(&harness, "api-one", "api-prod", vec![]).await;
+    let holds = first.hold().await.holds();
+    drop(first);
+    let mut agent = TestAgent::connect(&harness, "api-one", "api-prod", holds.clone()).await;
+    // Another number, an unknown tag, and the number that an agent without tags sends.
+    let mut unknown = holds;
+    unknown[0].tag = Some("0123456789abcdef".parse().unwrap());
+    for holds in [vec![held("api-prod", 7)], unknown, vec![held("api-prod", 1)]] {
+        let mut other = TestAgent::connect(&harness, "api-two", "api-prod", holds).await;
+        assert_eq!(other.values().await.0, 1, "a generation that is not its own was left alone");
+    }
     harness.set("shop.prod.api", &[("A", b"two")]).await;
     assert_eq!(agent.values().await.0, 2);
     assert_eq!(
         harness.events("read").await.iter().filter(|event| event["pod"]["uid"] == "1").count(),
-        1
+        2
     );
 }
 

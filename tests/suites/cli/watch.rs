@@ -136,6 +136,36 @@ fn an_outage_leaves_the_files_unchanged() {
     assert_eq!(program.end().0, Some(0));
 }
 
+/// The number of the new generation is that of the one that the program has.
+#[test]
+fn a_generation_after_a_restore_is_another_one() {
+    let mut harness = CliHarness::start();
+    let backup = harness.directory.path().join("backup.db");
+    harness.set("A", b"one");
+    let copy = |from: std::path::PathBuf, to: std::path::PathBuf| {
+        std::fs::copy(from, to)?;
+        Ok(())
+    };
+    harness
+        .system
+        .restart_switchyard(|data| copy(data.join("switchyard.db"), backup.clone()))
+        .unwrap();
+    harness.set("A", b"two");
+    let script = "trap 'cat $A_FILE; echo' HUP; cat $A_FILE; echo; while :; do sleep 0.05; done";
+    let program = WatchedProgram::start(&harness, &["--signal", "SIGHUP"], script);
+    assert_eq!(program.line(), "two");
+    // It does not look while the numbers differ.
+    let pid = Pid::from_child(&program.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    harness
+        .system
+        .restart_switchyard(|data| copy(backup.clone(), data.join("switchyard.db")))
+        .unwrap();
+    harness.set("A", b"three");
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(program.line(), "three");
+}
+
 #[test]
 fn variables_cannot_be_watched() {
     let harness = CliHarness::start();

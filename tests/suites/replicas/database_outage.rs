@@ -2,15 +2,14 @@
 
 use e2e::wait;
 
-use crate::agent::Agent;
 use crate::harness::{ReplicaPair, SCOPE, STEP_TIMEOUT, body, write};
 
 #[test]
 fn a_replica_without_its_database_refuses_and_recovers() {
     let pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
-    let mut agent = Agent::start(&pair, 0, pair.two.port());
-    agent.wait_for_value("A", "first");
+    let mut agent = pair.agent(0, pair.two.port());
+    agent.wait_for_value("A", "first").unwrap();
     let value = format!("/v1/secrets/{SCOPE}/A");
     assert_eq!(pair.two.get(&value).unwrap().0, 200);
 
@@ -28,25 +27,24 @@ fn a_replica_without_its_database_refuses_and_recovers() {
     }
     // The other replica goes on, and the pod keeps its files.
     let generation = write(&pair.one, &[("A", "second")]);
-    assert_eq!(agent.value("A"), "first");
+    assert_eq!(agent.value("A").unwrap(), "first");
 
     pair.network.set_stalled(false);
-    agent.wait_for_value("A", "second");
+    agent.wait_for_value("A", "second").unwrap();
     assert_eq!(agent.generation(), Some(generation.to_string()));
     wait::until("the replica to answer", STEP_TIMEOUT, || {
         Ok(pair.two.get(&value).ok().filter(|(status, _)| *status == 200))
     })
     .unwrap();
     assert!(write(&pair.two, &[("A", "third")]) > generation);
-    agent.wait_for_value("A", "third");
+    agent.wait_for_value("A", "third").unwrap();
 }
 
 #[test]
 fn replicas_reconnect_to_a_restarted_database() {
     let mut pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
-    let (mut at_one, mut at_two) =
-        (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
+    let (mut at_one, mut at_two) = (pair.agent(0, pair.one.port()), pair.agent(1, pair.two.port()));
     for round in 0..3 {
         pair.postgres.kill().unwrap();
         assert!(pair.one.get(&format!("/v1/secrets/{SCOPE}/A")).unwrap().0 >= 500);
@@ -62,7 +60,7 @@ fn replicas_reconnect_to_a_restarted_database() {
         })
         .unwrap();
         for agent in [&mut at_one, &mut at_two] {
-            agent.wait_for_value("A", &value);
+            agent.wait_for_value("A", &value).unwrap();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use e2e::agent::Agent;
 use e2e::loopback::{Identity, NamespaceScope, write_identities};
 use e2e::postgres::Postgres;
 use e2e::proxy::TcpProxy;
@@ -64,6 +65,11 @@ impl ReplicaPair {
         let one = replica("one", &postgres.url());
         let two = replica("two", &postgres.url_via_port(network.port(), "enclii"));
         Self { one, two, network, postgres, directory }
+    }
+
+    /// Starts the agent of pod `number`, which connects to switchyard at this port.
+    pub(crate) fn agent(&self, number: usize, port: u16) -> Agent {
+        Agent::start(&self.one.ca(), &token(number), BUNDLE, port).unwrap()
     }
 
     /// A proxy that alternates between the two.

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::agent::Agent;
 use crate::harness::{ReplicaPair, write};
 
 const WRITES: usize = 20;
@@ -11,10 +10,9 @@ const WRITES: usize = 20;
 fn a_write_at_one_reaches_the_agents_of_the_other() {
     let pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
-    let (mut at_one, mut at_two) =
-        (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
+    let (mut at_one, mut at_two) = (pair.agent(0, pair.one.port()), pair.agent(1, pair.two.port()));
     for agent in [&mut at_one, &mut at_two] {
-        agent.wait_for_value("A", "first");
+        agent.wait_for_value("A", "first").unwrap();
     }
     let mut times = Vec::new();
     for number in 0..WRITES {
@@ -24,7 +22,7 @@ fn a_write_at_one_reaches_the_agents_of_the_other() {
             if number % 2 == 0 { (&pair.one, &mut at_two) } else { (&pair.two, &mut at_one) };
         let from = Instant::now();
         let generation = write(writer, &[("A", &value)]);
-        reader.wait_for_value("A", &value);
+        reader.wait_for_value("A", &value).unwrap();
         times.push(from.elapsed());
         // Generations are consecutive: none is missing and none is made twice.
         assert_eq!(generation, number as u64 + 2);
@@ -43,10 +41,9 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     let mut pair = ReplicaPair::start();
     write(&pair.one, &[("A", "first")]);
     let balancer = pair.balancer();
-    let mut agents: Vec<_> =
-        (0..6).map(|number| Agent::start(&pair, number, balancer.port())).collect();
+    let mut agents: Vec<_> = (0..6).map(|number| pair.agent(number, balancer.port())).collect();
     for agent in &mut agents {
-        agent.wait_for_value("A", "first");
+        agent.wait_for_value("A", "first").unwrap();
     }
     // The proxy alternates, so each replica has some agents.
     let connected = pair.one.metrics().unwrap();
@@ -60,7 +57,7 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     pair.one.kill().unwrap();
     let generation = write(&pair.two, &[("A", "second")]);
     for agent in &mut agents {
-        agent.wait_for_value("A", "second");
+        agent.wait_for_value("A", "second").unwrap();
     }
     println!("a replica was killed -> the other serves all of its pods: {:?}", from.elapsed());
     assert!(agents.iter().all(|agent| agent.generation() == Some(generation.to_string())));
@@ -70,6 +67,6 @@ fn the_pods_of_a_replica_that_was_killed_are_served_by_the_other() {
     pair.two.kill().unwrap();
     write(&pair.one, &[("A", "third")]);
     for agent in &mut agents {
-        agent.wait_for_value("A", "third");
+        agent.wait_for_value("A", "third").unwrap();
     }
 }

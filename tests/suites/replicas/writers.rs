@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::agent::Agent;
 use crate::harness::{ReplicaPair, SCOPE, body};
 
 const WRITES: usize = 25;
@@ -55,11 +54,10 @@ fn no_generation_is_made_twice_and_none_is_lost() {
         })
         .collect();
     assert_eq!(values.len(), 1, "{values:?}");
-    let (mut at_one, mut at_two) =
-        (Agent::start(&pair, 0, pair.one.port()), Agent::start(&pair, 1, pair.two.port()));
+    let (mut at_one, mut at_two) = (pair.agent(0, pair.one.port()), pair.agent(1, pair.two.port()));
     let generation = all.len().to_string();
     for agent in [&mut at_one, &mut at_two] {
-        agent.wait_for_generation(&generation);
+        agent.wait_for_generation(&generation).unwrap();
     }
-    assert_eq!(at_one.value("A"), at_two.value("A"));
+    assert_eq!(at_one.value("A").unwrap(), at_two.value("A").unwrap());
 }

@@ -79,14 +79,13 @@ impl LoginError {
     }
 }
 
-/// Opens a stream for these bundles.
+/// Opens a stream for these bundles with the pod's token.
 pub(super) async fn open(
     address: &Address,
     tls: Arc<ClientConfig>,
-    token_file: &Path,
+    token: Redacted,
     bundles: &[BundleRef],
 ) -> Result<Connection, LoginError> {
-    let token = read_token(token_file)?;
     let connect = TcpStream::connect((address.host.as_str(), address.port));
     let tcp =
         with_timeout("connect", CONNECT_TIMEOUT, connect).await?.map_err(LoginError::Connect)?;
@@ -110,8 +109,9 @@ async fn with_timeout<T>(
     timeout(limit, work).await.map_err(|_| LoginError::Timeout { step, timeout: limit })
 }
 
-/// Kubelet replaces the token long before it expires, so it is read again for each login.
-fn read_token(path: &Path) -> Result<Redacted, LoginError> {
+/// Kubelet replaces the token long before it expires, so it is read again for each login, and while
+/// a stream is open.
+pub(super) fn read_token(path: &Path) -> Result<Redacted, LoginError> {
     let failed = |source| LoginError::Token { path: path.to_owned(), source };
     let bytes = Redacted::new(std::fs::read(path).map_err(failed)?);
     let text = bytes.expose().trim_ascii();

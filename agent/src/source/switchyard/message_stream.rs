@@ -42,6 +42,9 @@ pub enum StreamError {
     /// The server does not read any more.
     #[error("write stream: not accepted within {SEND_TIMEOUT:?}")]
     SendTimeout,
+    /// The credential of the stream has ended.
+    #[error("read stream: the server asks for a new login: {0}")]
+    LoginRequired(String),
     /// The agent is shutting down.
     #[error("read stream: the agent is shutting down")]
     Stopping,

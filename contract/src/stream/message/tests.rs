@@ -24,6 +24,7 @@ fn hold(values: Vec<Vec<u8>>) -> ServerMessage {
         bundles: vec![HeldBundle {
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(3),
+            tag: Some("4f0c".parse().unwrap()),
             secrets,
         }],
     })
@@ -41,6 +42,38 @@ fn a_message_of_a_newer_kind_is_unknown_and_not_an_error() {
 fn a_message_of_an_unknown_kind_cannot_be_sent() {
     assert!(matches!(ServerMessage::Unknown.encode(), Err(MessageError::Unknown)));
     assert!(matches!(AgentMessage::Unknown.encode(), Err(MessageError::Unknown)));
+}
+
+/// Agents and servers from before the tags send none, and skip those that they get.
+#[test]
+fn a_generation_without_a_tag_is_one_that_is_not_known() {
+    let hello =
+        br#"{"kind":"hello","agent":"0.1.0","holds":[{"bundle":"api-prod","generation":2}]}"#;
+    let frame = Frame { header: hello.to_vec(), body: Redacted::default() };
+    let AgentMessage::Hello { holds, .. } = AgentMessage::decode(&frame).unwrap() else { panic!() };
+    assert_eq!((holds[0].generation, &holds[0].tag), (Generation(2), &None));
+    let hello = AgentMessage::Hello { agent: "0.1.0".into(), holds };
+    let sent = through_the_wire(&hello.encode().unwrap());
+    assert_eq!(
+        String::from_utf8(sent.header).unwrap(),
+        r#"{"kind":"hello","agent":"0.1.0","holds":[{"bundle":"api-prod","generation":2}]}"#
+    );
+    let header =
+        br#"{"kind":"hold","bundles":[{"bundle":"api-prod","generation":1,"secrets":[]}]}"#;
+    let frame = Frame { header: header.to_vec(), body: Redacted::default() };
+    let ServerMessage::Hold(snapshot) = ServerMessage::decode(&frame).unwrap() else { panic!() };
+    assert_eq!(snapshot.holds()[0].tag, None);
+}
+
+#[test]
+fn a_token_is_in_the_body_and_not_in_the_header() {
+    let message = AgentMessage::Token { token: Redacted::from(b"hunter2".as_slice()) };
+    let sent = through_the_wire(&message.encode().unwrap());
+    assert_eq!(
+        (sent.header.as_slice(), sent.body.expose()),
+        (&br#"{"kind":"token"}"#[..], &b"hunter2"[..])
+    );
+    assert!(!format!("{message:?}").contains("hunter2"));
 }
 
 #[test]
@@ -65,8 +98,18 @@ fn a_snapshot_over_the_limits_is_refused_before_it_is_sent() {
 
 #[test]
 fn agent_messages_round_trip() {
-    let holds =
-        vec![BundleGeneration { bundle: "api-prod".parse().unwrap(), generation: Generation(2) }];
+    let holds = vec![
+        BundleGeneration {
+            bundle: "api-prod".parse().unwrap(),
+            generation: Generation(2),
+            tag: Some("4f0c".parse().unwrap()),
+        },
+        BundleGeneration {
+            bundle: "web-prod".parse().unwrap(),
+            generation: Generation(2),
+            tag: None,
+        },
+    ];
     for message in [
         AgentMessage::Hello { agent: "0.1.0".into(), holds: vec![] },
         AgentMessage::Applied { holds: holds.clone(), reload: ReloadOutcome::Signalled },
@@ -75,6 +118,7 @@ fn agent_messages_round_trip() {
             step: FailedStep::Reload,
             detail: "process 7 does not catch SIGHUP".into(),
         },
+        AgentMessage::Token { token: Redacted::from(b"header.payload.signature".as_slice()) },
         AgentMessage::Pong,
     ] {
         assert_eq!(

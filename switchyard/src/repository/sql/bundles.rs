@@ -7,6 +7,7 @@ use super::super::{Bundle, BundleId, Member, Members, RepositoryError, service_p
 use super::Repository;
 use super::rows::{
     columns, count, database, integer, name, optional_count, optional_text, scope, signed, stored,
+    text,
 };
 use crate::delivery::RolloutState;
 
@@ -94,5 +95,8 @@ pub(super) fn bundle(row: &Row) -> Result<Bundle, RepositoryError> {
     let target = optional_count(row, "target_generation")?.map(Generation);
     let (id, revision) = (BundleId(integer(row, "id")?), count(row, "revision")?);
     let stuck = optional_text(row, "stuck")?;
-    Ok(Bundle { id, scope, name, rollout: RolloutState { stable, target }, revision, stuck })
+    // A tag that is none makes the generation one that nobody holds.
+    let stable_tag = text(row, "stable_tag")?.parse().ok();
+    let rollout = RolloutState { stable, target };
+    Ok(Bundle { id, scope, name, rollout, revision, stuck, stable_tag })
 }

@@ -7,10 +7,10 @@ use contract::{Scope, SecretName, Version};
 use lockbox::database::{Query, query};
 
 use super::super::{Bundle, ChangeError, Condition, LedgerChange, NewVersion, RepositoryError};
-use super::rows::{columns, count, database, integer, signed, text};
+use super::rows::{columns, count, database, integer, random_tag, signed, text};
 use super::secret_row::{SecretRow, find, path, present};
 use super::touched::Touched;
-use super::{LedgerTransaction, Repository, idempotency};
+use super::{LedgerTransaction, Repository, deleted_versions, idempotency};
 
 impl Repository {
     /// Adds new versions, as one new generation of every affected bundle, and returns those
@@ -70,7 +70,8 @@ impl Repository {
         self.change(change, work).await
     }
 
-    /// Deletes a secret: bundles no longer contain it. Its versions stay in the ledger as archived.
+    /// Deletes a secret: bundles no longer contain it. Its versions stay in the ledger as archived,
+    /// and marked as deleted.
     ///
     /// # Errors
     /// The secret does not exist, the precondition does not hold, or the database failed.
@@ -91,6 +92,7 @@ impl Repository {
                 .await
                 .map_err(database("delete secret"))?;
             archive(tx, secret.id).await?;
+            deleted_versions::mark(tx, secret.id, change.at).await?;
             Ok(Touched::switched(name))
         };
         self.change(change, work).await
@@ -111,15 +113,16 @@ impl Repository {
         let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
             let secret = find(tx, &change.scope, &name).await?;
             let secret = secret.ok_or_else(|| ChangeError::NotFound(path(&change.scope, &name)))?;
-            if secret.deleted_at.is_none() {
+            let Some(deleted_at) = secret.deleted_at else {
                 return Err(ChangeError::NotDeleted(secret.path));
-            }
+            };
             if secret.current != version {
                 return Err(ChangeError::Conflict(secret.path));
             }
             if state(tx, &secret, version).await? == VersionState::Destroyed {
                 return Err(ChangeError::Destroyed { secret: secret.path, version });
             }
+            deleted_versions::unmark(tx, secret.id, deleted_at).await?;
             activate(tx, change, &secret, version).await?;
             Ok(Touched::added(vec![name]))
         };
@@ -223,7 +226,7 @@ async fn put(
     };
     query(
         "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, \
-            created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            created_at, created_by, tag) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(id)
     .bind(signed(stored.version.0))
@@ -232,6 +235,7 @@ async fn put(
     .bind(signed(*size))
     .bind(at)
     .bind(change.by.clone())
+    .bind(random_tag())
     .execute(tx.connection())
     .await
     .map_err(database("insert version"))?;
@@ -313,12 +317,15 @@ async fn activate(
     .execute(tx.connection())
     .await
     .map_err(database("update secret"))?;
-    query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3")
-        .bind(VersionState::Active.as_str())
-        .bind(secret.id)
-        .bind(signed(version.0))
-        .execute(tx.connection())
-        .await
-        .map_err(database("activate version"))?;
+    query(
+        "UPDATE secret_versions SET rotation_status = $1, deleted_at = NULL, deleted_lived = NULL \
+            WHERE secret_id = $2 AND version = $3",
+    )
+    .bind(VersionState::Active.as_str())
+    .bind(secret.id)
+    .bind(signed(version.0))
+    .execute(tx.connection())
+    .await
+    .map_err(database("activate version"))?;
     Ok(())
 }

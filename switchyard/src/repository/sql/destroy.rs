@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lockbox::StoredVersion;
 use lockbox::database::{Row, query};
 
-use super::super::{ChangeError, Fence, LedgerChange, RepositoryError};
+use super::super::{ChangeError, Fence, LedgerChange, LivedTime, RepositoryError};
 use super::rows::{columns, database, integer, name, scope, signed, stored};
 use super::secret_row::{SecretRow, find};
 use super::touched::Touched;
@@ -46,7 +46,7 @@ impl Repository {
                 if in_use(tx, &secret, version).await? {
                     return Err(ChangeError::InUse { secret: secret.path, version });
                 }
-                let marked = mark(tx, secret.id, Some(version)).await?;
+                let marked = mark(tx, secret.id, version).await?;
                 if marked == 0 {
                     return Err(ChangeError::NoVersion { secret: secret.path, version });
                 }
@@ -56,23 +56,24 @@ impl Repository {
         self.change(change, work).await.map(drop)
     }
 
-    /// Secrets deleted before `before` that still have versions to destroy.
+    /// Secrets with versions to destroy: deleted at the lived time `before` or earlier. A secret of
+    /// that name that was written since keeps its own versions.
     ///
     /// # Errors
     /// The database failed.
     pub async fn expired(
         &self,
-        before: Timestamp,
+        before: LivedTime,
         limit: u32,
     ) -> Result<Vec<(Scope, SecretName)>, RepositoryError> {
         let rows = query(
-            "SELECT s.project, s.environment, s.service, s.name FROM secrets s
-             WHERE s.deleted_at IS NOT NULL AND s.deleted_at < $1
-               AND EXISTS (SELECT 1 FROM secret_versions v WHERE v.secret_id = s.id AND \
-               v.rotation_status <> 'destroyed')
-             ORDER BY s.deleted_at LIMIT $2",
+            "SELECT s.project, s.environment, s.service, s.name
+             FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
+             WHERE v.deleted_lived <= $1 AND v.rotation_status NOT IN ('destroyed', 'active')
+             GROUP BY s.project, s.environment, s.service, s.name
+             ORDER BY min(v.deleted_lived) LIMIT $2",
         )
-        .bind(before.as_millisecond())
+        .bind(before.0)
         .bind(i64::from(limit))
         .fetch_all(self.database.reader())
         .await
@@ -80,7 +81,8 @@ impl Repository {
         rows.iter().map(|row| Ok((scope(row)?, name(row)?))).collect()
     }
 
-    /// Marks all versions of a deleted secret as destroyed, unless it has been restored.
+    /// Marks the versions of a secret as destroyed that were deleted at the lived time `before` or
+    /// earlier and not restored since.
     ///
     /// # Errors
     /// The database failed, or another replica holds the lease.
@@ -88,15 +90,16 @@ impl Repository {
         &self,
         change: &LedgerChange,
         name: &SecretName,
-        before: Timestamp,
+        before: LivedTime,
     ) -> Result<(), ChangeError> {
         let name = name.clone();
         let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
-            let found = find(tx, &change.scope, &name).await?;
-            let Some(secret) = found.filter(|it| it.was_deleted_before(before)) else {
+            let Some(secret) = find(tx, &change.scope, &name).await? else {
                 return Ok(Touched::unchanged());
             };
-            mark(tx, secret.id, None).await?;
+            if mark_expired(tx, secret.id, before).await? == 0 {
+                return Ok(Touched::unchanged());
+            }
             Ok(Touched::nothing())
         };
         self.change(change, work).await.map(drop)
@@ -217,17 +220,30 @@ async fn in_use(
 async fn mark(
     tx: &mut LedgerTransaction<'_>,
     secret: i64,
-    version: Option<Version>,
+    version: Version,
 ) -> Result<u64, RepositoryError> {
-    let marked = query(
-        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 \
-        AND ($3 = 0 OR version = $3)",
+    query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3")
+        .bind(VersionState::Destroyed.as_str())
+        .bind(secret)
+        .bind(signed(version.0))
+        .execute(tx.connection())
+        .await
+        .map_err(database("mark version destroyed"))
+}
+
+async fn mark_expired(
+    tx: &mut LedgerTransaction<'_>,
+    secret: i64,
+    before: LivedTime,
+) -> Result<u64, RepositoryError> {
+    query(
+        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND deleted_lived <= \
+            $3 AND rotation_status NOT IN ('destroyed', 'active')",
     )
     .bind(VersionState::Destroyed.as_str())
     .bind(secret)
-    .bind(version.map_or(0, |version| signed(version.0)))
+    .bind(before.0)
     .execute(tx.connection())
     .await
-    .map_err(database("mark version destroyed"))?;
-    Ok(marked)
+    .map_err(database("mark deleted versions destroyed"))
 }

@@ -12,7 +12,7 @@ use lockbox::database::{Row, query};
 use super::super::{Bundle, ChangeError, LedgerChange, RepositoryError, service_parts};
 use super::LedgerTransaction;
 use super::bundles::bundle;
-use super::rows::{columns, count, database, integer, name, scope, signed};
+use super::rows::{columns, count, database, integer, name, random_tag, scope, signed};
 use super::touched::Touched;
 use crate::snapshot::{BundleMember, BundleSize, BundleTooLarge, CandidateSecret, narrowest};
 
@@ -235,32 +235,35 @@ async fn next_generation(
     size: BundleSize,
     differences: &[Difference],
 ) -> Result<Bundle, RepositoryError> {
-    let at = change.at.as_millisecond();
+    let (at, tag) = (change.at.as_millisecond(), random_tag());
     // Numbering continues from the newest generation, which is not always the stable one.
     let row = query(
         "UPDATE bundles SET
              stable_generation = (SELECT coalesce(max(number), 0) + 1 FROM generations
                                   WHERE bundle_id = bundles.id),
-             revision = revision + 1, updated_at = $2, secrets = $3, bytes = $4, stuck = NULL
+             revision = revision + 1, updated_at = $2, secrets = $3, bytes = $4, stuck = NULL,
+             stable_tag = $5
          WHERE id = $1 RETURNING *",
     )
     .bind(of.id.0)
     .bind(at)
     .bind(signed(size.secrets))
     .bind(signed(size.bytes))
+    .bind(tag.clone())
     .fetch_one(tx.connection())
     .await
     .map_err(database("advance bundle"))?;
     let bundle = bundle(&row)?;
     let Generation(number) = bundle.rollout.stable;
     query(
-        "INSERT INTO generations (bundle_id, number, created_at, created_by) VALUES ($1, \
-        $2, $3, $4)",
+        "INSERT INTO generations (bundle_id, number, created_at, created_by, tag) VALUES ($1, \
+        $2, $3, $4, $5)",
     )
     .bind(bundle.id.0)
     .bind(signed(number))
     .bind(at)
     .bind(change.by.clone())
+    .bind(tag)
     .execute(tx.connection())
     .await
     .map_err(database("insert generation"))?;

@@ -6,26 +6,13 @@ use contract::{Scope, SecretName};
 use jiff::Timestamp;
 use lockbox::database::{Row, query, query_built};
 
-use super::super::{ChangeError, Idempotency, KeptResponse, RepositoryError};
+use super::super::{ChangeError, GrantExtent, KeptResponse, NewGrant, RepositoryError};
 use super::rows::{columns, count, database, optional_time, scope, signed, text, time};
 use super::{LedgerTransaction, Repository, idempotency};
-use crate::policy::{AccessGrant, BundleGrant};
+use crate::policy::{AccessGrant, BundleGrant, Reach};
 
 /// How long the row of an expired grant is kept, in milliseconds: one week.
 const EXPIRED_RETENTION_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
-
-/// A grant to add.
-#[derive(Clone, Debug)]
-pub struct NewGrant {
-    /// What is asked for.
-    pub request: GrantRequest,
-    /// When it ends, if it does: as asked for, or with its maker's authority.
-    pub expires_at: Option<Timestamp>,
-    /// Who adds it.
-    pub by: String,
-    /// Set for an idempotent request.
-    pub idempotency: Option<Idempotency>,
-}
 
 /// A grant to a person or to one of the person's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +61,7 @@ impl Repository {
                 service_account: service_account.to_owned(),
                 bundle: scope(row)?,
                 secret: secret(row)?,
+                reach: reach(row)?,
             })
         };
         rows.iter().map(grant).collect()
@@ -155,29 +143,35 @@ impl Repository {
     }
 
     /// Adds a grant with its audit event. An equal grant stays as it is and adds no event, unless
-    /// the new one lasts longer, or asks for another end.
+    /// the new one lasts longer, reaches further, or asks for another end.
     ///
     /// # Errors
-    /// The request was done before, or the database failed.
+    /// The request was done before, an equal grant cannot be combined with it, or the database
+    /// failed.
     pub async fn add_grant(&self, new: &NewGrant, event: &Event) -> Result<Grant, ChangeError> {
         let now = Timestamp::now();
         let (new, event) = (new.clone(), event.clone());
         self.transaction(async move |tx| {
-            idempotency::refuse_repeated(tx, new.idempotency.as_ref(), now).await?;
+            idempotency::refuse_repeated(tx, new.idempotency.as_ref()).await?;
             delete_expired(tx, &new.request, now).await?;
-            let grant = match same(tx, &new.request).await? {
-                Some(existing) if !new.replaces(existing.expires_at) => existing,
-                Some(existing) => {
-                    set_end(tx, existing.id, new.expires_at).await?;
-                    super::audit_events::insert(tx, now, &event).await?;
-                    added(tx, &new).await?
-                }
+            let changes = match same(tx, &new.request).await? {
                 None => {
                     insert(tx, &new, now).await?;
-                    super::audit_events::insert(tx, now, &event).await?;
-                    added(tx, &new).await?
+                    true
                 }
+                Some((existing, extent)) => match new.combined_with(extent) {
+                    Some(combined) if combined == extent => false,
+                    Some(combined) => {
+                        set_extent(tx, existing.id, combined).await?;
+                        true
+                    }
+                    None => return Err(ChangeError::GrantExists(existing.id)),
+                },
             };
+            if changes {
+                super::audit_events::insert(tx, now, &event).await?;
+            }
+            let (grant, _) = same(tx, &new.request).await?.ok_or(RepositoryError::Form("grant"))?;
             if let Some(request) = &new.idempotency {
                 // Names, numbers and times always serialize.
                 let response = serde_json::to_string(&grant).unwrap_or_default();
@@ -201,7 +195,7 @@ impl Repository {
         let now = Timestamp::now();
         let (event, kept) = (event.clone(), kept.cloned());
         self.transaction(async move |tx| {
-            idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request), now).await?;
+            idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request)).await?;
             let gone = query("DELETE FROM grants WHERE id = $1")
                 .bind(signed(id))
                 .execute(tx.connection())
@@ -220,34 +214,17 @@ impl Repository {
     }
 }
 
-impl NewGrant {
-    /// Whether an equal grant that ends at `existing` gets the end of this one. An end that was not
-    /// asked for shortens nothing.
-    fn replaces(&self, existing: Option<Timestamp>) -> bool {
-        let last = |end: Option<Timestamp>| end.unwrap_or(Timestamp::MAX);
-        if self.request.expires_at.is_some() {
-            self.expires_at != existing
-        } else {
-            last(self.expires_at) > last(existing)
-        }
-    }
-}
-
-async fn added(tx: &mut LedgerTransaction<'_>, new: &NewGrant) -> Result<Grant, RepositoryError> {
-    same(tx, &new.request).await?.ok_or(RepositoryError::Form("grant"))
-}
-
 async fn insert(
     tx: &mut LedgerTransaction<'_>,
     new: &NewGrant,
     now: Timestamp,
 ) -> Result<(), RepositoryError> {
-    let NewGrant { request, expires_at, by, idempotency: _ } = new;
+    let NewGrant { request, extent, by, idempotency: _ } = new;
     let [project, environment, service] = columns(&request.scope);
     query(
         "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, \
-            access, created_at, created_by, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            access, created_at, created_by, expires_at, reach)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(request.subject.kind.as_str())
     .bind(request.subject.name.clone())
@@ -258,24 +235,26 @@ async fn insert(
     .bind(request.access.as_str())
     .bind(now.as_millisecond())
     .bind(by.clone())
-    .bind(expires_at.map(Timestamp::as_millisecond))
+    .bind(extent.expires_at.map(Timestamp::as_millisecond))
+    .bind(extent.reach.as_str())
     .execute(tx.connection())
     .await
     .map_err(database("insert grant"))?;
     Ok(())
 }
 
-async fn set_end(
+async fn set_extent(
     tx: &mut LedgerTransaction<'_>,
     id: u64,
-    expires_at: Option<Timestamp>,
+    to: GrantExtent,
 ) -> Result<(), RepositoryError> {
-    query("UPDATE grants SET expires_at = $1 WHERE id = $2")
-        .bind(expires_at.map(Timestamp::as_millisecond))
+    query("UPDATE grants SET expires_at = $1, reach = $2 WHERE id = $3")
+        .bind(to.expires_at.map(Timestamp::as_millisecond))
+        .bind(to.reach.as_str())
         .bind(signed(id))
         .execute(tx.connection())
         .await
-        .map_err(database("set end of grant"))?;
+        .map_err(database("change grant"))?;
     Ok(())
 }
 
@@ -286,9 +265,9 @@ async fn delete_expired(
     new: &GrantRequest,
     now: Timestamp,
 ) -> Result<(), RepositoryError> {
-    let equal = same(tx, new).await?.filter(|it| it.expires_at.is_some_and(|at| at <= now));
+    let equal = same(tx, new).await?.filter(|(_, it)| it.expires_at.is_some_and(|at| at <= now));
     query("DELETE FROM grants WHERE id = $1 OR expires_at < $2")
-        .bind(equal.map_or(0, |it| signed(it.id)))
+        .bind(equal.map_or(0, |(it, _)| signed(it.id)))
         .bind(now.as_millisecond() - EXPIRED_RETENTION_MILLIS)
         .execute(tx.connection())
         .await
@@ -300,7 +279,7 @@ async fn delete_expired(
 async fn same(
     tx: &mut LedgerTransaction<'_>,
     new: &GrantRequest,
-) -> Result<Option<Grant>, RepositoryError> {
+) -> Result<Option<(Grant, GrantExtent)>, RepositoryError> {
     let [project, environment, service] = columns(&new.scope);
     let found = query(
         "SELECT * FROM grants WHERE subject_kind = $1 AND subject = $2 AND project = $3 AND \
@@ -317,22 +296,36 @@ async fn same(
     .fetch_optional(tx.connection())
     .await
     .map_err(database("find grant"))?;
-    found.as_ref().map(grant).transpose()
+    let extent = |row: &Row| -> Result<GrantExtent, RepositoryError> {
+        let expires_at = optional_time(row, "expires_at")?;
+        Ok(GrantExtent { expires_at, reach: reach(row)? })
+    };
+    found.as_ref().map(|row| Ok((grant(row)?, extent(row)?))).transpose()
 }
 
 fn grant(row: &Row) -> Result<Grant, RepositoryError> {
     let kind: SubjectKind =
         text(row, "subject_kind")?.parse().map_err(|_| RepositoryError::Form("subject_kind"))?;
+    let scope = scope(row)?;
+    let reach = match kind {
+        SubjectKind::ServiceAccount => reach(row)?.widest(&scope),
+        SubjectKind::User | SubjectKind::Group => None,
+    };
     Ok(Grant {
         id: count(row, "id")?,
         subject: Subject { kind, name: text(row, "subject")? },
-        scope: scope(row)?,
+        scope,
+        reach,
         secret: secret(row)?,
         access: access(row)?,
         created_at: time(row, "created_at")?,
         created_by: text(row, "created_by")?,
         expires_at: optional_time(row, "expires_at")?,
     })
+}
+
+fn reach(row: &Row) -> Result<Reach, RepositoryError> {
+    text(row, "reach")?.parse().map_err(|_| RepositoryError::Form("reach"))
 }
 
 fn access(row: &Row) -> Result<Access, RepositoryError> {

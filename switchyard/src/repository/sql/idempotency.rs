@@ -1,14 +1,16 @@
 //! Idempotent requests. The response is stored in the transaction of the change.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lockbox::database::{Executor, query};
 
+use super::super::lived_time::MAX_STEP_MILLIS;
 use super::super::{Bundle, ChangeError, Idempotency, LedgerChange, RepositoryError};
 use super::rows::{bytes, database, text};
 use super::{LedgerTransaction, Repository};
 
-/// How long a response is stored.
-const RETENTION: SignedDuration = SignedDuration::from_hours(24);
+/// How long a response is stored at least, in milliseconds of lived time: 24 hours. A clock that is
+/// set forward must not make a repeated request a new one.
+const RETENTION_MILLIS: i64 = 24 * 60 * 60 * 1000 + MAX_STEP_MILLIS;
 
 impl Repository {
     /// The stored response, if the request was done before.
@@ -19,7 +21,7 @@ impl Repository {
         &self,
         request: &Idempotency,
     ) -> Result<Option<String>, ChangeError> {
-        find(self.database.reader(), request, Timestamp::now()).await
+        find(self.database.reader(), request).await
     }
 
     /// Deletes expired responses.
@@ -27,8 +29,11 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn delete_expired_responses(&self) -> Result<u64, RepositoryError> {
-        let statement =
-            query("DELETE FROM idempotency WHERE created_at <= $1").bind(oldest(Timestamp::now()));
+        let statement = query(
+            "DELETE FROM idempotency WHERE lived <= (SELECT milliseconds FROM lived_time WHERE id \
+                = 1) - $1",
+        )
+        .bind(RETENTION_MILLIS);
         self.database.execute(statement).await.map_err(database("delete expired responses"))
     }
 }
@@ -39,17 +44,16 @@ pub(super) async fn refuse_replay(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
 ) -> Result<(), ChangeError> {
-    refuse_repeated(tx, change.idempotency.as_ref().map(|(request, _)| request), change.at).await
+    refuse_repeated(tx, change.idempotency.as_ref().map(|(request, _)| request)).await
 }
 
 /// The same for a change of grants or tokens.
 pub(super) async fn refuse_repeated(
     tx: &mut LedgerTransaction<'_>,
     request: Option<&Idempotency>,
-    at: Timestamp,
 ) -> Result<(), ChangeError> {
     let Some(request) = request else { return Ok(()) };
-    find(tx.connection(), request, at)
+    find(tx.connection(), request)
         .await?
         .map_or(Ok(()), |response| Err(ChangeError::Replayed(response)))
 }
@@ -72,11 +76,11 @@ pub(super) async fn keep_response(
     at: Timestamp,
 ) -> Result<(), ChangeError> {
     query(
-        "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at) VALUES ($1, \
-            $2, $3, $4, $5)
+        "INSERT INTO idempotency (principal, key_hash, fingerprint, body, created_at, lived)
+         VALUES ($1, $2, $3, $4, $5, (SELECT milliseconds FROM lived_time WHERE id = 1))
          ON CONFLICT (principal, key_hash) DO UPDATE SET
              fingerprint = excluded.fingerprint, body = excluded.body, created_at = \
-             excluded.created_at",
+             excluded.created_at, lived = excluded.lived",
     )
     .bind(request.principal.clone())
     .bind(request.key_hash.clone())
@@ -89,18 +93,14 @@ pub(super) async fn keep_response(
     Ok(())
 }
 
-async fn find(
-    on: impl Executor,
-    request: &Idempotency,
-    now: Timestamp,
-) -> Result<Option<String>, ChangeError> {
+async fn find(on: impl Executor, request: &Idempotency) -> Result<Option<String>, ChangeError> {
     let row = query(
         "SELECT fingerprint, body FROM idempotency WHERE principal = $1 AND \
-        key_hash = $2 AND created_at > $3",
+        key_hash = $2 AND lived > (SELECT milliseconds FROM lived_time WHERE id = 1) - $3",
     )
     .bind(request.principal.clone())
     .bind(request.key_hash.clone())
-    .bind(oldest(now))
+    .bind(RETENTION_MILLIS)
     .fetch_optional(on)
     .await
     .map_err(database("find stored response"))?;
@@ -111,8 +111,4 @@ async fn find(
         }
         Some(_) => Err(ChangeError::KeyReused),
     }
-}
-
-fn oldest(now: Timestamp) -> i64 {
-    now.checked_sub(RETENTION).unwrap_or(now).as_millisecond()
 }

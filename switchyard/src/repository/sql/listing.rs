@@ -38,7 +38,7 @@ impl Repository {
             let [project, environment, service] = columns(scope);
             let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 5)).collect();
             let sql = format!(
-                "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, \
+                "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
                     s.updated_at, s.deleted_at
                  FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
                  s.current_version

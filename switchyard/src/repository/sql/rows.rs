@@ -4,6 +4,7 @@ use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, Row};
 use lockbox::{Reference, StoredVersion};
+use uuid::Uuid;
 
 use super::super::RepositoryError;
 
@@ -23,6 +24,13 @@ pub(super) fn optional_text(
 }
 
 pub(super) fn integer(row: &Row, column: &'static str) -> Result<i64, RepositoryError> {
+    row.try_get(column).map_err(database(column))
+}
+
+pub(super) fn optional_integer(
+    row: &Row,
+    column: &'static str,
+) -> Result<Option<i64>, RepositoryError> {
     row.try_get(column).map_err(database(column))
 }
 
@@ -82,6 +90,13 @@ pub(super) fn scope(row: &Row) -> Result<Scope, RepositoryError> {
     let project = label(text(row, "project")?)?.ok_or(RepositoryError::Form("project"))?;
     Scope::new(project, label(text(row, "environment")?)?, label(text(row, "service")?)?)
         .ok_or(RepositoryError::Form("scope"))
+}
+
+/// What tells a new row apart from every other one that has, had or will have its number.
+pub(super) fn random_tag() -> String {
+    let mut tag = Uuid::new_v4().simple().to_string();
+    // The end of the text is random, and half of it is enough.
+    tag.split_off(16)
 }
 
 /// Converts for storage. No counter here comes near the sign bit.

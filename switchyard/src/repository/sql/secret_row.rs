@@ -18,10 +18,6 @@ pub(super) struct SecretRow {
 }
 
 impl SecretRow {
-    pub(super) fn was_deleted_before(&self, time: Timestamp) -> bool {
-        self.deleted_at.is_some_and(|at| at < time)
-    }
-
     pub(super) fn active(&self) -> Option<Version> {
         self.deleted_at.is_none().then_some(self.current)
     }

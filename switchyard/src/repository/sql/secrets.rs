@@ -7,10 +7,11 @@ use contract::{Scope, SecretName, Version};
 use lockbox::database::{Row, query, query_built};
 use lockbox::{ActiveSecret, Reference};
 
-use super::super::{ListQuery, RepositoryError, Secret, VersionNumbers, VersionRow};
+use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
 use super::rows::{
-    columns, count, database, name, optional_time, scope, signed, stored, text, time,
+    columns, count, database, name, optional_integer, optional_time, scope, signed, stored, text,
+    time,
 };
 
 /// Far below what either database allows to bind.
@@ -28,8 +29,8 @@ impl Repository {
     ) -> Result<Vec<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = query(
-            "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, \
-                s.deleted_at
+            "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
+                s.updated_at, s.deleted_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
              s.current_version
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name > $4
@@ -59,8 +60,8 @@ impl Repository {
     ) -> Result<Option<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = query(
-            "SELECT s.name, s.current_version AS version, v.vault_ref, s.created_at, s.updated_at, \
-                s.deleted_at
+            "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
+                s.updated_at, s.deleted_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
              s.current_version
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
@@ -135,8 +136,8 @@ impl Repository {
     ) -> Result<Option<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let row = query(
-            "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, \
-                v.destroyed_at
+            "SELECT v.version, v.vault_ref, v.tag, v.rotation_status, v.created_at, v.created_by, \
+                v.destroyed_at, v.deleted_lived
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
              s.deleted_at IS NULL AND v.version = $5",
@@ -166,8 +167,8 @@ impl Repository {
     ) -> Result<Vec<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = query(
-            "SELECT v.version, v.vault_ref, v.rotation_status, v.created_at, v.created_by, \
-                v.destroyed_at
+            "SELECT v.version, v.vault_ref, v.tag, v.rotation_status, v.created_at, v.created_by, \
+                v.destroyed_at, v.deleted_lived
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
              s.deleted_at IS NULL AND v.version < $5
@@ -233,6 +234,7 @@ pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
     Ok(Secret {
         name: name(row)?,
         stored: stored(row)?,
+        tag: text(row, "tag")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
         deleted_at: optional_time(row, "deleted_at")?,
@@ -242,11 +244,13 @@ pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
 fn version(row: &Row) -> Result<VersionRow, RepositoryError> {
     Ok(VersionRow {
         version: Version(count(row, "version")?),
+        tag: text(row, "tag")?,
         reference: Reference::new(text(row, "vault_ref")?),
         state: state(&text(row, "rotation_status")?)?,
         created_at: time(row, "created_at")?,
         created_by: text(row, "created_by")?,
         destroyed_at: optional_time(row, "destroyed_at")?,
+        deleted: optional_integer(row, "deleted_lived")?.map(LivedTime),
     })
 }
 

@@ -121,7 +121,7 @@ impl Repository {
         let now = Timestamp::now();
         let (new, event) = (new.clone(), event.clone());
         self.transaction(async move |tx| {
-            idempotency::refuse_repeated(tx, new.kept.as_ref().map(|it| &it.request), now).await?;
+            idempotency::refuse_repeated(tx, new.kept.as_ref().map(|it| &it.request)).await?;
             delete_old(tx, &new, now).await?;
             if let Some(id_token) = &new.id_token
                 && is_ended(tx, id_token).await?
@@ -153,7 +153,7 @@ impl Repository {
         let now = Timestamp::now();
         let (event, kept) = (event.clone(), kept.cloned());
         self.transaction(async move |tx| {
-            idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request), now).await?;
+            idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request)).await?;
             let revoked =
                 query("UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
                     .bind(now.as_millisecond())

@@ -72,7 +72,7 @@ impl StoreFixture {
     }
 
     async fn active(&self) -> (Version, String) {
-        let read = self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap();
+        let read = self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap().value;
         (read.version, String::from_utf8(read.value.expose().to_vec()).unwrap())
     }
 

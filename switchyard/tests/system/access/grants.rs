@@ -71,6 +71,66 @@ async fn a_pod_gains_and_loses_what_is_granted_and_revoked() {
     assert_eq!(TestAgent::refused(&harness, "dev", "bundle=api-prod").await.status, 403);
 }
 
+/// The bundle of a service holds secrets of its environment and its project. An admin of the
+/// service may grant the service's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_does_not_reach_further_than_its_grantor() {
+    let harness = Harness::start().await;
+    for (scope, name) in [("shop", "ROOT"), ("shop.prod", "SHARED"), ("shop.prod.api", "OWN")] {
+        harness.set(scope, &[(name, b"x")]).await;
+    }
+    let names = |values: std::collections::BTreeMap<String, Vec<u8>>| {
+        values.into_keys().collect::<Vec<_>>()
+    };
+    let add = async |token: &str, secret: Option<&str>| {
+        let mut request = json!({"subject": {"kind": "service_account", "name": "shop-prod/web"},
+            "scope": "shop.prod.api", "access": "read"});
+        if let Some(secret) = secret {
+            request["secret"] = secret.into();
+        }
+        let body = request.to_string();
+        let (status, _, answer) =
+            harness.ask(Method::POST, "/v1/grants", Some(token), body.as_bytes()).await;
+        assert_eq!(status, 201, "{answer:?}");
+        serde_json::from_slice::<Value>(&answer).unwrap()
+    };
+    let of_service = make_token(&harness, "service", "admin", Some("shop.prod.api")).await;
+    let of_environment = make_token(&harness, "environment", "admin", Some("shop.prod")).await;
+    // It may not grant the project's secret as such.
+    let direct = json!({"subject": {"kind": "user", "name": "ada"}, "scope": "shop",
+        "secret": "ROOT", "access": "read"})
+    .to_string();
+    let denied = status(&harness, &of_service, Method::POST, "/v1/grants", direct.as_bytes());
+    assert_eq!(denied.await, 403);
+
+    for name in ["ROOT", "SHARED", "OWN"] {
+        add(&of_service, Some(name)).await;
+    }
+    let mut agent = TestAgent::connect(&harness, "web", "api-prod", vec![]).await;
+    assert_eq!(names(agent.values().await.1), ["OWN"]);
+    // The whole bundle is the same: nothing more comes until somebody who may grant it does.
+    let whole = add(&of_service, None).await;
+    assert_eq!(whole["reach"], "shop.prod.api");
+    assert_eq!(names(agent.values().await.1), ["OWN"]);
+    let wider = add(&of_environment, None).await;
+    assert_eq!((&wider["id"], &wider["reach"]), (&whole["id"], &"shop.prod".into()));
+    assert_eq!(names(agent.values().await.1), ["OWN", "SHARED"]);
+    assert_eq!(add(&harness.token(), Some("ROOT")).await["reach"], "shop");
+    assert_eq!(names(agent.values().await.1), ["OWN", "ROOT", "SHARED"]);
+    assert_eq!(add(&of_service, None).await["reach"], "shop.prod");
+    let read = harness.events("read").await;
+    let details: Vec<_> = read.iter().map(|it| it["details"].as_str().unwrap()).collect();
+    assert_eq!(
+        details,
+        [
+            "grant-of-secrets: OWN of the service,ROOT of the service,SHARED of the service",
+            "grant: of the service",
+            "grant: of environment and service",
+            "grant: of environment and service,ROOT",
+        ]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn meaningless_grants_are_refused() {
     let harness = Harness::start().await;

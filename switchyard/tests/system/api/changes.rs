@@ -254,8 +254,9 @@ async fn bundles_can_be_listed_and_read_with_values() {
     let values = harness.json("/v1/bundles/shop.prod.api/values").await;
     assert_eq!(
         values,
-        json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 1, "secrets": {
-            "A": {"version": 1, "value": "b25l"}, "P": {"version": 1, "value": "d2lkZQ=="}}})
+        json!({"scope": "shop.prod.api", "bundle": "api-prod", "generation": 1,
+            "tag": values["tag"], "secrets": {"A": {"version": 1, "value": "b25l"},
+                "P": {"version": 1, "value": "d2lkZQ=="}}})
     );
     let read = harness.events("read").await;
     assert_eq!(

@@ -17,15 +17,27 @@ async fn reads_honour_conditional_headers() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
     harness.set("shop.prod.api", &[("A", b"two")]).await;
+    let etag = async |query: &str| {
+        let (_, headers, _) = harness.with(Method::GET, &format!("{A}{query}"), &[], b"").await;
+        headers["etag"].to_str().unwrap().to_owned()
+    };
+    let (one, two) = (etag("?version=1").await, etag("").await);
+    assert!(one.starts_with("\"1-") && two.starts_with("\"2-"), "{one} {two}");
+    let (list, forged) = (format!("{one}, W/{two}"), "\"2-0123456789abcdef\"");
     let reads = harness.events("read").await.len();
     for (query, headers, status) in [
         ("", &[][..], 200),
-        ("", &[("if-none-match", "\"2\"")], 304),
-        ("", &[("if-none-match", "\"1\", W/\"2\"")], 304),
+        ("", &[("if-none-match", two.as_str())], 304),
+        ("", &[("if-none-match", &list)], 304),
         ("", &[("if-none-match", "*")], 304),
-        ("", &[("if-none-match", "\"1\"")], 200),
-        ("?version=1", &[("if-none-match", "\"1\"")], 304),
-        ("?version=1", &[("if-none-match", "\"2\"")], 200),
+        ("", &[("if-none-match", &one)], 200),
+        ("?version=1", &[("if-none-match", &one)], 304),
+        ("?version=1", &[("if-none-match", &two)], 200),
+        // A number alone is no value that a client has.
+        ("", &[("if-none-match", "\"2\"")], 200),
+        ("", &[("if-none-match", forged)], 200),
+        ("", &[("if-match", &two)], 200),
+        ("", &[("if-match", forged)], 412),
         ("", &[("if-match", "\"2\"")], 200),
         ("", &[("if-match", "\"1\", \"2\"")], 200),
         ("", &[("if-match", "\"1\"")], 412),
@@ -38,12 +50,12 @@ async fn reads_honour_conditional_headers() {
             harness.with(Method::GET, &format!("{A}{query}"), headers, b"").await;
         assert_eq!(found, status, "{query} {headers:?}");
         let etag = answered.get("etag").map(|it| it.to_str().unwrap());
-        let expected = if query.is_empty() { "\"2\"" } else { "\"1\"" };
+        let expected = if query.is_empty() { two.as_str() } else { &one };
         assert_eq!(etag, (status < 400).then_some(expected), "{query} {headers:?}");
         assert_eq!(body.is_empty(), status == 304);
     }
     // A 304 or 412 is not a read.
-    assert_eq!(harness.events("read").await.len() - reads, 6);
+    assert_eq!(harness.events("read").await.len() - reads, 9);
     assert_eq!(
         harness
             .with(Method::GET, "/v1/secrets/shop.prod.api/ABSENT", &[("if-none-match", "*")], b"")

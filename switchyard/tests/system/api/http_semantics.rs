@@ -44,7 +44,7 @@ async fn head_is_get_without_a_body() {
     let path = "/v1/secrets/shop.prod.api/A";
     let (status, headers, answer) = harness.with(Method::HEAD, path, &[], b"").await;
     let (_, of_get, body) = harness.with(Method::GET, path, &[], b"").await;
-    assert!(status == 200 && answer.is_empty() && headers["etag"] == "\"1\"");
+    assert!(status == 200 && answer.is_empty() && headers["etag"] == of_get["etag"]);
     assert_eq!(
         (&headers["content-length"], headers["content-length"].to_str().unwrap()),
         (&of_get["content-length"], body.len().to_string().as_str())
