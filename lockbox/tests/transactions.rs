@@ -107,3 +107,49 @@ async fn the_log_is_emptied_only_without_readers() {
     let log = std::fs::metadata(directory.path().join("test.db-wal")).unwrap();
     assert_eq!(log.len(), 0);
 }
+
+/// A refusal may rest on what an earlier change of the group wrote. Nobody can read that before the
+/// commit, so whoever asks again after the refusal would find the opposite.
+#[tokio::test]
+async fn a_refusal_is_not_answered_before_what_it_saw_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path()).await;
+    let signal = || tokio::sync::oneshot::channel::<()>();
+    let (working, is_working) = signal();
+    let ((start, started), (begun, has_begun), (go_on, may_go_on)) = (signal(), signal(), signal());
+    // It keeps the writer until the others are queued, so that they are one group.
+    let first = database.transaction(async move |_: &mut Connection| {
+        let _ = working.send(());
+        let _ = started.await;
+        Ok::<_, DatabaseError>(())
+    });
+    let write = database.transaction(async |connection: &mut Connection| {
+        insert(connection, 1).await.map_err(ChangeError::from)
+    });
+    let refused = database.transaction(async |connection: &mut Connection| {
+        let found = query("SELECT number FROM rows").fetch_all(connection).await?;
+        assert_eq!(found.len(), 1, "the write is not part of the group");
+        Err::<(), _>(ChangeError::Refused)
+    });
+    let last = database.transaction(async move |_: &mut Connection| {
+        let _ = begun.send(());
+        let _ = may_go_on.await;
+        Ok::<_, DatabaseError>(())
+    });
+    let (mut first, mut write, mut refused, mut last) =
+        (Box::pin(first), Box::pin(write), Box::pin(refused), Box::pin(last));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    is_working.await.unwrap();
+    assert!(futures_util::poll!(&mut write).is_pending());
+    assert!(futures_util::poll!(&mut refused).is_pending());
+    assert!(futures_util::poll!(&mut last).is_pending());
+    start.send(()).unwrap();
+    first.await.unwrap();
+    has_begun.await.unwrap();
+    assert!(futures_util::poll!(&mut refused).is_pending(), "answered before the commit");
+    go_on.send(()).unwrap();
+    assert!(matches!(refused.await, Err(ChangeError::Refused)));
+    assert_eq!(rows(&database).await, BTreeSet::from([1]));
+    write.await.unwrap();
+    last.await.unwrap();
+}

@@ -3,7 +3,8 @@
 //! Whoever changes something sends a closure and waits for its result. The writer takes what is
 //! queued, runs each closure behind a savepoint of one transaction, commits once, and only then
 //! answers: a thousand changes that arrive together cost one flush of the disk. A change that is
-//! refused rolls back alone.
+//! refused rolls back alone. It is answered after the commit as well: it may have been refused for
+//! what an earlier change of the group did, which nobody can read before.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -91,10 +92,7 @@ where
             let accepted = result.is_ok();
             // A caller that gave up does not learn the result.
             let answer = Box::new(move |committed: Result<(), DatabaseError>| {
-                let _ = reply.send(match committed {
-                    Ok(()) => result,
-                    Err(error) => result.and(Err(error.into())),
-                });
+                let _ = reply.send(committed.map_err(E::from).and_then(|()| result));
             });
             Applied { accepted, answer }
         }
@@ -200,24 +198,24 @@ impl WriterThread {
             }
         };
         let alone = changes.len() == 1;
-        let mut accepted: Vec<Applied> = Vec::with_capacity(changes.len());
+        let mut applied: Vec<Applied> = Vec::with_capacity(changes.len());
         while let Some(change) = changes.pop_front() {
             match apply(&mut connection, change, alone).await {
-                Ok(Some(applied)) => accepted.push(applied),
-                Ok(None) => {}
+                Ok(it) => applied.push(it),
                 // SQLite has rolled everything back, or the connection is gone.
                 Err(error) => {
                     drop(connection);
-                    answer(accepted, &Err(error));
+                    answer(applied, &Err(error));
                     return;
                 }
             }
         }
-        let committed = match (alone, accepted.is_empty()) {
+        let any_accepted = applied.iter().any(|it| it.accepted);
+        let committed = match (alone, any_accepted) {
             // The refused change was the only one, and rolled back.
-            (true, true) => Ok(()),
-            (_, true) => connection.control("ROLLBACK").await,
-            (_, false) => connection.control("COMMIT").await,
+            (true, false) => Ok(()),
+            (false, false) => connection.control("ROLLBACK").await,
+            (_, true) => connection.control("COMMIT").await,
         };
         match &committed {
             Ok(()) => self.connection = Some(connection),
@@ -229,7 +227,7 @@ impl WriterThread {
             }
             Err(_) => {}
         }
-        answer(accepted, &committed);
+        answer(applied, &committed);
     }
 
     /// The connection, with a transaction begun.
@@ -254,7 +252,7 @@ async fn apply(
     connection: &mut Connection,
     change: Box<dyn Change>,
     alone: bool,
-) -> Result<Option<Applied>, DatabaseError> {
+) -> Result<Applied, DatabaseError> {
     if !alone && let Err(error) = connection.control("SAVEPOINT change").await {
         change.refuse(error.clone());
         return Err(error);
@@ -271,11 +269,7 @@ async fn apply(
         (false, false) => connection.control("ROLLBACK TO change; RELEASE change").await,
     };
     match ended {
-        Ok(()) if applied.accepted => Ok(Some(applied)),
-        Ok(()) => {
-            (applied.answer)(Ok(()));
-            Ok(None)
-        }
+        Ok(()) => Ok(applied),
         Err(error) => {
             (applied.answer)(Err(error.clone()));
             Err(error)
