@@ -1,7 +1,8 @@
 //! The audit writer task and the handle to it.
 //!
 //! All queued events are written in one transaction, so a thousand pods that receive a generation
-//! at the same time cost a few disk flushes instead of a thousand.
+//! at the same time cost a few disk flushes instead of a thousand. Events that a value waits for go
+//! before the reports of pods that have theirs.
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const QUEUE_CAPACITY: usize = 4096;
 /// enough that the first event does not wait long.
 const MAX_BATCH: usize = 512;
 
+/// The maximum number of reports in one transaction.
+const MAX_REPORTS: usize = 128;
+
 /// How long a request waits for its event to become durable before it is refused.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,6 +30,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     queue: mpsc::Sender<QueuedEvent>,
+    reports: mpsc::Sender<QueuedEvent>,
 }
 
 /// An event could not be written, so the action it describes must not happen.
@@ -49,6 +54,7 @@ struct QueuedEvent {
 #[derive(Debug)]
 pub struct AuditWriter {
     queue: mpsc::Receiver<QueuedEvent>,
+    reports: mpsc::Receiver<QueuedEvent>,
     repository: Repository,
 }
 
@@ -56,8 +62,10 @@ impl AuditLog {
     /// A writer for the audit log in `repository`, and a handle to it.
     #[must_use]
     pub fn new(repository: Repository) -> (Self, AuditWriter) {
-        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
-        (Self { queue: sender }, AuditWriter { queue: receiver, repository })
+        let (queue, queued) = mpsc::channel(QUEUE_CAPACITY);
+        let (reports, reported) = mpsc::channel(QUEUE_CAPACITY);
+        let writer = AuditWriter { queue: queued, reports: reported, repository };
+        (Self { queue, reports }, writer)
     }
 
     /// Writes an event. It is durable when this returns.
@@ -65,7 +73,7 @@ impl AuditLog {
     /// # Errors
     /// The database refused the event, or it did not become durable in time.
     pub async fn record(&self, event: Event) -> Result<(), AuditError> {
-        self.enqueue(AuditEntry { at: Timestamp::now(), event, report: None }).await
+        enqueue(&self.queue, AuditEntry { at: Timestamp::now(), event, report: None }).await
     }
 
     /// Writes an event together with a pod's report.
@@ -77,30 +85,28 @@ impl AuditLog {
         event: Event,
         report: PodReport,
     ) -> Result<(), AuditError> {
-        self.enqueue(AuditEntry { at: Timestamp::now(), event, report: Some(report) }).await
+        let entry = AuditEntry { at: Timestamp::now(), event, report: Some(report) };
+        enqueue(&self.reports, entry).await
     }
+}
 
-    async fn enqueue(&self, record: AuditEntry) -> Result<(), AuditError> {
-        let (written, answer) = oneshot::channel();
-        let done = async {
-            self.queue
-                .send(QueuedEvent { record, written })
-                .await
-                .map_err(|_| AuditError::Refused)?;
-            match answer.await {
-                Ok(true) => Ok(()),
-                Ok(false) | Err(_) => Err(AuditError::Refused),
-            }
-        };
-        tokio::time::timeout(WRITE_TIMEOUT, done).await.unwrap_or(Err(AuditError::Slow))
-    }
+async fn enqueue(queue: &mpsc::Sender<QueuedEvent>, record: AuditEntry) -> Result<(), AuditError> {
+    let (written, answer) = oneshot::channel();
+    let done = async {
+        queue.send(QueuedEvent { record, written }).await.map_err(|_| AuditError::Refused)?;
+        match answer.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(AuditError::Refused),
+        }
+    };
+    tokio::time::timeout(WRITE_TIMEOUT, done).await.unwrap_or(Err(AuditError::Slow))
 }
 
 impl AuditWriter {
     /// Runs until the last [`AuditLog`] is dropped.
     pub async fn run(mut self) {
         let mut entries = Vec::with_capacity(MAX_BATCH);
-        while self.queue.recv_many(&mut entries, MAX_BATCH).await > 0 {
+        while self.next_batch(&mut entries).await {
             let (records, waiters): (Vec<_>, Vec<_>) =
                 entries.drain(..).map(|QueuedEvent { record, written }| (record, written)).unzip();
             let events = records.len();
@@ -117,5 +123,86 @@ impl AuditWriter {
                 let _ = waiter.send(written);
             }
         }
+    }
+    /// Waits for events and takes those that are there. Returns `false` when the last [`AuditLog`]
+    /// is dropped.
+    async fn next_batch(&mut self, entries: &mut Vec<QueuedEvent>) -> bool {
+        let first = tokio::select! {
+            biased;
+            Some(event) = self.queue.recv() => event,
+            Some(report) = self.reports.recv() => report,
+            else => return false,
+        };
+        entries.push(first);
+        entries.extend(std::iter::from_fn(|| self.queue.try_recv().ok()).take(MAX_BATCH));
+        // Some reports go with every batch, so that they are late and not lost.
+        entries.extend(std::iter::from_fn(|| self.reports.try_recv().ok()).take(MAX_REPORTS));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Action, Actor, Origin, Outcome, Pod, Resource, ResourceKind};
+    use super::*;
+    use crate::repository::{BundleId, ReportedState};
+
+    fn event(action: Action) -> Event {
+        Event {
+            actor: Actor::Anonymous,
+            action,
+            resource: Resource { kind: ResourceKind::Bundle, id: "api-prod".into(), scope: None },
+            version: None,
+            outcome: Outcome::Allowed,
+            origin: Origin::default(),
+            details: None,
+        }
+    }
+
+    fn report() -> PodReport {
+        let pod = Pod {
+            namespace: "shop-prod".into(),
+            service_account: "api".into(),
+            name: "api-1".into(),
+            uid: "1".into(),
+        };
+        let state = ReportedState::Failed {
+            wanted: contract::Generation(1),
+            step: "write".into(),
+            detail: String::new(),
+        };
+        PodReport { pod, bundle: BundleId(1), state }
+    }
+
+    #[tokio::test]
+    async fn what_a_value_waits_for_goes_before_reports_which_are_not_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
+        let (log, mut writer) = AuditLog::new(Repository::open(database).await.unwrap());
+        let mut reports: Vec<_> = (0..MAX_REPORTS + 2)
+            .map(|_| Box::pin(log.record_with_report(event(Action::Applied), report())))
+            .collect();
+        let mut reads: Vec<_> = (0..3).map(|_| Box::pin(log.record(event(Action::Read)))).collect();
+        for it in &mut reports {
+            assert!(futures_util::poll!(it).is_pending());
+            // One turn of a task may send a limited number of messages.
+            tokio::task::yield_now().await;
+        }
+        for it in &mut reads {
+            assert!(futures_util::poll!(it).is_pending());
+        }
+        let mut batches = Vec::new();
+        let mut entries = Vec::new();
+        for _ in 0..2 {
+            assert!(writer.next_batch(&mut entries).await);
+            let are_reports: Vec<bool> =
+                entries.drain(..).map(|it| it.record.report.is_some()).collect();
+            batches.push(are_reports);
+        }
+        let expected = [[vec![false; 3], vec![true; MAX_REPORTS]].concat(), vec![true; 2]];
+        assert_eq!(batches, expected);
+        drop((reports, reads));
+        drop(log);
+        assert!(!writer.next_batch(&mut entries).await);
     }
 }
