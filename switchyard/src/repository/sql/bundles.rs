@@ -53,7 +53,7 @@ impl Repository {
                 .bind(project)
                 .bind(environment)
                 .bind(service)
-                .fetch_optional(self.database.reader())
+                .fetch_optional(self.database.reader().point())
                 .await
                 .map_err(database("find bundle"))?;
         row.as_ref().map(bundle).transpose()

@@ -52,7 +52,7 @@ impl Repository {
         )
         .bind(format!("{namespace}/{service_account}"))
         .bind(Timestamp::now().as_millisecond())
-        .fetch_all(self.database.reader())
+        .fetch_all(self.database.reader().point())
         .await
         .map_err(database("read grants"))?;
         let grant = |row| {
@@ -94,7 +94,7 @@ impl Repository {
             query = query.bind(group.clone());
         }
         let rows = query
-            .fetch_all(self.database.reader())
+            .fetch_all(self.database.reader().point())
             .await
             .map_err(database("read grants of a person"))?;
         let grant = |row| {

@@ -71,7 +71,7 @@ impl Repository {
         .bind(environment)
         .bind(service)
         .bind(name.as_str().to_owned())
-        .fetch_optional(self.database.reader())
+        .fetch_optional(self.database.reader().point())
         .await
         .map_err(database("find secret"))?;
         row.as_ref().map(secret).transpose()
@@ -118,7 +118,7 @@ impl Repository {
         .bind(environment)
         .bind(service)
         .bind(name.as_str().to_owned())
-        .fetch_optional(self.database.reader())
+        .fetch_optional(self.database.reader().point())
         .await
         .map_err(database("find deleted secret"))?;
         row.map(|row| count(&row, "current_version").map(Version)).transpose()
@@ -147,7 +147,7 @@ impl Repository {
         .bind(service)
         .bind(name.as_str().to_owned())
         .bind(signed(number.0))
-        .fetch_optional(self.database.reader())
+        .fetch_optional(self.database.reader().point())
         .await
         .map_err(database("find version"))?;
         row.as_ref().map(version).transpose()

@@ -26,7 +26,7 @@ impl Repository {
         )
         .bind(hash.to_owned())
         .bind(Timestamp::now().as_millisecond())
-        .fetch_optional(self.database.reader())
+        .fetch_optional(self.database.reader().point())
         .await
         .map_err(database("find token"))?;
         found.as_ref().map(row).transpose()
@@ -43,7 +43,7 @@ impl Repository {
         )
         .bind(hash.to_owned())
         .bind(Timestamp::now().as_millisecond())
-        .fetch_optional(self.database.reader())
+        .fetch_optional(self.database.reader().point())
         .await
         .map_err(database("find expired token"))?;
         found.map_or(Ok(None), |row| optional_time(&row, "expires_at"))
