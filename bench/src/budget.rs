@@ -40,6 +40,12 @@ pub enum Metric {
     /// The 99th-percentile latency of those requests.
     #[serde(rename = "store_write_p99_16")]
     StoreWriteP99At16,
+    /// Reads a second over one connection.
+    #[serde(rename = "store_reads_1")]
+    StoreReadsAt1,
+    /// Writes a second over one connection.
+    #[serde(rename = "store_writes_1")]
+    StoreWritesAt1,
     /// Resident memory of a switchyard with 5,000 open streams.
     #[serde(rename = "streams_rss_5000")]
     StreamsRss5000,
@@ -107,9 +113,12 @@ const WEBHOOK_RATIONALE: &str = "5 times the reviews and a quarter of the p99 of
 const POD_RATIONALE: &str = "half of what the Vault Agent Injector added, recorded earlier on a \
     machine of this kind (1.0 s)";
 
+const SINGLE_RATIONALE: &str = "twice what one connection wrote when each change had a flush of \
+    its own and its statements hopped between threads";
+
 impl Metric {
     /// Every metric, in the report's order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
         Self::AgentBinary,
@@ -124,6 +133,8 @@ impl Metric {
         Self::StoreReadP99At16,
         Self::StoreWritesAt16,
         Self::StoreWriteP99At16,
+        Self::StoreReadsAt1,
+        Self::StoreWritesAt1,
         Self::StreamsRss5000,
         Self::Push1000P99,
         Self::ReplicaPushP99,
@@ -160,8 +171,12 @@ impl Metric {
             Self::StoreReadP99At16 => known("store_read_p99_16", "ms", AtMost(50.0)),
             Self::StoreWritesAt16 => known("store_writes_16", "1/s", AtLeast(200.0)),
             Self::StoreWriteP99At16 => known("store_write_p99_16", "ms", AtMost(200.0)),
+            Self::StoreReadsAt1 => known("store_reads_1", "1/s", AtLeast(500.0)),
+            Self::StoreWritesAt1 => {
+                relative("store_writes_1", "1/s", AtLeast(600.0), SINGLE_RATIONALE)
+            }
             Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(190.0)),
-            Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(1000.0)),
+            Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(60.0)),
             Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
             Self::PodStartAdded => {
                 relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_RATIONALE)
@@ -189,6 +204,18 @@ impl Measurement {
     pub fn with_baseline(mut self, peer: Option<(&str, f64)>) -> Self {
         self.peer =
             peer.map(|(name, value)| Baseline { name: name.to_owned(), value: rounded(value) });
+        self
+    }
+
+    /// Narrows the budget to `factor` times as good as the peer, if there is a peer.
+    #[must_use]
+    pub fn at_least_as_good(mut self, factor: f64) -> Self {
+        if let Some(Baseline { value, .. }) = self.peer {
+            self.budget = match self.budget {
+                Budget::AtMost(limit) => Budget::AtMost(limit.min(rounded(value / factor))),
+                Budget::AtLeast(limit) => Budget::AtLeast(limit.max(rounded(value * factor))),
+            };
+        }
         self
     }
 
@@ -241,6 +268,19 @@ mod tests {
             r#"{"name":"webhook_rps_16","value":1.0,"unit":"1/s","at_least":24250.0}"#
         );
         assert_eq!(serde_json::from_str::<Measurement>(&json).unwrap(), entry);
+    }
+
+    #[test]
+    fn a_budget_follows_the_peer_of_the_same_run() {
+        let budget = |metric: Metric, peer| {
+            metric.measurement(1.0).with_baseline(peer).at_least_as_good(2.0).budget
+        };
+        let reads = Metric::StoreReadsAt16;
+        assert_eq!(budget(reads, Some(("Vault", 2000.0))), Budget::AtLeast(4000.0));
+        assert_eq!(budget(reads, Some(("Vault", 10.0))), Budget::AtLeast(1000.0));
+        assert_eq!(budget(reads, None), Budget::AtLeast(1000.0));
+        let latency = Metric::StoreReadP99At16;
+        assert_eq!(budget(latency, Some(("Vault", 20.0))), Budget::AtMost(10.0));
     }
 
     #[test]

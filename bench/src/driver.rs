@@ -76,7 +76,10 @@ pub struct LoadResult {
 ///
 /// # Errors
 /// If a request fails.
-pub fn drive(load: &Load, check: fn(&[u8]) -> Result<()>) -> Result<LoadResult> {
+pub fn drive(
+    load: &Load,
+    check: impl Fn(&[u8]) -> Result<()> + Copy + Send + 'static,
+) -> Result<LoadResult> {
     // One thread, which leaves the other processor to the server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -161,7 +164,7 @@ async fn keep_busy(
     number: usize,
     load: Load,
     from: Instant,
-    check: fn(&[u8]) -> Result<()>,
+    check: impl Fn(&[u8]) -> Result<()> + Copy + Send + 'static,
 ) -> Result<Vec<f64>> {
     let until = from + load.duration;
     let asked = load.requests.get(number % load.requests.len().max(1)).context("nothing to ask")?;

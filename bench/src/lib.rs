@@ -8,6 +8,7 @@ pub mod agent;
 pub mod args;
 pub mod budget;
 pub mod cluster;
+pub mod disk_limit;
 pub mod driver;
 pub mod loopback;
 pub mod memory;
