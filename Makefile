@@ -34,7 +34,7 @@ check: ## compile without running anything, quickly; P=CRATE takes one crate
 
 .PHONY: programs
 programs: ## build the programs that the demo and the tests run
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --exclude enclii-bench --exclude enclii-lint --bins
 
 .PHONY: build
 build: ## build every program as it ships, statically linked and optimized, into target/bin

@@ -73,7 +73,8 @@ async fn acknowledged_writes_survive_terminated_connections_and_killed_servers()
         let store = fixture.open("key", &[]).await.unwrap();
         let Fixture { mut postgres, database: _database, directory: _directory } = fixture;
         let (mut failed, mut acknowledged) = (0, 0);
-        // Repeats until enough calls failed.
+        // Repeats until enough calls failed, and enough did not. How many of each depends on the
+        // machine's other work.
         for seed in 1..=30 {
             let injector = FaultInjector::start(postgres, fault);
             let mut recovered = None;
@@ -85,12 +86,12 @@ async fn acknowledged_writes_survive_terminated_connections_and_killed_servers()
             postgres = recovered.unwrap();
             failed += report.failed;
             acknowledged += report.acknowledged;
-            if failed >= 5 {
+            if failed >= 5 && acknowledged >= 50 {
                 break;
             }
         }
         assert!(
-            failed >= 5 && acknowledged > failed,
+            failed >= 5 && acknowledged >= 50,
             "{failed} calls failed and {acknowledged} did not"
         );
     }
