@@ -151,6 +151,8 @@ words!(Action, Outcome, ResourceKind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum Action {
+    /// What is written beside a secret's value was changed.
+    Annotate,
     /// A pod applied a generation.
     Applied,
     /// Versions of a secret were destroyed irrecoverably.

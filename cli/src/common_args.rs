@@ -1,10 +1,14 @@
 //! Arguments that several commands share: the scope, the connection and the output format.
 
+mod beside;
 mod connection;
 mod scope;
+mod time;
 
+pub(crate) use beside::{ExpiryArgs, MessageArgs, NotesArgs};
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use scope::{ScopeArgs, parse_scope, parse_version, service_scope};
+pub(crate) use time::{TimeOrSpan, parse_future};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};

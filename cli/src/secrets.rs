@@ -1,7 +1,9 @@
 //! `enclii secrets …`: one file per command.
 
+mod annotate;
 mod delete;
 mod destroy;
+mod expiry;
 mod export;
 mod file_args;
 mod get;
@@ -11,6 +13,7 @@ mod report;
 mod rollback;
 mod rotate;
 mod set;
+mod show;
 mod undelete;
 mod value_source;
 mod versions;
@@ -26,6 +29,9 @@ pub(crate) enum SecretsCommand {
     Set(set::SetArgs),
     Get(get::GetArgs),
     List(list::ListSecretsArgs),
+    Show(show::ShowSecretArgs),
+    Annotate(annotate::AnnotateArgs),
+    #[command(visible_alias = "history")]
     Versions(versions::VersionsArgs),
     Rotate(rotate::RotateArgs),
     Rollback(rollback::RollbackArgs),
@@ -41,6 +47,8 @@ pub(crate) async fn run(command: SecretsCommand, output: &Output) -> Result<(), 
         SecretsCommand::Set(it) => set::run(it, output).await,
         SecretsCommand::Get(it) => get::run(it, output).await,
         SecretsCommand::List(it) => list::run(it, output).await,
+        SecretsCommand::Show(it) => show::run(it, output).await,
+        SecretsCommand::Annotate(it) => annotate::run(it, output).await,
         SecretsCommand::Versions(it) => versions::run(it, output).await,
         SecretsCommand::Rotate(it) => rotate::run(it, output).await,
         SecretsCommand::Rollback(it) => rollback::run(it, output).await,

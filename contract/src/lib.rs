@@ -10,6 +10,8 @@ pub mod api;
 pub mod bundle;
 pub mod credential;
 pub mod layout;
+#[cfg(feature = "api")]
+pub mod metadata;
 pub mod name;
 pub mod problem;
 pub mod redacted;

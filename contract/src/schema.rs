@@ -1,6 +1,6 @@
 //! The OpenAPI schemas of types that are texts or numbers of a certain form.
 
-use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -8,9 +8,16 @@ use crate::api::TokenName;
 use crate::bundle::{BundleRef, Generation, GenerationTag, Version};
 use crate::credential::Credential;
 use crate::layout::MAX_VALUE_BYTES;
+use crate::metadata::{MAX_TAG_CHANGES, Message, Notes, TagChanges, TagValue};
 use crate::name::SecretName;
 use crate::redacted::Redacted;
 use crate::scope::Scope;
+
+/// The characters that everybody sees, as far as a pattern says it briefly.
+const HIDES_NOTHING: &str = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$";
+
+/// The value of a Kubernetes label.
+const TAG_VALUE: &str = "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$";
 
 /// The largest integer that every JSON parser reads exactly.
 const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -42,6 +49,18 @@ fn number(description: &str) -> ObjectBuilder {
         .minimum(Some(1.0))
         .maximum(Some(MAX_INTEGER))
         .examples([1])
+}
+
+/// A text or `null` by key.
+fn changes_by_key(description: &str, pattern: &str, most: usize) -> ObjectBuilder {
+    let value = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .pattern(Some(pattern));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(description))
+        .additional_properties(Some(value))
+        .max_properties(Some(most))
 }
 
 macro_rules! schemas {
@@ -87,6 +106,30 @@ schemas! {
         r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
         (1, 63),
         "ci-deploy",
+    );
+    Message = text(
+        "Why a version was written, on one line. It is not secret.",
+        HIDES_NOTHING,
+        (1, 300),
+        "the old key was in a log, INC-4711",
+    );
+    Notes = text(
+        "What people should know about a secret, on any number of lines. They are not secret.",
+        HIDES_NOTHING,
+        (1, 2000),
+        "renewed at the issuer by the payments team",
+    );
+    TagValue = text(
+        "The value of a tag, as of a Kubernetes label.",
+        TAG_VALUE,
+        (0, 63),
+        "payments",
+    );
+    TagChanges = changes_by_key(
+        "Tags to set, and with `null` tags to remove. Others stay. A key has the form of that of a \
+            Kubernetes label. Tags are not secret.",
+        TAG_VALUE,
+        MAX_TAG_CHANGES,
     );
     // Four characters for each three bytes; what is left over ends in zero bits.
     Redacted = text(

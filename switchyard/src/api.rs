@@ -7,6 +7,7 @@ mod admin;
 mod audit;
 mod audit_query;
 mod body;
+mod body_metadata;
 mod bundles;
 mod drain;
 mod grants;
@@ -16,6 +17,7 @@ mod json_request;
 mod kept_token;
 mod list_event;
 mod login;
+mod metadata;
 mod middleware;
 mod openapi;
 mod page;
@@ -46,6 +48,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
     vec![
         ("/v1/secrets/{scope}/", get(secret_list::list).post(secrets::write)),
         ("/v1/secrets/{scope}/{name}", get(secrets::read).delete(secrets::delete)),
+        ("/v1/secrets/{scope}/{name}/metadata", get(metadata::read).patch(metadata::change)),
         ("/v1/secrets/{scope}/{name}/versions", get(versions::list)),
         ("/v1/secrets/{scope}/{name}/rotate", post(versions::rotate)),
         ("/v1/secrets/{scope}/{name}/rollback", post(versions::rollback)),

@@ -85,6 +85,11 @@ pub struct ServeArgs {
     #[arg(long, env = "ENCLII_DELETE_RETENTION", default_value = "30d", value_name = "DURATION",
         value_parser = duration)]
     pub delete_retention: SignedDuration,
+    /// How long before its end at the issuer a credential counts as ending soon, in metrics and in
+    /// the log
+    #[arg(long, env = "ENCLII_EXPIRY_WARNING", default_value = "14d", value_name = "DURATION",
+        value_parser = duration)]
+    pub expiry_warning: SignedDuration,
     /// The directory of the database, and of every file without a flag of its own; only one process
     /// may use it
     #[arg(long, env = "ENCLII_DATA", default_value = "/var/lib/enclii", value_name = "DIRECTORY")]

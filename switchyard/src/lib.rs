@@ -8,6 +8,7 @@
 //! secrets     writes and reads from end to end: store, ledger, audit log, push
 //! repository  the ledger          audit       the audit log
 //! epoch       notices a ledger that was restored or replaced
+//! expiry_watch counts credentials that end at their issuer
 //! replicas    leases, and the updates of other replicas
 //! publisher   publishes the keys of bundles
 //! cluster     the Kubernetes API  trust       the CAs of switchyard
@@ -24,6 +25,7 @@ pub mod cluster;
 pub mod delivery;
 mod disk;
 mod epoch;
+mod expiry_watch;
 mod files;
 mod generate;
 pub mod identity;

@@ -13,6 +13,8 @@ use prometheus_client::registry::Registry;
 /// What a request or a stream does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Operation {
+    /// Changing what is written beside a value.
+    Annotate,
     /// Deleting a secret.
     Delete,
     /// Delivering a generation to a pod.
@@ -65,6 +67,20 @@ enum RefusalRecord {
     Counted,
     /// As an event.
     Event,
+}
+
+/// How near its end a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum ExpiryState {
+    /// It ended.
+    Ended,
+    /// It ends within `--expiry-warning`.
+    Soon,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiryLabels {
+    state: ExpiryState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,6 +159,7 @@ pub(crate) struct Metrics {
     failed: Counter,
     data_size: Gauge,
     data_free: Gauge,
+    expiring: Family<ExpiryLabels, Gauge>,
     audit: AuditMetrics,
 }
 
@@ -157,6 +174,7 @@ impl Metrics {
             failed: Counter::default(),
             data_size: Gauge::default(),
             data_free: Gauge::default(),
+            expiring: Family::default(),
             audit: AuditMetrics::default(),
         };
         let Self {
@@ -167,6 +185,7 @@ impl Metrics {
             failed,
             data_size,
             data_free,
+            expiring,
             audit,
         } = &metrics;
         let registry = registry.sub_registry_with_prefix("enclii_switchyard");
@@ -201,6 +220,11 @@ impl Metrics {
             "data_volume_free_bytes",
             "Free space of the volume of the SQLite database; 0 with PostgreSQL",
             data_free.clone(),
+        );
+        registry.register(
+            "expiring_credentials",
+            "Secrets whose credential ended at its issuer, or ends soon",
+            expiring.clone(),
         );
         metrics
     }
@@ -260,6 +284,14 @@ impl Metrics {
         self.data_free.set(clamp(free));
     }
 
+    /// How many credentials ended, and how many end soon.
+    pub(crate) fn credentials_expiring(&self, ended: u64, soon: u64) {
+        for (state, count) in [(ExpiryState::Ended, ended), (ExpiryState::Soon, soon)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.expiring.get_or_create(&ExpiryLabels { state }).set(count);
+        }
+    }
+
     /// Counts an open stream until the result is dropped.
     pub(crate) fn stream_opened(&self) -> OpenStream {
         self.open_streams.inc();
@@ -295,6 +327,7 @@ mod tests {
         metrics.export_failed("siem");
         metrics.export_lag("siem", 1, 1);
         metrics.refused(true);
+        metrics.credentials_expiring(1, 2);
         let mut exposition = String::new();
         encode(&mut exposition, &registry).unwrap();
         e2e::metrics::assert_documented(&exposition, &["enclii_switchyard_", "process_"]);

@@ -7,6 +7,7 @@ mod change;
 mod grant;
 mod lease;
 mod lived_time;
+mod metadata;
 mod sql;
 mod token;
 
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
+use contract::metadata::SecretMetadata;
 use contract::{BundleRef, Generation, GenerationTag, Label, Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, MigrateError};
@@ -27,6 +29,7 @@ pub use change::{
 pub use grant::{GrantExtent, NewGrant};
 pub use lease::Fence;
 pub use lived_time::LivedTime;
+pub use metadata::{ExpiryCounts, MetadataEdit};
 pub use sql::{CHANNEL, PendingDestroy, PersonGrant, Repository, StoredCheckpoint};
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
@@ -71,6 +74,8 @@ pub struct Secret {
     pub updated_at: Timestamp,
     /// When it was deleted, if it was.
     pub deleted_at: Option<Timestamp>,
+    /// What is written beside the active version.
+    pub metadata: SecretMetadata,
 }
 
 /// The latest and the active version of a secret.
@@ -99,6 +104,8 @@ pub struct ListQuery {
     pub after: Option<SecretName>,
     /// Include deleted secrets.
     pub deleted: bool,
+    /// Only those whose credential ends before this time.
+    pub expiring_before: Option<Timestamp>,
     /// The maximum number of results.
     pub limit: u32,
 }
@@ -174,6 +181,8 @@ pub struct VersionRow {
     pub destroyed_at: Option<Timestamp>,
     /// The lived time of the delete that it is marked by, if it is.
     pub deleted: Option<LivedTime>,
+    /// What is written beside it. Notes and tags are the secret's.
+    pub metadata: SecretMetadata,
 }
 
 impl VersionRow {
@@ -187,7 +196,8 @@ impl VersionRow {
 impl From<VersionRow> for VersionSummary {
     fn from(row: VersionRow) -> Self {
         let VersionRow { version, state, created_at, created_by, destroyed_at, .. } = row;
-        Self { version, state, created_at, created_by, destroyed_at }
+        let SecretMetadata { message, expires_at, .. } = row.metadata;
+        Self { version, state, created_at, created_by, destroyed_at, message, expires_at }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod change;
 mod keyed_mutex;
+mod metadata;
 mod read;
 mod retention;
 mod store_changes;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::api::{BundleState, Written};
+use contract::metadata::Message;
 use contract::{Scope, SecretName, Version};
 use jiff::{SignedDuration, Timestamp};
 use lockbox::{Store, StoreError};
@@ -30,9 +32,11 @@ use crate::repository::{
     RespondFn,
 };
 use keyed_mutex::KeyedMutex;
+pub(crate) use metadata::own_summary;
 pub(crate) use read::ReadSecret;
 pub(crate) use retention::enforce_retention;
 pub(crate) use store_changes::import_store_changes;
+pub(crate) use write::Rotation;
 
 /// The secrets service. Clones share its state.
 #[derive(Clone)]
@@ -114,6 +118,8 @@ pub(crate) struct WriteOptions {
     pub(crate) fence: Option<Fence>,
     /// The rule that allowed the change, for the audit log.
     pub(crate) rule: Option<String>,
+    /// Why the one secret that changes does so.
+    pub(crate) message: Option<Message>,
 }
 
 impl Caller {

@@ -33,6 +33,7 @@ use crate::bundle_updates::BundleUpdates;
 use crate::certificates::{self, ServingCertificate};
 use crate::disk::{DiskSpace, DiskThresholds, DiskWatch};
 use crate::epoch::LedgerEpoch;
+use crate::expiry_watch::ExpiryWatch;
 use crate::identity::{
     BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
     ensure_bootstrap_token,
@@ -213,6 +214,8 @@ async fn start(
     let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
+    let expiry_watch = ExpiryWatch::new(repository.clone(), metrics.clone(), args.expiry_warning);
+    spawn(tasks, "expiry watch", expiry_watch.run());
     let development = args.development_identities.is_some();
     let oidc = args.oidc.config().map(|it| OidcProvider::new(it, development)).transpose()?;
     let groups = args.oidc.oidc_roles.clone();

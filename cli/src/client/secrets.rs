@@ -2,10 +2,12 @@
 
 use contract::api::{
     BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,
-    RollbackRequest, RotateManyRequest, RotateRequest, SecretList, SecretSummary, SecretValue,
-    VersionList, VersionSummary, WriteRequest, Written,
+    MetadataRequest, RollbackRequest, RotateManyRequest, RotateRequest, SecretList, SecretSummary,
+    SecretValue, VersionList, VersionSummary, WriteRequest, Written,
 };
-use contract::{Scope, SecretName, Version};
+use contract::metadata::Message;
+use contract::{Redacted, Scope, SecretName, Version};
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH};
 use serde::de::DeserializeOwned;
@@ -77,6 +79,51 @@ impl Client<'_> {
         .await
     }
 
+    /// The scope's own secrets whose credential ends before this time.
+    pub(crate) async fn list_expiring(
+        &self,
+        scope: &Scope,
+        before: Timestamp,
+    ) -> Result<Vec<SecretSummary>, Error> {
+        self.pages(
+            &format!("/v1/secrets/{scope}/?expiring_before={before}&limit=1000"),
+            |page: SecretList| (page.secrets, page.next),
+        )
+        .await
+    }
+
+    /// A secret without its value.
+    pub(crate) async fn metadata(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<SecretSummary, Error> {
+        self.get(&format!("/v1/secrets/{scope}/{name}/metadata")).await
+    }
+
+    /// Changes notes, tags and the active version's expiry.
+    pub(crate) async fn annotate(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        if_version: Option<Version>,
+        request: &MetadataRequest,
+    ) -> Result<SecretSummary, Error> {
+        let body = serde_json::to_vec(request)
+            .map(Redacted::new)
+            .map_err(|error| Error::Encode(error.to_string()))?;
+        self.parsed(
+            Method::PATCH,
+            &format!("/v1/secrets/{scope}/{name}/metadata"),
+            RequestOptions {
+                body: Some(&body),
+                headers: if_match(if_version)?,
+                ..RequestOptions::default()
+            },
+        )
+        .await
+    }
+
     pub(crate) async fn versions(
         &self,
         scope: &Scope,
@@ -124,11 +171,12 @@ impl Client<'_> {
         scope: &Scope,
         name: &SecretName,
         version: Version,
+        message: Option<Message>,
     ) -> Result<Written, Error> {
         self.send(
             Method::POST,
             &format!("/v1/secrets/{scope}/{name}/rollback"),
-            &RollbackRequest { version },
+            &RollbackRequest { version, message },
         )
         .await
     }
@@ -156,12 +204,7 @@ impl Client<'_> {
         name: &SecretName,
         if_version: Option<Version>,
     ) -> Result<Deleted, Error> {
-        let mut headers = HeaderMap::new();
-        if let Some(version) = if_version {
-            let tag = HeaderValue::from_str(&format!("\"{version}\""))
-                .map_err(|error| Error::System(format!("build If-Match header: {error}")))?;
-            headers.insert(IF_MATCH, tag);
-        }
+        let headers = if_match(if_version)?;
         self.parsed(
             Method::DELETE,
             &format!("/v1/secrets/{scope}/{name}"),
@@ -211,4 +254,15 @@ impl Client<'_> {
             }
         }
     }
+}
+
+/// The precondition that a version is the active one.
+fn if_match(version: Option<Version>) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    if let Some(version) = version {
+        let tag = HeaderValue::from_str(&format!("\"{version}\""))
+            .map_err(|error| Error::System(format!("build If-Match header: {error}")))?;
+        headers.insert(IF_MATCH, tag);
+    }
+    Ok(headers)
 }

@@ -2,13 +2,14 @@
 
 use contract::api::SecretValue;
 use contract::{Scope, SecretName, Version};
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::missing;
-use crate::output::Output;
+use crate::output::{Output, seconds};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +56,9 @@ pub(crate) async fn run(args: GetArgs, output: &Output) -> Result<(), Error> {
     };
     if secret.scope != scope {
         output.note(&format!("{name} is inherited from {}", secret.scope));
+    }
+    if let Some(at) = secret.metadata.expires_at.filter(|at| *at <= Timestamp::now()) {
+        output.note(&format!("{name}: the credential ended at its issuer on {}", seconds(at)));
     }
     match format {
         OutputFormat::Table => output.bytes(secret.value.expose()),

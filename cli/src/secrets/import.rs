@@ -13,7 +13,7 @@ use self::compare::Change;
 use super::file_args::KeyArgs;
 use super::report;
 use crate::client::Client;
-use crate::common_args::{OutputFormat, SecretArgs};
+use crate::common_args::{MessageArgs, OutputFormat, SecretArgs};
 use crate::error::Error;
 use crate::file_formats::FileFormat;
 use crate::output::Output;
@@ -57,6 +57,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, conflicts_with = "dry_run")]
     rewrite: bool,
     #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
     request: SecretArgs,
 }
 
@@ -78,6 +80,7 @@ pub(crate) async fn run(args: ImportArgs, output: &Output) -> Result<(), Error> 
         literal,
         dry_run,
         rewrite,
+        message: MessageArgs { message },
         request: SecretArgs { scope, connection, output: format },
     } = args;
     let scope = scope.scope()?;
@@ -96,7 +99,7 @@ pub(crate) async fn run(args: ImportArgs, output: &Output) -> Result<(), Error> 
         .values
         .into_iter()
         .filter(|(name, _)| changes.get(name) != Some(&Change::Unchanged))
-        .map(|(name, value)| (name, NewValue::new(value)))
+        .map(|(name, value)| (name, NewValue { message: message.clone(), ..NewValue::new(value) }))
         .collect();
     let written = if dry_run || secrets.is_empty() {
         None

@@ -2,10 +2,13 @@
 
 use contract::Scope;
 use contract::api::{SecretOrigin, SecretSummary};
+use contract::metadata::join_tags;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::expiry::expiry;
 use crate::client::Client;
-use crate::common_args::{OutputFormat, SecretArgs};
+use crate::common_args::{OutputFormat, SecretArgs, TimeOrSpan, parse_future};
 use crate::error::Error;
 use crate::missing;
 use crate::output::{Output, seconds};
@@ -15,6 +18,7 @@ Examples:
   enclii secrets list --service api --env prod --project shop --output json
   enclii secrets list --inherited --service api --env prod --project shop (and those it inherits)
   enclii secrets list --deleted --service api --env prod --project shop   (deleted ones too)
+  enclii secrets list --expires-before 30d --service api --env prod --project shop
 
 Inherited secrets are those of the environment and the project, unless the scope has its own of that
 name. `enclii bundles show` lists what a pod gets.";
@@ -29,6 +33,15 @@ pub(crate) struct ListSecretsArgs {
     /// Include the secrets that the scope inherits, with the scope that each belongs to.
     #[arg(long)]
     inherited: bool,
+    /// Only secrets whose credential ends before this time, or has ended: a date (UTC), a time, or
+    /// how long from now (30d).
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse_future,
+        conflicts_with_all = ["deleted", "inherited"]
+    )]
+    expires_before: Option<TimeOrSpan>,
     #[command(flatten)]
     request: SecretArgs,
 }
@@ -44,13 +57,16 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
     let ListSecretsArgs {
         deleted,
         inherited,
+        expires_before,
         request: SecretArgs { scope, connection, output: format },
     } = args;
     let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
     // A table without the inherited ones says how many there are.
     let counts_inherited = format == OutputFormat::Table && !deleted;
-    let listed = if deleted {
+    let listed = if let Some(before) = expires_before {
+        client.list_expiring(&scope, before.after(Timestamp::now())).await
+    } else if deleted {
         client.list_with_deleted(&scope, inherited).await
     } else if inherited || counts_inherited {
         client.list_inherited(&scope).await
@@ -70,7 +86,8 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
         secrets.extract_if(.., |it| it.origin == SecretOrigin::Inherited).collect()
     };
     if secrets.is_empty() {
-        output.note(&format!("{scope} has no secrets"));
+        let such = if expires_before.is_some() { " that end before then" } else { "" };
+        output.note(&format!("{scope} has no secrets{such}"));
     } else {
         print(&secrets, deleted, inherited, output);
     }
@@ -86,6 +103,9 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
 }
 
 fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Output) {
+    let now = Timestamp::now();
+    let has_expiry = secrets.iter().any(|it| it.metadata.expires_at.is_some());
+    let has_tags = secrets.iter().any(|it| !it.metadata.tags.is_empty());
     let row = |it: &SecretSummary| {
         let mut row = vec![
             it.name.to_string(),
@@ -102,6 +122,13 @@ fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Out
                     .map(|it| it.map_or_else(|| "-".to_owned(), seconds)),
             );
         }
+        if has_expiry {
+            let at = it.metadata.expires_at;
+            row.push(at.map_or_else(|| "-".to_owned(), |at| expiry(at, now)));
+        }
+        if has_tags {
+            row.push(join_tags(&it.metadata.tags));
+        }
         row
     };
     let mut columns = vec!["NAME", "VERSION", "UPDATED", "CREATED"];
@@ -111,5 +138,7 @@ fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Out
     if deleted {
         columns.extend(["DELETED", "RECOVERABLE UNTIL"]);
     }
+    columns.extend(has_expiry.then_some("EXPIRES"));
+    columns.extend(has_tags.then_some("TAGS"));
     output.table(&columns, &secrets.iter().map(row).collect::<Vec<_>>());
 }

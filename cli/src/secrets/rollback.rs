@@ -5,7 +5,7 @@ use contract::{SecretName, Version};
 
 use super::report;
 use crate::client::Client;
-use crate::common_args::{OutputFormat, SecretArgs, parse_version};
+use crate::common_args::{MessageArgs, OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::missing;
 use crate::output::Output;
@@ -15,7 +15,8 @@ Example:
   enclii secrets versions DATABASE_URL --service api --env prod --project shop
   enclii secrets rollback DATABASE_URL --to 3 --service api --env prod --project shop
 
-The bundles get a new generation with the old version. No version is lost.";
+The bundles get a new generation with the old version. No version is lost. A message goes into the
+audit log; the old version keeps its own.";
 
 /// Make an earlier version of a secret active again.
 #[derive(Debug, clap::Args)]
@@ -27,11 +28,14 @@ pub(crate) struct RollbackArgs {
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     to: Version,
     #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
     request: SecretArgs,
 }
 
 pub(crate) async fn run(args: RollbackArgs, output: &Output) -> Result<(), Error> {
-    let RollbackArgs { name, to, request: SecretArgs { scope, connection, output: format } } = args;
+    let RollbackArgs { name, to, message: MessageArgs { message }, request } = args;
+    let SecretArgs { scope, connection, output: format } = request;
     let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
     let versions = match client.versions(&scope, &name).await {
@@ -43,7 +47,7 @@ pub(crate) async fn run(args: RollbackArgs, output: &Output) -> Result<(), Error
         output.success(&format!("{scope} {name} is at version {to} already: nothing has changed"));
         return Ok(());
     }
-    let written = match client.rollback(&scope, &name, to).await {
+    let written = match client.rollback(&scope, &name, to, message).await {
         Err(Error::Refused(problem)) if problem.status == 404 && found.is_none() => {
             let newest = versions.first().map(|it| format!("its newest is {}", it.version));
             return Err(Error::missing(&problem, newest.as_deref()));

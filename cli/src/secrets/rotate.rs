@@ -3,11 +3,12 @@
 use contract::api::{Alphabet, Generate, RotateManyRequest, RotateRequest, Written};
 use contract::layout::MAX_BUNDLE_SECRETS;
 use contract::{Redacted, Scope, SecretName};
+use jiff::Timestamp;
 
 use super::report;
 use super::value_source::ValueSource;
 use crate::client::Client;
-use crate::common_args::{SecretArgs, words};
+use crate::common_args::{ExpiryArgs, MessageArgs, SecretArgs, words};
 use crate::error::Error;
 use crate::output::Output;
 use crate::{input, missing};
@@ -69,6 +70,10 @@ pub(crate) struct RotateArgs {
     /// Rotate only if this is the active version.
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
     if_version: Option<u64>,
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    expiry: ExpiryArgs,
     /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
@@ -114,7 +119,10 @@ pub(crate) async fn run(args: RotateArgs, output: &Output) -> Result<(), Error> 
         output.note("the new value is empty: its input has no byte");
     }
     let generate = (generate || value.is_none()).then_some(Generate { length, alphabet });
-    match rotate(&client, &scope, &names, RotateRequest { value, generate, if_version }).await {
+    let expires_at = args.expiry.at(Timestamp::now());
+    let message = args.message.message;
+    let request = RotateRequest { value, generate, if_version, message, expires_at };
+    match rotate(&client, &scope, &names, request).await {
         Ok(written) => report::written(&written, format, output),
         Err(error) => {
             let only = match names.as_slice() {
@@ -144,7 +152,10 @@ async fn rotate(
         )));
     }
     let one = |name: &SecretName| {
-        (name.clone(), RotateRequest { generate: request.generate, ..RotateRequest::default() })
+        let RotateRequest { generate, ref message, expires_at, .. } = request;
+        let message = message.clone();
+        let one = RotateRequest { generate, message, expires_at, ..RotateRequest::default() };
+        (name.clone(), one)
     };
     let secrets = names.iter().map(one).collect();
     client.rotate_many(scope, &RotateManyRequest { secrets }).await

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use contract::api::{NewValue, WriteRequest};
 use contract::{Redacted, SecretName};
+use jiff::Timestamp;
 
 use super::file_args::KeyArgs;
 use super::report;
 use super::value_source::{Assignment, ValueSource};
 use crate::client::Client;
-use crate::common_args::SecretArgs;
+use crate::common_args::{ExpiryArgs, MessageArgs, NotesArgs, SecretArgs};
 use crate::error::Error;
 use crate::file_formats::{FileFormat, SecretValues};
 use crate::input;
@@ -23,6 +24,7 @@ Examples:
   enclii secrets set LOG_TOKEN=abc FLAG=on --env prod --project shop          (for every service)
   enclii secrets set --env-file .env --service api --env prod --project shop
   enclii secrets set FLAG=on --create --service api --env prod --project shop
+  enclii secrets set STRIPE_KEY=- --message 'leaked, INC-4711' --expires 90d --tag team=payments
 
 NAME       asks for one line at the terminal, without echo
 NAME=-     reads standard input, byte for byte, to its end
@@ -31,7 +33,10 @@ NAME=@PATH reads a file, byte for byte
            of other tools in a --env-file
 Every user of the machine can see a value on the command line, and the shell's history keeps it:
 use the other ways for anything that matters. `enclii secrets import` also reads JSON, YAML and
-Kubernetes Secrets, and skips unchanged values.";
+Kubernetes Secrets, and skips unchanged values.
+
+Message, notes, tags and expiry are not secret. Notes and tags stay with the secret; message and
+expiry are of the new version alone. `enclii secrets annotate` changes them without a new one.";
 
 /// Write secrets as one new generation: all of them or none.
 #[derive(Debug, clap::Args)]
@@ -55,6 +60,12 @@ pub(crate) struct SetArgs {
     #[arg(long, conflicts_with = "if_version")]
     create: bool,
     #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    notes: NotesArgs,
+    #[command(flatten)]
+    expiry: ExpiryArgs,
+    #[command(flatten)]
     request: SecretArgs,
 }
 
@@ -66,6 +77,9 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
         literal,
         if_version,
         create,
+        message: MessageArgs { message },
+        notes,
+        expiry,
         request: SecretArgs { scope, connection, output: format },
     } = args;
     let scope = scope.scope()?;
@@ -121,8 +135,16 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
         return Err(Error::Usage("--if-version needs exactly one secret".to_owned()));
     }
     let if_version = if create { Some(0) } else { if_version };
-    let secrets =
-        values.into_iter().map(|(name, value)| (name, NewValue { value, if_version })).collect();
+    let expires_at = expiry.at(Timestamp::now());
+    let new = |value| NewValue {
+        value,
+        if_version,
+        message: message.clone(),
+        expires_at,
+        notes: notes.note.clone().map(Some),
+        tags: notes.tags(),
+    };
+    let secrets = values.into_iter().map(|(name, value)| (name, new(value))).collect();
     let client = Client::new(&connection, output)?;
     let written = match client.write(&scope, &WriteRequest { secrets }).await {
         Err(Error::Refused(problem)) if create && problem.status == 412 => {

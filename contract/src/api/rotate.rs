@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
 use super::object::optional;
 use super::word::words;
+use crate::metadata::Message;
 use crate::name::SecretName;
 use crate::redacted::{Redacted, Wire};
 
@@ -26,6 +28,13 @@ pub struct RotateRequest {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schema(minimum = 1, maximum = 9_007_199_254_740_991_u64))]
     pub if_version: Option<u64>,
+    /// Why it is rotated, for the version's history and the audit log. It is not secret.
+    #[serde(default)]
+    pub message: Option<Message>,
+    /// When the new credential ends at its issuer. Without it, the version has no such time.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
 }
 
 impl RotateRequest {
@@ -38,11 +47,13 @@ impl RotateRequest {
     }
 
     fn body(&self) -> RotateRequestBody<'_> {
-        let Self { value, generate, if_version } = self;
+        let Self { value, generate, if_version, message, expires_at } = self;
         RotateRequestBody {
             value: value.as_ref().map(Redacted::wire),
             generate: *generate,
             if_version: *if_version,
+            message: message.as_ref(),
+            expires_at: *expires_at,
         }
     }
 }
@@ -56,6 +67,10 @@ struct RotateRequestBody<'a> {
     generate: Option<Generate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     if_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a Message>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
 }
 
 /// New values for several secrets that exist. All of them become one generation, or none does.
@@ -129,8 +144,8 @@ mod tests {
     fn a_rotation_round_trips() {
         let given = RotateRequest {
             value: Some(Redacted::from(b"x\0".as_slice())),
-            generate: None,
             if_version: Some(3),
+            ..RotateRequest::default()
         };
         assert_eq!(given.to_body().unwrap().expose(), br#"{"value":"eAA=","if_version":3}"#);
         let made = Generate { length: 64, alphabet: Alphabet::Base64Url };

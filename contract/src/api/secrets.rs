@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::body::redacted;
 use super::bundles::BundleState;
+use super::metadata::present;
 use super::word::words;
 use crate::bundle::Version;
+use crate::metadata::{Message, Notes, SecretMetadata, TagChanges};
 use crate::name::SecretName;
 use crate::redacted::{Redacted, Wire};
 use crate::scope::Scope;
@@ -22,8 +24,8 @@ pub struct WriteRequest {
     pub secrets: BTreeMap<SecretName, NewValue>,
 }
 
-/// One value of a write.
-#[derive(Debug, Deserialize)]
+/// One value of a write. Message, notes and tags are not secret.
+#[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewValue {
@@ -33,13 +35,28 @@ pub struct NewValue {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schema(minimum = 0, maximum = 9_007_199_254_740_991_u64))]
     pub if_version: Option<u64>,
+    /// Why it is written, for the version's history and the audit log.
+    #[serde(default)]
+    pub message: Option<Message>,
+    /// When the credential ends at its issuer. Without it, the version has no such time, whatever
+    /// the one before had.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
+    /// Sets the notes of the secret; `null` removes them, and without it they stay.
+    #[serde(default, deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Notes>))]
+    pub notes: Option<Option<Notes>>,
+    /// Sets tags of the secret, or removes those that are `null`; others stay.
+    #[serde(default)]
+    pub tags: TagChanges,
 }
 
 impl NewValue {
     /// A value that is written whatever is there.
     #[must_use]
     pub fn new(value: Redacted) -> Self {
-        Self { value, if_version: None }
+        Self { value, ..Self::default() }
     }
 }
 
@@ -58,9 +75,24 @@ impl WriteRequest {
             value: Wire<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             if_version: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message: Option<&'a Message>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            expires_at: Option<Timestamp>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            notes: Option<Option<&'a Notes>>,
+            #[serde(skip_serializing_if = "TagChanges::is_empty")]
+            tags: &'a TagChanges,
         }
-        let secrets = self.secrets.iter().map(|(name, NewValue { value, if_version })| {
-            let body = NewValueBody { value: value.wire(), if_version: *if_version };
+        let secrets = self.secrets.iter().map(|(name, it)| {
+            let body = NewValueBody {
+                value: it.value.wire(),
+                if_version: it.if_version,
+                message: it.message.as_ref(),
+                expires_at: it.expires_at,
+                notes: it.notes.as_ref().map(Option::as_ref),
+                tags: &it.tags,
+            };
             (name, body)
         });
         redacted(&WriteRequestBody { secrets: secrets.collect() })
@@ -132,6 +164,9 @@ pub struct SecretSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub recoverable_until: Option<Timestamp>,
+    /// What is written beside the active version.
+    #[serde(flatten)]
+    pub metadata: SecretMetadata,
 }
 
 /// One version of a secret with its value.
@@ -149,6 +184,9 @@ pub struct SecretValue {
     pub updated_at: Timestamp,
     /// The value.
     pub value: Redacted,
+    /// What is written beside that version.
+    #[serde(flatten)]
+    pub metadata: SecretMetadata,
 }
 
 impl SecretValue {
@@ -164,14 +202,17 @@ impl SecretValue {
             version: Version,
             updated_at: Timestamp,
             value: Wire<'a>,
+            #[serde(flatten)]
+            metadata: &'a SecretMetadata,
         }
-        let Self { scope, name, version, updated_at, value } = self;
+        let Self { scope, name, version, updated_at, value, metadata } = self;
         redacted(&SecretValueBody {
             scope,
             name,
             version: *version,
             updated_at: *updated_at,
             value: value.wire(),
+            metadata,
         })
     }
 }
@@ -209,17 +250,25 @@ mod tests {
         }
         request.secrets.insert(
             "NEW".parse().unwrap(),
-            NewValue { value: Redacted::default(), if_version: Some(0) },
+            NewValue {
+                if_version: Some(0),
+                message: Some("why".parse().unwrap()),
+                expires_at: Some("2027-01-31T00:00:00Z".parse().unwrap()),
+                notes: Some(None),
+                tags: serde_json::from_str(r#"{"a":"1","b":null}"#).unwrap(),
+                ..NewValue::default()
+            },
         );
         let body = request.to_body().unwrap();
         let back: WriteRequest = serde_json::from_slice(body.expose()).unwrap();
         assert_eq!(back.secrets.len(), request.secrets.len());
-        for (name, NewValue { value, if_version }) in &request.secrets {
-            assert_eq!(
-                (&back.secrets[name].value, back.secrets[name].if_version),
-                (value, *if_version),
-                "{name}"
-            );
+        let parts = |it: &NewValue| {
+            let value = it.value.expose().to_vec();
+            let metadata = (it.message.clone(), it.expires_at, it.notes.clone(), it.tags.clone());
+            (value, it.if_version, metadata)
+        };
+        for (name, value) in &request.secrets {
+            assert_eq!(parts(&back.secrets[name]), parts(value), "{name}");
         }
         assert!(!format!("{request:?}").contains("line"));
     }
@@ -232,6 +281,7 @@ mod tests {
             version: Version(3),
             updated_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             value: Redacted::from(b"x\0".as_slice()),
+            metadata: SecretMetadata::default(),
         };
         let body = value.to_body().unwrap();
         assert_eq!(

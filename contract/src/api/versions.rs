@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::word::words;
 use crate::bundle::Version;
+use crate::metadata::Message;
 use crate::name::SecretName;
 use crate::scope::Scope;
 
@@ -42,6 +43,13 @@ pub struct VersionSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub destroyed_at: Option<Timestamp>,
+    /// Why it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
+    /// When the credential ends at its issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
 }
 
 words! { "version state",
@@ -59,12 +67,15 @@ words! { "version state",
 }
 
 /// Which version becomes the active one again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
     /// The version.
     pub version: Version,
+    /// Why, for the audit log. It is not secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
 }
 
 /// Which versions' values are destroyed. The active one cannot be.
@@ -111,7 +122,7 @@ mod tests {
         }
         assert_eq!(
             serde_json::from_str::<RollbackRequest>(r#"{"version":7}"#).unwrap(),
-            RollbackRequest { version: Version(7) }
+            RollbackRequest { version: Version(7), message: None }
         );
     }
 

@@ -8,12 +8,14 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use contract::api::{
-    DestroyRequest, Generate, NewValue, Object, RotateManyRequest, RotateRequest, WriteRequest,
+    DestroyRequest, Generate, MetadataRequest, NewValue, Object, RotateManyRequest, RotateRequest,
+    WriteRequest,
 };
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};
 use contract::{Redacted, SecretName, Version};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
+use super::body_metadata::{WrittenBeside, check as check_metadata};
 use crate::app::ApiError;
 use crate::audit::sanitize;
 
@@ -38,11 +40,21 @@ pub(super) fn parse<T: DeserializeOwned>(body: &Redacted, form: &str) -> Result<
 
 /// Parses the body of a write.
 pub(super) fn write_request(body: &Redacted) -> Result<WriteRequest, ApiError> {
-    let form = r#"{"secrets": {"NAME": {"value": "<base64>", "if_version": <number, optional>}}}"#;
+    let form = concat!(
+        r#"{"secrets": {"NAME": {"value": "<base64>", "if_version": <number, optional>}}}, "#,
+        "with message, notes, tags and expires_at as the OpenAPI document describes them"
+    );
     let secrets: BTreeMap<SecretName, NewValue> = named(parse(body, form)?, form)?;
     for (name, value) in &secrets {
         check_length(name.as_str(), &value.value)?;
         check_if_version(value.if_version)?;
+        let beside = WrittenBeside {
+            message: value.message.as_ref(),
+            notes: value.notes.as_ref().and_then(Option::as_ref),
+            tags: Some(&value.tags),
+            expires_at: value.expires_at,
+        };
+        check_metadata(Some(name), Some(&value.value), beside)?;
     }
     Ok(WriteRequest { secrets })
 }
@@ -55,7 +67,10 @@ pub(super) fn rotate_many_request(body: &Redacted) -> Result<RotateManyRequest, 
         r#"or "value": "<base64>" instead of "generate""#
     );
     let secrets: BTreeMap<SecretName, RotateRequest> = named(parse(body, form)?, form)?;
-    secrets.iter().try_for_each(|(name, it)| check_rotation(name.as_str(), it))?;
+    secrets.iter().try_for_each(|(name, it)| {
+        check_rotation(name.as_str(), it)?;
+        check_metadata(Some(name), it.value.as_ref(), beside_rotation(it))
+    })?;
     Ok(RotateManyRequest { secrets })
 }
 
@@ -116,6 +131,32 @@ pub(super) fn rotate_request(body: &Redacted) -> Result<RotateRequest, ApiError>
     );
     let request = parse(body, form)?;
     check_rotation("the secret", &request)?;
+    check_metadata(None, request.value.as_ref(), beside_rotation(&request))?;
+    Ok(request)
+}
+
+fn beside_rotation(request: &RotateRequest) -> WrittenBeside<'_> {
+    let RotateRequest { message, expires_at, .. } = request;
+    WrittenBeside { message: message.as_ref(), expires_at: *expires_at, ..WrittenBeside::default() }
+}
+
+/// Parses the body of a change of metadata.
+pub(super) fn metadata_request(body: &Redacted) -> Result<MetadataRequest, ApiError> {
+    let form = concat!(
+        r#"{"notes": "<text>", "tags": {"KEY": "<value>"}, "expires_at": "<time>", "#,
+        r#""message": "<why>"}, where null removes and what is absent stays; notes and messages "#,
+        "have no hidden characters, and tags the form of Kubernetes labels"
+    );
+    let request: MetadataRequest = parse(body, form)?;
+    if request.is_empty() {
+        return Err(ApiError::malformed(format!("the body changes nothing; it must be {form}")));
+    }
+    let beside = WrittenBeside {
+        tags: Some(&request.tags),
+        expires_at: request.expires_at.flatten(),
+        ..WrittenBeside::default()
+    };
+    check_metadata(None, None, beside)?;
     Ok(request)
 }
 

@@ -18,7 +18,7 @@ use crate::generate::generate;
 use crate::metrics::Operation;
 use crate::policy::{Target, Verb};
 use crate::repository::Condition;
-use crate::secrets::WriteOptions;
+use crate::secrets::{Rotation, WriteOptions};
 
 /// Rotate several secrets
 ///
@@ -59,7 +59,8 @@ pub(super) async fn rotate(
                 .map_err(|_| ApiError::unavailable("the system has no random numbers"))?,
         };
         let condition = rotation.if_version.map_or(Condition::Present, version_condition);
-        values.insert(name, (value, condition));
+        let (message, expires_at) = (rotation.message, rotation.expires_at);
+        values.insert(name, Rotation { value, condition, message, expires_at });
     }
     let options =
         WriteOptions { idempotency: request.idempotency(&auth)?, rule, ..WriteOptions::default() };

@@ -8,6 +8,7 @@ use axum::response::Response;
 use contract::api::{SecretList, SecretOrigin, SecretSummary};
 use contract::{Scope, SecretName};
 use http::Uri;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::list_event;
@@ -18,7 +19,7 @@ use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::ResourceKind;
 use crate::policy::{SecretFilter, listable_secrets};
 use crate::repository::{ListQuery, Secret};
-use crate::secrets::{Secrets, SecretsError};
+use crate::secrets::{Secrets, SecretsError, own_summary};
 
 /// The query of a list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -38,6 +39,10 @@ pub(super) struct ListSecretsQuery {
     /// name is listed once, from the narrowest scope that has it.
     #[param(default = false)]
     inherited: Option<bool>,
+    /// List only the scope's own secrets whose credential ends before this time (`expires_at`),
+    /// those that have ended included.
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-31T00:00:00Z")]
+    expiring_before: Option<Timestamp>,
 }
 
 /// List the secrets of a scope
@@ -59,14 +64,22 @@ pub(super) async fn list(
     let (filter, rule) = auth.authorize_list(&app, &scope).await?;
     let parameters: ListSecretsQuery = query(
         &uri,
-        "limit=<1 to 1000>, cursor=<next of the previous page>, deleted=<true or false> and \
-            inherited=<true or false>",
+        "limit=<1 to 1000>, cursor=<next of the previous page>, deleted=<true or false>, \
+            inherited=<true or false> and expiring_before=<time>",
     )?;
+    let inherited = parameters.inherited.unwrap_or(false);
+    let expiring_before = parameters.expiring_before;
+    if inherited && expiring_before.is_some() {
+        return Err(ApiError::malformed(
+            "expiring_before lists the scope's own secrets: ask without inherited, and for each \
+             wider scope",
+        ));
+    }
     let limit = limit(parameters.limit)?;
     let from: Option<SecretName> = after("secrets", parameters.cursor.as_deref())?;
     let is_first = from.is_none();
-    let page =
-        ListQuery { after: from, deleted: parameters.deleted.unwrap_or(false), limit: limit + 1 };
+    let deleted = parameters.deleted.unwrap_or(false);
+    let page = ListQuery { after: from, deleted, expiring_before, limit: limit + 1 };
     let own = page_of(&app, &scope, &filter, &page).await?;
     // Whoever may list only chosen names does not learn whether there are others.
     if own.is_empty()
@@ -80,7 +93,7 @@ pub(super) async fn list(
     }
     let mut listed: BTreeMap<SecretName, (Scope, Secret)> =
         own.into_iter().map(|secret| (secret.name.clone(), (scope.clone(), secret))).collect();
-    if parameters.inherited.unwrap_or(false) {
+    if inherited {
         let page = ListQuery { deleted: false, ..page };
         for wider in std::iter::successors(scope.parent(), Scope::parent) {
             let Ok((filter, _)) = listable_secrets(&auth.principal, &wider) else { continue };
@@ -121,14 +134,11 @@ async fn page_of(
 }
 
 fn summary(secrets: &Secrets, scope: Scope, origin: SecretOrigin, secret: Secret) -> SecretSummary {
+    let deleted_at = secret.deleted_at;
     SecretSummary {
-        scope,
-        name: secret.name,
         origin,
-        version: secret.stored.version,
-        created_at: secret.created_at,
-        updated_at: secret.updated_at,
-        deleted_at: secret.deleted_at,
-        recoverable_until: secret.deleted_at.map(|at| secrets.recoverable_until(at)),
+        deleted_at,
+        recoverable_until: deleted_at.map(|at| secrets.recoverable_until(at)),
+        ..own_summary(&scope, secret)
     }
 }

@@ -24,7 +24,7 @@ use crate::generate::generate;
 use crate::metrics::Operation;
 use crate::policy::Verb;
 use crate::repository::Condition;
-use crate::secrets::SecretsError;
+use crate::secrets::{Rotation, SecretsError};
 
 /// List the versions of a secret
 ///
@@ -84,7 +84,7 @@ pub(super) async fn rotate(
         authorize_secret(&app, unauthenticated, path, Verb::Write).await?;
     check_disk(&app)?;
     let request = request.read(body::MAX_ROTATE_BYTES).await?;
-    let RotateRequest { value, generate: spec, if_version: number } =
+    let RotateRequest { value, generate: spec, if_version: number, message, expires_at } =
         body::rotate_request(&request.body)?;
     let mut options = request.write_options(&app, &auth, rule, (&scope, &name)).await?;
     if let Some(number) = number {
@@ -100,12 +100,13 @@ pub(super) async fn rotate(
         None => generate(spec.unwrap_or_default())
             .map_err(|_| ApiError::unavailable("the system has no random numbers"))?,
     };
+    let rotation = Rotation { value, condition: options.condition, message, expires_at };
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
     let JsonRequest { body, lease, .. } = request;
     run_change(&app, Operation::Rotate, async move {
         // The body and what was parsed of it are in memory until the end.
         let (_body, _lease) = (body, lease);
-        let written = secrets.rotate(&caller, &scope, &name, &value, &options).await;
+        let written = secrets.rotate(&caller, &scope, &name, &rotation, &options).await;
         written.map_err(|error| map_absent(error, options.condition))
     })
     .await
@@ -134,8 +135,10 @@ pub(super) async fn rollback(
     let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::Write).await?;
     let request = request.read(body::MAX_SMALL_BYTES).await?;
-    let RollbackRequest { version } = body::parse(&request.body, r#"{"version": <number>}"#)?;
-    let options = request.write_options(&app, &auth, rule, (&scope, &name)).await?;
+    let form = r#"{"version": <number>, "message": "<why, optional>"}"#;
+    let RollbackRequest { version, message } = body::parse(&request.body, form)?;
+    let mut options = request.write_options(&app, &auth, rule, (&scope, &name)).await?;
+    options.message = message;
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
     run_change(&app, Operation::Rollback, async move {
         let written = secrets.rollback(&caller, &scope, &name, version, &options).await;

@@ -226,7 +226,9 @@ impl ApiError {
         Some(match error {
             ChangeError::NotFound(_) | ChangeError::NoVersion { .. } => Self::not_found(detail),
             ChangeError::Destroyed { .. } => Self::gone(detail),
-            ChangeError::TooLarge { .. } | ChangeError::ScopeFull { .. } => Self::too_large(detail),
+            ChangeError::TooLarge { .. }
+            | ChangeError::ScopeFull { .. }
+            | ChangeError::TooManyTags { .. } => Self::too_large(detail),
             ChangeError::Conflict(_) => Self::conflict(detail),
             ChangeError::InUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", detail)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use contract::metadata::{Message, MetadataChange};
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoredVersion;
@@ -41,6 +42,12 @@ pub struct NewVersion {
     pub size: u64,
     /// The precondition.
     pub condition: Condition,
+    /// Why it is written.
+    pub message: Option<Message>,
+    /// When the credential ends at its issuer.
+    pub expires_at: Option<Timestamp>,
+    /// What changes for the secret as a whole.
+    pub metadata: MetadataChange,
 }
 
 /// A precondition on a secret's active version.
@@ -182,6 +189,14 @@ pub enum ChangeError {
     ScopeFull {
         /// The scope.
         scope: Scope,
+        /// The maximum.
+        maximum: usize,
+    },
+    /// The secret would have too many tags.
+    #[error("tag {secret}: a secret has at most {maximum} tags; remove some first")]
+    TooManyTags {
+        /// The secret.
+        secret: String,
         /// The maximum.
         maximum: usize,
     },

@@ -17,6 +17,7 @@ mod idempotency;
 mod leases;
 mod listing;
 mod lived_time;
+mod metadata;
 mod notify;
 mod pod_reports;
 mod rows;
@@ -63,6 +64,12 @@ const SCHEMA: Schema = Schema {
             description: "epochs",
             sqlite: include_str!("../../migrations/sqlite/0004_epochs.sql"),
             postgres: include_str!("../../migrations/postgres/0004_epochs.sql"),
+        },
+        Migration {
+            version: 6,
+            description: "metadata",
+            sqlite: include_str!("../../migrations/sqlite/0006_metadata.sql"),
+            postgres: include_str!("../../migrations/postgres/0006_metadata.sql"),
         },
     ],
 };

@@ -6,6 +6,7 @@ use contract::api::{BundleState, Destroyed, Written};
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 
+use super::metadata::{Annotation, details};
 use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
 use crate::repository::{ChangeError, RespondFn};
@@ -50,7 +51,11 @@ impl Secrets {
             return Err(ChangeError::Destroyed { secret: path(), version: to }.into());
         }
         self.store.read_version(scope, name, &row.stored()).await?;
-        let event = caller.event(Action::Rollback, scope, name, Some(to), options.rule.clone());
+        let details = details(
+            options.rule.as_deref(),
+            &Annotation { message: options.message.as_ref(), ..Annotation::default() },
+        );
+        let event = caller.event(Action::Rollback, scope, name, Some(to), details);
         let versions = BTreeMap::from([(name.clone(), to)]);
         let change = self.change(
             caller,

@@ -9,7 +9,7 @@ use contract::{Generation, Scope, SecretName, Version};
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::Action;
 use crate::policy::MemberFilter;
-use crate::repository::{Bundle, Member};
+use crate::repository::{Bundle, Member, Secret, VersionRow};
 
 /// A value that was read, and the tag of its version.
 #[derive(Debug)]
@@ -34,8 +34,9 @@ impl Secrets {
             .record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule))
             .await?;
         let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
-        let value = SecretValue { scope, name, version, updated_at: secret.updated_at, value };
-        Ok(ReadSecret { value, tag: secret.tag })
+        let Secret { updated_at, metadata, tag, .. } = secret;
+        let value = SecretValue { scope, name, version, updated_at, value, metadata };
+        Ok(ReadSecret { value, tag })
     }
 
     /// The value of one version of a secret.
@@ -60,8 +61,10 @@ impl Secrets {
         let updated_at = row.created_at;
         let value = self.store.read_version(scope, name, &row.stored()).await?;
         self.audit.record(caller.event(Action::Read, scope, name, Some(version), rule)).await?;
-        let value = SecretValue { scope: in_scope(), name: named(), version, updated_at, value };
-        Ok(ReadSecret { value, tag: row.tag })
+        let VersionRow { metadata, tag, .. } = row;
+        let (scope, name) = (in_scope(), named());
+        let value = SecretValue { scope, name, version, updated_at, value, metadata };
+        Ok(ReadSecret { value, tag })
     }
 
     /// The values of a generation, restricted to the members in `filter`. The caller must write the

@@ -17,7 +17,7 @@ use lockbox::ExternalChange;
 use runtime::backoff::random;
 use runtime::logs::ErrorChain;
 
-use super::{Caller, Secrets, SecretsError, WriteOptions};
+use super::{Caller, Rotation, Secrets, SecretsError, WriteOptions};
 use crate::audit::{Action, Actor, Origin, Outcome, sanitize};
 use crate::repository::{ChangeError, Condition, Fence};
 
@@ -96,13 +96,18 @@ impl Secrets {
             let source = crate::snapshot::BundleTooLarge::Bytes(value.len() as u64);
             return Err(ChangeError::TooLarge { bundle: scope.clone(), source }.into());
         }
-        let options = WriteOptions {
+        let rotation = Rotation {
+            value: value.clone(),
             condition: Condition::Active(on.version),
+            message: None,
+            expires_at: None,
+        };
+        let options = WriteOptions {
             fence: Some(fence.clone()),
             rule: Some(format!("changed in the store itself, revision {revision}")),
             ..WriteOptions::default()
         };
-        let written = self.rotate(person, scope, name, value, &options).await?;
+        let written = self.rotate(person, scope, name, &rotation, &options).await?;
         Ok(written.versions.get(name).copied().unwrap_or(on.version))
     }
 

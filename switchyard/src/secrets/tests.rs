@@ -1,6 +1,7 @@
 mod retention;
 
 use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
+use contract::metadata::MetadataChange;
 use contract::{Generation, Redacted};
 use lockbox::conformance::ConformanceStore as _;
 use lockbox::{Database, Embedded, KeyFile, Put, Reference, StoredVersion};
@@ -11,6 +12,7 @@ use crate::repository::NewVersion;
 use full_bundles::a_full_bundle_is_stuck_and_the_others_move;
 
 mod full_bundles;
+mod metadata;
 mod outside_store;
 
 /// Runs each test on SQLite, and all of them on one PostgreSQL server.
@@ -30,6 +32,11 @@ macro_rules! on_each_database {
     };
 }
 
+use metadata::{
+    a_new_version_has_its_own_message_and_expiry, a_repeated_annotation_is_done_once,
+    a_secret_set_after_a_delete_has_no_old_notes, expiring_secrets_are_counted_and_listed,
+    tags_are_changed_one_by_one_and_bounded,
+};
 use retention::{
     a_clock_that_jumps_forward_destroys_nothing, a_clock_that_jumps_forward_forgets_no_answer,
     a_delete_can_be_undone_until_its_retention_ends, a_rollback_to_a_deleted_version_restores_it,
@@ -59,6 +66,11 @@ mod each {
         a_superseded_leader_writes_nothing,
         a_full_bundle_is_stuck_and_the_others_move,
         chosen_names_are_listed_without_the_others,
+        a_new_version_has_its_own_message_and_expiry,
+        a_repeated_annotation_is_done_once,
+        a_secret_set_after_a_delete_has_no_old_notes,
+        expiring_secrets_are_counted_and_listed,
+        tags_are_changed_one_by_one_and_bounded,
     );
 }
 
@@ -184,7 +196,9 @@ async fn preconditions_are_checked(fixture: SecretsFixture) {
     let on = |condition| WriteOptions { condition, ..WriteOptions::default() };
     let rotate = async |condition| {
         let value = Redacted::from("x".to_owned());
-        fixture.secrets.rotate(&caller(), &scope(), &name(), &value, &on(condition)).await
+        let rotation = Rotation { value, condition, message: None, expires_at: None };
+        let options = WriteOptions::default();
+        fixture.secrets.rotate(&caller(), &scope(), &name(), &rotation, &options).await
     };
     let refused = |answer: Result<Written, SecretsError>, expected: Option<u64>| match answer {
         Err(SecretsError::Change(ChangeError::Precondition { active, .. })) => {
@@ -223,7 +237,15 @@ async fn a_rotation_that_meets_a_delete_finds_nothing(fixture: SecretsFixture) {
     let change = fixture.secrets.change(&caller(), &scope(), &options, vec![], respond);
     let write = async |condition| {
         let stored = StoredVersion { version: Version(2), reference: Reference::new("x".into()) };
-        let new = NewVersion { name: name(), stored, size: 1, condition };
+        let new = NewVersion {
+            name: name(),
+            stored,
+            size: 1,
+            condition,
+            message: None,
+            expires_at: None,
+            metadata: MetadataChange::default(),
+        };
         fixture.secrets.repository.write(&change, &[new], Vec::new()).await.unwrap_err()
     };
     let found = write(Condition::Present).await;
@@ -363,7 +385,8 @@ async fn chosen_names_are_listed_without_the_others(fixture: SecretsFixture) {
         [(None, 10, "B D"), (None, 1, "B"), (Some("B"), 10, "D"), (Some("D"), 10, "")]
     {
         let after = after.map(|name| name.parse().unwrap());
-        let query = crate::repository::ListQuery { after, deleted: false, limit };
+        let query =
+            crate::repository::ListQuery { after, deleted: false, expiring_before: None, limit };
         let found = repository.list_named(&scope(), &chosen, &query).await.unwrap();
         let found: Vec<_> = found.iter().map(|secret| secret.name.as_str()).collect();
         assert_eq!(found.join(" "), expected);

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use contract::api::{NewValue, WriteRequest, Written};
+use contract::api::{WriteRequest, Written};
+use contract::metadata::{Message, MetadataChange, expiry};
 use contract::{Redacted, Scope, SecretName, Version};
+use jiff::Timestamp;
 use lockbox::{Put, StagedWrite, StoredVersion};
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::retry::RetryPolicy;
 
+use super::metadata::{Annotation, details};
 use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
 use crate::repository::{ChangeError, Condition, NewVersion};
@@ -22,6 +25,22 @@ struct PendingValue<'a> {
     name: &'a SecretName,
     value: &'a Redacted,
     condition: Condition,
+    message: Option<&'a Message>,
+    expires_at: Option<Timestamp>,
+    metadata: MetadataChange,
+}
+
+/// A new value of an existing secret.
+#[derive(Debug)]
+pub(crate) struct Rotation {
+    /// The bytes.
+    pub(crate) value: Redacted,
+    /// The precondition.
+    pub(crate) condition: Condition,
+    /// Why it is rotated.
+    pub(crate) message: Option<Message>,
+    /// When the new credential ends at its issuer.
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 impl Secrets {
@@ -37,37 +56,28 @@ impl Secrets {
         let values: Vec<_> = request
             .secrets
             .iter()
-            .map(|(name, NewValue { value, .. })| PendingValue {
+            .map(|(name, it)| PendingValue {
                 name,
-                value,
+                value: &it.value,
                 condition: conditions(name),
+                message: it.message.as_ref(),
+                expires_at: it.expires_at,
+                metadata: MetadataChange { notes: it.notes.clone(), tags: it.tags.clone() },
             })
             .collect();
         self.store(caller, scope, Action::Write, &values, options).await
     }
 
-    /// Writes a new value of an existing secret.
+    /// Writes a new value of an existing secret. Its precondition is that of the rotation.
     pub(crate) async fn rotate(
         &self,
         caller: &Caller,
         scope: &Scope,
         name: &SecretName,
-        value: &Redacted,
+        rotation: &Rotation,
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let condition = if options.condition == Condition::None {
-            Condition::Present
-        } else {
-            options.condition
-        };
-        self.store(
-            caller,
-            scope,
-            Action::Rotate,
-            &[PendingValue { name, value, condition }],
-            options,
-        )
-        .await
+        self.store(caller, scope, Action::Rotate, &[pending(name, rotation)], options).await
     }
 
     /// Writes a new value of several existing secrets, all or none. Each has its precondition.
@@ -75,13 +85,10 @@ impl Secrets {
         &self,
         caller: &Caller,
         scope: &Scope,
-        values: &BTreeMap<SecretName, (Redacted, Condition)>,
+        rotations: &BTreeMap<SecretName, Rotation>,
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let values: Vec<_> = values
-            .iter()
-            .map(|(name, (value, condition))| PendingValue { name, value, condition: *condition })
-            .collect();
+        let values: Vec<_> = rotations.iter().map(|(name, it)| pending(name, it)).collect();
         self.store(caller, scope, Action::Rotate, &values, options).await
     }
 
@@ -146,10 +153,19 @@ impl Secrets {
                 stored: StoredVersion { version: put.version, reference },
                 size: put.value.len() as u64,
                 condition: value.condition,
+                message: value.message.cloned(),
+                expires_at: value.expires_at.and_then(expiry),
+                metadata: value.metadata.clone(),
             })
             .collect();
         let event = |new: &NewVersion| {
-            caller.event(action, scope, &new.name, Some(new.stored.version), options.rule.clone())
+            let annotation = Annotation {
+                message: new.message.as_ref(),
+                change: Some(&new.metadata),
+                expires_at: new.expires_at.map(Some),
+            };
+            let details = details(options.rule.as_deref(), &annotation);
+            caller.event(action, scope, &new.name, Some(new.stored.version), details)
         };
         let numbers = versions.iter().map(|new| (new.name.clone(), new.stored.version)).collect();
         let change = self.change(
@@ -184,4 +200,12 @@ impl Secrets {
             }
         }
     }
+}
+
+fn pending<'a>(name: &'a SecretName, rotation: &'a Rotation) -> PendingValue<'a> {
+    let Rotation { value, condition, message, expires_at } = rotation;
+    let condition = if *condition == Condition::None { Condition::Present } else { *condition };
+    let (message, expires_at) = (message.as_ref(), *expires_at);
+    let metadata = MetadataChange::default();
+    PendingValue { name, value, condition, message, expires_at, metadata }
 }

@@ -45,6 +45,7 @@ pub(super) async fn detect(
         rate: _,
         audit: _,
         delete_retention: _,
+        expiry_warning: _,
         keys: _,
         namespace,
         service: _,

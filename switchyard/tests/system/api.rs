@@ -4,6 +4,7 @@ mod changes;
 mod conditions;
 mod http_semantics;
 mod idempotency;
+mod metadata;
 mod pages;
 
 use contract::api::{Deleted, SecretList, SecretValue, VersionList, VersionState};

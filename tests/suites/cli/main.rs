@@ -11,6 +11,7 @@ mod files;
 mod formats;
 mod harness;
 mod inject;
+mod metadata;
 mod mistakes;
 mod retries;
 mod run;

@@ -4,13 +4,14 @@
 use contract::api::VersionState;
 use contract::layout::MAX_SCOPE_SECRETS;
 use contract::{Scope, SecretName, Version};
+use jiff::Timestamp;
 use lockbox::database::{Query, query};
 
 use super::super::{Bundle, ChangeError, Condition, LedgerChange, NewVersion, RepositoryError};
 use super::rows::{columns, count, database, integer, random_tag, signed, text};
 use super::secret_row::{SecretRow, find, path, present};
 use super::touched::Touched;
-use super::{LedgerTransaction, Repository, deleted_versions, idempotency};
+use super::{LedgerTransaction, Repository, deleted_versions, idempotency, metadata};
 
 impl Repository {
     /// Adds new versions, as one new generation of every affected bundle, and returns those
@@ -184,7 +185,7 @@ async fn put(
     change: &LedgerChange,
     new: &NewVersion,
 ) -> Result<(), ChangeError> {
-    let NewVersion { name, stored, size, condition } = new;
+    let NewVersion { name, stored, size, condition, message, expires_at, metadata: beside } = new;
     let current = find(tx, &change.scope, name).await?;
     let active = current.as_ref().and_then(SecretRow::active);
     if !condition.holds(active) {
@@ -207,13 +208,15 @@ async fn put(
         }
         Some(current) => {
             archive(tx, current.id).await?;
-            // A secret written after a delete gets a new creation time; its version numbers
-            // continue.
+            // A secret written after a delete is a new one, without notes and tags; its version
+            // numbers continue.
             query(
                 "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, \
                     rotated_at = $2,
-                 created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END, deleted_at \
-                 = NULL WHERE id = $3",
+                 created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END,
+                 notes = CASE WHEN deleted_at IS NULL THEN notes END,
+                 tags = CASE WHEN deleted_at IS NULL THEN tags ELSE '{}' END,
+                 deleted_at = NULL WHERE id = $3",
             )
             .bind(signed(stored.version.0))
             .bind(at)
@@ -226,7 +229,8 @@ async fn put(
     };
     query(
         "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, \
-            created_at, created_by, tag) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            created_at, created_by, tag, message, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(id)
     .bind(signed(stored.version.0))
@@ -236,10 +240,12 @@ async fn put(
     .bind(at)
     .bind(change.by.clone())
     .bind(random_tag())
+    .bind(message.as_ref().map(|it| it.as_str().to_owned()))
+    .bind(expires_at.map(Timestamp::as_millisecond))
     .execute(tx.connection())
     .await
     .map_err(database("insert version"))?;
-    Ok(())
+    metadata::apply(tx, (id, &path(&change.scope, name)), beside).await
 }
 
 /// Refuses one more secret in a scope that is full.

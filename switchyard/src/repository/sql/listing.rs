@@ -1,6 +1,7 @@
 //! Queries that a list needs beside the page of a scope: chosen names, and whether a scope exists.
 
 use contract::{Scope, SecretName};
+use jiff::Timestamp;
 use lockbox::database::{query, query_built};
 
 use super::super::{ListQuery, RepositoryError, Secret};
@@ -36,14 +37,15 @@ impl Repository {
                 break;
             }
             let [project, environment, service] = columns(scope);
-            let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 5)).collect();
+            let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 7)).collect();
             let sql = format!(
                 "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
-                    s.updated_at, s.deleted_at
+                    s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at
                  FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
                  s.current_version
                  WHERE s.project = $1 AND s.environment = $2 AND s.service = $3
                    AND (s.deleted_at IS NULL OR ($4 = 1 AND v.rotation_status <> 'destroyed'))
+                   AND ($5 = 0 OR v.expires_at < $6)
                    AND s.name IN ({}) ORDER BY s.name",
                 places.join(", ")
             );
@@ -52,7 +54,9 @@ impl Repository {
                 .bind(project)
                 .bind(environment)
                 .bind(service)
-                .bind(i64::from(page.deleted));
+                .bind(i64::from(page.deleted))
+                .bind(i64::from(page.expiring_before.is_some()))
+                .bind(page.expiring_before.map_or(0, Timestamp::as_millisecond));
             for name in chunk {
                 select = select.bind((*name).to_owned());
             }

@@ -1,5 +1,6 @@
 //! Conversions between columns and validated types.
 
+use contract::metadata::{Notes, SecretMetadata, Tags};
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, Row};
@@ -110,4 +111,24 @@ pub(super) fn columns(scope: &Scope) -> [String; 3] {
         label.map_or_else(String::new, |label| label.as_str().to_owned())
     };
     [scope.project().as_str().to_owned(), part(scope.environment()), part(scope.service())]
+}
+
+/// The column `tags`.
+pub(super) fn tags(row: &Row) -> Result<Tags, RepositoryError> {
+    match text(row, "tags")?.as_str() {
+        "{}" => Ok(Tags::new()),
+        tags => serde_json::from_str(tags).map_err(|_| RepositoryError::Form("tags")),
+    }
+}
+
+/// The columns `message`, `expires_at`, `tags` and `notes`.
+pub(super) fn metadata(row: &Row) -> Result<SecretMetadata, RepositoryError> {
+    let message = optional_text(row, "message")?.map(|text| text.parse());
+    let notes = optional_text(row, "notes")?.map(|text| text.parse::<Notes>());
+    Ok(SecretMetadata {
+        message: message.transpose().map_err(|_| RepositoryError::Form("message"))?,
+        expires_at: optional_time(row, "expires_at")?,
+        tags: tags(row)?,
+        notes: notes.transpose().map_err(|_| RepositoryError::Form("notes"))?,
+    })
 }

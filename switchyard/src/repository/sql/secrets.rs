@@ -4,18 +4,27 @@ use std::collections::BTreeMap;
 
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
+use jiff::Timestamp;
 use lockbox::database::{Row, query, query_built};
 use lockbox::{ActiveSecret, Reference};
 
 use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
 use super::rows::{
-    columns, count, database, name, optional_integer, optional_time, scope, signed, stored, text,
-    time,
+    columns, count, database, metadata, name, optional_integer, optional_time, scope, signed,
+    stored, text, time,
 };
 
 /// Far below what either database allows to bind.
 const NAMES_PER_QUERY: usize = 500;
+
+/// One secret at its active version.
+pub(super) const FIND: &str =
+    "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, s.updated_at, \
+        s.deleted_at, s.notes, s.tags, v.message, v.expires_at
+     FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+     WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
+         s.deleted_at IS NULL";
 
 impl Repository {
     /// A page of a scope's own secrets in order of name.
@@ -30,11 +39,12 @@ impl Repository {
         let [project, environment, service] = columns(scope);
         let rows = query(
             "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
-                s.updated_at, s.deleted_at
+                s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
              s.current_version
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name > $4
                AND (s.deleted_at IS NULL OR ($5 = 1 AND v.rotation_status <> 'destroyed'))
+               AND ($7 = 0 OR v.expires_at < $8)
              ORDER BY s.name LIMIT $6",
         )
         .bind(project)
@@ -43,6 +53,8 @@ impl Repository {
         .bind(page.after.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()))
         .bind(i64::from(page.deleted))
         .bind(i64::from(page.limit))
+        .bind(i64::from(page.expiring_before.is_some()))
+        .bind(page.expiring_before.map_or(0, Timestamp::as_millisecond))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list secrets"))?;
@@ -59,21 +71,14 @@ impl Repository {
         name: &SecretName,
     ) -> Result<Option<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let row = query(
-            "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
-                s.updated_at, s.deleted_at
-             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
-             s.current_version
-             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
-             s.deleted_at IS NULL",
-        )
-        .bind(project)
-        .bind(environment)
-        .bind(service)
-        .bind(name.as_str().to_owned())
-        .fetch_optional(self.database.reader().point())
-        .await
-        .map_err(database("find secret"))?;
+        let row = query(FIND)
+            .bind(project)
+            .bind(environment)
+            .bind(service)
+            .bind(name.as_str().to_owned())
+            .fetch_optional(self.database.reader().point())
+            .await
+            .map_err(database("find secret"))?;
         row.as_ref().map(secret).transpose()
     }
 
@@ -137,7 +142,7 @@ impl Repository {
         let [project, environment, service] = columns(scope);
         let row = query(
             "SELECT v.version, v.vault_ref, v.tag, v.rotation_status, v.created_at, v.created_by, \
-                v.destroyed_at, v.deleted_lived
+                v.destroyed_at, v.deleted_lived, v.message, v.expires_at, s.notes, s.tags
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
              s.deleted_at IS NULL AND v.version = $5",
@@ -168,7 +173,7 @@ impl Repository {
         let [project, environment, service] = columns(scope);
         let rows = query(
             "SELECT v.version, v.vault_ref, v.tag, v.rotation_status, v.created_at, v.created_by, \
-                v.destroyed_at, v.deleted_lived
+                v.destroyed_at, v.deleted_lived, v.message, v.expires_at, s.notes, s.tags
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
              s.deleted_at IS NULL AND v.version < $5
@@ -238,6 +243,7 @@ pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
         deleted_at: optional_time(row, "deleted_at")?,
+        metadata: metadata(row)?,
     })
 }
 
@@ -251,6 +257,7 @@ fn version(row: &Row) -> Result<VersionRow, RepositoryError> {
         created_by: text(row, "created_by")?,
         destroyed_at: optional_time(row, "destroyed_at")?,
         deleted: optional_integer(row, "deleted_lived")?.map(LivedTime),
+        metadata: metadata(row)?,
     })
 }
 

@@ -63,6 +63,8 @@ async fn what_is_there_and_what_is_not_answer_the_same_to_who_may_not_see_it() {
         (Method::GET, secret(""), String::new(), "HIDDEN", "ABSENT"),
         (Method::GET, secret("?version=1"), String::new(), "HIDDEN", "ABSENT"),
         (Method::GET, secret("/versions"), String::new(), "HIDDEN", "ABSENT"),
+        (Method::GET, secret("/metadata"), String::new(), "HIDDEN", "ABSENT"),
+        (Method::PATCH, secret("/metadata"), r#"{"notes":"x"}"#.into(), "HIDDEN", "ABSENT"),
         (Method::DELETE, secret(""), String::new(), "HIDDEN", "ABSENT"),
         (Method::POST, secret("/rotate"), "{}".into(), "HIDDEN", "ABSENT"),
         (Method::POST, secret("/rollback"), r#"{"version":1}"#.into(), "HIDDEN", "ABSENT"),
