@@ -11,7 +11,7 @@ use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::{ColorMode, Output};
 use crate::{
-    admin, audit, bundles, completions, doctor, grants, inject, login, run, secrets, tokens,
+    admin, audit, bundles, completions, doctor, grants, inject, login, run, scopes, secrets, tokens,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -88,6 +88,7 @@ pub(crate) enum Command {
     Secrets(secrets::SecretsCommand),
     #[command(subcommand)]
     Bundles(bundles::BundlesCommand),
+    Scopes(scopes::ScopesArgs),
     Run(run::RunArgs),
     Inject(inject::InjectArgs),
     Login(login::LoginArgs),
@@ -117,6 +118,7 @@ impl Command {
             Self::Login(it) => login::run(it, output).await,
             Self::Logout(it) => login::logout(it, output).await,
             Self::Whoami(it) => login::whoami(it, output).await,
+            Self::Scopes(it) => scopes::run(it, output).await,
             Self::Grants(it) => grants::run(it, output).await,
             Self::Tokens(it) => tokens::run(it, output).await,
             Self::Audit(it) => audit::run(it, output).await,

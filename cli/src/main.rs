@@ -19,6 +19,7 @@ mod login;
 mod missing;
 mod output;
 mod run;
+mod scopes;
 mod secrets;
 mod tokens;
 

@@ -45,11 +45,11 @@ async fn hint(client: &Client<'_>, scope: &Scope, name: Option<&SecretName>) -> 
 
 /// A scope that exists and is spelled like `scope`.
 pub(crate) async fn similar_scope(client: &Client<'_>, scope: &Scope) -> Option<String> {
-    let bundles = client.bundles().await.ok()?;
+    let scopes = client.scopes().await.ok()?;
     // A service shows that its environment and its project exist.
-    let known = bundles.into_iter().flat_map(|bundle| {
-        std::iter::successors(Some(bundle.scope), Scope::parent).collect::<Vec<_>>()
-    });
+    let known = scopes
+        .into_iter()
+        .flat_map(|it| std::iter::successors(Some(it.scope), Scope::parent).collect::<Vec<_>>());
     let known: Vec<String> = known
         .filter(|it| it.kind() == scope.kind() && it != scope)
         .map(|it| it.to_string())

@@ -12,6 +12,7 @@ mod list;
 mod report;
 mod rollback;
 mod rotate;
+mod search;
 mod set;
 mod show;
 mod undelete;
@@ -29,6 +30,7 @@ pub(crate) enum SecretsCommand {
     Set(set::SetArgs),
     Get(get::GetArgs),
     List(list::ListSecretsArgs),
+    Search(search::SearchArgs),
     Show(show::ShowSecretArgs),
     Annotate(annotate::AnnotateArgs),
     #[command(visible_alias = "history")]
@@ -47,6 +49,7 @@ pub(crate) async fn run(command: SecretsCommand, output: &Output) -> Result<(), 
         SecretsCommand::Set(it) => set::run(it, output).await,
         SecretsCommand::Get(it) => get::run(it, output).await,
         SecretsCommand::List(it) => list::run(it, output).await,
+        SecretsCommand::Search(it) => search::run(it, output).await,
         SecretsCommand::Show(it) => show::run(it, output).await,
         SecretsCommand::Annotate(it) => annotate::run(it, output).await,
         SecretsCommand::Versions(it) => versions::run(it, output).await,

@@ -17,6 +17,7 @@ mod metadata;
 mod object;
 mod page;
 mod rotate;
+mod scopes;
 mod secrets;
 mod tokens;
 mod versions;
@@ -32,6 +33,7 @@ pub use metadata::MetadataRequest;
 pub use object::Object;
 pub use page::Page;
 pub use rotate::{Alphabet, Generate, RotateManyRequest, RotateRequest};
+pub use scopes::{FoundSecrets, ScopeList, ScopeSummary};
 pub use secrets::{
     Deleted, NewValue, SecretList, SecretOrigin, SecretSummary, SecretValue, WriteRequest, Written,
 };

@@ -25,11 +25,14 @@ mod path;
 mod preconditions;
 mod response;
 mod rotate_many;
+mod scopes;
+mod search;
 mod secret_list;
 mod secrets;
 mod tokens;
 mod versions;
 mod visible_page;
+mod visible_scopes;
 
 use std::sync::Arc;
 
@@ -55,6 +58,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
         ("/v1/secrets/{scope}/{name}/undelete", post(versions::undelete)),
         ("/v1/secrets/{scope}/{name}/destroy", post(versions::destroy)),
         ("/v1/rotate/{scope}", post(rotate_many::rotate)),
+        ("/v1/scopes", get(scopes::list)),
+        ("/v1/search", get(search::search)),
         ("/v1/bundles", get(bundles::list)),
         ("/v1/bundles/{scope}", get(bundles::read)),
         ("/v1/bundles/{scope}/values", get(bundles::values)),

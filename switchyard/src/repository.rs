@@ -8,6 +8,7 @@ mod grant;
 mod lease;
 mod lived_time;
 mod metadata;
+mod search;
 mod sql;
 mod token;
 
@@ -30,6 +31,7 @@ pub use grant::{GrantExtent, NewGrant};
 pub use lease::Fence;
 pub use lived_time::LivedTime;
 pub use metadata::{ExpiryCounts, MetadataEdit};
+pub use search::{MAX_SEARCHED_TAGS, ScopedSecret, SearchQuery};
 pub use sql::{CHANNEL, PendingDestroy, PersonGrant, Repository, StoredCheckpoint};
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 

@@ -2,8 +2,9 @@
 
 use contract::api::{
     BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,
-    MetadataRequest, RollbackRequest, RotateManyRequest, RotateRequest, SecretList, SecretSummary,
-    SecretValue, VersionList, VersionSummary, WriteRequest, Written,
+    FoundSecrets, MetadataRequest, RollbackRequest, RotateManyRequest, RotateRequest, ScopeList,
+    ScopeSummary, SecretList, SecretSummary, SecretValue, VersionList, VersionSummary,
+    WriteRequest, Written,
 };
 use contract::metadata::Message;
 use contract::{Redacted, Scope, SecretName, Version};
@@ -211,6 +212,24 @@ impl Client<'_> {
             RequestOptions { headers, ..RequestOptions::default() },
         )
         .await
+    }
+
+    /// Every scope with secrets that the caller may list.
+    pub(crate) async fn scopes(&self) -> Result<Vec<ScopeSummary>, Error> {
+        self.pages("/v1/scopes?limit=1000", |page: ScopeList| (page.scopes, page.next)).await
+    }
+
+    /// The secrets of all scopes that fit these query parameters.
+    pub(crate) async fn search(
+        &self,
+        filters: &[(&str, String)],
+    ) -> Result<Vec<SecretSummary>, Error> {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("limit", "1000")
+            .extend_pairs(filters)
+            .finish();
+        self.pages(&format!("/v1/search?{query}"), |page: FoundSecrets| (page.secrets, page.next))
+            .await
     }
 
     pub(crate) async fn bundles(&self) -> Result<Vec<BundleState>, Error> {

@@ -21,6 +21,7 @@ mod metadata;
 mod notify;
 mod pod_reports;
 mod rows;
+mod search;
 mod secret_row;
 mod secrets;
 mod settings;

@@ -34,6 +34,7 @@ macro_rules! on_each_database {
 
 use metadata::{
     a_new_version_has_its_own_message_and_expiry, a_repeated_annotation_is_done_once,
+    a_search_and_the_scopes_are_in_the_order_of_a_tree,
     a_secret_set_after_a_delete_has_no_old_notes, expiring_secrets_are_counted_and_listed,
     tags_are_changed_one_by_one_and_bounded,
 };
@@ -68,6 +69,7 @@ mod each {
         chosen_names_are_listed_without_the_others,
         a_new_version_has_its_own_message_and_expiry,
         a_repeated_annotation_is_done_once,
+        a_search_and_the_scopes_are_in_the_order_of_a_tree,
         a_secret_set_after_a_delete_has_no_old_notes,
         expiring_secrets_are_counted_and_listed,
         tags_are_changed_one_by_one_and_bounded,

@@ -4,6 +4,7 @@ mod bootstrap;
 mod existence;
 mod grants;
 mod lifetimes;
+mod search;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

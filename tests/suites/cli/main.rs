@@ -15,6 +15,7 @@ mod metadata;
 mod mistakes;
 mod retries;
 mod run;
+mod search;
 mod secrets;
 mod terminal;
 mod watch;

@@ -152,3 +152,51 @@ pub(super) async fn expiring_secrets_are_counted_and_listed(fixture: SecretsFixt
     }
     assert_eq!(repository.expiring(now, soon).await.unwrap(), Default::default());
 }
+
+/// The same order, and the same case of letters, on both databases.
+pub(super) async fn a_search_and_the_scopes_are_in_the_order_of_a_tree(fixture: SecretsFixture) {
+    let (none, options) = (|_: &SecretName| Condition::None, WriteOptions::default());
+    for (scope, name, tag) in [
+        ("shop.prod", "b_c", r#"{"team":"Web"}"#),
+        ("shop-x", "B_C", r#"{"team":"web"}"#),
+        ("shop", "bXc", r#"{"team":"web"}"#),
+        ("shop", "B_C", r#"{"team":"web","pci":""}"#),
+        ("shop.dev.api", "B", "{}"),
+    ] {
+        let mut request = WriteRequest::default();
+        let value = NewValue { tags: json(tag), ..NewValue::default() };
+        request.secrets.insert(name.parse().unwrap(), value);
+        let scope = scope.parse().unwrap();
+        fixture.secrets.write(&caller(), &scope, &request, none, &options).await.unwrap();
+    }
+    let repository = &fixture.secrets.repository;
+    let (mut found, mut after) = (Vec::new(), None);
+    while let [(scope, held)] = repository.scopes(None, after.as_ref(), 1).await.unwrap().as_slice()
+    {
+        found.push(format!("{scope}:{held}"));
+        after = Some(scope.clone());
+    }
+    assert_eq!(found.join(" "), "shop:2 shop.dev.api:1 shop.prod:1 shop-x:1");
+    for (within, text, tags, expected) in [
+        (None, "B_c", &[][..], "shop/B_C shop.prod/b_c shop-x/B_C"),
+        (Some("shop"), "", &["team=web"], "shop/B_C shop/bXc"),
+        (None, "", &["team=web", "pci"], "shop/B_C"),
+        (Some("shop.dev"), "", &[], "shop.dev.api/B"),
+    ] {
+        let mut search = crate::repository::SearchQuery {
+            within: within.map(|it: &str| it.parse().unwrap()),
+            name: text.to_owned(),
+            tags: tags.iter().map(|it| it.parse().unwrap()).collect(),
+            limit: 1,
+            ..Default::default()
+        };
+        let mut found = Vec::new();
+        while let [one] = repository.search(&search).await.unwrap().as_slice() {
+            if search.matches_tags(&one.secret.metadata.tags) {
+                found.push(format!("{}/{}", one.scope, one.secret.name));
+            }
+            search.after = Some((one.scope.clone(), one.secret.name.clone()));
+        }
+        assert_eq!(found.join(" "), expected, "{within:?} {text} {tags:?}");
+    }
+}
