@@ -11,7 +11,8 @@ use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::{ColorMode, Output};
 use crate::{
-    admin, audit, bundles, completions, doctor, grants, inject, login, run, scopes, secrets, tokens,
+    access, admin, audit, bundles, completions, doctor, grants, inject, login, run, scopes, secrets,
+    tokens,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Grants(grants::GrantsCommand),
     #[command(subcommand)]
+    Access(access::AccessCommand),
+    #[command(subcommand)]
     Tokens(tokens::TokensCommand),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -110,6 +113,7 @@ impl Command {
     pub(crate) async fn run(self, output: &Output) -> Result<ExitCode, Error> {
         let result = match self {
             Self::Run(it) => return run::run(it, output).await,
+            Self::Access(it) => return access::run(it, output).await,
             Self::Doctor(it) => return doctor::run(it, output).await,
             Self::Secrets(it) => secrets::run(it, output).await,
             Self::Bundles(it) => bundles::run(it, output).await,

@@ -1,5 +1,6 @@
 //! `enclii`: secrets for people and scripts.
 
+mod access;
 mod admin;
 mod args;
 mod audit;

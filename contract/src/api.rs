@@ -7,6 +7,7 @@
 //!
 //! [`Redacted`]: crate::Redacted
 
+mod access;
 mod admin;
 mod audit;
 mod body;
@@ -24,6 +25,9 @@ mod versions;
 #[macro_use]
 mod word;
 
+pub use access::{
+    AccessAnswer, AccessKind, AccessPrincipal, AccessRequest, AccessVerb, GroupSource,
+};
 pub use admin::{Health, HealthStatus, Rekey};
 pub use audit::{Checkpoint, CheckpointList, ExportFormat};
 pub use bundles::{BundleKeys, BundleList, BundleState, BundleValue, BundleValues};

@@ -19,9 +19,11 @@ mod configured_rights;
 mod group_role;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub(crate) use configured_rights::record_configured_rights;
 pub use group_role::{GroupRole, GroupRoleError};
+pub(crate) use verdict::Verdict;
 
 /// Decides about access. Clones share the state.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 //! Every error is a problem document (RFC 9457) with the request's trace id. A body with values is
 //! never logged and never quoted in a response.
 
+mod access;
 mod admin;
 mod audit;
 mod audit_query;
@@ -67,6 +68,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
         ("/v1/grants/{id}", delete(grants::remove)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/{name}", delete(tokens::revoke)),
+        ("/v1/access/check", post(access::check::check)),
         ("/v1/login", get(login::read).post(login::login)),
         ("/v1/logout", post(login::logout)),
         ("/v1/whoami", get(login::whoami)),

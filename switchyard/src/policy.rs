@@ -13,6 +13,7 @@ mod delegation;
 mod member_filter;
 #[cfg(test)]
 mod model_tests;
+mod pod_access;
 mod pods;
 mod possible;
 mod principal;
@@ -20,9 +21,10 @@ mod target;
 mod verb;
 
 pub use audit_reach::{AuditReach, decide_audit};
-pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secrets};
+pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secrets, remedy_for};
 pub use delegation::{Delegation, decide_delegation, decide_lifetime, decide_session_end};
 pub use member_filter::{MemberFilter, Reach, reach_of_grant};
+pub use pod_access::{PodDenied, PodRights, PodTarget, decide_pod};
 pub use pods::{
     BundleAllowed, BundleDenied, BundleDenyReason, BundleGrant, BundleRule, NamespaceBinding,
     ServiceAccountRef, decide_bundle,

@@ -1,8 +1,8 @@
-//! The API of access: logins, grants and tokens. Lists include every page.
+//! The API of access: logins, questions, grants and tokens. Lists include every page.
 
 use contract::api::{
-    Grant, GrantList, GrantRequest, Login, LoginRequest, Principal, Session, TokenCreated,
-    TokenList, TokenName, TokenRequest,
+    AccessAnswer, AccessRequest, Grant, GrantList, GrantRequest, Login, LoginRequest, Principal,
+    Session, TokenCreated, TokenList, TokenName, TokenRequest,
 };
 use reqwest::Method;
 
@@ -31,6 +31,14 @@ impl Client<'_> {
 
     pub(crate) async fn whoami(&self) -> Result<Principal, Error> {
         self.get("/v1/whoami").await
+    }
+
+    /// Whether a principal may do something.
+    pub(crate) async fn check_access(
+        &self,
+        request: &AccessRequest,
+    ) -> Result<AccessAnswer, Error> {
+        self.send(Method::POST, "/v1/access/check", request).await
     }
 
     /// All grants that the caller may see.

@@ -74,7 +74,8 @@ pub(super) use words;
 #[cfg(test)]
 mod tests {
     use crate::api::{
-        Access, Alphabet, ExportFormat, Role, SecretOrigin, SubjectKind, TokenKind, VersionState,
+        Access, AccessKind, AccessVerb, Alphabet, ExportFormat, GroupSource, Role, SecretOrigin,
+        SubjectKind, TokenKind, VersionState,
     };
 
     #[test]
@@ -87,7 +88,7 @@ mod tests {
             })+ };
         }
         check!(Access, Alphabet, ExportFormat, Role, SecretOrigin, SubjectKind, TokenKind);
-        check!(VersionState);
+        check!(AccessKind, AccessVerb, GroupSource, VersionState);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::repository::{GrantExtent, KeptResponse, NewGrant, service_parts};
 use crate::secrets::{SecretsError, author};
 
 /// The maximum length of a subject's name, in characters.
-const MAX_NAME_LENGTH: usize = 300;
+pub(super) const MAX_NAME_LENGTH: usize = 300;
 
 /// The parameter of `/{id}`.
 pub(super) struct GrantIdPath(u64);
@@ -198,11 +198,7 @@ fn check_form(request: &GrantRequest) -> Result<(), ApiError> {
     }
     let name = subject.name.as_str();
     if subject.kind != SubjectKind::ServiceAccount {
-        let fits = !name.is_empty()
-            && name.chars().count() <= MAX_NAME_LENGTH
-            && name.trim() == name
-            && !name.contains(is_hidden);
-        return if fits {
+        return if is_visible_name(name) {
             Ok(())
         } else {
             Err(ApiError::malformed(format!(
@@ -225,8 +221,16 @@ fn check_form(request: &GrantRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether a text can be the name of a person or a group.
+pub(super) fn is_visible_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().count() <= MAX_NAME_LENGTH
+        && name.trim() == name
+        && !name.contains(is_hidden)
+}
+
 /// The namespace of a service account's name, if it is one.
-fn namespace(name: &str) -> Option<Label> {
+pub(super) fn namespace(name: &str) -> Option<Label> {
     let (namespace, account) = name.split_once('/')?;
     let fits = account.len() <= 253 && account.split('.').all(|it| it.parse::<Label>().is_ok());
     namespace.parse().ok().filter(|_| fits)

@@ -14,7 +14,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    admin, audit, bundles, grants, health, login, metadata, rotate_many, scopes, search,
+    access, admin, audit, bundles, grants, health, login, metadata, rotate_many, scopes, search,
     secret_list, secrets, tokens, versions,
 };
 
@@ -36,6 +36,7 @@ use super::{
         bundles::list, bundles::read, bundles::values,
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,
+        access::check::check,
         login::read, login::login, login::logout, login::whoami,
         audit::list, audit::checkpoints, audit::export,
         admin::status, admin::start, health::read, read,
@@ -46,6 +47,7 @@ use super::{
         (name = "versions", description = "The versions of one secret"),
         (name = "bundles", description = "The secrets that the pods of a service hold"),
         (name = "grants", description = "Access beyond the default rules"),
+        (name = "access", description = "Who may do what, and by which rule"),
         (name = "tokens", description = "Tokens of programs and sessions of people"),
         (name = "login", description = "Login, logout and the caller's identity"),
         (name = "audit", description = "The audit log"),

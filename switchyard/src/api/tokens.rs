@@ -235,7 +235,7 @@ async fn authorize_revocation(
 }
 
 /// A principal sees its own tokens and those of the scopes in which it may create tokens.
-fn may_see(auth: &Authenticated, row: &TokenRow) -> bool {
+pub(super) fn may_see(auth: &Authenticated, row: &TokenRow) -> bool {
     let may = |principal: &Principal, target| decide(principal, Verb::Token, target).is_ok();
     let target = Target::from_scope(row.subject.scope());
     is_own(auth, row) || may(&auth.principal, target)

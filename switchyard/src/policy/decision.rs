@@ -127,30 +127,38 @@ pub(super) fn deny(
 /// How the principal can get access.
 fn hint(principal: &Principal, verb: Verb, target: Target<'_>) -> String {
     let minimum_access = verb.minimum_access();
-    match (principal.kind, target.scope()) {
-        (PrincipalKind::Token, _) => {
+    match principal.kind {
+        PrincipalKind::Token => {
             let role = minimum_access
                 .role()
                 .map_or_else(|| "role that may".to_owned(), |role| format!("role {role}"));
             format!("use a token with a {role} there: enclii tokens create")
         }
-        (_, None) => format!(
-            "the operator gives one of the groups the role {minimum_access} everywhere: \
-                switchyard --oidc-role GROUP={minimum_access}"
-        ),
-        (_, Some(scope)) => {
-            let secret = target
-                .secret()
-                .filter(|_| minimum_access.role().is_none())
-                .map(|it| format!(" --secret {it}"))
-                .unwrap_or_default();
-            format!(
-                "an admin or owner there can allow it: enclii grants add user:{} {minimum_access} \
-                    {scope}{secret}",
-                principal.name
-            )
+        PrincipalKind::User | PrincipalKind::ServiceAccount => {
+            remedy_for(&format!("user:{}", principal.name), verb, target)
         }
     }
+}
+
+/// How a person or a group, `user:ada` or `group:devs`, can get access.
+#[must_use]
+pub fn remedy_for(subject: &str, verb: Verb, target: Target<'_>) -> String {
+    let minimum_access = verb.minimum_access();
+    let Some(scope) = target.scope() else {
+        return format!(
+            "the operator gives one of the groups the role {minimum_access} everywhere: \
+                switchyard --oidc-role GROUP={minimum_access}"
+        );
+    };
+    let secret = target
+        .secret()
+        .filter(|_| minimum_access.role().is_none())
+        .map(|it| format!(" --secret {it}"))
+        .unwrap_or_default();
+    format!(
+        "an admin or owner there can allow it: enclii grants add {subject} {minimum_access} \
+            {scope}{secret}"
+    )
 }
 
 #[cfg(test)]

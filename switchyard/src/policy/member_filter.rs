@@ -123,6 +123,12 @@ impl MemberFilter {
         self.all.is_some()
     }
 
+    /// Whether it selects every secret of this scope.
+    #[must_use]
+    pub fn all_names_of(&self, scope: &Scope) -> bool {
+        self.all >= Some(Reach::of(scope))
+    }
+
     /// Whether it selects the secret of this scope.
     #[must_use]
     pub fn matches(&self, name: &SecretName, scope: &Scope) -> bool {

@@ -79,6 +79,13 @@ impl BundleRule {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// The rule with what its grants select, for the audit log.
+    #[must_use]
+    pub fn with(self, filter: &MemberFilter) -> String {
+        let (rule, selected) = (self.as_str(), filter.to_string());
+        if selected.is_empty() { rule.to_owned() } else { format!("{rule}: {selected}") }
+    }
 }
 
 /// The pod may not read the bundle.

@@ -156,9 +156,6 @@ impl Connection {
 
     fn read_event(&self, delivery: &BundleDelivery) -> Event {
         let BundleSelection { bundle, generation, filter } = &delivery.selection;
-        let (rule, selected) = (delivery.rule.as_str(), filter.to_string());
-        let details =
-            if selected.is_empty() { rule.to_owned() } else { format!("{rule}: {selected}") };
         Event {
             actor: self.caller.actor.clone(),
             action: Action::Read,
@@ -170,7 +167,7 @@ impl Connection {
             version: Some(generation.0),
             outcome: Outcome::Allowed,
             origin: self.caller.origin.clone(),
-            details: Some(sanitize(&details)),
+            details: Some(sanitize(&delivery.rule.with(filter))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Roles, tokens and canonical names through the API.
 
 mod bootstrap;
+mod check;
 mod existence;
 mod grants;
 mod lifetimes;
@@ -240,6 +241,7 @@ async fn only_health_the_openapi_document_and_login_need_no_credential() {
         (Method::GET, "/v1/tokens"),
         (Method::POST, "/v1/tokens"),
         (Method::DELETE, "/v1/tokens/bootstrap"),
+        (Method::POST, "/v1/access/check"),
         (Method::POST, "/v1/logout"),
         (Method::GET, "/v1/whoami"),
         (Method::GET, "/v1/audit"),

@@ -83,6 +83,24 @@ impl TestAgent {
         problem(head.status, &head.headers, &body.collect().await.unwrap().to_bytes())
     }
 
+    /// The values of a bundle, or `None` for a pod that is refused.
+    pub(crate) async fn delivered(
+        harness: &Harness,
+        token: &str,
+        bundle: &str,
+    ) -> Option<BTreeMap<String, Vec<u8>>> {
+        let response = harness.send(request(token, &format!("bundle={bundle}"))).await;
+        match response.status().as_u16() {
+            101 => {
+                drop(response);
+                let mut agent = Self::connect(harness, token, bundle, vec![]).await;
+                Some(agent.values().await.1)
+            }
+            403 | 404 => None,
+            status => panic!("{status}"),
+        }
+    }
+
     pub(crate) async fn say(&mut self, message: &AgentMessage) {
         self.send(&message.encode().unwrap()).await;
     }

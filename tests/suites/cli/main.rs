@@ -4,6 +4,7 @@
 //! them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod access;
 mod audit;
 mod completions;
 mod doctor;

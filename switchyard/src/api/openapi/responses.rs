@@ -76,12 +76,13 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
         (!is_open || takes_body, "401", "Authentication is required"),
         (!is_open, "403", "Not allowed"),
         (
-            path.contains('{') || ["/v1/login", "/v1/admin/rekey"].contains(&path),
+            path.contains('{')
+                || ["/v1/access/check", "/v1/login", "/v1/admin/rekey"].contains(&path),
             "404",
             "Not found",
         ),
         (
-            changes && !is_open,
+            changes && !is_open && path != "/v1/access/check",
             "409",
             "The state of the resource does not allow it, or somebody else changed it first",
         ),

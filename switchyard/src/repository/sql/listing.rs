@@ -1,6 +1,8 @@
 //! Queries that a list needs beside the page of a scope: chosen names, and whether a scope exists.
 
-use contract::{Scope, SecretName};
+use std::collections::BTreeSet;
+
+use contract::{Label, Scope, SecretName};
 use jiff::Timestamp;
 use lockbox::database::{query, query_built};
 
@@ -70,6 +72,32 @@ impl Repository {
         }
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// The scopes below `scope`, for the pods of one environment, that have a secret of this name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn scopes_with(
+        &self,
+        scope: &Scope,
+        environment: &Label,
+        name: &SecretName,
+    ) -> Result<BTreeSet<Scope>, RepositoryError> {
+        let [project, _, _] = columns(scope);
+        let rows = query(
+            "SELECT project, environment, service FROM secrets
+             WHERE project = $1 AND environment = $2 AND name = $3 AND deleted_at IS NULL",
+        )
+        .bind(project)
+        .bind(environment.as_str())
+        .bind(name.as_str())
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(database("find scopes of a name"))?;
+        let found: Result<BTreeSet<Scope>, RepositoryError> =
+            rows.iter().map(super::rows::scope).collect();
+        Ok(found?.into_iter().filter(|it| it != scope && scope.contains(it)).collect())
     }
 
     /// Whether a secret was ever written to the scope itself.

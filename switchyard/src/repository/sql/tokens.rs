@@ -85,6 +85,24 @@ impl Repository {
         found.as_ref().map(row).transpose()
     }
 
+    /// The newest valid session of a person.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn newest_session(&self, user: &str) -> Result<Option<TokenRow>, RepositoryError> {
+        let found = query(
+            "SELECT * FROM api_tokens WHERE subject = $1 AND kind = 'session' AND \
+                revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+             ORDER BY id DESC LIMIT 1",
+        )
+        .bind(user.to_owned())
+        .bind(Timestamp::now().as_millisecond())
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find session"))?;
+        found.as_ref().map(row).transpose()
+    }
+
     /// Whether a token with this name (and hash, if given) ever existed, valid or not.
     ///
     /// # Errors

@@ -1,0 +1,152 @@
+//! `/v1/access…`: what a principal may do, and by which rule.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::object::optional;
+use super::word::words;
+use crate::name::SecretName;
+use crate::scope::Scope;
+
+words! { "operation",
+    /// An operation that the access rules decide about.
+    AccessVerb {
+        /// List names and versions.
+        List = "list",
+        /// Read values.
+        Read = "read",
+        /// Write, rotate, roll back, delete and undelete.
+        Write = "write",
+        /// Destroy versions.
+        Destroy = "destroy",
+        /// Add and remove grants.
+        Grant = "grant",
+        /// Create and revoke tokens.
+        Token = "token",
+        /// Read the audit log.
+        Audit = "audit",
+        /// Reseal values under another key.
+        Administer = "administer",
+    }
+}
+
+words! { "kind of principal",
+    /// Whom a question about access is about.
+    AccessKind {
+        /// A person, by the name that the identity provider has.
+        User = "user",
+        /// All members of a group, by the name that the identity provider has.
+        Group = "group",
+        /// A valid token, by its name.
+        Token = "token",
+        /// The pods of a Kubernetes service account, as `namespace/name`.
+        ServiceAccount = "service_account",
+    }
+}
+
+words! { "source of groups",
+    /// How the groups of a person are known.
+    GroupSource {
+        /// The question names them.
+        Request = "request",
+        /// They are those of the person's newest session.
+        Session = "session",
+        /// They are not known: the answer is about the person's own grants.
+        Unknown = "unknown",
+    }
+}
+
+/// A question: may somebody do something? Without a principal it is about who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AccessRequest {
+    /// Whom it is about; who asks, where it is absent.
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
+    pub principal: Option<AccessPrincipal>,
+    /// The operation.
+    pub verb: AccessVerb,
+    /// The scope: all of it, unless a secret is named. Everything, where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// One secret of exactly that scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+}
+
+/// Whom a question about access is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AccessPrincipal {
+    /// The kind.
+    pub kind: AccessKind,
+    /// The name among its kind.
+    #[cfg_attr(
+        feature = "schema",
+        schema(min_length = 1, max_length = 320, example = "ada@example.com")
+    )]
+    pub name: String,
+    /// The groups of a person, at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schema(max_items = 100))]
+    pub groups: Vec<String>,
+}
+
+/// The answer: whether, and by which rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AccessAnswer {
+    /// Whom it is about. A person's groups are those that counted.
+    pub principal: AccessPrincipal,
+    /// Of a person: how the groups are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_from: Option<GroupSource>,
+    /// The operation.
+    pub verb: AccessVerb,
+    /// The scope; everything, where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// The secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// The rule that decided, as the audit log has it.
+    pub rule: String,
+    /// Of a pod that may: the service scope of the bundle that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Scope>,
+    /// What would allow it, where it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// When the answer was true.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_round_trips() {
+        for text in [
+            r#"{"verb":"read","scope":"shop.prod.api","secret":"A"}"#,
+            concat!(
+                r#"{"principal":{"kind":"user","name":"ada","groups":["devs"]},"#,
+                r#""verb":"administer"}"#
+            ),
+        ] {
+            let read: AccessRequest = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+        for text in [
+            r#"{"verb":"see","scope":"shop"}"#,
+            r#"{"verb":"read","scope":"shop","more":1}"#,
+            r#"{"verb":"read","principal":{"kind":"pod","name":"x"}}"#,
+        ] {
+            assert!(serde_json::from_str::<AccessRequest>(text).is_err(), "{text}");
+        }
+    }
+}

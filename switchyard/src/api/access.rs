@@ -1,0 +1,3 @@
+//! `/v1/access…`: questions about who may do what.
+
+pub(super) mod check;
