@@ -11,8 +11,8 @@ use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::{ColorMode, Output};
 use crate::{
-    access, admin, audit, bundles, completions, doctor, grants, inject, login, run, scopes, secrets,
-    tokens,
+    access, admin, audit, bundles, completions, doctor, grants, inject, login, run, scopes,
+    secrets, tokens,
 };
 
 const STYLES: Styles = Styles::styled()

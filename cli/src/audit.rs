@@ -8,6 +8,7 @@ mod time_range;
 mod verify;
 
 use clap::Subcommand;
+pub(crate) use time_range::TimeRange;
 
 use crate::error::Error;
 use crate::output::Output;

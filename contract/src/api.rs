@@ -26,7 +26,8 @@ mod versions;
 mod word;
 
 pub use access::{
-    AccessAnswer, AccessKind, AccessPrincipal, AccessRequest, AccessVerb, GroupSource,
+    AccessAnswer, AccessKind, AccessPrincipal, AccessReader, AccessReaderList, AccessRequest,
+    AccessVerb, GroupSource, SecretRead, SecretReadList,
 };
 pub use admin::{Health, HealthStatus, Rekey};
 pub use audit::{Checkpoint, CheckpointList, ExportFormat};

@@ -17,12 +17,16 @@ use crate::repository::{Repository, RepositoryError, TokenRow, TokenSubject};
 
 mod configured_rights;
 mod group_role;
+mod readers;
+mod secret_reads;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 pub(crate) use configured_rights::record_configured_rights;
 pub use group_role::{GroupRole, GroupRoleError};
+pub(crate) use readers::{Reader, ReaderPosition};
+pub(crate) use secret_reads::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
 pub(crate) use verdict::Verdict;
 
 /// Decides about access. Clones share the state.

@@ -69,6 +69,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/{name}", delete(tokens::revoke)),
         ("/v1/access/check", post(access::check::check)),
+        ("/v1/access/readers", get(access::readers::list)),
+        ("/v1/access/reads", get(access::reads::list)),
         ("/v1/login", get(login::read).post(login::login)),
         ("/v1/logout", post(login::logout)),
         ("/v1/whoami", get(login::whoami)),

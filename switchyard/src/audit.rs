@@ -14,5 +14,6 @@ pub use checkpoints::SigningKeyError;
 pub(crate) use checkpoints::{CheckpointSchedule, CheckpointSigner, signing_key};
 pub use export::SinksError;
 pub(crate) use export::{Exporter, read as read_sinks};
+pub(crate) use sanitize::MAX_TEXT_CHARS;
 pub use sanitize::sanitize;
 pub use writer::{AuditError, AuditLog, AuditWriter};

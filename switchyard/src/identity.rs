@@ -73,6 +73,15 @@ impl PodAuthenticator {
         }
     }
 
+    /// The pods of a development file; none in a cluster.
+    #[must_use]
+    pub fn development_pods(&self) -> Vec<Pod> {
+        match self {
+            Self::Cluster(_) => Vec::new(),
+            Self::Development(file) => file.pods(),
+        }
+    }
+
     /// How much longer a token lasts that was just accepted. `None` if it does not end, as a
     /// developer's may.
     #[must_use]

@@ -10,6 +10,7 @@
 mod audit_reach;
 mod decision;
 mod delegation;
+mod delivered;
 mod member_filter;
 #[cfg(test)]
 mod model_tests;
@@ -23,8 +24,11 @@ mod verb;
 pub use audit_reach::{AuditReach, decide_audit};
 pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secrets, remedy_for};
 pub use delegation::{Delegation, decide_delegation, decide_lifetime, decide_session_end};
+pub use delivered::{Delivered, delivered};
 pub use member_filter::{MemberFilter, Reach, reach_of_grant};
-pub use pod_access::{PodDenied, PodRights, PodTarget, decide_pod};
+pub use pod_access::{
+    BundleGap, PodDenied, PodRights, PodTarget, candidate_bundles, decide_pod, decide_pod_bundle,
+};
 pub use pods::{
     BundleAllowed, BundleDenied, BundleDenyReason, BundleGrant, BundleRule, NamespaceBinding,
     ServiceAccountRef, decide_bundle,

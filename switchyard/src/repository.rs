@@ -32,7 +32,9 @@ pub use lease::Fence;
 pub use lived_time::LivedTime;
 pub use metadata::{ExpiryCounts, MetadataEdit};
 pub use search::{MAX_SEARCHED_TAGS, ScopedSecret, SearchQuery};
-pub use sql::{CHANNEL, PendingDestroy, PersonGrant, Repository, StoredCheckpoint};
+pub use sql::{
+    CHANNEL, Membership, PendingDestroy, PersonGrant, ReadQuery, Repository, StoredCheckpoint,
+};
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
 /// A failed read or write of the ledger.

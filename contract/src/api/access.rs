@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::object::optional;
 use super::word::words;
+use crate::bundle::Version;
 use crate::name::SecretName;
 use crate::scope::Scope;
 
@@ -123,6 +124,108 @@ pub struct AccessAnswer {
     /// When the answer was true.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
+}
+
+/// Somebody who can read, by one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AccessReader {
+    /// The kind.
+    pub kind: AccessKind,
+    /// The name among its kind.
+    pub name: String,
+    /// The rule, as the audit log has it.
+    pub rule: String,
+    /// The number of the grant that is the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<u64>,
+    /// Of a service account: the service scope of the bundle that brings it to the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Scope>,
+    /// When the rule ends; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub until: Option<Timestamp>,
+    /// The pods of the development file that are of this service account, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub development_pods: Vec<String>,
+}
+
+/// Who can read a secret, or all of a scope: once for each rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AccessReaderList {
+    /// The scope.
+    pub scope: Scope,
+    /// The secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// Who can read.
+    pub readers: Vec<AccessReader>,
+    /// When the list was true.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// The cursor of the next page; absent where this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One read of a secret, or one delivery of a bundle with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SecretRead {
+    /// The number of the event in the audit log.
+    pub sequence: u64,
+    /// When.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// Who, as the audit log prints it: `user:ada`, `token:ci`, `pod:shop-prod/api`.
+    pub reader: String,
+    /// The name of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The UID of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<String>,
+    /// The version that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The service scope of the bundle that had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Scope>,
+    /// The generation of the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// Whether the event is too short to tell that this secret was in the delivery.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
+    /// The rule that allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The address that it went to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The client's `User-Agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The trace id of the request, or of the pod's login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+}
+
+/// Who read a secret, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SecretReadList {
+    /// The scope.
+    pub scope: Scope,
+    /// The secret.
+    pub secret: SecretName,
+    /// The reads.
+    pub reads: Vec<SecretRead>,
+    /// The `before` of the next page; absent where this is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 #[cfg(test)]

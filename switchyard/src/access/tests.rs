@@ -8,8 +8,8 @@ use lockbox::database::query;
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
 use crate::policy::{BundleGrant, Reach};
 use crate::repository::{
-    AuditEntry, AuditQuery, GrantExtent, IdTokenRef, NewGrant, NewToken, Repository, TokenAdded,
-    TokenSubject,
+    AuditEntry, AuditQuery, GrantExtent, IdTokenRef, NewGrant, NewToken, ReadQuery, Repository,
+    TokenAdded, TokenSubject,
 };
 
 fn event() -> Event {
@@ -288,6 +288,43 @@ async fn events(repository: &Repository) {
     }
 }
 
+/// What questions about access ask of the ledger.
+async fn questions(repository: &Repository) {
+    let query = |actor_type, since| ReadQuery {
+        scope: "shop.prod.api".parse().unwrap(),
+        resource_type: "secret",
+        resource: "A".into(),
+        after: 0,
+        before: 1 << 53,
+        actor_type,
+        since,
+        until: None,
+        limit: 10,
+    };
+    let later = Timestamp::now().checked_add(SignedDuration::from_secs(60)).ok();
+    for (query, expected) in [
+        (query(None, None), 1),
+        (query(Some("token"), None), 1),
+        (query(Some("user"), None), 0),
+        (query(None, later), 0),
+        (ReadQuery { resource_type: "bundle", ..query(None, None) }, 0),
+        (ReadQuery { before: 1, ..query(None, None) }, 0),
+    ] {
+        assert_eq!(repository.reads(&query).await.unwrap().len(), expected, "{query:?}");
+    }
+    let session = repository.newest_session("ada").await.unwrap().unwrap();
+    let groups = vec!["a, b".to_owned(), "c".to_owned()];
+    assert_eq!(session.subject, TokenSubject::Person { name: "ada".into(), groups });
+    // The name of a token is none of a person.
+    assert_eq!(repository.newest_session("ci").await.unwrap(), None);
+    let (scope, name) = ("shop".parse().unwrap(), "A".parse().unwrap());
+    assert_eq!(repository.secret_id(&scope, &name).await.unwrap(), None);
+    assert!(repository.memberships(1).await.unwrap().is_empty());
+    assert!(repository.scopes_with(&scope, None, &name).await.unwrap().is_empty());
+    let environment = "prod".parse().unwrap();
+    assert!(repository.scopes_with(&scope, Some(&environment), &name).await.unwrap().is_empty());
+}
+
 async fn on(database: Database) {
     let repository = Repository::open(database).await.unwrap();
     tokens(&repository).await;
@@ -295,6 +332,7 @@ async fn on(database: Database) {
     grants(&repository).await;
     ends(&repository).await;
     events(&repository).await;
+    questions(&repository).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use contract::{Scope, SecretName};
 use super::AccessControl;
 use crate::policy::{
     Allowed, Denied, PodDenied, PodRights, PodTarget, Principal, ServiceAccountRef, Target, Verb,
-    decide, decide_audit, decide_pod, listable_secrets, remedy_for,
+    candidate_bundles, decide, decide_audit, decide_pod, listable_secrets, remedy_for,
 };
 use crate::repository::RepositoryError;
 
@@ -78,13 +78,20 @@ impl AccessControl {
             ));
         }
         let rights = self.pod_rights(account).await?;
+        let mut bundles = BTreeSet::new();
+        for candidate in candidate_bundles(account, &rights, scope) {
+            if self.repository.bundle(&candidate).await?.is_some() {
+                bundles.insert(candidate);
+            }
+        }
         let narrower = match (secret, &rights.binding) {
             (Some(secret), Some(binding)) => {
-                self.repository.scopes_with(scope, &binding.environment, secret).await?
+                self.repository.scopes_with(scope, Some(&binding.environment), secret).await?
             }
             _ => BTreeSet::new(),
         };
-        Ok(match decide_pod(account, &rights, PodTarget { scope, secret, narrower: &narrower }) {
+        let target = PodTarget { scope, secret, narrower: &narrower, bundles: &bundles };
+        Ok(match decide_pod(account, &rights, target) {
             Ok(allowed) => Verdict::allowed(allowed.printed(), Some(allowed.scope)),
             Err(PodDenied { rule, remedy }) => Verdict::denied(rule, remedy),
         })

@@ -14,7 +14,8 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::audit_query::{ListAuditQuery, MAX_SEQUENCE};
+use super::audit_query::ListAuditQuery;
+pub(super) use super::audit_query::MAX_SEQUENCE;
 use super::page;
 use super::response::json;
 use crate::app::{ApiError, AppState, Authenticated, Unauthenticated};
@@ -222,7 +223,11 @@ async fn auditor(
     Ok(auth)
 }
 
-async fn record(
+/// Records a read of the audit log, before its events are sent.
+///
+/// # Errors
+/// If the event cannot be written.
+pub(super) async fn record(
     app: &AppState,
     caller: Caller,
     action: Action,

@@ -36,7 +36,7 @@ use super::{
         bundles::list, bundles::read, bundles::values,
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,
-        access::check::check,
+        access::check::check, access::readers::list, access::reads::list,
         login::read, login::login, login::logout, login::whoami,
         audit::list, audit::checkpoints, audit::export,
         admin::status, admin::start, health::read, read,

@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 use contract::{BundleRef, Scope, SecretName};
 
 use super::{
-    BundleAllowed, BundleDenied, BundleGrant, NamespaceBinding, Reach, ServiceAccountRef,
-    decide_bundle,
+    BundleAllowed, BundleGrant, NamespaceBinding, Reach, ServiceAccountRef, decide_bundle,
 };
 
 /// The current rights of a service account.
@@ -31,6 +30,8 @@ pub struct PodTarget<'a> {
     pub secret: Option<&'a SecretName>,
     /// The narrower scopes that have a secret of this name. Their pods get that one.
     pub narrower: &'a BTreeSet<Scope>,
+    /// The service scopes that have a bundle, of those that matter.
+    pub bundles: &'a BTreeSet<Scope>,
 }
 
 /// The pods do not get it.
@@ -50,6 +51,57 @@ impl BundleAllowed {
     }
 }
 
+/// Why the pods of a service account do not get something from one bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BundleGap {
+    /// They may read the bundle, and their grants leave it out.
+    LeftOut(Box<BundleAllowed>),
+    /// This narrower scope has a secret of that name, which the bundle has instead.
+    Narrower(Scope),
+    /// They may read the bundle, which does not exist yet.
+    NoBundle,
+    /// They may not read the bundle.
+    NotAllowed,
+}
+
+/// Decides whether the pods of `account` get `target` from the bundle of service scope `of`.
+///
+/// # Errors
+/// If they do not.
+pub fn decide_pod_bundle(
+    account: ServiceAccountRef<'_>,
+    rights: &PodRights,
+    target: PodTarget<'_>,
+    of: &Scope,
+) -> Result<BundleAllowed, BundleGap> {
+    let PodTarget { scope, secret, narrower, bundles } = target;
+    let (Some(service), Some(environment)) = (of.service(), of.environment()) else {
+        return Err(BundleGap::NotAllowed);
+    };
+    let name = BundleRef::of(service, environment);
+    let allowed = decide_bundle(account, &name, rights.binding.as_ref(), &rights.grants)
+        .map_err(|_| BundleGap::NotAllowed)?;
+    // The name is resolved in the namespace, and may mean another bundle there.
+    if allowed.scope != *of || !scope.contains(of) {
+        return Err(BundleGap::NotAllowed);
+    }
+    let selects = match secret {
+        Some(secret) => allowed.filter.matches(secret, scope),
+        None => allowed.filter.all_names_of(scope),
+    };
+    if !selects {
+        return Err(BundleGap::LeftOut(Box::new(allowed)));
+    }
+    if !bundles.contains(of) {
+        return Err(BundleGap::NoBundle);
+    }
+    let instead = narrower.iter().filter(|it| scope != *it && it.contains(of));
+    match instead.min_by_key(|it| Reach::of(it)) {
+        Some(instead) => Err(BundleGap::Narrower(instead.clone())),
+        None => Ok(allowed),
+    }
+}
+
 /// Decides whether the pods of `account` get `target`, and from which bundle.
 ///
 /// # Errors
@@ -59,49 +111,40 @@ pub fn decide_pod(
     rights: &PodRights,
     target: PodTarget<'_>,
 ) -> Result<BundleAllowed, PodDenied> {
-    let PodTarget { scope, secret, narrower } = target;
-    let candidates = candidates(account, rights, scope);
-    let mut shadowed = None;
-    let mut short = None;
-    for candidate in candidates {
-        let Ok(allowed) = bundle(account, rights, &candidate) else { continue };
-        let selects = match secret {
-            Some(secret) => allowed.filter.matches(secret, scope),
-            None => allowed.filter.all_names_of(scope),
-        };
-        let instead = narrower.iter().filter(|it| scope != *it && it.contains(&candidate));
-        match instead.min_by_key(|it| Reach::of(it)) {
-            _ if !selects => short = Some(allowed),
-            Some(instead) => shadowed = Some((allowed, instead.clone())),
-            None => return Ok(allowed),
+    let PodTarget { scope, secret, .. } = target;
+    let mut gap = (scope.clone(), BundleGap::NotAllowed);
+    for candidate in candidate_bundles(account, rights, scope) {
+        match decide_pod_bundle(account, rights, target, &candidate) {
+            Ok(allowed) => return Ok(allowed),
+            Err(BundleGap::NotAllowed) => {}
+            Err(other) => gap = (candidate, other),
         }
     }
     let name = secret.map_or_else(|| scope.to_string(), |secret| format!("{scope}/{secret}"));
-    if let Some((allowed, instead)) = shadowed {
-        return Err(PodDenied {
+    let (of, gap) = gap;
+    Err(match gap {
+        BundleGap::Narrower(instead) => PodDenied {
             rule: format!(
-                "rule narrower-scope-wins: the bundle of {} has the secret of {instead} instead",
-                allowed.scope
+                "rule narrower-scope-wins: the bundle of {of} has the secret of {instead} instead"
             ),
             remedy: format!("delete the secret of {instead}"),
-        });
-    }
-    if let Some(allowed) = short {
-        return Err(PodDenied {
-            rule: format!(
-                "rule grant-reaches: {} of {} leaves out {name}",
-                allowed.printed(),
-                allowed.scope
-            ),
-            remedy: remedy(account, &allowed.scope, scope, secret),
-        });
-    }
-    Err(denied(account, rights, scope, secret))
+        },
+        BundleGap::LeftOut(allowed) => PodDenied {
+            rule: format!("rule grant-reaches: {} of {of} leaves out {name}", allowed.printed()),
+            remedy: remedy(account, &of, scope, secret),
+        },
+        BundleGap::NoBundle => PodDenied {
+            rule: format!("rule no-bundle: nothing was written to {of}, so it has no bundle"),
+            remedy: format!("write a secret to {of}"),
+        },
+        BundleGap::NotAllowed => denied(account, rights, scope, secret),
+    })
 }
 
-/// The bundles that could hold secrets of `scope`: that of the service account's own service, and
-/// those of its grants.
-fn candidates(
+/// The bundles that could bring secrets of `scope` to the pods: that of the service account's own
+/// service, and those of its grants.
+#[must_use]
+pub fn candidate_bundles(
     account: ServiceAccountRef<'_>,
     rights: &PodRights,
     scope: &Scope,
@@ -115,21 +158,6 @@ fn own_service(account: ServiceAccountRef<'_>, binding: &NamespaceBinding) -> Op
     let NamespaceBinding { project, environment } = binding;
     let service = account.name.parse().ok()?;
     Some(Scope::Service(project.clone(), environment.clone(), service))
-}
-
-/// The decision about the bundle of this service scope.
-fn bundle(
-    account: ServiceAccountRef<'_>,
-    rights: &PodRights,
-    of: &Scope,
-) -> Result<BundleAllowed, Option<BundleDenied>> {
-    let (Some(service), Some(environment)) = (of.service(), of.environment()) else {
-        return Err(None);
-    };
-    let name = BundleRef::of(service, environment);
-    let allowed = decide_bundle(account, &name, rights.binding.as_ref(), &rights.grants);
-    // The name is resolved in the namespace, and may mean another bundle there.
-    allowed.map_err(Some).and_then(|it| if it.scope == *of { Ok(it) } else { Err(None) })
 }
 
 /// Where a namespace belongs is not told: the answer is the same for one without labels.
@@ -206,6 +234,7 @@ mod tests {
         let whole = [web("", Reach::Project)];
         let narrow = [web("", Reach::Service)];
         let single = [web("A", Reach::Environment)];
+        let absent = [("shop.prod.none", "", Reach::Project)];
         let shadow = ["shop.prod.web"];
         let own = ["shop.prod.jobs"];
         for (binding, grants, target, narrower, expected) in [
@@ -233,11 +262,19 @@ mod tests {
             (Some(("shop", "dev")), &whole, "shop.prod.web/A", &[], Err("rule own-environment")),
             (None, &whole, "shop.prod.web/A", &[], Err("rule own-environment-only")),
             (None, &[], "shop/A", &[], Err("rule own-environment-only")),
+            (here, &absent, "shop.prod.none/A", &[], Err("rule no-bundle")),
         ] {
             let (scope, secret) = target.split_once('/').unwrap_or((target, ""));
             let (scope, secret) = (scope.parse().unwrap(), secret.parse().ok());
             let narrower = narrower.iter().map(|it| it.parse().unwrap()).collect();
-            let target = PodTarget { scope: &scope, secret: secret.as_ref(), narrower: &narrower };
+            let bundles = ["shop.prod.jobs", "shop.prod.web"];
+            let bundles = bundles.iter().map(|it| it.parse().unwrap()).collect();
+            let target = PodTarget {
+                scope: &scope,
+                secret: secret.as_ref(),
+                narrower: &narrower,
+                bundles: &bundles,
+            };
             let found = decide_pod(ACCOUNT, &rights(binding, grants), target);
             let printed = found
                 .map(|it| format!("{} {}", it.scope, it.printed()))

@@ -22,6 +22,7 @@ mod notify;
 mod pod_reports;
 mod rows;
 mod search;
+mod secret_reads;
 mod secret_row;
 mod secrets;
 mod settings;
@@ -37,6 +38,7 @@ pub use destroy::PendingDestroy;
 pub use grants::PersonGrant;
 pub use notify::CHANNEL;
 use rows::database;
+pub use secret_reads::{Membership, ReadQuery};
 pub(super) use transaction::LedgerTransaction;
 
 const SCHEMA: Schema = Schema {
@@ -71,6 +73,12 @@ const SCHEMA: Schema = Schema {
             description: "metadata",
             sqlite: include_str!("../../migrations/sqlite/0006_metadata.sql"),
             postgres: include_str!("../../migrations/postgres/0006_metadata.sql"),
+        },
+        Migration {
+            version: 7,
+            description: "reads of a secret",
+            sqlite: include_str!("../../migrations/sqlite/0007_reads_of_a_secret.sql"),
+            postgres: include_str!("../../migrations/postgres/0007_reads_of_a_secret.sql"),
         },
     ],
 };

@@ -5,6 +5,8 @@ mod check;
 mod existence;
 mod grants;
 mod lifetimes;
+mod readers;
+mod reads;
 mod search;
 
 use http::{Method, StatusCode};
@@ -242,6 +244,8 @@ async fn only_health_the_openapi_document_and_login_need_no_credential() {
         (Method::POST, "/v1/tokens"),
         (Method::DELETE, "/v1/tokens/bootstrap"),
         (Method::POST, "/v1/access/check"),
+        (Method::GET, "/v1/access/readers?scope=shop"),
+        (Method::GET, "/v1/access/reads?scope=shop&secret=A"),
         (Method::POST, "/v1/logout"),
         (Method::GET, "/v1/whoami"),
         (Method::GET, "/v1/audit"),

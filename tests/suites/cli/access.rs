@@ -54,3 +54,55 @@ fn a_question_about_access_has_an_answer_a_rule_and_a_way_out() {
     assert_eq!(by(&["read", "shop.prod/A"]).code, Some(1));
     assert_eq!(by(&["read", "shop.prod.api/A", "--for", "user:ada"]).code, Some(4));
 }
+
+#[test]
+fn who_can_read_and_who_read_a_secret() {
+    let harness = CliHarness::start();
+    harness.set("A", b"1");
+    let words = ["grants", "add", "user:ada", "read", "shop.prod.api", "--secret", "A"];
+    harness.ok(&words, b"");
+    let table = harness.ok(&["access", "who-can-read", "shop.prod.api/A"], b"");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("WHO") && lines[0].ends_with("UNTIL"), "{table}");
+    assert!(lines[1].contains("user:ada") && lines[1].contains("grant 1: read"), "{table}");
+    assert!(table.contains("token:bootstrap"), "{table}");
+    let json = harness.json(&["access", "who-can-read", "shop.prod.api"]);
+    let names: Vec<_> = json["readers"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["bootstrap"]);
+
+    let nothing = harness.run(&["access", "who-read", "shop.prod.api/A"], b"");
+    assert!(nothing.err.contains("no such read") && nothing.out.is_empty(), "{}", nothing.err);
+    for _ in 0..3 {
+        harness.ok(&["secrets", "get", "A"], b"");
+    }
+    harness.ok(&["secrets", "set", "A=2"], b"");
+    harness.ok(&["bundles", "show"], b"");
+    harness.ok(&["secrets", "get", "A"], b"");
+    let all = harness.json(&["access", "who-read", "shop.prod.api/A"]);
+    let versions: Vec<_> =
+        all["reads"].as_array().unwrap().iter().map(|it| it["version"].as_u64().unwrap()).collect();
+    assert_eq!(versions, [2, 1, 1, 1]);
+    let two = harness.run(&["access", "who-read", "shop.prod.api/A", "--limit", "2"], b"");
+    let table = String::from_utf8(two.out).unwrap();
+    assert!(table.lines().count() == 3 && table.contains("token:bootstrap"), "{table}");
+    assert!(two.err.contains("--limit is 2"), "{}", two.err);
+    let words = ["access", "who-read", "shop.prod.api/A", "--by", "pod", "--since", "1h"];
+    assert!(harness.run(&words, b"").err.contains("no such read"));
+    for (code, words, part) in [
+        (2, &["who-read", "shop.prod.api"][..], "SCOPE/NAME"),
+        (2, &["who-read", "shop/A", "--by", "admin"], "token"),
+        (4, &["who-read", "shop/NONE"], "there is no secret NONE in shop"),
+    ] {
+        let refused = harness.run(&[&["access"], words].concat(), b"");
+        assert_eq!(refused.code, Some(code), "{words:?}: {}", refused.err);
+        assert!(refused.err.contains(part), "{words:?}: {}", refused.err);
+    }
+    // Whoever may not grant does not see who can read, nor who may not audit who read.
+    let words = ["tokens", "create", "dev", "--role", "developer", "--scope", "shop.prod.api"];
+    let token = harness.ok(&words, b"");
+    for question in ["who-can-read", "who-read"] {
+        let mut command = harness.enclii(&["access", question, "shop.prod.api/A"]);
+        command.env_remove("ENCLII_TOKEN_FILE").env("ENCLII_TOKEN", token.trim());
+        assert_eq!(finish(&mut command, b"").code, Some(3), "{question}");
+    }
+}

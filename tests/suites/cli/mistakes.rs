@@ -264,6 +264,8 @@ fn every_command_ends_quietly_when_its_reader_goes() {
         &["bundles", "show"],
         &["tokens", "list"],
         &["grants", "list", "--output", "json"],
+        &["access", "who-can-read", "shop.prod.api"],
+        &["access", "who-read", "shop.prod.api/A"],
         &["whoami"],
         &["audit", "list"],
         &["audit", "list", "--follow"],

@@ -141,7 +141,7 @@ pub(super) async fn insert(
 
 /// Reads a row leniently. A tampered row with impossible values becomes something close to it: its
 /// hash will not match, and the rest of the log stays readable.
-fn row(row: &Row) -> Result<audit::Record, RepositoryError> {
+pub(super) fn row(row: &Row) -> Result<audit::Record, RepositoryError> {
     let pod =
         ["namespace", "service_account", "pod", "pod_uid"].map(|column| optional_text(row, column));
     let pod = match pod {

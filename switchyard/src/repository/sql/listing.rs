@@ -74,23 +74,24 @@ impl Repository {
         Ok(found)
     }
 
-    /// The scopes below `scope`, for the pods of one environment, that have a secret of this name.
+    /// The scopes below `scope`, of one environment or of all, that have a secret of this name.
     ///
     /// # Errors
     /// The database failed.
     pub async fn scopes_with(
         &self,
         scope: &Scope,
-        environment: &Label,
+        environment: Option<&Label>,
         name: &SecretName,
     ) -> Result<BTreeSet<Scope>, RepositoryError> {
         let [project, _, _] = columns(scope);
         let rows = query(
             "SELECT project, environment, service FROM secrets
-             WHERE project = $1 AND environment = $2 AND name = $3 AND deleted_at IS NULL",
+             WHERE project = $1 AND ($2 = '' OR environment = $2) AND name = $3 \
+                AND deleted_at IS NULL",
         )
         .bind(project)
-        .bind(environment.as_str())
+        .bind(environment.map_or_else(String::new, ToString::to_string))
         .bind(name.as_str())
         .fetch_all(self.database.reader())
         .await

@@ -28,7 +28,13 @@ async fn post(harness: &Harness, token: &str, path: &str, body: &Value) -> (Stat
     (status, serde_json::from_slice(&answer).unwrap())
 }
 
-async fn check(harness: &Harness, token: &str, who: &Value, verb: &str, target: &str) -> Value {
+pub(super) async fn check(
+    harness: &Harness,
+    token: &str,
+    who: &Value,
+    verb: &str,
+    target: &str,
+) -> Value {
     let (scope, secret) = target.split_once('/').unwrap_or((target, ""));
     let mut body = json!({ "verb": verb });
     for (field, value) in [("scope", scope), ("secret", secret)] {
@@ -209,7 +215,8 @@ impl World<'_> {
 async fn the_answer_is_what_a_request_gets() {
     let provider = IdentityProvider::start();
     let roles = ["configured=developer@shop.prod"];
-    for seed in [3, 17] {
+    // Half of the scopes each, because every answer is compared with a request.
+    for seed in [3, 18] {
         let mut flags = provider.flags(&roles);
         flags.extend(["--rate-burst", "100000", "--rate-limit", "100000"]);
         let harness = Harness::start_with(&flags).await;
@@ -218,7 +225,8 @@ async fn the_answer_is_what_a_request_gets() {
         let subjects = world.subjects(&provider).await;
         let (mut at, mut yes) = (0, 0);
         for Subject { question, credential } in &subjects {
-            for scope in SCOPES {
+            let skipped = usize::from(seed % 2 == 1);
+            for scope in SCOPES.into_iter().skip(skipped).step_by(2) {
                 for verb in ["list", "read", "write", "destroy", "grant", "token", "audit"] {
                     let target = match verb {
                         "read" | "write" | "destroy" => format!("{scope}/{}", world.pick(&NAMES)),
@@ -242,7 +250,7 @@ async fn the_answer_is_what_a_request_gets() {
             let actual = is_allowed(&harness, credential, "administer", "", at).await;
             assert_eq!(answer["allowed"], actual, "{answer}");
         }
-        assert!(yes > 30 && yes < at - 30, "{yes} of {at} are allowed");
+        assert!(yes > 15 && yes < at - 15, "{yes} of {at} are allowed");
 
         let (mut yes, mut no) = (0, 0);
         for (account, credential) in world.pods().await {

@@ -1,0 +1,66 @@
+//! `enclii access who-can-read`.
+
+use contract::api::{AccessReader, AccessReaderList};
+use serde::Serialize;
+
+use super::target::AccessTarget;
+use crate::client::Client;
+use crate::common_args::{ConnectionArgs, OutputFormat};
+use crate::error::Error;
+use crate::output::{Output, seconds};
+
+/// List who can read a secret or all of a scope: each rule that lets somebody, and when it ends.
+///
+/// Only somebody who may grant in the scope gets the list.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  enclii access who-can-read shop.prod.api/DATABASE_URL
+  enclii access who-can-read shop.prod --output json")]
+pub(crate) struct WhoCanReadArgs {
+    /// The secret or the scope: SCOPE/NAME or SCOPE.
+    target: AccessTarget,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// How to print the result.
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
+}
+
+/// The JSON output.
+#[derive(Serialize)]
+struct ReaderReport<'a> {
+    readers: &'a [AccessReader],
+}
+
+pub(super) async fn run(args: WhoCanReadArgs, output: &Output) -> Result<(), Error> {
+    let WhoCanReadArgs { target: AccessTarget { scope, secret }, connection, output: format } =
+        args;
+    let client = Client::new(&connection, output)?;
+    let secret = secret.map(|it| format!("&secret={it}")).unwrap_or_default();
+    let path = format!("/v1/access/readers?scope={scope}{secret}&limit=1000");
+    let readers: Vec<AccessReader> =
+        client.pages(&path, |page: AccessReaderList| (page.readers, page.next)).await?;
+    if format == OutputFormat::Json {
+        return output.json(&ReaderReport { readers: &readers });
+    }
+    let rows: Vec<_> = readers.iter().map(row).collect();
+    output.table(&["WHO", "RULE", "BUNDLE", "UNTIL"], &rows);
+    Ok(())
+}
+
+fn row(reader: &AccessReader) -> Vec<String> {
+    let AccessReader { kind, name, rule, grant, bundle, until, development_pods: _ } = reader;
+    let none = || "-".to_owned();
+    // The rule of a person's grant has its number already.
+    let rule = match grant {
+        Some(id) if bundle.is_some() => format!("{rule} (grant {id})"),
+        _ => rule.clone(),
+    };
+    vec![
+        format!("{}:{name}", kind.as_str().replace('_', "-")),
+        rule,
+        bundle.as_ref().map_or_else(none, ToString::to_string),
+        until.map_or_else(none, seconds),
+    ]
+}
