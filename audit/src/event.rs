@@ -153,6 +153,8 @@ words!(Action, Outcome, ResourceKind);
 pub enum Action {
     /// What is written beside a secret's value was changed.
     Annotate,
+    /// The ledger's rows were taken over as they are, under a new key.
+    Accept,
     /// A pod applied a generation.
     Applied,
     /// Versions of a secret were destroyed irrecoverably.
@@ -185,6 +187,8 @@ pub enum Action {
     Rollback,
     /// An existing secret got a new value.
     Rotate,
+    /// Something in the ledger is not what switchyard wrote.
+    Tampered,
     /// A deleted secret was restored.
     Undelete,
     /// A version was written.

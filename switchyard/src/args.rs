@@ -134,6 +134,10 @@ pub struct ServeArgs {
     /// or a new one
     #[arg(long, env = "ENCLII_RESTORE_BOOTSTRAP_TOKEN")]
     pub restore_bootstrap_token: bool,
+    /// Take all rows of the ledger over as they are, under a new key, if they are not as switchyard
+    /// wrote them or their key is lost; check grants, tokens and bundles first
+    #[arg(long, env = "ENCLII_ACCEPT_LEDGER")]
+    pub accept_ledger: bool,
     /// Read pods and namespaces from this file instead of a cluster; only on loopback
     #[arg(long, env = "ENCLII_DEVELOPMENT_IDENTITIES", value_name = "FILE")]
     pub development_identities: Option<PathBuf>,

@@ -52,7 +52,7 @@ impl LedgerEpoch {
         let anchor = file.read();
         let place = repository.place().await?;
         let found = found_ledger(&repository, anchor.as_ref(), &place).await?;
-        let epoch = match (check_continuity(anchor.as_ref(), &found), found.epoch) {
+        let epoch = match (check_continuity(anchor.as_ref(), &found), found.epoch.clone()) {
             (Ok(()), Some(epoch)) => {
                 if repository.recorded_place().await? != place {
                     repository.record_place(&place).await?;
@@ -67,9 +67,40 @@ impl LedgerEpoch {
         };
         let (sequence, hash) = repository.audit_head().await?;
         tracing::info!(epoch, sequence, "ledger opened");
-        let opened = Self { repository, file, seen: Anchor { epoch, sequence, hash } };
+        let mut tables = found.tables;
+        // That there was a key is not forgotten because the database has none any more.
+        if tables.key.is_none() {
+            tables = anchor.map(|anchor| anchor.tables).unwrap_or_default();
+        }
+        let opened = Self { repository, file, seen: Anchor { epoch, sequence, hash, tables } };
         opened.save();
         Ok(opened)
+    }
+
+    /// Whether the ledger had a key when it was last seen.
+    pub(crate) fn knows_key(&self) -> bool {
+        self.seen.tables.key.is_some()
+    }
+
+    /// Goes on with the ledger under its key, or under the one that an operator had made: then it
+    /// is another ledger than before, which every replica has to read again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn opened_with_key(
+        &mut self,
+        by_operator: bool,
+    ) -> Result<(), RepositoryError> {
+        if by_operator {
+            let (place, previous) = (self.repository.place().await?, self.seen.epoch.clone());
+            let reason = "an operator accepted the rows of the ledger as they are";
+            let id = new_id();
+            let begun = self.repository.begin_epoch(&id, Some(&previous), reason, None, &place);
+            self.seen.epoch = begun.await?;
+        }
+        self.seen.tables = self.repository.tables().await?;
+        self.save();
+        Ok(())
     }
 
     /// Watches the ledger. Returns when it is not the same any more, or at the drain.
@@ -112,8 +143,8 @@ impl LedgerEpoch {
             return Ok(Some(Change::OtherEpoch(epoch)));
         }
         let (sequence, hash) = self.repository.audit_head().await?;
-        if sequence != self.seen.sequence {
-            self.seen = Anchor { epoch, sequence, hash };
+        if sequence != self.seen.sequence || found.tables != self.seen.tables {
+            self.seen = Anchor { epoch, sequence, hash, tables: found.tables };
             self.save();
         }
         Ok(None)
@@ -144,6 +175,7 @@ async fn found_ledger(
         epoch: repository.epoch().await?,
         knows_anchor,
         hash_at_anchor,
+        tables: repository.tables().await?,
         is_same_server: recorded.server.is_empty() || recorded.server == place.server,
         is_same_timeline: recorded.timeline.is_empty()
             || place.timeline.is_empty()

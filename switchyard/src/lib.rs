@@ -29,6 +29,8 @@ mod expiry_watch;
 mod files;
 mod generate;
 pub mod identity;
+mod ledger_key;
+mod ledger_watch;
 mod metrics;
 pub mod namespaces;
 pub mod policy;

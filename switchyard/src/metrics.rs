@@ -160,6 +160,7 @@ pub(crate) struct Metrics {
     data_size: Gauge,
     data_free: Gauge,
     expiring: Family<ExpiryLabels, Gauge>,
+    forgeries: Counter,
     audit: AuditMetrics,
 }
 
@@ -175,6 +176,7 @@ impl Metrics {
             data_size: Gauge::default(),
             data_free: Gauge::default(),
             expiring: Family::default(),
+            forgeries: Counter::default(),
             audit: AuditMetrics::default(),
         };
         let Self {
@@ -186,6 +188,7 @@ impl Metrics {
             data_size,
             data_free,
             expiring,
+            forgeries,
             audit,
         } = &metrics;
         let registry = registry.sub_registry_with_prefix("enclii_switchyard");
@@ -210,6 +213,11 @@ impl Metrics {
             "failed_generations",
             "Generations that agents reported as failed",
             failed.clone(),
+        );
+        registry.register(
+            "ledger_forgeries",
+            "Times that something in the ledger was not as switchyard wrote it, and was refused",
+            forgeries.clone(),
         );
         registry.register(
             "data_volume_size_bytes",
@@ -269,6 +277,11 @@ impl Metrics {
     /// Whether the audit log does not continue from the last signed checkpoint.
     pub(crate) fn audit_log_broken(&self, broken: bool) {
         self.audit.broken.set(broken.into());
+    }
+
+    /// Something in the ledger was not as switchyard wrote it.
+    pub(crate) fn found_forgery(&self) {
+        self.forgeries.inc();
     }
 
     /// Counts a refusal, which is in the count of an audit event or an event of its own.

@@ -138,7 +138,12 @@ impl Publisher {
                 Some((revision, status)) if *revision == bundle.revision => status.clone(),
                 _ => {
                     let generation = bundle.rollout.stable;
-                    let members = self.repository.members(bundle.id, generation).await?;
+                    let members = match self.repository.members(&bundle, generation).await {
+                        Ok(members) => members,
+                        // It is reported. No pod gets it, so none is to be created with it.
+                        Err(RepositoryError::Forged(_)) => continue,
+                        Err(error) => return Err(error),
+                    };
                     let keys = members.into_keys().collect();
                     let status = Status::new(keys, Some(bundle.scope.clone()), Some(generation));
                     self.keys.insert(bundle.id, (bundle.revision, status.clone()));

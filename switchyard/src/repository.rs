@@ -3,14 +3,19 @@
 //!
 //! The types that the rest of the program uses are here; the SQL is in `sql`.
 
+mod authenticity;
 mod change;
+mod digest;
 mod grant;
 mod lease;
 mod lived_time;
+mod mac;
 mod metadata;
 mod search;
 mod sql;
+mod table_digests;
 mod token;
+mod trusted_rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,19 +26,25 @@ use contract::{BundleRef, Generation, GenerationTag, Label, Scope, SecretName, V
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, MigrateError};
 use lockbox::{Reference, StoredVersion};
+use serde::{Deserialize, Serialize};
 
 use crate::delivery::RolloutState;
 
+pub use authenticity::Forgery;
 pub use change::{
     ChangeError, Condition, Idempotency, KeptResponse, LedgerChange, NewVersion, RespondFn,
 };
 pub use grant::{GrantExtent, NewGrant};
 pub use lease::Fence;
 pub use lived_time::LivedTime;
+pub use mac::{LEDGER_KEY_BYTES, LedgerKey};
 pub use metadata::{ExpiryCounts, MetadataEdit};
 pub use search::{MAX_SEARCHED_TAGS, ScopedSecret, SearchQuery};
+#[cfg(test)]
+pub(crate) use sql::open_signed;
 pub use sql::{
-    CHANNEL, Membership, PendingDestroy, PersonGrant, ReadQuery, Repository, StoredCheckpoint,
+    AcceptedRows, CHANNEL, LedgerKeyRef, Membership, PendingDestroy, PersonGrant, ReadQuery,
+    Repository, StoredCheckpoint,
 };
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
@@ -55,6 +66,15 @@ pub enum RepositoryError {
     /// A schema migration failed.
     #[error("migrate ledger")]
     Migrate(#[source] MigrateError),
+    /// Somebody else wrote to the database.
+    #[error("read ledger: {0}")]
+    Forged(Forgery),
+    /// The ledger's key is not loaded.
+    #[error("read ledger: its key is not loaded yet")]
+    Locked,
+    /// The rows changed each time that they were read.
+    #[error("read ledger: its rows change too often")]
+    Busy,
 }
 
 impl From<DatabaseError> for RepositoryError {
@@ -99,6 +119,15 @@ pub struct LedgerPlace {
     pub server: String,
     /// The server's timeline, which begins anew with each restore to a point in time and failover.
     pub timeline: String,
+}
+
+/// What tells an older state of the tables that decide from a newer one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerTables {
+    /// The name of the ledger's key.
+    pub key: Option<String>,
+    /// How often they changed under it.
+    pub changes: u64,
 }
 
 /// Selects which secrets of a scope to list.

@@ -70,6 +70,9 @@ pub(crate) enum SecretsError {
     /// Earlier writes to the scope take too long.
     #[error("write to {0}: earlier writes take too long")]
     Busy(Scope),
+    /// Switchyard itself keeps the ledger's key there.
+    #[error("write to {0}: the project is reserved for the ledger's key; use another name")]
+    Reserved(Scope),
     /// The secret does not exist.
     #[error("read {scope}/{name}: there is no such secret")]
     NotFound {

@@ -38,6 +38,8 @@ use crate::identity::{
     BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
     ensure_bootstrap_token,
 };
+use crate::ledger_key::{self, LedgerKeyError};
+use crate::ledger_watch::{report_forgeries, watch_ledger, watch_rights};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::rekey::Rekey;
@@ -81,6 +83,9 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreOpenError),
+    /// The ledger's key cannot be read or made.
+    #[error(transparent)]
+    LedgerKey(#[from] LedgerKeyError),
     /// The development identities cannot be read.
     #[error(transparent)]
     Development(#[from] DevelopmentError),
@@ -209,9 +214,17 @@ async fn start(
     spawn(tasks, "durable ledger", async move { ledger.lost().await });
     let disk = watch_disk(&args, &database, &metrics, tasks);
     let (connections, pod_limits) = (args.daemon.limits(), args.limits);
-    let epoch = LedgerEpoch::open(repository.clone(), &args.data).await?;
-    tasks.spawn_vital("ledger epoch", epoch.watch(tasks.stopping()));
+    let mut epoch = LedgerEpoch::open(repository.clone(), &args.data).await?;
     let OpenedStore { store, embedded } = store::open(&args, database, tasks).await?;
+    spawn(tasks, "forgeries", report_forgeries(repository.clone(), metrics.clone()));
+    let opening = ledger_key::open(&repository, &store, epoch.knows_key(), args.accept_ledger);
+    let Some(opened) = tasks.stopping().run_until_cancelled(opening).await else {
+        return Ok(None);
+    };
+    epoch.opened_with_key(opened?).await?;
+    tasks.spawn_vital("ledger epoch", epoch.watch(tasks.stopping()));
+    repository.check_rights().await?;
+    spawn(tasks, "grants and tokens", watch_rights(repository.clone()));
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
     let expiry_watch = ExpiryWatch::new(repository.clone(), metrics.clone(), args.expiry_warning);
@@ -243,6 +256,8 @@ async fn start(
     let publisher =
         Publisher::new(bundle_sink, repository.clone(), namespaces.clone(), updates.clone());
     leader.lead("publisher", tasks, move |_| publisher.clone().run());
+    let ledger = repository.clone();
+    leader.lead("ledger check", tasks, move |_| watch_ledger(ledger.clone()));
     let (audit, writer) = AuditLog::new(repository.clone());
     // It ends when the last handle is dropped.
     tasks.spawn_vital("audit writer", writer.run());

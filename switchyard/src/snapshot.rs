@@ -26,6 +26,8 @@ pub struct BundleMember {
     pub version: Version,
     /// The value's length in bytes.
     pub size: u64,
+    /// The MAC of the version's row.
+    pub mac: [u8; 32],
 }
 
 /// How large a bundle is.
@@ -102,7 +104,7 @@ mod tests {
         CandidateSecret {
             scope: scope.parse().unwrap(),
             name: name.parse().unwrap(),
-            member: BundleMember { secret, version: Version(1), size },
+            member: BundleMember { secret, version: Version(1), size, mac: [0; 32] },
         }
     }
 
@@ -167,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_size_follows_its_differences() {
-        let member = |size| Some(BundleMember { secret: 1, version: Version(1), size });
+        let member =
+            |size| Some(BundleMember { secret: 1, version: Version(1), size, mac: [0; 32] });
         let size = BundleSize { secrets: 2, bytes: 30 };
         for (before, after, expected) in [
             (None, member(5), (3, 35)),

@@ -83,9 +83,10 @@ pub(super) fn line(record: &Record) -> String {
 /// 0 to 10. Refusals rank highest, because someone should look at them.
 fn severity(record: &Record) -> u8 {
     match (record.outcome.as_str(), record.action.as_str()) {
+        (_, "tampered") => 9,
         ("denied", _) => 6,
         ("failed", _) => 5,
-        (_, "destroy" | "grant" | "revoke" | "rekey" | "restore") => 4,
+        (_, "destroy" | "grant" | "revoke" | "rekey" | "restore" | "accept") => 4,
         _ => 2,
     }
 }

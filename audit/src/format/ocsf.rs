@@ -83,7 +83,7 @@ fn activity(action: &str, version: Option<u64>) -> Activity {
         "grant" => (API_ACTIVITY, 1, Some("Create")),
         "write" if version == Some(1) => (API_ACTIVITY, 1, Some("Create")),
         "read" | "list" | "export" => (API_ACTIVITY, 2, Some("Read")),
-        "write" | "rotate" | "rollback" | "undelete" | "rekey" | "restore" => {
+        "write" | "rotate" | "rollback" | "undelete" | "rekey" | "restore" | "accept" => {
             (API_ACTIVITY, 3, Some("Update"))
         }
         "delete" | "destroy" | "revoke" => (API_ACTIVITY, 4, Some("Delete")),

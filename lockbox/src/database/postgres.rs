@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::Redacted;
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::query::Query as SqlxQuery;
 use sqlx::{
@@ -92,17 +93,27 @@ pub(super) async fn rows<'c>(
     on: impl Executor<'c, Database = Postgres>,
     query: &Query,
 ) -> Result<Vec<Row>, DatabaseError> {
-    let found = bound(query).fetch_all(on).await?;
-    let Some(first) = found.first() else { return Ok(Vec::new()) };
-    let columns: Arc<[String]> =
-        first.columns().iter().map(|column| column.name().to_owned()).collect();
-    found
-        .iter()
-        .map(|row| {
-            let values = (0..columns.len()).map(|at| value(row, at)).collect::<Result<_, _>>()?;
-            Ok(Row { columns: columns.clone(), values })
-        })
-        .collect()
+    let mut rows = Vec::new();
+    each(on, query, |row| rows.push(row)).await?;
+    Ok(rows)
+}
+
+/// Hands each row to `visit`, as they arrive.
+pub(super) async fn each<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    query: &Query,
+    mut visit: impl FnMut(Row),
+) -> Result<(), DatabaseError> {
+    let mut found = bound(query).fetch(on);
+    let mut columns: Option<Arc<[String]>> = None;
+    while let Some(row) = found.try_next().await? {
+        let columns = columns.get_or_insert_with(|| {
+            row.columns().iter().map(|column| column.name().to_owned()).collect()
+        });
+        let values = (0..columns.len()).map(|at| value(&row, at)).collect::<Result<_, _>>()?;
+        visit(Row { columns: columns.clone(), values });
+    }
+    Ok(())
 }
 
 pub(super) async fn changes<'c>(

@@ -71,6 +71,34 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Runs a statement and folds its rows into `state`, one at a time: what is read may be larger
+    /// than the memory.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn fold<T: Send + 'static>(
+        &self,
+        query: Query,
+        mut state: T,
+        mut step: impl FnMut(&mut T, &Row) + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        match self {
+            Self::Sqlite(readers) => {
+                let read = move |connection: &rusqlite::Connection| {
+                    sqlite::each(connection, &query, |row| step(&mut state, &row))?;
+                    Ok(state)
+                };
+                readers.clone().run(read).await
+            }
+            Self::Postgres(pool) => {
+                postgres::each(pool, &query, |row| step(&mut state, &row)).await?;
+                Ok(state)
+            }
+        }
+    }
+}
+
 impl SqliteReaders {
     /// Runs a read on this thread, if that needs to wait for nothing: neither for a connection nor
     /// for another's lock.

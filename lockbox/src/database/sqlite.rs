@@ -82,19 +82,29 @@ pub(super) fn check_version(path: &Path) -> Result<(), OpenError> {
 }
 
 pub(super) fn rows(connection: &Connection, query: &Query) -> Result<Vec<Row>, DatabaseError> {
+    let mut rows = Vec::new();
+    each(connection, query, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// Hands each row to `visit`, one at a time.
+pub(super) fn each(
+    connection: &Connection,
+    query: &Query,
+    mut visit: impl FnMut(Row),
+) -> Result<(), DatabaseError> {
     let mut statement = prepare(connection, query)?;
     let columns: Arc<[String]> = statement.column_names().into_iter().map(String::from).collect();
     let mut found = statement.raw_query();
-    let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         let values = (0..columns.len())
             .map(|at| {
                 value(row.get_ref(at)?).ok_or_else(|| DatabaseError::Type(columns[at].clone()))
             })
             .collect::<Result<_, DatabaseError>>()?;
-        rows.push(Row { columns: columns.clone(), values });
+        visit(Row { columns: columns.clone(), values });
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// As [`rows`], without waiting for a lock.

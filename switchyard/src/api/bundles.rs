@@ -73,7 +73,7 @@ pub(super) async fn read(
     let bundle = find(&app, &scope).await?;
     let keys: BTreeSet<_> = app
         .repository
-        .members(bundle.id, bundle.rollout.stable)
+        .members(&bundle, bundle.rollout.stable)
         .await
         .map_err(SecretsError::from)?
         .into_keys()
@@ -106,7 +106,7 @@ pub(super) async fn values(
     let bundle = find(&app, &scope).await?;
     let members = app
         .repository
-        .members(bundle.id, bundle.rollout.stable)
+        .members(&bundle, bundle.rollout.stable)
         .await
         .map_err(SecretsError::from)?;
     for (name, member) in &members {

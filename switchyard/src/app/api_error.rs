@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use lockbox::StoreError;
 use runtime::logs::ErrorChain;
 
-use crate::repository::ChangeError;
+use crate::repository::{ChangeError, RepositoryError};
 use crate::secrets::SecretsError;
 
 /// Why a request fails. The text never holds the value of a secret.
@@ -277,6 +277,7 @@ impl From<SecretsError> for ApiError {
                 return Self::not_found(detail);
             }
             SecretsError::Gone { .. } => return Self::gone(detail),
+            SecretsError::Reserved(_) => return Self::malformed(detail),
             SecretsError::Change(change) => {
                 if let Some(error) = Self::from_change(change, &detail) {
                     return error;
@@ -294,6 +295,10 @@ impl From<SecretsError> for ApiError {
                 Self::internal(error.to_string())
             }
             SecretsError::Store(_) => Self::unavailable("the store cannot be reached"),
+            SecretsError::Repository(error @ RepositoryError::Forged(_))
+            | SecretsError::Change(ChangeError::Repository(error @ RepositoryError::Forged(_))) => {
+                Self::internal(error.to_string())
+            }
             SecretsError::Busy(scope) => {
                 Self::unavailable(format!("other writes to {scope} take too long"))
             }

@@ -53,13 +53,16 @@ mod tests {
     use audit::Hash;
 
     use super::*;
+    use crate::repository::LedgerTables;
 
     #[test]
     fn an_anchor_is_read_back_and_a_malformed_one_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let file = AnchorFile::new(directory.path());
         assert_eq!(file.read(), None);
-        let anchor = Anchor { epoch: "one".into(), sequence: 7, hash: Hash([7; 32]) };
+        let tables = LedgerTables { key: Some("key_one".into()), changes: 5 };
+        let (epoch, hash) = ("one".to_owned(), Hash([7; 32]));
+        let anchor = Anchor { epoch, sequence: 7, hash, tables };
         file.write(&anchor).unwrap();
         assert_eq!(file.read(), Some(anchor));
         files::write(&file.0, b"{\"epoch\":", Readers::Owner).unwrap();

@@ -3,6 +3,8 @@
 use audit::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::repository::LedgerTables;
+
 /// What was last seen of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Anchor {
@@ -12,6 +14,9 @@ pub(super) struct Anchor {
     pub(super) sequence: u64,
     /// The hash of that event.
     pub(super) hash: Hash,
+    /// The tables that decide. Empty in an anchor of before there was a key.
+    #[serde(default)]
+    pub(super) tables: LedgerTables,
 }
 
 /// The ledger as it is found.
@@ -27,6 +32,8 @@ pub(super) struct FoundLedger {
     pub(super) is_same_server: bool,
     /// Whether the server is on the timeline where it was last opened.
     pub(super) is_same_timeline: bool,
+    /// The tables that decide.
+    pub(super) tables: LedgerTables,
 }
 
 /// Why a ledger is not the continuation of the one before.
@@ -35,6 +42,12 @@ pub(super) enum Discontinuity {
     /// It ends before the anchor, or says otherwise there.
     #[error("the audit log does not continue from event {0}, which was there before")]
     Older(u64),
+    /// Its tables are older than its audit log.
+    #[error("grants, tokens, secrets or bundles are older than the audit log: they were put back")]
+    OlderTables,
+    /// Its tables are under another key, and nobody said why.
+    #[error("the ledger's key is another one than before")]
+    OtherKey,
     /// It never was in the anchor's epoch.
     #[error("the database is another one than before, or a copy from before its last restore")]
     OtherLedger,
@@ -61,10 +74,16 @@ pub(super) fn check_continuity(
         // Another replica began an epoch since.
         return if found.knows_anchor { Ok(()) } else { Err(Discontinuity::OtherLedger) };
     }
-    if anchor.sequence == 0 || found.hash_at_anchor == Some(anchor.hash) {
-        Ok(())
-    } else {
-        Err(Discontinuity::Older(anchor.sequence))
+    if anchor.sequence != 0 && found.hash_at_anchor != Some(anchor.hash) {
+        return Err(Discontinuity::Older(anchor.sequence));
+    }
+    match (&anchor.tables.key, &found.tables.key) {
+        (Some(before), Some(key)) if before != key => Err(Discontinuity::OtherKey),
+        // Without a key the ledger is not opened.
+        (Some(_), Some(_)) if found.tables.changes < anchor.tables.changes => {
+            Err(Discontinuity::OlderTables)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -74,13 +93,20 @@ mod tests {
 
     #[test]
     fn only_a_ledger_with_what_was_seen_before_is_its_continuation() {
-        let anchor = Anchor { epoch: "one".into(), sequence: 7, hash: Hash([7; 32]) };
+        let tables = LedgerTables { key: Some("key_one".into()), changes: 5 };
+        let anchor = Anchor {
+            epoch: "one".into(),
+            sequence: 7,
+            hash: Hash([7; 32]),
+            tables: tables.clone(),
+        };
         let good = FoundLedger {
             epoch: Some("one".into()),
             knows_anchor: true,
             hash_at_anchor: Some(Hash([7; 32])),
             is_same_server: true,
             is_same_timeline: true,
+            tables,
         };
         let with = |change: fn(&mut FoundLedger)| {
             let mut found = good.clone();
@@ -93,6 +119,14 @@ mod tests {
             (with(|it| it.hash_at_anchor = None), older, Ok(())),
             (with(|it| it.hash_at_anchor = Some(Hash([8; 32]))), older, Ok(())),
             (with(|it| it.epoch = Some("two".into())), Ok(()), Ok(())),
+            (with(|it| it.tables.changes = 6), Ok(()), Ok(())),
+            (with(|it| it.tables.changes = 4), Err(Discontinuity::OlderTables), Ok(())),
+            (
+                with(|it| it.tables.key = Some("key_two".into())),
+                Err(Discontinuity::OtherKey),
+                Ok(()),
+            ),
+            (with(|it| it.tables.key = None), Ok(()), Ok(())),
             (
                 with(|it| {
                     it.epoch = Some("zero".into());

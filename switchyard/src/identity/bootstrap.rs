@@ -81,6 +81,11 @@ pub async fn ensure_bootstrap_token(
     if let BootstrapTokenStore::File(path) = store {
         files::make_private(path);
     }
+    if !repository.has_authentic_tokens().await? {
+        // One that was revoked may be among those that were removed.
+        tracing::error!("the tokens are not as switchyard wrote them: no bootstrap token is made");
+        return Ok(());
+    }
     if repository.token_named(TOKEN_NAME).await?.is_some() {
         if restore {
             tracing::warn!("the bootstrap token is valid; remove {RESTORE_FLAG}");

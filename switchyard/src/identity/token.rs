@@ -146,7 +146,7 @@ mod tests {
     async fn the_holder_of_an_expired_token_learns_when_it_expired() {
         let directory = tempfile::tempdir().unwrap();
         let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
-        let repository = Repository::open(database).await.unwrap();
+        let repository = crate::repository::open_signed(database).await;
         let token = generate_token().unwrap();
         let new = crate::repository::NewToken {
             name: "ci".into(),

@@ -4,6 +4,7 @@
 //! replicas, and a transaction never sees concurrent changes. Tests check the statements against
 //! real databases; compile-time checking would need a database to build.
 
+mod accept;
 mod audit_events;
 mod bundles;
 mod changes;
@@ -11,15 +12,20 @@ mod checkpoints;
 mod deleted_versions;
 mod destroy;
 mod epochs;
+mod forgeries;
+mod generation_row;
 mod generations;
 mod grants;
 mod idempotency;
 mod leases;
+mod ledger_check;
 mod listing;
 mod lived_time;
 mod metadata;
 mod notify;
 mod pod_reports;
+mod rights;
+mod row_macs;
 mod rows;
 mod search;
 mod secret_reads;
@@ -29,10 +35,15 @@ mod settings;
 mod tokens;
 mod touched;
 mod transaction;
+mod version_rows;
+
+use std::sync::Arc;
 
 use lockbox::{Database, Migration, Schema};
 
 use super::RepositoryError;
+use super::authenticity::Authenticity;
+pub use accept::{AcceptedRows, LedgerKeyRef};
 pub use checkpoints::StoredCheckpoint;
 pub use destroy::PendingDestroy;
 pub use grants::PersonGrant;
@@ -69,6 +80,12 @@ const SCHEMA: Schema = Schema {
             postgres: include_str!("../../migrations/postgres/0004_epochs.sql"),
         },
         Migration {
+            version: 5,
+            description: "macs",
+            sqlite: include_str!("../../migrations/sqlite/0005_macs.sql"),
+            postgres: include_str!("../../migrations/postgres/0005_macs.sql"),
+        },
+        Migration {
             version: 6,
             description: "metadata",
             sqlite: include_str!("../../migrations/sqlite/0006_metadata.sql"),
@@ -87,16 +104,18 @@ const SCHEMA: Schema = Schema {
 #[derive(Clone, Debug)]
 pub struct Repository {
     database: Database,
+    authenticity: Arc<Authenticity>,
 }
 
 impl Repository {
-    /// Opens the ledger in `database` and applies pending migrations.
+    /// Opens the ledger in `database` and applies pending migrations. What rows decide can be read
+    /// and changed once its key is there.
     ///
     /// # Errors
     /// A migration failed.
     pub async fn open(database: Database) -> Result<Self, RepositoryError> {
         database.migrate(&SCHEMA).await.map_err(RepositoryError::Migrate)?;
-        Ok(Self { database })
+        Ok(Self { database, authenticity: Arc::default() })
     }
 
     /// The underlying database.
@@ -125,6 +144,30 @@ impl Repository {
     pub async fn health(&self) -> Result<(), RepositoryError> {
         self.database.health().await.map_err(database("check ledger"))
     }
+}
+
+/// Opens a ledger in a test, under a key of its own.
+#[cfg(test)]
+pub(crate) async fn open_signed(database: Database) -> Repository {
+    use audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
+    use contract::Version;
+    use lockbox::{Reference, StoredVersion};
+
+    let repository = Repository::open(database).await.unwrap();
+    let event = |_| Event {
+        actor: Actor::Anonymous,
+        action: Action::Accept,
+        resource: Resource { kind: ResourceKind::Ledger, id: "key".into(), scope: None },
+        version: None,
+        outcome: Outcome::Allowed,
+        origin: Origin::default(),
+        details: None,
+    };
+    let key = super::LedgerKey::new(&super::LedgerKey::draw().unwrap()).unwrap();
+    let stored = StoredVersion { version: Version(1), reference: Reference::new("key".into()) };
+    let new = LedgerKeyRef::new("ledger_key".parse().unwrap(), &stored);
+    assert!(repository.accept_rows((key, &new), None, Vec::new(), event).await.unwrap());
+    repository
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl Secrets {
         generation: Generation,
         filter: &MemberFilter,
     ) -> Result<HeldBundle, SecretsError> {
-        let members = self.repository.members(bundle.id, generation).await?;
+        let members = self.repository.members(bundle, generation).await?;
         let mut secrets = BTreeMap::new();
         for (name, Member { scope, stored }) in
             members.into_iter().filter(|(name, member)| filter.matches(name, &member.scope))

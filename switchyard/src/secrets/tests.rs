@@ -9,8 +9,13 @@ use runtime::tasks::Tasks;
 
 use super::*;
 use crate::repository::NewVersion;
+use forgeries::{
+    a_bundle_that_somebody_changed_is_not_delivered, a_row_that_somebody_changed_is_not_read,
+    what_was_put_back_is_found,
+};
 use full_bundles::a_full_bundle_is_stuck_and_the_others_move;
 
+mod forgeries;
 mod full_bundles;
 mod metadata;
 mod outside_store;
@@ -73,6 +78,9 @@ mod each {
         a_secret_set_after_a_delete_has_no_old_notes,
         expiring_secrets_are_counted_and_listed,
         tags_are_changed_one_by_one_and_bounded,
+        a_bundle_that_somebody_changed_is_not_delivered,
+        a_row_that_somebody_changed_is_not_read,
+        what_was_put_back_is_found,
     );
 }
 
@@ -97,7 +105,7 @@ impl SecretsFixture {
     }
 
     async fn with_database(database: Database, directory: tempfile::TempDir) -> Self {
-        let repository = Repository::open(database.clone()).await.unwrap();
+        let repository = crate::repository::open_signed(database.clone()).await;
         let store = Arc::new(
             Embedded::open(database.clone(), &KeyFile::new(directory.path().join("key")))
                 .await

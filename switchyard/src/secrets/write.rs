@@ -15,6 +15,7 @@ use runtime::retry::RetryPolicy;
 use super::metadata::{Annotation, details};
 use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
+use crate::ledger_key::is_reserved;
 use crate::repository::{ChangeError, Condition, NewVersion};
 
 /// For a write that loses races to other replicas.
@@ -100,6 +101,9 @@ impl Secrets {
         values: &[PendingValue<'_>],
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
+        if is_reserved(scope) {
+            return Err(SecretsError::Reserved(scope.clone()));
+        }
         self.refuse_replay(options).await?;
         // A conflict means that another replica wrote between our read and our change. The retry
         // checks the precondition again.

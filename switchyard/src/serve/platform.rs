@@ -55,6 +55,7 @@ pub(super) async fn detect(
         tls_directory,
         bootstrap_token_file,
         restore_bootstrap_token: _,
+        accept_ledger: _,
         development_identities,
         publish_directory,
         trust_directory,

@@ -28,7 +28,7 @@ use crate::disk::DiskSpace;
 use crate::identity::{DevelopmentIdentities, PodAuthenticator, TokenAuthenticator};
 use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::policy::{NamespaceBinding, Reach};
-use crate::repository::{AuditQuery, Condition, GrantExtent, NewGrant, Repository};
+use crate::repository::{AuditQuery, Condition, GrantExtent, NewGrant};
 use crate::secrets::{Caller, Secrets, WriteOptions};
 
 /// The token of the pod in most tests. It does not end.
@@ -88,7 +88,7 @@ impl TestSwitchyard {
     async fn with_tokens(tokens: &[(Redacted, Pod)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
-        let repository = Repository::open(database.clone()).await.unwrap();
+        let repository = crate::repository::open_signed(database.clone()).await;
         let store = Arc::new(
             Embedded::open(database, &KeyFile::new(directory.path().join("key"))).await.unwrap(),
         );

@@ -1,10 +1,14 @@
 //! Bundles and their generations.
 
 use contract::{BundleRef, Generation, Scope};
-use lockbox::database::{Row, query};
+use lockbox::database::{Row, query, query_built};
 
+use super::super::authenticity::Forgery;
+use super::super::mac::{LedgerKey, RowMac};
 use super::super::{Bundle, BundleId, Member, Members, RepositoryError, service_parts};
 use super::Repository;
+use super::generation_row::{GENERATION_COLUMNS, MemberDigest, check_generation};
+use super::row_macs::{stored_mac, version_mac};
 use super::rows::{
     columns, count, database, integer, name, optional_count, optional_text, scope, signed, stored,
     text,
@@ -59,32 +63,69 @@ impl Repository {
         row.as_ref().map(bundle).transpose()
     }
 
-    /// The contents of a generation.
+    /// The contents of a generation, if they are those that switchyard gave it.
     ///
     /// # Errors
-    /// The database failed.
+    /// Somebody else wrote a row of the bundle, the generation or its members, or the database
+    /// failed.
     pub async fn members(
         &self,
-        bundle: BundleId,
+        bundle: &Bundle,
         generation: Generation,
     ) -> Result<Members, RepositoryError> {
+        let key = self.authenticity.key()?;
+        let Bundle { id, scope: of, .. } = bundle;
+        let forged = |forgery| self.authenticity.refuse(forgery);
+        let row = query_built(format!(
+            "SELECT b.*, {GENERATION_COLUMNS} FROM bundles b JOIN generations g \
+                 ON g.bundle_id = b.id AND g.number = $2 WHERE b.id = $1"
+        ))
+        .bind(id.0)
+        .bind(signed(generation.0))
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("read row of generation"))?
+        .ok_or_else(|| forged(Forgery::generation(of)))?;
+        if scope(&row)? != *of || stored_mac(&row)? != Some(bundle_mac(&key, &row)?) {
+            return Err(forged(Forgery::bundle(of)));
+        }
+        let held = check_generation(&key, of, &row)?;
+        let held = held.ok_or_else(|| forged(Forgery::generation(of)))?;
         let rows = query(
-            "SELECT m.name, s.project, s.environment, s.service, m.version, v.vault_ref
+            "SELECT m.name, s.project, s.environment, s.service, s.name AS secret_name, \
+                 m.version, v.vault_ref, v.tag, v.size, v.mac
              FROM bundle_members m
              JOIN secrets s ON s.id = m.secret_id
              JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
              WHERE m.bundle_id = $1 AND m.first_generation <= $2
                AND (m.end_generation IS NULL OR m.end_generation > $2)",
         )
-        .bind(bundle.0)
+        .bind(id.0)
         .bind(signed(generation.0))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("read generation"))?;
-        rows.iter()
-            .map(|row| Ok((name(row)?, Member { scope: scope(row)?, stored: stored(row)? })))
-            .collect()
+        let (mut found, mut members) = (MemberDigest::default(), Members::new());
+        for row in &rows {
+            let (name, scope) = (name(row)?, scope(row)?);
+            let mac = version_mac(&key, (&scope, &name), row)?;
+            if stored_mac(row)? != Some(mac) || text(row, "secret_name")? != name.as_str() {
+                return Err(forged(Forgery::generation(of)));
+            }
+            found.members = found.members.plus(key.member(of, &name, mac));
+            found.secrets += 1;
+            members.insert(name, Member { scope, stored: stored(row)? });
+        }
+        if found == held { Ok(members) } else { Err(forged(Forgery::generation(of))) }
     }
+}
+
+/// The MAC that a bundle's row is to have.
+pub(super) fn bundle_mac(key: &LedgerKey, row: &Row) -> Result<RowMac, RepositoryError> {
+    let stable = Generation(count(row, "stable_generation")?);
+    let target = optional_count(row, "target_generation")?.map(Generation);
+    let size = (count(row, "secrets")?, count(row, "bytes")?);
+    Ok(key.bundle(&scope(row)?, (stable, target), &text(row, "stable_tag")?, size))
 }
 
 pub(super) fn bundle(row: &Row) -> Result<Bundle, RepositoryError> {

@@ -7,10 +7,12 @@ use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::database::{Query, query};
 
+use super::super::digest::Table;
 use super::super::{Bundle, ChangeError, Condition, LedgerChange, NewVersion, RepositoryError};
-use super::rows::{columns, count, database, integer, random_tag, signed, text};
+use super::rows::{columns, count, database, integer, random_tag, signed};
 use super::secret_row::{SecretRow, find, path, present};
 use super::touched::Touched;
+use super::version_rows::{self, VersionEntry, versions_of};
 use super::{LedgerTransaction, Repository, deleted_versions, idempotency, metadata};
 
 impl Repository {
@@ -56,7 +58,8 @@ impl Repository {
         let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
             let secret = present(tx, &change.scope, &name).await?;
             secret.check(condition)?;
-            match state(tx, &secret, to).await? {
+            let version = version(tx, &secret, to).await?;
+            match version.state {
                 VersionState::Destroyed => {
                     return Err(ChangeError::Destroyed { secret: secret.path, version: to });
                 }
@@ -65,7 +68,7 @@ impl Repository {
                 VersionState::Archived | VersionState::Pending => {}
             }
             archive(tx, secret.id).await?;
-            activate(tx, change, &secret, to).await?;
+            activate(tx, change, &secret, &version).await?;
             Ok(Touched::switched(name))
         };
         self.change(change, work).await
@@ -86,14 +89,16 @@ impl Repository {
         let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
             let secret = present(tx, &change.scope, &name).await?;
             secret.check(condition)?;
-            query("UPDATE secrets SET deleted_at = $1, updated_at = $1 WHERE id = $2")
+            let mac = secret.becomes(tx, (secret.current, secret.latest), true)?;
+            query("UPDATE secrets SET deleted_at = $1, updated_at = $1, mac = $3 WHERE id = $2")
                 .bind(change.at.as_millisecond())
                 .bind(secret.id)
+                .bind(mac)
                 .execute(tx.connection())
                 .await
                 .map_err(database("delete secret"))?;
             archive(tx, secret.id).await?;
-            deleted_versions::mark(tx, secret.id, change.at).await?;
+            deleted_versions::mark(tx, &secret, change.at).await?;
             Ok(Touched::switched(name))
         };
         self.change(change, work).await
@@ -120,11 +125,12 @@ impl Repository {
             if secret.current != version {
                 return Err(ChangeError::Conflict(secret.path));
             }
-            if state(tx, &secret, version).await? == VersionState::Destroyed {
+            if self::version(tx, &secret, version).await?.state == VersionState::Destroyed {
                 return Err(ChangeError::Destroyed { secret: secret.path, version });
             }
-            deleted_versions::unmark(tx, secret.id, deleted_at).await?;
-            activate(tx, change, &secret, version).await?;
+            deleted_versions::unmark(tx, &secret, deleted_at).await?;
+            let restored = self::version(tx, &secret, version).await?;
+            activate(tx, change, &secret, &restored).await?;
             Ok(Touched::added(vec![name]))
         };
         self.change(change, work).await
@@ -164,20 +170,13 @@ impl Repository {
     }
 }
 
-async fn state(
+async fn version(
     tx: &mut LedgerTransaction<'_>,
     secret: &SecretRow,
     version: Version,
-) -> Result<VersionState, ChangeError> {
-    let row =
-        query("SELECT rotation_status FROM secret_versions WHERE secret_id = $1 AND version = $2")
-            .bind(secret.id)
-            .bind(signed(version.0))
-            .fetch_optional(tx.connection())
-            .await
-            .map_err(database("find version to change"))?
-            .ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })?;
-    Ok(super::secrets::state(&text(&row, "rotation_status")?)?)
+) -> Result<VersionEntry, ChangeError> {
+    let found = versions_of(tx, secret, Some(version)).await?.pop();
+    found.ok_or_else(|| ChangeError::NoVersion { secret: secret.path.clone(), version })
 }
 
 async fn put(
@@ -208,11 +207,12 @@ async fn put(
         }
         Some(current) => {
             archive(tx, current.id).await?;
+            let mac = current.becomes(tx, (stored.version, stored.version), false)?;
             // A secret written after a delete is a new one, without notes and tags; its version
             // numbers continue.
             query(
                 "UPDATE secrets SET current_version = $1, latest_version = $1, updated_at = $2, \
-                    rotated_at = $2,
+                    rotated_at = $2, mac = $4,
                  created_at = CASE WHEN deleted_at IS NULL THEN created_at ELSE $2 END,
                  notes = CASE WHEN deleted_at IS NULL THEN notes END,
                  tags = CASE WHEN deleted_at IS NULL THEN tags ELSE '{}' END,
@@ -221,16 +221,20 @@ async fn put(
             .bind(signed(stored.version.0))
             .bind(at)
             .bind(current.id)
+            .bind(mac)
             .execute(tx.connection())
             .await
             .map_err(database("update secret"))?;
             current.id
         }
     };
+    let tag = random_tag();
+    let mac = tx.key()?.version((&change.scope, name), stored, (&tag, *size));
+    version_rows::add(tx, mac)?;
     query(
         "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, \
-            created_at, created_by, tag, message, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            created_at, created_by, tag, mac, message, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(id)
     .bind(signed(stored.version.0))
@@ -239,7 +243,8 @@ async fn put(
     .bind(signed(*size))
     .bind(at)
     .bind(change.by.clone())
-    .bind(random_tag())
+    .bind(tag)
+    .bind(mac.0.to_vec())
     .bind(message.as_ref().map(|it| it.as_str().to_owned()))
     .bind(expires_at.map(Timestamp::as_millisecond))
     .execute(tx.connection())
@@ -276,10 +281,13 @@ async fn create(
     name: &SecretName,
 ) -> Result<i64, RepositoryError> {
     let [project, environment, service] = columns(&change.scope);
+    let key = tx.key()?;
+    let mac = key.secret((&change.scope, name), (Version(1), Version(1)), false);
+    tx.replace_row(Table::Secrets, None, Some(key.term(Table::Secrets.as_str(), mac, &[])))?;
     let row = query(
         "INSERT INTO secrets (project, environment, service, scope_kind, name, current_version, \
-            latest_version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6) RETURNING id",
+            latest_version, created_at, updated_at, mac)
+         VALUES ($1, $2, $3, $4, $5, 1, 1, $6, $6, $7) RETURNING id",
     )
     .bind(project)
     .bind(environment)
@@ -287,6 +295,7 @@ async fn create(
     .bind(change.scope.kind())
     .bind(name.as_str().to_owned())
     .bind(change.at.as_millisecond())
+    .bind(mac.0.to_vec())
     .fetch_one(tx.connection())
     .await
     .map_err(database("insert secret"))?;
@@ -311,15 +320,19 @@ async fn activate(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     secret: &SecretRow,
-    version: Version,
+    version: &VersionEntry,
 ) -> Result<(), RepositoryError> {
+    let number = version.version;
+    let mac = secret.becomes(tx, (number, secret.latest), false)?;
+    version.becomes(tx, VersionState::Active, None)?;
     query(
         "UPDATE secrets SET current_version = $1, updated_at = $2, rotated_at = $2, \
-        deleted_at = NULL WHERE id = $3",
+        deleted_at = NULL, mac = $4 WHERE id = $3",
     )
-    .bind(signed(version.0))
+    .bind(signed(number.0))
     .bind(change.at.as_millisecond())
     .bind(secret.id)
+    .bind(mac)
     .execute(tx.connection())
     .await
     .map_err(database("update secret"))?;
@@ -329,7 +342,7 @@ async fn activate(
     )
     .bind(VersionState::Active.as_str())
     .bind(secret.id)
-    .bind(signed(version.0))
+    .bind(signed(number.0))
     .execute(tx.connection())
     .await
     .map_err(database("activate version"))?;

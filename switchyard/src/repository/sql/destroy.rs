@@ -12,6 +12,7 @@ use super::super::{ChangeError, Fence, LedgerChange, LivedTime, RepositoryError}
 use super::rows::{columns, database, integer, name, scope, signed, stored};
 use super::secret_row::{SecretRow, find};
 use super::touched::Touched;
+use super::version_rows::versions_of;
 use super::{LedgerTransaction, Repository};
 
 /// A destroyed version whose value is still in the store.
@@ -46,8 +47,7 @@ impl Repository {
                 if in_use(tx, &secret, version).await? {
                     return Err(ChangeError::InUse { secret: secret.path, version });
                 }
-                let marked = mark(tx, secret.id, version).await?;
-                if marked == 0 {
+                if !mark(tx, &secret, version).await? {
                     return Err(ChangeError::NoVersion { secret: secret.path, version });
                 }
             }
@@ -97,7 +97,7 @@ impl Repository {
             let Some(secret) = find(tx, &change.scope, &name).await? else {
                 return Ok(Touched::unchanged());
             };
-            if mark_expired(tx, secret.id, before).await? == 0 {
+            if mark_expired(tx, &secret, before).await? == 0 {
                 return Ok(Touched::unchanged());
             }
             Ok(Touched::nothing())
@@ -217,31 +217,45 @@ async fn in_use(
     Ok(held.is_some() || secret.active() == Some(version))
 }
 
+/// Returns whether there is such a version.
 async fn mark(
     tx: &mut LedgerTransaction<'_>,
-    secret: i64,
+    secret: &SecretRow,
     version: Version,
-) -> Result<u64, RepositoryError> {
-    query("UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND version = $3")
+) -> Result<bool, RepositoryError> {
+    let Some(entry) = versions_of(tx, secret, Some(version)).await?.pop() else {
+        return Ok(false);
+    };
+    entry.becomes(tx, VersionState::Destroyed, entry.deleted_lived)?;
+    let statement = "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND \
+        version = $3";
+    query(statement)
         .bind(VersionState::Destroyed.as_str())
-        .bind(secret)
+        .bind(secret.id)
         .bind(signed(version.0))
         .execute(tx.connection())
         .await
-        .map_err(database("mark version destroyed"))
+        .map_err(database("mark version destroyed"))?;
+    Ok(true)
 }
 
 async fn mark_expired(
     tx: &mut LedgerTransaction<'_>,
-    secret: i64,
+    secret: &SecretRow,
     before: LivedTime,
 ) -> Result<u64, RepositoryError> {
+    for it in versions_of(tx, secret, None).await? {
+        let is_kept = matches!(it.state, VersionState::Destroyed | VersionState::Active);
+        if !is_kept && it.deleted_lived.is_some_and(|lived| lived <= before.0) {
+            it.becomes(tx, VersionState::Destroyed, it.deleted_lived)?;
+        }
+    }
     query(
         "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND deleted_lived <= \
             $3 AND rotation_status NOT IN ('destroyed', 'active')",
     )
     .bind(VersionState::Destroyed.as_str())
-    .bind(secret)
+    .bind(secret.id)
     .bind(before.0)
     .execute(tx.connection())
     .await

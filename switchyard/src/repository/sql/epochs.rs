@@ -4,7 +4,8 @@ use audit::{Event, Hash};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseKind, query};
 
-use super::super::{LedgerPlace, RepositoryError};
+use super::super::table_digests::TableDigests;
+use super::super::{LedgerPlace, LedgerTables, RepositoryError};
 use super::rows::{bytes, count, database, signed, text};
 use super::{LedgerTransaction, Repository};
 
@@ -54,6 +55,21 @@ impl Repository {
             .await
             .map_err(database("read hash of event"))?;
         row.map(|row| Ok(Hash::from_slice(&bytes(&row, "hash")?))).transpose().map(Option::flatten)
+    }
+
+    /// The name of the ledger's key, and how often its tables changed. Both are as the database says.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn tables(&self) -> Result<LedgerTables, RepositoryError> {
+        let row = query("SELECT digests FROM audit_head WHERE id = 1")
+            .fetch_one(self.database.reader())
+            .await
+            .map_err(database("read digests"))?;
+        let digests: Option<Vec<u8>> = row.try_get("digests").map_err(database("digests"))?;
+        let changes = digests.map_or(0, |digests| TableDigests::changes(&digests));
+        let key = self.ledger_key().await?.map(|key| key.name.to_string());
+        Ok(LedgerTables { key, changes })
     }
 
     /// Where the ledger is now. A SQLite file is nowhere in particular.

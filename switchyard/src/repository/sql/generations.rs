@@ -7,14 +7,21 @@
 use std::collections::BTreeMap;
 
 use contract::{Generation, Scope, SecretName, Version};
-use lockbox::database::{Row, query};
+use lockbox::database::{Row, query, query_built};
 
+use super::super::authenticity::Forgery;
+use super::super::digest::{Digest, Table};
+use super::super::mac::{LedgerKey, RowMac};
 use super::super::{Bundle, ChangeError, LedgerChange, RepositoryError, service_parts};
 use super::LedgerTransaction;
-use super::bundles::bundle;
-use super::rows::{columns, count, database, integer, name, random_tag, scope, signed};
+use super::bundles::{bundle, bundle_mac};
+use super::generation_row::{GENERATION_COLUMNS, MemberDigest, check_generation};
+use super::row_macs::{VERSION_COLUMNS, check_version, optional_mac, stored_mac};
+use super::rows::{
+    columns, count, database, integer, name, optional_count, random_tag, scope, signed,
+};
 use super::touched::Touched;
-use crate::snapshot::{BundleMember, BundleSize, BundleTooLarge, CandidateSecret, narrowest};
+use crate::snapshot::{BundleMember, BundleSize, CandidateSecret, narrowest};
 
 /// A change of more names than this computes its bundles anew.
 const MAX_NAMES: usize = 64;
@@ -23,13 +30,26 @@ const MAX_NAMES: usize = 64;
 struct Affected {
     bundle: Bundle,
     size: BundleSize,
+    mac: RowMac,
+    /// Its newest generation, which is not always the stable one, and what that holds.
+    newest: Generation,
+    held: MemberDigest,
 }
+
+/// A bundle whose rows are those that switchyard wrote, or why they are not.
+type Checked = Result<Affected, (Bundle, Forgery)>;
 
 /// How one name changes in a bundle.
 struct Difference {
     name: SecretName,
     before: Option<BundleMember>,
     after: Option<BundleMember>,
+}
+
+/// How a bundle changes, and what it holds afterwards.
+struct Differences {
+    differences: Vec<Difference>,
+    held: MemberDigest,
 }
 
 /// Creates the next generation of every bundle whose contents the change affects. A service scope
@@ -48,15 +68,28 @@ pub(super) async fn advance(
     }
     let mut affected = affected_bundles(tx, &change.scope).await?;
     if touched.adds && affected.is_empty() && service_parts(&change.scope).is_some() {
-        affected.push(create(tx, change).await?);
+        affected.push(Ok(create(tx, change).await?));
     }
     let mut moved = Vec::new();
     for it in affected {
-        let differences = differences(tx, &it, &touched.names).await?;
+        let it = match it {
+            Ok(it) => it,
+            Err((bundle, forgery)) if bundle.scope == change.scope => {
+                return Err(tx.refuse(forgery).into());
+            }
+            // It does not hold up the others.
+            Err((bundle, forgery)) => {
+                let reason = forgery.what;
+                let _ = tx.refuse(forgery);
+                moved.push(set_stuck(tx, change, &bundle, Some(reason)).await?);
+                continue;
+            }
+        };
+        let Differences { differences, held } = differences(tx, &it, &touched.names).await?;
         let size = it.size.after(differences.iter().map(|it| (it.before, it.after)));
         match size.check() {
             Ok(()) if !differences.is_empty() => {
-                moved.push(next_generation(tx, change, &it.bundle, size, &differences).await?);
+                moved.push(next_generation(tx, change, &it, (size, held), &differences).await?);
             }
             // What kept it from fitting is gone again.
             Ok(()) if it.bundle.stuck.is_some() => {
@@ -67,6 +100,7 @@ pub(super) async fn advance(
                 return Err(ChangeError::TooLarge { bundle: it.bundle.scope, source });
             }
             Err(reason) => {
+                let reason = reason.to_string();
                 moved.push(set_stuck(tx, change, &it.bundle, Some(&reason)).await?);
             }
         }
@@ -77,24 +111,43 @@ pub(super) async fn advance(
 async fn affected_bundles(
     tx: &mut LedgerTransaction<'_>,
     changed: &Scope,
-) -> Result<Vec<Affected>, RepositoryError> {
+) -> Result<Vec<Checked>, RepositoryError> {
     let [project, environment, service] = columns(changed);
-    let rows = query(
-        "SELECT * FROM bundles WHERE project = $1 AND ($2 = '' OR environment = $2) \
-            AND ($3 = '' OR service = $3) ORDER BY id",
-    )
+    let rows = query_built(format!(
+        "SELECT b.*, {GENERATION_COLUMNS} FROM bundles b LEFT JOIN generations g \
+             ON g.bundle_id = b.id AND g.number = \
+             (SELECT max(n.number) FROM generations n WHERE n.bundle_id = b.id)
+         WHERE b.project = $1 AND ($2 = '' OR b.environment = $2) \
+            AND ($3 = '' OR b.service = $3) ORDER BY b.id"
+    ))
     .bind(project)
     .bind(environment)
     .bind(service)
     .fetch_all(tx.connection())
     .await
     .map_err(database("find affected bundles"))?;
-    rows.iter().map(affected).collect()
+    rows.iter().map(|row| affected(tx, row)).collect()
 }
 
-fn affected(row: &Row) -> Result<Affected, RepositoryError> {
+fn affected(tx: &LedgerTransaction<'_>, row: &Row) -> Result<Checked, RepositoryError> {
+    let (key, bundle) = (tx.key()?, bundle(row)?);
     let size = BundleSize { secrets: count(row, "secrets")?, bytes: count(row, "bytes")? };
-    Ok(Affected { bundle: bundle(row)?, size })
+    let mac = bundle_mac(&key, row)?;
+    if stored_mac(row)? != Some(mac) {
+        let forgery = Forgery::bundle(&bundle.scope);
+        return Ok(Err((bundle, forgery)));
+    }
+    let (newest, held) = match optional_count(row, "generation_number")? {
+        None => (Generation(0), MemberDigest::default()),
+        Some(number) => {
+            let Some(held) = check_generation(&key, &bundle.scope, row)? else {
+                let forgery = Forgery::generation(&bundle.scope);
+                return Ok(Err((bundle, forgery)));
+            };
+            (Generation(number), held)
+        }
+    };
+    Ok(Ok(Affected { bundle, size, mac, newest, held }))
 }
 
 /// A bundle before its first generation.
@@ -103,32 +156,38 @@ async fn create(
     change: &LedgerChange,
 ) -> Result<Affected, RepositoryError> {
     let [project, environment, service] = columns(&change.scope);
+    let key = tx.key()?;
+    let mac = key.bundle(&change.scope, (Generation(1), None), "", (0, 0));
+    tx.replace_row(Table::Bundles, None, Some(key.term(Table::Bundles.as_str(), mac, &[])))?;
     // It is stuck until its first generation is computed from everything that it sees.
     let row = query(
         "INSERT INTO bundles (project, environment, service, stable_generation, revision, \
-            created_at, updated_at, secrets, bytes, stuck)
-         VALUES ($1, $2, $3, 1, 0, $4, $4, 0, 0, '') RETURNING *",
+            created_at, updated_at, secrets, bytes, stuck, mac)
+         VALUES ($1, $2, $3, 1, 0, $4, $4, 0, 0, '', $5) RETURNING *",
     )
     .bind(project)
     .bind(environment)
     .bind(service)
     .bind(change.at.as_millisecond())
+    .bind(mac.0.to_vec())
     .fetch_one(tx.connection())
     .await
     .map_err(database("insert bundle"))?;
-    affected(&row)
+    let (size, held) = (BundleSize::default(), MemberDigest::default());
+    Ok(Affected { bundle: bundle(&row)?, size, mac, newest: Generation(0), held })
 }
 
-/// What the bundle's next generation has that its newest one has not. Only the changed names are
-/// looked at, unless the bundle lags behind its scopes.
+/// What the bundle's next generation has that its newest one has not, and the digest of what it
+/// holds. Only the changed names are looked at, unless the bundle lags behind its scopes.
 async fn differences(
     tx: &mut LedgerTransaction<'_>,
     affected: &Affected,
     names: &[SecretName],
-) -> Result<Vec<Difference>, RepositoryError> {
+) -> Result<Differences, RepositoryError> {
     let Bundle { scope, stuck, .. } = &affected.bundle;
     let (mut after, mut before) = (BTreeMap::new(), BTreeMap::new());
-    if stuck.is_some() || names.len() > MAX_NAMES {
+    let in_full = stuck.is_some() || names.len() > MAX_NAMES;
+    if in_full {
         after = narrowest(scope, &candidates(tx, scope, None).await?);
         before = members(tx, &affected.bundle, None).await?;
     } else {
@@ -143,7 +202,40 @@ async fn differences(
         before: before.get(name).copied(),
         after: after.get(name).copied(),
     };
-    Ok(all.into_iter().map(difference).filter(|it| it.before != it.after).collect())
+    let differences: Vec<_> =
+        all.into_iter().map(difference).filter(|it| it.before != it.after).collect();
+    let key = tx.key()?;
+    let held = if in_full {
+        // What follows from the secrets alone counts, whatever the newest generation holds.
+        after.iter().fold(MemberDigest::default(), |held, (name, member)| {
+            held.with(&key, scope, name, None, Some(member))
+        })
+    } else {
+        differences.iter().fold(affected.held, |held, it| {
+            held.with(&key, scope, &it.name, it.before.as_ref(), it.after.as_ref())
+        })
+    };
+    Ok(Differences { differences, held })
+}
+
+impl MemberDigest {
+    /// With a member replaced, added or removed.
+    fn with(
+        self,
+        key: &LedgerKey,
+        bundle: &Scope,
+        name: &SecretName,
+        before: Option<&BundleMember>,
+        after: Option<&BundleMember>,
+    ) -> Self {
+        let term = |it: &BundleMember| key.member(bundle, name, RowMac(it.mac));
+        let count = |it: Option<&BundleMember>| u64::from(it.is_some());
+        let members = before.map(term).into_iter().fold(self.members, Digest::minus);
+        Self {
+            members: after.map(term).into_iter().fold(members, Digest::plus),
+            secrets: (self.secrets + count(after)).saturating_sub(count(before)),
+        }
+    }
 }
 
 /// The secrets that a service sees, of all its scopes: those with one name, or all.
@@ -153,31 +245,24 @@ async fn candidates(
     named: Option<&SecretName>,
 ) -> Result<Vec<CandidateSecret>, RepositoryError> {
     let [project, environment, service] = columns(of);
-    let sql = match named {
-        Some(_) => {
-            "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
-             FROM secrets s
-             JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-             WHERE s.project = $1 AND s.environment IN ('', $2) AND s.service IN ('', $3)
-               AND s.name = $4 AND s.deleted_at IS NULL"
-        }
-        None => {
-            "SELECT s.id, s.project, s.environment, s.service, s.name, s.current_version, v.size
-             FROM secrets s
-             JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-             WHERE s.project = $1 AND s.environment IN ('', $2) AND s.service IN ('', $3)
-               AND s.deleted_at IS NULL"
-        }
-    };
-    let statement = query(sql).bind(project).bind(environment).bind(service);
+    let of_name = if named.is_some() { "AND s.name = $4" } else { "" };
+    let sql = format!(
+        "SELECT s.id, {VERSION_COLUMNS} FROM secrets s
+         LEFT JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+         WHERE s.project = $1 AND s.environment IN ('', $2) AND s.service IN ('', $3)
+           {of_name} AND s.deleted_at IS NULL"
+    );
+    let statement = query_built(sql).bind(project).bind(environment).bind(service);
     let statement = match named {
         Some(name) => statement.bind(name.as_str()),
         None => statement,
     };
     let rows = statement.fetch_all(tx.connection()).await;
     let rows = rows.map_err(database("read visible secrets"))?;
+    let key = tx.key()?;
     rows.iter()
         .map(|row| {
+            let RowMac(mac) = check_version(&key, row)?.map_err(|forgery| tx.refuse(forgery))?;
             Ok(CandidateSecret {
                 scope: scope(row)?,
                 name: name(row)?,
@@ -185,6 +270,7 @@ async fn candidates(
                     secret: integer(row, "id")?,
                     version: Version(count(row, "current_version")?),
                     size: count(row, "size")?,
+                    mac,
                 },
             })
         })
@@ -199,12 +285,12 @@ async fn members(
 ) -> Result<BTreeMap<SecretName, BundleMember>, RepositoryError> {
     let sql = match named {
         Some(_) => {
-            "SELECT m.name, m.secret_id, m.version, v.size FROM bundle_members m
+            "SELECT m.name, m.secret_id, m.version, v.size, v.mac FROM bundle_members m
              JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
              WHERE m.bundle_id = $1 AND m.name = $2 AND m.end_generation IS NULL"
         }
         None => {
-            "SELECT m.name, m.secret_id, m.version, v.size FROM bundle_members m
+            "SELECT m.name, m.secret_id, m.version, v.size, v.mac FROM bundle_members m
              JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
              WHERE m.bundle_id = $1 AND m.end_generation IS NULL"
         }
@@ -222,6 +308,8 @@ async fn members(
                 secret: integer(row, "secret_id")?,
                 version: Version(count(row, "version")?),
                 size: count(row, "size")?,
+                // If the row is not authentic, neither is the digest that follows.
+                mac: optional_mac(row, "mac")?.map_or([0; 32], |mac| mac.0),
             };
             Ok((name(row)?, member))
         })
@@ -231,42 +319,50 @@ async fn members(
 async fn next_generation(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
-    of: &Bundle,
-    size: BundleSize,
+    of: &Affected,
+    (size, held): (BundleSize, MemberDigest),
     differences: &[Difference],
 ) -> Result<Bundle, RepositoryError> {
-    let (at, tag) = (change.at.as_millisecond(), random_tag());
+    let (at, tag, key) = (change.at.as_millisecond(), random_tag(), tx.key()?);
     // Numbering continues from the newest generation, which is not always the stable one.
+    let number = Generation(of.newest.0 + 1);
+    let (scope, target) = (&of.bundle.scope, of.bundle.rollout.target);
+    let mac = key.bundle(scope, (number, target), &tag, (size.secrets, size.bytes));
+    let term = |mac| Some(key.term(Table::Bundles.as_str(), mac, &[]));
+    tx.replace_row(Table::Bundles, term(of.mac), term(mac))?;
     let row = query(
-        "UPDATE bundles SET
-             stable_generation = (SELECT coalesce(max(number), 0) + 1 FROM generations
-                                  WHERE bundle_id = bundles.id),
-             revision = revision + 1, updated_at = $2, secrets = $3, bytes = $4, stuck = NULL,
-             stable_tag = $5
+        "UPDATE bundles SET stable_generation = $6, revision = revision + 1, updated_at = $2, \
+             secrets = $3, bytes = $4, stuck = NULL, stable_tag = $5, mac = $7
          WHERE id = $1 RETURNING *",
     )
-    .bind(of.id.0)
+    .bind(of.bundle.id.0)
     .bind(at)
     .bind(signed(size.secrets))
     .bind(signed(size.bytes))
     .bind(tag.clone())
+    .bind(signed(number.0))
+    .bind(mac.0.to_vec())
     .fetch_one(tx.connection())
     .await
     .map_err(database("advance bundle"))?;
     let bundle = bundle(&row)?;
-    let Generation(number) = bundle.rollout.stable;
+    let signed_row = held.sign(&key, scope, (number, &tag));
     query(
-        "INSERT INTO generations (bundle_id, number, created_at, created_by, tag) VALUES ($1, \
-        $2, $3, $4, $5)",
+        "INSERT INTO generations (bundle_id, number, created_at, created_by, tag, members, \
+        secrets, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(bundle.id.0)
-    .bind(signed(number))
+    .bind(signed(number.0))
     .bind(at)
     .bind(change.by.clone())
     .bind(tag)
+    .bind(signed_row.members)
+    .bind(signed(held.secrets))
+    .bind(signed_row.mac)
     .execute(tx.connection())
     .await
     .map_err(database("insert generation"))?;
+    let number = number.0;
     for Difference { name, before, after } in differences {
         if before.is_some() {
             query(
@@ -302,14 +398,14 @@ async fn set_stuck(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     of: &Bundle,
-    reason: Option<&BundleTooLarge>,
+    reason: Option<&str>,
 ) -> Result<Bundle, RepositoryError> {
     if let Some(reason) = reason {
-        tracing::warn!(scope = %of.scope, %reason, "bundle is stuck: its pods keep what they have");
+        tracing::warn!(scope = %of.scope, reason, "bundle is stuck: its pods keep what they have");
     }
     let row = query("UPDATE bundles SET stuck = $2, updated_at = $3 WHERE id = $1 RETURNING *")
         .bind(of.id.0)
-        .bind(reason.map(ToString::to_string))
+        .bind(reason.map(str::to_owned))
         .bind(change.at.as_millisecond())
         .fetch_one(tx.connection())
         .await

@@ -6,9 +6,13 @@ use contract::{Scope, SecretName};
 use jiff::Timestamp;
 use lockbox::database::{Row, query, query_built};
 
+use super::super::authenticity::Forgery;
+use super::super::digest::Table;
 use super::super::{ChangeError, GrantExtent, KeptResponse, NewGrant, RepositoryError};
-use super::rows::{columns, count, database, optional_time, scope, signed, text, time};
-use super::{LedgerTransaction, Repository, idempotency};
+use super::rows::{
+    columns, count, database, integer, optional_time, scope, signed, text, time,
+};
+use super::{LedgerTransaction, Repository, idempotency, rights};
 use crate::policy::{AccessGrant, BundleGrant, Reach};
 
 /// How long the row of an expired grant is kept, in milliseconds: one week.
@@ -46,15 +50,14 @@ impl Repository {
         namespace: &str,
         service_account: &str,
     ) -> Result<Vec<BundleGrant>, RepositoryError> {
-        let rows = query(
-            "SELECT * FROM grants WHERE subject_kind = 'service_account' AND subject = $1 AND \
+        let statement = query(
+            "SELECT g.*, h.digests FROM grants g JOIN audit_head h ON h.id = 1
+             WHERE subject_kind = 'service_account' AND subject = $1 AND \
                 access = 'read' AND service <> '' AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(format!("{namespace}/{service_account}"))
-        .bind(Timestamp::now().as_millisecond())
-        .fetch_all(self.database.reader().point())
-        .await
-        .map_err(database("read grants"))?;
+        .bind(Timestamp::now().as_millisecond());
+        let rows = self.rights(Table::Grants, statement).await?;
         let grant = |row| {
             Ok(BundleGrant {
                 namespace: namespace.to_owned(),
@@ -85,18 +88,16 @@ impl Repository {
             format!(" OR (subject_kind = 'group' AND subject IN ({}))", placeholders.join(", "))
         };
         let sql = format!(
-            "SELECT * FROM grants WHERE ((subject_kind = 'user' AND subject = $1){of_groups}) AND \
-                (expires_at IS NULL OR expires_at > $2) ORDER BY id"
+            "SELECT g.*, h.digests FROM grants g JOIN audit_head h ON h.id = 1
+             WHERE ((subject_kind = 'user' AND subject = $1){of_groups}) AND \
+                (expires_at IS NULL OR expires_at > $2) ORDER BY g.id"
         );
         let now = Timestamp::now().as_millisecond();
         let mut query = query_built(sql).bind(user.to_owned()).bind(now);
         for group in groups {
             query = query.bind(group.clone());
         }
-        let rows = query
-            .fetch_all(self.database.reader().point())
-            .await
-            .map_err(database("read grants of a person"))?;
+        let rows = self.rights(Table::Grants, query).await?;
         let grant = |row| {
             Ok(PersonGrant {
                 id: count(row, "id")?,
@@ -114,16 +115,14 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn grants(&self, after: u64, limit: u32) -> Result<Vec<Grant>, RepositoryError> {
-        let rows = query(
-            "SELECT * FROM grants WHERE id > $1 AND (expires_at IS NULL OR expires_at > $2) \
-                ORDER BY id LIMIT $3",
+        let statement = query(
+            "SELECT g.*, h.digests FROM grants g JOIN audit_head h ON h.id = 1
+             WHERE g.id > $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY g.id LIMIT $3",
         )
         .bind(signed(after))
         .bind(Timestamp::now().as_millisecond())
-        .bind(i64::from(limit))
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(database("list grants"))?;
+        .bind(i64::from(limit));
+        let rows = self.rights(Table::Grants, statement).await?;
         rows.iter().map(grant).collect()
     }
 
@@ -132,14 +131,13 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn grant(&self, id: u64) -> Result<Option<Grant>, RepositoryError> {
-        let found =
-            query("SELECT * FROM grants WHERE id = $1 AND (expires_at IS NULL OR expires_at > $2)")
-                .bind(signed(id))
-                .bind(Timestamp::now().as_millisecond())
-                .fetch_optional(self.database.reader())
-                .await
-                .map_err(database("find grant"))?;
-        found.as_ref().map(grant).transpose()
+        let statement = query(
+            "SELECT g.*, h.digests FROM grants g JOIN audit_head h ON h.id = 1
+             WHERE g.id = $1 AND (expires_at IS NULL OR expires_at > $2)",
+        )
+        .bind(signed(id))
+        .bind(Timestamp::now().as_millisecond());
+        self.rights(Table::Grants, statement).await?.first().map(grant).transpose()
     }
 
     /// Adds a grant with its audit event. An equal grant stays as it is and adds no event, unless
@@ -151,7 +149,7 @@ impl Repository {
     pub async fn add_grant(&self, new: &NewGrant, event: &Event) -> Result<Grant, ChangeError> {
         let now = Timestamp::now();
         let (new, event) = (new.clone(), event.clone());
-        self.transaction(async move |tx| {
+        let added = self.transaction(async move |tx| {
             idempotency::refuse_repeated(tx, new.idempotency.as_ref()).await?;
             delete_expired(tx, &new.request, now).await?;
             let changes = match same(tx, &new.request).await? {
@@ -178,8 +176,10 @@ impl Repository {
                 idempotency::keep_response(tx, request, response, now).await?;
             }
             Ok(grant)
-        })
-        .await
+        });
+        let added = added.await;
+        self.reload_rights(Table::Grants).await;
+        added
     }
 
     /// Revokes a grant with its audit event. Returns `false` if the grant does not exist.
@@ -194,23 +194,26 @@ impl Repository {
     ) -> Result<bool, ChangeError> {
         let now = Timestamp::now();
         let (event, kept) = (event.clone(), kept.cloned());
-        self.transaction(async move |tx| {
+        let removed = self.transaction(async move |tx| {
             idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request)).await?;
-            let gone = query("DELETE FROM grants WHERE id = $1")
+            let gone = query("DELETE FROM grants WHERE id = $1 RETURNING *")
                 .bind(signed(id))
-                .execute(tx.connection())
+                .fetch_all(tx.connection())
                 .await
                 .map_err(database("delete grant"))?;
-            if gone == 0 {
+            if gone.is_empty() {
                 return Ok(false);
             }
+            rights::forget(tx, Table::Grants, &gone)?;
             super::audit_events::insert(tx, now, &event).await?;
             if let Some(KeptResponse { request, response }) = &kept {
                 idempotency::keep_response(tx, request, response.clone(), now).await?;
             }
             Ok(true)
-        })
-        .await
+        });
+        let removed = removed.await;
+        self.reload_rights(Table::Grants).await;
+        removed
     }
 }
 
@@ -221,10 +224,10 @@ async fn insert(
 ) -> Result<(), RepositoryError> {
     let NewGrant { request, extent, by, idempotency: _ } = new;
     let [project, environment, service] = columns(&request.scope);
-    query(
+    let row = query(
         "INSERT INTO grants (subject_kind, subject, project, environment, service, secret, \
             access, created_at, created_by, expires_at, reach)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
     )
     .bind(request.subject.kind.as_str())
     .bind(request.subject.name.clone())
@@ -237,10 +240,10 @@ async fn insert(
     .bind(by.clone())
     .bind(extent.expires_at.map(Timestamp::as_millisecond))
     .bind(extent.reach.as_str())
-    .execute(tx.connection())
+    .fetch_one(tx.connection())
     .await
     .map_err(database("insert grant"))?;
-    Ok(())
+    rights::sign(tx, Table::Grants, None, &row).await
 }
 
 async fn set_extent(
@@ -248,14 +251,20 @@ async fn set_extent(
     id: u64,
     to: GrantExtent,
 ) -> Result<(), RepositoryError> {
-    query("UPDATE grants SET expires_at = $1, reach = $2 WHERE id = $3")
+    let before = query("SELECT * FROM grants WHERE id = $1")
+        .bind(signed(id))
+        .fetch_one(tx.connection())
+        .await
+        .map_err(database("read grant to change"))?;
+    let before = rights::mac_before(tx, Table::Grants, &before)?;
+    let row = query("UPDATE grants SET expires_at = $1, reach = $2 WHERE id = $3 RETURNING *")
         .bind(to.expires_at.map(Timestamp::as_millisecond))
         .bind(to.reach.as_str())
         .bind(signed(id))
-        .execute(tx.connection())
+        .fetch_one(tx.connection())
         .await
         .map_err(database("change grant"))?;
-    Ok(())
+    rights::sign(tx, Table::Grants, before, &row).await
 }
 
 /// Deletes what has ended: an equal grant, which would be in the way, and grants of long ago, whose
@@ -266,13 +275,13 @@ async fn delete_expired(
     now: Timestamp,
 ) -> Result<(), RepositoryError> {
     let equal = same(tx, new).await?.filter(|(_, it)| it.expires_at.is_some_and(|at| at <= now));
-    query("DELETE FROM grants WHERE id = $1 OR expires_at < $2")
+    let gone = query("DELETE FROM grants WHERE id = $1 OR expires_at < $2 RETURNING *")
         .bind(equal.map_or(0, |(it, _)| signed(it.id)))
         .bind(now.as_millisecond() - EXPIRED_RETENTION_MILLIS)
-        .execute(tx.connection())
+        .fetch_all(tx.connection())
         .await
         .map_err(database("delete expired grants"))?;
-    Ok(())
+    rights::forget(tx, Table::Grants, &gone)
 }
 
 /// The existing grant that equals `new`.
@@ -300,6 +309,12 @@ async fn same(
         let expires_at = optional_time(row, "expires_at")?;
         Ok(GrantExtent { expires_at, reach: reach(row)? })
     };
+    // One that switchyard did not write is in the way of its unique name.
+    if let Some(row) = &found
+        && rights::mac_before(tx, Table::Grants, row)?.is_none()
+    {
+        return Err(RepositoryError::Forged(Forgery::grant(integer(row, "id")?)));
+    }
     found.as_ref().map(|row| Ok((grant(row)?, extent(row)?))).transpose()
 }
 

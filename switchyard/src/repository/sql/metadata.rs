@@ -40,7 +40,7 @@ impl Repository {
             event.version = Some(found.current.0);
             audit_events::insert(tx, edit.at, &event).await?;
             let [project, environment, service] = columns(&edit.scope);
-            let row = query(super::secrets::FIND)
+            let row = super::secrets::find_statement()
                 .bind(project)
                 .bind(environment)
                 .bind(service)

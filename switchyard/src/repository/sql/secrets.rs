@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
-use lockbox::database::{Row, query, query_built};
+use lockbox::database::{Query, Row, query, query_built};
 use lockbox::{ActiveSecret, Reference};
 
 use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
+use super::row_macs::{VERSION_COLUMNS, check_version};
 use super::rows::{
     columns, count, database, metadata, name, optional_integer, optional_time, scope, signed,
     stored, text, time,
@@ -18,13 +19,17 @@ use super::rows::{
 /// Far below what either database allows to bind.
 const NAMES_PER_QUERY: usize = 500;
 
-/// One secret at its active version.
-pub(super) const FIND: &str =
-    "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, s.updated_at, \
-        s.deleted_at, s.notes, s.tags, v.message, v.expires_at
-     FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
-     WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
-         s.deleted_at IS NULL";
+/// Finds one secret at its active version.
+pub(super) fn find_statement() -> Query {
+    query_built(format!(
+        "SELECT {VERSION_COLUMNS}, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, \
+            v.message, v.expires_at
+         FROM secrets s LEFT JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+         s.current_version
+         WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
+         s.deleted_at IS NULL"
+    ))
+}
 
 impl Repository {
     /// A page of a scope's own secrets in order of name.
@@ -71,7 +76,7 @@ impl Repository {
         name: &SecretName,
     ) -> Result<Option<Secret>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let row = query(FIND)
+        let row = find_statement()
             .bind(project)
             .bind(environment)
             .bind(service)
@@ -79,7 +84,7 @@ impl Repository {
             .fetch_optional(self.database.reader().point())
             .await
             .map_err(database("find secret"))?;
-        row.as_ref().map(secret).transpose()
+        row.as_ref().map(|row| self.authentic(row).and_then(secret)).transpose()
     }
 
     /// Every existing secret in every scope, at its active version.
@@ -87,21 +92,34 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn in_use(&self) -> Result<Vec<ActiveSecret>, RepositoryError> {
-        let rows = query(
-            "SELECT s.project, s.environment, s.service, s.name, s.current_version AS version, \
-                v.vault_ref
-             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
+        let rows = query_built(format!(
+            "SELECT {VERSION_COLUMNS}
+             FROM secrets s LEFT JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
              s.current_version
-             WHERE s.deleted_at IS NULL ORDER BY s.id",
-        )
+             WHERE s.deleted_at IS NULL ORDER BY s.id"
+        ))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list secrets in use"))?;
+        // One that switchyard did not write is reported, and the others are in use all the same.
+        let authentic = |row| match self.authentic(row) {
+            Err(RepositoryError::Forged(_)) => None,
+            other => Some(other),
+        };
         rows.iter()
+            .filter_map(authentic)
             .map(|row| {
+                let row = row?;
                 Ok(ActiveSecret { scope: scope(row)?, name: name(row)?, stored: stored(row)? })
             })
             .collect()
+    }
+
+    /// The row, if switchyard wrote it: of a secret and one of its versions.
+    fn authentic<'r>(&self, row: &'r Row) -> Result<&'r Row, RepositoryError> {
+        let checked = check_version(&*self.authenticity.key()?, row)?;
+        checked.map_err(|forgery| self.authenticity.refuse(forgery))?;
+        Ok(row)
     }
 
     /// The version that was active when a secret was deleted, or `None` if it is not deleted.
@@ -140,13 +158,13 @@ impl Repository {
         number: Version,
     ) -> Result<Option<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
-        let row = query(
-            "SELECT v.version, v.vault_ref, v.tag, v.rotation_status, v.created_at, v.created_by, \
+        let row = query_built(format!(
+            "SELECT {VERSION_COLUMNS}, v.rotation_status, v.created_at, v.created_by, \
                 v.destroyed_at, v.deleted_lived, v.message, v.expires_at, s.notes, s.tags
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
-             s.deleted_at IS NULL AND v.version = $5",
-        )
+             s.deleted_at IS NULL AND v.version = $5"
+        ))
         .bind(project)
         .bind(environment)
         .bind(service)
@@ -155,7 +173,7 @@ impl Repository {
         .fetch_optional(self.database.reader().point())
         .await
         .map_err(database("find version"))?;
-        row.as_ref().map(version).transpose()
+        row.as_ref().map(|row| self.authentic(row).and_then(version)).transpose()
     }
 
     /// A page of a secret's versions, newest first and older than `before`, including those from

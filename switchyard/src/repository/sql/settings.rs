@@ -33,12 +33,7 @@ impl Repository {
         change: impl FnOnce(Option<&str>) -> (String, Vec<Event>) + Send + 'static,
     ) -> Result<(), RepositoryError> {
         self.transaction(async move |tx| {
-            let row = query("SELECT value FROM settings WHERE name = $1")
-                .bind(name)
-                .fetch_optional(tx.connection())
-                .await
-                .map_err(database("read setting"))?;
-            let current = row.map(|row| text(&row, "value")).transpose()?;
+            let current = get(tx, name).await?;
             let (value, events) = change(current.as_deref());
             set(tx, name, value).await?;
             let now = Timestamp::now();
@@ -71,7 +66,19 @@ impl Repository {
     }
 }
 
-async fn set(
+pub(super) async fn get(
+    tx: &mut LedgerTransaction<'_>,
+    name: &'static str,
+) -> Result<Option<String>, RepositoryError> {
+    let row = query("SELECT value FROM settings WHERE name = $1")
+        .bind(name)
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(database("read setting"))?;
+    row.map(|row| text(&row, "value")).transpose()
+}
+
+pub(super) async fn set(
     tx: &mut LedgerTransaction<'_>,
     name: &'static str,
     value: String,

@@ -4,12 +4,13 @@ use audit::Event;
 use jiff::Timestamp;
 use lockbox::database::{Row, query};
 
+use super::super::digest::Table;
 use super::super::token::{
     IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject, USE_RESOLUTION_SECONDS,
 };
 use super::super::{ChangeError, KeptResponse, RepositoryError};
-use super::rows::{count, database, optional_text, optional_time, signed, text, time};
-use super::{LedgerTransaction, Repository, idempotency};
+use super::rows::{count, database, integer, optional_text, optional_time, signed, text, time};
+use super::{LedgerTransaction, Repository, idempotency, rights};
 
 /// How long an expired session's row is kept, in milliseconds: one week.
 const SESSION_RETENTION_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -20,16 +21,13 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn token(&self, hash: &[u8]) -> Result<Option<TokenRow>, RepositoryError> {
-        let found = query(
-            "SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL AND \
-                (expires_at IS NULL OR expires_at > $2)",
+        let statement = query(
+            "SELECT t.*, h.digests FROM api_tokens t JOIN audit_head h ON h.id = 1
+             WHERE t.hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(hash.to_owned())
-        .bind(Timestamp::now().as_millisecond())
-        .fetch_optional(self.database.reader().point())
-        .await
-        .map_err(database("find token"))?;
-        found.as_ref().map(row).transpose()
+        .bind(Timestamp::now().as_millisecond());
+        self.rights(Table::Tokens, statement).await?.first().map(row).transpose()
     }
 
     /// When the token with this hash expired. `None` if it is unknown, valid, or revoked before.
@@ -54,17 +52,15 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn tokens(&self, after: u64, limit: u32) -> Result<Vec<TokenRow>, RepositoryError> {
-        let rows = query(
-            "SELECT * FROM api_tokens WHERE id > $1 AND revoked_at IS NULL AND (expires_at IS NULL \
-                OR expires_at > $2)
-             ORDER BY id LIMIT $3",
+        let statement = query(
+            "SELECT t.*, h.digests FROM api_tokens t JOIN audit_head h ON h.id = 1
+             WHERE t.id > $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+             ORDER BY t.id LIMIT $3",
         )
         .bind(signed(after))
         .bind(Timestamp::now().as_millisecond())
-        .bind(i64::from(limit))
-        .fetch_all(self.database.reader())
-        .await
-        .map_err(database("list tokens"))?;
+        .bind(i64::from(limit));
+        let rows = self.rights(Table::Tokens, statement).await?;
         rows.iter().map(row).collect()
     }
 
@@ -73,16 +69,13 @@ impl Repository {
     /// # Errors
     /// The database failed.
     pub async fn token_named(&self, name: &str) -> Result<Option<TokenRow>, RepositoryError> {
-        let found = query(
-            "SELECT * FROM api_tokens WHERE name = $1 AND revoked_at IS NULL AND \
-                (expires_at IS NULL OR expires_at > $2)",
+        let statement = query(
+            "SELECT t.*, h.digests FROM api_tokens t JOIN audit_head h ON h.id = 1
+             WHERE t.name = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         )
         .bind(name.to_owned())
-        .bind(Timestamp::now().as_millisecond())
-        .fetch_optional(self.database.reader())
-        .await
-        .map_err(database("find token by name"))?;
-        found.as_ref().map(row).transpose()
+        .bind(Timestamp::now().as_millisecond());
+        self.rights(Table::Tokens, statement).await?.first().map(row).transpose()
     }
 
     /// The newest valid session of a person.
@@ -138,7 +131,7 @@ impl Repository {
     ) -> Result<TokenAdded, ChangeError> {
         let now = Timestamp::now();
         let (new, event) = (new.clone(), event.clone());
-        self.transaction(async move |tx| {
+        let added = self.transaction(async move |tx| {
             idempotency::refuse_repeated(tx, new.kept.as_ref().map(|it| &it.request)).await?;
             delete_old(tx, &new, now).await?;
             if let Some(id_token) = &new.id_token
@@ -146,7 +139,7 @@ impl Repository {
             {
                 return Ok(TokenAdded::IdTokenEnded);
             }
-            if insert(tx, &new, now).await? == 0 {
+            if !insert(tx, &new, now).await? {
                 return Ok(TokenAdded::NameTaken);
             }
             super::audit_events::insert(tx, now, &event).await?;
@@ -154,8 +147,10 @@ impl Repository {
                 idempotency::keep_response(tx, request, response.clone(), now).await?;
             }
             Ok(TokenAdded::Added)
-        })
-        .await
+        });
+        let added = added.await;
+        self.reload_rights(Table::Tokens).await;
+        added
     }
 
     /// Revokes a token with its audit event. Returns `false` if it was already revoked.
@@ -170,25 +165,26 @@ impl Repository {
     ) -> Result<bool, ChangeError> {
         let now = Timestamp::now();
         let (event, kept) = (event.clone(), kept.cloned());
-        self.transaction(async move |tx| {
+        let revoked = self.transaction(async move |tx| {
             idempotency::refuse_repeated(tx, kept.as_ref().map(|it| &it.request)).await?;
-            let revoked =
-                query("UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
-                    .bind(now.as_millisecond())
-                    .bind(signed(id))
-                    .execute(tx.connection())
-                    .await
-                    .map_err(database("revoke token"))?;
-            if revoked == 0 {
+            let valid = query("SELECT * FROM api_tokens WHERE id = $1 AND revoked_at IS NULL")
+                .bind(signed(id))
+                .fetch_all(tx.connection())
+                .await
+                .map_err(database("find token to revoke"))?;
+            if valid.is_empty() {
                 return Ok(false);
             }
+            set_revoked(tx, &valid, now.as_millisecond()).await?;
             super::audit_events::insert(tx, now, &event).await?;
             if let Some(KeptResponse { request, response }) = &kept {
                 idempotency::keep_response(tx, request, response.clone(), now).await?;
             }
             Ok(true)
-        })
-        .await
+        });
+        let revoked = revoked.await;
+        self.reload_rights(Table::Tokens).await;
+        revoked
     }
 
     /// Records that a token was used, at most once a minute.
@@ -219,24 +215,47 @@ async fn delete_old(
     new: &NewToken,
     now: Timestamp,
 ) -> Result<(), RepositoryError> {
-    query(
-        "UPDATE api_tokens SET revoked_at = expires_at WHERE name = $1 AND revoked_at \
-            IS NULL AND expires_at <= $2",
+    let expired = query(
+        "SELECT * FROM api_tokens WHERE name = $1 AND revoked_at IS NULL AND expires_at <= $2",
     )
     .bind(new.name.clone())
     .bind(now.as_millisecond())
-    .execute(tx.connection())
+    .fetch_all(tx.connection())
     .await
-    .map_err(database("release name of token"))?;
-    query(
+    .map_err(database("find expired token"))?;
+    for row in expired {
+        let at = integer(&row, "expires_at")?;
+        set_revoked(tx, &[row], at).await?;
+    }
+    let gone = query(
         "DELETE FROM api_tokens WHERE kind = 'session' AND expires_at < $1
-             AND (revoked_at IS NULL OR id_token_expires_at IS NULL OR id_token_expires_at < $2)",
+             AND (revoked_at IS NULL OR id_token_expires_at IS NULL OR id_token_expires_at < $2)
+         RETURNING *",
     )
     .bind(now.as_millisecond() - SESSION_RETENTION_MILLIS)
     .bind(now.as_millisecond())
-    .execute(tx.connection())
+    .fetch_all(tx.connection())
     .await
     .map_err(database("delete old sessions"))?;
+    rights::forget(tx, Table::Tokens, &gone)
+}
+
+/// Revokes tokens as of a time in milliseconds.
+async fn set_revoked(
+    tx: &mut LedgerTransaction<'_>,
+    tokens: &[Row],
+    at: i64,
+) -> Result<(), RepositoryError> {
+    for before in tokens {
+        let mac = rights::mac_before(tx, Table::Tokens, before)?;
+        let row = query("UPDATE api_tokens SET revoked_at = $1 WHERE id = $2 RETURNING *")
+            .bind(at)
+            .bind(integer(before, "id")?)
+            .fetch_one(tx.connection())
+            .await
+            .map_err(database("revoke token"))?;
+        rights::sign(tx, Table::Tokens, mac, &row).await?;
+    }
     Ok(())
 }
 
@@ -255,12 +274,12 @@ async fn is_ended(
     Ok(ended.is_some())
 }
 
-/// Inserts the row, unless its name or its hash is taken. Returns how many rows there are more.
+/// Inserts the row, unless its name or its hash is taken. Returns whether it did.
 async fn insert(
     tx: &mut LedgerTransaction<'_>,
     new: &NewToken,
     now: Timestamp,
-) -> Result<u64, RepositoryError> {
+) -> Result<bool, RepositoryError> {
     let (role, scope, subject_kind, subject, groups) = match &new.subject {
         TokenSubject::Program { role, scope } => {
             (Some(role.as_str()), scope.as_ref(), "token", &new.name, "[]".to_owned())
@@ -274,7 +293,8 @@ async fn insert(
     let added = query(
         "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, hash, \
             created_at, created_by, expires_at, id_token_hash, id_token_expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING
+         RETURNING *",
     )
     .bind(new.name.clone())
     .bind(new.subject.kind().as_str())
@@ -289,10 +309,12 @@ async fn insert(
     .bind(new.expires_at.map(Timestamp::as_millisecond))
     .bind(id_token.map(|it| it.hash.clone()))
     .bind(id_token.map(|it| it.expires_at.as_millisecond()))
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await
     .map_err(database("insert token"))?;
-    Ok(added)
+    let Some(row) = added else { return Ok(false) };
+    rights::sign(tx, Table::Tokens, None, &row).await?;
+    Ok(true)
 }
 
 fn row(row: &Row) -> Result<TokenRow, RepositoryError> {

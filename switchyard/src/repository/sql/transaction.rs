@@ -1,9 +1,15 @@
 //! Ledger transactions, serialized by a lock on the audit log's head row.
 
+use std::sync::Arc;
+
 use audit::Hash;
 use lockbox::database::{Connection, DatabaseError, query};
 
 use super::super::RepositoryError;
+use super::super::authenticity::{Authenticity, Forgery};
+use super::super::digest::{Digest, Table};
+use super::super::mac::LedgerKey;
+use super::super::table_digests::TableDigests;
 use super::Repository;
 use super::rows::{bytes, count, database, signed};
 
@@ -12,6 +18,13 @@ pub(in super::super) struct LedgerTransaction<'c> {
     connection: &'c mut Connection,
     head: AuditHead,
     head_moved: bool,
+    authenticity: Arc<Authenticity>,
+    /// The digests as they are stored.
+    stored: Option<Vec<u8>>,
+    /// The digests after the changes so far, if there is one.
+    digests: Option<TableDigests>,
+    /// The key that all rows were signed under, just now.
+    new_key: Option<Arc<LedgerKey>>,
 }
 
 /// The head of the audit log: the last event's sequence and hash.
@@ -30,9 +43,10 @@ impl Repository {
         T: Send + 'static,
         E: From<RepositoryError> + From<DatabaseError> + Send + 'static,
     {
+        let authenticity = self.authenticity.clone();
         self.database
             .transaction(async move |connection: &mut Connection| {
-                let mut tx = LedgerTransaction::begin(connection).await?;
+                let mut tx = LedgerTransaction::begin(connection, authenticity).await?;
                 let done = work(&mut tx).await?;
                 tx.finish().await?;
                 Ok(done)
@@ -42,17 +56,30 @@ impl Repository {
 }
 
 impl<'c> LedgerTransaction<'c> {
-    async fn begin(connection: &'c mut Connection) -> Result<Self, RepositoryError> {
+    async fn begin(
+        connection: &'c mut Connection,
+        authenticity: Arc<Authenticity>,
+    ) -> Result<Self, RepositoryError> {
         // A no-op update locks the row on both databases.
         let row = query(
-            "UPDATE audit_head SET sequence = sequence WHERE id = 1 RETURNING sequence, hash",
+            "UPDATE audit_head SET sequence = sequence WHERE id = 1 RETURNING sequence, hash, \
+                digests",
         )
         .fetch_one(&mut *connection)
         .await
         .map_err(database("lock audit head"))?;
         let hash = Hash::from_slice(&bytes(&row, "hash")?).ok_or(RepositoryError::Form("hash"))?;
         let head = AuditHead { sequence: count(&row, "sequence")?, hash };
-        Ok(Self { connection, head, head_moved: false })
+        let stored = row.try_get("digests").map_err(database("digests"))?;
+        Ok(Self {
+            connection,
+            head,
+            head_moved: false,
+            authenticity,
+            stored,
+            digests: None,
+            new_key: None,
+        })
     }
 
     /// The connection to run statements on.
@@ -69,9 +96,59 @@ impl<'c> LedgerTransaction<'c> {
         self.head_moved = true;
     }
 
+    /// The ledger's key.
+    pub(super) fn key(&self) -> Result<Arc<LedgerKey>, RepositoryError> {
+        self.authenticity.key()
+    }
+
+    /// Reports a forgery, and returns the error of whoever came across it.
+    pub(super) fn refuse(&self, forgery: Forgery) -> RepositoryError {
+        self.authenticity.refuse(forgery)
+    }
+
+    /// Takes a row out of a table's digest, puts one into it, or both.
+    pub(super) fn replace_row(
+        &mut self,
+        table: Table,
+        before: Option<Digest>,
+        after: Option<Digest>,
+    ) -> Result<(), RepositoryError> {
+        if before == after {
+            return Ok(());
+        }
+        let mut digests = match self.digests {
+            Some(digests) => digests,
+            None => {
+                let stored = self.stored.as_deref().unwrap_or_default();
+                let decoded = TableDigests::decode(&*self.key()?, stored);
+                decoded.ok_or_else(|| self.refuse(Forgery::digests()))?
+            }
+        };
+        let of = digests.of_mut(table);
+        of.changes = of.changes.saturating_add(1);
+        of.rows = before.into_iter().fold(of.rows, Digest::minus);
+        of.rows = after.into_iter().fold(of.rows, Digest::plus);
+        self.digests = Some(digests);
+        Ok(())
+    }
+
+    /// Begins the digests anew, of rows that were taken over under a new key.
+    pub(super) fn set_digests(&mut self, digests: TableDigests, key: Arc<LedgerKey>) {
+        (self.digests, self.new_key) = (Some(digests), Some(key));
+    }
+
     /// Writes the new head.
     async fn finish(self) -> Result<(), RepositoryError> {
-        if self.head_moved {
+        if let Some(digests) = self.digests {
+            let key = self.new_key.map_or_else(|| self.authenticity.key(), Ok)?;
+            query("UPDATE audit_head SET sequence = $1, hash = $2, digests = $3 WHERE id = 1")
+                .bind(signed(self.head.sequence))
+                .bind(self.head.hash.0.to_vec())
+                .bind(digests.encode(&key))
+                .execute(self.connection)
+                .await
+                .map_err(database("update audit head"))?;
+        } else if self.head_moved {
             query("UPDATE audit_head SET sequence = $1, hash = $2 WHERE id = 1")
                 .bind(signed(self.head.sequence))
                 .bind(self.head.hash.0.to_vec())

@@ -43,7 +43,7 @@ impl StoreFixture {
                 .unwrap(),
         );
         let database = Database::open(&directory.path().join("x.db")).await.unwrap();
-        let repository = Repository::open(database.clone()).await.unwrap();
+        let repository = crate::repository::open_signed(database.clone()).await;
         let (audit, writer) = AuditLog::new(repository.clone());
         Tasks::new().spawn("writer", writer.run());
         let fence =

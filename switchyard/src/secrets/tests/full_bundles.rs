@@ -41,11 +41,11 @@ pub(super) async fn a_full_bundle_is_stuck_and_the_others_move(fixture: SecretsF
     assert_eq!(deleted.bundles.len(), 1);
     let free = bundle(&api).await;
     assert_eq!(free.stuck, None);
-    let held = fixture.secrets.repository.members(free.id, free.rollout.stable).await.unwrap();
+    let held = fixture.secrets.repository.members(&free, free.rollout.stable).await.unwrap();
     let names: Vec<&str> = held.keys().map(SecretName::as_str).collect();
     assert_eq!(names.len(), 8);
     assert!(names.contains(&"SHARED_1") && !names.contains(&"API_0"), "{names:?}");
     // The generation from before is still what it was.
-    let old = fixture.secrets.repository.members(free.id, before).await.unwrap();
+    let old = fixture.secrets.repository.members(&free, before).await.unwrap();
     assert_eq!(old.len(), 7);
 }
