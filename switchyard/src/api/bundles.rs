@@ -104,11 +104,8 @@ pub(super) async fn values(
     let ScopePath(scope) = path?;
     let rule = auth.authorize(&app, Verb::Read, Target::Scope(&scope)).await?;
     let bundle = find(&app, &scope).await?;
-    let members = app
-        .repository
-        .members(&bundle, bundle.rollout.stable)
-        .await
-        .map_err(SecretsError::from)?;
+    let members =
+        app.repository.members(&bundle, bundle.rollout.stable).await.map_err(SecretsError::from)?;
     for (name, member) in &members {
         auth.authorize(&app, Verb::Read, Target::Secret(&member.scope, name)).await?;
     }

@@ -135,12 +135,7 @@ impl LedgerKey {
     }
 
     /// What hides the digest of one generation: from sums that were seen, others can be computed.
-    pub(super) fn generation_mask(
-        &self,
-        bundle: &Scope,
-        number: Generation,
-        tag: &str,
-    ) -> Digest {
+    pub(super) fn generation_mask(&self, bundle: &Scope, number: Generation, tag: &str) -> Digest {
         let mask = MacInput::new(&self.mask, "generation").text(&bundle.to_string());
         Digest(mask.number(number.0).text(tag).finish())
     }
@@ -212,14 +207,15 @@ mod tests {
 
     #[test]
     fn every_field_of_a_row_counts() {
-        let mac = |key: &LedgerKey, scope: &str, name: &str, version, reference: &str, tag, size| {
-            let stored = StoredVersion {
-                version: Version(version),
-                reference: Reference::new(reference.to_owned()),
+        let mac =
+            |key: &LedgerKey, scope: &str, name: &str, version, reference: &str, tag, size| {
+                let stored = StoredVersion {
+                    version: Version(version),
+                    reference: Reference::new(reference.to_owned()),
+                };
+                let id = (&scope.parse().unwrap(), &name.parse().unwrap());
+                key.version(id, &stored, (tag, size))
             };
-            let id = (&scope.parse().unwrap(), &name.parse().unwrap());
-            key.version(id, &stored, (tag, size))
-        };
         let all = [
             mac(&key(1), "shop.prod", "A", 1, "r", "t", 1),
             mac(&key(2), "shop.prod", "A", 1, "r", "t", 1),

@@ -5,6 +5,7 @@
 //! real databases; compile-time checking would need a database to build.
 
 mod accept;
+mod affected;
 mod audit_events;
 mod bundles;
 mod changes;

@@ -67,9 +67,8 @@ impl TableDigests {
     /// unless somebody puts older ones back.
     pub(super) fn changes(bytes: &[u8]) -> u64 {
         let entries = bytes.get(NONCE_BYTES..SIGNED_BYTES).unwrap_or_default();
-        let changes = |entry: &[u8]| {
-            entry.first_chunk().map_or(0, |changes| u64::from_be_bytes(*changes))
-        };
+        let changes =
+            |entry: &[u8]| entry.first_chunk().map_or(0, |changes| u64::from_be_bytes(*changes));
         entries.chunks(ENTRY_BYTES).map(changes).fold(0, u64::saturating_add)
     }
 }

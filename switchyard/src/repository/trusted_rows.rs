@@ -66,7 +66,11 @@ impl TrustedRows {
             Some(LoadedRows { macs, expected: Some(expected), .. })
                 if expected.changes == changes =>
             {
-                if macs.get(&id) == Some(&mac) { Standing::Current } else { Standing::NotCurrent }
+                if macs.get(&id) == Some(&mac) {
+                    Standing::Current
+                } else {
+                    Standing::NotCurrent
+                }
             }
             _ => match state.failed {
                 Some((at, when)) if at == changes && when.elapsed() < RETRY_AFTER => {

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod check;
 mod existence;
+mod forgeries;
 mod grants;
 mod lifetimes;
 mod readers;

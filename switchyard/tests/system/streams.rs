@@ -4,6 +4,7 @@ use contract::Redacted;
 use contract::secret_bundle::SecretBundle;
 use contract::stream::{AgentMessage, FailedStep, ReloadOutcome, ServerMessage};
 use http::Method;
+use serde_json::{Value, json};
 
 use crate::agent::{TestAgent, held};
 use crate::harness::{Harness, problem, until};
@@ -305,19 +306,23 @@ async fn the_drain_ends_streams() {
 async fn a_grant_admits_another_account_and_its_removal_ends_the_stream() {
     let harness = Harness::start().await;
     harness.set("shop.prod.api", &[("A", b"one")]).await;
-    let database = harness.database();
     // A grant for another environment has no effect.
-    for environment in ["prod", "dev"] {
-        let row = "INSERT INTO grants (subject_kind, subject, project, environment, service, \
-            secret, access, created_at, created_by)
-                   VALUES ('service_account', 'shop-prod/web', 'shop', ?, 'api', '', 'read', 0, \
-                   'test')";
-        database.execute(row, (environment,)).unwrap();
+    let mut grants = Vec::new();
+    for scope in ["shop.prod.api", "shop.dev.api"] {
+        let subject = json!({"kind": "service_account", "name": "shop-prod/web"});
+        let grant = json!({"subject": subject, "scope": scope, "access": "read"}).to_string();
+        let token = harness.token();
+        let (status, _, added) =
+            harness.ask(Method::POST, "/v1/grants", Some(&token), grant.as_bytes()).await;
+        assert_eq!(status, 201);
+        grants.push(serde_json::from_slice::<Value>(&added).unwrap()["id"].clone());
     }
     assert_eq!(TestAgent::refused(&harness, "web", "bundle=api-dev").await.status, 403);
     let mut agent = TestAgent::connect(&harness, "web", "api-prod", vec![]).await;
     assert_eq!(agent.values().await.0, 1);
-    database.execute_batch("DELETE FROM grants").unwrap();
+    for id in grants {
+        harness.done(Method::DELETE, &format!("/v1/grants/{id}"), b"").await;
+    }
     harness.set("shop.prod.api", &[("A", b"two")]).await;
     match agent.next().await {
         Some(ServerMessage::Refused { detail }) => {

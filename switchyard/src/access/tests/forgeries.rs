@@ -61,7 +61,10 @@ async fn grants(repository: &Repository, found_in: &mut tokio::sync::mpsc::Recei
         assert!(!repository.check_rights().await.unwrap());
         assert_eq!(repository.grants(0, 100).await.unwrap().len(), 2);
         let found = found(found_in).await;
-        assert!(found.len() == 1 && found[0].contains("not one that switchyard wrote"), "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].contains("not one that switchyard wrote"),
+            "{found:?}"
+        );
         run(repository, "DELETE FROM grants WHERE service = 'db'").await;
         assert!(repository.check_rights().await.unwrap());
     }

@@ -7,37 +7,22 @@
 use std::collections::BTreeMap;
 
 use contract::{Generation, Scope, SecretName, Version};
-use lockbox::database::{Row, query, query_built};
+use lockbox::database::{query, query_built};
 
-use super::super::authenticity::Forgery;
 use super::super::digest::{Digest, Table};
 use super::super::mac::{LedgerKey, RowMac};
 use super::super::{Bundle, ChangeError, LedgerChange, RepositoryError, service_parts};
 use super::LedgerTransaction;
-use super::bundles::{bundle, bundle_mac};
-use super::generation_row::{GENERATION_COLUMNS, MemberDigest, check_generation};
-use super::row_macs::{VERSION_COLUMNS, check_version, optional_mac, stored_mac};
-use super::rows::{
-    columns, count, database, integer, name, optional_count, random_tag, scope, signed,
-};
+use super::affected::{Affected, affected_bundles, create};
+use super::bundles::bundle;
+use super::generation_row::MemberDigest;
+use super::row_macs::{VERSION_COLUMNS, check_version, optional_mac};
+use super::rows::{columns, count, database, integer, name, random_tag, scope, signed};
 use super::touched::Touched;
 use crate::snapshot::{BundleMember, BundleSize, CandidateSecret, narrowest};
 
 /// A change of more names than this computes its bundles anew.
 const MAX_NAMES: usize = 64;
-
-/// A bundle that sees the changed scope, and the size of its newest generation.
-struct Affected {
-    bundle: Bundle,
-    size: BundleSize,
-    mac: RowMac,
-    /// Its newest generation, which is not always the stable one, and what that holds.
-    newest: Generation,
-    held: MemberDigest,
-}
-
-/// A bundle whose rows are those that switchyard wrote, or why they are not.
-type Checked = Result<Affected, (Bundle, Forgery)>;
 
 /// How one name changes in a bundle.
 struct Difference {
@@ -106,75 +91,6 @@ pub(super) async fn advance(
         }
     }
     Ok(moved)
-}
-
-async fn affected_bundles(
-    tx: &mut LedgerTransaction<'_>,
-    changed: &Scope,
-) -> Result<Vec<Checked>, RepositoryError> {
-    let [project, environment, service] = columns(changed);
-    let rows = query_built(format!(
-        "SELECT b.*, {GENERATION_COLUMNS} FROM bundles b LEFT JOIN generations g \
-             ON g.bundle_id = b.id AND g.number = \
-             (SELECT max(n.number) FROM generations n WHERE n.bundle_id = b.id)
-         WHERE b.project = $1 AND ($2 = '' OR b.environment = $2) \
-            AND ($3 = '' OR b.service = $3) ORDER BY b.id"
-    ))
-    .bind(project)
-    .bind(environment)
-    .bind(service)
-    .fetch_all(tx.connection())
-    .await
-    .map_err(database("find affected bundles"))?;
-    rows.iter().map(|row| affected(tx, row)).collect()
-}
-
-fn affected(tx: &LedgerTransaction<'_>, row: &Row) -> Result<Checked, RepositoryError> {
-    let (key, bundle) = (tx.key()?, bundle(row)?);
-    let size = BundleSize { secrets: count(row, "secrets")?, bytes: count(row, "bytes")? };
-    let mac = bundle_mac(&key, row)?;
-    if stored_mac(row)? != Some(mac) {
-        let forgery = Forgery::bundle(&bundle.scope);
-        return Ok(Err((bundle, forgery)));
-    }
-    let (newest, held) = match optional_count(row, "generation_number")? {
-        None => (Generation(0), MemberDigest::default()),
-        Some(number) => {
-            let Some(held) = check_generation(&key, &bundle.scope, row)? else {
-                let forgery = Forgery::generation(&bundle.scope);
-                return Ok(Err((bundle, forgery)));
-            };
-            (Generation(number), held)
-        }
-    };
-    Ok(Ok(Affected { bundle, size, mac, newest, held }))
-}
-
-/// A bundle before its first generation.
-async fn create(
-    tx: &mut LedgerTransaction<'_>,
-    change: &LedgerChange,
-) -> Result<Affected, RepositoryError> {
-    let [project, environment, service] = columns(&change.scope);
-    let key = tx.key()?;
-    let mac = key.bundle(&change.scope, (Generation(1), None), "", (0, 0));
-    tx.replace_row(Table::Bundles, None, Some(key.term(Table::Bundles.as_str(), mac, &[])))?;
-    // It is stuck until its first generation is computed from everything that it sees.
-    let row = query(
-        "INSERT INTO bundles (project, environment, service, stable_generation, revision, \
-            created_at, updated_at, secrets, bytes, stuck, mac)
-         VALUES ($1, $2, $3, 1, 0, $4, $4, 0, 0, '', $5) RETURNING *",
-    )
-    .bind(project)
-    .bind(environment)
-    .bind(service)
-    .bind(change.at.as_millisecond())
-    .bind(mac.0.to_vec())
-    .fetch_one(tx.connection())
-    .await
-    .map_err(database("insert bundle"))?;
-    let (size, held) = (BundleSize::default(), MemberDigest::default());
-    Ok(Affected { bundle: bundle(&row)?, size, mac, newest: Generation(0), held })
 }
 
 /// What the bundle's next generation has that its newest one has not, and the digest of what it

@@ -9,9 +9,7 @@ use lockbox::database::{Row, query, query_built};
 use super::super::authenticity::Forgery;
 use super::super::digest::Table;
 use super::super::{ChangeError, GrantExtent, KeptResponse, NewGrant, RepositoryError};
-use super::rows::{
-    columns, count, database, integer, optional_time, scope, signed, text, time,
-};
+use super::rows::{columns, count, database, integer, optional_time, scope, signed, text, time};
 use super::{LedgerTransaction, Repository, idempotency, rights};
 use crate::policy::{AccessGrant, BundleGrant, Reach};
 

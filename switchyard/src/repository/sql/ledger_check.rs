@@ -94,7 +94,8 @@ impl Repository {
             }
         };
         let found = self.database.reader().fold(query(statement), Ok(Found::default()), step);
-        let Found { expected, sum, forgeries } = found.await.map_err(database("check ledger"))??;
+        let Found { expected, sum, forgeries } =
+            found.await.map_err(database("check ledger"))??;
         let is_authentic = forgeries.is_empty();
         for forgery in forgeries {
             self.authenticity.report(forgery);

@@ -156,12 +156,7 @@ struct FoundRows {
 const MAX_REPORTED: usize = 16;
 
 impl FoundRows {
-    fn add(
-        &mut self,
-        key: &LedgerKey,
-        table: Table,
-        row: &Row,
-    ) -> Result<(), RepositoryError> {
+    fn add(&mut self, key: &LedgerKey, table: Table, row: &Row) -> Result<(), RepositoryError> {
         if self.rows.expected.is_none() {
             let digests: Option<Vec<u8>> =
                 row.try_get("digests").map_err(database("read digests"))?;

@@ -85,9 +85,7 @@ pub(super) fn rights_mac(
     let columns = if table == Table::Grants { GRANT } else { TOKEN };
     let add = |input: MacInput, column: &Column| {
         Ok::<_, RepositoryError>(match column {
-            Integer(name) => {
-                input.optional(optional_integer(row, name)?.map(i64::cast_unsigned))
-            }
+            Integer(name) => input.optional(optional_integer(row, name)?.map(i64::cast_unsigned)),
             Text(name) => match optional_text(row, name)? {
                 None => input.optional(None),
                 Some(text) => input.optional(Some(0)).text(&text),

@@ -67,8 +67,13 @@ pub(super) async fn a_bundle_that_somebody_changed_is_not_delivered(fixture: Sec
     );
     for (changes, undo) in [
         // Another bundle's secret, alone and with what counts them.
-        (vec![insert.as_str()], vec!["DELETE FROM bundle_members WHERE name = 'DATABASE_URL' AND \
-            first_generation = 3"]),
+        (
+            vec![insert.as_str()],
+            vec![
+                "DELETE FROM bundle_members WHERE name = 'DATABASE_URL' AND \
+            first_generation = 3",
+            ],
+        ),
         (
             vec![
                 insert.as_str(),
@@ -87,15 +92,21 @@ pub(super) async fn a_bundle_that_somebody_changed_is_not_delivered(fixture: Sec
             vec!["UPDATE bundle_members SET version = 2 WHERE name = 'A' AND first_generation = 2"],
         ),
         (
-            vec!["UPDATE bundle_members SET end_generation = 3 WHERE name = 'A' AND \
-                first_generation = 2"],
-            vec!["UPDATE bundle_members SET end_generation = NULL WHERE name = 'A' AND \
-                first_generation = 2"],
+            vec![
+                "UPDATE bundle_members SET end_generation = 3 WHERE name = 'A' AND \
+                first_generation = 2",
+            ],
+            vec![
+                "UPDATE bundle_members SET end_generation = NULL WHERE name = 'A' AND \
+                first_generation = 2",
+            ],
         ),
         // The members of another generation.
         (
-            vec!["UPDATE bundles SET stable_generation = 1, revision = revision + 1 WHERE service \
-                = 'web'"],
+            vec![
+                "UPDATE bundles SET stable_generation = 1, revision = revision + 1 WHERE service \
+                = 'web'",
+            ],
             vec!["UPDATE bundles SET stable_generation = 3 WHERE service = 'web'"],
         ),
         (
