@@ -3,13 +3,18 @@
 use contract::api::{Access as Given, SubjectKind};
 use jiff::SignedDuration;
 use lockbox::Database;
-use lockbox::database::query_built;
+use lockbox::database::{DatabaseKind, query_built};
 
 use super::{event, grant, new_grant, program, token};
 use crate::repository::{Forgery, Repository, RepositoryError, open_signed};
 
 async fn run(repository: &Repository, sql: &str) {
-    repository.database().execute(query_built(sql.to_owned())).await.unwrap();
+    let mut sql = sql.to_owned();
+    // PostgreSQL counts ids itself, unless it is told that somebody knows better.
+    if repository.database().kind() == DatabaseKind::Postgres && sql.starts_with("INSERT") {
+        sql = sql.replacen(" SELECT ", " OVERRIDING SYSTEM VALUE SELECT ", 1);
+    }
+    repository.database().execute(query_built(sql)).await.unwrap();
 }
 
 /// What was found since the last time, without repetitions.
