@@ -1,8 +1,8 @@
 //! The key that authenticates the ledger's rows. The store keeps it, as it keeps values, so that
 //! whoever has the database alone does not have it; the database names it.
 //!
-//! It is made once, in the start that signs the rows that are there. After that a ledger without its
-//! key is not opened, unless an operator accepts its rows as they are.
+//! It is made once, in the start that signs the rows that are there. After that a ledger without
+//! its key is not opened, unless an operator accepts its rows as they are.
 
 use std::sync::Arc;
 

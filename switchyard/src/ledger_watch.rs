@@ -55,8 +55,8 @@ pub(crate) async fn report_forgeries(repository: Repository, metrics: Metrics) {
         }
         tracing::error!(
             %forgery,
-            "the ledger is not as switchyard wrote it: what depends on it is refused, and docs/keys.md \
-             says how to go on"
+            "the ledger is not as switchyard wrote it: what depends on it is refused, and \
+             docs/keys.md says how to go on"
         );
         match repository.record_forgery(&event(&forgery)).await {
             Ok(()) => {

@@ -71,8 +71,8 @@ fn check_capabilities(of: Capabilities) -> Result<Vec<&'static str>, StoreOpenEr
     Ok(substitutes)
 }
 
-/// Logs at start whether the store is unhealthy. Its server may start later: the start waits for the
-/// ledger's key, and afterwards each request fails with the reason.
+/// Logs at start whether the store is unhealthy. Its server may start later: the start waits for
+/// the ledger's key, and afterwards each request fails with the reason.
 fn check_health(store: Arc<dyn Store>, tasks: &Tasks) {
     let stopping = tasks.stopping();
     tasks.spawn("store health check", async move {

@@ -166,10 +166,12 @@ async fn tokens(repository: &Repository, found_in: &mut tokio::sync::mpsc::Recei
         .await;
     assert!(!valid(1).await.unwrap());
     run(repository, "UPDATE api_tokens SET name = 'ci' WHERE name = 'y'").await;
-    let inserted = "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, scope, \
-        hash, created_at, created_by, mac) SELECT 'evil', kind, subject_kind, 'evil', groups, \
+    let inserted = "INSERT INTO api_tokens (name, kind, subject_kind, subject, groups, role, \
+        scope, hash, created_at, created_by, mac) SELECT 'evil', kind, subject_kind, 'evil', \
+        groups, \
         'owner', '', id_hash, created_at, created_by, mac FROM \
-        (SELECT t.*, o.hash AS id_hash FROM kept_tokens t JOIN other o ON 1 = 1) k WHERE k.name = 'ci'";
+        (SELECT t.*, o.hash AS id_hash FROM kept_tokens t JOIN other o ON 1 = 1) k \
+        WHERE k.name = 'ci'";
     run(repository, "CREATE TABLE other AS SELECT hash FROM api_tokens WHERE name = 'cd'").await;
     run(repository, "DELETE FROM api_tokens WHERE name = 'cd'").await;
     run(repository, inserted).await;

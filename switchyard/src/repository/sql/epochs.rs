@@ -57,7 +57,7 @@ impl Repository {
         row.map(|row| Ok(Hash::from_slice(&bytes(&row, "hash")?))).transpose().map(Option::flatten)
     }
 
-    /// The name of the ledger's key, and how often its tables changed. Both are as the database says.
+    /// The name of the ledger's key, and how often its tables changed, as the database says.
     ///
     /// # Errors
     /// The database failed.
