@@ -92,7 +92,7 @@ where
             let accepted = result.is_ok();
             // A caller that gave up does not learn the result.
             let answer = Box::new(move |committed: Result<(), DatabaseError>| {
-                let _ = reply.send(committed.map_err(E::from).and_then(|()| result));
+                let _ = reply.send(committed.map_err(E::from).and(result));
             });
             Applied { accepted, answer }
         }

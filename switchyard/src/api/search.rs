@@ -69,7 +69,7 @@ pub(super) async fn search(
             limit=<1 to 1000> and cursor=<next of the previous page>",
     )?;
     let limit = limit(parameters.limit)?;
-    let from: Option<Found> = after("search", parameters.cursor.as_deref())?;
+    let from: Option<SearchPosition> = after("search", parameters.cursor.as_deref())?;
     let search = parse(parameters)?;
     let roots = roots(&auth.principal, search.within.as_ref());
     let may_list = |it: &ScopedSecret| {
@@ -79,7 +79,7 @@ pub(super) async fn search(
         from,
         limit,
         |after, limit| fetch(&app, &search, &roots, after, limit),
-        |it: &ScopedSecret| Found(it.scope.clone(), it.secret.name.clone()),
+        |it: &ScopedSecret| SearchPosition(it.scope.clone(), it.secret.name.clone()),
         |it| {
             let fits = search.matches_tags(&it.secret.metadata.tags) && may_list(&it);
             fits.then(|| own_summary(&it.scope, it.secret))
@@ -126,10 +126,10 @@ async fn fetch(
     app: &AppState,
     search: &SearchQuery,
     roots: &[Option<Scope>],
-    after: Option<Found>,
+    after: Option<SearchPosition>,
     limit: u32,
 ) -> Result<Vec<ScopedSecret>, RepositoryError> {
-    let after = after.map(|Found(scope, name)| (scope, name));
+    let after = after.map(|SearchPosition(scope, name)| (scope, name));
     let after_scope = after.as_ref().map(|(scope, _)| scope);
     let mut found = Vec::new();
     for root in roots.iter().filter(|it| goes_beyond(it.as_ref(), after_scope)) {
@@ -150,15 +150,15 @@ async fn fetch(
 
 /// A secret of a page, as its cursor has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Found(Scope, SecretName);
+struct SearchPosition(Scope, SecretName);
 
-impl fmt::Display for Found {
+impl fmt::Display for SearchPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.0, self.1)
     }
 }
 
-impl FromStr for Found {
+impl FromStr for SearchPosition {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -182,7 +182,7 @@ mod tests {
         for text in ["q=a%25", "q=a%20b", "tag=a,b,c,d,e", "tag=a,,b", "tag=%3Da", "scope=Shop"] {
             assert!(parse(text).is_err(), "{text} was accepted");
         }
-        let found = Found("shop.prod".parse().unwrap(), "A.b".parse().unwrap());
+        let found = SearchPosition("shop.prod".parse().unwrap(), "A.b".parse().unwrap());
         assert_eq!(found.to_string().parse(), Ok(found));
     }
 }

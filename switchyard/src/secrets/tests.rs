@@ -9,12 +9,6 @@ use runtime::tasks::Tasks;
 
 use super::*;
 use crate::repository::NewVersion;
-use forgeries::{
-    a_bundle_that_somebody_changed_is_not_delivered, a_row_that_somebody_changed_is_not_read,
-    what_was_put_back_is_found,
-};
-use full_bundles::a_full_bundle_is_stuck_and_the_others_move;
-
 mod forgeries;
 mod full_bundles;
 mod metadata;
@@ -37,19 +31,10 @@ macro_rules! on_each_database {
     };
 }
 
-use metadata::{
-    a_new_version_has_its_own_message_and_expiry, a_repeated_annotation_is_done_once,
-    a_search_and_the_scopes_are_in_the_order_of_a_tree,
-    a_secret_set_after_a_delete_has_no_old_notes, expiring_secrets_are_counted_and_listed,
-    tags_are_changed_one_by_one_and_bounded,
-};
-use retention::{
-    a_clock_that_jumps_forward_destroys_nothing, a_clock_that_jumps_forward_forgets_no_answer,
-    a_delete_can_be_undone_until_its_retention_ends, a_rollback_to_a_deleted_version_restores_it,
-    a_version_past_its_retention_is_not_read_before_the_job_ran,
-    an_undelete_restores_what_its_own_delete_marked,
-    what_was_deleted_is_destroyed_although_the_name_was_set_again,
-};
+use forgeries::*;
+use full_bundles::*;
+use metadata::*;
+use retention::*;
 
 mod each {
     use super::SecretsFixture;
