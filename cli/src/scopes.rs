@@ -124,13 +124,13 @@ mod tests {
         let expected = "\
 (bank)
 └─ (prod)
-   └─ api    12
-shop         2
+   └─ api  12
+shop       2
 ├─ (dev)
-│  └─ api    1
-└─ prod      4
-   ├─ api    3
-   └─ web    1";
+│  └─ api  1
+└─ prod    4
+   ├─ api  3
+   └─ web  1";
         assert_eq!(tree(&scopes).join("\n"), expected);
     }
 }

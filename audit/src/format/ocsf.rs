@@ -83,9 +83,8 @@ fn activity(action: &str, version: Option<u64>) -> Activity {
         "grant" => (API_ACTIVITY, 1, Some("Create")),
         "write" if version == Some(1) => (API_ACTIVITY, 1, Some("Create")),
         "read" | "list" | "export" => (API_ACTIVITY, 2, Some("Read")),
-        "write" | "rotate" | "rollback" | "undelete" | "rekey" | "restore" | "accept" => {
-            (API_ACTIVITY, 3, Some("Update"))
-        }
+        "write" | "annotate" | "rotate" | "rollback" | "undelete" | "rekey" | "restore"
+        | "accept" => (API_ACTIVITY, 3, Some("Update")),
         "delete" | "destroy" | "revoke" => (API_ACTIVITY, 4, Some("Delete")),
         _ => (API_ACTIVITY, 99, None),
     };
@@ -141,7 +140,10 @@ mod tests {
                 API_ACTIVITY
             };
             assert_eq!(activity.class, expected);
-            let named = !matches!(action, Action::Applied | Action::Failed | Action::Denied);
+            let named = !matches!(
+                action,
+                Action::Applied | Action::Failed | Action::Denied | Action::Tampered
+            );
             assert_eq!((activity.id != 99, activity.name.is_some()), (named, named), "{action:?}");
         }
     }

@@ -88,6 +88,11 @@ fn another_database_is_noticed() {
     fs::remove_file(directory.path().join("data/switchyard.db")).unwrap();
     // The new database has no token yet.
     fs::remove_file(directory.path().join("bootstrap-token")).unwrap();
+    // Nothing shows that its rows are right, so a person has to say that.
+    let refused = format!("{:#}", switchyard.run().unwrap_err());
+    assert!(refused.contains("--accept-ledger"), "{refused}");
+    let accept = [("ENCLII_ACCEPT_LEDGER", "true")];
+    let mut switchyard = Switchyard::new(directory.path(), "one", &accept).unwrap();
     switchyard.run().unwrap();
     let restores = restores(&switchyard);
     assert_eq!(restores.len(), 1, "{restores:?}");

@@ -20,7 +20,8 @@ async fn the_openapi_document_matches_the_routes() {
     for (path, item) in document["paths"].as_object().unwrap() {
         let documented: BTreeSet<String> =
             item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
-        for method in ["TRACE", "OPTIONS", "PATCH"] {
+        let undocumented = ["TRACE", "OPTIONS", "PATCH"];
+        for method in undocumented.into_iter().filter(|it| !documented.contains(*it)) {
             let (status, headers, answer) =
                 harness.with(method.parse().unwrap(), path, &[], b"").await;
             assert_eq!(problem(status, &headers, &answer).status, 405, "{method} {path}");
