@@ -31,7 +31,7 @@ pub use error::DatabaseError;
 pub use migrate::MigrateError;
 pub use postgres_url::PostgresUrlError;
 pub use query::{Executor, FromSql, Query, Row, SqlValue, query, query_built};
-pub use reader::{PointReader, Reader};
+pub use reader::Reader;
 pub use schema::{Migration, Schema};
 
 use fold::Fold;

@@ -64,12 +64,6 @@ impl DatabaseError {
         code.is_some_and(|code| code == "42501")
     }
 
-    /// Whether another connection holds a lock (`SQLITE_BUSY`).
-    pub(super) fn is_busy(&self) -> bool {
-        let Self::Sqlite(error) = self else { return false };
-        error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-    }
-
     /// Whether SQLite failed to flush a file or directory (`SQLITE_IOERR_FSYNC`,
     /// `SQLITE_IOERR_DIR_FSYNC`). PostgreSQL itself panics and restarts.
     pub(super) fn is_flush_failure(&self) -> bool {

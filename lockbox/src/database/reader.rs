@@ -1,4 +1,6 @@
-//! Reads outside of transactions, on a few connections of their own.
+//! Reads outside of transactions, on a few connections of their own, on threads that may block: even
+//! a read waits while the file system is frozen, and must not keep the rest of the process from its
+//! deadlines.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,18 +38,7 @@ pub struct SqliteReaders {
     idle: Mutex<Vec<rusqlite::Connection>>,
 }
 
-/// Runs the reads of a [`Reader`] that find one row by an index. On SQLite they run on the calling
-/// thread: they take a few microseconds, and the way to another thread and back takes longer.
-#[derive(Clone, Copy, Debug)]
-pub struct PointReader<'r>(&'r Reader);
-
 impl Reader {
-    /// For reads that find one row, or a few, by an index.
-    #[must_use]
-    pub fn point(&self) -> PointReader<'_> {
-        PointReader(self)
-    }
-
     pub(super) fn sqlite(path: PathBuf) -> Self {
         Self::Sqlite(Arc::new(SqliteReaders {
             path,
@@ -100,24 +91,6 @@ impl Reader {
 }
 
 impl SqliteReaders {
-    /// Runs a read on this thread, if that needs to wait for nothing: neither for a connection nor
-    /// for another's lock.
-    fn try_here(&self, query: &Query) -> Option<Result<Vec<Row>, DatabaseError>> {
-        let _permit = self.permits.try_acquire().ok()?;
-        let connection = self.take_idle()?;
-        let result = sqlite::rows_without_waiting(&connection, query);
-        match &result {
-            Ok(_) => self.give_back(connection),
-            // It waits on another thread.
-            Err(error) if error.is_busy() => {
-                self.give_back(connection);
-                return None;
-            }
-            Err(_) => {}
-        }
-        Some(result)
-    }
-
     fn take_idle(&self) -> Option<rusqlite::Connection> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -166,60 +139,5 @@ impl Executor for &Reader {
     async fn changes(self, query: Query) -> Result<u64, DatabaseError> {
         // A reader's connection refuses to write.
         self.rows(query).await.map(|_| 0)
-    }
-}
-
-impl Executor for PointReader<'_> {
-    async fn rows(self, query: Query) -> Result<Vec<Row>, DatabaseError> {
-        let Self(reader) = self;
-        if let Reader::Sqlite(readers) = reader
-            && let Some(result) = readers.try_here(&query)
-        {
-            return result;
-        }
-        reader.rows(query).await
-    }
-
-    async fn changes(self, query: Query) -> Result<u64, DatabaseError> {
-        self.rows(query).await.map(|_| 0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Database, query};
-    use super::*;
-
-    #[tokio::test]
-    async fn a_point_read_finds_what_another_read_finds_and_changes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("it.db")).await.unwrap();
-        database.execute(query("CREATE TABLE it (n INTEGER)")).await.unwrap();
-        let count = || query("SELECT count(*) AS n FROM it");
-        // The first one has no connection yet, and the second one has.
-        for expected in 0..3 {
-            let point = count().fetch_one(database.reader().point()).await.unwrap();
-            let other = count().fetch_one(database.reader()).await.unwrap();
-            assert_eq!(point.scalar::<i64>().unwrap(), expected);
-            assert_eq!(other.scalar::<i64>().unwrap(), expected);
-            let insert = query("INSERT INTO it VALUES (1)");
-            insert.clone().execute(database.reader().point()).await.unwrap_err();
-            database.execute(insert).await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn a_point_read_without_a_free_connection_waits_for_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("it.db")).await.unwrap();
-        let Reader::Sqlite(readers) = database.reader() else { panic!() };
-        let all = readers.permits.clone().acquire_many_owned(MAX_SQLITE_READERS as u32).await;
-        let read = query("SELECT 1 AS n");
-        assert!(readers.try_here(&read).is_none());
-        let (row, ()) = tokio::join!(read.fetch_one(database.reader().point()), async {
-            tokio::task::yield_now().await;
-            drop(all);
-        });
-        assert_eq!(row.unwrap().scalar::<i64>().unwrap(), 1);
     }
 }

@@ -107,17 +107,6 @@ pub(super) fn each(
     Ok(())
 }
 
-/// As [`rows`], without waiting for a lock.
-pub(super) fn rows_without_waiting(
-    connection: &Connection,
-    query: &Query,
-) -> Result<Vec<Row>, DatabaseError> {
-    connection.busy_timeout(Duration::ZERO)?;
-    let found = rows(connection, query);
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    found
-}
-
 pub(super) fn changes(connection: &Connection, query: &Query) -> Result<u64, DatabaseError> {
     let changed = prepare(connection, query)?.raw_execute()?;
     Ok(changed as u64)

@@ -77,7 +77,7 @@ impl Embedded {
             "SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = $1",
         )
         .bind(stored.reference.as_str().to_owned())
-        .fetch_optional(self.database.reader().point())
+        .fetch_optional(self.database.reader())
         .await
         .map_err(backend_error("read sealed value"))?
         .ok_or_else(|| StoreError::NotFound(id.to_string()))?;

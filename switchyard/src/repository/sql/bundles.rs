@@ -57,7 +57,7 @@ impl Repository {
                 .bind(project)
                 .bind(environment)
                 .bind(service)
-                .fetch_optional(self.database.reader().point())
+                .fetch_optional(self.database.reader())
                 .await
                 .map_err(database("find bundle"))?;
         row.as_ref().map(bundle).transpose()

@@ -21,7 +21,7 @@ impl Repository {
         &self,
         request: &Idempotency,
     ) -> Result<Option<String>, ChangeError> {
-        find(self.database.reader().point(), request).await
+        find(self.database.reader(), request).await
     }
 
     /// Deletes expired responses.

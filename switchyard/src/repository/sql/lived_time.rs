@@ -16,7 +16,7 @@ impl Repository {
     /// The database failed.
     pub async fn lived_time(&self) -> Result<LivedTime, RepositoryError> {
         let row = query("SELECT milliseconds FROM lived_time WHERE id = 1")
-            .fetch_one(self.database.reader().point())
+            .fetch_one(self.database.reader())
             .await
             .map_err(database("read lived time"))?;
         integer(&row, "milliseconds").map(LivedTime)

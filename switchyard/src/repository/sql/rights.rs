@@ -27,7 +27,7 @@ impl Repository {
         statement: Query,
     ) -> Result<Vec<Row>, RepositoryError> {
         for _ in 0..MAX_ATTEMPTS {
-            let rows = statement.clone().fetch_all(self.database.reader().point()).await;
+            let rows = statement.clone().fetch_all(self.database.reader()).await;
             let rows = rows.map_err(database("read rights"))?;
             match self.those_that_count(table, rows).await? {
                 Some(rows) => return Ok(rows),

@@ -81,7 +81,7 @@ impl Repository {
             .bind(environment)
             .bind(service)
             .bind(name.as_str().to_owned())
-            .fetch_optional(self.database.reader().point())
+            .fetch_optional(self.database.reader())
             .await
             .map_err(database("find secret"))?;
         row.as_ref().map(|row| self.authentic(row).and_then(secret)).transpose()
@@ -141,7 +141,7 @@ impl Repository {
         .bind(environment)
         .bind(service)
         .bind(name.as_str().to_owned())
-        .fetch_optional(self.database.reader().point())
+        .fetch_optional(self.database.reader())
         .await
         .map_err(database("find deleted secret"))?;
         row.map(|row| count(&row, "current_version").map(Version)).transpose()
@@ -170,7 +170,7 @@ impl Repository {
         .bind(service)
         .bind(name.as_str().to_owned())
         .bind(signed(number.0))
-        .fetch_optional(self.database.reader().point())
+        .fetch_optional(self.database.reader())
         .await
         .map_err(database("find version"))?;
         row.as_ref().map(|row| self.authentic(row).and_then(version)).transpose()

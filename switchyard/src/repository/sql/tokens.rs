@@ -41,7 +41,7 @@ impl Repository {
         )
         .bind(hash.to_owned())
         .bind(Timestamp::now().as_millisecond())
-        .fetch_optional(self.database.reader().point())
+        .fetch_optional(self.database.reader())
         .await
         .map_err(database("find expired token"))?;
         found.map_or(Ok(None), |row| optional_time(&row, "expires_at"))
