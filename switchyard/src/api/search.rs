@@ -96,13 +96,14 @@ pub(super) async fn search(
 
 fn parse(parameters: SearchParameters) -> Result<SearchQuery, ApiError> {
     let SearchParameters { q, tag, expiring_before, scope, limit: _, cursor: _ } = parameters;
-    let name = q.unwrap_or_default();
     let is_part_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if name.len() > 253 || !name.bytes().all(is_part_of_name) {
+    let fits = |name: &String| (1..=253).contains(&name.len()) && name.bytes().all(is_part_of_name);
+    if q.as_ref().is_some_and(|name| !fits(name)) {
         return Err(ApiError::malformed(
-            "q must be a part of a name: up to 253 letters, digits, '_', '.' and '-'",
+            "q must be a part of a name: 1 to 253 letters, digits, '_', '.' and '-'",
         ));
     }
+    let name = q.unwrap_or_default();
     let tags = tag.iter().flat_map(|it| it.split(',')).map(str::parse::<Tag>);
     let tags: Vec<Tag> = tags
         .collect::<Result<_, _>>()

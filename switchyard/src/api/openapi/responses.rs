@@ -77,7 +77,8 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
         (!is_open, "403", "Not allowed"),
         (
             path.contains('{')
-                || ["/v1/access/check", "/v1/login", "/v1/admin/rekey"].contains(&path),
+                || ["/v1/access/check", "/v1/access/reads", "/v1/login", "/v1/admin/rekey"]
+                    .contains(&path),
             "404",
             "Not found",
         ),

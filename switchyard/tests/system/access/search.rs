@@ -110,6 +110,11 @@ async fn scopes_and_searches_show_what_the_caller_may_list() {
         assert_eq!(found.join(" "), expected, "{query}");
         assert_eq!(cursors, found.len().saturating_sub(1), "{query}");
     }
+    for query in ["q=", "q=a%20b", "tag=", "tag=a,,b", "scope=", "scope=a.b.c.d"] {
+        let path = format!("/v1/search?{query}");
+        let (status, ..) = harness.ask(Method::GET, &path, Some(&owner), b"").await;
+        assert_eq!(status, 400, "{query}");
+    }
     // Each page is an event that says what was looked for.
     let events = harness.events("list").await;
     let of_jane = |it: &&Value| it["actor_id"] == "jane" && it["resource_id"] == "search";
