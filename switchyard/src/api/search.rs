@@ -34,8 +34,12 @@ pub(super) struct SearchParameters {
     q: Option<String>,
     /// Tags that the secret has, all of them: `team=payments` or, whatever the value, `pci`. At
     /// most 4, separated by commas.
-    #[param(min_length = 1, max_length = 1600, pattern = "^[A-Za-z0-9_./=,-]+$",
-        example = "team=payments,pci")]
+    #[param(
+        min_length = 1,
+        max_length = 1600,
+        pattern = "^[A-Za-z0-9_./=,-]+$",
+        example = "team=payments,pci"
+    )]
     tag: Option<String>,
     /// Only secrets whose credential ends before this time, those that have ended included.
     #[param(value_type = Option<String>, format = DateTime, example = "2027-01-31T00:00:00Z")]
