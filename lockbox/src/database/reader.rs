@@ -1,6 +1,6 @@
-//! Reads outside of transactions, on a few connections of their own, on threads that may block: even
-//! a read waits while the file system is frozen, and must not keep the rest of the process from its
-//! deadlines.
+//! Reads outside of transactions, on a few connections of their own, on threads that may block.
+//! Even a read waits while the file system is frozen, and must not keep the rest of the process
+//! from its deadlines.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
