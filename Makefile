@@ -113,7 +113,7 @@ lint: ## formatting, clippy, docs, house rules, shell scripts, dependencies
 
 .PHONY: openapi
 openapi: ## write docs/openapi.json again from the handlers' annotations
-	ENCLII_RENEW=1 $(CARGO) test --locked -p enclii-switchyard --lib api::document
+	ENCLII_RENEW=1 $(CARGO) test --locked -p enclii-switchyard --lib api::openapi
 
 .PHONY: clean
 clean: ## remove what was built here; the caches of Kubernetes and Vault outside the tree stay
