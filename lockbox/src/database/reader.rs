@@ -64,27 +64,35 @@ impl Reader {
 
 impl Reader {
     /// Runs a statement and folds its rows into `state`, one at a time: what is read may be larger
-    /// than the memory.
+    /// than the memory. The inner error is the first one of `step`, which no row follows.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn fold<T: Send + 'static>(
+    pub async fn try_fold<T: Send + 'static, E: Send + 'static>(
         &self,
         query: Query,
-        mut state: T,
-        mut step: impl FnMut(&mut T, &Row) + Send + 'static,
-    ) -> Result<T, DatabaseError> {
+        state: T,
+        mut step: impl FnMut(&mut T, &Row) -> Result<(), E> + Send + 'static,
+    ) -> Result<Result<T, E>, DatabaseError> {
+        let mut folded = Ok(state);
+        let mut take = move |folded: &mut Result<T, E>, row: &Row| {
+            if let Ok(state) = folded
+                && let Err(error) = step(state, row)
+            {
+                *folded = Err(error);
+            }
+        };
         match self {
             Self::Sqlite(readers) => {
                 let read = move |connection: &rusqlite::Connection| {
-                    sqlite::each(connection, &query, |row| step(&mut state, &row))?;
-                    Ok(state)
+                    sqlite::each(connection, &query, |row| take(&mut folded, &row))?;
+                    Ok(folded)
                 };
                 readers.clone().run(read).await
             }
             Self::Postgres(pool) => {
-                postgres::each(pool, &query, |row| step(&mut state, &row)).await?;
-                Ok(state)
+                postgres::each(pool, &query, |row| take(&mut folded, &row)).await?;
+                Ok(folded)
             }
         }
     }

@@ -13,6 +13,10 @@ use crate::repository::{Membership, ReadQuery, Repository, RepositoryError, serv
 /// The most bundles that one question looks at.
 pub(crate) const MAX_BUNDLES: usize = 500;
 
+/// The most changes of bundles with the secret that one question reads: a version in a bundle is
+/// one.
+const MAX_MEMBERSHIPS: u32 = 100_000;
+
 /// The most events of one bundle that one page looks at.
 const MAX_LOOKED_AT: usize = 20_000;
 
@@ -55,6 +59,12 @@ pub(crate) enum SecretReadsError {
             bundle=<project.environment.service>"
     )]
     TooManyBundles(usize),
+    /// Its versions were in too many bundles.
+    #[error(
+        "the versions of the secret were in bundles more than {MAX_MEMBERSHIPS} times; name one \
+            of them: bundle=<project.environment.service>"
+    )]
+    TooManyMemberships,
     /// The ledger cannot be read.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -69,11 +79,13 @@ pub(crate) async fn reads_of(
     let missing = || SecretReadsError::NotFound(wanted.scope.clone(), wanted.secret.clone());
     let id = repository.secret_id(&wanted.scope, &wanted.secret).await?.ok_or_else(missing)?;
     let mut bundles: BTreeMap<Scope, Vec<Membership>> = BTreeMap::new();
-    for membership in repository.memberships(id).await? {
-        let of = &membership.bundle;
-        if is_within(reach, of) && wanted.bundle.as_ref().is_none_or(|it| it == of) {
-            bundles.entry(of.clone()).or_default().push(membership);
-        }
+    let memberships =
+        repository.memberships(id, wanted.bundle.as_ref(), MAX_MEMBERSHIPS + 1).await?;
+    if memberships.len() > MAX_MEMBERSHIPS as usize {
+        return Err(SecretReadsError::TooManyMemberships);
+    }
+    for membership in memberships.into_iter().filter(|it| is_within(reach, &it.bundle)) {
+        bundles.entry(membership.bundle.clone()).or_default().push(membership);
     }
     if bundles.len() > MAX_BUNDLES {
         return Err(SecretReadsError::TooManyBundles(bundles.len()));

@@ -319,7 +319,7 @@ async fn questions(repository: &Repository) {
     assert_eq!(repository.newest_session("ci").await.unwrap(), None);
     let (scope, name) = ("shop".parse().unwrap(), "A".parse().unwrap());
     assert_eq!(repository.secret_id(&scope, &name).await.unwrap(), None);
-    assert!(repository.memberships(1).await.unwrap().is_empty());
+    assert!(repository.memberships(1, Some(&scope), 10).await.unwrap().is_empty());
     assert!(repository.scopes_with(&scope, None, &name).await.unwrap().is_empty());
     let environment = "prod".parse().unwrap();
     assert!(repository.scopes_with(&scope, Some(&environment), &name).await.unwrap().is_empty());

@@ -15,6 +15,9 @@ use super::trusted_rows::TrustedRows;
 /// How many forgeries wait to be reported. More are dropped: they are found again.
 const MAX_WAITING: usize = 64;
 
+/// How many forgeries one check of a table reports.
+pub(super) const MAX_REPORTED: usize = 16;
+
 /// Something in the ledger that switchyard did not write, or that is not what it wrote last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Forgery {

@@ -92,7 +92,9 @@ pub(in crate::api) async fn list(
     let found = reads_of(&app.repository, &wanted, &reach).await;
     let (reads, next) = found.map_err(|error| match error {
         SecretReadsError::NotFound(..) => ApiError::not_found(error.to_string()),
-        SecretReadsError::TooManyBundles(_) => ApiError::malformed(error.to_string()),
+        SecretReadsError::TooManyBundles(_) | SecretReadsError::TooManyMemberships => {
+            ApiError::malformed(error.to_string())
+        }
         SecretReadsError::Repository(error) => SecretsError::from(error).into(),
     })?;
     let ReadsWanted { scope, secret, .. } = wanted;

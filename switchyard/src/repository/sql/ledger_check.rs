@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lockbox::database::{Row, query};
 
-use super::super::authenticity::Forgery;
+use super::super::authenticity::{Forgery, MAX_REPORTED};
 use super::super::digest::{Digest, Table};
 use super::super::mac::LedgerKey;
 use super::super::table_digests::{TableDigest, TableDigests};
@@ -16,9 +16,6 @@ use super::row_macs::{secret_mac, stored_mac, version_mac};
 use super::rows::{database, name, optional_integer, scope, text};
 use super::secrets::state;
 use super::version_rows;
-
-/// How many forgeries one check of a table reports.
-const MAX_REPORTED: usize = 16;
 
 /// How many bundles are read at once.
 const BUNDLES_PER_PAGE: u32 = 100;
@@ -86,14 +83,10 @@ impl Repository {
         check: fn(&LedgerKey, &Row) -> Result<Checked, RepositoryError>,
     ) -> Result<bool, RepositoryError> {
         let key = self.authenticity.key()?;
-        let step = move |found: &mut Result<Found, RepositoryError>, row: &Row| {
-            if let Ok(state) = found
-                && let Err(error) = state.add(&key, table, row, check)
-            {
-                *found = Err(error);
-            }
+        let step = move |found: &mut Found, row: &Row| -> Result<(), RepositoryError> {
+            found.add(&key, table, row, check)
         };
-        let found = self.database.reader().fold(query(statement), Ok(Found::default()), step);
+        let found = self.database.reader().try_fold(query(statement), Found::default(), step);
         let Found { expected, sum, forgeries } =
             found.await.map_err(database("check ledger"))??;
         let is_authentic = forgeries.is_empty();

@@ -9,7 +9,7 @@ use lockbox::database::{query, query_built};
 use super::super::{ListQuery, RepositoryError, Secret};
 use super::Repository;
 use super::rows::{columns, database};
-use super::secrets::secret;
+use super::secrets::{LISTED_COLUMNS, secret};
 
 /// Each name is a bound value, so this stays far below SQLite's limit of 32,766.
 const NAMES_PER_QUERY: usize = 500;
@@ -41,8 +41,7 @@ impl Repository {
             let [project, environment, service] = columns(scope);
             let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 7)).collect();
             let sql = format!(
-                "SELECT s.name, s.current_version AS version, v.vault_ref, v.tag, s.created_at, \
-                    s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at
+                "SELECT {LISTED_COLUMNS}
                  FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
                  s.current_version
                  WHERE s.project = $1 AND s.environment = $2 AND s.service = $3

@@ -6,7 +6,7 @@ use lockbox::database::{Query, Row, query};
 use runtime::logs::ErrorChain;
 
 use super::super::RepositoryError;
-use super::super::authenticity::Forgery;
+use super::super::authenticity::{Forgery, MAX_REPORTED};
 use super::super::digest::{Digest, Table};
 use super::super::mac::{LedgerKey, RowMac};
 use super::super::table_digests::TableDigests;
@@ -101,14 +101,8 @@ impl Repository {
             }
             _ => "SELECT t.*, h.digests FROM audit_head h LEFT JOIN api_tokens t ON h.id = 1",
         };
-        let step = move |found: &mut Result<FoundRows, RepositoryError>, row: &Row| {
-            if let Ok(rows) = found
-                && let Err(error) = rows.add(&key, table, row)
-            {
-                *found = Err(error);
-            }
-        };
-        let found = self.database.reader().fold(query(statement), Ok(FoundRows::default()), step);
+        let step = move |found: &mut FoundRows, row: &Row| found.add(&key, table, row);
+        let found = self.database.reader().try_fold(query(statement), FoundRows::default(), step);
         let FoundRows { rows, forgeries } = found.await.map_err(database("check rights"))??;
         if rows.expected.is_none() {
             return Err(self.authenticity.refuse(Forgery::digests()));
@@ -151,9 +145,6 @@ struct FoundRows {
     /// The first rows that somebody else wrote. They are not in the sum.
     forgeries: Vec<Forgery>,
 }
-
-/// How many forgeries one check reports.
-const MAX_REPORTED: usize = 16;
 
 impl FoundRows {
     fn add(&mut self, key: &LedgerKey, table: Table, row: &Row) -> Result<(), RepositoryError> {

@@ -3,12 +3,12 @@
 use contract::Scope;
 use contract::metadata::Tag;
 use jiff::Timestamp;
-use lockbox::database::{Row, query};
+use lockbox::database::{Row, query, query_built};
 
 use super::super::{RepositoryError, ScopedSecret, SearchQuery};
 use super::Repository;
 use super::rows::{columns, count, database, scope};
-use super::secrets::secret;
+use super::secrets::{LISTED_COLUMNS, secret};
 
 impl Repository {
     /// A page of the secrets that a search finds.
@@ -24,10 +24,8 @@ impl Repository {
         };
         let [after_project, after_environment, after_service] = after_scope;
         let tag = |at: usize| search.tags.get(at).map(tag_pattern).unwrap_or_default();
-        let rows = query(
-            r"SELECT s.project, s.environment, s.service, s.name, s.current_version AS version,
-                 v.vault_ref, v.tag, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags,
-                 v.message, v.expires_at
+        let rows = query_built(format!(
+            r"SELECT s.project, s.environment, s.service, {LISTED_COLUMNS}
              FROM secrets s
              JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
              WHERE s.deleted_at IS NULL
@@ -40,8 +38,8 @@ impl Repository {
                AND ($11 = '' OR s.tags LIKE $11 ESCAPE '\')
                AND ($12 = '' OR s.tags LIKE $12 ESCAPE '\')
                AND ($13 = 0 OR v.expires_at < $14)
-             ORDER BY s.project, s.environment, s.service, s.name LIMIT $15",
-        )
+             ORDER BY s.project, s.environment, s.service, s.name LIMIT $15"
+        ))
         .bind(project)
         .bind(environment)
         .bind(service)

@@ -84,18 +84,30 @@ impl Repository {
         row.map(|row| integer(&row, "id")).transpose()
     }
 
-    /// The bundles that held a secret, and when.
+    /// The bundles that held a secret, and when: all of them, or one.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn memberships(&self, secret: i64) -> Result<Vec<Membership>, RepositoryError> {
+    pub async fn memberships(
+        &self,
+        secret: i64,
+        bundle: Option<&Scope>,
+        limit: u32,
+    ) -> Result<Vec<Membership>, RepositoryError> {
+        let [project, environment, service] = bundle.map(columns).unwrap_or_default();
         let rows = query(
             "SELECT m.first_generation, m.end_generation, m.version, b.project, b.environment, \
                 b.service
              FROM bundle_members m JOIN bundles b ON b.id = m.bundle_id
-             WHERE m.secret_id = $1 ORDER BY m.bundle_id, m.first_generation",
+             WHERE m.secret_id = $1
+               AND ($2 = '' OR (b.project = $2 AND b.environment = $3 AND b.service = $4))
+             ORDER BY m.bundle_id, m.first_generation LIMIT $5",
         )
         .bind(secret)
+        .bind(project)
+        .bind(environment)
+        .bind(service)
+        .bind(i64::from(limit))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("find bundles of secret"))?;
