@@ -14,6 +14,7 @@ mod postgres;
 mod postgres_url;
 mod query;
 mod reader;
+mod row_cache;
 mod schema;
 mod source;
 mod sqlite;
@@ -35,6 +36,7 @@ pub use reader::Reader;
 pub use schema::{Migration, Schema};
 
 use fold::Fold;
+use row_cache::RowCache;
 use source::Source;
 use writer::Writer;
 
@@ -156,8 +158,9 @@ impl Database {
         // The first connection creates the file.
         drop(source.connect().await.map_err(failed)?);
         let fold = Fold::start(path.to_owned()).map_err(OpenError::Thread)?;
-        let reader = Reader::sqlite(path.to_owned());
-        Self::start(DatabaseKind::Sqlite, reader, source, |database| Self {
+        let cache = Arc::new(RowCache::default());
+        let reader = Reader::sqlite(path.to_owned(), cache.clone());
+        Self::start(DatabaseKind::Sqlite, reader, (source, cache), |database| Self {
             fold: Some(fold),
             _lock: Some(Arc::new(lock)),
             ..database
@@ -177,7 +180,8 @@ impl Database {
         let options = postgres::options(&address).ok_or(PostgresUrlError::Form)?;
         let reader = Reader::Postgres(postgres::connect(&options).await?);
         let source = Source::Postgres(Box::new(options));
-        Self::start(DatabaseKind::Postgres, reader, source, |database| Self {
+        let cache = Arc::new(RowCache::default());
+        Self::start(DatabaseKind::Postgres, reader, (source, cache), |database| Self {
             address: Some(Arc::new(address)),
             ..database
         })
@@ -186,11 +190,11 @@ impl Database {
     fn start(
         kind: DatabaseKind,
         reader: Reader,
-        source: Source,
+        (source, cache): (Source, Arc<RowCache>),
         complete: impl FnOnce(Self) -> Self,
     ) -> Result<Self, OpenError> {
         let lost = CancellationToken::new();
-        let writer = Writer::start(source, lost.clone()).map_err(OpenError::Thread)?;
+        let writer = Writer::start(source, cache, lost.clone()).map_err(OpenError::Thread)?;
         let database = Self { kind, reader, writer, fold: None, lost, address: None, _lock: None };
         Ok(complete(database))
     }

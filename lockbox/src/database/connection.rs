@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::error::DatabaseError;
 use super::query::{Executor, Query, Row};
+use super::row_cache::Written;
 use super::{postgres, sqlite};
 
 /// How long PostgreSQL has for one statement, over its own `statement_timeout`: the connection may
@@ -16,12 +17,33 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub enum Connection {
     /// SQLite's. Its statements run on the calling thread.
-    Sqlite(rusqlite::Connection),
+    Sqlite(SqliteConnection),
     /// PostgreSQL's.
     Postgres(PgConnection),
 }
 
+/// The connection that writes to a SQLite file.
+#[derive(Debug)]
+pub struct SqliteConnection {
+    connection: rusqlite::Connection,
+    /// What was written since the last commit.
+    written: Written,
+}
+
 impl Connection {
+    pub(super) fn sqlite(connection: rusqlite::Connection) -> Self {
+        Self::Sqlite(SqliteConnection { connection, written: Written::default() })
+    }
+
+    /// What was written since this was last asked.
+    pub(super) fn take_written(&mut self) -> Written {
+        match self {
+            Self::Sqlite(it) => std::mem::take(&mut it.written),
+            // Its rows are not cached.
+            Self::Postgres(_) => Written::default(),
+        }
+    }
+
     /// Begins a transaction. SQLite's takes the write lock at once: taken later, two readers that
     /// become writers would deadlock.
     pub(super) async fn begin(&mut self) -> Result<(), DatabaseError> {
@@ -35,7 +57,7 @@ impl Connection {
     /// Runs a statement that takes no values and returns nothing.
     pub(super) async fn control(&mut self, sql: &'static str) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            Self::Sqlite(it) => Ok(it.connection.execute_batch(sql)?),
             Self::Postgres(connection) => within(postgres::control(connection, sql)).await,
         }
     }
@@ -44,7 +66,7 @@ impl Connection {
     /// disk); PostgreSQL never does.
     pub(super) fn is_in_transaction(&self) -> bool {
         match self {
-            Self::Sqlite(connection) => !connection.is_autocommit(),
+            Self::Sqlite(it) => !it.connection.is_autocommit(),
             Self::Postgres(_) => true,
         }
     }
@@ -53,7 +75,10 @@ impl Connection {
 impl Executor for &mut Connection {
     async fn rows(self, query: Query) -> Result<Vec<Row>, DatabaseError> {
         match self {
-            Connection::Sqlite(connection) => sqlite::rows(connection, &query),
+            Connection::Sqlite(it) => {
+                it.written.add(&query.sql);
+                sqlite::rows(&it.connection, &query)
+            }
             Connection::Postgres(connection) => {
                 within(postgres::rows(&mut *connection, &query)).await
             }
@@ -62,7 +87,10 @@ impl Executor for &mut Connection {
 
     async fn changes(self, query: Query) -> Result<u64, DatabaseError> {
         match self {
-            Connection::Sqlite(connection) => sqlite::changes(connection, &query),
+            Connection::Sqlite(it) => {
+                it.written.add(&query.sql);
+                sqlite::changes(&it.connection, &query)
+            }
             Connection::Postgres(connection) => {
                 within(postgres::changes(&mut *connection, &query)).await
             }

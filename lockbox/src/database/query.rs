@@ -10,7 +10,7 @@ use super::error::DatabaseError;
 
 /// A value in a statement or a row. `None` is NULL; its variant says of which type, because
 /// PostgreSQL asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SqlValue {
     /// A signed integer of 64 bits.
     Integer(Option<i64>),
@@ -123,19 +123,21 @@ impl Row {
 pub struct Query {
     pub(super) sql: Cow<'static, str>,
     pub(super) values: Vec<SqlValue>,
+    /// The tables that it reads, if its rows may be kept until one of them changes.
+    pub(super) cached: Option<&'static [&'static str]>,
 }
 
 /// A statement that is known when the program is compiled.
 #[must_use]
 pub fn query(sql: &'static str) -> Query {
-    Query { sql: Cow::Borrowed(sql), values: Vec::new() }
+    Query { sql: Cow::Borrowed(sql), values: Vec::new(), cached: None }
 }
 
 /// A statement that is put together at run time. Only placeholders and the program's own words may
 /// go into its text; whatever comes from outside is bound.
 #[must_use]
 pub fn query_built(sql: String) -> Query {
-    Query { sql: Cow::Owned(sql), values: Vec::new() }
+    Query { sql: Cow::Owned(sql), values: Vec::new(), cached: None }
 }
 
 /// Something that statements run on: the pool of readers, or the connection of a transaction.
@@ -152,6 +154,21 @@ impl Query {
     #[must_use]
     pub fn bind(mut self, value: impl Into<SqlValue>) -> Self {
         self.values.push(value.into());
+        self
+    }
+
+    /// Lets a reader of a SQLite file keep the rows in memory until one of `tables` changes, which
+    /// are all that the statement reads and that change its result.
+    #[must_use]
+    pub fn cached(mut self, tables: &'static [&'static str]) -> Self {
+        self.cached = Some(tables);
+        self
+    }
+
+    /// Reads the rows from the database itself.
+    #[must_use]
+    pub fn uncached(mut self) -> Self {
+        self.cached = None;
         self
     }
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::error::DatabaseError;
 use super::query::{Executor, Query, Row};
+use super::row_cache::{Lookup, RowCache};
 use super::{postgres, sqlite};
 
 /// Connections for reading a SQLite file. More would only cost memory: the file is in the page
@@ -36,14 +37,16 @@ pub struct SqliteReaders {
     path: PathBuf,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<rusqlite::Connection>>,
+    cache: Arc<RowCache>,
 }
 
 impl Reader {
-    pub(super) fn sqlite(path: PathBuf) -> Self {
+    pub(super) fn sqlite(path: PathBuf, cache: Arc<RowCache>) -> Self {
         Self::Sqlite(Arc::new(SqliteReaders {
             path,
             permits: Arc::new(Semaphore::new(MAX_SQLITE_READERS)),
             idle: Mutex::new(Vec::new()),
+            cache,
         }))
     }
 
@@ -107,6 +110,24 @@ impl SqliteReaders {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 
+    /// The rows of a statement, from memory if they are there.
+    async fn rows(self: Arc<Self>, query: Query) -> Result<Vec<Row>, DatabaseError> {
+        let ticket = match self.cache.get(&query) {
+            Lookup::Hit(rows) => return Ok(rows),
+            Lookup::Miss(ticket) => Some(ticket),
+            Lookup::Bypass => None,
+        };
+        let readers = self.clone();
+        let read = move |connection: &rusqlite::Connection| {
+            let rows = sqlite::rows(connection, &query)?;
+            if let Some(ticket) = ticket {
+                readers.cache.put(&query, &rows, ticket);
+            }
+            Ok(rows)
+        };
+        self.run(read).await
+    }
+
     /// Runs a read on a thread that may block.
     async fn run<T: Send + 'static>(
         self: Arc<Self>,
@@ -137,9 +158,7 @@ impl SqliteReaders {
 impl Executor for &Reader {
     async fn rows(self, query: Query) -> Result<Vec<Row>, DatabaseError> {
         match self {
-            Reader::Sqlite(readers) => {
-                readers.clone().run(move |connection| sqlite::rows(connection, &query)).await
-            }
+            Reader::Sqlite(readers) => readers.clone().rows(query).await,
             Reader::Postgres(pool) => postgres::rows(pool, &query).await,
         }
     }

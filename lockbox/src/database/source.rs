@@ -25,7 +25,7 @@ pub(super) enum Source {
 impl Source {
     pub(super) async fn connect(&self) -> Result<Connection, DatabaseError> {
         match self {
-            Self::Sqlite(path) => Ok(Connection::Sqlite(sqlite::connect_writer(path)?)),
+            Self::Sqlite(path) => Ok(Connection::sqlite(sqlite::connect_writer(path)?)),
             Self::Postgres(options) => {
                 let connecting = async {
                     let mut connection = options.connect().await?;

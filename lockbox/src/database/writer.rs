@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::error::DatabaseError;
+use super::row_cache::RowCache;
 use super::source::Source;
 
 /// How many changes wait for the writer. More wait for a place.
@@ -105,11 +107,15 @@ where
 }
 
 impl Writer {
-    /// Starts the thread. `connection` is its first connection; `source` makes the next ones.
-    pub(super) fn start(source: Source, lost: CancellationToken) -> std::io::Result<Self> {
+    /// Starts the thread. `source` makes its connections, and `cache` is told what they write.
+    pub(super) fn start(
+        source: Source,
+        cache: Arc<RowCache>,
+        lost: CancellationToken,
+    ) -> std::io::Result<Self> {
         let (queue, changes) = mpsc::channel(QUEUE_CAPACITY);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = WriterThread { source, changes, connection: None, lost: lost.clone() };
+        let thread = WriterThread { source, changes, connection: None, cache, lost: lost.clone() };
         std::thread::Builder::new().name("database".to_owned()).spawn(move || {
             // If the thread ends by a panic, nothing can be written any more.
             let on_panic = thread.lost.clone().drop_guard();
@@ -159,6 +165,7 @@ struct WriterThread {
     changes: mpsc::Receiver<Message>,
     /// `None` until the first change, and after a failure that the connection may not survive.
     connection: Option<Connection>,
+    cache: Arc<RowCache>,
     lost: CancellationToken,
 }
 
@@ -210,6 +217,7 @@ impl WriterThread {
                 }
             }
         }
+        let committing = self.cache.begin_commit(connection.take_written());
         let any_accepted = applied.iter().any(|it| it.accepted);
         let committed = match (alone, any_accepted) {
             // The refused change was the only one, and rolled back.
@@ -217,6 +225,7 @@ impl WriterThread {
             (false, false) => connection.control("ROLLBACK").await,
             (_, true) => connection.control("COMMIT").await,
         };
+        drop(committing);
         match &committed {
             Ok(()) => self.connection = Some(connection),
             Err(error) if error.is_flush_failure() => {

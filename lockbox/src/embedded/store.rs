@@ -77,6 +77,7 @@ impl Embedded {
             "SELECT format, key_id, wrapped_key, sealed FROM lockbox_values WHERE reference = $1",
         )
         .bind(stored.reference.as_str().to_owned())
+        .cached(&["lockbox_values"])
         .fetch_optional(self.database.reader())
         .await
         .map_err(backend_error("read sealed value"))?

@@ -79,7 +79,7 @@ impl Repository {
     ) -> Result<Vec<PersonGrant>, RepositoryError> {
         // Only placeholder numbers are formatted into the SQL; names are bound.
         let placeholders: Vec<String> =
-            (0..groups.len()).map(|at| format!("${}", at + 3)).collect();
+            (0..groups.len()).map(|at| format!("${}", at + 2)).collect();
         let of_groups = if groups.is_empty() {
             String::new()
         } else {
@@ -87,11 +87,9 @@ impl Repository {
         };
         let sql = format!(
             "SELECT g.*, h.digests FROM grants g JOIN audit_head h ON h.id = 1
-             WHERE ((subject_kind = 'user' AND subject = $1){of_groups}) AND \
-                (expires_at IS NULL OR expires_at > $2) ORDER BY g.id"
+             WHERE (subject_kind = 'user' AND subject = $1){of_groups} ORDER BY g.id"
         );
-        let now = Timestamp::now().as_millisecond();
-        let mut query = query_built(sql).bind(user.to_owned()).bind(now);
+        let mut query = query_built(sql).bind(user.to_owned()).cached(&["grants"]);
         for group in groups {
             query = query.bind(group.clone());
         }
@@ -105,7 +103,11 @@ impl Repository {
                 expires_at: optional_time(row, "expires_at")?,
             })
         };
-        rows.iter().map(grant).collect()
+        let now = Timestamp::now();
+        let is_valid = |grant: &PersonGrant| grant.expires_at.is_none_or(|end| end > now);
+        let grants: Vec<PersonGrant> =
+            rows.iter().map(grant).collect::<Result<_, RepositoryError>>()?;
+        Ok(grants.into_iter().filter(is_valid).collect())
     }
 
     /// A page of grants with ids greater than `after`.

@@ -26,6 +26,7 @@ impl Repository {
         table: Table,
         statement: Query,
     ) -> Result<Vec<Row>, RepositoryError> {
+        let mut statement = statement;
         for _ in 0..MAX_ATTEMPTS {
             let rows = statement.clone().fetch_all(self.database.reader()).await;
             let rows = rows.map_err(database("read rights"))?;
@@ -33,6 +34,7 @@ impl Repository {
                 Some(rows) => return Ok(rows),
                 None => drop(self.load_rights(self.trusted(table)).await?),
             }
+            statement = statement.uncached();
         }
         Err(RepositoryError::Busy)
     }

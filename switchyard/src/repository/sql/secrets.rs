@@ -85,6 +85,7 @@ impl Repository {
             .bind(environment)
             .bind(service)
             .bind(name.as_str().to_owned())
+            .cached(&["secrets", "secret_versions"])
             .fetch_optional(self.database.reader())
             .await
             .map_err(database("find secret"))?;

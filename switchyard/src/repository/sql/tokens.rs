@@ -23,11 +23,14 @@ impl Repository {
     pub async fn token(&self, hash: &[u8]) -> Result<Option<TokenRow>, RepositoryError> {
         let statement = query(
             "SELECT t.*, h.digests FROM api_tokens t JOIN audit_head h ON h.id = 1
-             WHERE t.hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+             WHERE t.hash = $1 AND revoked_at IS NULL",
         )
         .bind(hash.to_owned())
-        .bind(Timestamp::now().as_millisecond());
-        self.rights(Table::Tokens, statement).await?.first().map(row).transpose()
+        .cached(&["api_tokens"]);
+        let found = self.rights(Table::Tokens, statement).await?;
+        let token = found.first().map(row).transpose()?;
+        let now = Timestamp::now();
+        Ok(token.filter(|token| token.expires_at.is_none_or(|end| end > now)))
     }
 
     /// When the token with this hash expired. `None` if it is unknown, valid, or revoked before.
