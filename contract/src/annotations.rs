@@ -15,7 +15,7 @@ use crate::reload::ReloadRequest;
 
 pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
-use value::{bundles, container, env_name, list};
+use value::{bundles, container, env_name, list, quoted};
 
 /// The prefix of all keys.
 pub const PREFIX: &str = "enclii.io/";
@@ -33,6 +33,19 @@ pub const PLAIN_ENV: &str = "enclii.io/plain-env";
 pub const CONTAINERS: &str = "enclii.io/containers";
 /// The files' mode, octal.
 pub const FILE_MODE: &str = "enclii.io/file-mode";
+
+/// The most bundles of one pod.
+pub const MAX_BUNDLES: usize = 16;
+
+/// The longest value that is read, in bytes. The API server checks annotations only after the
+/// webhook has seen them.
+pub const MAX_VALUE_BYTES: usize = 32 << 10;
+
+/// The most unknown keys that get a warning.
+const MAX_UNKNOWN: usize = 16;
+
+/// The longest key that is compared with the known ones, in bytes.
+const MAX_COMPARED: usize = 64;
 
 /// All keys, each with the line of help that `enclii inject --help` and the guide show.
 pub const KEYS: &[(&str, &str)] = &[
@@ -75,7 +88,7 @@ pub struct Annotations {
 /// A key under [`PREFIX`] that is not one of [`KEYS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownKey {
-    /// The key as written.
+    /// The key as written, or the beginning of a long one.
     pub key: String,
     /// The known key that resembles it.
     pub similar: Option<&'static str>,
@@ -83,7 +96,7 @@ pub struct UnknownKey {
 
 impl fmt::Display for UnknownKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "annotation {} is not known and has no effect", self.key)?;
+        write!(f, "annotation {} is not known and has no effect", self.key.escape_debug())?;
         match self.similar {
             Some(similar) => write!(f, "; did you mean {similar}?"),
             None => Ok(()),
@@ -104,8 +117,8 @@ impl Annotations {
         for (key, value) in annotations {
             if let Some(at) = KEYS.iter().position(|(known, _)| *known == key) {
                 values[at] = Some(value);
-            } else if key.starts_with(PREFIX) {
-                unknown.push(UnknownKey { key: key.to_owned(), similar: similar(key) });
+            } else if key.starts_with(PREFIX) && unknown.len() < MAX_UNKNOWN {
+                unknown.push(UnknownKey { key: quoted(key), similar: similar(key) });
             }
         }
         let [secrets, reload, reload_container, env, plain_env, containers, file_mode] = values;
@@ -146,6 +159,10 @@ impl Errors {
         value: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, Vec<ValueError>>,
     ) -> T {
+        let parse = |value: &str| match value.len() {
+            0..=MAX_VALUE_BYTES => parse(value),
+            length => Err(vec![ValueError::TooLong(length)]),
+        };
         value.map_or_else(|| Ok(T::default()), parse).unwrap_or_else(|errors| {
             self.0.extend(errors.into_iter().map(|source| AnnotationError { key, source }));
             T::default()
@@ -159,6 +176,9 @@ fn one<T>(result: Result<T, ValueError>) -> Result<T, Vec<ValueError>> {
 
 /// The known key within two edits of `key`.
 fn similar(key: &str) -> Option<&'static str> {
+    if key.len() > MAX_COMPARED {
+        return None;
+    }
     KEYS.iter()
         .map(|(known, _)| (strsim::levenshtein(known, key), *known))
         .min()

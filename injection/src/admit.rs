@@ -1,5 +1,6 @@
 //! The decision on a pod: skip it, inject it, or refuse it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use contract::{Annotations, annotations};
@@ -15,6 +16,7 @@ use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::patch;
 use crate::plaintext;
 use crate::pod::Pod;
+use crate::pod_size;
 use crate::requested::RequestedSecrets;
 
 /// What happens to a pod.
@@ -71,6 +73,9 @@ pub fn admit(
         return Decision::Skip(reason);
     }
     let mut diagnostics = Diagnostics::default();
+    if let Some(violation) = pod_size::check(pod) {
+        return Decision::Refuse { message: violation.to_string(), warnings: Vec::new() };
+    }
     let patch = match Annotations::parse(pod.annotations()) {
         Ok(None) => return Decision::Skip(SkipReason::NotRequested),
         Ok(Some(annotations)) => {
@@ -83,7 +88,7 @@ pub fn admit(
             Vec::new()
         }
     };
-    let warnings = diagnostics.warnings.iter().map(ToString::to_string).collect();
+    let warnings = diagnostics.sent_warnings();
     if diagnostics.violations.is_empty() {
         Decision::Inject { patch: Patch(patch), warnings }
     } else {
@@ -112,9 +117,9 @@ fn inject(
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
 ) -> Vec<PatchOperation> {
-    diagnostics
-        .warnings
-        .extend(annotations.unknown.iter().map(|key| Warning::UnknownAnnotation(key.to_string())));
+    for key in &annotations.unknown {
+        diagnostics.warn(Warning::UnknownAnnotation(key.to_string()));
+    }
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         diagnostics.deny(Violation::Windows);
     }
@@ -161,12 +166,16 @@ fn warn_of_absent_env(
     requested: &RequestedSecrets<'_>,
     diagnostics: &mut Diagnostics,
 ) {
+    if annotations.env.is_empty() {
+        return;
+    }
+    let with_secrets = containers.iter().filter(|app| app.gets_secrets);
+    let present: HashSet<&str> = with_secrets
+        .flat_map(|app| app.container.env.iter().flatten())
+        .map(|variable| &*variable.name)
+        .collect();
     for name in &annotations.env {
-        let file_variable = format!("{name}_FILE");
-        let is_present = containers.iter().filter(|app| app.gets_secrets).any(|app| {
-            let mut variables = app.container.env.iter().flatten();
-            variables.any(|variable| *variable.name == **name || *variable.name == *file_variable)
-        });
+        let is_present = present.contains(&**name) || present.contains(&*format!("{name}_FILE"));
         if !is_present && !requested.is_plain_env(name) {
             diagnostics.warn(Warning::AbsentEnv { name: printable(name) });
         }

@@ -1,5 +1,7 @@
 //! The application's containers, and which of them get the secrets.
 
+use std::collections::HashSet;
+
 use contract::{Annotations, annotations, layout};
 
 use crate::container_path::ContainerPath;
@@ -39,8 +41,12 @@ pub(crate) fn all<'p>(
     let names = named.into_iter().flatten().map(|name| (annotations::CONTAINERS, name));
     let reload_container =
         annotations.reload_container.iter().map(|name| (annotations::RELOAD_CONTAINER, name));
+    let known: HashSet<&str> = containers.iter().map(|app| &*app.container.name).collect();
     for (annotation, name) in names.chain(reload_container) {
-        if !containers.iter().any(|app| &*app.container.name == name.as_str()) {
+        if diagnostics.is_full() {
+            break;
+        }
+        if !known.contains(name.as_str()) {
             diagnostics.deny(Violation::NoSuchContainer {
                 annotation,
                 name: printable(name),

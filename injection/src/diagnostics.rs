@@ -12,15 +12,42 @@ use crate::credential::CredentialKind;
 pub(crate) struct Diagnostics {
     pub(crate) violations: Vec<Violation>,
     pub(crate) warnings: Vec<Warning>,
+    /// Whether there were more violations than are kept.
+    has_more: bool,
 }
+
+/// The most violations that are kept, and the most warnings. Nobody reads more, and a pod could
+/// have any number of them.
+const MAX_KEPT: usize = 200;
+
+/// The most warnings that are sent. The API server shortens them at 4 KiB in all.
+const MAX_SENT_WARNINGS: usize = 20;
 
 impl Diagnostics {
     pub(crate) fn deny(&mut self, violation: Violation) {
-        self.violations.push(violation);
+        if self.is_full() {
+            self.has_more = true;
+        } else {
+            self.violations.push(violation);
+        }
+    }
+
+    /// Whether no further violation is kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.violations.len() >= MAX_KEPT
     }
 
     pub(crate) fn warn(&mut self, warning: Warning) {
-        self.warnings.push(warning);
+        if self.warnings.len() < MAX_KEPT {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The warnings for the pod's author.
+    pub(crate) fn sent_warnings(&self) -> Vec<String> {
+        let more = self.warnings.len().saturating_sub(MAX_SENT_WARNINGS);
+        let sent = self.warnings.iter().take(MAX_SENT_WARNINGS).map(ToString::to_string);
+        sent.chain((more > 0).then(|| format!("and {more} more warnings"))).collect()
     }
 
     /// All violations as one message, so that the author can fix all of them in one go.
@@ -30,14 +57,15 @@ impl Diagnostics {
         match self.violations.as_slice() {
             [only] => only.to_string(),
             all => {
+                let plus = if self.has_more { "+" } else { "" };
                 let mut message =
-                    format!("{} problems keep this pod from getting its secrets:", all.len());
+                    format!("{}{plus} problems keep this pod from getting its secrets:", all.len());
                 for violation in all.iter().take(MAX_LISTED) {
                     message.push_str("\n- ");
                     message.push_str(&violation.to_string());
                 }
                 if all.len() > MAX_LISTED {
-                    message.push_str(&format!("\n- and {} more", all.len() - MAX_LISTED));
+                    message.push_str(&format!("\n- and {}{plus} more", all.len() - MAX_LISTED));
                 }
                 message
             }
@@ -59,6 +87,13 @@ pub fn printable(text: &str) -> String {
 /// `spec.containers[0].env[2] in container api`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
+    #[error("{what}: the pod has {count}, and a pod with secrets may have {maximum} at most")]
+    TooMany { what: &'static str, count: usize, maximum: usize },
+    #[error(
+        "{at}: with it, the pod would need more than {maximum} changes: name the variables that \
+         the application reads in env instead of taking all of them from envFrom"
+    )]
+    TooManyChanges { at: String, maximum: usize },
     #[error("{0}")]
     Annotation(String),
     #[error(

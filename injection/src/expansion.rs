@@ -17,6 +17,9 @@ pub(crate) fn check(
     }
     let mut check = |text: &str, rest: std::fmt::Arguments<'_>| {
         for name in references(text).filter(|name| removed.contains(*name)) {
+            if diagnostics.is_full() {
+                break;
+            }
             diagnostics
                 .deny(Violation::RemovedVariableUsed { at: app.at(rest), name: printable(name) });
         }
@@ -50,9 +53,10 @@ fn references(text: &str) -> impl Iterator<Item = &str> {
             let after = &rest[rest.find('$')? + 1..];
             if let Some(escaped) = after.strip_prefix('$') {
                 rest = escaped;
-            } else if let Some((name, tail)) =
-                after.strip_prefix('(').and_then(|inner| inner.split_once(')'))
-            {
+            } else if let Some(inner) = after.strip_prefix('(') {
+                // Without an end there is no further reference either. Looking for the end of each
+                // would take quadratic time.
+                let (name, tail) = inner.split_once(')')?;
                 rest = tail;
                 return Some(name);
             } else {
@@ -77,6 +81,7 @@ mod tests {
             ("$A ${A} $", &[]),
             ("$(A", &[]),
             ("$($(A)", &["$(A"]),
+            ("$(A)$($(", &["A"]),
         ] {
             assert_eq!(references(text).collect::<Vec<_>>(), names, "{text}");
         }

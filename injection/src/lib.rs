@@ -12,9 +12,11 @@ mod container_path;
 mod credential;
 mod diagnostics;
 mod expansion;
+mod json_size;
 mod patch;
 mod plaintext;
 mod pod;
+mod pod_size;
 mod requested;
 
 pub use admit::{Decision, SkipReason, admit, skip_reason};
@@ -24,4 +26,5 @@ pub use config::{
     QuantityError, Resources,
 };
 pub use diagnostics::printable;
+pub use json_size::MAX_JSON_VALUES;
 pub use pod::{JsonStr, ParsePodError, Pod};

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
 use crate::container_path::{ContainerList, ContainerPath};
+use crate::json_size::{self, MAX_JSON_VALUES};
 
 /// A pod of an admission request or a manifest.
 #[derive(Debug)]
@@ -20,20 +21,28 @@ pub struct Pod<'a> {
     pub(crate) spec: Spec<'a>,
 }
 
-/// Why a JSON text is no pod. The parser's own words may quote a value, so only the path is kept.
+/// Why a JSON text is no pod. The parser's own words may quote a value, so only the place is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("parse pod: not the JSON of a Pod, at line {line}, column {column}")]
-pub struct ParsePodError {
-    line: usize,
-    column: usize,
+pub enum ParsePodError {
+    /// It is not the JSON of a pod.
+    #[error("parse pod: not the JSON of a Pod, at line {line}, column {column}")]
+    Form {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// It holds more than a pod can need, and reading it would take too much memory.
+    #[error("parse pod: it has more than {MAX_JSON_VALUES} values, more than any pod needs")]
+    TooManyValues,
 }
 
 impl<'a> Pod<'a> {
     /// Parses a pod.
     ///
     /// # Errors
-    /// If the text is not JSON, has no `spec`, or a field that admission reads has another type
-    /// than in a Pod.
+    /// If the text is not JSON, has no `spec`, a field that admission reads has another type than in
+    /// a Pod, or there are more than [`MAX_JSON_VALUES`] values.
     pub fn parse(json: &'a str) -> Result<Self, ParsePodError> {
         #[derive(Deserialize)]
         struct RawPod<'a> {
@@ -42,8 +51,11 @@ impl<'a> Pod<'a> {
             #[serde(borrow)]
             spec: Spec<'a>,
         }
+        if json_size::has_more_values(json, MAX_JSON_VALUES) {
+            return Err(ParsePodError::TooManyValues);
+        }
         let RawPod { metadata, spec } = serde_json::from_str(json)
-            .map_err(|cause| ParsePodError { line: cause.line(), column: cause.column() })?;
+            .map_err(|cause| ParsePodError::Form { line: cause.line(), column: cause.column() })?;
         Ok(Self { json, metadata, spec })
     }
 

@@ -51,16 +51,19 @@ impl<'a> RequestedSecrets<'a> {
     fn check(&self, diagnostics: &mut Diagnostics) {
         for (at, (first, bundle)) in self.bundles.iter().enumerate() {
             for (second, other) in &self.bundles[at + 1..] {
-                let (first, second) = ((*first).clone(), (*second).clone());
+                let of_pair = || ((*first).clone(), (*second).clone());
                 let mut shared = bundle.keys.intersection(&other.keys).peekable();
-                if self.may_list_keys() {
-                    diagnostics.violations.extend(shared.map(|key| Violation::SharedKey {
-                        key: key.clone(),
-                        first: first.clone(),
-                        second: second.clone(),
-                    }));
-                } else if shared.peek().is_some() {
+                if !self.may_list_keys() && shared.peek().is_some() {
+                    let (first, second) = of_pair();
                     diagnostics.deny(Violation::SharedKeys { first, second });
+                    continue;
+                }
+                for key in shared {
+                    if diagnostics.is_full() {
+                        return;
+                    }
+                    let (key, (first, second)) = (key.clone(), of_pair());
+                    diagnostics.deny(Violation::SharedKey { key, first, second });
                 }
             }
         }

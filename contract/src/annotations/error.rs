@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
 use crate::bundle::{BundleRef, BundleRefError};
 use crate::reload::ReloadError;
 
@@ -62,6 +63,12 @@ pub enum ValueError {
     /// Not the name of a bundle.
     #[error("bundle")]
     Bundle(#[source] BundleRefError),
+    /// More bundles than a pod may have. Holds how many.
+    #[error("it lists {0} bundles, and a pod may have {MAX_BUNDLES} at most")]
+    TooManyBundles(usize),
+    /// A value that is too long to be read. Holds its length in bytes.
+    #[error("it has {0} bytes, and {MAX_VALUE_BYTES} at most are read")]
+    TooLong(usize),
     /// The same bundle twice.
     #[error("bundle {0} is listed twice")]
     DuplicateBundle(BundleRef),

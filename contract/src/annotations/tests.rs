@@ -102,3 +102,31 @@ proptest! {
         let _ = Annotations::parse(pairs.chain(more));
     }
 }
+
+#[test]
+fn what_anybody_can_write_is_bounded() {
+    let long = "A,".repeat(MAX_VALUE_BYTES);
+    let names =
+        |count: usize| (0..count).map(|at| format!("b{at}-prod")).collect::<Vec<_>>().join(",");
+    let (many, bad) = (names(MAX_BUNDLES + 1), "?,".repeat(1000));
+    for (annotations, messages) in [
+        (vec![(SECRETS, "api-prod"), (ENV, long.as_str())], 1),
+        (vec![(SECRETS, long.as_str())], 1),
+        (vec![(SECRETS, many.as_str())], 1),
+        // One bad entry after the other, of which the first ones are enough.
+        (vec![(SECRETS, "api-prod"), (ENV, bad.as_str())], 16),
+    ] {
+        let errors = Annotations::parse(annotations).unwrap_err();
+        assert_eq!(errors.iter().count(), messages, "{errors}");
+        assert!(errors.to_string().len() < 4096, "{errors}");
+    }
+    let all = names(MAX_BUNDLES);
+    assert_eq!(Annotations::parse([(SECRETS, all.as_str())]).unwrap().unwrap().bundles.len(), 16);
+    let unknown: Vec<String> =
+        (0..100).map(|at| format!("enclii.io/{}{at}", "x".repeat(200))).collect();
+    let mut annotations: Vec<(&str, &str)> = vec![(SECRETS, "api-prod")];
+    annotations.extend(unknown.iter().map(|key| (key.as_str(), "")));
+    let parsed = Annotations::parse(annotations).unwrap().unwrap();
+    assert_eq!(parsed.unknown.len(), 16);
+    assert!(parsed.unknown.iter().all(|it| it.to_string().len() < 200));
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::MAX_BUNDLES;
 use super::error::ValueError;
 use crate::bundle::BundleRef;
 use crate::scope::Label;
@@ -9,9 +10,16 @@ use crate::scope::Label;
 /// The longest part of a value that an error quotes, in characters.
 const MAX_QUOTED: usize = 80;
 
+/// The most mistakes that are listed of one value. A longer list helps nobody.
+const MAX_MISTAKES: usize = 16;
+
 /// Bundle names, separated by commas, each once.
 pub(super) fn bundles(text: &str) -> Result<Vec<BundleRef>, Vec<ValueError>> {
     let mut found = Vec::new();
+    let listed = text.split(',').count();
+    if listed > MAX_BUNDLES {
+        return Err(vec![ValueError::TooManyBundles(listed)]);
+    }
     each_entry(text, |entry| {
         let bundle: BundleRef = entry.parse().map_err(ValueError::Bundle)?;
         if found.contains(&bundle) {
@@ -46,6 +54,9 @@ fn each_entry(
             has_empty = true;
         } else if let Err(error) = parse(entry) {
             errors.push(error);
+            if errors.len() == MAX_MISTAKES {
+                return Err(errors);
+            }
         }
     }
     if has_empty {
@@ -68,6 +79,6 @@ pub(super) fn container(text: &str) -> Result<String, ValueError> {
     text.parse::<Label>().map(String::from).map_err(|_| ValueError::ContainerName(quoted(text)))
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     text.chars().take(MAX_QUOTED).collect()
 }

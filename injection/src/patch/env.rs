@@ -1,6 +1,6 @@
 //! The variables of a container: removes those that are secrets and adds the paths of their files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use contract::{SecretName, layout};
 use json_patch::PatchOperation;
@@ -14,9 +14,11 @@ use crate::expansion;
 use crate::pod::EnvVar;
 use crate::requested::{RequestedSecrets, secret_path};
 
+/// The most changes of one pod: a full bundle in a few containers.
+const MAX_CHANGES: usize = 8192;
+
 /// The changes to one container's variables.
-#[derive(Default)]
-struct EnvChanges {
+struct EnvChanges<'p> {
     /// By index in `env`.
     entries: Vec<(usize, EntryChange)>,
     /// New entries at the end of `env`.
@@ -27,6 +29,8 @@ struct EnvChanges {
     removed: BTreeSet<String>,
     /// The `NAME_FILE` variables that are written, with the secret whose path each holds.
     written: BTreeMap<String, String>,
+    /// The indexes in `env` of the variables whose names end as those of files.
+    file_variables: HashMap<&'p str, Vec<usize>>,
 }
 
 enum EntryChange {
@@ -46,9 +50,9 @@ pub(crate) fn patch(
     if !app.gets_secrets {
         return check_without_secrets(app, requested, diagnostics);
     }
-    let mut changes = EnvChanges::default();
+    let mut changes = EnvChanges::new(app);
     change_env(app, requested, &mut changes, diagnostics);
-    change_env_from(app, requested, &mut changes, diagnostics);
+    change_env_from(app, requested, (&mut changes, patch.len()), diagnostics);
     expansion::check(app, &changes.removed, diagnostics);
     if is_signalled {
         add_process_markers(app, &mut changes, diagnostics);
@@ -56,7 +60,24 @@ pub(crate) fn patch(
     changes.write(app, patch);
 }
 
-impl EnvChanges {
+impl<'p> EnvChanges<'p> {
+    fn new(app: &AppContainer<'p>) -> Self {
+        let mut file_variables: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, variable) in app.container.env.iter().flatten().enumerate() {
+            if variable.name.ends_with("_FILE") {
+                file_variables.entry(&variable.name).or_default().push(index);
+            }
+        }
+        Self {
+            entries: Vec::new(),
+            additions: Vec::new(),
+            removed_sources: Vec::new(),
+            removed: BTreeSet::new(),
+            written: BTreeMap::new(),
+            file_variables,
+        }
+    }
+
     fn write(self, app: &AppContainer<'_>, patch: &mut Vec<PatchOperation>) {
         let (env, env_from) = (app.path.field("env"), app.path.field("envFrom"));
         let mut removed = Vec::new();
@@ -79,7 +100,7 @@ impl EnvChanges {
 fn change_env(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
-    changes: &mut EnvChanges,
+    changes: &mut EnvChanges<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     for (index, variable) in app.container.env.iter().flatten().enumerate() {
@@ -163,7 +184,7 @@ fn file_variable(
     app: &AppContainer<'_>,
     name: &str,
     secret: &str,
-    changes: &mut EnvChanges,
+    changes: &mut EnvChanges<'_>,
 ) -> FileVariable {
     let file_variable = format!("{name}_FILE");
     let present_if = |is_same: bool, name: String| {
@@ -173,10 +194,11 @@ fn file_variable(
         return present_if(earlier == secret, file_variable);
     }
     let path = secret_path(secret);
-    let variables = app.container.env.iter().flatten();
-    let mut existing = variables.filter(|found| *found.name == *file_variable).peekable();
-    if existing.peek().is_some() {
-        return present_if(existing.all(|found| found.literal() == Some(&path)), file_variable);
+    if let Some(existing) = changes.file_variables.get(&*file_variable) {
+        let variables = app.container.env.as_deref().unwrap_or_default();
+        let is_path =
+            |index: &usize| variables.get(*index).and_then(EnvVar::literal) == Some(path.as_str());
+        return present_if(existing.iter().all(is_path), file_variable);
     }
     let entry = json!({ "name": file_variable, "value": path });
     changes.written.insert(file_variable, secret.to_owned());
@@ -188,7 +210,7 @@ fn file_variable(
 fn change_env_from(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
-    changes: &mut EnvChanges,
+    (changes, earlier): (&mut EnvChanges<'_>, usize),
     diagnostics: &mut Diagnostics,
 ) {
     for (index, source) in app.container.env_from.iter().flatten().enumerate() {
@@ -202,6 +224,13 @@ fn change_env_from(
             let bundle = (*name).clone();
             diagnostics.deny(Violation::SourceListsKeys { at, bundle });
             continue;
+        }
+        // Each entry may have a prefix of its own, and then it is every key once more.
+        let changed = earlier + changes.entries.len() + changes.additions.len();
+        if changed + bundle.keys.len() > MAX_CHANGES {
+            let at = app.at(format_args!(".envFrom[{index}]"));
+            diagnostics.deny(Violation::TooManyChanges { at, maximum: MAX_CHANGES });
+            break;
         }
         changes.removed_sources.push(index);
         let prefix = source.prefix.as_deref().unwrap_or_default();
@@ -233,7 +262,7 @@ fn change_env_from(
 /// Adds the variables by which the agent finds the signalled container's processes.
 fn add_process_markers(
     app: &AppContainer<'_>,
-    changes: &mut EnvChanges,
+    changes: &mut EnvChanges<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     let container: &str = &app.container.name;

@@ -1,0 +1,212 @@
+//! Pods that cost a naive reader much: long lists of everything, names that nearly match, text that
+//! is scanned again and again. Each is below what the API server accepts as a request's body.
+
+use std::fmt::Write as _;
+
+/// The largest body of a request to the API server, in bytes.
+pub(crate) const MAX_POD: usize = 3 << 20;
+
+/// The bundle that the pods ask for.
+pub(crate) const BUNDLE: &str = "api-prod";
+
+/// How many keys it has: `KEY_0` and so on.
+pub(crate) const KEYS: usize = 1000;
+
+/// A pod, and what is special about it.
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) json: String,
+}
+
+/// All shapes.
+pub(crate) fn all() -> Vec<Shape> {
+    let shape = |name, json: String| {
+        assert!(json.len() <= MAX_POD + (1 << 20), "{name} has {} bytes", json.len());
+        Shape { name, json }
+    };
+    let many = |count: usize, item: &dyn Fn(usize) -> String| {
+        (0..count).map(item).collect::<Vec<_>>().join(",")
+    };
+    let container = |fields: &str| format!(r#"[{{"name":"api",{fields}}}]"#);
+    let values = |text: &str| pod("", &container(&format!(r#""env":[{text}]"#)));
+    vec![
+        shape("100,000 bundles", pod(&bundles(100_000), &container(r#""env":[]"#))),
+        shape("16 bundles", pod(&bundles(16), &container(r#""env":[]"#))),
+        shape("a bundle name of 2 MB", pod(&annotation("secrets", &"a".repeat(2 << 20)), "[]")),
+        shape(
+            "40,000 listed names and as many variables",
+            pod(
+                &annotation("env", &many(40_000, &|at| format!("N{at}"))),
+                &container(&format!(
+                    r#""env":[{}]"#,
+                    many(40_000, &|at| format!(r#"{{"name":"V{at}","value":""}}"#))
+                )),
+            ),
+        ),
+        shape(
+            "5,000 listed names and 8,000 variables",
+            pod(
+                &annotation("env", &many(5000, &|at| format!("N{at}"))),
+                &container(&format!(
+                    r#""env":[{}]"#,
+                    many(8000, &|at| format!(r#"{{"name":"V{at}","value":""}}"#))
+                )),
+            ),
+        ),
+        shape(
+            "8,000 names of containers",
+            pod(&annotation("containers", &many(8000, &|at| format!("c{at}"))), &{
+                format!("[{}]", many(250, &|at| format!(r#"{{"name":"d{at}"}}"#)))
+            }),
+        ),
+        shape(
+            "45,000 sources of variables",
+            pod(
+                "",
+                &container(&format!(
+                    r#""envFrom":[{}]"#,
+                    many(45_000, &|at| {
+                        format!(r#"{{"prefix":"P{at}_","secretRef":{{"name":"{BUNDLE}"}}}}"#)
+                    })
+                )),
+            ),
+        ),
+        shape(
+            "1,000 sources of variables, each with a prefix",
+            pod(
+                "",
+                &container(&format!(
+                    r#""envFrom":[{}]"#,
+                    many(1000, &|at| {
+                        format!(r#"{{"prefix":"P{at}_","secretRef":{{"name":"{BUNDLE}"}}}}"#)
+                    })
+                )),
+            ),
+        ),
+        shape(
+            "8,000 secrets, each there once more as a file",
+            values(&many(4000, &|at| {
+                let key = at % KEYS;
+                format!(
+                    r#"{{"name":"KEY_{key}","value":"x"}},{{"name":"KEY_{key}_FILE","value":"y"}}"#
+                )
+            })),
+        ),
+        shape(
+            "a million empty containers",
+            pod("", &format!("[{}]", many(1 << 20, &|_| "{}".into()))),
+        ),
+        shape("32,000 empty containers", pod("", &format!("[{}]", many(32_000, &|_| "{}".into())))),
+        shape(
+            "250 containers with 32 variables each",
+            pod("", &{
+                let env = many(32, &|at| format!(r#"{{"name":"KEY_{at}","value":"x"}}"#));
+                format!("[{}]", many(250, &|at| format!(r#"{{"name":"c{at}","env":[{env}]}}"#)))
+            }),
+        ),
+        shape("a million empty variables", values(&many(1 << 20, &|_| "{}".into()))),
+        shape("32,000 empty variables", values(&many(32_000, &|_| "{}".into()))),
+        shape(
+            "64,000 words",
+            pod("", &container(&format!(r#""args":[{}]"#, many(64_000, &|_| "\"\"".into())))),
+        ),
+        shape(
+            "references without an end",
+            pod(
+                "",
+                &container(&format!(
+                    r#""env":[{{"name":"KEY_1","value":"x"}}],"args":["{}"]"#,
+                    "$(".repeat(1 << 20)
+                )),
+            ),
+        ),
+        shape(
+            "a million references",
+            pod(
+                "",
+                &container(&format!(
+                    r#""env":[{{"name":"KEY_1","value":"x"}}],"args":["{}"]"#,
+                    "$(KEY_1)".repeat(300_000)
+                )),
+            ),
+        ),
+        shape(
+            "8,000 mounts of our volume",
+            pod(
+                "",
+                &container(&format!(
+                    r#""volumeMounts":[{}]"#,
+                    many(8000, &|_| {
+                        r#"{"name":"enclii-secrets","mountPath":"/run/secrets/x"}"#.into()
+                    })
+                )),
+            ),
+        ),
+        shape("a mount path of 2 MB", {
+            let path = "/..".repeat(700_000);
+            let mount = format!(r#""volumeMounts":[{{"name":"x","mountPath":"/run{path}"}}]"#);
+            pod("", &container(&mount))
+        }),
+        shape(
+            "250 agents",
+            pod("", "[]").replacen(
+                r#""containers""#,
+                &format!(
+                    r#""initContainers":[{}],"containers""#,
+                    many(250, &|_| r#"{"name":"enclii-agent"}"#.into())
+                ),
+                1,
+            ),
+        ),
+        shape(
+            "unknown annotations",
+            pod(
+                &(0..30_000).fold(String::new(), |mut all, at| {
+                    let _ = write!(all, r#","enclii.io/secret{at}":"x""#);
+                    all
+                }),
+                "[]",
+            ),
+        ),
+        shape("an unknown annotation of 2 MB", {
+            pod(&format!(r#","enclii.io/{}":"x""#, "s".repeat(2 << 20)), "[]")
+        }),
+        shape("a value of 2 MB that looks like much", {
+            let text = "https://a:b@c/?password=$(X)&sk_live_eyJhbGciOi.".repeat(40_000);
+            values(&format!(r#"{{"name":"API_KEY","value":"{text}"}}"#))
+        }),
+        shape(
+            "8,000 values that look like much",
+            values(&many(8000, &|at| {
+                format!(
+                    r#"{{"name":"API_TOKEN_{at}","value":"https://user:pa{at}@host/{}"}}"#,
+                    "x".repeat(200)
+                )
+            })),
+        ),
+        shape("escapes", {
+            let text = "\\u0041".repeat(400_000);
+            values(&format!(r#"{{"name":"A","value":"{text}"}}"#))
+        }),
+        shape("deeply nested", {
+            let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+            pod("", "[]").replacen(r#""spec":{"#, &format!(r#""spec":{{"x":{nested},"#), 1)
+        }),
+    ]
+}
+
+fn annotation(key: &str, value: &str) -> String {
+    format!(r#","enclii.io/{key}":"{value}""#)
+}
+
+fn bundles(count: usize) -> String {
+    let names: Vec<String> = (0..count).map(|at| format!("b{at}-prod")).collect();
+    annotation("secrets", &names.join(","))
+}
+
+/// A pod with the bundle and these annotations. If there is a second `secrets`, it counts.
+fn pod(annotations: &str, containers: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"name":"it","annotations":{{"enclii.io/secrets":"{BUNDLE}"{annotations}}}}},"spec":{{"containers":{containers}}}}}"#
+    )
+}
