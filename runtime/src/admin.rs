@@ -1,5 +1,6 @@
 //! The admin port, separate from the serving port: `/metrics`, `/healthz`, `/readyz`.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use hyper::Response;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
+use crate::heartbeat::Heartbeat;
 use crate::readiness::Readiness;
 use crate::tasks::Tasks;
 use crate::tls::{Limits, serve_plain};
@@ -30,16 +33,61 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Far more than a probe or a scraper sends, in bytes.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 
+/// How long an answer under way may take once the drain has begun.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves the admin port on a thread of its own, so that a probe is answered however busy the
+/// process is.
+///
+/// # Errors
+/// If the thread cannot be started.
+pub fn start(
+    listener: TcpListener,
+    registry: Registry,
+    readiness: &Readiness,
+    tasks: &Tasks,
+) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (heartbeat, readiness) = (Heartbeat::start(tasks), readiness.clone());
+    let stopping = tasks.stopping();
+    let (running, ended) = oneshot::channel::<()>();
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let _running = running;
+        runtime.block_on(async move {
+            let listener = match TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => return tracing::error!(%error, "open the admin port"),
+            };
+            // Its connections belong to this thread.
+            let own = Tasks::new();
+            let state = AdminState { registry, readiness, heartbeat };
+            own.spawn("admin", serve(listener, state, own.clone()));
+            stopping.cancelled().await;
+            let _ = own.drain(DRAIN_TIMEOUT).await;
+        });
+    })?;
+    tasks.spawn_vital("admin", async move {
+        // The sender is dropped at the end, never used.
+        let _ = ended.await;
+    });
+    Ok(())
+}
+
+/// What the admin port shows.
+#[derive(Debug)]
+struct AdminState {
+    registry: Registry,
+    readiness: Readiness,
+    heartbeat: Heartbeat,
+}
+
 /// Serves the admin port in plain text until the drain begins.
 ///
-/// `/healthz` is 200 while the process answers. `/readyz` is 200, or 503 with the names of the
-/// closed gates, one per line.
-pub async fn serve(
-    listener: TcpListener,
-    registry: Arc<Registry>,
-    readiness: Readiness,
-    tasks: Tasks,
-) {
+/// `/healthz` is 200 while the process makes progress. `/readyz` is 200, or 503 with the names of
+/// the closed gates, one per line.
+async fn serve(listener: TcpListener, state: AdminState, tasks: Tasks) {
+    let state = Arc::new(state);
     let limits = Limits {
         first_request_timeout: HEADER_TIMEOUT,
         header_timeout: HEADER_TIMEOUT,
@@ -48,33 +96,33 @@ pub async fn serve(
         ..Limits::with_connections(MAX_CONNECTIONS)
     };
     let handler = move |request: hyper::Request<hyper::body::Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &registry, &readiness);
-        std::future::ready(response)
+        std::future::ready(state.answer(request.method(), request.uri().path()))
     };
     serve_plain(listener, limits, handler, tasks).await;
 }
 
-/// Answers one request of the admin port.
-fn answer(
-    method: &Method,
-    path: &str,
-    registry: &Registry,
-    readiness: &Readiness,
-) -> Response<Full<Bytes>> {
-    if method != Method::GET && method != Method::HEAD {
-        return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
-    }
-    match path {
-        "/metrics" => metrics(registry),
-        "/healthz" => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/readyz" => match readiness.pending() {
-            pending if pending.is_empty() => page(StatusCode::OK, TEXT, "ready\n".to_owned()),
-            pending => {
-                let lines = pending.iter().map(|name| format!("waiting for: {name}\n"));
-                page(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines.collect())
+impl AdminState {
+    /// Answers one request.
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
+        }
+        match path {
+            "/metrics" => metrics(&self.registry),
+            "/healthz" if self.heartbeat.is_stuck() => {
+                let text = "the process makes no progress\n".to_owned();
+                page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
             }
-        },
-        _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()),
+            "/healthz" => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
+            "/readyz" => match self.readiness.pending() {
+                pending if pending.is_empty() => page(StatusCode::OK, TEXT, "ready\n".to_owned()),
+                pending => {
+                    let lines = pending.iter().map(|name| format!("waiting for: {name}\n"));
+                    page(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines.collect())
+                }
+            },
+            _ => page(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()),
+        }
     }
 }
 
@@ -111,21 +159,27 @@ mod tests {
         (status, String::from_utf8(bytes.to_vec()).unwrap())
     }
 
-    async fn get(path: &str, registry: &Registry, readiness: &Readiness) -> (u16, String) {
-        read(answer(&Method::GET, path, registry, readiness)).await
+    fn state(registry: Registry, readiness: &Readiness) -> AdminState {
+        let heartbeat = Heartbeat::of_age(Duration::ZERO);
+        AdminState { registry, readiness: readiness.clone(), heartbeat }
+    }
+
+    async fn get(path: &str, state: &AdminState) -> (u16, String) {
+        read(state.answer(&Method::GET, path)).await
     }
 
     #[tokio::test]
     async fn readyz_names_what_is_missing() {
-        let (registry, readiness) = (Registry::default(), Readiness::new());
+        let readiness = Readiness::new();
+        let state = state(Registry::default(), &readiness);
         let certificate = readiness.gate("certificate");
         readiness.gate("bundles");
-        let (status, text) = get("/readyz", &registry, &readiness).await;
+        let (status, text) = get("/readyz", &state).await;
         assert_eq!(status, 503);
         assert_eq!(text, "waiting for: certificate\nwaiting for: bundles\n");
         certificate.ready();
         readiness.gate("bundles").ready();
-        let answer = get("/readyz", &registry, &readiness).await;
+        let answer = get("/readyz", &state).await;
         assert_eq!(answer, (200, "ready\n".to_owned()));
     }
 
@@ -133,8 +187,11 @@ mod tests {
     async fn healthz_does_not_wait() {
         let readiness = Readiness::new();
         readiness.gate("never");
-        let (status, _) = get("/healthz", &Registry::default(), &readiness).await;
-        assert_eq!(status, 200);
+        let mut state = state(Registry::default(), &readiness);
+        assert_eq!(get("/healthz", &state).await.0, 200);
+        // Unless nothing moves any more.
+        state.heartbeat = Heartbeat::of_age(Duration::from_secs(60));
+        assert_eq!(get("/healthz", &state).await.0, 503);
     }
 
     #[tokio::test]
@@ -143,16 +200,16 @@ mod tests {
         let reviews = Counter::<u64>::default();
         registry.register("reviews", "Reviews answered", reviews.clone());
         reviews.inc();
-        let (status, text) = get("/metrics", &registry, &Readiness::new()).await;
+        let (status, text) = get("/metrics", &state(registry, &Readiness::new())).await;
         assert_eq!(status, 200);
         assert!(text.contains("reviews_total 1\n") && text.ends_with("# EOF\n"), "{text}");
     }
 
     #[tokio::test]
     async fn everything_else_is_refused() {
-        let (registry, readiness) = (Registry::default(), Readiness::new());
-        assert_eq!(get("/debug", &registry, &readiness).await.0, 404);
-        let post = answer(&Method::POST, "/metrics", &registry, &readiness);
+        let state = state(Registry::default(), &Readiness::new());
+        assert_eq!(get("/debug", &state).await.0, 404);
+        let post = state.answer(&Method::POST, "/metrics");
         assert_eq!(read(post).await.0, 405);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows what a secret, a pod or a review is. A daemon's `main` combines these parts:
 //! [`provider::install`], [`logs::init`], one [`tasks::Tasks`], one [`signals::Shutdown`], a
-//! [`tls::serve`] for its work and an [`admin::serve`] for its operator.
+//! [`tls::serve`] for its work and an [`admin::start`] for its operator.
 
 pub mod address;
 pub mod admin;
@@ -14,6 +14,7 @@ pub mod backoff;
 pub mod bearer;
 pub mod byte_budget;
 pub mod hardening;
+mod heartbeat;
 #[cfg(feature = "http-client")]
 pub mod http_client;
 pub mod listen;

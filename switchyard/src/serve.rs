@@ -66,6 +66,9 @@ pub enum ServeError {
         /// The system's error.
         source: io::Error,
     },
+    /// The thread of the admin port cannot be started.
+    #[error("start the admin port")]
+    AdminPort(#[source] io::Error),
     /// The file with the database URL cannot be read.
     #[error("read database URL from {path}")]
     DatabaseUrl {
@@ -207,7 +210,7 @@ async fn start(
 ) -> Result<Option<FinalCheckpoint>, ServeError> {
     // Close this gate before the admin port opens: without a gate the process would be ready.
     let starting = readiness.gate("the start");
-    let metrics = start_admin(operator, tasks, readiness);
+    let metrics = start_admin(operator, tasks, readiness)?;
     let repository = Repository::open(database.clone()).await?;
     // If the ledger is lost, this vital task ends and the process with it.
     let ledger = repository.clone();
@@ -315,15 +318,16 @@ async fn start(
 }
 
 /// Starts the admin port.
-fn start_admin(operator: TcpListener, tasks: &Tasks, readiness: &Readiness) -> Metrics {
+fn start_admin(
+    operator: TcpListener,
+    tasks: &Tasks,
+    readiness: &Readiness,
+) -> Result<Metrics, ServeError> {
     let mut registry = Registry::default();
     runtime::metrics::register_process(&mut registry, SystemTime::now());
     let metrics = Metrics::new(&mut registry);
-    tasks.spawn_vital(
-        "admin",
-        runtime::admin::serve(operator, Arc::new(registry), readiness.clone(), tasks.clone()),
-    );
-    metrics
+    runtime::admin::start(operator, registry, readiness, tasks).map_err(ServeError::AdminPort)?;
+    Ok(metrics)
 }
 
 /// Watches the volume of an embedded database. One of a server is its operator's.

@@ -31,6 +31,9 @@ pub enum RunError {
         /// The system's error.
         source: io::Error,
     },
+    /// The thread of the admin port cannot be started.
+    #[error("start the admin port")]
+    AdminPort(#[source] io::Error),
     /// Neither a service account nor a kubeconfig is usable.
     #[error(
         "set up the Kubernetes client (without a cluster, set --bundles-directory, \

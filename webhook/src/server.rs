@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use runtime::readiness::Readiness;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::callers::Callers;
@@ -25,8 +25,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bodies of up to this many bytes need no permit. Nearly every review is smaller.
 const MAX_SMALL_BODY: u64 = 64 << 10;
 
-/// Larger bodies at one time: 24 MiB in all.
-const MAX_LARGE_BODIES: usize = 8;
+/// Larger bodies at one time. Each, with what is made of it, takes up to 32 MiB of the 128 MiB that
+/// the container has.
+const MAX_LARGE_BODIES: usize = 2;
+
+/// How long a large body waits for its turn before it is read.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many bytes of a body that is too large are read and discarded.
 const MAX_DISCARDED: usize = 32 << 20;
@@ -38,7 +42,7 @@ pub struct ReviewService {
     readiness: Readiness,
     metrics: Metrics,
     callers: Callers,
-    large_bodies: Semaphore,
+    large_bodies: Arc<Semaphore>,
 }
 
 /// Why a body could not be read. The message is the response.
@@ -76,7 +80,7 @@ impl ReviewService {
         metrics: Metrics,
         callers: Callers,
     ) -> Arc<Self> {
-        let large_bodies = Semaphore::new(MAX_LARGE_BODIES);
+        let large_bodies = Arc::new(Semaphore::new(MAX_LARGE_BODIES));
         Arc::new(Self { state, readiness, metrics, callers, large_bodies })
     }
 
@@ -115,12 +119,11 @@ impl ReviewService {
             tracing::debug!(%error, "request rejected");
             return plain_text(StatusCode::FORBIDDEN, &error);
         }
-        // The permit is held until the reply exists, because the body is in memory that long.
         let read = timeout(BODY_TIMEOUT, self.body(request.into_body())).await;
         match read.unwrap_or(Err(BodyError::TooSlow)) {
-            Ok((body, _permit)) => {
+            Ok((body, permit)) => {
                 let start = Instant::now();
-                let reply = self.state.respond(&body);
+                let reply = self.review(body, permit).await;
                 let ReviewRecord { outcome, warnings, .. } = reply.record;
                 self.metrics.record_review(outcome, warnings, start.elapsed());
                 log(&reply.record);
@@ -135,17 +138,34 @@ impl ReviewService {
         }
     }
 
+    /// Decides on a pod. A large one is decided on by another thread, so that other requests do not
+    /// wait for it; its permit is held until the reply exists, because it is in memory that long.
+    async fn review(&self, body: Bytes, permit: Option<OwnedSemaphorePermit>) -> HttpReply {
+        let Some(permit) = permit else { return self.state.respond(&body) };
+        let state = self.state.clone();
+        let deciding = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            state.respond(&body)
+        });
+        deciding.await.unwrap_or_else(|_| {
+            plain_text(StatusCode::INTERNAL_SERVER_ERROR, &"review pod: it was not completed")
+        })
+    }
+
     async fn body(
         &self,
         mut body: Incoming,
-    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), BodyError> {
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), BodyError> {
         let size = body.size_hint();
         if size.lower() > MAX_BYTES as u64 {
             return discard(body).await;
         }
         let permit = match size.upper() {
             Some(upper) if upper <= MAX_SMALL_BODY => None,
-            _ => Some(self.large_bodies.try_acquire().map_err(|_| BodyError::Busy)?),
+            _ => {
+                let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.large_bodies).acquire_owned());
+                Some(turn.await.ok().and_then(Result::ok).ok_or(BodyError::Busy)?)
+            }
         };
         let mut collected = BytesMut::new();
         while let Some(frame) = body.frame().await {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prometheus_client::registry::Registry;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -243,8 +244,7 @@ async fn the_admin_port_answers() {
     let address = listener.local_addr().unwrap();
     let (tasks, readiness) = (Tasks::new(), crate::readiness::Readiness::new());
     readiness.gate("store");
-    let registry = Arc::default();
-    tasks.spawn("admin", crate::admin::serve(listener, registry, readiness, tasks.clone()));
+    crate::admin::start(listener, Registry::default(), &readiness, &tasks).unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();

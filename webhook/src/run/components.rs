@@ -200,7 +200,7 @@ impl Components {
         });
         let (reviews, admin) = (bind(listen)?, bind(admin)?);
         let Self { tasks, readiness, registry, client: _ } = self;
-        serve_admin(admin, registry, &readiness, &tasks);
+        serve_admin(admin, registry, &readiness, &tasks)?;
         let handler = move |request| Arc::clone(&service).answer(request);
         tasks.spawn_vital(
             "reviews",
@@ -216,11 +216,8 @@ pub(super) fn serve_admin(
     registry: Registry,
     readiness: &Readiness,
     tasks: &Tasks,
-) {
-    tasks.spawn_vital(
-        "admin",
-        runtime::admin::serve(listener, Arc::new(registry), readiness.clone(), tasks.clone()),
-    );
+) -> Result<(), RunError> {
+    runtime::admin::start(listener, registry, readiness, tasks).map_err(RunError::AdminPort)
 }
 
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {

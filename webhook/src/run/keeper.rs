@@ -35,7 +35,7 @@ pub async fn keep_certificates(
     let client = Client::try_default().await.map_err(RunError::Client)?;
     let readiness = Readiness::new();
     let registry = start(&args, client, &tasks, &readiness)?;
-    serve_admin(admin, registry, &readiness, &tasks);
+    serve_admin(admin, registry, &readiness, &tasks)?;
     let KeeperArgs { admin, .. } = args;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %admin, "certificate keeper started");
     // Nobody sends it requests, so nobody needs notice.

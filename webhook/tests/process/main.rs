@@ -119,6 +119,27 @@ async fn oversized_bodies_and_unknown_paths_are_rejected() {
     process.stop().await;
 }
 
+/// Large reviews take turns, and nothing waits for them.
+#[tokio::test]
+async fn large_reviews_are_all_answered_and_hold_nothing_up() {
+    let process = Process::start().await;
+    process.make_ready().await;
+    let padded = format!("{}{}", review("x"), " ".repeat(2 << 20));
+    let large = futures_util::future::join_all((0..6).map(|_| process.mutate(padded.clone())));
+    let small = async {
+        for _ in 0..20 {
+            assert_eq!(process.mutate(review("x")).await.0, StatusCode::OK);
+            assert_eq!(process.admin("/healthz").await.0, StatusCode::OK);
+        }
+    };
+    let (large, ()) = futures_util::future::join(large, small).await;
+    for (status, answer) in large {
+        assert_eq!(status, StatusCode::OK);
+        assert!(answer.contains(r#""allowed":true"#), "{answer}");
+    }
+    process.stop().await;
+}
+
 #[tokio::test]
 async fn idle_connections_keep_neither_probes_nor_reviews_out() {
     let process = Process::start().await;

@@ -83,7 +83,7 @@ async fn the_admin_port_answers_among_idle_connections() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (tasks, readiness) = (Tasks::new(), crate::readiness::Readiness::new());
-    tasks.spawn("admin", crate::admin::serve(listener, Arc::default(), readiness, tasks.clone()));
+    crate::admin::start(listener, Registry::default(), &readiness, &tasks).unwrap();
     let mut idle = Vec::new();
     for _ in 0..300 {
         idle.push(TcpStream::connect(address).await.unwrap());
@@ -98,6 +98,25 @@ async fn the_admin_port_answers_among_idle_connections() {
     };
     tokio::time::timeout(Duration::from_secs(4), asked).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// The only thread of the process is busy for as long as the answer takes.
+#[tokio::test]
+async fn the_admin_port_answers_while_the_process_is_busy() {
+    use std::io::{Read as _, Write as _};
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tasks, readiness) = (Tasks::new(), crate::readiness::Readiness::new());
+    crate::admin::start(listener, Registry::default(), &readiness, &tasks).unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(tasks.drain(GRACE).await, Ok(()));
+    assert!(std::net::TcpStream::connect(address).is_err(), "the port is still open");
 }
 
 #[tokio::test]
