@@ -28,6 +28,8 @@ pub enum Metric {
     WebhookRss,
     /// One review without a socket.
     ReviewInProcess,
+    /// The most expensive pod that anybody can send, without a socket.
+    ReviewWorst,
     /// Reads of a value a second over 16 connections, each in the audit log before it is answered.
     #[serde(rename = "store_reads_16")]
     StoreReadsAt16,
@@ -167,6 +169,7 @@ impl Metric {
             }
             Self::WebhookRss => known("webhook_rss", "MiB", AtMost(12.0)),
             Self::ReviewInProcess => known("review_in_process", "µs", AtMost(50.0)),
+            Self::ReviewWorst => known("review_worst", "ms", AtMost(50.0)),
             Self::StoreReadsAt16 => known("store_reads_16", "1/s", AtLeast(1000.0)),
             Self::StoreReadP99At16 => known("store_read_p99_16", "ms", AtMost(50.0)),
             Self::StoreWritesAt16 => known("store_writes_16", "1/s", AtLeast(200.0)),

@@ -14,6 +14,13 @@ use crate::pod::{BUNDLE, NAMESPACE, Setup, names};
 use crate::progress::print_progress;
 use crate::statistics::median;
 
+/// The pods whose memory the tests of the decision count.
+#[path = "../../injection/tests/cost/shapes.rs"]
+mod shapes;
+
+/// How often each of those pods is reviewed. The quickest one counts: the others were interrupted.
+const WORST_ROUNDS: usize = 7;
+
 const BATCHES: usize = 300;
 const BATCH: u32 = 100;
 
@@ -47,5 +54,35 @@ pub fn measure(setup: &Setup) -> Result<Vec<Measurement>> {
             from.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH)
         })
         .collect();
-    Ok(vec![Metric::ReviewInProcess.measurement(median(&batches).context("no batch")?)])
+    let in_process = median(&batches).context("no batch")?;
+    Ok(vec![
+        Metric::ReviewInProcess.measurement(in_process),
+        Metric::ReviewWorst.measurement(worst(&config)?),
+    ])
+}
+
+/// Reviews pods that are made to be expensive, and returns the time of the worst, in milliseconds.
+fn worst(config: &InjectionConfig) -> Result<f64> {
+    let catalog = Catalog::default();
+    let keys = (0..shapes::KEYS).map(|at| format!("KEY_{at}").parse()).collect::<Result<_, _>>()?;
+    catalog.set(NAMESPACE, shapes::BUNDLE, Bundle { keys, project: None, environment: None });
+    let context = ReviewContext { bundles: &catalog, config, waiting_for: None };
+    let mut worst = (0.0, "");
+    for shapes::Shape { name, json } in shapes::all() {
+        let review = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"1","operation":"CREATE","resource":{{"resource":"pods"}},"namespace":"{NAMESPACE}","object":{json}}}}}"#
+        );
+        ensure!(json.len() <= shapes::MAX_POD, "{name} is larger than a request may be");
+        let times = (0..WORST_ROUNDS).map(|_| {
+            let from = Instant::now();
+            black_box(respond(black_box(review.as_bytes()), &context));
+            from.elapsed().as_secs_f64() * 1e3
+        });
+        let quickest = times.fold(f64::INFINITY, f64::min);
+        if quickest > worst.0 {
+            worst = (quickest, name);
+        }
+    }
+    print_progress(&format!("review_worst: {}", worst.1));
+    Ok(worst.0)
 }
