@@ -4,7 +4,7 @@
 //! ..12.4f0c/DATABASE_URL        the bytes
 //! ..data -> ..12.4f0c           swapped
 //! DATABASE_URL -> ..data/DATABASE_URL
-//! kubernetes.io/serviceaccount/ mount point of the pod's own token, see `contract::layout`
+//! kubernetes.io/serviceaccount/ mount points of other volumes, see `mount_points`
 //! ```
 //!
 //! [`SecretsVolume::publish`] makes either a whole generation visible or nothing at all.
@@ -13,6 +13,7 @@
 mod directory;
 mod error;
 mod generation_name;
+mod mount_points;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::agent_config::Files as FilesConfig;
-use contract::layout::{
-    DATA_LINK, MAX_VALUE_BYTES, SERVICE_ACCOUNT_DIRECTORY, SERVICE_ACCOUNT_SUBDIRECTORY,
-};
+use contract::layout::{DATA_LINK, MAX_VALUE_BYTES};
 use contract::stream::BundleGeneration;
 use contract::{BundleRef, FileName, SecretName};
 
@@ -50,15 +49,15 @@ pub struct SecretsVolume {
 }
 
 impl SecretsVolume {
-    /// Opens the volume: creates the mount point of the service-account token, adopts an existing
-    /// generation, and removes what a crash left behind.
+    /// Opens the volume: creates the mount points of other volumes, adopts an existing generation,
+    /// and removes what a crash left behind.
     ///
     /// # Errors
     /// When the directory does not exist or the agent may not write to it.
     pub fn open(config: &FilesConfig) -> Result<Self, VolumeError> {
         let path = PathBuf::from(&config.directory);
         let root = Directory::open(&path).map_err(|source| VolumeError::Open { path, source })?;
-        create_mount_point(&root).map_err(VolumeError::MountPoint)?;
+        mount_points::create(&root, &config.mount_points)?;
         let mut files = Self {
             root,
             file_mode: u32::from(config.mode.bits()),
@@ -309,15 +308,6 @@ impl SecretsVolume {
 #[must_use]
 pub fn generation_exists(directory: &Path) -> bool {
     directory.join(DATA_LINK).is_dir()
-}
-
-fn create_mount_point(root: &Directory) -> io::Result<()> {
-    let create = |parent: &Directory, name: &str| match parent.create_directory(name, 0o755) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => parent.open_directory(name),
-        other => other,
-    };
-    create(&create(root, SERVICE_ACCOUNT_DIRECTORY)?, SERVICE_ACCOUNT_SUBDIRECTORY)?;
-    Ok(())
 }
 
 /// The generation that `..data` points to, if this entry is that link and the generation exists.

@@ -53,6 +53,31 @@ pub struct Files {
     pub directory: String,
     /// Each file's mode.
     pub mode: FileMode,
+    /// Where other volumes of the pod are mounted below the directory. The volume is read-only for
+    /// the application, so the agent makes these places before the application starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_points: Vec<MountPoint>,
+}
+
+/// A place below the secrets directory where another volume is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MountPoint {
+    /// The path below the directory: names with a slash between them, none of them starting with
+    /// two dots.
+    pub path: String,
+    /// Whether what is mounted there is a file. A container runtime mounts neither over the other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub file: bool,
+}
+
+impl MountPoint {
+    /// The names in its path, or `None` if it leads elsewhere than below the directory.
+    #[must_use]
+    pub fn names(&self) -> Option<Vec<&str>> {
+        let is_plain = |name: &&str| !name.is_empty() && *name != "." && !name.starts_with("..");
+        let names: Vec<&str> = self.path.split('/').collect();
+        names.iter().all(is_plain).then_some(names)
+    }
 }
 
 /// Why a configuration cannot be read.
@@ -112,7 +137,11 @@ mod tests {
                 token_file: "/run/enclii/identity/token".into(),
             },
             bundles: vec!["api-prod".parse().unwrap()],
-            files: Files { directory: "/run/secrets".into(), mode: FileMode::OWNER },
+            files: Files {
+                directory: "/run/secrets".into(),
+                mode: FileMode::OWNER,
+                mount_points: Vec::new(),
+            },
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
         }
     }
@@ -132,6 +161,29 @@ mod tests {
             )
         );
         assert_eq!(AgentConfig::from_json(&json).unwrap(), sample());
+    }
+
+    #[test]
+    fn mount_points_are_read_and_stay_below_the_directory() {
+        let mut config = sample();
+        let point = |path: &str, file| MountPoint { path: path.to_owned(), file };
+        config.files.mount_points = vec![point("azure/tokens", false), point("x.pem", true)];
+        let json = config.to_json().unwrap();
+        let expected = r#""mount_points":[{"path":"azure/tokens"},{"path":"x.pem","file":true}]"#;
+        assert!(json.contains(expected), "{json}");
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
+        for (path, names) in [
+            ("a", Some(vec!["a"])),
+            ("a/.b/c", Some(vec!["a", ".b", "c"])),
+            ("", None),
+            ("/a", None),
+            ("a//b", None),
+            ("a/../b", None),
+            ("..data", None),
+            ("a/./b", None),
+        ] {
+            assert_eq!(point(path, false).names(), names, "{path}");
+        }
     }
 
     #[test]

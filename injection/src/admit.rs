@@ -14,6 +14,7 @@ use crate::bundles::BundleLookup;
 use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::patch;
+use crate::patch::mounts::MountPoints;
 use crate::plaintext;
 use crate::pod::Pod;
 use crate::pod_size;
@@ -129,10 +130,11 @@ fn inject(
     let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
 
     let mut patch = Vec::new();
+    let mut mount_points = MountPoints::new(pod, &requested);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
         patch::env::patch(app, &requested, is_signalled, diagnostics, &mut patch);
-        patch::mounts::patch(app, diagnostics, &mut patch);
+        patch::mounts::patch(app, &mut mount_points, diagnostics, &mut patch);
         // The keys of an unknown bundle are unknown too, so any credential could be one of them.
         if requested.is_complete() {
             plaintext::check(app, &requested, diagnostics);
@@ -142,7 +144,8 @@ fn inject(
     patch::volumes::patch(pod, config, diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
-    patch::agent::patch(pod, annotations, &agent, config, diagnostics, &mut patch);
+    let agent_config = patch::agent::config(annotations, &agent, mount_points.into_list(), config);
+    patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
     patch
 }
 

@@ -6,6 +6,7 @@
 use contract::{BundleRef, SecretName, annotations, layout};
 
 use crate::credential::CredentialKind;
+use crate::patch::mounts::MountPointConflict;
 
 /// Everything that was found, in the order of the pod.
 #[derive(Debug, Default)]
@@ -178,13 +179,12 @@ pub(crate) enum Violation {
     )]
     MountPathTaken { at: String, path: String },
     #[error(
-        "{at}: mountPath {path} is inside {}, which is mounted read-only (/var/run is a link to \
-         /run in most images), so the container would not start: mount it somewhere else, or leave \
-         the container out of {}",
+        "{at}: mountPath {path} is inside {} (/var/run is a link to /run in most images), and \
+         {reason}: mount it somewhere else, or leave the container out of {}",
         layout::SECRETS_DIRECTORY,
         annotations::CONTAINERS
     )]
-    MountPathInside { at: String, path: String },
+    MountPathInside { at: String, path: String, reason: MountPointConflict },
     #[error(
         "{at}: runs as root, and {} signal=… cannot reach it, because the agent has no rights over \
          a process with more capabilities than its own: set securityContext.runAsUser to another \

@@ -50,7 +50,11 @@ impl Agent {
                 token_file: text(&token_file)?,
             },
             bundles: vec![bundle.parse()?],
-            files: Files { directory: text(&files)?, mode: FileMode::OWNER },
+            files: Files {
+                directory: text(&files)?,
+                mode: FileMode::OWNER,
+                mount_points: Vec::new(),
+            },
             reload: Reload::None,
         };
         let mut agent = Self { process: None, config, directory };

@@ -14,9 +14,17 @@ pub enum VolumeError {
         /// Why.
         source: io::Error,
     },
-    /// The mount point of the service-account token.
-    #[error("create mount point kubernetes.io/serviceaccount in the volume")]
-    MountPoint(#[source] io::Error),
+    /// The place where another volume is mounted.
+    #[error("create mount point {path} in the volume")]
+    MountPoint {
+        /// Its path in the volume.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A mount point outside of the volume.
+    #[error("create mount point {0}: it is not a path below the volume")]
+    MountPointName(String),
     /// A directory of the volume.
     #[error("list volume")]
     List(#[source] io::Error),

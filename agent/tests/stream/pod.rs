@@ -56,6 +56,7 @@ impl Pod {
             files: Files {
                 directory: self.volume().to_str().unwrap().to_owned(),
                 mode: FileMode::OWNER,
+                mount_points: Vec::new(),
             },
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
         }

@@ -1,7 +1,7 @@
 //! The agent's container: a native sidecar. It comes first among the init containers, so that it
 //! starts first and stops last, and its `postStart` hook ends when every file is written.
 
-use contract::agent_config::{self, AgentConfig, Files, Source};
+use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
 use contract::{Annotations, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
@@ -21,14 +21,13 @@ const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
 /// containers that were added since.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    annotations: &Annotations,
+    agent_config: &AgentConfig,
     settings: &AgentSettings<'_>,
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let agent_config = agent_config(annotations, settings, config);
-    let container = container(&agent_config, settings.uid, config);
+    let container = container(agent_config, settings.uid, config);
     let mut is_present = false;
     for (path, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER) {
         let outcome = match path.list {
@@ -36,9 +35,13 @@ pub(crate) fn patch(
             ContainerList::InitContainers if is_present => Err("there are two".to_owned()),
             ContainerList::InitContainers => {
                 is_present = true;
-                reinvocation::init_container(pod, path.index)
-                    .ok_or_else(|| "it cannot be parsed".to_owned())
-                    .and_then(|found| reinvocation::agent(&container, &agent_config, &found, path))
+                let found = reinvocation::init_container(pod, path.index);
+                match (&container, found) {
+                    (Value::Object(canonical), Some(Value::Object(found))) => {
+                        Ok(reinvocation::agent(canonical, &found, path))
+                    }
+                    _ => Err("it is not an object".to_owned()),
+                }
             }
         };
         match outcome {
@@ -57,9 +60,11 @@ pub(crate) fn patch(
     }
 }
 
-fn agent_config(
+/// What the agent does in a pod with these annotations.
+pub(crate) fn config(
     annotations: &Annotations,
     settings: &AgentSettings<'_>,
+    mount_points: Vec<MountPoint>,
     config: &InjectionConfig,
 ) -> AgentConfig {
     AgentConfig {
@@ -70,7 +75,11 @@ fn agent_config(
             token_file: format!("{}/{}", layout::TOKEN_DIRECTORY, layout::TOKEN_FILE),
         },
         bundles: annotations.bundles.clone(),
-        files: Files { directory: layout::SECRETS_DIRECTORY.to_owned(), mode: settings.mode },
+        files: Files {
+            directory: layout::SECRETS_DIRECTORY.to_owned(),
+            mode: settings.mode,
+            mount_points,
+        },
         // A signal without a container has been refused already.
         reload: annotations
             .reload

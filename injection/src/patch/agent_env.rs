@@ -14,11 +14,6 @@ pub(super) fn config_value(config: &AgentConfig) -> String {
     if json.contains('$') { json.replace('$', "$$") } else { json }
 }
 
-/// Parses what [`config_value`] has written.
-pub(super) fn parse_config_value(text: &str) -> Option<AgentConfig> {
-    AgentConfig::from_json(&text.replace("$$", "$")).ok()
-}
-
 /// The variable with the pod's UID. Sets `apiVersion`, which the API server would default.
 pub(super) fn pod_uid() -> Value {
     json!({

@@ -1,5 +1,9 @@
-//! The mount of the secrets in each container that gets them, and conflicts with other mounts.
+//! The mount of the secrets in each container that gets them, other mounts below it, and conflicts
+//! with both.
 
+use std::collections::{BTreeMap, HashMap};
+
+use contract::agent_config::MountPoint;
 use contract::layout;
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
@@ -7,15 +11,79 @@ use serde_json::{Value, json};
 use super::append;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
-use crate::pod::VolumeMount;
+use crate::pod::{Pod, Volume, VolumeMount};
+use crate::requested::RequestedSecrets;
 
 /// Where kubelet mounts the pod's service-account token, relative to `/var/run/secrets`. The agent
 /// creates the mount point.
 const SERVICE_ACCOUNT: &str = "kubernetes.io/serviceaccount";
 
+/// The most mount points of a pod below the secrets directory.
+const MAX_MOUNT_POINTS: usize = 64;
+
+/// The longest path of one, in bytes.
+const MAX_PATH_BYTES: usize = 512;
+
+/// What is mounted below the secrets directory: meshes and cloud identities keep their tokens
+/// there.
+pub(crate) struct MountPoints<'p, 'r> {
+    volumes: HashMap<&'p str, &'p Volume<'p>>,
+    requested: &'r RequestedSecrets<'r>,
+    /// By path, and whether it is a file.
+    found: BTreeMap<String, bool>,
+}
+
+impl<'p, 'r> MountPoints<'p, 'r> {
+    pub(crate) fn new(pod: &'p Pod<'_>, requested: &'r RequestedSecrets<'r>) -> Self {
+        let volumes = pod.spec.volumes.iter().flatten();
+        let volumes = volumes.map(|volume| (&*volume.name, volume)).collect();
+        Self { volumes, requested, found: BTreeMap::new() }
+    }
+
+    /// The mount points, for the agent.
+    pub(crate) fn into_list(self) -> Vec<MountPoint> {
+        self.found.into_iter().map(|(path, file)| MountPoint { path, file }).collect()
+    }
+
+    /// Adds a mount, or says why it cannot be below the secrets directory.
+    fn add(&mut self, path: &[&str], mount: &VolumeMount<'_>) -> Option<MountPointConflict> {
+        let first = path.first().copied().unwrap_or_default();
+        let file = self.volumes.get(&*mount.name).is_some_and(|it| it.is_mounted_as_file(mount));
+        let point = MountPoint { path: path.join("/"), file };
+        if point.names().is_none() || point.path.len() > MAX_PATH_BYTES {
+            return Some(MountPointConflict::Reserved);
+        }
+        if self.requested.bundle_with_key(first).is_some() {
+            return Some(MountPointConflict::Key);
+        }
+        if self.found.get(&point.path).is_some_and(|other| *other != file) {
+            return Some(MountPointConflict::Kind);
+        }
+        if self.found.len() >= MAX_MOUNT_POINTS && !self.found.contains_key(&point.path) {
+            return Some(MountPointConflict::TooMany);
+        }
+        self.found.insert(point.path, file);
+        None
+    }
+}
+
+/// Why a mount cannot be below the secrets directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MountPointConflict {
+    #[error("the agent uses names that start with two dots")]
+    Reserved,
+    #[error("a secret of the pod's bundles is a file of that name")]
+    Key,
+    #[error("another container mounts a file there, or this one, and the other a directory")]
+    Kind,
+    #[error("a pod has {MAX_MOUNT_POINTS} of these at most")]
+    TooMany,
+}
+
 /// Adds the operation that mounts the secrets.
 pub(crate) fn patch(
     app: &AppContainer<'_>,
+    points: &mut MountPoints<'_, '_>,
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
@@ -24,7 +92,7 @@ pub(crate) fn patch(
         if app.gets_secrets && !is_mounted && is_secrets_mount(mount) {
             is_mounted = true;
         } else {
-            check(app, index, mount, diagnostics);
+            check(app, (index, mount), points, diagnostics);
         }
     }
     if app.gets_secrets && !is_mounted {
@@ -55,8 +123,8 @@ fn is_secrets_mount(mount: &VolumeMount<'_>) -> bool {
 
 fn check(
     app: &AppContainer<'_>,
-    index: usize,
-    mount: &VolumeMount<'_>,
+    (index, mount): (usize, &VolumeMount<'_>),
+    points: &mut MountPoints<'_, '_>,
     diagnostics: &mut Diagnostics,
 ) {
     let at = || app.at(format_args!(".volumeMounts[{index}]"));
@@ -73,8 +141,10 @@ fn check(
             MountOverlap::Same => {
                 diagnostics.deny(Violation::MountPathTaken { at: at(), path: path() });
             }
-            MountOverlap::Inside => {
-                diagnostics.deny(Violation::MountPathInside { at: at(), path: path() });
+            MountOverlap::Inside(below) => {
+                if let Some(reason) = points.add(&below, mount) {
+                    diagnostics.deny(Violation::MountPathInside { at: at(), path: path(), reason });
+                }
             }
             MountOverlap::MayHide => diagnostics.warn(Warning::MayHideSecrets { at: at() }),
         }
@@ -83,14 +153,15 @@ fn check(
 
 /// How a mount path overlaps the secrets directory.
 #[derive(Debug, PartialEq, Eq)]
-enum MountOverlap {
+enum MountOverlap<'m> {
     None,
     Same,
-    Inside,
+    /// Below it, at this path.
+    Inside(Vec<&'m str>),
     MayHide,
 }
 
-fn overlap(mount_path: &str) -> MountOverlap {
+fn overlap(mount_path: &str) -> MountOverlap<'_> {
     let components = components(mount_path);
     // `/var/run` is a link to `/run` in most images, so both are the same directory.
     let below_run = match components.as_slice() {
@@ -101,7 +172,7 @@ fn overlap(mount_path: &str) -> MountOverlap {
     match below_run {
         ["secrets"] => MountOverlap::Same,
         ["secrets", rest @ ..] if !rest.iter().copied().eq(SERVICE_ACCOUNT.split('/')) => {
-            MountOverlap::Inside
+            MountOverlap::Inside(rest.to_vec())
         }
         _ => MountOverlap::None,
     }
@@ -136,10 +207,16 @@ mod tests {
             ("/run/x/../secrets", MountOverlap::Same),
             ("run/secrets", MountOverlap::Same),
             ("/var/run/secrets", MountOverlap::Same),
-            ("/run/secrets/db", MountOverlap::Inside),
-            ("/var/run/secrets/eks.amazonaws.com/serviceaccount", MountOverlap::Inside),
-            ("/var/run/secrets/kubernetes.io", MountOverlap::Inside),
-            ("/var/run/secrets/kubernetes.io/serviceaccount/x", MountOverlap::Inside),
+            ("/run/secrets/db", MountOverlap::Inside(vec!["db"])),
+            (
+                "/var/run/secrets/eks.amazonaws.com/serviceaccount",
+                MountOverlap::Inside(vec!["eks.amazonaws.com", "serviceaccount"]),
+            ),
+            ("/var/run/secrets/kubernetes.io", MountOverlap::Inside(vec!["kubernetes.io"])),
+            (
+                "/var/run/secrets/kubernetes.io/serviceaccount/x",
+                MountOverlap::Inside(vec!["kubernetes.io", "serviceaccount", "x"]),
+            ),
             ("/var/run/secrets/kubernetes.io/serviceaccount", MountOverlap::None),
             ("/run/secrets/kubernetes.io/serviceaccount", MountOverlap::None),
             ("/var/run", MountOverlap::MayHide),

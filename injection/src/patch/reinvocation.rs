@@ -1,20 +1,25 @@
-//! Recognizes the work of an earlier pass when the API server invokes the webhook again.
+//! Recognizes the work of an earlier pass when the API server invokes the webhook again, and puts
+//! back what another webhook, or the pod's author, made of the agent.
 //!
-//! What has one of our names must have the canonical form, apart from what the API server itself
-//! adds. Anything else is refused: the agent holds the pod's identity.
+//! The agent holds the pod's identity, so what runs in it and what it can see is the canonical form.
+//! What changes neither stays: the API server, quotas and other webhooks add to every container.
 
-use contract::agent_config::Source;
-use contract::{AgentConfig, layout};
+use contract::layout;
 use json_patch::PatchOperation;
+use json_patch::jsonptr::PointerBuf;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::agent_env::{config_value, parse_config_value};
-use super::{add, replace};
+use super::{add, remove, replace};
 use crate::container_path::ContainerPath;
-use crate::diagnostics::printable;
 use crate::pod::Pod;
+
+/// Where a mount may be that another webhook added. The agent reads nothing there.
+const HARMLESS_MOUNTS: [&str; 3] = ["/var/run/secrets/", "/etc/ssl/", "/etc/pki/"];
+
+/// The beginnings of variables that change what a program does before or as it starts.
+const REFUSED_VARIABLES: [&str; 5] = ["ENCLII_", "LD_", "GLIBC_", "MALLOC_", "RUST_"];
 
 /// A volume with all of its fields.
 pub(super) fn volume(pod: &Pod<'_>, index: usize) -> Option<Value> {
@@ -60,123 +65,84 @@ pub(super) fn is_canonical_volume(canonical: &Value, found: &Value) -> bool {
     *canonical == found
 }
 
-/// The operations that turn the agent that was found into the canonical one. Fails with the
-/// difference if it is not the agent.
+/// The operations that turn the agent that was found into the canonical one.
 pub(super) fn agent(
-    canonical: &Value,
-    config: &AgentConfig,
-    found: &Value,
+    canonical: &Map<String, Value>,
+    found: &Map<String, Value>,
     path: ContainerPath,
-) -> Result<Vec<PatchOperation>, String> {
-    let (Value::Object(canonical), Value::Object(found)) = (canonical, found) else {
-        return Err("it is not an object".to_owned());
-    };
+) -> Vec<PatchOperation> {
     let mut operations = Vec::new();
-    for key in found.keys().filter(|key| !canonical.contains_key(*key)) {
-        // The API server defaults these, and they do not change what runs.
-        if !matches!(key.as_str(), "terminationMessagePath" | "terminationMessagePolicy") {
-            return Err(format!("it has {}", printable(key)));
+    for (key, value) in found.iter().filter(|(key, _)| !canonical.contains_key(*key)) {
+        if !is_default(key, value) {
+            operations.push(remove(path.field(key)));
         }
     }
     for (key, value) in canonical {
         let found_value = found.get(key).unwrap_or(&Value::Null);
-        let is_same = match key.as_str() {
+        match (key.as_str(), found_value) {
             // The operator's choice, and an admission plugin may set it to Always.
-            "imagePullPolicy" => true,
+            ("imagePullPolicy", Value::String(_)) => {}
             // Quotas, limit ranges and autoscalers change these, and quantities are rewritten.
-            "resources" => found_value.is_object(),
-            "volumeMounts" => has_canonical_mounts(value, found_value),
-            "env" => {
-                operations.extend(config_operation(value, config, found_value, path)?);
-                true
+            ("resources", Value::Object(_)) => {}
+            ("volumeMounts", Value::Array(mounts)) => {
+                operations.extend(list(path.field(key), value, mounts, is_harmless_mount));
             }
-            "securityContext" => {
-                operations.extend(user_operations(value, found_value, path)?);
-                true
+            ("env", Value::Array(variables)) => {
+                operations.extend(list(path.field(key), value, variables, is_harmless_variable));
             }
-            _ => value == found_value,
-        };
-        if !is_same {
-            return Err(differs(key));
+            _ if value == found_value => {}
+            _ => operations.push(add(path.field(key), value.clone())),
         }
     }
-    Ok(operations)
+    operations
 }
 
-fn differs(field: &str) -> String {
-    format!("its {field} differs")
+/// Whether the API server sets a field to this by itself.
+fn is_default(key: &str, value: &Value) -> bool {
+    match key {
+        "terminationMessagePath" => value == "/dev/termination-log",
+        "terminationMessagePolicy" => value == "File" || value == "FallbackToLogsOnError",
+        _ => false,
+    }
 }
 
-/// Whether the mounts are the canonical ones. Allows the mount of the service-account token, which
-/// a plugin of the API server adds to every container.
-fn has_canonical_mounts(canonical: &Value, found: &Value) -> bool {
-    let (Some(canonical), Some(found)) = (canonical.as_array(), found.as_array()) else {
-        return false;
-    };
-    let is_token = |mount: &Value| {
-        let path = mount.get("mountPath").and_then(Value::as_str);
-        path == Some("/var/run/secrets/kubernetes.io/serviceaccount")
-            && mount.get("readOnly") == Some(&Value::Bool(true))
-    };
-    canonical.iter().all(|mount| found.contains(mount))
-        && found.iter().all(|mount| canonical.contains(mount) || is_token(mount))
-}
-
-/// The agent's configuration may differ in two ways. The mode of the files: a container that was
-/// added after the first pass may run as another user. Switchyard's CA: of two replicas, one may
-/// learn of a CA rotation before the other.
-fn config_operation(
+/// The operations that leave each canonical element in a list once, and of the others those that
+/// are harmless.
+fn list(
+    path: PointerBuf,
     canonical: &Value,
-    config: &AgentConfig,
-    found: &Value,
-    path: ContainerPath,
-) -> Result<Option<PatchOperation>, String> {
-    if canonical == found {
-        return Ok(None);
+    found: &[Value],
+    is_harmless: fn(&Value) -> bool,
+) -> Vec<PatchOperation> {
+    let name = |element: &Value| element.get("name").and_then(Value::as_str).map(str::to_owned);
+    let mut missing: Vec<&Value> = canonical.as_array().into_iter().flatten().collect();
+    let (mut replaced, mut removed) = (Vec::new(), Vec::new());
+    for (index, element) in found.iter().enumerate() {
+        let at = path.with_trailing_token(index);
+        if let Some(same) = missing.iter().position(|it| *it == element) {
+            missing.remove(same);
+        } else if let Some(named) = missing.iter().position(|it| name(it) == name(element)) {
+            // Our own, changed: it stays where it was, so that what refers to it comes later.
+            replaced.push(replace(at, missing.remove(named).clone()));
+        } else if !is_harmless(element) {
+            removed.push(remove(at));
+        }
     }
-    let text = found.pointer("/0/value").and_then(Value::as_str);
-    let mut found_config = text.and_then(parse_config_value).ok_or_else(|| differs("env"))?;
-    let mut rest = found.clone();
-    if let (Some(value), Some(canonical_value)) =
-        (rest.pointer_mut("/0/value"), canonical.pointer("/0/value"))
-    {
-        value.clone_from(canonical_value);
-    }
-    if rest != *canonical {
-        return Err(differs("env"));
-    }
-    found_config.files.mode = config.files.mode;
-    let (Source::Switchyard { ca: found_ca, .. }, Source::Switchyard { ca, .. }) =
-        (&mut found_config.source, &config.source);
-    found_ca.clone_from(ca);
-    if found_config != *config {
-        return Err(differs(layout::CONFIG_VARIABLE));
-    }
-    let value_path = path.field("env").with_trailing_token(0usize).with_trailing_token("value");
-    Ok(Some(replace(value_path, Value::String(config_value(config)))))
+    let added = missing.into_iter().map(|it| add(path.with_trailing_token("-"), it.clone()));
+    // From the end, so that no removal shifts the index of another.
+    replaced.into_iter().chain(added).chain(removed.into_iter().rev()).collect()
 }
 
-/// The agent runs as the application's user, which may have changed.
-fn user_operations(
-    canonical: &Value,
-    found: &Value,
-    path: ContainerPath,
-) -> Result<Vec<PatchOperation>, String> {
-    let split_user = |context: &Value| {
-        let mut context = context.as_object().cloned().unwrap_or_default();
-        (context.remove("runAsUser"), context.remove("runAsNonRoot"), context)
-    };
-    let (user, non_root, rest) = split_user(canonical);
-    let (found_user, found_non_root, found_rest) = split_user(found);
-    if rest != found_rest {
-        return Err(differs("securityContext"));
-    }
-    let fields = [("runAsUser", user, found_user), ("runAsNonRoot", non_root, found_non_root)];
-    let changed = fields.into_iter().filter(|(_, value, found)| value != found);
-    let security_context = path.field("securityContext");
-    Ok(changed
-        .map(|(name, value, _)| {
-            add(security_context.with_trailing_token(name), value.unwrap_or_default())
-        })
-        .collect())
+fn is_harmless_variable(variable: &Value) -> bool {
+    let name = variable.get("name").and_then(Value::as_str).unwrap_or_default();
+    !REFUSED_VARIABLES.iter().any(|refused| name.starts_with(refused))
+}
+
+/// Whether a mount hides nothing of the agent's and shows it nothing that it uses.
+fn is_harmless_mount(mount: &Value) -> bool {
+    let text = |key| mount.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (name, path) = (text("name"), text("mountPath"));
+    ![layout::SECRETS_VOLUME, layout::TOKEN_VOLUME].contains(&name)
+        && !path.split('/').any(|component| component == "..")
+        && HARMLESS_MOUNTS.iter().any(|harmless| path.starts_with(harmless))
 }

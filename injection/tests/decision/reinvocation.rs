@@ -95,82 +95,173 @@ fn an_init_container_that_another_webhook_put_first_stays_first() {
     assert_eq!(patched["spec"]["initContainers"][1]["name"], "enclii-agent");
 }
 
+type Change = fn(&mut Value);
+
+/// The pod with its agent changed, admitted.
+fn readmitted(change: Change) -> Value {
+    let mut changed = injected();
+    change(&mut changed["spec"]["initContainers"][0]);
+    let (patched, warnings) = admitted(&changed);
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(
+        decide(&patched),
+        Decision::Inject { patch: Patch::default(), warnings: Vec::new() },
+        "another pass changes it again"
+    );
+    patched
+}
+
+fn push(list: &mut Value, element: Value) {
+    list.as_array_mut().unwrap().push(element);
+}
+
 #[test]
-fn a_forged_agent_is_refused() {
-    type Change = fn(&mut Value);
-    let changes: [(Change, &str); 21] = [
-        (|agent| agent["image"] = json!("evil"), "its image differs"),
-        (|agent| agent["command"] = json!(["sh"]), "it has command"),
-        (|agent| agent["args"] = json!(["x"]), "it has args"),
-        (|agent| agent["envFrom"] = json!([]), "it has envFrom"),
-        (|agent| agent["ports"] = json!([]), "it has ports"),
-        (
-            |agent| agent["livenessProbe"] = json!({ "exec": { "command": ["sh"] } }),
-            "it has livenessProbe",
-        ),
-        (|agent| agent["volumeDevices"] = json!([]), "it has volumeDevices"),
-        (|agent| agent["workingDir"] = json!("/"), "it has workingDir"),
-        (
-            |agent| agent["lifecycle"]["preStop"] = json!({ "exec": { "command": ["sh"] } }),
-            "its lifecycle differs",
-        ),
-        (|agent| agent["restartPolicy"] = json!("Never"), "its restartPolicy differs"),
-        (|agent| agent["resources"] = json!(null), "its resources differs"),
-        (
-            |agent| {
-                agent["env"]
-                    .as_array_mut()
-                    .unwrap()
-                    .push(json!({ "name": "LD_PRELOAD", "value": "x" }))
-            },
-            "its env differs",
-        ),
-        (|agent| agent["env"][0]["value"] = json!("{}"), "its env differs"),
-        (
-            |agent| {
-                agent["env"][0]["value"] = json!(
-                    agent["env"][0]["value"]
-                        .as_str()
-                        .unwrap()
-                        .replace("https://switchyard", "https://evil")
-                )
-            },
-            "its ENCLII_AGENT_CONFIG differs",
-        ),
-        (
-            |agent| agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"] = json!("metadata.name"),
-            "its env differs",
-        ),
-        (
-            |agent| {
-                agent["volumeMounts"]
-                    .as_array_mut()
-                    .unwrap()
-                    .push(json!({ "name": "h", "mountPath": "/host" }))
-            },
-            "its volumeMounts differs",
-        ),
-        (|agent| agent["volumeMounts"][1]["mountPath"] = json!("/x"), "its volumeMounts differs"),
-        (|agent| agent["volumeMounts"] = json!([]), "its volumeMounts differs"),
-        (
-            |agent| agent["securityContext"]["privileged"] = json!(true),
-            "its securityContext differs",
-        ),
-        (
-            |agent| agent["securityContext"]["capabilities"]["add"] = json!(["SYS_PTRACE"]),
-            "its securityContext differs",
-        ),
-        (|agent| agent["securityContext"] = json!(null), "its securityContext differs"),
+fn what_runs_in_the_agent_is_put_back() {
+    let changes: [(&str, Change); 25] = [
+        ("image", |agent| agent["image"] = json!("evil")),
+        ("command", |agent| agent["command"] = json!(["sh"])),
+        ("args", |agent| agent["args"] = json!(["x"])),
+        ("envFrom", |agent| agent["envFrom"] = json!([{ "secretRef": { "name": "x" } }])),
+        ("ports", |agent| agent["ports"] = json!([{ "containerPort": 1 }])),
+        ("probe", |agent| agent["livenessProbe"] = json!({ "exec": { "command": ["sh"] } })),
+        ("devices", |agent| agent["volumeDevices"] = json!([])),
+        ("directory", |agent| agent["workingDir"] = json!("/")),
+        ("hook", |agent| {
+            agent["lifecycle"]["preStop"] = json!({ "exec": { "command": ["sh"] } });
+        }),
+        ("restarts", |agent| agent["restartPolicy"] = json!("Never")),
+        ("message", |agent| agent["terminationMessagePath"] = json!("/enclii-agent")),
+        ("preload", |agent| {
+            push(&mut agent["env"], json!({ "name": "LD_PRELOAD", "value": "x" }));
+        }),
+        ("config", |agent| agent["env"][0]["value"] = json!("{}")),
+        ("config twice", |agent| {
+            let mut other = agent["env"][0].clone();
+            other["value"] = json!("{}");
+            push(&mut agent["env"], other);
+        }),
+        ("switchyard", |agent| {
+            let value = agent["env"][0]["value"].as_str().unwrap();
+            agent["env"][0]["value"] = json!(value.replace("https://switchyard", "https://evil"));
+        }),
+        ("another config first", |agent| {
+            let evil = json!({ "name": "ENCLII_AGENT_CONFIG", "value": "{}" });
+            agent["env"].as_array_mut().unwrap().insert(0, evil);
+        }),
+        ("uid", |agent| {
+            agent["env"][1]["valueFrom"]["fieldRef"]["fieldPath"] = json!("metadata.name");
+        }),
+        ("host", |agent| {
+            push(&mut agent["volumeMounts"], json!({ "name": "h", "mountPath": "/host" }));
+        }),
+        ("program", |agent| {
+            push(&mut agent["volumeMounts"], json!({ "name": "h", "mountPath": "/enclii-agent" }));
+        }),
+        ("around", |agent| {
+            let path = "/etc/ssl/../../enclii-agent";
+            push(&mut agent["volumeMounts"], json!({ "name": "h", "mountPath": path }));
+        }),
+        ("elsewhere", |agent| agent["volumeMounts"][1]["mountPath"] = json!("/x")),
+        ("unmounted", |agent| agent["volumeMounts"] = json!([])),
+        ("privileged", |agent| agent["securityContext"]["privileged"] = json!(true)),
+        ("capability", |agent| {
+            agent["securityContext"]["capabilities"]["add"] = json!(["SYS_PTRACE"]);
+        }),
+        ("context", |agent| agent["securityContext"] = json!(null)),
     ];
-    for (change, difference) in changes {
-        let mut spoofed = injected();
-        change(&mut spoofed["spec"]["initContainers"][0]);
+    // In any order, since where an element stands does not matter.
+    let canonical = |pod: &Value| {
+        let mut agent = pod["spec"]["initContainers"][0].clone();
+        for list in ["env", "volumeMounts"] {
+            let elements = agent[list].as_array_mut().unwrap();
+            elements.retain(|it| it["name"] != "kube-api-access-x");
+            elements.sort_by_key(|it| it["name"].to_string());
+        }
+        agent.as_object_mut().unwrap().remove("terminationMessagePath");
+        agent
+    };
+    for (what, change) in changes {
+        assert_eq!(canonical(&readmitted(change)), canonical(&injected()), "{what}");
+    }
+    let without_resources = readmitted(|agent| agent["resources"] = json!(null));
+    let resources = &without_resources["spec"]["initContainers"][0]["resources"];
+    assert!(resources["limits"].is_object(), "{resources}");
+}
+
+#[test]
+fn what_other_webhooks_add_to_every_container_stays() {
+    let changes: [(&str, Change); 6] = [
+        ("variable", |agent| {
+            push(&mut agent["env"], json!({ "name": "AWS_REGION", "value": "x" }))
+        }),
+        ("variable first", |agent| {
+            let variable = json!({ "name": "DD_ENV", "value": "x" });
+            agent["env"].as_array_mut().unwrap().insert(0, variable);
+        }),
+        ("cloud identity", |agent| {
+            let path = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
+            push(
+                &mut agent["volumeMounts"],
+                json!({ "name": "aws-iam-token", "mountPath": path, "readOnly": true }),
+            );
+        }),
+        ("CA", |agent| {
+            push(
+                &mut agent["volumeMounts"],
+                json!({ "name": "ca", "mountPath": "/etc/ssl/certs" }),
+            );
+        }),
+        ("resources", |agent| agent["resources"] = json!({ "limits": { "cpu": "1" } })),
+        ("pull policy", |agent| agent["imagePullPolicy"] = json!("IfNotPresent")),
+    ];
+    for (what, change) in changes {
+        let mut changed = injected();
+        change(&mut changed["spec"]["initContainers"][0]);
+        assert_eq!(readmitted(change), changed, "{what}");
+    }
+}
+
+/// EKS, Azure, Istio and the like, before or after the webhook.
+#[test]
+fn mounts_below_the_secrets_directory_get_mount_points() {
+    let mounts = json!([
+        { "name": "aws", "mountPath": "/var/run/secrets/eks.amazonaws.com/serviceaccount" },
+        { "name": "azure", "mountPath": "/var/run/secrets/azure/tokens/" },
+        { "name": "istio", "mountPath": "/run/./secrets/tokens" },
+        { "name": "ca", "mountPath": "/run/secrets/pki/root.pem", "subPath": "root.pem" },
+        { "name": "data", "mountPath": "/run/secrets/data", "subPath": "x" },
+    ]);
+    let volumes = json!([
+        { "name": "aws", "projected": { "sources": [] } },
+        { "name": "azure", "projected": { "sources": [] } },
+        { "name": "istio", "projected": { "sources": [] } },
+        { "name": "ca", "configMap": { "name": "ca" } },
+        { "name": "data", "emptyDir": {} },
+    ]);
+    let expected = concat!(
+        r#""mount_points":[{"path":"azure/tokens"},{"path":"data"},"#,
+        r#"{"path":"eks.amazonaws.com/serviceaccount"},{"path":"pki/root.pem","file":true},"#,
+        r#"{"path":"tokens"}]"#
+    );
+    let before = with_spec(
+        one(json!({ "securityContext": { "runAsUser": 1000 }, "volumeMounts": mounts })),
+        json!({ "volumes": volumes }),
+    );
+    let mut after = injected();
+    for mount in mounts.as_array().unwrap() {
+        push(&mut after["spec"]["containers"][0]["volumeMounts"], mount.clone());
+    }
+    for volume in volumes.as_array().unwrap() {
+        push(&mut after["spec"]["volumes"], volume.clone());
+    }
+    for annotated in [before, after] {
+        let (patched, warnings) = admitted(&annotated);
+        assert_eq!(warnings, [""; 0]);
+        let config = patched["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap();
+        assert!(config.contains(expected), "{config}");
         assert_eq!(
-            refused(&spoofed),
-            format!(
-                "spec.initContainers[0]: is named enclii-agent, a name that is reserved for the \
-                    agent, and is not the agent ({difference}): rename it"
-            )
+            decide(&patched),
+            Decision::Inject { patch: Patch::default(), warnings: Vec::new() }
         );
     }
 }

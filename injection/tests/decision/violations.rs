@@ -192,12 +192,18 @@ fn conflicting_mounts_and_volumes_are_refused() {
                 enclii.io/containers",
         ),
         (
-            mounts("x", "/var/run/secrets/eks.amazonaws.com/serviceaccount"),
+            mounts("x", "/var/run/secrets/DATABASE_URL"),
             "spec.containers[0].volumeMounts[0] in container api: mountPath \
-                /var/run/secrets/eks.amazonaws.com/serviceaccount is inside /run/secrets, which \
-                is mounted read-only \
-             (/var/run is a link to /run in most images), so the container would not start: mount \
-             it somewhere else, or leave the container out of enclii.io/containers",
+                /var/run/secrets/DATABASE_URL is inside /run/secrets (/var/run is a link to /run \
+                in most images), and a secret of the pod's bundles is a file of that name: mount \
+                it somewhere else, or leave the container out of enclii.io/containers",
+        ),
+        (
+            mounts("x", "/run/secrets/..data/x"),
+            "spec.containers[0].volumeMounts[0] in container api: mountPath \
+                /run/secrets/..data/x is inside /run/secrets (/var/run is a link to /run in most \
+                images), and the agent uses names that start with two dots: mount it somewhere \
+                else, or leave the container out of enclii.io/containers",
         ),
         (
             mounts("enclii-token", "/steal"),
@@ -383,7 +389,7 @@ fn all_violations_are_reported_at_once() {
                 "env": [{ "name": "X", "value": "redis://:pw@cache" }],
                 "volumeMounts": [{ "name": "x", "mountPath": "/run/secrets" }],
             })),
-            json!({ "initContainers": [{ "name": "enclii-agent", "image": "evil" }] }),
+            json!({ "initContainers": [{ "name": "enclii-agent" }, { "name": "enclii-agent" }] }),
         ),
         &[("containers", "web,api"), ("secrets", "api-prod,clash-prod")],
     );

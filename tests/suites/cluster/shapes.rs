@@ -60,6 +60,57 @@ fn an_image_that_links_var_run_to_run_starts_with_its_token_mounted() {
     );
 }
 
+/// Cloud identities and meshes mount their tokens below `/var/run/secrets`, which is our read-only
+/// volume in this image: the agent must have made each of those places, a directory or a file.
+#[test]
+fn volumes_of_others_are_mounted_below_the_secrets_directory() {
+    let (cluster, _guard) = shared();
+    let namespace = namespace("below", &[]);
+    let secret = value("below");
+    cluster.set(&scope("below"), "API_TOKEN", secret.as_bytes()).unwrap();
+    cluster.wait_for_bundle(namespace.name(), "api-prod", "API_TOKEN").unwrap();
+    let root = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "pki", "namespace": namespace.name()},
+        "data": {"root.pem": "a certificate"}
+    });
+    apply(&root.to_string()).unwrap();
+    let token = |audience: &str| {
+        json!({"sources": [{"serviceAccountToken": {
+            "audience": audience, "expirationSeconds": 3600, "path": "token"
+        }}]})
+    };
+    let mut spec = pod_spec(&[
+        ("API_TOKEN", "x"),
+        ("ROOT_FILE", "/run/secrets/pki/root.pem"),
+        ("IDENTITY_FILE", "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"),
+    ]);
+    spec["containers"][0]["image"] = json!("enclii/sample-var-run:0.1.0");
+    spec["automountServiceAccountToken"] = json!(true);
+    spec["volumes"] = json!([
+        {"name": "aws-iam-token", "projected": token("sts.amazonaws.com")},
+        {"name": "azure-identity-token", "projected": token("api://AzureADTokenExchange")},
+        {"name": "istio-token", "projected": token("istio-ca")},
+        {"name": "pki", "configMap": {"name": "pki"}},
+    ]);
+    spec["containers"][0]["volumeMounts"] = json!([
+        {
+            "name": "aws-iam-token", "readOnly": true,
+            "mountPath": "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+        },
+        {"name": "azure-identity-token", "mountPath": "/var/run/secrets/azure/tokens"},
+        {"name": "istio-token", "mountPath": "/var/run/secrets/tokens"},
+        {"name": "pki", "mountPath": "/run/secrets/pki/root.pem", "subPath": "root.pem"},
+    ]);
+    admit(&pod(namespace.name(), "below", spec).to_string()).unwrap();
+    ready(namespace.name(), "below");
+
+    let digests = state(namespace.name(), "below").unwrap().digests;
+    assert_eq!(digests["API_TOKEN"], sha256(secret.as_bytes()));
+    assert_eq!(digests["ROOT"], sha256(b"a certificate"));
+    assert!(digests.contains_key("IDENTITY"), "{digests:?}");
+}
+
 #[test]
 fn a_job_completes() {
     let (cluster, _guard) = shared();
