@@ -13,6 +13,7 @@ use crate::app_container::{self, AppContainer};
 use crate::bundles::BundleLookup;
 use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::dns;
 use crate::patch;
 use crate::patch::mounts::MountPoints;
 use crate::plaintext;
@@ -124,6 +125,7 @@ fn inject(
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         diagnostics.deny(Violation::Windows);
     }
+    dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     let containers = app_container::all(pod, annotations, diagnostics);

@@ -17,6 +17,8 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
+    /// Whether the pod is of the class Guaranteed, as long as the agent's limits equal its requests.
+    pub(crate) is_guaranteed: bool,
 }
 
 /// The agent's UID if the application's is not known. Not 0, so that the restricted Pod Security
@@ -48,7 +50,9 @@ impl<'p> AgentSettings<'p> {
         let default = if common == Some(uid) { FileMode::OWNER } else { FileMode::EVERYBODY };
         let mode = annotations.file_mode.unwrap_or(default);
         warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
-        Self { uid, mode, signalled: signalled.map(|app| &*app.container.name) }
+        let is_guaranteed = !containers.is_empty()
+            && containers.iter().all(|app| app.container.has_guaranteed_resources());
+        Self { uid, mode, signalled: signalled.map(|app| &*app.container.name), is_guaranteed }
     }
 }
 

@@ -55,6 +55,9 @@ impl InjectionConfig {
 /// [`contract::layout::MAX_POD_BYTES`], and leaves a quarter for the file system's own pages.
 pub const DEFAULT_VOLUME_SIZE: &str = "32Mi";
 
+/// The default CPU of the agent in a pod of the class Guaranteed.
+pub const DEFAULT_GUARANTEED_CPU: &str = "100m";
+
 /// Resource requests and limits of the agent's container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -63,12 +66,15 @@ pub struct Resources {
     /// Memory request: enough for an agent with twenty secrets and their pages in the memory
     /// volume, which are charged to the container that wrote them.
     pub memory_request: Quantity,
-    /// CPU limit. An agent computes for a few milliseconds when it starts. The container runtime's
-    /// work to start the container and its hook is charged to it too, and the application waits for
-    /// it: a limit of 200m was throttled twice, for 100 ms each.
-    pub cpu_limit: Quantity,
+    /// CPU limit; none by default. An agent computes for a few milliseconds when it starts. The
+    /// container runtime's work to start the container and its hook is charged to it too, and the
+    /// application waits for it: a limit of 200m was throttled twice, for 100 ms each.
+    pub cpu_limit: Option<Quantity>,
     /// Memory limit: enough for a full volume and the agent.
     pub memory_limit: Quantity,
+    /// CPU request and limit in a pod of the class Guaranteed, which it stays only if each
+    /// container's are equal.
+    pub guaranteed_cpu: Quantity,
 }
 
 impl Default for Resources {
@@ -77,8 +83,9 @@ impl Default for Resources {
         Self {
             cpu_request: quantity("5m"),
             memory_request: quantity("16Mi"),
-            cpu_limit: quantity("1"),
+            cpu_limit: None,
             memory_limit: quantity("64Mi"),
+            guaranteed_cpu: quantity(DEFAULT_GUARANTEED_CPU),
         }
     }
 }

@@ -166,6 +166,11 @@ pub(crate) enum Violation {
     )]
     HostPid,
     #[error(
+        "{at}, so the agent does not ask the cluster's resolver, which alone knows switchyard's \
+         name: set spec.dnsPolicy to {policy}"
+    )]
+    HostResolver { at: String, policy: &'static str },
+    #[error(
         "spec.os.name: is windows, which has no memory volumes and no signals: remove the \
          annotation {}",
         annotations::SECRETS
@@ -255,6 +260,11 @@ pub(crate) enum Violation {
 /// What the author of an admitted pod should know.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Warning {
+    #[error(
+        "spec.dnsPolicy: is None, so the pod does not start unless the nameservers of its dnsConfig \
+         know the name of switchyard's Service"
+    )]
+    OwnResolver,
     #[error("{0}")]
     UnknownAnnotation(String),
     #[error(

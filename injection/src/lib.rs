@@ -11,6 +11,7 @@ mod config;
 mod container_path;
 mod credential;
 mod diagnostics;
+mod dns;
 mod expansion;
 mod json_size;
 mod patch;
@@ -22,8 +23,8 @@ mod requested;
 pub use admit::{Decision, SkipReason, admit, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
-    DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy, PullPolicyError, Quantity,
-    QuantityError, Resources,
+    DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy,
+    PullPolicyError, Quantity, QuantityError, Resources,
 };
 pub use diagnostics::printable;
 pub use json_size::MAX_JSON_VALUES;

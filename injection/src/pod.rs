@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::json_size::{self, MAX_JSON_VALUES};
@@ -184,6 +185,9 @@ pub(crate) struct Spec<'a> {
     pub(crate) share_process_namespace: Option<bool>,
     #[serde(rename = "hostPID")]
     pub(crate) host_pid: Option<bool>,
+    pub(crate) host_network: Option<bool>,
+    #[serde(borrow)]
+    pub(crate) dns_policy: Option<JsonStr<'a>>,
     #[serde(borrow)]
     pub(crate) os: Option<NamedObject<'a>>,
 }
@@ -254,6 +258,25 @@ pub(crate) struct Container<'a> {
     security_context: Option<ContainerSecurityContext>,
     #[serde(borrow)]
     restart_policy: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    resources: Option<ContainerResources<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ContainerResources<'a> {
+    #[serde(borrow)]
+    limits: Option<ResourceList<'a>>,
+    #[serde(borrow)]
+    requests: Option<ResourceList<'a>>,
+}
+
+/// Quantities, as they are written: a text or, in a manifest, a number.
+#[derive(Debug, Deserialize)]
+struct ResourceList<'a> {
+    #[serde(borrow)]
+    cpu: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memory: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -326,7 +349,7 @@ pub(crate) struct VolumeMount<'a> {
     pub(crate) mount_propagation: Option<JsonStr<'a>>,
 }
 
-impl Container<'_> {
+impl<'a> Container<'a> {
     /// The UID that the manifest sets for the container; `None` if the image decides.
     pub(crate) fn uid(&self, pod: &Pod<'_>) -> Option<i64> {
         let own = self.security_context.as_ref().and_then(|context| context.run_as_user);
@@ -334,10 +357,28 @@ impl Container<'_> {
             .filter(|uid| *uid >= 0)
     }
 
+    /// Whether its limits are set and equal its requests, as in a pod of the class Guaranteed.
+    /// Requests that are not set are the limits.
+    pub(crate) fn has_guaranteed_resources(&self) -> bool {
+        let Some(ContainerResources { limits: Some(limits), requests }) = &self.resources else {
+            return false;
+        };
+        let is_equal = |quantity: fn(&ResourceList<'a>) -> Option<&'a str>| {
+            let limit = quantity(limits);
+            let request = requests.as_ref().and_then(quantity);
+            limit.is_some() && (request.is_none() || request == limit)
+        };
+        is_equal(|list| list.cpu.map(unquoted)) && is_equal(|list| list.memory.map(unquoted))
+    }
+
     /// Whether an init container keeps running beside the application.
     pub(crate) fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
     }
+}
+
+fn unquoted(quantity: &RawValue) -> &str {
+    quantity.get().trim_matches('"')
 }
 
 impl EnvVar<'_> {

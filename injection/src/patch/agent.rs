@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::agent_env::{config_value, pod_uid};
 use super::{add, append, reinvocation};
 use crate::agent_settings::AgentSettings;
-use crate::config::InjectionConfig;
+use crate::config::{InjectionConfig, Quantity, Resources};
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
@@ -27,7 +27,7 @@ pub(crate) fn patch(
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let container = container(agent_config, settings.uid, config);
+    let container = container(agent_config, settings, config);
     let mut is_present = false;
     for (path, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER) {
         let outcome = match path.list {
@@ -91,7 +91,12 @@ pub(crate) fn config(
 
 /// The canonical container. Sets every field that the API server would default and that
 /// [`reinvocation::agent`] compares.
-fn container(agent_config: &AgentConfig, uid: i64, config: &InjectionConfig) -> Value {
+fn container(
+    agent_config: &AgentConfig,
+    settings: &AgentSettings<'_>,
+    config: &InjectionConfig,
+) -> Value {
+    let uid = settings.uid;
     let InjectionConfig { agent_image, agent_image_pull_policy, resources, .. } = config;
     json!({
         "name": layout::AGENT_CONTAINER,
@@ -111,16 +116,7 @@ fn container(agent_config: &AgentConfig, uid: i64, config: &InjectionConfig) -> 
                 "readOnly": true,
             },
         ],
-        "resources": {
-            "requests": {
-                "cpu": resources.cpu_request.as_str(),
-                "memory": resources.memory_request.as_str(),
-            },
-            "limits": {
-                "cpu": resources.cpu_limit.as_str(),
-                "memory": resources.memory_limit.as_str(),
-            },
-        },
+        "resources": requests_and_limits(resources, settings.is_guaranteed),
         "securityContext": {
             "runAsUser": uid,
             "runAsNonRoot": uid != 0,
@@ -130,4 +126,20 @@ fn container(agent_config: &AgentConfig, uid: i64, config: &InjectionConfig) -> 
             "seccompProfile": { "type": "RuntimeDefault" },
         },
     })
+}
+
+fn requests_and_limits(resources: &Resources, is_guaranteed: bool) -> Value {
+    let Resources { cpu_request, memory_request, cpu_limit, memory_limit, guaranteed_cpu } =
+        resources;
+    let list = |cpu: Option<&Quantity>, memory: &Quantity| match cpu {
+        Some(cpu) => json!({ "cpu": cpu.as_str(), "memory": memory.as_str() }),
+        None => json!({ "memory": memory.as_str() }),
+    };
+    let (requests, limits) = if is_guaranteed {
+        let both = list(Some(guaranteed_cpu), memory_limit);
+        (both.clone(), both)
+    } else {
+        (list(Some(cpu_request), memory_request), list(cpu_limit.as_ref(), memory_limit))
+    };
+    json!({ "requests": requests, "limits": limits })
 }

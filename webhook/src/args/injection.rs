@@ -1,7 +1,10 @@
 //! The operator's part of every injected pod.
 
 use clap::Args as Group;
-use injection::{DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy, Quantity, Resources};
+use injection::{
+    DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy, Quantity,
+    Resources,
+};
 
 /// The operator's part of every injected pod.
 #[derive(Debug, Group)]
@@ -42,9 +45,17 @@ pub struct InjectionArgs {
         value_name = "QUANTITY"
     )]
     pub agent_memory_request: Quantity,
-    /// The agent's CPU limit
-    #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", default_value = "1", value_name = "QUANTITY")]
-    pub agent_cpu_limit: Quantity,
+    /// The agent's CPU limit [default: none]
+    #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", value_name = "QUANTITY")]
+    pub agent_cpu_limit: Option<Quantity>,
+    /// The agent's CPU request and limit in pods of the class Guaranteed, which they stay
+    #[arg(
+        long,
+        env = "ENCLII_AGENT_GUARANTEED_CPU",
+        default_value = DEFAULT_GUARANTEED_CPU,
+        value_name = "QUANTITY"
+    )]
+    pub agent_guaranteed_cpu: Quantity,
     /// The agent's memory limit; the secrets' volume is charged to it
     #[arg(
         long,
@@ -76,6 +87,7 @@ impl InjectionArgs {
             agent_memory_request: memory_request,
             agent_cpu_limit: cpu_limit,
             agent_memory_limit: memory_limit,
+            agent_guaranteed_cpu: guaranteed_cpu,
             volume_size,
         } = self;
         InjectionConfig {
@@ -84,7 +96,13 @@ impl InjectionArgs {
             agent_image_pull_policy,
             switchyard: switchyard_address,
             trust: String::new(),
-            resources: Resources { cpu_request, memory_request, cpu_limit, memory_limit },
+            resources: Resources {
+                cpu_request,
+                memory_request,
+                cpu_limit,
+                memory_limit,
+                guaranteed_cpu,
+            },
             volume_size,
             key_names,
         }
