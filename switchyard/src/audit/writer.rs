@@ -16,8 +16,8 @@ use crate::repository::{AuditEntry, PodReport, Repository};
 /// Queue capacity. When it is full, requests wait for a free slot.
 const QUEUE_CAPACITY: usize = 4096;
 
-/// The maximum number of events in one transaction: large enough to amortize the flush, small
-/// enough that the first event does not wait long.
+/// How many events fill a transaction: enough to amortize the flush, few enough that the first one
+/// does not wait long.
 const MAX_BATCH: usize = 512;
 
 /// The maximum number of reports in one transaction.
@@ -29,8 +29,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A handle to the [`AuditWriter`]. Clones share it; the writer ends when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
-    queue: mpsc::Sender<QueuedEvent>,
-    reports: mpsc::Sender<QueuedEvent>,
+    queue: mpsc::Sender<QueuedEvents>,
+    reports: mpsc::Sender<QueuedEvents>,
 }
 
 /// An event could not be written, so the action it describes must not happen.
@@ -44,17 +44,18 @@ pub enum AuditError {
     Slow,
 }
 
+/// Events that are written together, and who waits for them.
 #[derive(Debug)]
-struct QueuedEvent {
-    record: AuditEntry,
+struct QueuedEvents {
+    records: Vec<AuditEntry>,
     written: oneshot::Sender<bool>,
 }
 
 /// Appends queued events to the ledger.
 #[derive(Debug)]
 pub struct AuditWriter {
-    queue: mpsc::Receiver<QueuedEvent>,
-    reports: mpsc::Receiver<QueuedEvent>,
+    queue: mpsc::Receiver<QueuedEvents>,
+    reports: mpsc::Receiver<QueuedEvents>,
     repository: Repository,
 }
 
@@ -73,7 +74,21 @@ impl AuditLog {
     /// # Errors
     /// The database refused the event, or it did not become durable in time.
     pub async fn record(&self, event: Event) -> Result<(), AuditError> {
-        enqueue(&self.queue, AuditEntry { at: Timestamp::now(), event, report: None }).await
+        self.record_all(vec![event]).await
+    }
+
+    /// Writes events, in this order and with one wait. All of them are durable when this returns.
+    /// If it fails, none of what they describe may happen.
+    ///
+    /// # Errors
+    /// The database refused the events, or they did not become durable in time.
+    pub async fn record_all(&self, events: Vec<Event>) -> Result<(), AuditError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let at = Timestamp::now();
+        let entry = |event| AuditEntry { at, event, report: None };
+        enqueue(&self.queue, events.into_iter().map(entry).collect()).await
     }
 
     /// Writes an event together with a pod's report.
@@ -86,14 +101,17 @@ impl AuditLog {
         report: PodReport,
     ) -> Result<(), AuditError> {
         let entry = AuditEntry { at: Timestamp::now(), event, report: Some(report) };
-        enqueue(&self.reports, entry).await
+        enqueue(&self.reports, vec![entry]).await
     }
 }
 
-async fn enqueue(queue: &mpsc::Sender<QueuedEvent>, record: AuditEntry) -> Result<(), AuditError> {
+async fn enqueue(
+    queue: &mpsc::Sender<QueuedEvents>,
+    records: Vec<AuditEntry>,
+) -> Result<(), AuditError> {
     let (written, answer) = oneshot::channel();
     let done = async {
-        queue.send(QueuedEvent { record, written }).await.map_err(|_| AuditError::Refused)?;
+        queue.send(QueuedEvents { records, written }).await.map_err(|_| AuditError::Refused)?;
         match answer.await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(AuditError::Refused),
@@ -107,8 +125,11 @@ impl AuditWriter {
     pub async fn run(mut self) {
         let mut entries = Vec::with_capacity(MAX_BATCH);
         while self.next_batch(&mut entries).await {
-            let (records, waiters): (Vec<_>, Vec<_>) =
-                entries.drain(..).map(|QueuedEvent { record, written }| (record, written)).unzip();
+            let (records, waiters): (Vec<_>, Vec<_>) = entries
+                .drain(..)
+                .map(|QueuedEvents { records, written }| (records, written))
+                .unzip();
+            let records = records.concat();
             let events = records.len();
             let written = match self.repository.append(records).await {
                 Ok(()) => true,
@@ -124,17 +145,25 @@ impl AuditWriter {
             }
         }
     }
+
     /// Waits for events and takes those that are there. Returns `false` when the last [`AuditLog`]
     /// is dropped.
-    async fn next_batch(&mut self, entries: &mut Vec<QueuedEvent>) -> bool {
+    async fn next_batch(&mut self, entries: &mut Vec<QueuedEvents>) -> bool {
         let first = tokio::select! {
             biased;
             Some(event) = self.queue.recv() => event,
             Some(report) = self.reports.recv() => report,
             else => return false,
         };
+        let mut events = first.records.len();
         entries.push(first);
-        entries.extend(std::iter::from_fn(|| self.queue.try_recv().ok()).take(MAX_BATCH));
+        // What belongs together stays together, so the last ones may go beyond the maximum.
+        while events < MAX_BATCH
+            && let Ok(next) = self.queue.try_recv()
+        {
+            events += next.records.len();
+            entries.push(next);
+        }
         // Some reports go with every batch, so that they are late and not lost.
         entries.extend(std::iter::from_fn(|| self.reports.try_recv().ok()).take(MAX_REPORTS));
         true
@@ -145,7 +174,7 @@ impl AuditWriter {
 mod tests {
     use super::super::{Action, Actor, Origin, Outcome, Pod, Resource, ResourceKind};
     use super::*;
-    use crate::repository::{BundleId, ReportedState};
+    use crate::repository::{AuditQuery, BundleId, ReportedState};
 
     fn event(action: Action) -> Event {
         Event {
@@ -196,7 +225,7 @@ mod tests {
         for _ in 0..2 {
             assert!(writer.next_batch(&mut entries).await);
             let are_reports: Vec<bool> =
-                entries.drain(..).map(|it| it.record.report.is_some()).collect();
+                entries.drain(..).map(|it| it.records[0].report.is_some()).collect();
             batches.push(are_reports);
         }
         let expected = [[vec![false; 3], vec![true; MAX_REPORTS]].concat(), vec![true; 2]];
@@ -204,5 +233,36 @@ mod tests {
         drop((reports, reads));
         drop(log);
         assert!(!writer.next_batch(&mut entries).await);
+    }
+
+    #[tokio::test]
+    async fn events_that_belong_together_are_written_with_one_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = lockbox::Database::open(&directory.path().join("x.db")).await.unwrap();
+        let repository = Repository::open(database).await.unwrap();
+        let (log, mut writer) = AuditLog::new(repository.clone());
+        assert_eq!(log.record_all(vec![]).await, Ok(()));
+        let many = |count: usize| vec![event(Action::Read); count];
+        let mut waiting: Vec<_> = [MAX_BATCH - 1, 1000, 1]
+            .map(|count| Box::pin(log.record_all(many(count))))
+            .into_iter()
+            .collect();
+        for it in &mut waiting {
+            assert!(futures_util::poll!(it).is_pending());
+        }
+        let mut sizes = Vec::new();
+        let mut entries = Vec::new();
+        for _ in 0..2 {
+            assert!(writer.next_batch(&mut entries).await);
+            sizes.push(entries.drain(..).map(|it| it.records.len()).collect::<Vec<_>>());
+        }
+        assert_eq!(sizes, [vec![MAX_BATCH - 1, 1000], vec![1]]);
+        drop(waiting);
+        let running = tokio::spawn(writer.run());
+        log.record_all(many(700)).await.unwrap();
+        let all = AuditQuery { limit: 1000, ..AuditQuery::default() };
+        assert_eq!(repository.audit(&all).await.unwrap().len(), 700);
+        drop(log);
+        running.await.unwrap();
     }
 }
