@@ -17,6 +17,7 @@ mod login;
 mod metadata;
 mod object;
 mod page;
+mod read;
 mod rotate;
 mod scopes;
 mod secrets;
@@ -37,6 +38,7 @@ pub use login::{Login, LoginRequest, Principal, PrincipalKind, RoleIn, Session};
 pub use metadata::MetadataRequest;
 pub use object::Object;
 pub use page::Page;
+pub use read::{FoundValue, ReadAnswer, ReadRequest};
 pub use rotate::{Alphabet, Generate, RotateManyRequest, RotateRequest};
 pub use scopes::{FoundSecrets, ScopeList, ScopeSummary};
 pub use secrets::{

@@ -24,6 +24,7 @@ mod openapi;
 mod page;
 mod path;
 mod preconditions;
+mod read_many;
 mod response;
 mod rotate_many;
 mod scopes;
@@ -58,6 +59,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
         ("/v1/secrets/{scope}/{name}/rollback", post(versions::rollback)),
         ("/v1/secrets/{scope}/{name}/undelete", post(versions::undelete)),
         ("/v1/secrets/{scope}/{name}/destroy", post(versions::destroy)),
+        ("/v1/read/{scope}", post(read_many::read)),
         ("/v1/rotate/{scope}", post(rotate_many::rotate)),
         ("/v1/scopes", get(scopes::list)),
         ("/v1/search", get(search::search)),

@@ -14,6 +14,7 @@ mod delivered;
 mod member_filter;
 #[cfg(test)]
 mod model_tests;
+mod name_right;
 mod pod_access;
 mod pods;
 mod possible;
@@ -26,6 +27,7 @@ pub use decision::{AllowRule, Allowed, Denied, DenyRule, decide, listable_secret
 pub use delegation::{Delegation, decide_delegation, decide_lifetime, decide_session_end};
 pub use delivered::{Delivered, delivered};
 pub use member_filter::{MemberFilter, Reach, reach_of_grant};
+pub use name_right::{NameRight, name_right};
 pub use pod_access::{
     BundleGap, PodDenied, PodRights, PodTarget, candidate_bundles, decide_pod, decide_pod_bundle,
 };

@@ -92,6 +92,8 @@ pub struct Secret {
     pub stored: StoredVersion,
     /// Tells the version apart from others with this number, as after a restore of the database.
     pub tag: String,
+    /// The length of its value in bytes.
+    pub size: u64,
     /// When the secret was first written.
     pub created_at: Timestamp,
     /// When it last changed.

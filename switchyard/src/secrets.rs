@@ -33,7 +33,7 @@ use crate::repository::{
 };
 use keyed_mutex::KeyedMutex;
 pub(crate) use metadata::own_summary;
-pub(crate) use read::ReadSecret;
+pub(crate) use read::{FoundSecret, ReadSecret};
 pub(crate) use retention::enforce_retention;
 pub(crate) use store_changes::import_store_changes;
 pub(crate) use write::Rotation;

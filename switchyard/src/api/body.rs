@@ -8,8 +8,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use contract::api::{
-    DestroyRequest, Generate, MetadataRequest, NewValue, Object, RotateManyRequest, RotateRequest,
-    WriteRequest,
+    DestroyRequest, Generate, MetadataRequest, NewValue, Object, ReadRequest, RotateManyRequest,
+    RotateRequest, WriteRequest,
 };
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};
 use contract::{Redacted, SecretName, Version};
@@ -24,6 +24,9 @@ pub(super) const MAX_WRITE_BYTES: usize = 16 << 20;
 
 /// One value in base64, or how to generate a whole pod's values, and the JSON around it.
 pub(super) const MAX_ROTATE_BYTES: usize = 2 << 20;
+
+/// The names of 1000 secrets, each of 253 bytes, and the JSON around them.
+pub(super) const MAX_NAMES_BYTES: usize = 512 << 10;
 
 /// A body without values.
 pub(super) const MAX_SMALL_BYTES: usize = 64 << 10;
@@ -199,6 +202,18 @@ pub(super) fn destroy_request(body: &Redacted) -> Result<BTreeSet<Version>, ApiE
     }
 }
 
+/// Parses the body of a read of several secrets.
+pub(super) fn read_request(body: &Redacted) -> Result<ReadRequest, ApiError> {
+    let request: ReadRequest = parse(body, r#"{"names": ["NAME"]}"#)?;
+    match request.names.len() {
+        0 => Err(ApiError::malformed("the body names no secret")),
+        1..=MAX_BUNDLE_SECRETS => Ok(request),
+        count => Err(ApiError::too_large(format!(
+            "the body has {count} names; one request reads at most {MAX_BUNDLE_SECRETS}"
+        ))),
+    }
+}
+
 /// The body of a change of several secrets.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, bound = "T: Deserialize<'de>")]
@@ -310,6 +325,20 @@ mod tests {
             r#"{"if_version":9007199254740992}"#,
             r#"{"version":1}"#,
         ] {
+            assert_eq!(read(body).unwrap_err().status(), 400, "{body} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_read_names_some_secrets() {
+        let read = |body: &str| read_request(&Redacted::from(body.to_owned()));
+        let names = read(r#"{"names":["B","A","B"]}"#).unwrap().names;
+        assert_eq!(names.iter().map(SecretName::as_str).collect::<Vec<_>>(), ["A", "B"]);
+        let many: Vec<String> = (0..=MAX_BUNDLE_SECRETS).map(|at| format!("\"A{at}\"")).collect();
+        let body = |count: usize| format!(r#"{{"names":[{}]}}"#, many[..count].join(","));
+        assert!(read(&body(MAX_BUNDLE_SECRETS)).is_ok());
+        assert_eq!(read(&body(MAX_BUNDLE_SECRETS + 1)).unwrap_err().status(), 413);
+        for body in ["", "{}", r#"{"names":[]}"#, r#"{"names":"A"}"#, r#"{"names":["1A"]}"#] {
             assert_eq!(read(body).unwrap_err().status(), 400, "{body} was accepted");
         }
     }

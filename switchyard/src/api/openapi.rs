@@ -14,8 +14,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    access, admin, audit, bundles, grants, health, login, metadata, rotate_many, scopes, search,
-    secret_list, secrets, tokens, versions,
+    access, admin, audit, bundles, grants, health, login, metadata, read_many, rotate_many, scopes,
+    search, secret_list, secrets, tokens, versions,
 };
 
 #[derive(OpenApi)]
@@ -31,7 +31,7 @@ use super::{
     paths(
         secret_list::list, secrets::write, secrets::read, secrets::delete,
         metadata::read, metadata::change, scopes::list, search::search,
-        rotate_many::rotate,
+        read_many::read, rotate_many::rotate,
         versions::list, versions::rotate, versions::rollback, versions::undelete, versions::destroy,
         bundles::list, bundles::read, bundles::values,
         grants::list, grants::add, grants::remove,

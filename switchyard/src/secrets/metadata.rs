@@ -47,7 +47,7 @@ impl Secrets {
 
 /// A secret that is not deleted, as its own scope lists it.
 pub(crate) fn own_summary(scope: &Scope, secret: Secret) -> SecretSummary {
-    let Secret { name, stored, created_at, updated_at, metadata, tag: _, deleted_at: _ } = secret;
+    let Secret { name, stored, created_at, updated_at, metadata, .. } = secret;
     SecretSummary {
         scope: scope.clone(),
         name,

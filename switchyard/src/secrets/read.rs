@@ -18,7 +18,35 @@ pub(crate) struct ReadSecret {
     pub(crate) tag: String,
 }
 
+/// A secret whose active value is to be read.
+#[derive(Debug)]
+pub(crate) struct FoundSecret {
+    pub(crate) scope: Scope,
+    pub(crate) secret: Secret,
+    /// The rule that allows the read, for the audit log.
+    pub(crate) rule: Option<String>,
+}
+
 impl Secrets {
+    /// The active values of secrets. Their events are written together.
+    pub(crate) async fn read_many(
+        &self,
+        caller: &Caller,
+        found: Vec<FoundSecret>,
+    ) -> Result<Vec<ReadSecret>, SecretsError> {
+        let (mut read, mut events) = (Vec::new(), Vec::new());
+        for FoundSecret { scope, secret, rule } in found {
+            let Secret { name, stored, updated_at, metadata, tag, .. } = secret;
+            let value = self.store.read_version(&scope, &name, &stored).await?;
+            let version = stored.version;
+            events.push(caller.event(Action::Read, &scope, &name, Some(version), rule));
+            let value = SecretValue { scope, name, version, updated_at, value, metadata };
+            read.push(ReadSecret { value, tag });
+        }
+        self.audit.record_all(events).await?;
+        Ok(read)
+    }
+
     /// The active value of a secret.
     pub(crate) async fn read(
         &self,

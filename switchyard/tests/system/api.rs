@@ -6,6 +6,7 @@ mod http_semantics;
 mod idempotency;
 mod metadata;
 mod pages;
+mod read_many;
 
 use contract::api::{Deleted, SecretList, SecretValue, VersionList, VersionState};
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};

@@ -70,7 +70,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
     let is_secret = path.starts_with("/v1/secrets/");
     // Its body has a precondition for each secret.
     let rotates_many = path == "/v1/rotate/{scope}";
-    let changes = method != "get";
+    let changes = method != "get" && !["/v1/access/check", "/v1/read/{scope}"].contains(&path);
     let errors = [
         (!is_open || takes_body || takes_query, "400", "The request is malformed"),
         (!is_open || takes_body, "401", "Authentication is required"),
@@ -83,7 +83,7 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
             "Not found",
         ),
         (
-            changes && !is_open && path != "/v1/access/check",
+            changes && !is_open,
             "409",
             "The state of the resource does not allow it, or somebody else changed it first",
         ),

@@ -22,18 +22,29 @@ const NAMES_PER_QUERY: usize = 500;
 /// The columns that [`secret`] reads, of a secret and its active version. They are not checked
 /// against a MAC: lists of names decide nothing.
 pub(super) const LISTED_COLUMNS: &str = "s.name, s.current_version AS version, v.vault_ref, v.tag, \
-    s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at";
+    v.size, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at";
 
-/// Finds one secret at its active version.
-pub(super) fn find_statement() -> Query {
+/// Finds secrets of a scope at their active version. `names` is a condition on the name.
+fn find_some_statement(names: &str) -> Query {
     query_built(format!(
         "SELECT {VERSION_COLUMNS}, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, \
             v.message, v.expires_at
          FROM secrets s LEFT JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
          s.current_version
-         WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
+         WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name {names} AND \
          s.deleted_at IS NULL"
     ))
+}
+
+/// Finds one secret at its active version.
+pub(super) fn find_statement() -> Query {
+    find_some_statement("= $4")
+}
+
+/// Placeholders from `$4` on, which is all that is formatted into a statement; texts are bound.
+fn name_places(names: usize) -> String {
+    let places: Vec<String> = (0..names).map(|at| format!("${}", at + 4)).collect();
+    places.join(", ")
 }
 
 impl Repository {
@@ -90,6 +101,33 @@ impl Repository {
             .await
             .map_err(database("find secret"))?;
         row.as_ref().map(|row| self.authentic(row).and_then(secret)).transpose()
+    }
+
+    /// Those secrets of a scope that have one of these names, at their active versions.
+    ///
+    /// # Errors
+    /// Somebody else wrote a row of one of them, or the database failed.
+    pub async fn find_some(
+        &self,
+        scope: &Scope,
+        names: &[&SecretName],
+    ) -> Result<Vec<Secret>, RepositoryError> {
+        let mut found = Vec::new();
+        for names in names.chunks(NAMES_PER_QUERY) {
+            let [project, environment, service] = columns(scope);
+            let statement = find_some_statement(&format!("IN ({})", name_places(names.len())));
+            let statement = statement.bind(project).bind(environment).bind(service);
+            let rows = names
+                .iter()
+                .fold(statement, |statement, name| statement.bind(name.as_str()))
+                .fetch_all(self.database.reader())
+                .await
+                .map_err(database("find secrets"))?;
+            for row in &rows {
+                found.push(self.authentic(row).and_then(secret)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Every existing secret in every scope, at its active version.
@@ -227,12 +265,10 @@ impl Repository {
         let mut found = BTreeMap::new();
         for names in names.chunks(NAMES_PER_QUERY) {
             let [project, environment, service] = columns(scope);
-            let placeholders: Vec<String> =
-                (0..names.len()).map(|at| format!("${}", at + 4)).collect();
             let statement = query_built(format!(
                 "SELECT name, current_version, latest_version, deleted_at FROM secrets
                  WHERE project = $1 AND environment = $2 AND service = $3 AND name IN ({})",
-                placeholders.join(", ")
+                name_places(names.len())
             ));
             let statement = statement.bind(project).bind(environment).bind(service);
             let rows = names
@@ -263,6 +299,7 @@ pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
         name: name(row)?,
         stored: stored(row)?,
         tag: text(row, "tag")?,
+        size: count(row, "size")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
         deleted_at: optional_time(row, "deleted_at")?,
