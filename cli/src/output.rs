@@ -246,11 +246,6 @@ impl Progress {
             self.0.set_position(done);
         }
     }
-
-    /// Hides the progress while `f` prints to standard error.
-    pub(crate) fn suspend(&self, f: impl FnOnce()) {
-        self.0.suspend(f);
-    }
 }
 
 impl Drop for Progress {

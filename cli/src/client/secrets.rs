@@ -1,11 +1,14 @@
 //! The API of secrets and bundles. Lists include every page.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use contract::api::{
     BundleKeys, BundleList, BundleState, BundleValues, Deleted, DestroyRequest, Destroyed,
-    FoundSecrets, MetadataRequest, RollbackRequest, RotateManyRequest, RotateRequest, ScopeList,
-    ScopeSummary, SecretList, SecretSummary, SecretValue, VersionList, VersionSummary,
-    WriteRequest, Written,
+    FoundSecrets, FoundValue, MetadataRequest, ReadAnswer, ReadRequest, RollbackRequest,
+    RotateManyRequest, RotateRequest, ScopeList, ScopeSummary, SecretList, SecretSummary,
+    SecretValue, VersionList, VersionSummary, WriteRequest, Written,
 };
+use contract::layout::MAX_BUNDLE_SECRETS;
 use contract::metadata::Message;
 use contract::{Redacted, Scope, SecretName, Version};
 use jiff::Timestamp;
@@ -16,6 +19,14 @@ use url::form_urlencoded;
 
 use super::{Client, RequestOptions};
 use crate::error::Error;
+
+/// What [`Client::read_many`] found.
+#[derive(Debug, Default)]
+pub(crate) struct ManyValues {
+    pub(crate) found: BTreeMap<SecretName, FoundValue>,
+    /// The scopes that have what may not be read.
+    pub(crate) denied: BTreeMap<SecretName, Scope>,
+}
 
 impl Client<'_> {
     /// Writes secrets of one scope, all or none.
@@ -50,6 +61,35 @@ impl Client<'_> {
     ) -> Result<SecretValue, Error> {
         let query = version.map(|it| format!("?version={it}")).unwrap_or_default();
         self.get(&format!("/v1/secrets/{scope}/{name}{query}")).await
+    }
+
+    /// Reads many secrets, in as few requests as they fit into: those that are there, and the scopes
+    /// of those that may not be read.
+    pub(crate) async fn read_many(
+        &self,
+        scope: &Scope,
+        names: impl IntoIterator<Item = SecretName>,
+        inherited: bool,
+    ) -> Result<ManyValues, Error> {
+        let path = format!("/v1/read/{scope}?inherited={inherited}");
+        let mut wanted: BTreeSet<SecretName> = names.into_iter().collect();
+        let mut many = ManyValues::default();
+        while !wanted.is_empty() {
+            let later = match wanted.iter().nth(MAX_BUNDLE_SECRETS).cloned() {
+                Some(first) => wanted.split_off(&first),
+                None => BTreeSet::new(),
+            };
+            let request = ReadRequest { names: wanted };
+            let answer: ReadAnswer = self.send(Method::POST, &path, &request).await?;
+            // A server that leaves out everything must not cause an endless loop.
+            let left_out =
+                if answer.secrets.is_empty() { BTreeSet::new() } else { answer.left_out };
+            many.found.extend(answer.secrets);
+            many.denied.extend(answer.denied);
+            wanted = left_out;
+            wanted.extend(later);
+        }
+        Ok(many)
     }
 
     pub(crate) async fn list(&self, scope: &Scope) -> Result<Vec<SecretSummary>, Error> {

@@ -1,6 +1,5 @@
 //! `enclii secrets export`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use contract::api::SecretOrigin;
 use contract::{Redacted, Scope, SecretName};
 use runtime::atomic_file;
 
-use crate::client::Client;
+use crate::client::{Client, ManyValues};
 use crate::common_args::{ConnectionArgs, ScopeArgs};
 use crate::error::Error;
 use crate::file_formats::{self, FileFormat, ObjectMeta, PrintedFile, SecretValues};
@@ -70,8 +69,8 @@ pub(crate) async fn run(args: ExportSecretsArgs, output: &Output) -> Result<(), 
         return Err(file_exists(path));
     }
     let client = Client::new(&args.connection, output)?;
-    let selected = select(&client, &scope, args.names, args.inherited, output).await?;
-    let values = read_values(&client, &scope, selected, output).await?;
+    let names = select(&client, &scope, args.names, args.inherited, output).await?;
+    let values = read_values(&client, &scope, names, args.inherited, output).await?;
     let metadata = ObjectMeta {
         name: args.secret_name.unwrap_or_else(|| default_object_name(&scope)),
         namespace: args.namespace,
@@ -101,16 +100,16 @@ pub(crate) async fn run(args: ExportSecretsArgs, output: &Output) -> Result<(), 
     Ok(())
 }
 
-/// The secrets to export, each with the scope that it belongs to.
+/// The names to export: those that were given, or all of the scope.
 async fn select(
     client: &Client<'_>,
     scope: &Scope,
     names: Vec<SecretName>,
     inherited: bool,
     output: &Output,
-) -> Result<Vec<(Scope, SecretName)>, Error> {
-    if !names.is_empty() && !inherited {
-        return Ok(names.into_iter().map(|name| (scope.clone(), name)).collect());
+) -> Result<Vec<SecretName>, Error> {
+    if !names.is_empty() {
+        return Ok(names);
     }
     let listed =
         if inherited { client.list_inherited(scope).await } else { client.list(scope).await };
@@ -121,40 +120,39 @@ async fn select(
     if listed.is_empty() {
         output.note(&format!("{scope} has no secrets"));
     }
-    let from_wider: Vec<_> = listed
-        .iter()
-        .filter(|it| it.origin == SecretOrigin::Inherited)
-        .filter(|it| names.is_empty() || names.contains(&it.name))
-        .map(|it| format!("{} of {}", it.name, it.scope))
-        .collect();
-    if !from_wider.is_empty() {
-        output.note(&format!("inherited: {}", from_wider.join(", ")));
-    }
-    let mut found: BTreeMap<SecretName, Scope> =
-        listed.into_iter().map(|it| (it.name, it.scope)).collect();
-    if names.is_empty() {
-        return Ok(found.into_iter().map(|(name, of)| (of, name)).collect());
-    }
-    // What is not listed is looked for in the scope itself, for its error.
-    let of = |name: SecretName| (found.remove(&name).unwrap_or_else(|| scope.clone()), name);
-    Ok(names.into_iter().map(of).collect())
+    Ok(listed.into_iter().map(|it| it.name).collect())
 }
 
 async fn read_values(
     client: &Client<'_>,
     scope: &Scope,
-    secrets: Vec<(Scope, SecretName)>,
+    names: Vec<SecretName>,
+    inherited: bool,
     output: &Output,
 ) -> Result<SecretValues, Error> {
-    let mut values = SecretValues::default();
-    let progress = output.progress("reading", secrets.len() as u64);
-    for (done, (of, name)) in (0..).zip(secrets) {
-        progress.set(done);
-        let read = match client.read(&of, &name).await {
-            Ok(read) => read,
-            Err(error) => return Err(missing::explain(client, scope, Some(&name), error).await),
+    let ManyValues { mut found, denied } =
+        client.read_many(scope, names.iter().cloned(), inherited).await?;
+    let (mut values, mut from_wider) = (SecretValues::default(), Vec::new());
+    for name in names {
+        let value = match found.remove(&name) {
+            Some(found) => {
+                if found.origin == SecretOrigin::Inherited {
+                    from_wider.push(format!("{name} of {}", found.scope));
+                }
+                found.value
+            }
+            // A read of this one alone says why.
+            None => match client.read(denied.get(&name).unwrap_or(scope), &name).await {
+                Ok(read) => read.value,
+                Err(error) => {
+                    return Err(missing::explain(client, scope, Some(&name), error).await);
+                }
+            },
         };
-        values.add(name, read.value).map_err(Error::Usage)?;
+        values.add(name, value).map_err(Error::Usage)?;
+    }
+    if !from_wider.is_empty() {
+        output.note(&format!("inherited: {}", from_wider.join(", ")));
     }
     Ok(values)
 }

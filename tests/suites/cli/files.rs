@@ -123,3 +123,37 @@ fn errors_name_the_position() {
         assert!(printed.contains(expected) && printed.contains(name), "{printed}");
     }
 }
+
+#[test]
+fn an_export_and_the_comparison_of_an_import_read_all_values_in_one_request() {
+    let harness = CliHarness::start();
+    let file = harness.file("many.env", b"A=1\nB=2\nC=3\nD=4\n");
+    harness.ok(&["secrets", "import", &file], b"");
+    harness.ok(&["secrets", "set", "--service", "", "WIDE=5"], b"");
+    // The requests that a command sends, without the server's answer.
+    let requests = |words: &[&str]| {
+        let done = harness.run(&[&["--verbose"], words].concat(), b"");
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        let paths = done.err.lines().filter_map(|line| {
+            let (method, rest) = line.split_once(' ')?;
+            let path = rest.split_once(": 200")?.0;
+            let method = method.trim_start_matches(|it: char| !it.is_ascii_uppercase());
+            Some(format!("{method} {path}"))
+        });
+        paths.collect::<Vec<_>>()
+    };
+    let before = harness.events("read");
+    let read = "POST /v1/read/shop.prod.api?inherited=false".to_owned();
+    let list = "GET /v1/secrets/shop.prod.api/?limit=1000".to_owned();
+    assert_eq!(requests(&["secrets", "export"]), [list.clone(), read.clone()]);
+    assert_eq!(requests(&["secrets", "export", "B", "A"]), [read.clone()]);
+    assert_eq!(
+        requests(&["secrets", "export", "A", "WIDE", "--inherited"]),
+        ["POST /v1/read/shop.prod.api?inherited=true"]
+    );
+    assert_eq!(requests(&["secrets", "import", &file, "--dry-run"]), [list, read]);
+    assert_eq!(harness.events("read") - before, 4 + 2 + 2 + 4, "one event for each value");
+    // What is not there is an error that says where it is.
+    let missing = harness.fails(4, &["secrets", "export", "A", "WIDE"]);
+    assert!(missing.contains("shop.prod has it"), "{missing}");
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::{Redacted, Scope, SecretName};
 use serde::Serialize;
 
-use crate::client::Client;
+use crate::client::{Client, ManyValues};
 use crate::error::Error;
 use crate::file_formats::SecretValues;
 use crate::output::Output;
@@ -28,19 +28,17 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// The change from the current value, or from the HTTP status with which reading it failed.
-    fn from_current(current: Result<&Redacted, u16>, new: &Redacted) -> Self {
+    /// The change from the current value, which is absent if it may not be read.
+    fn from_current(current: Option<&Redacted>, new: &Redacted) -> Self {
         match current {
-            Ok(current) if current == new => Self::Unchanged,
-            Ok(_) => Self::Changed,
-            Err(404) => Self::New,
-            Err(_) => Self::Unknown,
+            Some(current) if current == new => Self::Unchanged,
+            Some(_) => Self::Changed,
+            None => Self::Unknown,
         }
     }
 }
 
-/// Compares each secret with its current value. After the first refusal to read, no further value
-/// is requested.
+/// Compares each secret with its current value.
 pub(super) async fn with_current(
     client: &Client<'_>,
     scope: &Scope,
@@ -56,37 +54,41 @@ pub(super) async fn with_current(
         Err(Error::Refused(problem)) if problem.status == 404 => BTreeSet::new(),
         Err(error) => return Err(error),
     };
-    let mut changes = BTreeMap::new();
-    let mut readable = true;
-    let progress = output.progress("comparing", values.len() as u64);
-    for (done, (name, new)) in (0..).zip(values.iter()) {
-        progress.set(done);
-        let change = if !existing.contains(name) {
-            Change::New
-        } else if !readable {
-            Change::Unknown
-        } else {
-            match client.read(scope, name).await {
-                Ok(read) => Change::from_current(Ok(&read.value), new),
-                Err(Error::Refused(problem)) if matches!(problem.status, 403 | 404) => {
-                    if problem.status == 403 {
-                        readable = false;
-                        let detail = &problem.detail;
-                        progress.suspend(|| {
-                            output.note(&format!(
-                                "secrets that cannot be compared count as changed, because the \
-                                 current values of {scope} cannot be read: {detail}"
-                            ));
-                        });
-                    }
-                    Change::from_current(Err(problem.status), new)
-                }
-                Err(error) => return Err(error),
+    let names: Vec<&SecretName> =
+        values.iter().map(|(name, _)| name).filter(|name| existing.contains(*name)).collect();
+    let current = match client.read_many(scope, names.iter().copied().cloned(), false).await {
+        Ok(ManyValues { found: current, .. }) => {
+            let unknown: Vec<&str> = names
+                .iter()
+                .filter(|name| !current.contains_key(**name))
+                .map(|name| name.as_str())
+                .collect();
+            if !unknown.is_empty() {
+                output.note(&format!(
+                    "these count as changed, because their current values cannot be read: {}",
+                    unknown.join(", ")
+                ));
             }
-        };
-        changes.insert(name.clone(), change);
-    }
-    Ok(changes)
+            current
+        }
+        Err(Error::Refused(problem)) if problem.status == 403 => {
+            output.note(&format!(
+                "secrets that cannot be compared count as changed, because the current values of \
+                 {scope} cannot be read: {}",
+                problem.detail
+            ));
+            BTreeMap::new()
+        }
+        Err(error) => return Err(error),
+    };
+    let change = |name: &SecretName, new: &Redacted| {
+        if existing.contains(name) {
+            Change::from_current(current.get(name).map(|it| &it.value), new)
+        } else {
+            Change::New
+        }
+    };
+    Ok(values.iter().map(|(name, new)| (name.clone(), change(name, new))).collect())
 }
 
 #[cfg(test)]
@@ -97,16 +99,13 @@ mod tests {
     fn a_change_follows_from_the_current_value() {
         let value = |text: &str| Redacted::from(text.as_bytes());
         for (current, new, expected) in [
-            (Ok("a"), "a", Change::Unchanged),
-            (Ok("a"), "a\n", Change::Changed),
-            (Ok(""), "", Change::Unchanged),
-            (Err(404), "a", Change::New),
-            (Err(403), "a", Change::Unknown),
+            (Some("a"), "a", Change::Unchanged),
+            (Some("a"), "a\n", Change::Changed),
+            (Some(""), "", Change::Unchanged),
+            (None, "a", Change::Unknown),
         ] {
-            assert_eq!(
-                Change::from_current(current.map(value).as_ref().map_err(|it| *it), &value(new)),
-                expected
-            );
+            let current = current.map(value);
+            assert_eq!(Change::from_current(current.as_ref(), &value(new)), expected);
         }
     }
 }
