@@ -20,6 +20,7 @@ pub mod reload;
 mod schema;
 pub mod scope;
 pub mod secret_bundle;
+pub mod secret_ref;
 pub mod stream;
 pub mod text;
 
@@ -33,3 +34,4 @@ pub use redacted::Redacted;
 pub use reload::{Reload, ReloadRequest};
 pub use scope::{Label, Scope};
 pub use secret_bundle::SecretBundle;
+pub use secret_ref::SecretRef;

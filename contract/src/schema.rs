@@ -12,6 +12,7 @@ use crate::metadata::{MAX_TAG_CHANGES, Message, Notes, TagChanges, TagValue};
 use crate::name::SecretName;
 use crate::redacted::Redacted;
 use crate::scope::Scope;
+use crate::secret_ref::SecretRef;
 
 /// The characters that everybody sees, as far as a pattern says it briefly.
 const HIDES_NOTHING: &str = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$";
@@ -88,6 +89,12 @@ schemas! {
         r"^(?!kubernetes\.io$)[A-Za-z_][A-Za-z0-9_.-]{0,252}$",
         (1, 253),
         "DATABASE_URL",
+    );
+    SecretRef = text(
+        "A scope and the name of a secret in it.",
+        r"^[a-z0-9.-]+/[A-Za-z_][A-Za-z0-9_.-]{0,252}$",
+        (3, 445),
+        "shop.prod/DB_HOST",
     );
     BundleRef = text(
         "The name of a bundle as a pod asks for it: `<service>-<environment>`.",

@@ -25,6 +25,7 @@ mod page;
 mod path;
 mod preconditions;
 mod read_many;
+mod references;
 mod response;
 mod rotate_many;
 mod scopes;

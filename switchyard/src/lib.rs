@@ -35,6 +35,7 @@ mod metrics;
 pub mod namespaces;
 pub mod policy;
 pub mod publisher;
+pub mod references;
 mod rekey;
 mod replicas;
 pub mod repository;

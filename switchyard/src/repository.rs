@@ -22,13 +22,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use audit::{Event, Pod};
 use contract::api::{VersionState, VersionSummary};
 use contract::metadata::SecretMetadata;
-use contract::{BundleRef, Generation, GenerationTag, Label, Scope, SecretName, Version};
+use contract::{
+    BundleRef, Generation, GenerationTag, Label, Scope, SecretName, SecretRef, Version,
+};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, MigrateError};
 use lockbox::{Reference, StoredVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::RolloutState;
+use crate::references::ValueReferences;
 
 pub use authenticity::Forgery;
 pub use change::{
@@ -44,7 +47,7 @@ pub use search::{MAX_SEARCHED_TAGS, ScopedSecret, SearchQuery};
 pub(crate) use sql::open_signed;
 pub use sql::{
     AcceptedRows, CHANNEL, LedgerKeyRef, Membership, PendingDestroy, PersonGrant, ReadQuery,
-    Repository, StoredCheckpoint,
+    Repository, Resolved, StoredCheckpoint,
 };
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
@@ -100,6 +103,8 @@ pub struct Secret {
     pub updated_at: Timestamp,
     /// When it was deleted, if it was.
     pub deleted_at: Option<Timestamp>,
+    /// What the active version refers to, if its value has references.
+    pub references: Option<ValueReferences>,
     /// What is written beside the active version.
     pub metadata: SecretMetadata,
 }
@@ -192,6 +197,20 @@ pub struct Member {
     pub scope: Scope,
     /// The version and the store's reference to its value.
     pub stored: StoredVersion,
+    /// If its value has references: what it is composed of.
+    pub targets: Option<ValueTargets>,
+}
+
+/// All secrets that a value is composed of, at the versions that it takes.
+pub type ValueTargets = BTreeMap<SecretRef, ValueTarget>;
+
+/// A secret that a value is composed of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueTarget {
+    /// The version and the store's reference to its value.
+    pub stored: StoredVersion,
+    /// Whether that has references itself.
+    pub is_template: bool,
 }
 
 /// The contents of a generation, by secret name.
@@ -216,6 +235,8 @@ pub struct VersionRow {
     pub destroyed_at: Option<Timestamp>,
     /// The lived time of the delete that it is marked by, if it is.
     pub deleted: Option<LivedTime>,
+    /// What it refers to, if its value has references.
+    pub references: Option<ValueReferences>,
     /// What is written beside it. Notes and tags are the secret's.
     pub metadata: SecretMetadata,
 }

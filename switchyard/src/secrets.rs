@@ -5,6 +5,7 @@
 //! generations and the audit events are one transaction; the push follows it.
 
 mod change;
+mod composed;
 mod keyed_mutex;
 mod metadata;
 mod read;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use contract::api::{BundleState, Written};
 use contract::metadata::Message;
-use contract::{Scope, SecretName, Version};
+use contract::{Scope, SecretName, SecretRef, Version};
 use jiff::{SignedDuration, Timestamp};
 use lockbox::{Store, StoreError};
 
@@ -27,13 +28,14 @@ use crate::audit::{
     Action, Actor, AuditError, AuditLog, Event, Origin, Outcome, Resource, ResourceKind,
 };
 use crate::bundle_updates::BundleUpdates;
+use crate::references::{ComposeError, ReferenceError, TemplateError};
 use crate::repository::{
     Bundle, ChangeError, Condition, Fence, Idempotency, LedgerChange, Repository, RepositoryError,
     RespondFn,
 };
 use keyed_mutex::KeyedMutex;
 pub(crate) use metadata::own_summary;
-pub(crate) use read::{FoundSecret, ReadSecret};
+pub(crate) use read::{FoundSecret, ReadForm, ReadSecret};
 pub(crate) use retention::enforce_retention;
 pub(crate) use store_changes::import_store_changes;
 pub(crate) use write::Rotation;
@@ -90,6 +92,34 @@ pub(crate) enum SecretsError {
         name: SecretName,
         /// The version.
         version: Version,
+    },
+    /// The references cannot be resolved.
+    #[error("read {secret}")]
+    References {
+        /// The secret.
+        secret: SecretRef,
+        /// Why.
+        source: ReferenceError,
+    },
+    /// The value is not one with references.
+    #[error("parse the value of {scope}/{name}")]
+    Template {
+        /// The scope.
+        scope: Scope,
+        /// The name.
+        name: SecretName,
+        /// Why.
+        source: TemplateError,
+    },
+    /// The value cannot be composed.
+    #[error("compose the value of {scope}/{name}")]
+    Compose {
+        /// The scope.
+        scope: Scope,
+        /// The name.
+        name: SecretName,
+        /// Why.
+        source: ComposeError,
     },
     /// The version was destroyed.
     #[error("read {scope}/{name}: version {version} was destroyed")]
@@ -181,15 +211,17 @@ impl Secrets {
         }
     }
 
-    fn push(&self, moved: Vec<Bundle>) -> Vec<BundleState> {
-        moved
-            .into_iter()
-            .map(|bundle| {
-                let state = state_of(&bundle);
-                self.updates.publish(bundle);
-                state
-            })
-            .collect()
+    /// Tells the streams of the bundles that moved. Returns those that see the scope that changed:
+    /// of others, which only refer to it, whoever changed it may not know.
+    fn push(&self, scope: &Scope, moved: Vec<Bundle>) -> Vec<BundleState> {
+        let mut shown = Vec::with_capacity(moved.len());
+        for bundle in moved {
+            if scope.contains(&bundle.scope) {
+                shown.push(state_of(&bundle));
+            }
+            self.updates.publish(bundle);
+        }
+        shown
     }
 }
 
@@ -202,7 +234,8 @@ fn written_response(
 ) -> RespondFn {
     let (scope, versions) = (scope.clone(), versions.clone());
     RespondFn::new(move |bundles| {
-        let bundles = bundles.iter().map(state_of).collect();
+        let bundles = bundles.iter().filter(|it| scope.contains(&it.scope));
+        let bundles = bundles.map(state_of).collect();
         // Names and numbers always serialize.
         serde_json::to_string(&Written {
             scope: scope.clone(),

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_POD_BYTES};
 use contract::{Scope, SecretName, Version};
 
+use crate::references::ReferenceError;
+
 /// A secret that a bundle may hold, at its active version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CandidateSecret {
@@ -26,8 +28,22 @@ pub struct BundleMember {
     pub version: Version,
     /// The value's length in bytes.
     pub size: u64,
-    /// The MAC of the version's row.
+    /// The MAC of the version's row; of a composed value, also of those of its targets.
     pub mac: [u8; 32],
+    /// Whether and how its value is composed of others.
+    pub composition: Composition,
+}
+
+/// Whether and how a value is composed of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Composition {
+    /// It is meant as it is.
+    #[default]
+    None,
+    /// It has references, and all of them can be resolved.
+    Complete,
+    /// It has references that cannot be resolved.
+    Broken,
 }
 
 /// How large a bundle is.
@@ -48,6 +64,9 @@ pub enum BundleTooLarge {
     /// Too many bytes.
     #[error("it would hold {0} bytes; the maximum of a pod is {MAX_POD_BYTES}")]
     Bytes(u64),
+    /// A value cannot be composed: it would become too large.
+    #[error("the references of {0} cannot be resolved: {1}")]
+    Composed(SecretName, ReferenceError),
 }
 
 impl BundleSize {
@@ -104,7 +123,13 @@ mod tests {
         CandidateSecret {
             scope: scope.parse().unwrap(),
             name: name.parse().unwrap(),
-            member: BundleMember { secret, version: Version(1), size, mac: [0; 32] },
+            member: BundleMember {
+                secret,
+                version: Version(1),
+                size,
+                mac: [0; 32],
+                composition: Composition::None,
+            },
         }
     }
 
@@ -169,8 +194,15 @@ mod tests {
 
     #[test]
     fn a_size_follows_its_differences() {
-        let member =
-            |size| Some(BundleMember { secret: 1, version: Version(1), size, mac: [0; 32] });
+        let member = |size| {
+            Some(BundleMember {
+                secret: 1,
+                version: Version(1),
+                size,
+                mac: [0; 32],
+                composition: Composition::None,
+            })
+        };
         let size = BundleSize { secrets: 2, bytes: 30 };
         for (before, after, expected) in [
             (None, member(5), (3, 35)),

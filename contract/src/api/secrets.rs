@@ -14,6 +14,7 @@ use crate::metadata::{Message, Notes, SecretMetadata, TagChanges};
 use crate::name::SecretName;
 use crate::redacted::{Redacted, Wire};
 use crate::scope::Scope;
+use crate::secret_ref::SecretRef;
 
 /// New secrets or new versions. All of them become one generation, or none does.
 #[derive(Debug, Default, Deserialize)]
@@ -50,6 +51,10 @@ pub struct NewValue {
     /// Sets tags of the secret, or removes those that are `null`; others stay.
     #[serde(default)]
     pub tags: TagChanges,
+    /// Whether `${scope/NAME}` in the value stands for the value of that secret, and `$${` for `${`.
+    /// Otherwise the value is meant as it is.
+    #[serde(default)]
+    pub references: bool,
 }
 
 impl NewValue {
@@ -83,6 +88,8 @@ impl WriteRequest {
             notes: Option<Option<&'a Notes>>,
             #[serde(skip_serializing_if = "TagChanges::is_empty")]
             tags: &'a TagChanges,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            references: bool,
         }
         let secrets = self.secrets.iter().map(|(name, it)| {
             let body = NewValueBody {
@@ -92,6 +99,7 @@ impl WriteRequest {
                 expires_at: it.expires_at,
                 notes: it.notes.as_ref().map(Option::as_ref),
                 tags: &it.tags,
+                references: it.references,
             };
             (name, body)
         });
@@ -164,6 +172,10 @@ pub struct SecretSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
     pub recoverable_until: Option<Timestamp>,
+    /// If its value has references, which its metadata shows and lists do not: the secrets that it
+    /// refers to, as far as the caller may know of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<Vec<SecretRef>>,
     /// What is written beside the active version.
     #[serde(flatten)]
     pub metadata: SecretMetadata,
@@ -256,6 +268,7 @@ mod tests {
                 expires_at: Some("2027-01-31T00:00:00Z".parse().unwrap()),
                 notes: Some(None),
                 tags: serde_json::from_str(r#"{"a":"1","b":null}"#).unwrap(),
+                references: true,
                 ..NewValue::default()
             },
         );
@@ -265,7 +278,7 @@ mod tests {
         let parts = |it: &NewValue| {
             let value = it.value.expose().to_vec();
             let metadata = (it.message.clone(), it.expires_at, it.notes.clone(), it.tags.clone());
-            (value, it.if_version, metadata)
+            (value, it.if_version, it.references, metadata)
         };
         for (name, value) in &request.secrets {
             assert_eq!(parts(&back.secrets[name]), parts(value), "{name}");

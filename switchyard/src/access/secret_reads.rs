@@ -70,11 +70,12 @@ pub(crate) enum SecretReadsError {
     Repository(#[from] RepositoryError),
 }
 
-/// The reads of a secret within what the caller may audit, and the `before` of the next page.
+/// The reads of a secret within what the caller may audit, and the `before` of the next page. A
+/// bundle that has it only in a value that refers to it may be of another scope, and so `elsewhere`.
 pub(crate) async fn reads_of(
     repository: &Repository,
     wanted: &ReadsWanted,
-    reach: &AuditReach,
+    (reach, elsewhere): (&AuditReach, Option<&AuditReach>),
 ) -> Result<(Vec<FoundRead>, Option<u64>), SecretReadsError> {
     let missing = || SecretReadsError::NotFound(wanted.scope.clone(), wanted.secret.clone());
     let id = repository.secret_id(&wanted.scope, &wanted.secret).await?.ok_or_else(missing)?;
@@ -84,7 +85,10 @@ pub(crate) async fn reads_of(
     if memberships.len() > MAX_MEMBERSHIPS as usize {
         return Err(SecretReadsError::TooManyMemberships);
     }
-    for membership in memberships.into_iter().filter(|it| is_within(reach, &it.bundle)) {
+    let may_audit = |bundle: &Scope| {
+        is_within(reach, bundle) || elsewhere.is_some_and(|reach| is_within(reach, bundle))
+    };
+    for membership in memberships.into_iter().filter(|it| may_audit(&it.bundle)) {
         bundles.entry(membership.bundle.clone()).or_default().push(membership);
     }
     if bundles.len() > MAX_BUNDLES {
@@ -205,20 +209,24 @@ impl<'a> Page<'a> {
         memberships: &[Membership],
     ) -> Option<FoundRead> {
         let generation = Generation(record.version?);
-        let member = memberships.iter().find(|it| it.holds_in(generation))?;
-        let uncertain = match record.pod {
+        let details = record.details.as_deref().unwrap_or_default();
+        let is_cut = details.chars().count() >= MAX_TEXT_CHARS;
+        let is_pod = record.pod.is_some();
+        // The secret itself, and each value that it is a part of.
+        let held = memberships.iter().filter(|it| it.holds_in(generation)).filter_map(|it| {
             // A person or a token gets the whole bundle, or none of it.
-            None => false,
-            Some(_) => {
-                let details = record.details.as_deref().unwrap_or_default();
-                let is_cut = details.chars().count() >= MAX_TEXT_CHARS;
-                match delivered(details, is_cut, &self.wanted.secret, &self.wanted.scope) {
-                    Delivered::Yes => false,
-                    Delivered::Unknown => true,
-                    Delivered::No => return None,
-                }
+            let delivered = if is_pod {
+                delivered(details, is_cut, &it.member.name, &it.member.scope)
+            } else {
+                Delivered::Yes
+            };
+            match delivered {
+                Delivered::Yes => Some((false, it)),
+                Delivered::Unknown => Some((true, it)),
+                Delivered::No => None,
             }
-        };
+        });
+        let (uncertain, member) = held.min_by_key(|(uncertain, _)| *uncertain)?;
         let (version, bundle) = (Some(member.version), Some(bundle.clone()));
         Some(FoundRead { record, version, bundle, uncertain })
     }

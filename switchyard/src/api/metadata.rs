@@ -11,6 +11,7 @@ use super::body;
 use super::json_request::UnreadRequest;
 use super::list_event;
 use super::path::{SecretPath, authorize_secret};
+use super::references;
 use super::response::{check_disk, json, run_change};
 use super::secrets::map_absent;
 use crate::app::{ApiError, AppState, Unauthenticated};
@@ -21,7 +22,8 @@ use crate::secrets::{SecretsError, own_summary};
 
 /// Read a secret's metadata
 ///
-/// Version, message, tags, notes and expiry, without the value.
+/// Version, message, tags, notes and expiry, without the value; and for a value with references the
+/// secrets that it refers to, as far as the caller may know of them.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/{name}/metadata", operation_id = "readMetadata",
     tag = "secrets",
     params(("scope" = Scope, Path), ("name" = SecretName, Path)),
@@ -38,8 +40,9 @@ pub(super) async fn read(
         return Err(SecretsError::NotFound { scope, name }.into());
     };
     let resource = (ResourceKind::Secret, name.to_string());
+    let references = secret.references.as_ref().map(|it| references::visible(&auth, it));
     list_event::record(&app, auth.caller, resource, Some(&scope), 1, &rule).await?;
-    json(&own_summary(&scope, secret))
+    json(&SecretSummary { references, ..own_summary(&scope, secret) })
 }
 
 /// Change a secret's metadata

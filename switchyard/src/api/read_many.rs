@@ -116,7 +116,11 @@ async fn find(
             all.missing.remove(&name);
             match rules.remove(&name).flatten() {
                 None => drop(all.denied.insert(name, scope)),
-                rule => drop(all.found.insert(name, FoundSecret { scope, secret, rule })),
+                rule => {
+                    let resolved =
+                        app.secrets.resolve((&scope, &name), secret.references.as_ref()).await?;
+                    all.found.insert(name, FoundSecret { scope, secret, rule, resolved });
+                }
             }
         }
     }
@@ -139,7 +143,7 @@ async fn find(
 fn leave_out(found: &mut BTreeMap<SecretName, FoundSecret>) -> BTreeSet<SecretName> {
     let mut bytes = 0_u64;
     let beyond = |it: &FoundSecret| {
-        bytes = bytes.saturating_add(it.secret.size);
+        bytes = bytes.saturating_add(size(it));
         bytes > MAX_POD_BYTES as u64
     };
     let sizes: Vec<bool> = found.values().map(beyond).collect();
@@ -150,9 +154,14 @@ fn leave_out(found: &mut BTreeMap<SecretName, FoundSecret>) -> BTreeSet<SecretNa
     found.split_off(&name).into_keys().collect()
 }
 
+/// The length of the value as it is sent.
+fn size(found: &FoundSecret) -> u64 {
+    found.resolved.as_ref().map_or(found.secret.size, |it| it.size)
+}
+
 /// The bytes of a secret in an answer, at most.
 fn room(found: &FoundSecret) -> usize {
-    let value = usize::try_from(found.secret.size).unwrap_or(usize::MAX);
+    let value = usize::try_from(size(found)).unwrap_or(usize::MAX);
     let metadata = serde_json::to_vec(&found.secret.metadata).map_or(0, |it| it.len());
     value.saturating_add(value / 3).saturating_add(metadata + BYTES_AROUND_VALUE)
 }

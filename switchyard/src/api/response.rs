@@ -66,6 +66,20 @@ where
     T: Serialize + Send + 'static,
     F: Future<Output = Result<T, SecretsError>> + Send + 'static,
 {
+    run_named_change(app, operation, ApiError::from, change).await
+}
+
+/// As [`run_change`], with an error of one's own.
+pub(super) async fn run_named_change<T, F>(
+    app: &Arc<AppState>,
+    operation: Operation,
+    error: impl FnOnce(SecretsError) -> ApiError,
+    change: F,
+) -> Result<Response, ApiError>
+where
+    T: Serialize + Send + 'static,
+    F: Future<Output = Result<T, SecretsError>> + Send + 'static,
+{
     let (sender, outcome) = oneshot::channel();
     let counting_app = Arc::clone(app);
     app.tasks.spawn("change", async move {
@@ -78,7 +92,7 @@ where
         Ok(Err(SecretsError::Change(ChangeError::Replayed(answer)))) => {
             Ok(replayed(StatusCode::OK, answer))
         }
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(failed)) => Err(error(failed)),
         Err(_) => Err(ApiError::unavailable(
             "switchyard is stopping; read the versions to see whether the change was made",
         )),
@@ -131,6 +145,8 @@ pub(super) fn count<T>(app: &AppState, operation: Operation, result: &Result<T, 
             SecretsError::NotFound { .. }
             | SecretsError::NoVersion { .. }
             | SecretsError::Gone { .. }
+            | SecretsError::References { .. }
+            | SecretsError::Template { .. }
             | SecretsError::Change(_),
         ) => OperationOutcome::Refused,
         Err(_) => OperationOutcome::Failed,

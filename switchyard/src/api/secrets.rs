@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use contract::api::{Deleted, SecretValue, WriteRequest, Written};
-use contract::{Redacted, Scope, SecretName, Version};
+use contract::{Redacted, Scope, SecretName, SecretRef, Version};
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 
@@ -14,12 +14,13 @@ use super::json_request::{JsonRequest, UnreadRequest};
 use super::page::query;
 use super::path::{ScopePath, SecretPath, authorize_secret};
 use super::preconditions::{Preconditions, ReadPrecondition, TaggedVersion, etag};
-use super::response::{check_disk, count, run_change, secret_json};
+use super::references;
+use super::response::{check_disk, count, run_change, run_named_change, secret_json};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::metrics::{Operation, OperationOutcome};
 use crate::policy::{Target, Verb};
 use crate::repository::{ChangeError, Condition};
-use crate::secrets::{ReadSecret, SecretsError, WriteOptions};
+use crate::secrets::{ReadForm, ReadSecret, SecretsError, WriteOptions};
 
 /// Write secrets
 ///
@@ -56,6 +57,13 @@ pub(super) async fn write(
     let mut rule = None;
     for name in write.secrets.keys() {
         rule = Some(auth.authorize(&app, Verb::Write, Target::Secret(&scope, name)).await?);
+    }
+    for (name, value) in write.secrets.iter().filter(|(_, value)| value.references) {
+        let parsed = references::parse(name, &value.value).inspect_err(count_refused)?;
+        let of = SecretRef { scope: scope.clone(), name: name.clone() };
+        references::authorize_targets(&app, &auth, &of, &parsed)
+            .await
+            .inspect_err(count_refused)?;
     }
     let header_condition = header_condition(&app, &request, &scope, &write).await?;
     let options =
@@ -124,11 +132,15 @@ pub(super) struct ReadSecretQuery {
     /// The version to read. The default is the active one.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     version: Option<Version>,
+    /// Whether to answer a value with references as it was written, instead of as pods get it.
+    #[param(default = false)]
+    raw: Option<bool>,
 }
 
 /// Read a secret
 ///
-/// The read is recorded in the audit log before the value is sent.
+/// The read is recorded in the audit log before the value is sent, and so are those of the secrets
+/// that it refers to: they are resolved at their active versions.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/{name}", operation_id = "readSecret",
     tag = "secrets",
     params(
@@ -152,13 +164,16 @@ pub(super) async fn read(
 ) -> Result<Response, ApiError> {
     let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::Read).await?;
-    let ReadSecretQuery { version } = query(&uri, "version=<number>")?;
+    let ReadSecretQuery { version, raw } = query(&uri, "version=<number> and raw=<true or false>")?;
+    let form = if raw.unwrap_or(false) { ReadForm::Raw } else { ReadForm::Resolved };
     let preconditions = Preconditions::parse(&headers)?;
     if !preconditions.is_empty()
-        && let Some(current) = current_version(&app, &scope, &name, version).await?
+        && let Some((current, is_composed)) = current_version(&app, &scope, &name, version).await?
     {
         match preconditions.evaluate_read(&current) {
             ReadPrecondition::Met => {}
+            // The version says nothing about the values that it refers to.
+            ReadPrecondition::NotModified if is_composed && form == ReadForm::Resolved => {}
             ReadPrecondition::NotModified => {
                 return Ok((StatusCode::NOT_MODIFIED, [etag(&current)]).into_response());
             }
@@ -168,9 +183,10 @@ pub(super) async fn read(
         }
     }
     let value = match version {
-        None => app.secrets.read(&auth.caller, &scope, &name, Some(rule)).await,
+        None => app.secrets.read(&auth.caller, (&scope, &name), form, Some(rule)).await,
         Some(version) => {
-            app.secrets.read_version(&auth.caller, &scope, &name, version, Some(rule)).await
+            let of = (&scope, &name);
+            app.secrets.read_version(&auth.caller, of, version, form, Some(rule)).await
         }
     };
     count(&app, Operation::Read, &value);
@@ -181,22 +197,28 @@ pub(super) async fn read(
     Ok(([etag(&version)], secret_json(body)).into_response())
 }
 
-/// The version that the request would read.
+/// The version that the request would read, and whether its value has references.
 async fn current_version(
     app: &AppState,
     scope: &Scope,
     name: &SecretName,
     requested: Option<Version>,
-) -> Result<Option<TaggedVersion>, SecretsError> {
+) -> Result<Option<(TaggedVersion, bool)>, SecretsError> {
     use contract::api::VersionState::Destroyed;
     Ok(match requested {
-        None => app.repository.find(scope, name).await?.map(TaggedVersion::from),
+        None => {
+            let found = app.repository.find(scope, name).await?;
+            found
+                .map(|secret| (secret.references.is_some(), secret))
+                .map(|(it, secret)| (TaggedVersion::from(secret), it))
+        }
         Some(version) => app
             .repository
             .find_version(scope, name, version)
             .await?
             .filter(|row| row.state != Destroyed)
-            .map(TaggedVersion::from),
+            .map(|row| (row.references.is_some(), row))
+            .map(|(it, row)| (TaggedVersion::from(row), it)),
     })
 }
 
@@ -222,14 +244,16 @@ pub(super) async fn delete(
     let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::Write).await?;
     let options = request.without_body().write_options(&app, &auth, rule, (&scope, &name)).await?;
-    let (secrets, caller) = (app.secrets.clone(), auth.caller);
-    run_change(&app, Operation::Delete, async move {
-        let removed = secrets
-            .delete(&caller, &scope, &name, &options)
-            .await
-            .map_err(|error| map_absent(error, options.condition))?;
-        let recoverable_until = Some(removed.recoverable_until);
-        Ok(Deleted { scope, name, bundles: removed.bundles, recoverable_until })
+    let (secrets, caller) = (app.secrets.clone(), auth.caller.clone());
+    run_named_change(&app, Operation::Delete, |error| references::name_referrers(&auth, error), {
+        async move {
+            let removed = secrets
+                .delete(&caller, &scope, &name, &options)
+                .await
+                .map_err(|error| map_absent(error, options.condition))?;
+            let recoverable_until = Some(removed.recoverable_until);
+            Ok(Deleted { scope, name, bundles: removed.bundles, recoverable_until })
+        }
     })
     .await
 }

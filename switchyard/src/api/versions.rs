@@ -8,7 +8,7 @@ use axum::response::Response;
 use contract::api::{
     DestroyRequest, Destroyed, Page, RollbackRequest, RotateRequest, VersionList, Written,
 };
-use contract::{Scope, SecretName, Version};
+use contract::{Scope, SecretName, SecretRef, Version};
 use http::Uri;
 
 use super::body;
@@ -16,6 +16,7 @@ use super::json_request::{JsonRequest, UnreadRequest};
 use super::list_event;
 use super::page::{after, limit, query, truncate};
 use super::path::{SecretPath, authorize_secret};
+use super::references;
 use super::response::{check_disk, json, run_change};
 use super::secrets::{map_absent, version_condition};
 use crate::app::{ApiError, AppState, Unauthenticated};
@@ -139,6 +140,11 @@ pub(super) async fn rollback(
     let RollbackRequest { version, message } = body::parse(&request.body, form)?;
     let mut options = request.write_options(&app, &auth, rule, (&scope, &name)).await?;
     options.message = message;
+    let row = app.repository.find_version(&scope, &name, version).await;
+    if let Some(references) = row.map_err(SecretsError::from)?.and_then(|it| it.references) {
+        let of = SecretRef { scope: scope.clone(), name: name.clone() };
+        references::authorize_targets(&app, &auth, &of, &references).await?;
+    }
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
     run_change(&app, Operation::Rollback, async move {
         let written = secrets.rollback(&caller, &scope, &name, version, &options).await;
@@ -167,6 +173,11 @@ pub(super) async fn undelete(
     let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::Write).await?;
     let options = request.without_body().unconditional_options(&auth, rule)?;
+    let deleted = app.repository.deleted_references(&scope, &name).await;
+    if let Some(references) = deleted.map_err(SecretsError::from)? {
+        let of = SecretRef { scope: scope.clone(), name: name.clone() };
+        references::authorize_targets(&app, &auth, &of, &references).await?;
+    }
     let (secrets, caller) = (app.secrets.clone(), auth.caller);
     run_change(&app, Operation::Undelete, async move {
         secrets.undelete(&caller, &scope, &name, &options).await

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use lockbox::StoreError;
 use runtime::logs::ErrorChain;
 
+use crate::references::ReferenceError;
 use crate::repository::{ChangeError, RepositoryError};
 use crate::secrets::SecretsError;
 
@@ -217,6 +218,18 @@ impl ApiError {
         response
     }
 
+    /// Other secrets refer to it.
+    pub(crate) fn referenced<D: Into<String>>(detail: D) -> Self {
+        let title = "Other secrets refer to it";
+        Self::new(StatusCode::CONFLICT, "/problems/referenced", title, detail)
+    }
+
+    /// The references of a value cannot be.
+    fn references<D: Into<String>>(detail: D) -> Self {
+        let title = "The references cannot be resolved";
+        Self::new(StatusCode::CONFLICT, "/problems/references", title, detail)
+    }
+
     fn gone<D: Into<String>>(detail: D) -> Self {
         Self::new(StatusCode::GONE, "/problems/gone", "The value was destroyed", detail)
     }
@@ -233,6 +246,11 @@ impl ApiError {
             ChangeError::InUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", detail)
             }
+            ChangeError::References { source: ReferenceError::TooLarge(_), .. } => {
+                Self::too_large(detail)
+            }
+            ChangeError::References { .. } => Self::references(detail),
+            ChangeError::Referenced { .. } => Self::referenced(detail),
             ChangeError::GrantExists(_) => {
                 Self::new(StatusCode::CONFLICT, "/problems/grant-exists", "Granted already", detail)
             }
@@ -277,7 +295,10 @@ impl From<SecretsError> for ApiError {
                 return Self::not_found(detail);
             }
             SecretsError::Gone { .. } => return Self::gone(detail),
-            SecretsError::Reserved(_) => return Self::malformed(detail),
+            SecretsError::Reserved(_) | SecretsError::Template { .. } => {
+                return Self::malformed(detail);
+            }
+            SecretsError::References { .. } => return Self::references(detail),
             SecretsError::Change(change) => {
                 if let Some(error) = Self::from_change(change, &detail) {
                     return error;
@@ -299,6 +320,7 @@ impl From<SecretsError> for ApiError {
             | SecretsError::Change(ChangeError::Repository(error @ RepositoryError::Forged(_))) => {
                 Self::internal(error.to_string())
             }
+            SecretsError::Compose { .. } => Self::internal(detail),
             SecretsError::Busy(scope) => {
                 Self::unavailable(format!("other writes to {scope} take too long"))
             }

@@ -44,6 +44,11 @@ impl Forgery {
         Self { what, ..Self::secret(scope, name) }
     }
 
+    pub(super) fn references(scope: &Scope, name: &SecretName) -> Self {
+        let what = "the table of references is not what its version says";
+        Self { what, ..Self::secret(scope, name) }
+    }
+
     pub(super) fn bundle(scope: &Scope) -> Self {
         let (id, scope) = (scope.to_string(), Some(scope.to_string()));
         Self { kind: ResourceKind::Bundle, id, scope, what: Self::ROW }

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use contract::metadata::{Message, MetadataChange};
-use contract::{Scope, SecretName, Version};
+use contract::{Scope, SecretName, SecretRef, Version};
 use jiff::Timestamp;
 use lockbox::StoredVersion;
 use lockbox::database::DatabaseError;
 
 use super::{Bundle, Fence, RepositoryError};
+use crate::references::{ReferenceError, ValueReferences};
 use crate::snapshot::BundleTooLarge;
 use ::audit::Event;
 
@@ -46,6 +47,8 @@ pub struct NewVersion {
     pub message: Option<Message>,
     /// When the credential ends at its issuer.
     pub expires_at: Option<Timestamp>,
+    /// What it refers to, if its value has references.
+    pub references: Option<ValueReferences>,
     /// What changes for the secret as a whole.
     pub metadata: MetadataChange,
 }
@@ -172,6 +175,22 @@ pub enum ChangeError {
         secret: String,
         /// The version.
         version: Version,
+    },
+    /// Its references cannot be.
+    #[error("write {secret}")]
+    References {
+        /// The secret.
+        secret: String,
+        /// Why.
+        source: ReferenceError,
+    },
+    /// Other secrets refer to it.
+    #[error("delete {secret}: {} secrets refer to it; change or delete these first", referrers.len())]
+    Referenced {
+        /// The secret.
+        secret: String,
+        /// Which ones. Who asks may not know of all of them.
+        referrers: Vec<SecretRef>,
     },
     /// The secret is not deleted.
     #[error("undelete {0}: it is not deleted")]

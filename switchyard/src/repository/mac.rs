@@ -81,16 +81,28 @@ impl LedgerKey {
         RowMac(row.number(current.0).number(latest.0).number(is_deleted.into()).finish())
     }
 
-    /// The MAC of what never changes in a version's row.
+    /// The MAC of what never changes in a version's row. `references` is absent in that of a value
+    /// that is meant as it is.
     pub(super) fn version(
         &self,
         (scope, name): (&Scope, &SecretName),
         stored: &StoredVersion,
         (tag, size): (&str, u64),
+        references: Option<&str>,
     ) -> RowMac {
         let row = MacInput::new(&self.row, "version").text(&scope.to_string()).text(name.as_str());
         let row = row.number(stored.version.0).text(stored.reference.as_str());
-        RowMac(row.text(tag).number(size).finish())
+        let row = row.text(tag).number(size);
+        // A field more or less makes another input: each has its length or a fixed one.
+        RowMac(references.into_iter().fold(row, MacInput::text).finish())
+    }
+
+    /// The MAC of a value that is composed: of its version and of those of all its targets.
+    pub(super) fn composed(&self, version: RowMac, mut targets: Vec<RowMac>) -> RowMac {
+        targets.sort_unstable_by_key(|it| it.0);
+        let input = MacInput::new(&self.row, "composed").bytes(&version.0);
+        let input = input.number(targets.len() as u64);
+        RowMac(targets.iter().fold(input, |input, it| input.bytes(&it.0)).finish())
     }
 
     /// The MAC of a bundle's row.
@@ -214,8 +226,14 @@ mod tests {
                     reference: Reference::new(reference.to_owned()),
                 };
                 let id = (&scope.parse().unwrap(), &name.parse().unwrap());
-                key.version(id, &stored, (tag, size))
+                key.version(id, &stored, (tag, size), None)
             };
+        let with_references = |references: &str| {
+            let reference = Reference::new("r".to_owned());
+            let stored = StoredVersion { version: Version(1), reference };
+            let id = (&"shop.prod".parse().unwrap(), &"A".parse().unwrap());
+            key(1).version(id, &stored, ("t", 1), Some(references))
+        };
         let all = [
             mac(&key(1), "shop.prod", "A", 1, "r", "t", 1),
             mac(&key(2), "shop.prod", "A", 1, "r", "t", 1),
@@ -227,11 +245,20 @@ mod tests {
             mac(&key(1), "shop.prod", "A", 1, "r", "t", 2),
             // What ends one field does not begin the next.
             mac(&key(1), "shop.prod", "A", 1, "rt", "", 1),
+            with_references("1"),
+            with_references("1 shop/B=1"),
+            with_references(""),
+            key(1).composed(with_references("1"), vec![]),
+            key(1).composed(with_references("1"), vec![with_references("")]),
+            key(1).composed(with_references(""), vec![with_references("1")]),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[at + 1..].contains(one), "{at}");
         }
         assert_eq!(all[0], mac(&key(1), "shop.prod", "A", 1, "r", "t", 1));
+        // The order of targets is not one of the ledger.
+        let composed = |one: usize, two: usize| key(1).composed(all[0], vec![all[one], all[two]]);
+        assert_eq!(composed(1, 2), composed(2, 1));
     }
 
     #[test]

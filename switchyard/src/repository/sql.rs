@@ -22,9 +22,12 @@ mod leases;
 mod ledger_check;
 mod listing;
 mod lived_time;
+mod member_targets;
 mod metadata;
 mod notify;
 mod pod_reports;
+mod references;
+mod referrers;
 mod rights;
 mod row_macs;
 mod rows;
@@ -33,6 +36,7 @@ mod secret_reads;
 mod secret_row;
 mod secrets;
 mod settings;
+mod targets;
 mod tokens;
 mod touched;
 mod transaction;
@@ -51,6 +55,7 @@ pub use grants::PersonGrant;
 pub use notify::CHANNEL;
 use rows::database;
 pub use secret_reads::{Membership, ReadQuery};
+pub use targets::Resolved;
 pub(super) use transaction::LedgerTransaction;
 
 const SCHEMA: Schema = Schema {
@@ -97,6 +102,12 @@ const SCHEMA: Schema = Schema {
             description: "reads of a secret",
             sqlite: include_str!("../../migrations/sqlite/0007_reads_of_a_secret.sql"),
             postgres: include_str!("../../migrations/postgres/0007_reads_of_a_secret.sql"),
+        },
+        Migration {
+            version: 8,
+            description: "references",
+            sqlite: include_str!("../../migrations/sqlite/0008_references.sql"),
+            postgres: include_str!("../../migrations/postgres/0008_references.sql"),
         },
     ],
 };

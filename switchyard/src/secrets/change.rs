@@ -65,7 +65,7 @@ impl Secrets {
             written_response(scope, &versions, false),
         );
         let moved = self.repository.rollback(&change, name, to, options.condition).await?;
-        let bundles = self.push(moved);
+        let bundles = self.push(scope, moved);
         Ok(Written { scope: scope.clone(), versions, bundles, created: false })
     }
 
@@ -82,14 +82,15 @@ impl Secrets {
         let until = self.recoverable_until(Timestamp::now());
         let (of, named) = (scope.clone(), name.clone());
         let respond = RespondFn::new(move |bundles| {
-            let bundles: Vec<BundleState> = bundles.iter().map(super::state_of).collect();
+            let bundles: Vec<BundleState> =
+                bundles.iter().filter(|it| of.contains(&it.scope)).map(super::state_of).collect();
             serde_json::json!({ "scope": of, "name": named, "bundles": bundles,
                 "recoverable_until": until.to_string() })
             .to_string()
         });
         let change = self.change(caller, scope, options, vec![event], respond);
         let moved = self.repository.delete(&change, name, options.condition).await?;
-        Ok(DeletedSecret { bundles: self.push(moved), recoverable_until: until })
+        Ok(DeletedSecret { bundles: self.push(scope, moved), recoverable_until: until })
     }
 
     /// Until when a secret deleted at `deleted_at` can be restored at least. The retention counts
@@ -121,7 +122,7 @@ impl Secrets {
             written_response(scope, &versions, false),
         );
         let moved = self.repository.undelete(&change, name, version).await?;
-        let bundles = self.push(moved);
+        let bundles = self.push(scope, moved);
         Ok(Written { scope: scope.clone(), versions, bundles, created: false })
     }
 

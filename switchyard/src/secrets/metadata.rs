@@ -57,6 +57,7 @@ pub(crate) fn own_summary(scope: &Scope, secret: Secret) -> SecretSummary {
         updated_at,
         deleted_at: None,
         recoverable_until: None,
+        references: None,
         metadata,
     }
 }

@@ -6,10 +6,11 @@ use contract::api::SecretValue;
 use contract::stream::{HeldBundle, HeldSecret};
 use contract::{Generation, Scope, SecretName, Version};
 
+use super::composed::target_events;
 use super::{Caller, Secrets, SecretsError};
 use crate::audit::Action;
 use crate::policy::MemberFilter;
-use crate::repository::{Bundle, Member, Secret, VersionRow};
+use crate::repository::{Bundle, Member, Resolved, Secret, VersionRow};
 
 /// A value that was read, and the tag of its version.
 #[derive(Debug)]
@@ -25,6 +26,17 @@ pub(crate) struct FoundSecret {
     pub(crate) secret: Secret,
     /// The rule that allows the read, for the audit log.
     pub(crate) rule: Option<String>,
+    /// What its references lead to, if they are resolved.
+    pub(crate) resolved: Option<Resolved>,
+}
+
+/// Whether references in a value are resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadForm {
+    /// As pods get it.
+    Resolved,
+    /// As it was written.
+    Raw,
 }
 
 impl Secrets {
@@ -35,11 +47,14 @@ impl Secrets {
         found: Vec<FoundSecret>,
     ) -> Result<Vec<ReadSecret>, SecretsError> {
         let (mut read, mut events) = (Vec::new(), Vec::new());
-        for FoundSecret { scope, secret, rule } in found {
+        for FoundSecret { scope, secret, rule, resolved } in found {
             let Secret { name, stored, updated_at, metadata, tag, .. } = secret;
             let value = self.store.read_version(&scope, &name, &stored).await?;
+            let targets = resolved.as_ref().map(|it| &it.targets);
+            let value = self.composed((&scope, &name), value, targets).await?;
             let version = stored.version;
             events.push(caller.event(Action::Read, &scope, &name, Some(version), rule));
+            events.extend(target_events(caller, (&scope, &name), targets));
             let value = SecretValue { scope, name, version, updated_at, value, metadata };
             read.push(ReadSecret { value, tag });
         }
@@ -51,29 +66,26 @@ impl Secrets {
     pub(crate) async fn read(
         &self,
         caller: &Caller,
-        scope: &Scope,
-        name: &SecretName,
+        (scope, name): (&Scope, &SecretName),
+        form: ReadForm,
         rule: Option<String>,
     ) -> Result<ReadSecret, SecretsError> {
         let missing = || SecretsError::NotFound { scope: scope.clone(), name: name.clone() };
         let secret = self.repository.find(scope, name).await?.ok_or_else(missing)?;
-        let value = self.store.read_version(scope, name, &secret.stored).await?;
-        self.audit
-            .record(caller.event(Action::Read, scope, name, Some(secret.stored.version), rule))
-            .await?;
-        let (scope, name, version) = (scope.clone(), name.clone(), secret.stored.version);
-        let Secret { updated_at, metadata, tag, .. } = secret;
-        let value = SecretValue { scope, name, version, updated_at, value, metadata };
-        Ok(ReadSecret { value, tag })
+        let references = secret.references.as_ref().filter(|_| form == ReadForm::Resolved);
+        let resolved = self.resolve((scope, name), references).await?;
+        let found = FoundSecret { scope: scope.clone(), secret, rule, resolved };
+        self.read_many(caller, vec![found]).await?.pop().ok_or_else(missing)
     }
 
-    /// The value of one version of a secret.
+    /// The value of one version of a secret. References lead to the active versions of their
+    /// targets.
     pub(crate) async fn read_version(
         &self,
         caller: &Caller,
-        scope: &Scope,
-        name: &SecretName,
+        (scope, name): (&Scope, &SecretName),
         version: Version,
+        form: ReadForm,
         rule: Option<String>,
     ) -> Result<ReadSecret, SecretsError> {
         let (in_scope, named) = (|| scope.clone(), || name.clone());
@@ -87,8 +99,14 @@ impl Secrets {
             return Err(SecretsError::Gone { scope: in_scope(), name: named(), version });
         }
         let updated_at = row.created_at;
+        let references = row.references.as_ref().filter(|_| form == ReadForm::Resolved);
+        let resolved = self.resolve((scope, name), references).await?;
+        let targets = resolved.as_ref().map(|it| &it.targets);
         let value = self.store.read_version(scope, name, &row.stored()).await?;
-        self.audit.record(caller.event(Action::Read, scope, name, Some(version), rule)).await?;
+        let value = self.composed((scope, name), value, targets).await?;
+        let mut events = vec![caller.event(Action::Read, scope, name, Some(version), rule)];
+        events.extend(target_events(caller, (scope, name), targets));
+        self.audit.record_all(events).await?;
         let VersionRow { metadata, tag, .. } = row;
         let (scope, name) = (in_scope(), named());
         let value = SecretValue { scope, name, version, updated_at, value, metadata };
@@ -105,10 +123,11 @@ impl Secrets {
     ) -> Result<HeldBundle, SecretsError> {
         let members = self.repository.members(bundle, generation).await?;
         let mut secrets = BTreeMap::new();
-        for (name, Member { scope, stored }) in
+        for (name, Member { scope, stored, targets }) in
             members.into_iter().filter(|(name, member)| filter.matches(name, &member.scope))
         {
             let value = self.store.read_version(&scope, &name, &stored).await?;
+            let value = self.composed((&scope, &name), value, targets.as_ref()).await?;
             secrets.insert(name, HeldSecret { version: stored.version, value });
         }
         let tag = bundle.tag_of(generation);

@@ -13,6 +13,7 @@ mod forgeries;
 mod full_bundles;
 mod metadata;
 mod outside_store;
+mod references;
 
 /// Runs each test on SQLite, and all of them on one PostgreSQL server.
 macro_rules! on_each_database {
@@ -34,6 +35,7 @@ macro_rules! on_each_database {
 use forgeries::*;
 use full_bundles::*;
 use metadata::*;
+use references::*;
 use retention::*;
 
 mod each {
@@ -66,6 +68,12 @@ mod each {
         a_bundle_that_somebody_changed_is_not_delivered,
         a_row_that_somebody_changed_is_not_read,
         what_was_put_back_is_found,
+        a_bundle_whose_value_grows_too_large_is_stuck,
+        a_value_follows_what_it_refers_to,
+        impossible_references_are_refused,
+        references_follow_a_model,
+        secrets_of_one_write_refer_to_each_other,
+        what_somebody_changed_about_references_is_found,
     );
 }
 
@@ -117,7 +125,11 @@ impl SecretsFixture {
     }
 
     async fn read(&self) -> SecretValue {
-        self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap().value
+        self.secrets
+            .read(&caller(), (&scope(), &name()), ReadForm::Resolved, None)
+            .await
+            .unwrap()
+            .value
     }
 }
 
@@ -239,6 +251,7 @@ async fn a_rotation_that_meets_a_delete_finds_nothing(fixture: SecretsFixture) {
             condition,
             message: None,
             expires_at: None,
+            references: None,
             metadata: MetadataChange::default(),
         };
         fixture.secrets.repository.write(&change, &[new], Vec::new()).await.unwrap_err()
@@ -293,7 +306,10 @@ async fn a_destroyed_version_is_unreadable_in_store_and_ledger(fixture: SecretsF
     assert!(matches!(destroy(2).await, Err(SecretsError::Change(ChangeError::InUse { .. }))));
     assert!(matches!(destroy(3).await, Err(SecretsError::Change(ChangeError::NoVersion { .. }))));
     assert_eq!(destroy(1).await.unwrap().destroyed, [Version(1)]);
-    let read = fixture.secrets.read_version(&caller(), &scope(), &name(), Version(1), None).await;
+    let read = fixture
+        .secrets
+        .read_version(&caller(), (&scope(), &name()), Version(1), ReadForm::Resolved, None)
+        .await;
     assert!(matches!(read, Err(SecretsError::Gone { .. })), "{read:?}");
     let back = fixture
         .secrets

@@ -16,6 +16,7 @@ use super::metadata::{Annotation, details};
 use super::{Caller, Secrets, SecretsError, WriteOptions, written_response};
 use crate::audit::Action;
 use crate::ledger_key::is_reserved;
+use crate::references::{Template, ValueReferences};
 use crate::repository::{ChangeError, Condition, NewVersion};
 
 /// For a write that loses races to other replicas.
@@ -28,6 +29,7 @@ struct PendingValue<'a> {
     condition: Condition,
     message: Option<&'a Message>,
     expires_at: Option<Timestamp>,
+    references: Option<ValueReferences>,
     metadata: MetadataChange,
 }
 
@@ -54,18 +56,23 @@ impl Secrets {
         conditions: impl Fn(&SecretName) -> Condition + Send + Sync,
         options: &WriteOptions,
     ) -> Result<Written, SecretsError> {
-        let values: Vec<_> = request
-            .secrets
-            .iter()
-            .map(|(name, it)| PendingValue {
+        let mut values = Vec::with_capacity(request.secrets.len());
+        for (name, it) in &request.secrets {
+            let template = it.references.then(|| Template::parse(it.value.expose())).transpose();
+            let template = template.map_err(|source| {
+                let (scope, name) = (scope.clone(), name.clone());
+                SecretsError::Template { scope, name, source }
+            })?;
+            values.push(PendingValue {
                 name,
                 value: &it.value,
                 condition: conditions(name),
                 message: it.message.as_ref(),
                 expires_at: it.expires_at,
+                references: template.map(|it| it.references()),
                 metadata: MetadataChange { notes: it.notes.clone(), tags: it.tags.clone() },
-            })
-            .collect();
+            });
+        }
         self.store(caller, scope, Action::Write, &values, options).await
     }
 
@@ -159,6 +166,7 @@ impl Secrets {
                 condition: value.condition,
                 message: value.message.cloned(),
                 expires_at: value.expires_at.and_then(expiry),
+                references: value.references.clone(),
                 metadata: value.metadata.clone(),
             })
             .collect();
@@ -190,7 +198,7 @@ impl Secrets {
             }
         };
         drop(locks);
-        let bundles = self.push(moved);
+        let bundles = self.push(scope, moved);
         Ok(Written { scope: scope.clone(), versions: numbers, bundles, created })
     }
 
@@ -211,5 +219,5 @@ fn pending<'a>(name: &'a SecretName, rotation: &'a Rotation) -> PendingValue<'a>
     let condition = if *condition == Condition::None { Condition::Present } else { *condition };
     let (message, expires_at) = (message.as_ref(), *expires_at);
     let metadata = MetadataChange::default();
-    PendingValue { name, value, condition, message, expires_at, metadata }
+    PendingValue { name, value, condition, message, expires_at, references: None, metadata }
 }

@@ -7,6 +7,7 @@ mod idempotency;
 mod metadata;
 mod pages;
 mod read_many;
+mod references;
 
 use contract::api::{Deleted, SecretList, SecretValue, VersionList, VersionState};
 use contract::layout::{MAX_BUNDLE_SECRETS, MAX_VALUE_BYTES};

@@ -16,6 +16,7 @@ use super::super::response::json;
 use crate::access::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::Action;
+use crate::policy::decide_audit;
 use crate::secrets::SecretsError;
 
 /// Who read: a pod, a person or a program.
@@ -89,7 +90,8 @@ pub(in crate::api) async fn list(
         before: before.unwrap_or(audit::MAX_SEQUENCE),
         limit: limit(size)?,
     };
-    let found = reads_of(&app.repository, &wanted, &reach).await;
+    let elsewhere = decide_audit(&auth.principal, None).ok().map(|(reach, _)| reach);
+    let found = reads_of(&app.repository, &wanted, (&reach, elsewhere.as_ref())).await;
     let (reads, next) = found.map_err(|error| match error {
         SecretReadsError::NotFound(..) => ApiError::not_found(error.to_string()),
         SecretReadsError::TooManyBundles(_) | SecretReadsError::TooManyMemberships => {

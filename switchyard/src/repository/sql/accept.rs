@@ -18,6 +18,7 @@ use super::super::table_digests::{TableDigest, TableDigests};
 use super::super::{BundleId, RepositoryError};
 use super::bundles::{bundle, bundle_mac};
 use super::generation_row::MemberDigest;
+use super::member_targets;
 use super::row_macs::{optional_mac, rights_mac, secret_mac, version_mac};
 use super::rows::{
     bytes, count, database, integer, name, optional_count, optional_integer, scope, signed, text,
@@ -287,6 +288,7 @@ async fn sign_generations(
 ) -> Result<(), RepositoryError> {
     let of = bundle(bundle_row)?;
     let BundleId(id) = of.id;
+    let composed = member_targets::sign(tx, key, id).await?;
     let rows = query(
         "SELECT m.name, m.first_generation, m.end_generation, v.mac FROM bundle_members m
          JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
@@ -298,9 +300,11 @@ async fn sign_generations(
     .map_err(database("read members to sign"))?;
     let (mut begin, mut end) = (Vec::new(), Vec::new());
     for row in &rows {
+        let (name, first) = (name(row)?, count(row, "first_generation")?);
         let mac = optional_mac(row, "mac")?.ok_or(RepositoryError::Form("mac"))?;
-        let term = key.member(&of.scope, &name(row)?, mac);
-        begin.push((count(row, "first_generation")?, term));
+        let mac = composed.get(&(name.clone(), first)).copied().unwrap_or(mac);
+        let term = key.member(&of.scope, &name, mac);
+        begin.push((first, term));
         end.extend(optional_count(row, "end_generation")?.map(|at| (at, term)));
     }
     let (begin, end) = (by_generation(begin), by_generation(end));

@@ -1,5 +1,7 @@
 //! Bundles and their generations.
 
+use std::collections::BTreeMap;
+
 use contract::{BundleRef, Generation, Scope};
 use lockbox::database::{Row, query, query_built};
 
@@ -8,10 +10,11 @@ use super::super::mac::{LedgerKey, RowMac};
 use super::super::{Bundle, BundleId, Member, Members, RepositoryError, service_parts};
 use super::Repository;
 use super::generation_row::{GENERATION_COLUMNS, MemberDigest, check_generation};
+use super::member_targets::MemberTargets;
 use super::row_macs::{stored_mac, version_mac};
 use super::rows::{
-    columns, count, database, integer, name, optional_count, optional_text, scope, signed, stored,
-    text,
+    columns, count, database, integer, name, optional_count, optional_text, references, scope,
+    signed, stored, text,
 };
 use crate::delivery::RolloutState;
 
@@ -93,7 +96,7 @@ impl Repository {
         let held = held.ok_or_else(|| forged(Forgery::generation(of)))?;
         let rows = query(
             "SELECT m.name, s.project, s.environment, s.service, s.name AS secret_name, \
-                 m.version, v.vault_ref, v.tag, v.size, v.mac
+                 m.version, v.vault_ref, v.tag, v.size, v.refs, v.mac
              FROM bundle_members m
              JOIN secrets s ON s.id = m.secret_id
              JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
@@ -105,6 +108,11 @@ impl Repository {
         .fetch_all(self.database.reader())
         .await
         .map_err(database("read generation"))?;
+        let mut composed = BTreeMap::new();
+        if rows.iter().map(references).any(|it| matches!(it, Ok(Some(_)))) {
+            let targets = self.member_targets(&key, (*id, generation)).await?;
+            composed = targets.ok_or_else(|| forged(Forgery::generation(of)))?;
+        }
         let (mut found, mut members) = (MemberDigest::default(), Members::new());
         for row in &rows {
             let (name, scope) = (name(row)?, scope(row)?);
@@ -112,9 +120,15 @@ impl Repository {
             if stored_mac(row)? != Some(mac) || text(row, "secret_name")? != name.as_str() {
                 return Err(forged(Forgery::generation(of)));
             }
-            found.members = found.members.plus(key.member(of, &name, mac));
+            let (mut whole, mut targets) = (mac, None);
+            if references(row)?.is_some() {
+                let MemberTargets { targets: of, macs } =
+                    composed.remove(&name).unwrap_or_default();
+                (whole, targets) = (key.composed(mac, macs), Some(of));
+            }
+            found.members = found.members.plus(key.member(of, &name, whole));
             found.secrets += 1;
-            members.insert(name, Member { scope, stored: stored(row)? });
+            members.insert(name, Member { scope, stored: stored(row)?, targets });
         }
         if found == held { Ok(members) } else { Err(forged(Forgery::generation(of))) }
     }

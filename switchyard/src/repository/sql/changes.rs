@@ -3,12 +3,13 @@
 
 use contract::api::VersionState;
 use contract::layout::MAX_SCOPE_SECRETS;
-use contract::{Scope, SecretName, Version};
+use contract::{Scope, SecretName, SecretRef, Version};
 use jiff::Timestamp;
 use lockbox::database::{Query, query};
 
 use super::super::digest::Table;
 use super::super::{Bundle, ChangeError, Condition, LedgerChange, NewVersion, RepositoryError};
+use super::references::{establish, refuse_referenced};
 use super::rows::{columns, count, database, integer, random_tag, signed};
 use super::secret_row::{SecretRow, find, path, present};
 use super::touched::Touched;
@@ -30,8 +31,15 @@ impl Repository {
     ) -> Result<Vec<Bundle>, ChangeError> {
         let versions = versions.to_vec();
         let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
+            let mut ids = Vec::with_capacity(versions.len());
             for version in &versions {
-                put(tx, change, version).await?;
+                ids.push(put(tx, change, version).await?);
+            }
+            // They may refer to each other.
+            for (id, NewVersion { name, stored, references, .. }) in ids.iter().zip(&versions) {
+                let Some(references) = references else { continue };
+                let of = SecretRef { scope: change.scope.clone(), name: name.clone() };
+                establish(tx, &of, (*id, stored.version), references).await?;
             }
             for statement in statements {
                 let stored = statement.execute(tx.connection()).await;
@@ -89,6 +97,7 @@ impl Repository {
         let work = async move |tx: &mut LedgerTransaction<'_>, change: &LedgerChange| {
             let secret = present(tx, &change.scope, &name).await?;
             secret.check(condition)?;
+            refuse_referenced(tx, (secret.id, &secret.path)).await?;
             let mac = secret.becomes(tx, (secret.current, secret.latest), true)?;
             query("UPDATE secrets SET deleted_at = $1, updated_at = $1, mac = $3 WHERE id = $2")
                 .bind(change.at.as_millisecond())
@@ -183,8 +192,9 @@ async fn put(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     new: &NewVersion,
-) -> Result<(), ChangeError> {
-    let NewVersion { name, stored, size, condition, message, expires_at, metadata: beside } = new;
+) -> Result<i64, ChangeError> {
+    let NewVersion { name, stored, size, condition, message, expires_at, .. } = new;
+    let (beside, references) = (&new.metadata, new.references.as_ref().map(ToString::to_string));
     let current = find(tx, &change.scope, name).await?;
     let active = current.as_ref().and_then(SecretRow::active);
     if !condition.holds(active) {
@@ -229,12 +239,13 @@ async fn put(
         }
     };
     let tag = random_tag();
-    let mac = tx.key()?.version((&change.scope, name), stored, (&tag, *size));
+    let mac =
+        tx.key()?.version((&change.scope, name), stored, (&tag, *size), references.as_deref());
     version_rows::add(tx, mac)?;
     query(
         "INSERT INTO secret_versions (secret_id, version, vault_ref, rotation_status, size, \
-            created_at, created_by, tag, mac, message, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            created_at, created_by, tag, mac, message, expires_at, refs)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(id)
     .bind(signed(stored.version.0))
@@ -247,10 +258,12 @@ async fn put(
     .bind(mac.0.to_vec())
     .bind(message.as_ref().map(|it| it.as_str().to_owned()))
     .bind(expires_at.map(Timestamp::as_millisecond))
+    .bind(references)
     .execute(tx.connection())
     .await
     .map_err(database("insert version"))?;
-    metadata::apply(tx, (id, &path(&change.scope, name)), beside).await
+    metadata::apply(tx, (id, &path(&change.scope, name)), beside).await?;
+    Ok(id)
 }
 
 /// Refuses one more secret in a scope that is full.
@@ -321,7 +334,7 @@ async fn activate(
     change: &LedgerChange,
     secret: &SecretRow,
     version: &VersionEntry,
-) -> Result<(), RepositoryError> {
+) -> Result<(), ChangeError> {
     let number = version.version;
     let mac = secret.becomes(tx, (number, secret.latest), false)?;
     version.becomes(tx, VersionState::Active, None)?;
@@ -346,5 +359,7 @@ async fn activate(
     .execute(tx.connection())
     .await
     .map_err(database("activate version"))?;
-    Ok(())
+    let Some(references) = &version.references else { return Ok(()) };
+    let of = SecretRef { scope: change.scope.clone(), name: secret.name.clone() };
+    establish(tx, &of, (secret.id, number), references).await
 }

@@ -214,7 +214,23 @@ async fn in_use(
     .fetch_optional(tx.connection())
     .await
     .map_err(database("check whether a version is in use"))?;
-    Ok(held.is_some() || secret.active() == Some(version))
+    let composed = query(
+        "SELECT t.name FROM member_targets t JOIN bundles b ON b.id = t.bundle_id
+         JOIN bundle_members m ON m.bundle_id = t.bundle_id AND m.name = t.name
+             AND m.first_generation = t.first_generation
+         WHERE t.secret_id = $1 AND t.version = $2
+           AND ((m.first_generation <= b.stable_generation
+                 AND (m.end_generation IS NULL OR m.end_generation > b.stable_generation))
+             OR (m.first_generation <= b.target_generation
+                 AND (m.end_generation IS NULL OR m.end_generation > b.target_generation)))
+         LIMIT 1",
+    )
+    .bind(secret.id)
+    .bind(signed(version.0))
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(database("check whether a version is in use elsewhere"))?;
+    Ok(held.is_some() || composed.is_some() || secret.active() == Some(version))
 }
 
 /// Returns whether there is such a version.

@@ -6,20 +6,26 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Generation, Scope, SecretName, Version};
+use contract::{Generation, Scope, SecretName, SecretRef, Version};
 use lockbox::database::{query, query_built};
 
 use super::super::digest::{Digest, Table};
 use super::super::mac::{LedgerKey, RowMac};
-use super::super::{Bundle, ChangeError, LedgerChange, RepositoryError, service_parts};
+use super::super::{Bundle, BundleId, ChangeError, LedgerChange, RepositoryError, service_parts};
 use super::LedgerTransaction;
-use super::affected::{Affected, affected_bundles, create};
+use super::affected::{Affected, CheckedBundle, affected_bundles, create};
 use super::bundles::bundle;
 use super::generation_row::MemberDigest;
+use super::member_targets::Compositions;
+use super::referrers::{Referrers, referrers, targets_among};
 use super::row_macs::{VERSION_COLUMNS, check_version, optional_mac};
-use super::rows::{columns, count, database, integer, name, random_tag, scope, signed};
+use super::rows::{
+    columns, count, database, integer, name, optional_count, random_tag, references, scope, signed,
+};
 use super::touched::Touched;
-use crate::snapshot::{BundleMember, BundleSize, CandidateSecret, narrowest};
+use crate::snapshot::{
+    BundleMember, BundleSize, BundleTooLarge, CandidateSecret, Composition, narrowest,
+};
 
 /// A change of more names than this computes its bundles anew.
 const MAX_NAMES: usize = 64;
@@ -55,8 +61,9 @@ pub(super) async fn advance(
     if touched.adds && affected.is_empty() && service_parts(&change.scope).is_some() {
         affected.push(Ok(create(tx, change).await?));
     }
-    let mut moved = Vec::new();
-    for it in affected {
+    let affected = with_referrers(tx, &change.scope, &touched.names, affected).await?;
+    let (mut moved, mut compositions) = (Vec::new(), Compositions::default());
+    for (it, names) in affected {
         let it = match it {
             Ok(it) => it,
             Err((bundle, forgery)) if bundle.scope == change.scope => {
@@ -70,11 +77,14 @@ pub(super) async fn advance(
                 continue;
             }
         };
-        let Differences { differences, held } = differences(tx, &it, &touched.names).await?;
+        let Differences { differences, held } =
+            differences(tx, &it, &names, &mut compositions).await?;
         let size = it.size.after(differences.iter().map(|it| (it.before, it.after)));
-        match size.check() {
+        let problem = differences.iter().find_map(|it| it.problem(&compositions));
+        match problem.map_or_else(|| size.check(), Err) {
             Ok(()) if !differences.is_empty() => {
-                moved.push(next_generation(tx, change, &it, (size, held), &differences).await?);
+                let parts = (size, held, &compositions);
+                moved.push(next_generation(tx, change, &it, parts, &differences).await?);
             }
             // What kept it from fitting is gone again.
             Ok(()) if it.bundle.stuck.is_some() => {
@@ -93,22 +103,68 @@ pub(super) async fn advance(
     Ok(moved)
 }
 
+/// A bundle with the names that may have changed in it.
+type WithNames = (CheckedBundle, Vec<SecretName>);
+
+/// The bundles that see the changed scope, and those that see a secret that follows a changed one.
+async fn with_referrers(
+    tx: &mut LedgerTransaction<'_>,
+    changed: &Scope,
+    names: &[SecretName],
+    affected: Vec<CheckedBundle>,
+) -> Result<Vec<WithNames>, RepositoryError> {
+    let targets = targets_among(tx, changed, names).await?;
+    let followers =
+        if targets.is_empty() { Referrers::default() } else { referrers(tx, targets).await? };
+    let mut by_scope: BTreeMap<Scope, Vec<SecretName>> = BTreeMap::new();
+    for SecretRef { scope, name } in followers.found.into_values() {
+        by_scope.entry(scope).or_default().push(name);
+    }
+    let id = |it: &CheckedBundle| match it {
+        Ok(it) => it.bundle.id,
+        Err((bundle, _)) => bundle.id,
+    };
+    let mut all: BTreeMap<BundleId, WithNames> =
+        affected.into_iter().map(|it| (id(&it), (it, names.to_vec()))).collect();
+    for (scope, names) in by_scope {
+        for it in affected_bundles(tx, &scope).await? {
+            let (_, of_it) = all.entry(id(&it)).or_insert_with(|| (it, Vec::new()));
+            of_it.extend(names.iter().cloned());
+        }
+    }
+    for (_, names) in all.values_mut() {
+        names.sort_unstable();
+        names.dedup();
+    }
+    Ok(all.into_values().collect())
+}
+
+impl Difference {
+    /// Why the bundle cannot hold what is new.
+    fn problem(&self, compositions: &Compositions) -> Option<BundleTooLarge> {
+        let error = compositions.problem(self.after?.secret)?;
+        Some(BundleTooLarge::Composed(self.name.clone(), error.clone()))
+    }
+}
+
 /// What the bundle's next generation has that its newest one has not, and the digest of what it
 /// holds. Only the changed names are looked at, unless the bundle lags behind its scopes.
 async fn differences(
     tx: &mut LedgerTransaction<'_>,
     affected: &Affected,
     names: &[SecretName],
+    compositions: &mut Compositions,
 ) -> Result<Differences, RepositoryError> {
     let Bundle { scope, stuck, .. } = &affected.bundle;
     let (mut after, mut before) = (BTreeMap::new(), BTreeMap::new());
     let in_full = stuck.is_some() || names.len() > MAX_NAMES;
     if in_full {
-        after = narrowest(scope, &candidates(tx, scope, None).await?);
+        after = narrowest(scope, &candidates(tx, scope, None, compositions).await?);
         before = members(tx, &affected.bundle, None).await?;
     } else {
         for name in names {
-            after.extend(narrowest(scope, &candidates(tx, scope, Some(name)).await?));
+            let visible = candidates(tx, scope, Some(name), compositions).await?;
+            after.extend(narrowest(scope, &visible));
             before.extend(members(tx, &affected.bundle, Some(name)).await?);
         }
     }
@@ -159,6 +215,7 @@ async fn candidates(
     tx: &mut LedgerTransaction<'_>,
     of: &Scope,
     named: Option<&SecretName>,
+    compositions: &mut Compositions,
 ) -> Result<Vec<CandidateSecret>, RepositoryError> {
     let [project, environment, service] = columns(of);
     let of_name = if named.is_some() { "AND s.name = $4" } else { "" };
@@ -176,21 +233,23 @@ async fn candidates(
     let rows = statement.fetch_all(tx.connection()).await;
     let rows = rows.map_err(database("read visible secrets"))?;
     let key = tx.key()?;
-    rows.iter()
-        .map(|row| {
-            let RowMac(mac) = check_version(&key, row)?.map_err(|forgery| tx.refuse(forgery))?;
-            Ok(CandidateSecret {
-                scope: scope(row)?,
-                name: name(row)?,
-                member: BundleMember {
-                    secret: integer(row, "id")?,
-                    version: Version(count(row, "current_version")?),
-                    size: count(row, "size")?,
-                    mac,
-                },
-            })
-        })
-        .collect()
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let RowMac(mac) = check_version(&key, row)?.map_err(|forgery| tx.refuse(forgery))?;
+        let of = SecretRef { scope: scope(row)?, name: name(row)? };
+        let member = BundleMember {
+            secret: integer(row, "id")?,
+            version: Version(count(row, "current_version")?),
+            size: count(row, "size")?,
+            mac,
+            composition: Composition::None,
+        };
+        let references = references(row)?;
+        let member = compositions.compose(tx, &of, references.as_ref(), member).await?;
+        let SecretRef { scope, name } = of;
+        found.push(CandidateSecret { scope, name, member });
+    }
+    Ok(found)
 }
 
 /// What the bundle's newest generation holds: under one name, or all.
@@ -201,12 +260,14 @@ async fn members(
 ) -> Result<BTreeMap<SecretName, BundleMember>, RepositoryError> {
     let sql = match named {
         Some(_) => {
-            "SELECT m.name, m.secret_id, m.version, v.size, v.mac FROM bundle_members m
+            "SELECT m.name, m.secret_id, m.version, m.composed_size, m.composed_mac, v.size, v.mac
+             FROM bundle_members m
              JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
              WHERE m.bundle_id = $1 AND m.name = $2 AND m.end_generation IS NULL"
         }
         None => {
-            "SELECT m.name, m.secret_id, m.version, v.size, v.mac FROM bundle_members m
+            "SELECT m.name, m.secret_id, m.version, m.composed_size, m.composed_mac, v.size, v.mac
+             FROM bundle_members m
              JOIN secret_versions v ON v.secret_id = m.secret_id AND v.version = m.version
              WHERE m.bundle_id = $1 AND m.end_generation IS NULL"
         }
@@ -220,12 +281,16 @@ async fn members(
     let rows = rows.map_err(database("read newest generation"))?;
     rows.iter()
         .map(|row| {
+            // If the row is not authentic, neither is the digest that follows.
+            let composed = optional_mac(row, "composed_mac")?;
+            let mac = optional_mac(row, "mac")?;
+            let own_size = count(row, "size")?;
             let member = BundleMember {
                 secret: integer(row, "secret_id")?,
                 version: Version(count(row, "version")?),
-                size: count(row, "size")?,
-                // If the row is not authentic, neither is the digest that follows.
-                mac: optional_mac(row, "mac")?.map_or([0; 32], |mac| mac.0),
+                size: optional_count(row, "composed_size")?.unwrap_or(own_size),
+                mac: composed.or(mac).map_or([0; 32], |mac| mac.0),
+                composition: composed.map_or(Composition::None, |_| Composition::Complete),
             };
             Ok((name(row)?, member))
         })
@@ -236,7 +301,7 @@ async fn next_generation(
     tx: &mut LedgerTransaction<'_>,
     change: &LedgerChange,
     of: &Affected,
-    (size, held): (BundleSize, MemberDigest),
+    (size, held, compositions): (BundleSize, MemberDigest, &Compositions),
     differences: &[Difference],
 ) -> Result<Bundle, RepositoryError> {
     let (at, tag, key) = (change.at.as_millisecond(), random_tag(), tx.key()?);
@@ -292,19 +357,26 @@ async fn next_generation(
             .await
             .map_err(database("end member of bundle"))?;
         }
-        if let Some(BundleMember { secret, version, .. }) = after {
+        if let Some(BundleMember { secret, version, size, mac, composition }) = after {
+            let is_composed = *composition != Composition::None;
             query(
                 "INSERT INTO bundle_members (bundle_id, name, first_generation, secret_id, \
-                    version) VALUES ($1, $2, $3, $4, $5)",
+                    version, composed_size, composed_mac) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(bundle.id.0)
             .bind(name.as_str())
             .bind(signed(number))
             .bind(*secret)
             .bind(signed(version.0))
+            .bind(is_composed.then(|| signed(*size)))
+            .bind(is_composed.then(|| mac.to_vec()))
             .execute(tx.connection())
             .await
             .map_err(database("insert member of bundle"))?;
+            if is_composed {
+                let of = (bundle.id, name, Generation(number));
+                compositions.insert(tx, of, *secret).await?;
+            }
         }
     }
     Ok(bundle)

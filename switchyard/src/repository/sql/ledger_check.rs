@@ -29,9 +29,10 @@ const SECRETS: &str = "SELECT digests, NULL AS project, NULL AS environment, NUL
 
 const VERSIONS: &str = "SELECT digests, NULL AS project, NULL AS environment, NULL AS service, \
         NULL AS name, NULL AS version, NULL AS vault_ref, NULL AS tag, NULL AS size, \
+        NULL AS refs, \
         NULL AS rotation_status, NULL AS deleted_lived, NULL AS mac FROM audit_head
     UNION ALL SELECT NULL, s.project, s.environment, s.service, s.name, v.version, v.vault_ref, \
-        v.tag, v.size, v.rotation_status, v.deleted_lived, v.mac
+        v.tag, v.size, v.refs, v.rotation_status, v.deleted_lived, v.mac
     FROM secret_versions v JOIN secrets s ON s.id = v.secret_id";
 
 const BUNDLES: &str = "SELECT digests, NULL AS project, NULL AS environment, NULL AS service, \
@@ -61,6 +62,7 @@ impl Repository {
         let mut is_authentic = self.check_table(Table::Secrets, SECRETS, secret).await?;
         is_authentic &= self.check_table(Table::Versions, VERSIONS, version).await?;
         is_authentic &= self.check_table(Table::Bundles, BUNDLES, bundle).await?;
+        is_authentic &= self.check_referrers().await?;
         let mut after = BundleId(0);
         loop {
             let page = self.bundles_after(after, BUNDLES_PER_PAGE).await?;

@@ -119,20 +119,22 @@ pub(super) fn secret_mac(key: &LedgerKey, row: &Row) -> Result<RowMac, Repositor
     Ok(key.secret((&scope, &name), versions, count(row, "is_deleted")? != 0))
 }
 
-/// The MAC that a version's row is to have, from `version`, `vault_ref`, `tag` and `size`.
+/// The MAC that a version's row is to have, from `version`, `vault_ref`, `tag`, `size` and `refs`.
 pub(super) fn version_mac(
     key: &LedgerKey,
     (scope, name): (&Scope, &SecretName),
     row: &Row,
 ) -> Result<RowMac, RepositoryError> {
     let (stored, tag) = (stored(row)?, text(row, "tag")?);
-    Ok(key.version((scope, name), &stored, (&tag, count(row, "size")?)))
+    let references = optional_text(row, "refs")?;
+    Ok(key.version((scope, name), &stored, (&tag, count(row, "size")?), references.as_deref()))
 }
 
 /// The columns that [`check_version`] reads, of `secrets s` and `secret_versions v`.
 pub(super) const VERSION_COLUMNS: &str = "s.project, s.environment, s.service, s.name, \
     s.current_version, s.latest_version, s.deleted_at IS NOT NULL AS is_deleted, \
-    s.mac AS secret_mac, v.version, v.vault_ref, v.tag, v.size, v.mac AS version_mac";
+    s.mac AS secret_mac, v.version, v.vault_ref, v.tag, v.size, v.refs, \
+    v.mac AS version_mac";
 
 /// Checks a row of a secret joined with one of its versions.
 ///

@@ -1,13 +1,14 @@
 //! Conversions between columns and validated types.
 
 use contract::metadata::{Notes, SecretMetadata, Tags};
-use contract::{Scope, SecretName, Version};
+use contract::{Scope, SecretName, SecretRef, Version};
 use jiff::Timestamp;
 use lockbox::database::{DatabaseError, Row};
 use lockbox::{Reference, StoredVersion};
 use uuid::Uuid;
 
 use super::super::RepositoryError;
+use crate::references::ValueReferences;
 
 pub(super) fn database(step: &'static str) -> impl Fn(DatabaseError) -> RepositoryError {
     move |source| RepositoryError::Database { step, source }
@@ -131,4 +132,29 @@ pub(super) fn metadata(row: &Row) -> Result<SecretMetadata, RepositoryError> {
         tags: tags(row)?,
         notes: notes.transpose().map_err(|_| RepositoryError::Form("notes"))?,
     })
+}
+
+/// The column `refs`.
+pub(super) fn references(row: &Row) -> Result<Option<ValueReferences>, RepositoryError> {
+    let text = optional_text(row, "refs")?;
+    text.map(|text| text.parse().map_err(|()| RepositoryError::Form("refs"))).transpose()
+}
+
+/// The secret that the columns with this prefix name.
+pub(super) fn secret_ref(row: &Row, prefix: &str) -> Result<SecretRef, RepositoryError> {
+    optional_secret_ref(row, prefix)?.ok_or(RepositoryError::Form("secret"))
+}
+
+/// The secret that the columns with this prefix name, if they do.
+pub(super) fn optional_secret_ref(
+    row: &Row,
+    prefix: &str,
+) -> Result<Option<SecretRef>, RepositoryError> {
+    let column = |column: &str| -> Result<Option<String>, RepositoryError> {
+        row.try_get(&format!("{prefix}_{column}")).map_err(database("secret"))
+    };
+    let scope = [column("project")?, column("environment")?, column("service")?];
+    let scope: Vec<String> = scope.into_iter().flatten().filter(|it| !it.is_empty()).collect();
+    let text = column("name")?.map(|name| format!("{}/{name}", scope.join(".")));
+    text.map(|text| text.parse().map_err(|_| RepositoryError::Form("secret"))).transpose()
 }

@@ -1,19 +1,23 @@
 //! Who read a secret: its own read events, and those of bundles whose generation held it.
 
-use contract::{Generation, Scope, SecretName, Version};
+use contract::{Generation, Scope, SecretName, SecretRef, Version};
 use jiff::Timestamp;
 use lockbox::database::query;
 
 use super::super::RepositoryError;
 use super::Repository;
 use super::audit_events;
-use super::rows::{columns, count, database, integer, optional_count, scope as scope_of, signed};
+use super::rows::{
+    columns, count, database, integer, optional_count, scope as scope_of, secret_ref, signed,
+};
 
 /// In which generations a bundle held a secret, and in which version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     /// The bundle's service scope.
     pub bundle: Scope,
+    /// The bundle's member that is or was the secret, or that its value is a part of.
+    pub member: SecretRef,
     /// The first generation.
     pub first: Generation,
     /// The generation that no longer held it, if there is one.
@@ -96,12 +100,24 @@ impl Repository {
     ) -> Result<Vec<Membership>, RepositoryError> {
         let [project, environment, service] = bundle.map(columns).unwrap_or_default();
         let rows = query(
-            "SELECT m.first_generation, m.end_generation, m.version, b.project, b.environment, \
-                b.service
+            "SELECT b.id, m.first_generation, m.end_generation, m.version, b.project, \
+                 b.environment, b.service, s.project AS member_project, \
+                 s.environment AS member_environment, s.service AS member_service, \
+                 s.name AS member_name
              FROM bundle_members m JOIN bundles b ON b.id = m.bundle_id
+             JOIN secrets s ON s.id = m.secret_id
              WHERE m.secret_id = $1
                AND ($2 = '' OR (b.project = $2 AND b.environment = $3 AND b.service = $4))
-             ORDER BY m.bundle_id, m.first_generation LIMIT $5",
+             UNION ALL
+             SELECT b.id, m.first_generation, m.end_generation, t.version, b.project, \
+                 b.environment, b.service, s.project, s.environment, s.service, s.name
+             FROM member_targets t JOIN bundles b ON b.id = t.bundle_id
+             JOIN bundle_members m ON m.bundle_id = t.bundle_id AND m.name = t.name
+                 AND m.first_generation = t.first_generation
+             JOIN secrets s ON s.id = m.secret_id
+             WHERE t.secret_id = $1
+               AND ($2 = '' OR (b.project = $2 AND b.environment = $3 AND b.service = $4))
+             ORDER BY 1, 2 LIMIT $5",
         )
         .bind(secret)
         .bind(project)
@@ -115,6 +131,7 @@ impl Repository {
             .map(|row| {
                 Ok(Membership {
                     bundle: scope_of(row)?,
+                    member: secret_ref(row, "member")?,
                     first: Generation(count(row, "first_generation")?),
                     end: optional_count(row, "end_generation")?.map(Generation),
                     version: Version(count(row, "version")?),

@@ -12,9 +12,10 @@ use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers
 use super::Repository;
 use super::row_macs::{VERSION_COLUMNS, check_version};
 use super::rows::{
-    columns, count, database, metadata, name, optional_integer, optional_time, scope, signed,
-    stored, text, time,
+    columns, count, database, metadata, name, optional_integer, optional_time, references, scope,
+    signed, stored, text, time,
 };
+use crate::references::ValueReferences;
 
 /// Far below what either database allows to bind.
 const NAMES_PER_QUERY: usize = 500;
@@ -22,7 +23,7 @@ const NAMES_PER_QUERY: usize = 500;
 /// The columns that [`secret`] reads, of a secret and its active version. They are not checked
 /// against a MAC: lists of names decide nothing.
 pub(super) const LISTED_COLUMNS: &str = "s.name, s.current_version AS version, v.vault_ref, v.tag, \
-    v.size, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at";
+    v.size, v.refs, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at";
 
 /// Finds secrets of a scope at their active version. `names` is a condition on the name.
 fn find_some_statement(names: &str) -> Query {
@@ -190,6 +191,33 @@ impl Repository {
         row.map(|row| count(&row, "current_version").map(Version)).transpose()
     }
 
+    /// What the value of a deleted secret refers to, if it has references.
+    ///
+    /// # Errors
+    /// Somebody else wrote its row, or the database failed.
+    pub async fn deleted_references(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Option<ValueReferences>, RepositoryError> {
+        let [project, environment, service] = columns(scope);
+        let row = query_built(format!(
+            "SELECT {VERSION_COLUMNS} FROM secrets s
+             JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+             WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4
+               AND s.deleted_at IS NOT NULL"
+        ))
+        .bind(project)
+        .bind(environment)
+        .bind(service)
+        .bind(name.as_str().to_owned())
+        .fetch_optional(self.database.reader())
+        .await
+        .map_err(database("find references of deleted secret"))?;
+        let found = row.as_ref().map(|row| self.authentic(row).and_then(references));
+        Ok(found.transpose()?.flatten())
+    }
+
     /// One version of an existing secret.
     ///
     /// # Errors
@@ -233,7 +261,7 @@ impl Repository {
     ) -> Result<Vec<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = query(
-            "SELECT v.version, v.vault_ref, v.tag, v.rotation_status, v.created_at, v.created_by, \
+            "SELECT v.version, v.vault_ref, v.tag, v.refs, v.rotation_status, v.created_at, v.created_by, \
                 v.destroyed_at, v.deleted_lived, v.message, v.expires_at, s.notes, s.tags
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \
@@ -303,6 +331,7 @@ pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
         deleted_at: optional_time(row, "deleted_at")?,
+        references: references(row)?,
         metadata: metadata(row)?,
     })
 }
@@ -317,6 +346,7 @@ fn version(row: &Row) -> Result<VersionRow, RepositoryError> {
         created_by: text(row, "created_by")?,
         destroyed_at: optional_time(row, "destroyed_at")?,
         deleted: optional_integer(row, "deleted_lived")?.map(LivedTime),
+        references: references(row)?,
         metadata: metadata(row)?,
     })
 }

@@ -10,9 +10,10 @@ use super::super::digest::{Digest, Table};
 use super::super::mac::{LedgerKey, RowMac};
 use super::LedgerTransaction;
 use super::row_macs::{stored_mac, version_mac};
-use super::rows::{count, database, optional_integer, signed, text};
+use super::rows::{count, database, optional_integer, references, signed, text};
 use super::secret_row::SecretRow;
 use super::secrets::state;
+use crate::references::ValueReferences;
 
 /// A version's row, read within a change.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub(super) struct VersionEntry {
     pub(super) state: VersionState,
     pub(super) deleted_at: Option<i64>,
     pub(super) deleted_lived: Option<i64>,
+    pub(super) references: Option<ValueReferences>,
     mac: RowMac,
 }
 
@@ -69,6 +71,7 @@ pub(super) async fn versions_of(
             state: state(&text(row, "rotation_status")?)?,
             deleted_at: optional_integer(row, "deleted_at")?,
             deleted_lived: optional_integer(row, "deleted_lived")?,
+            references: references(row)?,
             mac,
         });
     }

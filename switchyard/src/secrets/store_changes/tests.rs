@@ -72,7 +72,12 @@ impl StoreFixture {
     }
 
     async fn active(&self) -> (Version, String) {
-        let read = self.secrets.read(&caller(), &scope(), &name(), None).await.unwrap().value;
+        let read = self
+            .secrets
+            .read(&caller(), (&scope(), &name()), ReadForm::Resolved, None)
+            .await
+            .unwrap()
+            .value;
         (read.version, String::from_utf8(read.value.expose().to_vec()).unwrap())
     }
 

@@ -22,7 +22,7 @@ impl SecretsFixture {
 
     async fn get(&self, scope: &str, name: &str) -> Result<String, SecretsError> {
         let (scope, name) = (scope.parse().unwrap(), name.parse().unwrap());
-        let read = self.secrets.read(&caller(), &scope, &name, None).await?;
+        let read = self.secrets.read(&caller(), (&scope, &name), ReadForm::Resolved, None).await?;
         Ok(String::from_utf8(read.value.value.expose().to_vec()).unwrap())
     }
 

@@ -32,8 +32,16 @@ impl SecretsFixture {
 
     /// The value of a version, or `None` if it was destroyed.
     async fn version(&self, version: u64) -> Option<Vec<u8>> {
-        let read =
-            self.secrets.read_version(&caller(), &scope(), &name(), Version(version), None).await;
+        let read = self
+            .secrets
+            .read_version(
+                &caller(),
+                (&scope(), &name()),
+                Version(version),
+                ReadForm::Resolved,
+                None,
+            )
+            .await;
         match read {
             Ok(read) => Some(read.value.value.expose().to_vec()),
             Err(SecretsError::Gone { .. }) => None,
