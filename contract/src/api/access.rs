@@ -8,6 +8,7 @@ use super::word::words;
 use crate::bundle::Version;
 use crate::name::SecretName;
 use crate::scope::Scope;
+use crate::secret_ref::SecretRef;
 
 words! { "operation",
     /// An operation that the access rules decide about.
@@ -149,6 +150,9 @@ pub struct AccessReader {
     /// The pods of the development file that are of this service account, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub development_pods: Vec<String>,
+    /// The secret that they read instead, whose value has this one in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<SecretRef>,
 }
 
 /// Who can read a secret, or all of a scope: once for each rule.
@@ -162,12 +166,19 @@ pub struct AccessReaderList {
     pub secret: Option<SecretName>,
     /// Who can read.
     pub readers: Vec<AccessReader>,
+    /// How many secrets refer to it of which the caller may not know who reads them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hidden_referrers: u64,
     /// When the list was true.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The cursor of the next page; absent where this is the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One read of a secret, or one delivery of a bundle with it.

@@ -79,7 +79,7 @@ impl FromStr for ReaderPosition {
     }
 }
 
-/// A search that is full when it has one reader more than a page.
+/// A search that is full when it has as many readers as are wanted.
 struct Search<'a> {
     access: &'a AccessControl,
     scope: &'a Scope,
@@ -91,8 +91,8 @@ struct Search<'a> {
 }
 
 impl AccessControl {
-    /// A page of those who can read `secret` of `scope`, or all of the scope, after `after`.
-    /// Returns the place of the last one if others follow.
+    /// Those who can read `secret` of `scope`, or all of the scope, after `after`: at most `limit`,
+    /// each with its place.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -101,15 +101,14 @@ impl AccessControl {
         scope: &Scope,
         secret: Option<&SecretName>,
         after: Option<ReaderPosition>,
-        limit: u32,
-    ) -> Result<(Vec<Reader>, Option<ReaderPosition>), RepositoryError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        limit: usize,
+    ) -> Result<Vec<(ReaderPosition, Reader)>, RepositoryError> {
         let narrower = match secret {
             Some(secret) => self.repository.scopes_with(scope, None, secret).await?,
             None => BTreeSet::new(),
         };
-        let (wanted, found) = (limit.saturating_add(1), Vec::new());
-        let mut search = Search { access: self, scope, secret, narrower, wanted, found };
+        let mut search =
+            Search { access: self, scope, secret, narrower, wanted: limit, found: Vec::new() };
         use ReaderPosition::{Grant, Group, Service, Token};
         let start = after.unwrap_or(Group(0));
         if let Group(at) = start {
@@ -124,11 +123,7 @@ impl AccessControl {
         search
             .services(if let Service(bundle, of) = start { Some((bundle, of)) } else { None })
             .await?;
-        let mut found = search.found;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|(position, _)| position.clone());
-        Ok((found.into_iter().map(|(_, reader)| reader).collect(), next))
+        Ok(search.found)
     }
 }
 

@@ -137,3 +137,47 @@ async fn the_list_names_rules_and_ends_for_who_may_grant() {
     assert_eq!((&event["resource_id"], &event["scope"]), (&"A".into(), &"shop.prod.api".into()));
     assert!(event["details"].as_str().unwrap().contains("names; who can read; role admin"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_a_referrer_reads_its_targets() {
+    let harness = Harness::start().await;
+    harness.set("shop.prod.db", &[("HOST", b"x")]).await;
+    harness.set("other", &[("HOST", b"x")]).await;
+    // Base64 of `${shop.prod.db/HOST}` and `${shop.prod.api/URL}`.
+    for (scope, value) in [
+        ("shop.prod.api", "JHtzaG9wLnByb2QuZGIvSE9TVH0="),
+        ("shop.dev.api", "JHtzaG9wLnByb2QuYXBpL1VSTH0="),
+    ] {
+        let write = json!({"secrets": {"URL": {"value": value, "references": true}}}).to_string();
+        let path = format!("/v1/secrets/{scope}/");
+        harness.done(Method::POST, &path, write.as_bytes()).await;
+    }
+    make_token(&harness, "api", "developer", Some("shop.prod.api")).await;
+    let shown = |all: &[Value]| -> Vec<String> {
+        let one = |it: &Value| format!("{} {} {}", it["kind"], it["name"], it["through"]);
+        all.iter().map(one).map(|it| it.replace('"', "")).collect()
+    };
+    let all = readers(&harness, "shop.prod.db/HOST", 1000).await;
+    assert_eq!(
+        shown(&all),
+        [
+            "token bootstrap null",
+            "service_account shop-prod/db null",
+            "token bootstrap shop.dev.api/URL",
+            "service_account shop-dev/api shop.dev.api/URL",
+            "token bootstrap shop.prod.api/URL",
+            "token api shop.prod.api/URL",
+            "service_account shop-prod/api shop.prod.api/URL",
+        ]
+    );
+    for limit in 1..8 {
+        assert_eq!(readers(&harness, "shop.prod.db/HOST", limit).await, all, "pages of {limit}");
+    }
+    // Whoever may grant only at the target learns how many there are.
+    let admin = make_token(&harness, "db", "admin", Some("shop.prod")).await;
+    let path = "/v1/access/readers?scope=shop.prod.db&secret=HOST";
+    let (_, _, answer) = harness.ask(Method::GET, path, Some(&admin), b"").await;
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["hidden_referrers"], 1);
+    assert!(!answer.to_string().contains("shop.dev"), "{answer}");
+}
