@@ -1,5 +1,7 @@
 //! `enclii access who-can-read`.
 
+use std::cell::Cell;
+
 use contract::api::{AccessReader, AccessReaderList};
 use serde::Serialize;
 
@@ -31,6 +33,7 @@ pub(crate) struct WhoCanReadArgs {
 #[derive(Serialize)]
 struct ReaderReport<'a> {
     readers: &'a [AccessReader],
+    hidden_referrers: u64,
 }
 
 pub(super) async fn run(args: WhoCanReadArgs, output: &Output) -> Result<(), Error> {
@@ -39,18 +42,31 @@ pub(super) async fn run(args: WhoCanReadArgs, output: &Output) -> Result<(), Err
     let client = Client::new(&connection, output)?;
     let secret = secret.map(|it| format!("&secret={it}")).unwrap_or_default();
     let path = format!("/v1/access/readers?scope={scope}{secret}&limit=1000");
-    let readers: Vec<AccessReader> =
-        client.pages(&path, |page: AccessReaderList| (page.readers, page.next)).await?;
+    let hidden = Cell::new(0);
+    let parts = |page: AccessReaderList| {
+        hidden.set(page.hidden_referrers);
+        (page.readers, page.next)
+    };
+    let readers: Vec<AccessReader> = client.pages(&path, parts).await?;
+    let hidden_referrers = hidden.get();
     if format == OutputFormat::Json {
-        return output.json(&ReaderReport { readers: &readers });
+        return output.json(&ReaderReport { readers: &readers, hidden_referrers });
     }
-    let rows: Vec<_> = readers.iter().map(row).collect();
-    output.table(&["WHO", "RULE", "BUNDLE", "UNTIL"], &rows);
+    let has_through = readers.iter().any(|it| it.through.is_some());
+    let columns = if has_through { 5 } else { 4 };
+    let rows: Vec<_> = readers.iter().map(|it| row(it)[..columns].to_vec()).collect();
+    output.table(&["WHO", "RULE", "BUNDLE", "UNTIL", "THROUGH"][..columns], &rows);
+    if hidden_referrers > 0 {
+        output.note(&format!(
+            "{hidden_referrers} more secrets have this one in their value; only who may grant in \
+             their scopes sees who can read them"
+        ));
+    }
     Ok(())
 }
 
 fn row(reader: &AccessReader) -> Vec<String> {
-    let AccessReader { kind, name, rule, grant, bundle, until, development_pods: _ } = reader;
+    let AccessReader { kind, name, rule, grant, bundle, until, through, .. } = reader;
     let none = || "-".to_owned();
     // The rule of a person's grant has its number already.
     let rule = match grant {
@@ -62,5 +78,6 @@ fn row(reader: &AccessReader) -> Vec<String> {
         rule,
         bundle.as_ref().map_or_else(none, ToString::to_string),
         until.map_or_else(none, seconds),
+        through.as_ref().map_or_else(none, ToString::to_string),
     ]
 }

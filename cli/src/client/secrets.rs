@@ -20,6 +20,15 @@ use url::form_urlencoded;
 use super::{Client, RequestOptions};
 use crate::error::Error;
 
+/// How to read a secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReadOptions {
+    /// `None` is the active version.
+    pub(crate) version: Option<Version>,
+    /// Whether references stay unresolved.
+    pub(crate) raw: bool,
+}
+
 /// What [`Client::read_many`] found.
 #[derive(Debug, Default)]
 pub(crate) struct ManyValues {
@@ -49,18 +58,19 @@ impl Client<'_> {
         scope: &Scope,
         name: &SecretName,
     ) -> Result<SecretValue, Error> {
-        self.read_version(scope, name, None).await
+        self.read_version(scope, name, ReadOptions::default()).await
     }
 
-    /// Reads one version; `None` is the active one.
+    /// Reads one version.
     pub(crate) async fn read_version(
         &self,
         scope: &Scope,
         name: &SecretName,
-        version: Option<Version>,
+        options: ReadOptions,
     ) -> Result<SecretValue, Error> {
-        let query = version.map(|it| format!("?version={it}")).unwrap_or_default();
-        self.get(&format!("/v1/secrets/{scope}/{name}{query}")).await
+        let ReadOptions { version, raw } = options;
+        let version = version.map(|it| format!("&version={it}")).unwrap_or_default();
+        self.get(&format!("/v1/secrets/{scope}/{name}?raw={raw}{version}")).await
     }
 
     /// Reads many secrets, in as few requests as they fit into: those that are there, and the scopes

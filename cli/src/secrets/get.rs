@@ -5,7 +5,7 @@ use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::client::Client;
+use crate::client::{Client, ReadOptions};
 use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::missing;
@@ -17,6 +17,7 @@ Examples:
   enclii secrets get DATABASE_URL --version 3 --service api --env prod --project shop
   enclii secrets get SENTRY_DSN --inherited --service api --env prod --project shop
   enclii secrets get tls.key --service api --env prod --project shop > tls.key
+  enclii secrets get DATABASE_URL --raw --service api --env prod --project shop
 
 The bytes are printed unchanged; only a terminal gets a final newline. JSON has the value in base64,
 with the version and the scope that it belongs to.";
@@ -30,6 +31,9 @@ pub(crate) struct GetArgs {
     /// The version; without it, the active one.
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     version: Option<Version>,
+    /// Print a value with references as it was written, without resolving them.
+    #[arg(long)]
+    raw: bool,
     /// Read it from the environment or the project if the scope has none of that name.
     #[arg(long)]
     inherited: bool,
@@ -41,14 +45,15 @@ pub(crate) async fn run(args: GetArgs, output: &Output) -> Result<(), Error> {
     let GetArgs {
         name,
         version,
+        raw,
         inherited,
         request: SecretArgs { scope, connection, output: format },
     } = args;
     let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
-    let mut read = client.read_version(&scope, &name, version).await;
+    let mut read = client.read_version(&scope, &name, ReadOptions { version, raw }).await;
     if inherited {
-        read = from_wider_scopes(&client, &scope, &name, version, read).await;
+        read = from_wider_scopes(&client, &scope, &name, ReadOptions { version, raw }, read).await;
     }
     let secret = match read {
         Ok(secret) => secret,
@@ -75,7 +80,7 @@ async fn from_wider_scopes(
     client: &Client<'_>,
     scope: &Scope,
     name: &SecretName,
-    version: Option<Version>,
+    options: ReadOptions,
     mut read: Result<SecretValue, Error>,
 ) -> Result<SecretValue, Error> {
     let mut narrower = scope.clone();
@@ -83,10 +88,10 @@ async fn from_wider_scopes(
         && problem.status == 404
         && let Some(wider) = narrower.parent()
     {
-        if version.is_some() && client.versions(&narrower, name).await.is_ok() {
+        if options.version.is_some() && client.versions(&narrower, name).await.is_ok() {
             break;
         }
-        match client.read_version(&wider, name, version).await {
+        match client.read_version(&wider, name, options).await {
             // The error about the scope that was asked for says more.
             Err(Error::Refused(problem)) if problem.status == 404 => {}
             found => read = found,

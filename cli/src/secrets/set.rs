@@ -24,6 +24,8 @@ Examples:
   enclii secrets set LOG_TOKEN=abc FLAG=on --env prod --project shop          (for every service)
   enclii secrets set --env-file .env --service api --env prod --project shop
   enclii secrets set FLAG=on --create --service api --env prod --project shop
+  enclii secrets set 'URL=postgres://${shop.prod/DB_HOST}/shop' --references --service api \
+    --env prod --project shop
   enclii secrets set STRIPE_KEY=- --message 'leaked, INC-4711' --expires 90d --tag team=payments
 
 NAME       asks for one line at the terminal, without echo
@@ -34,6 +36,9 @@ NAME=@PATH reads a file, byte for byte
 Every user of the machine can see a value on the command line, and the shell's history keeps it:
 use the other ways for anything that matters. `enclii secrets import` also reads JSON, YAML and
 Kubernetes Secrets, and skips unchanged values.
+
+With --references a value follows the secrets that it refers to: a change of one is a new generation
+of each bundle that has a value with it. You must be allowed to read them.
 
 Message, notes, tags and expiry are not secret. Notes and tags stay with the secret; message and
 expiry are of the new version alone. `enclii secrets annotate` changes them without a new one.";
@@ -53,6 +58,9 @@ pub(crate) struct SetArgs {
     /// Take values literally.
     #[arg(long)]
     literal: bool,
+    /// Let ${shop.prod/NAME} in a value stand for the value of that secret, and $${ for ${.
+    #[arg(long)]
+    references: bool,
     /// Write only if this is the active version; needs exactly one secret.
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
     if_version: Option<u64>,
@@ -75,6 +83,7 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
         env_file,
         keys,
         literal,
+        references,
         if_version,
         create,
         message: MessageArgs { message },
@@ -143,6 +152,7 @@ pub(crate) async fn run(args: SetArgs, output: &Output) -> Result<(), Error> {
         expires_at,
         notes: notes.note.clone().map(Some),
         tags: notes.tags(),
+        references,
     };
     let secrets = values.into_iter().map(|(name, value)| (name, new(value))).collect();
     let client = Client::new(&connection, output)?;

@@ -48,6 +48,11 @@ pub(super) fn print(secret: &SecretSummary, output: &Output) {
     line("version", &secret.version.to_string());
     line("updated", &seconds(secret.updated_at));
     line("created", &seconds(secret.created_at));
+    if let Some(references) = &secret.references {
+        let all: Vec<String> = references.iter().map(ToString::to_string).collect();
+        let all = if all.is_empty() { "nothing that you can see".into() } else { all.join(", ") };
+        line("refers to ", &all);
+    }
     if let Some(message) = &metadata.message {
         line("message", message.as_str());
     }

@@ -14,6 +14,7 @@ mod harness;
 mod inject;
 mod metadata;
 mod mistakes;
+mod references;
 mod retries;
 mod run;
 mod search;
