@@ -9,6 +9,7 @@ mod oidc;
 mod onepassword;
 mod rate;
 mod store;
+mod workload;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ pub use oidc::OidcArgs;
 pub use onepassword::OnePasswordArgs;
 pub use rate::RateArgs;
 pub use store::{MissingFlag, StoreArgs, StoreKind, VaultLoginKind};
+pub use workload::WorkloadArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +70,9 @@ pub struct ServeArgs {
     /// The flags of the identity provider.
     #[command(flatten)]
     pub oidc: OidcArgs,
+    /// The flags of the issuers of jobs.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     /// The flags of the rate limit.
     #[command(flatten)]
     pub rate: RateArgs,

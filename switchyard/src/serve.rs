@@ -21,7 +21,7 @@ use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 use tokio::net::TcpListener;
 
-use crate::access::{AccessControl, record_configured_rights};
+use crate::access::{AccessControl, WorkloadRules, record_configured_rights};
 use crate::api;
 use crate::app::{
     AppState, HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState,
@@ -35,8 +35,9 @@ use crate::disk::{DiskSpace, DiskThresholds, DiskWatch};
 use crate::epoch::LedgerEpoch;
 use crate::expiry_watch::ExpiryWatch;
 use crate::identity::{
-    BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
-    ensure_bootstrap_token,
+    BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, PeopleIssuer,
+    TokenAuthenticator, TrustedIssuer, WorkloadConfigError, WorkloadIssuers,
+    ensure_bootstrap_token, read_workload_issuers,
 };
 use crate::ledger_key::{self, LedgerKeyError};
 use crate::ledger_watch::{report_forgeries, watch_ledger, watch_rights};
@@ -105,6 +106,9 @@ pub enum ServeError {
     /// The identity provider cannot be set up.
     #[error(transparent)]
     Oidc(#[from] OidcSetupError),
+    /// The issuers of jobs are not configured well.
+    #[error(transparent)]
+    WorkloadIssuers(#[from] WorkloadConfigError),
     /// A certificate name is invalid.
     #[error("name the certificate")]
     Names(#[from] SubjectAltNamesError),
@@ -232,6 +236,9 @@ async fn start(
     let development = args.development_identities.is_some();
     let oidc = args.oidc.config().map(|it| OidcProvider::new(it, development)).transpose()?;
     let groups = args.oidc.oidc_roles.clone();
+    let trusted = trusted_issuers(&args)?;
+    let rules = WorkloadRules::new(&trusted);
+    let workloads = WorkloadIssuers::new(trusted, development)?;
     let rate_limiter = RateLimiter::new(args.rate.rate_limit, args.rate.rate_burst);
     let restore = args.restore_bootstrap_token;
     let Platform {
@@ -244,7 +251,7 @@ async fn start(
         development_pods,
     } = platform::detect(args, tasks, readiness).await?;
     ensure_bootstrap_token(&bootstrap_target, &repository, restore).await?;
-    record_configured_rights(&repository, &groups, &development_pods).await?;
+    record_configured_rights(&repository, &groups, &rules, &development_pods).await?;
     let certificate = readiness.gate("a certificate to serve");
     let ServingCertificate { resolver, bundle } =
         certificates::start(certificate_source, names, certificate, tasks);
@@ -289,12 +296,13 @@ async fn start(
         checkpoint_public_key: public_key,
         secrets,
         tokens: TokenAuthenticator::new(repository.clone()),
-        access: AccessControl::new(namespaces, repository.clone(), groups),
+        access: AccessControl::new(namespaces, repository.clone(), groups, rules),
         streams: StreamState::new(updates, bundle, stream_limits(pod_limits)),
         repository,
         audit,
         pods,
         oidc,
+        workloads,
         metrics,
         tasks: tasks.clone(),
         store,
@@ -312,6 +320,15 @@ async fn start(
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, connections, handler, tasks.clone()));
     starting.ready();
     Ok(final_checkpoint)
+}
+
+/// The issuers whose jobs may log in.
+fn trusted_issuers(args: &ServeArgs) -> Result<Vec<TrustedIssuer>, WorkloadConfigError> {
+    let Some(file) = &args.workload.workload_issuers else { return Ok(Vec::new()) };
+    let people = args.oidc.config();
+    let people =
+        people.as_ref().map(|it| PeopleIssuer { issuer: &it.issuer, audience: &it.audience });
+    read_workload_issuers(file, people)
 }
 
 /// Starts the admin port.

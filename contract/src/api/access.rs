@@ -42,6 +42,8 @@ words! { "kind of principal",
         Token = "token",
         /// The pods of a Kubernetes service account, as `namespace/name`.
         ServiceAccount = "service_account",
+        /// The jobs of a CI system that fulfil a rule, as `ISSUER/RULE`.
+        Workload = "workload",
     }
 }
 
@@ -179,7 +181,8 @@ pub struct SecretRead {
     /// When.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
-    /// Who, as the audit log prints it: `user:ada`, `token:ci`, `pod:shop-prod/api`.
+    /// Who, as the audit log prints it: `user:ada`, `token:ci`, `pod:shop-prod/api`,
+    /// `workload:github:shop/api@refs/heads/main`.
     pub reader: String,
     /// The name of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -42,6 +42,7 @@ pub(super) async fn detect(
         data,
         database: _,
         oidc: _,
+        workload: _,
         rate: _,
         audit: _,
         delete_retention: _,

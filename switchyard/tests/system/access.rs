@@ -9,6 +9,7 @@ mod lifetimes;
 mod readers;
 mod reads;
 mod search;
+mod workloads;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

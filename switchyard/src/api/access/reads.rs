@@ -18,13 +18,14 @@ use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::Action;
 use crate::secrets::SecretsError;
 
-/// Who read: a pod, a person or a program.
+/// Who read: a pod, a person, a program or a job of a CI system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ReaderKind {
     Pod,
     Token,
     User,
+    Workload,
 }
 
 /// The query of a list of reads.
@@ -41,8 +42,8 @@ pub(in crate::api) struct ListReadsQuery {
     /// Only reads and deliveries of the bundle of this service.
     #[param(value_type = Option<Scope>)]
     bundle: Option<Scope>,
-    /// Only reads by pods, tokens or people.
-    #[param(value_type = Option<String>, pattern = "^(pod|token|user)$")]
+    /// Only reads by pods, tokens, people or jobs.
+    #[param(value_type = Option<String>, pattern = "^(pod|token|user|workload)$")]
     by: Option<ReaderKind>,
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
@@ -70,8 +71,8 @@ pub(in crate::api) async fn list(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
-    let form = "scope=<scope>, secret=<name>, bundle=<scope of a service>, by=pod|token|user, \
-        since=<RFC 3339>, until=<RFC 3339>, before=<number> and limit=<1 to 1000>";
+    let form = "scope=<scope>, secret=<name>, bundle=<scope of a service>, by=pod|token|user|\
+        workload, since=<RFC 3339>, until=<RFC 3339>, before=<number> and limit=<1 to 1000>";
     let ListReadsQuery { scope, secret, bundle, by, since, until, before, limit: size } =
         query(&uri, form)?;
     let (reach, rule) = auth.authorize_audit(&app, Some(&scope)).await?;
@@ -83,6 +84,7 @@ pub(in crate::api) async fn list(
             ReaderKind::Pod => "pod",
             ReaderKind::Token => "token",
             ReaderKind::User => "user",
+            ReaderKind::Workload => "workload",
         }),
         since,
         until,
