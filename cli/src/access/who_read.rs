@@ -27,7 +27,7 @@ pub(crate) struct WhoReadArgs {
     #[arg(value_parser = parse_secret)]
     secret: AccessTarget,
     /// Only reads by pods, tokens or people.
-    #[arg(long, value_parser = ["pod", "token", "user"])]
+    #[arg(long, value_parser = ["pod", "token", "user", "workload"])]
     by: Option<String>,
     #[command(flatten)]
     range: TimeRange,

@@ -12,6 +12,7 @@ mod files;
 mod formats;
 mod harness;
 mod inject;
+mod jobs;
 mod metadata;
 mod mistakes;
 mod retries;
