@@ -18,6 +18,7 @@ use crate::repository::{Repository, RepositoryError, TokenRow, TokenSubject};
 
 mod configured_rights;
 mod group_role;
+mod read_count;
 mod readers;
 mod secret_reads;
 #[cfg(test)]
@@ -27,6 +28,9 @@ mod workload_rules;
 
 pub(crate) use configured_rights::record_configured_rights;
 pub use group_role::{GroupRole, GroupRoleError};
+pub(crate) use read_count::run_read_count;
+#[cfg(test)]
+pub(crate) use read_count::{CountLimits, count_once};
 pub(crate) use readers::{Reader, ReaderPosition};
 pub(crate) use secret_reads::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
 pub(crate) use verdict::Verdict;

@@ -24,6 +24,7 @@ mod openapi;
 mod page;
 mod path;
 mod preconditions;
+mod reads_until;
 mod response;
 mod rotate_many;
 mod scopes;

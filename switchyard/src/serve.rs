@@ -21,7 +21,7 @@ use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 use tokio::net::TcpListener;
 
-use crate::access::{AccessControl, WorkloadRules, record_configured_rights};
+use crate::access::{AccessControl, WorkloadRules, record_configured_rights, run_read_count};
 use crate::api;
 use crate::app::{
     AppState, HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState,
@@ -265,6 +265,8 @@ async fn start(
     leader.lead("publisher", tasks, move |_| publisher.clone().run());
     let ledger = repository.clone();
     leader.lead("ledger check", tasks, move |_| watch_ledger(ledger.clone()));
+    let ledger = repository.clone();
+    leader.lead("read count", tasks, move |fence| run_read_count(ledger.clone(), fence));
     let (audit, writer) = AuditLog::new(repository.clone());
     // It ends when the last handle is dropped.
     tasks.spawn_vital("audit writer", writer.run());

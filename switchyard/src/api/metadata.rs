@@ -11,6 +11,7 @@ use super::body;
 use super::json_request::UnreadRequest;
 use super::list_event;
 use super::path::{SecretPath, authorize_secret};
+use super::reads_until::reads_until;
 use super::response::{check_disk, json, run_change};
 use super::secrets::map_absent;
 use crate::app::{ApiError, AppState, Unauthenticated};
@@ -21,7 +22,7 @@ use crate::secrets::{SecretsError, own_summary};
 
 /// Read a secret's metadata
 ///
-/// Version, message, tags, notes and expiry, without the value.
+/// Version, message, tags, notes, expiry and the last reads, without the value.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/{name}/metadata", operation_id = "readMetadata",
     tag = "secrets",
     params(("scope" = Scope, Path), ("name" = SecretName, Path)),
@@ -39,7 +40,8 @@ pub(super) async fn read(
     };
     let resource = (ResourceKind::Secret, name.to_string());
     list_event::record(&app, auth.caller, resource, Some(&scope), 1, &rule).await?;
-    json(&own_summary(&scope, secret))
+    let reads_until = Some(reads_until(&app, None).await?);
+    json(&SecretSummary { reads_until, ..own_summary(&scope, secret) })
 }
 
 /// Change a secret's metadata

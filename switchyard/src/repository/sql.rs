@@ -18,6 +18,7 @@ mod generation_row;
 mod generations;
 mod grants;
 mod idempotency;
+mod last_reads;
 mod leases;
 mod ledger_check;
 mod listing;
@@ -48,6 +49,7 @@ pub use accept::{AcceptedRows, LedgerKeyRef};
 pub use checkpoints::StoredCheckpoint;
 pub use destroy::PendingDestroy;
 pub use grants::PersonGrant;
+pub use last_reads::{BundleMemberId, CountedUntil, ReadEvent};
 pub use notify::CHANNEL;
 use rows::database;
 pub use secret_reads::{Membership, ReadQuery};
@@ -97,6 +99,12 @@ const SCHEMA: Schema = Schema {
             description: "reads of a secret",
             sqlite: include_str!("../../migrations/sqlite/0007_reads_of_a_secret.sql"),
             postgres: include_str!("../../migrations/postgres/0007_reads_of_a_secret.sql"),
+        },
+        Migration {
+            version: 9,
+            description: "last reads",
+            sqlite: include_str!("../../migrations/sqlite/0009_last_reads.sql"),
+            postgres: include_str!("../../migrations/postgres/0009_last_reads.sql"),
         },
     ],
 };

@@ -11,6 +11,7 @@ use super::*;
 use crate::repository::NewVersion;
 mod forgeries;
 mod full_bundles;
+mod last_reads;
 mod metadata;
 mod outside_store;
 
@@ -33,6 +34,7 @@ macro_rules! on_each_database {
 
 use forgeries::*;
 use full_bundles::*;
+use last_reads::*;
 use metadata::*;
 use retention::*;
 
@@ -62,6 +64,9 @@ mod each {
         a_search_and_the_scopes_are_in_the_order_of_a_tree,
         a_secret_set_after_a_delete_has_no_old_notes,
         expiring_secrets_are_counted_and_listed,
+        last_reads_are_those_that_the_log_has,
+        what_is_counted_is_counted_once_and_by_the_leader,
+        unused_secrets_are_listed_since_they_were_first_written,
         tags_are_changed_one_by_one_and_bounded,
         a_bundle_that_somebody_changed_is_not_delivered,
         a_row_that_somebody_changed_is_not_read,
@@ -380,8 +385,7 @@ async fn chosen_names_are_listed_without_the_others(fixture: SecretsFixture) {
         [(None, 10, "B D"), (None, 1, "B"), (Some("B"), 10, "D"), (Some("D"), 10, "")]
     {
         let after = after.map(|name| name.parse().unwrap());
-        let query =
-            crate::repository::ListQuery { after, deleted: false, expiring_before: None, limit };
+        let query = crate::repository::ListQuery { after, limit, ..Default::default() };
         let found = repository.list_named(&scope(), &chosen, &query).await.unwrap();
         let found: Vec<_> = found.iter().map(|secret| secret.name.as_str()).collect();
         assert_eq!(found.join(" "), expected);

@@ -5,6 +5,7 @@ mod check;
 mod existence;
 mod forgeries;
 mod grants;
+mod last_reads;
 mod lifetimes;
 mod readers;
 mod reads;
