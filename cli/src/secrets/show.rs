@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::missing;
 use crate::output::{Output, seconds};
 
-/// Show a secret without its value: version, message, tags, notes and expiry.
+/// Show a secret without its value: version, message, tags, notes, expiry and the last reads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  enclii secrets show STRIPE_KEY --service api --env prod \
                         --project shop\n\n`enclii secrets annotate` changes tags, notes and \
@@ -48,6 +48,13 @@ pub(super) fn print(secret: &SecretSummary, output: &Output) {
     line("version", &secret.version.to_string());
     line("updated", &seconds(secret.updated_at));
     line("created", &seconds(secret.created_at));
+    if let Some(until) = secret.reads_until {
+        let never = || format!("never up to {}", seconds(until));
+        let read = |at: Option<Timestamp>| at.map_or_else(never, seconds);
+        line("read", &format!("by a pod: {}", read(secret.last_read_by_pod)));
+        line("", &format!("by a person: {}", read(secret.last_read_by_person)));
+        line("", &format!("by a program: {}", read(secret.last_read_by_program)));
+    }
     if let Some(message) = &metadata.message {
         line("message", message.as_str());
     }

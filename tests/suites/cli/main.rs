@@ -13,6 +13,7 @@ mod formats;
 mod harness;
 mod inject;
 mod jobs;
+mod last_reads;
 mod metadata;
 mod mistakes;
 mod retries;
