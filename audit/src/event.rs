@@ -186,6 +186,8 @@ pub enum Action {
     Login,
     /// A person logged out.
     Logout,
+    /// Old history was removed: generations of a bundle, or what pods that are gone held.
+    Prune,
     /// A secret's value or a bundle's values were read.
     Read,
     /// Values were re-encrypted under another key.

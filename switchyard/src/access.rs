@@ -32,7 +32,7 @@ pub(crate) use read_count::run_read_count;
 #[cfg(test)]
 pub(crate) use read_count::{CountLimits, count_once};
 pub(crate) use readers::{Reader, ReaderPosition};
-pub(crate) use secret_reads::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
+pub(crate) use secret_reads::{FoundRead, FoundReads, ReadsWanted, SecretReadsError, reads_of};
 pub(crate) use verdict::Verdict;
 pub(crate) use workload_rules::WorkloadRules;
 

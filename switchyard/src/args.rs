@@ -7,6 +7,7 @@ mod key;
 mod limits;
 mod oidc;
 mod onepassword;
+mod pruning;
 mod rate;
 mod store;
 mod workload;
@@ -23,6 +24,7 @@ pub use key::KeyArgs;
 pub use limits::LimitArgs;
 pub use oidc::OidcArgs;
 pub use onepassword::OnePasswordArgs;
+pub use pruning::PruningArgs;
 pub use rate::RateArgs;
 pub use store::{MissingFlag, StoreArgs, StoreKind, VaultLoginKind};
 pub use workload::WorkloadArgs;
@@ -79,6 +81,9 @@ pub struct ServeArgs {
     /// The flags of what pods may use, and of the data volume.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// The flags of how much history is kept.
+    #[command(flatten)]
+    pub pruning: PruningArgs,
     /// The flags of the store.
     #[command(flatten)]
     pub store: StoreArgs,

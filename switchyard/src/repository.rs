@@ -12,6 +12,7 @@ mod lease;
 mod lived_time;
 mod mac;
 mod metadata;
+mod prune;
 mod search;
 mod sql;
 mod table_digests;
@@ -41,12 +42,13 @@ pub use lease::Fence;
 pub use lived_time::LivedTime;
 pub use mac::{LEDGER_KEY_BYTES, LedgerKey};
 pub use metadata::{ExpiryCounts, MetadataEdit};
+pub use prune::{KnownGeneration, NeededGenerations, Prunable, PrunePolicy, prunable};
 pub use search::{MAX_SEARCHED_TAGS, ScopedSecret, SearchQuery};
 #[cfg(test)]
 pub(crate) use sql::open_signed;
 pub use sql::{
     AcceptedRows, BundleMemberId, CHANNEL, CountedUntil, LedgerKeyRef, Membership, PendingDestroy,
-    PersonGrant, ReadEvent, ReadQuery, Repository, StoredCheckpoint,
+    PersonGrant, PrunedBundle, ReadEvent, ReadQuery, Repository, StoredCheckpoint,
 };
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 

@@ -5,6 +5,7 @@
 //! generations and the audit events are one transaction; the push follows it.
 
 mod change;
+mod history;
 mod keyed_mutex;
 mod metadata;
 mod read;
@@ -31,6 +32,7 @@ use crate::repository::{
     Bundle, ChangeError, Condition, Fence, Idempotency, LedgerChange, Repository, RepositoryError,
     RespondFn,
 };
+pub(crate) use history::{HistoryPolicy, prune_history};
 use keyed_mutex::KeyedMutex;
 pub(crate) use metadata::own_summary;
 pub(crate) use read::ReadSecret;

@@ -231,6 +231,7 @@ async fn start(
     spawn(tasks, "grants and tokens", watch_rights(repository.clone()));
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
+    let history = args.pruning.policy();
     let expiry_watch = ExpiryWatch::new(repository.clone(), metrics.clone(), args.expiry_warning);
     spawn(tasks, "expiry watch", expiry_watch.run());
     let development = args.development_identities.is_some();
@@ -278,6 +279,10 @@ async fn start(
     let retention_job = secrets.clone();
     leader.lead("sweep", tasks, move |fence| {
         secrets::enforce_retention(retention_job.clone(), fence)
+    });
+    let pruning_job = secrets.clone();
+    leader.lead("prune", tasks, move |fence| {
+        secrets::prune_history(pruning_job.clone(), history, fence)
     });
     if let Some(interval) = store.poll_interval() {
         let import_job = secrets.clone();

@@ -226,6 +226,10 @@ pub struct SecretReadList {
     pub secret: SecretName,
     /// The reads.
     pub reads: Vec<SecretRead>,
+    /// Deliveries before this time may be missing: what some generations held then was pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub known_since: Option<Timestamp>,
     /// The `before` of the next page; absent where this is the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,

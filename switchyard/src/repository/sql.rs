@@ -26,6 +26,7 @@ mod lived_time;
 mod metadata;
 mod notify;
 mod pod_reports;
+mod prune;
 mod rights;
 mod row_macs;
 mod rows;
@@ -51,6 +52,7 @@ pub use destroy::PendingDestroy;
 pub use grants::PersonGrant;
 pub use last_reads::{BundleMemberId, CountedUntil, ReadEvent};
 pub use notify::CHANNEL;
+pub use prune::PrunedBundle;
 use rows::database;
 pub use secret_reads::{Membership, ReadQuery};
 pub(super) use transaction::LedgerTransaction;
@@ -105,6 +107,12 @@ const SCHEMA: Schema = Schema {
             description: "last reads",
             sqlite: include_str!("../../migrations/sqlite/0009_last_reads.sql"),
             postgres: include_str!("../../migrations/postgres/0009_last_reads.sql"),
+        },
+        Migration {
+            version: 10,
+            description: "pruning",
+            sqlite: include_str!("../../migrations/sqlite/0010_pruning.sql"),
+            postgres: include_str!("../../migrations/postgres/0010_pruning.sql"),
         },
     ],
 };

@@ -43,6 +43,7 @@ pub(super) async fn detect(
         database: _,
         oidc: _,
         workload: _,
+        pruning: _,
         rate: _,
         audit: _,
         delete_retention: _,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::super::audit;
 use super::super::page::{limit, query};
 use super::super::response::json;
-use crate::access::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
+use crate::access::{FoundRead, FoundReads, ReadsWanted, SecretReadsError, reads_of};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::Action;
 use crate::secrets::SecretsError;
@@ -62,6 +62,7 @@ pub(in crate::api) struct ListReadsQuery {
 /// The reads of a secret in the audit log, newest first: requests for it, and requests and
 /// deliveries of bundles whose generation held it and whose rule selected it. The caller must be
 /// allowed to audit the scope, or a part of it: then the list is of the bundles in that part.
+/// Deliveries from before `known_since` may be missing, because old generations are pruned.
 #[utoipa::path(get, path = "/v1/access/reads", operation_id = "listReads", tag = "access",
     params(ListReadsQuery),
     responses((status = 200, description = "Who read it", body = SecretReadList)))]
@@ -92,7 +93,7 @@ pub(in crate::api) async fn list(
         limit: limit(size)?,
     };
     let found = reads_of(&app.repository, &wanted, &reach).await;
-    let (reads, next) = found.map_err(|error| match error {
+    let FoundReads { reads, next, known_since } = found.map_err(|error| match error {
         SecretReadsError::NotFound(..) => ApiError::not_found(error.to_string()),
         SecretReadsError::TooManyBundles(_) | SecretReadsError::TooManyMemberships => {
             ApiError::malformed(error.to_string())
@@ -103,7 +104,7 @@ pub(in crate::api) async fn list(
     let details = format!("who read {scope}/{secret}, {} events; {rule}", reads.len());
     audit::record(&app, auth.caller, Action::List, details).await?;
     let reads = reads.into_iter().map(view).collect();
-    json(&SecretReadList { scope, secret, reads, next })
+    json(&SecretReadList { scope, secret, reads, known_since, next })
 }
 
 fn view(read: FoundRead) -> SecretRead {

@@ -8,7 +8,7 @@ use contract::SecretName;
 use e2e::random::SeededRng;
 
 use super::*;
-use crate::access::{CountLimits, ReadsWanted, count_once, reads_of};
+use crate::access::{CountLimits, FoundReads, ReadsWanted, count_once, reads_of};
 use crate::audit::{Event, Outcome, Pod, Resource, ResourceKind};
 use crate::policy::AuditReach;
 use crate::repository::{
@@ -62,9 +62,9 @@ impl SecretsFixture {
                 limit: 1000,
             };
             let repository = &self.secrets.repository;
-            let (reads, next) =
+            let FoundReads { reads, next, known_since } =
                 reads_of(repository, &wanted, &AuditReach::Everything).await.unwrap();
-            assert_eq!(next, None, "one page has all of them");
+            assert_eq!((next, known_since), (None, None), "one page has all of them");
             reads.into_iter().map(|it| it.record.at).max()
         };
         LastRead {
