@@ -53,6 +53,11 @@ pub enum Actor {
         /// The user name at the identity provider.
         name: String,
     },
+    /// A job of a CI system that logged in.
+    Workload {
+        /// Its issuer, and its name there.
+        name: String,
+    },
 }
 
 /// A pod as Kubernetes identifies it.
@@ -71,7 +76,8 @@ pub struct Pod {
 
 impl Actor {
     /// The kinds of actors, as they appear in `actor_type`.
-    pub const KINDS: [&'static str; 6] = ["anonymous", "pod", "store", "system", "token", "user"];
+    pub const KINDS: [&'static str; 7] =
+        ["anonymous", "pod", "store", "system", "token", "user", "workload"];
 
     /// Splits an actor as it is printed, `user:ada`, into its kind and its name. Without a kind in
     /// front, all of it is a name of any kind, except for `anonymous`, who has none.
@@ -95,6 +101,7 @@ impl Actor {
             Self::System { .. } => "system",
             Self::Token { .. } => "token",
             Self::User { .. } => "user",
+            Self::Workload { .. } => "workload",
         }
     }
 
@@ -105,7 +112,10 @@ impl Actor {
             Self::Anonymous => String::new(),
             Self::Pod(pod) => format!("{}/{}", pod.namespace, pod.service_account),
             Self::System { part } => (*part).to_owned(),
-            Self::Store { name } | Self::Token { name } | Self::User { name } => name.clone(),
+            Self::Store { name }
+            | Self::Token { name }
+            | Self::User { name }
+            | Self::Workload { name } => name.clone(),
         }
     }
 
@@ -118,7 +128,8 @@ impl Actor {
             | Self::Store { .. }
             | Self::System { .. }
             | Self::Token { .. }
-            | Self::User { .. } => None,
+            | Self::User { .. }
+            | Self::Workload { .. } => None,
         }
     }
 }
@@ -175,6 +186,8 @@ pub enum Action {
     Login,
     /// A person logged out.
     Logout,
+    /// Old history was removed: generations of a bundle, or what pods that are gone held.
+    Prune,
     /// A secret's value or a bundle's values were read.
     Read,
     /// Values were re-encrypted under another key.
@@ -279,6 +292,7 @@ mod tests {
             ("user:ada", Some("user"), "ada"),
             ("token:ci", Some("token"), "ci"),
             ("pod:shop-prod/api", Some("pod"), "shop-prod/api"),
+            ("workload:github:shop/api@x", Some("workload"), "github:shop/api@x"),
             ("system:retention", Some("system"), "retention"),
             ("anonymous", Some("anonymous"), ""),
             ("ada", None, "ada"),
@@ -294,6 +308,7 @@ mod tests {
             Actor::Store { name: "x".into() },
             Actor::Token { name: "x".into() },
             Actor::User { name: "x".into() },
+            Actor::Workload { name: "x".into() },
         ];
         assert!(actors.iter().all(|actor| Actor::KINDS.contains(&actor.kind())));
     }

@@ -8,7 +8,7 @@ mod time;
 pub(crate) use beside::{ExpiryArgs, MessageArgs, NotesArgs};
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use scope::{ScopeArgs, parse_scope, parse_version, service_scope};
-pub(crate) use time::{TimeOrSpan, parse_future};
+pub(crate) use time::{TimeOrSpan, parse_future, parse_past};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};

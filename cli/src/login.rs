@@ -1,23 +1,26 @@
 //! `enclii login`, `logout` and `whoami`.
 //!
 //! The identity provider issues an ID token to the person who logs in there, in a browser on this
-//! machine (`browser`) or on another one (`device`). Switchyard exchanges it for a session, which
-//! is stored in a file. The provider's own tokens are not stored.
+//! machine (`browser`) or on another one (`device`); a CI system issues one to its job (`job`).
+//! Switchyard exchanges it for a session, which is stored in a file. The provider's own tokens are
+//! not stored.
 //!
 //! The OAuth flows are ours: the crate oauth2 would bring chrono, rand and sha2 beside jiff and
 //! aws-lc-rs, and it keeps codes and tokens in strings that are not wiped.
 
 mod browser;
 mod device;
+mod job;
 mod provider;
 
-use contract::api::{LoginRequest, Principal, PrincipalKind};
+use contract::api::{LoginRequest, Principal, PrincipalKind, WorkloadLoginRequest};
 
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::credentials::{self, StoredSession};
 use crate::error::Error;
 use crate::output::{Output, seconds};
+use job::JobTokenOptions;
 use provider::IdentityProvider;
 
 /// Log in with your identity provider. Later commands use the session.
@@ -25,7 +28,9 @@ use provider::IdentityProvider;
 #[command(after_help = "\
 Examples:
   enclii login
-  enclii login --device                    on a machine without a browser")]
+  enclii login --device                    on a machine without a browser
+  enclii login --ci --audience https://secrets.example.com       in a job of GitHub Actions
+  enclii login --ci                                              in a job of GitLab CI")]
 pub(crate) struct LoginArgs {
     /// Log in on another machine, by typing a code there.
     #[arg(long)]
@@ -43,6 +48,20 @@ pub(crate) struct LoginArgs {
         conflicts_with = "device"
     )]
     pub(crate) port: u16,
+    /// Log in as a job of a CI system, with the ID token that the system gives to the job.
+    #[arg(long, conflicts_with_all = ["device", "no_browser", "port"])]
+    pub(crate) ci: bool,
+    /// In GitHub Actions: the audience to ask GitHub for, as switchyard's --workload-issuers has
+    /// it.
+    #[arg(long, env = "ENCLII_AUDIENCE", value_name = "NAME")]
+    pub(crate) audience: Option<String>,
+    /// The file with the ID token of the job.
+    #[arg(long, value_name = "FILE", requires = "ci", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) id_token_file: Option<std::path::PathBuf>,
+    /// The variable with the ID token of the job, as GitLab's `id_tokens:` names it; without it,
+    /// ENCLII_ID_TOKEN.
+    #[arg(long, value_name = "VARIABLE", requires = "ci", conflicts_with = "id_token_file")]
+    pub(crate) id_token_env: Option<String>,
     /// The file with the CA that signed the identity provider's certificate (PEM); without it, the
     /// system's CAs are trusted.
     #[arg(long, env = "ENCLII_OIDC_CACERT", value_name = "FILE")]
@@ -71,17 +90,33 @@ pub(crate) struct WhoamiArgs {
 }
 
 pub(crate) async fn run(args: LoginArgs, output: &Output) -> Result<(), Error> {
-    let LoginArgs { device, no_browser, port, oidc_cacert, connection } = args;
+    let LoginArgs {
+        device,
+        no_browser,
+        port,
+        ci,
+        audience,
+        id_token_file,
+        id_token_env,
+        oidc_cacert,
+        connection,
+    } = args;
     let client = Client::anonymous(&connection, output)?;
-    let settings = client.login_settings().await?;
-    let provider = IdentityProvider::discover(&settings, oidc_cacert.as_deref()).await?;
-    let request = if device {
-        LoginRequest { id_token: device::id_token(&provider, output).await?, nonce: None }
+    let session = if ci {
+        let options = JobTokenOptions { audience, file: id_token_file, variable: id_token_env };
+        let id_token = job::id_token(options, oidc_cacert.as_deref()).await?;
+        client.login_job(&WorkloadLoginRequest { id_token }).await?
     } else {
-        let (id_token, nonce) = browser::id_token(&provider, port, !no_browser, output).await?;
-        LoginRequest { id_token, nonce: Some(nonce) }
+        let settings = client.login_settings().await?;
+        let provider = IdentityProvider::discover(&settings, oidc_cacert.as_deref()).await?;
+        let request = if device {
+            LoginRequest { id_token: device::id_token(&provider, output).await?, nonce: None }
+        } else {
+            let (id_token, nonce) = browser::id_token(&provider, port, !no_browser, output).await?;
+            LoginRequest { id_token, nonce: Some(nonce) }
+        };
+        client.login(&request).await?
     };
-    let session = client.login(&request).await?;
     let expires_at = session.expires_at;
     let principal = session.principal;
     let path = credentials::store(

@@ -34,7 +34,9 @@ pub use admin::{Health, HealthStatus, Rekey};
 pub use audit::{Checkpoint, CheckpointList, ExportFormat};
 pub use bundles::{BundleKeys, BundleList, BundleState, BundleValue, BundleValues};
 pub use grants::{Access, Grant, GrantList, GrantRequest, Role, Subject, SubjectKind};
-pub use login::{Login, LoginRequest, Principal, PrincipalKind, RoleIn, Session};
+pub use login::{
+    Login, LoginRequest, Principal, PrincipalKind, RoleIn, Session, WorkloadLoginRequest,
+};
 pub use metadata::MetadataRequest;
 pub use object::Object;
 pub use page::Page;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use contract::BundleRef;
 use contract::api::PrincipalKind;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::audit::Pod;
@@ -17,17 +18,23 @@ use crate::repository::{Repository, RepositoryError, TokenRow, TokenSubject};
 
 mod configured_rights;
 mod group_role;
+mod read_count;
 mod readers;
 mod secret_reads;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod workload_rules;
 
 pub(crate) use configured_rights::record_configured_rights;
 pub use group_role::{GroupRole, GroupRoleError};
+pub(crate) use read_count::run_read_count;
+#[cfg(test)]
+pub(crate) use read_count::{CountLimits, count_once};
 pub(crate) use readers::{Reader, ReaderPosition};
-pub(crate) use secret_reads::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
+pub(crate) use secret_reads::{FoundRead, FoundReads, ReadsWanted, SecretReadsError, reads_of};
 pub(crate) use verdict::Verdict;
+pub(crate) use workload_rules::WorkloadRules;
 
 /// Decides about access. Clones share the state.
 #[derive(Clone, Debug)]
@@ -35,6 +42,7 @@ pub(crate) struct AccessControl {
     namespaces: Namespaces,
     repository: Repository,
     groups: Arc<[GroupRole]>,
+    workloads: Arc<WorkloadRules>,
     /// Counts the changes of grants that this replica makes.
     grant_changes: watch::Sender<u64>,
 }
@@ -55,8 +63,10 @@ impl AccessControl {
         namespaces: Namespaces,
         repository: Repository,
         groups: Vec<GroupRole>,
+        workloads: WorkloadRules,
     ) -> Self {
-        Self { namespaces, repository, groups: groups.into(), grant_changes: watch::Sender::new(0) }
+        let (groups, workloads) = (groups.into(), Arc::new(workloads));
+        Self { namespaces, repository, groups, workloads, grant_changes: watch::Sender::new(0) }
     }
 
     /// The namespaces and their changes.
@@ -106,7 +116,33 @@ impl AccessControl {
                 grants: Vec::new(),
             }),
             TokenSubject::Person { name, groups } => self.person(name, groups).await,
+            TokenSubject::Workload { name, rules } => {
+                Ok(self.workload(name, rules, token.expires_at))
+            }
         }
+    }
+
+    /// A job that fulfils these rules, with what they give now. What it gives to others ends with
+    /// its session, at `until`.
+    pub(crate) fn workload(
+        &self,
+        name: &str,
+        rules: &[String],
+        until: Option<Timestamp>,
+    ) -> Principal {
+        let given = rules.iter().flat_map(|rule| self.workloads.roles(rule, until));
+        Principal {
+            kind: PrincipalKind::Workload,
+            name: name.to_owned(),
+            groups: Vec::new(),
+            roles: given.collect(),
+            grants: Vec::new(),
+        }
+    }
+
+    /// Whether the configuration has a rule of this name, `ISSUER/RULE`.
+    pub(crate) fn has_workload_rule(&self, rule: &str) -> bool {
+        self.workloads.names().any(|it| it == rule)
     }
 
     /// A person in these groups, with the current rights.

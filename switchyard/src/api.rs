@@ -26,6 +26,7 @@ mod path;
 mod preconditions;
 mod read_many;
 mod references;
+mod reads_until;
 mod response;
 mod rotate_many;
 mod scopes;
@@ -36,6 +37,7 @@ mod tokens;
 mod versions;
 mod visible_page;
 mod visible_scopes;
+mod workload_login;
 
 use std::sync::Arc;
 
@@ -75,6 +77,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<AppState>>)> {
         ("/v1/access/readers", get(access::readers::list)),
         ("/v1/access/reads", get(access::reads::list)),
         ("/v1/login", get(login::read).post(login::login)),
+        ("/v1/login/workload", post(workload_login::login)),
         ("/v1/logout", post(login::logout)),
         ("/v1/whoami", get(login::whoami)),
         ("/v1/audit", get(audit::list)),

@@ -20,7 +20,7 @@ use runtime::tasks::Tasks;
 use crate::access::AccessControl;
 use crate::audit::AuditLog;
 use crate::disk::DiskSpace;
-use crate::identity::{OidcProvider, PodAuthenticator, TokenAuthenticator};
+use crate::identity::{OidcProvider, PodAuthenticator, TokenAuthenticator, WorkloadIssuers};
 use crate::metrics::Metrics;
 use crate::rekey::Rekey;
 use crate::repository::Repository;
@@ -48,6 +48,8 @@ pub(crate) struct AppState {
     pub(crate) pods: PodAuthenticator,
     /// The identity provider of people, if one is configured.
     pub(crate) oidc: Option<OidcProvider>,
+    /// The issuers of jobs of CI systems.
+    pub(crate) workloads: WorkloadIssuers,
     pub(crate) access: AccessControl,
     pub(crate) streams: StreamState,
     pub(crate) metrics: Metrics,

@@ -7,8 +7,10 @@ mod key;
 mod limits;
 mod oidc;
 mod onepassword;
+mod pruning;
 mod rate;
 mod store;
+mod workload;
 
 use std::path::PathBuf;
 
@@ -22,8 +24,10 @@ pub use key::KeyArgs;
 pub use limits::LimitArgs;
 pub use oidc::OidcArgs;
 pub use onepassword::OnePasswordArgs;
+pub use pruning::PruningArgs;
 pub use rate::RateArgs;
 pub use store::{MissingFlag, StoreArgs, StoreKind, VaultLoginKind};
+pub use workload::WorkloadArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,12 +72,18 @@ pub struct ServeArgs {
     /// The flags of the identity provider.
     #[command(flatten)]
     pub oidc: OidcArgs,
+    /// The flags of the issuers of jobs.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     /// The flags of the rate limit.
     #[command(flatten)]
     pub rate: RateArgs,
     /// The flags of what pods may use, and of the data volume.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// The flags of how much history is kept.
+    #[command(flatten)]
+    pub pruning: PruningArgs,
     /// The flags of the store.
     #[command(flatten)]
     pub store: StoreArgs,

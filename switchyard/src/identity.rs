@@ -1,5 +1,6 @@
-//! Authenticates callers: a pod by its service account token, a program by a token of the API, and
-//! a person by an ID token of the identity provider, which is exchanged for a session.
+//! Authenticates callers: a pod by its service account token, a program by a token of the API, a
+//! person by an ID token of the identity provider and a job of a CI system by one of its platform;
+//! an ID token is exchanged for a session.
 //!
 //! Every login is checked with the authority that issued the token. Nothing is cached, and no check
 //! works without the authority: if it cannot be reached, nobody is authenticated.
@@ -11,6 +12,7 @@ mod oidc;
 mod token;
 mod token_lifetime;
 mod token_review;
+mod workload;
 
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ pub(crate) use token::generate_token;
 pub use token::{TokenAuthenticator, TokenError, TokenHash};
 pub use token_lifetime::expiry_of;
 pub use token_review::{TokenReviewError, pod_of};
+pub use workload::{
+    IdentifiedJob, Job, JobError, PeopleIssuer, RuleSummary, TrustedIssuer, WorkloadConfigError,
+    WorkloadError, WorkloadIssuers, WorkloadRole, read_workload_issuers,
+};
 
 /// What a token counts for that does not say when it ends.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(TOKEN_LIFETIME_SECONDS as u64);

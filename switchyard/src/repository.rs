@@ -7,10 +7,12 @@ mod authenticity;
 mod change;
 mod digest;
 mod grant;
+mod last_read;
 mod lease;
 mod lived_time;
 mod mac;
 mod metadata;
+mod prune;
 mod search;
 mod sql;
 mod table_digests;
@@ -38,16 +40,18 @@ pub use change::{
     ChangeError, Condition, Idempotency, KeptResponse, LedgerChange, NewVersion, RespondFn,
 };
 pub use grant::{GrantExtent, NewGrant};
+pub use last_read::LastRead;
 pub use lease::Fence;
 pub use lived_time::LivedTime;
 pub use mac::{LEDGER_KEY_BYTES, LedgerKey};
 pub use metadata::{ExpiryCounts, MetadataEdit};
+pub use prune::{KnownGeneration, NeededGenerations, Prunable, PrunePolicy, prunable};
 pub use search::{MAX_SEARCHED_TAGS, ScopedSecret, SearchQuery};
 #[cfg(test)]
 pub(crate) use sql::open_signed;
 pub use sql::{
-    AcceptedRows, CHANNEL, LedgerKeyRef, Membership, PendingDestroy, PersonGrant, ReadQuery,
-    Repository, Resolved, StoredCheckpoint,
+    AcceptedRows, BundleMemberId, CHANNEL, CountedUntil, LedgerKeyRef, Membership, PendingDestroy,
+    PersonGrant, PrunedBundle, ReadEvent, ReadQuery, Repository, Resolved, StoredCheckpoint,
 };
 pub use token::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 
@@ -107,6 +111,8 @@ pub struct Secret {
     pub references: Option<ValueReferences>,
     /// What is written beside the active version.
     pub metadata: SecretMetadata,
+    /// When it was last read since it was first written.
+    pub last_read: LastRead,
 }
 
 /// The latest and the active version of a secret.
@@ -138,7 +144,7 @@ pub struct LedgerTables {
 }
 
 /// Selects which secrets of a scope to list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ListQuery {
     /// Only names after this one.
     pub after: Option<SecretName>,
@@ -146,6 +152,8 @@ pub struct ListQuery {
     pub deleted: bool,
     /// Only those whose credential ends before this time.
     pub expiring_before: Option<Timestamp>,
+    /// Only those that nobody read since this time.
+    pub unused_since: Option<Timestamp>,
     /// The maximum number of results.
     pub limit: u32,
 }

@@ -6,6 +6,7 @@
 
 mod change;
 mod composed;
+mod history;
 mod keyed_mutex;
 mod metadata;
 mod read;
@@ -33,6 +34,7 @@ use crate::repository::{
     Bundle, ChangeError, Condition, Fence, Idempotency, LedgerChange, Repository, RepositoryError,
     RespondFn,
 };
+pub(crate) use history::{HistoryPolicy, prune_history};
 use keyed_mutex::KeyedMutex;
 pub(crate) use metadata::own_summary;
 pub(crate) use read::{FoundSecret, ReadForm, ReadSecret};

@@ -21,7 +21,7 @@ use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 use tokio::net::TcpListener;
 
-use crate::access::{AccessControl, record_configured_rights};
+use crate::access::{AccessControl, WorkloadRules, record_configured_rights, run_read_count};
 use crate::api;
 use crate::app::{
     AppState, HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState,
@@ -35,8 +35,9 @@ use crate::disk::{DiskSpace, DiskThresholds, DiskWatch};
 use crate::epoch::LedgerEpoch;
 use crate::expiry_watch::ExpiryWatch;
 use crate::identity::{
-    BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, TokenAuthenticator,
-    ensure_bootstrap_token,
+    BootstrapError, DevelopmentError, OidcProvider, OidcSetupError, PeopleIssuer,
+    TokenAuthenticator, TrustedIssuer, WorkloadConfigError, WorkloadIssuers,
+    ensure_bootstrap_token, read_workload_issuers,
 };
 use crate::ledger_key::{self, LedgerKeyError};
 use crate::ledger_watch::{report_forgeries, watch_ledger, watch_rights};
@@ -108,6 +109,9 @@ pub enum ServeError {
     /// The identity provider cannot be set up.
     #[error(transparent)]
     Oidc(#[from] OidcSetupError),
+    /// The issuers of jobs are not configured well.
+    #[error(transparent)]
+    WorkloadIssuers(#[from] WorkloadConfigError),
     /// A certificate name is invalid.
     #[error("name the certificate")]
     Names(#[from] SubjectAltNamesError),
@@ -230,11 +234,15 @@ async fn start(
     spawn(tasks, "grants and tokens", watch_rights(repository.clone()));
     let (audit_args, data) = (args.audit.clone(), args.data.clone());
     let (names, retention) = (names(&args)?, args.delete_retention);
+    let history = args.pruning.policy();
     let expiry_watch = ExpiryWatch::new(repository.clone(), metrics.clone(), args.expiry_warning);
     spawn(tasks, "expiry watch", expiry_watch.run());
     let development = args.development_identities.is_some();
     let oidc = args.oidc.config().map(|it| OidcProvider::new(it, development)).transpose()?;
     let groups = args.oidc.oidc_roles.clone();
+    let trusted = trusted_issuers(&args)?;
+    let rules = WorkloadRules::new(&trusted);
+    let workloads = WorkloadIssuers::new(trusted, development)?;
     let rate_limiter = RateLimiter::new(args.rate.rate_limit, args.rate.rate_burst);
     let restore = args.restore_bootstrap_token;
     let Platform {
@@ -247,7 +255,7 @@ async fn start(
         development_pods,
     } = platform::detect(args, tasks, readiness).await?;
     ensure_bootstrap_token(&bootstrap_target, &repository, restore).await?;
-    record_configured_rights(&repository, &groups, &development_pods).await?;
+    record_configured_rights(&repository, &groups, &rules, &development_pods).await?;
     let certificate = readiness.gate("a certificate to serve");
     let ServingCertificate { resolver, bundle } =
         certificates::start(certificate_source, names, certificate, tasks);
@@ -261,6 +269,8 @@ async fn start(
     leader.lead("publisher", tasks, move |_| publisher.clone().run());
     let ledger = repository.clone();
     leader.lead("ledger check", tasks, move |_| watch_ledger(ledger.clone()));
+    let ledger = repository.clone();
+    leader.lead("read count", tasks, move |fence| run_read_count(ledger.clone(), fence));
     let (audit, writer) = AuditLog::new(repository.clone());
     // It ends when the last handle is dropped.
     tasks.spawn_vital("audit writer", writer.run());
@@ -272,6 +282,10 @@ async fn start(
     let retention_job = secrets.clone();
     leader.lead("sweep", tasks, move |fence| {
         secrets::enforce_retention(retention_job.clone(), fence)
+    });
+    let pruning_job = secrets.clone();
+    leader.lead("prune", tasks, move |fence| {
+        secrets::prune_history(pruning_job.clone(), history, fence)
     });
     if let Some(interval) = store.poll_interval() {
         let import_job = secrets.clone();
@@ -292,12 +306,13 @@ async fn start(
         checkpoint_public_key: public_key,
         secrets,
         tokens: TokenAuthenticator::new(repository.clone()),
-        access: AccessControl::new(namespaces, repository.clone(), groups),
+        access: AccessControl::new(namespaces, repository.clone(), groups, rules),
         streams: StreamState::new(updates, bundle, stream_limits(pod_limits)),
         repository,
         audit,
         pods,
         oidc,
+        workloads,
         metrics,
         tasks: tasks.clone(),
         store,
@@ -315,6 +330,15 @@ async fn start(
     tasks.spawn_vital("api", runtime::tls::serve(public, tls, connections, handler, tasks.clone()));
     starting.ready();
     Ok(final_checkpoint)
+}
+
+/// The issuers whose jobs may log in.
+fn trusted_issuers(args: &ServeArgs) -> Result<Vec<TrustedIssuer>, WorkloadConfigError> {
+    let Some(file) = &args.workload.workload_issuers else { return Ok(Vec::new()) };
+    let people = args.oidc.config();
+    let people =
+        people.as_ref().map(|it| PeopleIssuer { issuer: &it.issuer, audience: &it.audience });
+    read_workload_issuers(file, people)
 }
 
 /// Starts the admin port.

@@ -85,7 +85,7 @@ fn activity(action: &str, version: Option<u64>) -> Activity {
         "read" | "list" | "export" => (API_ACTIVITY, 2, Some("Read")),
         "write" | "annotate" | "rotate" | "rollback" | "undelete" | "rekey" | "restore"
         | "accept" => (API_ACTIVITY, 3, Some("Update")),
-        "delete" | "destroy" | "revoke" => (API_ACTIVITY, 4, Some("Delete")),
+        "delete" | "destroy" | "prune" | "revoke" => (API_ACTIVITY, 4, Some("Delete")),
         _ => (API_ACTIVITY, 99, None),
     };
     Activity { class, id, name }

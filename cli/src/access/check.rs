@@ -29,7 +29,8 @@ pub(crate) struct CheckAccessArgs {
     verb: AccessVerb,
     /// The scope, or a secret: SCOPE or SCOPE/NAME. Without it, everything.
     target: Option<AccessTarget>,
-    /// Whom it is about: user:NAME, group:NAME, token:NAME or service-account:NAMESPACE/NAME.
+    /// Whom it is about: user:NAME, group:NAME, token:NAME, service-account:NAMESPACE/NAME or
+    /// workload:ISSUER/RULE.
     #[arg(long = "for", value_name = "PRINCIPAL", value_parser = parse_principal)]
     principal: Option<AccessPrincipal>,
     /// A group of the person; can be repeated. Without it, the groups of the newest session count,
@@ -84,10 +85,10 @@ fn format_principal(principal: &AccessPrincipal) -> String {
 }
 
 fn parse_principal(text: &str) -> Result<AccessPrincipal, String> {
-    let (kind, name) = text
-        .split_once(':')
-        .filter(|(_, name)| !name.is_empty())
-        .ok_or("write user:NAME, group:NAME, token:NAME or service-account:NAMESPACE/NAME")?;
+    let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or(
+        "write user:NAME, group:NAME, token:NAME, service-account:NAMESPACE/NAME or \
+             workload:ISSUER/RULE",
+    )?;
     let kind: AccessKind = kind.replace('-', "_").parse().map_err(|error| format!("{error}"))?;
     Ok(AccessPrincipal { kind, name: name.to_owned(), groups: Vec::new() })
 }
@@ -98,9 +99,13 @@ mod tests {
 
     #[test]
     fn principals_round_trip() {
-        for text in
-            ["user:ada@example.com", "group:cn=ops:x", "token:ci", "service-account:shop-prod/jobs"]
-        {
+        for text in [
+            "user:ada@example.com",
+            "group:cn=ops:x",
+            "token:ci",
+            "service-account:shop-prod/jobs",
+            "workload:github/deploy",
+        ] {
             assert_eq!(format_principal(&parse_principal(text).unwrap()), text);
         }
         for text in ["", "ada", "user:", "User:ada", "pod:x"] {

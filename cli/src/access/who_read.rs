@@ -9,7 +9,7 @@ use crate::audit::TimeRange;
 use crate::client::Client;
 use crate::common_args::{ConnectionArgs, OutputFormat};
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, seconds};
 
 /// The most reads that one request returns.
 const MAX_PAGE_LEN: usize = 1000;
@@ -27,7 +27,7 @@ pub(crate) struct WhoReadArgs {
     #[arg(value_parser = parse_secret)]
     secret: AccessTarget,
     /// Only reads by pods, tokens or people.
-    #[arg(long, value_parser = ["pod", "token", "user"])]
+    #[arg(long, value_parser = ["pod", "token", "user", "workload"])]
     by: Option<String>,
     #[command(flatten)]
     range: TimeRange,
@@ -45,6 +45,8 @@ pub(crate) struct WhoReadArgs {
 #[derive(Serialize)]
 struct ReadReport<'a> {
     reads: &'a [SecretRead],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_since: Option<Timestamp>,
 }
 
 pub(super) async fn run(args: WhoReadArgs, output: &Output) -> Result<(), Error> {
@@ -55,13 +57,14 @@ pub(super) async fn run(args: WhoReadArgs, output: &Output) -> Result<(), Error>
     let client = Client::new(&connection, output)?;
     let by = by.map(|it| format!("&by={it}")).unwrap_or_default();
     let range = range.query(Timestamp::now());
-    let (mut reads, mut before) = (Vec::new(), String::new());
+    let (mut reads, mut before, mut known_since) = (Vec::new(), String::new(), None);
     let more = loop {
         let size = (limit - reads.len()).clamp(1, MAX_PAGE_LEN);
         let path =
             format!("/v1/access/reads?scope={scope}&secret={name}{by}{range}&limit={size}{before}");
         let page: SecretReadList = client.get(&path).await?;
         reads.extend(page.reads);
+        known_since = known_since.max(page.known_since);
         match page.next {
             Some(next) if reads.len() < limit => before = format!("&before={next}"),
             next => break next.is_some(),
@@ -69,7 +72,13 @@ pub(super) async fn run(args: WhoReadArgs, output: &Output) -> Result<(), Error>
     };
     reads.truncate(limit);
     if format == OutputFormat::Json {
-        return output.json(&ReadReport { reads: &reads });
+        return output.json(&ReadReport { reads: &reads, known_since });
+    }
+    if let Some(at) = known_since {
+        output.note(&format!(
+            "deliveries to pods before {} may be missing: what generations held then was pruned",
+            seconds(at)
+        ));
     }
     if reads.is_empty() {
         output.note("the audit log has no such read");

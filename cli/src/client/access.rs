@@ -2,7 +2,7 @@
 
 use contract::api::{
     AccessAnswer, AccessRequest, Grant, GrantList, GrantRequest, Login, LoginRequest, Principal,
-    Session, TokenCreated, TokenList, TokenName, TokenRequest,
+    Session, TokenCreated, TokenList, TokenName, TokenRequest, WorkloadLoginRequest,
 };
 use reqwest::Method;
 
@@ -20,6 +20,17 @@ impl Client<'_> {
         self.parsed(
             Method::POST,
             "/v1/login",
+            RequestOptions { body: Some(&body), ..RequestOptions::default() },
+        )
+        .await
+    }
+
+    /// A session for a job of a CI system.
+    pub(crate) async fn login_job(&self, request: &WorkloadLoginRequest) -> Result<Session, Error> {
+        let body = request.to_body().map_err(|error| Error::Encode(error.to_string()))?;
+        self.parsed(
+            Method::POST,
+            "/v1/login/workload",
             RequestOptions { body: Some(&body), ..RequestOptions::default() },
         )
         .await

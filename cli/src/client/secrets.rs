@@ -1,5 +1,6 @@
 //! The API of secrets and bundles. Lists include every page.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::api::{
@@ -141,6 +142,22 @@ impl Client<'_> {
             |page: SecretList| (page.secrets, page.next),
         )
         .await
+    }
+
+    /// The scope's own secrets that nobody read since this time, and up to when reads are counted.
+    pub(crate) async fn list_unused(
+        &self,
+        scope: &Scope,
+        since: Timestamp,
+    ) -> Result<(Vec<SecretSummary>, Option<Timestamp>), Error> {
+        let until = Cell::new(None);
+        let path = format!("/v1/secrets/{scope}/?unused_since={since}&limit=1000");
+        let pages = self.pages(&path, |page: SecretList| {
+            // The first page is the oldest.
+            until.set(until.get().or(page.reads_until));
+            (page.secrets, page.next)
+        });
+        Ok((pages.await?, until.get()))
     }
 
     /// A secret without its value.

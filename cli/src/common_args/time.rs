@@ -66,6 +66,15 @@ pub(crate) fn parse_future(text: &str) -> Result<TimeOrSpan, String> {
     })
 }
 
+/// Parses a time in the past.
+pub(crate) fn parse_past(text: &str) -> Result<TimeOrSpan, String> {
+    TimeOrSpan::parse(text).ok_or_else(|| {
+        "must be a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or how long ago: \
+         12h, 90d or 52w"
+            .to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

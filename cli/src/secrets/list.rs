@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::expiry::expiry;
 use crate::client::Client;
-use crate::common_args::{OutputFormat, SecretArgs, TimeOrSpan, parse_future};
+use crate::common_args::{OutputFormat, SecretArgs, TimeOrSpan, parse_future, parse_past};
 use crate::error::Error;
 use crate::missing;
 use crate::output::{Output, seconds};
@@ -19,6 +19,7 @@ Examples:
   enclii secrets list --inherited --service api --env prod --project shop (and those it inherits)
   enclii secrets list --deleted --service api --env prod --project shop   (deleted ones too)
   enclii secrets list --expires-before 30d --service api --env prod --project shop
+  enclii secrets list --unused 90d --service api --env prod --project shop
 
 Inherited secrets are those of the environment and the project, unless the scope has its own of that
 name. `enclii bundles show` lists what a pod gets.";
@@ -42,6 +43,16 @@ pub(crate) struct ListSecretsArgs {
         conflicts_with_all = ["deleted", "inherited"]
     )]
     expires_before: Option<TimeOrSpan>,
+    /// Only secrets that nobody read since this time, neither a pod nor anybody else: a date (UTC),
+    /// a time, or how long ago (90d). One that was never read counts from when it was first
+    /// written.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse_past,
+        conflicts_with_all = ["deleted", "inherited", "expires_before"]
+    )]
+    unused: Option<TimeOrSpan>,
     #[command(flatten)]
     request: SecretArgs,
 }
@@ -51,6 +62,8 @@ pub(crate) struct ListSecretsArgs {
 struct SecretListReport<'a> {
     scope: &'a Scope,
     secrets: &'a [SecretSummary],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reads_until: Option<Timestamp>,
 }
 
 pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Error> {
@@ -58,13 +71,20 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
         deleted,
         inherited,
         expires_before,
+        unused,
         request: SecretArgs { scope, connection, output: format },
     } = args;
     let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
     // A table without the inherited ones says how many there are.
     let counts_inherited = format == OutputFormat::Table && !deleted;
-    let listed = if let Some(before) = expires_before {
+    let mut reads_until = None;
+    let listed = if let Some(since) = unused {
+        client.list_unused(&scope, since.before(Timestamp::now())).await.map(|(listed, until)| {
+            reads_until = until;
+            listed
+        })
+    } else if let Some(before) = expires_before {
         client.list_expiring(&scope, before.after(Timestamp::now())).await
     } else if deleted {
         client.list_with_deleted(&scope, inherited).await
@@ -78,7 +98,7 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
         Err(error) => return Err(missing::explain(&client, &scope, None, error).await),
     };
     if format == OutputFormat::Json {
-        return output.json(&SecretListReport { scope: &scope, secrets: &secrets });
+        return output.json(&SecretListReport { scope: &scope, secrets: &secrets, reads_until });
     }
     let hidden: Vec<_> = if inherited {
         Vec::new()
@@ -86,10 +106,17 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
         secrets.extract_if(.., |it| it.origin == SecretOrigin::Inherited).collect()
     };
     if secrets.is_empty() {
-        let such = if expires_before.is_some() { " that end before then" } else { "" };
+        let such = match (expires_before, unused) {
+            (Some(_), _) => " that end before then",
+            (_, Some(_)) => " that nobody read since then",
+            _ => "",
+        };
         output.note(&format!("{scope} has no secrets{such}"));
     } else {
-        print(&secrets, deleted, inherited, output);
+        print(&secrets, Columns { deleted, inherited, reads: unused.is_some() }, output);
+    }
+    if let Some(until) = reads_until {
+        output.note(&format!("reads are counted up to {}", seconds(until)));
     }
     if let Some(first) = hidden.first() {
         output.note(&format!(
@@ -102,7 +129,15 @@ pub(crate) async fn run(args: ListSecretsArgs, output: &Output) -> Result<(), Er
     Ok(())
 }
 
-fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Output) {
+/// The columns of a table beside the usual ones.
+struct Columns {
+    deleted: bool,
+    inherited: bool,
+    reads: bool,
+}
+
+fn print(secrets: &[SecretSummary], columns: Columns, output: &Output) {
+    let Columns { deleted, inherited, reads } = columns;
     let now = Timestamp::now();
     let has_expiry = secrets.iter().any(|it| it.metadata.expires_at.is_some());
     let has_tags = secrets.iter().any(|it| !it.metadata.tags.is_empty());
@@ -122,6 +157,10 @@ fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Out
                     .map(|it| it.map_or_else(|| "-".to_owned(), seconds)),
             );
         }
+        if reads {
+            let last = [it.last_read_by_pod, it.last_read_by_person, it.last_read_by_program];
+            row.push(last.into_iter().max().flatten().map_or_else(|| "never".to_owned(), seconds));
+        }
         if has_expiry {
             let at = it.metadata.expires_at;
             row.push(at.map_or_else(|| "-".to_owned(), |at| expiry(at, now)));
@@ -138,6 +177,7 @@ fn print(secrets: &[SecretSummary], deleted: bool, inherited: bool, output: &Out
     if deleted {
         columns.extend(["DELETED", "RECOVERABLE UNTIL"]);
     }
+    columns.extend(reads.then_some("LAST READ"));
     columns.extend(has_expiry.then_some("EXPIRES"));
     columns.extend(has_tags.then_some("TAGS"));
     output.table(&columns, &secrets.iter().map(row).collect::<Vec<_>>());

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::expiry::expiry;
 use crate::client::Client;
-use crate::common_args::{ConnectionArgs, OutputFormat, TimeOrSpan, parse_future, parse_scope};
+use crate::common_args::{
+    ConnectionArgs, OutputFormat, TimeOrSpan, parse_future, parse_past, parse_scope,
+};
 use crate::error::Error;
 use crate::output::{Output, seconds};
 
@@ -17,11 +19,12 @@ Examples:
   enclii secrets search stripe                          (a part of the name, in whatever case)
   enclii secrets search --tag team=payments --tag pci   (both of them)
   enclii secrets search --expires-before 30d --in shop.prod
+  enclii secrets search --unused 90d                    (that nobody read for so long)
 
 All scopes are searched, whatever ENCLII_PROJECT says, as far as you may list their secrets. Values
 and notes are not searched.";
 
-/// Find secrets of all scopes by name, tag or expiry, without values.
+/// Find secrets of all scopes by name, tag, expiry or last read, without values.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SearchArgs {
@@ -36,6 +39,11 @@ pub(crate) struct SearchArgs {
     /// how long from now (30d).
     #[arg(long, value_name = "TIME", value_parser = parse_future)]
     expires_before: Option<TimeOrSpan>,
+    /// Only secrets that nobody read since this time, neither a pod nor anybody else: a date (UTC),
+    /// a time, or how long ago (90d). One that was never read counts from when it was first
+    /// written.
+    #[arg(long, value_name = "TIME", value_parser = parse_past)]
+    unused: Option<TimeOrSpan>,
     /// Only this scope and those below it: shop, shop.prod or shop.prod.api.
     #[arg(long = "in", value_name = "SCOPE", value_parser = parse_scope)]
     within: Option<Scope>,
@@ -62,6 +70,7 @@ pub(crate) async fn run(args: SearchArgs, output: &Output) -> Result<(), Error> 
         ("q", args.text),
         ("tag", Some(args.tag.iter().map(tag).collect::<Vec<_>>().join(","))),
         ("expiring_before", args.expires_before.map(|it| it.after(now).to_string())),
+        ("unused_since", args.unused.map(|it| it.before(now).to_string())),
         ("scope", args.within.map(|it| it.to_string())),
     ];
     let filters: Vec<_> = filters

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::missing;
 use crate::output::{Output, seconds};
 
-/// Show a secret without its value: version, message, tags, notes and expiry.
+/// Show a secret without its value: version, message, tags, notes, expiry and the last reads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  enclii secrets show STRIPE_KEY --service api --env prod \
                         --project shop\n\n`enclii secrets annotate` changes tags, notes and \
@@ -52,6 +52,13 @@ pub(super) fn print(secret: &SecretSummary, output: &Output) {
         let all: Vec<String> = references.iter().map(ToString::to_string).collect();
         let all = if all.is_empty() { "nothing that you can see".into() } else { all.join(", ") };
         line("refers to ", &all);
+    }
+    if let Some(until) = secret.reads_until {
+        let never = || format!("never up to {}", seconds(until));
+        let read = |at: Option<Timestamp>| at.map_or_else(never, seconds);
+        line("read", &format!("by a pod: {}", read(secret.last_read_by_pod)));
+        line("", &format!("by a person: {}", read(secret.last_read_by_person)));
+        line("", &format!("by a program: {}", read(secret.last_read_by_program)));
     }
     if let Some(message) = &metadata.message {
         line("message", message.as_str());

@@ -43,6 +43,8 @@ words! { "kind of principal",
         Token = "token",
         /// The pods of a Kubernetes service account, as `namespace/name`.
         ServiceAccount = "service_account",
+        /// The jobs of a CI system that fulfil a rule, as `ISSUER/RULE`.
+        Workload = "workload",
     }
 }
 
@@ -190,7 +192,8 @@ pub struct SecretRead {
     /// When.
     #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
-    /// Who, as the audit log prints it: `user:ada`, `token:ci`, `pod:shop-prod/api`.
+    /// Who, as the audit log prints it: `user:ada`, `token:ci`, `pod:shop-prod/api`,
+    /// `workload:github:shop/api@refs/heads/main`.
     pub reader: String,
     /// The name of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,6 +237,10 @@ pub struct SecretReadList {
     pub secret: SecretName,
     /// The reads.
     pub reads: Vec<SecretRead>,
+    /// Deliveries before this time may be missing: what some generations held then was pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub known_since: Option<Timestamp>,
     /// The `before` of the next page; absent where this is the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,

@@ -53,6 +53,30 @@ impl LoginRequest {
     }
 }
 
+/// An ID token of a job, for a session.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadLoginRequest {
+    /// The ID token that the CI system gave to the job.
+    pub id_token: Credential,
+}
+
+impl WorkloadLoginRequest {
+    /// The request's body. It holds a token, so it is [`Redacted`] as a whole.
+    ///
+    /// # Errors
+    /// Never for a value of this type; the serialiser's signature has it.
+    pub fn to_body(&self) -> Result<Redacted, serde_json::Error> {
+        #[derive(Serialize)]
+        struct WorkloadLoginRequestBody<'a> {
+            id_token: Text<'a>,
+        }
+        let Self { id_token } = self;
+        redacted(&WorkloadLoginRequestBody { id_token: id_token.text() })
+    }
+}
+
 /// The session of somebody who logged in. This is the only time that its token is shown.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -92,6 +116,8 @@ words! { "kind of principal",
         User = "user",
         /// A Kubernetes service account, as `namespace/name`.
         ServiceAccount = "service_account",
+        /// A job of a CI system: the issuer's name, and the job's name there.
+        Workload = "workload",
     }
 }
 
@@ -172,5 +198,10 @@ mod tests {
             request.id_token
         );
         assert!(!format!("{request:?}").contains("a.b.c"));
+        let job = WorkloadLoginRequest { id_token: "a.b.c".parse().unwrap() };
+        assert_eq!(job.to_body().unwrap().expose(), br#"{"id_token":"a.b.c"}"#);
+        assert!(!format!("{job:?}").contains("a.b.c"));
+        let with_nonce = serde_json::from_str::<WorkloadLoginRequest>;
+        assert!(with_nonce(r#"{"id_token":"a.b.c","nonce":"n"}"#).is_err());
     }
 }

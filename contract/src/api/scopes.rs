@@ -1,5 +1,6 @@
 //! `/v1/scopes` and `/v1/search`: what there is, wherever the caller may look.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::secrets::SecretSummary;
@@ -32,6 +33,10 @@ pub struct ScopeSummary {
 pub struct FoundSecrets {
     /// The secrets, without values, in the order of their scopes and names.
     pub secrets: Vec<SecretSummary>,
+    /// Every read before this time is counted in `last_read_by_…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub reads_until: Option<Timestamp>,
     /// The cursor of the next page; absent where this is the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

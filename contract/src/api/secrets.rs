@@ -131,6 +131,10 @@ pub struct SecretList {
     pub scope: Scope,
     /// Its secrets, without values.
     pub secrets: Vec<SecretSummary>,
+    /// Every read before this time is counted in `last_read_by_…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub reads_until: Option<Timestamp>,
     /// The cursor of the next page; absent where this is the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -179,6 +183,22 @@ pub struct SecretSummary {
     /// What is written beside the active version.
     #[serde(flatten)]
     pub metadata: SecretMetadata,
+    /// When a pod last got it, since it was first written; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_read_by_pod: Option<Timestamp>,
+    /// When a person last read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_read_by_person: Option<Timestamp>,
+    /// When a token, or a job of a CI system, last read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub last_read_by_program: Option<Timestamp>,
+    /// Of one secret's metadata: every read before this time is counted. A list has it once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>, format = DateTime))]
+    pub reads_until: Option<Timestamp>,
 }
 
 /// One version of a secret with its value.

@@ -1,12 +1,13 @@
-//! The rights that come from the command line and not from a request: the roles of groups, and the
-//! pods of a development file. What is new or gone since the last start is an audit event.
+//! The rights that come from the configuration and not from a request: the roles of groups and of
+//! the jobs of CI systems, and the pods of a development file. What is new or gone since the last
+//! start is an audit event.
 
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::GroupRole;
+use super::{GroupRole, WorkloadRules};
 use crate::audit::{Action, Actor, Event, Origin, Outcome, Pod, Resource, ResourceKind, sanitize};
 use crate::repository::{Repository, RepositoryError};
 
@@ -28,10 +29,12 @@ struct ConfiguredRight {
 pub(crate) async fn record_configured_rights(
     repository: &Repository,
     groups: &[GroupRole],
+    workloads: &WorkloadRules,
     pods: &[Pod],
 ) -> Result<(), RepositoryError> {
-    let rights: BTreeSet<_> =
-        groups.iter().map(of_group).chain((!pods.is_empty()).then(|| of_pods(pods))).collect();
+    let mut rights: BTreeSet<_> = groups.iter().map(of_group).collect();
+    rights.extend(of_rules(workloads));
+    rights.extend((!pods.is_empty()).then(|| of_pods(pods)));
     let is_known = |kept: Option<&str>| parse(kept) == rights;
     // Most starts change nothing, and write nothing.
     if is_known(repository.setting(SETTING).await?.as_deref()) {
@@ -61,15 +64,35 @@ fn of_group(role: &GroupRole) -> ConfiguredRight {
     }
 }
 
+/// One right for each role of a rule. Whoever changes the conditions gives it to other jobs.
+fn of_rules(workloads: &WorkloadRules) -> impl Iterator<Item = ConfiguredRight> {
+    workloads.summaries().flat_map(|rule| {
+        let digest = short_digest(&rule.conditions);
+        workloads.roles(&rule.name, None).map(move |role| ConfiguredRight {
+            id: format!("workload:{}", rule.name),
+            scope: role.within.scope().map(ToString::to_string),
+            details: sanitize(&format!(
+                "{role}, by --workload-issuers ({digest}): {}",
+                rule.conditions
+            )),
+        })
+    })
+}
+
+/// Tells texts apart that may be too long for an event.
+fn short_digest(text: &str) -> String {
+    let digest = digest(&SHA256, text.as_bytes());
+    digest.as_ref().iter().take(8).map(|it| format!("{it:02x}")).collect()
+}
+
 fn of_pods(pods: &[Pod]) -> ConfiguredRight {
     let mut names: Vec<String> = pods
         .iter()
         .map(|it| format!("{}/{}/{} {}", it.namespace, it.service_account, it.name, it.uid))
         .collect();
     names.sort();
-    // The names may be too long for an event, and a change of any of them is one.
-    let digest = digest(&SHA256, names.join("\n").as_bytes());
-    let short: String = digest.as_ref().iter().take(8).map(|it| format!("{it:02x}")).collect();
+    // A change of any of them is an event.
+    let short = short_digest(&names.join("\n"));
     ConfiguredRight {
         id: "development-identities".to_owned(),
         scope: None,

@@ -41,6 +41,8 @@ pub(crate) struct Reader {
 pub(crate) enum ReaderPosition {
     /// The configured role of a group, by its place on the command line.
     Group(u64),
+    /// A rule for jobs of CI systems, by its place among the names.
+    Rule(u64),
     /// A grant, by its number.
     Grant(u64),
     /// A token, by its id.
@@ -53,6 +55,7 @@ impl fmt::Display for ReaderPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Group(at) => write!(f, "group.{at}"),
+            Self::Rule(at) => write!(f, "rule.{at}"),
             Self::Grant(id) => write!(f, "grant.{id}"),
             Self::Token(id) => write!(f, "token.{id}"),
             Self::Service(bundle, namespace) => write!(f, "service.{bundle}.{namespace}"),
@@ -68,6 +71,7 @@ impl FromStr for ReaderPosition {
         let number = || key.parse().map_err(drop);
         match kind {
             "group" => number().map(Self::Group),
+            "rule" => number().map(Self::Rule),
             "grant" => number().map(Self::Grant),
             "token" => number().map(Self::Token),
             "service" => {
@@ -109,10 +113,13 @@ impl AccessControl {
         };
         let mut search =
             Search { access: self, scope, secret, narrower, wanted: limit, found: Vec::new() };
-        use ReaderPosition::{Grant, Group, Service, Token};
+        use ReaderPosition::{Grant, Group, Rule, Service, Token};
         let start = after.unwrap_or(Group(0));
         if let Group(at) = start {
             search.groups(at);
+        }
+        if start < Grant(0) {
+            search.rules(if let Rule(at) = start { at } else { 0 });
         }
         if start < Token(0) {
             search.grants(if let Grant(id) = start { id } else { 0 }).await?;
@@ -154,6 +161,23 @@ impl Search<'_> {
                 let (kind, name) = (AccessKind::Group, role.group.clone());
                 let reader = Reader { kind, name, rule, grant: None, bundle: None, until: None };
                 self.found.push((ReaderPosition::Group(at), reader));
+            }
+        }
+    }
+
+    /// The rules for jobs that follow the first `after`.
+    fn rules(&mut self, after: u64) {
+        let access = self.access;
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        for (at, name) in (1_u64..).zip(access.workloads.names()).skip(skip) {
+            if self.is_full() {
+                return;
+            }
+            let jobs = access.workload("", &[name.to_owned()], None);
+            if let Some(rule) = self.rule(&jobs) {
+                let (kind, name) = (AccessKind::Workload, name.to_owned());
+                let reader = Reader { kind, name, rule, grant: None, bundle: None, until: None };
+                self.found.push((ReaderPosition::Rule(at), reader));
             }
         }
     }
@@ -255,7 +279,7 @@ impl Search<'_> {
                 if self.is_full() {
                     return Ok(());
                 }
-                // A person is listed by the grants that the sessions use.
+                // A person is listed by the grants that the sessions use, a job by its rules.
                 let TokenSubject::Program { .. } = row.subject else { continue };
                 let principal = self.access.principal(&row).await?;
                 if let Some(rule) = self.rule(&principal) {
@@ -324,10 +348,11 @@ mod tests {
 
     #[test]
     fn positions_round_trip_in_the_order_of_the_list() {
-        use ReaderPosition::{Grant, Group, Service, Token};
+        use ReaderPosition::{Grant, Group, Rule, Service, Token};
         let all = [
             Group(0),
             Group(7),
+            Rule(2),
             Grant(1),
             Grant(12),
             Token(3),

@@ -70,13 +70,23 @@ pub(crate) enum SecretReadsError {
     Repository(#[from] RepositoryError),
 }
 
-/// The reads of a secret within what the caller may audit, and the `before` of the next page. A
-/// bundle that has it only in a value that refers to it may be of another scope, and so `elsewhere`.
+/// A page of reads.
+#[derive(Debug, Default)]
+pub(crate) struct FoundReads {
+    pub(crate) reads: Vec<FoundRead>,
+    /// The `before` of the next page.
+    pub(crate) next: Option<u64>,
+    /// Deliveries before this time may be missing: what generations held then was pruned.
+    pub(crate) known_since: Option<Timestamp>,
+}
+
+/// The reads of a secret within what the caller may audit. A bundle that has it only in a value that
+/// refers to it may be of another scope, and so `elsewhere`.
 pub(crate) async fn reads_of(
     repository: &Repository,
     wanted: &ReadsWanted,
     (reach, elsewhere): (&AuditReach, Option<&AuditReach>),
-) -> Result<(Vec<FoundRead>, Option<u64>), SecretReadsError> {
+) -> Result<FoundReads, SecretReadsError> {
     let missing = || SecretReadsError::NotFound(wanted.scope.clone(), wanted.secret.clone());
     let id = repository.secret_id(&wanted.scope, &wanted.secret).await?.ok_or_else(missing)?;
     let mut bundles: BTreeMap<Scope, Vec<Membership>> = BTreeMap::new();
@@ -94,6 +104,11 @@ pub(crate) async fn reads_of(
     if bundles.len() > MAX_BUNDLES {
         return Err(SecretReadsError::TooManyBundles(bundles.len()));
     }
+    let seen = |bundle: &Scope| {
+        is_within(reach, bundle) && wanted.bundle.as_ref().is_none_or(|asked| asked == bundle)
+    };
+    let known = repository.known_since(&wanted.scope).await?;
+    let known_since = known.into_iter().filter(|(bundle, _)| seen(bundle)).map(|it| it.1).max();
     let mut page = Page::new(wanted);
     if wanted.bundle.is_none() && is_within(reach, &wanted.scope) {
         page.add_own(repository).await?;
@@ -101,7 +116,8 @@ pub(crate) async fn reads_of(
     for (bundle, memberships) in bundles {
         page.add_bundle(repository, &bundle, &memberships).await?;
     }
-    Ok(page.finish())
+    let (reads, next) = page.finish();
+    Ok(FoundReads { reads, next, known_since })
 }
 
 fn is_within(reach: &AuditReach, scope: &Scope) -> bool {

@@ -1,4 +1,5 @@
 //! `/v1/login`, `/v1/logout` and `/v1/whoami`: exchanges a person's ID token for a session.
+//! `workload_login` does so for a job's.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use contract::api::{Login, LoginRequest, Principal, RoleIn, Session};
 use contract::credential::Credential;
 use http::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runtime::logs::ErrorChain;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,10 +16,10 @@ use uuid::Uuid;
 use super::json_request::UnreadRequest;
 use super::response::{json, secret_json};
 use crate::app::{ApiError, AppState, Unauthenticated};
-use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind};
+use crate::audit::{Action, Actor, Event, Origin, Outcome, Resource, ResourceKind, sanitize};
 use crate::identity::{IdentifiedPerson, LoginError, OidcProvider, TokenHash, generate_token};
 use crate::policy;
-use crate::repository::{NewToken, TokenAdded, TokenRow, TokenSubject};
+use crate::repository::{IdTokenRef, NewToken, TokenAdded, TokenRow, TokenSubject};
 use crate::secrets::{SecretsError, author};
 
 /// The error for every ID token that is refused. The audit log has the reason.
@@ -68,19 +69,55 @@ pub(super) async fn login(
             }
         };
     let actor = Actor::User { name: person.name.clone() };
+    let subject = TokenSubject::Person { name: person.name, groups: person.groups };
+    let ttl = oidc.session_ttl();
+    let (notes, refusal) = (String::new(), INVALID_ID_TOKEN);
+    let login = NewSession { actor, subject, ttl, id_token, notes, refusal };
+    start_session(&app, unauthenticated.origin, login).await
+}
+
+/// A session to make from a valid ID token.
+pub(super) struct NewSession {
+    pub(super) actor: Actor,
+    pub(super) subject: TokenSubject,
+    /// How long it lasts.
+    pub(super) ttl: SignedDuration,
+    pub(super) id_token: IdTokenRef,
+    /// What the event says beside the roles.
+    pub(super) notes: String,
+    /// The error for an ID token whose session was ended.
+    pub(super) refusal: &'static str,
+}
+
+/// Makes a session, with the event of the login.
+pub(super) async fn start_session(
+    app: &AppState,
+    origin: Origin,
+    login: NewSession,
+) -> Result<Response, ApiError> {
+    let NewSession { actor, subject, ttl, id_token, notes, refusal } = login;
     // Each login writes a row and an event, and one ID token can be sent any number of times.
     app.rate_limiter
         .take(&author(&actor), true, Instant::now())
         .map_err(ApiError::too_many_requests)?;
     let token = generate_token()
         .ok_or_else(|| ApiError::unavailable("the system has no source of randomness"))?;
-    let expires_at = Timestamp::now().checked_add(oidc.session_ttl()).unwrap_or(Timestamp::MAX);
-    let principal =
-        app.access.person(&person.name, &person.groups).await.map_err(SecretsError::from)?;
+    let expires_at = Timestamp::now().checked_add(ttl).unwrap_or(Timestamp::MAX);
+    let principal = match &subject {
+        TokenSubject::Person { name, groups } => {
+            app.access.person(name, groups).await.map_err(SecretsError::from)?
+        }
+        TokenSubject::Workload { name, rules } => {
+            app.access.workload(name, rules, Some(expires_at))
+        }
+        TokenSubject::Program { .. } => {
+            return Err(ApiError::from_status(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+    };
     let new = NewToken {
         name: format!("session-{}", Uuid::new_v4().simple()),
         by: author(&actor),
-        subject: TokenSubject::Person { name: person.name, groups: person.groups },
+        subject,
         hash: TokenHash::of(&token).as_bytes().to_owned(),
         expires_at: Some(expires_at),
         id_token: Some(id_token),
@@ -92,8 +129,8 @@ pub(super) async fn login(
         resource: Resource { kind: ResourceKind::Session, id: new.name.clone(), scope: None },
         version: None,
         outcome: Outcome::Allowed,
-        origin: unauthenticated.origin.clone(),
-        details: Some(format!("until {expires_at}; {}", rights(&principal))),
+        origin: origin.clone(),
+        details: Some(sanitize(&format!("until {expires_at:.0}; {notes}{}", rights(&principal)))),
     };
     match app.repository.add_token(&new, &event).await.map_err(SecretsError::from)? {
         TokenAdded::Added => {}
@@ -102,7 +139,7 @@ pub(super) async fn login(
         }
         TokenAdded::IdTokenEnded => {
             let reason = "a session of the ID token was ended; a new login needs a new one";
-            return Err(refused(&app, unauthenticated.origin, reason).await);
+            return Err(ApiError::rejected_credential(app, origin, refusal, reason).await);
         }
     }
     let row = app.repository.token(&new.hash).await.map_err(SecretsError::from)?;

@@ -12,6 +12,7 @@ use super::json_request::UnreadRequest;
 use super::list_event;
 use super::path::{SecretPath, authorize_secret};
 use super::references;
+use super::reads_until::reads_until;
 use super::response::{check_disk, json, run_change};
 use super::secrets::map_absent;
 use crate::app::{ApiError, AppState, Unauthenticated};
@@ -22,8 +23,8 @@ use crate::secrets::{SecretsError, own_summary};
 
 /// Read a secret's metadata
 ///
-/// Version, message, tags, notes and expiry, without the value; and for a value with references the
-/// secrets that it refers to, as far as the caller may know of them.
+/// Version, message, tags, notes, expiry and the last reads, without the value; and for a value with
+/// references the secrets that it refers to, as far as the caller may know of them.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/{name}/metadata", operation_id = "readMetadata",
     tag = "secrets",
     params(("scope" = Scope, Path), ("name" = SecretName, Path)),
@@ -35,14 +36,15 @@ pub(super) async fn read(
 ) -> Result<Response, ApiError> {
     let (auth, SecretPath { scope, name }, rule) =
         authorize_secret(&app, unauthenticated, path, Verb::List).await?;
-    let found = app.repository.find(&scope, &name).await.map_err(SecretsError::from)?;
+    let found = app.repository.find_with_reads(&scope, &name).await.map_err(SecretsError::from)?;
     let Some(secret) = found else {
         return Err(SecretsError::NotFound { scope, name }.into());
     };
     let resource = (ResourceKind::Secret, name.to_string());
     let references = secret.references.as_ref().map(|it| references::visible(&auth, it));
     list_event::record(&app, auth.caller, resource, Some(&scope), 1, &rule).await?;
-    json(&SecretSummary { references, ..own_summary(&scope, secret) })
+    let reads_until = Some(reads_until(&app, None).await?);
+    json(&SecretSummary { references, reads_until, ..own_summary(&scope, secret) })
 }
 
 /// Change a secret's metadata

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     access, admin, audit, bundles, grants, health, login, metadata, read_many, rotate_many, scopes,
-    search, secret_list, secrets, tokens, versions,
+    search, secret_list, secrets, tokens, versions, workload_login,
 };
 
 #[derive(OpenApi)]
@@ -37,7 +37,7 @@ use super::{
         grants::list, grants::add, grants::remove,
         tokens::list, tokens::create, tokens::revoke,
         access::check::check, access::readers::list, access::reads::list,
-        login::read, login::login, login::logout, login::whoami,
+        login::read, login::login, workload_login::login, login::logout, login::whoami,
         audit::list, audit::checkpoints, audit::export,
         admin::status, admin::start, health::read, read,
     ),

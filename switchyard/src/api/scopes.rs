@@ -67,12 +67,7 @@ async fn fetch(
             let secrets = match listable_secrets(principal, &scope) {
                 Ok((SecretFilter::All, _)) => held,
                 Ok((SecretFilter::Only(names), _)) => {
-                    let everything = ListQuery {
-                        after: None,
-                        deleted: false,
-                        expiring_before: None,
-                        limit: u32::MAX,
-                    };
+                    let everything = ListQuery { limit: u32::MAX, ..ListQuery::default() };
                     app.repository.list_named(&scope, &names, &everything).await?.len() as u64
                 }
                 Err(_) => 0,

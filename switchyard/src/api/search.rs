@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::list_event;
 use super::page::{after, cursor, limit, query};
+use super::reads_until::reads_until;
 use super::response::json;
 use super::visible_page::visible_page;
 use super::visible_scopes::{goes_beyond, roots};
@@ -44,6 +45,10 @@ pub(super) struct SearchParameters {
     /// Only secrets whose credential ends before this time, those that have ended included.
     #[param(value_type = Option<String>, format = DateTime, example = "2027-01-31T00:00:00Z")]
     expiring_before: Option<Timestamp>,
+    /// Only secrets that nobody read since this time: no pod, no person and no program. One that
+    /// was never read counts from when it was first written.
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-08-31T00:00:00Z")]
+    unused_since: Option<Timestamp>,
     /// Only this scope and those below it.
     #[param(value_type = Option<Scope>)]
     scope: Option<String>,
@@ -70,12 +75,13 @@ pub(super) async fn search(
     let auth = unauthenticated.authenticate(&app).await?;
     let parameters: SearchParameters = query(
         &uri,
-        "q=<part of a name>, tag=<key=value,key>, expiring_before=<time>, scope=<scope>, \
-            limit=<1 to 1000> and cursor=<next of the previous page>",
+        "q=<part of a name>, tag=<key=value,key>, expiring_before=<time>, unused_since=<time>, \
+            scope=<scope>, limit=<1 to 1000> and cursor=<next of the previous page>",
     )?;
     let limit = limit(parameters.limit)?;
     let from: Option<SearchPosition> = after("search", parameters.cursor.as_deref())?;
     let search = parse(parameters)?;
+    let reads_until = Some(reads_until(&app, search.unused_since).await?);
     let roots = roots(&auth.principal, search.within.as_ref());
     let may_list = |it: &ScopedSecret| {
         decide(&auth.principal, Verb::List, Target::Secret(&it.scope, &it.secret.name)).is_ok()
@@ -96,11 +102,11 @@ pub(super) async fn search(
     let rule = format!("what is visible; {}", sanitize(uri.query().unwrap_or("no filter")));
     let scope = search.within.as_ref();
     list_event::record(&app, auth.caller, resource, scope, secrets.len(), &rule).await?;
-    json(&FoundSecrets { secrets, next })
+    json(&FoundSecrets { secrets, reads_until, next })
 }
 
 fn parse(parameters: SearchParameters) -> Result<SearchQuery, ApiError> {
-    let SearchParameters { q, tag, expiring_before, scope, limit: _, cursor: _ } = parameters;
+    let SearchParameters { q, tag, expiring_before, unused_since, scope, .. } = parameters;
     let is_part_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let fits = |name: &String| (1..=253).contains(&name.len()) && name.bytes().all(is_part_of_name);
     if q.as_ref().is_some_and(|name| !fits(name)) {
@@ -125,7 +131,8 @@ fn parse(parameters: SearchParameters) -> Result<SearchQuery, ApiError> {
         })
     });
     let within = within.transpose()?;
-    Ok(SearchQuery { within, name, tags, expiring_before, ..SearchQuery::default() })
+    let more = SearchQuery::default();
+    Ok(SearchQuery { within, name, tags, expiring_before, unused_since, ..more })
 }
 
 async fn fetch(

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::list_event;
 use super::page::{after, limit, query, truncate};
 use super::path::ScopePath;
+use super::reads_until::reads_until;
 use super::response::json;
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::ResourceKind;
@@ -43,6 +44,10 @@ pub(super) struct ListSecretsQuery {
     /// those that have ended included.
     #[param(value_type = Option<String>, format = DateTime, example = "2027-01-31T00:00:00Z")]
     expiring_before: Option<Timestamp>,
+    /// List only the scope's own secrets that nobody read since this time: no pod, no person and no
+    /// program. One that was never read counts from when it was first written.
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-08-31T00:00:00Z")]
+    unused_since: Option<Timestamp>,
 }
 
 /// List the secrets of a scope
@@ -65,21 +70,22 @@ pub(super) async fn list(
     let parameters: ListSecretsQuery = query(
         &uri,
         "limit=<1 to 1000>, cursor=<next of the previous page>, deleted=<true or false>, \
-            inherited=<true or false> and expiring_before=<time>",
+            inherited=<true or false>, expiring_before=<time> and unused_since=<time>",
     )?;
     let inherited = parameters.inherited.unwrap_or(false);
-    let expiring_before = parameters.expiring_before;
-    if inherited && expiring_before.is_some() {
+    let ListSecretsQuery { expiring_before, unused_since, .. } = parameters;
+    if inherited && (expiring_before.is_some() || unused_since.is_some()) {
         return Err(ApiError::malformed(
-            "expiring_before lists the scope's own secrets: ask without inherited, and for each \
-             wider scope",
+            "expiring_before and unused_since list the scope's own secrets: ask without \
+             inherited, and for each wider scope",
         ));
     }
+    let reads_until = Some(reads_until(&app, unused_since).await?);
     let limit = limit(parameters.limit)?;
     let from: Option<SecretName> = after("secrets", parameters.cursor.as_deref())?;
     let is_first = from.is_none();
     let deleted = parameters.deleted.unwrap_or(false);
-    let page = ListQuery { after: from, deleted, expiring_before, limit: limit + 1 };
+    let page = ListQuery { after: from, deleted, expiring_before, unused_since, limit: limit + 1 };
     let own = page_of(&app, &scope, &filter, &page).await?;
     // Whoever may list only chosen names does not learn whether there are others.
     if own.is_empty()
@@ -116,7 +122,7 @@ pub(super) async fn list(
         .collect();
     let resource = (ResourceKind::Scope, scope.to_string());
     list_event::record(&app, auth.caller, resource, Some(&scope), secrets.len(), &rule).await?;
-    json(&SecretList { scope, secrets, next })
+    json(&SecretList { scope, secrets, reads_until, next })
 }
 
 /// The secrets of a page that the caller may list.

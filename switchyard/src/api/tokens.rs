@@ -227,7 +227,7 @@ async fn authorize_revocation(
             let access = Access::from(*role);
             Ok(auth.authorize_delegation(app, Verb::Token, access, target).await?.0)
         }
-        TokenSubject::Person { .. } => {
+        TokenSubject::Person { .. } | TokenSubject::Workload { .. } => {
             let person = app.access.principal(row).await.map_err(SecretsError::from)?;
             auth.authorize_session_end(app, &person).await
         }
@@ -258,7 +258,7 @@ fn summary(row: TokenRow) -> Option<TokenSummary> {
     let kind = row.subject.kind();
     let (role, scope) = match row.subject {
         TokenSubject::Program { role, scope } => (Some(role), scope),
-        TokenSubject::Person { .. } => (None, None),
+        TokenSubject::Person { .. } | TokenSubject::Workload { .. } => (None, None),
     };
     Some(TokenSummary {
         name: row.name.parse().ok()?,

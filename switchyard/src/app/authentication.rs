@@ -54,13 +54,13 @@ pub(crate) struct Authenticated {
 }
 
 impl Authenticated {
-    /// To whom the answers of idempotent requests belong. A name is not enough for a token: a new
-    /// one may have the name of an old one.
+    /// To whom the answers of idempotent requests belong. A name is not enough for a token or a
+    /// job: a new one may have the name of an old one.
     pub(crate) fn idempotent_principal(&self) -> String {
         let author = author(&self.caller.actor);
         match self.principal.kind {
             PrincipalKind::User => author,
-            PrincipalKind::Token | PrincipalKind::ServiceAccount => {
+            PrincipalKind::Token | PrincipalKind::ServiceAccount | PrincipalKind::Workload => {
                 format!("{author}#{}", self.token.id)
             }
         }
@@ -107,6 +107,7 @@ impl Unauthenticated {
             PrincipalKind::Token | PrincipalKind::ServiceAccount => {
                 Actor::Token { name: principal.name.clone() }
             }
+            PrincipalKind::Workload => Actor::Workload { name: principal.name.clone() },
         };
         let name = author(&actor);
         app.rate_limiter

@@ -12,13 +12,16 @@ use std::path::PathBuf;
 
 use contract::Redacted;
 use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
 
 use claims::ExpectedClaims;
+pub(super) use claims::time as check_time;
 pub use claims::{ClaimError, Person};
-use discovery::ProviderClient;
+pub(super) use discovery::ProviderClient;
 pub use discovery::{OidcFetchError, OidcSetupError};
 pub use verify::SignatureError;
-use verify::verify;
+use verify::{ALL_ALGORITHMS, verify};
 
 use crate::repository::IdTokenRef;
 
@@ -129,12 +132,30 @@ impl OidcProvider {
         token: &Redacted,
         nonce: Option<&str>,
     ) -> Result<IdentifiedPerson, LoginError> {
-        let header = verify::header(token)?;
-        let keys = self.client.keys(header.kid.as_deref()).await?;
-        let claims = verify(token, &header, &keys)?;
+        let (claims, id_token) = signed_claims(&self.client, token, ALL_ALGORITHMS).await??;
         let person = self.expected.person(&claims, nonce, Timestamp::now())?;
-        let id_token =
-            IdTokenRef { hash: verify::hash_of_signed(token), expires_at: claims::end(&claims) };
         Ok(IdentifiedPerson { person, id_token })
     }
+}
+
+/// The claims of a token that the provider signed with one of `algorithms`, and which token it is.
+/// Nothing is fetched for a token with another algorithm.
+///
+/// # Errors
+/// If the keys cannot be fetched; and, inside, if the signature is not valid.
+pub(super) async fn signed_claims(
+    client: &ProviderClient,
+    token: &Redacted,
+    algorithms: &[Algorithm],
+) -> Result<Result<(Map<String, Value>, IdTokenRef), SignatureError>, OidcFetchError> {
+    let header = match verify::header(token) {
+        Ok(header) if algorithms.contains(&header.alg) => header,
+        Ok(_) => return Ok(Err(SignatureError::Algorithm)),
+        Err(error) => return Ok(Err(error)),
+    };
+    let keys = client.keys(header.kid.as_deref()).await?;
+    Ok(verify(token, &header, &keys).map(|claims| {
+        let expires_at = claims::end(&claims);
+        (claims, IdTokenRef { hash: verify::hash_of_signed(token), expires_at })
+    }))
 }

@@ -134,6 +134,10 @@ fn hint(principal: &Principal, verb: Verb, target: Target<'_>) -> String {
                 .map_or_else(|| "role that may".to_owned(), |role| format!("role {role}"));
             format!("use a token with a {role} there: enclii tokens create")
         }
+        PrincipalKind::Workload => format!(
+            "the operator gives one of its rules the role {minimum_access} there: \
+             --workload-issuers"
+        ),
         PrincipalKind::User | PrincipalKind::ServiceAccount => {
             remedy_for(&format!("user:{}", principal.name), verb, target)
         }

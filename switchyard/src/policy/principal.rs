@@ -45,6 +45,8 @@ pub enum RoleSource {
     Grant(u64),
     /// The token itself.
     Token,
+    /// The configuration assigns it to the jobs that fulfil this rule, `ISSUER/RULE`.
+    Rule(String),
 }
 
 /// A grant of a single permission: to read or to write.
@@ -91,6 +93,7 @@ impl fmt::Display for RoleAssignment {
             RoleSource::Group(group) => write!(f, "role {role} {within}, of group {group}"),
             RoleSource::Grant(grant) => write!(f, "role {role} {within}, by grant {grant}"),
             RoleSource::Token => write!(f, "role {role} {within}, of the token"),
+            RoleSource::Rule(rule) => write!(f, "role {role} {within}, of rule {rule}"),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct SearchQuery {
     pub tags: Vec<Tag>,
     /// Only those whose credential ends before this time.
     pub expiring_before: Option<Timestamp>,
+    /// Only those that nobody read since this time.
+    pub unused_since: Option<Timestamp>,
     /// The maximum number of results.
     pub limit: u32,
 }

@@ -18,6 +18,7 @@ mod generation_row;
 mod generations;
 mod grants;
 mod idempotency;
+mod last_reads;
 mod leases;
 mod ledger_check;
 mod listing;
@@ -26,6 +27,7 @@ mod member_targets;
 mod metadata;
 mod notify;
 mod pod_reports;
+mod prune;
 mod references;
 mod referrers;
 mod rights;
@@ -52,7 +54,9 @@ pub use accept::{AcceptedRows, LedgerKeyRef};
 pub use checkpoints::StoredCheckpoint;
 pub use destroy::PendingDestroy;
 pub use grants::PersonGrant;
+pub use last_reads::{BundleMemberId, CountedUntil, ReadEvent};
 pub use notify::CHANNEL;
+pub use prune::PrunedBundle;
 use rows::database;
 pub use secret_reads::{Membership, ReadQuery};
 pub use targets::Resolved;
@@ -108,6 +112,18 @@ const SCHEMA: Schema = Schema {
             description: "references",
             sqlite: include_str!("../../migrations/sqlite/0008_references.sql"),
             postgres: include_str!("../../migrations/postgres/0008_references.sql"),
+        },
+        Migration {
+            version: 9,
+            description: "last reads",
+            sqlite: include_str!("../../migrations/sqlite/0009_last_reads.sql"),
+            postgres: include_str!("../../migrations/postgres/0009_last_reads.sql"),
+        },
+        Migration {
+            version: 10,
+            description: "pruning",
+            sqlite: include_str!("../../migrations/sqlite/0010_pruning.sql"),
+            postgres: include_str!("../../migrations/postgres/0010_pruning.sql"),
         },
     ],
 };

@@ -45,6 +45,13 @@ pub enum TokenSubject {
         /// The person's groups.
         groups: Vec<String>,
     },
+    /// A session of a job of a CI system.
+    Workload {
+        /// The name of the job.
+        name: String,
+        /// The rules that its claims fulfil, as `ISSUER/RULE`.
+        rules: Vec<String>,
+    },
 }
 
 impl TokenSubject {
@@ -53,7 +60,7 @@ impl TokenSubject {
     pub fn scope(&self) -> Option<&Scope> {
         match self {
             Self::Program { scope, .. } => scope.as_ref(),
-            Self::Person { .. } => None,
+            Self::Person { .. } | Self::Workload { .. } => None,
         }
     }
 
@@ -62,7 +69,7 @@ impl TokenSubject {
     pub fn kind(&self) -> TokenKind {
         match self {
             Self::Program { .. } => TokenKind::Token,
-            Self::Person { .. } => TokenKind::Session,
+            Self::Person { .. } | Self::Workload { .. } => TokenKind::Session,
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Caller, Secrets, SecretsError, WriteOptions};
 use crate::audit::{Action, sanitize};
-use crate::repository::{MetadataEdit, Secret};
+use crate::repository::{LastRead, MetadataEdit, Secret};
 
 impl Secrets {
     /// Changes notes, tags and the active version's expiry. No version and no generation is made.
@@ -47,7 +47,8 @@ impl Secrets {
 
 /// A secret that is not deleted, as its own scope lists it.
 pub(crate) fn own_summary(scope: &Scope, secret: Secret) -> SecretSummary {
-    let Secret { name, stored, created_at, updated_at, metadata, .. } = secret;
+    let Secret { name, stored, created_at, updated_at, metadata, last_read, .. } = secret;
+    let LastRead { by_pod, by_person, by_program } = last_read;
     SecretSummary {
         scope: scope.clone(),
         name,
@@ -59,6 +60,10 @@ pub(crate) fn own_summary(scope: &Scope, secret: Secret) -> SecretSummary {
         recoverable_until: None,
         references: None,
         metadata,
+        last_read_by_pod: by_pod,
+        last_read_by_person: by_person,
+        last_read_by_program: by_program,
+        reads_until: None,
     }
 }
 

@@ -1,5 +1,3 @@
-mod retention;
-
 use contract::api::{NewValue, SecretValue, VersionState, WriteRequest, Written};
 use contract::metadata::MetadataChange;
 use contract::{Generation, Redacted};
@@ -11,9 +9,12 @@ use super::*;
 use crate::repository::NewVersion;
 mod forgeries;
 mod full_bundles;
+mod history;
+mod last_reads;
 mod metadata;
 mod outside_store;
 mod references;
+mod retention;
 
 /// Runs each test on SQLite, and all of them on one PostgreSQL server.
 macro_rules! on_each_database {
@@ -34,6 +35,8 @@ macro_rules! on_each_database {
 
 use forgeries::*;
 use full_bundles::*;
+use history::*;
+use last_reads::*;
 use metadata::*;
 use references::*;
 use retention::*;
@@ -64,6 +67,13 @@ mod each {
         a_search_and_the_scopes_are_in_the_order_of_a_tree,
         a_secret_set_after_a_delete_has_no_old_notes,
         expiring_secrets_are_counted_and_listed,
+        a_superseded_leader_prunes_nothing,
+        last_reads_are_those_that_the_log_has,
+        old_generations_go_and_nothing_that_is_needed,
+        old_versions_are_destroyed_only_if_the_operator_says_so,
+        what_is_stable_or_held_stays_authentic,
+        what_is_counted_is_counted_once_and_by_the_leader,
+        unused_secrets_are_listed_since_they_were_first_written,
         tags_are_changed_one_by_one_and_bounded,
         a_bundle_that_somebody_changed_is_not_delivered,
         a_row_that_somebody_changed_is_not_read,
@@ -386,18 +396,15 @@ async fn chosen_names_are_listed_without_the_others(fixture: SecretsFixture) {
         request.secrets.insert(name.parse().unwrap(), NewValue::new(Redacted::default()));
     }
     let none = |_: &SecretName| Condition::None;
-    fixture
-        .secrets
-        .write(&caller(), &scope(), &request, none, &WriteOptions::default())
-        .await
-        .unwrap();
+    let options = WriteOptions::default();
+    let write = fixture.secrets.write(&caller(), &scope(), &request, none, &options);
+    write.await.unwrap();
     let chosen = ["D", "B", "Z"].map(|name| name.parse::<SecretName>().unwrap());
     for (after, limit, expected) in
         [(None, 10, "B D"), (None, 1, "B"), (Some("B"), 10, "D"), (Some("D"), 10, "")]
     {
         let after = after.map(|name| name.parse().unwrap());
-        let query =
-            crate::repository::ListQuery { after, deleted: false, expiring_before: None, limit };
+        let query = crate::repository::ListQuery { after, limit, ..Default::default() };
         let found = repository.list_named(&scope(), &chosen, &query).await.unwrap();
         let found: Vec<_> = found.iter().map(|secret| secret.name.as_str()).collect();
         assert_eq!(found.join(" "), expected);

@@ -42,6 +42,8 @@ pub(super) async fn detect(
         data,
         database: _,
         oidc: _,
+        workload: _,
+        pruning: _,
         rate: _,
         audit: _,
         delete_retention: _,

@@ -30,6 +30,7 @@ impl Connection {
             }
             CredentialEvent::Reviewed(Ok(pod)) if pod == self.pod.pod => {
                 self.credential.accepted();
+                self.note_seen();
                 Ok(())
             }
             CredentialEvent::Reviewed(Ok(other)) => Err(self.refuse_other_pod(&other).await),
@@ -43,6 +44,16 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// Records that the pod is there, outside of its stream: what it holds is not pruned.
+    fn note_seen(&self) {
+        let (repository, uid) = (self.app.repository.clone(), self.pod.pod.uid.clone());
+        self.app.tasks.spawn("pod seen", async move {
+            if let Err(error) = repository.pod_seen(&uid).await {
+                tracing::warn!(error = %ErrorChain(&error), uid, "record that a pod is there");
+            }
+        });
     }
 
     async fn refuse_other_pod(&mut self, other: &Pod) -> StreamEnd {

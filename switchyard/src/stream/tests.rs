@@ -18,14 +18,16 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
-use crate::access::AccessControl;
+use crate::access::{AccessControl, WorkloadRules};
 use crate::app::{
     HealthCache, ListedBundles, RateLimiter, RefusalLog, StreamLimits, StreamState, byte_budget,
 };
 use crate::audit::{self, Action, Actor, AuditLog, Event, Origin, Pod, Resource, ResourceKind};
 use crate::bundle_updates::BundleUpdates;
 use crate::disk::DiskSpace;
-use crate::identity::{DevelopmentIdentities, PodAuthenticator, TokenAuthenticator};
+use crate::identity::{
+    DevelopmentIdentities, PodAuthenticator, TokenAuthenticator, WorkloadIssuers,
+};
 use crate::namespaces::{NamespaceBindings, Namespaces};
 use crate::policy::{NamespaceBinding, Reach};
 use crate::repository::{AuditQuery, Condition, GrantExtent, NewGrant};
@@ -98,6 +100,7 @@ impl TestSwitchyard {
         let (namespaces, bound) = watch::channel(bindings("shop", "prod"));
         let (trust, trusted) = watch::channel(TrustBundle::new([&certificate()]));
         let updates = BundleUpdates::default();
+        let (bound, rules) = (Namespaces::new(bound), WorkloadRules::default());
         let identities = directory.path().join("identities.json");
         let text = identities_file(tokens);
         crate::files::write(&identities, text.as_bytes(), crate::files::Readers::Owner).unwrap();
@@ -112,12 +115,13 @@ impl TestSwitchyard {
                 jiff::SignedDuration::from_hours(1),
             ),
             tokens: TokenAuthenticator::new(repository.clone()),
-            access: AccessControl::new(Namespaces::new(bound), repository.clone(), Vec::new()),
+            access: AccessControl::new(bound, repository.clone(), vec![], rules),
             streams: StreamState::new(updates, trusted, StreamLimits::new(100, 100)),
             pods: PodAuthenticator::Development(
                 DevelopmentIdentities::read(&identities).unwrap().0,
             ),
             oidc: None,
+            workloads: WorkloadIssuers::default(),
             refusals: RefusalLog::new(audit.clone(), DiskSpace::default(), metrics.clone()),
             disk: DiskSpace::default(),
             bytes: byte_budget(),

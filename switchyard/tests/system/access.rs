@@ -5,10 +5,12 @@ mod check;
 mod existence;
 mod forgeries;
 mod grants;
+mod last_reads;
 mod lifetimes;
 mod readers;
 mod reads;
 mod search;
+mod workloads;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

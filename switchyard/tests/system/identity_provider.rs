@@ -51,11 +51,23 @@ impl IdentityProvider {
 
     /// A new ID token, valid for five minutes.
     pub(crate) fn id_token(&self, person: &str, groups: &[&str]) -> String {
+        self.sign(&json!({"aud": "enclii", "sub": person, "groups": groups}))
+    }
+
+    /// A new ID token with these claims, valid for five minutes.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let claims = json!({"iss": self.issuer, "aud": "enclii", "sub": person, "iat": now,
-            "exp": now + 300, "groups": groups, "jti": uuid::Uuid::new_v4().to_string()});
+        let mut all = json!({"iss": self.issuer, "iat": now, "exp": now + 300,
+            "jti": uuid::Uuid::new_v4().to_string()});
+        for (name, value) in claims.as_object().unwrap() {
+            all[name] = value.clone();
+        }
         let header = Header { kid: Some("1".to_owned()), ..Header::new(Algorithm::ES256) };
-        encode(&header, &claims, &self.key).unwrap()
+        encode(&header, &all, &self.key).unwrap()
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Logs a person in, and returns the session's token.

@@ -12,6 +12,8 @@ mod files;
 mod formats;
 mod harness;
 mod inject;
+mod jobs;
+mod last_reads;
 mod metadata;
 mod mistakes;
 mod references;

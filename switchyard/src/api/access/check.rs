@@ -91,6 +91,7 @@ impl Answer {
             PrincipalKind::User => (AccessKind::User, Some(GroupSource::Session)),
             PrincipalKind::Token => (AccessKind::Token, None),
             PrincipalKind::ServiceAccount => (AccessKind::ServiceAccount, None),
+            PrincipalKind::Workload => (AccessKind::Workload, None),
         };
         let (name, groups) = (principal.name.clone(), principal.groups.clone());
         Self {
@@ -135,6 +136,14 @@ async fn about(
             };
             let owner = app.access.principal(&row).await.map_err(SecretsError::from)?;
             let verdict = Verdict::of_principal(&owner, verb, target);
+            Answer { principal, groups_from: None, verdict }
+        }
+        AccessKind::Workload => {
+            if !app.access.has_workload_rule(&principal.name) {
+                return Err(missing().await);
+            }
+            let jobs = app.access.workload("", std::slice::from_ref(&principal.name), None);
+            let verdict = Verdict::of_principal(&jobs, verb, target);
             Answer { principal, groups_from: None, verdict }
         }
         AccessKind::ServiceAccount => {
@@ -189,7 +198,7 @@ fn is_known(auth: &Authenticated, row: &TokenRow, target: Target<'_>) -> bool {
             (Some(_), None) => false,
             (Some(within), Some(scope)) => within.contains(scope),
         },
-        TokenSubject::Person { .. } => false,
+        TokenSubject::Person { .. } | TokenSubject::Workload { .. } => false,
     };
     reaches || tokens::may_see(auth, row)
 }
@@ -230,6 +239,7 @@ fn is_caller(auth: &Authenticated, asked: &AccessPrincipal) -> bool {
         PrincipalKind::User => AccessKind::User,
         PrincipalKind::Token => AccessKind::Token,
         PrincipalKind::ServiceAccount => AccessKind::ServiceAccount,
+        PrincipalKind::Workload => AccessKind::Workload,
     };
     kind == asked.kind && auth.principal.name == asked.name && asked.groups.is_empty()
 }

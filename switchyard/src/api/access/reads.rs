@@ -13,19 +13,20 @@ use serde::Deserialize;
 use super::super::audit;
 use super::super::page::{limit, query};
 use super::super::response::json;
-use crate::access::{FoundRead, ReadsWanted, SecretReadsError, reads_of};
+use crate::access::{FoundRead, FoundReads, ReadsWanted, SecretReadsError, reads_of};
 use crate::app::{ApiError, AppState, Unauthenticated};
 use crate::audit::Action;
 use crate::policy::decide_audit;
 use crate::secrets::SecretsError;
 
-/// Who read: a pod, a person or a program.
+/// Who read: a pod, a person, a program or a job of a CI system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ReaderKind {
     Pod,
     Token,
     User,
+    Workload,
 }
 
 /// The query of a list of reads.
@@ -42,8 +43,8 @@ pub(in crate::api) struct ListReadsQuery {
     /// Only reads and deliveries of the bundle of this service.
     #[param(value_type = Option<Scope>)]
     bundle: Option<Scope>,
-    /// Only reads by pods, tokens or people.
-    #[param(value_type = Option<String>, pattern = "^(pod|token|user)$")]
+    /// Only reads by pods, tokens, people or jobs.
+    #[param(value_type = Option<String>, pattern = "^(pod|token|user|workload)$")]
     by: Option<ReaderKind>,
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
@@ -62,6 +63,7 @@ pub(in crate::api) struct ListReadsQuery {
 /// The reads of a secret in the audit log, newest first: requests for it, and requests and
 /// deliveries of bundles whose generation held it and whose rule selected it. The caller must be
 /// allowed to audit the scope, or a part of it: then the list is of the bundles in that part.
+/// Deliveries from before `known_since` may be missing, because old generations are pruned.
 #[utoipa::path(get, path = "/v1/access/reads", operation_id = "listReads", tag = "access",
     params(ListReadsQuery),
     responses((status = 200, description = "Who read it", body = SecretReadList)))]
@@ -71,8 +73,8 @@ pub(in crate::api) async fn list(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let auth = unauthenticated.authenticate(&app).await?;
-    let form = "scope=<scope>, secret=<name>, bundle=<scope of a service>, by=pod|token|user, \
-        since=<RFC 3339>, until=<RFC 3339>, before=<number> and limit=<1 to 1000>";
+    let form = "scope=<scope>, secret=<name>, bundle=<scope of a service>, by=pod|token|user|\
+        workload, since=<RFC 3339>, until=<RFC 3339>, before=<number> and limit=<1 to 1000>";
     let ListReadsQuery { scope, secret, bundle, by, since, until, before, limit: size } =
         query(&uri, form)?;
     let (reach, rule) = auth.authorize_audit(&app, Some(&scope)).await?;
@@ -84,6 +86,7 @@ pub(in crate::api) async fn list(
             ReaderKind::Pod => "pod",
             ReaderKind::Token => "token",
             ReaderKind::User => "user",
+            ReaderKind::Workload => "workload",
         }),
         since,
         until,
@@ -92,7 +95,7 @@ pub(in crate::api) async fn list(
     };
     let elsewhere = decide_audit(&auth.principal, None).ok().map(|(reach, _)| reach);
     let found = reads_of(&app.repository, &wanted, (&reach, elsewhere.as_ref())).await;
-    let (reads, next) = found.map_err(|error| match error {
+    let FoundReads { reads, next, known_since } = found.map_err(|error| match error {
         SecretReadsError::NotFound(..) => ApiError::not_found(error.to_string()),
         SecretReadsError::TooManyBundles(_) | SecretReadsError::TooManyMemberships => {
             ApiError::malformed(error.to_string())
@@ -103,7 +106,7 @@ pub(in crate::api) async fn list(
     let details = format!("who read {scope}/{secret}, {} events; {rule}", reads.len());
     audit::record(&app, auth.caller, Action::List, details).await?;
     let reads = reads.into_iter().map(view).collect();
-    json(&SecretReadList { scope, secret, reads, next })
+    json(&SecretReadList { scope, secret, reads, known_since, next })
 }
 
 fn view(read: FoundRead) -> SecretRead {

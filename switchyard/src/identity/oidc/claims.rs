@@ -80,7 +80,7 @@ impl ExpectedClaims {
             return Err(ClaimError::Issuer);
         }
         self.audience(claims)?;
-        time(claims, now.as_second())?;
+        time(claims, now)?;
         // A client that sends a nonce created it for this login.
         if nonce.is_some_and(|nonce| text("nonce") != Some(nonce)) {
             return Err(ClaimError::Nonce);
@@ -134,7 +134,15 @@ impl ExpectedClaims {
     }
 }
 
-fn time(claims: &Map<String, Value>, now: i64) -> Result<(), ClaimError> {
+/// Checks that the claims are valid at `now`.
+///
+/// # Errors
+/// If they are not, or do not say when.
+pub(in crate::identity) fn time(
+    claims: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<(), ClaimError> {
+    let now = now.as_second();
     // Some providers write fractions of a second, which are truncated.
     #[expect(
         clippy::cast_possible_truncation,

@@ -37,7 +37,7 @@ const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Fetches and caches the provider's keys.
 #[derive(Debug)]
-pub(super) struct ProviderClient {
+pub(in crate::identity) struct ProviderClient {
     issuer: String,
     client: Client,
     /// Whether plain HTTP on loopback is allowed.
@@ -129,7 +129,7 @@ struct KeySet {
 }
 
 impl ProviderClient {
-    pub(super) fn new(
+    pub(in crate::identity) fn new(
         issuer: &str,
         ca: Option<&Path>,
         development: bool,

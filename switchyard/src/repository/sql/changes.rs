@@ -317,8 +317,9 @@ async fn create(
 
 async fn archive(tx: &mut LedgerTransaction<'_>, secret: i64) -> Result<(), RepositoryError> {
     query(
-        "UPDATE secret_versions SET rotation_status = $1 WHERE secret_id = $2 AND \
-        rotation_status = $3",
+        "UPDATE secret_versions SET rotation_status = $1, \
+            archived_lived = (SELECT milliseconds FROM lived_time WHERE id = 1)
+         WHERE secret_id = $2 AND rotation_status = $3",
     )
     .bind(VersionState::Archived.as_str())
     .bind(secret)

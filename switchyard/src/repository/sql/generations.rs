@@ -330,7 +330,9 @@ async fn next_generation(
     let signed_row = held.sign(&key, scope, (number, &tag));
     query(
         "INSERT INTO generations (bundle_id, number, created_at, created_by, tag, members, \
-        secrets, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            secrets, mac, made_lived)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+            (SELECT milliseconds FROM lived_time WHERE id = 1))",
     )
     .bind(bundle.id.0)
     .bind(signed(number.0))

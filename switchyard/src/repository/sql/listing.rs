@@ -9,7 +9,7 @@ use lockbox::database::{query, query_built};
 use super::super::{ListQuery, RepositoryError, Secret};
 use super::Repository;
 use super::rows::{columns, database};
-use super::secrets::{LISTED_COLUMNS, secret};
+use super::secrets::{LISTED_COLUMNS, LISTED_TABLES, secret, unused_since};
 
 /// Each name is a bound value, so this stays far below SQLite's limit of 32,766.
 const NAMES_PER_QUERY: usize = 500;
@@ -39,15 +39,15 @@ impl Repository {
                 break;
             }
             let [project, environment, service] = columns(scope);
-            let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 7)).collect();
+            let places: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 9)).collect();
             let sql = format!(
                 "SELECT {LISTED_COLUMNS}
-                 FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
-                 s.current_version
+                 FROM {LISTED_TABLES}
                  WHERE s.project = $1 AND s.environment = $2 AND s.service = $3
                    AND (s.deleted_at IS NULL OR ($4 = 1 AND v.rotation_status <> 'destroyed'))
-                   AND ($5 = 0 OR v.expires_at < $6)
+                   AND ($5 = 0 OR v.expires_at < $6) AND {}
                    AND s.name IN ({}) ORDER BY s.name",
+                unused_since(7, 8),
                 places.join(", ")
             );
             // Only placeholder numbers are formatted into the SQL; all values are bound.
@@ -57,7 +57,9 @@ impl Repository {
                 .bind(service)
                 .bind(i64::from(page.deleted))
                 .bind(i64::from(page.expiring_before.is_some()))
-                .bind(page.expiring_before.map_or(0, Timestamp::as_millisecond));
+                .bind(page.expiring_before.map_or(0, Timestamp::as_millisecond))
+                .bind(i64::from(page.unused_since.is_some()))
+                .bind(page.unused_since.map_or(0, Timestamp::as_millisecond));
             for name in chunk {
                 select = select.bind((*name).to_owned());
             }

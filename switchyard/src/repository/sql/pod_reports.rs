@@ -32,6 +32,29 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Records that a pod is there, though it reports nothing. It is written at most once in
+    /// [`SEEN_MILLIS`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn pod_seen(&self, pod_uid: &str) -> Result<(), RepositoryError> {
+        let statement = query(
+            "UPDATE agent_holdings SET seen_lived = \
+                (SELECT milliseconds FROM lived_time WHERE id = 1)
+             WHERE pod_uid = $1 AND seen_lived + $2 < \
+                (SELECT milliseconds FROM lived_time WHERE id = 1)",
+        )
+        .bind(pod_uid.to_owned())
+        .bind(SEEN_MILLIS);
+        self.database.execute(statement).await.map_err(database("record that pod is there"))?;
+        Ok(())
+    }
+}
+
+/// How exactly it is known when a pod was last seen, in milliseconds: half a day.
+const SEEN_MILLIS: i64 = 12 * 60 * 60 * 1000;
+
 /// Stores a pod's latest report about a bundle. A failure keeps the previously applied generation.
 pub(super) async fn put(
     tx: &mut LedgerTransaction<'_>,
@@ -50,13 +73,15 @@ pub(super) async fn put(
     query(
         "INSERT INTO agent_holdings (pod_uid, bundle_id, namespace, service_account, pod, \
             generation, reload,
-             failed_generation, failed_step, failed_detail, reported_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             failed_generation, failed_step, failed_detail, reported_at, seen_lived)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+            (SELECT milliseconds FROM lived_time WHERE id = 1))
          ON CONFLICT (pod_uid, bundle_id) DO UPDATE SET
              generation = coalesce(excluded.generation, agent_holdings.generation), reload = \
              coalesce(excluded.reload, agent_holdings.reload),
              failed_generation = excluded.failed_generation, failed_step = excluded.failed_step,
-             failed_detail = excluded.failed_detail, reported_at = excluded.reported_at",
+             failed_detail = excluded.failed_detail, reported_at = excluded.reported_at, \
+             seen_lived = excluded.seen_lived",
     )
     .bind(pod.uid.clone())
     .bind(bundle.0)

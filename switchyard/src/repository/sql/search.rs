@@ -8,7 +8,7 @@ use lockbox::database::{Row, query, query_built};
 use super::super::{RepositoryError, ScopedSecret, SearchQuery};
 use super::Repository;
 use super::rows::{columns, count, database, scope};
-use super::secrets::{LISTED_COLUMNS, secret};
+use super::secrets::{LISTED_COLUMNS, LISTED_TABLES, secret, unused_since};
 
 impl Repository {
     /// A page of the secrets that a search finds.
@@ -26,8 +26,7 @@ impl Repository {
         let tag = |at: usize| search.tags.get(at).map(tag_pattern).unwrap_or_default();
         let rows = query_built(format!(
             r"SELECT s.project, s.environment, s.service, {LISTED_COLUMNS}
-             FROM secrets s
-             JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+             FROM {LISTED_TABLES}
              WHERE s.deleted_at IS NULL
                AND ($1 = '' OR s.project = $1) AND ($2 = '' OR s.environment = $2)
                AND ($3 = '' OR s.service = $3)
@@ -37,8 +36,9 @@ impl Repository {
                AND ($10 = '' OR s.tags LIKE $10 ESCAPE '\')
                AND ($11 = '' OR s.tags LIKE $11 ESCAPE '\')
                AND ($12 = '' OR s.tags LIKE $12 ESCAPE '\')
-               AND ($13 = 0 OR v.expires_at < $14)
-             ORDER BY s.project, s.environment, s.service, s.name LIMIT $15"
+               AND ($13 = 0 OR v.expires_at < $14) AND {}
+             ORDER BY s.project, s.environment, s.service, s.name LIMIT $15",
+            unused_since(16, 17)
         ))
         .bind(project)
         .bind(environment)
@@ -55,6 +55,8 @@ impl Repository {
         .bind(i64::from(search.expiring_before.is_some()))
         .bind(search.expiring_before.map_or(0, Timestamp::as_millisecond))
         .bind(i64::from(search.limit))
+        .bind(i64::from(search.unused_since.is_some()))
+        .bind(search.unused_since.map_or(0, Timestamp::as_millisecond))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("search secrets"))?;

@@ -10,6 +10,7 @@ use lockbox::{ActiveSecret, Reference};
 
 use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
+use super::last_reads::last_read;
 use super::row_macs::{VERSION_COLUMNS, check_version};
 use super::rows::{
     columns, count, database, metadata, name, optional_integer, optional_time, references, scope,
@@ -20,26 +21,45 @@ use crate::references::ValueReferences;
 /// Far below what either database allows to bind.
 const NAMES_PER_QUERY: usize = 500;
 
-/// The columns that [`secret`] reads, of a secret and its active version. They are not checked
-/// against a MAC: lists of names decide nothing.
+/// The columns that [`secret`] reads, of a secret, its active version and its reads. They are not
+/// checked against a MAC: lists of names decide nothing.
 pub(super) const LISTED_COLUMNS: &str = "s.name, s.current_version AS version, v.vault_ref, v.tag, \
-    v.size, v.refs, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, v.message, v.expires_at";
+    v.size, v.refs, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, v.message, \
+    v.expires_at, r.by_pod_at, r.by_person_at, r.by_program_at";
 
-/// Finds secrets of a scope at their active version. `names` is a condition on the name.
-fn find_some_statement(names: &str) -> Query {
+/// The tables of [`LISTED_COLUMNS`].
+pub(super) const LISTED_TABLES: &str = "secrets s \
+    JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version \
+    LEFT JOIN secret_reads r ON r.secret_id = s.id";
+
+/// That nobody read the secret since a time. `$A` is 1 if that is asked for, and `$B` the time. One
+/// that was never read counts from when it was first written.
+pub(super) fn unused_since(asked: u32, time: u32) -> String {
+    let before = ["s.created_at", "r.by_pod_at", "r.by_person_at", "r.by_program_at"]
+        .map(|column| format!("coalesce({column}, 0) < ${time}"));
+    format!("(${asked} = 0 OR ({}))", before.join(" AND "))
+}
+
+/// The columns of the last reads where they are not asked for.
+const NO_READS: &str = "CAST(NULL AS BIGINT) AS by_pod_at, CAST(NULL AS BIGINT) AS by_person_at, \
+    CAST(NULL AS BIGINT) AS by_program_at";
+
+/// Finds secrets of a scope at their active version. `names` is a condition on the name, and
+/// `(reads, table)` the columns of the last reads and what joins their table.
+fn find_some_statement(names: &str, (reads, table): (&str, &str)) -> Query {
     query_built(format!(
         "SELECT {VERSION_COLUMNS}, s.created_at, s.updated_at, s.deleted_at, s.notes, s.tags, \
-            v.message, v.expires_at
+            v.message, v.expires_at, {reads}
          FROM secrets s LEFT JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
-         s.current_version
+         s.current_version {table}
          WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name {names} AND \
          s.deleted_at IS NULL"
     ))
 }
 
-/// Finds one secret at its active version.
+/// Finds one secret at its active version, without its last reads: they change all the time.
 pub(super) fn find_statement() -> Query {
-    find_some_statement("= $4")
+    find_some_statement("= $4", (NO_READS, ""))
 }
 
 /// Placeholders from `$4` on, which is all that is formatted into a statement; texts are bound.
@@ -61,12 +81,12 @@ impl Repository {
         let [project, environment, service] = columns(scope);
         let rows = query_built(format!(
             "SELECT {LISTED_COLUMNS}
-             FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = \
-             s.current_version
+             FROM {LISTED_TABLES}
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name > $4
                AND (s.deleted_at IS NULL OR ($5 = 1 AND v.rotation_status <> 'destroyed'))
-               AND ($7 = 0 OR v.expires_at < $8)
-             ORDER BY s.name LIMIT $6"
+               AND ($7 = 0 OR v.expires_at < $8) AND {}
+             ORDER BY s.name LIMIT $6",
+            unused_since(9, 10)
         ))
         .bind(project)
         .bind(environment)
@@ -76,13 +96,15 @@ impl Repository {
         .bind(i64::from(page.limit))
         .bind(i64::from(page.expiring_before.is_some()))
         .bind(page.expiring_before.map_or(0, Timestamp::as_millisecond))
+        .bind(i64::from(page.unused_since.is_some()))
+        .bind(page.unused_since.map_or(0, Timestamp::as_millisecond))
         .fetch_all(self.database.reader())
         .await
         .map_err(database("list secrets"))?;
         rows.iter().map(secret).collect()
     }
 
-    /// One secret at its active version.
+    /// One secret at its active version, without its last reads.
     ///
     /// # Errors
     /// The database failed.
@@ -104,7 +126,33 @@ impl Repository {
         row.as_ref().map(|row| self.authentic(row).and_then(secret)).transpose()
     }
 
-    /// Those secrets of a scope that have one of these names, at their active versions.
+    /// One secret at its active version, and when it was last read.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn find_with_reads(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Option<Secret>, RepositoryError> {
+        let [project, environment, service] = columns(scope);
+        let reads = (
+            "r.by_pod_at, r.by_person_at, r.by_program_at",
+            "LEFT JOIN secret_reads r ON r.secret_id = s.id",
+        );
+        let row = find_some_statement("= $4", reads)
+            .bind(project)
+            .bind(environment)
+            .bind(service)
+            .bind(name.as_str().to_owned())
+            .fetch_optional(self.database.reader())
+            .await
+            .map_err(database("find secret"))?;
+        row.as_ref().map(|row| self.authentic(row).and_then(secret)).transpose()
+    }
+
+    /// Those secrets of a scope that have one of these names, at their active versions, without
+    /// their last reads.
     ///
     /// # Errors
     /// Somebody else wrote a row of one of them, or the database failed.
@@ -116,7 +164,10 @@ impl Repository {
         let mut found = Vec::new();
         for names in names.chunks(NAMES_PER_QUERY) {
             let [project, environment, service] = columns(scope);
-            let statement = find_some_statement(&format!("IN ({})", name_places(names.len())));
+            let statement = find_some_statement(
+                &format!("IN ({})", name_places(names.len())),
+                (NO_READS, ""),
+            );
             let statement = statement.bind(project).bind(environment).bind(service);
             let rows = names
                 .iter()
@@ -323,12 +374,14 @@ fn version_numbers(row: &Row) -> Result<VersionNumbers, RepositoryError> {
 }
 
 pub(super) fn secret(row: &Row) -> Result<Secret, RepositoryError> {
+    let created_at = time(row, "created_at")?;
     Ok(Secret {
+        last_read: last_read(row, created_at)?,
         name: name(row)?,
         stored: stored(row)?,
         tag: text(row, "tag")?,
         size: count(row, "size")?,
-        created_at: time(row, "created_at")?,
+        created_at,
         updated_at: time(row, "updated_at")?,
         deleted_at: optional_time(row, "deleted_at")?,
         references: references(row)?,

@@ -88,7 +88,8 @@ impl Repository {
     pub async fn newest_session(&self, user: &str) -> Result<Option<TokenRow>, RepositoryError> {
         let found = query(
             "SELECT * FROM api_tokens WHERE subject = $1 AND kind = 'session' AND \
-                revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+                subject_kind = 'user' AND revoked_at IS NULL AND (expires_at IS NULL OR \
+                expires_at > $2)
              ORDER BY id DESC LIMIT 1",
         )
         .bind(user.to_owned())
@@ -291,6 +292,9 @@ async fn insert(
         TokenSubject::Person { name, groups } => {
             (None, None, "user", name, serde_json::to_string(groups).unwrap_or_default())
         }
+        TokenSubject::Workload { name, rules } => {
+            (None, None, "workload", name, serde_json::to_string(rules).unwrap_or_default())
+        }
     };
     let id_token = new.id_token.as_ref();
     let added = query(
@@ -332,11 +336,15 @@ fn row(row: &Row) -> Result<TokenRow, RepositoryError> {
                 scope => Some(scope.parse().map_err(|_| RepositoryError::Form("scope"))?),
             },
         },
-        "session" => TokenSubject::Person {
-            name: text(row, "subject")?,
-            groups: serde_json::from_str(&text(row, "groups")?)
-                .map_err(|_| RepositoryError::Form("groups"))?,
-        },
+        "session" => {
+            let name = text(row, "subject")?;
+            let of = serde_json::from_str(&text(row, "groups")?).map_err(|_| form("groups")())?;
+            match text(row, "subject_kind")?.as_str() {
+                "user" => TokenSubject::Person { name, groups: of },
+                "workload" => TokenSubject::Workload { name, rules: of },
+                _ => return Err(RepositoryError::Form("subject_kind")),
+            }
+        }
         _ => return Err(RepositoryError::Form("kind")),
     };
     Ok(TokenRow {

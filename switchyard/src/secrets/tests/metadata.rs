@@ -138,7 +138,7 @@ pub(super) async fn expiring_secrets_are_counted_and_listed(fixture: SecretsFixt
     assert_eq!((counts.ended, counts.soon), (1, 1));
     let first: Vec<_> = counts.first.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(first, ["shop.prod.api/A", "shop.prod.api/B"]);
-    let query = ListQuery { after: None, deleted: false, expiring_before: Some(soon), limit: 10 };
+    let query = ListQuery { expiring_before: Some(soon), limit: 10, ..ListQuery::default() };
     let names = |found: Vec<crate::repository::Secret>| {
         found.into_iter().map(|it| it.name.to_string()).collect::<Vec<_>>().join(" ")
     };
