@@ -24,7 +24,7 @@ use crate::connect_failure::classify;
 use crate::error::Error;
 use crate::output::Output;
 use retry::RequestFailure;
-pub(crate) use secrets::{ManyValues, ReadOptions};
+pub(crate) use secrets::{ManyValues, VersionChoice};
 
 /// The `User-Agent` of every request.
 pub(crate) const USER_AGENT: &str = concat!("enclii/", env!("CARGO_PKG_VERSION"));

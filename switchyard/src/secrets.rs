@@ -101,7 +101,7 @@ pub(crate) enum SecretsError {
         /// The secret.
         secret: SecretRef,
         /// Why.
-        source: ReferenceError,
+        source: Box<ReferenceError>,
     },
     /// The value is not one with references.
     #[error("parse the value of {scope}/{name}")]

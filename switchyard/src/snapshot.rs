@@ -65,8 +65,8 @@ pub enum BundleTooLarge {
     #[error("it would hold {0} bytes; the maximum of a pod is {MAX_POD_BYTES}")]
     Bytes(u64),
     /// A value cannot be composed: it would become too large.
-    #[error("the references of {0} cannot be resolved: {1}")]
-    Composed(SecretName, ReferenceError),
+    #[error("the references of {} cannot be resolved: {}", .0.0, .0.1)]
+    Composed(Box<(SecretName, ReferenceError)>),
 }
 
 impl BundleSize {

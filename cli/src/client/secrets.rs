@@ -21,9 +21,9 @@ use url::form_urlencoded;
 use super::{Client, RequestOptions};
 use crate::error::Error;
 
-/// How to read a secret.
+/// Which value of a secret to read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ReadOptions {
+pub(crate) struct VersionChoice {
     /// `None` is the active version.
     pub(crate) version: Option<Version>,
     /// Whether references stay unresolved.
@@ -59,7 +59,7 @@ impl Client<'_> {
         scope: &Scope,
         name: &SecretName,
     ) -> Result<SecretValue, Error> {
-        self.read_version(scope, name, ReadOptions::default()).await
+        self.read_version(scope, name, VersionChoice::default()).await
     }
 
     /// Reads one version.
@@ -67,15 +67,15 @@ impl Client<'_> {
         &self,
         scope: &Scope,
         name: &SecretName,
-        options: ReadOptions,
+        options: VersionChoice,
     ) -> Result<SecretValue, Error> {
-        let ReadOptions { version, raw } = options;
+        let VersionChoice { version, raw } = options;
         let version = version.map(|it| format!("&version={it}")).unwrap_or_default();
         self.get(&format!("/v1/secrets/{scope}/{name}?raw={raw}{version}")).await
     }
 
-    /// Reads many secrets, in as few requests as they fit into: those that are there, and the scopes
-    /// of those that may not be read.
+    /// Reads many secrets, in as few requests as they fit into: those that are there, and the
+    /// scopes of those that may not be read.
     pub(crate) async fn read_many(
         &self,
         scope: &Scope,

@@ -5,7 +5,7 @@ use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, ReadOptions};
+use crate::client::{Client, VersionChoice};
 use crate::common_args::{OutputFormat, SecretArgs, parse_version};
 use crate::error::Error;
 use crate::missing;
@@ -51,9 +51,10 @@ pub(crate) async fn run(args: GetArgs, output: &Output) -> Result<(), Error> {
     } = args;
     let scope = scope.scope()?;
     let client = Client::new(&connection, output)?;
-    let mut read = client.read_version(&scope, &name, ReadOptions { version, raw }).await;
+    let mut read = client.read_version(&scope, &name, VersionChoice { version, raw }).await;
     if inherited {
-        read = from_wider_scopes(&client, &scope, &name, ReadOptions { version, raw }, read).await;
+        read =
+            from_wider_scopes(&client, &scope, &name, VersionChoice { version, raw }, read).await;
     }
     let secret = match read {
         Ok(secret) => secret,
@@ -80,7 +81,7 @@ async fn from_wider_scopes(
     client: &Client<'_>,
     scope: &Scope,
     name: &SecretName,
-    options: ReadOptions,
+    options: VersionChoice,
     mut read: Result<SecretValue, Error>,
 ) -> Result<SecretValue, Error> {
     let mut narrower = scope.clone();

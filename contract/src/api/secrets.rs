@@ -51,8 +51,8 @@ pub struct NewValue {
     /// Sets tags of the secret, or removes those that are `null`; others stay.
     #[serde(default)]
     pub tags: TagChanges,
-    /// Whether `${scope/NAME}` in the value stands for the value of that secret, and `$${` for `${`.
-    /// Otherwise the value is meant as it is.
+    /// Whether `${scope/NAME}` in the value stands for the value of that secret, and `$${` for
+    /// `${`. Otherwise the value is meant as it is.
     #[serde(default)]
     pub references: bool,
 }

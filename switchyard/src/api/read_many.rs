@@ -38,8 +38,8 @@ pub(super) struct ReadManyQuery {
 /// Read several secrets
 ///
 /// Each read is recorded in the audit log before any value is sent. An answer has at most 8 MiB of
-/// values; `left_out` names the others. A name that the caller may not know of is `missing`, like one
-/// that does not exist.
+/// values; `left_out` names the others. A name that the caller may not know of is `missing`,
+/// like one that does not exist.
 #[utoipa::path(post, path = "/v1/read/{scope}", operation_id = "readSecrets", tag = "secrets",
     params(("scope" = Scope, Path), ReadManyQuery),
     request_body(content = ReadRequest, example = json!({"names": ["DATABASE_URL", "API_KEY"]})),
@@ -62,7 +62,7 @@ pub(super) async fn read(
     if inherited.unwrap_or(false) {
         scopes.extend(std::iter::successors(scope.parent(), Scope::parent));
     }
-    let Found { mut found, denied, missing } = find(&app, &auth, &scopes, names).await?;
+    let SortedNames { mut found, denied, missing } = find(&app, &auth, &scopes, names).await?;
     let left_out = leave_out(&mut found);
     let lease = auth.reserve(found.values().map(room).fold(0, usize::saturating_add)).await?;
     let values = app.secrets.read_many(&auth.caller, found.into_values().collect()).await;
@@ -80,7 +80,7 @@ pub(super) async fn read(
 
 /// The names of a request by what became of them.
 #[derive(Default)]
-struct Found {
+struct SortedNames {
     found: BTreeMap<SecretName, FoundSecret>,
     denied: BTreeMap<SecretName, Scope>,
     missing: BTreeSet<SecretName>,
@@ -93,8 +93,8 @@ async fn find(
     auth: &Authenticated,
     scopes: &[Scope],
     names: BTreeSet<SecretName>,
-) -> Result<Found, ApiError> {
-    let mut all = Found { missing: names, ..Found::default() };
+) -> Result<SortedNames, ApiError> {
+    let mut all = SortedNames { missing: names, ..SortedNames::default() };
     let mut readable = BTreeSet::new();
     for scope in scopes {
         let mut rules = BTreeMap::new();

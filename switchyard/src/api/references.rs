@@ -39,7 +39,7 @@ pub(super) async fn authorize_targets(
         if right != NameRight::Nothing || error.status() != StatusCode::FORBIDDEN {
             return Err(error);
         }
-        let source = ReferenceError::Missing(target.clone());
+        let source = Box::new(ReferenceError::Missing(target.clone()));
         let error = ChangeError::References { secret: of.to_string(), source };
         return Err(SecretsError::from(error).into());
     }

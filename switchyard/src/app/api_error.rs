@@ -246,10 +246,10 @@ impl ApiError {
             ChangeError::InUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "/problems/in-use", "In use", detail)
             }
-            ChangeError::References { source: ReferenceError::TooLarge(_), .. } => {
-                Self::too_large(detail)
-            }
-            ChangeError::References { .. } => Self::references(detail),
+            ChangeError::References { source, .. } => match **source {
+                ReferenceError::TooLarge(_) => Self::too_large(detail),
+                _ => Self::references(detail),
+            },
             ChangeError::Referenced { .. } => Self::referenced(detail),
             ChangeError::GrantExists(_) => {
                 Self::new(StatusCode::CONFLICT, "/problems/grant-exists", "Granted already", detail)

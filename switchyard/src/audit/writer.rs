@@ -258,11 +258,9 @@ mod tests {
         }
         assert_eq!(sizes, [vec![MAX_BATCH - 1, 1000], vec![1]]);
         drop(waiting);
-        let running = tokio::spawn(writer.run());
+        runtime::tasks::Tasks::new().spawn("writer", writer.run());
         log.record_all(many(700)).await.unwrap();
         let all = AuditQuery { limit: 1000, ..AuditQuery::default() };
         assert_eq!(repository.audit(&all).await.unwrap().len(), 700);
-        drop(log);
-        running.await.unwrap();
     }
 }

@@ -182,10 +182,13 @@ pub enum ChangeError {
         /// The secret.
         secret: String,
         /// Why.
-        source: ReferenceError,
+        source: Box<ReferenceError>,
     },
     /// Other secrets refer to it.
-    #[error("delete {secret}: {} secrets refer to it; change or delete these first", referrers.len())]
+    #[error(
+        "delete {secret}: {} secrets refer to it; change or delete these first",
+        referrers.len()
+    )]
     Referenced {
         /// The secret.
         secret: String,

@@ -41,7 +41,10 @@ impl Secrets {
         let of = SecretRef { scope: scope.clone(), name: name.clone() };
         match self.repository.resolve(&of, references).await? {
             Ok(resolved) => Ok(Some(resolved)),
-            Err(source) => Err(SecretsError::References { secret: of, source }),
+            Err(source) => {
+                let source = Box::new(source);
+                Err(SecretsError::References { secret: of, source })
+            }
         }
     }
 }

@@ -13,7 +13,6 @@ mod history;
 mod last_reads;
 mod metadata;
 mod outside_store;
-mod references;
 mod retention;
 
 /// Runs each test on SQLite, and all of them on one PostgreSQL server.
@@ -38,8 +37,9 @@ use full_bundles::*;
 use history::*;
 use last_reads::*;
 use metadata::*;
-use references::*;
 use retention::*;
+
+mod references;
 
 mod each {
     use super::SecretsFixture;
@@ -78,12 +78,6 @@ mod each {
         a_bundle_that_somebody_changed_is_not_delivered,
         a_row_that_somebody_changed_is_not_read,
         what_was_put_back_is_found,
-        a_bundle_whose_value_grows_too_large_is_stuck,
-        a_value_follows_what_it_refers_to,
-        impossible_references_are_refused,
-        references_follow_a_model,
-        secrets_of_one_write_refer_to_each_other,
-        what_somebody_changed_about_references_is_found,
     );
 }
 
@@ -135,11 +129,8 @@ impl SecretsFixture {
     }
 
     async fn read(&self) -> SecretValue {
-        self.secrets
-            .read(&caller(), (&scope(), &name()), ReadForm::Resolved, None)
-            .await
-            .unwrap()
-            .value
+        let (of, form) = ((&scope(), &name()), ReadForm::Resolved);
+        self.secrets.read(&caller(), of, form, None).await.unwrap().value
     }
 }
 
@@ -316,10 +307,8 @@ async fn a_destroyed_version_is_unreadable_in_store_and_ledger(fixture: SecretsF
     assert!(matches!(destroy(2).await, Err(SecretsError::Change(ChangeError::InUse { .. }))));
     assert!(matches!(destroy(3).await, Err(SecretsError::Change(ChangeError::NoVersion { .. }))));
     assert_eq!(destroy(1).await.unwrap().destroyed, [Version(1)]);
-    let read = fixture
-        .secrets
-        .read_version(&caller(), (&scope(), &name()), Version(1), ReadForm::Resolved, None)
-        .await;
+    let (of, form) = ((&scope(), &name()), ReadForm::Resolved);
+    let read = fixture.secrets.read_version(&caller(), of, Version(1), form, None).await;
     assert!(matches!(read, Err(SecretsError::Gone { .. })), "{read:?}");
     let back = fixture
         .secrets
@@ -396,9 +385,8 @@ async fn chosen_names_are_listed_without_the_others(fixture: SecretsFixture) {
         request.secrets.insert(name.parse().unwrap(), NewValue::new(Redacted::default()));
     }
     let none = |_: &SecretName| Condition::None;
-    let options = WriteOptions::default();
-    let write = fixture.secrets.write(&caller(), &scope(), &request, none, &options);
-    write.await.unwrap();
+    let (by, of, options) = (caller(), scope(), WriteOptions::default());
+    fixture.secrets.write(&by, &of, &request, none, &options).await.unwrap();
     let chosen = ["D", "B", "Z"].map(|name| name.parse::<SecretName>().unwrap());
     for (after, limit, expected) in
         [(None, 10, "B D"), (None, 1, "B"), (Some("B"), 10, "D"), (Some("D"), 10, "")]

@@ -1,15 +1,18 @@
 //! The bundles that a change affects, as they are before it.
 
-use contract::{Generation, Scope};
+use std::collections::BTreeMap;
+
+use contract::{Generation, Scope, SecretName, SecretRef};
 use lockbox::database::{Row, query, query_built};
 
 use super::super::authenticity::Forgery;
 use super::super::digest::Table;
 use super::super::mac::RowMac;
-use super::super::{Bundle, LedgerChange, RepositoryError};
+use super::super::{Bundle, BundleId, LedgerChange, RepositoryError};
 use super::LedgerTransaction;
 use super::bundles::{bundle, bundle_mac};
 use super::generation_row::{GENERATION_COLUMNS, MemberDigest, check_generation};
+use super::referrers::{Referrers, referrers, targets_among};
 use super::row_macs::stored_mac;
 use super::rows::{columns, count, database, optional_count};
 use crate::snapshot::BundleSize;
@@ -68,6 +71,42 @@ fn affected(tx: &LedgerTransaction<'_>, row: &Row) -> Result<CheckedBundle, Repo
         }
     };
     Ok(Ok(Affected { bundle, size, mac, newest, held }))
+}
+
+/// A bundle with the names that may have changed in it.
+pub(super) type WithNames = (CheckedBundle, Vec<SecretName>);
+
+/// The bundles that see the changed scope, and those that see a secret that follows a changed one.
+pub(super) async fn with_referrers(
+    tx: &mut LedgerTransaction<'_>,
+    changed: &Scope,
+    names: &[SecretName],
+    affected: Vec<CheckedBundle>,
+) -> Result<Vec<WithNames>, RepositoryError> {
+    let targets = targets_among(tx, changed, names).await?;
+    let followers =
+        if targets.is_empty() { Referrers::default() } else { referrers(tx, targets).await? };
+    let mut by_scope: BTreeMap<Scope, Vec<SecretName>> = BTreeMap::new();
+    for SecretRef { scope, name } in followers.found.into_values() {
+        by_scope.entry(scope).or_default().push(name);
+    }
+    let id = |it: &CheckedBundle| match it {
+        Ok(it) => it.bundle.id,
+        Err((bundle, _)) => bundle.id,
+    };
+    let mut all: BTreeMap<BundleId, WithNames> =
+        affected.into_iter().map(|it| (id(&it), (it, names.to_vec()))).collect();
+    for (scope, names) in by_scope {
+        for it in affected_bundles(tx, &scope).await? {
+            let (_, of_it) = all.entry(id(&it)).or_insert_with(|| (it, Vec::new()));
+            of_it.extend(names.iter().cloned());
+        }
+    }
+    for (_, names) in all.values_mut() {
+        names.sort_unstable();
+        names.dedup();
+    }
+    Ok(all.into_values().collect())
 }
 
 /// A bundle before its first generation.

@@ -11,13 +11,12 @@ use lockbox::database::{query, query_built};
 
 use super::super::digest::{Digest, Table};
 use super::super::mac::{LedgerKey, RowMac};
-use super::super::{Bundle, BundleId, ChangeError, LedgerChange, RepositoryError, service_parts};
+use super::super::{Bundle, ChangeError, LedgerChange, RepositoryError, service_parts};
 use super::LedgerTransaction;
-use super::affected::{Affected, CheckedBundle, affected_bundles, create};
+use super::affected::{Affected, affected_bundles, create, with_referrers};
 use super::bundles::bundle;
 use super::generation_row::MemberDigest;
 use super::member_targets::Compositions;
-use super::referrers::{Referrers, referrers, targets_among};
 use super::row_macs::{VERSION_COLUMNS, check_version, optional_mac};
 use super::rows::{
     columns, count, database, integer, name, optional_count, random_tag, references, scope, signed,
@@ -103,47 +102,11 @@ pub(super) async fn advance(
     Ok(moved)
 }
 
-/// A bundle with the names that may have changed in it.
-type WithNames = (CheckedBundle, Vec<SecretName>);
-
-/// The bundles that see the changed scope, and those that see a secret that follows a changed one.
-async fn with_referrers(
-    tx: &mut LedgerTransaction<'_>,
-    changed: &Scope,
-    names: &[SecretName],
-    affected: Vec<CheckedBundle>,
-) -> Result<Vec<WithNames>, RepositoryError> {
-    let targets = targets_among(tx, changed, names).await?;
-    let followers =
-        if targets.is_empty() { Referrers::default() } else { referrers(tx, targets).await? };
-    let mut by_scope: BTreeMap<Scope, Vec<SecretName>> = BTreeMap::new();
-    for SecretRef { scope, name } in followers.found.into_values() {
-        by_scope.entry(scope).or_default().push(name);
-    }
-    let id = |it: &CheckedBundle| match it {
-        Ok(it) => it.bundle.id,
-        Err((bundle, _)) => bundle.id,
-    };
-    let mut all: BTreeMap<BundleId, WithNames> =
-        affected.into_iter().map(|it| (id(&it), (it, names.to_vec()))).collect();
-    for (scope, names) in by_scope {
-        for it in affected_bundles(tx, &scope).await? {
-            let (_, of_it) = all.entry(id(&it)).or_insert_with(|| (it, Vec::new()));
-            of_it.extend(names.iter().cloned());
-        }
-    }
-    for (_, names) in all.values_mut() {
-        names.sort_unstable();
-        names.dedup();
-    }
-    Ok(all.into_values().collect())
-}
-
 impl Difference {
     /// Why the bundle cannot hold what is new.
     fn problem(&self, compositions: &Compositions) -> Option<BundleTooLarge> {
         let error = compositions.problem(self.after?.secret)?;
-        Some(BundleTooLarge::Composed(self.name.clone(), error.clone()))
+        Some(BundleTooLarge::Composed(Box::new((self.name.clone(), error.clone()))))
     }
 }
 

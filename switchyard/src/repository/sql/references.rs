@@ -20,7 +20,8 @@ pub(super) async fn establish(
     (id, version): (i64, Version),
     references: &ValueReferences,
 ) -> Result<(), ChangeError> {
-    let refuse = |source| ChangeError::References { secret: of.to_string(), source };
+    let refuse =
+        |source| ChangeError::References { secret: of.to_string(), source: Box::new(source) };
     let mut all = Targets::default();
     all.load(tx, references).await?;
     let plan = all.plan(of, references).map_err(refuse)?;

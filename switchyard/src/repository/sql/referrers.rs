@@ -167,8 +167,9 @@ impl Repository {
     /// Checks that the table of references says what the rows of the active versions say, and
     /// reports what is wrong. Returns whether nothing is.
     pub(super) async fn check_referrers(&self) -> Result<bool, RepositoryError> {
-        type Found = BTreeMap<(Scope, SecretName), (BTreeSet<SecretRef>, BTreeSet<SecretRef>)>;
-        let step = |found: &mut Found, row: &Row| -> Result<(), RepositoryError> {
+        type ReferenceRows =
+            BTreeMap<(Scope, SecretName), (BTreeSet<SecretRef>, BTreeSet<SecretRef>)>;
+        let step = |found: &mut ReferenceRows, row: &Row| -> Result<(), RepositoryError> {
             let (expected, indexed) = found.entry((scope(row)?, name(row)?)).or_default();
             expected.extend(references(row)?.into_iter().flat_map(|it| it.targets.into_keys()));
             indexed.extend(optional_secret_ref(row, "target")?);
@@ -184,7 +185,7 @@ impl Repository {
              LEFT JOIN secrets t ON t.id = r.target_id
              WHERE s.deleted_at IS NULL AND (v.refs IS NOT NULL OR r.target_id IS NOT NULL)",
         );
-        let found = self.database.reader().try_fold(statement, Found::new(), step);
+        let found = self.database.reader().try_fold(statement, ReferenceRows::new(), step);
         let found = found.await.map_err(database("check references"))??;
         let wrong: Vec<_> =
             found.into_iter().filter(|(_, (expected, indexed))| expected != indexed).collect();

@@ -312,7 +312,8 @@ impl Repository {
     ) -> Result<Vec<VersionRow>, RepositoryError> {
         let [project, environment, service] = columns(scope);
         let rows = query(
-            "SELECT v.version, v.vault_ref, v.tag, v.refs, v.rotation_status, v.created_at, v.created_by, \
+            "SELECT v.version, v.vault_ref, v.tag, v.refs, v.rotation_status, v.created_at, \
+                v.created_by, \
                 v.destroyed_at, v.deleted_lived, v.message, v.expires_at, s.notes, s.tags
              FROM secrets s JOIN secret_versions v ON v.secret_id = s.id
              WHERE s.project = $1 AND s.environment = $2 AND s.service = $3 AND s.name = $4 AND \

@@ -9,7 +9,19 @@ use crate::repository::{Forgery, RepositoryError};
 
 mod model;
 
-pub(super) use model::references_follow_a_model;
+use model::references_follow_a_model;
+
+mod each {
+    use super::SecretsFixture;
+    on_each_database!(
+        a_bundle_whose_value_grows_too_large_is_stuck,
+        a_value_follows_what_it_refers_to,
+        impossible_references_are_refused,
+        references_follow_a_model,
+        secrets_of_one_write_refer_to_each_other,
+        what_somebody_changed_about_references_is_found,
+    );
+}
 
 const API: &str = "shop.prod.api";
 const WEB: &str = "shop.prod.web";
@@ -83,7 +95,7 @@ fn text(value: &Redacted) -> String {
 /// Why references were refused.
 fn refused<T: std::fmt::Debug>(result: Result<T, SecretsError>) -> ReferenceError {
     match result {
-        Err(SecretsError::Change(ChangeError::References { source, .. })) => source,
+        Err(SecretsError::Change(ChangeError::References { source, .. })) => *source,
         other => panic!("{other:?}"),
     }
 }
@@ -102,7 +114,7 @@ fn forgery<T: std::fmt::Debug>(result: Result<T, SecretsError>) -> Forgery {
     }
 }
 
-pub(super) async fn a_value_follows_what_it_refers_to(fixture: SecretsFixture) {
+async fn a_value_follows_what_it_refers_to(fixture: SecretsFixture) {
     const URL: &str = "postgres://${other.prod.db/HOST}/${other.prod.db/NAME}";
     fixture.put("other.prod.db/HOST", "one.example", false).await.unwrap();
     fixture.put("other.prod.db/NAME", "shop", false).await.unwrap();
@@ -139,7 +151,7 @@ pub(super) async fn a_value_follows_what_it_refers_to(fixture: SecretsFixture) {
     assert!(fixture.secrets.repository.check_ledger().await.unwrap());
 }
 
-pub(super) async fn impossible_references_are_refused(fixture: SecretsFixture) {
+async fn impossible_references_are_refused(fixture: SecretsFixture) {
     let missing = fixture.refer("shop.prod.api/A", "${shop.prod/NONE}").await;
     assert_eq!(refused(missing), ReferenceError::Missing(secret("shop.prod/NONE")));
     assert!(fixture.secrets.repository.bundle(&scope()).await.unwrap().is_none());
@@ -181,7 +193,7 @@ pub(super) async fn impossible_references_are_refused(fixture: SecretsFixture) {
     assert!(matches!(malformed, SecretsError::Template { .. }), "{malformed}");
 }
 
-pub(super) async fn secrets_of_one_write_refer_to_each_other(fixture: SecretsFixture) {
+async fn secrets_of_one_write_refer_to_each_other(fixture: SecretsFixture) {
     let value = |text: &str| NewValue {
         references: true,
         ..NewValue::new(Redacted::from(text.to_owned()))
@@ -200,7 +212,7 @@ pub(super) async fn secrets_of_one_write_refer_to_each_other(fixture: SecretsFix
     assert_eq!(fixture.held(API).await.unwrap().0, 1);
 }
 
-pub(super) async fn a_bundle_whose_value_grows_too_large_is_stuck(fixture: SecretsFixture) {
+async fn a_bundle_whose_value_grows_too_large_is_stuck(fixture: SecretsFixture) {
     let half = |byte: &str, more: usize| byte.repeat((1 << 19) + more);
     fixture.put("other.prod.db/A", &half("a", 0), false).await.unwrap();
     fixture.refer("shop.prod.api/B", "${other.prod.db/A}${other.prod.db/A}").await.unwrap();
@@ -223,7 +235,7 @@ pub(super) async fn a_bundle_whose_value_grows_too_large_is_stuck(fixture: Secre
     assert_eq!(fixture.held(API).await.unwrap(), (2, vec!["B=smallsmall".into()]));
 }
 
-pub(super) async fn what_somebody_changed_about_references_is_found(fixture: SecretsFixture) {
+async fn what_somebody_changed_about_references_is_found(fixture: SecretsFixture) {
     let is_right = async || fixture.secrets.repository.check_ledger().await.unwrap();
     fixture.put("other.prod.db/HOST", "one", false).await.unwrap();
     fixture.put("other.prod.db/ROOT", "hunter2", false).await.unwrap();
@@ -247,17 +259,20 @@ pub(super) async fn what_somebody_changed_about_references_is_found(fixture: Sec
         // A text that was meant as it is becomes a reference.
         (
             format!(
-                "UPDATE secret_versions SET refs = '0 other.prod.db/ROOT=1' WHERE secret_id = {text}"
+                "UPDATE secret_versions SET refs = '0 other.prod.db/ROOT=1' \
+                    WHERE secret_id = {text}"
             ),
             format!("UPDATE secret_versions SET refs = NULL WHERE secret_id = {text}"),
             "read",
         ),
         (
             format!(
-                "UPDATE secret_versions SET refs = '0 other.prod.db/ROOT=1' WHERE secret_id = {url}"
+                "UPDATE secret_versions SET refs = '0 other.prod.db/ROOT=1' \
+                    WHERE secret_id = {url}"
             ),
             format!(
-                "UPDATE secret_versions SET refs = '0 other.prod.db/HOST=1' WHERE secret_id = {url}"
+                "UPDATE secret_versions SET refs = '0 other.prod.db/HOST=1' \
+                    WHERE secret_id = {url}"
             ),
             "read",
         ),
