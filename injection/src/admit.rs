@@ -137,10 +137,10 @@ fn inject(
         let is_signalled = agent.signalled == Some(&*app.container.name);
         patch::env::patch(app, &requested, is_signalled, diagnostics, &mut patch);
         patch::mounts::patch(app, &mut mount_points, diagnostics, &mut patch);
-        // The keys of an unknown bundle are unknown too, so any credential could be one of them.
-        if requested.is_complete() {
-            plaintext::check(app, &requested, diagnostics);
-        }
+    }
+    // The keys of an unknown bundle are unknown too, so any credential could be one of them.
+    if requested.is_complete() {
+        plaintext::check(pod, &requested, diagnostics);
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     patch::volumes::patch(pod, config, diagnostics, &mut patch);

@@ -26,6 +26,13 @@ impl ContainerPath {
         }
     }
 
+    /// The keys and indexes that lead to something in the container.
+    pub(crate) fn steps(self, rest: &[&str]) -> Vec<String> {
+        let index = self.index.to_string();
+        let steps = ["spec", self.list_name(), &index];
+        steps.iter().chain(rest).map(|step| (*step).to_owned()).collect()
+    }
+
     /// The JSON pointer of a field of the container.
     pub(crate) fn field(self, name: &str) -> PointerBuf {
         PointerBuf::from_tokens(["spec", self.list_name(), &self.index.to_string(), name])

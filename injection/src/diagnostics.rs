@@ -5,7 +5,6 @@
 
 use contract::{BundleRef, SecretName, annotations, layout};
 
-use crate::credential::CredentialKind;
 use crate::patch::mounts::MountPointConflict;
 
 /// Everything that was found, in the order of the pod.
@@ -249,12 +248,12 @@ pub(crate) enum Violation {
     )]
     RemovedVariableUsed { at: String, name: String },
     #[error(
-        "{at}: {name} is {kind} in plain text, and no bundle of the pod has that key. Store it \
+        "{at}: {name} is {what} in plain text, and no bundle of the pod has that key. Store it \
             with \
          `{set}` and remove the value from the manifest; if it is not a secret, list it in {}",
         annotations::PLAIN_ENV
     )]
-    Plaintext { at: String, name: String, kind: CredentialKind, set: String },
+    Plaintext { at: String, name: String, what: &'static str, set: String },
 }
 
 /// What the author of an admitted pod should know.
@@ -273,6 +272,16 @@ pub(crate) enum Warning {
         annotations::PLAIN_ENV
     )]
     LooksLikeCredential { at: String, name: String },
+    #[error(
+        "{at}: looks like {what} in plain text; store it with enclii secrets set and read it from \
+         its file"
+    )]
+    CredentialElsewhere { at: String, what: &'static str },
+    #[error(
+        "the pod holds more literals than a review looks at, so credentials may be among the rest; \
+         `enclii scan` looks at all of them"
+    )]
+    NotAllExamined,
     #[error(
         "annotation {}: {name} is a key of bundle {bundle} and stays in plain text",
         annotations::PLAIN_ENV

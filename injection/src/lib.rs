@@ -13,6 +13,7 @@ mod credential;
 mod diagnostics;
 mod dns;
 mod expansion;
+mod findings;
 mod json_size;
 mod patch;
 mod plaintext;
@@ -26,6 +27,8 @@ pub use config::{
     DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy,
     PullPolicyError, Quantity, QuantityError, Resources,
 };
+pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;
+pub use findings::{Finding, Findings, ScanLimits, findings};
 pub use json_size::MAX_JSON_VALUES;
 pub use pod::{JsonStr, ParsePodError, Pod};

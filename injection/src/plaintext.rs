@@ -1,32 +1,40 @@
 //! Credentials in plain text that are not a key of any bundle.
 
-use crate::app_container::AppContainer;
-use crate::credential::{self, CredentialMatch};
+use crate::credential::Confidence;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::findings::{Finding, ScanLimits, findings};
+use crate::pod::Pod;
 use crate::requested::RequestedSecrets;
 
-/// Checks every literal that stays in a container, whether the container gets the secrets or not.
+/// Checks every literal that stays in a pod, also in containers that do not get the secrets.
+///
+/// Only a variable refuses the pod, and only if it is certain: it is what a bundle replaces.
 pub(crate) fn check(
-    app: &AppContainer<'_>,
+    pod: &Pod<'_>,
     requested: &RequestedSecrets<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    for (index, variable) in app.container.env.iter().flatten().enumerate() {
-        let Some(value) = variable.literal() else { continue };
-        if requested.is_plain_env(&variable.name) || requested.secret_for(variable).is_some() {
-            continue;
+    let found = findings(pod, ScanLimits::ADMISSION);
+    for finding in &found.list {
+        let is_replaced = || finding.variable.is_some_and(|it| requested.secret_for(it).is_some());
+        if !requested.is_plain_env(&finding.name) && !is_replaced() {
+            report(finding, requested, diagnostics);
         }
-        let at = || app.at(format_args!(".env[{index}]"));
-        let name = printable(&variable.name);
-        match credential::detect(&variable.name, value) {
-            None => {}
-            Some(CredentialMatch::Likely) => {
-                diagnostics.warn(Warning::LooksLikeCredential { at: at(), name });
-            }
-            Some(CredentialMatch::Certain(kind)) => {
-                let set = requested.set_command_in_first_bundle(&variable.name);
-                diagnostics.deny(Violation::Plaintext { at: at(), name, kind, set });
-            }
-        }
+    }
+    if found.is_partial {
+        diagnostics.warn(Warning::NotAllExamined);
+    }
+}
+
+fn report(finding: &Finding<'_>, requested: &RequestedSecrets<'_>, diagnostics: &mut Diagnostics) {
+    let (at, name) = (finding.to_string(), printable(&finding.name));
+    if finding.variable.is_none() {
+        let what = finding.rule.what;
+        diagnostics.warn(Warning::CredentialElsewhere { at, what });
+    } else if finding.rule.confidence == Confidence::Certain {
+        let set = requested.set_command_in_first_bundle(&finding.name);
+        diagnostics.deny(Violation::Plaintext { at, name, what: finding.rule.what, set });
+    } else {
+        diagnostics.warn(Warning::LooksLikeCredential { at, name });
     }
 }

@@ -3,6 +3,9 @@
 //! It holds the fields that a decision needs and skips the rest. It is never encoded again: the
 //! patch refers to the pod's own JSON, so fields that this build does not know survive.
 
+mod env_var;
+mod handler;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -12,6 +15,9 @@ use serde_json::value::RawValue;
 
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::json_size::{self, MAX_JSON_VALUES};
+pub(crate) use env_var::EnvVar;
+pub(crate) use handler::Handler;
+use handler::Lifecycle;
 
 /// A pod of an admission request or a manifest.
 #[derive(Debug)]
@@ -47,8 +53,8 @@ impl<'a> Pod<'a> {
     pub fn parse(json: &'a str) -> Result<Self, ParsePodError> {
         #[derive(Deserialize)]
         struct RawPod<'a> {
-            #[serde(borrow, default)]
-            metadata: Metadata<'a>,
+            #[serde(borrow)]
+            metadata: Option<Metadata<'a>>,
             #[serde(borrow)]
             spec: Spec<'a>,
         }
@@ -57,7 +63,7 @@ impl<'a> Pod<'a> {
         }
         let RawPod { metadata, spec } = serde_json::from_str(json)
             .map_err(|cause| ParsePodError::Form { line: cause.line(), column: cause.column() })?;
-        Ok(Self { json, metadata, spec })
+        Ok(Self { json, metadata: metadata.unwrap_or_default(), spec })
     }
 
     /// The pod's name, or its `generateName`.
@@ -260,6 +266,14 @@ pub(crate) struct Container<'a> {
     restart_policy: Option<JsonStr<'a>>,
     #[serde(borrow)]
     resources: Option<ContainerResources<'a>>,
+    #[serde(borrow)]
+    liveness_probe: Option<Handler<'a>>,
+    #[serde(borrow)]
+    readiness_probe: Option<Handler<'a>>,
+    #[serde(borrow)]
+    startup_probe: Option<Handler<'a>>,
+    #[serde(borrow)]
+    lifecycle: Option<Lifecycle<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -283,43 +297,6 @@ struct ResourceList<'a> {
 #[serde(rename_all = "camelCase")]
 struct ContainerSecurityContext {
     run_as_user: Option<i64>,
-}
-
-/// An entry of `env`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EnvVar<'a> {
-    #[serde(borrow, default)]
-    pub(crate) name: JsonStr<'a>,
-    #[serde(borrow)]
-    value: Option<JsonStr<'a>>,
-    #[serde(borrow)]
-    value_from: Option<EnvVarSource<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EnvVarSource<'a> {
-    #[serde(borrow)]
-    secret_key_ref: Option<SecretKeySelector<'a>>,
-    #[serde(borrow)]
-    field_ref: Option<ObjectFieldSelector<'a>>,
-}
-
-/// A key of a Kubernetes Secret.
-#[derive(Debug, Deserialize)]
-pub(crate) struct SecretKeySelector<'a> {
-    #[serde(borrow, default)]
-    pub(crate) name: JsonStr<'a>,
-    #[serde(borrow, default)]
-    pub(crate) key: JsonStr<'a>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ObjectFieldSelector<'a> {
-    #[serde(borrow, default)]
-    field_path: JsonStr<'a>,
 }
 
 /// An entry of `envFrom`.
@@ -371,6 +348,20 @@ impl<'a> Container<'a> {
         is_equal(|list| list.cpu.map(unquoted)) && is_equal(|list| list.memory.map(unquoted))
     }
 
+    /// The probes and hooks, each with the fields that lead to it.
+    pub(crate) fn handlers(&self) -> impl Iterator<Item = (&'static [&'static str], &Handler<'_>)> {
+        let hooks = self.lifecycle.as_ref();
+        [
+            (&["livenessProbe"][..], self.liveness_probe.as_ref()),
+            (&["readinessProbe"], self.readiness_probe.as_ref()),
+            (&["startupProbe"], self.startup_probe.as_ref()),
+            (&["lifecycle", "postStart"], hooks.and_then(Lifecycle::post_start)),
+            (&["lifecycle", "preStop"], hooks.and_then(Lifecycle::pre_stop)),
+        ]
+        .into_iter()
+        .filter_map(|(field, handler)| Some((field, handler?)))
+    }
+
     /// Whether an init container keeps running beside the application.
     pub(crate) fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
@@ -379,25 +370,6 @@ impl<'a> Container<'a> {
 
 fn unquoted(quantity: &RawValue) -> &str {
     quantity.get().trim_matches('"')
-}
-
-impl EnvVar<'_> {
-    /// The literal value; `None` if it comes from `valueFrom`.
-    pub(crate) fn literal(&self) -> Option<&str> {
-        if self.value_from.is_some() {
-            None
-        } else {
-            Some(self.value.as_deref().unwrap_or_default())
-        }
-    }
-
-    pub(crate) fn secret_key(&self) -> Option<&SecretKeySelector<'_>> {
-        self.value_from.as_ref()?.secret_key_ref.as_ref()
-    }
-
-    pub(crate) fn field_path(&self) -> Option<&str> {
-        self.value_from.as_ref()?.field_ref.as_ref().map(|found| &*found.field_path)
-    }
 }
 
 #[cfg(test)]
@@ -433,6 +405,7 @@ mod tests {
             (pod.name(), pod.service_account(), pod.containers().count()),
             ("api-", "default", 0)
         );
+        assert_eq!(Pod::parse(r#"{"metadata":null,"spec":{}}"#).unwrap().name(), "");
         let pod =
             Pod::parse(r#"{"metadata":{"name":"a\u0062"},"spec":{"serviceAccountName":"api"}}"#)
                 .unwrap();

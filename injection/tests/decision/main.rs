@@ -4,6 +4,7 @@
 
 mod golden;
 mod key_names;
+mod plaintext;
 mod properties;
 mod reinvocation;
 mod rules;
