@@ -11,7 +11,7 @@ use crate::common_args::ConnectionArgs;
 use crate::error::Error;
 use crate::output::{ColorMode, Output};
 use crate::{
-    access, admin, audit, bundles, completions, doctor, grants, inject, login, run, scopes,
+    access, admin, audit, bundles, completions, doctor, grants, inject, login, run, scan, scopes,
     secrets, tokens,
 };
 
@@ -115,9 +115,9 @@ impl Command {
             Self::Run(it) => return run::run(it, output).await,
             Self::Access(it) => return access::run(it, output).await,
             Self::Doctor(it) => return doctor::run(it, output).await,
+            Self::Inject(it) => return inject::run(it, output).await,
             Self::Secrets(it) => secrets::run(it, output).await,
             Self::Bundles(it) => bundles::run(it, output).await,
-            Self::Inject(it) => inject::run(it, output).await,
             Self::Admin(it) => admin::run(it, output).await,
             Self::Login(it) => login::run(it, output).await,
             Self::Logout(it) => login::logout(it, output).await,

@@ -71,8 +71,8 @@ pub(crate) enum Error {
     HttpClient(#[from] HttpClientError),
     #[error("parse {path}: {reason}")]
     Parse { path: PathBuf, reason: String },
-    #[error("the webhook would refuse this pod: {0}")]
-    PodRefused(String),
+    #[error("{document}: the webhook would refuse this pod: {message}")]
+    PodRefused { document: String, message: String },
     #[error("run {}: {source}", program.display())]
     Exec { program: OsString, source: io::Error },
     #[error("not {0}: answer y, or give --yes if there is no terminal")]

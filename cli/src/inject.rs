@@ -1,17 +1,19 @@
 //! `enclii inject`: prints a pod as the webhook would change it, using the webhook's own functions.
 
+mod advice;
 mod bundles;
-mod manifest;
 
-use std::io::Read;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use contract::Label;
+use contract::{Label, annotations};
 use injection::{Decision, InjectionConfig, Pod, admit};
 use serde_json::Value;
 
 use crate::common_args::ConnectionArgs;
 use crate::error::Error;
+use crate::manifest::sources::{self, Source};
+use crate::manifest::{self, KubernetesObject, Manifest, Template};
 use crate::output::Output;
 
 /// Stands in for the cluster's trust bundle in the agent's configuration.
@@ -25,17 +27,21 @@ Examples:
   enclii inject -f pod.yaml --bundle api-prod=DATABASE_URL,STRIPE_API_KEY
   enclii inject -f deployment.yaml --project shop --env prod        (asks switchyard for the keys)
   kubectl get deploy api -o yaml | enclii inject -f - --bundle-file bundle.yaml
+  helm template shop ./chart | enclii inject -f - --bundle api-prod=DATABASE_URL
 
-The webhook's own functions decide, so the output is what a cluster would run. For a Deployment,
-StatefulSet, DaemonSet, ReplicaSet, Job or CronJob, the pod template is injected.";
+The webhook's own functions decide, so the output is what a cluster would run. YAML is read as
+kubectl reads it. The pod template of any kind is injected: of a Deployment, a CronJob, a Rollout, a
+CloneSet, a Knative Service. A document that is refused is left out of the output and named, and the
+exit code is then 1.";
 
 /// Print a pod as the webhook would inject it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InjectArgs {
-    /// The manifest, YAML or JSON, one or more documents; `-` is standard input.
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// A manifest, YAML or JSON, one or more documents, or a directory of them; `-` is standard
+    /// input. May be given several times.
+    #[arg(long, short, value_name = "FILE", required = true)]
+    pub(crate) file: Vec<PathBuf>,
     /// The namespace of documents without one.
     #[arg(long, short, default_value = "default")]
     pub(crate) namespace: String,
@@ -62,69 +68,142 @@ pub(crate) struct InjectArgs {
     pub(crate) agent_image: String,
 }
 
-pub(crate) async fn run(args: InjectArgs, output: &Output) -> Result<(), Error> {
-    let text = read(&args)?;
-    let documents = manifest::documents(&text)
-        .map_err(|reason| Error::Parse { path: args.file.clone(), reason })?;
+pub(crate) async fn run(args: InjectArgs, output: &Output) -> Result<ExitCode, Error> {
+    let sources = sources::read(&args.file)?;
     let config = InjectionConfig::new(
         args.agent_image.clone(),
         SWITCHYARD_URL.to_owned(),
         TRUST_PLACEHOLDER.to_owned(),
     );
-    let known = bundles::KnownBundles::gather(&args, &documents, output).await?;
-    let mut printed = Vec::with_capacity(documents.len());
-    for mut document in documents {
-        let namespace = document
-            .pointer("/metadata/namespace")
-            .and_then(Value::as_str)
-            .unwrap_or(&args.namespace)
-            .to_owned();
-        if let Some(pod) = manifest::pod_in(&mut document) {
-            inject(pod, &namespace, &known, &config, output)?;
-        }
-        printed.push(document);
+    let manifests: Vec<_> =
+        sources.into_iter().map(|source| (manifest::parse(&source.text), source)).collect();
+    if manifests.iter().all(|(it, _)| it.documents.is_empty() && it.mistakes.is_empty()) {
+        let path = args.file.into_iter().next().unwrap_or_default();
+        return Err(Error::Parse { path, reason: "the file has no document".to_owned() });
     }
-    let text = manifest::print(&printed, manifest::is_json(&text))
-        .map_err(|reason| Error::Parse { path: args.file, reason })?;
-    output.bytes(text.as_bytes())
+    let documents = manifests.iter().flat_map(|(it, _)| &it.documents).map(|it| &it.value);
+    let known = bundles::KnownBundles::gather(&args, documents, output).await?;
+    let is_json = manifests.iter().all(|(it, _)| it.is_json);
+    let several = manifests.len() > 1;
+    let mut injector = Injector { known, config, namespace: args.namespace, failures: 0, output };
+    let mut printed = Vec::new();
+    for (manifest, source) in manifests {
+        printed.extend(injector.manifest(manifest, &source, several));
+    }
+    if injector.failures > 0 && injector.known.is_empty() {
+        output.note(
+            "no bundle is known: give --bundle or --bundle-file, or --project and --env to ask \
+             switchyard",
+        );
+    }
+    let text = manifest::print(&printed, is_json).map_err(Error::Encode)?;
+    output.bytes(text.as_bytes())?;
+    Ok(if injector.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn inject(
-    pod: &mut Value,
-    namespace: &str,
-    known: &bundles::KnownBundles,
-    config: &InjectionConfig,
-    output: &Output,
-) -> Result<(), Error> {
-    let text = pod.to_string();
-    let view = Pod::parse(&text).map_err(|error| Error::PodRefused(error.to_string()))?;
-    match admit(&view, namespace, known, config) {
-        Decision::Skip(reason) => output.note(&format!("not injected: {reason}")),
-        Decision::Refuse { message, warnings } => {
-            warnings.iter().for_each(|warning| output.note(warning));
-            if known.is_empty() {
-                output.note(
-                    "no bundle is known: give --bundle or --bundle-file, or --project and --env to \
-                     ask switchyard",
-                );
+struct Injector<'o> {
+    known: bundles::KnownBundles,
+    config: InjectionConfig,
+    /// Of documents without one.
+    namespace: String,
+    /// Documents that are left out.
+    failures: usize,
+    output: &'o Output,
+}
+
+impl Injector<'_> {
+    /// The documents to print. One that is refused hides no other.
+    fn manifest(&mut self, manifest: Manifest, source: &Source, several: bool) -> Vec<Value> {
+        for reason in manifest.mistakes {
+            let path = source.path.clone();
+            self.fail(&Error::Parse { path, reason });
+        }
+        let prefix = if several { format!("{}: ", source.path.display()) } else { String::new() };
+        let mut printed = Vec::new();
+        for mut document in manifest.documents {
+            let title = format!("{prefix}{document}");
+            for (line, key) in &document.duplicates {
+                self.output.note(&format!(
+                    "{title}: {key} is there twice (line {line}); kubectl takes the last one"
+                ));
             }
-            return Err(Error::PodRefused(message));
+            match self.document(&mut document, &title) {
+                Ok(()) => printed.push(document.value),
+                Err(error) => self.fail(&error),
+            }
         }
-        Decision::Inject { patch, warnings } => {
-            warnings.iter().for_each(|warning| output.note(warning));
-            json_patch::patch(pod, &patch)
-                .map_err(|error| Error::System(format!("apply patch: {error}")))?;
-        }
+        printed
     }
-    Ok(())
-}
 
-fn read(args: &InjectArgs) -> Result<String, Error> {
-    if args.file.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text).map_err(Error::Stdin)?;
-        return Ok(text);
+    fn fail(&mut self, error: &Error) {
+        self.failures += 1;
+        self.output.error(error);
     }
-    std::fs::read_to_string(&args.file)
-        .map_err(|source| Error::Read { path: args.file.clone(), source })
+
+    fn document(&self, document: &mut KubernetesObject, title: &str) -> Result<(), Error> {
+        let templates = manifest::templates(&document.value);
+        let pods: Vec<_> =
+            templates.iter().filter_map(|it| document.value.pointer(&it.pointer)).collect();
+        if let Some(advice) = advice::of_document(&document.value, &pods) {
+            self.output.note(&format!("{title}: {advice}"));
+        }
+        for template in &templates {
+            self.template(document, template, title)?;
+        }
+        Ok(())
+    }
+
+    fn template(
+        &self,
+        document: &mut KubernetesObject,
+        template: &Template,
+        title: &str,
+    ) -> Result<(), Error> {
+        let namespace = document.namespace().unwrap_or(&self.namespace).to_owned();
+        let Some(pod) = document.value.pointer(&template.pointer) else { return Ok(()) };
+        if !template.makes_pods {
+            self.output.note(&format!("{title}: not injected: no Pod and no pod template"));
+            return Ok(());
+        }
+        let refuse =
+            |message: String| Err(Error::PodRefused { document: title.to_owned(), message });
+        if let Some((at, what)) = manifest::wrong_type(pod) {
+            let pointer = format!("{}{at}", template.pointer);
+            return refuse(format!(
+                "{} is {what} (line {}), and the API server takes a string alone: put it in quotes",
+                manifest::field(&pointer),
+                document.line(&pointer)
+            ));
+        }
+        let text = pod.to_string();
+        // The line of a mistake would be one of the encoded pod.
+        let Ok(view) = Pod::parse(&text) else {
+            return refuse("a field of the pod has another type than in a Pod".to_owned());
+        };
+        let bundles = view.annotation(annotations::SECRETS);
+        if let Some(advice) = advice::of_service_account(view.service_account(), bundles) {
+            self.output.note(&format!("{title}: {advice}"));
+        }
+        let warn = |warnings: Vec<String>| {
+            warnings.iter().for_each(|it| self.output.note(&format!("{title}: {it}")));
+        };
+        match admit(&view, &namespace, &self.known, &self.config) {
+            Decision::Skip(reason) => {
+                self.output.note(&format!("{title}: not injected: {reason}"));
+                Ok(())
+            }
+            Decision::Refuse { message, warnings } => {
+                warn(warnings);
+                refuse(message)
+            }
+            Decision::Inject { patch, warnings } => {
+                warn(warnings);
+                let Some(pod) = document.value.pointer_mut(&template.pointer) else {
+                    return Ok(());
+                };
+                json_patch::patch(pod, &patch)
+                    .map_err(|error| Error::System(format!("apply patch: {error}")))
+            }
+        }
+    }
 }

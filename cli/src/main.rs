@@ -17,6 +17,7 @@ mod grants;
 mod inject;
 mod input;
 mod login;
+mod manifest;
 mod missing;
 mod output;
 mod run;

@@ -9,9 +9,10 @@ use contract::{Annotations, BundleRef, Label, Scope, SecretBundle, SecretName};
 use injection::{Bundle, BundleLookup};
 use serde_json::Value;
 
-use super::{InjectArgs, manifest};
+use super::InjectArgs;
 use crate::client::Client;
 use crate::error::Error;
+use crate::manifest;
 use crate::output::Output;
 
 /// The known bundles, which are the same in every namespace.
@@ -28,7 +29,7 @@ impl KnownBundles {
     /// Finds the bundles that the pods of the manifest refer to.
     pub(crate) async fn gather(
         args: &InjectArgs,
-        documents: &[Value],
+        documents: impl Iterator<Item = &Value>,
         output: &Output,
     ) -> Result<Self, Error> {
         let mut known = Self::default();
@@ -64,7 +65,14 @@ impl KnownBundles {
         let refuse = |reason: String| Error::Parse { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        for document in manifest::documents(&text).map_err(refuse)? {
+        let manifest = manifest::parse(&text);
+        if let Some(reason) = manifest.mistakes.into_iter().next() {
+            return Err(refuse(reason));
+        }
+        if manifest.documents.is_empty() {
+            return Err(refuse("the file has no document".to_owned()));
+        }
+        for document in manifest.documents.into_iter().map(|it| it.value) {
             let name =
                 document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let name: BundleRef = name
@@ -101,17 +109,22 @@ impl KnownBundles {
     }
 }
 
-fn referenced_bundles(documents: &[Value]) -> BTreeSet<BundleRef> {
-    let annotations = |document: &Value| {
-        let mut document = document.clone();
-        let pod = manifest::pod_in(&mut document)?;
+fn referenced_bundles<'d>(documents: impl Iterator<Item = &'d Value>) -> BTreeSet<BundleRef> {
+    let annotations = |pod: &Value| {
         let map = pod.pointer("/metadata/annotations")?.as_object()?;
         Annotations::parse(
             map.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))),
         )
         .ok()?
     };
-    documents.iter().filter_map(annotations).flat_map(|it| it.bundles).collect()
+    let mut bundles = BTreeSet::new();
+    for document in documents {
+        for template in manifest::templates(document) {
+            let pod = document.pointer(&template.pointer);
+            bundles.extend(pod.and_then(annotations).into_iter().flat_map(|it| it.bundles));
+        }
+    }
+    bundles
 }
 
 /// `api-prod=DATABASE_URL,STRIPE_API_KEY`
@@ -149,13 +162,14 @@ mod tests {
 
     #[test]
     fn referenced_bundles_are_found() {
-        let documents = manifest::documents(
+        let manifest = manifest::parse(
             "kind: Deployment\nspec: {template: {metadata: {annotations: \
-             {enclii.io/secrets: 'api-prod,shared-prod'}}}}\n---\nkind: Service\n",
-        )
-        .unwrap();
+             {enclii.io/secrets: 'api-prod,shared-prod'}}, spec: {containers: []}}}\n---\nkind: \
+             Service\n",
+        );
+        let documents = manifest.documents.iter().map(|it| &it.value);
         assert_eq!(
-            referenced_bundles(&documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(),
+            referenced_bundles(documents).iter().map(BundleRef::as_str).collect::<Vec<_>>(),
             ["api-prod", "shared-prod"]
         );
     }

@@ -24,3 +24,123 @@ fn a_bad_ca_file_is_not_reported_as_a_bad_manifest() {
         harness.fails(1, &["inject", "--file", &manifest, "--cacert", absent.to_str().unwrap()]);
     assert!(error.contains(&format!("read CA file {}: ", absent.display())), "{error}");
 }
+
+/// What a file of several documents makes: standard output and standard error.
+fn inject(harness: &CliHarness, code: i32, text: &str) -> (String, String) {
+    let words = ["inject", "-f", "-", "--bundle", "api-prod=DATABASE_URL"];
+    let done = harness.run(&words, text.as_bytes());
+    assert_eq!(done.code, Some(code), "{}", done.err);
+    (String::from_utf8(done.out).unwrap(), done.err)
+}
+
+const TEMPLATE: &str = "    metadata: {annotations: {enclii.io/secrets: api-prod}}
+    spec: {serviceAccountName: api, containers: [{name: api, image: api}]}
+";
+
+#[test]
+fn yaml_is_read_as_kubectl_reads_it() {
+    let harness = CliHarness::start();
+    let text = "
+kind: Deployment
+metadata: {name: api}
+spec:
+  paused: no
+  replicas: 1
+  replicas: 2
+  template:
+    metadata: {annotations: {enclii.io/secrets: api-prod, a: \"0400\"}}
+    spec:
+      serviceAccountName: api
+      volumes: [{name: v, secret: {secretName: x, defaultMode: 0400}}]
+      containers: [{name: api, image: api}]
+";
+    let (out, err) = inject(&harness, 0, text);
+    for line in ["defaultMode: 256", "a: \"0400\"", "paused: false", "replicas: 2"] {
+        assert!(out.contains(line), "{line} in {out}");
+    }
+    assert!(out.contains("enclii-agent"), "{out}");
+    assert!(err.contains("Deployment api (line 2): replicas is there twice (line 7)"), "{err}");
+}
+
+#[test]
+fn a_refused_document_is_named_and_hides_no_other() {
+    let harness = CliHarness::start();
+    let number = "kind: Job
+metadata: {name: port}
+spec:
+  template:
+    spec:
+      containers:
+      - name: a
+        env:
+        - name: PORT
+          value: 8080
+";
+    let unknown = "kind: Pod
+metadata: {name: lost, annotations: {enclii.io/secrets: other-prod}}
+spec: {containers: []}
+";
+    let good = format!("kind: Rollout\nmetadata: {{name: good}}\nspec:\n  template:\n{TEMPLATE}");
+    let (out, err) = inject(&harness, 1, &format!("{number}---\n{unknown}---\na: [\n---\n{good}"));
+    assert!(
+        err.contains(
+            "Job port (line 1): the webhook would refuse this pod: \
+             spec.template.spec.containers[0].env[0].value is a number (line 10), and the API \
+             server takes a string alone: put it in quotes"
+        ),
+        "{err}"
+    );
+    assert!(err.contains("Pod lost (line 12): the webhook would refuse this pod: "), "{err}");
+    assert!(err.contains("parse -: not YAML at line"), "{err}");
+    assert!(out.contains("kind: Rollout") && out.contains("enclii-agent"), "{out}");
+    assert!(!out.contains("kind: Job") && !out.contains("lost"), "{out}");
+}
+
+#[test]
+fn every_kind_of_template_is_injected() {
+    let harness = CliHarness::start();
+    for kind in ["Deployment", "Rollout", "DeploymentConfig", "CloneSet", "Service", "ReplicaSet"] {
+        let text = format!("kind: {kind}\nmetadata: {{name: x}}\nspec:\n  template:\n{TEMPLATE}");
+        let (out, err) = inject(&harness, 0, &text);
+        assert!(out.contains("enclii-agent"), "{kind}: {out}{err}");
+    }
+    let (out, _) = inject(&harness, 0, &format!("kind: PodTemplate\ntemplate:\n{TEMPLATE}"));
+    assert!(out.contains("enclii-agent"), "{out}");
+    let pod = r#"{"kind":"Pod","metadata":{"annotations":{"enclii.io/secrets":"api-prod"}},"spec":{
+        "serviceAccountName":"api","containers":[{"name":"a","image":"a"}]}}"#;
+    for text in [format!("[{pod},{pod}]"), format!(r#"{{"kind":"List","items":[{pod},{pod}]}}"#)] {
+        let (out, _) = inject(&harness, 0, &text);
+        assert_eq!(out.matches("\"name\": \"enclii-agent\"").count(), 2, "{out}");
+    }
+    let set = "kind: SidecarSet\nmetadata: {name: s}\nspec: {containers: [{name: a}]}\n";
+    let (out, err) = inject(&harness, 0, set);
+    assert!(
+        out.contains("SidecarSet") && err.contains("SidecarSet s (line 1): not injected"),
+        "{err}"
+    );
+}
+
+#[test]
+fn what_the_webhook_cannot_see_is_pointed_out() {
+    let harness = CliHarness::start();
+    let (_, err) = inject(
+        &harness,
+        0,
+        "kind: Deployment
+metadata: {name: api, annotations: {enclii.io/secrets: api-prod}}
+spec: {template: {spec: {containers: []}}}
+",
+    );
+    assert!(
+        err.contains("annotation enclii.io/secrets is on the Deployment itself")
+            && err.contains("move it"),
+        "{err}"
+    );
+    let (_, err) = inject(&harness, 0, std::str::from_utf8(POD).unwrap());
+    assert!(
+        err.contains(
+            "runs as service account default, which may not read api-prod without a grant"
+        ),
+        "{err}"
+    );
+}
