@@ -30,7 +30,8 @@ Exit codes:
   4  the secret, scope or bundle does not exist
   5  switchyard cannot be reached
   6  a condition was not met: another version is active, or another write came first
-  7  the audit log was changed";
+  7  the audit log was changed
+  9  a scan found credentials in plain text";
 
 /// Secrets for people and scripts.
 #[derive(Debug, Parser)]
@@ -92,6 +93,7 @@ pub(crate) enum Command {
     Scopes(scopes::ScopesArgs),
     Run(run::RunArgs),
     Inject(inject::InjectArgs),
+    Scan(scan::ScanArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Whoami(login::WhoamiArgs),
@@ -116,6 +118,7 @@ impl Command {
             Self::Access(it) => return access::run(it, output).await,
             Self::Doctor(it) => return doctor::run(it, output).await,
             Self::Inject(it) => return inject::run(it, output).await,
+            Self::Scan(it) => return scan::run(it, output),
             Self::Secrets(it) => secrets::run(it, output).await,
             Self::Bundles(it) => bundles::run(it, output).await,
             Self::Admin(it) => admin::run(it, output).await,

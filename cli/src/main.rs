@@ -21,6 +21,7 @@ mod manifest;
 mod missing;
 mod output;
 mod run;
+mod scan;
 mod scopes;
 mod secrets;
 mod tokens;

@@ -13,7 +13,7 @@ use std::fmt;
 use contract::text::escape;
 use serde_json::{Map, Value};
 
-pub(crate) use strings::wrong_type;
+pub(crate) use strings::{with_strings, wrong_type};
 pub(crate) use workload::{Template, templates};
 use yaml::{Content, YamlNode};
 
@@ -56,6 +56,11 @@ impl KubernetesObject {
     /// The namespace that it names.
     pub(crate) fn namespace(&self) -> Option<&str> {
         self.value.pointer("/metadata/namespace").and_then(Value::as_str)
+    }
+
+    /// Whether there is a node at a JSON pointer.
+    pub(crate) fn has(&self, pointer: &str) -> bool {
+        self.value.pointer(pointer).is_some()
     }
 
     /// The line of the node at a JSON pointer, or of the nearest one above it.

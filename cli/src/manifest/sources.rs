@@ -11,6 +11,8 @@ pub(crate) struct Source {
     /// The file; `-` is standard input.
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    /// Whether the command line names it, rather than a directory that it is in.
+    pub(crate) is_named: bool,
 }
 
 /// Larger files are no manifests.
@@ -29,20 +31,20 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Source>, Error> {
     for path in paths {
         if path.as_os_str() == "-" {
             let text = text(std::io::stdin().lock()).map_err(Error::Stdin)?;
-            sources.push(Source { path: path.clone(), text });
+            sources.push(Source { path: path.clone(), text, is_named: true });
         } else if path.is_dir() {
             directory(path, MAX_DEPTH, &mut sources)?;
         } else {
-            sources.push(file(path)?);
+            sources.push(file(path, true)?);
         }
     }
     Ok(sources)
 }
 
-fn file(path: &Path) -> Result<Source, Error> {
+fn file(path: &Path, is_named: bool) -> Result<Source, Error> {
     let read = || text(fs::File::open(path)?);
     match read() {
-        Ok(text) => Ok(Source { path: path.to_owned(), text }),
+        Ok(text) => Ok(Source { path: path.to_owned(), text, is_named }),
         Err(source) => Err(Error::Read { path: path.to_owned(), source }),
     }
 }
@@ -75,7 +77,7 @@ fn directory(path: &Path, depth: usize, sources: &mut Vec<Source>) -> Result<(),
         if kind.is_dir() {
             directory(&entry.path(), depth - 1, sources)?;
         } else if kind.is_file() && is_manifest {
-            sources.push(file(&entry.path())?);
+            sources.push(file(&entry.path(), false)?);
         }
     }
     Ok(())

@@ -33,6 +33,19 @@ fn wrong_types(pod: &Value) -> impl Iterator<Item = (String, &'static str)> {
     })
 }
 
+/// The pod with those fields as strings, so that a mistake hides no credential: `value: 12345` is a
+/// password all the same.
+pub(crate) fn with_strings(pod: &Value) -> Value {
+    let pointers: Vec<_> = wrong_types(pod).map(|(pointer, _)| pointer).collect();
+    let mut pod = pod.clone();
+    for pointer in pointers {
+        if let Some(value) = pod.pointer_mut(&pointer) {
+            *value = Value::String(value.to_string());
+        }
+    }
+    pod
+}
+
 fn in_container(container: &Value, at: String) -> impl Iterator<Item = (String, &Value)> {
     let words = ["command", "args"].into_iter().flat_map({
         let at = at.clone();

@@ -19,6 +19,7 @@ mod mistakes;
 mod references;
 mod retries;
 mod run;
+mod scan;
 mod search;
 mod secrets;
 mod terminal;
