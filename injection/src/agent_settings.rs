@@ -17,7 +17,7 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
-    /// Whether the pod is of the class Guaranteed, as long as the agent's limits equal its requests.
+    /// Whether the pod is of the class Guaranteed if the agent's limits equal its requests.
     pub(crate) is_guaranteed: bool,
 }
 

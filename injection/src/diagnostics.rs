@@ -5,7 +5,7 @@
 
 use contract::{BundleRef, SecretName, annotations, layout};
 
-use crate::patch::mounts::MountPointConflict;
+use crate::mount_point_conflict::MountPointConflict;
 
 /// Everything that was found, in the order of the pod.
 #[derive(Debug, Default)]
@@ -260,8 +260,8 @@ pub(crate) enum Violation {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Warning {
     #[error(
-        "spec.dnsPolicy: is None, so the pod does not start unless the nameservers of its dnsConfig \
-         know the name of switchyard's Service"
+        "spec.dnsPolicy: is None, so the pod does not start unless the nameservers of its \
+         dnsConfig know the name of switchyard's Service"
     )]
     OwnResolver,
     #[error("{0}")]

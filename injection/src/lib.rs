@@ -15,6 +15,7 @@ mod dns;
 mod expansion;
 mod findings;
 mod json_size;
+mod mount_point_conflict;
 mod patch;
 mod plaintext;
 mod pod;

@@ -6,11 +6,13 @@
 mod env_var;
 mod handler;
 
+mod volume;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::container_path::{ContainerList, ContainerPath};
@@ -18,6 +20,7 @@ use crate::json_size::{self, MAX_JSON_VALUES};
 pub(crate) use env_var::EnvVar;
 pub(crate) use handler::Handler;
 use handler::Lifecycle;
+pub(crate) use volume::Volume;
 
 /// A pod of an admission request or a manifest.
 #[derive(Debug)]
@@ -48,8 +51,8 @@ impl<'a> Pod<'a> {
     /// Parses a pod.
     ///
     /// # Errors
-    /// If the text is not JSON, has no `spec`, a field that admission reads has another type than in
-    /// a Pod, or there are more than [`MAX_JSON_VALUES`] values.
+    /// If the text is not JSON, has no `spec`, a field that admission reads has another type than
+    /// in a Pod, or there are more than [`MAX_JSON_VALUES`] values.
     pub fn parse(json: &'a str) -> Result<Self, ParsePodError> {
         #[derive(Deserialize)]
         struct RawPod<'a> {
@@ -202,41 +205,6 @@ pub(crate) struct Spec<'a> {
 pub(crate) struct NamedObject<'a> {
     #[serde(borrow, default)]
     pub(crate) name: JsonStr<'a>,
-}
-
-/// An entry of `volumes`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Volume<'a> {
-    #[serde(borrow, default)]
-    pub(crate) name: JsonStr<'a>,
-    config_map: Option<IgnoredAny>,
-    secret: Option<IgnoredAny>,
-    projected: Option<IgnoredAny>,
-    #[serde(rename = "downwardAPI")]
-    downward_api: Option<IgnoredAny>,
-    #[serde(borrow)]
-    host_path: Option<HostPath<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct HostPath<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<JsonStr<'a>>,
-}
-
-impl Volume<'_> {
-    /// Whether a mount of the volume is most likely a file: a key of an object, or a file of the
-    /// node.
-    pub(crate) fn is_mounted_as_file(&self, mount: &VolumeMount<'_>) -> bool {
-        let Self { config_map, secret, projected, downward_api, .. } = self;
-        let has_keys = [config_map, secret, projected, downward_api].iter().any(|it| it.is_some());
-        let has_sub_path = mount.sub_path.is_some() || mount.sub_path_expr.is_some();
-        let kind = self.host_path.as_ref().and_then(|it| it.kind.as_deref());
-        let is_node_file =
-            matches!(kind, Some("File" | "FileOrCreate" | "Socket" | "CharDevice" | "BlockDevice"));
-        if has_sub_path { has_keys } else { is_node_file }
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

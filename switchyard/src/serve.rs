@@ -341,7 +341,6 @@ fn trusted_issuers(args: &ServeArgs) -> Result<Vec<TrustedIssuer>, WorkloadConfi
     read_workload_issuers(file, people)
 }
 
-/// Starts the admin port.
 fn start_admin(
     operator: TcpListener,
     tasks: &Tasks,

@@ -1,8 +1,8 @@
 //! The places in the volume where other volumes are mounted.
 //!
 //! Kubelet mounts the service-account token below `/var/run/secrets`, and meshes and cloud
-//! identities do the same with theirs. Many images link `/var/run` to `/run`, so these places are in
-//! the secrets volume. It is read-only for the application, whose container the runtime cannot
+//! identities do the same with theirs. Many images link `/var/run` to `/run`, so these places are
+//! in the secrets volume. It is read-only for the application, whose container the runtime cannot
 //! start if one of them is missing.
 
 use std::io;

@@ -11,15 +11,13 @@ use serde_json::{Value, json};
 use super::append;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::mount_point_conflict::{MAX_MOUNT_POINTS, MountPointConflict};
 use crate::pod::{Pod, Volume, VolumeMount};
 use crate::requested::RequestedSecrets;
 
 /// Where kubelet mounts the pod's service-account token, relative to `/var/run/secrets`. The agent
 /// creates the mount point.
 const SERVICE_ACCOUNT: &str = "kubernetes.io/serviceaccount";
-
-/// The most mount points of a pod below the secrets directory.
-const MAX_MOUNT_POINTS: usize = 64;
 
 /// The longest path of one, in bytes.
 const MAX_PATH_BYTES: usize = 512;
@@ -65,19 +63,6 @@ impl<'p, 'r> MountPoints<'p, 'r> {
         self.found.insert(point.path, file);
         None
     }
-}
-
-/// Why a mount cannot be below the secrets directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MountPointConflict {
-    #[error("the agent uses names that start with two dots")]
-    Reserved,
-    #[error("a secret of the pod's bundles is a file of that name")]
-    Key,
-    #[error("another container mounts a file there, or this one, and the other a directory")]
-    Kind,
-    #[error("a pod has {MAX_MOUNT_POINTS} of these at most")]
-    TooMany,
 }
 
 /// Adds the operation that mounts the secrets.

@@ -1,8 +1,9 @@
 //! Recognizes the work of an earlier pass when the API server invokes the webhook again, and puts
 //! back what another webhook, or the pod's author, made of the agent.
 //!
-//! The agent holds the pod's identity, so what runs in it and what it can see is the canonical form.
-//! What changes neither stays: the API server, quotas and other webhooks add to every container.
+//! The agent holds the pod's identity, so what runs in it and what it can see is the canonical
+//! form. What changes neither stays: the API server, quotas and other webhooks add to every
+//! container.
 
 use contract::layout;
 use json_patch::PatchOperation;

@@ -5,6 +5,7 @@
 mod golden;
 mod key_names;
 mod plaintext;
+mod platform;
 mod properties;
 mod reinvocation;
 mod rules;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::error::DatabaseError;
 use super::query::{Executor, Query, Row};
-use super::row_cache::{Lookup, RowCache};
+use super::row_cache::{CacheLookup, RowCache};
 use super::{postgres, sqlite};
 
 /// Connections for reading a SQLite file. More would only cost memory: the file is in the page
@@ -113,9 +113,9 @@ impl SqliteReaders {
     /// The rows of a statement, from memory if they are there.
     async fn rows(self: Arc<Self>, query: Query) -> Result<Vec<Row>, DatabaseError> {
         let ticket = match self.cache.get(&query) {
-            Lookup::Hit(rows) => return Ok(rows),
-            Lookup::Miss(ticket) => Some(ticket),
-            Lookup::Bypass => None,
+            CacheLookup::Hit(rows) => return Ok(rows),
+            CacheLookup::Miss(ticket) => Some(ticket),
+            CacheLookup::Bypass => None,
         };
         let readers = self.clone();
         let read = move |connection: &rusqlite::Connection| {

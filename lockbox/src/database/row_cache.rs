@@ -54,7 +54,7 @@ struct CachedRows {
 
 /// What is known of a statement's result.
 #[derive(Debug)]
-pub(super) enum Lookup {
+pub(super) enum CacheLookup {
     /// The result.
     Hit(Vec<Row>),
     /// It is to be read, and may then be kept.
@@ -122,11 +122,11 @@ impl RowCache {
     }
 
     /// The result of a statement, if it is known.
-    pub(super) fn get(&self, query: &Query) -> Lookup {
-        let Some(tables) = query.cached else { return Lookup::Bypass };
+    pub(super) fn get(&self, query: &Query) -> CacheLookup {
+        let Some(tables) = query.cached else { return CacheLookup::Bypass };
         let state = self.state();
         if state.committing.touches(tables) {
-            return Lookup::Bypass;
+            return CacheLookup::Bypass;
         }
         let found = state
             .groups
@@ -134,8 +134,8 @@ impl RowCache {
             .and_then(|group| group.0.get(&*query.sql)?.get(query.values.as_slice()))
             .filter(|found| found.read_at.elapsed() < MAX_AGE);
         match found {
-            Some(found) => Lookup::Hit(found.rows.clone()),
-            None => Lookup::Miss(Ticket(state.epoch)),
+            Some(found) => CacheLookup::Hit(found.rows.clone()),
+            None => CacheLookup::Miss(Ticket(state.epoch)),
         }
     }
 
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn read(cache: &RowCache, query: &Query, rows: &[Row]) {
-        let Lookup::Miss(ticket) = cache.get(query) else { panic!("not a miss") };
+        let CacheLookup::Miss(ticket) = cache.get(query) else { panic!("not a miss") };
         cache.put(query, rows, ticket);
     }
 
@@ -278,28 +278,28 @@ mod tests {
         ] {
             read(&cache, &one, &rows(1));
             let during = cache.begin_commit(written(sql));
-            assert_eq!(matches!(cache.get(&one), Lookup::Hit(_)), is_kept, "{sql}");
-            assert_eq!(matches!(cache.get(&one), Lookup::Bypass), !is_kept, "{sql}");
+            assert_eq!(matches!(cache.get(&one), CacheLookup::Hit(_)), is_kept, "{sql}");
+            assert_eq!(matches!(cache.get(&one), CacheLookup::Bypass), !is_kept, "{sql}");
             drop(during);
-            assert_eq!(matches!(cache.get(&one), Lookup::Hit(_)), is_kept, "{sql}");
+            assert_eq!(matches!(cache.get(&one), CacheLookup::Hit(_)), is_kept, "{sql}");
             drop(cache.begin_commit(written("UPDATE a SET n = 1")));
         }
         // Another statement, or the same with other values, is another one.
         read(&cache, &one, &rows(1));
-        assert!(matches!(cache.get(&statement(2)), Lookup::Miss(_)));
-        assert!(matches!(cache.get(&one.clone().uncached()), Lookup::Bypass));
+        assert!(matches!(cache.get(&statement(2)), CacheLookup::Miss(_)));
+        assert!(matches!(cache.get(&one.clone().uncached()), CacheLookup::Bypass));
     }
 
     #[test]
     fn rows_read_around_a_commit_are_not_kept() {
         let (cache, one) = (RowCache::default(), statement(1));
-        let Lookup::Miss(before) = cache.get(&one) else { panic!("not a miss") };
+        let CacheLookup::Miss(before) = cache.get(&one) else { panic!("not a miss") };
         let during = cache.begin_commit(written("UPDATE a SET n = 1"));
         cache.put(&one, &rows(1), before);
         drop(during);
-        assert!(matches!(cache.get(&one), Lookup::Miss(_)));
+        assert!(matches!(cache.get(&one), CacheLookup::Miss(_)));
         cache.put(&one, &rows(1), before);
-        assert!(matches!(cache.get(&one), Lookup::Miss(_)));
+        assert!(matches!(cache.get(&one), CacheLookup::Miss(_)));
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         // Neither a result that is too large, nor that there is none.
         for rows in [rows(MAX_RESULT_BYTES), Vec::new()] {
             read(&cache, &statement(1), &rows);
-            assert!(matches!(cache.get(&statement(1)), Lookup::Miss(_)));
+            assert!(matches!(cache.get(&statement(1)), CacheLookup::Miss(_)));
         }
     }
 }

@@ -80,8 +80,8 @@ pub(crate) struct FoundReads {
     pub(crate) known_since: Option<Timestamp>,
 }
 
-/// The reads of a secret within what the caller may audit. A bundle that has it only in a value that
-/// refers to it may be of another scope, and so `elsewhere`.
+/// The reads of a secret within what the caller may audit. A bundle that has it only in a value
+/// that refers to it may be of another scope, and so `elsewhere`.
 pub(crate) async fn reads_of(
     repository: &Repository,
     wanted: &ReadsWanted,

@@ -11,8 +11,8 @@ use super::body;
 use super::json_request::UnreadRequest;
 use super::list_event;
 use super::path::{SecretPath, authorize_secret};
-use super::references;
 use super::reads_until::reads_until;
+use super::references;
 use super::response::{check_disk, json, run_change};
 use super::secrets::map_absent;
 use crate::app::{ApiError, AppState, Unauthenticated};
@@ -23,8 +23,8 @@ use crate::secrets::{SecretsError, own_summary};
 
 /// Read a secret's metadata
 ///
-/// Version, message, tags, notes, expiry and the last reads, without the value; and for a value with
-/// references the secrets that it refers to, as far as the caller may know of them.
+/// Version, message, tags, notes, expiry and the last reads, without the value; and for a value
+/// with references the secrets that it refers to, as far as the caller may know of them.
 #[utoipa::path(get, path = "/v1/secrets/{scope}/{name}/metadata", operation_id = "readMetadata",
     tag = "secrets",
     params(("scope" = Scope, Path), ("name" = SecretName, Path)),

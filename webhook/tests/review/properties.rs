@@ -37,7 +37,10 @@ proptest! {
         let mut pod = one(json!({
             "env": [
                 { "name": "DATABASE_URL", "value": "postgres://a:b@c/d" },
-                { "name": "A", "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "B" } } },
+                {
+                    "name": "A",
+                    "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "B" } },
+                },
             ],
             "envFrom": [{ "prefix": "P_", "secretRef": { "name": "api-prod" } }],
             "args": ["$(DATABASE_URL)", "$($(A)"],

@@ -48,9 +48,9 @@ pub(in crate::api) struct ListReadersQuery {
 ///
 /// Each rule that lets somebody read the secret or all of the scope: the roles of groups, the rules
 /// for jobs of CI systems, grants, tokens, and the bundles of pods. Somebody with several rules is
-/// listed once for each. Whoever can read a secret that refers to it is listed with `through`, if the
-/// caller may grant there as well; the other referrers are counted. The caller must be allowed to
-/// grant in the scope.
+/// listed once for each. Whoever can read a secret that refers to it is listed with `through`, if
+/// the caller may grant there as well; the other referrers are counted. The caller must be allowed
+/// to grant in the scope.
 #[utoipa::path(get, path = "/v1/access/readers", operation_id = "listReaders", tag = "access",
     params(ListReadersQuery),
     responses((status = 200, description = "Who can read", body = AccessReaderList)))]

@@ -12,11 +12,11 @@ const MAX_CLAIM_BYTES: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     text: String,
-    parts: Vec<Part>,
+    parts: Vec<PatternPart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum PatternPart {
     Literal(String),
     /// `*`.
     WithinSegment,
@@ -52,13 +52,13 @@ impl Pattern {
             let at = rest.find('*').unwrap_or(rest.len());
             let (literal, stars) = rest.split_at(at);
             if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
+                parts.push(PatternPart::Literal(literal.to_owned()));
             }
             let after = stars.trim_start_matches('*');
             match stars.len() - after.len() {
                 0 => {}
-                1 => parts.push(Part::WithinSegment),
-                2 => parts.push(Part::Anything),
+                1 => parts.push(PatternPart::WithinSegment),
+                2 => parts.push(PatternPart::Anything),
                 _ => return Err(PatternError::Stars),
             }
             rest = after;
@@ -74,7 +74,7 @@ impl Pattern {
     /// What every claim that it matches begins with.
     pub(super) fn exact_beginning(&self) -> &str {
         match self.parts.first() {
-            Some(Part::Literal(literal)) => literal,
+            Some(PatternPart::Literal(literal)) => literal,
             _ => "",
         }
     }
@@ -90,17 +90,18 @@ impl Pattern {
         for part in &self.parts {
             let mut next = vec![false; bytes.len() + 1];
             match part {
-                Part::Literal(literal) => {
+                PatternPart::Literal(literal) => {
                     for at in (0..bytes.len()).filter(|at| ends[*at]) {
                         if bytes[at..].starts_with(literal.as_bytes()) {
                             next[at + literal.len()] = true;
                         }
                     }
                 }
-                Part::WithinSegment | Part::Anything => {
+                PatternPart::WithinSegment | PatternPart::Anything => {
                     let mut is_open = false;
                     for at in 0..=bytes.len() {
-                        let passes = at > 0 && (*part == Part::Anything || bytes[at - 1] != b'/');
+                        let passes =
+                            at > 0 && (*part == PatternPart::Anything || bytes[at - 1] != b'/');
                         is_open = ends[at] || (is_open && passes);
                         next[at] = is_open;
                     }

@@ -21,9 +21,9 @@ use super::generation_row::MemberDigest;
 use super::member_targets;
 use super::row_macs::{optional_mac, rights_mac, secret_mac, version_mac};
 use super::rows::{
-    bytes, count, database, integer, name, optional_count, optional_integer, scope, signed, text,
+    bytes, count, database, integer, name, optional_count, optional_integer, scope, signed, state,
+    text,
 };
-use super::secrets::state;
 use super::{LedgerTransaction, Repository, audit_events, settings, version_rows};
 
 /// The setting that names the key.

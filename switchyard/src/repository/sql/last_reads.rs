@@ -230,6 +230,14 @@ fn upsert(places: &str) -> String {
     )
 }
 
+/// That nobody read the secret since a time. `$A` is 1 if that is asked for, and `$B` the time. One
+/// that was never read counts from when it was first written.
+pub(super) fn unused_since(asked: u32, time: u32) -> String {
+    let before = ["s.created_at", "r.by_pod_at", "r.by_person_at", "r.by_program_at"]
+        .map(|column| format!("coalesce({column}, 0) < ${time}"));
+    format!("(${asked} = 0 OR ({}))", before.join(" AND "))
+}
+
 /// The columns of `secret_reads`, without reads from before `created_at`.
 pub(super) fn last_read(row: &Row, created_at: Timestamp) -> Result<LastRead, RepositoryError> {
     let read = LastRead {

@@ -13,8 +13,7 @@ use super::super::{BundleId, RepositoryError};
 use super::Repository;
 use super::bundles::bundle_mac;
 use super::row_macs::{secret_mac, stored_mac, version_mac};
-use super::rows::{database, name, optional_integer, scope, text};
-use super::secrets::state;
+use super::rows::{database, name, optional_integer, scope, state, text};
 use super::version_rows;
 
 /// How many bundles are read at once.

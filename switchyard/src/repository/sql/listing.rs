@@ -8,8 +8,9 @@ use lockbox::database::{query, query_built};
 
 use super::super::{ListQuery, RepositoryError, Secret};
 use super::Repository;
+use super::last_reads::unused_since;
 use super::rows::{columns, database};
-use super::secrets::{LISTED_COLUMNS, LISTED_TABLES, secret, unused_since};
+use super::secrets::{LISTED_COLUMNS, LISTED_TABLES, secret};
 
 /// Each name is a bound value, so this stays far below SQLite's limit of 32,766.
 const NAMES_PER_QUERY: usize = 500;

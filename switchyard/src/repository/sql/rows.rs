@@ -1,5 +1,6 @@
 //! Conversions between columns and validated types.
 
+use contract::api::VersionState;
 use contract::metadata::{Notes, SecretMetadata, Tags};
 use contract::{Scope, SecretName, SecretRef, Version};
 use jiff::Timestamp;
@@ -157,4 +158,15 @@ pub(super) fn optional_secret_ref(
     let scope: Vec<String> = scope.into_iter().flatten().filter(|it| !it.is_empty()).collect();
     let text = column("name")?.map(|name| format!("{}/{name}", scope.join(".")));
     text.map(|text| text.parse().map_err(|_| RepositoryError::Form("secret"))).transpose()
+}
+
+/// Parses the column `rotation_status`.
+pub(super) fn state(word: &str) -> Result<VersionState, RepositoryError> {
+    match word {
+        "pending" => Ok(VersionState::Pending),
+        "active" => Ok(VersionState::Active),
+        "archived" => Ok(VersionState::Archived),
+        "destroyed" => Ok(VersionState::Destroyed),
+        _ => Err(RepositoryError::Form("rotation_status")),
+    }
 }

@@ -7,8 +7,9 @@ use lockbox::database::{Row, query, query_built};
 
 use super::super::{RepositoryError, ScopedSecret, SearchQuery};
 use super::Repository;
+use super::last_reads::unused_since;
 use super::rows::{columns, count, database, scope};
-use super::secrets::{LISTED_COLUMNS, LISTED_TABLES, secret, unused_since};
+use super::secrets::{LISTED_COLUMNS, LISTED_TABLES, secret};
 
 impl Repository {
     /// A page of the secrets that a search finds.

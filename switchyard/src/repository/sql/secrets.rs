@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::database::{Query, Row, query, query_built};
@@ -10,11 +9,11 @@ use lockbox::{ActiveSecret, Reference};
 
 use super::super::{ListQuery, LivedTime, RepositoryError, Secret, VersionNumbers, VersionRow};
 use super::Repository;
-use super::last_reads::last_read;
+use super::last_reads::{last_read, unused_since};
 use super::row_macs::{VERSION_COLUMNS, check_version};
 use super::rows::{
     columns, count, database, metadata, name, optional_integer, optional_time, references, scope,
-    signed, stored, text, time,
+    signed, state, stored, text, time,
 };
 use crate::references::ValueReferences;
 
@@ -31,14 +30,6 @@ pub(super) const LISTED_COLUMNS: &str = "s.name, s.current_version AS version, v
 pub(super) const LISTED_TABLES: &str = "secrets s \
     JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version \
     LEFT JOIN secret_reads r ON r.secret_id = s.id";
-
-/// That nobody read the secret since a time. `$A` is 1 if that is asked for, and `$B` the time. One
-/// that was never read counts from when it was first written.
-pub(super) fn unused_since(asked: u32, time: u32) -> String {
-    let before = ["s.created_at", "r.by_pod_at", "r.by_person_at", "r.by_program_at"]
-        .map(|column| format!("coalesce({column}, 0) < ${time}"));
-    format!("(${asked} = 0 OR ({}))", before.join(" AND "))
-}
 
 /// The columns of the last reads where they are not asked for.
 const NO_READS: &str = "CAST(NULL AS BIGINT) AS by_pod_at, CAST(NULL AS BIGINT) AS by_person_at, \
@@ -113,17 +104,7 @@ impl Repository {
         scope: &Scope,
         name: &SecretName,
     ) -> Result<Option<Secret>, RepositoryError> {
-        let [project, environment, service] = columns(scope);
-        let row = find_statement()
-            .bind(project)
-            .bind(environment)
-            .bind(service)
-            .bind(name.as_str().to_owned())
-            .cached(&["secrets", "secret_versions"])
-            .fetch_optional(self.database.reader())
-            .await
-            .map_err(database("find secret"))?;
-        row.as_ref().map(|row| self.authentic(row).and_then(secret)).transpose()
+        self.find_by(find_statement().cached(&["secrets", "secret_versions"]), scope, name).await
     }
 
     /// One secret at its active version, and when it was last read.
@@ -135,12 +116,21 @@ impl Repository {
         scope: &Scope,
         name: &SecretName,
     ) -> Result<Option<Secret>, RepositoryError> {
-        let [project, environment, service] = columns(scope);
         let reads = (
             "r.by_pod_at, r.by_person_at, r.by_program_at",
             "LEFT JOIN secret_reads r ON r.secret_id = s.id",
         );
-        let row = find_some_statement("= $4", reads)
+        self.find_by(find_some_statement("= $4", reads), scope, name).await
+    }
+
+    async fn find_by(
+        &self,
+        statement: Query,
+        scope: &Scope,
+        name: &SecretName,
+    ) -> Result<Option<Secret>, RepositoryError> {
+        let [project, environment, service] = columns(scope);
+        let row = statement
             .bind(project)
             .bind(environment)
             .bind(service)
@@ -164,10 +154,8 @@ impl Repository {
         let mut found = Vec::new();
         for names in names.chunks(NAMES_PER_QUERY) {
             let [project, environment, service] = columns(scope);
-            let statement = find_some_statement(
-                &format!("IN ({})", name_places(names.len())),
-                (NO_READS, ""),
-            );
+            let statement =
+                find_some_statement(&format!("IN ({})", name_places(names.len())), (NO_READS, ""));
             let statement = statement.bind(project).bind(environment).bind(service);
             let rows = names
                 .iter()
@@ -403,15 +391,4 @@ fn version(row: &Row) -> Result<VersionRow, RepositoryError> {
         references: references(row)?,
         metadata: metadata(row)?,
     })
-}
-
-/// Parses the column `rotation_status`.
-pub(super) fn state(word: &str) -> Result<VersionState, RepositoryError> {
-    match word {
-        "pending" => Ok(VersionState::Pending),
-        "active" => Ok(VersionState::Active),
-        "archived" => Ok(VersionState::Archived),
-        "destroyed" => Ok(VersionState::Destroyed),
-        _ => Err(RepositoryError::Form("rotation_status")),
-    }
 }

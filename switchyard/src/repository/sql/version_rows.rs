@@ -10,9 +10,8 @@ use super::super::digest::{Digest, Table};
 use super::super::mac::{LedgerKey, RowMac};
 use super::LedgerTransaction;
 use super::row_macs::{stored_mac, version_mac};
-use super::rows::{count, database, optional_integer, references, signed, text};
+use super::rows::{count, database, optional_integer, references, signed, state, text};
 use super::secret_row::SecretRow;
-use super::secrets::state;
 use crate::references::ValueReferences;
 
 /// A version's row, read within a change.

@@ -160,7 +160,8 @@ pub(super) async fn old_generations_go_and_nothing_that_is_needed(fixture: Secre
         limit: 10,
     };
     let repository = &fixture.secrets.repository;
-    let known = reads_of(repository, &wanted, (&AuditReach::Everything, None)).await.unwrap().known_since;
+    let known =
+        reads_of(repository, &wanted, (&AuditReach::Everything, None)).await.unwrap().known_since;
     assert!(details.ends_with(&format!("known since {:.0}", known.unwrap())), "{details}");
     let elsewhere = AuditReach::Scopes(["shop.dev".parse().unwrap()].into());
     assert_eq!(reads_of(repository, &wanted, (&elsewhere, None)).await.unwrap().known_since, None);
