@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use lockbox::Database;
 use lockbox::database::{Query, query};
+use tokio_util::task::TaskTracker;
 
 const CHANGES: i64 = 200;
 
@@ -59,10 +60,11 @@ async fn nobody_is_answered_with_an_older_state_than_somebody_before() {
     let directory = tempfile::tempdir().unwrap();
     let database = open(&directory.path().join("test.db")).await;
     let (seen, done) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicBool::new(false)));
+    let tracker = TaskTracker::new();
     let readers: Vec<_> = (0..4)
         .map(|reader| {
             let (database, seen, done) = (database.clone(), seen.clone(), done.clone());
-            tokio::spawn(async move {
+            tracker.spawn(async move {
                 let mut reads = 0_u64;
                 while !done.load(Ordering::SeqCst) {
                     let known = seen.load(Ordering::SeqCst);

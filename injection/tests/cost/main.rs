@@ -69,7 +69,6 @@ fn no_pod_costs_more_than_32_mib() {
     for Shape { name, json } in shapes::all() {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
-        let start = std::time::Instant::now();
         let (patch, warnings, outcome) = decide(&json, &bundles, &config);
         let peak = MEMORY.peak_usage().saturating_sub(before);
         is_over |= peak > MAX_MEMORY
@@ -78,9 +77,8 @@ fn no_pod_costs_more_than_32_mib() {
             || warnings > MAX_TEXT;
         let outcome: String = outcome.chars().take(100).collect();
         report.push_str(&format!(
-            "{:?} {name}: {} KiB of text, {} KiB of memory, {} KiB of patch, {} KiB of text in the \
+            "{name}: {} KiB of text, {} KiB of memory, {} KiB of patch, {} KiB of text in the \
              answer: {outcome}\n",
-            start.elapsed(),
             json.len() >> 10,
             peak >> 10,
             patch >> 10,
@@ -88,5 +86,4 @@ fn no_pod_costs_more_than_32_mib() {
         ));
     }
     assert!(!is_over, "{report}");
-    eprintln!("{report}");
 }

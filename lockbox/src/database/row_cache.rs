@@ -184,7 +184,7 @@ impl RowCache {
 
 impl Group {
     fn bytes(&self) -> usize {
-        let results = self.0.iter().flat_map(|(_, results)| results);
+        let results = self.0.values().flatten();
         results.map(|(values, found)| size_of_values(values) + size_of_rows(&found.rows)).sum()
     }
 }
@@ -287,7 +287,7 @@ mod tests {
         // Another statement, or the same with other values, is another one.
         read(&cache, &one, &rows(1));
         assert!(matches!(cache.get(&statement(2)), CacheLookup::Miss(_)));
-        assert!(matches!(cache.get(&one.clone().uncached()), CacheLookup::Bypass));
+        assert!(matches!(cache.get(&one.uncached()), CacheLookup::Bypass));
     }
 
     #[test]

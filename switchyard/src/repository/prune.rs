@@ -119,7 +119,7 @@ mod tests {
         let held = NeededGenerations {
             held: [Generation(2), Generation(9)].into(),
             target: Some(Generation(6)),
-            ..needed.clone()
+            ..needed
         };
         assert_eq!(numbers(&held, policy, 100), [1, 3, 4, 5]);
         let back = NeededGenerations { stable: Generation(3), ..needed.clone() };
