@@ -120,7 +120,7 @@ const SINGLE_RATIONALE: &str = "twice what one connection wrote when each change
 
 impl Metric {
     /// Every metric, in the report's order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
         Self::AgentBinary,
@@ -131,6 +131,7 @@ impl Metric {
         Self::WebhookP99At16,
         Self::WebhookRss,
         Self::ReviewInProcess,
+        Self::ReviewWorst,
         Self::StoreReadsAt16,
         Self::StoreReadP99At16,
         Self::StoreWritesAt16,

@@ -70,8 +70,11 @@ impl Client<'_> {
         options: VersionChoice,
     ) -> Result<SecretValue, Error> {
         let VersionChoice { version, raw } = options;
-        let version = version.map(|it| format!("&version={it}")).unwrap_or_default();
-        self.get(&format!("/v1/secrets/{scope}/{name}?raw={raw}{version}")).await
+        let version = version.map(|version| format!("version={version}"));
+        let raw = raw.then(|| "raw=true".to_owned());
+        let query: Vec<String> = version.into_iter().chain(raw).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        self.get(&format!("/v1/secrets/{scope}/{name}{mark}{}", query.join("&"))).await
     }
 
     /// Reads many secrets, in as few requests as they fit into: those that are there, and the

@@ -22,8 +22,9 @@ use crate::repository::{
 /// How often reads are counted when none is waiting.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// The pause between two batches of a log that was not counted yet. Others use the ledger too.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause between two batches of a log that was not counted yet. Others use the ledger too, and
+/// a batch is more than they read in this time.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// How long an event may take from its time to the log, on a replica whose clock may be behind.
 const SETTLED: SignedDuration = SignedDuration::from_secs(60);
@@ -37,7 +38,7 @@ pub(crate) struct CountLimits {
     pub(crate) members: usize,
 }
 
-const LIMITS: CountLimits = CountLimits { events: 1000, members: 5000 };
+const LIMITS: CountLimits = CountLimits { events: 10_000, members: 20_000 };
 
 /// Runs while this replica holds the lease.
 pub(crate) async fn run_read_count(repository: Repository, fence: Fence) {
@@ -73,7 +74,8 @@ pub(crate) async fn count_once(
     let end = repository.newest_event().await?;
     let events = repository.read_events(from.sequence, end, limits.events).await?;
     let is_last = u32::try_from(events.len()).is_ok_and(|count| count < limits.events);
-    let mut batch = Batch { repository, limits, held: BTreeMap::new(), members: 0 };
+    let mut batch =
+        Batch { repository, limits, ids: BTreeMap::new(), held: BTreeMap::new(), members: 0 };
     let mut reads = BTreeMap::new();
     let (mut until, mut is_whole) = (from, true);
     for event in events {
@@ -95,6 +97,8 @@ pub(crate) async fn count_once(
 struct Batch<'a> {
     repository: &'a Repository,
     limits: CountLimits,
+    /// The ids of secrets, `None` where there is none. A few are read again and again.
+    ids: BTreeMap<(Scope, SecretName), Option<i64>>,
     /// What generations hold. A thousand pods of one deployment get the same.
     held: BTreeMap<(Scope, Generation), Vec<BundleMemberId>>,
     members: usize,
@@ -118,9 +122,16 @@ impl Batch<'_> {
         match (event.resource_type.as_str(), event.version) {
             ("secret", _) => {
                 let Ok(name) = event.resource.parse::<SecretName>() else { return Ok(true) };
-                if let Some(id) = self.repository.secret_id(&scope, &name).await? {
-                    add(id);
-                }
+                let key = (scope, name);
+                let id = match self.ids.get(&key) {
+                    Some(id) => *id,
+                    None => {
+                        let id = self.repository.secret_id(&key.0, &key.1).await?;
+                        self.ids.insert(key, id);
+                        id
+                    }
+                };
+                id.into_iter().for_each(&mut add);
             }
             ("bundle", Some(generation)) => {
                 let key = (scope, Generation(generation));

@@ -19,7 +19,7 @@ pub(super) async fn reads_until(
         Some(since) if since > Timestamp::now() => {
             Err(ApiError::malformed("unused_since is in the future: name a time in the past"))
         }
-        Some(since) if until < since => Err(ApiError::unavailable(format!(
+        Some(since) if until < since => Err(ApiError::not_counted(format!(
             "reads are counted up to {until:.0} so far, which is before {since:.0}; ask again later"
         ))),
         _ => Ok(until),

@@ -224,6 +224,12 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "/problems/referenced", title, detail)
     }
 
+    /// Reads are not counted up to a time yet.
+    pub(crate) fn not_counted<D: Into<String>>(detail: D) -> Self {
+        let title = "Reads are not counted that far";
+        Self::new(StatusCode::CONFLICT, "/problems/not-counted", title, detail)
+    }
+
     /// The references of a value cannot be.
     fn references<D: Into<String>>(detail: D) -> Self {
         let title = "The references cannot be resolved";

@@ -77,13 +77,19 @@ fn add_errors(path: &str, method: &str, operation: &mut Value) {
         (!is_open, "403", "Not allowed"),
         (
             path.contains('{')
-                || ["/v1/access/check", "/v1/access/reads", "/v1/login", "/v1/admin/rekey"]
-                    .contains(&path),
+                || [
+                    "/v1/access/check",
+                    "/v1/access/reads",
+                    "/v1/login",
+                    "/v1/login/workload",
+                    "/v1/admin/rekey",
+                ]
+                .contains(&path),
             "404",
             "Not found",
         ),
         (
-            changes && !is_open,
+            (changes && !is_open) || has(operation, "unused_since"),
             "409",
             "The state of the resource does not allow it, or somebody else changed it first",
         ),

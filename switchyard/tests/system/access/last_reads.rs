@@ -85,6 +85,5 @@ async fn last_reads_are_shown_to_whoever_may_list_the_secret() {
     let path = format!("/v1/secrets/shop.prod.api/?unused_since={just_now}");
     let (status, headers, answer) = harness.ask(Method::GET, &path, Some(&owner), b"").await;
     let problem = problem(status, &headers, &answer);
-    assert!(problem.status == 503 && problem.detail.contains("counted up to"), "{problem:?}");
-    assert!(headers.contains_key("retry-after"));
+    assert!(problem.status == 409 && problem.detail.contains("counted up to"), "{problem:?}");
 }
