@@ -73,13 +73,13 @@ fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
             &["enclii.io/containers", "nobody"],
         ),
         ("mount", mount("/run/secrets"), &["/run/secrets"]),
-        ("mount below", mount("/var/run/secrets/tokens"), &["/var/run/secrets/tokens"]),
+        ("mount over the agent's files", mount("/var/run/secrets/..data"), &["..data"]),
         (
-            "a container named like the agent",
+            "an application named like the agent",
             with(&|spec| {
                 let mut twin = spec["containers"][0].clone();
                 twin["name"] = json!("enclii-agent");
-                spec["initContainers"] = json!([twin]);
+                spec["containers"].as_array_mut().unwrap().push(twin);
             }),
             &["enclii-agent"],
         ),
