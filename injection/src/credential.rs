@@ -1,6 +1,6 @@
 //! Recognizes credentials by their form or by the name beside them.
 //!
-//! One table of rules, [`rules`], serves the webhook, `enclii inject` and `enclii scan`. A rule is
+//! One table of rules, in `rules`, serves the webhook, `enclii inject` and `enclii scan`. A rule is
 //! certain where only credentials have the form; the others are warned of.
 //!
 //! Matching takes time in proportion to the text: there are no regular expressions, each byte

@@ -34,7 +34,7 @@ impl Repository {
 
 impl Repository {
     /// Records that a pod is there, though it reports nothing. It is written at most once in
-    /// [`SEEN_MILLIS`].
+    /// `SEEN_MILLIS`.
     ///
     /// # Errors
     /// The database failed.
