@@ -7,6 +7,7 @@ use runtime::tasks::Tasks;
 
 use super::*;
 use crate::repository::NewVersion;
+mod composed_history;
 mod forgeries;
 mod full_bundles;
 mod history;
@@ -33,6 +34,7 @@ macro_rules! on_each_database {
     };
 }
 
+use composed_history::*;
 use forgeries::*;
 use full_bundles::*;
 use history::*;
@@ -79,6 +81,7 @@ mod each {
         tags_are_changed_one_by_one_and_bounded,
         a_bundle_that_somebody_changed_is_not_delivered,
         a_row_that_somebody_changed_is_not_read,
+        what_a_value_is_composed_of_is_read_and_pruned_with_it,
         what_was_put_back_is_found,
     );
 }

@@ -15,7 +15,7 @@ use crate::secrets::history::{HistoryPolicy, Pruned};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-const POLICY: HistoryPolicy =
+pub(super) const POLICY: HistoryPolicy =
     HistoryPolicy { generations: 3, age: SignedDuration::from_hours(24), versions: None };
 
 impl SecretsFixture {
@@ -24,24 +24,24 @@ impl SecretsFixture {
         self.secrets.repository.take_lease("prune", "me", ttl).await.unwrap().unwrap()
     }
 
-    async fn prune(&self, policy: HistoryPolicy) -> Pruned {
+    pub(super) async fn prune(&self, policy: HistoryPolicy) -> Pruned {
         let fence = self.prune_fence().await;
         self.secrets.prune_once(policy, &fence, Duration::ZERO).await.unwrap()
     }
 
-    async fn live(&self, by: Duration) {
+    pub(super) async fn live(&self, by: Duration) {
         let fence = self.prune_fence().await;
         self.secrets.repository.advance_lived_time(by, &fence).await.unwrap();
     }
 
     /// As if every read so far were counted.
-    async fn all_counted(&self) {
+    pub(super) async fn all_counted(&self) {
         let at = Timestamp::now().as_millisecond() + 1000;
         let counted = "UPDATE counted_reads SET at = $1";
         self.database.execute(lockbox::database::query(counted).bind(at)).await.unwrap();
     }
 
-    async fn bundle(&self, scope: &str) -> Bundle {
+    pub(super) async fn bundle(&self, scope: &str) -> Bundle {
         self.secrets.repository.bundle(&scope.parse().unwrap()).await.unwrap().unwrap()
     }
 
@@ -62,7 +62,7 @@ impl SecretsFixture {
     }
 
     /// The generations that can be read, of the first so many.
-    async fn generations(&self, bundle: &Bundle, until: u64) -> Vec<u64> {
+    pub(super) async fn generations(&self, bundle: &Bundle, until: u64) -> Vec<u64> {
         let mut found = Vec::new();
         for number in 1..=until {
             match self.secrets.repository.members(bundle, Generation(number)).await {
@@ -74,7 +74,7 @@ impl SecretsFixture {
         found
     }
 
-    async fn rows(&self, table: &'static str) -> i64 {
+    pub(super) async fn rows(&self, table: &'static str) -> i64 {
         let counted = lockbox::database::query_built(format!("SELECT count(*) FROM {table}"));
         let row = counted.fetch_one(self.database.reader()).await.unwrap();
         row.scalar().unwrap()

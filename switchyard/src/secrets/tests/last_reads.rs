@@ -126,6 +126,38 @@ impl SecretsFixture {
     }
 }
 
+/// A pod reads a generation of a service's bundle, and the read is counted. Returns its time.
+pub(super) async fn reads_of_a_pod(
+    fixture: &SecretsFixture,
+    bundle: &Scope,
+    generation: u64,
+) -> Timestamp {
+    let pod = Pod {
+        namespace: "shop-prod".into(),
+        service_account: "api".into(),
+        name: "api-1".into(),
+        uid: "1".into(),
+    };
+    let resource = Resource {
+        kind: ResourceKind::Bundle,
+        id: "api-prod".into(),
+        scope: Some(bundle.to_string()),
+    };
+    let event = Event {
+        actor: Actor::Pod(pod),
+        action: Action::Read,
+        resource,
+        version: Some(generation),
+        outcome: Outcome::Allowed,
+        origin: Origin::default(),
+        details: Some(RULES[0].to_owned()),
+    };
+    let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond() + 1000).unwrap();
+    fixture.read_event(now, event).await;
+    fixture.count(CountLimits { events: 100, members: 100 }).await;
+    now
+}
+
 /// In batches of any size, with writes in between, from any point on.
 pub(super) async fn last_reads_are_those_that_the_log_has(fixture: SecretsFixture) {
     for seed in 0..4 {
