@@ -43,7 +43,7 @@ pub(crate) fn all<'p>(
         annotations.reload_container.iter().map(|name| (annotations::RELOAD_CONTAINER, name));
     let known: HashSet<&str> = containers.iter().map(|app| &*app.container.name).collect();
     for (annotation, name) in names.chain(reload_container) {
-        if diagnostics.is_full() {
+        if diagnostics.has_more() {
             break;
         }
         if !known.contains(name.as_str()) {

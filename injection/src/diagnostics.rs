@@ -25,16 +25,16 @@ const MAX_SENT_WARNINGS: usize = 20;
 
 impl Diagnostics {
     pub(crate) fn deny(&mut self, violation: Violation) {
-        if self.is_full() {
+        if self.violations.len() >= MAX_KEPT {
             self.has_more = true;
         } else {
             self.violations.push(violation);
         }
     }
 
-    /// Whether no further violation is kept.
-    pub(crate) fn is_full(&self) -> bool {
-        self.violations.len() >= MAX_KEPT
+    /// Whether violations were left out, so that it is no use to look for more.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more
     }
 
     pub(crate) fn warn(&mut self, warning: Warning) {
@@ -327,6 +327,14 @@ mod tests {
         assert!(message.starts_with("26 problems keep this pod"), "{message}");
         assert_eq!(message.lines().count(), 22);
         assert!(message.ends_with("\n- and 6 more"), "{message}");
+        for _ in 26..MAX_KEPT {
+            diagnostics.deny(Violation::Windows);
+        }
+        assert!(!diagnostics.has_more() && diagnostics.message().starts_with("200 problems"));
+        diagnostics.deny(Violation::Windows);
+        let message = diagnostics.message();
+        assert!(diagnostics.has_more() && message.starts_with("200+ problems"), "{message}");
+        assert!(message.ends_with("\n- and 180+ more"), "{message}");
     }
 
     #[test]

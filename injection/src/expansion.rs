@@ -17,7 +17,7 @@ pub(crate) fn check(
     }
     let mut check = |text: &str, rest: std::fmt::Arguments<'_>| {
         for name in references(text).filter(|name| removed.contains(*name)) {
-            if diagnostics.is_full() {
+            if diagnostics.has_more() {
                 break;
             }
             diagnostics

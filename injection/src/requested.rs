@@ -59,11 +59,11 @@ impl<'a> RequestedSecrets<'a> {
                     continue;
                 }
                 for key in shared {
-                    if diagnostics.is_full() {
-                        return;
-                    }
                     let (key, (first, second)) = (key.clone(), of_pair());
                     diagnostics.deny(Violation::SharedKey { key, first, second });
+                    if diagnostics.has_more() {
+                        return;
+                    }
                 }
             }
         }

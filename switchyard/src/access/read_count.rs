@@ -74,22 +74,21 @@ pub(crate) async fn count_once(
     let end = repository.newest_event().await?;
     let events = repository.read_events(from.sequence, end, limits.events).await?;
     let is_last = u32::try_from(events.len()).is_ok_and(|count| count < limits.events);
-    let mut batch =
-        Batch { repository, limits, ids: BTreeMap::new(), held: BTreeMap::new(), members: 0 };
-    let mut reads = BTreeMap::new();
+    let mut batch = Batch::new(repository, limits);
     let (mut until, mut is_whole) = (from, true);
     for event in events {
-        if !batch.read(&event, &mut reads).await? {
+        let (sequence, at) = (event.sequence, settled(event.at.min(now)));
+        if !batch.read(event).await? {
             is_whole = false;
             break;
         }
-        until = CountedUntil { sequence: event.sequence, at: settled(event.at.min(now)) };
+        until = CountedUntil { sequence, at };
     }
     let is_done = is_whole && is_last;
     if is_done {
         until = CountedUntil { sequence: end.max(from.sequence), at: settled(now) };
     }
-    repository.count_reads(reads, from, until, fence).await?;
+    repository.count_reads(batch.finish(), from, until, fence).await?;
     Ok(is_done)
 }
 
@@ -97,70 +96,115 @@ pub(crate) async fn count_once(
 struct Batch<'a> {
     repository: &'a Repository,
     limits: CountLimits,
+    /// The last reads by the id of the secret.
+    reads: BTreeMap<i64, LastRead>,
     /// The ids of secrets, `None` where there is none. A few are read again and again.
     ids: BTreeMap<(Scope, SecretName), Option<i64>>,
-    /// What generations hold. A thousand pods of one deployment get the same.
+    /// What generations hold.
     held: BTreeMap<(Scope, Generation), Vec<BundleMemberId>>,
+    /// A thousand pods of one deployment get the same, which is looked through once.
+    generations: BTreeMap<ReadGeneration, LastRead>,
+    /// How many members there are to look through.
     members: usize,
 }
 
-impl Batch<'_> {
+/// A read of a generation, as far as it says which members were read.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ReadGeneration {
+    bundle: (Scope, Generation),
+    is_to_pod: bool,
+    details: String,
+}
+
+impl<'a> Batch<'a> {
+    fn new(repository: &'a Repository, limits: CountLimits) -> Self {
+        let (reads, ids) = (BTreeMap::new(), BTreeMap::new());
+        let (held, generations) = (BTreeMap::new(), BTreeMap::new());
+        Self { repository, limits, reads, ids, held, generations, members: 0 }
+    }
+
     /// Adds what the event says. Returns `false`, and adds nothing, if that is too much for this
     /// batch.
-    async fn read(
-        &mut self,
-        event: &ReadEvent,
-        reads: &mut BTreeMap<i64, LastRead>,
-    ) -> Result<bool, RepositoryError> {
+    async fn read(&mut self, event: ReadEvent) -> Result<bool, RepositoryError> {
         let Some(read) = last_read(&event.actor_type, event.at) else { return Ok(true) };
         let scope = event.scope.as_deref().and_then(|scope| scope.parse::<Scope>().ok());
         let Some(scope) = scope else { return Ok(true) };
-        let mut add = |secret: i64| {
-            let known = reads.entry(secret).or_default();
-            *known = known.latest(read);
-        };
         match (event.resource_type.as_str(), event.version) {
             ("secret", _) => {
                 let Ok(name) = event.resource.parse::<SecretName>() else { return Ok(true) };
-                let key = (scope, name);
-                let id = match self.ids.get(&key) {
-                    Some(id) => *id,
-                    None => {
-                        let id = self.repository.secret_id(&key.0, &key.1).await?;
-                        self.ids.insert(key, id);
-                        id
-                    }
-                };
-                id.into_iter().for_each(&mut add);
+                if let Some(id) = self.id_of((scope, name)).await? {
+                    add(&mut self.reads, id, read);
+                }
+                Ok(true)
             }
             ("bundle", Some(generation)) => {
-                let key = (scope, Generation(generation));
-                if !self.held.contains_key(&key) {
-                    if self.members >= self.limits.members {
-                        return Ok(false);
-                    }
-                    let members = self.repository.member_ids(&key.0, key.1).await?;
-                    // Looking for a generation that holds nothing is work as well.
-                    self.members += members.len().max(1);
-                    self.held.insert(key.clone(), members);
-                }
-                let members = self.held.get(&key).map(Vec::as_slice).unwrap_or_default();
-                members.iter().filter(|it| had(event, it)).for_each(|it| add(it.secret));
+                let bundle = (scope, Generation(generation));
+                let is_to_pod = event.actor_type == "pod";
+                self.delivery(ReadGeneration { bundle, is_to_pod, details: event.details }, read)
+                    .await
             }
-            _ => {}
+            _ => Ok(true),
         }
+    }
+
+    async fn id_of(&mut self, secret: (Scope, SecretName)) -> Result<Option<i64>, RepositoryError> {
+        if let Some(id) = self.ids.get(&secret) {
+            return Ok(*id);
+        }
+        let id = self.repository.secret_id(&secret.0, &secret.1).await?;
+        self.ids.insert(secret, id);
+        Ok(id)
+    }
+
+    async fn delivery(
+        &mut self,
+        delivery: ReadGeneration,
+        read: LastRead,
+    ) -> Result<bool, RepositoryError> {
+        if let Some(known) = self.generations.get_mut(&delivery) {
+            *known = known.latest(read);
+            return Ok(true);
+        }
+        if self.members >= self.limits.members {
+            return Ok(false);
+        }
+        let (bundle, generation) = &delivery.bundle;
+        if !self.held.contains_key(&delivery.bundle) {
+            let members = self.repository.member_ids(bundle, *generation).await?;
+            self.held.insert(delivery.bundle.clone(), members);
+        }
+        // Looking for a generation that holds nothing is work as well.
+        self.members += self.held.get(&delivery.bundle).map_or(0, Vec::len).max(1);
+        self.generations.insert(delivery, read);
         Ok(true)
+    }
+
+    /// The last reads, those of deliveries among them.
+    fn finish(mut self) -> BTreeMap<i64, LastRead> {
+        for (delivery, read) in &self.generations {
+            let is_cut = delivery.details.chars().count() >= MAX_TEXT_CHARS;
+            for member in self.held.get(&delivery.bundle).into_iter().flatten() {
+                if delivery.had(member, is_cut) {
+                    add(&mut self.reads, member.secret, *read);
+                }
+            }
+        }
+        self.reads
     }
 }
 
-/// Whether a read of a generation had one of its members, or may have had it.
-fn had(event: &ReadEvent, member: &BundleMemberId) -> bool {
-    // A person or a token gets the whole bundle, or none of it.
-    if event.actor_type != "pod" {
-        return true;
+fn add(reads: &mut BTreeMap<i64, LastRead>, secret: i64, read: LastRead) {
+    let known = reads.entry(secret).or_default();
+    *known = known.latest(read);
+}
+
+impl ReadGeneration {
+    /// Whether it had one of the members, or may have had it. A person or a token gets the whole
+    /// bundle, or none of it.
+    fn had(&self, member: &BundleMemberId, is_cut: bool) -> bool {
+        !self.is_to_pod
+            || delivered(&self.details, is_cut, &member.name, &member.scope) != Delivered::No
     }
-    let is_cut = event.details.chars().count() >= MAX_TEXT_CHARS;
-    delivered(&event.details, is_cut, &member.name, &member.scope) != Delivered::No
 }
 
 /// A read at this time by an actor of this kind.

@@ -129,7 +129,7 @@ impl AuditWriter {
                 .drain(..)
                 .map(|QueuedEvents { records, written }| (records, written))
                 .unzip();
-            let records = records.concat();
+            let records: Vec<AuditEntry> = records.into_iter().flatten().collect();
             let events = records.len();
             let written = match self.repository.append(records).await {
                 Ok(()) => true,

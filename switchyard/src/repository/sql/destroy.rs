@@ -6,7 +6,7 @@ use contract::api::VersionState;
 use contract::{Scope, SecretName, Version};
 use jiff::Timestamp;
 use lockbox::StoredVersion;
-use lockbox::database::{Row, query};
+use lockbox::database::{Row, query, query_built};
 
 use super::super::{ChangeError, Fence, LedgerChange, LivedTime, RepositoryError};
 use super::rows::{columns, database, integer, name, scope, signed, stored};
@@ -194,43 +194,40 @@ fn pending_destroy(row: &Row) -> Result<PendingDestroy, RepositoryError> {
     })
 }
 
-/// Whether the version is active or in a stable or target generation of a bundle.
+/// That a member `m` of a bundle `b` is in its stable or its target generation.
+const IS_CURRENT: &str = "((m.first_generation <= b.stable_generation
+         AND (m.end_generation IS NULL OR m.end_generation > b.stable_generation))
+     OR (m.first_generation <= b.target_generation
+         AND (m.end_generation IS NULL OR m.end_generation > b.target_generation)))";
+
+/// Whether the version is active, or is or is part of a value in a stable or target generation of a
+/// bundle.
 async fn in_use(
     tx: &mut LedgerTransaction<'_>,
     secret: &SecretRow,
     version: Version,
 ) -> Result<bool, RepositoryError> {
-    let held = query(
+    if secret.active() == Some(version) {
+        return Ok(true);
+    }
+    let held = format!(
         "SELECT m.name FROM bundle_members m JOIN bundles b ON b.id = m.bundle_id
-         WHERE m.secret_id = $1 AND m.version = $2
-           AND ((m.first_generation <= b.stable_generation
-                 AND (m.end_generation IS NULL OR m.end_generation > b.stable_generation))
-             OR (m.first_generation <= b.target_generation
-                 AND (m.end_generation IS NULL OR m.end_generation > b.target_generation)))
-         LIMIT 1",
-    )
-    .bind(secret.id)
-    .bind(signed(version.0))
-    .fetch_optional(tx.connection())
-    .await
-    .map_err(database("check whether a version is in use"))?;
-    let composed = query(
+         WHERE m.secret_id = $1 AND m.version = $2 AND {IS_CURRENT} LIMIT 1"
+    );
+    let composed = format!(
         "SELECT t.name FROM member_targets t JOIN bundles b ON b.id = t.bundle_id
          JOIN bundle_members m ON m.bundle_id = t.bundle_id AND m.name = t.name
              AND m.first_generation = t.first_generation
-         WHERE t.secret_id = $1 AND t.version = $2
-           AND ((m.first_generation <= b.stable_generation
-                 AND (m.end_generation IS NULL OR m.end_generation > b.stable_generation))
-             OR (m.first_generation <= b.target_generation
-                 AND (m.end_generation IS NULL OR m.end_generation > b.target_generation)))
-         LIMIT 1",
-    )
-    .bind(secret.id)
-    .bind(signed(version.0))
-    .fetch_optional(tx.connection())
-    .await
-    .map_err(database("check whether a version is in use elsewhere"))?;
-    Ok(held.is_some() || composed.is_some() || secret.active() == Some(version))
+         WHERE t.secret_id = $1 AND t.version = $2 AND {IS_CURRENT} LIMIT 1"
+    );
+    for sql in [held, composed] {
+        let found = query_built(sql).bind(secret.id).bind(signed(version.0));
+        let found = found.fetch_optional(tx.connection()).await;
+        if found.map_err(database("check whether a version is in use"))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns whether there is such a version.

@@ -24,9 +24,8 @@ impl Repository {
     pub(super) async fn rights(
         &self,
         table: Table,
-        statement: Query,
+        mut statement: Query,
     ) -> Result<Vec<Row>, RepositoryError> {
-        let mut statement = statement;
         for _ in 0..MAX_ATTEMPTS {
             let rows = statement.clone().fetch_all(self.database.reader()).await;
             let rows = rows.map_err(database("read rights"))?;

@@ -31,6 +31,9 @@ pub(super) const LISTED_TABLES: &str = "secrets s \
     JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version \
     LEFT JOIN secret_reads r ON r.secret_id = s.id";
 
+/// The tables of a secret at its active version.
+pub(super) const SECRET_TABLES: &[&str] = &["secrets", "secret_versions"];
+
 /// The columns of the last reads where they are not asked for.
 const NO_READS: &str = "CAST(NULL AS BIGINT) AS by_pod_at, CAST(NULL AS BIGINT) AS by_person_at, \
     CAST(NULL AS BIGINT) AS by_program_at";
@@ -104,7 +107,7 @@ impl Repository {
         scope: &Scope,
         name: &SecretName,
     ) -> Result<Option<Secret>, RepositoryError> {
-        self.find_by(find_statement().cached(&["secrets", "secret_versions"]), scope, name).await
+        self.find_by(find_statement().cached(SECRET_TABLES), scope, name).await
     }
 
     /// One secret at its active version, and when it was last read.

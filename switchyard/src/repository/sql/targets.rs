@@ -11,6 +11,7 @@ use super::super::mac::{LedgerKey, RowMac};
 use super::super::{RepositoryError, ValueTarget, ValueTargets};
 use super::row_macs::{VERSION_COLUMNS, check_version};
 use super::rows::{columns, count, database, integer, references, stored};
+use super::secrets::SECRET_TABLES;
 use super::{LedgerTransaction, Repository};
 use crate::references::{MAX_ALL_TARGETS, Node, Plan, ReferenceError, ValueReferences, plan};
 
@@ -50,7 +51,8 @@ impl Repository {
         let key = self.authenticity.key()?;
         let (mut all, mut steps) = (Targets::default(), Steps::new(references));
         while let Some(next) = steps.next(&all) {
-            let row = find(&next).fetch_optional(self.database.reader()).await;
+            let row = find(&next).cached(SECRET_TABLES);
+            let row = row.fetch_optional(self.database.reader()).await;
             let row = row.map_err(database("find target of reference"))?;
             let found = row.as_ref().map(|row| target(&key, row)).transpose()?.transpose();
             let found = found.map_err(|forgery| self.authenticity.refuse(forgery))?;
