@@ -15,6 +15,10 @@ OUT := target/$(TRIPLE)
 # target/bin.
 export ENCLII_BIN ?= $(CURDIR)/$(OUT)/debug
 
+# Those that `make test-matrix` tests besides the newest: the oldest that is still supported upstream,
+# and the oldest that the system runs on.
+OLDER_KUBERNETES := 1.35 1.29
+
 # What `make build` builds with the release profile. Naming the packages keeps the features that
 # only tests need out of them.
 SHIPPED := -p enclii -p enclii-switchyard -p enclii-sample -p enclii-e2e -p enclii-bench
@@ -82,8 +86,12 @@ test-cluster: programs ## the tests on a cluster: the one of KUBECONFIG, else a 
 	@tests/cluster/test.sh
 
 .PHONY: test-matrix
-test-matrix: build test-crash ## the long runs, and the cluster tests with what ships (root)
-	@ENCLII_BIN=$(CURDIR)/target/bin tests/cluster/test.sh
+test-matrix: build test-crash ## the long runs, with what ships and on older Kubernetes too (root)
+	@export ENCLII_BIN=$(CURDIR)/target/bin; \
+	ENCLII_ADMISSION_CREATES=10000 ENCLII_TURNOVER_SECONDS=600 tests/cluster/test.sh; \
+	for version in $(OLDER_KUBERNETES); do \
+		ENCLII_KUBERNETES=$$version tests/cluster/test.sh; \
+	done
 
 .PHONY: cluster
 cluster: programs ## a real cluster on this machine with the system installed (root)

@@ -5,7 +5,7 @@
 #   build.sh --path NAME                                 print where NAME's programs are
 #
 # Go builds take minutes the first time only: the folder's name holds a hash of go.mod, go.sum and
-# the main file.
+# the main file. ENCLII_KUBERNETES=1.35 or 1.29 makes `kube` an older Kubernetes than the newest.
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib/common.sh
 . "$HERE/lib/common.sh"
@@ -34,7 +34,7 @@ compile() {
 		ldflags+=" -X $v.gitMajor=$(cut -d. -f1 <<<"${version#v}")"
 		ldflags+=" -X $v.gitMinor=$(cut -d. -f2 <<<"$version")"
 	fi
-	if ! (cd "$HERE/$name" && CGO_ENABLED=0 GOWORK=off "$GO" build -trimpath -buildvcs=false \
+	if ! (cd "$(source_of "$name")" && CGO_ENABLED=0 GOWORK=off "$GO" build -trimpath -buildvcs=false \
 		-ldflags "$ldflags" -o "$into/$name" . >"$CACHE/$name.log" 2>&1); then
 		grep -v '^go: downloading' "$CACHE/$name.log" | tail -n 30 >&2
 		die "could not build $name; all of its output is in $CACHE/$name.log"

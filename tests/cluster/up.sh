@@ -23,6 +23,8 @@ healthy() {
 	for name in "${COMPONENTS[@]}"; do
 		alive "$name" || return 1
 	done
+	# Another version than the one that is asked for counts as not healthy.
+	grep -qx "KUBE_BIN=$KUBE" "$DIR/cluster.env" || return 1
 	api get --raw /readyz >/dev/null 2>&1 && node_ready
 }
 
@@ -31,6 +33,7 @@ node_ready() { api wait node "$NODE_NAME" --for=condition=Ready --timeout=0 >/de
 
 "$HERE/build.sh" packages pause kube coredns
 KUBE=$(bin_dir kube)
+KUBE_VERSION=$(version_of kube)
 COREDNS=$(bin_dir coredns)
 PKI=$DIR/pki
 TIMEOUT=${ENCLII_CLUSTER_TIMEOUT:-120}

@@ -73,11 +73,14 @@ start_kubelet() {
 }
 
 start_kube_proxy() {
+	local gates=()
+	# The mode nftables is an alpha feature of 1.29 and 1.30.
+	[[ $KUBE_VERSION != v1.29.* ]] || gates=(--feature-gates=NFTablesProxyMode=true)
 	# conntrack-max-per-core=0 leaves the machine's table as it is.
 	start kube-proxy "$KUBE/kube-proxy" --kubeconfig="$DIR/kube-proxy.kubeconfig" \
 		--hostname-override="$NODE_NAME" \
 		--proxy-mode=nftables --cluster-cidr="$POD_CIDR" --conntrack-max-per-core=0 \
-		--oom-score-adj=0
+		--oom-score-adj=0 "${gates[@]}"
 }
 
 start_coredns() { start coredns "$COREDNS/coredns" -conf "$DIR/Corefile"; }

@@ -167,6 +167,7 @@ write_cluster_env() {
 		CONTAINERD_ADDRESS=$DIR/containerd/containerd.sock
 		KUBELET_ROOT=/var/lib/kubelet
 		KUBE_BIN=$KUBE
+		KUBE_VERSION=$KUBE_VERSION
 		VAULT_BIN=$(bin_dir vault)/vault
 	ENV
 }
