@@ -5,9 +5,18 @@ use std::num::{NonZeroUsize, ParseIntError};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::SignedDuration;
 
 use crate::logs::LogFormat;
 use crate::tls::Limits;
+
+/// A duration like 30d or 12h. A day has 24 hours.
+///
+/// # Errors
+/// When the text is not a duration.
+pub fn duration(text: &str) -> Result<SignedDuration, jiff::Error> {
+    text.parse::<jiff::Span>()?.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+}
 
 /// Where a daemon serves, how it logs and how it stops.
 ///

@@ -118,6 +118,7 @@ impl Shutdown {
         tokio::select! {
             () = self.requested() => {
                 readiness.stop();
+                tasks.leave();
                 tokio::select! {
                     () = tokio::time::sleep(grace.notice) => {}
                     () = stopping.cancelled() => {}

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The tasks of a process. Clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tasks {
     stop: CancellationToken,
+    leave: CancellationToken,
     abort: CancellationToken,
     tracker: TaskTracker,
     // Helpers that the drain does not wait for; they end with the process.
@@ -35,6 +36,20 @@ pub struct DrainTimeout {
 fn names(unfinished: &BTreeMap<&'static str, usize>) -> String {
     let parts = unfinished.iter().map(|(name, count)| format!("{name} ({count})"));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            leave: stop.child_token(),
+            stop,
+            abort: CancellationToken::default(),
+            tracker: TaskTracker::default(),
+            helpers: TaskTracker::default(),
+            running: Arc::default(),
+        }
+    }
 }
 
 impl Tasks {
@@ -82,6 +97,17 @@ impl Tasks {
         self.helpers.spawn(async move {
             let _ = abort.run_until_cancelled_owned(task).await;
         });
+    }
+
+    /// Cancelled when the process is about to stop: it goes on serving until the drain begins, and
+    /// asks its clients to go elsewhere.
+    pub fn leaving(&self) -> CancellationToken {
+        self.leave.clone()
+    }
+
+    /// Tells every task that the process is about to stop.
+    pub fn leave(&self) {
+        self.leave.cancel();
     }
 
     /// Cancelled when the drain begins.

@@ -2,9 +2,13 @@
 //!
 //! Unauthenticated peers are bounded: connections by number, in all and for each address; the
 //! handshake, each header, idleness and the reading of an answer by time; a header by size. When
-//! there are too many connections, an idle one makes room. When the drain begins, the loop stops
-//! accepting, requests in flight are answered, and idle connections are closed. Connections can be
-//! upgraded (`hyper::upgrade::on`); from then on they count no longer.
+//! there are too many connections, an idle one makes room. Connections can be upgraded
+//! (`hyper::upgrade::on`); from then on they count no longer.
+//!
+//! The end loses no request. While the process is about to stop, each HTTP/1 answer asks the client
+//! to close the connection, since a client may send on an idle one at the moment at which the server
+//! closes it. When the drain begins, the loop accepts who waits already and no others, and answers
+//! what has been sent until then; idle connections are closed a moment later.
 
 mod activity;
 mod connection;
@@ -20,6 +24,7 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,11 +172,13 @@ pub async fn serve<H: Handler>(
     accept(listener, limits, tasks.clone(), move |stream, peer, slot| {
         let (handshakes, handler, tasks) = (handshakes.clone(), handler.clone(), tasks.clone());
         async move {
-            let stopping = tasks.stopping();
             let handshake = handshakes.accept(stream, peer);
             let handshake = slot.evicted.run_until_cancelled(handshake);
-            let Some(Some(Some(connection_))) = stopping.run_until_cancelled(handshake).await
-            else {
+            let last_moment = last_moment(&tasks);
+            let Some(Some(connection_)) = (tokio::select! {
+                handshaken = handshake => handshaken,
+                () = last_moment => None,
+            }) else {
                 return;
             };
             let context = ConnectionContext {
@@ -209,6 +216,19 @@ pub async fn serve_plain<H: Handler>(
     .await;
 }
 
+/// How long a client that has come already has to finish its handshake and to send its request,
+/// once the drain has begun.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// How long the kernel may take to say that somebody waits.
+const QUEUE_POLL: Duration = Duration::from_millis(10);
+
+/// Ends a moment after the drain has begun.
+async fn last_moment(tasks: &Tasks) {
+    tasks.stopping().cancelled().await;
+    tokio::time::sleep(LAST_MOMENT).await;
+}
+
 async fn accept<C, F>(listener: TcpListener, limits: Limits, tasks: Tasks, connection: C)
 where
     C: Fn(TcpStream, SocketAddr, Slot) -> F,
@@ -217,16 +237,28 @@ where
     let stopping = tasks.stopping();
     let table = ConnectionTable::new(&limits);
     let mut pause = AcceptBackoff::default();
+    let mut last_moment = pin!(last_moment(&tasks));
     loop {
-        let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await else {
-            return;
+        let accepted = match stopping.run_until_cancelled(listener.accept()).await {
+            Some(accepted) => accepted,
+            // The last ones of the kernel's queue: closing the listener would reset them.
+            None => tokio::select! {
+                biased;
+                () = &mut last_moment => return,
+                accepted = listener.accept() => accepted,
+                () = tokio::time::sleep(QUEUE_POLL) => return,
+            },
         };
         match accepted {
             Ok((stream, peer)) => {
                 pause = AcceptBackoff::default();
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 // While this one waits for a place, others wait in the kernel's queue.
-                match stopping.run_until_cancelled(table.admit(peer.ip())).await {
+                let place = tokio::select! {
+                    place = table.admit(peer.ip()) => Some(place),
+                    () = &mut last_moment => None,
+                };
+                match place {
                     Some(Some(slot)) => {
                         // Responses are small and complete; waiting to fill a segment only adds
                         // latency.

@@ -8,12 +8,16 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::guarded_io::GuardedIo;
@@ -68,7 +72,8 @@ where
         .max_buf_size(context.limits.max_header_bytes)
         .serve_connection(context.io(io), service)
         .with_upgrades();
-    drive(connection, |open| open.graceful_shutdown(), &context).await;
+    // A request may be on its way: it is answered, and the answer closes the connection.
+    drive(connection, |open| open.graceful_shutdown(), &context, super::LAST_MOMENT).await;
 }
 
 pub(super) async fn http2<I, H>(io: I, context: ConnectionContext, handler: H)
@@ -87,7 +92,8 @@ where
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(context.io(io), service);
-    drive(connection, |open| open.graceful_shutdown(), &context).await;
+    // GOAWAY says which requests were not seen, so there is nothing to wait for.
+    drive(connection, |open| open.graceful_shutdown(), &context, Duration::ZERO).await;
 }
 
 type Answer<H> = Result<Response<TrackedBody<<H as Handler>::Body>>, Infallible>;
@@ -101,6 +107,7 @@ struct ConnectionService<H> {
     peer: PeerAddr,
     certificates: Option<PeerCertificates>,
     activity: Arc<Activity>,
+    leaving: CancellationToken,
 }
 
 impl<H> ConnectionService<H> {
@@ -110,6 +117,7 @@ impl<H> ConnectionService<H> {
             peer: context.peer,
             certificates: context.certificates.clone(),
             activity: Arc::clone(&context.slot.activity),
+            leaving: context.tasks.leaving(),
         }
     }
 }
@@ -125,12 +133,23 @@ impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
         if let Some(certificates) = &self.certificates {
             request.extensions_mut().insert(certificates.clone());
         }
+        // HTTP/2 has no such header, and tells its clients by itself.
+        let leaving = (request.version() <= Version::HTTP_11).then(|| self.leaving.clone());
         let answer = self.handler.answer(request);
-        Box::pin(async move { Ok(answer.await.map(|body| TrackedBody::new(body, busy))) })
+        Box::pin(async move {
+            let mut answer = answer.await;
+            let is_final = answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+            if is_final && leaving.is_some_and(|leaving| leaving.is_cancelled()) {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer.map(|body| TrackedBody::new(body, busy)))
+        })
     }
 }
 
-async fn drive<C, G>(connection: C, finish: G, context: &ConnectionContext)
+/// Runs a connection to its end. Once the drain has begun, it goes on for `last_moment`, or until
+/// nothing is in flight.
+async fn drive<C, G>(connection: C, finish: G, context: &ConnectionContext, last_moment: Duration)
 where
     C: Future<Output = hyper::Result<()>>,
     G: FnOnce(Pin<&mut C>),
@@ -151,8 +170,13 @@ where
             return;
         }
         () = stopping.cancelled() => {
-            finish(connection.as_mut());
-            connection.await
+            match tokio::time::timeout(last_moment, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    finish(connection.as_mut());
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

@@ -1,5 +1,6 @@
 //! The listener as clients meet it.
 
+mod leaving;
 mod strangers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
