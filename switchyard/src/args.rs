@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand};
 use jiff::SignedDuration;
-use runtime::args::DaemonArgs;
+use runtime::args::{DaemonArgs, duration};
 
 pub use audit::AuditArgs;
 pub use database::DatabaseArgs;
@@ -179,11 +179,6 @@ impl Args {
             None => self.serve,
         }
     }
-}
-
-/// A duration like 30d or 12h. A day has 24 hours.
-fn duration(text: &str) -> Result<SignedDuration, jiff::Error> {
-    text.parse::<jiff::Span>()?.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod callers;
 mod injection;
 mod keeper;
+mod lifetimes;
 mod serve;
 
 use clap::{Parser, Subcommand};

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod keeper_metrics;
 pub mod metrics;
 mod poll;
+mod registered;
 pub mod registration;
 pub mod review;
 pub mod run;

@@ -43,6 +43,9 @@ pub enum RunError {
     /// The service and namespace do not make valid DNS names.
     #[error("name the certificate")]
     Names(#[from] SubjectAltNamesError),
+    /// The lifetimes of certificates do not fit together.
+    #[error("read the lifetimes of certificates")]
+    Lifetimes(#[from] certs::renewal::PolicyError),
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
@@ -64,6 +67,7 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
         namespace,
         service,
         tls_secret,
+        registration,
         certificates_directory,
         tls_directory,
         bundles_directory,
@@ -77,7 +81,7 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
     let certificate_source = match (certificates_directory, tls_directory) {
         (Some(directory), _) => CertificateSource::Directory(directory),
         (None, Some(directory)) => CertificateSource::Files(directory),
-        (None, None) => CertificateSource::Secret(tls_secret),
+        (None, None) => CertificateSource::Secret { name: tls_secret, registration },
     };
     let trust_source = match trust_directory {
         Some(directory) => TrustSource::Directory(directory),

@@ -74,7 +74,7 @@ impl OidcArgs {
 
 /// From a minute to a day: a session keeps the groups that a person had at login.
 fn session_ttl(text: &str) -> Result<SignedDuration, String> {
-    let ttl = super::duration(text).map_err(|error| error.to_string())?;
+    let ttl = runtime::args::duration(text).map_err(|error| error.to_string())?;
     let is_valid = (SignedDuration::from_mins(1)..=SignedDuration::from_hours(24)).contains(&ttl);
     if is_valid { Ok(ttl) } else { Err("must be from 1m to 24h".to_owned()) }
 }

@@ -40,7 +40,7 @@ impl PruningArgs {
 
 /// At least a day: whether a pod is there is known to half a day.
 fn history(text: &str) -> Result<SignedDuration, String> {
-    let age = super::duration(text).map_err(|error| error.to_string())?;
+    let age = runtime::args::duration(text).map_err(|error| error.to_string())?;
     if age >= SignedDuration::from_hours(24) {
         Ok(age)
     } else {

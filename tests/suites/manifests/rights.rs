@@ -29,6 +29,16 @@ const RIGHTS: &[Right] = &[
         ],
     },
     Right {
+        role: "ClusterRole/enclii-webhook",
+        group: "admissionregistration.k8s.io",
+        resource: "mutatingwebhookconfigurations",
+        names: &["enclii-webhook"],
+        verbs: &[
+            ("list", "whether its CAs signed the certificate: webhook/src/registered.rs"),
+            ("watch", "their changes: webhook/src/registered.rs"),
+        ],
+    },
+    Right {
         role: "Role/enclii-webhook",
         group: "",
         resource: "secrets",

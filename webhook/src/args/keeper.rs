@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use clap::Args as Group;
 use runtime::logs::LogFormat;
 
+use super::lifetimes::LifetimeArgs;
+
 /// The flags of `enclii-webhook certificates`.
 #[derive(Debug, Group)]
 pub struct KeeperArgs {
@@ -47,4 +49,7 @@ pub struct KeeperArgs {
         value_name = "NAME"
     )]
     pub registration: String,
+    /// How long certificates live
+    #[command(flatten)]
+    pub lifetimes: LifetimeArgs,
 }

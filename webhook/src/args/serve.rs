@@ -31,6 +31,15 @@ pub struct ServeArgs {
         value_name = "NAME"
     )]
     pub tls_secret: String,
+    /// The MutatingWebhookConfiguration whose caBundle must hold the CA of the certificate in
+    /// --tls-secret before this replica is ready
+    #[arg(
+        long,
+        env = "ENCLII_REGISTRATION",
+        default_value = "enclii-webhook",
+        value_name = "NAME"
+    )]
+    pub registration: String,
     /// Keep a CA and a certificate of its own in this directory instead, without a cluster
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,

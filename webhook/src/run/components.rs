@@ -25,7 +25,7 @@ use super::RunError;
 use crate::catalog::{Catalog, directory, kubernetes};
 use crate::server::ReviewService;
 use crate::state::WebhookState;
-use crate::{trust, version};
+use crate::{registered, trust, version};
 
 const CERTIFICATE_GATE: &str = "a certificate to serve";
 
@@ -53,7 +53,12 @@ pub(super) enum CertificateSource {
     /// Files that another program writes.
     Files(PathBuf),
     /// A Secret that another program writes.
-    Secret(String),
+    Secret {
+        /// Its name.
+        name: String,
+        /// The MutatingWebhookConfiguration whose CAs must have signed the certificate.
+        registration: String,
+    },
 }
 
 /// The source of switchyard's CA.
@@ -133,12 +138,17 @@ impl Components {
                 self.tasks.spawn_vital("certificate", files.run(stop));
                 Ok(resolver)
             }
-            CertificateSource::Secret(name) => {
-                let store = SecretCertStore::new(self.client().await?, namespace, &name);
+            CertificateSource::Secret { name, registration } => {
+                let client = self.client().await?;
+                let store = SecretCertStore::new(client.clone(), namespace, &name);
                 let secret = FollowedSecret::new(store, &name, CERTIFICATE_WRITER, Clock::system())
                     .with_gate(gate);
                 let resolver = secret.resolver();
-                self.tasks.spawn_vital("certificate", secret.run(stop));
+                self.tasks.spawn_vital("certificate", secret.run(stop.clone()));
+                let gate = self.gate("a registration that trusts the certificate");
+                let registered =
+                    registered::run(client, registration, Arc::clone(&resolver), gate, stop);
+                self.tasks.spawn_vital("registered", registered);
                 Ok(resolver)
             }
         }

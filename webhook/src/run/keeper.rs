@@ -57,7 +57,12 @@ fn start(
     let names =
         SubjectAltNames::of_service(service, namespace)?.and(SubjectAltNames::parse(LOOPBACK)?);
     let store = |name: &str| SecretCertStore::new(client.clone(), namespace, name);
-    let manager = CertManager::new(store(ca_secret), Settings::new(CA_COMMON_NAME, names))
+    let settings = Settings {
+        policy: args.lifetimes.policy()?,
+        poll_interval: args.lifetimes.poll_interval(),
+        ..Settings::new(CA_COMMON_NAME, names)
+    };
+    let manager = CertManager::new(store(ca_secret), settings)
         .with_gate(readiness.gate("a CA and a certificate in its Secret"));
 
     let mut registry = Registry::default();
