@@ -88,7 +88,8 @@ test-cluster: programs ## the tests on a cluster: the one of KUBECONFIG, else a 
 .PHONY: test-matrix
 test-matrix: build test-crash ## the long runs, with what ships and on older Kubernetes too (root)
 	@export ENCLII_BIN=$(CURDIR)/target/bin; \
-	ENCLII_ADMISSION_CREATES=10000 ENCLII_TURNOVER_SECONDS=600 tests/cluster/test.sh; \
+	ENCLII_ADMISSION_CREATES=10000 ENCLII_TURNOVER_SECONDS=600 ENCLII_TURNOVER_CA_SECONDS=8 \
+		tests/cluster/test.sh; \
 	for version in $(OLDER_KUBERNETES); do \
 		ENCLII_KUBERNETES=$$version tests/cluster/test.sh; \
 	done

@@ -7,6 +7,7 @@
 mod access;
 mod audit;
 mod completions;
+mod corpus;
 mod doctor;
 mod files;
 mod formats;

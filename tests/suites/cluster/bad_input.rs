@@ -32,6 +32,41 @@ fn a_pod_is_refused_until_its_bundle_exists() {
     admit(&manifest).unwrap();
 }
 
+/// People look at the Deployment and its events, not at the API server's answer to a ReplicaSet.
+#[test]
+fn a_refusal_is_an_event_of_the_workload() {
+    let (_cluster, _guard) = shared();
+    let namespace = namespace("events");
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "api", "namespace": namespace.name()},
+        "spec": {
+            "selector": {"matchLabels": {"app": "api"}},
+            "template": {
+                "metadata": {
+                    "labels": {"app": "api"},
+                    "annotations": {"enclii.io/secrets": "api-prod"}
+                },
+                "spec": pod_spec(&[("API_TOKEN", "x")])
+            }
+        }
+    });
+    apply(&deployment.to_string()).unwrap();
+    let selector = "--field-selector=reason=FailedCreate";
+    let message = wait::until("the ReplicaSet's event", STEP_TIMEOUT, || {
+        let events = ["-n", namespace.name(), "get", "events", selector, "-o", "json"];
+        let events: Value = serde_json::from_str(&e2e::kubectl::kubectl(&events)?)?;
+        Ok(events["items"][0]["message"].as_str().map(str::to_owned))
+    })
+    .unwrap();
+    for part in ["bundle api-prod does not exist", "enclii secrets set"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let found = object(namespace.name(), "deployment", "api").unwrap().unwrap();
+    let conditions = found["status"]["conditions"].to_string();
+    assert!(conditions.contains("ReplicaFailure"), "{conditions}");
+}
+
 #[test]
 fn pods_that_cannot_be_injected_are_refused_with_the_reason() {
     let (cluster, _guard) = shared();

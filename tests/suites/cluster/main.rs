@@ -16,10 +16,12 @@
 )]
 
 mod access;
+mod admission_faults;
 mod app;
 mod bad_input;
 mod certificates;
 mod etcd;
+mod faulty_webhook;
 mod harness;
 mod identity;
 mod leaks;
