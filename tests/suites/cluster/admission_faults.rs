@@ -111,11 +111,7 @@ struct Registration {
 
 impl Registration {
     fn take() -> Result<Self> {
-        kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-certificates", "--replicas=0"])?;
-        wait::until("the keeper to end", STEP_TIMEOUT, || {
-            let label = "app.kubernetes.io/name=enclii-certificates";
-            Ok(e2e::kubectl::objects(SYSTEM, "pods", label)?.is_empty().then_some(()))
-        })?;
+        keeper_replicas(0)?;
         let found: Value = serde_json::from_str(&kubectl(&["get", REGISTRATION, "-o", "json"])?)?;
         let entry = found["webhooks"].as_array().context("webhooks")?.first();
         Ok(Self { client_config: entry.context("an entry")?["clientConfig"].clone() })
@@ -131,9 +127,19 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let _ = self.point_to(&self.client_config);
-        let _ = kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-certificates", "--replicas=1"]);
-        let _ = rolled_out(SYSTEM, "deployment/enclii-certificates", STEP_TIMEOUT);
+        let _ = keeper_replicas(1);
     }
+}
+
+/// Starts or ends the certificate keeper.
+fn keeper_replicas(count: usize) -> Result<()> {
+    let replicas = format!("--replicas={count}");
+    kubectl(&["-n", SYSTEM, "scale", "deployment/enclii-certificates", &replicas])?;
+    rolled_out(SYSTEM, "deployment/enclii-certificates", STEP_TIMEOUT)?;
+    wait::until("the keeper's pods", STEP_TIMEOUT, || {
+        let label = "app.kubernetes.io/name=enclii-certificates";
+        Ok((e2e::kubectl::objects(SYSTEM, "pods", label)?.len() == count).then_some(()))
+    })
 }
 
 /// The API server learns of a changed registration a moment later.
@@ -280,20 +286,20 @@ impl ShortLives {
         let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
         kubectl(&[&words[..], &variables].concat())?;
         rolled_out(SYSTEM, "deployment/enclii-certificates", STEP_TIMEOUT)?;
-        Ok(Self)
+        let short = Self;
+        // A keeper keeps the long-lived ones that it finds, and puts back those that it knows.
+        keeper_replicas(0)?;
+        kubectl(&["-n", SYSTEM, "delete", "secret", "enclii-webhook-ca", "enclii-webhook-tls"])?;
+        keeper_replicas(1)?;
+        Ok(short)
     }
 }
 
 impl Drop for ShortLives {
     fn drop(&mut self) {
         keep_logs(SYSTEM);
-        for words in [
-            &["rollout", "undo", "deployment/enclii-certificates"][..],
-            // Short-lived ones are made anew at once.
-            &["delete", "secret", "enclii-webhook-ca", "enclii-webhook-tls"],
-        ] {
-            let _ = kubectl(&[&["-n", SYSTEM][..], words].concat());
-        }
+        // The next ones that it makes live long again.
+        let _ = kubectl(&["-n", SYSTEM, "rollout", "undo", "deployment/enclii-certificates"]);
         let _ = rolled_out(SYSTEM, "deployment/enclii-certificates", STEP_TIMEOUT);
     }
 }
