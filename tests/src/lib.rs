@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod agent;
+pub mod api_server;
 pub mod guard;
 pub mod http;
 pub mod kubectl;
