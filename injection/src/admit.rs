@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use contract::{Annotations, annotations};
+use contract::Annotations;
 use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
@@ -100,12 +100,12 @@ pub fn admit(
 
 /// Why a pod is skipped, before its other annotations are parsed.
 pub fn skip_reason(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<SkipReason> {
-    if pod.annotation(annotations::SECRETS).is_none() {
+    if !pod.asks_for_secrets() {
         Some(SkipReason::NotRequested)
     } else if namespace == "kube-system" || namespace == own_namespace {
         Some(SkipReason::ExemptNamespace)
     } else {
-        pod.annotation("kubernetes.io/config.mirror").map(|_| SkipReason::MirrorPod)
+        pod.is_mirror().then_some(SkipReason::MirrorPod)
     }
 }
 

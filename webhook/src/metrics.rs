@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use certs::resolver::CertResolver;
+use injection::PlaintextMode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
@@ -15,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::catalog::Catalog;
-use crate::review::Outcome;
+use crate::review::{Outcome, PlaintextOutcome};
 
 /// The metrics. Clones share them.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub struct Metrics {
     duration: Histogram,
     warnings: Counter,
     rejected: Family<RejectLabels, Counter>,
+    plaintext: Family<PlaintextLabels, Counter>,
 }
 
 /// Why a request was rejected before its review was parsed.
@@ -50,6 +52,27 @@ struct ReviewLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RejectLabels {
     reason: RejectReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlaintextLabels {
+    mode: ModeLabel,
+    outcome: PlaintextOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ModeLabel(PlaintextMode);
+
+impl EncodeLabelValue for ModeLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for PlaintextOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
 }
 
 impl EncodeLabelValue for Outcome {
@@ -98,12 +121,23 @@ impl Metrics {
             "Requests rejected before their review was parsed, by reason",
             rejected.clone(),
         );
+        let plaintext = Family::<PlaintextLabels, Counter>::default();
+        registry.register(
+            "plaintext_reviews",
+            "Reviews of namespaces with the label enclii.io/plaintext, by its value and outcome",
+            plaintext.clone(),
+        );
+        for mode in PlaintextMode::ALL {
+            for outcome in PlaintextOutcome::ALL {
+                drop(plaintext.get_or_create(&PlaintextLabels { mode: ModeLabel(mode), outcome }));
+            }
+        }
         registry.register_collector(Box::new(StateCollector { catalog, resolver }));
         let reviews = Outcome::ALL
             .iter()
             .map(|outcome| reviews.get_or_create_owned(&ReviewLabels { outcome: *outcome }))
             .collect();
-        Self { reviews, duration, warnings, rejected }
+        Self { reviews, duration, warnings, rejected, plaintext }
     }
 
     /// Counts a review.
@@ -115,6 +149,11 @@ impl Metrics {
         }
         self.warnings.inc_by(warnings as u64);
         self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a review of a namespace with a policy for plaintext.
+    pub fn record_plaintext_review(&self, mode: PlaintextMode, outcome: PlaintextOutcome) {
+        self.plaintext.get_or_create(&PlaintextLabels { mode: ModeLabel(mode), outcome }).inc();
     }
 
     /// Counts a rejected request.

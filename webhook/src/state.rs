@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use injection::InjectionConfig;
+use injection::{InjectionConfig, PlaintextMode};
 use runtime::readiness::Gate;
 
 use crate::catalog::Catalog;
-use crate::review::{HttpReply, ReviewContext, respond};
+use crate::review::{HttpReply, PlaintextRecord, ReviewContext, respond, respond_plaintext};
 
 /// Everything that a review needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -52,5 +52,16 @@ impl WebhookState {
             None
         };
         respond(body, &ReviewContext { bundles: &self.catalog, config: &config, waiting_for })
+    }
+
+    /// Answers a review of a namespace with a policy for plaintext. It needs no bundle, so it does
+    /// not wait for them.
+    #[must_use]
+    pub fn respond_plaintext(
+        &self,
+        body: &[u8],
+        mode: PlaintextMode,
+    ) -> (HttpReply, PlaintextRecord) {
+        respond_plaintext(body, mode, &self.config.load().own_namespace)
     }
 }

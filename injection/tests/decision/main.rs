@@ -5,6 +5,7 @@
 mod golden;
 mod key_names;
 mod plaintext;
+mod plaintext_policy;
 mod platform;
 mod properties;
 mod reinvocation;

@@ -25,6 +25,7 @@ mod identity;
 mod leaks;
 mod login;
 mod outage;
+mod plaintext;
 mod policy;
 mod rotation;
 mod shapes;
