@@ -140,7 +140,7 @@ fn inject(
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {
-        plaintext::check(pod, &requested, diagnostics);
+        plaintext::check(pod, &requested, config, diagnostics);
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     patch::volumes::patch(pod, config, diagnostics, &mut patch);

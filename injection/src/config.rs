@@ -1,5 +1,6 @@
 //! The operator's part of an injection. A pod's annotations cannot change any of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,8 +22,33 @@ pub struct InjectionConfig {
     pub resources: Resources,
     /// The size limit of the memory volume that holds the secrets.
     pub volume_size: Quantity,
+    /// Variables that look like credentials and are not, in every pod.
+    pub plain_env: BTreeSet<String>,
     /// Which names of a bundle's keys an answer may hold.
     pub key_names: KeyNames,
+}
+
+/// Two settings contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigConflict {
+    /// The API server refuses a container that requests more than its limit.
+    #[error("the agent's {what} request {request} is over its limit {limit}")]
+    RequestOverLimit {
+        /// `CPU` or `memory`.
+        what: &'static str,
+        /// The request.
+        request: Quantity,
+        /// The limit.
+        limit: Quantity,
+    },
+    /// A full volume would have the agent killed, since its pages are charged to it.
+    #[error("the volume's size {size} is over the agent's memory limit {limit}")]
+    VolumeOverLimit {
+        /// The size.
+        size: Quantity,
+        /// The limit.
+        limit: Quantity,
+    },
 }
 
 /// Which names of a bundle's keys an answer may hold.
@@ -46,8 +72,33 @@ impl InjectionConfig {
             trust,
             resources: Resources::default(),
             volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
+            plain_env: BTreeSet::new(),
             key_names: KeyNames::All,
         }
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// If two settings contradict each other.
+    pub fn check(&self) -> Result<(), ConfigConflict> {
+        let Resources { cpu_request, memory_request, cpu_limit, memory_limit, .. } =
+            &self.resources;
+        let pairs = [
+            ("CPU", cpu_request, cpu_limit.as_ref()),
+            ("memory", memory_request, Some(memory_limit)),
+        ];
+        for (what, request, limit) in pairs {
+            if let Some(limit) = limit.filter(|limit| request.amount() > limit.amount()) {
+                let (request, limit) = (request.clone(), limit.clone());
+                return Err(ConfigConflict::RequestOverLimit { what, request, limit });
+            }
+        }
+        if self.volume_size.amount() > memory_limit.amount() {
+            let (size, limit) = (self.volume_size.clone(), memory_limit.clone());
+            return Err(ConfigConflict::VolumeOverLimit { size, limit });
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +199,23 @@ impl Quantity {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The number, to compare two of them.
+    fn amount(&self) -> f64 {
+        let digits = self.0.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor = match &self.0[digits.len()..] {
+            "m" => 1e-3,
+            "k" => 1e3,
+            "M" => 1e6,
+            "G" => 1e9,
+            "Ki" => 1024.0,
+            "Mi" => 1024.0 * 1024.0,
+            "Gi" => 1024.0 * 1024.0 * 1024.0,
+            _ => 1.0,
+        };
+        // Checked when it was parsed.
+        digits.parse().unwrap_or(0.0) * factor
     }
 }
 

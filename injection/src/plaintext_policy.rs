@@ -6,6 +6,7 @@ use std::fmt;
 
 use contract::annotations;
 
+use crate::config::InjectionConfig;
 use crate::credential::Confidence;
 use crate::diagnostics::printable;
 use crate::findings::{Finding, ScanLimits, findings};
@@ -52,7 +53,12 @@ const MAX_LISTED: usize = 10;
 ///
 /// One that asks for secrets is for [`crate::admit`], which knows the keys of its bundles.
 #[must_use]
-pub fn plaintext_verdict(pod: &Pod<'_>, place: &str, mode: PlaintextMode) -> PlaintextVerdict {
+pub fn plaintext_verdict(
+    pod: &Pod<'_>,
+    place: &str,
+    mode: PlaintextMode,
+    config: &InjectionConfig,
+) -> PlaintextVerdict {
     if pod.asks_for_secrets() {
         return PlaintextVerdict::default();
     }
@@ -61,7 +67,8 @@ pub fn plaintext_verdict(pod: &Pod<'_>, place: &str, mode: PlaintextMode) -> Pla
     let plain = plain.filter(|it| it.len() <= annotations::MAX_VALUE_BYTES).unwrap_or_default();
     let plain: HashSet<&str> = plain.split(',').map(str::trim).collect();
     let found = findings(pod, ScanLimits::ADMISSION);
-    let secret = found.list.iter().filter(|it| !plain.contains(&*it.name));
+    let is_plain = |name: &String| plain.contains(&**name) || config.plain_env.contains(name);
+    let secret = found.list.iter().filter(|it| !is_plain(&it.name));
     let (refused, warned): (Vec<_>, Vec<_>) = secret.partition(|finding| {
         mode == PlaintextMode::Deny && finding.rule.confidence == Confidence::Certain
     });

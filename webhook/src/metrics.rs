@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::catalog::Catalog;
+use crate::operator_config::FileIsUsed;
 use crate::review::{Outcome, PlaintextOutcome};
 
 /// The metrics. Clones share them.
@@ -99,8 +100,7 @@ impl Metrics {
     #[must_use]
     pub fn register(
         registry: &mut Registry,
-        catalog: Catalog,
-        resolver: Arc<CertResolver>,
+        (catalog, resolver, is_used): (Catalog, Arc<CertResolver>, FileIsUsed),
     ) -> Self {
         let registry = registry.sub_registry_with_prefix("enclii_webhook");
         let reviews = Family::<ReviewLabels, Counter>::default();
@@ -132,7 +132,7 @@ impl Metrics {
                 drop(plaintext.get_or_create(&PlaintextLabels { mode: ModeLabel(mode), outcome }));
             }
         }
-        registry.register_collector(Box::new(StateCollector { catalog, resolver }));
+        registry.register_collector(Box::new(StateCollector { catalog, resolver, is_used }));
         let reviews = Outcome::ALL
             .iter()
             .map(|outcome| reviews.get_or_create_owned(&ReviewLabels { outcome: *outcome }))
@@ -167,6 +167,7 @@ impl Metrics {
 struct StateCollector {
     catalog: Catalog,
     resolver: Arc<CertResolver>,
+    is_used: FileIsUsed,
 }
 
 impl Collector for StateCollector {
@@ -177,6 +178,11 @@ impl Collector for StateCollector {
         };
         let bundles = u32::try_from(self.catalog.len()).unwrap_or(u32::MAX);
         gauge("bundles", "Known bundles", f64::from(bundles))?;
+        gauge(
+            "configuration_up_to_date",
+            "1 if the newest configuration file is in force, 0 if it cannot be used",
+            f64::from(u8::from(self.is_used.get())),
+        )?;
         let expiry =
             self.resolver.certificate().map(|certificate| certificate.validity().not_after);
         match expiry.and_then(|expiry| expiry.duration_since(SystemTime::UNIX_EPOCH).ok()) {
@@ -204,7 +210,8 @@ mod tests {
         let resolver = CertResolver::new();
         let hour = Duration::from_secs(3600);
         resolver.swap(&create_ca("webhook", SystemTime::now(), hour).unwrap()).unwrap();
-        let metrics = Metrics::register(&mut registry, Catalog::default(), resolver);
+        let metrics =
+            Metrics::register(&mut registry, (Catalog::default(), resolver, FileIsUsed::default()));
         metrics.record_rejected(RejectReason::BodyTimeout);
         let mut exposition = String::new();
         encode(&mut exposition, &registry).unwrap();

@@ -35,9 +35,16 @@ impl WebhookState {
 
     /// Sets the CA certificates that agents trust for switchyard, and opens the gate.
     pub fn set_trust(&self, pem: String) {
-        let config = InjectionConfig::clone(&self.config.load());
-        self.config.store(Arc::new(InjectionConfig { trust: pem, ..config }));
+        self.config.rcu(|config| {
+            let config = InjectionConfig::clone(config);
+            InjectionConfig { trust: pem.clone(), ..config }
+        });
         self.trust_known.ready();
+    }
+
+    /// Replaces the operator's settings. Switchyard's CA stays.
+    pub fn set_config(&self, config: &InjectionConfig) {
+        self.config.rcu(|old| InjectionConfig { trust: old.trust.clone(), ..config.clone() });
     }
 
     /// Answers a review with the current state.
@@ -62,6 +69,6 @@ impl WebhookState {
         body: &[u8],
         mode: PlaintextMode,
     ) -> (HttpReply, PlaintextRecord) {
-        respond_plaintext(body, mode, &self.config.load().own_namespace)
+        respond_plaintext(body, mode, &self.config.load())
     }
 }

@@ -43,7 +43,7 @@ fn decide(json: &str, bundles: &OneBundle, config: &InjectionConfig) -> (usize, 
         Err(error) => return (0, 0, error.to_string()),
     };
     if !pod.asks_for_secrets() {
-        let verdict = plaintext_verdict(&pod, "spec.template.", PlaintextMode::Deny);
+        let verdict = plaintext_verdict(&pod, "spec.template.", PlaintextMode::Deny, config);
         let warned = verdict.warnings.iter().map(String::len).sum();
         return (0, warned, verdict.refusal.unwrap_or_default());
     }

@@ -1,13 +1,15 @@
 //! The policy of a namespace for credentials in plain text.
 
-use injection::{PlaintextMode, PlaintextVerdict, Pod, plaintext_verdict};
+use injection::{InjectionConfig, PlaintextMode, PlaintextVerdict, Pod, plaintext_verdict};
 use serde_json::{Value, json};
 
 const SECRET: &str = "correct-horse-battery";
 
 fn verdict(pod: &Value, place: &str, mode: PlaintextMode) -> PlaintextVerdict {
     let json = pod.to_string();
-    let found = plaintext_verdict(&Pod::parse(&json).unwrap(), place, mode);
+    let mut config = InjectionConfig::new("x".into(), "https://x".into(), String::new());
+    config.plain_env = ["PUBLIC_URL".to_owned()].into();
+    let found = plaintext_verdict(&Pod::parse(&json).unwrap(), place, mode, &config);
     let words = format!("{found:?}");
     assert!(!words.contains(SECRET), "{words}");
     found
@@ -72,6 +74,12 @@ fn an_author_may_say_that_something_is_not_secret() {
     pod["metadata"]["annotations"]["enclii.io/plain-env"] = json!("OTHER");
     let found = verdict(&pod, "", PlaintextMode::Deny);
     assert!(found.refusal.is_some() && !found.warnings.is_empty(), "{found:?}");
+}
+
+#[test]
+fn an_operator_may_say_it_for_every_pod() {
+    let pod = pod(json!([{"name": "PUBLIC_URL", "value": url()}]));
+    assert_eq!(verdict(&pod, "", PlaintextMode::Deny), PlaintextVerdict::default());
 }
 
 #[test]

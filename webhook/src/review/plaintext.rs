@@ -1,7 +1,7 @@
 //! Answers the reviews of namespaces with the label `enclii.io/plaintext`: pods and pod templates
 //! with credentials in plain text are warned about or refused. It changes nothing.
 
-use injection::{JsonStr, PlaintextMode, Pod, plaintext_verdict, printable};
+use injection::{InjectionConfig, JsonStr, PlaintextMode, Pod, plaintext_verdict, printable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -150,7 +150,7 @@ impl Place {
 pub fn respond_plaintext(
     body: &[u8],
     mode: PlaintextMode,
-    own_namespace: &str,
+    config: &InjectionConfig,
 ) -> (HttpReply, PlaintextRecord) {
     let request = match AdmissionRequest::parse(body) {
         Ok(request) => request,
@@ -165,21 +165,23 @@ pub fn respond_plaintext(
         ..PlaintextRecord::default()
     };
     let mut response = AdmissionResponse::allow(&request.uid);
-    let is_exempt = &*request.namespace == "kube-system" || &*request.namespace == own_namespace;
+    let is_exempt =
+        &*request.namespace == "kube-system" || &*request.namespace == config.own_namespace;
     if let Some((group, resource)) = request.resource()
         && let Some(place) = Place::of((group, resource))
         && let Some(object) = request.object
         && !is_exempt
     {
         record.resource = printable(resource);
-        review(place, mode, (object, request.old_object), &mut response, &mut record);
+        let policy = (mode, config);
+        review(place, policy, (object, request.old_object), &mut response, &mut record);
     }
     (reply(&response), record)
 }
 
 fn review(
     place: Place,
-    mode: PlaintextMode,
+    (mode, config): (PlaintextMode, &InjectionConfig),
     (object, old): (&RawValue, Option<&RawValue>),
     response: &mut AdmissionResponse<'_>,
     record: &mut PlaintextRecord,
@@ -206,7 +208,7 @@ fn review(
         Err(error) => reject(mode, response, record, format!("{}{error}", place.path())),
         Ok(pod) if pod.is_mirror() || pod.asks_for_secrets() => {}
         Ok(pod) => {
-            let verdict = plaintext_verdict(&pod, place.path(), mode);
+            let verdict = plaintext_verdict(&pod, place.path(), mode, config);
             record.outcome = if verdict.warnings.is_empty() {
                 PlaintextOutcome::Clean
             } else {

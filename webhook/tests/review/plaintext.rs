@@ -4,6 +4,7 @@ use injection::PlaintextMode;
 use serde_json::{Value, json};
 use webhook::review::{PlaintextOutcome, respond_plaintext};
 
+use crate::support::config;
 use PlaintextOutcome::{Clean, Malformed, Refused, Unchanged, Untouched, Warned};
 
 const SECRET: &str = "correct-horse-battery";
@@ -29,7 +30,7 @@ fn review(resource: (&str, &str), operation: &str, object: &Value, old: &Value) 
 }
 
 fn answered(review: &Value, mode: PlaintextMode) -> (Value, PlaintextOutcome) {
-    let (reply, record) = respond_plaintext(review.to_string().as_bytes(), mode, "enclii-system");
+    let (reply, record) = respond_plaintext(review.to_string().as_bytes(), mode, &config());
     let text = String::from_utf8(reply.body).unwrap();
     assert!(!text.contains(SECRET) && !format!("{record:?}").contains(SECRET), "{text}");
     let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
