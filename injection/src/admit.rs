@@ -128,7 +128,7 @@ fn inject(
     dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
-    let containers = app_container::all(pod, annotations, diagnostics);
+    let containers = app_container::all(pod, annotations, config, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
 
     let mut patch = Vec::new();

@@ -28,7 +28,7 @@ pub use admit::{Decision, SkipReason, admit, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
-    PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
+    MESH_CONTAINERS, PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
 };
 pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{ConfigConflict, InjectionConfig, PullPolicy, Quantity};
 pub use setting::{HttpsAddress, ImageName, SettingError};
-use setting::{Setting, VariableNames};
+use setting::{NameList, Setting};
 
 /// One key of the file, for its documentation.
 #[derive(Debug)]
@@ -78,7 +78,11 @@ keys! {
     /// The size limit of the secrets' memory volume
     volume_size: Quantity => |config, size| config.volume_size = size;
     /// Variables that look like credentials and are not, in every pod of the cluster
-    plain_env: VariableNames => |config, names| config.plain_env = names.into();
+    plain_env: NameList => |config, names| config.plain_env = names.into();
+    /// Containers that get no secrets unless `enclii.io/containers` names them: those of meshes
+    left_out_containers: NameList => |config, names| config.left_out_containers = names.into();
+    /// Registries, as `mirror.example.com/docker`, that may serve the agent's image in place of its own
+    agent_image_registries: NameList => |config, names| config.agent_image_registries = names.into();
 }
 
 impl OperatorFile {

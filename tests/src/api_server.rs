@@ -51,9 +51,17 @@ impl ApiServer {
     /// # Errors
     /// If it does not start.
     pub fn connect() -> Result<Self> {
+        Self::connect_with(&[])
+    }
+
+    /// With other flags of kubectl, as `--server`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn connect_with(flags: &[&str]) -> Result<Self> {
         let local = port::free_port()?;
         let mut command = Command::new("kubectl");
-        command.args(["proxy", &format!("--port={local}")]);
+        command.args(["proxy", &format!("--port={local}")]).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (mut child, registration) = guard::spawn(&mut command).context("start kubectl")?;
         wait::until("kubectl proxy", Duration::from_secs(10), || {

@@ -139,17 +139,17 @@ impl Setting for HttpsAddress {
     }
 }
 
-/// Names of environment variables.
+/// Names: of variables, containers or registries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VariableNames(BTreeSet<String>);
+pub struct NameList(BTreeSet<String>);
 
-impl From<VariableNames> for BTreeSet<String> {
-    fn from(names: VariableNames) -> Self {
+impl From<NameList> for BTreeSet<String> {
+    fn from(names: NameList) -> Self {
         names.0
     }
 }
 
-impl<'de> Deserialize<'de> for VariableNames {
+impl<'de> Deserialize<'de> for NameList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
         let is_name =
@@ -157,19 +157,19 @@ impl<'de> Deserialize<'de> for VariableNames {
         match names.iter().find(|name| !is_name(name)) {
             Some(other) => {
                 let found = Unexpected::Str(other);
-                Err(D::Error::invalid_value(found, &"the name of an environment variable"))
+                Err(D::Error::invalid_value(found, &"a name"))
             }
             None => Ok(Self(names.into_iter().collect())),
         }
     }
 }
 
-impl Setting for VariableNames {
+impl Setting for NameList {
     fn schema() -> Value {
         json!({
             "type": "array",
             "items": {"type": "string", "pattern": "^[^=, \\n]+$"},
-            "examples": [["PUBLIC_API_KEY"]],
+            "examples": [["one", "another"]],
         })
     }
 }

@@ -4,6 +4,7 @@
 
 mod golden;
 mod key_names;
+mod operator;
 mod plaintext;
 mod plaintext_policy;
 mod platform;

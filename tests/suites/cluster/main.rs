@@ -29,4 +29,5 @@ mod plaintext;
 mod policy;
 mod rotation;
 mod shapes;
+mod static_policies;
 mod vault;

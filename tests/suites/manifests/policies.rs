@@ -27,7 +27,7 @@ fn as_static() -> String {
     let mut text = "# The policies of manifests/policy as a file of the API server. Written by\n\
         # `ENCLII_RENEW=1 cargo test --test manifests`.\n"
         .to_owned();
-    for policy in POLICIES {
+    for (index, policy) in POLICIES.into_iter().enumerate() {
         let from = format!("{policy}.enclii.io\n");
         let to = format!("{policy}.enclii.io{STATIC}\n");
         let source = read(&format!("policy/{policy}.yaml"));
@@ -37,7 +37,8 @@ fn as_static() -> String {
                 .any(|key| line.strip_prefix(key).is_some_and(|rest| rest == from));
             if is_name { line.replace(&from, &to) } else { line.to_owned() }
         });
-        text.push_str("---\n");
+        // The API server refuses a document of comments alone.
+        text.push_str(if index == 0 { "#\n" } else { "---\n" });
         text.extend(lines);
     }
     text
