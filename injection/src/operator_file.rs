@@ -20,8 +20,8 @@ pub struct OperatorKey {
     pub schema: Value,
 }
 
-/// Defines the file from one list: a line of help, and a line with the key's name, its type and what
-/// it does with the configuration.
+/// Defines the file from one list: a line of help, and a line with the key's name, its type and
+/// what it does with the configuration.
 macro_rules! keys {
     ($(#[doc = $help:literal] $key:ident: $type:ty => $set:expr;)+) => {
         /// What an operator's file, or flags, say. A key that is not there changes nothing.
@@ -63,7 +63,7 @@ keys! {
     agent_image: ImageName => |config, image| config.agent_image = image.into();
     /// When the agent's image is pulled
     agent_image_pull_policy: PullPolicy => |config, policy| config.agent_image_pull_policy = policy;
-    /// The address at which agents reach switchyard; the policy `pods.enclii.io` has to accept it too
+    /// The address at which agents reach switchyard; `pods.enclii.io` has to accept it too
     switchyard_address: HttpsAddress => |config, address| config.switchyard = address.into();
     /// The agent's CPU request
     agent_cpu_request: Quantity => |config, cpu| config.resources.cpu_request = cpu;
@@ -81,8 +81,8 @@ keys! {
     plain_env: NameList => |config, names| config.plain_env = names.into();
     /// Containers that get no secrets unless `enclii.io/containers` names them: those of meshes
     left_out_containers: NameList => |config, names| config.left_out_containers = names.into();
-    /// Registries, as `mirror.example.com/docker`, that may serve the agent's image in place of its own
-    agent_image_registries: NameList => |config, names| config.agent_image_registries = names.into();
+    /// Registries, as `mirror.example.com/docker`, that may serve the agent's image too
+    agent_image_registries: NameList => |config, all| config.agent_image_registries = all.into();
 }
 
 impl OperatorFile {

@@ -4,14 +4,13 @@
 //! patch refers to the pod's own JSON, so fields that this build does not know survive.
 
 mod env_var;
+mod exempt;
 mod handler;
-
 mod volume;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use contract::annotations;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -85,19 +84,6 @@ impl<'a> Pod<'a> {
             .as_deref()
             .filter(|name| !name.is_empty())
             .unwrap_or("default")
-    }
-
-    /// Whether it is the mirror of a static pod, which kubelet runs from a file whatever the API
-    /// server says.
-    #[must_use]
-    pub fn is_mirror(&self) -> bool {
-        self.annotation("kubernetes.io/config.mirror").is_some()
-    }
-
-    /// Whether it has the annotation that requests secrets.
-    #[must_use]
-    pub fn asks_for_secrets(&self) -> bool {
-        self.annotation(annotations::SECRETS).is_some()
     }
 
     /// The value of an annotation.

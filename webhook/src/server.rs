@@ -1,4 +1,5 @@
-//! The HTTPS port: `POST /mutate` and `POST /plaintext/…`, and the probes for clients that reach only this port.
+//! The HTTPS port: `POST /mutate` and `POST /plaintext/…`, and the probes for clients that reach
+//! only this port.
 //!
 //! It bounds what an unauthenticated client can use: the size and duration of a body, and the
 //! number of large bodies at one time.

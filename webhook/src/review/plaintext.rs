@@ -165,8 +165,7 @@ pub fn respond_plaintext(
         ..PlaintextRecord::default()
     };
     let mut response = AdmissionResponse::allow(&request.uid);
-    let is_exempt =
-        &*request.namespace == "kube-system" || &*request.namespace == config.own_namespace;
+    let is_exempt = ["kube-system", &config.own_namespace].contains(&&*request.namespace);
     if let Some((group, resource)) = request.resource()
         && let Some(place) = Place::of((group, resource))
         && let Some(object) = request.object

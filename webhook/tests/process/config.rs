@@ -41,7 +41,11 @@ async fn a_new_file_is_used_and_a_bad_one_leaves_the_last_good_one_and_is_said()
     let metric = "enclii_webhook_configuration_up_to_date";
     let shows = |value: &'static str| {
         let process = &process;
-        move || async move { process.admin("/metrics").await.1.contains(&format!("{metric} {value}\n")) }
+        let line = format!("{metric} {value}\n");
+        move || {
+            let line = line.clone();
+            async move { process.admin("/metrics").await.1.contains(&line) }
+        }
     };
     until(shows("1.0")).await;
     write("..3", "volumeSizes: 11Mi\n");

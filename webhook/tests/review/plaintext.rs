@@ -37,8 +37,11 @@ fn answered(review: &Value, mode: PlaintextMode) -> (Value, PlaintextOutcome) {
     (answer["response"].clone(), record.outcome)
 }
 
+/// The group and resource of a kind, and the object around a pod.
+type Kind = ((&'static str, &'static str), fn(Value) -> Value);
+
 /// Every kind of object with a pod in it.
-fn kinds() -> Vec<((&'static str, &'static str), fn(Value) -> Value)> {
+fn kinds() -> Vec<Kind> {
     let in_template: fn(Value) -> Value =
         |pod| json!({"metadata": {"name": "api"}, "spec": {"replicas": 1, "template": pod}});
     vec![

@@ -31,9 +31,15 @@ pub(super) fn changes() -> (Vec<Change>, Vec<Change>) {
         patch: debugger(more),
         says,
     };
-    let mounts = |volume: &str| json!({"volumeMounts": [{"name": volume, "mountPath": "/mine", "readOnly": true}]});
+    let mounts = |volume: &str| {
+        let mount = json!({"name": volume, "mountPath": "/mine", "readOnly": true});
+        json!({"volumeMounts": [mount]})
+    };
     let asks = Some("takes effect when a pod is created");
-    let images = |name: &str, image: &str| json!({"spec": {"initContainers": [{"name": name, "image": image}]}});
+    let images = |name: &str, image: &str| {
+        let container = json!({"name": name, "image": image});
+        json!({"spec": {"initContainers": [container]}})
+    };
     let of_injected = vec![
         change("no longer asks", annotations(json!({"enclii.io/secrets": null})), asks),
         change("asks for another", annotations(json!({"enclii.io/secrets": "x-prod"})), asks),

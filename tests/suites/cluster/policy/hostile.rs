@@ -8,15 +8,18 @@ use super::edit::{
     replace_in_configuration, token, variable, volume,
 };
 
+/// A change of a pod.
+type Edit = fn(&mut Value);
+
 /// One change of an injected pod.
 pub(super) struct Hostile {
     pub(super) name: &'static str,
-    pub(super) change: fn(&mut Value),
+    pub(super) change: Edit,
     /// A part of the policy's message.
     pub(super) says: &'static str,
 }
 
-const fn hostile(name: &'static str, says: &'static str, change: fn(&mut Value)) -> Hostile {
+const fn hostile(name: &'static str, says: &'static str, change: Edit) -> Hostile {
     Hostile { name, change, says }
 }
 
@@ -272,7 +275,7 @@ pub(super) const HOSTILE: &[Hostile] = &[
 ];
 
 /// What does no harm, although the webhook did not do it: other webhooks do.
-pub(super) const HARMLESS: &[(&str, fn(&mut Value))] = &[
+pub(super) const HARMLESS: &[(&str, Edit)] = &[
     ("nothing", |_| {}),
     ("a variable for every container", |pod| variable(agent(pod), "AWS_REGION", "eu-1")),
     ("certificates for every container", |pod| mount_in_agent(pod, "/etc/ssl/certs")),
