@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use contract::{Label, annotations};
-use injection::{Decision, InjectionConfig, Pod, admit};
+use injection::{Decision, ImageName, InjectionConfig, OperatorFile, Pod, admit};
 use serde_json::Value;
 
 use crate::common_args::ConnectionArgs;
@@ -59,22 +59,41 @@ pub(crate) struct InjectArgs {
     pub(crate) env: Option<Label>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// The agent's image in the output.
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_IMAGE",
-        default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION"))
-    )]
-    pub(crate) agent_image: String,
+    /// The operator's configuration file, as `enclii-webhook --config` reads it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The agent's image in the output; counts more than the file [default: enclii/agent of this
+    /// version]
+    #[arg(long, env = "ENCLII_AGENT_IMAGE")]
+    pub(crate) agent_image: Option<ImageName>,
+}
+
+/// The image of the agent if nobody names one.
+const AGENT_IMAGE: &str = concat!("enclii/agent:", env!("CARGO_PKG_VERSION"));
+
+/// The operator's configuration, as the webhook would read it.
+fn config(args: &InjectArgs) -> Result<InjectionConfig, Error> {
+    let defaults = InjectionConfig::new(
+        AGENT_IMAGE.to_owned(),
+        SWITCHYARD_URL.to_owned(),
+        TRUST_PLACEHOLDER.to_owned(),
+    );
+    let flags = OperatorFile { agent_image: args.agent_image.clone(), ..OperatorFile::default() };
+    let Some(path) = &args.config else {
+        return flags.configure(defaults).map_err(|error| Error::Usage(error.to_string()));
+    };
+    let failed = |reason: String| Error::Parse { path: path.clone(), reason };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.clone(), source })?;
+    let file: Option<OperatorFile> =
+        serde_saphyr::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let settings = flags.or(file.unwrap_or_default());
+    settings.configure(defaults).map_err(|error| failed(error.to_string()))
 }
 
 pub(crate) async fn run(args: InjectArgs, output: &Output) -> Result<ExitCode, Error> {
     let sources = sources::read(&args.file)?;
-    let config = InjectionConfig::new(
-        args.agent_image.clone(),
-        SWITCHYARD_URL.to_owned(),
-        TRUST_PLACEHOLDER.to_owned(),
-    );
+    let config = config(&args)?;
     let manifests: Vec<_> =
         sources.into_iter().map(|source| (manifest::parse(&source.text), source)).collect();
     if manifests.iter().all(|(it, _)| it.documents.is_empty() && it.mistakes.is_empty()) {

@@ -57,7 +57,10 @@ pub const KEYS: &[(&str, &str)] = &[
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
     (ENV, "env names to take out where the webhook can't know the bundle's keys"),
     (PLAIN_ENV, "env names that look like credentials and are none"),
-    (CONTAINERS, "containers that get the secrets, init containers too (default: all)"),
+    (
+        CONTAINERS,
+        "containers that get the secrets, init containers too (default: all but a mesh's)",
+    ),
     (
         FILE_MODE,
         "octal mode of the files (default: 0400 where the application's UID is known, else 0444)",

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use contract::{Annotations, annotations};
+use contract::Annotations;
 use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
@@ -100,12 +100,12 @@ pub fn admit(
 
 /// Why a pod is skipped, before its other annotations are parsed.
 pub fn skip_reason(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<SkipReason> {
-    if pod.annotation(annotations::SECRETS).is_none() {
+    if !pod.asks_for_secrets() {
         Some(SkipReason::NotRequested)
     } else if namespace == "kube-system" || namespace == own_namespace {
         Some(SkipReason::ExemptNamespace)
     } else {
-        pod.annotation("kubernetes.io/config.mirror").map(|_| SkipReason::MirrorPod)
+        pod.is_mirror().then_some(SkipReason::MirrorPod)
     }
 }
 
@@ -128,7 +128,7 @@ fn inject(
     dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
-    let containers = app_container::all(pod, annotations, diagnostics);
+    let containers = app_container::all(pod, annotations, config, diagnostics);
     let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
 
     let mut patch = Vec::new();
@@ -140,7 +140,7 @@ fn inject(
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {
-        plaintext::check(pod, &requested, diagnostics);
+        plaintext::check(pod, &requested, config, diagnostics);
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     patch::volumes::patch(pod, config, diagnostics, &mut patch);

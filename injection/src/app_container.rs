@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use contract::{Annotations, annotations, layout};
 
+use crate::config::InjectionConfig;
 use crate::container_path::ContainerPath;
 use crate::diagnostics::{Diagnostics, Violation, printable};
 use crate::pod::{Container, Pod};
@@ -23,10 +24,12 @@ impl AppContainer<'_> {
     }
 }
 
-/// Every container but the agent. Refuses annotations that name a container the pod lacks.
+/// Every container but the agent. Without an annotation, all get the secrets but those that the
+/// operator leaves out. Refuses annotations that name a container the pod lacks.
 pub(crate) fn all<'p>(
     pod: &'p Pod<'p>,
     annotations: &Annotations,
+    config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
 ) -> Vec<AppContainer<'p>> {
     let named = annotations.containers.as_ref();
@@ -34,7 +37,10 @@ pub(crate) fn all<'p>(
         .containers()
         .filter(|(_, container)| &*container.name != layout::AGENT_CONTAINER)
         .map(|(path, container)| {
-            let gets_secrets = named.is_none_or(|names| names.contains(&*container.name));
+            let gets_secrets = named.map_or_else(
+                || !config.left_out_containers.contains(&*container.name),
+                |names| names.contains(&*container.name),
+            );
             AppContainer { path, container, gets_secrets }
         })
         .collect();

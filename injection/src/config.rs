@@ -1,5 +1,6 @@
 //! The operator's part of an injection. A pod's annotations cannot change any of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,8 +22,52 @@ pub struct InjectionConfig {
     pub resources: Resources,
     /// The size limit of the memory volume that holds the secrets.
     pub volume_size: Quantity,
+    /// Variables that look like credentials and are not, in every pod.
+    pub plain_env: BTreeSet<String>,
+    /// Containers that get no secrets unless an annotation names them.
+    pub left_out_containers: BTreeSet<String>,
+    /// Registries, with a path or without, that may serve the agent's image in place of its own.
+    pub agent_image_registries: BTreeSet<String>,
     /// Which names of a bundle's keys an answer may hold.
     pub key_names: KeyNames,
+}
+
+/// The containers that meshes add to a pod. They read no secret of the application.
+pub const MESH_CONTAINERS: [&str; 11] = [
+    "consul-connect-inject-init",
+    "consul-dataplane",
+    "istio-init",
+    "istio-proxy",
+    "istio-validation",
+    "kuma-init",
+    "kuma-sidecar",
+    "kuma-validation",
+    "linkerd-init",
+    "linkerd-network-validator",
+    "linkerd-proxy",
+];
+
+/// Two settings contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigConflict {
+    /// The API server refuses a container that requests more than its limit.
+    #[error("the agent's {what} request {request} is over its limit {limit}")]
+    RequestOverLimit {
+        /// `CPU` or `memory`.
+        what: &'static str,
+        /// The request.
+        request: Quantity,
+        /// The limit.
+        limit: Quantity,
+    },
+    /// A full volume would have the agent killed, since its pages are charged to it.
+    #[error("the volume's size {size} is over the agent's memory limit {limit}")]
+    VolumeOverLimit {
+        /// The size.
+        size: Quantity,
+        /// The limit.
+        limit: Quantity,
+    },
 }
 
 /// Which names of a bundle's keys an answer may hold.
@@ -46,8 +91,49 @@ impl InjectionConfig {
             trust,
             resources: Resources::default(),
             volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
+            plain_env: BTreeSet::new(),
+            left_out_containers: MESH_CONTAINERS.map(str::to_owned).into(),
+            agent_image_registries: BTreeSet::new(),
             key_names: KeyNames::All,
         }
+    }
+
+    /// Whether `image` is the agent's image from a registry that may serve it: the same name and
+    /// tag, in place of the image's own registry or after it.
+    pub(crate) fn is_mirrored_agent(&self, image: &str) -> bool {
+        let own = &self.agent_image;
+        // As container runtimes tell a registry from the first part of a name.
+        let is_registry = |part: &str| part.contains(['.', ':']) || part == "localhost";
+        let path = own.split_once('/').filter(|(first, _)| is_registry(first));
+        let path = path.map_or(own.as_str(), |(_, path)| path);
+        self.agent_image_registries.iter().any(|registry| {
+            let rest = image.strip_prefix(registry.trim_end_matches('/'));
+            rest.and_then(|rest| rest.strip_prefix('/')).is_some_and(|it| it == path || it == own)
+        })
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// If two settings contradict each other.
+    pub fn check(&self) -> Result<(), ConfigConflict> {
+        let Resources { cpu_request, memory_request, cpu_limit, memory_limit, .. } =
+            &self.resources;
+        let pairs = [
+            ("CPU", cpu_request, cpu_limit.as_ref()),
+            ("memory", memory_request, Some(memory_limit)),
+        ];
+        for (what, request, limit) in pairs {
+            if let Some(limit) = limit.filter(|limit| request.amount() > limit.amount()) {
+                let (request, limit) = (request.clone(), limit.clone());
+                return Err(ConfigConflict::RequestOverLimit { what, request, limit });
+            }
+        }
+        if self.volume_size.amount() > memory_limit.amount() {
+            let (size, limit) = (self.volume_size.clone(), memory_limit.clone());
+            return Err(ConfigConflict::VolumeOverLimit { size, limit });
+        }
+        Ok(())
     }
 }
 
@@ -149,6 +235,23 @@ impl Quantity {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The number, to compare two of them.
+    fn amount(&self) -> f64 {
+        let digits = self.0.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor = match &self.0[digits.len()..] {
+            "m" => 1e-3,
+            "k" => 1e3,
+            "M" => 1e6,
+            "G" => 1e9,
+            "Ki" => 1024.0,
+            "Mi" => 1024.0 * 1024.0,
+            "Gi" => 1024.0 * 1024.0 * 1024.0,
+            _ => 1.0,
+        };
+        // Checked when it was parsed.
+        digits.parse().unwrap_or(0.0) * factor
+    }
 }
 
 impl FromStr for Quantity {
@@ -185,6 +288,30 @@ mod tests {
         for text in ["", "m", "5 m", "-5m", "5mb", "1.", ".5", "ä", "1.2.3"] {
             assert!(text.parse::<Quantity>().is_err(), "{text:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_mirror_is_a_registry_of_the_operator_with_the_same_name_and_tag() {
+        let mut config =
+            InjectionConfig::new("ghcr.io/enclii/agent:1".into(), String::new(), String::new());
+        config.agent_image_registries =
+            ["mirror.corp:5000".to_owned(), "cache.corp/ghcr/".to_owned()].into();
+        for (image, expected) in [
+            ("mirror.corp:5000/enclii/agent:1", true),
+            ("mirror.corp:5000/ghcr.io/enclii/agent:1", true),
+            ("cache.corp/ghcr/enclii/agent:1", true),
+            ("cache.corp/enclii/agent:1", false),
+            ("mirror.corp:5000/enclii/agent:2", false),
+            ("mirror.corp:5000/evil/enclii/agent:1", false),
+            ("mirror.corp:50001/enclii/agent:1", false),
+            ("evil.corp/enclii/agent:1", false),
+            ("enclii/agent:1", false),
+            ("mirror.corp:5000/enclii/agent:1@sha256:00", false),
+        ] {
+            assert_eq!(config.is_mirrored_agent(image), expected, "{image}");
+        }
+        config.agent_image = "enclii/agent:1".into();
+        assert!(config.is_mirrored_agent("cache.corp/ghcr/enclii/agent:1"));
     }
 
     #[test]

@@ -16,8 +16,10 @@ mod expansion;
 mod findings;
 mod json_size;
 mod mount_point_conflict;
+mod operator_file;
 mod patch;
 mod plaintext;
+mod plaintext_policy;
 mod pod;
 mod pod_size;
 mod requested;
@@ -25,11 +27,13 @@ mod requested;
 pub use admit::{Decision, SkipReason, admit, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
-    DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy,
-    PullPolicyError, Quantity, QuantityError, Resources,
+    ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
+    MESH_CONTAINERS, PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
 };
 pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;
 pub use findings::{Finding, Findings, ScanLimits, findings};
 pub use json_size::MAX_JSON_VALUES;
+pub use operator_file::{HttpsAddress, ImageName, OperatorFile, OperatorKey, SettingError};
+pub use plaintext_policy::{PlaintextMode, PlaintextVerdict, plaintext_verdict};
 pub use pod::{JsonStr, ParsePodError, Pod};

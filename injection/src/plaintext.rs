@@ -1,5 +1,6 @@
 //! Credentials in plain text that are not a key of any bundle.
 
+use crate::config::InjectionConfig;
 use crate::credential::Confidence;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::findings::{Finding, ScanLimits, findings};
@@ -12,12 +13,15 @@ use crate::requested::RequestedSecrets;
 pub(crate) fn check(
     pod: &Pod<'_>,
     requested: &RequestedSecrets<'_>,
+    config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
 ) {
     let found = findings(pod, ScanLimits::ADMISSION);
     for finding in &found.list {
         let is_replaced = || finding.variable.is_some_and(|it| requested.secret_for(it).is_some());
-        if !requested.is_plain_env(&finding.name) && !is_replaced() {
+        let is_plain =
+            requested.is_plain_env(&finding.name) || config.plain_env.contains(&finding.name);
+        if !is_plain && !is_replaced() {
             report(finding, requested, diagnostics);
         }
     }

@@ -4,8 +4,8 @@
 //! patch refers to the pod's own JSON, so fields that this build does not know survive.
 
 mod env_var;
+mod exempt;
 mod handler;
-
 mod volume;
 
 use std::borrow::Cow;

@@ -115,7 +115,12 @@ impl AdminState {
             }
             "/healthz" => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
             "/readyz" => match self.readiness.pending() {
-                pending if pending.is_empty() => page(StatusCode::OK, TEXT, "ready\n".to_owned()),
+                pending if pending.is_empty() => {
+                    let notes = self.readiness.notes();
+                    let notes = notes.iter().map(|note| format!("note: {note}\n"));
+                    let lines = std::iter::once("ready\n".to_owned()).chain(notes);
+                    page(StatusCode::OK, TEXT, lines.collect())
+                }
                 pending => {
                     let lines = pending.iter().map(|name| format!("waiting for: {name}\n"));
                     page(StatusCode::SERVICE_UNAVAILABLE, TEXT, lines.collect())

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     gates: Arc<Mutex<Vec<Gate>>>,
+    notes: Arc<Mutex<Vec<Note>>>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -18,6 +19,26 @@ pub struct Readiness {
 pub struct Gate {
     name: &'static str,
     open: Arc<AtomicBool>,
+}
+
+/// Something that an operator should know and that keeps no process from being ready. Clones share
+/// it.
+#[derive(Clone, Debug)]
+pub struct Note {
+    text: &'static str,
+    is_set: Arc<AtomicBool>,
+}
+
+impl Note {
+    /// Shows the note.
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    /// Hides it.
+    pub fn clear(&self) {
+        self.is_set.store(false, Ordering::Release);
+    }
 }
 
 impl Readiness {
@@ -38,6 +59,20 @@ impl Readiness {
         let gate = Gate { name, open: Arc::new(AtomicBool::new(false)) };
         gates.push(gate.clone());
         gate
+    }
+
+    /// Adds a note, hidden.
+    pub fn note(&self, text: &'static str) -> Note {
+        let note = Note { text, is_set: Arc::new(AtomicBool::new(false)) };
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note.clone());
+        note
+    }
+
+    /// The notes that are shown.
+    pub fn notes(&self) -> Vec<&'static str> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = notes.iter().filter(|note| note.is_set.load(Ordering::Acquire));
+        shown.map(|note| note.text).collect()
     }
 
     /// Makes the process not ready for good.
@@ -101,6 +136,20 @@ mod tests {
         assert!(readiness.is_ready());
         certificate.not_ready();
         assert_eq!(readiness.pending(), ["certificate"]);
+    }
+
+    #[test]
+    fn a_note_is_shown_while_it_is_set_and_closes_nothing() {
+        let readiness = Readiness::new();
+        let note = readiness.note("an old file is in force");
+        assert!(readiness.notes().is_empty());
+        note.set();
+        assert_eq!(
+            (readiness.notes(), readiness.is_ready()),
+            (vec!["an old file is in force"], true)
+        );
+        note.clear();
+        assert!(readiness.notes().is_empty());
     }
 
     #[test]

@@ -35,7 +35,10 @@ archives+=("$images/sample-var-run.tar")
 kubectl() { "$HERE/enter.sh" kubectl "$@"; }
 installed=false
 kubectl -n enclii-system get deployment switchyard >/dev/null 2>&1 && installed=true
-kubectl apply -k "$ROOT/manifests/overlays/default" >/dev/null
+overlay=default
+# Before 1.30 there are no policies.
+[[ $(kubectl version -o json | jq -r .serverVersion.minor) -ge 30 ]] || overlay=kubernetes-1.29
+kubectl apply -k "$ROOT/manifests/overlays/$overlay" >/dev/null
 if $installed; then
 	kubectl -n enclii-system rollout restart deployment/switchyard deployment/enclii-webhook \
 		deployment/enclii-certificates >/dev/null

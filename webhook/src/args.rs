@@ -8,7 +8,7 @@ mod serve;
 
 use clap::{Parser, Subcommand};
 
-pub use self::injection::InjectionArgs;
+pub use self::injection::{InjectionArgs, default_config};
 pub use callers::CallerArgs;
 pub use keeper::KeeperArgs;
 pub use serve::ServeArgs;
@@ -114,7 +114,9 @@ mod tests {
             "https://switchyard.enclii-system.svc".into(),
             String::new(),
         );
-        assert_eq!(args.injection.config(args.namespace, KeyNames::All), expected);
+        let (settings, file) = args.injection.settings();
+        let config = default_config(args.namespace, KeyNames::All);
+        assert_eq!((settings.configure(config), file), (Ok(expected), None));
         assert_eq!(args.daemon.drain_notice, Duration::from_secs(3));
         assert_eq!(args.trust_config_map, "enclii-trust");
     }
@@ -127,7 +129,7 @@ mod tests {
         };
         for words in [&["--agent-image", "x"][..], &["serve", "--agent-image", "x"]] {
             let Ok(Command::Serve(args)) = parse(words) else { panic!("{words:?}") };
-            assert_eq!(args.injection.agent_image, "x");
+            assert_eq!(args.injection.agent_image, Some("x".parse().unwrap()));
         }
         let Ok(Command::Certificates(args)) = parse(&["certificates"]) else { panic!("not kept") };
         assert_eq!(

@@ -24,7 +24,7 @@ impl KeeperMetrics {
         let repairs = Counter::default();
         registry.register(
             "registration_repairs",
-            "Writes of caBundle to the MutatingWebhookConfiguration",
+            "Writes of caBundle to a registration of the webhook",
             repairs.clone(),
         );
         registry.register_collector(Box::new(ExpiryCollector(resolver)));

@@ -8,6 +8,7 @@ pub mod callers;
 pub mod catalog;
 pub mod keeper_metrics;
 pub mod metrics;
+pub mod operator_config;
 mod poll;
 mod registered;
 pub mod registration;

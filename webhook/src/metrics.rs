@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use certs::resolver::CertResolver;
+use injection::PlaintextMode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
@@ -15,7 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::catalog::Catalog;
-use crate::review::Outcome;
+use crate::operator_config::FileIsUsed;
+use crate::review::{Outcome, PlaintextOutcome};
 
 /// The metrics. Clones share them.
 #[derive(Clone, Debug)]
@@ -25,6 +27,7 @@ pub struct Metrics {
     duration: Histogram,
     warnings: Counter,
     rejected: Family<RejectLabels, Counter>,
+    plaintext: Family<PlaintextLabels, Counter>,
 }
 
 /// Why a request was rejected before its review was parsed.
@@ -52,6 +55,27 @@ struct RejectLabels {
     reason: RejectReason,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlaintextLabels {
+    mode: ModeLabel,
+    outcome: PlaintextOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ModeLabel(PlaintextMode);
+
+impl EncodeLabelValue for ModeLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for PlaintextOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
+}
+
 impl EncodeLabelValue for Outcome {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.as_str().encode(encoder)
@@ -76,8 +100,7 @@ impl Metrics {
     #[must_use]
     pub fn register(
         registry: &mut Registry,
-        catalog: Catalog,
-        resolver: Arc<CertResolver>,
+        (catalog, resolver, is_used): (Catalog, Arc<CertResolver>, FileIsUsed),
     ) -> Self {
         let registry = registry.sub_registry_with_prefix("enclii_webhook");
         let reviews = Family::<ReviewLabels, Counter>::default();
@@ -98,12 +121,23 @@ impl Metrics {
             "Requests rejected before their review was parsed, by reason",
             rejected.clone(),
         );
-        registry.register_collector(Box::new(StateCollector { catalog, resolver }));
+        let plaintext = Family::<PlaintextLabels, Counter>::default();
+        registry.register(
+            "plaintext_reviews",
+            "Reviews of namespaces with the label enclii.io/plaintext, by its value and outcome",
+            plaintext.clone(),
+        );
+        for mode in PlaintextMode::ALL {
+            for outcome in PlaintextOutcome::ALL {
+                drop(plaintext.get_or_create(&PlaintextLabels { mode: ModeLabel(mode), outcome }));
+            }
+        }
+        registry.register_collector(Box::new(StateCollector { catalog, resolver, is_used }));
         let reviews = Outcome::ALL
             .iter()
             .map(|outcome| reviews.get_or_create_owned(&ReviewLabels { outcome: *outcome }))
             .collect();
-        Self { reviews, duration, warnings, rejected }
+        Self { reviews, duration, warnings, rejected, plaintext }
     }
 
     /// Counts a review.
@@ -117,6 +151,11 @@ impl Metrics {
         self.duration.observe(duration.as_secs_f64());
     }
 
+    /// Counts a review of a namespace with a policy for plaintext.
+    pub fn record_plaintext_review(&self, mode: PlaintextMode, outcome: PlaintextOutcome) {
+        self.plaintext.get_or_create(&PlaintextLabels { mode: ModeLabel(mode), outcome }).inc();
+    }
+
     /// Counts a rejected request.
     pub fn record_rejected(&self, reason: RejectReason) {
         self.rejected.get_or_create(&RejectLabels { reason }).inc();
@@ -128,6 +167,7 @@ impl Metrics {
 struct StateCollector {
     catalog: Catalog,
     resolver: Arc<CertResolver>,
+    is_used: FileIsUsed,
 }
 
 impl Collector for StateCollector {
@@ -138,6 +178,11 @@ impl Collector for StateCollector {
         };
         let bundles = u32::try_from(self.catalog.len()).unwrap_or(u32::MAX);
         gauge("bundles", "Known bundles", f64::from(bundles))?;
+        gauge(
+            "configuration_up_to_date",
+            "1 if the newest configuration file is in force, 0 if it cannot be used",
+            f64::from(u8::from(self.is_used.get())),
+        )?;
         let expiry =
             self.resolver.certificate().map(|certificate| certificate.validity().not_after);
         match expiry.and_then(|expiry| expiry.duration_since(SystemTime::UNIX_EPOCH).ok()) {
@@ -165,7 +210,8 @@ mod tests {
         let resolver = CertResolver::new();
         let hour = Duration::from_secs(3600);
         resolver.swap(&create_ca("webhook", SystemTime::now(), hour).unwrap()).unwrap();
-        let metrics = Metrics::register(&mut registry, Catalog::default(), resolver);
+        let metrics =
+            Metrics::register(&mut registry, (Catalog::default(), resolver, FileIsUsed::default()));
         metrics.record_rejected(RejectReason::BodyTimeout);
         let mut exposition = String::new();
         encode(&mut exposition, &registry).unwrap();

@@ -1,10 +1,11 @@
-//! Keeps `caBundle` correct in every entry of one MutatingWebhookConfiguration.
+//! Keeps `caBundle` correct in every entry of one registration of webhooks.
 //!
 //! It writes a new CA after a rotation, and the current CA after someone has overwritten it. It
 //! changes nothing else in the object and reads no other object. The certificate keeper runs it,
 //! not the webhook: whoever may patch the object can have the API server send every object
 //! anywhere.
 
+mod kind;
 mod repair;
 
 use std::pin::{Pin, pin};
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use certs::bundle::TrustBundle;
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watch_object};
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::keeper_metrics::KeeperMetrics;
+pub use kind::RegistrationKind;
 use repair::{CaBundleStatus, ForeignCas, has_foreign, is_older, patch, status};
 
 /// Short, because the API server cannot reach the webhook while `caBundle` is wrong.
@@ -44,38 +45,50 @@ const RESYNC_INTERVAL: Duration = Duration::from_secs(60);
 /// The registration could not be repaired.
 #[derive(Debug, thiserror::Error)]
 enum RegistrationError {
-    #[error("patch MutatingWebhookConfiguration {name}")]
+    #[error("patch registration {name}")]
     Patch { name: String, source: kube::Error },
-    #[error("patch MutatingWebhookConfiguration {name}: no response after {PATCH_TIMEOUT:?}")]
+    #[error("patch registration {name}: no response after {PATCH_TIMEOUT:?}")]
     Timeout { name: String },
 }
 
+/// Whether a registration has to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Without it no pod is injected.
+    Required,
+    /// An installation may do without it. It holds up nothing while it does not exist.
+    Optional,
+}
+
 /// Maintains the `caBundle` of one configuration.
-pub struct CaBundleReconciler {
-    api: Api<MutatingWebhookConfiguration>,
+pub struct CaBundleReconciler<K> {
+    api: Api<K>,
     name: String,
+    presence: Presence,
     trust_bundle: watch::Receiver<TrustBundle>,
     registered: watch::Sender<TrustBundle>,
     gate: Gate,
     metrics: KeeperMetrics,
     grace_period: Duration,
     /// The latest state of the object.
-    configuration: Option<MutatingWebhookConfiguration>,
+    configuration: Option<K>,
+    /// Whether the API server has said that there is no such object.
+    is_absent: bool,
     retry_delays: Delays,
     /// When foreign CAs were first seen in the object.
     foreign_since: Option<Instant>,
 }
 
-type Change = Result<Option<MutatingWebhookConfiguration>, watcher::Error>;
-type Changes<'a> = Pin<&'a mut (dyn Stream<Item = Change> + Send)>;
+type Change<K> = Result<Option<K>, watcher::Error>;
+type Changes<'a, K> = Pin<&'a mut (dyn Stream<Item = Change<K>> + Send)>;
 
-impl CaBundleReconciler {
+impl<K: RegistrationKind> CaBundleReconciler<K> {
     /// Maintains the configuration `name`; `gate` is open while every entry has the keeper's CAs.
     /// CAs of others are removed after `grace_period`, normally [`FOREIGN_CA_GRACE_PERIOD`].
     #[must_use]
     pub fn new(
         client: Client,
-        name: String,
+        (name, presence): (String, Presence),
         trust_bundle: watch::Receiver<TrustBundle>,
         gate: Gate,
         metrics: KeeperMetrics,
@@ -84,12 +97,14 @@ impl CaBundleReconciler {
         Self {
             api: Api::all(client),
             name,
+            presence,
             trust_bundle,
             registered: watch::Sender::new(TrustBundle::default()),
             gate,
             metrics,
             grace_period,
             configuration: None,
+            is_absent: false,
             retry_delays: RETRY.delays(),
             foreign_since: None,
         }
@@ -124,7 +139,8 @@ impl CaBundleReconciler {
         else {
             // What another object will have is seen anew.
             self.foreign_since = None;
-            self.report(None);
+            let may_lack = self.is_absent && self.presence == Presence::Optional;
+            self.report((may_lack && !trust_bundle.is_empty()).then_some(trust_bundle));
             return RESYNC_INTERVAL;
         };
         let status = status(configuration, &trust_bundle);
@@ -186,20 +202,19 @@ impl CaBundleReconciler {
 
     /// Waits for a change of the object or of the CA, for at most `wait`. False if a source of
     /// changes has ended.
-    async fn wait_for_change(&mut self, mut changes: Changes<'_>, wait: Duration) -> bool {
+    async fn wait_for_change(&mut self, mut changes: Changes<'_, K>, wait: Duration) -> bool {
         tokio::select! {
             change = changes.next() => match change {
                 Some(Ok(Some(object))) => self.observe(object),
                 Some(Ok(None)) => {
-                    tracing::warn!(
-                        configuration = self.name,
-                        "the MutatingWebhookConfiguration does not exist"
-                    );
-                    self.configuration = None;
+                    if self.presence == Presence::Required {
+                        tracing::warn!(configuration = self.name, "the registration is missing");
+                    }
+                    (self.configuration, self.is_absent) = (None, true);
                 }
                 Some(Err(error)) => {
                     let error = ErrorChain(&error);
-                    tracing::warn!(%error, "watch MutatingWebhookConfiguration");
+                    tracing::warn!(%error, "watch registration");
                 }
                 None => return false,
             },
@@ -210,10 +225,39 @@ impl CaBundleReconciler {
     }
 
     /// Takes what the watch says, unless the answer to a patch was newer.
-    fn observe(&mut self, object: MutatingWebhookConfiguration) {
+    fn observe(&mut self, object: K) {
+        self.is_absent = false;
         let known = self.configuration.as_ref();
-        if known.is_none_or(|known| !is_older(&object.metadata, &known.metadata)) {
+        if known.is_none_or(|known| !is_older(object.meta(), known.meta())) {
             self.configuration = Some(object);
+        }
+    }
+}
+
+/// What all of these registrations have; nothing while they differ. Ends with the first of them.
+pub async fn follow_all(
+    mut registered: [watch::Receiver<TrustBundle>; 2],
+    common: watch::Sender<TrustBundle>,
+    stop: CancellationToken,
+) {
+    loop {
+        let [first, second] = &mut registered;
+        let bundle = {
+            let (first, second) = (first.borrow_and_update(), second.borrow_and_update());
+            if *first == *second { first.clone() } else { TrustBundle::default() }
+        };
+        common.send_if_modified(|known| {
+            let differs = *known != bundle;
+            *known = bundle;
+            differs
+        });
+        let changed = tokio::select! {
+            changed = first.changed() => changed,
+            changed = second.changed() => changed,
+            () = stop.cancelled() => return,
+        };
+        if changed.is_err() {
+            return;
         }
     }
 }

@@ -3,6 +3,7 @@
 //! An invalid pod gets a response with `allowed: false`. A body that is not a review of a supported
 //! version gets an HTTP error, because there is no uid to respond to.
 
+mod plaintext;
 mod wire;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use injection::{BundleLookup, Decision, InjectionConfig, Pod, admit, printable, 
 use json_patch::Patch;
 use serde_json::value::RawValue;
 
+pub use plaintext::{PlaintextOutcome, PlaintextRecord, respond_plaintext};
 use wire::{AdmissionRequest, AdmissionResponse, Status};
 
 /// The largest body of a review, in bytes. The API server limits a request body to 3 MiB.
@@ -148,12 +150,17 @@ fn respond_to<B: BundleLookup>(
         }
     }
     record.warnings = response.warnings.len();
+    HttpReply { record, ..reply(&response) }
+}
+
+/// The reply with a response, and nothing to log yet.
+fn reply(response: &AdmissionResponse<'_>) -> HttpReply {
     match response.to_json() {
         Ok(body) => HttpReply {
             status: http::StatusCode::OK,
             content_type: "application/json",
             body,
-            record,
+            record: ReviewRecord::default(),
         },
         Err(_) => plain_text(
             http::StatusCode::INTERNAL_SERVER_ERROR,

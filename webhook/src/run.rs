@@ -12,9 +12,10 @@ use runtime::args::DaemonArgs;
 use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
 
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, default_config};
 use crate::callers::{Callers, CallersError};
 use crate::metrics::Metrics;
+use crate::operator_config::{FileIsUsed, OperatorConfig, OperatorConfigError};
 use crate::server::ReviewService;
 use crate::state::WebhookState;
 use components::{CertificateSource, Components, ReviewPort, TrustSource};
@@ -49,6 +50,9 @@ pub enum RunError {
     /// The cryptography provider lacks a TLS version.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
+    /// The operator's settings cannot be used.
+    #[error("read the configuration")]
+    Config(#[from] OperatorConfigError),
     /// Callers cannot be verified.
     #[error("verify callers")]
     Callers(#[from] CallersError),
@@ -88,15 +92,20 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
         None => TrustSource::ConfigMap { namespace: namespace.clone(), name: trust_config_map },
     };
     let callers = Callers::new(&caller_args)?;
+    let (flags, file) = injection.settings();
+    let defaults = default_config(namespace.clone(), caller_args.key_names());
+    let settings = OperatorConfig::new(flags, defaults, file);
+    let (text, config) = settings.read()?;
     let mut components = Components::new(tasks);
     let resolver = components.certificate(certificate_source, &service, &namespace).await?;
     let (catalog, bundles_listed) = components.catalog(bundles_directory).await?;
-    let metrics =
-        Metrics::register(&mut components.registry, catalog.clone(), Arc::clone(&resolver));
+    let is_used = FileIsUsed::default();
+    let sources = (catalog.clone(), Arc::clone(&resolver), is_used.clone());
+    let metrics = Metrics::register(&mut components.registry, sources);
     let trust_known = components.gate(trust_source.gate_name());
-    let config = injection.config(namespace, caller_args.key_names());
     let state = WebhookState::new(catalog, config, bundles_listed, trust_known);
     components.trust(trust_source, state.clone()).await?;
+    components.operator_config(settings, text, state.clone(), is_used);
     let verifier = callers.verifier();
     let service = ReviewService::new(state, components.readiness.clone(), metrics, callers);
     let port = ReviewPort { listen, resolver, verifier, service };

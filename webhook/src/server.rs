@@ -1,4 +1,5 @@
-//! The HTTPS port: `POST /mutate`, and the probes for clients that reach only this port.
+//! The HTTPS port: `POST /mutate` and `POST /plaintext/…`, and the probes for clients that reach
+//! only this port.
 //!
 //! It bounds what an unauthenticated client can use: the size and duration of a body, and the
 //! number of large bodies at one time.
@@ -10,13 +11,14 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
+use injection::PlaintextMode;
 use runtime::readiness::Readiness;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::callers::Callers;
 use crate::metrics::{Metrics, RejectReason};
-use crate::review::{HttpReply, MAX_BYTES, ReviewRecord, plain_text};
+use crate::review::{HttpReply, MAX_BYTES, PlaintextRecord, ReviewRecord, plain_text};
 use crate::state::WebhookState;
 
 /// From the headers to the end of the body. The API server's timeout for the collected call is 5 s.
@@ -43,6 +45,31 @@ pub struct ReviewService {
     metrics: Metrics,
     callers: Callers,
     large_bodies: Arc<Semaphore>,
+}
+
+/// What a path asks for. A registration's path says which mode it is: a review does not hold the
+/// namespace's labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    Mutate,
+    Plaintext(PlaintextMode),
+}
+
+impl Endpoint {
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            "/mutate" => Some(Self::Mutate),
+            "/plaintext/warn" => Some(Self::Plaintext(PlaintextMode::Warn)),
+            "/plaintext/deny" => Some(Self::Plaintext(PlaintextMode::Deny)),
+            _ => None,
+        }
+    }
+}
+
+/// The answer to a review, and what to count and log of it.
+enum Answered {
+    Mutate(HttpReply),
+    Plaintext(PlaintextMode, HttpReply, PlaintextRecord),
 }
 
 /// Why a body could not be read. The message is the response.
@@ -86,13 +113,19 @@ impl ReviewService {
 
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let endpoint = Endpoint::at(request.uri().path());
         let reply = match (request.uri().path(), request.method()) {
-            ("/mutate", &Method::POST) => self.mutate(request).await,
-            ("/mutate", _) => plain_text(StatusCode::METHOD_NOT_ALLOWED, &"only POST"),
+            (_, &Method::POST) if let Some(endpoint) = endpoint => {
+                self.review(request, endpoint).await
+            }
+            _ if endpoint.is_some() => plain_text(StatusCode::METHOD_NOT_ALLOWED, &"only POST"),
             ("/healthz", &Method::GET | &Method::HEAD) => plain_text(StatusCode::OK, &"ok"),
             ("/readyz", &Method::GET | &Method::HEAD) => self.ready(),
             ("/healthz" | "/readyz", _) => plain_text(StatusCode::METHOD_NOT_ALLOWED, &"only GET"),
-            _ => plain_text(StatusCode::NOT_FOUND, &"not found; reviews are answered at /mutate"),
+            _ => plain_text(
+                StatusCode::NOT_FOUND,
+                &"not found; reviews are answered at /mutate and /plaintext/{warn,deny}",
+            ),
         };
         let HttpReply { status, content_type, body, record: _ } = reply;
         let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -111,7 +144,7 @@ impl ReviewService {
         }
     }
 
-    async fn mutate(&self, request: Request<Incoming>) -> HttpReply {
+    async fn review(&self, request: Request<Incoming>, endpoint: Endpoint) -> HttpReply {
         // Before the body is read: a stranger gets no memory.
         if let Err(error) = self.callers.check(&request) {
             self.metrics.record_rejected(RejectReason::UnknownCaller);
@@ -123,11 +156,8 @@ impl ReviewService {
         match read.unwrap_or(Err(BodyError::TooSlow)) {
             Ok((body, permit)) => {
                 let start = Instant::now();
-                let reply = self.review(body, permit).await;
-                let ReviewRecord { outcome, warnings, .. } = reply.record;
-                self.metrics.record_review(outcome, warnings, start.elapsed());
-                log(&reply.record);
-                reply
+                let answered = self.decide(endpoint, body, permit).await;
+                self.record(answered, start.elapsed())
             }
             Err(error) => {
                 let (status, reason) = error.status();
@@ -138,17 +168,46 @@ impl ReviewService {
         }
     }
 
-    /// Decides on a pod. A large one is decided on by another thread, so that other requests do not
-    /// wait for it; its permit is held until the reply exists, because it is in memory that long.
-    async fn review(&self, body: Bytes, permit: Option<OwnedSemaphorePermit>) -> HttpReply {
-        let Some(permit) = permit else { return self.state.respond(&body) };
+    fn record(&self, answered: Answered, elapsed: Duration) -> HttpReply {
+        match answered {
+            Answered::Mutate(reply) => {
+                let ReviewRecord { outcome, warnings, .. } = reply.record;
+                self.metrics.record_review(outcome, warnings, elapsed);
+                log(&reply.record);
+                reply
+            }
+            Answered::Plaintext(mode, reply, record) => {
+                self.metrics.record_plaintext_review(mode, record.outcome);
+                log_plaintext(mode, &record);
+                reply
+            }
+        }
+    }
+
+    /// Decides on an object. A large one is decided on by another thread, so that other requests do
+    /// not wait for it; its permit is held until the reply exists, because it is in memory that
+    /// long.
+    async fn decide(
+        &self,
+        endpoint: Endpoint,
+        body: Bytes,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Answered {
+        let Some(permit) = permit else { return answer(&self.state, endpoint, &body) };
         let state = self.state.clone();
         let deciding = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            state.respond(&body)
+            answer(&state, endpoint, &body)
         });
         deciding.await.unwrap_or_else(|_| {
-            plain_text(StatusCode::INTERNAL_SERVER_ERROR, &"review pod: it was not completed")
+            let message = &"review pod: it was not completed";
+            let reply = plain_text(StatusCode::INTERNAL_SERVER_ERROR, message);
+            match endpoint {
+                Endpoint::Mutate => Answered::Mutate(reply),
+                Endpoint::Plaintext(mode) => {
+                    Answered::Plaintext(mode, reply, PlaintextRecord::default())
+                }
+            }
         })
     }
 
@@ -185,6 +244,16 @@ impl ReviewService {
     }
 }
 
+fn answer(state: &WebhookState, endpoint: Endpoint, body: &[u8]) -> Answered {
+    match endpoint {
+        Endpoint::Mutate => Answered::Mutate(state.respond(body)),
+        Endpoint::Plaintext(mode) => {
+            let (reply, record) = state.respond_plaintext(body, mode);
+            Answered::Plaintext(mode, reply, record)
+        }
+    }
+}
+
 /// Reads and discards the rest of the body for a while. A client that is still writing when the
 /// connection closes sees a reset instead of the response.
 async fn discard<T>(mut body: Incoming) -> Result<T, BodyError> {
@@ -206,4 +275,10 @@ fn log(record: &ReviewRecord) {
     let ReviewRecord { outcome, namespace, pod, service_account, bundles, warnings, dry_run } =
         record;
     tracing::info!(%outcome, namespace, pod, service_account, bundles, warnings, dry_run, "review");
+}
+
+fn log_plaintext(mode: PlaintextMode, record: &PlaintextRecord) {
+    let PlaintextRecord { outcome, resource, namespace, name } = record;
+    let (mode, outcome) = (mode.as_str(), outcome.as_str());
+    tracing::info!(mode, outcome, namespace, resource, name, "plaintext review");
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use injection::InjectionConfig;
+use injection::{InjectionConfig, PlaintextMode};
 use runtime::readiness::Gate;
 
 use crate::catalog::Catalog;
-use crate::review::{HttpReply, ReviewContext, respond};
+use crate::review::{HttpReply, PlaintextRecord, ReviewContext, respond, respond_plaintext};
 
 /// Everything that a review needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -35,9 +35,16 @@ impl WebhookState {
 
     /// Sets the CA certificates that agents trust for switchyard, and opens the gate.
     pub fn set_trust(&self, pem: String) {
-        let config = InjectionConfig::clone(&self.config.load());
-        self.config.store(Arc::new(InjectionConfig { trust: pem, ..config }));
+        self.config.rcu(|config| {
+            let config = InjectionConfig::clone(config);
+            InjectionConfig { trust: pem.clone(), ..config }
+        });
         self.trust_known.ready();
+    }
+
+    /// Replaces the operator's settings. Switchyard's CA stays.
+    pub fn set_config(&self, config: &InjectionConfig) {
+        self.config.rcu(|old| InjectionConfig { trust: old.trust.clone(), ..config.clone() });
     }
 
     /// Answers a review with the current state.
@@ -52,5 +59,16 @@ impl WebhookState {
             None
         };
         respond(body, &ReviewContext { bundles: &self.catalog, config: &config, waiting_for })
+    }
+
+    /// Answers a review of a namespace with a policy for plaintext. It needs no bundle, so it does
+    /// not wait for them.
+    #[must_use]
+    pub fn respond_plaintext(
+        &self,
+        body: &[u8],
+        mode: PlaintextMode,
+    ) -> (HttpReply, PlaintextRecord) {
+        respond_plaintext(body, mode, &self.config.load())
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn patch(
                 let found = reinvocation::init_container(pod, path.index);
                 match (&container, found) {
                     (Value::Object(canonical), Some(Value::Object(found))) => {
-                        Ok(reinvocation::agent(canonical, &found, path))
+                        Ok(reinvocation::agent(canonical, &found, path, config))
                     }
                     _ => Err("it is not an object".to_owned()),
                 }

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{add, remove, replace};
+use crate::config::InjectionConfig;
 use crate::container_path::ContainerPath;
 use crate::pod::Pod;
 
@@ -71,6 +72,7 @@ pub(super) fn agent(
     canonical: &Map<String, Value>,
     found: &Map<String, Value>,
     path: ContainerPath,
+    config: &InjectionConfig,
 ) -> Vec<PatchOperation> {
     let mut operations = Vec::new();
     for (key, value) in found.iter().filter(|(key, _)| !canonical.contains_key(*key)) {
@@ -81,6 +83,7 @@ pub(super) fn agent(
     for (key, value) in canonical {
         let found_value = found.get(key).unwrap_or(&Value::Null);
         match (key.as_str(), found_value) {
+            ("image", Value::String(image)) if config.is_mirrored_agent(image) => {}
             // The operator's choice, and an admission plugin may set it to Always.
             ("imagePullPolicy", Value::String(_)) => {}
             // Quotas, limit ranges and autoscalers change these, and quantities are rewritten.

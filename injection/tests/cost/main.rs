@@ -10,7 +10,9 @@ mod shapes;
 use std::sync::Arc;
 
 use contract::SecretName;
-use injection::{Bundle, BundleLookup, Decision, InjectionConfig, Pod, admit};
+use injection::{
+    Bundle, BundleLookup, Decision, InjectionConfig, PlaintextMode, Pod, admit, plaintext_verdict,
+};
 use peak_alloc::PeakAlloc;
 use shapes::{BUNDLE, KEYS, Shape};
 
@@ -40,6 +42,11 @@ fn decide(json: &str, bundles: &OneBundle, config: &InjectionConfig) -> (usize, 
         Ok(pod) => pod,
         Err(error) => return (0, 0, error.to_string()),
     };
+    if !pod.asks_for_secrets() {
+        let verdict = plaintext_verdict(&pod, "spec.template.", PlaintextMode::Deny, config);
+        let warned = verdict.warnings.iter().map(String::len).sum();
+        return (0, warned, verdict.refusal.unwrap_or_default());
+    }
     match admit(&pod, "shop-prod", bundles, config) {
         Decision::Skip(reason) => (0, 0, reason.to_string()),
         Decision::Inject { patch, warnings } => {
@@ -66,7 +73,12 @@ fn no_pod_costs_more_than_32_mib() {
     );
     let mut report = String::new();
     let mut is_over = false;
-    for Shape { name, json } in shapes::all() {
+    // Each pod as one that asks for secrets, and as one in a namespace with a policy for plaintext.
+    let all = shapes::all().into_iter().flat_map(|Shape { name, json }| {
+        let plain = json.replace("enclii.io/secrets", "enclii.io/plain-env");
+        [(name.to_string(), json), (format!("{name}, plain"), plain)]
+    });
+    for (name, json) in all {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
         let (patch, warnings, outcome) = decide(&json, &bundles, &config);

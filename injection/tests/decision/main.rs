@@ -4,7 +4,9 @@
 
 mod golden;
 mod key_names;
+mod operator;
 mod plaintext;
+mod plaintext_policy;
 mod platform;
 mod properties;
 mod reinvocation;

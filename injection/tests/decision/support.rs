@@ -92,7 +92,7 @@ pub(crate) fn decide_for_anybody(pod: &Value) -> Decision {
     decide_by(pod, &InjectionConfig { key_names: KeyNames::OfThePod, ..config() })
 }
 
-fn decide_by(pod: &Value, config: &InjectionConfig) -> Decision {
+pub(crate) fn decide_by(pod: &Value, config: &InjectionConfig) -> Decision {
     let json = pod.to_string();
     admit(&Pod::parse(&json).unwrap(), NAMESPACE, &catalog(), config)
 }

@@ -33,6 +33,34 @@ fn inject(harness: &CliHarness, code: i32, text: &str) -> (String, String) {
     (String::from_utf8(done.out).unwrap(), done.err)
 }
 
+#[test]
+fn the_operators_file_is_read_as_the_webhook_reads_it() {
+    let harness = CliHarness::start();
+    let manifest = harness.file("pod.yaml", POD);
+    let bundle = ["--bundle", "api-prod=DATABASE_URL"];
+    let inject = |code: i32, more: &[&str]| {
+        let words = [&["inject", "-f", &manifest][..], &bundle, more].concat();
+        let done = harness.run(&words, b"");
+        assert_eq!(done.code, Some(code), "{}", done.err);
+        (String::from_utf8(done.out).unwrap(), done.err)
+    };
+    let file = harness.file("webhook.yaml", b"# sizes\nvolumeSize: 9Mi\nagentImage: mine:1\n");
+    let (out, _) = inject(0, &["--config", &file]);
+    assert!(out.contains("sizeLimit: 9Mi") && out.contains("image: mine:1"), "{out}");
+    let (out, _) = inject(0, &["--config", &file, "--agent-image", "mine:2"]);
+    assert!(out.contains("image: mine:2"), "{out}");
+    let comments = harness.file("empty.yaml", b"# volumeSize: 9Mi\n");
+    assert!(inject(0, &["--config", &comments]).0.contains("sizeLimit: 32Mi"));
+
+    for (text, words) in
+        [("volumeSizes: 9Mi\n", "volumeSizes"), ("volumeSize: 1Gi\n", "over the agent's memory")]
+    {
+        let file = harness.file("wrong.yaml", text.as_bytes());
+        let (_, error) = inject(1, &["--config", &file]);
+        assert!(error.contains(&file) && error.contains(words), "{error}");
+    }
+}
+
 const TEMPLATE: &str = "    metadata: {annotations: {enclii.io/secrets: api-prod}}
     spec: {serviceAccountName: api, containers: [{name: api, image: api}]}
 ";

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use e2e::api_server::{ApiServer, Created};
+use e2e::api_server::{Answer, ApiServer};
 use e2e::kubectl::{Namespace, keep_logs, kubectl, rolled_out};
 use e2e::wait;
 use serde_json::{Value, json};
@@ -63,9 +63,15 @@ fn plain(namespace: &str) -> Value {
     pod
 }
 
+/// Creates a pod on the server's side only: admitted or refused, and not stored.
+fn create(api: &ApiServer, namespace: &str, pod: &Value) -> Result<Answer> {
+    api.create(&format!("/api/v1/namespaces/{namespace}/pods"), "dryRun=All", pod)
+}
+
 /// Whether a pod was admitted, and with its agent. An answer that is neither is an error.
-fn admitted((status, object): &Created) -> Result<bool> {
-    match *status {
+fn admitted(answer: &Answer) -> Result<bool> {
+    let object = &answer.body;
+    match answer.status {
         201 => {
             let agent = &object["spec"]["initContainers"][0]["name"];
             anyhow::ensure!(agent == "enclii-agent", "a pod was admitted without its agent");
@@ -74,7 +80,7 @@ fn admitted((status, object): &Created) -> Result<bool> {
             Ok(true)
         }
         403 | 500..=599 => Ok(false),
-        other => anyhow::bail!("HTTP {other}: {}", object["message"]),
+        other => anyhow::bail!("HTTP {other}: {}", answer.message()),
     }
 }
 
@@ -86,7 +92,7 @@ fn create_many(api: &ApiServer, namespace: &str, count: usize) -> Result<usize> 
         for _ in 0..CREATES_AT_ONCE.min(count) {
             scope.spawn(|| {
                 while next.fetch_add(1, Ordering::SeqCst) < count {
-                    let answer = api.create_pod_dry_run(namespace, &asking(namespace));
+                    let answer = create(api, namespace, &asking(namespace));
                     match answer.and_then(|it| admitted(&it)) {
                         Ok(true) => drop(passed.fetch_add(1, Ordering::SeqCst)),
                         Ok(false) => {}
@@ -145,7 +151,7 @@ fn keeper_replicas(count: usize) -> Result<()> {
 /// The API server learns of a changed registration a moment later.
 fn wait_until_admitted(api: &ApiServer, namespace: &str, expected: bool) {
     wait::until(&format!("a pod that asks: admitted {expected}"), STEP_TIMEOUT, || {
-        let answer = api.create_pod_dry_run(namespace, &asking(namespace))?;
+        let answer = create(api, namespace, &asking(namespace))?;
         Ok((admitted(&answer)? == expected).then_some(()))
     })
     .unwrap();
@@ -173,8 +179,8 @@ fn no_fault_of_the_webhook_lets_a_pod_in_without_its_agent() {
         println!("{fault:?}: {} creates refused in {:?}", creates(), began.elapsed());
         assert!(fault == Fault::Stopped || webhook.connections() > 0, "{fault:?} was not reached");
         // Nobody else waits for it.
-        let (status, object) = api.create_pod_dry_run(name, &plain(name)).unwrap();
-        assert_eq!(status, 201, "{fault:?}: {}", object["message"]);
+        let answer = create(&api, name, &plain(name)).unwrap();
+        assert!(answer.is_admitted(), "{fault:?}: {}", answer.message());
     }
     drop(registration);
     wait_until_admitted(&api, name, true);
@@ -219,13 +225,13 @@ fn a_webhook_that_is_killed_again_and_again_lets_no_pod_in_without_its_agent() {
     while left > 0 {
         keep_logs(SYSTEM);
         let batch = left.min(100);
-        let creating = {
-            let (api, name) = (api.clone(), name.to_owned());
-            std::thread::spawn(move || create_many(&api, &name, batch))
-        };
-        let words = ["-l", "app.kubernetes.io/name=enclii-webhook", "--grace-period=0", "--force"];
-        kubectl(&[&["-n", SYSTEM, "delete", "pod"][..], &words].concat()).unwrap();
-        passed += creating.join().unwrap().unwrap();
+        passed += std::thread::scope(|scope| {
+            let creating = scope.spawn(|| create_many(&api, name, batch));
+            let label = "app.kubernetes.io/name=enclii-webhook";
+            let delete = ["-n", SYSTEM, "delete", "pod", "-l", label, "--grace-period=0"];
+            kubectl(&[&delete[..], &["--force"]].concat()).unwrap();
+            creating.join().unwrap().unwrap()
+        });
         left -= batch;
     }
     println!("{} creates while every replica was killed: {passed} admitted", creates());
@@ -248,8 +254,8 @@ fn under_load(api: &ApiServer, namespace: &str, act: impl FnOnce()) -> (usize, V
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
                     next += Duration::from_millis(200);
                     sent.fetch_add(1, Ordering::SeqCst);
-                    let answer = api.create_pod_dry_run(namespace, &asking(namespace));
-                    match answer.and_then(|it| Ok((admitted(&it)?, it.1["message"].to_string()))) {
+                    let answer = create(api, namespace, &asking(namespace));
+                    match answer.and_then(|it| Ok((admitted(&it)?, it.message().to_owned()))) {
                         Ok((true, _)) => {}
                         Ok((false, why)) => refused.lock().unwrap().push(why),
                         Err(error) => refused.lock().unwrap().push(format!("{error:#}")),

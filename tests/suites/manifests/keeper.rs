@@ -35,8 +35,11 @@ fn the_keeper_and_the_webhook_are_one_image_and_two_accounts() {
     assert_eq!(keeper["containers"][0]["image"], webhook["containers"][0]["image"]);
     assert_eq!(keeper["serviceAccountName"], KEEPER);
     assert_eq!(webhook["serviceAccountName"], "enclii-webhook");
-    // The webhook mounts nothing, so it sees no Secret but the one that its role names.
-    assert_eq!(webhook["volumes"], Value::Null);
+    // The webhook mounts its settings alone, so it sees no Secret but the one that its role names.
+    let volumes = serde_json::json!([
+        {"name": "config", "configMap": {"name": "enclii-webhook-config"}}
+    ]);
+    assert_eq!(webhook["volumes"], volumes);
 }
 
 #[test]

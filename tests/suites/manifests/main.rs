@@ -4,5 +4,6 @@
 
 mod keeper;
 mod objects;
+mod policies;
 mod rights;
 mod security;

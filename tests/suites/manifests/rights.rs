@@ -70,6 +70,17 @@ const RIGHTS: &[Right] = &[
         ],
     },
     Right {
+        role: "ClusterRole/enclii-certificates",
+        group: "admissionregistration.k8s.io",
+        resource: "validatingwebhookconfigurations",
+        names: &["enclii-plaintext"],
+        verbs: &[
+            ("list", "the policies for plaintext: webhook/src/registration.rs"),
+            ("watch", "their changes by others: webhook/src/registration.rs"),
+            ("patch", "the CA in them: webhook/src/registration.rs"),
+        ],
+    },
+    Right {
         role: "Role/enclii-certificates",
         group: "",
         resource: "secrets",

@@ -1,132 +1,91 @@
 //! The operator's part of every injected pod.
 
+use std::path::PathBuf;
+
 use clap::Args as Group;
 use injection::{
-    DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames, PullPolicy, Quantity,
-    Resources,
+    HttpsAddress, ImageName, InjectionConfig, KeyNames, OperatorFile, PullPolicy, Quantity,
 };
 
-/// The operator's part of every injected pod.
+/// The agent's image if nobody names one: that of this version.
+const AGENT_IMAGE: &str = concat!("enclii/agent:", env!("CARGO_PKG_VERSION"));
+
+/// The address of switchyard if nobody gives one: that of the manifests.
+const SWITCHYARD: &str = "https://switchyard.enclii-system.svc";
+
+/// The operator's part of every injected pod. A flag counts more than the file.
 #[derive(Debug, Group)]
 pub struct InjectionArgs {
-    /// The agent's image
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_IMAGE",
-        default_value = concat!("enclii/agent:", env!("CARGO_PKG_VERSION")),
-        value_name = "IMAGE"
-    )]
-    pub agent_image: String,
-    /// When to pull the agent's image: Always, IfNotPresent or Never
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_IMAGE_PULL_POLICY",
-        default_value = "IfNotPresent",
-        value_name = "POLICY"
-    )]
-    pub agent_image_pull_policy: PullPolicy,
-    /// The address at which agents reach switchyard
-    #[arg(
-        long,
-        env = "ENCLII_SWITCHYARD_ADDRESS",
-        default_value = "https://switchyard.enclii-system.svc",
-        value_name = "URL",
-        value_parser = https
-    )]
-    pub switchyard_address: String,
-    /// The agent's CPU request
-    #[arg(long, env = "ENCLII_AGENT_CPU_REQUEST", default_value = "5m", value_name = "QUANTITY")]
-    pub agent_cpu_request: Quantity,
-    /// The agent's memory request
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_MEMORY_REQUEST",
-        default_value = "16Mi",
-        value_name = "QUANTITY"
-    )]
-    pub agent_memory_request: Quantity,
+    /// Read the settings below, and more, from this YAML file, and again when it changes. A flag or
+    /// its variable counts more
+    #[arg(long, env = "ENCLII_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The agent's image [default: enclii/agent of this version]
+    #[arg(long, env = "ENCLII_AGENT_IMAGE", value_name = "IMAGE")]
+    pub agent_image: Option<ImageName>,
+    /// When to pull the agent's image: Always, IfNotPresent or Never [default: IfNotPresent]
+    #[arg(long, env = "ENCLII_AGENT_IMAGE_PULL_POLICY", value_name = "POLICY")]
+    pub agent_image_pull_policy: Option<PullPolicy>,
+    /// The address at which agents reach switchyard [default: https://switchyard.enclii-system.svc]
+    #[arg(long, env = "ENCLII_SWITCHYARD_ADDRESS", value_name = "URL")]
+    pub switchyard_address: Option<HttpsAddress>,
+    /// The agent's CPU request [default: 5m]
+    #[arg(long, env = "ENCLII_AGENT_CPU_REQUEST", value_name = "QUANTITY")]
+    pub agent_cpu_request: Option<Quantity>,
+    /// The agent's memory request [default: 16Mi]
+    #[arg(long, env = "ENCLII_AGENT_MEMORY_REQUEST", value_name = "QUANTITY")]
+    pub agent_memory_request: Option<Quantity>,
     /// The agent's CPU limit [default: none]
     #[arg(long, env = "ENCLII_AGENT_CPU_LIMIT", value_name = "QUANTITY")]
     pub agent_cpu_limit: Option<Quantity>,
     /// The agent's CPU request and limit in pods of the class Guaranteed, which they stay
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_GUARANTEED_CPU",
-        default_value = DEFAULT_GUARANTEED_CPU,
-        value_name = "QUANTITY"
-    )]
-    pub agent_guaranteed_cpu: Quantity,
-    /// The agent's memory limit; the secrets' volume is charged to it
-    #[arg(
-        long,
-        env = "ENCLII_AGENT_MEMORY_LIMIT",
-        default_value = "64Mi",
-        value_name = "QUANTITY"
-    )]
-    pub agent_memory_limit: Quantity,
-    /// The size limit of the secrets' memory volume
-    #[arg(
-        long,
-        env = "ENCLII_VOLUME_SIZE",
-        default_value = DEFAULT_VOLUME_SIZE,
-        value_name = "QUANTITY"
-    )]
-    pub volume_size: Quantity,
+    /// [default: 100m]
+    #[arg(long, env = "ENCLII_AGENT_GUARANTEED_CPU", value_name = "QUANTITY")]
+    pub agent_guaranteed_cpu: Option<Quantity>,
+    /// The agent's memory limit; the secrets' volume is charged to it [default: 64Mi]
+    #[arg(long, env = "ENCLII_AGENT_MEMORY_LIMIT", value_name = "QUANTITY")]
+    pub agent_memory_limit: Option<Quantity>,
+    /// The size limit of the secrets' memory volume [default: 32Mi]
+    #[arg(long, env = "ENCLII_VOLUME_SIZE", value_name = "QUANTITY")]
+    pub volume_size: Option<Quantity>,
 }
 
 impl InjectionArgs {
-    /// The configuration of an injection, without switchyard's CA. `key_names` says which names of
-    /// a bundle's keys those who ask may learn.
+    /// What the flags say, and the path of the file.
     #[must_use]
-    pub fn config(self, namespace: String, key_names: KeyNames) -> InjectionConfig {
+    pub fn settings(self) -> (OperatorFile, Option<PathBuf>) {
         let Self {
+            config,
             agent_image,
             agent_image_pull_policy,
             switchyard_address,
-            agent_cpu_request: cpu_request,
-            agent_memory_request: memory_request,
-            agent_cpu_limit: cpu_limit,
-            agent_memory_limit: memory_limit,
-            agent_guaranteed_cpu: guaranteed_cpu,
+            agent_cpu_request,
+            agent_memory_request,
+            agent_cpu_limit,
+            agent_guaranteed_cpu,
+            agent_memory_limit,
             volume_size,
         } = self;
-        InjectionConfig {
-            own_namespace: namespace,
+        let settings = OperatorFile {
             agent_image,
             agent_image_pull_policy,
-            switchyard: switchyard_address,
-            trust: String::new(),
-            resources: Resources {
-                cpu_request,
-                memory_request,
-                cpu_limit,
-                memory_limit,
-                guaranteed_cpu,
-            },
+            switchyard_address,
+            agent_cpu_request,
+            agent_memory_request,
+            agent_cpu_limit,
+            agent_guaranteed_cpu,
+            agent_memory_limit,
             volume_size,
-            key_names,
-        }
+            ..OperatorFile::default()
+        };
+        (settings, config)
     }
 }
 
-/// Agents send their token to this address, so it must be HTTPS.
-fn https(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").unwrap_or_default().trim_end_matches('/');
-    if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
-        return Err("must be https://HOST or https://HOST:PORT".to_owned());
-    }
-    Ok(format!("https://{host}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_must_be_https_without_a_path() {
-        assert_eq!(https("https://localhost:9443/"), Ok("https://localhost:9443".into()));
-        for text in ["", "http://x", "https://", "https://a/b", "https://u@h", "https://a b"] {
-            assert!(https(text).is_err(), "{text}");
-        }
-    }
+/// The configuration without a flag or a file, and without switchyard's CA. `key_names` says which
+/// names of a bundle's keys those who ask may learn.
+#[must_use]
+pub fn default_config(namespace: String, key_names: KeyNames) -> InjectionConfig {
+    let config = InjectionConfig::new(AGENT_IMAGE.to_owned(), SWITCHYARD.to_owned(), String::new());
+    InjectionConfig { own_namespace: namespace, key_names, ..config }
 }

@@ -49,6 +49,14 @@ pub struct KeeperArgs {
         value_name = "NAME"
     )]
     pub registration: String,
+    /// The ValidatingWebhookConfiguration to keep the caBundle of, if there is one
+    #[arg(
+        long,
+        env = "ENCLII_PLAINTEXT_REGISTRATION",
+        default_value = "enclii-plaintext",
+        value_name = "NAME"
+    )]
+    pub plaintext_registration: String,
     /// How long certificates live
     #[command(flatten)]
     pub lifetimes: LifetimeArgs,

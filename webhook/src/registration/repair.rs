@@ -5,9 +5,10 @@ use certs::certificate::Certificate;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
+
+use super::kind::{Entry, RegistrationKind};
 
 /// How the `caBundle` of a registration compares with the webhook's CA bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,15 +22,15 @@ pub(super) enum CaBundleStatus {
 }
 
 /// The worst status of all entries. A registration without entries is correct.
-pub(super) fn status(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> CaBundleStatus {
-    let entries = entries(found).iter();
+pub(super) fn status(found: &impl RegistrationKind, bundle: &TrustBundle) -> CaBundleStatus {
+    let entries = found.entries().into_iter();
     entries.map(|entry| entry_status(entry, bundle)).max().unwrap_or(CaBundleStatus::Correct)
 }
 
 /// Whether an entry has a CA that is not in the bundle.
-pub(super) fn has_foreign(found: &MutatingWebhookConfiguration, bundle: &TrustBundle) -> bool {
+pub(super) fn has_foreign(found: &impl RegistrationKind, bundle: &TrustBundle) -> bool {
     let ours = bundle.certificates();
-    entries(found).iter().any(|entry| foreign(entry, &ours).next().is_some())
+    found.entries().into_iter().any(|entry| foreign(entry, &ours).next().is_some())
 }
 
 /// What happens to the CAs of others.
@@ -44,20 +45,20 @@ pub(super) enum ForeignCas {
 /// The operations that write the bundle into every entry that differs. Each tests the entry's
 /// name, because the index may belong to another entry since the object was read.
 pub(super) fn patch(
-    found: &MutatingWebhookConfiguration,
+    found: &impl RegistrationKind,
     bundle: &TrustBundle,
     others: ForeignCas,
 ) -> Patch {
     let ours = bundle.certificates();
-    let wanted = |entry: &MutatingWebhook| match others {
+    let wanted = |entry: Entry<'_>| match others {
         ForeignCas::Keep => {
             let kept: Vec<_> = foreign(entry, &ours).collect();
             TrustBundle::new(ours.iter().chain(&kept))
         }
         ForeignCas::Remove => bundle.clone(),
     };
-    let wrong = entries(found).iter().enumerate().filter(|(_, entry)| {
-        let status = entry_status(entry, bundle);
+    let wrong = found.entries().into_iter().enumerate().filter(|(_, entry)| {
+        let status = entry_status(*entry, bundle);
         status == CaBundleStatus::Missing
             || (status == CaBundleStatus::HasForeign && others == ForeignCas::Remove)
     });
@@ -86,23 +87,15 @@ pub(super) fn is_older(event: &ObjectMeta, known: &ObjectMeta) -> bool {
         && version(event).zip(version(known)).is_some_and(|(event, known)| event < known)
 }
 
-fn entries(found: &MutatingWebhookConfiguration) -> &[MutatingWebhook] {
-    found.webhooks.as_deref().unwrap_or_default()
-}
-
 /// The CAs of an entry that are not among `ours`.
-fn foreign(entry: &MutatingWebhook, ours: &[Certificate]) -> impl Iterator<Item = Certificate> {
-    let found = Certificate::from_pem(ca_bundle(entry)).unwrap_or_default();
+fn foreign(entry: Entry<'_>, ours: &[Certificate]) -> impl Iterator<Item = Certificate> + use<> {
+    let found = Certificate::from_pem(entry.ca_bundle).unwrap_or_default();
     let ours: Vec<_> = ours.iter().map(|one| one.der().clone()).collect();
     found.into_iter().filter(move |one| !ours.contains(one.der()))
 }
 
-fn ca_bundle(entry: &MutatingWebhook) -> &[u8] {
-    entry.client_config.ca_bundle.as_ref().map_or(&[][..], |ca| ca.0.as_slice())
-}
-
-fn entry_status(entry: &MutatingWebhook, bundle: &TrustBundle) -> CaBundleStatus {
-    let found = ca_bundle(entry);
+fn entry_status(entry: Entry<'_>, bundle: &TrustBundle) -> CaBundleStatus {
+    let found = entry.ca_bundle;
     if found == bundle.as_pem().as_bytes() {
         return CaBundleStatus::Correct;
     }
@@ -114,6 +107,7 @@ fn entry_status(entry: &MutatingWebhook, bundle: &TrustBundle) -> CaBundleStatus
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use serde_json::Value;
 
     use super::*;

@@ -58,6 +58,8 @@ pub(super) struct AdmissionRequest<'a> {
     /// Parsed as a pod only once the request is known to be about one.
     #[serde(borrow)]
     pub(super) object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) old_object: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -84,13 +86,17 @@ impl<'a> AdmissionRequest<'a> {
         review.request.ok_or(ParseReviewError::NoRequest)
     }
 
+    /// The kind of object that the request is about, as `apps/deployments`; none for a part of one
+    /// such as its status or scale.
+    pub(super) fn resource(&self) -> Option<(&str, &str)> {
+        let is_whole = self.sub_resource.as_deref().unwrap_or_default().is_empty();
+        is_whole.then_some((&*self.resource.group, &*self.resource.resource))
+    }
+
     /// Whether the request creates a pod, rather than binding or evicting one, or adding an
     /// ephemeral container.
     pub(super) fn creates_pod(&self) -> bool {
-        self.resource.group.is_empty()
-            && &*self.resource.resource == "pods"
-            && self.sub_resource.as_deref().unwrap_or_default().is_empty()
-            && &*self.operation == "CREATE"
+        self.resource() == Some(("", "pods")) && &*self.operation == "CREATE"
     }
 }
 

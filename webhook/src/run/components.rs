@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 
 use super::RunError;
 use crate::catalog::{Catalog, directory, kubernetes};
+use crate::operator_config::{FileIsUsed, OperatorConfig};
 use crate::server::ReviewService;
 use crate::state::WebhookState;
 use crate::{registered, trust, version};
@@ -194,6 +195,19 @@ impl Components {
             }
         }
         Ok(())
+    }
+
+    /// Starts to follow the operator's file.
+    pub(super) fn operator_config(
+        &mut self,
+        settings: OperatorConfig,
+        text: String,
+        state: WebhookState,
+        is_used: FileIsUsed,
+    ) {
+        let note = self.readiness.note("the configuration file is not used, the log says why");
+        let follow = settings.run(text, state, (note, is_used), self.tasks.stopping());
+        self.tasks.spawn_vital("configuration", follow);
     }
 
     /// Opens both ports. Consumes the components, so it comes last.

@@ -10,17 +10,21 @@ use certs::alt_names::SubjectAltNames;
 use certs::manager::{CertManager, Settings};
 use certs::publish::CertPublisher;
 use certs::store::secret::SecretCertStore;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use runtime::readiness::Readiness;
 use runtime::signals::{Shutdown, ShutdownTimeouts};
 use runtime::tasks::Tasks;
+use tokio::sync::watch;
 
 use super::RunError;
 use super::components::{CA_COMMON_NAME, LOOPBACK, bind, serve_admin};
 use crate::args::KeeperArgs;
 use crate::keeper_metrics::KeeperMetrics;
-use crate::registration::{CaBundleReconciler, FOREIGN_CA_GRACE_PERIOD};
+use crate::registration::{CaBundleReconciler, FOREIGN_CA_GRACE_PERIOD, Presence, follow_all};
 
 /// Keeps the webhook's certificates until `shutdown`.
 ///
@@ -44,15 +48,23 @@ pub async fn keep_certificates(
     Ok(shutdown.wait_and_drain(&tasks, &readiness, timeouts).await?)
 }
 
-/// Starts the three tasks, each of which passes on what it has done: the CA and the certificate are
-/// made, the CA is registered, the certificate is published.
+/// Starts the tasks, each of which passes on what it has done: the CA and the certificate are made,
+/// the CA is registered, the certificate is published.
 fn start(
     args: &KeeperArgs,
     client: Client,
     tasks: &Tasks,
     readiness: &Readiness,
 ) -> Result<Registry, RunError> {
-    let KeeperArgs { namespace, service, ca_secret, tls_secret, registration, .. } = args;
+    let KeeperArgs {
+        namespace,
+        service,
+        ca_secret,
+        tls_secret,
+        registration,
+        plaintext_registration,
+        ..
+    } = args;
     // Loopback is for `kubectl port-forward`.
     let names =
         SubjectAltNames::of_service(service, namespace)?.and(SubjectAltNames::parse(LOOPBACK)?);
@@ -68,22 +80,35 @@ fn start(
     let mut registry = Registry::default();
     runtime::metrics::register_process(&mut registry, SystemTime::now());
     let metrics = KeeperMetrics::register(&mut registry, Arc::clone(&manager.resolver()));
-    let reconciler = CaBundleReconciler::new(
+    let injection: CaBundleReconciler<MutatingWebhookConfiguration> = CaBundleReconciler::new(
         client.clone(),
-        registration.clone(),
+        (registration.clone(), Presence::Required),
         manager.bundle(),
         readiness.gate("the CA in the MutatingWebhookConfiguration"),
+        metrics.clone(),
+        FOREIGN_CA_GRACE_PERIOD,
+    );
+    let plaintext: CaBundleReconciler<ValidatingWebhookConfiguration> = CaBundleReconciler::new(
+        client.clone(),
+        (plaintext_registration.clone(), Presence::Optional),
+        manager.bundle(),
+        readiness.gate("the CA in the ValidatingWebhookConfiguration"),
         metrics,
         FOREIGN_CA_GRACE_PERIOD,
     );
+    let common = watch::Sender::default();
+    let registered = common.subscribe();
+    let both = [injection.registered(), plaintext.registered()];
     let publisher = CertPublisher::new(
         store(tls_secret),
         manager.serving(),
-        reconciler.registered(),
+        registered,
         readiness.gate("the certificate in the webhook's Secret"),
     );
     tasks.spawn_vital("certificate", manager.run(tasks.stopping()));
-    tasks.spawn_vital("registration", reconciler.run(tasks.stopping()));
+    tasks.spawn_vital("registration", injection.run(tasks.stopping()));
+    tasks.spawn_vital("plaintext registration", plaintext.run(tasks.stopping()));
+    tasks.spawn_vital("registrations", follow_all(both, common, tasks.stopping()));
     tasks.spawn_vital("publication", publisher.run(tasks.stopping()));
     Ok(registry)
 }

@@ -6,13 +6,16 @@ use certs::bundle::TrustBundle;
 use certs::certificate::Certificate;
 use certs::resolver::CertResolver;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use prometheus_client::registry::Registry;
 use runtime::readiness::{Gate, Readiness};
 use runtime::tasks::Tasks;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use webhook::keeper_metrics::KeeperMetrics;
-use webhook::registration::CaBundleReconciler;
+use webhook::registration::{CaBundleReconciler, Presence, follow_all};
 
 use crate::fake_server::{FakeApiServer, ca};
 
@@ -61,9 +64,9 @@ async fn start_with(
     let client = server.start(&tasks).await;
     let metrics = KeeperMetrics::register(&mut Registry::default(), CertResolver::new());
     let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(bundle));
-    let registration = CaBundleReconciler::new(
+    let registration: CaBundleReconciler<MutatingWebhookConfiguration> = CaBundleReconciler::new(
         client,
-        "enclii-webhook".into(),
+        ("enclii-webhook".into(), Presence::Required),
         bundle.subscribe(),
         gate.clone(),
         metrics,
@@ -179,4 +182,66 @@ async fn a_failed_patch_is_retried_and_changes_nothing_else() {
         assert_eq!(paths, ["/webhooks/0/name", "/webhooks/0/clientConfig/caBundle"]);
     }
     running.stop().await;
+}
+
+const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+
+#[tokio::test]
+async fn a_registration_that_may_lack_holds_up_nothing_and_gets_the_ca_once_it_is_there() {
+    let ours = TrustBundle::new([&ca("one")]);
+    let server = FakeApiServer::new(VALIDATING, "enclii-plaintext");
+    let (tasks, readiness) = (Tasks::new(), Readiness::new());
+    let metrics = KeeperMetrics::register(&mut Registry::default(), CertResolver::new());
+    let (gate, bundle) = (readiness.gate("registration"), watch::Sender::new(ours.clone()));
+    let reconciler: CaBundleReconciler<ValidatingWebhookConfiguration> = CaBundleReconciler::new(
+        server.start(&tasks).await,
+        ("enclii-plaintext".into(), Presence::Optional),
+        bundle.subscribe(),
+        gate.clone(),
+        metrics,
+        LONG,
+    );
+    let registered = reconciler.registered();
+    tasks.spawn("registration", reconciler.run(tasks.stopping()));
+    registered.clone().wait_for(|known| *known == ours).await.unwrap();
+    assert!(gate.is_ready());
+
+    let entry = |name: &str| {
+        json!({
+            "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": {},
+        })
+    };
+    server.put(json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": { "name": "enclii-plaintext" },
+        "webhooks": [entry("warn.plaintext.enclii.io"), entry("deny.plaintext.enclii.io")],
+    }));
+    let wanted = json!(ByteString(ours.as_pem().as_bytes().to_vec()));
+    server
+        .wait_for(|object| {
+            let entries = object["webhooks"].as_array().unwrap();
+            entries.iter().all(|entry| entry["clientConfig"]["caBundle"] == wanted)
+        })
+        .await;
+    let _ = tasks.drain(Duration::from_millis(200)).await;
+}
+
+#[tokio::test]
+async fn a_certificate_waits_for_both_registrations() {
+    let (old, new) = (TrustBundle::new([&ca("old")]), TrustBundle::new([&ca("new")]));
+    let senders = [watch::Sender::new(old.clone()), watch::Sender::new(TrustBundle::default())];
+    let (tasks, common) = (Tasks::new(), watch::Sender::default());
+    let mut known = common.subscribe();
+    let both = [senders[0].subscribe(), senders[1].subscribe()];
+    tasks.spawn("both", follow_all(both, common, tasks.stopping()));
+    tokio::task::yield_now().await;
+    assert!(known.borrow_and_update().is_empty(), "one of them has nothing");
+    senders[1].send_replace(old.clone());
+    known.wait_for(|it| *it == old).await.unwrap();
+    senders[0].send_replace(new.clone());
+    known.wait_for(TrustBundle::is_empty).await.unwrap();
+    senders[1].send_replace(new.clone());
+    known.wait_for(|it| *it == new).await.unwrap();
+    let _ = tasks.drain(Duration::from_millis(200)).await;
 }

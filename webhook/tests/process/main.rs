@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's input files")]
 
 mod callers;
+mod config;
 mod harness;
 
 use std::fs;

@@ -1,0 +1,196 @@
+//! The operator's configuration file: every key, what it changes, and its JSON schema.
+
+mod setting;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::config::{ConfigConflict, InjectionConfig, PullPolicy, Quantity};
+pub use setting::{HttpsAddress, ImageName, SettingError};
+use setting::{NameList, Setting};
+
+/// One key of the file, for its documentation.
+#[derive(Debug)]
+pub struct OperatorKey {
+    /// The key, as `agentImage`.
+    pub name: String,
+    /// What it sets, one line.
+    pub help: &'static str,
+    /// The JSON schema of its value, without the help.
+    pub schema: Value,
+}
+
+/// Defines the file from one list: a line of help, and a line with the key's name, its type and
+/// what it does with the configuration.
+macro_rules! keys {
+    ($(#[doc = $help:literal] $key:ident: $type:ty => $set:expr;)+) => {
+        /// What an operator's file, or flags, say. A key that is not there changes nothing.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub struct OperatorFile {
+            $(#[doc = $help] pub $key: Option<$type>,)+
+        }
+
+        impl OperatorFile {
+            /// Every key, in the order of the documentation.
+            #[must_use]
+            pub fn keys() -> Vec<OperatorKey> {
+                vec![$(OperatorKey {
+                    name: camel_case(stringify!($key)),
+                    help: $help.trim_ascii(),
+                    schema: <$type as Setting>::schema(),
+                },)+]
+            }
+
+            /// This, and what `other` says where this says nothing.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $($key: self.$key.or(other.$key),)+ }
+            }
+
+            fn apply(self, config: &mut InjectionConfig) {
+                $(if let Some(value) = self.$key {
+                    let set: fn(&mut InjectionConfig, $type) = $set;
+                    set(config, value);
+                })+
+            }
+        }
+    };
+}
+
+keys! {
+    /// The agent's image; the policy `pods.enclii.io` has to accept it too
+    agent_image: ImageName => |config, image| config.agent_image = image.into();
+    /// When the agent's image is pulled
+    agent_image_pull_policy: PullPolicy => |config, policy| config.agent_image_pull_policy = policy;
+    /// The address at which agents reach switchyard; `pods.enclii.io` has to accept it too
+    switchyard_address: HttpsAddress => |config, address| config.switchyard = address.into();
+    /// The agent's CPU request
+    agent_cpu_request: Quantity => |config, cpu| config.resources.cpu_request = cpu;
+    /// The agent's memory request
+    agent_memory_request: Quantity => |config, memory| config.resources.memory_request = memory;
+    /// The agent's CPU limit; none by default
+    agent_cpu_limit: Quantity => |config, cpu| config.resources.cpu_limit = Some(cpu);
+    /// The agent's memory limit; the secrets' volume is charged to it
+    agent_memory_limit: Quantity => |config, memory| config.resources.memory_limit = memory;
+    /// The agent's CPU request and limit in pods of the class Guaranteed
+    agent_guaranteed_cpu: Quantity => |config, cpu| config.resources.guaranteed_cpu = cpu;
+    /// The size limit of the secrets' memory volume
+    volume_size: Quantity => |config, size| config.volume_size = size;
+    /// Variables that look like credentials and are not, in every pod of the cluster
+    plain_env: NameList => |config, names| config.plain_env = names.into();
+    /// Containers that get no secrets unless `enclii.io/containers` names them: those of meshes
+    left_out_containers: NameList => |config, names| config.left_out_containers = names.into();
+    /// Registries, as `mirror.example.com/docker`, that may serve the agent's image too
+    agent_image_registries: NameList => |config, all| config.agent_image_registries = all.into();
+}
+
+impl OperatorFile {
+    /// `config` with what this says.
+    ///
+    /// # Errors
+    /// If two settings contradict each other.
+    pub fn configure(self, mut config: InjectionConfig) -> Result<InjectionConfig, ConfigConflict> {
+        self.apply(&mut config);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The JSON schema of the file.
+    #[must_use]
+    pub fn schema() -> Value {
+        let property = |OperatorKey { name, help, mut schema }: OperatorKey| {
+            schema["description"] = json!(help);
+            (name, schema)
+        };
+        let properties: Map<String, Value> = Self::keys().into_iter().map(property).collect();
+        json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "The configuration file of enclii-webhook",
+            "type": "object",
+            "additionalProperties": false,
+            "properties": properties,
+        })
+    }
+}
+
+/// `agent_image` as `agentImage`, as serde does it.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |mut key, word| {
+        let mut letters = word.chars();
+        key.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        key.push_str(letters.as_str());
+        key
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> InjectionConfig {
+        let config =
+            InjectionConfig::new("enclii/agent:1".into(), "https://a".into(), String::new());
+        // So that no sample contradicts a default.
+        InjectionConfig { volume_size: "1Mi".parse().unwrap(), ..config }
+    }
+
+    fn read(json: Value) -> Result<OperatorFile, String> {
+        serde_json::from_value(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_is_read_and_changes_the_configuration() {
+        let mut samples = 0;
+        for OperatorKey { name, schema, .. } in OperatorFile::keys() {
+            let sample = schema["examples"][0].clone();
+            let file = read(json!({ &name: sample })).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_ne!(file.configure(base()).unwrap(), base(), "{name} changes nothing");
+            samples += 1;
+        }
+        assert!(samples >= 10);
+        assert_eq!(OperatorFile::default().configure(base()).unwrap(), base());
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_value_are_named() {
+        for (json, words) in [
+            (json!({"agentImages": "x"}), "agentImages"),
+            (json!({"agentImage": "a b"}), "image"),
+            (json!({"agentImage": ""}), "image"),
+            (json!({"agentCpuRequest": "5 m"}), "quantity"),
+            (json!({"agentCpuRequest": 5}), "string"),
+            (json!({"agentImagePullPolicy": "always"}), "Always, IfNotPresent or Never"),
+            (json!({"switchyardAddress": "http://x"}), "https://HOST"),
+            (json!({"plainEnv": ["A=B"]}), "A=B"),
+            (json!({"plainEnv": "A"}), "sequence"),
+        ] {
+            let message = read(json.clone()).unwrap_err();
+            assert!(message.contains(words), "{json}: {message}");
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        for (json, is_right) in [
+            (json!({"agentMemoryRequest": "64Mi", "agentMemoryLimit": "64Mi"}), true),
+            (json!({"agentMemoryRequest": "65Mi", "agentMemoryLimit": "64Mi"}), false),
+            (json!({"agentCpuRequest": "0.2", "agentCpuLimit": "200m"}), true),
+            (json!({"agentCpuRequest": "0.3", "agentCpuLimit": "200m"}), false),
+            (json!({"volumeSize": "1Gi"}), false),
+        ] {
+            let found = read(json.clone()).unwrap().configure(base());
+            assert_eq!(found.is_ok(), is_right, "{json}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_wins() {
+        let flags = read(json!({"volumeSize": "8Mi"})).unwrap();
+        let file = read(json!({"volumeSize": "9Mi", "agentImage": "x"})).unwrap();
+        let both = read(json!({"volumeSize": "8Mi", "agentImage": "x"})).unwrap();
+        assert_eq!(flags.or(file), both);
+    }
+}
