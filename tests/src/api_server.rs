@@ -25,7 +25,7 @@ pub struct ApiServer {
 
 /// An answer of the API server.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     /// The HTTP status.
     pub status: u16,
     /// The texts of its `Warning` headers.
@@ -34,7 +34,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Answer {
+impl ApiAnswer {
     /// Whether the request was admitted.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
@@ -85,14 +85,14 @@ impl ApiServer {
         path: &str,
         query: &str,
         body: &Value,
-    ) -> Result<Answer> {
+    ) -> Result<ApiAnswer> {
         let request = self.client.request(method, format!("{}{path}?{query}", self.address));
         let request = request.header("content-type", media_type).body(body.to_string());
         let request = request.timeout(REQUEST_TIMEOUT);
         let answer = request.send().with_context(|| format!("send to {path}"))?;
         let warnings = answer.headers().get_all("warning").iter();
         let warnings = warnings.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
-        Ok(Answer {
+        Ok(ApiAnswer {
             status: answer.status().as_u16(),
             warnings: warnings.collect(),
             body: serde_json::from_slice(&answer.bytes()?).unwrap_or_else(|_| json!({})),
@@ -103,7 +103,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// If there is no answer.
-    pub fn create(&self, path: &str, query: &str, object: &Value) -> Result<Answer> {
+    pub fn create(&self, path: &str, query: &str, object: &Value) -> Result<ApiAnswer> {
         self.send((Method::POST, "application/json"), path, query, object)
     }
 
@@ -111,7 +111,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// If there is no answer.
-    pub fn update(&self, path: &str, query: &str, object: &Value) -> Result<Answer> {
+    pub fn update(&self, path: &str, query: &str, object: &Value) -> Result<ApiAnswer> {
         self.send((Method::PUT, "application/json"), path, query, object)
     }
 
@@ -119,7 +119,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// If there is no answer.
-    pub fn patch(&self, path: &str, query: &str, patch: &Value) -> Result<Answer> {
+    pub fn patch(&self, path: &str, query: &str, patch: &Value) -> Result<ApiAnswer> {
         let media_type = "application/strategic-merge-patch+json";
         self.send((Method::PATCH, media_type), path, query, patch)
     }
@@ -128,7 +128,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// If there is no answer.
-    pub fn apply(&self, path: &str, query: &str, object: &Value) -> Result<Answer> {
+    pub fn apply(&self, path: &str, query: &str, object: &Value) -> Result<ApiAnswer> {
         let query = format!("fieldManager=test&force=true&{query}");
         self.send((Method::PATCH, "application/apply-patch+yaml"), path, &query, object)
     }

@@ -1,7 +1,7 @@
 //! Namespaces with the label `enclii.io/plaintext`: their workloads' plaintext credentials are
 //! warned about or refused, and nobody else's.
 
-use e2e::api_server::{Answer, ApiServer};
+use e2e::api_server::{ApiAnswer, ApiServer};
 use e2e::kubectl::{Namespace, apply, keep_logs, kubectl, object, objects, rolled_out};
 use e2e::wait;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ const DRY: &str = "dryRun=All";
 const PASSWORD: &str = "template-plaintext";
 
 /// A namespace whose admin chose a mode, if any.
-struct Place {
+struct LabelledNamespace {
     api: ApiServer,
     namespace: Namespace,
 }
@@ -79,7 +79,7 @@ fn template(annotations: Value) -> Value {
     json!({"metadata": {"labels": {"app": "api"}, "annotations": annotations}, "spec": spec})
 }
 
-impl Place {
+impl LabelledNamespace {
     fn new(name: &str, mode: Option<&str>) -> Self {
         let labels: Vec<_> = mode.map(|mode| ("enclii.io/plaintext", mode)).into_iter().collect();
         let namespace = Namespace::create(&project(name), &labels).unwrap();
@@ -99,7 +99,7 @@ impl Place {
         object
     }
 
-    fn create(&self, kind: Kind, pod: Value) -> Answer {
+    fn create(&self, kind: Kind, pod: Value) -> ApiAnswer {
         self.api.create(&self.path(kind), DRY, &Self::object(kind, pod)).unwrap()
     }
 }
@@ -108,9 +108,9 @@ impl Place {
 fn each_kind_of_workload_is_refused_or_warned_about_by_the_namespaces_label() {
     let (_cluster, _guard) = shared();
     rollouts();
-    let deny = Place::new("plain-deny", Some("deny"));
-    let warn = Place::new("plain-warn", Some("warn"));
-    let free = Place::new("plain-free", None);
+    let deny = LabelledNamespace::new("plain-deny", Some("deny"));
+    let warn = LabelledNamespace::new("plain-warn", Some("warn"));
+    let free = LabelledNamespace::new("plain-free", None);
     for kind in KINDS {
         // The API server may hear of a registration, a label or a kind a moment later.
         let refused = wait::until("a refusal", STEP_TIMEOUT, || {
@@ -145,8 +145,8 @@ fn each_kind_of_workload_is_refused_or_warned_about_by_the_namespaces_label() {
 #[test]
 fn kubectl_shows_the_warning() {
     let (_cluster, _guard) = shared();
-    let warn = Place::new("plain-shown", Some("warn"));
-    let manifest = Place::object(KINDS[1], template(json!({}))).to_string();
+    let warn = LabelledNamespace::new("plain-shown", Some("warn"));
+    let manifest = LabelledNamespace::object(KINDS[1], template(json!({}))).to_string();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut &file, manifest.as_bytes()).unwrap();
     let words = ["-n", warn.namespace.name(), "create", "--dry-run=server", "-f"];
@@ -174,10 +174,10 @@ fn scale_webhook(replicas: &str) {
 #[test]
 fn what_is_there_is_scaled_and_a_webhook_that_is_down_holds_up_nobody_but_those_who_chose_deny() {
     let (_cluster, _guard) = exclusive();
-    let place = Place::new("plain-down", None);
+    let place = LabelledNamespace::new("plain-down", None);
     let name = place.namespace.name().to_owned();
     let [_, deployment, ..] = KINDS;
-    let mut object_ = Place::object(deployment, template(json!({})));
+    let mut object_ = LabelledNamespace::object(deployment, template(json!({})));
     object_["spec"]["replicas"] = json!(0);
     let path = place.path(deployment);
     assert!(place.api.create(&path, "", &object_).unwrap().is_admitted());

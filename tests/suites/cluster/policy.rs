@@ -7,7 +7,7 @@ mod hostile;
 
 use std::collections::BTreeSet;
 
-use e2e::api_server::{Answer, ApiServer};
+use e2e::api_server::{ApiAnswer, ApiServer};
 use e2e::kubectl::{Namespace, apply, kubectl, object};
 use e2e::wait;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl Place {
         format!("/api/v1/namespaces/{}/pods", self.namespace.name())
     }
 
-    pub(crate) fn create(&self, pod: &Value) -> anyhow::Result<Answer> {
+    pub(crate) fn create(&self, pod: &Value) -> anyhow::Result<ApiAnswer> {
         self.api.create(&self.pods(), DRY, pod)
     }
 
@@ -132,7 +132,7 @@ impl Drop for NoWebhook {
     }
 }
 
-fn assert_refused(name: &str, answer: &Answer, says: &str) {
+fn assert_refused(name: &str, answer: &ApiAnswer, says: &str) {
     let message = answer.message();
     assert!(!answer.is_admitted(), "{name}: it was admitted");
     assert!(message.contains(says), "{name}: {message}");
@@ -195,12 +195,12 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
 }
 
 /// The policies' messages in a refusal.
-fn messages_in(answer: &Answer) -> Vec<String> {
+fn messages_in(answer: &ApiAnswer) -> Vec<String> {
     messages().into_iter().filter(|it| answer.message().contains(it)).collect()
 }
 
 /// Tries every change, and returns the refusals.
-fn changes_of_running_pods(place: &Place) -> Vec<Answer> {
+fn changes_of_running_pods(place: &Place) -> Vec<ApiAnswer> {
     let (of_injected, of_plain) = changes();
     let pods = [(place.injected.clone(), of_injected), (place.plain(), of_plain)];
     let mut refusals = Vec::new();

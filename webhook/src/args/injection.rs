@@ -26,7 +26,7 @@ pub struct InjectionArgs {
     /// When to pull the agent's image: Always, IfNotPresent or Never [default: IfNotPresent]
     #[arg(long, env = "ENCLII_AGENT_IMAGE_PULL_POLICY", value_name = "POLICY")]
     pub agent_image_pull_policy: Option<PullPolicy>,
-    /// The address at which agents reach switchyard [default: https://switchyard.enclii-system.svc]
+    /// The address at which agents reach switchyard [default: that of its Service]
     #[arg(long, env = "ENCLII_SWITCHYARD_ADDRESS", value_name = "URL")]
     pub switchyard_address: Option<HttpsAddress>,
     /// The agent's CPU request [default: 5m]
