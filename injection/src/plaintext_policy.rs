@@ -51,7 +51,7 @@ const MAX_LISTED: usize = 10;
 /// Looks for plaintext credentials. `place` is the path of the pod in its object: empty for a pod,
 /// `spec.template.` for a Deployment.
 ///
-/// One that asks for secrets is for [`crate::admit`], which knows the keys of its bundles.
+/// One that asks for secrets is for [`crate::admit()`], which knows the keys of its bundles.
 #[must_use]
 pub fn plaintext_verdict(
     pod: &Pod<'_>,
