@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use e2e::api_server::{Answer, ApiServer};
+use e2e::api_server::{ApiAnswer, ApiServer};
 use e2e::kubectl::{Namespace, keep_logs, kubectl, rolled_out};
 use e2e::wait;
 use serde_json::{Value, json};
@@ -64,12 +64,12 @@ fn plain(namespace: &str) -> Value {
 }
 
 /// Creates a pod on the server's side only: admitted or refused, and not stored.
-fn create(api: &ApiServer, namespace: &str, pod: &Value) -> Result<Answer> {
+fn create(api: &ApiServer, namespace: &str, pod: &Value) -> Result<ApiAnswer> {
     api.create(&format!("/api/v1/namespaces/{namespace}/pods"), "dryRun=All", pod)
 }
 
 /// Whether a pod was admitted, and with its agent. An answer that is neither is an error.
-fn admitted(answer: &Answer) -> Result<bool> {
+fn admitted(answer: &ApiAnswer) -> Result<bool> {
     let object = &answer.body;
     match answer.status {
         201 => {
