@@ -15,8 +15,8 @@ OUT := target/$(TRIPLE)
 # target/bin.
 export ENCLII_BIN ?= $(CURDIR)/$(OUT)/debug
 
-# Those that `make test-matrix` tests besides the newest: the oldest that is still supported upstream,
-# and the oldest that the system runs on.
+# Those that `make test-matrix` tests besides the newest: the oldest that is still supported
+# upstream, and the oldest that the system runs on.
 OLDER_KUBERNETES := 1.35 1.29
 
 # What `make build` builds with the release profile. Naming the packages keeps the features that

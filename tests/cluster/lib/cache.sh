@@ -2,8 +2,8 @@
 # never run.
 # shellcheck shell=bash
 
-# source_of NAME: the folder of its Go module. Kubernetes has one for each version: ENCLII_KUBERNETES
-# chooses an older one, as 1.29.
+# source_of NAME: the folder of its Go module. Kubernetes has one for each version:
+# ENCLII_KUBERNETES chooses an older one, as 1.29.
 source_of() {
 	local name=$1
 	[[ $name != kube || -z ${ENCLII_KUBERNETES:-} ]] || name=kube-$ENCLII_KUBERNETES

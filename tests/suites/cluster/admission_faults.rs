@@ -13,7 +13,7 @@ use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{pod, pod_spec};
-use crate::faulty_webhook::{Fault, FaultyWebhook};
+use crate::faulty_webhook::{FaultyWebhook, WebhookFault};
 use crate::harness::{
     Cluster, STEP_TIMEOUT, SYSTEM, exclusive, own_cluster_setting, project, value,
 };
@@ -28,7 +28,7 @@ const CREATES_AT_ONCE: usize = 64;
 
 /// How many annotated pods each fault is tried with. `make test-matrix` tries ten thousand in all.
 fn creates() -> usize {
-    number("ENCLII_ADMISSION_CREATES", 440) / (Fault::ALL.len() + 1)
+    number("ENCLII_ADMISSION_CREATES", 440) / (WebhookFault::ALL.len() + 1)
 }
 
 /// How long certificates are turned over. `make test-matrix` does it for ten minutes.
@@ -111,11 +111,11 @@ fn create_many(api: &ApiServer, namespace: &str, count: usize) -> Result<usize> 
 }
 
 /// Puts the registration back, and the keeper that looks after it.
-struct Registration {
+struct RedirectedEntry {
     client_config: Value,
 }
 
-impl Registration {
+impl RedirectedEntry {
     fn take() -> Result<Self> {
         keeper_replicas(0)?;
         let found: Value = serde_json::from_str(&kubectl(&["get", REGISTRATION, "-o", "json"])?)?;
@@ -130,7 +130,7 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
+impl Drop for RedirectedEntry {
     fn drop(&mut self) {
         let _ = self.point_to(&self.client_config);
         let _ = keeper_replicas(1);
@@ -167,8 +167,8 @@ fn no_fault_of_the_webhook_lets_a_pod_in_without_its_agent() {
     let name = namespace.name();
     let api = ApiServer::connect().unwrap();
     wait_until_admitted(&api, name, true);
-    let registration = Registration::take().unwrap();
-    for fault in Fault::ALL {
+    let registration = RedirectedEntry::take().unwrap();
+    for fault in WebhookFault::ALL {
         let webhook = FaultyWebhook::start(fault).unwrap();
         registration.point_to(&webhook.client_config()).unwrap();
         wait_until_admitted(&api, name, false);
@@ -177,7 +177,10 @@ fn no_fault_of_the_webhook_lets_a_pod_in_without_its_agent() {
             create_many(&api, name, creates()).unwrap_or_else(|e| panic!("{fault:?}: {e}"));
         assert_eq!(passed, 0, "{fault:?}: a pod was admitted that nobody has seen");
         println!("{fault:?}: {} creates refused in {:?}", creates(), began.elapsed());
-        assert!(fault == Fault::Stopped || webhook.connections() > 0, "{fault:?} was not reached");
+        assert!(
+            fault == WebhookFault::Stopped || webhook.connections() > 0,
+            "{fault:?} was not reached"
+        );
         // Nobody else waits for it.
         let answer = create(&api, name, &plain(name)).unwrap();
         assert!(answer.is_admitted(), "{fault:?}: {}", answer.message());
@@ -197,10 +200,10 @@ fn a_replica_is_not_ready_while_its_certificate_is_not_the_registered_one() {
     let namespace = namespace(cluster, "unregistered");
     let api = ApiServer::connect().unwrap();
     wait_until_admitted(&api, namespace.name(), true);
-    let registration = Registration::take().unwrap();
+    let registration = RedirectedEntry::take().unwrap();
     let mut other = registration.client_config.clone();
     other["caBundle"] =
-        FaultyWebhook::start(Fault::Stopped).unwrap().client_config()["caBundle"].clone();
+        FaultyWebhook::start(WebhookFault::Stopped).unwrap().client_config()["caBundle"].clone();
     registration.point_to(&other).unwrap();
     wait::until("no replica to be ready", STEP_TIMEOUT, || {
         Ok((ready_replicas()? == 0).then_some(()))

@@ -19,7 +19,7 @@ const SLOW: Duration = Duration::from_secs(8);
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum WebhookFault {
     /// Nothing listens.
     Stopped,
     /// The connection is taken and closed.
@@ -42,7 +42,7 @@ pub(crate) enum Fault {
     BadPatch,
 }
 
-impl Fault {
+impl WebhookFault {
     pub(crate) const ALL: [Self; 10] = [
         Self::Stopped,
         Self::Closed,
@@ -61,19 +61,19 @@ impl Fault {
 pub(crate) struct FaultyWebhook {
     port: u16,
     ca: String,
-    state: Arc<State>,
+    state: Arc<ServerState>,
 }
 
-struct State {
-    fault: Fault,
+struct ServerState {
+    fault: WebhookFault,
     tls: Arc<ServerConfig>,
     stopped: AtomicBool,
     connections: AtomicUsize,
 }
 
 impl FaultyWebhook {
-    /// Listens on loopback, except for [`Fault::Stopped`].
-    pub(crate) fn start(fault: Fault) -> Result<Self> {
+    /// Listens on loopback, except for [`WebhookFault::Stopped`].
+    pub(crate) fn start(fault: WebhookFault) -> Result<Self> {
         let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
         let ca = create_ca("faulty", now, hour)?;
         let leaf = issue_leaf(&ca, &SubjectAltNames::parse(["127.0.0.1"])?, now, hour)?;
@@ -82,13 +82,13 @@ impl FaultyWebhook {
         let tls = server_config(resolver, &[])?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("listen")?;
         let port = listener.local_addr()?.port();
-        let state = Arc::new(State {
+        let state = Arc::new(ServerState {
             fault,
             tls: Arc::new(tls),
             stopped: false.into(),
             connections: 0.into(),
         });
-        if fault != Fault::Stopped {
+        if fault != WebhookFault::Stopped {
             let state = Arc::clone(&state);
             std::thread::spawn(move || accept(&listener, &state));
         }
@@ -117,7 +117,7 @@ impl Drop for FaultyWebhook {
     }
 }
 
-fn accept(listener: &TcpListener, state: &Arc<State>) {
+fn accept(listener: &TcpListener, state: &Arc<ServerState>) {
     for connection in listener.incoming() {
         if state.stopped.load(Ordering::SeqCst) {
             return;
@@ -130,8 +130,8 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
     }
 }
 
-fn serve(connection: TcpStream, state: &State) -> Result<()> {
-    if state.fault == Fault::Closed {
+fn serve(connection: TcpStream, state: &ServerState) -> Result<()> {
+    if state.fault == WebhookFault::Closed {
         return Ok(());
     }
     connection.set_read_timeout(Some(SLOW))?;
@@ -141,20 +141,24 @@ fn serve(connection: TcpStream, state: &State) -> Result<()> {
         let Some(review) = read_request(&mut stream)? else { return Ok(()) };
         let uid = review["request"]["uid"].as_str().context("uid")?;
         match state.fault {
-            Fault::Stopped | Fault::Closed | Fault::CutOff => return Ok(()),
-            Fault::Slow => {
+            WebhookFault::Stopped | WebhookFault::Closed | WebhookFault::CutOff => return Ok(()),
+            WebhookFault::Slow => {
                 std::thread::sleep(SLOW);
                 respond(&mut stream, "200 OK", &allow(uid, "v1", None))?;
             }
-            Fault::InternalError => respond(&mut stream, "500 Internal Server Error", "oops")?,
-            Fault::WrongUid => respond(&mut stream, "200 OK", &allow("another", "v1", None))?,
-            Fault::WrongVersion => respond(&mut stream, "200 OK", &allow(uid, "v9", None))?,
-            Fault::Garbage => respond(&mut stream, "200 OK", "<html>allowed: true</html>")?,
-            Fault::BadPatch => {
+            WebhookFault::InternalError => {
+                respond(&mut stream, "500 Internal Server Error", "oops")?
+            }
+            WebhookFault::WrongUid => {
+                respond(&mut stream, "200 OK", &allow("another", "v1", None))?
+            }
+            WebhookFault::WrongVersion => respond(&mut stream, "200 OK", &allow(uid, "v9", None))?,
+            WebhookFault::Garbage => respond(&mut stream, "200 OK", "<html>allowed: true</html>")?,
+            WebhookFault::BadPatch => {
                 let patch = r#"[{"op":"replace","path":"/spec/nowhere/0","value":1}]"#;
                 respond(&mut stream, "200 OK", &allow(uid, "v1", Some(patch)))?;
             }
-            Fault::HalfBody => {
+            WebhookFault::HalfBody => {
                 let body = allow(uid, "v1", None);
                 let half = &body[..body.len() / 2];
                 write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{half}", body.len())?;
