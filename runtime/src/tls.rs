@@ -7,8 +7,8 @@
 //!
 //! The end loses no request. While the process is about to stop, each HTTP/1 answer asks the client
 //! to close the connection, since a client may send on an idle one at the moment at which the
-//! server closes it. When the drain begins, the loop accepts who waits already and no others, and answers
-//! what has been sent until then; idle connections are closed a moment later.
+//! server closes it. When the drain begins, the loop accepts who waits already and no others, and
+//! answers what has been sent until then; idle connections are closed a moment later.
 
 mod activity;
 mod connection;
