@@ -11,11 +11,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::bundle::BundleRef;
+use crate::delivery::DeliveryRequest;
 use crate::reload::ReloadRequest;
 
 pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
-use value::{bundles, container, env_name, list, quoted};
+use value::{bundles, container, deliveries, env_name, list, quoted};
 
 /// The prefix of all keys.
 pub const PREFIX: &str = "enclii.io/";
@@ -25,6 +26,8 @@ pub const SECRETS: &str = "enclii.io/secrets";
 pub const RELOAD: &str = "enclii.io/reload";
 /// The container to signal.
 pub const RELOAD_CONTAINER: &str = "enclii.io/reload-container";
+/// How the values reach the application.
+pub const DELIVER: &str = "enclii.io/deliver";
 /// Environment variables to remove when the webhook cannot know the bundle's keys.
 pub const ENV: &str = "enclii.io/env";
 /// Environment variables that look like credentials and are not.
@@ -55,6 +58,10 @@ pub const KEYS: &[(&str, &str)] = &[
         "none (default), signal=SIGHUP, or http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted)",
     ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
+    (
+        DELIVER,
+        "files (default), env, exec, or NAME=files|env|exec for one secret; init leaves no sidecar",
+    ),
     (ENV, "env names to take out where the webhook can't know the bundle's keys"),
     (PLAIN_ENV, "env names that look like credentials and are none"),
     (
@@ -76,6 +83,8 @@ pub struct Annotations {
     pub reload: ReloadRequest,
     /// The container to signal, if the pod names one.
     pub reload_container: Option<String>,
+    /// How the values reach the application.
+    pub deliver: DeliveryRequest,
     /// Environment variables to remove besides the bundles' keys.
     pub env: BTreeSet<String>,
     /// Environment variables to leave alone.
@@ -124,7 +133,8 @@ impl Annotations {
                 unknown.push(UnknownKey { key: quoted(key), similar: similar(key) });
             }
         }
-        let [secrets, reload, reload_container, env, plain_env, containers, file_mode] = values;
+        let [secrets, reload, reload_container, deliver, env, plain_env, containers, file_mode] =
+            values;
         let Some(secrets) = secrets else { return Ok(None) };
         unknown.sort_by(|a, b| a.key.cmp(&b.key));
 
@@ -137,6 +147,7 @@ impl Annotations {
             reload_container: errors.collect(RELOAD_CONTAINER, reload_container, |text| {
                 one(container(text.trim()).map(Some))
             }),
+            deliver: errors.collect(DELIVER, deliver, deliveries),
             env: errors.collect(ENV, env, |text| list(text, env_name)),
             plain_env: errors.collect(PLAIN_ENV, plain_env, |text| list(text, env_name)),
             containers: errors

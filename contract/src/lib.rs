@@ -9,6 +9,7 @@ pub mod annotations;
 pub mod api;
 pub mod bundle;
 pub mod credential;
+pub mod delivery;
 pub mod layout;
 #[cfg(feature = "api")]
 pub mod metadata;
@@ -28,6 +29,7 @@ pub use agent_config::AgentConfig;
 pub use annotations::Annotations;
 pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use credential::Credential;
+pub use delivery::{Delivery, DeliveryRequest};
 pub use name::{FileName, SecretName};
 pub use problem::Problem;
 pub use redacted::Redacted;

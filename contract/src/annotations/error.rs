@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
 use crate::bundle::{BundleRef, BundleRefError};
+use crate::delivery::DeliveryError;
 use crate::reload::ReloadError;
 
 /// All the mistakes in a pod's annotations, in the order of [`KEYS`](super::KEYS); never empty.
@@ -52,6 +53,7 @@ impl AnnotationError {
         match &self.source {
             ValueError::Bundle(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Reload(cause) => format!("annotation {}: {cause}", self.key),
+            ValueError::Delivery(cause) => format!("annotation {}: {cause}", self.key),
             other => format!("annotation {}: {other}", self.key),
         }
     }
@@ -84,6 +86,9 @@ pub enum ValueError {
     /// Not a way to reload.
     #[error("reload")]
     Reload(#[source] ReloadError),
+    /// Not a list of deliveries.
+    #[error("delivery")]
+    Delivery(#[source] DeliveryError),
     /// Not a file mode.
     #[error(
         "{0:?} is not a valid file mode; write three or four octal digits as 0400 or 0444, \

@@ -18,6 +18,7 @@ fn everything_at_once() {
         (SECRETS, "api-prod, shared-prod"),
         (RELOAD, "signal=SIGHUP"),
         (RELOAD_CONTAINER, "app"),
+        (DELIVER, "env, TLS=files"),
         (ENV, "A,B"),
         (PLAIN_ENV, "C"),
         (CONTAINERS, "app,migrate"),
@@ -34,6 +35,7 @@ fn everything_at_once() {
     );
     assert_eq!(found.reload.to_string(), "signal=SIGHUP");
     assert_eq!(found.reload_container.as_deref(), Some("app"));
+    assert_eq!(found.deliver.to_string(), "env,TLS=files");
     assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
     assert_eq!(found.containers.unwrap().len(), 2);
     assert_eq!(found.file_mode.unwrap().bits(), 0o440);
@@ -57,6 +59,8 @@ fn each_bad_value_names_its_key() {
         (RELOAD, "signal=SIGKILL"),
         (RELOAD_CONTAINER, ""),
         (RELOAD_CONTAINER, "a,b"),
+        (DELIVER, "volume"),
+        (DELIVER, "env,exec"),
         (ENV, "A B"),
         (PLAIN_ENV, ","),
         (CONTAINERS, "App"),
