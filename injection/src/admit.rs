@@ -12,6 +12,7 @@ use crate::agent_settings::AgentSettings;
 use crate::app_container::{self, AppContainer};
 use crate::bundles::BundleLookup;
 use crate::config::InjectionConfig;
+use crate::delivery;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::dns;
 use crate::patch;
@@ -125,6 +126,7 @@ fn inject(
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         diagnostics.deny(Violation::Windows);
     }
+    delivery::check(annotations, diagnostics);
     dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);

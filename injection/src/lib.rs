@@ -10,6 +10,7 @@ mod bundles;
 mod config;
 mod container_path;
 mod credential;
+mod delivery;
 mod diagnostics;
 mod dns;
 mod expansion;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use contract::{Annotations, BundleRef, SecretName, layout};
+use contract::{Annotations, BundleRef, Delivery, SecretName, layout};
 
 use crate::bundles::{Bundle, BundleLookup};
 use crate::config::KeyNames;
@@ -108,6 +108,11 @@ impl<'a> RequestedSecrets<'a> {
     /// Whether `enclii.io/env` lists the variable for removal.
     pub(crate) fn is_listed_env(&self, name: &str) -> bool {
         self.annotations.env.contains(name)
+    }
+
+    /// How the value of a secret reaches the application.
+    pub(crate) fn delivery(&self, secret: &str) -> Delivery {
+        self.annotations.deliver.of(secret)
     }
 
     /// The secret that replaces a variable; `None` if the variable stays.

@@ -1,0 +1,66 @@
+//! The changes to one container's variables, and the operations that make them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use json_patch::PatchOperation;
+use serde_json::Value;
+
+use super::super::{append, remove, replace};
+use crate::app_container::AppContainer;
+
+/// The changes to one container's variables.
+pub(super) struct EnvChanges<'p> {
+    /// By index in `env`.
+    pub(super) entries: Vec<(usize, EntryChange)>,
+    /// New entries at the end of `env`.
+    pub(super) additions: Vec<Value>,
+    /// Indexes of removed entries of `envFrom`.
+    pub(super) removed_sources: Vec<usize>,
+    /// The names of removed variables.
+    pub(super) removed: BTreeSet<String>,
+    /// The `NAME_FILE` variables that are written, with the secret whose path each holds.
+    pub(super) written: BTreeMap<String, String>,
+    /// The indexes in `env` of the variables whose names end as those of files.
+    pub(super) file_variables: HashMap<&'p str, Vec<usize>>,
+}
+
+pub(super) enum EntryChange {
+    Replace(Value),
+    Remove,
+}
+
+impl<'p> EnvChanges<'p> {
+    pub(super) fn new(app: &AppContainer<'p>) -> Self {
+        let mut file_variables: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, variable) in app.container.env.iter().flatten().enumerate() {
+            if variable.name.ends_with("_FILE") {
+                file_variables.entry(&variable.name).or_default().push(index);
+            }
+        }
+        Self {
+            entries: Vec::new(),
+            additions: Vec::new(),
+            removed_sources: Vec::new(),
+            removed: BTreeSet::new(),
+            written: BTreeMap::new(),
+            file_variables,
+        }
+    }
+
+    pub(super) fn write(self, app: &AppContainer<'_>, patch: &mut Vec<PatchOperation>) {
+        let (env, env_from) = (app.path.field("env"), app.path.field("envFrom"));
+        let mut removed = Vec::new();
+        for (index, change) in self.entries {
+            let path = env.with_trailing_token(index);
+            match change {
+                EntryChange::Replace(value) => patch.push(replace(path, value)),
+                EntryChange::Remove => removed.push(path),
+            }
+        }
+        append(env, app.container.env.is_some(), self.additions, patch);
+        // From the end, so that no removal shifts the index of another.
+        patch.extend(removed.into_iter().rev().map(remove));
+        let sources = self.removed_sources.into_iter().rev();
+        patch.extend(sources.map(|index| remove(env_from.with_trailing_token(index))));
+    }
+}
