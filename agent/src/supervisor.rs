@@ -6,13 +6,14 @@
 
 mod log_fields;
 
+use std::collections::BTreeSet;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
 use contract::agent_config::Source;
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
-use contract::{AgentConfig, BundleRef};
+use contract::{AgentConfig, BundleRef, FileName, SecretName};
 use runtime::signals::Shutdown;
 use runtime::tasks::{DrainTimeout, Tasks};
 use tokio::sync::{mpsc, watch};
@@ -61,6 +62,8 @@ struct Supervisor {
     files: SecretsVolume,
     application: Application,
     bundles: Vec<BundleRef>,
+    /// The secrets that the pod reads as variables.
+    env: Vec<SecretName>,
     held: watch::Sender<Vec<BundleGeneration>>,
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
@@ -70,6 +73,8 @@ struct Supervisor {
     last_reload: Option<Instant>,
     /// When to remove the previous generation.
     remove_previous_at: Option<Instant>,
+    /// The variables whose containers were created with an older value.
+    stale: BTreeSet<FileName>,
     /// Files that could not be written, and when to retry.
     unwritten: Option<(DesiredFiles, Instant)>,
 }
@@ -88,7 +93,7 @@ pub async fn run(
 ) -> Result<(), SupervisorError> {
     let AgentConfig { version: _, source, bundles, files, reload: _ } = config;
     let Source::Switchyard { address, ca, token_file } = source;
-    let files = SecretsVolume::open(&files)?;
+    let (env, files) = (files.env.clone(), SecretsVolume::open(&files)?);
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
         tracing::warn!(
@@ -114,12 +119,14 @@ pub async fn run(
         files,
         application,
         bundles,
+        env,
         held,
         reports,
         reload: None,
         swapped_at: Instant::now(),
         last_reload: None,
         remove_previous_at: None,
+        stale: BTreeSet::new(),
         unwritten: None,
     };
     supervisor.resume();
@@ -184,7 +191,7 @@ impl Supervisor {
         // It replaces an earlier one that could not be written.
         self.unwritten = None;
         let held = snapshot.holds();
-        match plan::desired_files(&self.bundles, snapshot) {
+        match plan::desired_files(&self.bundles, &self.env, snapshot) {
             Ok(desired) => self.write_files(desired, received_at),
             Err(error) => {
                 let detail = error.to_string();
@@ -194,13 +201,19 @@ impl Supervisor {
                     reason = detail,
                     "generation rejected, files unchanged"
                 );
+                if !self.files.has_generation() {
+                    termination_message::write(&detail);
+                }
                 self.report(AgentMessage::Failed { wanted: held, step: FailedStep::Plan, detail });
             }
         }
     }
 
     fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
-        let change = plan::compare(&desired, &self.files.current());
+        let current = self.files.current();
+        let change = plan::compare(&desired, &current);
+        let stale = plan::changed_variables(&desired, &current);
+        drop(current);
         if change == FilesChange::Unchanged {
             self.held.send_replace(desired.held);
             // A reload in progress reports these generations when it ends.
@@ -211,7 +224,10 @@ impl Supervisor {
         }
         let reload = change == FilesChange::Changed && self.application.wants_reload();
         match self.files.publish(&desired, reload) {
-            Ok(()) => self.files_written(desired, received_at, reload),
+            Ok(()) => {
+                self.warn_of_stale_variables(stale);
+                self.files_written(desired, received_at, reload);
+            }
             Err(error) => self.write_failed(desired, &error),
         }
     }
@@ -228,6 +244,19 @@ impl Supervisor {
         self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
         self.held.send_replace(desired.held);
         if reload { self.start_reload() } else { self.report_applied(ReloadOutcome::NotNeeded) }
+    }
+
+    /// A variable of a running container never changes.
+    fn warn_of_stale_variables(&mut self, stale: Vec<FileName>) {
+        if stale.is_empty() {
+            return;
+        }
+        self.stale.extend(stale);
+        tracing::warn!(
+            variables = log_fields::names(&self.stale),
+            "new values of variables reach the application by a rolling restart: kubectl rollout \
+             restart"
+        );
     }
 
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
@@ -320,9 +349,21 @@ impl Supervisor {
         self.report_applied(result.unwrap_or(ReloadOutcome::Failed));
     }
 
+    /// Reports what the files hold and how the application reacted. An application with variables
+    /// of an older generation has not taken up this one, whatever it did.
     fn report_applied(&self, reload: ReloadOutcome) {
         let holds = self.held.borrow().clone();
-        self.report(AgentMessage::Applied { holds, reload });
+        if self.stale.is_empty() || reload == ReloadOutcome::Failed {
+            return self.report(AgentMessage::Applied { holds, reload });
+        }
+        let detail = format!(
+            "the variables {} keep their old values until the containers are replaced: kubectl \
+             rollout restart",
+            log_fields::names(&self.stale)
+        );
+        let failed = ReloadOutcome::Failed;
+        self.report(AgentMessage::Applied { holds: holds.clone(), reload: failed });
+        self.report(AgentMessage::Failed { wanted: holds, step: FailedStep::Reload, detail });
     }
 
     fn report(&self, message: AgentMessage) {

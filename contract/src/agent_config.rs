@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
+use crate::name::SecretName;
 use crate::reload::Reload;
 
 /// The version that this build writes, and the only one it reads.
@@ -57,6 +58,11 @@ pub struct Files {
     /// the application, so the agent makes these places before the application starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mount_points: Vec<MountPoint>,
+    /// The secrets that kubelet reads as variables: each gets a file in
+    /// [`ENV_DIRECTORY`](crate::layout::ENV_DIRECTORY) too. An agent that does not know the field
+    /// writes none, and then kubelet does not create the containers that need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<SecretName>,
 }
 
 /// A place below the secrets directory where another volume is mounted.
@@ -141,6 +147,7 @@ mod tests {
                 directory: "/run/secrets".into(),
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
+                env: Vec::new(),
             },
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
         }
@@ -184,6 +191,16 @@ mod tests {
         ] {
             assert_eq!(point(path, false).names(), names, "{path}");
         }
+    }
+
+    #[test]
+    fn the_variables_are_names() {
+        let mut config = sample();
+        config.files.env = vec!["DB".parse().unwrap(), "tls.crt".parse().unwrap()];
+        let json = config.to_json().unwrap();
+        assert!(json.contains(r#""mode":"0400","env":["DB","tls.crt"]"#), "{json}");
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
+        assert!(AgentConfig::from_json(&json.replace("tls.crt", "../x")).is_err());
     }
 
     #[test]

@@ -122,6 +122,12 @@ impl DeliveryRequest {
         self.by_name.get(name).copied().unwrap_or(self.default)
     }
 
+    /// Whether a container reads files itself, and so needs the volume.
+    #[must_use]
+    pub fn needs_volume(&self) -> bool {
+        Delivery::ALL.into_iter().any(|it| it != Delivery::Env && self.uses(it))
+    }
+
     /// Whether any secret is delivered so.
     #[must_use]
     pub fn uses(&self, delivery: Delivery) -> bool {
@@ -172,6 +178,13 @@ mod tests {
         assert_eq!((mixed.of("DB"), mixed.of("TLS")), (Delivery::Env, Delivery::Files));
         assert!(mixed.uses(Delivery::Env) && mixed.uses(Delivery::Files));
         assert!(!mixed.uses(Delivery::Exec));
+        for (text, needs_volume) in
+            [("", true), ("env", false), ("env,A=files", true), ("A=env", true), ("exec", true)]
+        {
+            let request =
+                if text.is_empty() { Ok(DeliveryRequest::default()) } else { parse(text) };
+            assert_eq!(request.unwrap().needs_volume(), needs_volume, "{text}");
+        }
     }
 
     #[test]

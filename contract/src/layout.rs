@@ -32,6 +32,14 @@ pub const TOKEN_LIFETIME_SECONDS: u32 = 600;
 /// The symbolic link in the secrets directory that is swapped: `..data -> ..<generation>`.
 pub const DATA_LINK: &str = "..data";
 
+/// The directory of the files from which kubelet reads variables (`fileKeyRef`), one for each
+/// secret: a link into [`DATA_LINK`], which such a path may not name. No secret has this name.
+pub const ENV_DIRECTORY: &str = ".env";
+
+/// The longest value that is delivered as a variable, in bytes. Kubelet reads lines of less than
+/// 64 KiB, and the kernel takes 128 KiB for a variable.
+pub const MAX_ENV_VALUE_BYTES: usize = 60_000;
+
 /// The first component of the path at which kubelet mounts the service-account token below
 /// `/var/run/secrets`. Many images link `/var/run` to `/run`, so the mount point is in the secrets
 /// volume: the agent creates it before any application starts, and no secret may have its name.

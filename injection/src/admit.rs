@@ -1,6 +1,6 @@
 //! The decision on a pod: skip it, inject it, or refuse it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use contract::Annotations;
@@ -126,7 +126,7 @@ fn inject(
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         diagnostics.deny(Violation::Windows);
     }
-    delivery::check(annotations, diagnostics);
+    delivery::check(annotations, config.kubernetes, diagnostics);
     dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
@@ -134,21 +134,28 @@ fn inject(
     let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
 
     let mut patch = Vec::new();
+    let mut from_files = BTreeSet::new();
     let mut mount_points = MountPoints::new(pod, &requested);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
-        patch::env::patch(app, &requested, is_signalled, diagnostics, &mut patch);
+        let changes = (&mut patch, &mut from_files);
+        patch::env::patch(app, &requested, is_signalled, diagnostics, changes);
         patch::mounts::patch(app, &mut mount_points, diagnostics, &mut patch);
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {
         plaintext::check(pod, &requested, config, diagnostics);
+        delivery::warn_of_unknown_names(annotations, &requested, diagnostics);
+    }
+    if !from_files.is_empty() {
+        diagnostics.warn(Warning::VariablesStay { namespace: printable(namespace) });
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     patch::volumes::patch(pod, config, diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
-    let agent_config = patch::agent::config(annotations, &agent, mount_points.into_list(), config);
+    let files = (mount_points.into_list(), from_files.into_iter().collect());
+    let agent_config = patch::agent::config(annotations, &agent, files, config);
     patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
     patch
 }

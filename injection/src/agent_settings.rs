@@ -49,7 +49,9 @@ impl<'p> AgentSettings<'p> {
         };
         let default = if common == Some(uid) { FileMode::OWNER } else { FileMode::EVERYBODY };
         let mode = annotations.file_mode.unwrap_or(default);
-        warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
+        if annotations.deliver.needs_volume() {
+            warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
+        }
         let is_guaranteed = !containers.is_empty()
             && containers.iter().all(|app| app.container.has_guaranteed_resources());
         Self { uid, mode, signalled: signalled.map(|app| &*app.container.name), is_guaranteed }

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::json_size::{self, MAX_JSON_VALUES};
-pub(crate) use env_var::EnvVar;
+pub(crate) use env_var::{EnvVar, FileKeySelector};
 pub(crate) use handler::Handler;
 use handler::Lifecycle;
 pub(crate) use volume::Volume;

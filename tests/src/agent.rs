@@ -54,6 +54,7 @@ impl Agent {
                 directory: text(&files)?,
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
+                env: Vec::new(),
             },
             reload: Reload::None,
         };

@@ -7,3 +7,4 @@ mod files;
 mod login;
 mod pod;
 mod server;
+mod variables;

@@ -57,14 +57,18 @@ impl Pod {
                 directory: self.volume().to_str().unwrap().to_owned(),
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
+                env: Vec::new(),
             },
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
         }
     }
 
     pub(crate) fn start(&self, server: SocketAddr, ca: &str, reload: &str) -> Agent {
+        Self::start_with(self.config(server, ca, reload))
+    }
+
+    pub(crate) fn start_with(config: AgentConfig) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let config = self.config(server, ca, reload);
         let application = Application::new(config.reload.clone(), None, PROC.into()).unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();

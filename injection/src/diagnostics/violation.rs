@@ -2,6 +2,7 @@
 
 use contract::{BundleRef, SecretName, annotations, layout};
 
+use crate::kubernetes_version::KubernetesVersion;
 use crate::mount_point_conflict::MountPointConflict;
 
 /// Why a pod cannot be admitted. `at` is a path such as
@@ -50,6 +51,18 @@ pub(crate) enum Violation {
         annotations::DELIVER
     )]
     DeliveryUnavailable { delivery: &'static str },
+    #[error(
+        "annotation {}: env needs Kubernetes {}, and the cluster has {cluster}: use exec or files",
+        annotations::DELIVER,
+        KubernetesVersion::FILE_KEYS
+    )]
+    EnvNeedsFileKeys { cluster: KubernetesVersion },
+    #[error(
+        "annotation {}: env depends on the cluster's version, which the webhook has not learned \
+         yet: try again, or use files",
+        annotations::DELIVER
+    )]
+    UnknownVersion,
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(
@@ -122,6 +135,12 @@ pub(crate) enum Violation {
         annotations::RELOAD
     )]
     RootSignalled { at: String },
+    #[error(
+        "{at}: {name} comes from a file of the volume {}, and no secret of the pod's bundles is \
+         there: remove the fileKeyRef",
+        layout::SECRETS_VOLUME
+    )]
+    ReservedFile { at: String, name: String },
     #[error("{at}: mounts the volume {volume}, which only the webhook may mount: remove the mount")]
     ReservedVolumeMounted { at: String, volume: &'static str },
     #[error(

@@ -1,6 +1,6 @@
 //! What the author of an admitted pod should know.
 
-use contract::{BundleRef, annotations, layout};
+use contract::{BundleRef, SecretName, annotations, layout};
 
 /// What the author of an admitted pod should know.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +12,19 @@ pub(crate) enum Warning {
     OwnResolver,
     #[error("{0}")]
     UnknownAnnotation(String),
+    #[error(
+        "annotation {}: no bundle of the pod has the key {name}, and {} does not list it",
+        annotations::DELIVER,
+        annotations::ENV
+    )]
+    UnknownDelivery { name: SecretName },
+    #[error(
+        "annotation {}: a container keeps the variables that it was created with, so a new value \
+         reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
+         deployment/NAME",
+        annotations::DELIVER
+    )]
+    VariablesStay { namespace: String },
     #[error(
         "{at}: {name} looks like a credential in plain text; store it with enclii secrets set, or \
          list it in {}",

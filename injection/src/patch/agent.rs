@@ -2,7 +2,7 @@
 //! starts first and stops last, and its `postStart` hook ends when every file is written.
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
-use contract::{Annotations, layout};
+use contract::{Annotations, SecretName, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ pub(crate) fn patch(
 pub(crate) fn config(
     annotations: &Annotations,
     settings: &AgentSettings<'_>,
-    mount_points: Vec<MountPoint>,
+    (mount_points, env): (Vec<MountPoint>, Vec<SecretName>),
     config: &InjectionConfig,
 ) -> AgentConfig {
     AgentConfig {
@@ -79,6 +79,7 @@ pub(crate) fn config(
             directory: layout::SECRETS_DIRECTORY.to_owned(),
             mode: settings.mode,
             mount_points,
+            env,
         },
         // A signal without a container has been refused already.
         reload: annotations

@@ -1,10 +1,14 @@
 //! The variables of a container: each that is a secret becomes what its delivery makes of it.
 
 mod changes;
+mod file_key;
 mod file_variable;
 mod markers;
 mod outside;
+mod reserved;
 mod sources;
+
+use std::collections::BTreeSet;
 
 use contract::{Delivery, SecretName};
 use json_patch::PatchOperation;
@@ -17,13 +21,14 @@ use crate::requested::RequestedSecrets;
 use changes::EnvChanges;
 
 /// Adds the operations on a container's variables. A container that `is_signalled` also gets the
-/// variables by which the agent finds its processes.
+/// variables by which the agent finds its processes. `from_files` gets the secrets that kubelet
+/// reads from the agent's files.
 pub(crate) fn patch(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
     is_signalled: bool,
     diagnostics: &mut Diagnostics,
-    patch: &mut Vec<PatchOperation>,
+    (patch, from_files): (&mut Vec<PatchOperation>, &mut BTreeSet<SecretName>),
 ) {
     if !app.gets_secrets {
         return outside::check(app, requested, diagnostics);
@@ -35,6 +40,7 @@ pub(crate) fn patch(
     if is_signalled {
         markers::add(app, &mut changes, diagnostics);
     }
+    from_files.append(&mut changes.from_files);
     changes.write(app, patch);
 }
 
@@ -48,10 +54,13 @@ fn change_env(
     for (index, variable) in app.container.env.iter().flatten().enumerate() {
         let at = || app.at(format_args!(".env[{index}]"));
         let Some(secret) = requested.secret_for(variable) else {
+            reserved::check(variable, at, diagnostics);
             warn_of_other_source(variable, requested, at, diagnostics);
             continue;
         };
-        if let Some(violation) = no_such_key(variable, secret, requested, at) {
+        if let Some(violation) = no_such_key(variable, secret, requested, at)
+            .or_else(|| reserved::unknown(variable, secret, requested, at))
+        {
             diagnostics.deny(violation);
             continue;
         }
@@ -59,8 +68,14 @@ fn change_env(
             Delivery::Files => {
                 file_variable::replace(app, (index, variable), secret, changes, diagnostics);
             }
+            Delivery::Env => {
+                // A name that is not valid has been refused already.
+                if let Ok(secret) = secret.parse() {
+                    file_key::replace((index, variable), &secret, changes);
+                }
+            }
             // Refused for the whole pod, see `crate::delivery`.
-            Delivery::Env | Delivery::Exec => {}
+            Delivery::Exec => {}
         }
     }
 }

@@ -65,22 +65,26 @@ impl<'p, 'r> MountPoints<'p, 'r> {
     }
 }
 
-/// Adds the operation that mounts the secrets.
+/// Adds the operation that mounts the secrets in a container that reads their files.
 pub(crate) fn patch(
     app: &AppContainer<'_>,
     points: &mut MountPoints<'_, '_>,
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
+    let mounts = || app.container.volume_mounts.iter().flatten();
+    // A container that reads no file gets no mount, and keeps one of an earlier pass.
+    let needs_mount =
+        app.gets_secrets && (points.requested.needs_volume() || mounts().any(is_secrets_mount));
     let mut is_mounted = false;
-    for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
-        if app.gets_secrets && !is_mounted && is_secrets_mount(mount) {
+    for (index, mount) in mounts().enumerate() {
+        if needs_mount && !is_mounted && is_secrets_mount(mount) {
             is_mounted = true;
         } else {
-            check(app, (index, mount), points, diagnostics);
+            check(app, (index, mount), needs_mount.then_some(&mut *points), diagnostics);
         }
     }
-    if app.gets_secrets && !is_mounted {
+    if needs_mount && !is_mounted {
         let exists = app.container.volume_mounts.is_some();
         append(app.path.field("volumeMounts"), exists, vec![secrets_mount()], patch);
     }
@@ -109,7 +113,7 @@ fn is_secrets_mount(mount: &VolumeMount<'_>) -> bool {
 fn check(
     app: &AppContainer<'_>,
     (index, mount): (usize, &VolumeMount<'_>),
-    points: &mut MountPoints<'_, '_>,
+    points: Option<&mut MountPoints<'_, '_>>,
     diagnostics: &mut Diagnostics,
 ) {
     let at = || app.at(format_args!(".volumeMounts[{index}]"));
@@ -120,7 +124,7 @@ fn check(
         .find(|volume| **volume == *mount.name)
     {
         diagnostics.deny(Violation::ReservedVolumeMounted { at: at(), volume });
-    } else if app.gets_secrets {
+    } else if let Some(points) = points {
         match overlap(&mount.mount_path) {
             MountOverlap::None => {}
             MountOverlap::Same => {

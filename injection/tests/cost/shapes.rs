@@ -93,6 +93,36 @@ pub(crate) fn all() -> Vec<Shape> {
             })),
         ),
         shape(
+            "8,000 secrets, each as a variable from a file",
+            pod(
+                &annotation("deliver", "env"),
+                &container(&format!(
+                    r#""env":[{}]"#,
+                    many(8000, &|at| format!(r#"{{"name":"KEY_{}","value":"x"}}"#, at % KEYS))
+                )),
+            ),
+        ),
+        shape(
+            "8 sources of 1,000 variables from files each, before as many entries",
+            pod(
+                &annotation("deliver", "env"),
+                &container(&format!(
+                    r#""env":[{}],"envFrom":[{}]"#,
+                    many(8000, &|at| format!(r#"{{"name":"N{at}","value":"x"}}"#)),
+                    many(8, &|at| {
+                        format!(r#"{{"prefix":"P{at}_","secretRef":{{"name":"{BUNDLE}"}}}}"#)
+                    })
+                )),
+            ),
+        ),
+        shape(
+            "1,900 deliveries of single secrets",
+            pod(
+                &annotation("deliver", &many(1900, &|at| format!("NAME_{at:04}=env"))),
+                &container(r#""env":[]"#),
+            ),
+        ),
+        shape(
             "a million empty containers",
             pod("", &format!("[{}]", many(1_000_000, &|_| "{}".into()))),
         ),

@@ -33,10 +33,27 @@ fn variable() -> impl Strategy<Value = Value> {
             "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } },
         })),
         1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } } })),
+        1 => file_key(),
     ];
     (names, sources).prop_map(|(name, mut source)| {
         source["name"] = json!(name);
         source
+    })
+}
+
+/// A variable from a file: as the webhook writes it, nearly so, and of another volume.
+fn file_key() -> impl Strategy<Value = Value> {
+    let volumes = prop_oneof![3 => Just("enclii-secrets"), 1 => Just("v")];
+    let secrets = prop_oneof![3 => Just("DATABASE_URL"), 1 => Just("REDIS_URL")];
+    let optional = prop_oneof![Just(None), Just(Some(false)), Just(Some(true))];
+    let path = prop_oneof![9 => Just(".env/"), 1 => Just("")];
+    (volumes, secrets, path, optional).prop_map(|(volume, secret, path, optional)| {
+        let mut found =
+            json!({ "volumeName": volume, "path": format!("{path}{secret}"), "key": secret });
+        if let Some(optional) = optional {
+            found["optional"] = json!(optional);
+        }
+        json!({ "valueFrom": { "fileKeyRef": found } })
     })
 }
 
@@ -106,12 +123,18 @@ fn pod() -> impl Strategy<Value = Value> {
             1 => Just(None),
             2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER")),
         ],
+        prop_oneof![
+            3 => Just(None),
+            3 => Just(Some("env")),
+            1 => Just(Some("DATABASE_URL=env,MY_PASSWORD=env")),
+            1 => Just(Some("env,STRIPE_API_KEY=files")),
+        ],
     );
     let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));
     let volumes = optional(Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])));
     let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());
     parts.prop_map(|(annotations, containers, init, volumes, share)| {
-        let (secrets, reload, containers_named, env, plain) = annotations;
+        let (secrets, reload, containers_named, env, plain, deliver) = annotations;
         let mut pod = json!({
             "metadata": {
                 "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" },
@@ -125,6 +148,7 @@ fn pod() -> impl Strategy<Value = Value> {
             ("containers", containers_named),
             ("env", env),
             ("plain-env", plain),
+            ("deliver", deliver),
         ] {
             if let Some(value) = value {
                 pod["metadata"]["annotations"][format!("enclii.io/{key}")] = json!(value);

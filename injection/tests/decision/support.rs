@@ -113,7 +113,11 @@ pub(crate) fn admitted(pod: &Value) -> (Value, Vec<String>) {
 
 /// The message of a refusal.
 pub(crate) fn refused(pod: &Value) -> String {
-    match decide(pod) {
+    refused_by(pod, &config())
+}
+
+pub(crate) fn refused_by(pod: &Value, config: &InjectionConfig) -> String {
+    match decide_by(pod, config) {
         Decision::Refuse { message, .. } => message,
         other => panic!("not refused: {other:?}"),
     }

@@ -1,23 +1,32 @@
 //! The changes to one container's variables, and the operations that make them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use contract::SecretName;
 use json_patch::PatchOperation;
 use serde_json::Value;
 
-use super::super::{append, remove, replace};
+use super::super::{add, append, remove, replace};
 use crate::app_container::AppContainer;
 
 /// The changes to one container's variables.
 pub(super) struct EnvChanges<'p> {
     /// By index in `env`.
     pub(super) entries: Vec<(usize, EntryChange)>,
+    /// New entries at the beginning of `env`.
+    pub(super) insertions: Vec<Value>,
+    /// Their names.
+    pub(super) inserted: HashSet<String>,
     /// New entries at the end of `env`.
     pub(super) additions: Vec<Value>,
     /// Indexes of removed entries of `envFrom`.
     pub(super) removed_sources: Vec<usize>,
     /// The names of removed variables.
     pub(super) removed: BTreeSet<String>,
+    /// The secrets that kubelet reads from files.
+    pub(super) from_files: BTreeSet<SecretName>,
+    /// The names in `env`.
+    pub(super) names: HashSet<&'p str>,
     /// The `NAME_FILE` variables that are written, with the secret whose path each holds.
     pub(super) written: BTreeMap<String, String>,
     /// The indexes in `env` of the variables whose names end as those of files.
@@ -32,16 +41,22 @@ pub(super) enum EntryChange {
 impl<'p> EnvChanges<'p> {
     pub(super) fn new(app: &AppContainer<'p>) -> Self {
         let mut file_variables: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut names = HashSet::new();
         for (index, variable) in app.container.env.iter().flatten().enumerate() {
+            names.insert(&*variable.name);
             if variable.name.ends_with("_FILE") {
                 file_variables.entry(&variable.name).or_default().push(index);
             }
         }
         Self {
             entries: Vec::new(),
+            insertions: Vec::new(),
+            inserted: HashSet::new(),
             additions: Vec::new(),
             removed_sources: Vec::new(),
             removed: BTreeSet::new(),
+            from_files: BTreeSet::new(),
+            names,
             written: BTreeMap::new(),
             file_variables,
         }
@@ -57,9 +72,16 @@ impl<'p> EnvChanges<'p> {
                 EntryChange::Remove => removed.push(path),
             }
         }
-        append(env, app.container.env.is_some(), self.additions, patch);
+        let exists = app.container.env.is_some() || !self.insertions.is_empty();
         // From the end, so that no removal shifts the index of another.
         patch.extend(removed.into_iter().rev().map(remove));
+        if app.container.env.is_some() {
+            let inserted = self.insertions.into_iter().enumerate();
+            patch.extend(inserted.map(|(at, value)| add(env.with_trailing_token(at), value)));
+        } else {
+            append(env.clone(), false, self.insertions, patch);
+        }
+        append(env, exists, self.additions, patch);
         let sources = self.removed_sources.into_iter().rev();
         patch.extend(sources.map(|index| remove(env_from.with_trailing_token(index))));
     }

@@ -1,5 +1,6 @@
 //! Containers that get no secrets.
 
+use super::reserved;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, printable};
 use crate::requested::RequestedSecrets;
@@ -16,6 +17,8 @@ pub(super) fn check(
             let at = app.at(format_args!(".env[{index}]"));
             let name = printable(&variable.name);
             diagnostics.deny(Violation::SecretOutsideContainers { at, name });
+        } else {
+            reserved::check(variable, || app.at(format_args!(".env[{index}]")), diagnostics);
         }
     }
     for (index, source) in app.container.env_from.iter().flatten().enumerate() {

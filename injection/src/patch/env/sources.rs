@@ -3,7 +3,7 @@
 use contract::Delivery;
 
 use super::changes::EnvChanges;
-use super::file_variable;
+use super::{file_key, file_variable};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::requested::RequestedSecrets;
@@ -32,7 +32,8 @@ pub(super) fn change(
             continue;
         }
         // Each entry may have a prefix of its own, and then it is every key once more.
-        let changed = earlier + changes.entries.len() + changes.additions.len();
+        let changed =
+            earlier + changes.entries.len() + changes.additions.len() + changes.insertions.len();
         if changed + bundle.keys.len() > MAX_CHANGES {
             let at = app.at(format_args!(".envFrom[{index}]"));
             diagnostics.deny(Violation::TooManyChanges { at, maximum: MAX_CHANGES });
@@ -46,8 +47,9 @@ pub(super) fn change(
                 Delivery::Files => {
                     file_variable::add(app, index, (name, key.as_str()), changes, diagnostics);
                 }
+                Delivery::Env => file_key::add(name, key, changes),
                 // Refused for the whole pod, see `crate::delivery`.
-                Delivery::Env | Delivery::Exec => {}
+                Delivery::Exec => {}
             }
         }
     }
