@@ -16,6 +16,7 @@ mod directory;
 mod error;
 mod generation_name;
 mod mount_points;
+mod records;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -33,13 +34,7 @@ pub use error::VolumeError;
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
 use directory::{Directory, Entry, EntryKind};
 use generation_name::GenerationName;
-use steps::{
-    DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_BUNDLE_FILE,
-    TRUST_BUNDLE_TEMPORARY, VolumeStep,
-};
-
-// A trust bundle has a handful of certificates.
-const MAX_TRUST_BUNDLE_BYTES: usize = 1 << 20;
+use steps::{DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, VolumeStep};
 
 /// The in-memory volume with the files of one pod.
 #[derive(Debug)]
@@ -156,41 +151,6 @@ impl SecretsVolume {
     #[must_use]
     pub fn has_generation(&self) -> bool {
         self.current_directory.is_some()
-    }
-
-    /// Whether the application still has to reload: an earlier run of the agent ended between the
-    /// swap and the reload.
-    #[must_use]
-    pub fn reload_pending(&self) -> bool {
-        self.current_directory.is_some() && self.root.read(RELOAD_PENDING_FILE, 0).is_ok()
-    }
-
-    /// Records that the reload is done or has been given up.
-    ///
-    /// # Errors
-    /// When the record cannot be removed.
-    pub fn clear_reload_pending(&self) -> Result<(), VolumeError> {
-        self.root.remove_file(RELOAD_PENDING_FILE).map_err(VolumeError::ReloadPending)
-    }
-
-    /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.
-    #[must_use]
-    pub fn trust_bundle(&self) -> Option<String> {
-        let bytes = self.root.read(TRUST_BUNDLE_FILE, MAX_TRUST_BUNDLE_BYTES).ok()?;
-        String::from_utf8(bytes.expose().to_vec()).ok()
-    }
-
-    /// Saves a trust bundle (PEM) for the next run.
-    ///
-    /// # Errors
-    /// When it cannot be written; the previous one stays.
-    pub fn save_trust_bundle(&self, pem: &str) -> Result<(), VolumeError> {
-        let save = || {
-            self.root.remove_file(TRUST_BUNDLE_TEMPORARY)?;
-            self.root.write_new(TRUST_BUNDLE_TEMPORARY, pem.as_bytes(), 0o400)?;
-            self.root.rename(TRUST_BUNDLE_TEMPORARY, TRUST_BUNDLE_FILE)
-        };
-        save().map_err(VolumeError::TrustBundle)
     }
 
     fn perform(

@@ -9,7 +9,9 @@ use std::time::Duration;
 use agent::app::{Application, PROC};
 use agent::args::{self, Args, Command};
 use agent::error::error_chain;
+use agent::supervisor::Stopped;
 use agent::{supervisor, wait};
+use contract::layout::RESTART_EXIT_CODE;
 use runtime::hardening;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
@@ -52,7 +54,7 @@ fn start(args: Args) -> ExitCode {
         return ExitCode::from(2);
     }
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(error = error_chain(&*error), "agent failed");
             ExitCode::FAILURE
@@ -60,7 +62,7 @@ fn start(args: Args) -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Box<dyn Error>> {
+fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let Args { config, pod_uid, log_filter: _, log_format: _ } = args;
     hardening::apply()?;
     let application = Application::new(config.reload.clone(), pod_uid, PROC.into())?;
@@ -71,14 +73,27 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
         .max_blocking_threads(1)
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
-    runtime.block_on(async {
+    let stopped = runtime.block_on(async {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "agent started");
-        supervisor::run(config, application, &tasks, &shutdown).await?;
-        tracing::info!("agent stopped");
-        Ok(())
-    })
+        supervisor::run(config, application, &tasks, &shutdown)
+            .await
+            .map_err(Box::<dyn Error>::from)
+    })?;
+    // Without waiting for the resolver's thread.
+    runtime.shutdown_background();
+    match stopped {
+        Stopped::Shutdown => {
+            tracing::info!("agent stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Stopped::Restart(volume) => {
+            tracing::info!("agent exits, so that kubelet restarts all containers");
+            volume.record_restart()?;
+            Ok(ExitCode::from(RESTART_EXIT_CODE))
+        }
+    }
 }
 
 /// Prints to standard error, for failures before the log is set up.

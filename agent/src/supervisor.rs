@@ -5,6 +5,8 @@
 //! else happens in `Supervisor::run`, one event at a time.
 
 mod log_fields;
+mod reload;
+mod reports;
 
 use std::collections::BTreeSet;
 use std::future::{Future, pending};
@@ -27,6 +29,7 @@ use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
 use crate::source::{SourceChannels, SourceEvent};
 use crate::termination_message;
+use reload::reload_finished;
 
 // The source has no work to finish; its stream is cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,6 +71,10 @@ struct Supervisor {
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
     reload: Option<ReloadFuture>,
+    /// When all containers restart, if they have to.
+    restart_at: Option<Instant>,
+    /// When the agent was started, and the containers with it.
+    started_at: Instant,
     /// When the current files were swapped_at in.
     swapped_at: Instant,
     last_reload: Option<Instant>,
@@ -79,7 +86,30 @@ struct Supervisor {
     unwritten: Option<(DesiredFiles, Instant)>,
 }
 
-/// Keeps the pod's files up to date until `shutdown` is requested.
+/// Why the agent stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// It was asked to.
+    Shutdown,
+    /// Kubelet has to restart all containers: the process calls
+    /// [`SecretsVolume::record_restart`] and ends with
+    /// [`RESTART_EXIT_CODE`](contract::layout::RESTART_EXIT_CODE), with nothing in between that
+    /// takes time.
+    Restart(SecretsVolume),
+}
+
+/// Why the event loop ended.
+enum LoopEnd {
+    /// The source ended.
+    Source,
+    /// The pod gets no files, for this reason.
+    Denied(String),
+    /// All containers have to restart.
+    Restart,
+}
+
+/// Keeps the pod's files up to date until `shutdown` is requested or the containers have to
+/// restart.
 ///
 /// # Errors
 /// When the configuration or the volume is unusable, or access is denied while there are no files
@@ -90,7 +120,7 @@ pub async fn run(
     application: Application,
     tasks: &Tasks,
     shutdown: &Shutdown,
-) -> Result<(), SupervisorError> {
+) -> Result<Stopped, SupervisorError> {
     let AgentConfig { version: _, source, bundles, files, reload: _ } = config;
     let Source::Switchyard { address, ca, token_file } = source;
     let (env, files) = (files.env.clone(), SecretsVolume::open(&files)?);
@@ -123,6 +153,8 @@ pub async fn run(
         held,
         reports,
         reload: None,
+        restart_at: None,
+        started_at: Instant::now(),
         swapped_at: Instant::now(),
         last_reload: None,
         remove_previous_at: None,
@@ -131,38 +163,23 @@ pub async fn run(
     };
     supervisor.resume();
     let stopping = tasks.stopping();
-    let denied = tokio::select! {
+    let end = tokio::select! {
         () = shutdown.requested() => None,
         () = stopping.cancelled() => None,
-        denied = supervisor.run(events) => denied,
+        end = supervisor.run(events) => Some(end),
     };
     let source_stopped = tasks.stopping().is_cancelled();
     tasks.drain(DRAIN_TIMEOUT).await?;
-    match denied {
-        Some(reason) => Err(SupervisorError::Denied(reason)),
-        None if source_stopped => Err(SupervisorError::SourceStopped),
-        None => Ok(()),
+    match end {
+        Some(LoopEnd::Denied(reason)) => Err(SupervisorError::Denied(reason)),
+        Some(LoopEnd::Restart) => Ok(Stopped::Restart(supervisor.files)),
+        _ if source_stopped => Err(SupervisorError::SourceStopped),
+        Some(LoopEnd::Source) | None => Ok(Stopped::Shutdown),
     }
 }
 
 impl Supervisor {
-    /// Continues what an earlier run of the agent left unfinished.
-    fn resume(&mut self) {
-        let held = self.held.borrow().clone();
-        if !held.is_empty() {
-            tracing::info!(
-                bundle = log_fields::bundles(&held),
-                generation = log_fields::generations(&held),
-                "existing files adopted"
-            );
-        }
-        if self.files.reload_pending() && self.application.wants_reload() {
-            self.start_reload();
-        }
-    }
-
-    /// Returns when the source stops, or the reason why the pod gets no files.
-    async fn run(&mut self, mut events: mpsc::Receiver<SourceEvent>) -> Option<String> {
+    async fn run(&mut self, mut events: mpsc::Receiver<SourceEvent>) -> LoopEnd {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -174,12 +191,13 @@ impl Supervisor {
                         if !self.files.has_generation() {
                             termination_message::write(&reason);
                             if denied {
-                                return Some(reason);
+                                return LoopEnd::Denied(reason);
                             }
                         }
                     }
-                    None => return None,
+                    None => return LoopEnd::Source,
                 },
+                () = reached(self.restart_at) => return LoopEnd::Restart,
                 result = reload_finished(&mut self.reload) => self.finish_reload(result),
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
@@ -212,12 +230,15 @@ impl Supervisor {
     fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
         let current = self.files.current();
         let change = plan::compare(&desired, &current);
-        let stale = plan::changed_variables(&desired, &current);
+        let stale = match self.application.wants_restart() {
+            true => Vec::new(),
+            false => plan::changed_variables(&desired, &current),
+        };
         drop(current);
         if change == FilesChange::Unchanged {
             self.held.send_replace(desired.held);
             // A reload in progress reports these generations when it ends.
-            if self.reload.is_none() {
+            if self.reload.is_none() && self.restart_at.is_none() {
                 self.report_applied(ReloadOutcome::NotNeeded);
             }
             return;
@@ -243,20 +264,7 @@ impl Supervisor {
         );
         self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
         self.held.send_replace(desired.held);
-        if reload { self.start_reload() } else { self.report_applied(ReloadOutcome::NotNeeded) }
-    }
-
-    /// A variable of a running container never changes.
-    fn warn_of_stale_variables(&mut self, stale: Vec<FileName>) {
-        if stale.is_empty() {
-            return;
-        }
-        self.stale.extend(stale);
-        tracing::warn!(
-            variables = log_fields::names(&self.stale),
-            "new values of variables reach the application by a rolling restart: kubectl rollout \
-             restart"
-        );
+        if reload { self.take_up() } else { self.report_applied(ReloadOutcome::NotNeeded) }
     }
 
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
@@ -296,88 +304,6 @@ impl Supervisor {
                 "new trust bundle is in use, but not saved for the next start"
             ),
         }
-    }
-
-    /// Starts a reload and drops one that is in progress.
-    fn start_reload(&mut self) {
-        let application = self.application.clone();
-        let not_before = self.last_reload.map(|at| at + schedule::MIN_RELOAD_INTERVAL);
-        self.reload = Some(Box::pin(async move {
-            if let Some(at) = not_before {
-                sleep_until(at).await;
-            }
-            application.reload().await
-        }));
-    }
-
-    fn finish_reload(&mut self, result: Result<ReloadOutcome, ReloadError>) {
-        self.reload = None;
-        self.last_reload = Some(Instant::now());
-        if let Err(error) = self.files.clear_reload_pending() {
-            tracing::warn!(
-                error = error_chain(&error),
-                "the application will be told to reload again after a restart"
-            );
-        }
-        let milliseconds = log_fields::milliseconds(self.swapped_at.elapsed());
-        match result {
-            Ok(ReloadOutcome::NotNeeded) => {
-                tracing::info!("application is not running yet, no reload needed");
-            }
-            Ok(outcome) => tracing::info!(
-                by = log_fields::method(outcome),
-                milliseconds,
-                "application reloaded"
-            ),
-            Err(error) => {
-                let detail = error_chain(&error);
-                tracing::error!(
-                    error = detail,
-                    milliseconds,
-                    "application not reloaded, it may still use the old values"
-                );
-                // The files hold the new generation all the same, so both are reported.
-                self.report_applied(ReloadOutcome::Failed);
-                let wanted = self.held.borrow().clone();
-                return self.report(AgentMessage::Failed {
-                    wanted,
-                    step: FailedStep::Reload,
-                    detail,
-                });
-            }
-        }
-        self.report_applied(result.unwrap_or(ReloadOutcome::Failed));
-    }
-
-    /// Reports what the files hold and how the application reacted. An application with variables
-    /// of an older generation has not taken up this one, whatever it did.
-    fn report_applied(&self, reload: ReloadOutcome) {
-        let holds = self.held.borrow().clone();
-        if self.stale.is_empty() || reload == ReloadOutcome::Failed {
-            return self.report(AgentMessage::Applied { holds, reload });
-        }
-        let detail = format!(
-            "the variables {} keep their old values until the containers are replaced: kubectl \
-             rollout restart",
-            log_fields::names(&self.stale)
-        );
-        let failed = ReloadOutcome::Failed;
-        self.report(AgentMessage::Applied { holds: holds.clone(), reload: failed });
-        self.report(AgentMessage::Failed { wanted: holds, step: FailedStep::Reload, detail });
-    }
-
-    fn report(&self, message: AgentMessage) {
-        if self.reports.try_send(message).is_err() {
-            tracing::warn!("report dropped, the next connection reports the current files");
-        }
-    }
-}
-
-/// Waits for the reload in progress, or forever if there is none.
-async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<ReloadOutcome, ReloadError> {
-    match reload {
-        Some(reload) => reload.await,
-        None => pending().await,
     }
 }
 

@@ -12,6 +12,7 @@ mod server;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -47,6 +48,15 @@ fn start(config: &AgentConfig) -> Child {
         .env(CONFIG_VARIABLE, config.to_json().unwrap())
         .env("ENCLII_LOG_FILTER", "trace");
     command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// The exit code and the log of an agent that ends by itself within a minute.
+async fn ended(mut child: Child) -> (Option<i32>, String) {
+    let mut log = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    let read = stderr.read_to_string(&mut log);
+    tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();
+    (with_timeout(child.wait()).await.unwrap().code(), log)
 }
 
 /// Stops the agent as kubelet does, and returns its log.
@@ -210,4 +220,37 @@ async fn the_process_dumps_no_core_and_its_memory_belongs_to_root() {
     assert_eq!(std::fs::metadata(proc.join("mem")).unwrap().uid(), 0);
     stop(agent).await;
     drop(session);
+}
+
+/// The containers restart 30 s after the agent's start at the earliest, so this takes as long.
+#[tokio::test]
+async fn two_changes_are_one_restart_which_is_not_repeated() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let config = pod.config(server.address(), &ca.pem, "restart");
+    let started = Instant::now();
+    let agent = start(&config);
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(1, &[("A", b"one")])).await;
+    assert!(matches!(session.receive().await, AgentMessage::Applied { .. }));
+    session.send(&snapshot(2, &[("A", b"two")])).await;
+    session.send(&snapshot(3, &[("A", b"three")])).await;
+    let (code, log) = ended(agent).await;
+    assert_eq!(code, Some(88), "{log}");
+    assert!(started.elapsed() >= Duration::from_secs(30), "{:?}", started.elapsed());
+    assert_eq!(log.matches("all containers restart, since").count(), 1, "{log}");
+    assert_eq!(pod.file("A").as_deref(), Some(&b"three"[..]));
+    drop(session);
+
+    // Kubelet has started it again, with all the others.
+    let agent = start(&config);
+    let (mut session, holds) = server.session().await;
+    assert_eq!(holds, [3]);
+    let report = session.receive().await;
+    assert!(matches!(report, AgentMessage::Applied { .. }), "{report:?}");
+    session.send(&snapshot(3, &[("A", b"three")])).await;
+    session.receive().await;
+    let log = stop(agent).await;
+    assert!(log.contains("all containers were restarted with the current files"), "{log}");
+    assert!(!log.contains("all containers restart, since"), "{log}");
 }

@@ -55,7 +55,8 @@ pub const KEYS: &[(&str, &str)] = &[
     (SECRETS, "bundle names, comma separated; opts the pod in"),
     (
         RELOAD,
-        "none (default), signal=SIGHUP, or http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted)",
+        "none (default), signal=SIGHUP, http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted), or \
+         restart",
     ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
     (

@@ -64,6 +64,9 @@ pub const PROJECT_LABEL: &str = "enclii.io/project";
 /// The namespace label with the environment of a namespace.
 pub const ENVIRONMENT_LABEL: &str = "enclii.io/environment";
 
+/// The agent's exit code at which kubelet restarts all containers of the pod (Kubernetes 1.36).
+pub const RESTART_EXIT_CODE: u8 = 88;
+
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 

@@ -131,7 +131,8 @@ fn inject(
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
-    let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
+    let agent =
+        AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
 
     let mut patch = Vec::new();
     let mut from_files = BTreeSet::new();
@@ -147,8 +148,13 @@ fn inject(
         plaintext::check(pod, &requested, config, diagnostics);
         delivery::warn_of_unknown_names(annotations, &requested, diagnostics);
     }
-    if !from_files.is_empty() {
-        diagnostics.warn(Warning::VariablesStay { namespace: printable(namespace) });
+    if !agent.restarts {
+        delivery::warn_of_rolling_restarts(
+            annotations,
+            (namespace, config.kubernetes),
+            !from_files.is_empty(),
+            diagnostics,
+        );
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     patch::volumes::patch(pod, config, diagnostics, &mut patch);

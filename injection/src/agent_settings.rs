@@ -7,6 +7,7 @@ use contract::{Annotations, ReloadRequest, layout};
 use crate::app_container::{AppContainer, list_names};
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::kubernetes_version::KubernetesVersion;
 use crate::pod::Pod;
 
 /// The settings of the agent that follow from the pod.
@@ -17,6 +18,8 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
+    /// Whether the agent's exit restarts all containers.
+    pub(crate) restarts: bool,
     /// Whether the pod is of the class Guaranteed if the agent's limits equal its requests.
     pub(crate) is_guaranteed: bool,
 }
@@ -31,6 +34,7 @@ impl<'p> AgentSettings<'p> {
         pod: &Pod<'_>,
         annotations: &Annotations,
         containers: &[AppContainer<'p>],
+        cluster: Option<KubernetesVersion>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let signalled = if matches!(annotations.reload, ReloadRequest::Signal(_)) {
@@ -54,7 +58,10 @@ impl<'p> AgentSettings<'p> {
         }
         let is_guaranteed = !containers.is_empty()
             && containers.iter().all(|app| app.container.has_guaranteed_resources());
-        Self { uid, mode, signalled: signalled.map(|app| &*app.container.name), is_guaranteed }
+        let signalled = signalled.map(|app| &*app.container.name);
+        let restarts = annotations.reload == ReloadRequest::Restart
+            && cluster.is_some_and(|it| it >= KubernetesVersion::RESTARTS_ALL_CONTAINERS);
+        Self { uid, mode, signalled, restarts, is_guaranteed }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whether the pod can have its secrets delivered as it asks.
 
-use contract::{Annotations, Delivery};
+use contract::{Annotations, Delivery, ReloadRequest, annotations};
 
-use crate::diagnostics::{Diagnostics, Violation, Warning};
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::kubernetes_version::KubernetesVersion;
 use crate::requested::RequestedSecrets;
 
@@ -13,14 +13,17 @@ pub(crate) fn check(
     diagnostics: &mut Diagnostics,
 ) {
     let request = &annotations.deliver;
-    if request.uses(Delivery::Env) {
-        match cluster {
-            None => diagnostics.deny(Violation::UnknownVersion),
-            Some(cluster) if cluster < KubernetesVersion::FILE_KEYS => {
-                diagnostics.deny(Violation::EnvNeedsFileKeys { cluster });
-            }
-            Some(_) => {}
+    match cluster {
+        None if request.uses(Delivery::Env) => {
+            diagnostics.deny(Violation::UnknownVersion { annotation: annotations::DELIVER });
         }
+        None if annotations.reload == ReloadRequest::Restart => {
+            diagnostics.deny(Violation::UnknownVersion { annotation: annotations::RELOAD });
+        }
+        Some(cluster) if request.uses(Delivery::Env) && cluster < KubernetesVersion::FILE_KEYS => {
+            diagnostics.deny(Violation::EnvNeedsFileKeys { cluster });
+        }
+        _ => {}
     }
     if request.uses(Delivery::Exec) {
         diagnostics.deny(Violation::DeliveryUnavailable { delivery: Delivery::Exec.as_str() });
@@ -42,5 +45,25 @@ pub(crate) fn warn_of_unknown_names(
         if !is_known && !requested.is_listed_env(name.as_str()) {
             diagnostics.warn(Warning::UnknownDelivery { name: name.clone() });
         }
+    }
+}
+
+/// Warns if a new value reaches the application only by a rolling restart: the pod asks for
+/// restarts that the cluster does not know, or it `has_variables`.
+pub(crate) fn warn_of_rolling_restarts(
+    annotations: &Annotations,
+    (namespace, cluster): (&str, Option<KubernetesVersion>),
+    has_variables: bool,
+    diagnostics: &mut Diagnostics,
+) {
+    let namespace = printable(namespace);
+    match (&annotations.reload, cluster) {
+        (ReloadRequest::Restart, Some(cluster)) => {
+            diagnostics.warn(Warning::NoRestarts { cluster, namespace });
+        }
+        // Without a version it has been refused already.
+        (ReloadRequest::Restart, None) => {}
+        _ if has_variables => diagnostics.warn(Warning::VariablesStay { namespace }),
+        _ => {}
     }
 }

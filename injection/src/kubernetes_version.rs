@@ -20,6 +20,8 @@ impl KubernetesVersion {
     pub const NATIVE_SIDECARS: Self = Self { major: 1, minor: 29 };
     /// The first with variables from files (`fileKeyRef`) by default.
     pub const FILE_KEYS: Self = Self { major: 1, minor: 35 };
+    /// The first in which a container's exit restarts all containers by default.
+    pub const RESTARTS_ALL_CONTAINERS: Self = Self { major: 1, minor: 36 };
     /// The newest that this build was tested with.
     pub const NEWEST: Self = Self { major: 1, minor: 37 };
 

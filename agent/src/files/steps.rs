@@ -15,6 +15,11 @@ use super::generation_name::AGENT_PREFIX;
 
 /// Exists while the application still has to reload for the current generation.
 pub(super) const RELOAD_PENDING_FILE: &str = "..reload";
+/// Names the generation with which kubelet restarts the containers: written right before the agent
+/// exits for that.
+pub(super) const RESTART_FILE: &str = "..restart";
+/// Renamed to [`RESTART_FILE`].
+pub(super) const RESTART_TEMPORARY: &str = "..restart_tmp";
 /// The trust bundle that the server sent last.
 pub(super) const TRUST_BUNDLE_FILE: &str = "..trust.pem";
 /// Renamed to [`DATA_LINK`].
@@ -86,7 +91,9 @@ pub(super) fn repair_steps(
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
         let kept = name_in(&[TRUST_BUNDLE_FILE])
-            || current.is_some_and(|current| name_in(&[DATA_LINK, RELOAD_PENDING_FILE, current]))
+            || current.is_some_and(|current| {
+                name_in(&[DATA_LINK, RELOAD_PENDING_FILE, RESTART_FILE, current])
+            })
             || previous.is_some_and(|previous| name_in(&[previous]));
         match kind {
             _ if kept => {}
@@ -197,6 +204,8 @@ mod tests {
             entry("..data", EntryKind::Symlink("..3".to_owned())),
             entry("..data_tmp", EntryKind::Symlink("..4".to_owned())),
             entry("..reload", EntryKind::File),
+            entry("..restart", EntryKind::File),
+            entry("..restart_tmp", EntryKind::File),
             entry("..trust.pem", EntryKind::File),
             entry("..trust_tmp", EntryKind::File),
             link("A"),
@@ -212,6 +221,7 @@ mod tests {
             VolumeStep::LinkFile(file("NEW")),
             VolumeStep::RemoveDirectory("..1".to_owned()),
             remove("..data_tmp"),
+            remove("..restart_tmp"),
             remove("..trust_tmp"),
             remove("GONE"),
         ];

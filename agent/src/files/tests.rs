@@ -15,6 +15,7 @@ use super::*;
 
 mod crash;
 mod mount_points;
+mod restart;
 
 type ExpectedFiles = BTreeMap<String, Vec<u8>>;
 

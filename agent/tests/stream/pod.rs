@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
-use agent::supervisor::{self, SupervisorError};
+use agent::supervisor::{self, Stopped, SupervisorError};
 use contract::agent_config::{Files, Source, VERSION};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, ReloadOutcome};
@@ -81,7 +81,7 @@ impl Pod {
 
 /// A running agent. Dropping it ends it as if it were killed.
 pub(crate) struct Agent {
-    running: JoinSet<Result<(), SupervisorError>>,
+    running: JoinSet<Result<Stopped, SupervisorError>>,
     shutdown: Shutdown,
 }
 
@@ -89,7 +89,8 @@ impl Agent {
     /// Shuts it down gracefully.
     pub(crate) async fn stop(mut self) {
         self.shutdown.request();
-        with_timeout(self.running.join_next()).await.unwrap().unwrap().unwrap();
+        let stopped = with_timeout(self.running.join_next()).await.unwrap().unwrap().unwrap();
+        assert!(matches!(stopped, Stopped::Shutdown), "{stopped:?}");
     }
 }
 

@@ -58,11 +58,10 @@ pub(crate) enum Violation {
     )]
     EnvNeedsFileKeys { cluster: KubernetesVersion },
     #[error(
-        "annotation {}: env depends on the cluster's version, which the webhook has not learned \
-         yet: try again, or use files",
-        annotations::DELIVER
+        "annotation {annotation}: it depends on the cluster's version, which the webhook has not \
+         learned yet: try again"
     )]
-    UnknownVersion,
+    UnknownVersion { annotation: &'static str },
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(

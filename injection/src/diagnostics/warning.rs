@@ -2,6 +2,8 @@
 
 use contract::{BundleRef, SecretName, annotations, layout};
 
+use crate::kubernetes_version::KubernetesVersion;
+
 /// What the author of an admitted pod should know.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Warning {
@@ -21,10 +23,20 @@ pub(crate) enum Warning {
     #[error(
         "annotation {}: a container keeps the variables that it was created with, so a new value \
          reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
-         deployment/NAME",
-        annotations::DELIVER
+         deployment/NAME; with {}: restart, the agent restarts the containers (Kubernetes {})",
+        annotations::DELIVER,
+        annotations::RELOAD,
+        KubernetesVersion::RESTARTS_ALL_CONTAINERS
     )]
     VariablesStay { namespace: String },
+    #[error(
+        "annotation {}: restart needs Kubernetes {}, and the cluster has {cluster}, so a new value \
+         reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
+         deployment/NAME",
+        annotations::RELOAD,
+        KubernetesVersion::RESTARTS_ALL_CONTAINERS
+    )]
+    NoRestarts { cluster: KubernetesVersion, namespace: String },
     #[error(
         "{at}: {name} looks like a credential in plain text; store it with enclii secrets set, or \
          list it in {}",

@@ -2,7 +2,7 @@
 //! starts first and stops last, and its `postStart` hook ends when every file is written.
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
-use contract::{Annotations, SecretName, layout};
+use contract::{Annotations, ReloadRequest, SecretName, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
@@ -67,6 +67,10 @@ pub(crate) fn config(
     (mount_points, env): (Vec<MountPoint>, Vec<SecretName>),
     config: &InjectionConfig,
 ) -> AgentConfig {
+    let reload = match &annotations.reload {
+        ReloadRequest::Restart if !settings.restarts => ReloadRequest::None,
+        reload => reload.clone(),
+    };
     AgentConfig {
         version: agent_config::VERSION,
         source: Source::Switchyard {
@@ -82,11 +86,7 @@ pub(crate) fn config(
             env,
         },
         // A signal without a container has been refused already.
-        reload: annotations
-            .reload
-            .clone()
-            .resolve(settings.signalled.map(str::to_owned))
-            .unwrap_or_default(),
+        reload: reload.resolve(settings.signalled.map(str::to_owned)).unwrap_or_default(),
     }
 }
 
@@ -99,7 +99,7 @@ fn container(
 ) -> Value {
     let uid = settings.uid;
     let InjectionConfig { agent_image, agent_image_pull_policy, resources, .. } = config;
-    json!({
+    let mut container = json!({
         "name": layout::AGENT_CONTAINER,
         "image": agent_image,
         "imagePullPolicy": agent_image_pull_policy.as_str(),
@@ -126,7 +126,14 @@ fn container(
             "capabilities": { "drop": ["ALL"] },
             "seccompProfile": { "type": "RuntimeDefault" },
         },
-    })
+    });
+    if settings.restarts {
+        container["restartPolicyRules"] = json!([{
+            "action": "RestartAllContainers",
+            "exitCodes": { "operator": "In", "values": [layout::RESTART_EXIT_CODE] },
+        }]);
+    }
+    container
 }
 
 fn requests_and_limits(resources: &Resources, is_guaranteed: bool) -> Value {

@@ -3,7 +3,9 @@
 use injection::{InjectionConfig, KubernetesVersion};
 use serde_json::{Value, json};
 
-use crate::support::{admitted, annotate, config, decide_by, one, refused, refused_by, with_spec};
+use crate::support::{
+    admitted, admitted_by, annotate, config, decide_by, one, refused, refused_by, with_spec,
+};
 
 /// The variable that kubelet reads from the agent's file.
 fn from_file(name: &str, secret: &str) -> Value {
@@ -191,7 +193,7 @@ fn variables_need_kubernetes_1_35() {
     let expected = "annotation enclii.io/deliver: env needs Kubernetes 1.35, and the cluster has \
                     1.34: use exec or files";
     assert_eq!(message, expected);
-    assert!(refused_by(&pod, &at(None)).contains("has not learned yet: try again"));
+    assert!(refused_by(&pod, &at(None)).contains("has not learned yet"));
     for version in ["1.35", "1.37", "1.40"] {
         assert!(matches!(decide_by(&pod, &at(Some(version))), injection::Decision::Inject { .. }));
     }
@@ -218,4 +220,49 @@ fn a_delivery_that_is_not_available_is_refused() {
         let message = refused(&annotate(one(json!({})), &[("deliver", deliver)]));
         assert!(message.contains("is not available yet"), "{deliver}: {message}");
     }
+}
+
+#[test]
+fn the_agents_exit_restarts_all_containers_where_kubernetes_can() {
+    let env = json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }] });
+    let pod = annotate(one(env.clone()), &[("deliver", "env"), ("reload", "restart")]);
+    let (patched, warnings) = admitted(&pod);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let agent = &patched["spec"]["initContainers"][0];
+    assert_eq!(
+        agent["restartPolicyRules"],
+        json!([{
+            "action": "RestartAllContainers",
+            "exitCodes": { "operator": "In", "values": [88] },
+        }])
+    );
+    assert_eq!(agent_config(&patched)["reload"], "restart");
+
+    // Another webhook's agent would never restart them.
+    let mut between = patched.clone();
+    between["spec"]["initContainers"][0].as_object_mut().unwrap().remove("restartPolicyRules");
+    assert_eq!(admitted(&between).0, patched);
+    // And one that restarts them without being asked to is put right.
+    let (mut between, _) = admitted(&one(env));
+    between["spec"]["initContainers"][0]["restartPolicyRules"] =
+        agent["restartPolicyRules"].clone();
+    assert_eq!(
+        admitted(&between).0["spec"]["initContainers"][0]["restartPolicyRules"],
+        Value::Null
+    );
+
+    let at = |version: &str| InjectionConfig {
+        kubernetes: Some(version.parse::<KubernetesVersion>().unwrap()),
+        ..config()
+    };
+    let (patched, warnings) = admitted_by(&pod, &at("1.35"));
+    assert_eq!(patched["spec"]["initContainers"][0]["restartPolicyRules"], Value::Null);
+    assert_eq!(agent_config(&patched)["reload"], "none");
+    let expected = "annotation enclii.io/reload: restart needs Kubernetes 1.36, and the cluster has \
+                    1.35, so a new value reaches the application by a rolling restart: kubectl -n \
+                    shop-prod rollout restart deployment/NAME";
+    assert_eq!(warnings, [expected]);
+    let unknown = InjectionConfig { kubernetes: None, ..config() };
+    let files = annotate(one(json!({})), &[("reload", "restart")]);
+    assert!(refused_by(&files, &unknown).contains("enclii.io/reload: it depends on"));
 }

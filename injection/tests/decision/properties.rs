@@ -115,6 +115,7 @@ fn pod() -> impl Strategy<Value = Value> {
         prop_oneof![
             Just(None),
             Just(Some("signal=SIGHUP")),
+            Just(Some("restart")),
             Just(Some("http=http://127.0.0.1:1/$(A)"))
         ],
         prop_oneof![3 => Just(None), 1 => Just(Some("a0"))],
