@@ -1,6 +1,6 @@
 //! The command line and the environment. This is the only module that reads them.
 //!
-//! There are two subcommands and no options, because the webhook writes the configuration. A
+//! There are three subcommands and no options, because the webhook writes the configuration. A
 //! command line parser is not worth its size in every pod.
 
 use std::path::PathBuf;
@@ -9,6 +9,8 @@ use contract::AgentConfig;
 use contract::agent_config::ConfigError;
 use contract::layout::{CONFIG_VARIABLE, POD_UID_VARIABLE};
 use runtime::logs::{LogFormat, UnknownLogFormat};
+
+use crate::supervisor::Mode;
 
 /// The environment variable with the log filter.
 pub const LOG_FILTER_VARIABLE: &str = "ENCLII_LOG_FILTER";
@@ -19,9 +21,10 @@ pub const LOG_FORMAT_VARIABLE: &str = "ENCLII_LOG_FORMAT";
 pub const HELP: &str = "\
 Writes a pod's secrets as files and makes the application reload when they change.
 
-Usage: enclii-agent [run | wait]
+Usage: enclii-agent [run | init | wait]
 
   run        keep the files up to date until SIGTERM (default)
+  init       write the files once and exit, or with status 1 after 120 s (the init container)
   wait       exit once the files exist, or with status 1 after 30 s (the postStart hook)
   --help     print this help
   --version  print the version
@@ -39,8 +42,8 @@ Example:
 /// A parsed command line.
 #[derive(Debug)]
 pub enum Command {
-    /// Keep the files up to date.
-    Run(Box<Args>),
+    /// Keep the files up to date, or write them once.
+    Run(Box<Args>, Mode),
     /// Wait until this directory has files.
     Wait(PathBuf),
     /// Print the help.
@@ -94,17 +97,12 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Command, ArgsError> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] | ["run"] => Ok(Command::Run(Box::new(Args {
-            config: config(&variable)?,
-            pod_uid: variable(POD_UID_VARIABLE),
-            log_filter: variable(LOG_FILTER_VARIABLE).unwrap_or_else(|| "info".to_owned()),
-            log_format: variable(LOG_FORMAT_VARIABLE)
-                .map_or(Ok(LogFormat::Json), |text| text.parse())?,
-        }))),
+        [] | ["run"] => Ok(Command::Run(Box::new(args(&variable)?), Mode::Serve)),
+        ["init"] => Ok(Command::Run(Box::new(args(&variable)?), Mode::Once)),
         ["wait"] => Ok(Command::Wait(config(&variable)?.files.directory.into())),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["--version" | "-V"] => Ok(Command::Version),
-        ["run" | "wait", word, ..] | [word, ..] => {
+        ["run" | "init" | "wait", word, ..] | [word, ..] => {
             Err(ArgsError::UnknownArgument((*word).to_owned()))
         }
     }
@@ -115,6 +113,16 @@ pub fn parse(
 #[expect(clippy::disallowed_methods, reason = "only this module reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+fn args(variable: &impl Fn(&str) -> Option<String>) -> Result<Args, ArgsError> {
+    Ok(Args {
+        config: config(variable)?,
+        pod_uid: variable(POD_UID_VARIABLE),
+        log_filter: variable(LOG_FILTER_VARIABLE).unwrap_or_else(|| "info".to_owned()),
+        log_format: variable(LOG_FORMAT_VARIABLE)
+            .map_or(Ok(LogFormat::Json), |text| text.parse())?,
+    })
 }
 
 fn config(variable: &impl Fn(&str) -> Option<String>) -> Result<AgentConfig, ArgsError> {
@@ -145,14 +153,16 @@ mod tests {
 
     #[test]
     fn run_is_the_default_command() {
-        for words in [&[][..], &["run"]] {
-            let Ok(Command::Run(args)) =
+        for (words, mode) in
+            [(&[][..], Mode::Serve), (&["run"], Mode::Serve), (&["init"], Mode::Once)]
+        {
+            let Ok(Command::Run(args, found)) =
                 parse_with(words, &[(CONFIG_VARIABLE, CONFIG), (POD_UID_VARIABLE, "u")])
             else {
                 panic!()
             };
             assert_eq!(args.pod_uid.as_deref(), Some("u"));
-            assert_eq!(args.log_filter, "info");
+            assert_eq!((args.log_filter.as_str(), found), ("info", mode));
         }
     }
 
@@ -170,6 +180,7 @@ mod tests {
         for (words, variables, text) in [
             (&["walk"][..], &[][..], "\"walk\""),
             (&["run", "fast"], &[], "\"fast\""),
+            (&["init", "now"], &[], "\"now\""),
             (&[], &[], CONFIG_VARIABLE),
             (&["wait"], &[], CONFIG_VARIABLE),
             (&[], &[(CONFIG_VARIABLE, "{}")], CONFIG_VARIABLE),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use agent::app::{Application, PROC};
 use agent::args::{self, Args, Command};
 use agent::error::error_chain;
-use agent::supervisor::Stopped;
+use agent::supervisor::{Mode, Stopped};
 use agent::{supervisor, wait};
 use contract::layout::RESTART_EXIT_CODE;
 use runtime::hardening;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
                 .and_then(|()| Err(io::ErrorKind::TimedOut.into())),
             }
         }
-        Ok(Command::Run(args)) => return start(*args),
+        Ok(Command::Run(args, mode)) => return start(*args, mode),
         Err(error) => {
             let _ = print_error(&error_chain(&error));
             return ExitCode::from(2);
@@ -48,12 +48,12 @@ fn main() -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn start(args: Args) -> ExitCode {
+fn start(args: Args, mode: Mode) -> ExitCode {
     if let Err(error) = runtime::logs::init(args.log_format, &args.log_filter) {
         let _ = print_error(&error_chain(&error));
         return ExitCode::from(2);
     }
-    match run(args) {
+    match run(args, mode) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = error_chain(&*error), "agent failed");
@@ -62,7 +62,7 @@ fn start(args: Args) -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
+fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
     let Args { config, pod_uid, log_filter: _, log_format: _ } = args;
     hardening::apply()?;
     let application = Application::new(config.reload.clone(), pod_uid, PROC.into())?;
@@ -77,7 +77,7 @@ fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "agent started");
-        supervisor::run(config, application, &tasks, &shutdown)
+        supervisor::run(config, application, mode, &tasks, &shutdown)
             .await
             .map_err(Box::<dyn Error>::from)
     })?;

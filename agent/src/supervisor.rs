@@ -5,6 +5,7 @@
 //! else happens in `Supervisor::run`, one event at a time.
 
 mod log_fields;
+mod once;
 mod reload;
 mod reports;
 
@@ -50,6 +51,9 @@ pub enum SupervisorError {
     /// container exits with this message, which is where people look.
     #[error("get secrets: {0}")]
     Denied(String),
+    /// An init container has no files in time.
+    #[error("get secrets: no files after {limit:?}: {0}", limit = schedule::INIT_TIMEOUT)]
+    Late(String),
     /// The source ended on its own, which is a bug.
     #[error("the source stopped unexpectedly")]
     SourceStopped,
@@ -64,6 +68,13 @@ type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadErro
 struct Supervisor {
     files: SecretsVolume,
     application: Application,
+    mode: Mode,
+    /// Whether this run has done what [`Mode::Once`] asks for.
+    is_done: bool,
+    /// Whether the last snapshot cannot become files.
+    is_rejected: bool,
+    /// Why there are no files yet.
+    last_reason: String,
     bundles: Vec<BundleRef>,
     /// The secrets that the pod reads as variables.
     env: Vec<SecretName>,
@@ -86,10 +97,19 @@ struct Supervisor {
     unwritten: Option<(DesiredFiles, Instant)>,
 }
 
+/// What the agent does once the files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It keeps them up to date.
+    Serve,
+    /// It ends: it is an init container, and what comes after it does not change.
+    Once,
+}
+
 /// Why the agent stopped.
 #[derive(Debug)]
 pub enum Stopped {
-    /// It was asked to.
+    /// It was asked to, or has written the files once.
     Shutdown,
     /// Kubelet has to restart all containers: the process calls
     /// [`SecretsVolume::record_restart`] and ends with
@@ -106,6 +126,10 @@ enum LoopEnd {
     Denied(String),
     /// All containers have to restart.
     Restart,
+    /// The files are written, and that was all.
+    Done,
+    /// There were no files in time. Holds the last reason.
+    Late(String),
 }
 
 /// Keeps the pod's files up to date until `shutdown` is requested or the containers have to
@@ -118,6 +142,7 @@ enum LoopEnd {
 pub async fn run(
     config: AgentConfig,
     application: Application,
+    mode: Mode,
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
@@ -132,7 +157,7 @@ pub async fn run(
         );
     }
 
-    let (event_sender, events) = mpsc::channel(1);
+    let (event_sender, mut events) = mpsc::channel(1);
     let (reports, report_receiver) = mpsc::channel(REPORT_QUEUE);
     let (held, held_receiver) = watch::channel(files.held(&bundles));
     let channels =
@@ -148,6 +173,10 @@ pub async fn run(
     let mut supervisor = Supervisor {
         files,
         application,
+        mode,
+        is_done: false,
+        is_rejected: false,
+        last_reason: "no connection yet".to_owned(),
         bundles,
         env,
         held,
@@ -166,20 +195,24 @@ pub async fn run(
     let end = tokio::select! {
         () = shutdown.requested() => None,
         () = stopping.cancelled() => None,
-        end = supervisor.run(events) => Some(end),
+        end = supervisor.run(&mut events) => Some(end),
     };
+    if matches!(end, Some(LoopEnd::Done)) {
+        return supervisor.finish(events, tasks).await;
+    }
     let source_stopped = tasks.stopping().is_cancelled();
     tasks.drain(DRAIN_TIMEOUT).await?;
     match end {
         Some(LoopEnd::Denied(reason)) => Err(SupervisorError::Denied(reason)),
+        Some(LoopEnd::Late(reason)) => Err(SupervisorError::Late(reason)),
         Some(LoopEnd::Restart) => Ok(Stopped::Restart(supervisor.files)),
         _ if source_stopped => Err(SupervisorError::SourceStopped),
-        Some(LoopEnd::Source) | None => Ok(Stopped::Shutdown),
+        Some(LoopEnd::Source | LoopEnd::Done) | None => Ok(Stopped::Shutdown),
     }
 }
 
 impl Supervisor {
-    async fn run(&mut self, mut events: mpsc::Receiver<SourceEvent>) -> LoopEnd {
+    async fn run(&mut self, events: &mut mpsc::Receiver<SourceEvent>) -> LoopEnd {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -194,13 +227,18 @@ impl Supervisor {
                                 return LoopEnd::Denied(reason);
                             }
                         }
+                        self.last_reason = reason;
                     }
-                    None => return LoopEnd::Source,
+                    Some(SourceEvent::Finished) | None => return LoopEnd::Source,
                 },
                 () = reached(self.restart_at) => return LoopEnd::Restart,
+                () = reached(self.deadline()) => return self.give_up(),
                 result = reload_finished(&mut self.reload) => self.finish_reload(result),
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
+            }
+            if let Some(end) = self.end_of_once() {
+                return end;
             }
         }
     }
@@ -208,6 +246,7 @@ impl Supervisor {
     fn apply_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
         // It replaces an earlier one that could not be written.
         self.unwritten = None;
+        self.is_rejected = false;
         let held = snapshot.holds();
         match plan::desired_files(&self.bundles, &self.env, snapshot) {
             Ok(desired) => self.write_files(desired, received_at),
@@ -219,9 +258,11 @@ impl Supervisor {
                     reason = detail,
                     "generation rejected, files unchanged"
                 );
+                self.is_rejected = true;
                 if !self.files.has_generation() {
                     termination_message::write(&detail);
                 }
+                self.last_reason.clone_from(&detail);
                 self.report(AgentMessage::Failed { wanted: held, step: FailedStep::Plan, detail });
             }
         }
@@ -230,12 +271,13 @@ impl Supervisor {
     fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
         let current = self.files.current();
         let change = plan::compare(&desired, &current);
-        let stale = match self.application.wants_restart() {
-            true => Vec::new(),
-            false => plan::changed_variables(&desired, &current),
-        };
+        // The containers are created, or created again, after this.
+        let are_fresh = self.application.wants_restart() || self.mode == Mode::Once;
+        let stale =
+            if are_fresh { Vec::new() } else { plan::changed_variables(&desired, &current) };
         drop(current);
         if change == FilesChange::Unchanged {
+            self.is_done = true;
             self.held.send_replace(desired.held);
             // A reload in progress reports these generations when it ends.
             if self.reload.is_none() && self.restart_at.is_none() {
@@ -254,6 +296,7 @@ impl Supervisor {
     }
 
     fn files_written(&mut self, desired: DesiredFiles, received_at: Instant, reload: bool) {
+        self.is_done = true;
         self.swapped_at = Instant::now();
         tracing::info!(
             bundle = log_fields::bundles(&desired.held),
@@ -269,6 +312,7 @@ impl Supervisor {
 
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
         let detail = error_chain(error);
+        self.last_reason.clone_from(&detail);
         tracing::error!(
             bundle = log_fields::bundles(&desired.held),
             generation = log_fields::generations(&desired.held),

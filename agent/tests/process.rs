@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use contract::AgentConfig;
 use contract::layout::CONFIG_VARIABLE;
-use contract::stream::AgentMessage;
+use contract::stream::{AgentMessage, ReloadOutcome};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command as AsyncCommand};
@@ -42,8 +42,13 @@ fn run(words: &[&str], config: Option<&AgentConfig>) -> Output {
 }
 
 fn start(config: &AgentConfig) -> Child {
+    start_as("run", config)
+}
+
+fn start_as(word: &str, config: &AgentConfig) -> Child {
     let mut command = AsyncCommand::new(PROGRAM);
     command
+        .arg(word)
         .env_clear()
         .env(CONFIG_VARIABLE, config.to_json().unwrap())
         .env("ENCLII_LOG_FILTER", "trace");
@@ -253,4 +258,51 @@ async fn two_changes_are_one_restart_which_is_not_repeated() {
     let log = stop(agent).await;
     assert!(log.contains("all containers were restarted with the current files"), "{log}");
     assert!(!log.contains("all containers restart, since"), "{log}");
+}
+
+#[tokio::test]
+async fn an_init_container_writes_the_files_once_and_closes_its_stream() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let mut config = pod.config(server.address(), &ca.pem, "none");
+    config.files.env = vec!["A".parse().unwrap()];
+    // In a pod whose containers are all created again it runs again.
+    for generation in [1, 2] {
+        let agent = start_as("init", &config);
+        let (mut session, _) = server.session().await;
+        session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
+        let report = session.receive().await;
+        assert_eq!(pod::applied(&report), (generation, ReloadOutcome::NotNeeded));
+        session.wait_closed().await;
+        let (code, log) = ended(agent).await;
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("files written once") && !log.contains("not connected"), "{log}");
+        assert_eq!(pod.file("A").unwrap(), generation.to_string().as_bytes());
+    }
+    // With files, a value that cannot be one keeps them; without, the pod does not start.
+    for (volume, code) in [("again", 0), ("fresh", 1)] {
+        if volume == "fresh" {
+            std::fs::remove_dir_all(pod.volume()).unwrap();
+            std::fs::create_dir(pod.volume()).unwrap();
+        }
+        let agent = start_as("init", &config);
+        let (mut session, _) = server.session().await;
+        session.send(&snapshot(3, &[("A", b"it's")])).await;
+        let report = session.receive().await;
+        assert!(matches!(report, AgentMessage::Failed { .. }), "{report:?}");
+        let (found, log) = ended(agent).await;
+        assert_eq!(found, Some(code), "{log}");
+        assert!(log.contains("A has a single quote"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn an_init_container_that_is_denied_fails_at_once() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let agent = start_as("init", &pod.config(server.address(), &ca.pem, "none"));
+    server.login().await.refuse("403 Forbidden", &denial()).await;
+    let (code, log) = ended(agent).await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains(DENIED), "{log}");
 }

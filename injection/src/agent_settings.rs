@@ -18,6 +18,8 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
+    /// Whether the agent ends when the files are written.
+    pub(crate) init_only: bool,
     /// Whether the agent's exit restarts all containers.
     pub(crate) restarts: bool,
     /// Whether the pod is of the class Guaranteed if the agent's limits equal its requests.
@@ -61,7 +63,8 @@ impl<'p> AgentSettings<'p> {
         let signalled = signalled.map(|app| &*app.container.name);
         let restarts = annotations.reload == ReloadRequest::Restart
             && cluster.is_some_and(|it| it >= KubernetesVersion::RESTARTS_ALL_CONTAINERS);
-        Self { uid, mode, signalled, restarts, is_guaranteed }
+        let init_only = annotations.deliver.init_only;
+        Self { uid, mode, signalled, init_only, restarts, is_guaranteed }
     }
 }
 

@@ -28,8 +28,9 @@ pub(crate) fn check(
     if request.uses(Delivery::Exec) {
         diagnostics.deny(Violation::DeliveryUnavailable { delivery: Delivery::Exec.as_str() });
     }
-    if request.init_only {
-        diagnostics.deny(Violation::DeliveryUnavailable { delivery: "init" });
+    if request.init_only && annotations.reload != ReloadRequest::None {
+        let reload = printable(&annotations.reload.to_string());
+        diagnostics.deny(Violation::ReloadWithInit { reload });
     }
 }
 
@@ -56,6 +57,10 @@ pub(crate) fn warn_of_rolling_restarts(
     has_variables: bool,
     diagnostics: &mut Diagnostics,
 ) {
+    // What is asked for once does not change.
+    if annotations.deliver.init_only {
+        return;
+    }
     let namespace = printable(namespace);
     match (&annotations.reload, cluster) {
         (ReloadRequest::Restart, Some(cluster)) => {

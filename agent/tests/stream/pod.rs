@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
-use agent::supervisor::{self, Stopped, SupervisorError};
+use agent::supervisor::{self, Mode, Stopped, SupervisorError};
 use contract::agent_config::{Files, Source, VERSION};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, ReloadOutcome};
@@ -73,7 +73,7 @@ impl Pod {
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {
-            supervisor::run(config, application, &tasks, &agent_shutdown).await
+            supervisor::run(config, application, Mode::Serve, &tasks, &agent_shutdown).await
         });
         Agent { running, shutdown }
     }

@@ -55,7 +55,7 @@ fn each_bad_value_names_its_key() {
         (SECRETS, "api"),
         (SECRETS, "api-prod,api-prod"),
         (SECRETS, "../api-prod"),
-        (RELOAD, "restart"),
+        (RELOAD, "reboot"),
         (RELOAD, "signal=SIGKILL"),
         (RELOAD_CONTAINER, ""),
         (RELOAD_CONTAINER, "a,b"),
@@ -84,7 +84,7 @@ fn each_bad_value_names_its_key() {
 fn all_mistakes_are_reported_at_once() {
     let errors = parse(&[
         (SECRETS, "api-prod,Api,api-prod"),
-        (RELOAD, "restart"),
+        (RELOAD, "reboot"),
         (CONTAINERS, "app,,Side Car"),
         (FILE_MODE, "0777"),
         (ENV, "A B"),

@@ -62,6 +62,13 @@ pub(crate) enum Violation {
          learned yet: try again"
     )]
     UnknownVersion { annotation: &'static str },
+    #[error(
+        "annotation {}: {reload} needs an agent beside the application, and {}: init leaves none: \
+         remove one of them",
+        annotations::RELOAD,
+        annotations::DELIVER
+    )]
+    ReloadWithInit { reload: String },
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(

@@ -1,5 +1,6 @@
 //! The agent's container: a native sidecar. It comes first among the init containers, so that it
-//! starts first and stops last, and its `postStart` hook ends when every file is written.
+//! starts first and stops last, and its `postStart` hook ends when every file is written. In a pod
+//! that asks for its secrets once, it is an ordinary init container.
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
 use contract::{Annotations, ReloadRequest, SecretName, layout};
@@ -103,12 +104,10 @@ fn container(
         "name": layout::AGENT_CONTAINER,
         "image": agent_image,
         "imagePullPolicy": agent_image_pull_policy.as_str(),
-        "restartPolicy": "Always",
         "env": [
             { "name": layout::CONFIG_VARIABLE, "value": config_value(agent_config) },
             pod_uid(),
         ],
-        "lifecycle": { "postStart": { "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } } },
         "volumeMounts": [
             { "name": layout::SECRETS_VOLUME, "mountPath": layout::SECRETS_DIRECTORY },
             {
@@ -127,6 +126,13 @@ fn container(
             "seccompProfile": { "type": "RuntimeDefault" },
         },
     });
+    if settings.init_only {
+        container["args"] = json!(["init"]);
+    } else {
+        container["restartPolicy"] = json!("Always");
+        let hook = json!({ "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } });
+        container["lifecycle"] = json!({ "postStart": hook });
+    }
     if settings.restarts {
         container["restartPolicyRules"] = json!([{
             "action": "RestartAllContainers",

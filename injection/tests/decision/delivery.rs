@@ -216,7 +216,7 @@ fn a_delivery_for_an_unknown_name_is_a_warning() {
 
 #[test]
 fn a_delivery_that_is_not_available_is_refused() {
-    for deliver in ["exec", "init", "files,DATABASE_URL=exec"] {
+    for deliver in ["exec", "files,DATABASE_URL=exec"] {
         let message = refused(&annotate(one(json!({})), &[("deliver", deliver)]));
         assert!(message.contains("is not available yet"), "{deliver}: {message}");
     }
@@ -265,4 +265,33 @@ fn the_agents_exit_restarts_all_containers_where_kubernetes_can() {
     let unknown = InjectionConfig { kubernetes: None, ..config() };
     let files = annotate(one(json!({})), &[("reload", "restart")]);
     assert!(refused_by(&files, &unknown).contains("enclii.io/reload: it depends on"));
+}
+
+#[test]
+fn an_agent_that_writes_the_files_once_is_an_ordinary_init_container() {
+    let env = json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }] });
+    let init = json!({ "initContainers": [{ "name": "migrate", "image": "x" }] });
+    for (deliver, variable) in [
+        ("init", json!({ "name": "DATABASE_URL_FILE", "value": "/run/secrets/DATABASE_URL" })),
+        ("init,env", from_file("DATABASE_URL", "DATABASE_URL")),
+    ] {
+        let pod = annotate(with_spec(one(env.clone()), init.clone()), &[("deliver", deliver)]);
+        let (patched, warnings) = admitted(&pod);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(patched["spec"]["containers"][0]["env"], json!([variable]));
+        let agent = &patched["spec"]["initContainers"][0];
+        assert_eq!((&agent["name"], &agent["args"]), (&json!("enclii-agent"), &json!(["init"])));
+        assert!(agent["restartPolicy"].is_null() && agent["lifecycle"].is_null(), "{agent}");
+        // The second pass makes it what it was, whatever another webhook made of it.
+        let mut between = patched.clone();
+        between["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
+        between["spec"]["initContainers"][0]["args"] = json!(["run"]);
+        between["spec"]["initContainers"][0]["lifecycle"] = json!({ "preStop": {} });
+        assert_eq!(admitted(&between).0, patched);
+    }
+    for reload in ["signal=SIGHUP", "http=http://127.0.0.1:1/", "restart"] {
+        let pod = annotate(one(env.clone()), &[("deliver", "init"), ("reload", reload)]);
+        let message = refused(&pod);
+        assert!(message.contains(&format!("reload: {reload} needs an agent beside")), "{message}");
+    }
 }

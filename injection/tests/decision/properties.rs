@@ -129,6 +129,7 @@ fn pod() -> impl Strategy<Value = Value> {
             3 => Just(Some("env")),
             1 => Just(Some("DATABASE_URL=env,MY_PASSWORD=env")),
             1 => Just(Some("env,STRIPE_API_KEY=files")),
+            1 => Just(Some("env,init")),
         ],
     );
     let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));
