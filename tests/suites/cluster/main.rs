@@ -20,6 +20,7 @@ mod admission_faults;
 mod app;
 mod bad_input;
 mod certificates;
+mod delivery;
 mod etcd;
 mod faulty_webhook;
 mod harness;
