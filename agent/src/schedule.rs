@@ -95,11 +95,15 @@ pub fn reload_retry_delay(attempt: u32, elapsed: Duration, random: f64) -> Optio
     (elapsed < RELOAD_TIMEOUT).then(|| RELOAD.delay(attempt, random).max(MIN_DELAY))
 }
 
+/// Over how long the restarts of an application's pods are spread: each of them gets a new
+/// generation at the same time.
+pub const RESTART_SPREAD: Duration = Duration::from_secs(10);
+
 /// How long after its start the agent restarts the containers, for a change that came `changed`
 /// after its start. Later changes do not put the restart off.
 #[must_use]
-pub fn restart_after(changed: Duration) -> Duration {
-    MIN_RESTART_INTERVAL.max(changed + RESTART_DELAY)
+pub fn restart_after(changed: Duration, random: f64) -> Duration {
+    MIN_RESTART_INTERVAL.max(changed + RESTART_DELAY) + RESTART_SPREAD.mul_f64(random)
 }
 
 /// Whether an application without a process, `elapsed` after the first lookup, counts as not
@@ -147,7 +151,8 @@ mod tests {
     fn restarts_are_not_too_close() {
         for (changed, restart) in [(0, 30), (28, 30), (29, 30), (30, 31), (500, 501)] {
             let changed = Duration::from_secs(changed);
-            assert_eq!(restart_after(changed), Duration::from_secs(restart));
+            assert_eq!(restart_after(changed, 0.0), Duration::from_secs(restart));
+            assert_eq!(restart_after(changed, 0.5), Duration::from_secs(restart + 5));
         }
     }
 

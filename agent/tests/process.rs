@@ -276,7 +276,8 @@ async fn an_init_container_writes_the_files_once_and_closes_its_stream() {
         session.wait_closed().await;
         let (code, log) = ended(agent).await;
         assert_eq!(code, Some(0), "{log}");
-        assert!(log.contains("files written once") && !log.contains("not connected"), "{log}");
+        assert!(log.contains("files written once"), "{log}");
+        assert!(!log.contains("not connected") && !log.contains("not closed in time"), "{log}");
         assert_eq!(pod.file("A").unwrap(), generation.to_string().as_bytes());
     }
     // With files, a value that cannot be one keeps them; without, the pod does not start.

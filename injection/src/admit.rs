@@ -1,6 +1,6 @@
 //! The decision on a pod: skip it, inject it, or refuse it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 
 use contract::Annotations;
@@ -135,7 +135,7 @@ fn inject(
         AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
 
     let mut patch = Vec::new();
-    let mut from_files = BTreeSet::new();
+    let mut from_files = patch::env::FromFiles::default();
     let mut mount_points = MountPoints::new(pod, &requested);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
@@ -160,7 +160,7 @@ fn inject(
     patch::volumes::patch(pod, config, diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
-    let files = (mount_points.into_list(), from_files.into_iter().collect());
+    let files = (mount_points.into_list(), from_files.into_list());
     let agent_config = patch::agent::config(annotations, &agent, files, config);
     patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
     patch

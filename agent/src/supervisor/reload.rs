@@ -41,8 +41,10 @@ impl Supervisor {
 
     /// Plans a restart of all containers, unless one is planned already.
     fn plan_restart(&mut self) {
-        let at = self.started_at + schedule::restart_after(self.started_at.elapsed());
         if self.restart_at.is_none() {
+            let changed = self.started_at.elapsed();
+            let random = runtime::backoff::random();
+            let at = self.started_at + schedule::restart_after(changed, random);
             self.restart_at = Some(at);
             let milliseconds = log_fields::milliseconds(at - Instant::now());
             tracing::info!(milliseconds, "all containers restart, since a value has changed");

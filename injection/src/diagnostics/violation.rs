@@ -16,6 +16,11 @@ pub(crate) enum Violation {
          the application reads in env instead of taking all of them from envFrom"
     )]
     TooManyChanges { at: String, maximum: usize },
+    #[error(
+        "{at}: the names of the variables that kubelet reads from files have more than 512 KiB \
+         together, and each is in the patch three times: deliver some of them as files"
+    )]
+    LongVariables { at: String },
     #[error("{0}")]
     Annotation(String),
     #[error(

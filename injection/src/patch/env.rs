@@ -8,8 +8,6 @@ mod outside;
 mod reserved;
 mod sources;
 
-use std::collections::BTreeSet;
-
 use contract::{Delivery, SecretName};
 use json_patch::PatchOperation;
 
@@ -19,6 +17,7 @@ use crate::expansion;
 use crate::pod::EnvVar;
 use crate::requested::RequestedSecrets;
 use changes::EnvChanges;
+pub(crate) use changes::FromFiles;
 
 /// Adds the operations on a container's variables. A container that `is_signalled` also gets the
 /// variables by which the agent finds its processes. `from_files` gets the secrets that kubelet
@@ -28,19 +27,21 @@ pub(crate) fn patch(
     requested: &RequestedSecrets<'_>,
     is_signalled: bool,
     diagnostics: &mut Diagnostics,
-    (patch, from_files): (&mut Vec<PatchOperation>, &mut BTreeSet<SecretName>),
+    (patch, from_files): (&mut Vec<PatchOperation>, &mut FromFiles),
 ) {
     if !app.gets_secrets {
         return outside::check(app, requested, diagnostics);
     }
     let mut changes = EnvChanges::new(app);
-    change_env(app, requested, &mut changes, diagnostics);
-    sources::change(app, requested, (&mut changes, patch.len()), diagnostics);
+    change_env(app, requested, (&mut changes, from_files), diagnostics);
+    sources::change(app, requested, (&mut changes, patch.len(), from_files), diagnostics);
+    if changes.is_too_long {
+        diagnostics.deny(Violation::LongVariables { at: app.at(format_args!(".env")) });
+    }
     expansion::check(app, &changes.removed, diagnostics);
     if is_signalled {
         markers::add(app, &mut changes, diagnostics);
     }
-    from_files.append(&mut changes.from_files);
     changes.write(app, patch);
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn patch(
 fn change_env(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
-    changes: &mut EnvChanges<'_>,
+    (changes, from_files): (&mut EnvChanges<'_>, &mut FromFiles),
     diagnostics: &mut Diagnostics,
 ) {
     for (index, variable) in app.container.env.iter().flatten().enumerate() {
@@ -71,6 +72,7 @@ fn change_env(
             Delivery::Env => {
                 // A name that is not valid has been refused already.
                 if let Ok(secret) = secret.parse() {
+                    let changes = (&mut *changes, &mut *from_files);
                     file_key::replace((index, variable), &secret, changes);
                 }
             }

@@ -115,6 +115,13 @@ pub(crate) fn all() -> Vec<Shape> {
                 )),
             ),
         ),
+        shape("8,000 variables from files with long names", {
+            let names: Vec<_> = (0..120).map(|at| format!("N{at:0>239}")).collect();
+            let variable = |at: usize| format!(r#"{{"name":"{}"}}"#, names[at % names.len()]);
+            let annotations =
+                [annotation("deliver", "env"), annotation("env", &names.join(","))].concat();
+            pod(&annotations, &container(&format!(r#""env":[{}]"#, many(8000, &variable))))
+        }),
         shape(
             "1,900 deliveries of single secrets",
             pod(

@@ -104,7 +104,7 @@ fn an_application_that_reads_variables_is_restarted_in_place_for_a_new_value() {
     assert_eq!(uid(namespace), pod_uid, "the pod was replaced");
 
     // The agent that came back does not restart them again.
-    std::thread::sleep(Duration::from_secs(40));
+    std::thread::sleep(Duration::from_secs(45));
     let later = works_with(namespace, &second);
     assert_eq!(later.started_at, after.started_at, "{}", describe(namespace));
     let log = kubectl(&["-n", namespace, "logs", "api", "-c", "enclii-agent"]).unwrap();

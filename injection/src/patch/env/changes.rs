@@ -9,6 +9,41 @@ use serde_json::Value;
 use super::super::{add, append, remove, replace};
 use crate::app_container::AppContainer;
 
+/// The longest names, all together, of the variables that kubelet reads from files, in bytes. Each
+/// is in the patch three times.
+const MAX_NAME_BYTES: usize = 512 << 10;
+
+/// The secrets of a pod that kubelet reads from files.
+#[derive(Default)]
+pub(crate) struct FromFiles {
+    secrets: BTreeSet<SecretName>,
+    name_bytes: usize,
+}
+
+impl FromFiles {
+    /// Adds a variable that is read from a secret's file. `false` if there are too many.
+    pub(super) fn add(&mut self, variable: &str, secret: &SecretName) -> bool {
+        self.name_bytes += variable.len() + 2 * secret.as_str().len();
+        if self.name_bytes > MAX_NAME_BYTES {
+            return false;
+        }
+        if !self.secrets.contains(secret) {
+            self.secrets.insert(secret.clone());
+        }
+        true
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// The secrets, in their order.
+    pub(crate) fn into_list(self) -> Vec<SecretName> {
+        self.secrets.into_iter().collect()
+    }
+}
+
 /// The changes to one container's variables.
 pub(super) struct EnvChanges<'p> {
     /// By index in `env`.
@@ -23,8 +58,8 @@ pub(super) struct EnvChanges<'p> {
     pub(super) removed_sources: Vec<usize>,
     /// The names of removed variables.
     pub(super) removed: BTreeSet<String>,
-    /// The secrets that kubelet reads from files.
-    pub(super) from_files: BTreeSet<SecretName>,
+    /// Whether the names of the variables from files are too long together.
+    pub(super) is_too_long: bool,
     /// The names in `env`.
     pub(super) names: HashSet<&'p str>,
     /// The `NAME_FILE` variables that are written, with the secret whose path each holds.
@@ -55,7 +90,7 @@ impl<'p> EnvChanges<'p> {
             additions: Vec::new(),
             removed_sources: Vec::new(),
             removed: BTreeSet::new(),
-            from_files: BTreeSet::new(),
+            is_too_long: false,
             names,
             written: BTreeMap::new(),
             file_variables,

@@ -4,7 +4,7 @@
 use contract::{SecretName, layout};
 use serde_json::{Value, json};
 
-use super::changes::{EntryChange, EnvChanges};
+use super::changes::{EntryChange, EnvChanges, FromFiles};
 use crate::pod::EnvVar;
 use crate::requested::file_key_path;
 
@@ -13,10 +13,11 @@ use crate::requested::file_key_path;
 pub(super) fn replace(
     (index, variable): (usize, &EnvVar<'_>),
     secret: &SecretName,
-    changes: &mut EnvChanges<'_>,
+    (changes, from_files): (&mut EnvChanges<'_>, &mut FromFiles),
 ) {
-    changes.from_files.insert(secret.clone());
-    if !is_canonical(variable, secret.as_str()) {
+    if !from_files.add(&variable.name, secret) {
+        changes.is_too_long = true;
+    } else if !is_canonical(variable, secret.as_str()) {
         let entry = entry(&variable.name, secret.as_str());
         changes.entries.push((index, EntryChange::Replace(entry)));
     }
@@ -24,12 +25,20 @@ pub(super) fn replace(
 
 /// Adds a variable that a source of `envFrom` set. It comes first, where entries may refer to it
 /// and override it.
-pub(super) fn add(name: String, secret: &SecretName, changes: &mut EnvChanges<'_>) {
-    if changes.names.contains(&*name) || !changes.inserted.insert(name.clone()) {
+pub(super) fn add(
+    name: String,
+    secret: &SecretName,
+    (changes, from_files): (&mut EnvChanges<'_>, &mut FromFiles),
+) {
+    if changes.names.contains(&*name) || changes.inserted.contains(&name) {
         return;
     }
-    changes.from_files.insert(secret.clone());
+    if !from_files.add(&name, secret) {
+        changes.is_too_long = true;
+        return;
+    }
     changes.insertions.push(entry(&name, secret.as_str()));
+    changes.inserted.insert(name);
 }
 
 /// Sets `optional`, which the API server would default: without its file, the container does not

@@ -2,7 +2,7 @@
 
 use contract::Delivery;
 
-use super::changes::EnvChanges;
+use super::changes::{EnvChanges, FromFiles};
 use super::{file_key, file_variable};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
@@ -16,7 +16,7 @@ const MAX_CHANGES: usize = 8192;
 pub(super) fn change(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
-    (changes, earlier): (&mut EnvChanges<'_>, usize),
+    (changes, earlier, from_files): (&mut EnvChanges<'_>, usize, &mut FromFiles),
     diagnostics: &mut Diagnostics,
 ) {
     for (index, source) in app.container.env_from.iter().flatten().enumerate() {
@@ -47,7 +47,7 @@ pub(super) fn change(
                 Delivery::Files => {
                     file_variable::add(app, index, (name, key.as_str()), changes, diagnostics);
                 }
-                Delivery::Env => file_key::add(name, key, changes),
+                Delivery::Env => file_key::add(name, key, (&mut *changes, &mut *from_files)),
                 // Refused for the whole pod, see `crate::delivery`.
                 Delivery::Exec => {}
             }
