@@ -35,8 +35,8 @@ pub const MIN_RESTART_INTERVAL: Duration = Duration::from_secs(30);
 /// so several writes in a row become one restart.
 pub const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// How long `enclii-agent init` tries to get the files. While an init container runs, its log can be
-/// read and the pod stopped, so this may be longer than the hook's wait.
+/// How long `enclii-agent init` tries to get the files. While an init container runs, its log can
+/// be read and the pod stopped, so this may be longer than the hook's wait.
 pub const INIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long to wait before writing files again that could not be written.

@@ -101,7 +101,8 @@ impl From<Reload> for ReloadFields {
 pub enum ReloadError {
     /// Not one of the four forms.
     #[error(
-        "parse reload {0:?}: must be none, signal=SIGHUP, http=http://127.0.0.1:PORT/PATH or restart"
+        "parse reload {0:?}: must be none, signal=SIGHUP, http=http://127.0.0.1:PORT/PATH or \
+         restart"
     )]
     Form(String),
     /// Not a signal's name.

@@ -32,8 +32,8 @@ enum VersionError {
     #[error("read the API server's version: {major:?}.{minor:?} is no version")]
     Form { major: String, minor: String },
     #[error(
-        "check the API server's version: {0} has no native sidecars; upgrade the cluster to {needed} \
-         or newer",
+        "check the API server's version: {0} has no native sidecars; upgrade the cluster to \
+         {needed} or newer",
         needed = KubernetesVersion::NATIVE_SIDECARS
     )]
     TooOld(KubernetesVersion),

@@ -13,8 +13,8 @@ pub(super) const AGENT_PREFIX: &str = "..";
 /// The longest name, in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 255;
 
-// A directory's name has at most [`MAX_NAME_BYTES`], and the suffix takes some of them. A pod with too many
-// bundles gets a name that does not list its generations.
+// The suffix takes some of the bytes of a name. A pod with too many bundles gets a name that does
+// not list its generations.
 const MAX_NUMBERS_BYTES: usize = 200;
 
 /// The name of a generation's directory.

@@ -1,8 +1,9 @@
-//! The files from which kubelet reads variables (`fileKeyRef`): one for each secret, `NAME='value'`.
-//! Pure.
+//! The files from which kubelet reads variables (`fileKeyRef`): one for each secret, with
+//! `NAME='value'`. Pure.
 //!
-//! Kubelet's parser (Kubernetes 1.35 to 1.37) takes everything between the quotes as it is, knows no
-//! escape, drops a carriage return before a line break, and takes an empty value for a missing one.
+//! Kubelet's parser (Kubernetes 1.35 to 1.37) takes everything between the quotes as it is, knows
+//! no escape, drops a carriage return before a line break, and takes an empty value for a missing
+//! one.
 
 use std::fmt;
 

@@ -171,8 +171,8 @@ impl Switchyard {
         }
     }
 
-    /// Exchanges messages. Returns an error when the stream ends. `sent` is the fingerprint of the last
-    /// token that the server got.
+    /// Exchanges messages. Returns an error when the stream ends. `sent` is the fingerprint of the
+    /// last token that the server got.
     async fn exchange(
         &mut self,
         stream: &mut MessageStream<Connection>,

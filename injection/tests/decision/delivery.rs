@@ -142,7 +142,7 @@ fn a_second_pass_restores_what_another_webhook_made_of_a_variable() {
         (optional, canonical.clone()),
         (defaulted, canonical.clone()),
         (renamed, from_file("OTHER", "DATABASE_URL")),
-        (json!({ "name": "DATABASE_URL", "value": "put back" }), canonical.clone()),
+        (json!({ "name": "DATABASE_URL", "value": "put back" }), canonical),
     ] {
         let mut between = patched.clone();
         between["spec"]["containers"][0]["env"] = json!([of_another, found]);
@@ -258,9 +258,9 @@ fn the_agents_exit_restarts_all_containers_where_kubernetes_can() {
     let (patched, warnings) = admitted_by(&pod, &at("1.35"));
     assert_eq!(patched["spec"]["initContainers"][0]["restartPolicyRules"], Value::Null);
     assert_eq!(agent_config(&patched)["reload"], "none");
-    let expected = "annotation enclii.io/reload: restart needs Kubernetes 1.36, and the cluster has \
-                    1.35, so a new value reaches the application by a rolling restart: kubectl -n \
-                    shop-prod rollout restart deployment/NAME";
+    let expected = "annotation enclii.io/reload: restart needs Kubernetes 1.36, and the cluster \
+                    has 1.35, so a new value reaches the application by a rolling restart: \
+                    kubectl -n shop-prod rollout restart deployment/NAME";
     assert_eq!(warnings, [expected]);
     let unknown = InjectionConfig { kubernetes: None, ..config() };
     let files = annotate(one(json!({})), &[("reload", "restart")]);

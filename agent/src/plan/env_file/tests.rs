@@ -71,7 +71,10 @@ fn awkward_values_arrive_as_they_are() {
 
 proptest! {
     #[test]
-    fn what_is_rendered_is_what_kubelet_reads(value in any::<String>(), name in "[A-Za-z_][A-Z.#=-]{0,5}") {
+    fn what_is_rendered_is_what_kubelet_reads(
+        value in any::<String>(),
+        name in "[A-Za-z_][A-Z.#=-]{0,5}",
+    ) {
         prop_assume!(name.parse::<SecretName>().is_ok());
         if let Ok(file) = rendered(&name, value.as_bytes()) {
             prop_assert_eq!(kubelet_reads(&file, &name), Some(value));
