@@ -93,7 +93,7 @@ fn all_mistakes_are_reported_at_once() {
     let keys: Vec<_> = errors.iter().map(|error| error.key).collect();
     assert_eq!(keys, [SECRETS, SECRETS, RELOAD, ENV, CONTAINERS, CONTAINERS, FILE_MODE]);
     let message = errors.to_string();
-    for part in ["\"Api\"", "listed twice", "\"restart\"", "\"A B\"", "\"Side Car\"", "\"0777\""] {
+    for part in ["\"Api\"", "listed twice", "\"reboot\"", "\"A B\"", "\"Side Car\"", "\"0777\""] {
         assert!(message.contains(part), "{part} in {message}");
     }
 }
