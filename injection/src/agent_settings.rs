@@ -53,7 +53,9 @@ impl<'p> AgentSettings<'p> {
             Some(app) => uid_of_signalled(pod, app, diagnostics),
             None => common.unwrap_or(DEFAULT_UID),
         };
-        let default = if common == Some(uid) { FileMode::OWNER } else { FileMode::EVERYBODY };
+        // Kubelet reads the files of variables as root.
+        let is_owners = common == Some(uid) || !annotations.deliver.needs_volume();
+        let default = if is_owners { FileMode::OWNER } else { FileMode::EVERYBODY };
         let mode = annotations.file_mode.unwrap_or(default);
         if annotations.deliver.needs_volume() {
             warn_of_unreadable(pod, containers, (uid, mode), diagnostics);

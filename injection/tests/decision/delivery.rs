@@ -52,6 +52,7 @@ fn each_kind_of_variable_is_read_from_the_agents_file_in_its_place() {
         ])
     );
     assert_eq!(container["volumeMounts"], Value::Null, "it reads no file");
+    assert_eq!(agent_config(&patched)["files"]["mode"], "0400");
     assert_eq!(agent_config(&patched)["files"]["env"], json!(["DATABASE_URL", "STRIPE_API_KEY"]));
     assert!(matches!(&*warnings, [one] if one.contains("rollout restart")), "{warnings:?}");
 }

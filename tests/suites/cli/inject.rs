@@ -189,7 +189,7 @@ spec:
         fileKeyRef:
           key: DATABASE_URL
           optional: false
-          path: .env/DATABASE_URL
+          path: \".env/DATABASE_URL\"
           volumeName: enclii-secrets
 ";
     assert!(out.contains(variable), "{out}");
