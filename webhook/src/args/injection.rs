@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 use injection::{
-    HttpsAddress, ImageName, InjectionConfig, KeyNames, KubernetesVersion, OperatorFile, PullPolicy, Quantity,
+    HttpsAddress, ImageName, InjectionConfig, KeyNames, KubernetesVersion, OperatorFile,
+    PullPolicy, Quantity,
 };
 
 /// The agent's image if nobody names one: that of this version.

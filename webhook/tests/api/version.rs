@@ -101,7 +101,7 @@ async fn the_version_is_asked_for_until_it_is_known_and_again_later() {
     };
     let (listed, gate) = (readiness.gate("bundles"), readiness.gate("version"));
     listed.ready();
-    let state = WebhookState::new(catalog, config, listed, readiness.gate("trust"));
+    let state = WebhookState::new(catalog, config.clone(), listed, readiness.gate("trust"));
     let refresh = Duration::from_millis(50);
     let stop = tasks.stopping();
     let follow = version::follow(client, gate.clone(), Some(state.clone()), refresh, stop);
@@ -114,6 +114,9 @@ async fn the_version_is_asked_for_until_it_is_known_and_again_later() {
     assert!(gate.is_ready());
     server.set("35+");
     wait_for(&state, r#""allowed":true"#).await;
+    // The operator's settings come from elsewhere.
+    state.set_config(&config);
+    assert!(answer(&state).contains(r#""allowed":true"#), "{}", answer(&state));
     *server.0.lock().unwrap() = None;
     tokio::time::sleep(4 * refresh).await;
     assert!(answer(&state).contains(r#""allowed":true"#), "the last known version stays");
