@@ -17,6 +17,7 @@ use contract::reload::ReloadUrl;
 use contract::stream::ReloadOutcome;
 
 pub use post::PostError;
+pub(crate) use process_table::children_of;
 pub use signal::SignalError;
 
 use signal::SignalTarget;

@@ -12,6 +12,7 @@
 //! [`SecretsVolume::publish`] makes either a whole generation visible or nothing at all.
 //! [`SecretsVolume::open`] cleans up after a crash and adopts an existing generation.
 
+mod current;
 mod directory;
 mod error;
 mod generation_name;
@@ -29,6 +30,7 @@ use contract::layout::{DATA_LINK, ENV_DIRECTORY, MAX_VALUE_BYTES};
 use contract::stream::BundleGeneration;
 use contract::{BundleRef, FileName, SecretName};
 
+pub use current::{CurrentGeneration, current_name};
 pub use error::VolumeError;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};

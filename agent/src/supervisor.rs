@@ -146,7 +146,7 @@ pub async fn run(
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Stopped, SupervisorError> {
-    let AgentConfig { version: _, source, bundles, files, reload: _ } = config;
+    let AgentConfig { source, bundles, files, .. } = config;
     let Source::Switchyard { address, ca, token_file } = source;
     let (env, files) = (files.env.clone(), SecretsVolume::open(&files)?);
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;

@@ -26,6 +26,10 @@ pub struct AgentConfig {
     pub bundles: Vec<BundleRef>,
     /// The files to write.
     pub files: Files,
+    /// The directory into which the agent copies its own program before anything else, for the
+    /// containers whose command it starts; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_directory: Option<String>,
     /// How to notify the application. In JSON: `reload` as in the annotation, and
     /// `reload_container`, which a signal needs.
     #[serde(flatten)]
@@ -149,6 +153,7 @@ mod tests {
                 mount_points: Vec::new(),
                 env: Vec::new(),
             },
+            program_directory: None,
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
         }
     }

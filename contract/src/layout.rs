@@ -29,6 +29,22 @@ pub const TOKEN_AUDIENCE: &str = "enclii.io";
 /// grants no less than 600.
 pub const TOKEN_LIFETIME_SECONDS: u32 = 600;
 
+/// The memory volume with the agent's program, for containers whose command it starts.
+pub const PROGRAM_VOLUME: &str = "enclii-program";
+
+/// Where the program's volume is mounted, read-only in the application's containers.
+pub const PROGRAM_DIRECTORY: &str = "/run/enclii/bin";
+
+/// The program's file in [`PROGRAM_DIRECTORY`].
+pub const PROGRAM_FILE: &str = "enclii-agent";
+
+/// The words before a command that the agent's program starts.
+pub const EXEC_WORDS: [&str; 3] = ["/run/enclii/bin/enclii-agent", "exec", "--"];
+
+/// The variable with what `exec` does (JSON, see [`crate::exec_config`]). The command that it
+/// starts does not get it.
+pub const EXEC_VARIABLE: &str = "ENCLII_EXEC";
+
 /// The symbolic link in the secrets directory that is swapped: `..data -> ..<generation>`.
 pub const DATA_LINK: &str = "..data";
 
@@ -80,3 +96,13 @@ pub const MAX_BUNDLE_SECRETS: usize = 1000;
 /// The largest number of secrets in one scope. More than a bundle holds, since not every scope has
 /// a service; little enough that no list or write of a scope takes long.
 pub const MAX_SCOPE_SECRETS: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_the_program_in_its_volume() {
+        assert_eq!(EXEC_WORDS[0], format!("{PROGRAM_DIRECTORY}/{PROGRAM_FILE}"));
+    }
+}

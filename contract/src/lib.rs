@@ -10,6 +10,7 @@ pub mod api;
 pub mod bundle;
 pub mod credential;
 pub mod delivery;
+pub mod exec_config;
 pub mod layout;
 #[cfg(feature = "api")]
 pub mod metadata;
@@ -30,6 +31,7 @@ pub use annotations::Annotations;
 pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use credential::Credential;
 pub use delivery::{Delivery, DeliveryRequest};
+pub use exec_config::ExecConfig;
 pub use name::{FileName, SecretName};
 pub use problem::Problem;
 pub use redacted::Redacted;

@@ -56,6 +56,7 @@ impl Agent {
                 mount_points: Vec::new(),
                 env: Vec::new(),
             },
+            program_directory: None,
             reload: Reload::None,
         };
         let mut agent = Self { process: None, config, directory };

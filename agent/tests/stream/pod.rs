@@ -59,6 +59,7 @@ impl Pod {
                 mount_points: Vec::new(),
                 env: Vec::new(),
             },
+            program_directory: None,
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
         }
     }

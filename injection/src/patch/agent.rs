@@ -86,6 +86,7 @@ pub(crate) fn config(
             mount_points,
             env,
         },
+        program_directory: None,
         // A signal without a container has been refused already.
         reload: reload.resolve(settings.signalled.map(str::to_owned)).unwrap_or_default(),
     }
