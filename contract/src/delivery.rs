@@ -128,6 +128,13 @@ impl DeliveryRequest {
         Delivery::ALL.into_iter().any(|it| it != Delivery::Env && self.uses(it))
     }
 
+    /// Whether a restart for new values is one of the commands that the agent's program starts, and
+    /// not one of all containers.
+    #[must_use]
+    pub fn restarts_commands(&self) -> bool {
+        self.uses(Delivery::Exec) && !self.uses(Delivery::Env)
+    }
+
     /// Whether any secret is delivered so.
     #[must_use]
     pub fn uses(&self, delivery: Delivery) -> bool {

@@ -1,9 +1,9 @@
 //! The decision on a pod: skip it, inject it, or refuse it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use contract::Annotations;
+use contract::{Annotations, SecretName};
 use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::config::InjectionConfig;
 use crate::delivery;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::dns;
+use crate::exec_variable;
 use crate::patch;
 use crate::patch::mounts::MountPoints;
 use crate::plaintext;
@@ -136,12 +137,18 @@ fn inject(
 
     let mut patch = Vec::new();
     let mut from_files = patch::env::FromFiles::default();
+    let mut has_program = false;
     let mut mount_points = MountPoints::new(pod, &requested);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
         let changes = (&mut patch, &mut from_files);
-        patch::env::patch(app, &requested, is_signalled, diagnostics, changes);
-        patch::mounts::patch(app, &mut mount_points, diagnostics, &mut patch);
+        let how = (is_signalled, agent.restart_grace(app));
+        let starts = patch::env::patch(app, &requested, how, diagnostics, changes);
+        if starts {
+            patch::command::patch(app, diagnostics, &mut patch);
+        }
+        has_program |= starts;
+        patch::mounts::patch(app, (&mut mount_points, starts), diagnostics, &mut patch);
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {
@@ -157,10 +164,10 @@ fn inject(
         );
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
-    patch::volumes::patch(pod, config, diagnostics, &mut patch);
+    patch::volumes::patch(pod, (config, has_program), diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
-    let files = (mount_points.into_list(), from_files.into_list());
+    let files = (mount_points.into_list(), from_files.into_list(), has_program);
     let agent_config = patch::agent::config(annotations, &agent, files, config);
     patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
     patch
@@ -191,11 +198,16 @@ fn warn_of_absent_env(
     }
     let with_secrets = containers.iter().filter(|app| app.gets_secrets);
     let present: HashSet<&str> = with_secrets
+        .clone()
         .flat_map(|app| app.container.env.iter().flatten())
         .map(|variable| &*variable.name)
         .collect();
+    let by_program: BTreeMap<String, SecretName> =
+        with_secrets.flat_map(|app| exec_variable::of(app.container)).collect();
     for name in &annotations.env {
-        let is_present = present.contains(&**name) || present.contains(&*format!("{name}_FILE"));
+        let is_present = present.contains(&**name)
+            || present.contains(&*format!("{name}_FILE"))
+            || by_program.contains_key(name);
         if !is_present && !requested.is_plain_env(name) {
             diagnostics.warn(Warning::AbsentEnv { name: printable(name) });
         }

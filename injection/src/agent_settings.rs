@@ -2,6 +2,7 @@
 //! container that it signals.
 
 use contract::annotations::FileMode;
+use contract::exec_config::MAX_RESTART_GRACE_SECONDS;
 use contract::{Annotations, ReloadRequest, layout};
 
 use crate::app_container::{AppContainer, list_names};
@@ -22,6 +23,9 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) init_only: bool,
     /// Whether the agent's exit restarts all containers.
     pub(crate) restarts: bool,
+    /// How many seconds a command has to end that the agent's program starts again; `None` if it
+    /// does not.
+    restart_grace: Option<u32>,
     /// Whether the pod is of the class Guaranteed if the agent's limits equal its requests.
     pub(crate) is_guaranteed: bool,
 }
@@ -64,10 +68,27 @@ impl<'p> AgentSettings<'p> {
             && containers.iter().all(|app| app.container.has_guaranteed_resources());
         let signalled = signalled.map(|app| &*app.container.name);
         let restarts = annotations.reload == ReloadRequest::Restart
+            && !annotations.deliver.restarts_commands()
             && cluster.is_some_and(|it| it >= KubernetesVersion::RESTARTS_ALL_CONTAINERS);
         let init_only = annotations.deliver.init_only;
-        Self { uid, mode, signalled, init_only, restarts, is_guaranteed }
+        let restart_grace = (annotations.reload == ReloadRequest::Restart
+            && annotations.deliver.restarts_commands())
+        .then(|| restart_grace(pod));
+        Self { uid, mode, signalled, init_only, restarts, restart_grace, is_guaranteed }
     }
+
+    /// How many seconds the container's command has to end before it starts again; `None` if it
+    /// never does, as that of a container that ends before the application starts.
+    pub(crate) fn restart_grace(&self, app: &AppContainer<'_>) -> Option<u32> {
+        let ends = app.path.list == ContainerList::InitContainers && !app.container.is_sidecar();
+        self.restart_grace.filter(|_| !ends)
+    }
+}
+
+/// The time that kubelet gives the pod to end, within bounds: a rotation waits for it.
+fn restart_grace(pod: &Pod<'_>) -> u32 {
+    let seconds = pod.spec.termination_grace_period_seconds.unwrap_or(30);
+    u32::try_from(seconds).unwrap_or(1).clamp(1, MAX_RESTART_GRACE_SECONDS)
 }
 
 /// The UID that the agent needs to signal the container's process.

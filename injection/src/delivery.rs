@@ -6,7 +6,7 @@ use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::kubernetes_version::KubernetesVersion;
 use crate::requested::RequestedSecrets;
 
-/// Refuses what the cluster cannot do, and what this build does not do yet.
+/// Refuses what the cluster cannot do.
 pub(crate) fn check(
     annotations: &Annotations,
     cluster: Option<KubernetesVersion>,
@@ -17,16 +17,13 @@ pub(crate) fn check(
         None if request.uses(Delivery::Env) => {
             diagnostics.deny(Violation::UnknownVersion { annotation: annotations::DELIVER });
         }
-        None if annotations.reload == ReloadRequest::Restart => {
+        None if annotations.reload == ReloadRequest::Restart && !request.restarts_commands() => {
             diagnostics.deny(Violation::UnknownVersion { annotation: annotations::RELOAD });
         }
         Some(cluster) if request.uses(Delivery::Env) && cluster < KubernetesVersion::FILE_KEYS => {
             diagnostics.deny(Violation::EnvNeedsFileKeys { cluster });
         }
         _ => {}
-    }
-    if request.uses(Delivery::Exec) {
-        diagnostics.deny(Violation::DeliveryUnavailable { delivery: Delivery::Exec.as_str() });
     }
     if request.init_only && annotations.reload != ReloadRequest::None {
         let reload = printable(&annotations.reload.to_string());
@@ -63,6 +60,7 @@ pub(crate) fn warn_of_rolling_restarts(
     }
     let namespace = printable(namespace);
     match (&annotations.reload, cluster) {
+        (ReloadRequest::Restart, _) if annotations.deliver.restarts_commands() => {}
         (ReloadRequest::Restart, Some(cluster)) => {
             diagnostics.warn(Warning::NoRestarts { cluster, namespace });
         }

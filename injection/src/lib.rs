@@ -13,6 +13,7 @@ mod credential;
 mod delivery;
 mod diagnostics;
 mod dns;
+mod exec_variable;
 mod expansion;
 mod findings;
 mod json_size;

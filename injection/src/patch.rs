@@ -6,6 +6,7 @@
 
 pub(crate) mod agent;
 mod agent_env;
+pub(crate) mod command;
 pub(crate) mod env;
 pub(crate) mod mounts;
 mod reinvocation;

@@ -22,14 +22,15 @@ pub(super) struct Rotation {
     known: String,
     watch: Option<OwnedFd>,
     due: Option<Instant>,
+    /// A swap before the watch began gave no event, so the link is read at once.
+    is_new: bool,
 }
 
 impl Rotation {
     /// Watches a volume whose generation `known` the command has.
     pub(super) fn watch(directory: &str, known: String) -> Self {
         let directory = PathBuf::from(directory);
-        // A swap before the watch began gave no event, so the link is read at once.
-        Self { watch: watch(&directory), directory, known, due: Some(Instant::now()) }
+        Self { watch: watch(&directory), directory, known, due: None, is_new: true }
     }
 
     /// The command has this generation.
@@ -39,6 +40,7 @@ impl Rotation {
 
     /// Whether there is another generation, and has been for a while. Says so once for each.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        self.is_new = false;
         if let Some(watch) = &self.watch {
             let mut buffer = [0; 4096];
             while rustix::io::read(watch, &mut buffer).is_ok_and(|count| count > 0) {}
@@ -61,7 +63,10 @@ impl Rotation {
 
     /// When to ask [`Self::is_due`] again at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.due.or_else(|| self.watch.is_none().then(|| Instant::now() + POLL_INTERVAL))
+        let at_once = self.is_new.then(Instant::now);
+        at_once
+            .or(self.due)
+            .or_else(|| self.watch.is_none().then(|| Instant::now() + POLL_INTERVAL))
     }
 
     /// Readable when the link was swapped.
@@ -92,7 +97,7 @@ mod tests {
         swap("..1");
         let mut rotation = Rotation::watch(temp.path().to_str().unwrap(), "..1".to_owned());
         let start = Instant::now();
-        assert!(rotation.deadline().is_some_and(|at| at <= start));
+        assert!(rotation.deadline().is_some());
         assert!(!rotation.is_due(start) && rotation.deadline().is_none());
         swap("..2");
         assert!(!rotation.is_due(start));
@@ -112,7 +117,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         symlink("..2", temp.path().join("..data")).unwrap();
         let mut rotation = Rotation::watch(temp.path().to_str().unwrap(), "..1".to_owned());
-        assert!(rotation.is_due(Instant::now()));
+        assert!(rotation.deadline().is_some_and(|at| at <= Instant::now()));
+        let start = Instant::now();
+        assert!(!rotation.is_due(start) && rotation.is_due(start + SETTLE));
     }
 
     #[test]

@@ -52,11 +52,6 @@ pub(crate) enum Violation {
     )]
     SharedKeys { first: BundleRef, second: BundleRef },
     #[error(
-        "annotation {}: {delivery} is not available yet: use files, which is the default",
-        annotations::DELIVER
-    )]
-    DeliveryUnavailable { delivery: &'static str },
-    #[error(
         "annotation {}: env needs Kubernetes {}, and the cluster has {cluster}: use exec or files",
         annotations::DELIVER,
         KubernetesVersion::FILE_KEYS
@@ -203,6 +198,33 @@ pub(crate) enum Violation {
         annotations::PLAIN_ENV
     )]
     RemovedVariableUsed { at: String, name: String },
+    #[error(
+        "{at}: uses $({name}), which kubelet expands before the agent's program sets the \
+         variable: let a shell expand it (sh -c 'exec app \"${name}\"'), or deliver it as a \
+         variable of the container ({}: {name}=env)",
+        annotations::DELIVER
+    )]
+    ExecVariableUsed { at: String, name: String },
+    #[error(
+        "{at}: has no command, so the agent's program cannot start it: set command to the image's \
+         entrypoint and, without args, its command (crane config IMAGE, or docker image inspect \
+         IMAGE, prints both), or deliver the variables with {}: env (Kubernetes 1.35 and later) \
+         or files",
+        annotations::DELIVER
+    )]
+    ExecWithoutCommand { at: String },
+    #[error(
+        "{at}: {} is the variable by which the agent's program knows what to set, so it cannot be \
+         a secret: rename the variable",
+        layout::EXEC_VARIABLE
+    )]
+    ProgramVariableTaken { at: String },
+    #[error(
+        "{at}: has {names} variables from secrets, whose names have more than {maximum} bytes \
+         together: name those that the application reads in env instead of taking all of them \
+         from envFrom"
+    )]
+    TooManyVariables { at: String, names: usize, maximum: usize },
     #[error(
         "{at}: {name} is {what} in plain text, and no bundle of the pod has that key. Store it \
             with \

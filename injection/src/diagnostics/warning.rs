@@ -75,6 +75,11 @@ pub(crate) enum Warning {
     )]
     Unreadable { mode: String, container: String, uid: i64 },
     #[error(
+        "{at}: a shell finds ${name} empty there, since the variable is not in the container's \
+         environment: read the value from its file"
+    )]
+    ShellUse { at: String, name: String },
+    #[error(
         "{at}: a mount at /var/run hides {} in images where /var/run is a link to /run; mount it \
          in a subdirectory",
         layout::SECRETS_DIRECTORY

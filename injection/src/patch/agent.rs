@@ -65,7 +65,7 @@ pub(crate) fn patch(
 pub(crate) fn config(
     annotations: &Annotations,
     settings: &AgentSettings<'_>,
-    (mount_points, env): (Vec<MountPoint>, Vec<SecretName>),
+    (mount_points, env, has_program): (Vec<MountPoint>, Vec<SecretName>, bool),
     config: &InjectionConfig,
 ) -> AgentConfig {
     let reload = match &annotations.reload {
@@ -86,7 +86,7 @@ pub(crate) fn config(
             mount_points,
             env,
         },
-        program_directory: None,
+        program_directory: has_program.then(|| layout::PROGRAM_DIRECTORY.to_owned()),
         // A signal without a container has been refused already.
         reload: reload.resolve(settings.signalled.map(str::to_owned)).unwrap_or_default(),
     }
@@ -127,6 +127,12 @@ fn container(
             "seccompProfile": { "type": "RuntimeDefault" },
         },
     });
+    if agent_config.program_directory.is_some()
+        && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts")
+    {
+        let (name, path) = (layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY);
+        mounts.push(json!({ "name": name, "mountPath": path }));
+    }
     if settings.init_only {
         container["args"] = json!(["init"]);
     } else {

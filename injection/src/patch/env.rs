@@ -1,6 +1,7 @@
 //! The variables of a container: each that is a secret becomes what its delivery makes of it.
 
 mod changes;
+mod exec;
 mod file_key;
 mod file_variable;
 mod markers;
@@ -21,18 +22,20 @@ pub(crate) use changes::FromFiles;
 
 /// Adds the operations on a container's variables. A container that `is_signalled` also gets the
 /// variables by which the agent finds its processes. `from_files` gets the secrets that kubelet
-/// reads from the agent's files.
+/// reads from the agent's files. Returns whether the agent's program starts the command.
 pub(crate) fn patch(
     app: &AppContainer<'_>,
     requested: &RequestedSecrets<'_>,
-    is_signalled: bool,
+    (is_signalled, restart_grace): (bool, Option<u32>),
     diagnostics: &mut Diagnostics,
     (patch, from_files): (&mut Vec<PatchOperation>, &mut FromFiles),
-) {
+) -> bool {
     if !app.gets_secrets {
-        return outside::check(app, requested, diagnostics);
+        outside::check(app, requested, diagnostics);
+        return false;
     }
     let mut changes = EnvChanges::new(app);
+    exec::keep(app, requested, &mut changes);
     change_env(app, requested, (&mut changes, from_files), diagnostics);
     sources::change(app, requested, (&mut changes, patch.len(), from_files), diagnostics);
     if changes.is_too_long {
@@ -42,7 +45,11 @@ pub(crate) fn patch(
     if is_signalled {
         markers::add(app, &mut changes, diagnostics);
     }
+    let requested = (app, requested);
+    let program = (&mut changes, from_files);
+    let starts_command = exec::write(requested, restart_grace, program, diagnostics);
     changes.write(app, patch);
+    starts_command
 }
 
 /// Replaces entries of `env` that are secrets.
@@ -65,19 +72,22 @@ fn change_env(
             diagnostics.deny(violation);
             continue;
         }
+        // A name that is not valid has been refused already.
         match requested.delivery(secret) {
             Delivery::Files => {
                 file_variable::replace(app, (index, variable), secret, changes, diagnostics);
             }
             Delivery::Env => {
-                // A name that is not valid has been refused already.
                 if let Ok(secret) = secret.parse() {
                     let changes = (&mut *changes, &mut *from_files);
                     file_key::replace((index, variable), &secret, changes);
                 }
             }
-            // Refused for the whole pod, see `crate::delivery`.
-            Delivery::Exec => {}
+            Delivery::Exec => {
+                if let Ok(secret) = secret.parse() {
+                    exec::replace((index, variable), secret, changes);
+                }
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The two volumes of an injected pod: memory for the secrets, and the agent's token.
+//! The volumes of an injected pod: memory for the secrets, the agent's token, and memory for the
+//! agent's program where it starts commands.
 
 use contract::layout;
 use json_patch::PatchOperation;
@@ -15,15 +16,18 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    config: &InjectionConfig,
+    (config, has_program): (&InjectionConfig, bool),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let mut missing = Vec::with_capacity(2);
-    for (name, canonical) in [
+    let mut missing = Vec::with_capacity(3);
+    let volumes = [
         (layout::SECRETS_VOLUME, secrets as fn(&InjectionConfig) -> Value),
         (layout::TOKEN_VOLUME, |_| token()),
-    ] {
+        (layout::PROGRAM_VOLUME, |_| program()),
+    ];
+    let count = if has_program { 3 } else { 2 };
+    for (name, canonical) in volumes.into_iter().take(count) {
         let index = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
         match index {
             None => missing.push(canonical(config)),
@@ -46,6 +50,15 @@ fn secrets(config: &InjectionConfig) -> Value {
     json!({
         "name": layout::SECRETS_VOLUME,
         "emptyDir": { "medium": "Memory", "sizeLimit": config.volume_size.as_str() },
+    })
+}
+
+/// In memory, so that nobody who has the node's disk chooses the program. Holds the old copy and the
+/// new one while an agent that starts again replaces it.
+fn program() -> Value {
+    json!({
+        "name": layout::PROGRAM_VOLUME,
+        "emptyDir": { "medium": "Memory", "sizeLimit": "16Mi" },
     })
 }
 

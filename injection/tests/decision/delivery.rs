@@ -216,14 +216,6 @@ fn a_delivery_for_an_unknown_name_is_a_warning() {
 }
 
 #[test]
-fn a_delivery_that_is_not_available_is_refused() {
-    for deliver in ["exec", "files,DATABASE_URL=exec"] {
-        let message = refused(&annotate(one(json!({})), &[("deliver", deliver)]));
-        assert!(message.contains("is not available yet"), "{deliver}: {message}");
-    }
-}
-
-#[test]
 fn the_agents_exit_restarts_all_containers_where_kubernetes_can() {
     let env = json!({ "env": [{ "name": "DATABASE_URL", "value": "x" }] });
     let pod = annotate(one(env.clone()), &[("deliver", "env"), ("reload", "restart")]);

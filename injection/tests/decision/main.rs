@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod delivery;
+mod exec;
+mod expansion;
 mod golden;
 mod key_names;
 mod operator;

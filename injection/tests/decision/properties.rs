@@ -20,6 +20,7 @@ fn variable() -> impl Strategy<Value = Value> {
         Just("LOG_LEVEL"),
         Just("MY_PASSWORD"),
         Just("ENCLII_CONTAINER"),
+        Just("ENCLII_EXEC"),
     ];
     let sources = prop_oneof![
         4 => "[a-z:/@$(){}\"\\\\\n]{0,12}"
@@ -34,6 +35,9 @@ fn variable() -> impl Strategy<Value = Value> {
         })),
         1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } } })),
         1 => file_key(),
+        1 => Just(json!({
+            "value": r#"{"version":1,"directory":"/x","variables":["A=REDIS_URL","DATABASE_URL"]}"#,
+        })),
     ];
     (names, sources).prop_map(|(name, mut source)| {
         source["name"] = json!(name);
@@ -83,22 +87,30 @@ fn container() -> impl Strategy<Value = Value> {
         Just(json!({ "runAsUser": 2000 })),
         Just(json!({}))
     ];
-    (optional(env), optional(env_from), optional(mounts), optional(context)).prop_map(
-        |(env, env_from, mounts, context)| {
-            let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
-            for (key, value) in [
-                ("env", env),
-                ("envFrom", env_from),
-                ("volumeMounts", mounts),
-                ("securityContext", context),
-            ] {
-                if let Some(value) = value {
-                    container[key] = value;
-                }
+    let words = prop_oneof![
+        4 => Just(json!(["app", "--flag"])),
+        1 => Just(json!(["sh", "-c", "echo $DATABASE_URL"])),
+        1 => Just(json!(["/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
+        1 => Just(json!(["wrapper", "/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
+        1 => Just(json!([])),
+    ];
+    let parts =
+        (optional(env), optional(env_from), optional(mounts), optional(context), optional(words));
+    parts.prop_map(|(env, env_from, mounts, context, words)| {
+        let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
+        for (key, value) in [
+            ("env", env),
+            ("envFrom", env_from),
+            ("volumeMounts", mounts),
+            ("securityContext", context),
+            ("command", words),
+        ] {
+            if let Some(value) = value {
+                container[key] = value;
             }
-            container
-        },
-    )
+        }
+        container
+    })
 }
 
 fn named(containers: Vec<Value>, prefix: &str) -> Value {
@@ -130,6 +142,8 @@ fn pod() -> impl Strategy<Value = Value> {
             1 => Just(Some("DATABASE_URL=env,MY_PASSWORD=env")),
             1 => Just(Some("env,STRIPE_API_KEY=files")),
             1 => Just(Some("env,init")),
+            3 => Just(Some("exec")),
+            1 => Just(Some("exec,STRIPE_API_KEY=files,REDIS_URL=env")),
         ],
     );
     let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::{add, append, remove, replace};
 use crate::app_container::AppContainer;
+use crate::expansion::RemovedVariables;
 
 /// The longest names, all together, of the variables that kubelet reads from files, in bytes. Each
 /// is in the patch three times.
@@ -33,6 +34,13 @@ impl FromFiles {
         true
     }
 
+    /// Counts the variable of the agent's program, which is in the patch once. `false` if there
+    /// are too many.
+    pub(super) fn add_program(&mut self, bytes: usize) -> bool {
+        self.name_bytes += bytes;
+        self.name_bytes <= MAX_NAME_BYTES
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.secrets.is_empty()
@@ -56,10 +64,12 @@ pub(super) struct EnvChanges<'p> {
     pub(super) additions: Vec<Value>,
     /// Indexes of removed entries of `envFrom`.
     pub(super) removed_sources: Vec<usize>,
-    /// The names of removed variables.
-    pub(super) removed: BTreeSet<String>,
+    /// The removed variables.
+    pub(super) removed: RemovedVariables,
     /// Whether the names of the variables from files are too long together.
     pub(super) is_too_long: bool,
+    /// The variables that the agent's program sets, with their secrets.
+    pub(super) exec: BTreeMap<String, SecretName>,
     /// The names in `env`.
     pub(super) names: HashSet<&'p str>,
     /// The `NAME_FILE` variables that are written, with the secret whose path each holds.
@@ -89,16 +99,18 @@ impl<'p> EnvChanges<'p> {
             inserted: HashSet::new(),
             additions: Vec::new(),
             removed_sources: Vec::new(),
-            removed: BTreeSet::new(),
+            removed: RemovedVariables::default(),
             is_too_long: false,
+            exec: BTreeMap::new(),
             names,
             written: BTreeMap::new(),
             file_variables,
         }
     }
 
-    pub(super) fn write(self, app: &AppContainer<'_>, patch: &mut Vec<PatchOperation>) {
+    pub(super) fn write(mut self, app: &AppContainer<'_>, patch: &mut Vec<PatchOperation>) {
         let (env, env_from) = (app.path.field("env"), app.path.field("envFrom"));
+        self.entries.sort_by_key(|(index, _)| *index);
         let mut removed = Vec::new();
         for (index, change) in self.entries {
             let path = env.with_trailing_token(index);

@@ -16,7 +16,7 @@ pub(super) fn replace(
     changes: &mut EnvChanges<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    changes.removed.insert(variable.name.to_string());
+    changes.removed.file(&variable.name, Some(index));
     match file_variable(app, &variable.name, secret, changes) {
         FileVariable::New(entry) => changes.entries.push((index, EntryChange::Replace(entry))),
         FileVariable::Present => changes.entries.push((index, EntryChange::Remove)),
@@ -47,7 +47,7 @@ pub(super) fn add(
             path: secret_path(secret),
         }),
     }
-    changes.removed.insert(name);
+    changes.removed.file(&name, None);
 }
 
 /// Whether a `NAME_FILE` variable can be written.

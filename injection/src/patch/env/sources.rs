@@ -3,7 +3,7 @@
 use contract::Delivery;
 
 use super::changes::{EnvChanges, FromFiles};
-use super::{file_key, file_variable};
+use super::{exec, file_key, file_variable};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::requested::RequestedSecrets;
@@ -32,8 +32,11 @@ pub(super) fn change(
             continue;
         }
         // Each entry may have a prefix of its own, and then it is every key once more.
-        let changed =
-            earlier + changes.entries.len() + changes.additions.len() + changes.insertions.len();
+        let changed = earlier
+            + changes.entries.len()
+            + changes.additions.len()
+            + changes.insertions.len()
+            + changes.exec.len();
         if changed + bundle.keys.len() > MAX_CHANGES {
             let at = app.at(format_args!(".envFrom[{index}]"));
             diagnostics.deny(Violation::TooManyChanges { at, maximum: MAX_CHANGES });
@@ -48,8 +51,7 @@ pub(super) fn change(
                     file_variable::add(app, index, (name, key.as_str()), changes, diagnostics);
                 }
                 Delivery::Env => file_key::add(name, key, (&mut *changes, &mut *from_files)),
-                // Refused for the whole pod, see `crate::delivery`.
-                Delivery::Exec => {}
+                Delivery::Exec => exec::add(name, key, changes),
             }
         }
     }
