@@ -24,6 +24,7 @@ pub mod exec;
 pub mod files;
 pub mod plan;
 pub mod program;
+pub mod render;
 pub mod schedule;
 pub mod source;
 pub mod supervisor;

@@ -5,10 +5,13 @@ mod env_file;
 use std::collections::BTreeMap;
 
 use contract::layout::{MAX_POD_BYTES, MAX_VALUE_BYTES};
+use contract::rendered::RenderedFile;
 use contract::stream::{BundleGeneration, Snapshot};
 use contract::{BundleRef, FileName, Redacted, SecretName};
 
 pub use env_file::{EnvValueError, RefusedVariables};
+
+use crate::render::{self, RenderError};
 
 /// The bytes of each file of one generation.
 pub type FileContents = BTreeMap<FileName, Redacted>;
@@ -96,6 +99,9 @@ pub enum PlanError {
          over the limit of {MAX_POD_BYTES}"
     )]
     TooLarge(usize),
+    /// A file that is rendered from the secrets.
+    #[error("plan files: {0}")]
+    Rendered(#[from] RenderError),
 }
 
 fn list(bundles: &[BundleRef]) -> String {
@@ -103,13 +109,15 @@ fn list(bundles: &[BundleRef]) -> String {
 }
 
 /// The files for `snapshot`, in a pod that requests the bundles `requested`, and reads the secrets
-/// `env` as variables. The values are moved; those of `env` are copied once.
+/// `env` as variables and has the files `rendered`. The values are moved; those of `env` are copied
+/// once.
 ///
 /// # Errors
 /// When the snapshot has other bundles than the pod requests, or cannot be written as files.
 pub fn desired_files(
     requested: &[BundleRef],
     env: &[SecretName],
+    rendered: &[RenderedFile],
     snapshot: Snapshot,
 ) -> Result<DesiredFiles, PlanError> {
     let sent: Vec<BundleRef> = snapshot.bundles.iter().map(|held| held.bundle.clone()).collect();
@@ -136,6 +144,16 @@ pub fn desired_files(
     }
     let env = env_file::render_all(env, &files).map_err(PlanError::Variables)?;
     let total = env.values().fold(total, |sum, file| sum.saturating_add(file.len()));
+    // Each from the secrets alone, and not from what was rendered before.
+    let mut texts = FileContents::new();
+    for file in rendered {
+        if owners.contains_key(&file.file) {
+            return Err(RenderError::NameTaken(file.file.clone()).into());
+        }
+        texts.insert(FileName::from(&file.file), render::render(file, &files)?);
+    }
+    let total = texts.values().fold(total, |sum, file| sum.saturating_add(file.len()));
+    files.append(&mut texts);
     if total > MAX_POD_BYTES {
         return Err(PlanError::TooLarge(total));
     }
@@ -210,7 +228,7 @@ mod tests {
 
     fn plan(requested: &[&str], bundles: Vec<HeldBundle>) -> Result<DesiredFiles, PlanError> {
         let requested: Vec<_> = requested.iter().map(|name| bundle(name)).collect();
-        desired_files(&requested, &[], Snapshot { bundles })
+        desired_files(&requested, &[], &[], Snapshot { bundles })
     }
 
     #[test]
@@ -292,7 +310,7 @@ mod tests {
     fn variables_get_a_file_for_kubelet_and_count_twice() {
         let plan = |env: &[&str], bundles| {
             let env: Vec<SecretName> = env.iter().map(|name| name.parse().unwrap()).collect();
-            desired_files(&[bundle("a-prod")], &env, Snapshot { bundles })
+            desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles })
         };
         let secrets: &[(&str, &[u8])] = &[("A", b"1"), ("B", b"it's"), ("C", b"")];
         let found = plan(&["A"], vec![bundle_at("a-prod", 1, secrets)]).unwrap();
@@ -350,7 +368,7 @@ mod tests {
         let env = ["X".parse().unwrap(), "Y".parse().unwrap()];
         let secrets: &[(&str, &[u8])] = &[("X", b"1"), ("Y", b"2"), ("Z", b"3")];
         let bundles = vec![bundle_at("a-prod", 2, secrets)];
-        let desired = desired_files(&[bundle("a-prod")], &env, Snapshot { bundles }).unwrap();
+        let desired = desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles }).unwrap();
         let current = |pairs: &[(&str, &[u8])]| {
             CurrentFiles::Readable(
                 pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect(),

@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use contract::agent_config::Source;
+use contract::rendered::RenderedFile;
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
 use contract::{AgentConfig, BundleRef, FileName, SecretName};
 use runtime::signals::Shutdown;
@@ -26,6 +27,7 @@ use crate::app::{Application, ReloadError};
 use crate::error::error_chain;
 use crate::files::{SecretsVolume, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
+use crate::render;
 use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
 use crate::source::{SourceChannels, SourceEvent};
@@ -78,6 +80,8 @@ struct Supervisor {
     bundles: Vec<BundleRef>,
     /// The secrets that the pod reads as variables.
     env: Vec<SecretName>,
+    /// What it renders for each generation.
+    rendered: Vec<RenderedFile>,
     held: watch::Sender<Vec<BundleGeneration>>,
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
@@ -148,7 +152,8 @@ pub async fn run(
 ) -> Result<Stopped, SupervisorError> {
     let AgentConfig { source, bundles, files, .. } = config;
     let Source::Switchyard { address, ca, token_file } = source;
-    let (env, files) = (files.env.clone(), SecretsVolume::open(&files)?);
+    let (env, rendered) = (files.env.clone(), files.rendered.clone());
+    let files = SecretsVolume::open(&files)?;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
         tracing::warn!(
@@ -179,6 +184,7 @@ pub async fn run(
         last_reason: "no connection yet".to_owned(),
         bundles,
         env,
+        rendered,
         held,
         reports,
         reload: None,
@@ -248,10 +254,14 @@ impl Supervisor {
         self.unwritten = None;
         self.is_rejected = false;
         let held = snapshot.holds();
-        match plan::desired_files(&self.bundles, &self.env, snapshot) {
+        let desired =
+            render::load(&self.rendered).map_err(|error| error_chain(&error)).and_then(|files| {
+                plan::desired_files(&self.bundles, &self.env, &files, snapshot)
+                    .map_err(|error| error.to_string())
+            });
+        match desired {
             Ok(desired) => self.write_files(desired, received_at),
-            Err(error) => {
-                let detail = error.to_string();
+            Err(detail) => {
                 tracing::error!(
                     bundle = log_fields::bundles(&held),
                     generation = log_fields::generations(&held),

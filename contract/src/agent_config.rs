@@ -10,6 +10,7 @@ use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
 use crate::name::SecretName;
 use crate::reload::Reload;
+use crate::rendered::RenderedFile;
 
 /// The version that this build writes, and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -67,6 +68,10 @@ pub struct Files {
     /// writes none, and then kubelet does not create the containers that need them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<SecretName>,
+    /// The files that the agent renders from all secrets. One that does not know the field writes
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rendered: Vec<RenderedFile>,
 }
 
 /// A place below the secrets directory where another volume is mounted.
@@ -152,6 +157,7 @@ mod tests {
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
                 env: Vec::new(),
+                rendered: Vec::new(),
             },
             program_directory: None,
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },

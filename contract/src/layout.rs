@@ -38,6 +38,16 @@ pub const PROGRAM_DIRECTORY: &str = "/run/enclii/bin";
 /// The program's file in [`PROGRAM_DIRECTORY`].
 pub const PROGRAM_FILE: &str = "enclii-agent";
 
+/// The volume with the templates that ConfigMaps hold, mounted in the agent alone.
+pub const TEMPLATE_VOLUME: &str = "enclii-templates";
+
+/// Where the agent finds them, each by the name of the file that it renders.
+pub const TEMPLATE_DIRECTORY: &str = "/run/enclii/templates";
+
+/// Every volume of an injected pod. A name is reserved where the pod has such a volume, and no
+/// container but the agent mounts one, except as the webhook mounts it.
+pub const VOLUMES: [&str; 4] = [SECRETS_VOLUME, TOKEN_VOLUME, PROGRAM_VOLUME, TEMPLATE_VOLUME];
+
 /// The words before a command that the agent's program starts.
 pub const EXEC_WORDS: [&str; 3] = ["/run/enclii/bin/enclii-agent", "exec", "--"];
 

@@ -18,6 +18,7 @@ pub mod name;
 pub mod problem;
 pub mod redacted;
 pub mod reload;
+pub mod rendered;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scope;

@@ -131,6 +131,7 @@ fn inject(
     dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
+    patch::templates::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
     let agent =
         AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
@@ -164,7 +165,8 @@ fn inject(
         );
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
-    patch::volumes::patch(pod, (config, has_program), diagnostics, &mut patch);
+    let templates = patch::templates::volume(annotations);
+    patch::volumes::patch(pod, (config, has_program, templates), diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
     let files = (mount_points.into_list(), from_files.into_list(), has_program);

@@ -95,6 +95,11 @@ impl<'a> RequestedSecrets<'a> {
         self.bundles.iter().find(|(_, bundle)| bundle.keys.contains(name)).map(|(name, _)| *name)
     }
 
+    /// Whether the agent writes a file of that name.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        self.bundle_with_key(name).is_some() || self.annotations.rendered.contains_key(name)
+    }
+
     /// The bundle that replaces the Kubernetes Secret `secret`: the one with the same name.
     pub(crate) fn bundle_named(&self, secret: &str) -> Option<&(&'a BundleRef, Arc<Bundle>)> {
         self.bundles.iter().find(|(name, _)| name.as_str() == secret)

@@ -55,6 +55,7 @@ impl Agent {
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
                 env: Vec::new(),
+                rendered: Vec::new(),
             },
             program_directory: None,
             reload: Reload::None,

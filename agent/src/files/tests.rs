@@ -36,6 +36,7 @@ impl TestVolume {
             mode: FileMode::OWNER,
             mount_points: Vec::new(),
             env: Vec::new(),
+            rendered: Vec::new(),
         })
     }
 
@@ -237,6 +238,7 @@ fn readers_of_a_file_may_enter_its_directory() {
             mode: file.parse().unwrap(),
             mount_points: Vec::new(),
             env: Vec::new(),
+            rendered: Vec::new(),
         };
         SecretsVolume::open(&config)
             .unwrap()
@@ -320,6 +322,7 @@ fn a_missing_volume_is_named() {
         mode: FileMode::OWNER,
         mount_points: Vec::new(),
         env: Vec::new(),
+        rendered: Vec::new(),
     })
     .unwrap_err();
     assert_eq!(error.to_string(), "open volume /nowhere/at/all");

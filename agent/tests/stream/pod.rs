@@ -58,6 +58,7 @@ impl Pod {
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
                 env: Vec::new(),
+                rendered: Vec::new(),
             },
             program_directory: None,
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),

@@ -134,3 +134,52 @@ fn what_anybody_can_write_is_bounded() {
     assert_eq!(parsed.unknown.len(), 16);
     assert!(parsed.unknown.iter().all(|it| it.to_string().len() < 200));
 }
+
+#[test]
+fn files_to_render() {
+    use crate::rendered::{Format, RequestedContents};
+    let found = parse(&[
+        (SECRETS, "api-prod"),
+        ("enclii.io/template-db.ini", "user={{ USER }}\n"),
+        ("enclii.io/template-web.conf", "configmap=web/conf"),
+        ("enclii.io/format-app.env", "dotenv"),
+    ])
+    .unwrap()
+    .unwrap();
+    assert!(found.unknown.is_empty());
+    assert_eq!(found.rendered["app.env"], RequestedContents::Format(Format::Dotenv));
+    assert_eq!(
+        found.rendered["db.ini"],
+        RequestedContents::Template("user={{ USER }}\n".to_owned())
+    );
+    let map = RequestedContents::ConfigMap { name: "web".to_owned(), key: "conf".to_owned() };
+    assert_eq!(found.rendered["web.conf"], map);
+}
+
+#[test]
+fn mistakes_in_files_to_render_are_named() {
+    let long = "x".repeat(30_000);
+    for (annotations, part) in [
+        (&[("enclii.io/format-.env", "dotenv")][..], "parse file \".env\""),
+        (&[("enclii.io/format-", "dotenv")], "parse file \"\""),
+        (&[("enclii.io/format-a", "yaml")], "enclii.io/format-…: parse format \"yaml\""),
+        (&[("enclii.io/template-a", "configmap=x")], "must be configmap=NAME/KEY"),
+        (
+            &[("enclii.io/template-a", "x"), ("enclii.io/format-a", "json")],
+            "file a has a format and a template",
+        ),
+        (
+            &[("enclii.io/template-a", &*long), ("enclii.io/template-b", &*long)],
+            "templates have 60004 bytes together",
+        ),
+    ] {
+        let mut all = annotations.to_vec();
+        all.push((SECRETS, "api-prod"));
+        let message = parse(&all).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+    let keys: Vec<_> = (0..17).map(|at| format!("enclii.io/format-f{at}")).collect();
+    let mut all: Vec<_> = keys.iter().map(|key| (key.as_str(), "json")).collect();
+    all.push((SECRETS, "api-prod"));
+    assert!(parse(&all).unwrap_err().to_string().contains("16 rendered files at most"));
+}

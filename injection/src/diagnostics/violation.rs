@@ -214,6 +214,11 @@ pub(crate) enum Violation {
     )]
     ExecWithoutCommand { at: String },
     #[error(
+        "annotation for the rendered file {file}: bundle {bundle} has a key of that name, which \
+         is a file too: rename the rendered file"
+    )]
+    RenderedNameTaken { file: SecretName, bundle: BundleRef },
+    #[error(
         "{at}: {} is the variable by which the agent's program knows what to set, so it cannot be \
          a secret: rename the variable",
         layout::EXEC_VARIABLE

@@ -3,13 +3,14 @@
 //! that asks for its secrets once, it is an ordinary init container.
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
+use contract::rendered::Contents;
 use contract::{Annotations, ReloadRequest, SecretName, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
 use super::agent_env::{config_value, pod_uid};
-use super::{add, append, reinvocation};
+use super::{add, append, reinvocation, templates};
 use crate::agent_settings::AgentSettings;
 use crate::config::{InjectionConfig, Quantity, Resources};
 use crate::container_path::ContainerList;
@@ -85,6 +86,7 @@ pub(crate) fn config(
             mode: settings.mode,
             mount_points,
             env,
+            rendered: templates::files(annotations),
         },
         program_directory: has_program.then(|| layout::PROGRAM_DIRECTORY.to_owned()),
         // A signal without a container has been refused already.
@@ -132,6 +134,15 @@ fn container(
     {
         let (name, path) = (layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY);
         mounts.push(json!({ "name": name, "mountPath": path }));
+    }
+    let has_templates = agent_config
+        .files
+        .rendered
+        .iter()
+        .any(|it| matches!(it.contents, Contents::TemplateFile(_)));
+    if has_templates && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
+        let (name, path) = (layout::TEMPLATE_VOLUME, layout::TEMPLATE_DIRECTORY);
+        mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
     }
     if settings.init_only {
         container["args"] = json!(["init"]);

@@ -51,7 +51,7 @@ impl<'p, 'r> MountPoints<'p, 'r> {
         if point.names().is_none() || point.path.len() > MAX_PATH_BYTES {
             return Some(MountPointConflict::Reserved);
         }
-        if self.requested.bundle_with_key(first).is_some() {
+        if self.requested.has_file(first) {
             return Some(MountPointConflict::Key);
         }
         if self.found.get(&point.path).is_some_and(|other| *other != file) {
@@ -140,10 +140,7 @@ fn check(
     let at = || app.at(format_args!(".volumeMounts[{index}]"));
     let path = || printable(&mount.mount_path);
     // The token is the agent's identity: a container that mounts it could act as the agent.
-    if let Some(volume) = [layout::SECRETS_VOLUME, layout::TOKEN_VOLUME, layout::PROGRAM_VOLUME]
-        .into_iter()
-        .find(|volume| **volume == *mount.name)
-    {
+    if let Some(volume) = layout::VOLUMES.into_iter().find(|volume| **volume == *mount.name) {
         diagnostics.deny(Violation::ReservedVolumeMounted { at: at(), volume });
     } else if let Some(points) = points {
         match overlap(&mount.mount_path) {

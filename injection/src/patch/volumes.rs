@@ -1,5 +1,5 @@
-//! The volumes of an injected pod: memory for the secrets, the agent's token, and memory for the
-//! agent's program where it starts commands.
+//! The volumes of an injected pod: memory for the secrets, the agent's token, memory for the agent's
+//! program where it starts commands, and the ConfigMaps of its templates.
 
 use contract::layout;
 use json_patch::PatchOperation;
@@ -16,25 +16,21 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    (config, has_program): (&InjectionConfig, bool),
+    (config, has_program, templates): (&InjectionConfig, bool, Option<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let mut missing = Vec::with_capacity(3);
-    let volumes = [
-        (layout::SECRETS_VOLUME, secrets as fn(&InjectionConfig) -> Value),
-        (layout::TOKEN_VOLUME, |_| token()),
-        (layout::PROGRAM_VOLUME, |_| program()),
-    ];
-    let count = if has_program { 3 } else { 2 };
-    for (name, canonical) in volumes.into_iter().take(count) {
+    let mut missing = Vec::with_capacity(4);
+    let always = [(layout::SECRETS_VOLUME, secrets(config)), (layout::TOKEN_VOLUME, token())];
+    let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
+    let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
+    for (name, canonical) in always.into_iter().chain(program).chain(templates) {
         let index = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
         match index {
-            None => missing.push(canonical(config)),
+            None => missing.push(canonical),
             Some(index) => {
-                let is_canonical = reinvocation::volume(pod, index).is_some_and(|found| {
-                    reinvocation::is_canonical_volume(&canonical(config), &found)
-                });
+                let is_canonical = reinvocation::volume(pod, index)
+                    .is_some_and(|found| reinvocation::is_canonical_volume(&canonical, &found));
                 if !is_canonical {
                     diagnostics.deny(Violation::VolumeNameTaken { index, volume: name });
                 }

@@ -13,6 +13,7 @@ mod plaintext_policy;
 mod platform;
 mod properties;
 mod reinvocation;
+mod rendered;
 mod rules;
 mod support;
 mod violations;

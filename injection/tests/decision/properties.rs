@@ -136,6 +136,7 @@ fn pod() -> impl Strategy<Value = Value> {
             1 => Just(None),
             2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER")),
         ],
+        prop_oneof![3 => Just(None), 1 => Just(Some("configmap=a/b")), 1 => Just(Some("{{ A }}$(B)"))],
         prop_oneof![
             3 => Just(None),
             3 => Just(Some("env")),
@@ -150,7 +151,7 @@ fn pod() -> impl Strategy<Value = Value> {
     let volumes = optional(Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])));
     let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());
     parts.prop_map(|(annotations, containers, init, volumes, share)| {
-        let (secrets, reload, containers_named, env, plain, deliver) = annotations;
+        let (secrets, reload, containers_named, env, plain, template, deliver) = annotations;
         let mut pod = json!({
             "metadata": {
                 "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" },
@@ -164,6 +165,7 @@ fn pod() -> impl Strategy<Value = Value> {
             ("containers", containers_named),
             ("env", env),
             ("plain-env", plain),
+            ("template-a.conf", template),
             ("deliver", deliver),
         ] {
             if let Some(value) = value {

@@ -14,6 +14,7 @@ fn other_volumes_find_their_mount_points() {
             mode: FileMode::OWNER,
             mount_points: points.iter().map(point).collect(),
             env: Vec::new(),
+            rendered: Vec::new(),
         })
     };
     let points = [
