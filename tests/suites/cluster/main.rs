@@ -22,6 +22,7 @@ mod bad_input;
 mod certificates;
 mod delivery;
 mod etcd;
+mod exec;
 mod faulty_webhook;
 mod harness;
 mod identity;
