@@ -144,14 +144,7 @@ pub fn desired_files(
     }
     let env = env_file::render_all(env, &files).map_err(PlanError::Variables)?;
     let total = env.values().fold(total, |sum, file| sum.saturating_add(file.len()));
-    // Each from the secrets alone, and not from what was rendered before.
-    let mut texts = FileContents::new();
-    for file in rendered {
-        if owners.contains_key(&file.file) {
-            return Err(RenderError::NameTaken(file.file.clone()).into());
-        }
-        texts.insert(FileName::from(&file.file), render::render(file, &files)?);
-    }
+    let mut texts = render::render_all(rendered, &files)?;
     let total = texts.values().fold(total, |sum, file| sum.saturating_add(file.len()));
     files.append(&mut texts);
     if total > MAX_POD_BYTES {

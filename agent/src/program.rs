@@ -1,7 +1,7 @@
 //! Copies the agent's own program into a volume, for containers whose command it starts.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,30 @@ pub struct ProgramError {
 /// When the directory cannot be written to.
 pub fn install(directory: &Path) -> Result<(), ProgramError> {
     let path = directory.join(PROGRAM_FILE);
+    // An agent that starts again finds its copy, which would need its size in memory once more.
+    if is_copy(&path).unwrap_or(false) {
+        return Ok(());
+    }
     copy(&directory.join(TEMPORARY), &path).map_err(|source| ProgramError { path, source })
+}
+
+/// Whether a file has the bytes of the program that runs.
+fn is_copy(path: &Path) -> io::Result<bool> {
+    let (mut own, mut copy) = (File::open(OWN_PROGRAM)?, File::open(path)?);
+    if own.metadata()?.len() != copy.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let count = own.read(&mut a)?;
+        if count == 0 {
+            return Ok(true);
+        }
+        copy.read_exact(&mut b[..count])?;
+        if a[..count] != b[..count] {
+            return Ok(false);
+        }
+    }
 }
 
 fn copy(temporary: &Path, path: &Path) -> io::Result<()> {
@@ -55,13 +78,22 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join(PROGRAM_FILE);
         File::create(temp.path().join(TEMPORARY)).unwrap();
-        for _ in 0..2 {
+        for other in [false, true, true] {
+            if other {
+                // The copy of another program.
+                std::fs::remove_file(&path).unwrap();
+                File::create(&path).unwrap();
+            }
             install(temp.path()).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o555);
             let output = Command::new(&path).arg("--list").output().unwrap();
             let listed = String::from_utf8(output.stdout).unwrap();
             assert!(listed.contains("a_copy_runs_and_replaces_one_that_runs"));
         }
+        let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&path).unwrap());
+        let before = inode();
+        install(temp.path()).unwrap();
+        assert_eq!(inode(), before, "its own copy stays");
         assert!(!temp.path().join(TEMPORARY).exists());
     }
 

@@ -1,8 +1,8 @@
 //! Templates (minijinja): the pod's secrets in, a text out. Pure.
 //!
-//! A template sees the secrets and nothing else: no file, no variable, no other template. Its steps,
-//! its nesting and its output are bounded. What it multiplies in memory is bounded by the agent's
-//! own limit, as is all of the agent.
+//! A template sees the secrets and nothing else: no file, no variable, no other template. Its
+//! steps, its nesting and its output are bounded. What it multiplies in memory is bounded by the
+//! agent's own limit, as is all of the agent.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

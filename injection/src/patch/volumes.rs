@@ -1,5 +1,5 @@
-//! The volumes of an injected pod: memory for the secrets, the agent's token, memory for the agent's
-//! program where it starts commands, and the ConfigMaps of its templates.
+//! The volumes of an injected pod: memory for the secrets, the agent's token, memory for the
+//! agent's program where it starts commands, and the ConfigMaps of its templates.
 
 use contract::layout;
 use json_patch::PatchOperation;
@@ -49,12 +49,12 @@ fn secrets(config: &InjectionConfig) -> Value {
     })
 }
 
-/// In memory, so that nobody who has the node's disk chooses the program. Holds the old copy and the
-/// new one while an agent that starts again replaces it.
+/// In memory, so that nobody who has the node's disk chooses the program. Holds two copies, even
+/// of a program with its symbols, while an agent of another image replaces the first.
 fn program() -> Value {
     json!({
         "name": layout::PROGRAM_VOLUME,
-        "emptyDir": { "medium": "Memory", "sizeLimit": "16Mi" },
+        "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" },
     })
 }
 

@@ -63,7 +63,7 @@ fn the_program_starts_the_command_with_the_variables() {
     );
     assert_eq!(
         patched["spec"]["volumes"][2],
-        json!({ "name": "enclii-program", "emptyDir": { "medium": "Memory", "sizeLimit": "16Mi" } })
+        json!({ "name": "enclii-program", "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } })
     );
     let agent = &patched["spec"]["initContainers"][0];
     assert_eq!(
