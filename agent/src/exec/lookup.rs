@@ -30,7 +30,7 @@ pub(super) fn program(word: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Loo
         // The kernel says what is wrong with it.
         return Ok(word.into());
     }
-    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    let path = path.unwrap_or_else(|| OsStr::new(DEFAULT_PATH));
     let mut error = LookupError::NotFound(word.to_owned());
     // As in runtimes, only absolute directories count: whoever can write to the working directory
     // would otherwise choose the program.

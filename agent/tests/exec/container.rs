@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_enclii-agent");
 
-pub(crate) struct Container {
+pub(crate) struct ExecContainer {
     directory: TempDir,
 }
 
-impl Container {
+impl ExecContainer {
     /// A container whose volume holds generation 1 with these values.
     pub(crate) fn new(values: &[(&str, &[u8])]) -> Self {
         let container = Self { directory: tempfile::tempdir().unwrap() };
@@ -142,7 +142,13 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// The children of a process.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
 fn descendants(pid: i32) -> Vec<i32> {
-    let children = crate::signals::children(pid);
+    let children = children(pid);
     children.iter().flat_map(|child| descendants(*child)).chain(children.clone()).collect()
 }

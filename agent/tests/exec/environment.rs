@@ -8,13 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use contract::layout::EXEC_VARIABLE;
 
-use crate::container::{Container, Running};
+use crate::container::{ExecContainer, Running};
 
 const VALUE: &[u8] = b"it's \"two\"\nlines, $HOME `x` \\ and \xff\xfe";
 
 #[test]
 fn a_command_gets_every_byte_and_nothing_of_ours() {
-    let container = Container::new(&[("A", VALUE), ("B", b""), ("C", b"new")]);
+    let container = ExecContainer::new(&[("A", VALUE), ("B", b""), ("C", b"new")]);
     let mut command = container.command(&["A", "X=B", "C"], &["env", "-0"]);
     let output = command.env("C", "old").env("PLAIN", "1").output().unwrap();
     assert!(output.status.success());
@@ -33,7 +33,7 @@ fn a_command_gets_every_byte_and_nothing_of_ours() {
 
 #[test]
 fn arguments_and_the_command_s_own_name_stay_as_they_are() {
-    let container = Container::new(&[("A", b"value")]);
+    let container = ExecContainer::new(&[("A", b"value")]);
     let mut command = container.command(&["A"], &["sh", "-c", "echo \"$0|$1|$A\"", "zero"]);
     let output = command.arg(OsStr::from_bytes(b"\xff --")).output().unwrap();
     assert_eq!(output.stdout, b"zero|\xff --|value\n");
@@ -43,7 +43,7 @@ fn arguments_and_the_command_s_own_name_stay_as_they_are() {
 
 #[test]
 fn the_directory_the_mask_and_the_limits_stay() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let script = "cd /tmp && umask 027 && ulimit -n 77 && trap '' USR2 && exec \"$@\"";
     let ours = container.command(&[], &[]);
     let inner = "pwd; umask; ulimit -n; grep '^Sig[BI]' /proc/self/status; nice; ls /proc/self/fd";
@@ -59,7 +59,7 @@ fn the_directory_the_mask_and_the_limits_stay() {
 
 #[test]
 fn failures_have_a_status_and_name_the_variable() {
-    let container = Container::new(&[
+    let container = ExecContainer::new(&[
         ("NUL", b"hunter2\0"),
         ("LONG", &[b'x'; 140_000]),
         ("HALF", &[b'x'; 100_000]),
@@ -90,7 +90,7 @@ fn failures_have_a_status_and_name_the_variable() {
 
 #[test]
 fn without_files_nothing_starts() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     fs::remove_file(container.path("..data")).unwrap();
     let output = container.command(&["A"], &["echo", "started"]).output().unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(125), Vec::new()));
@@ -99,7 +99,7 @@ fn without_files_nothing_starts() {
 
 #[test]
 fn a_command_in_a_command_needs_no_variable() {
-    let container = Container::new(&[("A", b"value")]);
+    let container = ExecContainer::new(&[("A", b"value")]);
     let program = crate::container::PROGRAM;
     let mut command = container.command(&["A"], &[program, "exec", "--", "sh", "-c", "echo $A"]);
     assert_eq!(command.output().unwrap().stdout, b"value\n");
@@ -123,11 +123,11 @@ fn memory_contains(pid: i32, needle: &[u8]) -> bool {
 #[test]
 fn the_parent_s_memory_keeps_no_value() {
     let value: Vec<u8> = (0..2000u32).map(|index| b'a' + (index * index % 23) as u8).collect();
-    let container = Container::new(&[("A", &value)]);
+    let container = ExecContainer::new(&[("A", &value)]);
     let mut running =
         Running::start(container.command(&["A"], &["sh", "-c", "echo ok; sleep 60; true"]));
     assert_eq!(running.line(), "ok");
-    let child = crate::signals::children(running.id());
+    let child = crate::container::children(running.id());
     assert!(memory_contains(child[0], &value[100..140]));
     for at in [0, 1000, 1960] {
         assert!(!memory_contains(running.id(), &value[at..at + 40]), "at {at}");

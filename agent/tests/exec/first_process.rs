@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use crate::container::{Container, Running, until};
+use crate::container::{ExecContainer, Running, until};
 
 /// Runs a command of ours as the first process of a process namespace.
-fn contained(container: &Container, variables: &[&str], script: &str) -> Command {
+fn contained(container: &ExecContainer, variables: &[&str], script: &str) -> Command {
     let ours = container.command(variables, &["sh", "-c", script]);
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]);
@@ -16,7 +16,7 @@ fn contained(container: &Container, variables: &[&str], script: &str) -> Command
 
 #[test]
 fn orphans_are_reaped() {
-    let container = Container::new(&[("A", b"value")]);
+    let container = ExecContainer::new(&[("A", b"value")]);
     // Each subshell leaves an orphan behind, as a daemon does that forks twice. The first process
     // has reaped them when no process is a zombie.
     let script = "i=0; while [ $i -lt 1000 ]; do (true &); i=$((i+1)); done; sleep 0.5; \
@@ -31,7 +31,7 @@ fn orphans_are_reaped() {
 
 #[test]
 fn the_status_says_the_signal_and_the_rest_ends() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let marker = container.path("alive");
     let script = format!(
         "(while :; do date >> {}; sleep 0.05; done) & sleep 0.3; kill -TERM $$",
@@ -48,12 +48,12 @@ fn the_status_says_the_signal_and_the_rest_ends() {
 
 #[test]
 fn a_stop_from_outside_reaches_the_command() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let script = "trap 'echo stopped; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = Running::start(contained(&container, &[], script));
     assert_eq!(running.line(), "ready");
     // `unshare` does not pass signals on, so its child gets one as kubelet's runtime sends it.
-    let first = crate::signals::children(running.id())[0];
+    let first = crate::container::children(running.id())[0];
     until("the signal is sent", || {
         let pid = rustix::process::Pid::from_raw(first).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok()

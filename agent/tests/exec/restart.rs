@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::container::{Container, Running};
-use crate::signals::children;
+use crate::container::{ExecContainer, Running, children};
 
 const GRACEFUL: &str = "trap 'echo stopping; exit 9' TERM; echo \"start $A\"; \
                         while :; do sleep 0.02; done";
 
 #[test]
 fn a_swap_restarts_the_command_with_the_new_values() {
-    let container = Container::new(&[("A", b"one")]);
+    let container = ExecContainer::new(&[("A", b"one")]);
     let command = container.command_with(&["A"], Some(10), &["sh", "-c", GRACEFUL]);
     let mut running = Running::start(command);
     assert_eq!(running.line(), "start one");
@@ -29,7 +28,7 @@ fn a_swap_restarts_the_command_with_the_new_values() {
 
 #[test]
 fn several_swaps_are_one_restart_and_without_the_request_there_is_none() {
-    let container = Container::new(&[("A", b"1")]);
+    let container = ExecContainer::new(&[("A", b"1")]);
     let command = container.command_with(&["A"], Some(10), &["sh", "-c", GRACEFUL]);
     let mut running = Running::start(command);
     let mut other = Running::start(container.command(&["A"], &["sh", "-c", GRACEFUL]));
@@ -49,7 +48,7 @@ fn several_swaps_are_one_restart_and_without_the_request_there_is_none() {
 
 #[test]
 fn what_ignores_the_stop_is_killed_after_the_grace() {
-    let container = Container::new(&[("A", b"one")]);
+    let container = ExecContainer::new(&[("A", b"one")]);
     let script = "trap '' TERM; echo \"start $A\"; while :; do sleep 0.02; done";
     let command = container.command_with(&["A"], Some(1), &["sh", "-c", script]);
     let mut running = Running::start(command);
@@ -62,7 +61,7 @@ fn what_ignores_the_stop_is_killed_after_the_grace() {
 
 #[test]
 fn what_a_command_leaves_behind_ends_before_the_next_one_starts() {
-    let container = Container::new(&[("A", b"one")]);
+    let container = ExecContainer::new(&[("A", b"one")]);
     let log = container.path("log");
     // The shell does not pass the signal on, and its server holds on to the old value.
     let script = format!(
@@ -81,7 +80,7 @@ fn what_a_command_leaves_behind_ends_before_the_next_one_starts() {
 
 #[test]
 fn a_stop_while_restarting_starts_nothing() {
-    let container = Container::new(&[("A", b"one")]);
+    let container = ExecContainer::new(&[("A", b"one")]);
     let script = "trap 'echo stopping; sleep 1; exit 9' TERM; echo \"start $A\"; \
                   while :; do sleep 0.02; done";
     let command = container.command_with(&["A"], Some(10), &["sh", "-c", script]);
@@ -97,7 +96,7 @@ fn a_stop_while_restarting_starts_nothing() {
 
 #[test]
 fn values_that_cannot_be_set_leave_the_command_running() {
-    let container = Container::new(&[("A", b"one")]);
+    let container = ExecContainer::new(&[("A", b"one")]);
     let mut command = container.command_with(&["A"], Some(10), &["sh", "-c", GRACEFUL]);
     command.stderr(Stdio::piped());
     let mut running = Running::start(command);
@@ -113,7 +112,7 @@ fn values_that_cannot_be_set_leave_the_command_running() {
 
 #[test]
 fn a_command_that_ends_by_itself_is_not_started_again() {
-    let container = Container::new(&[("A", b"one")]);
+    let container = ExecContainer::new(&[("A", b"one")]);
     let words = ["sh", "-c", "echo ready; read line; exit 4"];
     let mut command = container.command_with(&["A"], Some(10), &words);
     command.stdin(Stdio::null());

@@ -5,17 +5,11 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
-use crate::container::{Container, Running, until};
-
-/// The children of a process.
-pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
+use crate::container::{ExecContainer, Running, children, until};
 
 #[test]
 fn every_signal_reaches_the_command() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let script = "for s in HUP INT QUIT ABRT USR1 USR2 ALRM TERM CONT TSTP TTIN TTOU URG XCPU \
                   XFSZ VTALRM PROF WINCH IO PWR STKFLT; do trap \"echo $s\" $s; done; echo ready; \
                   while :; do sleep 0.02; done";
@@ -51,7 +45,7 @@ fn every_signal_reaches_the_command() {
 
 #[test]
 fn the_status_is_the_command_s() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     for status in [0, 1, 42, 255] {
         let script = format!("exit {status}");
         let found = container.command(&[], &["sh", "-c", &script]).status().unwrap();
@@ -67,7 +61,7 @@ fn the_status_is_the_command_s() {
 
 #[test]
 fn a_stop_waits_for_a_command_that_takes_its_time() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let script =
         "trap 'sleep 0.5; echo done; exit 7' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = Running::start(container.command(&[], &["sh", "-c", script]));
@@ -79,7 +73,7 @@ fn a_stop_waits_for_a_command_that_takes_its_time() {
 
 #[test]
 fn a_command_that_ignores_a_stop_goes_on() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let script = "trap '' TERM; echo ready; read line; echo \"$line\"";
     let mut command = container.command(&[], &["sh", "-c", script]);
     command.stdin(std::process::Stdio::piped());
@@ -92,7 +86,7 @@ fn a_command_that_ignores_a_stop_goes_on() {
 
 #[test]
 fn without_a_terminal_the_command_leads_its_group() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     // `kill 0` reaches the group of the shell, and no process of the test.
     let script = "trap 'echo group' USR1; sleep 5 & kill -USR1 0; wait; echo end";
     let mut running = Running::start(container.command(&[], &["setsid", "-w", "sh", "-c", script]));
@@ -104,7 +98,7 @@ fn without_a_terminal_the_command_leads_its_group() {
 
 #[test]
 fn on_a_terminal_the_command_reads_and_an_interrupt_comes_once() {
-    let container = Container::new(&[]);
+    let container = ExecContainer::new(&[]);
     let output = container.path("out");
     let inner = format!(
         "exec >{}; trap 'echo int' INT; stty -echo; echo ready; read line; echo \"got $line\"; \

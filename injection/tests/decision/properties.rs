@@ -136,7 +136,11 @@ fn pod() -> impl Strategy<Value = Value> {
             1 => Just(None),
             2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER")),
         ],
-        prop_oneof![3 => Just(None), 1 => Just(Some("configmap=a/b")), 1 => Just(Some("{{ A }}$(B)"))],
+        prop_oneof![
+            3 => Just(None),
+            1 => Just(Some("configmap=a/b")),
+            1 => Just(Some("{{ A }}$(B)")),
+        ],
         prop_oneof![
             3 => Just(None),
             3 => Just(Some("env")),

@@ -58,7 +58,7 @@ pub(super) fn change(
     // `env` overrides `envFrom`: a name that stays in `env` is not removed.
     for variable in app.container.env.iter().flatten() {
         if requested.secret_for(variable).is_none() {
-            changes.removed.remove(&*variable.name);
+            changes.removed.remove(&variable.name);
         }
     }
 }
