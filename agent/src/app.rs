@@ -17,6 +17,7 @@ use contract::reload::ReloadUrl;
 use contract::stream::ReloadOutcome;
 
 pub use post::PostError;
+pub(crate) use process_table::children_of;
 pub use signal::SignalError;
 
 use signal::SignalTarget;
@@ -36,6 +37,8 @@ enum ReloadMethod {
     None,
     Signal(SignalTarget),
     Post(ReloadUrl),
+    /// Kubelet restarts it with all containers when the agent exits.
+    Restart,
 }
 
 /// Why the configuration does not describe how to reload the application.
@@ -70,6 +73,7 @@ impl Application {
         let method = match reload {
             Reload::None => ReloadMethod::None,
             Reload::Http(url) => ReloadMethod::Post(url),
+            Reload::Restart => ReloadMethod::Restart,
             Reload::Signal { signal, container } => ReloadMethod::Signal(SignalTarget {
                 signal,
                 container,
@@ -86,13 +90,20 @@ impl Application {
         !matches!(self.method, ReloadMethod::None)
     }
 
+    /// Whether the application reads its values only when it starts, so that the agent's exit
+    /// takes the place of [`Self::reload`].
+    #[must_use]
+    pub fn wants_restart(&self) -> bool {
+        matches!(self.method, ReloadMethod::Restart)
+    }
+
     /// Tells the application that its files have changed.
     ///
     /// # Errors
     /// When it cannot be told within [`crate::schedule::RELOAD_TIMEOUT`].
     pub async fn reload(&self) -> Result<ReloadOutcome, ReloadError> {
         match &self.method {
-            ReloadMethod::None => Ok(ReloadOutcome::NotNeeded),
+            ReloadMethod::None | ReloadMethod::Restart => Ok(ReloadOutcome::NotNeeded),
             ReloadMethod::Signal(target) => Ok(target.send().await?),
             ReloadMethod::Post(url) => Ok(post::send(url).await?),
         }
@@ -121,5 +132,7 @@ mod tests {
         assert!(new("signal=SIGHUP", Some("app"), Some("u")).unwrap().wants_reload());
         assert!(new("http=http://127.0.0.1:1/", None, None).unwrap().wants_reload());
         assert!(!new("none", None, None).unwrap().wants_reload());
+        let restart = new("restart", None, None).unwrap();
+        assert!(restart.wants_reload() && restart.wants_restart());
     }
 }

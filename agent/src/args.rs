@@ -1,14 +1,18 @@
 //! The command line and the environment. This is the only module that reads them.
 //!
-//! There are two subcommands and no options, because the webhook writes the configuration. A
+//! There are four subcommands and no options, because the webhook writes the configuration. A
 //! command line parser is not worth its size in every pod.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use contract::AgentConfig;
 use contract::agent_config::ConfigError;
-use contract::layout::{CONFIG_VARIABLE, POD_UID_VARIABLE};
+use contract::layout::{CONFIG_VARIABLE, EXEC_VARIABLE, POD_UID_VARIABLE};
+use contract::{AgentConfig, ExecConfig};
 use runtime::logs::{LogFormat, UnknownLogFormat};
+
+use crate::exec::ExecArgs;
+use crate::supervisor::Mode;
 
 /// The environment variable with the log filter.
 pub const LOG_FILTER_VARIABLE: &str = "ENCLII_LOG_FILTER";
@@ -19,16 +23,20 @@ pub const LOG_FORMAT_VARIABLE: &str = "ENCLII_LOG_FORMAT";
 pub const HELP: &str = "\
 Writes a pod's secrets as files and makes the application reload when they change.
 
-Usage: enclii-agent [run | wait]
+Usage: enclii-agent [run | init | wait | exec -- COMMAND [ARGUMENT]...]
 
   run        keep the files up to date until SIGTERM (default)
+  init       write the files once and exit, or with status 1 after 120 s (the init container)
   wait       exit once the files exist, or with status 1 after 30 s (the postStart hook)
+  exec       start COMMAND with secrets in its environment, and end as it does; without it,
+             125: no values, 126: not executable, 127: no such program
   --help     print this help
   --version  print the version
 
 Environment:
   ENCLII_AGENT_CONFIG  configuration as JSON, written by the webhook [required]
   ENCLII_POD_UID       UID of the pod [required if the reload is a signal]
+  ENCLII_EXEC          which variables COMMAND gets, as JSON, written by the webhook
   ENCLII_LOG_FILTER    log level or list of target=level [default: info]
   ENCLII_LOG_FORMAT    json or text [default: json]
 
@@ -39,10 +47,12 @@ Example:
 /// A parsed command line.
 #[derive(Debug)]
 pub enum Command {
-    /// Keep the files up to date.
-    Run(Box<Args>),
+    /// Keep the files up to date, or write them once.
+    Run(Box<Args>, Mode),
     /// Wait until this directory has files.
     Wait(PathBuf),
+    /// Start a command.
+    Exec(Box<ExecArgs>),
     /// Print the help.
     Help,
     /// Print the version.
@@ -77,6 +87,12 @@ pub enum ArgsError {
     /// The configuration is invalid.
     #[error("read environment: {CONFIG_VARIABLE}")]
     Config(#[from] ConfigError),
+    /// The configuration of `exec` is invalid.
+    #[error("read environment: {EXEC_VARIABLE}")]
+    Exec(#[source] ConfigError),
+    /// There is no command to start.
+    #[error("read arguments: exec needs a command: enclii-agent exec -- COMMAND")]
+    NoCommand,
     /// The configuration names no bundle.
     #[error("read environment: {CONFIG_VARIABLE}: bundles is empty")]
     NoBundles,
@@ -90,24 +106,41 @@ pub enum ArgsError {
 /// # Errors
 /// When an argument is unknown, or a variable is missing or invalid.
 pub fn parse(
-    words: &[String],
+    words: &[OsString],
     variable: impl Fn(&str) -> Option<String>,
+    environment: impl FnOnce() -> Vec<(OsString, OsString)>,
 ) -> Result<Command, ArgsError> {
-    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] | ["run"] => Ok(Command::Run(Box::new(Args {
-            config: config(&variable)?,
-            pod_uid: variable(POD_UID_VARIABLE),
-            log_filter: variable(LOG_FILTER_VARIABLE).unwrap_or_else(|| "info".to_owned()),
-            log_format: variable(LOG_FORMAT_VARIABLE)
-                .map_or(Ok(LogFormat::Json), |text| text.parse())?,
-        }))),
-        ["wait"] => Ok(Command::Wait(config(&variable)?.files.directory.into())),
-        ["--help" | "-h" | "help"] => Ok(Command::Help),
-        ["--version" | "-V"] => Ok(Command::Version),
-        ["run" | "wait", word, ..] | [word, ..] => {
-            Err(ArgsError::UnknownArgument((*word).to_owned()))
+    let unknown = |word: &OsString| ArgsError::UnknownArgument(word.to_string_lossy().into_owned());
+    let command = words.first().map_or(Some("run"), |word| word.to_str());
+    let rest = words.get(1..).unwrap_or_default();
+    match (command, rest) {
+        (Some("run"), []) => Ok(Command::Run(Box::new(args(&variable)?), Mode::Serve)),
+        (Some("init"), []) => Ok(Command::Run(Box::new(args(&variable)?), Mode::Once)),
+        (Some("wait"), []) => Ok(Command::Wait(config(&variable)?.files.directory.into())),
+        (Some("exec"), [separator, command @ ..]) if separator == "--" => {
+            exec(command, variable(EXEC_VARIABLE), environment)
         }
+        (Some("exec"), _) => Err(ArgsError::NoCommand),
+        (Some("--help" | "-h" | "help"), []) => Ok(Command::Help),
+        (Some("--version" | "-V"), []) => Ok(Command::Version),
+        (Some("run" | "init" | "wait"), [word, ..]) => Err(unknown(word)),
+        _ => Err(words.first().map_or(ArgsError::NoCommand, unknown)),
     }
+}
+
+fn exec(
+    command: &[OsString],
+    config: Option<String>,
+    environment: impl FnOnce() -> Vec<(OsString, OsString)>,
+) -> Result<Command, ArgsError> {
+    if command.is_empty() {
+        return Err(ArgsError::NoCommand);
+    }
+    let config = config.map(|text| ExecConfig::from_json(&text)).transpose();
+    let mut environment = environment();
+    environment.retain(|(name, _)| name != EXEC_VARIABLE);
+    let config = config.map_err(ArgsError::Exec)?;
+    Ok(Command::Exec(Box::new(ExecArgs { config, command: command.to_vec(), environment })))
 }
 
 /// An environment variable of this process; `None` if it is not set or not UTF-8.
@@ -115,6 +148,22 @@ pub fn parse(
 #[expect(clippy::disallowed_methods, reason = "only this module reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+fn args(variable: &impl Fn(&str) -> Option<String>) -> Result<Args, ArgsError> {
+    Ok(Args {
+        config: config(variable)?,
+        pod_uid: variable(POD_UID_VARIABLE),
+        log_filter: variable(LOG_FILTER_VARIABLE).unwrap_or_else(|| "info".to_owned()),
+        log_format: variable(LOG_FORMAT_VARIABLE)
+            .map_or(Ok(LogFormat::Json), |text| text.parse())?,
+    })
+}
+
+/// All environment variables of this process.
+#[must_use]
+pub fn whole_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
 }
 
 fn config(variable: &impl Fn(&str) -> Option<String>) -> Result<AgentConfig, ArgsError> {
@@ -137,22 +186,26 @@ mod tests {
     );
 
     fn parse_with(words: &[&str], variables: &[(&str, &str)]) -> Result<Command, ArgsError> {
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        parse(&words, |name| {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let variable = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
+        };
+        let all = || variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        parse(&words, variable, all)
     }
 
     #[test]
     fn run_is_the_default_command() {
-        for words in [&[][..], &["run"]] {
-            let Ok(Command::Run(args)) =
+        for (words, mode) in
+            [(&[][..], Mode::Serve), (&["run"], Mode::Serve), (&["init"], Mode::Once)]
+        {
+            let Ok(Command::Run(args, found)) =
                 parse_with(words, &[(CONFIG_VARIABLE, CONFIG), (POD_UID_VARIABLE, "u")])
             else {
                 panic!()
             };
             assert_eq!(args.pod_uid.as_deref(), Some("u"));
-            assert_eq!(args.log_filter, "info");
+            assert_eq!((args.log_filter.as_str(), found), ("info", mode));
         }
     }
 
@@ -166,12 +219,30 @@ mod tests {
     }
 
     #[test]
+    fn exec_takes_a_command_and_hides_its_own_variable() {
+        let json = r#"{"version":1,"directory":"/d","variables":["A"]}"#;
+        let words = ["exec", "--", "run", "--help"];
+        let Ok(Command::Exec(args)) = parse_with(&words, &[(EXEC_VARIABLE, json), ("X", "1")])
+        else {
+            panic!()
+        };
+        assert_eq!(args.command, ["run", "--help"]);
+        assert_eq!(args.environment, [("X".into(), "1".into())]);
+        assert_eq!(args.config.unwrap().directory, "/d");
+    }
+
+    #[test]
     fn errors_name_the_argument_or_the_variable() {
         for (words, variables, text) in [
             (&["walk"][..], &[][..], "\"walk\""),
             (&["run", "fast"], &[], "\"fast\""),
+            (&["init", "now"], &[], "\"now\""),
             (&[], &[], CONFIG_VARIABLE),
             (&["wait"], &[], CONFIG_VARIABLE),
+            (&["exec"], &[], "exec -- COMMAND"),
+            (&["exec", "app"], &[], "exec -- COMMAND"),
+            (&["exec", "--"], &[], "exec -- COMMAND"),
+            (&["exec", "--", "app"], &[(EXEC_VARIABLE, "{}")], EXEC_VARIABLE),
             (&[], &[(CONFIG_VARIABLE, "{}")], CONFIG_VARIABLE),
             (&[], &[(CONFIG_VARIABLE, CONFIG), (LOG_FORMAT_VARIABLE, "yaml")], LOG_FORMAT_VARIABLE),
         ] {
@@ -184,7 +255,13 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_variable() {
-        for name in [CONFIG_VARIABLE, POD_UID_VARIABLE, LOG_FILTER_VARIABLE, LOG_FORMAT_VARIABLE] {
+        for name in [
+            CONFIG_VARIABLE,
+            POD_UID_VARIABLE,
+            EXEC_VARIABLE,
+            LOG_FILTER_VARIABLE,
+            LOG_FORMAT_VARIABLE,
+        ] {
             assert!(HELP.contains(name));
         }
     }

@@ -4,16 +4,20 @@
 //! ..12.4f0c/DATABASE_URL        the bytes
 //! ..data -> ..12.4f0c           swapped
 //! DATABASE_URL -> ..data/DATABASE_URL
+//! ..12.4f0c/.env/DATABASE_URL   what kubelet reads as a variable
+//! .env -> ..data/.env
 //! kubernetes.io/serviceaccount/ mount points of other volumes, see `mount_points`
 //! ```
 //!
 //! [`SecretsVolume::publish`] makes either a whole generation visible or nothing at all.
 //! [`SecretsVolume::open`] cleans up after a crash and adopts an existing generation.
 
+mod current;
 mod directory;
 mod error;
 mod generation_name;
 mod mount_points;
+mod records;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -22,22 +26,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use contract::agent_config::Files as FilesConfig;
-use contract::layout::{DATA_LINK, MAX_VALUE_BYTES};
+use contract::layout::{DATA_LINK, ENV_DIRECTORY, MAX_VALUE_BYTES};
 use contract::stream::BundleGeneration;
 use contract::{BundleRef, FileName, SecretName};
 
+pub use current::{CurrentGeneration, current_name};
 pub use error::VolumeError;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
 use directory::{Directory, Entry, EntryKind};
 use generation_name::GenerationName;
-use steps::{
-    DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, TRUST_BUNDLE_FILE,
-    TRUST_BUNDLE_TEMPORARY, VolumeStep,
-};
-
-// A trust bundle has a handful of certificates.
-const MAX_TRUST_BUNDLE_BYTES: usize = 1 << 20;
+use steps::{DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, VolumeStep};
 
 /// The in-memory volume with the files of one pod.
 #[derive(Debug)]
@@ -123,8 +122,9 @@ impl SecretsVolume {
         let entries = self.list()?;
         let was_pending = self.reload_pending();
         let name = unused_name(desired, &entries);
-        for step in steps::publish_steps(desired.files.keys(), &entries, reload && !was_pending) {
-            if let Err(error) = self.perform(&step, &name, &desired.files) {
+        let (names, env) = (desired.files.keys(), desired.env.keys());
+        for step in steps::publish_steps(names, env, &entries, reload && !was_pending) {
+            if let Err(error) = self.perform(&step, &name, desired) {
                 self.roll_back(was_pending);
                 return Err(error);
             }
@@ -155,46 +155,11 @@ impl SecretsVolume {
         self.current_directory.is_some()
     }
 
-    /// Whether the application still has to reload: an earlier run of the agent ended between the
-    /// swap and the reload.
-    #[must_use]
-    pub fn reload_pending(&self) -> bool {
-        self.current_directory.is_some() && self.root.read(RELOAD_PENDING_FILE, 0).is_ok()
-    }
-
-    /// Records that the reload is done or has been given up.
-    ///
-    /// # Errors
-    /// When the record cannot be removed.
-    pub fn clear_reload_pending(&self) -> Result<(), VolumeError> {
-        self.root.remove_file(RELOAD_PENDING_FILE).map_err(VolumeError::ReloadPending)
-    }
-
-    /// The trust bundle (PEM) that an earlier run saved. It is newer than the configured one.
-    #[must_use]
-    pub fn trust_bundle(&self) -> Option<String> {
-        let bytes = self.root.read(TRUST_BUNDLE_FILE, MAX_TRUST_BUNDLE_BYTES).ok()?;
-        String::from_utf8(bytes.expose().to_vec()).ok()
-    }
-
-    /// Saves a trust bundle (PEM) for the next run.
-    ///
-    /// # Errors
-    /// When it cannot be written; the previous one stays.
-    pub fn save_trust_bundle(&self, pem: &str) -> Result<(), VolumeError> {
-        let save = || {
-            self.root.remove_file(TRUST_BUNDLE_TEMPORARY)?;
-            self.root.write_new(TRUST_BUNDLE_TEMPORARY, pem.as_bytes(), 0o400)?;
-            self.root.rename(TRUST_BUNDLE_TEMPORARY, TRUST_BUNDLE_FILE)
-        };
-        save().map_err(VolumeError::TrustBundle)
-    }
-
     fn perform(
         &self,
         step: &VolumeStep,
         generation: &str,
-        files: &FileContents,
+        desired: &DesiredFiles,
     ) -> Result<(), VolumeError> {
         match step {
             VolumeStep::CreateDirectory => {
@@ -204,7 +169,7 @@ impl SecretsVolume {
                 Ok(())
             }
             VolumeStep::WriteFile(name) => {
-                let Some(value) = files.get(name) else { return Ok(()) };
+                let Some(value) = desired.files.get(name) else { return Ok(()) };
                 let write = || {
                     self.root.open_directory(generation)?.write_new(
                         name.as_str(),
@@ -214,9 +179,25 @@ impl SecretsVolume {
                 };
                 write().map_err(|source| VolumeError::from_write(name.as_str(), source))
             }
-            VolumeStep::LinkFile(name) => self
-                .link(name)
-                .map_err(|source| VolumeError::Link { name: name.as_str().to_owned(), source }),
+            VolumeStep::CreateEnvDirectory => {
+                let create = || {
+                    let mode = directory_mode(self.file_mode);
+                    self.root.open_directory(generation)?.create_directory(ENV_DIRECTORY, mode)
+                };
+                create().map_err(|source| VolumeError::from_create(generation, source))?;
+                Ok(())
+            }
+            VolumeStep::WriteEnvFile(name) => {
+                let Some(line) = desired.env.get(name) else { return Ok(()) };
+                let write = || {
+                    let directory = self.root.open_directory(generation)?;
+                    let directory = directory.open_directory(ENV_DIRECTORY)?;
+                    directory.write_new(name.as_str(), line.expose(), self.file_mode)
+                };
+                write().map_err(|source| VolumeError::from_write(name.as_str(), source))
+            }
+            VolumeStep::LinkFile(name) => self.link(name.as_str()),
+            VolumeStep::LinkEnvDirectory => self.link(ENV_DIRECTORY),
             VolumeStep::SetReloadPending => {
                 match self.root.write_new(RELOAD_PENDING_FILE, b"", 0o400) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -245,24 +226,27 @@ impl SecretsVolume {
     }
 
     /// Links a file by a rename, which replaces a foreign file of that name but not a directory.
-    fn link(&self, name: &FileName) -> io::Result<()> {
-        self.root.remove_file(FILE_LINK_TEMPORARY)?;
-        self.root.symlink(&steps::link_target(name.as_str()), FILE_LINK_TEMPORARY)?;
-        self.root.rename(FILE_LINK_TEMPORARY, name.as_str())
+    fn link(&self, name: &str) -> Result<(), VolumeError> {
+        let link = || {
+            self.root.remove_file(FILE_LINK_TEMPORARY)?;
+            self.root.symlink(&steps::link_target(name), FILE_LINK_TEMPORARY)?;
+            self.root.rename(FILE_LINK_TEMPORARY, name)
+        };
+        link().map_err(|source| VolumeError::Link { name: name.to_owned(), source })
     }
 
     /// Removes everything the agent created except the current and previous generations, and
     /// restores missing links.
     fn repair(&self) -> Result<(), VolumeError> {
-        let names = self
+        let (names, has_env) = self
             .current_directory
             .as_deref()
-            .map_or_else(|| Ok(Vec::new()), |current| self.file_names(current))?;
+            .map_or_else(|| Ok((Vec::new(), false)), |current| self.file_names(current))?;
         let entries = self.list()?;
         let (current, previous) =
             (self.current_directory.as_deref(), self.previous_directory.as_deref());
-        for step in steps::repair_steps(&names, &entries, current, previous) {
-            self.perform(&step, "", &FileContents::new())?;
+        for step in steps::repair_steps((&names, has_env), &entries, current, previous) {
+            self.perform(&step, "", &DesiredFiles::default())?;
         }
         Ok(())
     }
@@ -278,13 +262,15 @@ impl SecretsVolume {
         }
     }
 
-    fn file_names(&self, generation: &str) -> Result<Vec<FileName>, VolumeError> {
+    /// The names of a generation's files, and whether it has variables.
+    fn file_names(&self, generation: &str) -> Result<(Vec<FileName>, bool), VolumeError> {
         let entries = self
             .root
             .open_directory(generation)
             .and_then(|directory| directory.entries())
             .map_err(VolumeError::List)?;
-        Ok(entries.iter().filter_map(|entry| parse_file_name(&entry.name)).collect())
+        let names = entries.iter().filter_map(|entry| parse_file_name(&entry.name)).collect();
+        Ok((names, entries.iter().any(is_env_directory)))
     }
 
     /// `None` if the directory contains anything that the agent does not write.
@@ -296,7 +282,8 @@ impl SecretsVolume {
                 directory.read(&entry.name, MAX_VALUE_BYTES).ok()?,
             ))
         };
-        directory.entries().ok()?.into_iter().map(read).collect()
+        let entries = directory.entries().ok()?;
+        entries.into_iter().filter(|entry| !is_env_directory(entry)).map(read).collect()
     }
 
     fn list(&self) -> Result<Vec<Entry>, VolumeError> {
@@ -308,6 +295,10 @@ impl SecretsVolume {
 #[must_use]
 pub fn generation_exists(directory: &Path) -> bool {
     directory.join(DATA_LINK).is_dir()
+}
+
+fn is_env_directory(entry: &Entry) -> bool {
+    entry.name == ENV_DIRECTORY && entry.kind == EntryKind::Directory
 }
 
 /// The generation that `..data` points to, if this entry is that link and the generation exists.

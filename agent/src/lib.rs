@@ -11,14 +11,20 @@
 //! app (edge)      the application: a signal or a POST
 //! ```
 //!
+//! [`exec`] is a program of its own: the parent of the application's command, whose environment it
+//! sets from the files.
+//!
 //! [`supervisor`] runs these steps; [`schedule`] decides when to retry. An agent that has files
 //! keeps them through any outage and never exits because a server is unreachable.
 
 pub mod app;
 pub mod args;
 pub mod error;
+pub mod exec;
 pub mod files;
 pub mod plan;
+pub mod program;
+pub mod render;
 pub mod schedule;
 pub mod source;
 pub mod supervisor;

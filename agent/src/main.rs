@@ -2,17 +2,24 @@
 
 use std::alloc::System;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use agent::app::{Application, PROC};
 use agent::args::{self, Args, Command};
 use agent::error::error_chain;
-use agent::{supervisor, wait};
+use agent::exec::{self, Ending, ExecArgs};
+use agent::supervisor::{Mode, Stopped};
+use agent::{program, supervisor, wait};
+use contract::layout::RESTART_EXIT_CODE;
 use runtime::hardening;
 use runtime::signals::Shutdown;
 use runtime::tasks::Tasks;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::low_level::emulate_default_handler;
 use zeroizing_alloc::ZeroAlloc;
 
 // Wipes heap memory when it is freed or reallocated: the TLS and HTTP libraries copy values into
@@ -21,9 +28,8 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    let words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let result = match args::parse(&words, args::environment) {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let result = match args::parse(&words, args::environment, args::whole_environment) {
         Ok(Command::Help) => io::stdout().write_all(args::HELP.as_bytes()),
         Ok(Command::Version) => io::stdout()
             .write_all(concat!("enclii-agent ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
@@ -37,7 +43,8 @@ fn main() -> ExitCode {
                 .and_then(|()| Err(io::ErrorKind::TimedOut.into())),
             }
         }
-        Ok(Command::Run(args)) => return start(*args),
+        Ok(Command::Run(args, mode)) => return start(*args, mode),
+        Ok(Command::Exec(args)) => return exec(&args),
         Err(error) => {
             let _ = print_error(&error_chain(&error));
             return ExitCode::from(2);
@@ -46,13 +53,39 @@ fn main() -> ExitCode {
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn start(args: Args) -> ExitCode {
+fn exec(args: &ExecArgs) -> ExitCode {
+    let report = |text: &str| {
+        let _ = print_error(text);
+    };
+    match exec::run(args, report) {
+        Ok(Ending::Exited(status)) => ExitCode::from(status),
+        Ok(Ending::Killed(signal)) => killed(signal),
+        Err(error) => {
+            report(&error_chain(&error));
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+/// Ends by the signal that ended the command, so that a parent sees what it would have seen. The
+/// kernel spares process 1 its own signals, and then the status says it, as that of a shell.
+fn killed(signal: i32) -> ExitCode {
+    // The command has left its core already, if any.
+    let none = Rlimit { current: Some(0), maximum: None };
+    let none = Rlimit { maximum: getrlimit(Resource::Core).maximum, ..none };
+    if std::process::id() != 1 && setrlimit(Resource::Core, none).is_ok() {
+        let _ = emulate_default_handler(signal);
+    }
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+}
+
+fn start(args: Args, mode: Mode) -> ExitCode {
     if let Err(error) = runtime::logs::init(args.log_format, &args.log_filter) {
         let _ = print_error(&error_chain(&error));
         return ExitCode::from(2);
     }
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(args, mode) {
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(error = error_chain(&*error), "agent failed");
             ExitCode::FAILURE
@@ -60,8 +93,11 @@ fn start(args: Args) -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<(), Box<dyn Error>> {
+fn run(args: Args, mode: Mode) -> Result<ExitCode, Box<dyn Error>> {
     let Args { config, pod_uid, log_filter: _, log_format: _ } = args;
+    if let Some(directory) = &config.program_directory {
+        program::install(Path::new(directory))?;
+    }
     hardening::apply()?;
     let application = Application::new(config.reload.clone(), pod_uid, PROC.into())?;
     // One thread serves everything. The blocking thread resolves host names and ends after a
@@ -71,14 +107,27 @@ fn run(args: Args) -> Result<(), Box<dyn Error>> {
         .max_blocking_threads(1)
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
-    runtime.block_on(async {
+    let stopped = runtime.block_on(async {
         let tasks = Tasks::new();
         let shutdown = Shutdown::on_signals(&tasks)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "agent started");
-        supervisor::run(config, application, &tasks, &shutdown).await?;
-        tracing::info!("agent stopped");
-        Ok(())
-    })
+        supervisor::run(config, application, mode, &tasks, &shutdown)
+            .await
+            .map_err(Box::<dyn Error>::from)
+    })?;
+    // Without waiting for the resolver's thread.
+    runtime.shutdown_background();
+    match stopped {
+        Stopped::Shutdown => {
+            tracing::info!("agent stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Stopped::Restart(volume) => {
+            tracing::info!("agent exits, so that kubelet restarts all containers");
+            volume.record_restart()?;
+            Ok(ExitCode::from(RESTART_EXIT_CODE))
+        }
+    }
 }
 
 /// Prints to standard error, for failures before the log is set up.

@@ -1,19 +1,28 @@
 //! Turns a snapshot into files and compares them with the current ones. Pure.
 
+mod env_file;
+
 use std::collections::BTreeMap;
 
 use contract::layout::{MAX_POD_BYTES, MAX_VALUE_BYTES};
+use contract::rendered::RenderedFile;
 use contract::stream::{BundleGeneration, Snapshot};
 use contract::{BundleRef, FileName, Redacted, SecretName};
+
+pub use env_file::{EnvValueError, RefusedVariables};
+
+use crate::render::{self, RenderError};
 
 /// The bytes of each file of one generation.
 pub type FileContents = BTreeMap<FileName, Redacted>;
 
 /// The files that a pod should have.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct DesiredFiles {
     /// The bytes of each file.
     pub files: FileContents,
+    /// The bytes of each file from which kubelet reads a variable.
+    pub env: FileContents,
     /// The bundles at their generations, in the order in which the pod named the bundles.
     pub held: Vec<BundleGeneration>,
 }
@@ -81,25 +90,34 @@ pub enum PlanError {
         /// Its size in bytes.
         bytes: usize,
     },
+    /// Secrets that the pod reads as variables and that cannot be any.
+    #[error("plan files: {0}")]
+    Variables(RefusedVariables),
     /// The values together exceed the size limit of the volume.
     #[error(
         "plan files: the secrets of this pod have {0} bytes in total, \
          over the limit of {MAX_POD_BYTES}"
     )]
     TooLarge(usize),
+    /// A file that is rendered from the secrets.
+    #[error("plan files: {0}")]
+    Rendered(#[from] RenderError),
 }
 
 fn list(bundles: &[BundleRef]) -> String {
     bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The files for `snapshot`, in a pod that requests the bundles `requested`. The values are moved,
-/// not copied.
+/// The files for `snapshot`, in a pod that requests the bundles `requested`, and reads the secrets
+/// `env` as variables and has the files `rendered`. The values are moved; those of `env` are copied
+/// once.
 ///
 /// # Errors
 /// When the snapshot has other bundles than the pod requests, or cannot be written as files.
 pub fn desired_files(
     requested: &[BundleRef],
+    env: &[SecretName],
+    rendered: &[RenderedFile],
     snapshot: Snapshot,
 ) -> Result<DesiredFiles, PlanError> {
     let sent: Vec<BundleRef> = snapshot.bundles.iter().map(|held| held.bundle.clone()).collect();
@@ -124,10 +142,15 @@ pub fn desired_files(
             files.insert(FileName::from(&name), secret.value);
         }
     }
+    let env = env_file::render_all(env, &files).map_err(PlanError::Variables)?;
+    let total = env.values().fold(total, |sum, file| sum.saturating_add(file.len()));
+    let mut texts = render::render_all(rendered, &files)?;
+    let total = texts.values().fold(total, |sum, file| sum.saturating_add(file.len()));
+    files.append(&mut texts);
     if total > MAX_POD_BYTES {
         return Err(PlanError::TooLarge(total));
     }
-    Ok(DesiredFiles { files, held })
+    Ok(DesiredFiles { files, env, held })
 }
 
 /// How `desired` differs from `current`.
@@ -138,6 +161,18 @@ pub fn compare(desired: &DesiredFiles, current: &CurrentFiles) -> FilesChange {
         CurrentFiles::Readable(files) if *files == desired.files => FilesChange::Unchanged,
         CurrentFiles::Readable(_) | CurrentFiles::Unreadable => FilesChange::Changed,
     }
+}
+
+/// The secrets that containers hold as variables and whose values differ from the current ones. A
+/// running container keeps what it was created with.
+#[must_use]
+pub fn changed_variables(desired: &DesiredFiles, current: &CurrentFiles) -> Vec<FileName> {
+    let is_changed = |name: &&FileName| match current {
+        CurrentFiles::None => false,
+        CurrentFiles::Readable(files) => files.get(*name) != desired.files.get(*name),
+        CurrentFiles::Unreadable => true,
+    };
+    desired.env.keys().filter(is_changed).cloned().collect()
 }
 
 fn same_bundles(requested: &[BundleRef], sent: &[BundleRef]) -> bool {
@@ -186,7 +221,7 @@ mod tests {
 
     fn plan(requested: &[&str], bundles: Vec<HeldBundle>) -> Result<DesiredFiles, PlanError> {
         let requested: Vec<_> = requested.iter().map(|name| bundle(name)).collect();
-        desired_files(&requested, Snapshot { bundles })
+        desired_files(&requested, &[], &[], Snapshot { bundles })
     }
 
     #[test]
@@ -265,6 +300,33 @@ mod tests {
     }
 
     #[test]
+    fn variables_get_a_file_for_kubelet_and_count_twice() {
+        let plan = |env: &[&str], bundles| {
+            let env: Vec<SecretName> = env.iter().map(|name| name.parse().unwrap()).collect();
+            desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles })
+        };
+        let secrets: &[(&str, &[u8])] = &[("A", b"1"), ("B", b"it's"), ("C", b"")];
+        let found = plan(&["A"], vec![bundle_at("a-prod", 1, secrets)]).unwrap();
+        let env: Vec<_> =
+            found.env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(env, [("A", b"A='1'\n".as_slice())]);
+        assert_eq!(found.files.len(), 3);
+        let error = plan(&["D", "C", "A", "B"], vec![bundle_at("a-prod", 1, secrets)]);
+        let message = error.unwrap_err().to_string();
+        for part in ["D is in none", "C is empty", "B has a single quote", "D=exec or D=files"] {
+            assert!(message.contains(part), "{message}");
+        }
+        let names: Vec<String> = (0..140).map(|at| format!("N{at}")).collect();
+        let value = vec![b'x'; 59_000];
+        let secrets: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (name.as_str(), value.as_slice())).collect();
+        let env: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(plan(&env[..1], vec![bundle_at("a-prod", 1, &secrets)]).is_ok());
+        let error = plan(&env, vec![bundle_at("a-prod", 1, &secrets)]).unwrap_err();
+        assert!(matches!(error, PlanError::TooLarge(_)), "{error}");
+    }
+
+    #[test]
     fn debug_output_never_shows_a_value() {
         let desired =
             plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", b"hunter2")])]).unwrap();
@@ -291,6 +353,30 @@ mod tests {
             (files(&[]), FilesChange::Changed),
         ] {
             assert_eq!(compare(&desired, &current), expected, "{current:?}");
+        }
+    }
+
+    #[test]
+    fn changed_variables_are_those_of_the_pod_whose_values_differ() {
+        let env = ["X".parse().unwrap(), "Y".parse().unwrap()];
+        let secrets: &[(&str, &[u8])] = &[("X", b"1"), ("Y", b"2"), ("Z", b"3")];
+        let bundles = vec![bundle_at("a-prod", 2, secrets)];
+        let desired = desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles }).unwrap();
+        let current = |pairs: &[(&str, &[u8])]| {
+            CurrentFiles::Readable(
+                pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect(),
+            )
+        };
+        for (current, expected) in [
+            (CurrentFiles::None, &[][..]),
+            (CurrentFiles::Unreadable, &["X", "Y"]),
+            (current(&[("X", b"1"), ("Y", b"2"), ("Z", b"old")]), &[]),
+            (current(&[("X", b"1"), ("Y", b"old"), ("Z", b"3")]), &["Y"]),
+            (current(&[("Y", b"2")]), &["X"]),
+        ] {
+            let changed = changed_variables(&desired, &current);
+            let names: Vec<_> = changed.iter().map(FileName::as_str).collect();
+            assert_eq!(names, expected, "{current:?}");
         }
     }
 

@@ -27,6 +27,18 @@ pub const KEEP_PREVIOUS_GENERATION: Duration = Duration::from_secs(60);
 /// reloads at once.
 pub const MIN_RELOAD_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The minimum time between two restarts of the containers, counted from the start of the agent,
+/// which starts with them.
+pub const MIN_RESTART_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long to wait for more changes before a restart. It has no grace period for the application,
+/// so several writes in a row become one restart.
+pub const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// How long `enclii-agent init` tries to get the files. While an init container runs, its log can
+/// be read and the pod stopped, so this may be longer than the hook's wait.
+pub const INIT_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How long to wait before writing files again that could not be written.
 pub const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -83,6 +95,17 @@ pub fn reload_retry_delay(attempt: u32, elapsed: Duration, random: f64) -> Optio
     (elapsed < RELOAD_TIMEOUT).then(|| RELOAD.delay(attempt, random).max(MIN_DELAY))
 }
 
+/// Over how long the restarts of an application's pods are spread: each of them gets a new
+/// generation at the same time.
+pub const RESTART_SPREAD: Duration = Duration::from_secs(10);
+
+/// How long after its start the agent restarts the containers, for a change that came `changed`
+/// after its start. Later changes do not put the restart off.
+#[must_use]
+pub fn restart_after(changed: Duration, random: f64) -> Duration {
+    MIN_RESTART_INTERVAL.max(changed + RESTART_DELAY) + RESTART_SPREAD.mul_f64(random)
+}
+
 /// Whether an application without a process, `elapsed` after the first lookup, counts as not
 /// started.
 #[must_use]
@@ -122,6 +145,15 @@ mod tests {
         assert!(resets_backoff(Duration::from_secs(10), true));
         assert!(!resets_backoff(Duration::from_secs(9), true));
         assert!(!resets_backoff(Duration::from_secs(99), false));
+    }
+
+    #[test]
+    fn restarts_are_not_too_close() {
+        for (changed, restart) in [(0, 30), (28, 30), (29, 30), (30, 31), (500, 501)] {
+            let changed = Duration::from_secs(changed);
+            assert_eq!(restart_after(changed, 0.0), Duration::from_secs(restart));
+            assert_eq!(restart_after(changed, 0.5), Duration::from_secs(restart + 5));
+        }
     }
 
     #[test]

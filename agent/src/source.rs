@@ -27,6 +27,8 @@ pub enum SourceEvent {
         /// Why.
         reason: String,
     },
+    /// The supervisor has nothing more to report: the stream is closed, and no other follows.
+    Finished,
     /// These CAs may sign the server's certificate from now on.
     TrustBundle {
         /// The CAs as PEM, already parsed successfully.
@@ -39,7 +41,8 @@ pub enum SourceEvent {
 pub struct SourceChannels {
     /// Events of the source. The capacity is one, so that values do not queue up in memory.
     pub events: mpsc::Sender<SourceEvent>,
-    /// Reports of the supervisor. Undelivered ones are sent on the next connection.
+    /// Reports of the supervisor. Undelivered ones are sent on the next connection. When the
+    /// supervisor drops its side, the source finishes after the last of them.
     pub reports: mpsc::Receiver<AgentMessage>,
     /// The generations that the files hold.
     pub held: watch::Receiver<Vec<BundleGeneration>>,

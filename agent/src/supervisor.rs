@@ -5,14 +5,19 @@
 //! else happens in `Supervisor::run`, one event at a time.
 
 mod log_fields;
+mod once;
+mod reload;
+mod reports;
 
+use std::collections::BTreeSet;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
 use contract::agent_config::Source;
+use contract::rendered::RenderedFile;
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
-use contract::{AgentConfig, BundleRef};
+use contract::{AgentConfig, BundleRef, FileName, SecretName};
 use runtime::signals::Shutdown;
 use runtime::tasks::{DrainTimeout, Tasks};
 use tokio::sync::{mpsc, watch};
@@ -22,10 +27,12 @@ use crate::app::{Application, ReloadError};
 use crate::error::error_chain;
 use crate::files::{SecretsVolume, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
+use crate::render;
 use crate::schedule;
 use crate::source::switchyard::{Switchyard, SwitchyardError};
 use crate::source::{SourceChannels, SourceEvent};
 use crate::termination_message;
+use reload::reload_finished;
 
 // The source has no work to finish; its stream is cut.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,6 +53,9 @@ pub enum SupervisorError {
     /// container exits with this message, which is where people look.
     #[error("get secrets: {0}")]
     Denied(String),
+    /// An init container has no files in time.
+    #[error("get secrets: no files after {limit:?}: {0}", limit = schedule::INIT_TIMEOUT)]
+    Late(String),
     /// The source ended on its own, which is a bug.
     #[error("the source stopped unexpectedly")]
     SourceStopped,
@@ -60,21 +70,74 @@ type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadErro
 struct Supervisor {
     files: SecretsVolume,
     application: Application,
+    mode: Mode,
+    /// Whether this run has done what [`Mode::Once`] asks for.
+    is_done: bool,
+    /// Whether the last snapshot cannot become files.
+    is_rejected: bool,
+    /// Why there are no files yet.
+    last_reason: String,
     bundles: Vec<BundleRef>,
+    /// The secrets that the pod reads as variables.
+    env: Vec<SecretName>,
+    /// What it renders for each generation.
+    rendered: Vec<RenderedFile>,
     held: watch::Sender<Vec<BundleGeneration>>,
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
     reload: Option<ReloadFuture>,
+    /// When all containers restart, if they have to.
+    restart_at: Option<Instant>,
+    /// When the agent was started, and the containers with it.
+    started_at: Instant,
     /// When the current files were swapped_at in.
     swapped_at: Instant,
     last_reload: Option<Instant>,
     /// When to remove the previous generation.
     remove_previous_at: Option<Instant>,
+    /// The variables whose containers were created with an older value.
+    stale: BTreeSet<FileName>,
     /// Files that could not be written, and when to retry.
     unwritten: Option<(DesiredFiles, Instant)>,
 }
 
-/// Keeps the pod's files up to date until `shutdown` is requested.
+/// What the agent does once the files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It keeps them up to date.
+    Serve,
+    /// It ends: it is an init container, and what comes after it does not change.
+    Once,
+}
+
+/// Why the agent stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// It was asked to, or has written the files once.
+    Shutdown,
+    /// Kubelet has to restart all containers: the process calls
+    /// [`SecretsVolume::record_restart`] and ends with
+    /// [`RESTART_EXIT_CODE`](contract::layout::RESTART_EXIT_CODE), with nothing in between that
+    /// takes time.
+    Restart(SecretsVolume),
+}
+
+/// Why the event loop ended.
+enum LoopEnd {
+    /// The source ended.
+    Source,
+    /// The pod gets no files, for this reason.
+    Denied(String),
+    /// All containers have to restart.
+    Restart,
+    /// The files are written, and that was all.
+    Done,
+    /// There were no files in time. Holds the last reason.
+    Late(String),
+}
+
+/// Keeps the pod's files up to date until `shutdown` is requested or the containers have to
+/// restart.
 ///
 /// # Errors
 /// When the configuration or the volume is unusable, or access is denied while there are no files
@@ -83,11 +146,13 @@ struct Supervisor {
 pub async fn run(
     config: AgentConfig,
     application: Application,
+    mode: Mode,
     tasks: &Tasks,
     shutdown: &Shutdown,
-) -> Result<(), SupervisorError> {
-    let AgentConfig { version: _, source, bundles, files, reload: _ } = config;
+) -> Result<Stopped, SupervisorError> {
+    let AgentConfig { source, bundles, files, .. } = config;
     let Source::Switchyard { address, ca, token_file } = source;
+    let (env, rendered) = (files.env.clone(), files.rendered.clone());
     let files = SecretsVolume::open(&files)?;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
@@ -97,7 +162,7 @@ pub async fn run(
         );
     }
 
-    let (event_sender, events) = mpsc::channel(1);
+    let (event_sender, mut events) = mpsc::channel(1);
     let (reports, report_receiver) = mpsc::channel(REPORT_QUEUE);
     let (held, held_receiver) = watch::channel(files.held(&bundles));
     let channels =
@@ -113,49 +178,47 @@ pub async fn run(
     let mut supervisor = Supervisor {
         files,
         application,
+        mode,
+        is_done: false,
+        is_rejected: false,
+        last_reason: "no connection yet".to_owned(),
         bundles,
+        env,
+        rendered,
         held,
         reports,
         reload: None,
+        restart_at: None,
+        started_at: Instant::now(),
         swapped_at: Instant::now(),
         last_reload: None,
         remove_previous_at: None,
+        stale: BTreeSet::new(),
         unwritten: None,
     };
     supervisor.resume();
     let stopping = tasks.stopping();
-    let denied = tokio::select! {
+    let end = tokio::select! {
         () = shutdown.requested() => None,
         () = stopping.cancelled() => None,
-        denied = supervisor.run(events) => denied,
+        end = supervisor.run(&mut events) => Some(end),
     };
+    if matches!(end, Some(LoopEnd::Done)) {
+        return supervisor.finish(events, tasks).await;
+    }
     let source_stopped = tasks.stopping().is_cancelled();
     tasks.drain(DRAIN_TIMEOUT).await?;
-    match denied {
-        Some(reason) => Err(SupervisorError::Denied(reason)),
-        None if source_stopped => Err(SupervisorError::SourceStopped),
-        None => Ok(()),
+    match end {
+        Some(LoopEnd::Denied(reason)) => Err(SupervisorError::Denied(reason)),
+        Some(LoopEnd::Late(reason)) => Err(SupervisorError::Late(reason)),
+        Some(LoopEnd::Restart) => Ok(Stopped::Restart(supervisor.files)),
+        _ if source_stopped => Err(SupervisorError::SourceStopped),
+        Some(LoopEnd::Source | LoopEnd::Done) | None => Ok(Stopped::Shutdown),
     }
 }
 
 impl Supervisor {
-    /// Continues what an earlier run of the agent left unfinished.
-    fn resume(&mut self) {
-        let held = self.held.borrow().clone();
-        if !held.is_empty() {
-            tracing::info!(
-                bundle = log_fields::bundles(&held),
-                generation = log_fields::generations(&held),
-                "existing files adopted"
-            );
-        }
-        if self.files.reload_pending() && self.application.wants_reload() {
-            self.start_reload();
-        }
-    }
-
-    /// Returns when the source stops, or the reason why the pod gets no files.
-    async fn run(&mut self, mut events: mpsc::Receiver<SourceEvent>) -> Option<String> {
+    async fn run(&mut self, events: &mut mpsc::Receiver<SourceEvent>) -> LoopEnd {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -167,15 +230,21 @@ impl Supervisor {
                         if !self.files.has_generation() {
                             termination_message::write(&reason);
                             if denied {
-                                return Some(reason);
+                                return LoopEnd::Denied(reason);
                             }
                         }
+                        self.last_reason = reason;
                     }
-                    None => return None,
+                    Some(SourceEvent::Finished) | None => return LoopEnd::Source,
                 },
+                () = reached(self.restart_at) => return LoopEnd::Restart,
+                () = reached(self.deadline()) => return self.give_up(),
                 result = reload_finished(&mut self.reload) => self.finish_reload(result),
                 () = reached(self.remove_previous_at) => self.remove_previous_generation(),
                 () = reached(self.unwritten.as_ref().map(|(_, at)| *at)) => self.retry_write(),
+            }
+            if let Some(end) = self.end_of_once() {
+                return end;
             }
         }
     }
@@ -183,40 +252,61 @@ impl Supervisor {
     fn apply_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
         // It replaces an earlier one that could not be written.
         self.unwritten = None;
+        self.is_rejected = false;
         let held = snapshot.holds();
-        match plan::desired_files(&self.bundles, snapshot) {
+        let desired =
+            render::load(&self.rendered).map_err(|error| error_chain(&error)).and_then(|files| {
+                plan::desired_files(&self.bundles, &self.env, &files, snapshot)
+                    .map_err(|error| error.to_string())
+            });
+        match desired {
             Ok(desired) => self.write_files(desired, received_at),
-            Err(error) => {
-                let detail = error.to_string();
+            Err(detail) => {
                 tracing::error!(
                     bundle = log_fields::bundles(&held),
                     generation = log_fields::generations(&held),
                     reason = detail,
                     "generation rejected, files unchanged"
                 );
+                self.is_rejected = true;
+                if !self.files.has_generation() {
+                    termination_message::write(&detail);
+                }
+                self.last_reason.clone_from(&detail);
                 self.report(AgentMessage::Failed { wanted: held, step: FailedStep::Plan, detail });
             }
         }
     }
 
     fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
-        let change = plan::compare(&desired, &self.files.current());
+        let current = self.files.current();
+        let change = plan::compare(&desired, &current);
+        // The containers are created, or created again, after this.
+        let are_fresh = self.application.wants_restart() || self.mode == Mode::Once;
+        let stale =
+            if are_fresh { Vec::new() } else { plan::changed_variables(&desired, &current) };
+        drop(current);
         if change == FilesChange::Unchanged {
+            self.is_done = true;
             self.held.send_replace(desired.held);
             // A reload in progress reports these generations when it ends.
-            if self.reload.is_none() {
+            if self.reload.is_none() && self.restart_at.is_none() {
                 self.report_applied(ReloadOutcome::NotNeeded);
             }
             return;
         }
         let reload = change == FilesChange::Changed && self.application.wants_reload();
         match self.files.publish(&desired, reload) {
-            Ok(()) => self.files_written(desired, received_at, reload),
+            Ok(()) => {
+                self.warn_of_stale_variables(stale);
+                self.files_written(desired, received_at, reload);
+            }
             Err(error) => self.write_failed(desired, &error),
         }
     }
 
     fn files_written(&mut self, desired: DesiredFiles, received_at: Instant, reload: bool) {
+        self.is_done = true;
         self.swapped_at = Instant::now();
         tracing::info!(
             bundle = log_fields::bundles(&desired.held),
@@ -227,11 +317,12 @@ impl Supervisor {
         );
         self.remove_previous_at = Some(self.swapped_at + schedule::KEEP_PREVIOUS_GENERATION);
         self.held.send_replace(desired.held);
-        if reload { self.start_reload() } else { self.report_applied(ReloadOutcome::NotNeeded) }
+        if reload { self.take_up() } else { self.report_applied(ReloadOutcome::NotNeeded) }
     }
 
     fn write_failed(&mut self, desired: DesiredFiles, error: &VolumeError) {
         let detail = error_chain(error);
+        self.last_reason.clone_from(&detail);
         tracing::error!(
             bundle = log_fields::bundles(&desired.held),
             generation = log_fields::generations(&desired.held),
@@ -267,76 +358,6 @@ impl Supervisor {
                 "new trust bundle is in use, but not saved for the next start"
             ),
         }
-    }
-
-    /// Starts a reload and drops one that is in progress.
-    fn start_reload(&mut self) {
-        let application = self.application.clone();
-        let not_before = self.last_reload.map(|at| at + schedule::MIN_RELOAD_INTERVAL);
-        self.reload = Some(Box::pin(async move {
-            if let Some(at) = not_before {
-                sleep_until(at).await;
-            }
-            application.reload().await
-        }));
-    }
-
-    fn finish_reload(&mut self, result: Result<ReloadOutcome, ReloadError>) {
-        self.reload = None;
-        self.last_reload = Some(Instant::now());
-        if let Err(error) = self.files.clear_reload_pending() {
-            tracing::warn!(
-                error = error_chain(&error),
-                "the application will be told to reload again after a restart"
-            );
-        }
-        let milliseconds = log_fields::milliseconds(self.swapped_at.elapsed());
-        match result {
-            Ok(ReloadOutcome::NotNeeded) => {
-                tracing::info!("application is not running yet, no reload needed");
-            }
-            Ok(outcome) => tracing::info!(
-                by = log_fields::method(outcome),
-                milliseconds,
-                "application reloaded"
-            ),
-            Err(error) => {
-                let detail = error_chain(&error);
-                tracing::error!(
-                    error = detail,
-                    milliseconds,
-                    "application not reloaded, it may still use the old values"
-                );
-                // The files hold the new generation all the same, so both are reported.
-                self.report_applied(ReloadOutcome::Failed);
-                let wanted = self.held.borrow().clone();
-                return self.report(AgentMessage::Failed {
-                    wanted,
-                    step: FailedStep::Reload,
-                    detail,
-                });
-            }
-        }
-        self.report_applied(result.unwrap_or(ReloadOutcome::Failed));
-    }
-
-    fn report_applied(&self, reload: ReloadOutcome) {
-        let holds = self.held.borrow().clone();
-        self.report(AgentMessage::Applied { holds, reload });
-    }
-
-    fn report(&self, message: AgentMessage) {
-        if self.reports.try_send(message).is_err() {
-            tracing::warn!("report dropped, the next connection reports the current files");
-        }
-    }
-}
-
-/// Waits for the reload in progress, or forever if there is none.
-async fn reload_finished(reload: &mut Option<ReloadFuture>) -> Result<ReloadOutcome, ReloadError> {
-    match reload {
-        Some(reload) => reload.await,
-        None => pending().await,
     }
 }
 

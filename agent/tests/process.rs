@@ -12,12 +12,13 @@ mod server;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use contract::AgentConfig;
 use contract::layout::CONFIG_VARIABLE;
-use contract::stream::AgentMessage;
+use contract::stream::{AgentMessage, ReloadOutcome};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command as AsyncCommand};
@@ -41,12 +42,26 @@ fn run(words: &[&str], config: Option<&AgentConfig>) -> Output {
 }
 
 fn start(config: &AgentConfig) -> Child {
+    start_as("run", config)
+}
+
+fn start_as(word: &str, config: &AgentConfig) -> Child {
     let mut command = AsyncCommand::new(PROGRAM);
     command
+        .arg(word)
         .env_clear()
         .env(CONFIG_VARIABLE, config.to_json().unwrap())
         .env("ENCLII_LOG_FILTER", "trace");
     command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// The exit code and the log of an agent that ends by itself within a minute.
+async fn ended(mut child: Child) -> (Option<i32>, String) {
+    let mut log = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    let read = stderr.read_to_string(&mut log);
+    tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();
+    (with_timeout(child.wait()).await.unwrap().code(), log)
 }
 
 /// Stops the agent as kubelet does, and returns its log.
@@ -210,4 +225,85 @@ async fn the_process_dumps_no_core_and_its_memory_belongs_to_root() {
     assert_eq!(std::fs::metadata(proc.join("mem")).unwrap().uid(), 0);
     stop(agent).await;
     drop(session);
+}
+
+/// The containers restart 30 s after the agent's start at the earliest, so this takes as long.
+#[tokio::test]
+async fn two_changes_are_one_restart_which_is_not_repeated() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let config = pod.config(server.address(), &ca.pem, "restart");
+    let started = Instant::now();
+    let agent = start(&config);
+    let (mut session, _) = server.session().await;
+    session.send(&snapshot(1, &[("A", b"one")])).await;
+    assert!(matches!(session.receive().await, AgentMessage::Applied { .. }));
+    session.send(&snapshot(2, &[("A", b"two")])).await;
+    session.send(&snapshot(3, &[("A", b"three")])).await;
+    let (code, log) = ended(agent).await;
+    assert_eq!(code, Some(88), "{log}");
+    assert!(started.elapsed() >= Duration::from_secs(30), "{:?}", started.elapsed());
+    assert_eq!(log.matches("all containers restart, since").count(), 1, "{log}");
+    assert_eq!(pod.file("A").as_deref(), Some(&b"three"[..]));
+    drop(session);
+
+    // Kubelet has started it again, with all the others.
+    let agent = start(&config);
+    let (mut session, holds) = server.session().await;
+    assert_eq!(holds, [3]);
+    let report = session.receive().await;
+    assert!(matches!(report, AgentMessage::Applied { .. }), "{report:?}");
+    session.send(&snapshot(3, &[("A", b"three")])).await;
+    session.receive().await;
+    let log = stop(agent).await;
+    assert!(log.contains("all containers were restarted with the current files"), "{log}");
+    assert!(!log.contains("all containers restart, since"), "{log}");
+}
+
+#[tokio::test]
+async fn an_init_container_writes_the_files_once_and_closes_its_stream() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let mut config = pod.config(server.address(), &ca.pem, "none");
+    config.files.env = vec!["A".parse().unwrap()];
+    // In a pod whose containers are all created again it runs again.
+    for generation in [1, 2] {
+        let agent = start_as("init", &config);
+        let (mut session, _) = server.session().await;
+        session.send(&snapshot(generation, &[("A", generation.to_string().as_bytes())])).await;
+        let report = session.receive().await;
+        assert_eq!(pod::applied(&report), (generation, ReloadOutcome::NotNeeded));
+        session.wait_closed().await;
+        let (code, log) = ended(agent).await;
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("files written once"), "{log}");
+        assert!(!log.contains("not connected") && !log.contains("not closed in time"), "{log}");
+        assert_eq!(pod.file("A").unwrap(), generation.to_string().as_bytes());
+    }
+    // With files, a value that cannot be one keeps them; without, the pod does not start.
+    for (volume, code) in [("again", 0), ("fresh", 1)] {
+        if volume == "fresh" {
+            std::fs::remove_dir_all(pod.volume()).unwrap();
+            std::fs::create_dir(pod.volume()).unwrap();
+        }
+        let agent = start_as("init", &config);
+        let (mut session, _) = server.session().await;
+        session.send(&snapshot(3, &[("A", b"it's")])).await;
+        let report = session.receive().await;
+        assert!(matches!(report, AgentMessage::Failed { .. }), "{report:?}");
+        let (found, log) = ended(agent).await;
+        assert_eq!(found, Some(code), "{log}");
+        assert!(log.contains("A has a single quote"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn an_init_container_that_is_denied_fails_at_once() {
+    let (ca, pod) = (TestCa::new(), Pod::new());
+    let server = Server::start(&ca).await;
+    let agent = start_as("init", &pod.config(server.address(), &ca.pem, "none"));
+    server.login().await.refuse("403 Forbidden", &denial()).await;
+    let (code, log) = ended(agent).await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains(DENIED), "{log}");
 }

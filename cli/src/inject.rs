@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use contract::{Label, annotations};
-use injection::{Decision, ImageName, InjectionConfig, OperatorFile, Pod, admit};
+use injection::{
+    Decision, ImageName, InjectionConfig, KubernetesVersion, OperatorFile, Pod, admit,
+};
 use serde_json::Value;
 
 use crate::common_args::ConnectionArgs;
@@ -66,6 +68,14 @@ pub(crate) struct InjectArgs {
     /// version]
     #[arg(long, env = "ENCLII_AGENT_IMAGE")]
     pub(crate) agent_image: Option<ImageName>,
+    /// The cluster's Kubernetes version.
+    #[arg(
+        long,
+        env = "ENCLII_KUBERNETES_VERSION",
+        default_value_t = KubernetesVersion::NEWEST,
+        value_name = "VERSION"
+    )]
+    pub(crate) kubernetes_version: KubernetesVersion,
 }
 
 /// The image of the agent if nobody names one.
@@ -73,11 +83,14 @@ const AGENT_IMAGE: &str = concat!("enclii/agent:", env!("CARGO_PKG_VERSION"));
 
 /// The operator's configuration, as the webhook would read it.
 fn config(args: &InjectArgs) -> Result<InjectionConfig, Error> {
-    let defaults = InjectionConfig::new(
-        AGENT_IMAGE.to_owned(),
-        SWITCHYARD_URL.to_owned(),
-        TRUST_PLACEHOLDER.to_owned(),
-    );
+    let defaults = InjectionConfig {
+        kubernetes: Some(args.kubernetes_version),
+        ..InjectionConfig::new(
+            AGENT_IMAGE.to_owned(),
+            SWITCHYARD_URL.to_owned(),
+            TRUST_PLACEHOLDER.to_owned(),
+        )
+    };
     let flags = OperatorFile { agent_image: args.agent_image.clone(), ..OperatorFile::default() };
     let Some(path) = &args.config else {
         return flags.configure(defaults).map_err(|error| Error::Usage(error.to_string()));

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
+use crate::name::SecretName;
 use crate::reload::Reload;
+use crate::rendered::RenderedFile;
 
 /// The version that this build writes, and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -25,6 +27,10 @@ pub struct AgentConfig {
     pub bundles: Vec<BundleRef>,
     /// The files to write.
     pub files: Files,
+    /// The directory into which the agent copies its own program before anything else, for the
+    /// containers whose command it starts; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_directory: Option<String>,
     /// How to notify the application. In JSON: `reload` as in the annotation, and
     /// `reload_container`, which a signal needs.
     #[serde(flatten)]
@@ -57,6 +63,15 @@ pub struct Files {
     /// the application, so the agent makes these places before the application starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mount_points: Vec<MountPoint>,
+    /// The secrets that kubelet reads as variables: each gets a file in
+    /// [`ENV_DIRECTORY`](crate::layout::ENV_DIRECTORY) too. An agent that does not know the field
+    /// writes none, and then kubelet does not create the containers that need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<SecretName>,
+    /// The files that the agent renders from all secrets. One that does not know the field writes
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rendered: Vec<RenderedFile>,
 }
 
 /// A place below the secrets directory where another volume is mounted.
@@ -141,7 +156,10 @@ mod tests {
                 directory: "/run/secrets".into(),
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
+                env: Vec::new(),
+                rendered: Vec::new(),
             },
+            program_directory: None,
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
         }
     }
@@ -184,6 +202,16 @@ mod tests {
         ] {
             assert_eq!(point(path, false).names(), names, "{path}");
         }
+    }
+
+    #[test]
+    fn the_variables_are_names() {
+        let mut config = sample();
+        config.files.env = vec!["DB".parse().unwrap(), "tls.crt".parse().unwrap()];
+        let json = config.to_json().unwrap();
+        assert!(json.contains(r#""mode":"0400","env":["DB","tls.crt"]"#), "{json}");
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
+        assert!(AgentConfig::from_json(&json.replace("tls.crt", "../x")).is_err());
     }
 
     #[test]

@@ -5,17 +5,22 @@
 
 mod error;
 mod file_mode;
+mod rendered;
 mod value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::bundle::BundleRef;
+use crate::delivery::DeliveryRequest;
+use crate::name::SecretName;
 use crate::reload::ReloadRequest;
+use crate::rendered::RequestedContents;
 
 pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
-use value::{bundles, container, env_name, list, quoted};
+use rendered::rendered;
+use value::{bundles, container, deliveries, env_name, list, quoted};
 
 /// The prefix of all keys.
 pub const PREFIX: &str = "enclii.io/";
@@ -25,6 +30,8 @@ pub const SECRETS: &str = "enclii.io/secrets";
 pub const RELOAD: &str = "enclii.io/reload";
 /// The container to signal.
 pub const RELOAD_CONTAINER: &str = "enclii.io/reload-container";
+/// How the values reach the application.
+pub const DELIVER: &str = "enclii.io/deliver";
 /// Environment variables to remove when the webhook cannot know the bundle's keys.
 pub const ENV: &str = "enclii.io/env";
 /// Environment variables that look like credentials and are not.
@@ -33,6 +40,11 @@ pub const PLAIN_ENV: &str = "enclii.io/plain-env";
 pub const CONTAINERS: &str = "enclii.io/containers";
 /// The files' mode, octal.
 pub const FILE_MODE: &str = "enclii.io/file-mode";
+
+/// The beginning of the keys that ask for a rendered file: its name follows.
+pub const TEMPLATE: &str = "enclii.io/template-";
+/// Likewise, in a ready format.
+pub const FORMAT: &str = "enclii.io/format-";
 
 /// The most bundles of one pod.
 pub const MAX_BUNDLES: usize = 16;
@@ -52,9 +64,14 @@ pub const KEYS: &[(&str, &str)] = &[
     (SECRETS, "bundle names, comma separated; opts the pod in"),
     (
         RELOAD,
-        "none (default), signal=SIGHUP, or http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted)",
+        "none (default), signal=SIGHUP, http=http://127.0.0.1:PORT/PATH (POST, 2xx = accepted), or \
+         restart",
     ),
     (RELOAD_CONTAINER, "the container to signal (default: the only application container)"),
+    (
+        DELIVER,
+        "files (default), env, exec, or NAME=files|env|exec for one secret; init leaves no sidecar",
+    ),
     (ENV, "env names to take out where the webhook can't know the bundle's keys"),
     (PLAIN_ENV, "env names that look like credentials and are none"),
     (
@@ -67,6 +84,12 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The keys that end with the name of a file, each with its line of help.
+pub const FILE_KEYS: &[(&str, &str)] = &[
+    (TEMPLATE, "FILE: a template to render (minijinja), or configmap=NAME/KEY where it is"),
+    (FORMAT, "FILE: dotenv, json or properties: all secrets in one file"),
+];
+
 /// What a pod asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotations {
@@ -76,6 +99,10 @@ pub struct Annotations {
     pub reload: ReloadRequest,
     /// The container to signal, if the pod names one.
     pub reload_container: Option<String>,
+    /// How the values reach the application.
+    pub deliver: DeliveryRequest,
+    /// The files to render from the secrets.
+    pub rendered: BTreeMap<SecretName, RequestedContents>,
     /// Environment variables to remove besides the bundles' keys.
     pub env: BTreeSet<String>,
     /// Environment variables to leave alone.
@@ -116,15 +143,18 @@ impl Annotations {
         annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Option<Self>, AnnotationErrors> {
         let mut values: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
-        let mut unknown = Vec::new();
+        let (mut unknown, mut files) = (Vec::new(), Vec::new());
         for (key, value) in annotations {
             if let Some(at) = KEYS.iter().position(|(known, _)| *known == key) {
                 values[at] = Some(value);
+            } else if key.starts_with(TEMPLATE) || key.starts_with(FORMAT) {
+                files.push((key, value));
             } else if key.starts_with(PREFIX) && unknown.len() < MAX_UNKNOWN {
                 unknown.push(UnknownKey { key: quoted(key), similar: similar(key) });
             }
         }
-        let [secrets, reload, reload_container, env, plain_env, containers, file_mode] = values;
+        let [secrets, reload, reload_container, deliver, env, plain_env, containers, file_mode] =
+            values;
         let Some(secrets) = secrets else { return Ok(None) };
         unknown.sort_by(|a, b| a.key.cmp(&b.key));
 
@@ -137,6 +167,8 @@ impl Annotations {
             reload_container: errors.collect(RELOAD_CONTAINER, reload_container, |text| {
                 one(container(text.trim()).map(Some))
             }),
+            deliver: errors.collect(DELIVER, deliver, deliveries),
+            rendered: rendered(files, &mut errors),
             env: errors.collect(ENV, env, |text| list(text, env_name)),
             plain_env: errors.collect(PLAIN_ENV, plain_env, |text| list(text, env_name)),
             containers: errors

@@ -29,8 +29,42 @@ pub const TOKEN_AUDIENCE: &str = "enclii.io";
 /// grants no less than 600.
 pub const TOKEN_LIFETIME_SECONDS: u32 = 600;
 
+/// The memory volume with the agent's program, for containers whose command it starts.
+pub const PROGRAM_VOLUME: &str = "enclii-program";
+
+/// Where the program's volume is mounted, read-only in the application's containers.
+pub const PROGRAM_DIRECTORY: &str = "/run/enclii/bin";
+
+/// The program's file in [`PROGRAM_DIRECTORY`].
+pub const PROGRAM_FILE: &str = "enclii-agent";
+
+/// The volume with the templates that ConfigMaps hold, mounted in the agent alone.
+pub const TEMPLATE_VOLUME: &str = "enclii-templates";
+
+/// Where the agent finds them, each by the name of the file that it renders.
+pub const TEMPLATE_DIRECTORY: &str = "/run/enclii/templates";
+
+/// Every volume of an injected pod. A name is reserved where the pod has such a volume, and no
+/// container but the agent mounts one, except as the webhook mounts it.
+pub const VOLUMES: [&str; 4] = [SECRETS_VOLUME, TOKEN_VOLUME, PROGRAM_VOLUME, TEMPLATE_VOLUME];
+
+/// The words before a command that the agent's program starts.
+pub const EXEC_WORDS: [&str; 3] = ["/run/enclii/bin/enclii-agent", "exec", "--"];
+
+/// The variable with what `exec` does (JSON, see [`crate::exec_config`]). The command that it
+/// starts does not get it.
+pub const EXEC_VARIABLE: &str = "ENCLII_EXEC";
+
 /// The symbolic link in the secrets directory that is swapped: `..data -> ..<generation>`.
 pub const DATA_LINK: &str = "..data";
+
+/// The directory of the files from which kubelet reads variables (`fileKeyRef`), one for each
+/// secret: a link into [`DATA_LINK`], which such a path may not name. No secret has this name.
+pub const ENV_DIRECTORY: &str = ".env";
+
+/// The longest value that is delivered as a variable, in bytes. Kubelet reads lines of less than
+/// 64 KiB, and the kernel takes 128 KiB for a variable.
+pub const MAX_ENV_VALUE_BYTES: usize = 60_000;
 
 /// The first component of the path at which kubelet mounts the service-account token below
 /// `/var/run/secrets`. Many images link `/var/run` to `/run`, so the mount point is in the secrets
@@ -56,6 +90,9 @@ pub const PROJECT_LABEL: &str = "enclii.io/project";
 /// The namespace label with the environment of a namespace.
 pub const ENVIRONMENT_LABEL: &str = "enclii.io/environment";
 
+/// The agent's exit code at which kubelet restarts all containers of the pod (Kubernetes 1.36).
+pub const RESTART_EXIT_CODE: u8 = 88;
+
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
@@ -69,3 +106,13 @@ pub const MAX_BUNDLE_SECRETS: usize = 1000;
 /// The largest number of secrets in one scope. More than a bundle holds, since not every scope has
 /// a service; little enough that no list or write of a scope takes long.
 pub const MAX_SCOPE_SECRETS: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_the_program_in_its_volume() {
+        assert_eq!(EXEC_WORDS[0], format!("{PROGRAM_DIRECTORY}/{PROGRAM_FILE}"));
+    }
+}

@@ -9,6 +9,8 @@ pub mod annotations;
 pub mod api;
 pub mod bundle;
 pub mod credential;
+pub mod delivery;
+pub mod exec_config;
 pub mod layout;
 #[cfg(feature = "api")]
 pub mod metadata;
@@ -16,6 +18,7 @@ pub mod name;
 pub mod problem;
 pub mod redacted;
 pub mod reload;
+pub mod rendered;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scope;
@@ -28,6 +31,8 @@ pub use agent_config::AgentConfig;
 pub use annotations::Annotations;
 pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use credential::Credential;
+pub use delivery::{Delivery, DeliveryRequest};
+pub use exec_config::ExecConfig;
 pub use name::{FileName, SecretName};
 pub use problem::Problem;
 pub use redacted::Redacted;

@@ -23,6 +23,9 @@ pub enum Reload {
     },
     /// A POST to the application on the pod's loopback; a 2xx status means it was accepted.
     Http(ReloadUrl),
+    /// All containers of the pod start again, for an application that reads its values only once
+    /// (Kubernetes 1.36).
+    Restart,
 }
 
 /// The value of `enclii.io/reload`: what the pod asks for, without the container to signal.
@@ -36,6 +39,8 @@ pub enum ReloadRequest {
     Signal(Signal),
     /// A POST.
     Http(ReloadUrl),
+    /// A restart of all containers.
+    Restart,
 }
 
 /// A signal without a container to send it to.
@@ -55,6 +60,7 @@ impl ReloadRequest {
                 Reload::Signal { signal, container: container.ok_or(MissingContainerError)? }
             }
             Self::Http(address) => Reload::Http(address),
+            Self::Restart => Reload::Restart,
         })
     }
 }
@@ -84,6 +90,7 @@ impl From<Reload> for ReloadFields {
                 (ReloadRequest::Signal(signal), Some(container))
             }
             Reload::Http(address) => (ReloadRequest::Http(address), None),
+            Reload::Restart => (ReloadRequest::Restart, None),
         };
         Self { reload, reload_container }
     }
@@ -92,8 +99,11 @@ impl From<Reload> for ReloadFields {
 /// Why a text is not a [`ReloadRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
-    /// Not one of the three forms.
-    #[error("parse reload {0:?}: must be none, signal=SIGHUP or http=http://127.0.0.1:PORT/PATH")]
+    /// Not one of the four forms.
+    #[error(
+        "parse reload {0:?}: must be none, signal=SIGHUP, http=http://127.0.0.1:PORT/PATH or \
+         restart"
+    )]
     Form(String),
     /// Not a signal's name.
     #[error(
@@ -245,6 +255,7 @@ impl FromStr for ReloadRequest {
     fn from_str(text: &str) -> Result<Self, ReloadError> {
         match text.split_once('=') {
             None if text == "none" => Ok(Self::None),
+            None if text == "restart" => Ok(Self::Restart),
             Some(("signal", name)) => name.parse().map(Self::Signal),
             Some(("http", address)) => address.parse().map(Self::Http),
             _ => Err(ReloadError::Form(text.chars().take(200).collect())),
@@ -272,6 +283,7 @@ impl fmt::Display for ReloadRequest {
             Self::None => f.write_str("none"),
             Self::Signal(signal) => write!(f, "signal={}", signal.name),
             Self::Http(address) => write!(f, "http={address}"),
+            Self::Restart => f.write_str("restart"),
         }
     }
 }
@@ -284,6 +296,7 @@ mod tests {
     fn a_valid_reload_round_trips() {
         for (text, canonical) in [
             ("none", "none"),
+            ("restart", "restart"),
             ("signal=SIGHUP", "signal=SIGHUP"),
             ("signal=USR1", "signal=SIGUSR1"),
             ("http=http://127.0.0.1:8080/-/reload", "http=http://127.0.0.1:8080/-/reload"),
@@ -319,6 +332,8 @@ mod tests {
             "http=http://127.0.0.1:80/a\r\nX: y",
             "http=http://127.0.0.1.evil:80/",
             "exec=ls",
+            "Restart",
+            "restart=app",
         ] {
             assert!(text.parse::<ReloadRequest>().is_err(), "{text:?} was accepted");
         }
@@ -335,6 +350,7 @@ mod tests {
         assert_eq!(resolve("signal=SIGHUP", Some("app")), Ok(expected));
         assert!(resolve("http=http://127.0.0.1:1/", None).is_ok());
         assert_eq!(resolve("none", None), Ok(Reload::None));
+        assert_eq!(resolve("restart", None), Ok(Reload::Restart));
     }
 
     #[test]

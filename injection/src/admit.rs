@@ -1,9 +1,9 @@
 //! The decision on a pod: skip it, inject it, or refuse it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use contract::Annotations;
+use contract::{Annotations, SecretName};
 use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
@@ -12,8 +12,10 @@ use crate::agent_settings::AgentSettings;
 use crate::app_container::{self, AppContainer};
 use crate::bundles::BundleLookup;
 use crate::config::InjectionConfig;
+use crate::delivery;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::dns;
+use crate::exec_variable;
 use crate::patch;
 use crate::patch::mounts::MountPoints;
 use crate::plaintext;
@@ -125,28 +127,50 @@ fn inject(
     if pod.spec.os.as_ref().is_some_and(|os| &*os.name == "windows") {
         diagnostics.deny(Violation::Windows);
     }
+    delivery::check(annotations, config.kubernetes, diagnostics);
     dns::check(pod, config, diagnostics);
     let from = (bundles, config.key_names);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
+    patch::templates::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
-    let agent = AgentSettings::resolve(pod, annotations, &containers, diagnostics);
+    let agent =
+        AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
 
     let mut patch = Vec::new();
+    let mut from_files = patch::env::FromFiles::default();
+    let mut has_program = false;
     let mut mount_points = MountPoints::new(pod, &requested);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
-        patch::env::patch(app, &requested, is_signalled, diagnostics, &mut patch);
-        patch::mounts::patch(app, &mut mount_points, diagnostics, &mut patch);
+        let changes = (&mut patch, &mut from_files);
+        let how = (is_signalled, agent.restart_grace(app));
+        let starts = patch::env::patch(app, &requested, how, diagnostics, changes);
+        if starts {
+            patch::command::patch(app, diagnostics, &mut patch);
+        }
+        has_program |= starts;
+        patch::mounts::patch(app, (&mut mount_points, starts), diagnostics, &mut patch);
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
     if requested.is_complete() {
         plaintext::check(pod, &requested, config, diagnostics);
+        delivery::warn_of_unknown_names(annotations, &requested, diagnostics);
+    }
+    if !agent.restarts {
+        delivery::warn_of_rolling_restarts(
+            annotations,
+            (namespace, config.kubernetes),
+            !from_files.is_empty(),
+            diagnostics,
+        );
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
-    patch::volumes::patch(pod, config, diagnostics, &mut patch);
+    let templates = patch::templates::volume(annotations);
+    patch::volumes::patch(pod, (config, has_program, templates), diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
-    let agent_config = patch::agent::config(annotations, &agent, mount_points.into_list(), config);
+    let files = (mount_points.into_list(), from_files.into_list(), has_program);
+    let agent_config = patch::agent::config(annotations, &agent, files, config);
     patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
     patch
 }
@@ -176,11 +200,16 @@ fn warn_of_absent_env(
     }
     let with_secrets = containers.iter().filter(|app| app.gets_secrets);
     let present: HashSet<&str> = with_secrets
+        .clone()
         .flat_map(|app| app.container.env.iter().flatten())
         .map(|variable| &*variable.name)
         .collect();
+    let by_program: BTreeMap<String, SecretName> =
+        with_secrets.flat_map(|app| exec_variable::of(app.container)).collect();
     for name in &annotations.env {
-        let is_present = present.contains(&**name) || present.contains(&*format!("{name}_FILE"));
+        let is_present = present.contains(&**name)
+            || present.contains(&*format!("{name}_FILE"))
+            || by_program.contains_key(name);
         if !is_present && !requested.is_plain_env(name) {
             diagnostics.warn(Warning::AbsentEnv { name: printable(name) });
         }

@@ -2,11 +2,13 @@
 //! container that it signals.
 
 use contract::annotations::FileMode;
+use contract::exec_config::MAX_RESTART_GRACE_SECONDS;
 use contract::{Annotations, ReloadRequest, layout};
 
 use crate::app_container::{AppContainer, list_names};
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use crate::kubernetes_version::KubernetesVersion;
 use crate::pod::Pod;
 
 /// The settings of the agent that follow from the pod.
@@ -17,6 +19,13 @@ pub(crate) struct AgentSettings<'p> {
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
+    /// Whether the agent ends when the files are written.
+    pub(crate) init_only: bool,
+    /// Whether the agent's exit restarts all containers.
+    pub(crate) restarts: bool,
+    /// How many seconds a command has to end that the agent's program starts again; `None` if it
+    /// does not.
+    restart_grace: Option<u32>,
     /// Whether the pod is of the class Guaranteed if the agent's limits equal its requests.
     pub(crate) is_guaranteed: bool,
 }
@@ -31,6 +40,7 @@ impl<'p> AgentSettings<'p> {
         pod: &Pod<'_>,
         annotations: &Annotations,
         containers: &[AppContainer<'p>],
+        cluster: Option<KubernetesVersion>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let signalled = if matches!(annotations.reload, ReloadRequest::Signal(_)) {
@@ -47,13 +57,38 @@ impl<'p> AgentSettings<'p> {
             Some(app) => uid_of_signalled(pod, app, diagnostics),
             None => common.unwrap_or(DEFAULT_UID),
         };
-        let default = if common == Some(uid) { FileMode::OWNER } else { FileMode::EVERYBODY };
+        // Kubelet reads the files of variables as root.
+        let is_owners = common == Some(uid) || !annotations.deliver.needs_volume();
+        let default = if is_owners { FileMode::OWNER } else { FileMode::EVERYBODY };
         let mode = annotations.file_mode.unwrap_or(default);
-        warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
+        if annotations.deliver.needs_volume() {
+            warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
+        }
         let is_guaranteed = !containers.is_empty()
             && containers.iter().all(|app| app.container.has_guaranteed_resources());
-        Self { uid, mode, signalled: signalled.map(|app| &*app.container.name), is_guaranteed }
+        let signalled = signalled.map(|app| &*app.container.name);
+        let restarts = annotations.reload == ReloadRequest::Restart
+            && !annotations.deliver.restarts_commands()
+            && cluster.is_some_and(|it| it >= KubernetesVersion::RESTARTS_ALL_CONTAINERS);
+        let init_only = annotations.deliver.init_only;
+        let restart_grace = (annotations.reload == ReloadRequest::Restart
+            && annotations.deliver.restarts_commands())
+        .then(|| restart_grace(pod));
+        Self { uid, mode, signalled, init_only, restarts, restart_grace, is_guaranteed }
     }
+
+    /// How many seconds the container's command has to end before it starts again; `None` if it
+    /// never does, as that of a container that ends before the application starts.
+    pub(crate) fn restart_grace(&self, app: &AppContainer<'_>) -> Option<u32> {
+        let ends = app.path.list == ContainerList::InitContainers && !app.container.is_sidecar();
+        self.restart_grace.filter(|_| !ends)
+    }
+}
+
+/// The time that kubelet gives the pod to end, within bounds: a rotation waits for it.
+fn restart_grace(pod: &Pod<'_>) -> u32 {
+    let seconds = pod.spec.termination_grace_period_seconds.unwrap_or(30);
+    u32::try_from(seconds).unwrap_or(1).clamp(1, MAX_RESTART_GRACE_SECONDS)
 }
 
 /// The UID that the agent needs to signal the container's process.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::kubernetes_version::KubernetesVersion;
+
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectionConfig {
@@ -30,6 +32,8 @@ pub struct InjectionConfig {
     pub agent_image_registries: BTreeSet<String>,
     /// Which names of a bundle's keys an answer may hold.
     pub key_names: KeyNames,
+    /// The API server's version; `None` until it is known.
+    pub kubernetes: Option<KubernetesVersion>,
 }
 
 /// The containers that meshes add to a pod. They read no secret of the application.
@@ -80,7 +84,8 @@ pub enum KeyNames {
 }
 
 impl InjectionConfig {
-    /// A configuration with defaults for everything else. An answer may hold every name.
+    /// A configuration with defaults for everything else. An answer may hold every name, and the
+    /// cluster is of the newest known version.
     #[must_use]
     pub fn new(agent_image: String, switchyard: String, trust: String) -> Self {
         Self {
@@ -95,6 +100,7 @@ impl InjectionConfig {
             left_out_containers: MESH_CONTAINERS.map(str::to_owned).into(),
             agent_image_registries: BTreeSet::new(),
             key_names: KeyNames::All,
+            kubernetes: Some(KubernetesVersion::NEWEST),
         }
     }
 

@@ -1,89 +1,139 @@
-//! Finds `$(NAME)` where kubelet expands it: a removed variable must not be referenced there.
+//! References to removed variables: `$(NAME)` where kubelet expands it, and `$NAME` in a shell.
 
-use std::collections::BTreeSet;
+mod references;
+
+use std::collections::BTreeMap;
+use std::fmt::Arguments;
+
+use contract::Delivery;
 
 use crate::app_container::AppContainer;
-use crate::diagnostics::{Diagnostics, Violation, printable};
+use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
+use references::{references, runs_shell, shell_names};
 
-/// Refuses each reference to a removed variable in what kubelet expands: the command, the
-/// arguments, other variables and `subPathExpr`.
+/// The variables that are removed from a container.
+#[derive(Default)]
+pub(crate) struct RemovedVariables(BTreeMap<String, Removed>);
+
+struct Removed {
+    /// How its secret is delivered instead.
+    delivery: Delivery,
+    /// Its first index in `env`; `None` if it came from elsewhere, and so before all of `env`.
+    index: Option<usize>,
+}
+
+impl RemovedVariables {
+    /// One whose secret is in a file.
+    pub(crate) fn file(&mut self, name: &str, index: Option<usize>) {
+        self.insert(name, Delivery::Files, index);
+    }
+
+    /// One that the agent's program sets.
+    pub(crate) fn exec(&mut self, name: &str, index: Option<usize>) {
+        self.insert(name, Delivery::Exec, index);
+    }
+
+    /// One that stays after all.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    fn insert(&mut self, name: &str, delivery: Delivery, index: Option<usize>) {
+        let entry = self.0.entry(name.to_owned()).or_insert(Removed { delivery, index });
+        // `None` is the least.
+        *entry = Removed { delivery, index: index.min(entry.index) };
+    }
+}
+
+/// Refuses each reference to a removed variable in what kubelet expands, and in the commands of
+/// probes and hooks. Warns of those that a shell finds empty.
 pub(crate) fn check(
     app: &AppContainer<'_>,
-    removed: &BTreeSet<String>,
+    removed: &RemovedVariables,
     diagnostics: &mut Diagnostics,
 ) {
-    if removed.is_empty() {
+    if removed.0.is_empty() {
         return;
     }
-    let mut check = |text: &str, rest: std::fmt::Arguments<'_>| {
-        for name in references(text).filter(|name| removed.contains(*name)) {
-            if diagnostics.has_more() {
-                break;
-            }
-            diagnostics
-                .deny(Violation::RemovedVariableUsed { at: app.at(rest), name: printable(name) });
-        }
-    };
-    for (index, text) in app.container.command.iter().flatten().enumerate() {
-        check(text, format_args!(".command[{index}]"));
-    }
-    for (index, text) in app.container.args.iter().flatten().enumerate() {
-        check(text, format_args!(".args[{index}]"));
-    }
+    check_command(app, removed, diagnostics);
     for (index, variable) in app.container.env.iter().flatten().enumerate() {
-        // A variable that is removed itself may refer to anything.
-        if !removed.contains(&*variable.name) {
-            check(variable.literal().unwrap_or_default(), format_args!(".env[{index}]"));
+        // A variable that is removed itself may refer to anything. Kubelet leaves a reference to a
+        // later variable as it is.
+        if !removed.0.contains_key(&*variable.name) {
+            let is_earlier = |it: &Removed| it.index.is_none_or(|removed| removed < index);
+            let at = format_args!(".env[{index}]");
+            let text = variable.literal().unwrap_or_default();
+            refuse(app, removed, (text, at), is_earlier, diagnostics);
         }
     }
     for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
-        check(
-            mount.sub_path_expr.as_deref().unwrap_or_default(),
-            format_args!(".volumeMounts[{index}].subPathExpr"),
-        );
+        let at = format_args!(".volumeMounts[{index}].subPathExpr");
+        let text = mount.sub_path_expr.as_deref().unwrap_or_default();
+        refuse(app, removed, (text, at), |_| true, diagnostics);
+    }
+    for (field, handler) in app.container.handlers() {
+        let is_shell = runs_shell(handler.command());
+        for (index, text) in handler.command().enumerate() {
+            let field = field.join(".");
+            let at = format_args!(".{field}.exec.command[{index}]");
+            refuse(app, removed, (text, at), |_| true, diagnostics);
+            if is_shell {
+                // It is no child of the agent's program either.
+                warn(app, removed, (text, at), |_| true, diagnostics);
+            }
+        }
     }
 }
 
-/// The names that a text refers to, by the rules of Kubernetes' `third_party/forked/golang/
-/// expansion`: `$(NAME)` is a reference, `$$` is an escaped dollar, and anything else is literal.
-fn references(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            let after = &rest[rest.find('$')? + 1..];
-            if let Some(escaped) = after.strip_prefix('$') {
-                rest = escaped;
-            } else if let Some(inner) = after.strip_prefix('(') {
-                // Without an end there is no further reference either. Looking for the end of each
-                // would take quadratic time.
-                let (name, tail) = inner.split_once(')')?;
-                rest = tail;
-                return Some(name);
-            } else {
-                rest = after;
-            }
+/// The command and its arguments, which are one command line.
+fn check_command(
+    app: &AppContainer<'_>,
+    removed: &RemovedVariables,
+    diagnostics: &mut Diagnostics,
+) {
+    let command = app.container.command.iter().flatten().map(|word| ("command", word));
+    let args = app.container.args.iter().flatten().map(|word| ("args", word));
+    let is_shell = runs_shell(command.clone().chain(args.clone()).map(|(_, word)| &**word));
+    for (index, (field, text)) in command.enumerate().chain(args.enumerate()) {
+        let at = format_args!(".{field}[{index}]");
+        refuse(app, removed, (text, at), |_| true, diagnostics);
+        if is_shell {
+            let is_file = |it: &Removed| it.delivery == Delivery::Files;
+            warn(app, removed, (text, at), is_file, diagnostics);
         }
-    })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn refuse(
+    app: &AppContainer<'_>,
+    removed: &RemovedVariables,
+    (text, at): (&str, Arguments<'_>),
+    matters: impl Fn(&Removed) -> bool,
+    diagnostics: &mut Diagnostics,
+) {
+    for name in references(text) {
+        if diagnostics.has_more() {
+            break;
+        }
+        let Some(found) = removed.0.get(name).filter(|found| matters(found)) else { continue };
+        let (at, name) = (app.at(at), printable(name));
+        diagnostics.deny(match found.delivery {
+            Delivery::Exec => Violation::ExecVariableUsed { at, name },
+            _ => Violation::RemovedVariableUsed { at, name },
+        });
+    }
+}
 
-    #[test]
-    fn references_follow_kubelet_s_rules() {
-        for (text, names) in [
-            ("", &[][..]),
-            ("$(A)", &["A"]),
-            ("x$(A)y$(B)", &["A", "B"]),
-            ("$$(A)", &[]),
-            ("$$$(A)", &["A"]),
-            ("$A ${A} $", &[]),
-            ("$(A", &[]),
-            ("$($(A)", &["$(A"]),
-            ("$(A)$($(", &["A"]),
-        ] {
-            assert_eq!(references(text).collect::<Vec<_>>(), names, "{text}");
+fn warn(
+    app: &AppContainer<'_>,
+    removed: &RemovedVariables,
+    (text, at): (&str, Arguments<'_>),
+    matters: impl Fn(&Removed) -> bool,
+    diagnostics: &mut Diagnostics,
+) {
+    for name in shell_names(text) {
+        if removed.0.get(name).is_some_and(&matters) {
+            diagnostics.warn(Warning::ShellUse { at: app.at(at), name: printable(name) });
         }
     }
 }

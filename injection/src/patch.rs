@@ -6,9 +6,11 @@
 
 pub(crate) mod agent;
 mod agent_env;
+pub(crate) mod command;
 pub(crate) mod env;
 pub(crate) mod mounts;
 mod reinvocation;
+pub(crate) mod templates;
 pub(crate) mod volumes;
 
 use json_patch::jsonptr::PointerBuf;

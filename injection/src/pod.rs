@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::json_size::{self, MAX_JSON_VALUES};
-pub(crate) use env_var::EnvVar;
+pub(crate) use env_var::{EnvVar, FileKeySelector};
 pub(crate) use handler::Handler;
 use handler::Lifecycle;
 pub(crate) use volume::Volume;
@@ -192,6 +192,7 @@ pub(crate) struct Spec<'a> {
     service_account_name: Option<JsonStr<'a>>,
     pub(crate) security_context: Option<PodSecurityContext>,
     pub(crate) share_process_namespace: Option<bool>,
+    pub(crate) termination_grace_period_seconds: Option<i64>,
     #[serde(rename = "hostPID")]
     pub(crate) host_pid: Option<bool>,
     pub(crate) host_network: Option<bool>,

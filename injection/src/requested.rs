@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use contract::{Annotations, BundleRef, SecretName, layout};
+use contract::{Annotations, BundleRef, Delivery, SecretName, layout};
 
 use crate::bundles::{Bundle, BundleLookup};
 use crate::config::KeyNames;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
-use crate::pod::{EnvVar, Pod};
+use crate::pod::{EnvVar, FileKeySelector, Pod};
 
 /// What a pod's annotations request, with the bundles looked up.
 pub(crate) struct RequestedSecrets<'a> {
@@ -95,6 +95,11 @@ impl<'a> RequestedSecrets<'a> {
         self.bundles.iter().find(|(_, bundle)| bundle.keys.contains(name)).map(|(name, _)| *name)
     }
 
+    /// Whether the agent writes a file of that name.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        self.bundle_with_key(name).is_some() || self.annotations.rendered.contains_key(name)
+    }
+
     /// The bundle that replaces the Kubernetes Secret `secret`: the one with the same name.
     pub(crate) fn bundle_named(&self, secret: &str) -> Option<&(&'a BundleRef, Arc<Bundle>)> {
         self.bundles.iter().find(|(name, _)| name.as_str() == secret)
@@ -110,8 +115,22 @@ impl<'a> RequestedSecrets<'a> {
         self.annotations.env.contains(name)
     }
 
+    /// Whether a container reads files itself, and so mounts the volume.
+    pub(crate) fn needs_volume(&self) -> bool {
+        self.annotations.deliver.needs_volume()
+    }
+
+    /// How the value of a secret reaches the application.
+    pub(crate) fn delivery(&self, secret: &str) -> Delivery {
+        self.annotations.deliver.of(secret)
+    }
+
     /// The secret that replaces a variable; `None` if the variable stays.
     pub(crate) fn secret_for<'v>(&self, variable: &'v EnvVar<'_>) -> Option<&'v str> {
+        // An earlier pass has written it.
+        if let Some(secret) = variable.file_key().and_then(secret_of_file_key) {
+            return Some(secret);
+        }
         if variable.secret_key().is_some_and(|found| self.bundle_named(&found.name).is_some()) {
             return variable.secret_key().map(|found| &*found.key);
         }
@@ -169,6 +188,19 @@ impl<'a> RequestedSecrets<'a> {
             (None, None) => String::new(),
         }
     }
+}
+
+/// The path of the file from which kubelet reads a secret's variable, in the secrets' volume.
+pub(crate) fn file_key_path(secret: &str) -> String {
+    format!("{}/{secret}", layout::ENV_DIRECTORY)
+}
+
+/// The secret that a variable has from the secrets' volume; `None` if it is not read as the webhook
+/// has it read.
+fn secret_of_file_key<'v>(found: &'v FileKeySelector<'_>) -> Option<&'v str> {
+    let path = found.path.strip_prefix(layout::ENV_DIRECTORY).and_then(|it| it.strip_prefix('/'));
+    (*found.volume_name == *layout::SECRETS_VOLUME && path == Some(&*found.key))
+        .then_some(&*found.key)
 }
 
 /// The path of a secret's file.

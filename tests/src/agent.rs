@@ -54,7 +54,10 @@ impl Agent {
                 directory: text(&files)?,
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
+                env: Vec::new(),
+                rendered: Vec::new(),
             },
+            program_directory: None,
             reload: Reload::None,
         };
         let mut agent = Self { process: None, config, directory };

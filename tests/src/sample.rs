@@ -21,6 +21,9 @@ pub struct AppState {
     pub reload_trigger: Option<String>,
     /// SHA-256 of each value, in hex, by the secret's name.
     pub digests: BTreeMap<String, String>,
+    /// SHA-256 of each environment variable's value, in hex, by its name.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// The response of `GET /load`, and the last line of a load client.

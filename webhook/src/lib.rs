@@ -17,4 +17,4 @@ pub mod run;
 pub mod server;
 pub mod state;
 pub mod trust;
-mod version;
+pub mod version;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use certs::alt_names::SubjectAltNamesError;
+use injection::{InjectionConfig, KubernetesVersion};
 use runtime::args::DaemonArgs;
 use runtime::signals::{Shutdown, ShutdownError, ShutdownTimeouts};
 use runtime::tasks::Tasks;
@@ -92,8 +93,12 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
         None => TrustSource::ConfigMap { namespace: namespace.clone(), name: trust_config_map },
     };
     let callers = Callers::new(&caller_args)?;
+    let kubernetes = injection.kubernetes_version;
     let (flags, file) = injection.settings();
-    let defaults = default_config(namespace.clone(), caller_args.key_names());
+    let defaults = InjectionConfig {
+        kubernetes: Some(kubernetes.unwrap_or(KubernetesVersion::NEWEST)),
+        ..default_config(namespace.clone(), caller_args.key_names())
+    };
     let settings = OperatorConfig::new(flags, defaults, file);
     let (text, config) = settings.read()?;
     let mut components = Components::new(tasks);
@@ -106,6 +111,7 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
     let state = WebhookState::new(catalog, config, bundles_listed, trust_known);
     components.trust(trust_source, state.clone()).await?;
     components.operator_config(settings, text, state.clone(), is_used);
+    components.version(kubernetes.is_some(), state.clone());
     let verifier = callers.verifier();
     let service = ReviewService::new(state, components.readiness.clone(), metrics, callers);
     let port = ReviewPort { listen, resolver, verifier, service };

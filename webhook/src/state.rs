@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use injection::{InjectionConfig, PlaintextMode};
+use injection::{InjectionConfig, KubernetesVersion, PlaintextMode};
 use runtime::readiness::Gate;
 
 use crate::catalog::Catalog;
@@ -15,7 +15,7 @@ pub struct WebhookState {
     catalog: Catalog,
     bundles_listed: Gate,
     trust_known: Gate,
-    /// Complete from the start, except for `trust`.
+    /// Complete from the start, except for `trust`, and `kubernetes` in a cluster.
     config: Arc<ArcSwap<InjectionConfig>>,
 }
 
@@ -33,6 +33,11 @@ impl WebhookState {
         Self { catalog, bundles_listed, trust_known, config }
     }
 
+    /// Sets the API server's version, or that it is not known yet.
+    pub fn set_kubernetes(&self, kubernetes: Option<KubernetesVersion>) {
+        self.config.rcu(|config| InjectionConfig { kubernetes, ..InjectionConfig::clone(config) });
+    }
+
     /// Sets the CA certificates that agents trust for switchyard, and opens the gate.
     pub fn set_trust(&self, pem: String) {
         self.config.rcu(|config| {
@@ -42,9 +47,14 @@ impl WebhookState {
         self.trust_known.ready();
     }
 
-    /// Replaces the operator's settings. Switchyard's CA stays.
+    /// Replaces the operator's settings. What others set stays: switchyard's CA, the API server's
+    /// version.
     pub fn set_config(&self, config: &InjectionConfig) {
-        self.config.rcu(|old| InjectionConfig { trust: old.trust.clone(), ..config.clone() });
+        self.config.rcu(|old| InjectionConfig {
+            trust: old.trust.clone(),
+            kubernetes: old.kubernetes,
+            ..config.clone()
+        });
     }
 
     /// Answers a review with the current state.

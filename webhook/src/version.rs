@@ -1,21 +1,26 @@
-//! Checks the API server's version: native sidecars need Kubernetes 1.29.
+//! Follows the API server's version: native sidecars need Kubernetes 1.29, and what else a pod may
+//! hold depends on it too. No review waits for it.
 
 use std::time::Duration;
 
+use injection::KubernetesVersion;
 use kube::Client;
 use runtime::backoff::Backoff;
 use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
-/// The first minor version of Kubernetes 1 with native sidecars enabled by default.
-const MIN_MINOR: u32 = 29;
+use crate::state::WebhookState;
 
 /// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often an API server that is too old is checked again, as it may be upgraded.
+/// How often an API server that is too old is asked again, as it may be upgraded.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often a known version is asked for again: clusters are upgraded while the webhook runs, and
+/// may be put back.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The version is too old, or unknown.
 #[derive(Debug, thiserror::Error)]
@@ -24,55 +29,77 @@ enum VersionError {
     Request(#[source] kube::Error),
     #[error("get the API server's version: no response after {REQUEST_TIMEOUT:?}")]
     Timeout,
+    #[error("read the API server's version: {major:?}.{minor:?} is no version")]
+    Form { major: String, minor: String },
     #[error(
-        "check the API server's version: {major}.{minor} has no native sidecars; upgrade the \
-            cluster to \
-         1.{MIN_MINOR} or newer"
+        "check the API server's version: {0} has no native sidecars; upgrade the cluster to \
+         {needed} or newer",
+        needed = KubernetesVersion::NATIVE_SIDECARS
     )]
-    TooOld { major: String, minor: String },
+    TooOld(KubernetesVersion),
 }
 
-/// Opens `gate` when the API server is new enough.
-pub(crate) async fn check(client: Client, gate: Gate, stop: CancellationToken) {
-    let until_supported = async {
+/// Opens `gate` when the API server is new enough, and keeps the version of `state`. `refresh` is
+/// [`REFRESH_INTERVAL`], except in tests.
+pub async fn follow(
+    client: Client,
+    gate: Gate,
+    state: Option<WebhookState>,
+    refresh: Duration,
+    stop: CancellationToken,
+) {
+    let follow = async {
         let mut delays = Backoff::NETWORK.delays();
+        let mut known = None;
         loop {
-            match check_once(&client).await {
-                Ok(()) => return gate.ready(),
-                Err(error @ VersionError::TooOld { .. }) => {
-                    tracing::error!(error = %ErrorChain(&error), "not ready");
-                    tokio::time::sleep(RECHECK_INTERVAL).await;
+            let delay = match get(&client).await {
+                Ok(version) => {
+                    if known != Some(version) {
+                        known = Some(version);
+                        tracing::info!(kubernetes = %version, "version of the API server");
+                    }
+                    // The state first: who sees the gate open sees the version.
+                    if let Some(state) = &state {
+                        state.set_kubernetes(known);
+                    }
+                    gate.ready();
+                    delays = Backoff::NETWORK.delays();
+                    refresh
+                }
+                Err(error @ VersionError::TooOld(_)) => {
+                    tracing::error!(error = %ErrorChain(&error), "version of the API server");
+                    RECHECK_INTERVAL
                 }
                 Err(error) => {
                     let delay = delays.next_delay();
                     let failures = delays.failures();
-                    tracing::warn!(error = %ErrorChain(&error), failures, "not ready yet");
-                    tokio::time::sleep(delay).await;
+                    tracing::warn!(
+                        error = %ErrorChain(&error),
+                        failures,
+                        "version of the API server not known, the last one stays"
+                    );
+                    delay
                 }
-            }
+            };
+            tokio::time::sleep(delay).await;
         }
     };
-    let _ = stop.run_until_cancelled(until_supported).await;
+    let _ = stop.run_until_cancelled(follow).await;
 }
 
-async fn check_once(client: &Client) -> Result<(), VersionError> {
+async fn get(client: &Client) -> Result<KubernetesVersion, VersionError> {
     let response = tokio::time::timeout(REQUEST_TIMEOUT, client.apiserver_version()).await;
     let info = response.map_err(|_| VersionError::Timeout)?.map_err(VersionError::Request)?;
-    if is_supported(&info.major, &info.minor) {
-        Ok(())
-    } else {
-        Err(VersionError::TooOld { major: info.major, minor: info.minor })
-    }
+    supported(&info.major, &info.minor)
 }
 
-/// Some vendors append to the minor version, as in `29+`.
-fn is_supported(major: &str, minor: &str) -> bool {
-    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
-    match (number(major), number(minor)) {
-        (Ok(1), Ok(minor)) => minor >= MIN_MINOR,
-        (Ok(major), Ok(_)) => major > 1,
-        _ => false,
+fn supported(major: &str, minor: &str) -> Result<KubernetesVersion, VersionError> {
+    let form = || VersionError::Form { major: major.to_owned(), minor: minor.to_owned() };
+    let version = KubernetesVersion::from_parts(major, minor).ok_or_else(form)?;
+    if version < KubernetesVersion::NATIVE_SIDECARS {
+        return Err(VersionError::TooOld(version));
     }
+    Ok(version)
 }
 
 #[cfg(test)]
@@ -82,16 +109,18 @@ mod tests {
     #[test]
     fn versions_from_1_29_are_supported() {
         for (major, minor, expected) in [
-            ("1", "28", false),
-            ("1", "28+", false),
-            ("1", "29", true),
-            ("1", "34+", true),
-            ("1", "29-gke.1", false),
-            ("2", "0", true),
-            ("", "", false),
-            ("1", "x", false),
+            ("1", "28", "check the API server's version: 1.28 has no native sidecars"),
+            ("1", "28+", "check the API server's version: 1.28 has no native sidecars"),
+            ("1", "29", ""),
+            ("1", "34+", ""),
+            ("2", "0", ""),
+            ("1", "29-gke.1", "read the API server's version"),
+            ("", "", "read the API server's version"),
+            ("1", "x", "read the API server's version"),
         ] {
-            assert_eq!(is_supported(major, minor), expected, "{major}.{minor}");
+            let error = supported(major, minor).err().map(|it| it.to_string()).unwrap_or_default();
+            assert!(error.starts_with(expected), "{major}.{minor}: {error}");
+            assert_eq!(error.is_empty(), expected.is_empty(), "{major}.{minor}: {error}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use contract::layout::{CONTAINER_VARIABLE, POD_UID_VARIABLE};
+use contract::layout::{CONTAINER_VARIABLE, EXEC_VARIABLE, POD_UID_VARIABLE};
 use zeroize::Zeroizing;
 
 use super::target::Process;
@@ -15,6 +15,9 @@ use super::target::Process;
 // The arguments and environment of a process take up to a quarter of the stack limit, in practice
 // 2 MiB.
 const MAX_ENVIRONMENT_BYTES: u64 = 8 << 20;
+
+/// What the environment of `enclii-agent exec` has and that of its command lacks.
+const STAND_IN: &str = EXEC_VARIABLE;
 
 /// The processes that this one can see, without itself.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,16 +45,19 @@ pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Pr
             continue;
         };
         environment.clear();
-        let in_container = match read_environment(proc, pid, &mut environment) {
-            Ok(()) => markers.iter().all(|marker| {
-                environment.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
-            }),
-            Err(error) => {
-                table.unreadable += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
-                false
-            }
-        };
-        table.processes.push(Process { in_container, ..process });
+        let is_read = read_environment(proc, pid, &mut environment);
+        if let Err(error) = &is_read {
+            table.unreadable += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
+            environment.clear();
+        }
+        let mut entries = environment.split(|byte| *byte == 0);
+        let in_container =
+            markers.iter().all(|marker| entries.clone().any(|entry| entry == marker.as_bytes()));
+        // The program that stands in for the command catches every signal. What counts is
+        // whether the command does, so the search goes on below it.
+        let stands_in = entries.any(|entry| is_set(entry, STAND_IN));
+        let caught = if stands_in { 0 } else { process.caught };
+        table.processes.push(Process { in_container, caught, ..process });
     }
     Ok(table)
 }
@@ -59,6 +65,18 @@ pub(super) fn read(proc: &Path, container: &str, pod_uid: &str) -> io::Result<Pr
 /// One process as it is now, without its environment; `None` if it has ended.
 pub(super) fn read_process(proc: &Path, pid: i32) -> Option<Process> {
     parse_stat(pid, &fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?)
+}
+
+/// Whether an entry of an environment is the variable `name`.
+fn is_set(entry: &[u8], name: &str) -> bool {
+    entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+}
+
+/// The ids of the processes whose parent is `parent`, except those that have ended.
+pub(crate) fn children_of(proc: &Path, parent: i32) -> Vec<i32> {
+    let ids = fs::read_dir(proc).into_iter().flatten().flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    ids.filter(|pid| read_process(proc, *pid).is_some_and(|it| it.parent == parent)).collect()
 }
 
 fn read_environment(proc: &Path, pid: i32, buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -148,6 +166,22 @@ mod tests {
         assert_eq!(matching, [20]);
         assert_eq!(table.processes.len(), 6);
         assert_eq!(table.unreadable, 0);
+    }
+
+    #[test]
+    fn the_program_that_stands_in_for_a_command_catches_nothing_itself() {
+        let temp = tempfile::tempdir().unwrap();
+        let markers = "ENCLII_CONTAINER=app\0ENCLII_POD_UID=u-1\0";
+        let stand_in = format!("ENCLII_EXEC={{}}\0{markers}");
+        add(temp.path(), 20, &line(20, "enclii-agent", "S", 0, 5, 1), stand_in.as_bytes());
+        let other = format!("ENCLII_EXECUTION=1\0{markers}");
+        add(temp.path(), 21, &line(21, "app", "S", 20, 6, 1), other.as_bytes());
+        let mut found = read(temp.path(), "app", "u-1").unwrap().processes;
+        found.sort_unstable_by_key(|process| process.pid);
+        let found: Vec<_> = found.iter().map(|it| (it.caught, it.in_container)).collect();
+        assert_eq!(found, [(0, true), (1, true)]);
+        assert_eq!(children_of(temp.path(), 20), [21]);
+        assert_eq!(children_of(temp.path(), 21), [] as [i32; 0]);
     }
 
     #[test]

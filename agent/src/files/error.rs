@@ -77,6 +77,9 @@ pub enum VolumeError {
     /// The record of a pending reload.
     #[error("update record of pending reload")]
     ReloadPending(#[source] io::Error),
+    /// The record of a restart.
+    #[error("update record of restart")]
+    Restart(#[source] io::Error),
     /// The trust bundle.
     #[error("save trust bundle")]
     TrustBundle(#[source] io::Error),

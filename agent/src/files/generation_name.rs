@@ -10,8 +10,11 @@ use contract::{Generation, GenerationTag};
 /// The prefix of every name in the volume that belongs to the agent.
 pub(super) const AGENT_PREFIX: &str = "..";
 
-// A directory's name has at most 255 bytes, and the suffix takes some of them. A pod with too many
-// bundles gets a name that does not list its generations.
+/// The longest name, in bytes.
+pub(super) const MAX_NAME_BYTES: usize = 255;
+
+// The suffix takes some of the bytes of a name. A pod with too many bundles gets a name that does
+// not list its generations.
 const MAX_NUMBERS_BYTES: usize = 200;
 
 /// The name of a generation's directory.

@@ -8,13 +8,18 @@
 //! was swapped in, and [`repair_steps`] removes the rest.
 
 use contract::FileName;
-use contract::layout::DATA_LINK;
+use contract::layout::{DATA_LINK, ENV_DIRECTORY};
 
 use super::directory::{Entry, EntryKind};
 use super::generation_name::AGENT_PREFIX;
 
 /// Exists while the application still has to reload for the current generation.
 pub(super) const RELOAD_PENDING_FILE: &str = "..reload";
+/// Names the generation with which kubelet restarts the containers: written right before the agent
+/// exits for that.
+pub(super) const RESTART_FILE: &str = "..restart";
+/// Renamed to [`RESTART_FILE`].
+pub(super) const RESTART_TEMPORARY: &str = "..restart_tmp";
 /// The trust bundle that the server sent last.
 pub(super) const TRUST_BUNDLE_FILE: &str = "..trust.pem";
 /// Renamed to [`DATA_LINK`].
@@ -31,8 +36,14 @@ pub(super) enum VolumeStep {
     CreateDirectory,
     /// Write one file into it.
     WriteFile(FileName),
+    /// Create the directory of the variables' files in it.
+    CreateEnvDirectory,
+    /// Write the file of one variable into that.
+    WriteEnvFile(FileName),
     /// Create the link through which applications find a file.
     LinkFile(FileName),
+    /// Create the link through which kubelet finds the variables' files.
+    LinkEnvDirectory,
     /// Record that the application has to reload.
     SetReloadPending,
     /// Create the link that will be swapped in.
@@ -45,34 +56,44 @@ pub(super) enum VolumeStep {
     RemoveDirectory(String),
 }
 
-/// The steps that publish a generation with the files `names`, up to the swap.
+/// The steps that publish a generation with the files `names` and the variables `env`, up to the
+/// swap.
 pub(super) fn publish_steps<'a>(
     names: impl Iterator<Item = &'a FileName> + Clone,
+    env: impl Iterator<Item = &'a FileName>,
     listing: &[Entry],
     set_reload_pending: bool,
 ) -> Vec<VolumeStep> {
     let mut steps = vec![VolumeStep::CreateDirectory];
     steps.extend(names.clone().cloned().map(VolumeStep::WriteFile));
+    let env: Vec<_> = env.cloned().map(VolumeStep::WriteEnvFile).collect();
+    let has_env = !env.is_empty();
+    steps.extend(has_env.then_some(VolumeStep::CreateEnvDirectory));
+    steps.extend(env);
     steps.extend(missing_links(names, listing));
+    steps.extend(missing_env_link(has_env, listing));
     steps.extend(set_reload_pending.then_some(VolumeStep::SetReloadPending));
     steps.extend([VolumeStep::CreateDataLink, VolumeStep::SwapDataLink]);
     steps
 }
 
 /// The steps that remove everything of the agent's from the volume except the generation `current`
-/// with the files `names`, and the generation `previous`.
+/// with the files `names` and perhaps variables, and the generation `previous`.
 pub(super) fn repair_steps(
-    names: &[FileName],
+    (names, has_env): (&[FileName], bool),
     listing: &[Entry],
     current: Option<&str>,
     previous: Option<&str>,
 ) -> Vec<VolumeStep> {
     let mut steps: Vec<VolumeStep> = missing_links(names.iter(), listing).collect();
+    steps.extend(missing_env_link(has_env, listing));
     for Entry { name, kind } in listing {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
         let kept = name_in(&[TRUST_BUNDLE_FILE])
-            || current.is_some_and(|current| name_in(&[DATA_LINK, RELOAD_PENDING_FILE, current]))
+            || current.is_some_and(|current| {
+                name_in(&[DATA_LINK, RELOAD_PENDING_FILE, RESTART_FILE, current])
+            })
             || previous.is_some_and(|previous| name_in(&[previous]));
         match kind {
             _ if kept => {}
@@ -82,6 +103,7 @@ pub(super) fn repair_steps(
             _ if name.starts_with(AGENT_PREFIX) => steps.push(VolumeStep::RemoveFile(name.clone())),
             EntryKind::Symlink(target)
                 if *target == link_target(name)
+                    && !(has_env && name == ENV_DIRECTORY)
                     && !names.iter().any(|current| current.as_str() == name) =>
             {
                 steps.push(VolumeStep::RemoveFile(name.clone()));
@@ -111,6 +133,13 @@ fn missing_links<'a>(
         .map(VolumeStep::LinkFile)
 }
 
+fn missing_env_link(has_env: bool, listing: &[Entry]) -> Option<VolumeStep> {
+    let is_link = |entry: &Entry| {
+        entry.name == ENV_DIRECTORY && entry.kind == EntryKind::Symlink(link_target(ENV_DIRECTORY))
+    };
+    (has_env && !listing.iter().any(is_link)).then_some(VolumeStep::LinkEnvDirectory)
+}
+
 #[cfg(test)]
 mod tests {
     use contract::SecretName;
@@ -132,8 +161,12 @@ mod tests {
     #[test]
     fn the_swap_is_last_and_only_new_names_are_linked() {
         let names = [file("A"), file("B")];
-        let steps =
-            publish_steps(names.iter(), &[link("A"), entry("..1", EntryKind::Directory)], true);
+        let steps = publish_steps(
+            names.iter(),
+            [].iter(),
+            &[link("A"), entry("..1", EntryKind::Directory)],
+            true,
+        );
         let expected = [
             VolumeStep::CreateDirectory,
             VolumeStep::WriteFile(file("A")),
@@ -156,7 +189,7 @@ mod tests {
             EntryKind::Symlink("..data/B".to_owned()),
         ] {
             assert!(
-                publish_steps(names.iter(), &[entry("A", kind)], false)
+                publish_steps(names.iter(), [].iter(), &[entry("A", kind)], false)
                     .contains(&VolumeStep::LinkFile(file("A")))
             );
         }
@@ -171,6 +204,8 @@ mod tests {
             entry("..data", EntryKind::Symlink("..3".to_owned())),
             entry("..data_tmp", EntryKind::Symlink("..4".to_owned())),
             entry("..reload", EntryKind::File),
+            entry("..restart", EntryKind::File),
+            entry("..restart_tmp", EntryKind::File),
             entry("..trust.pem", EntryKind::File),
             entry("..trust_tmp", EntryKind::File),
             link("A"),
@@ -180,11 +215,13 @@ mod tests {
             entry("kubernetes.io", EntryKind::Directory),
         ];
         let remove = |name: &str| VolumeStep::RemoveFile(name.to_owned());
-        let steps = repair_steps(&[file("A"), file("NEW")], &listing, Some("..3"), Some("..2"));
+        let steps =
+            repair_steps((&[file("A"), file("NEW")], false), &listing, Some("..3"), Some("..2"));
         let expected = [
             VolumeStep::LinkFile(file("NEW")),
             VolumeStep::RemoveDirectory("..1".to_owned()),
             remove("..data_tmp"),
+            remove("..restart_tmp"),
             remove("..trust_tmp"),
             remove("GONE"),
         ];
@@ -200,6 +237,35 @@ mod tests {
         ];
         let expected =
             ["..data", "..reload", "A"].map(|name| VolumeStep::RemoveFile(name.to_owned()));
-        assert_eq!(repair_steps(&[], &listing, None, None), expected);
+        assert_eq!(repair_steps((&[], false), &listing, None, None), expected);
+    }
+    #[test]
+    fn the_directory_of_variables_is_linked_once_and_removed_when_unused() {
+        let env = [file("A")];
+        let steps = publish_steps(env.iter(), env.iter(), &[link("A")], false);
+        let expected = [
+            VolumeStep::CreateDirectory,
+            VolumeStep::WriteFile(file("A")),
+            VolumeStep::CreateEnvDirectory,
+            VolumeStep::WriteEnvFile(file("A")),
+            VolumeStep::LinkEnvDirectory,
+            VolumeStep::CreateDataLink,
+            VolumeStep::SwapDataLink,
+        ];
+        assert_eq!(steps, expected);
+        let listing = [link(".env")];
+        assert!(
+            !publish_steps(env.iter(), env.iter(), &listing, false)
+                .contains(&VolumeStep::LinkEnvDirectory)
+        );
+        assert_eq!(repair_steps((&[], true), &listing, Some("..1"), None), []);
+        assert_eq!(
+            repair_steps((&[], true), &[], Some("..1"), None),
+            [VolumeStep::LinkEnvDirectory]
+        );
+        assert_eq!(
+            repair_steps((&[], false), &listing, Some("..1"), None),
+            [VolumeStep::RemoveFile(".env".to_owned())]
+        );
     }
 }

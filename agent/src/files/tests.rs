@@ -15,6 +15,7 @@ use super::*;
 
 mod crash;
 mod mount_points;
+mod restart;
 
 type ExpectedFiles = BTreeMap<String, Vec<u8>>;
 
@@ -34,6 +35,8 @@ impl TestVolume {
             directory: self.path().to_str().unwrap().to_owned(),
             mode: FileMode::OWNER,
             mount_points: Vec::new(),
+            env: Vec::new(),
+            rendered: Vec::new(),
         })
     }
 
@@ -74,6 +77,7 @@ fn desired(generation: u64, files: &ExpectedFiles) -> DesiredFiles {
             .iter()
             .map(|(name, bytes)| (parse_file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
             .collect(),
+        env: BTreeMap::new(),
         held: vec![BundleGeneration {
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(generation),
@@ -233,6 +237,8 @@ fn readers_of_a_file_may_enter_its_directory() {
             directory: temp.path().to_str().unwrap().to_owned(),
             mode: file.parse().unwrap(),
             mount_points: Vec::new(),
+            env: Vec::new(),
+            rendered: Vec::new(),
         };
         SecretsVolume::open(&config)
             .unwrap()
@@ -315,6 +321,8 @@ fn a_missing_volume_is_named() {
         directory: "/nowhere/at/all".to_owned(),
         mode: FileMode::OWNER,
         mount_points: Vec::new(),
+        env: Vec::new(),
+        rendered: Vec::new(),
     })
     .unwrap_err();
     assert_eq!(error.to_string(), "open volume /nowhere/at/all");

@@ -63,6 +63,14 @@ struct ConnectionEnd {
     got_snapshot: bool,
 }
 
+/// Why the agent ends a stream.
+enum StreamEnd {
+    /// The server withdraws the pod's access, for this reason.
+    Refused(String),
+    /// There is nothing more to report.
+    Finished,
+}
+
 impl Switchyard {
     /// A client for this `address` that trusts the CAs in `ca` (PEM).
     ///
@@ -99,7 +107,13 @@ impl Switchyard {
             let end = match login.await {
                 Ok((connection, sent)) => {
                     connection_log.connected(&self.address);
-                    self.serve(connection, sent, &mut channels, &mut unsent).await
+                    match self.serve(connection, sent, &mut channels, &mut unsent).await {
+                        Some(end) => end,
+                        None => {
+                            let _ = channels.events.send(SourceEvent::Finished).await;
+                            return channels.events.closed().await;
+                        }
+                    }
                 }
                 Err(error) => ConnectionEnd {
                     disconnect: error.disconnect(),
@@ -131,29 +145,34 @@ impl Switchyard {
         Ok((connection, sent))
     }
 
-    /// Serves one stream until it ends.
+    /// Serves one stream until it ends. `None` if there is nothing more to report.
     async fn serve(
         &mut self,
         connection: Connection,
         mut sent: u64,
         channels: &mut SourceChannels,
         unsent: &mut Option<AgentMessage>,
-    ) -> ConnectionEnd {
+    ) -> Option<ConnectionEnd> {
         let mut stream = MessageStream::new(connection);
         let mut got_snapshot = false;
         match self.exchange(&mut stream, &mut sent, channels, unsent, &mut got_snapshot).await {
-            Ok(reason) => ConnectionEnd { disconnect: Disconnect::Denied, reason, got_snapshot },
-            Err(error) => ConnectionEnd {
+            Ok(StreamEnd::Finished) => {
+                stream.close().await;
+                None
+            }
+            Ok(StreamEnd::Refused(reason)) => {
+                Some(ConnectionEnd { disconnect: Disconnect::Denied, reason, got_snapshot })
+            }
+            Err(error) => Some(ConnectionEnd {
                 disconnect: Disconnect::Unavailable,
                 reason: error_chain(&error),
                 got_snapshot,
-            },
+            }),
         }
     }
 
-    /// Exchanges messages. Returns the reason when the server withdraws the pod's access, and an
-    /// error when the stream ends. `sent` is the fingerprint of the last
-    /// token that the server got.
+    /// Exchanges messages. Returns an error when the stream ends. `sent` is the fingerprint of the
+    /// last token that the server got.
     async fn exchange(
         &mut self,
         stream: &mut MessageStream<Connection>,
@@ -161,7 +180,7 @@ impl Switchyard {
         channels: &mut SourceChannels,
         unsent: &mut Option<AgentMessage>,
         got_snapshot: &mut bool,
-    ) -> Result<String, StreamError> {
+    ) -> Result<StreamEnd, StreamError> {
         let hello = AgentMessage::Hello {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             holds: channels.held.borrow().clone(),
@@ -174,7 +193,8 @@ impl Switchyard {
         loop {
             let message = tokio::select! {
                 message = stream.next() => message?,
-                Some(report) = channels.reports.recv() => {
+                report = channels.reports.recv() => {
+                    let Some(report) = report else { return Ok(StreamEnd::Finished) };
                     let report = unsent.insert(report);
                     stream.send(report).await?;
                     *unsent = None;
@@ -192,7 +212,7 @@ impl Switchyard {
                     self.send_newer_token(stream, sent).await?;
                     stream.send(&AgentMessage::Pong).await?;
                 }
-                ServerMessage::Refused { detail } => return Ok(detail),
+                ServerMessage::Refused { detail } => return Ok(StreamEnd::Refused(detail)),
                 ServerMessage::LoginRequired { detail } => {
                     return Err(StreamError::LoginRequired(detail));
                 }

@@ -1,7 +1,9 @@
 //! The values of log fields. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use contract::FileName;
 use contract::stream::{BundleGeneration, ReloadOutcome};
 
 /// The bundles' names, comma separated.
@@ -12,6 +14,15 @@ pub(super) fn bundles(held: &[BundleGeneration]) -> String {
 /// The bundles' generations, in the same order.
 pub(super) fn generations(held: &[BundleGeneration]) -> String {
     held.iter().map(|held| held.generation.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// Names, comma separated, at most 20 of them.
+pub(super) fn names(names: &BTreeSet<FileName>) -> String {
+    let mut list = names.iter().take(20).map(FileName::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > 20 {
+        list.push_str(", …");
+    }
+    list
 }
 
 /// A duration in milliseconds, to the microsecond.

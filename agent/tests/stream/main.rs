@@ -5,5 +5,7 @@
 mod application;
 mod files;
 mod login;
+mod once;
 mod pod;
 mod server;
+mod variables;

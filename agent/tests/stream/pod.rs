@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use agent::app::{Application, PROC};
-use agent::supervisor::{self, SupervisorError};
+use agent::supervisor::{self, Mode, Stopped, SupervisorError};
 use contract::agent_config::{Files, Source, VERSION};
 use contract::annotations::FileMode;
 use contract::stream::{AgentMessage, ReloadOutcome};
@@ -57,19 +57,25 @@ impl Pod {
                 directory: self.volume().to_str().unwrap().to_owned(),
                 mode: FileMode::OWNER,
                 mount_points: Vec::new(),
+                env: Vec::new(),
+                rendered: Vec::new(),
             },
+            program_directory: None,
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
         }
     }
 
     pub(crate) fn start(&self, server: SocketAddr, ca: &str, reload: &str) -> Agent {
+        Self::start_with(self.config(server, ca, reload))
+    }
+
+    pub(crate) fn start_with(config: AgentConfig) -> Agent {
         let (tasks, shutdown) = (Tasks::new(), Shutdown::manual());
-        let config = self.config(server, ca, reload);
         let application = Application::new(config.reload.clone(), None, PROC.into()).unwrap();
         let mut running = JoinSet::new();
         let agent_shutdown = shutdown.clone();
         running.spawn(async move {
-            supervisor::run(config, application, &tasks, &agent_shutdown).await
+            supervisor::run(config, application, Mode::Serve, &tasks, &agent_shutdown).await
         });
         Agent { running, shutdown }
     }
@@ -77,7 +83,7 @@ impl Pod {
 
 /// A running agent. Dropping it ends it as if it were killed.
 pub(crate) struct Agent {
-    running: JoinSet<Result<(), SupervisorError>>,
+    running: JoinSet<Result<Stopped, SupervisorError>>,
     shutdown: Shutdown,
 }
 
@@ -85,7 +91,8 @@ impl Agent {
     /// Shuts it down gracefully.
     pub(crate) async fn stop(mut self) {
         self.shutdown.request();
-        with_timeout(self.running.join_next()).await.unwrap().unwrap().unwrap();
+        let stopped = with_timeout(self.running.join_next()).await.unwrap().unwrap().unwrap();
+        assert!(matches!(stopped, Stopped::Shutdown), "{stopped:?}");
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
 use crate::bundle::{BundleRef, BundleRefError};
+use crate::delivery::DeliveryError;
 use crate::reload::ReloadError;
+use crate::rendered::RenderedError;
 
 /// All the mistakes in a pod's annotations, in the order of [`KEYS`](super::KEYS); never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,9 @@ impl AnnotationError {
         match &self.source {
             ValueError::Bundle(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Reload(cause) => format!("annotation {}: {cause}", self.key),
+            // The key ends with the name of the file.
+            ValueError::Rendered(cause) => format!("annotation {}…: {cause}", self.key),
+            ValueError::Delivery(cause) => format!("annotation {}: {cause}", self.key),
             other => format!("annotation {}: {other}", self.key),
         }
     }
@@ -84,6 +89,12 @@ pub enum ValueError {
     /// Not a way to reload.
     #[error("reload")]
     Reload(#[source] ReloadError),
+    /// Not a list of deliveries.
+    #[error("delivery")]
+    Delivery(#[source] DeliveryError),
+    /// Not a file to render.
+    #[error("rendered file")]
+    Rendered(#[source] RenderedError),
     /// Not a file mode.
     #[error(
         "{0:?} is not a valid file mode; write three or four octal digits as 0400 or 0444, \

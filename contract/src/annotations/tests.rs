@@ -18,6 +18,7 @@ fn everything_at_once() {
         (SECRETS, "api-prod, shared-prod"),
         (RELOAD, "signal=SIGHUP"),
         (RELOAD_CONTAINER, "app"),
+        (DELIVER, "env, TLS=files"),
         (ENV, "A,B"),
         (PLAIN_ENV, "C"),
         (CONTAINERS, "app,migrate"),
@@ -34,6 +35,7 @@ fn everything_at_once() {
     );
     assert_eq!(found.reload.to_string(), "signal=SIGHUP");
     assert_eq!(found.reload_container.as_deref(), Some("app"));
+    assert_eq!(found.deliver.to_string(), "env,TLS=files");
     assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
     assert_eq!(found.containers.unwrap().len(), 2);
     assert_eq!(found.file_mode.unwrap().bits(), 0o440);
@@ -53,10 +55,12 @@ fn each_bad_value_names_its_key() {
         (SECRETS, "api"),
         (SECRETS, "api-prod,api-prod"),
         (SECRETS, "../api-prod"),
-        (RELOAD, "restart"),
+        (RELOAD, "reboot"),
         (RELOAD, "signal=SIGKILL"),
         (RELOAD_CONTAINER, ""),
         (RELOAD_CONTAINER, "a,b"),
+        (DELIVER, "volume"),
+        (DELIVER, "env,exec"),
         (ENV, "A B"),
         (PLAIN_ENV, ","),
         (CONTAINERS, "App"),
@@ -80,7 +84,7 @@ fn each_bad_value_names_its_key() {
 fn all_mistakes_are_reported_at_once() {
     let errors = parse(&[
         (SECRETS, "api-prod,Api,api-prod"),
-        (RELOAD, "restart"),
+        (RELOAD, "reboot"),
         (CONTAINERS, "app,,Side Car"),
         (FILE_MODE, "0777"),
         (ENV, "A B"),
@@ -89,7 +93,7 @@ fn all_mistakes_are_reported_at_once() {
     let keys: Vec<_> = errors.iter().map(|error| error.key).collect();
     assert_eq!(keys, [SECRETS, SECRETS, RELOAD, ENV, CONTAINERS, CONTAINERS, FILE_MODE]);
     let message = errors.to_string();
-    for part in ["\"Api\"", "listed twice", "\"restart\"", "\"A B\"", "\"Side Car\"", "\"0777\""] {
+    for part in ["\"Api\"", "listed twice", "\"reboot\"", "\"A B\"", "\"Side Car\"", "\"0777\""] {
         assert!(message.contains(part), "{part} in {message}");
     }
 }
@@ -129,4 +133,53 @@ fn what_anybody_can_write_is_bounded() {
     let parsed = Annotations::parse(annotations).unwrap().unwrap();
     assert_eq!(parsed.unknown.len(), 16);
     assert!(parsed.unknown.iter().all(|it| it.to_string().len() < 200));
+}
+
+#[test]
+fn files_to_render() {
+    use crate::rendered::{Format, RequestedContents};
+    let found = parse(&[
+        (SECRETS, "api-prod"),
+        ("enclii.io/template-db.ini", "user={{ USER }}\n"),
+        ("enclii.io/template-web.conf", "configmap=web/conf"),
+        ("enclii.io/format-app.env", "dotenv"),
+    ])
+    .unwrap()
+    .unwrap();
+    assert!(found.unknown.is_empty());
+    assert_eq!(found.rendered["app.env"], RequestedContents::Format(Format::Dotenv));
+    assert_eq!(
+        found.rendered["db.ini"],
+        RequestedContents::Template("user={{ USER }}\n".to_owned())
+    );
+    let map = RequestedContents::ConfigMap { name: "web".to_owned(), key: "conf".to_owned() };
+    assert_eq!(found.rendered["web.conf"], map);
+}
+
+#[test]
+fn mistakes_in_files_to_render_are_named() {
+    let long = "x".repeat(30_000);
+    for (annotations, part) in [
+        (&[("enclii.io/format-.env", "dotenv")][..], "parse file \".env\""),
+        (&[("enclii.io/format-", "dotenv")], "parse file \"\""),
+        (&[("enclii.io/format-a", "yaml")], "enclii.io/format-…: parse format \"yaml\""),
+        (&[("enclii.io/template-a", "configmap=x")], "must be configmap=NAME/KEY"),
+        (
+            &[("enclii.io/template-a", "x"), ("enclii.io/format-a", "json")],
+            "file a has a format and a template",
+        ),
+        (
+            &[("enclii.io/template-a", &*long), ("enclii.io/template-b", &*long)],
+            "templates have 60004 bytes together",
+        ),
+    ] {
+        let mut all = annotations.to_vec();
+        all.push((SECRETS, "api-prod"));
+        let message = parse(&all).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+    let keys: Vec<_> = (0..17).map(|at| format!("enclii.io/format-f{at}")).collect();
+    let mut all: Vec<_> = keys.iter().map(|key| (key.as_str(), "json")).collect();
+    all.push((SECRETS, "api-prod"));
+    assert!(parse(&all).unwrap_err().to_string().contains("16 rendered files at most"));
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::MAX_BUNDLES;
 use super::error::ValueError;
 use crate::bundle::BundleRef;
+use crate::delivery::{DeliveryEntries, DeliveryRequest};
 use crate::scope::Label;
 
 /// The longest part of a value that an error quotes, in characters.
@@ -29,6 +30,13 @@ pub(super) fn bundles(text: &str) -> Result<Vec<BundleRef>, Vec<ValueError>> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Deliveries, separated by commas.
+pub(super) fn deliveries(text: &str) -> Result<DeliveryRequest, Vec<ValueError>> {
+    let mut found = DeliveryEntries::default();
+    each_entry(text, |entry| found.add(entry).map_err(ValueError::Delivery))?;
+    Ok(found.into_request())
 }
 
 /// Names, separated by commas.

@@ -1,14 +1,16 @@
 //! The agent's container: a native sidecar. It comes first among the init containers, so that it
-//! starts first and stops last, and its `postStart` hook ends when every file is written.
+//! starts first and stops last, and its `postStart` hook ends when every file is written. In a pod
+//! that asks for its secrets once, it is an ordinary init container.
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
-use contract::{Annotations, layout};
+use contract::rendered::Contents;
+use contract::{Annotations, ReloadRequest, SecretName, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
 use super::agent_env::{config_value, pod_uid};
-use super::{add, append, reinvocation};
+use super::{add, append, reinvocation, templates};
 use crate::agent_settings::AgentSettings;
 use crate::config::{InjectionConfig, Quantity, Resources};
 use crate::container_path::ContainerList;
@@ -64,9 +66,13 @@ pub(crate) fn patch(
 pub(crate) fn config(
     annotations: &Annotations,
     settings: &AgentSettings<'_>,
-    mount_points: Vec<MountPoint>,
+    (mount_points, env, has_program): (Vec<MountPoint>, Vec<SecretName>, bool),
     config: &InjectionConfig,
 ) -> AgentConfig {
+    let reload = match &annotations.reload {
+        ReloadRequest::Restart if !settings.restarts => ReloadRequest::None,
+        reload => reload.clone(),
+    };
     AgentConfig {
         version: agent_config::VERSION,
         source: Source::Switchyard {
@@ -79,13 +85,12 @@ pub(crate) fn config(
             directory: layout::SECRETS_DIRECTORY.to_owned(),
             mode: settings.mode,
             mount_points,
+            env,
+            rendered: templates::files(annotations),
         },
+        program_directory: has_program.then(|| layout::PROGRAM_DIRECTORY.to_owned()),
         // A signal without a container has been refused already.
-        reload: annotations
-            .reload
-            .clone()
-            .resolve(settings.signalled.map(str::to_owned))
-            .unwrap_or_default(),
+        reload: reload.resolve(settings.signalled.map(str::to_owned)).unwrap_or_default(),
     }
 }
 
@@ -98,16 +103,14 @@ fn container(
 ) -> Value {
     let uid = settings.uid;
     let InjectionConfig { agent_image, agent_image_pull_policy, resources, .. } = config;
-    json!({
+    let mut container = json!({
         "name": layout::AGENT_CONTAINER,
         "image": agent_image,
         "imagePullPolicy": agent_image_pull_policy.as_str(),
-        "restartPolicy": "Always",
         "env": [
             { "name": layout::CONFIG_VARIABLE, "value": config_value(agent_config) },
             pod_uid(),
         ],
-        "lifecycle": { "postStart": { "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } } },
         "volumeMounts": [
             { "name": layout::SECRETS_VOLUME, "mountPath": layout::SECRETS_DIRECTORY },
             {
@@ -125,7 +128,36 @@ fn container(
             "capabilities": { "drop": ["ALL"] },
             "seccompProfile": { "type": "RuntimeDefault" },
         },
-    })
+    });
+    if agent_config.program_directory.is_some()
+        && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts")
+    {
+        let (name, path) = (layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY);
+        mounts.push(json!({ "name": name, "mountPath": path }));
+    }
+    let has_templates = agent_config
+        .files
+        .rendered
+        .iter()
+        .any(|it| matches!(it.contents, Contents::TemplateFile(_)));
+    if has_templates && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
+        let (name, path) = (layout::TEMPLATE_VOLUME, layout::TEMPLATE_DIRECTORY);
+        mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
+    }
+    if settings.init_only {
+        container["args"] = json!(["init"]);
+    } else {
+        container["restartPolicy"] = json!("Always");
+        let hook = json!({ "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } });
+        container["lifecycle"] = json!({ "postStart": hook });
+    }
+    if settings.restarts {
+        container["restartPolicyRules"] = json!([{
+            "action": "RestartAllContainers",
+            "exitCodes": { "operator": "In", "values": [layout::RESTART_EXIT_CODE] },
+        }]);
+    }
+    container
 }
 
 fn requests_and_limits(resources: &Resources, is_guaranteed: bool) -> Value {

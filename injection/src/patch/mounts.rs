@@ -51,7 +51,7 @@ impl<'p, 'r> MountPoints<'p, 'r> {
         if point.names().is_none() || point.path.len() > MAX_PATH_BYTES {
             return Some(MountPointConflict::Reserved);
         }
-        if self.requested.bundle_with_key(first).is_some() {
+        if self.requested.has_file(first) {
             return Some(MountPointConflict::Key);
         }
         if self.found.get(&point.path).is_some_and(|other| *other != file) {
@@ -65,25 +65,32 @@ impl<'p, 'r> MountPoints<'p, 'r> {
     }
 }
 
-/// Adds the operation that mounts the secrets.
+/// Adds the operations that mount the secrets in a container that reads their files, and the
+/// agent's program in one whose command it starts.
 pub(crate) fn patch(
     app: &AppContainer<'_>,
-    points: &mut MountPoints<'_, '_>,
+    (points, needs_program): (&mut MountPoints<'_, '_>, bool),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let mut is_mounted = false;
-    for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
-        if app.gets_secrets && !is_mounted && is_secrets_mount(mount) {
+    let mounts = || app.container.volume_mounts.iter().flatten();
+    // A container that reads no file gets no mount, and keeps one of an earlier pass.
+    let needs_mount =
+        app.gets_secrets && (points.requested.needs_volume() || mounts().any(is_secrets_mount));
+    let (mut is_mounted, mut has_program) = (!needs_mount, !needs_program);
+    for (index, mount) in mounts().enumerate() {
+        if !is_mounted && is_secrets_mount(mount) {
             is_mounted = true;
+        } else if !has_program && is_program_mount(mount) {
+            has_program = true;
         } else {
-            check(app, (index, mount), points, diagnostics);
+            check(app, (index, mount), needs_mount.then_some(&mut *points), diagnostics);
         }
     }
-    if app.gets_secrets && !is_mounted {
-        let exists = app.container.volume_mounts.is_some();
-        append(app.path.field("volumeMounts"), exists, vec![secrets_mount()], patch);
-    }
+    let missing = [(!is_mounted).then(secrets_mount), (!has_program).then(program_mount)];
+    let exists = app.container.volume_mounts.is_some();
+    let missing = missing.into_iter().flatten().collect();
+    append(app.path.field("volumeMounts"), exists, missing, patch);
 }
 
 fn secrets_mount() -> Value {
@@ -94,12 +101,30 @@ fn secrets_mount() -> Value {
     })
 }
 
+fn program_mount() -> Value {
+    json!({
+        "name": layout::PROGRAM_VOLUME,
+        "mountPath": layout::PROGRAM_DIRECTORY,
+        "readOnly": true,
+    })
+}
+
 /// Whether a mount is exactly [`secrets_mount`].
 fn is_secrets_mount(mount: &VolumeMount<'_>) -> bool {
+    is_plain_mount(mount, layout::SECRETS_VOLUME, layout::SECRETS_DIRECTORY)
+}
+
+/// Whether a mount is exactly [`program_mount`].
+fn is_program_mount(mount: &VolumeMount<'_>) -> bool {
+    is_plain_mount(mount, layout::PROGRAM_VOLUME, layout::PROGRAM_DIRECTORY)
+}
+
+/// Whether a mount is of a whole volume, read-only, at this path.
+fn is_plain_mount(mount: &VolumeMount<'_>, volume: &str, path: &str) -> bool {
     let VolumeMount { name, mount_path, read_only, sub_path, sub_path_expr, mount_propagation } =
         mount;
-    &**name == layout::SECRETS_VOLUME
-        && &**mount_path == layout::SECRETS_DIRECTORY
+    **name == *volume
+        && **mount_path == *path
         && *read_only == Some(true)
         && sub_path.is_none()
         && sub_path_expr.is_none()
@@ -109,18 +134,15 @@ fn is_secrets_mount(mount: &VolumeMount<'_>) -> bool {
 fn check(
     app: &AppContainer<'_>,
     (index, mount): (usize, &VolumeMount<'_>),
-    points: &mut MountPoints<'_, '_>,
+    points: Option<&mut MountPoints<'_, '_>>,
     diagnostics: &mut Diagnostics,
 ) {
     let at = || app.at(format_args!(".volumeMounts[{index}]"));
     let path = || printable(&mount.mount_path);
     // The token is the agent's identity: a container that mounts it could act as the agent.
-    if let Some(volume) = [layout::SECRETS_VOLUME, layout::TOKEN_VOLUME]
-        .into_iter()
-        .find(|volume| **volume == *mount.name)
-    {
+    if let Some(volume) = layout::VOLUMES.into_iter().find(|volume| **volume == *mount.name) {
         diagnostics.deny(Violation::ReservedVolumeMounted { at: at(), volume });
-    } else if app.gets_secrets {
+    } else if let Some(points) = points {
         match overlap(&mount.mount_path) {
             MountOverlap::None => {}
             MountOverlap::Same => {

@@ -146,7 +146,7 @@ fn is_harmless_variable(variable: &Value) -> bool {
 fn is_harmless_mount(mount: &Value) -> bool {
     let text = |key| mount.get(key).and_then(Value::as_str).unwrap_or_default();
     let (name, path) = (text("name"), text("mountPath"));
-    ![layout::SECRETS_VOLUME, layout::TOKEN_VOLUME].contains(&name)
+    !layout::VOLUMES.contains(&name)
         && !path.split('/').any(|component| component == "..")
         && HARMLESS_MOUNTS.iter().any(|harmless| path.starts_with(harmless))
 }

@@ -1,4 +1,5 @@
-//! The two volumes of an injected pod: memory for the secrets, and the agent's token.
+//! The volumes of an injected pod: memory for the secrets, the agent's token, memory for the
+//! agent's program where it starts commands, and the ConfigMaps of its templates.
 
 use contract::layout;
 use json_patch::PatchOperation;
@@ -15,22 +16,21 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    config: &InjectionConfig,
+    (config, has_program, templates): (&InjectionConfig, bool, Option<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
-    let mut missing = Vec::with_capacity(2);
-    for (name, canonical) in [
-        (layout::SECRETS_VOLUME, secrets as fn(&InjectionConfig) -> Value),
-        (layout::TOKEN_VOLUME, |_| token()),
-    ] {
+    let mut missing = Vec::with_capacity(4);
+    let always = [(layout::SECRETS_VOLUME, secrets(config)), (layout::TOKEN_VOLUME, token())];
+    let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
+    let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
+    for (name, canonical) in always.into_iter().chain(program).chain(templates) {
         let index = pod.spec.volumes.iter().flatten().position(|volume| &*volume.name == name);
         match index {
-            None => missing.push(canonical(config)),
+            None => missing.push(canonical),
             Some(index) => {
-                let is_canonical = reinvocation::volume(pod, index).is_some_and(|found| {
-                    reinvocation::is_canonical_volume(&canonical(config), &found)
-                });
+                let is_canonical = reinvocation::volume(pod, index)
+                    .is_some_and(|found| reinvocation::is_canonical_volume(&canonical, &found));
                 if !is_canonical {
                     diagnostics.deny(Violation::VolumeNameTaken { index, volume: name });
                 }
@@ -46,6 +46,15 @@ fn secrets(config: &InjectionConfig) -> Value {
     json!({
         "name": layout::SECRETS_VOLUME,
         "emptyDir": { "medium": "Memory", "sizeLimit": config.volume_size.as_str() },
+    })
+}
+
+/// In memory, so that nobody who has the node's disk chooses the program. Holds two copies, even
+/// of a program with its symbols, while an agent of another image replaces the first.
+fn program() -> Value {
+    json!({
+        "name": layout::PROGRAM_VOLUME,
+        "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" },
     })
 }
 

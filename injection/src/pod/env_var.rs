@@ -23,6 +23,21 @@ struct EnvVarSource<'a> {
     secret_key_ref: Option<SecretKeySelector<'a>>,
     #[serde(borrow)]
     field_ref: Option<ObjectFieldSelector<'a>>,
+    #[serde(borrow)]
+    file_key_ref: Option<FileKeySelector<'a>>,
+}
+
+/// A key of a file in a volume, which kubelet reads when it creates the container.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileKeySelector<'a> {
+    #[serde(borrow, default)]
+    pub(crate) volume_name: JsonStr<'a>,
+    #[serde(borrow, default)]
+    pub(crate) path: JsonStr<'a>,
+    #[serde(borrow, default)]
+    pub(crate) key: JsonStr<'a>,
+    pub(crate) optional: Option<bool>,
 }
 
 /// A key of a Kubernetes Secret.
@@ -53,6 +68,10 @@ impl EnvVar<'_> {
 
     pub(crate) fn secret_key(&self) -> Option<&SecretKeySelector<'_>> {
         self.value_from.as_ref()?.secret_key_ref.as_ref()
+    }
+
+    pub(crate) fn file_key(&self) -> Option<&FileKeySelector<'_>> {
+        self.value_from.as_ref()?.file_key_ref.as_ref()
     }
 
     pub(crate) fn field_path(&self) -> Option<&str> {

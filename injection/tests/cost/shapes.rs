@@ -93,6 +93,92 @@ pub(crate) fn all() -> Vec<Shape> {
             })),
         ),
         shape(
+            "8,000 secrets, each as a variable from a file",
+            pod(
+                &annotation("deliver", "env"),
+                &container(&format!(
+                    r#""env":[{}]"#,
+                    many(8000, &|at| format!(r#"{{"name":"KEY_{}","value":"x"}}"#, at % KEYS))
+                )),
+            ),
+        ),
+        shape(
+            "8 sources of 1,000 variables from files each, before as many entries",
+            pod(
+                &annotation("deliver", "env"),
+                &container(&format!(
+                    r#""env":[{}],"envFrom":[{}]"#,
+                    many(8000, &|at| format!(r#"{{"name":"N{at}","value":"x"}}"#)),
+                    many(8, &|at| {
+                        format!(r#"{{"prefix":"P{at}_","secretRef":{{"name":"{BUNDLE}"}}}}"#)
+                    })
+                )),
+            ),
+        ),
+        shape("8,000 variables from files with long names", {
+            let names: Vec<_> = (0..120).map(|at| format!("N{at:0>239}")).collect();
+            let variable = |at: usize| format!(r#"{{"name":"{}"}}"#, names[at % names.len()]);
+            let annotations =
+                [annotation("deliver", "env"), annotation("env", &names.join(","))].concat();
+            pod(&annotations, &container(&format!(r#""env":[{}]"#, many(8000, &variable))))
+        }),
+        shape(
+            "8,000 secrets that a program sets, half of them named by an earlier pass",
+            pod(
+                &annotation("deliver", "exec"),
+                &container(&format!(
+                    r#""command":["app"],"env":[{},{{"name":"ENCLII_EXEC","value":"{{\\"version\\":1,\\"directory\\":\\"/\\",\\"variables\\":[{}]}}"}}]"#,
+                    many(8000, &|at| format!(r#"{{"name":"KEY_{}","value":"x"}}"#, at % KEYS)),
+                    many(60_000, &|at| format!(r#"\\"N{at}=KEY_{}\\""#, at % KEYS)),
+                )),
+            ),
+        ),
+        shape(
+            "8,000 variables of the program's name, and a program before each command",
+            pod(
+                &annotation("deliver", "exec"),
+                &format!(
+                    "[{}]",
+                    many(200, &|at| format!(
+                        r#"{{"name":"c{at}","command":["/run/enclii/bin/enclii-agent","exec","x"],"env":[{{"name":"KEY_1"}},{}]}}"#,
+                        many(39, &|_| r#"{"name":"ENCLII_EXEC","value":"{}"}"#.to_owned())
+                    ))
+                ),
+            ),
+        ),
+        shape(
+            "250 containers with every key from a source, set by a program",
+            pod(
+                &annotation("deliver", "exec"),
+                &format!(
+                    "[{}]",
+                    many(250, &|at| format!(
+                        r#"{{"name":"c{at}","command":["app"],"envFrom":[{{"prefix":"{}","secretRef":{{"name":"{BUNDLE}"}}}}]}}"#,
+                        "P".repeat(70)
+                    ))
+                ),
+            ),
+        ),
+        shape(
+            "probes and arguments full of references",
+            pod(
+                "",
+                &container(&format!(
+                    r#""env":[{}],"command":["sh","-c"],"args":[{}],"livenessProbe":{{"exec":{{"command":["sh","-c",{}]}}}}"#,
+                    many(1000, &|at| format!(r#"{{"name":"KEY_{at}","value":"x"}}"#)),
+                    many(8000, &|at| format!(r#""$KEY_{at} ${{KEY_{at}}}""#)),
+                    many(50_000, &|at| format!(r#""$KEY_{0} $(KEY_{0})""#, at % KEYS)),
+                )),
+            ),
+        ),
+        shape(
+            "1,900 deliveries of single secrets",
+            pod(
+                &annotation("deliver", &many(1900, &|at| format!("NAME_{at:04}=env"))),
+                &container(r#""env":[]"#),
+            ),
+        ),
+        shape(
             "a million empty containers",
             pod("", &format!("[{}]", many(1_000_000, &|_| "{}".into()))),
         ),

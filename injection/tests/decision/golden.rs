@@ -26,3 +26,26 @@ fn the_sample_application() {
     assert!(warnings.is_empty(), "{warnings:?}");
     insta::assert_snapshot!(serde_json::to_string_pretty(&patched).unwrap());
 }
+
+/// The pod that an unmodified application needs.
+#[test]
+fn an_application_that_reads_variables() {
+    let annotated = annotate(
+        with_spec(
+            pod(json!([{
+                "name": "api",
+                "image": "shop/api:1",
+                "args": ["--database=$(DATABASE_URL)"],
+                "env": [
+                    { "name": "DATABASE_URL", "value": "postgres://api:pw@db/shop" },
+                    { "name": "LOG_LEVEL", "value": "info" },
+                ],
+            }])),
+            json!({ "securityContext": { "runAsUser": 10001, "runAsNonRoot": true } }),
+        ),
+        &[("deliver", "env"), ("reload", "restart")],
+    );
+    let (patched, warnings) = admitted(&annotated);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&patched).unwrap());
+}

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod delivery;
+mod exec;
+mod expansion;
 mod golden;
 mod key_names;
 mod operator;
@@ -10,6 +13,7 @@ mod plaintext_policy;
 mod platform;
 mod properties;
 mod reinvocation;
+mod rendered;
 mod rules;
 mod support;
 mod violations;

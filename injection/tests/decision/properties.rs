@@ -20,6 +20,7 @@ fn variable() -> impl Strategy<Value = Value> {
         Just("LOG_LEVEL"),
         Just("MY_PASSWORD"),
         Just("ENCLII_CONTAINER"),
+        Just("ENCLII_EXEC"),
     ];
     let sources = prop_oneof![
         4 => "[a-z:/@$(){}\"\\\\\n]{0,12}"
@@ -33,10 +34,30 @@ fn variable() -> impl Strategy<Value = Value> {
             "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } },
         })),
         1 => Just(json!({ "valueFrom": { "secretKeyRef": { "name": "other", "key": "k" } } })),
+        1 => file_key(),
+        1 => Just(json!({
+            "value": r#"{"version":1,"directory":"/x","variables":["A=REDIS_URL","DATABASE_URL"]}"#,
+        })),
     ];
     (names, sources).prop_map(|(name, mut source)| {
         source["name"] = json!(name);
         source
+    })
+}
+
+/// A variable from a file: as the webhook writes it, nearly so, and of another volume.
+fn file_key() -> impl Strategy<Value = Value> {
+    let volumes = prop_oneof![3 => Just("enclii-secrets"), 1 => Just("v")];
+    let secrets = prop_oneof![3 => Just("DATABASE_URL"), 1 => Just("REDIS_URL")];
+    let optional = prop_oneof![Just(None), Just(Some(false)), Just(Some(true))];
+    let path = prop_oneof![9 => Just(".env/"), 1 => Just("")];
+    (volumes, secrets, path, optional).prop_map(|(volume, secret, path, optional)| {
+        let mut found =
+            json!({ "volumeName": volume, "path": format!("{path}{secret}"), "key": secret });
+        if let Some(optional) = optional {
+            found["optional"] = json!(optional);
+        }
+        json!({ "valueFrom": { "fileKeyRef": found } })
     })
 }
 
@@ -66,22 +87,30 @@ fn container() -> impl Strategy<Value = Value> {
         Just(json!({ "runAsUser": 2000 })),
         Just(json!({}))
     ];
-    (optional(env), optional(env_from), optional(mounts), optional(context)).prop_map(
-        |(env, env_from, mounts, context)| {
-            let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
-            for (key, value) in [
-                ("env", env),
-                ("envFrom", env_from),
-                ("volumeMounts", mounts),
-                ("securityContext", context),
-            ] {
-                if let Some(value) = value {
-                    container[key] = value;
-                }
+    let words = prop_oneof![
+        4 => Just(json!(["app", "--flag"])),
+        1 => Just(json!(["sh", "-c", "echo $DATABASE_URL"])),
+        1 => Just(json!(["/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
+        1 => Just(json!(["wrapper", "/run/enclii/bin/enclii-agent", "exec", "--", "app"])),
+        1 => Just(json!([])),
+    ];
+    let parts =
+        (optional(env), optional(env_from), optional(mounts), optional(context), optional(words));
+    parts.prop_map(|(env, env_from, mounts, context, words)| {
+        let mut container = json!({ "image": "x", "futureField": { "deep": [1, null, "ü"] } });
+        for (key, value) in [
+            ("env", env),
+            ("envFrom", env_from),
+            ("volumeMounts", mounts),
+            ("securityContext", context),
+            ("command", words),
+        ] {
+            if let Some(value) = value {
+                container[key] = value;
             }
-            container
-        },
-    )
+        }
+        container
+    })
 }
 
 fn named(containers: Vec<Value>, prefix: &str) -> Value {
@@ -98,6 +127,7 @@ fn pod() -> impl Strategy<Value = Value> {
         prop_oneof![
             Just(None),
             Just(Some("signal=SIGHUP")),
+            Just(Some("restart")),
             Just(Some("http=http://127.0.0.1:1/$(A)"))
         ],
         prop_oneof![3 => Just(None), 1 => Just(Some("a0"))],
@@ -106,12 +136,26 @@ fn pod() -> impl Strategy<Value = Value> {
             1 => Just(None),
             2 => Just(Some("MY_PASSWORD,REDIS_URL,DATABASE_URL_FILE,LOG_LEVEL,ENCLII_CONTAINER")),
         ],
+        prop_oneof![
+            3 => Just(None),
+            1 => Just(Some("configmap=a/b")),
+            1 => Just(Some("{{ A }}$(B)")),
+        ],
+        prop_oneof![
+            3 => Just(None),
+            3 => Just(Some("env")),
+            1 => Just(Some("DATABASE_URL=env,MY_PASSWORD=env")),
+            1 => Just(Some("env,STRIPE_API_KEY=files")),
+            1 => Just(Some("env,init")),
+            3 => Just(Some("exec")),
+            1 => Just(Some("exec,STRIPE_API_KEY=files,REDIS_URL=env")),
+        ],
     );
     let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));
     let volumes = optional(Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])));
     let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());
     parts.prop_map(|(annotations, containers, init, volumes, share)| {
-        let (secrets, reload, containers_named, env, plain) = annotations;
+        let (secrets, reload, containers_named, env, plain, template, deliver) = annotations;
         let mut pod = json!({
             "metadata": {
                 "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" },
@@ -125,6 +169,8 @@ fn pod() -> impl Strategy<Value = Value> {
             ("containers", containers_named),
             ("env", env),
             ("plain-env", plain),
+            ("template-a.conf", template),
+            ("deliver", deliver),
         ] {
             if let Some(value) = value {
                 pod["metadata"]["annotations"][format!("enclii.io/{key}")] = json!(value);

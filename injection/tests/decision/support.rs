@@ -105,7 +105,11 @@ pub(crate) fn apply(pod: &Value, patch: &Patch) -> Value {
 
 /// The admitted pod, and the warnings.
 pub(crate) fn admitted(pod: &Value) -> (Value, Vec<String>) {
-    match decide(pod) {
+    admitted_by(pod, &config())
+}
+
+pub(crate) fn admitted_by(pod: &Value, config: &InjectionConfig) -> (Value, Vec<String>) {
+    match decide_by(pod, config) {
         Decision::Inject { patch, warnings } => (apply(pod, &patch), warnings),
         other => panic!("not injected: {other:?}"),
     }
@@ -113,7 +117,11 @@ pub(crate) fn admitted(pod: &Value) -> (Value, Vec<String>) {
 
 /// The message of a refusal.
 pub(crate) fn refused(pod: &Value) -> String {
-    match decide(pod) {
+    refused_by(pod, &config())
+}
+
+pub(crate) fn refused_by(pod: &Value, config: &InjectionConfig) -> String {
+    match decide_by(pod, config) {
         Decision::Refuse { message, .. } => message,
         other => panic!("not refused: {other:?}"),
     }

@@ -47,7 +47,7 @@ fn five_mistakes_in_the_annotations_are_all_reported() {
         one(json!({})),
         &[
             ("secrets", "api"),
-            ("reload", "restart"),
+            ("reload", "reboot"),
             ("env", "A B"),
             ("containers", "Side Car"),
             ("file-mode", "0777"),

@@ -49,7 +49,7 @@ pub struct ServeArgs {
 pub enum Command {
     /// Send requests at a constant rate and count the results
     Load(LoadArgs),
-    /// Read the files, compare their digests and exit: 0 if all are as expected, else 1
+    /// Read files and variables, compare digests and exit: 0 if all are as expected, else 1
     Once(OnceArgs),
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use sample::args::{Args, Command, LoadArgs, OnceArgs, ServeArgs};
-use sample::secrets::{Digests, ReadError, SecretPaths};
+use sample::secrets::{Digests, ReadError, SecretPaths, variable_digests};
 use sample::state::{Application, ReloadTrigger};
 use sample::{load, once, serve};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,13 +27,9 @@ fn main() -> ExitCode {
 
     let Args { command, serve } = Args::parse();
     let result = match command {
-        None => {
-            let mut names: Vec<String> = variables.into_iter().map(|(name, _)| name).collect();
-            names.sort();
-            run_server(&serve, paths, read, names, started)
-        }
+        None => run_server(&serve, paths, read, variable_digests(&variables), started),
         Some(Command::Load(load)) => run_load(&load),
-        Some(Command::Once(once)) => run_once(&once, read),
+        Some(Command::Once(once)) => run_once(&once, read, variable_digests(&variables)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,7 +44,7 @@ fn run_server(
     args: &ServeArgs,
     paths: SecretPaths,
     read: Result<Digests, ReadError>,
-    names: Vec<String>,
+    variables: Digests,
     started: SystemTime,
 ) -> Result<(), Failure> {
     let complete = read.is_ok();
@@ -56,7 +52,7 @@ fn run_server(
         Err(_) if args.allow_missing => paths.read_available(),
         read => read?,
     };
-    let application = Arc::new(Application::new(paths, digests, complete, names, started));
+    let application = Arc::new(Application::new(paths, digests, complete, variables, started));
     single_threaded_runtime()?.block_on(async {
         // First, because an unhandled signal ends the process.
         let mut hangup = signal(SignalKind::hangup())?;
@@ -119,8 +115,14 @@ fn run_load(args: &LoadArgs) -> Result<(), Failure> {
     })
 }
 
-fn run_once(args: &OnceArgs, read: Result<Digests, ReadError>) -> Result<(), Failure> {
-    let differences = once::differences(&args.expected(), &read?);
+fn run_once(
+    args: &OnceArgs,
+    read: Result<Digests, ReadError>,
+    mut found: Digests,
+) -> Result<(), Failure> {
+    // A secret is in its file, or else in its variable.
+    found.append(&mut read?);
+    let differences = once::differences(&args.expected(), &found);
     if differences.is_empty() { Ok(()) } else { Err(differences.join("; ").into()) }
 }
 

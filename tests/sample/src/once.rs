@@ -1,4 +1,4 @@
-//! The application as a job: read the files, compare, exit.
+//! The application as a job: read the values, compare, exit.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub fn differences(expected: &BTreeMap<&str, &str>, found: &Digests) -> Vec<Stri
     expected
         .iter()
         .filter_map(|(name, digest)| match found.get(*name) {
-            None => Some(format!("{name}: file not found")),
+            None => Some(format!("{name}: not found")),
             Some(other) if other != digest => Some(format!("{name}: unexpected content")),
             Some(_) => None,
         })
@@ -31,6 +31,6 @@ mod tests {
         ]);
         assert!(differences(&BTreeMap::from([("A", "1"), ("B", "2")]), &found).is_empty());
         let differing = differences(&BTreeMap::from([("A", "1"), ("B", "9"), ("C", "1")]), &found);
-        assert_eq!(differing, ["B: unexpected content", "C: file not found"]);
+        assert_eq!(differing, ["B: unexpected content", "C: not found"]);
     }
 }

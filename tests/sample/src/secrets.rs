@@ -58,6 +58,12 @@ impl SecretPaths {
     }
 }
 
+/// The digest of each environment variable.
+#[must_use]
+pub fn variable_digests(variables: &[(String, String)]) -> Digests {
+    variables.iter().map(|(name, value)| (name.clone(), sha256(value.as_bytes()))).collect()
+}
+
 /// SHA-256 in hex.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {

@@ -34,6 +34,9 @@ pub struct State {
     pub digests: Digests,
     /// The names of its environment variables.
     pub environment: Vec<String>,
+    /// The SHA-256 of each variable's value, in hex, by its name: what an application works with
+    /// that reads no files.
+    pub variables: Digests,
 }
 
 /// The running application.
@@ -56,7 +59,7 @@ impl Application {
         paths: SecretPaths,
         digests: Digests,
         complete: bool,
-        environment: Vec<String>,
+        variables: Digests,
         started: SystemTime,
     ) -> Self {
         let state = State {
@@ -66,7 +69,8 @@ impl Application {
             reloaded_at: None,
             reload_trigger: None,
             digests,
-            environment,
+            environment: variables.keys().cloned().collect(),
+            variables,
         };
         Self { paths, loaded: Mutex::new(Loaded { state, complete }) }
     }

@@ -172,3 +172,35 @@ spec: {template: {spec: {containers: []}}}
         "{err}"
     );
 }
+
+#[test]
+fn the_clusters_version_decides_what_can_be_asked_for() {
+    let harness = CliHarness::start();
+    let text = "
+kind: Pod
+metadata: {name: api, annotations: {enclii.io/secrets: api-prod, enclii.io/deliver: env}}
+spec:
+  serviceAccountName: api
+  containers: [{name: api, image: api, env: [{name: DATABASE_URL, value: x}]}]
+";
+    let (out, err) = inject(&harness, 0, text);
+    let variable = "    - name: DATABASE_URL
+      valueFrom:
+        fileKeyRef:
+          key: DATABASE_URL
+          optional: false
+          path: \".env/DATABASE_URL\"
+          volumeName: enclii-secrets
+";
+    assert!(out.contains(variable), "{out}");
+    assert!(err.contains("kubectl -n default rollout restart deployment/NAME"), "{err}");
+    let words = ["inject", "-f", "-", "--bundle", "api-prod=DATABASE_URL"];
+    let words = [&words[..], &["--kubernetes-version", "v1.34.2"]].concat();
+    let done = harness.run(&words, text.as_bytes());
+    assert_eq!(done.code, Some(1));
+    assert!(
+        done.err.contains("env needs Kubernetes 1.35, and the cluster has 1.34"),
+        "{}",
+        done.err
+    );
+}

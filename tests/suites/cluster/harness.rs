@@ -233,7 +233,30 @@ pub(crate) fn project(name: &str) -> String {
 
 /// A unique value with the run's marker in it.
 pub(crate) fn value(hint: &str) -> String {
+    unique(hint, &marker())
+}
+
+/// A unique value for a variable, which the container runtime keeps on the node. It holds another
+/// word than those of [`value`], so that each is searched for where it must not be.
+pub(crate) fn env_value(hint: &str) -> String {
+    unique(hint, &env_marker(&marker()))
+}
+
+/// The word in the values of variables.
+pub(crate) fn env_marker(marker: &str) -> String {
+    format!("cnryenv{}", &e2e::sample::sha256(marker.as_bytes())[..24])
+}
+
+fn unique(hint: &str, word: &str) -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{hint}-{}-{}", marker(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!("{hint}-{word}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The minor version of the cluster's Kubernetes.
+pub(crate) fn kubernetes_minor() -> u32 {
+    let version: Value = serde_json::from_str(&kubectl(&["get", "--raw", "/version"]).unwrap())
+        .expect("the version is JSON");
+    let minor = version["minor"].as_str().expect("a minor version");
+    minor.trim_end_matches('+').parse().expect("a number")
 }

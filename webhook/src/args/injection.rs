@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 use injection::{
-    HttpsAddress, ImageName, InjectionConfig, KeyNames, OperatorFile, PullPolicy, Quantity,
+    HttpsAddress, ImageName, InjectionConfig, KeyNames, KubernetesVersion, OperatorFile,
+    PullPolicy, Quantity,
 };
 
 /// The agent's image if nobody names one: that of this version.
@@ -48,10 +49,14 @@ pub struct InjectionArgs {
     /// The size limit of the secrets' memory volume [default: 32Mi]
     #[arg(long, env = "ENCLII_VOLUME_SIZE", value_name = "QUANTITY")]
     pub volume_size: Option<Quantity>,
+    /// The cluster's Kubernetes version, as 1.35 [default: the API server is asked; without one,
+    /// the newest that is known]
+    #[arg(long, env = "ENCLII_KUBERNETES_VERSION", value_name = "VERSION")]
+    pub kubernetes_version: Option<KubernetesVersion>,
 }
 
 impl InjectionArgs {
-    /// What the flags say, and the path of the file.
+    /// What the flags say, except for the cluster's version, and the path of the file.
     #[must_use]
     pub fn settings(self) -> (OperatorFile, Option<PathBuf>) {
         let Self {
@@ -65,6 +70,7 @@ impl InjectionArgs {
             agent_guaranteed_cpu,
             agent_memory_limit,
             volume_size,
+            kubernetes_version: _,
         } = self;
         let settings = OperatorFile {
             agent_image,

@@ -100,15 +100,12 @@ impl Components {
         self.readiness.gate(name)
     }
 
-    /// The client of the API server, created when the first component needs it. From then on the
-    /// API server's version is checked.
+    /// The client of the API server, created when the first component needs it.
     async fn client(&mut self) -> Result<Client, RunError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
         let client = Client::try_default().await.map_err(RunError::Client)?;
-        let gate = self.gate("a Kubernetes API server of 1.29 or newer");
-        self.tasks.spawn("version", version::check(client.clone(), gate, self.tasks.stopping()));
         Ok(self.client.insert(client).clone())
     }
 
@@ -208,6 +205,20 @@ impl Components {
         let note = self.readiness.note("the configuration file is not used, the log says why");
         let follow = settings.run(text, state, (note, is_used), self.tasks.stopping());
         self.tasks.spawn_vital("configuration", follow);
+    }
+
+    /// Starts to follow the API server's version, if there is an API server. `is_given` says that
+    /// the operator has named the version on which injections depend.
+    pub(super) fn version(&self, is_given: bool, state: WebhookState) {
+        let Some(client) = self.client.clone() else { return };
+        let gate = self.gate("a Kubernetes API server of 1.29 or newer");
+        let state = (!is_given).then_some(state);
+        if let Some(state) = &state {
+            state.set_kubernetes(None);
+        }
+        let refresh = version::REFRESH_INTERVAL;
+        let follow = version::follow(client, gate, state, refresh, self.tasks.stopping());
+        self.tasks.spawn("version", follow);
     }
 
     /// Opens both ports. Consumes the components, so it comes last.

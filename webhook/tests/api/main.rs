@@ -5,3 +5,4 @@
 mod fake_server;
 mod registration;
 mod trust;
+mod version;

@@ -11,10 +11,11 @@ fn crash(volume: &TestVolume, desired: &DesiredFiles, stop: usize) -> bool {
     let entries = files.list().unwrap();
     let name = unused_name(desired, &entries);
     let set_reload_pending = files.current_directory.is_some() && !files.reload_pending();
-    let steps = steps::publish_steps(desired.files.keys(), &entries, set_reload_pending);
+    let (names, env) = (desired.files.keys(), desired.env.keys());
+    let steps = steps::publish_steps(names, env, &entries, set_reload_pending);
     let done = &steps[..stop.min(steps.len())];
     for step in done {
-        files.perform(step, &name, &desired.files).unwrap();
+        files.perform(step, &name, desired).unwrap();
     }
     done.contains(&VolumeStep::SwapDataLink)
 }
@@ -42,6 +43,37 @@ fn a_crash_after_any_step_shows_the_old_files_or_the_new_ones() {
         names.extend(files.reload_pending().then(|| RELOAD_PENDING_FILE.to_owned()));
         names.sort();
         assert_eq!(volume.names(), names, "after {stop} steps and a restart");
+    }
+    assert_eq!(reached, [true, true]);
+}
+
+/// Makes every secret a variable too.
+fn with_env(mut desired: DesiredFiles) -> DesiredFiles {
+    let line = |(name, value): (&FileName, &Redacted)| {
+        let text = String::from_utf8(value.expose().to_vec()).unwrap();
+        (name.clone(), Redacted::from(format!("{}='{text}'", name.as_str()).as_bytes()))
+    };
+    desired.env = desired.files.iter().map(line).collect();
+    desired
+}
+
+/// Kubelet reads a variable when it creates a container, which may be at any time.
+#[test]
+fn a_crash_after_any_step_shows_kubelet_the_old_variables_or_the_new_ones() {
+    let mut reached = [false, false];
+    for stop in 0..=12 {
+        let volume = TestVolume::new();
+        volume.open().publish(&with_env(desired(1, &model(&[("A", b"old")]))), false).unwrap();
+        let new = model(&[("A", b"new"), ("B", b"y")]);
+        let swapped = crash(&volume, &with_env(desired(2, &new)), stop);
+        reached[usize::from(swapped)] = true;
+        let seen = |name| fs::read(volume.path().join(".env").join(name)).ok();
+        for _ in ["the crash", "a restart"] {
+            let expected: &[u8] = if swapped { b"A='new'" } else { b"A='old'" };
+            assert_eq!(seen("A").as_deref(), Some(expected), "after {stop} steps");
+            assert_eq!(seen("B").is_some(), swapped, "after {stop} steps");
+            drop(volume.open());
+        }
     }
     assert_eq!(reached, [true, true]);
 }

@@ -13,6 +13,8 @@ fn other_volumes_find_their_mount_points() {
             directory: temp.path().to_str().unwrap().to_owned(),
             mode: FileMode::OWNER,
             mount_points: points.iter().map(point).collect(),
+            env: Vec::new(),
+            rendered: Vec::new(),
         })
     };
     let points = [

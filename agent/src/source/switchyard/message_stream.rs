@@ -99,6 +99,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> MessageStream<Io> {
             .map_err(|_| StreamError::SendTimeout)?
             .map_err(StreamError::Write)
     }
+
+    /// Tells the server that the stream ends.
+    pub(super) async fn close(mut self) {
+        // The server notices a cut connection too.
+        let _ = timeout(SEND_TIMEOUT, self.io.shutdown()).await;
+    }
 }
 
 #[cfg(test)]

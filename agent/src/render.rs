@@ -1,0 +1,156 @@
+//! Renders files from the pod's secrets. Pure, but for the reading of templates.
+
+mod format;
+mod template;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+
+use contract::rendered::{Contents, MAX_TEMPLATE_BYTES, RenderedFile};
+use contract::{FileName, Redacted, SecretName};
+
+pub use format::FormatError;
+pub use template::TemplateError;
+
+/// The secrets, by the names of their files.
+pub type Secrets = BTreeMap<FileName, Redacted>;
+
+/// Why a file was not rendered. Holds names, and never a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A format that cannot hold the values.
+    #[error("render file {file}: {source}")]
+    Format {
+        /// The file.
+        file: SecretName,
+        /// Why.
+        source: FormatError,
+    },
+    /// The template.
+    #[error("render template {file}: {source}")]
+    Template {
+        /// The file.
+        file: SecretName,
+        /// Why.
+        source: TemplateError,
+    },
+    /// A secret has a file of that name.
+    #[error("render file {0}: a secret of the pod's bundles has that name; rename the file")]
+    NameTaken(SecretName),
+}
+
+/// A template could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read template of {file} from {path}")]
+pub struct ReadTemplateError {
+    file: SecretName,
+    path: String,
+    source: io::Error,
+}
+
+/// The files with their templates, read from where the configuration says.
+///
+/// # Errors
+/// When a template is unreadable, not UTF-8 or too long.
+pub fn load(files: &[RenderedFile]) -> Result<Vec<RenderedFile>, ReadTemplateError> {
+    let load = |it: &RenderedFile| {
+        let Contents::TemplateFile(path) = &it.contents else { return Ok(it.clone()) };
+        let failed =
+            |source| ReadTemplateError { file: it.file.clone(), path: path.clone(), source };
+        let text = read(path).map_err(failed)?;
+        Ok(RenderedFile { file: it.file.clone(), contents: Contents::Template(text) })
+    };
+    files.iter().map(load).collect()
+}
+
+fn read(path: &str) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = MAX_TEMPLATE_BYTES as u64;
+    if File::open(path)?.take(limit + 1).read_to_string(&mut text)? as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+/// The bytes of each file, from the secrets alone.
+///
+/// # Errors
+/// When a secret has a file's name, the secrets cannot be written in a format, or a template fails.
+pub fn render_all(files: &[RenderedFile], secrets: &Secrets) -> Result<Secrets, RenderError> {
+    let one = |it: &RenderedFile| {
+        let file = FileName::from(&it.file);
+        if secrets.contains_key(&file) {
+            return Err(RenderError::NameTaken(it.file.clone()));
+        }
+        Ok((file, render(it, secrets)?))
+    };
+    files.iter().map(one).collect()
+}
+
+/// The bytes of one file.
+fn render(file: &RenderedFile, secrets: &Secrets) -> Result<Redacted, RenderError> {
+    let name = || file.file.clone();
+    let format = |format| {
+        format::render(format, secrets)
+            .map_err(|source| RenderError::Format { file: name(), source })
+    };
+    match &file.contents {
+        Contents::Format(ready) => format(*ready),
+        Contents::Template(text) => template::render(text, secrets)
+            .map_err(|source| RenderError::Template { file: name(), source }),
+        Contents::TemplateFile(_) => {
+            Err(RenderError::Template { file: name(), source: TemplateError::NotRead })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::rendered::Format;
+
+    use super::*;
+
+    fn file(name: &str, contents: Contents) -> RenderedFile {
+        RenderedFile { file: name.parse().unwrap(), contents }
+    }
+
+    fn secrets() -> Secrets {
+        let name = FileName::from(&"A".parse::<SecretName>().unwrap());
+        Secrets::from([(name, Redacted::new(b"x".to_vec()))])
+    }
+
+    #[test]
+    fn files_are_rendered_from_the_secrets_alone() {
+        let files = [
+            file("a.env", Contents::Format(Format::Dotenv)),
+            file("b.json", Contents::Format(Format::Json)),
+            file("c", Contents::Template("<{{ A }}>".to_owned())),
+        ];
+        let found = render_all(&files, &secrets()).unwrap();
+        let found: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), it.expose())).collect();
+        let expected: [(&str, &[u8]); 3] =
+            [("a.env", b"A='x'\n"), ("b.json", b"{\n  \"A\": \"x\"\n}\n"), ("c", b"<x>")];
+        assert_eq!(found, expected);
+        let taken = [file("A", Contents::Format(Format::Json))];
+        let error = render_all(&taken, &secrets()).unwrap_err();
+        assert!(error.to_string().contains("a secret of the pod's bundles has that name"));
+    }
+
+    #[test]
+    fn templates_are_read_again_for_each_generation() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("t");
+        let files = [file("c", Contents::TemplateFile(path.to_str().unwrap().to_owned()))];
+        assert!(load(&files).unwrap_err().to_string().starts_with("read template of c from"));
+        for text in ["one {{ A }}", "two {{ A }}"] {
+            io::Write::write_all(&mut File::create(&path).unwrap(), text.as_bytes()).unwrap();
+            let found = render_all(&load(&files).unwrap(), &secrets()).unwrap();
+            let name = FileName::from(&files[0].file);
+            assert_eq!(found[&name].expose(), text.replace("{{ A }}", "x").as_bytes());
+        }
+        let long = "x".repeat(MAX_TEMPLATE_BYTES + 1);
+        io::Write::write_all(&mut File::create(&path).unwrap(), long.as_bytes()).unwrap();
+        assert!(load(&files).is_err());
+    }
+}

@@ -1,0 +1,240 @@
+//! Why a pod cannot be admitted.
+
+use contract::{BundleRef, SecretName, annotations, layout};
+
+use crate::kubernetes_version::KubernetesVersion;
+use crate::mount_point_conflict::MountPointConflict;
+
+/// Why a pod cannot be admitted. `at` is a path such as
+/// `spec.containers[0].env[2] in container api`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Violation {
+    #[error("{what}: the pod has {count}, and a pod with secrets may have {maximum} at most")]
+    TooMany { what: &'static str, count: usize, maximum: usize },
+    #[error(
+        "{at}: with it, the pod would need more than {maximum} changes: name the variables that \
+         the application reads in env instead of taking all of them from envFrom"
+    )]
+    TooManyChanges { at: String, maximum: usize },
+    #[error(
+        "{at}: the names of the variables that kubelet reads from files have more than 512 KiB \
+         together, and each is in the patch three times: deliver some of them as files"
+    )]
+    LongVariables { at: String },
+    #[error("{0}")]
+    Annotation(String),
+    #[error(
+        "annotation {}: {name} is not a valid file name; use letters, digits, '_', '.' and '-'",
+        annotations::ENV
+    )]
+    InvalidFileName { name: String },
+    #[error(
+        "annotation {}: bundle {bundle} does not exist in namespace {namespace} for service \
+            account \
+         {service_account} yet: write its first secret with `{set}`, and check that the namespace \
+         has the labels {} and {}; the pod is admitted as soon as the bundle exists",
+        annotations::SECRETS,
+        layout::PROJECT_LABEL,
+        layout::ENVIRONMENT_LABEL
+    )]
+    UnknownBundle { bundle: BundleRef, namespace: String, service_account: String, set: String },
+    #[error(
+        "annotation {}: bundles {first} and {second} both have the key {key}, and both would write \
+         the same file: rename the key in one of them, or list only one of the bundles",
+        annotations::SECRETS
+    )]
+    SharedKey { key: SecretName, first: BundleRef, second: BundleRef },
+    #[error(
+        "annotation {}: bundles {first} and {second} have keys in common, and both would write the \
+         same files: `enclii secrets list` shows them; rename the keys in one of the bundles, or \
+         list only one of them",
+        annotations::SECRETS
+    )]
+    SharedKeys { first: BundleRef, second: BundleRef },
+    #[error(
+        "annotation {}: env needs Kubernetes {}, and the cluster has {cluster}: use exec or files",
+        annotations::DELIVER,
+        KubernetesVersion::FILE_KEYS
+    )]
+    EnvNeedsFileKeys { cluster: KubernetesVersion },
+    #[error(
+        "annotation {annotation}: it depends on the cluster's version, which the webhook has not \
+         learned yet: try again"
+    )]
+    UnknownVersion { annotation: &'static str },
+    #[error(
+        "annotation {}: {reload} needs an agent beside the application, and {}: init leaves none: \
+         remove one of them",
+        annotations::RELOAD,
+        annotations::DELIVER
+    )]
+    ReloadWithInit { reload: String },
+    #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
+    NoSuchContainer { annotation: &'static str, name: String, known: String },
+    #[error(
+        "annotation {}: is missing, and {} needs to know which of the application containers \
+         {known} to signal: name one",
+        annotations::RELOAD_CONTAINER,
+        annotations::RELOAD
+    )]
+    ReloadContainerMissing { known: String },
+    #[error(
+        "annotation {}: container {name} is an init container that ends before the application \
+         starts: name one that keeps running",
+        annotations::RELOAD_CONTAINER
+    )]
+    SignalledContainerEnds { name: String },
+    #[error(
+        "annotation {}: container {name} is to be signalled but is not in {}: add it there",
+        annotations::RELOAD_CONTAINER,
+        annotations::CONTAINERS
+    )]
+    SignalledWithoutSecrets { name: String },
+    #[error(
+        "{at}: securityContext.runAsUser is not set, and {} signal=… needs it, because a process \
+         can only signal processes with its own UID: set securityContext.runAsUser to the UID that \
+         the image runs as, or reload with http=… or none",
+        annotations::RELOAD
+    )]
+    UnknownUid { at: String },
+    #[error(
+        "spec.shareProcessNamespace: is false, and {} signal=… needs it to be true: remove the \
+         field, or reload with http=… or none",
+        annotations::RELOAD
+    )]
+    ProcessNamespaceNotShared,
+    #[error(
+        "spec.hostPID: is true, and {} signal=… would let the agent see every process of the node: \
+         remove hostPID, or reload with http=… or none",
+        annotations::RELOAD
+    )]
+    HostPid,
+    #[error(
+        "{at}, so the agent does not ask the cluster's resolver, which alone knows switchyard's \
+         name: set spec.dnsPolicy to {policy}"
+    )]
+    HostResolver { at: String, policy: &'static str },
+    #[error(
+        "spec.os.name: is windows, which has no memory volumes and no signals: remove the \
+         annotation {}",
+        annotations::SECRETS
+    )]
+    Windows,
+    #[error(
+        "{at}: mountPath {path} is where the secrets are mounted: mount it somewhere else, or \
+            leave \
+         the container out of {}",
+        annotations::CONTAINERS
+    )]
+    MountPathTaken { at: String, path: String },
+    #[error(
+        "{at}: mountPath {path} is inside {} (/var/run is a link to /run in most images), and \
+         {reason}: mount it somewhere else, or leave the container out of {}",
+        layout::SECRETS_DIRECTORY,
+        annotations::CONTAINERS
+    )]
+    MountPathInside { at: String, path: String, reason: MountPointConflict },
+    #[error(
+        "{at}: runs as root, and {} signal=… cannot reach it, because the agent has no rights over \
+         a process with more capabilities than its own: set securityContext.runAsUser to another \
+         UID, or reload with http=… or none",
+        annotations::RELOAD
+    )]
+    RootSignalled { at: String },
+    #[error(
+        "{at}: {name} comes from a file of the volume {}, and no secret of the pod's bundles is \
+         there: remove the fileKeyRef",
+        layout::SECRETS_VOLUME
+    )]
+    ReservedFile { at: String, name: String },
+    #[error("{at}: mounts the volume {volume}, which only the webhook may mount: remove the mount")]
+    ReservedVolumeMounted { at: String, volume: &'static str },
+    #[error(
+        "spec.volumes[{index}]: is named {volume}, a name that is reserved for a volume of the \
+         webhook: rename it"
+    )]
+    VolumeNameTaken { index: usize, volume: &'static str },
+    #[error(
+        "{at}: is named {name}, a name that is reserved for the agent, and is not the agent \
+         ({difference}): rename it",
+        name = layout::AGENT_CONTAINER
+    )]
+    AgentNameTaken { at: String, difference: String },
+    #[error(
+        "{at}: {variable} replaces {name}, but {variable} already exists with a value other than \
+         {path}: remove it, or list {name} in {}",
+        annotations::PLAIN_ENV
+    )]
+    VariableTaken { at: String, name: String, variable: String, path: String },
+    #[error("{at}: {name} is set by the webhook in the container that is signalled: remove it")]
+    MarkerTaken { at: String, name: &'static str },
+    #[error(
+        "{at}: {name} is a secret of the pod's bundles, but the container is not in {}: add the \
+         container there, or remove the variable",
+        annotations::CONTAINERS
+    )]
+    SecretOutsideContainers { at: String, name: String },
+    #[error(
+        "{at}: takes its variables from the Secret {bundle}, which the bundle replaces, but the \
+         container is not in {}: add the container there, or remove the entry",
+        annotations::CONTAINERS
+    )]
+    SourceOutsideContainers { at: String, bundle: BundleRef },
+    #[error(
+        "{at}: takes its variables from the Secret {bundle}, which the bundle replaces, and the \
+         webhook lists a bundle's keys to the API server alone, which it cannot tell from others \
+         here: name each variable in env with a secretKeyRef instead, or have the operator set up \
+         the API server's client certificate (docs/guide.md, 'Who may ask the webhook')"
+    )]
+    SourceListsKeys { at: String, bundle: BundleRef },
+    #[error(
+        "{at}: {name} is the key {key} of the Secret {bundle}, but the bundle {bundle} has no such \
+         key: write it with `{set}`"
+    )]
+    NoSuchKey { at: String, name: String, key: String, bundle: BundleRef, set: String },
+    #[error(
+        "{at}: uses $({name}), but the variable is removed from the pod: read the value from the \
+         file that {name}_FILE names, or store the whole text as one secret, or list {name} in {}",
+        annotations::PLAIN_ENV
+    )]
+    RemovedVariableUsed { at: String, name: String },
+    #[error(
+        "{at}: uses $({name}), which kubelet expands before the agent's program sets the \
+         variable: let a shell expand it (sh -c 'exec app \"${name}\"'), or deliver it as a \
+         variable of the container ({}: {name}=env)",
+        annotations::DELIVER
+    )]
+    ExecVariableUsed { at: String, name: String },
+    #[error(
+        "{at}: has no command, so the agent's program cannot start it: set command to the image's \
+         entrypoint and, without args, its command (crane config IMAGE, or docker image inspect \
+         IMAGE, prints both), or deliver the variables with {}: env (Kubernetes 1.35 and later) \
+         or files",
+        annotations::DELIVER
+    )]
+    ExecWithoutCommand { at: String },
+    #[error(
+        "annotation for the rendered file {file}: bundle {bundle} has a key of that name, which \
+         is a file too: rename the rendered file"
+    )]
+    RenderedNameTaken { file: SecretName, bundle: BundleRef },
+    #[error(
+        "{at}: {} is the variable by which the agent's program knows what to set, so it cannot be \
+         a secret: rename the variable",
+        layout::EXEC_VARIABLE
+    )]
+    ProgramVariableTaken { at: String },
+    #[error(
+        "{at}: has {names} variables from secrets, whose names have more than {maximum} bytes \
+         together: name those that the application reads in env instead of taking all of them \
+         from envFrom"
+    )]
+    TooManyVariables { at: String, names: usize, maximum: usize },
+    #[error(
+        "{at}: {name} is {what} in plain text, and no bundle of the pod has that key. Store it \
+            with \
+         `{set}` and remove the value from the manifest; if it is not a secret, list it in {}",
+        annotations::PLAIN_ENV
+    )]
+    Plaintext { at: String, name: String, what: &'static str, set: String },
+}

@@ -1,0 +1,88 @@
+//! What the author of an admitted pod should know.
+
+use contract::{BundleRef, SecretName, annotations, layout};
+
+use crate::kubernetes_version::KubernetesVersion;
+
+/// What the author of an admitted pod should know.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Warning {
+    #[error(
+        "spec.dnsPolicy: is None, so the pod does not start unless the nameservers of its \
+         dnsConfig know the name of switchyard's Service"
+    )]
+    OwnResolver,
+    #[error("{0}")]
+    UnknownAnnotation(String),
+    #[error(
+        "annotation {}: no bundle of the pod has the key {name}, and {} does not list it",
+        annotations::DELIVER,
+        annotations::ENV
+    )]
+    UnknownDelivery { name: SecretName },
+    #[error(
+        "annotation {}: a container keeps the variables that it was created with, so a new value \
+         reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
+         deployment/NAME; with {}: restart, the agent restarts the containers (Kubernetes {})",
+        annotations::DELIVER,
+        annotations::RELOAD,
+        KubernetesVersion::RESTARTS_ALL_CONTAINERS
+    )]
+    VariablesStay { namespace: String },
+    #[error(
+        "annotation {}: restart needs Kubernetes {}, and the cluster has {cluster}, so a new value \
+         reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
+         deployment/NAME",
+        annotations::RELOAD,
+        KubernetesVersion::RESTARTS_ALL_CONTAINERS
+    )]
+    NoRestarts { cluster: KubernetesVersion, namespace: String },
+    #[error(
+        "{at}: {name} looks like a credential in plain text; store it with enclii secrets set, or \
+         list it in {}",
+        annotations::PLAIN_ENV
+    )]
+    LooksLikeCredential { at: String, name: String },
+    #[error(
+        "{at}: looks like {what} in plain text; store it with enclii secrets set and read it from \
+         its file"
+    )]
+    CredentialElsewhere { at: String, what: &'static str },
+    #[error(
+        "the pod holds more literals than a review looks at, so credentials may be among the rest; \
+         `enclii scan` looks at all of them"
+    )]
+    NotAllExamined,
+    #[error(
+        "annotation {}: {name} is a key of bundle {bundle} and stays in plain text",
+        annotations::PLAIN_ENV
+    )]
+    PlainKey { name: String, bundle: BundleRef },
+    #[error(
+        "annotation {}: no container that gets the secrets has the variable {name}",
+        annotations::ENV
+    )]
+    AbsentEnv { name: String },
+    #[error(
+        "{at}: {name} is a key of bundle {bundle} but comes from another source, and is not changed"
+    )]
+    OtherSource { at: String, name: String, bundle: BundleRef },
+    #[error(
+        "annotation {}: {mode} may keep container {container} from reading its files, since its \
+            UID \
+         is not the agent's {uid}",
+        annotations::FILE_MODE
+    )]
+    Unreadable { mode: String, container: String, uid: i64 },
+    #[error(
+        "{at}: a shell finds ${name} empty there, since the variable is not in the container's \
+         environment: read the value from its file"
+    )]
+    ShellUse { at: String, name: String },
+    #[error(
+        "{at}: a mount at /var/run hides {} in images where /var/run is a link to /run; mount it \
+         in a subdirectory",
+        layout::SECRETS_DIRECTORY
+    )]
+    MayHideSecrets { at: String },
+}

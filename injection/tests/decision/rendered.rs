@@ -1,0 +1,62 @@
+//! Files that the agent renders: `enclii.io/template-FILE` and `enclii.io/format-FILE`.
+
+use serde_json::{Value, json};
+
+use crate::support::{admitted, annotate, one, refused, with_spec};
+
+fn agent_config(pod: &Value) -> Value {
+    let text = pod["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap();
+    serde_json::from_str(&text.replace("$$", "$")).unwrap()
+}
+
+#[test]
+fn the_agent_gets_templates_and_formats_and_it_alone_their_config_maps() {
+    let pod = annotate(
+        one(json!({})),
+        &[
+            ("template-db.ini", "url={{ DATABASE_URL }} $(HOME)\n"),
+            ("template-web.conf", "configmap=web/nginx.conf"),
+            ("template-b.conf", "configmap=web/b"),
+            ("format-app.env", "dotenv"),
+        ],
+    );
+    let (patched, warnings) = admitted(&pod);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(
+        agent_config(&patched)["files"]["rendered"],
+        json!([
+            { "file": "app.env", "format": "dotenv" },
+            { "file": "b.conf", "template_file": "/run/enclii/templates/b.conf" },
+            { "file": "db.ini", "template": "url={{ DATABASE_URL }} $(HOME)\n" },
+            { "file": "web.conf", "template_file": "/run/enclii/templates/web.conf" },
+        ])
+    );
+    assert_eq!(
+        patched["spec"]["volumes"][2],
+        json!({ "name": "enclii-templates", "projected": { "defaultMode": 420, "sources": [
+            { "configMap": { "name": "web", "items": [
+                { "key": "b", "path": "b.conf" },
+                { "key": "nginx.conf", "path": "web.conf" },
+            ] } },
+        ] } })
+    );
+    let mounts = |container: &Value| container["volumeMounts"].to_string();
+    assert!(mounts(&patched["spec"]["initContainers"][0]).contains("/run/enclii/templates"));
+    assert!(!mounts(&patched["spec"]["containers"][0]).contains("enclii-templates"));
+    assert_eq!(admitted(&patched).0, patched);
+}
+
+#[test]
+fn names_that_are_taken_are_refused() {
+    let pod = annotate(one(json!({})), &[("format-DATABASE_URL", "json")]);
+    assert!(refused(&pod).contains("bundle api-prod has a key of that name"));
+    let mounts = json!([{ "name": "v", "mountPath": "/run/secrets/app.env" }]);
+    let pod = annotate(one(json!({ "volumeMounts": mounts })), &[("format-app.env", "json")]);
+    assert!(refused(&pod).contains("a secret of the pod's bundles is a file of that name"));
+    let mounts = json!([{ "name": "enclii-templates", "mountPath": "/t" }]);
+    let pod = annotate(one(json!({ "volumeMounts": mounts })), &[("template-a", "configmap=a/b")]);
+    assert!(refused(&pod).contains("mounts the volume enclii-templates"));
+    let volumes = json!({ "volumes": [{ "name": "enclii-templates", "emptyDir": {} }] });
+    let pod = annotate(one(json!({})), &[("template-a", "configmap=a/b")]);
+    assert!(refused(&with_spec(pod, volumes)).contains("is named enclii-templates"));
+}
