@@ -336,6 +336,12 @@ pub(super) const RESERVED: &[Hostile] = &[
     hostile("the token's volume", "are volumes of the agent", |pod| {
         own_volume(pod, "enclii-token");
     }),
+    hostile("the program's volume", "are volumes of the agent", |pod| {
+        own_volume(pod, "enclii-program");
+    }),
+    hostile("the templates' volume", "are volumes of the agent", |pod| {
+        own_volume(pod, "enclii-templates");
+    }),
     hostile("the agent's token", "a token for enclii.io is the agent's", |pod| {
         list(&mut pod["spec"]["volumes"]).push(json!({
             "name": "mine",
