@@ -45,7 +45,7 @@ enum SubcommandArgs {
     ///
     /// A program of its own with rights of its own, because whoever may change the registration can
     /// have the API server send every object anywhere. Nothing connects to it but its probes.
-    Certificates(KeeperArgs),
+    Certificates(Box<KeeperArgs>),
 }
 
 /// What the process does.
@@ -54,7 +54,7 @@ pub enum Command {
     /// Answers reviews.
     Serve(Box<ServeArgs>),
     /// Keeps the certificates.
-    Certificates(KeeperArgs),
+    Certificates(Box<KeeperArgs>),
 }
 
 impl Args {

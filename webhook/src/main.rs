@@ -43,7 +43,7 @@ fn start(command: Command) -> Result<(), Box<dyn Error>> {
         let shutdown = Shutdown::on_signals(&tasks)?;
         match command {
             Command::Serve(args) => run(*args, tasks, shutdown).await?,
-            Command::Certificates(args) => keep_certificates(args, tasks, shutdown).await?,
+            Command::Certificates(args) => keep_certificates(*args, tasks, shutdown).await?,
         }
         tracing::info!("webhook stopped");
         Ok(())
