@@ -299,20 +299,25 @@ impl ShortLives {
         kubectl(&[&words[..], &variables].concat())?;
         rolled_out(SYSTEM, "deployment/enclii-certificates", STEP_TIMEOUT)?;
         let short = Self;
-        // A keeper keeps the long-lived ones that it finds, and puts back those that it knows.
+        Self::anew()?;
+        Ok(short)
+    }
+
+    /// Has the keeper make a CA and a certificate. One that runs puts back those that it knows.
+    fn anew() -> Result<()> {
         keeper_replicas(0)?;
         kubectl(&["-n", SYSTEM, "delete", "secret", "enclii-webhook-ca", "enclii-webhook-tls"])?;
-        keeper_replicas(1)?;
-        Ok(short)
+        keeper_replicas(1)
     }
 }
 
 impl Drop for ShortLives {
     fn drop(&mut self) {
         keep_logs(SYSTEM);
-        // The next ones that it makes live long again.
         let _ = kubectl(&["-n", SYSTEM, "rollout", "undo", "deployment/enclii-certificates"]);
         let _ = rolled_out(SYSTEM, "deployment/enclii-certificates", STEP_TIMEOUT);
+        // It looks at the clock each minute again, and these end before that.
+        let _ = Self::anew();
     }
 }
 
