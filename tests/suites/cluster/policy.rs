@@ -231,7 +231,7 @@ fn difference(admitted: &Value, injected: &Value) -> Option<String> {
     if agents != [1, 1] {
         return Some(format!("{agents:?} agents"));
     }
-    // No sidecar stays in a new pod that asks for its secrets once. One that runs keeps what it has.
+    // No sidecar stays in a new pod that asks for its secrets once. One that runs keeps its own.
     let deliver = admitted["metadata"]["annotations"]["enclii.io/deliver"].as_str();
     let is_new = admitted["metadata"]["name"] == "fresh";
     if is_new && deliver.is_some_and(|it| it.split(',').any(|it| it.trim() == "init")) {
