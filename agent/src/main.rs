@@ -71,8 +71,7 @@ fn exec(args: &ExecArgs) -> ExitCode {
 /// kernel spares process 1 its own signals, and then the status says it, as that of a shell.
 fn killed(signal: i32) -> ExitCode {
     // The command has left its core already, if any.
-    let none = Rlimit { current: Some(0), maximum: None };
-    let none = Rlimit { maximum: getrlimit(Resource::Core).maximum, ..none };
+    let none = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
     if std::process::id() != 1 && setrlimit(Resource::Core, none).is_ok() {
         let _ = emulate_default_handler(signal);
     }

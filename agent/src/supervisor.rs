@@ -90,7 +90,7 @@ struct Supervisor {
     restart_at: Option<Instant>,
     /// When the agent was started, and the containers with it.
     started_at: Instant,
-    /// When the current files were swapped_at in.
+    /// When the current files were swapped in.
     swapped_at: Instant,
     last_reload: Option<Instant>,
     /// When to remove the previous generation.

@@ -38,7 +38,7 @@ exit code is then 1.";
 
 /// Print a pod as the webhook would inject it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", annotations_help()))]
 pub(crate) struct InjectArgs {
     /// A manifest, YAML or JSON, one or more documents, or a directory of them; `-` is standard
     /// input. May be given several times.
@@ -76,6 +76,14 @@ pub(crate) struct InjectArgs {
         value_name = "VERSION"
     )]
     pub(crate) kubernetes_version: KubernetesVersion,
+}
+
+/// Every annotation of a pod.
+fn annotations_help() -> String {
+    let single = annotations::KEYS.iter().map(|(key, help)| (String::from(*key), help));
+    let of_files = annotations::FILE_KEYS.iter().map(|(key, help)| (format!("{key}FILE"), help));
+    let lines = single.chain(of_files).map(|(key, help)| format!("\n  {key}\n          {help}"));
+    format!("Annotations of a pod:{}", lines.collect::<String>())
 }
 
 /// The image of the agent if nobody names one.

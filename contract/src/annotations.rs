@@ -59,7 +59,7 @@ const MAX_UNKNOWN: usize = 16;
 /// The longest key that is compared with the known ones, in bytes.
 const MAX_COMPARED: usize = 64;
 
-/// All keys, each with the line of help that `enclii inject --help` and the guide show.
+/// All keys, each with the line of help that `enclii inject --help` shows.
 pub const KEYS: &[(&str, &str)] = &[
     (SECRETS, "bundle names, comma separated; opts the pod in"),
     (
@@ -84,10 +84,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The keys that end with the name of a file, each with its line of help.
+/// The beginnings of the keys that end with the name of a file, each with its line of help.
 pub const FILE_KEYS: &[(&str, &str)] = &[
-    (TEMPLATE, "FILE: a template to render (minijinja), or configmap=NAME/KEY where it is"),
-    (FORMAT, "FILE: dotenv, json or properties: all secrets in one file"),
+    (TEMPLATE, "a template to render (minijinja) as FILE, or configmap=NAME/KEY where it is"),
+    (FORMAT, "dotenv, json or properties: all secrets in FILE"),
 ];
 
 /// What a pod asks for.
@@ -179,6 +179,13 @@ impl Annotations {
         };
         AnnotationErrors::check(errors.0)?;
         Ok(Some(parsed))
+    }
+
+    /// Whether a container reads files itself, and so needs the volume: a secret's, or one that is
+    /// rendered.
+    #[must_use]
+    pub fn needs_volume(&self) -> bool {
+        self.deliver.needs_volume() || !self.rendered.is_empty()
     }
 }
 

@@ -122,9 +122,8 @@ impl DeliveryRequest {
         self.by_name.get(name).copied().unwrap_or(self.default)
     }
 
-    /// Whether a container reads files itself, and so needs the volume.
-    #[must_use]
-    pub fn needs_volume(&self) -> bool {
+    /// Whether a container reads a secret's file itself, and so needs the volume.
+    pub(crate) fn needs_volume(&self) -> bool {
         Delivery::ALL.into_iter().any(|it| it != Delivery::Env && self.uses(it))
     }
 

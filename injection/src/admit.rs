@@ -100,11 +100,16 @@ pub fn admit(
     }
 }
 
+/// Whether the pods of a namespace must be able to start without the webhook.
+pub fn is_exempt(namespace: &str, own_namespace: &str) -> bool {
+    namespace == "kube-system" || namespace == own_namespace
+}
+
 /// Why a pod is skipped, before its other annotations are parsed.
 pub fn skip_reason(pod: &Pod<'_>, namespace: &str, own_namespace: &str) -> Option<SkipReason> {
     if !pod.asks_for_secrets() {
         Some(SkipReason::NotRequested)
-    } else if namespace == "kube-system" || namespace == own_namespace {
+    } else if is_exempt(namespace, own_namespace) {
         Some(SkipReason::ExemptNamespace)
     } else {
         pod.is_mirror().then_some(SkipReason::MirrorPod)

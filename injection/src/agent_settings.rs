@@ -58,10 +58,10 @@ impl<'p> AgentSettings<'p> {
             None => common.unwrap_or(DEFAULT_UID),
         };
         // Kubelet reads the files of variables as root.
-        let is_owners = common == Some(uid) || !annotations.deliver.needs_volume();
+        let is_owners = common == Some(uid) || !annotations.needs_volume();
         let default = if is_owners { FileMode::OWNER } else { FileMode::EVERYBODY };
         let mode = annotations.file_mode.unwrap_or(default);
-        if annotations.deliver.needs_volume() {
+        if annotations.needs_volume() {
             warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
         }
         let is_guaranteed = !containers.is_empty()

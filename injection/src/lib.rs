@@ -27,7 +27,7 @@ mod pod;
 mod pod_size;
 mod requested;
 
-pub use admit::{Decision, SkipReason, admit, skip_reason};
+pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,

@@ -117,7 +117,7 @@ impl<'a> RequestedSecrets<'a> {
 
     /// Whether a container reads files itself, and so mounts the volume.
     pub(crate) fn needs_volume(&self) -> bool {
-        self.annotations.deliver.needs_volume()
+        self.annotations.needs_volume()
     }
 
     /// How the value of a secret reaches the application.

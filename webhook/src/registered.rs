@@ -16,6 +16,8 @@ use runtime::logs::ErrorChain;
 use runtime::readiness::Gate;
 use tokio_util::sync::CancellationToken;
 
+use crate::registration::RegistrationKind;
+
 /// How often the serving certificate is compared without a change of the registration.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,20 +35,22 @@ pub(crate) async fn run(
 async fn follow(client: Client, registration: &str, resolver: &CertResolver, gate: &Gate) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client);
     let mut changes = pin!(watch_object(api, registration).default_backoff());
-    // Unknown until the first event.
-    let mut found = None;
+    // The CAs of each entry; unknown until the first event. Without a registration there is none.
+    let mut registered = None;
     let mut was_trusted = true;
     loop {
         match tokio::time::timeout(CHECK_INTERVAL, changes.next()).await {
-            Ok(Some(Ok(object))) => found = Some(object),
+            Ok(Some(Ok(object))) => {
+                registered = Some(object.as_ref().map_or_else(Vec::new, cas_of_entries));
+            }
             Ok(Some(Err(error))) => {
                 tracing::warn!(error = %ErrorChain(&error), "watch MutatingWebhookConfiguration");
             }
             Ok(None) => return,
             Err(_) => {}
         }
-        let (Some(object), Some(leaf)) = (&found, resolver.certificate()) else { continue };
-        let is_trusted = object.as_ref().is_none_or(|it| trusts(it, &leaf, SystemTime::now()));
+        let (Some(entries), Some(leaf)) = (&registered, resolver.certificate()) else { continue };
+        let is_trusted = trusts(entries, &leaf, SystemTime::now());
         if is_trusted {
             gate.ready();
         } else {
@@ -62,21 +66,18 @@ async fn follow(client: Client, registration: &str, resolver: &CertResolver, gat
     }
 }
 
+/// The CAs of each entry; none where it has no bundle, or one that cannot be read.
+fn cas_of_entries(registration: &MutatingWebhookConfiguration) -> Vec<Vec<Certificate>> {
+    let entries = registration.entries().into_iter();
+    entries.map(|entry| Certificate::from_pem(entry.ca_bundle).unwrap_or_default()).collect()
+}
+
 /// Whether every entry holds a CA that has signed `leaf` and both are valid at `now`. An entry
-/// without a bundle is trusted by the system's roots, so it is nobody's that this program knows.
-fn trusts(
-    registration: &MutatingWebhookConfiguration,
-    leaf: &Certificate,
-    now: SystemTime,
-) -> bool {
-    let mut entries = registration.webhooks.iter().flatten();
-    entries.all(|entry| {
-        let bundle = entry.client_config.ca_bundle.as_ref();
-        let cas = bundle.and_then(|bundle| Certificate::from_pem(&bundle.0).ok());
-        cas.is_some_and(|cas| {
-            leaf.validity().contains(now)
-                && cas.iter().any(|ca| ca.validity().contains(now) && leaf.signed_by(ca))
-        })
+/// without a CA is trusted by the system's roots, so it is nobody's that this program knows.
+fn trusts(entries: &[Vec<Certificate>], leaf: &Certificate, now: SystemTime) -> bool {
+    entries.iter().all(|cas| {
+        leaf.validity().contains(now)
+            && cas.iter().any(|ca| ca.validity().contains(now) && leaf.signed_by(ca))
     })
 }
 
@@ -95,7 +96,7 @@ mod tests {
         let (ours, other) = (create_ca("ours", now, hour), create_ca("other", now, hour));
         let (ours, other) = (ours.unwrap(), other.unwrap());
         let leaf = issue_leaf(&ours, &names, now, hour).unwrap();
-        let registration = |bundles: &[Option<&str>]| -> MutatingWebhookConfiguration {
+        let registration = |bundles: &[Option<&str>]| {
             let entries: Vec<_> = bundles
                 .iter()
                 .map(|bundle| {
@@ -106,7 +107,7 @@ mod tests {
                     })
                 })
                 .collect();
-            serde_json::from_value(json!({"webhooks": entries})).unwrap()
+            cas_of_entries(&serde_json::from_value(json!({"webhooks": entries})).unwrap())
         };
         let (own, foreign) = (ours.certificate().pem(), other.certificate().pem());
         let both = format!("{foreign}{own}");

@@ -239,6 +239,7 @@ mod tests {
             ["..data", "..reload", "A"].map(|name| VolumeStep::RemoveFile(name.to_owned()));
         assert_eq!(repair_steps((&[], false), &listing, None, None), expected);
     }
+
     #[test]
     fn the_directory_of_variables_is_linked_once_and_removed_when_unused() {
         let env = [file("A")];

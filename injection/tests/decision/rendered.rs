@@ -60,3 +60,20 @@ fn names_that_are_taken_are_refused() {
     let pod = annotate(one(json!({})), &[("template-a", "configmap=a/b")]);
     assert!(refused(&with_spec(pod, volumes)).contains("is named enclii-templates"));
 }
+
+/// Kubelet reads variables for the application. Nobody reads a rendered file for it.
+#[test]
+fn a_rendered_file_is_mounted_where_every_secret_is_a_variable() {
+    for (deliver, rendered, is_mounted, mode) in [
+        ("env", None, false, "0400"),
+        ("env", Some(("format-app.env", "dotenv")), true, "0444"),
+        ("env,init", Some(("template-db.ini", "x")), true, "0444"),
+    ] {
+        let asked: Vec<_> = rendered.into_iter().chain([("deliver", deliver)]).collect();
+        let (patched, warnings) = admitted(&annotate(one(json!({})), &asked));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let mounts = patched["spec"]["containers"][0]["volumeMounts"].to_string();
+        assert_eq!(mounts.contains("\"/run/secrets\""), is_mounted, "{asked:?}: {mounts}");
+        assert_eq!(agent_config(&patched)["files"]["mode"], mode, "{asked:?}");
+    }
+}

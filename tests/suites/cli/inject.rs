@@ -1,4 +1,6 @@
-//! `enclii inject`: errors name the file that is at fault.
+//! `enclii inject`: what it prints of a pod, and errors that name the file that is at fault.
+
+use contract::annotations;
 
 use crate::harness::CliHarness;
 
@@ -23,6 +25,16 @@ fn a_bad_ca_file_is_not_reported_as_a_bad_manifest() {
     let error =
         harness.fails(1, &["inject", "--file", &manifest, "--cacert", absent.to_str().unwrap()]);
     assert!(error.contains(&format!("read CA file {}: ", absent.display())), "{error}");
+}
+
+#[test]
+fn the_help_names_every_annotation() {
+    let help = CliHarness::start().ok(&["inject", "--help"], b"");
+    let of_files = annotations::FILE_KEYS.iter().map(|(key, _)| format!("{key}FILE\n"));
+    let single = annotations::KEYS.iter().map(|(key, _)| format!("{key}\n"));
+    for key in single.chain(of_files) {
+        assert!(help.contains(&key), "{key:?}: {help}");
+    }
 }
 
 /// What a file of several documents makes: standard output and standard error.

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 pub struct Entry<'a> {
     pub(super) name: &'a str,
     /// PEM.
-    pub(super) ca_bundle: &'a [u8],
+    pub(crate) ca_bundle: &'a [u8],
 }
 
 impl<'a> Entry<'a> {

@@ -1,7 +1,9 @@
 //! Answers the reviews of namespaces with the label `enclii.io/plaintext`: pods and pod templates
 //! with credentials in plain text are warned about or refused. It changes nothing.
 
-use injection::{InjectionConfig, JsonStr, PlaintextMode, Pod, plaintext_verdict, printable};
+use injection::{
+    InjectionConfig, JsonStr, PlaintextMode, Pod, is_exempt, plaintext_verdict, printable,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -132,16 +134,23 @@ impl Place {
         }
     }
 
-    /// The pod in an object.
-    fn pod<'a>(self, object: &'a RawValue) -> Result<Option<&'a RawValue>, serde_json::Error> {
-        if self == Self::Itself {
-            return Ok(Some(object));
-        }
-        let spec = serde_json::from_str::<Workload<'a>>(object.get())?.spec.unwrap_or_default();
-        Ok(match self {
+    /// The pod in an object, and the object's name.
+    fn pod<'a>(
+        self,
+        object: &'a RawValue,
+    ) -> Result<(Option<&'a RawValue>, String), serde_json::Error> {
+        let workload = serde_json::from_str::<Workload<'a>>(object.get());
+        // What is wrong with a pod, its own parser says.
+        let Workload { metadata, spec } =
+            if self == Self::Itself { workload.unwrap_or_default() } else { workload? };
+        let spec = spec.unwrap_or_default();
+        let pod = match self {
+            Self::Itself => Some(object),
+            Self::Template => spec.template,
             Self::JobTemplate => spec.job_template.and_then(|it| it.spec?.template),
-            _ => spec.template,
-        })
+        };
+        let Metadata { name, generate_name } = metadata.unwrap_or_default();
+        Ok((pod, name.or(generate_name).map(|name| printable(&name)).unwrap_or_default()))
     }
 }
 
@@ -165,11 +174,10 @@ pub fn respond_plaintext(
         ..PlaintextRecord::default()
     };
     let mut response = AdmissionResponse::allow(&request.uid);
-    let is_exempt = ["kube-system", &config.own_namespace].contains(&&*request.namespace);
     if let Some((group, resource)) = request.resource()
         && let Some(place) = Place::of((group, resource))
         && let Some(object) = request.object
-        && !is_exempt
+        && !is_exempt(&request.namespace, &config.own_namespace)
     {
         record.resource = printable(resource);
         let policy = (mode, config);
@@ -190,15 +198,17 @@ fn review(
         format!("parse object: not the JSON of its kind, at line {line}, column {column}")
     });
     let pod = match pod {
-        Ok(Some(pod)) => pod,
+        Ok((Some(pod), name)) => {
+            record.name = name;
+            pod
+        }
         // A Rollout may take its template from another object, which is reviewed itself.
-        Ok(None) => return,
+        Ok((None, _)) => return,
         Err(message) => return reject(mode, response, record, message),
     };
-    record.name = name(object);
     // Both are the API server's own words, so the same template is the same text. What changes
     // something else, as the number of replicas, passes whatever the template holds.
-    let old = old.and_then(|old| place.pod(old).ok().flatten());
+    let old = old.and_then(|old| place.pod(old).ok()?.0);
     if old.is_some_and(|old| old.get() == pod.get()) {
         record.outcome = PlaintextOutcome::Unchanged;
         return;
@@ -219,12 +229,6 @@ fn review(
             }
         }
     }
-}
-
-fn name(object: &RawValue) -> String {
-    let metadata = serde_json::from_str::<Workload<'_>>(object.get()).unwrap_or_default().metadata;
-    let Metadata { name, generate_name } = metadata.unwrap_or_default();
-    name.or(generate_name).map(|name| printable(&name)).unwrap_or_default()
 }
 
 /// Refuses the object, or warns where the namespace asks for no more.

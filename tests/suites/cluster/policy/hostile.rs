@@ -106,6 +106,17 @@ pub(super) const HOSTILE: &[Hostile] = &[
         remove(agent(pod), "lifecycle");
         agent(pod)["args"] = json!(["--address=https://evil"]);
     }),
+    hostile("another task where no sidecar stays", NOT_AN_INIT, |pod| {
+        pod["metadata"]["annotations"]["enclii.io/deliver"] = json!("init");
+        remove(agent(pod), "restartPolicy");
+        remove(agent(pod), "lifecycle");
+        agent(pod)["args"] = json!(["help"]);
+    }),
+    hostile("no task where no sidecar stays", NOT_AN_INIT, |pod| {
+        pod["metadata"]["annotations"]["enclii.io/deliver"] = json!("init");
+        remove(agent(pod), "restartPolicy");
+        remove(agent(pod), "lifecycle");
+    }),
     hostile("a liveness probe", PROBE, |pod| {
         agent(pod)["livenessProbe"] = json!({"exec": {"command": ["/enclii-agent", "help"]}});
     }),
@@ -313,12 +324,12 @@ pub(super) const HARMLESS: &[(&str, Edit)] = &[
             .push(json!({"name": "enclii-program", "emptyDir": memory}));
         let at = |read_only: bool| {
             json!({
-                "name": "enclii-program", "mountPath": "/run/enclii/program", "readOnly": read_only
+                "name": "enclii-program", "mountPath": "/run/enclii/bin", "readOnly": read_only
             })
         };
         list(&mut agent(pod)["volumeMounts"]).push(at(false));
         list(&mut app(pod)["volumeMounts"]).push(at(true));
-        app(pod)["command"] = json!(["/run/enclii/program/enclii-agent", "exec", "--", "/x"]);
+        app(pod)["command"] = json!(["/run/enclii/bin/enclii-agent", "exec", "--", "/x"]);
     }),
 ];
 
