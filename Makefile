@@ -15,6 +15,10 @@ OUT := target/$(TRIPLE)
 # target/bin.
 export ENCLII_BIN ?= $(CURDIR)/$(OUT)/debug
 
+# Tests send signals to programs of theirs. Under `nohup`, or in the background of a script, those
+# would ignore some of them from the start, and most programs leave it at that.
+UNIGNORED := env --default-signal
+
 # Those that `make test-matrix` tests besides the newest: the oldest that is still supported
 # upstream, and the oldest that the system runs on.
 OLDER_KUBERNETES := 1.35 1.29
@@ -58,40 +62,45 @@ demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it runn
 	@$(ENCLII_BIN)/enclii-demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint test-fast test-api test-oidc test-stores test-cluster ## all tests, with a cluster (root)
+test: lint test-fast test-fuzz test-api test-oidc test-stores test-cluster ## all tests, with a cluster (root)
 
 .PHONY: test-fast
 test-fast: programs ## the tests that need neither root nor a network, and the demo
-	$(CARGO) test --locked --workspace --no-fail-fast
+	$(UNIGNORED) $(CARGO) test --locked --workspace --no-fail-fast
 	@$(ENCLII_BIN)/enclii-demo
+
+.PHONY: test-fuzz
+test-fuzz: ## what strangers can send, made up by coverage; ENCLII_FUZZ_SECONDS for each parser
+	@fuzz/run.sh
 
 .PHONY: test-stores
 test-stores: programs ## the tests that need root, a real PostgreSQL or a real Vault (root)
-	@tests/stores/test.sh
+	@$(UNIGNORED) tests/stores/test.sh
 
 .PHONY: test-api
 test-api: programs ## the API against its OpenAPI document, with generated requests (root)
-	@tests/api/test.sh
+	@$(UNIGNORED) tests/api/test.sh
 
 .PHONY: test-oidc
 test-oidc: programs ## logins with a certified OpenID provider (root)
-	@tests/oidc/test.sh
+	@$(UNIGNORED) tests/oidc/test.sh
 
 .PHONY: test-crash
 test-crash: programs ## kill switchyard, PostgreSQL and Vault 300 times each while they work (root)
-	@ENCLII_CRASH_KILLS=300 tests/stores/test.sh
+	@ENCLII_CRASH_KILLS=300 $(UNIGNORED) tests/stores/test.sh
 
 .PHONY: test-cluster
 test-cluster: programs ## the tests on a cluster: the one of KUBECONFIG, else a new one
-	@tests/cluster/test.sh
+	@$(UNIGNORED) tests/cluster/test.sh
 
 .PHONY: test-matrix
 test-matrix: build test-crash ## the long runs, with what ships and on older Kubernetes too (root)
+	@ENCLII_FUZZ_SECONDS=300 fuzz/run.sh
 	@export ENCLII_BIN=$(CURDIR)/target/bin; \
 	ENCLII_ADMISSION_CREATES=10000 ENCLII_TURNOVER_SECONDS=600 ENCLII_TURNOVER_CA_SECONDS=8 \
-		tests/cluster/test.sh; \
+		$(UNIGNORED) tests/cluster/test.sh; \
 	for version in $(OLDER_KUBERNETES); do \
-		ENCLII_KUBERNETES=$$version tests/cluster/test.sh; \
+		ENCLII_KUBERNETES=$$version $(UNIGNORED) tests/cluster/test.sh; \
 	done
 
 .PHONY: cluster
@@ -111,6 +120,7 @@ bench: build ## measure the budgets beside their peers: a table and target/bench
 .PHONY: lint
 lint: ## formatting, clippy, docs, house rules, shell scripts, dependencies
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --test '*' -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet \
