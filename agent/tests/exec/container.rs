@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use contract::ExecConfig;
@@ -12,6 +13,9 @@ use contract::exec_config::VERSION;
 use contract::layout::EXEC_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+/// How long a test waits for what it expects.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_enclii-agent");
 
@@ -85,24 +89,32 @@ impl ExecContainer {
 /// A command that runs, with its output line by line.
 pub(crate) struct Running {
     child: Child,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, output }
+        let (send, lines) = sync_channel(0);
+        // Ends with the output, or when nobody reads its lines any more.
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| send.send(line))
+        });
+        Self { child, lines }
     }
 
     pub(crate) fn id(&self) -> i32 {
         self.child.id().try_into().unwrap()
     }
 
+    /// The next line, without its end; empty after the last one. Waits for it, 20 s at most.
     pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        match self.lines.recv_timeout(TIMEOUT) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => String::new(),
+            Err(RecvTimeoutError::Timeout) => panic!("no line comes"),
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -116,7 +128,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "it does not end");
+            assert!(started.elapsed() < TIMEOUT, "it does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -137,7 +149,7 @@ impl Drop for Running {
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(started.elapsed() < TIMEOUT, "{what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
