@@ -34,6 +34,23 @@ pub enum Command {
     Cluster(Cluster),
     /// Print the table of results and write them as one JSON list
     Report(Report),
+    /// Be the limit that the webhook is measured beside
+    #[command(hide = true)]
+    BareServer(BareServer),
+}
+
+/// The server that `loopback` starts.
+#[derive(Debug, clap::Args)]
+pub struct BareServer {
+    /// The port on 127.0.0.1
+    #[arg(long)]
+    pub port: u16,
+    /// The directory with tls.crt and tls.key
+    #[arg(long)]
+    pub certificates: PathBuf,
+    /// The file with every response's body
+    #[arg(long)]
+    pub response: PathBuf,
 }
 
 /// What to measure on loopback.

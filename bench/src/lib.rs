@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod args;
+pub mod bare_server;
 pub mod budget;
 pub mod cluster;
 pub mod disk_limit;

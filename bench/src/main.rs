@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bench::args::{Args, Command, Report};
 use bench::results::{Results, write_json};
-use bench::{cluster, loopback, table};
+use bench::{bare_server, cluster, loopback, table};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -26,6 +26,7 @@ fn run(args: Args) -> Result<()> {
         Command::Loopback(args) => (loopback::measure(&args), args.out),
         Command::Cluster(args) => (cluster::measure(args.pods), args.out),
         Command::Report(args) => return report(&args),
+        Command::BareServer(args) => return bare_server::serve(&args),
     };
     results.write(&out)?;
     results.check()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -118,10 +118,16 @@ impl Setup {
             .context("read switchyard's CA")
     }
 
-    /// The file with the CA of the webhook.
+    /// The directory with the certificate of the webhook, its key and its CA.
     #[must_use]
-    pub fn webhook_ca(&self) -> PathBuf {
-        self.directory.path().join("webhook-certificates/ca.crt")
+    pub fn webhook_certificates(&self) -> PathBuf {
+        self.directory.path().join("webhook-certificates")
+    }
+
+    /// The directory of this setup, which goes with it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// The pod with volumes of its own and nothing in them.

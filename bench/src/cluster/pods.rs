@@ -60,7 +60,7 @@ fn wait_for_state(api: &ApiProxy, pod: &str) -> Result<AppState> {
     serde_json::from_value(state).context("parse the application's state")
 }
 
-fn pod_manifest(name: &str, variant: PodVariant) -> Value {
+pub(super) fn pod_manifest(name: &str, variant: PodVariant) -> Value {
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": {"app": "bench"}},
