@@ -206,6 +206,14 @@ pub(crate) enum Violation {
     )]
     ExecVariableUsed { at: String, name: String },
     #[error(
+        "{at}: uses $({name}), which kubelet replaces there by a literal value of env at most: \
+         have a shell read the variable (sh -c 'exec app \"${name}\"') and deliver it as a variable \
+         of the container ({}: {name}=env), or list {name} in {}",
+        annotations::DELIVER,
+        annotations::PLAIN_ENV
+    )]
+    HandlerVariableUsed { at: String, name: String },
+    #[error(
         "{at}: has no command, so the agent's program cannot start it: set command to the image's \
          entrypoint and, without args, its command (crane config IMAGE, or docker image inspect \
          IMAGE, prints both), or deliver the variables with {}: env (Kubernetes 1.35 and later) \
