@@ -73,6 +73,37 @@ fn the_registration_as_a_file_differs_by_its_name_and_address_alone() {
     assert_eq!(name(&file), format!("{}{STATIC}", name(&base)));
 }
 
+/// The API server refuses a policy with an expression that it cannot parse, and the installation
+/// with it.
+#[test]
+fn every_expression_closes_what_it_opens() {
+    for policy in of_kind(&objects(&["policy"]), "ValidatingAdmissionPolicy") {
+        for list in ["matchConditions", "variables", "validations"] {
+            for one in policy["spec"][list].as_array().unwrap() {
+                let text = one["expression"].as_str().unwrap();
+                assert_eq!(unbalanced(text), None, "{}: {text}", name(policy));
+            }
+        }
+    }
+}
+
+/// The place of a bracket that closes nothing, or the length of a text that leaves one open.
+fn unbalanced(expression: &str) -> Option<usize> {
+    let (mut open, mut is_quoted) = (Vec::new(), false);
+    for (at, it) in expression.char_indices() {
+        match it {
+            '\'' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            '(' => open.push(')'),
+            '[' => open.push(']'),
+            '{' => open.push('}'),
+            ')' | ']' | '}' if open.pop() != Some(it) => return Some(at),
+            _ => {}
+        }
+    }
+    (!open.is_empty() || is_quoted).then_some(expression.len())
+}
+
 /// The value of a variable of the webhook's container.
 fn setting(all: &[Value], variable: &str) -> String {
     let webhook = of_kind(all, "Deployment").find(|it| name(it) == "enclii-webhook").unwrap();
@@ -106,6 +137,7 @@ fn the_policy_accepts_what_the_webhook_writes() {
         layout::POD_UID_VARIABLE,
         annotations::SECRETS,
         &layout::TOKEN_LIFETIME_SECONDS.to_string(),
+        &format!("== [{}]", layout::RESTART_EXIT_CODE),
     ] {
         assert!(text.contains(word), "{word}");
     }
