@@ -35,3 +35,4 @@ mod rotation;
 mod shapes;
 mod static_policies;
 mod vault;
+mod webhook_server;
