@@ -20,6 +20,7 @@ mod admission_faults;
 mod app;
 mod bad_input;
 mod certificates;
+mod coexistence;
 mod delivery;
 mod etcd;
 mod exec;
