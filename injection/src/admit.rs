@@ -176,7 +176,8 @@ fn inject(
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
     let files = (mount_points.into_list(), from_files.into_list(), has_program);
     let agent_config = patch::agent::config(annotations, &agent, files, config);
-    patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
+    let placed = (pod, &*containers);
+    patch::agent::patch(placed, &agent_config, &agent, config, diagnostics, &mut patch);
     patch
 }
 

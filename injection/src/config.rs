@@ -36,10 +36,21 @@ pub struct InjectionConfig {
     pub kubernetes: Option<KubernetesVersion>,
 }
 
-/// The containers that meshes add to a pod. They read no secret of the application.
-pub const MESH_CONTAINERS: [&str; 11] = [
+/// The containers that other webhooks add to a pod: meshes, cloud identities and tracers. They read
+/// no secret of the application.
+pub const LEFT_OUT_CONTAINERS: [&str; 21] = [
+    "azwi-proxy",
+    "azwi-proxy-init",
     "consul-connect-inject-init",
     "consul-dataplane",
+    "datadog-agent-injected",
+    "datadog-init-apm-inject",
+    "datadog-lib-dotnet-init",
+    "datadog-lib-java-init",
+    "datadog-lib-js-init",
+    "datadog-lib-php-init",
+    "datadog-lib-python-init",
+    "datadog-lib-ruby-init",
     "istio-init",
     "istio-proxy",
     "istio-validation",
@@ -97,7 +108,7 @@ impl InjectionConfig {
             resources: Resources::default(),
             volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
             plain_env: BTreeSet::new(),
-            left_out_containers: MESH_CONTAINERS.map(str::to_owned).into(),
+            left_out_containers: LEFT_OUT_CONTAINERS.map(str::to_owned).into(),
             agent_image_registries: BTreeSet::new(),
             key_names: KeyNames::All,
             kubernetes: Some(KubernetesVersion::NEWEST),

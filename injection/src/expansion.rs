@@ -11,7 +11,7 @@ use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use references::{references, runs_shell, shell_names};
 
-/// The variables that are removed from a container.
+/// The variables that are removed from a container, or lose their literal value.
 #[derive(Default)]
 pub(crate) struct RemovedVariables(BTreeMap<String, Removed>);
 
@@ -20,6 +20,24 @@ struct Removed {
     delivery: Delivery,
     /// Its first index in `env`; `None` if it came from elsewhere, and so before all of `env`.
     index: Option<usize>,
+}
+
+/// Where a reference is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// What kubelet expands when it creates the container.
+    Container,
+    /// The command of a probe.
+    Probe,
+    /// The command of a hook.
+    Hook,
+}
+
+impl Removed {
+    /// Whether the container has no such variable.
+    fn is_gone(&self) -> bool {
+        self.delivery != Delivery::Env
+    }
 }
 
 impl RemovedVariables {
@@ -31,6 +49,12 @@ impl RemovedVariables {
     /// One that the agent's program sets.
     pub(crate) fn exec(&mut self, name: &str, index: Option<usize>) {
         self.insert(name, Delivery::Exec, index);
+    }
+
+    /// One that kubelet reads from a file instead. It is there for the command and for every other
+    /// variable, and its value in the pod is not.
+    pub(crate) fn env(&mut self, name: &str) {
+        self.insert(name, Delivery::Env, None);
     }
 
     /// One that stays after all.
@@ -47,6 +71,10 @@ impl RemovedVariables {
 
 /// Refuses each reference to a removed variable in what kubelet expands, and in the commands of
 /// probes and hooks. Warns of those that a shell finds empty.
+///
+/// Kubelet expands the command of a probe by the literal values in `env` alone
+/// (`ExpandContainerCommandOnlyStatic`): a variable with `valueFrom` becomes an empty text there,
+/// and one that is not in `env` stays as it is written. It does not expand the command of a hook.
 pub(crate) fn check(
     app: &AppContainer<'_>,
     removed: &RemovedVariables,
@@ -63,23 +91,24 @@ pub(crate) fn check(
             let is_earlier = |it: &Removed| it.index.is_none_or(|removed| removed < index);
             let at = format_args!(".env[{index}]");
             let text = variable.literal().unwrap_or_default();
-            refuse(app, removed, (text, at), is_earlier, diagnostics);
+            refuse(app, removed, (Place::Container, text, at), is_earlier, diagnostics);
         }
     }
     for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
         let at = format_args!(".volumeMounts[{index}].subPathExpr");
         let text = mount.sub_path_expr.as_deref().unwrap_or_default();
-        refuse(app, removed, (text, at), |_| true, diagnostics);
+        refuse(app, removed, (Place::Container, text, at), |_| true, diagnostics);
     }
     for (field, handler) in app.container.handlers() {
         let is_shell = runs_shell(handler.command());
+        let place = if field.len() == 1 { Place::Probe } else { Place::Hook };
         for (index, text) in handler.command().enumerate() {
             let field = field.join(".");
             let at = format_args!(".{field}.exec.command[{index}]");
-            refuse(app, removed, (text, at), |_| true, diagnostics);
+            refuse(app, removed, (place, text, at), |_| true, diagnostics);
             if is_shell {
                 // It is no child of the agent's program either.
-                warn(app, removed, (text, at), |_| true, diagnostics);
+                warn(app, removed, (text, at), Removed::is_gone, diagnostics);
             }
         }
     }
@@ -96,7 +125,7 @@ fn check_command(
     let is_shell = runs_shell(command.clone().chain(args.clone()).map(|(_, word)| &**word));
     for (index, (field, text)) in command.enumerate().chain(args.enumerate()) {
         let at = format_args!(".{field}[{index}]");
-        refuse(app, removed, (text, at), |_| true, diagnostics);
+        refuse(app, removed, (Place::Container, text, at), |_| true, diagnostics);
         if is_shell {
             let is_file = |it: &Removed| it.delivery == Delivery::Files;
             warn(app, removed, (text, at), is_file, diagnostics);
@@ -107,19 +136,21 @@ fn check_command(
 fn refuse(
     app: &AppContainer<'_>,
     removed: &RemovedVariables,
-    (text, at): (&str, Arguments<'_>),
+    (place, text, at): (Place, &str, Arguments<'_>),
     matters: impl Fn(&Removed) -> bool,
     diagnostics: &mut Diagnostics,
 ) {
+    let is_lost = |it: &&Removed| matters(it) && (it.is_gone() || place == Place::Probe);
     for name in references(text) {
         if diagnostics.has_more() {
             break;
         }
-        let Some(found) = removed.0.get(name).filter(|found| matters(found)) else { continue };
+        let Some(found) = removed.0.get(name).filter(is_lost) else { continue };
         let (at, name) = (app.at(at), printable(name));
-        diagnostics.deny(match found.delivery {
-            Delivery::Exec => Violation::ExecVariableUsed { at, name },
-            _ => Violation::RemovedVariableUsed { at, name },
+        diagnostics.deny(match (found.delivery, place) {
+            (Delivery::Files, _) => Violation::RemovedVariableUsed { at, name },
+            (_, Place::Container) => Violation::ExecVariableUsed { at, name },
+            (_, Place::Probe | Place::Hook) => Violation::HandlerVariableUsed { at, name },
         });
     }
 }

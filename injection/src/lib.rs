@@ -31,7 +31,7 @@ pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
-    MESH_CONTAINERS, PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
+    LEFT_OUT_CONTAINERS, PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
 };
 pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;

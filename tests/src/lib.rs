@@ -15,6 +15,7 @@ pub mod leaks;
 pub mod linearizable;
 pub mod loopback;
 pub mod metrics;
+pub mod other_webhook;
 pub mod pod;
 pub mod port;
 pub mod postgres;

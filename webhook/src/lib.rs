@@ -10,7 +10,7 @@ pub mod keeper_metrics;
 pub mod metrics;
 pub mod operator_config;
 mod poll;
-mod registered;
+pub mod registered;
 pub mod registration;
 pub mod review;
 pub mod run;

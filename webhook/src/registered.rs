@@ -1,5 +1,5 @@
 //! Whether the API server trusts the certificate that this replica serves: compares it with the
-//! `caBundle` of the registration, and keeps the replica unready while they do not belong together.
+//! `caBundle` of a registration, and keeps the replica unready while they do not belong together.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use certs::certificate::Certificate;
 use certs::resolver::CertResolver;
 use futures_util::StreamExt;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
@@ -21,19 +20,27 @@ use crate::registration::RegistrationKind;
 /// How often the serving certificate is compared without a change of the registration.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Opens and closes `gate` until `stop` is cancelled.
-pub(crate) async fn run(
+/// Opens and closes `gate` until `stop` is cancelled. A registration that does not exist sends
+/// nobody here, so it holds up nothing.
+pub async fn run<K: RegistrationKind>(
     client: Client,
     registration: String,
     resolver: Arc<CertResolver>,
     gate: Gate,
     stop: CancellationToken,
 ) {
-    let _ = stop.run_until_cancelled(follow(client, &registration, &resolver, &gate)).await;
+    let follow = follow::<K>(client, &registration, &resolver, &gate);
+    let _ = stop.run_until_cancelled(follow).await;
 }
 
-async fn follow(client: Client, registration: &str, resolver: &CertResolver, gate: &Gate) {
-    let api: Api<MutatingWebhookConfiguration> = Api::all(client);
+async fn follow<K: RegistrationKind>(
+    client: Client,
+    registration: &str,
+    resolver: &CertResolver,
+    gate: &Gate,
+) {
+    let kind = K::kind(&());
+    let api: Api<K> = Api::all(client);
     let mut changes = pin!(watch_object(api, registration).default_backoff());
     // The CAs of each entry; unknown until the first event. Without a registration there is none.
     let mut registered = None;
@@ -44,7 +51,7 @@ async fn follow(client: Client, registration: &str, resolver: &CertResolver, gat
                 registered = Some(object.as_ref().map_or_else(Vec::new, cas_of_entries));
             }
             Ok(Some(Err(error))) => {
-                tracing::warn!(error = %ErrorChain(&error), "watch MutatingWebhookConfiguration");
+                tracing::warn!(error = %ErrorChain(&error), "watch {kind} {registration}");
             }
             Ok(None) => return,
             Err(_) => {}
@@ -57,6 +64,7 @@ async fn follow(client: Client, registration: &str, resolver: &CertResolver, gat
             gate.not_ready();
             if was_trusted {
                 tracing::warn!(
+                    %kind,
                     configuration = registration,
                     "its caBundle does not hold the CA of the certificate that is served"
                 );
@@ -67,7 +75,7 @@ async fn follow(client: Client, registration: &str, resolver: &CertResolver, gat
 }
 
 /// The CAs of each entry; none where it has no bundle, or one that cannot be read.
-fn cas_of_entries(registration: &MutatingWebhookConfiguration) -> Vec<Vec<Certificate>> {
+fn cas_of_entries(registration: &impl RegistrationKind) -> Vec<Vec<Certificate>> {
     let entries = registration.entries().into_iter();
     entries.map(|entry| Certificate::from_pem(entry.ca_bundle).unwrap_or_default()).collect()
 }
@@ -85,6 +93,7 @@ fn trusts(entries: &[Vec<Certificate>], leaf: &Certificate, now: SystemTime) -> 
 mod tests {
     use certs::alt_names::SubjectAltNames;
     use certs::issue::{create_ca, issue_leaf};
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use serde_json::json;
 
     use super::*;
@@ -107,7 +116,9 @@ mod tests {
                     })
                 })
                 .collect();
-            cas_of_entries(&serde_json::from_value(json!({"webhooks": entries})).unwrap())
+            let found = json!({"webhooks": entries});
+            let found: MutatingWebhookConfiguration = serde_json::from_value(found).unwrap();
+            cas_of_entries(&found)
         };
         let (own, foreign) = (ours.certificate().pem(), other.certificate().pem());
         let both = format!("{foreign}{own}");

@@ -73,6 +73,7 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
         service,
         tls_secret,
         registration,
+        plaintext_registration,
         certificates_directory,
         tls_directory,
         bundles_directory,
@@ -86,7 +87,9 @@ pub async fn run(args: ServeArgs, tasks: Tasks, shutdown: Shutdown) -> Result<()
     let certificate_source = match (certificates_directory, tls_directory) {
         (Some(directory), _) => CertificateSource::Directory(directory),
         (None, Some(directory)) => CertificateSource::Files(directory),
-        (None, None) => CertificateSource::Secret { name: tls_secret, registration },
+        (None, None) => {
+            CertificateSource::Secret { name: tls_secret, registration, plaintext_registration }
+        }
     };
     let trust_source = match trust_directory {
         Some(directory) => TrustSource::Directory(directory),

@@ -72,6 +72,12 @@ pub(crate) enum Violation {
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(
+        "annotation {}: init container {name} starts before the agent, where another webhook has \
+         put it, so its files are not there yet: take it out of the annotation",
+        annotations::CONTAINERS
+    )]
+    StartsBeforeAgent { name: String },
+    #[error(
         "annotation {}: is missing, and {} needs to know which of the application containers \
          {known} to signal: name one",
         annotations::RELOAD_CONTAINER,
@@ -205,6 +211,14 @@ pub(crate) enum Violation {
         annotations::DELIVER
     )]
     ExecVariableUsed { at: String, name: String },
+    #[error(
+        "{at}: uses $({name}), which kubelet replaces there by a literal value of env at most: \
+         have a shell read the variable (sh -c 'exec app \"${name}\"') and deliver it as a variable \
+         of the container ({}: {name}=env), or list {name} in {}",
+        annotations::DELIVER,
+        annotations::PLAIN_ENV
+    )]
+    HandlerVariableUsed { at: String, name: String },
     #[error(
         "{at}: has no command, so the agent's program cannot start it: set command to the image's \
          entrypoint and, without args, its command (crane config IMAGE, or docker image inspect \

@@ -1,6 +1,7 @@
 //! The agent's container: a native sidecar. It comes first among the init containers, so that it
-//! starts first and stops last, and its `postStart` hook ends when every file is written. In a pod
-//! that asks for its secrets once, it is an ordinary init container.
+//! starts first and stops last, and its `postStart` hook ends when every file is written. Only the
+//! proxy of a mesh may come before it. In a pod that asks for its secrets once, it is an ordinary
+//! init container.
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
 use contract::rendered::Contents;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use super::agent_env::{config_value, pod_uid};
 use super::{add, append, reinvocation, templates};
 use crate::agent_settings::AgentSettings;
+use crate::app_container::AppContainer;
 use crate::config::{InjectionConfig, Quantity, Resources};
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation};
@@ -22,7 +24,7 @@ const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
 /// Adds the operations that insert the agent. If an earlier pass has inserted it, adapts it to the
 /// containers that were added since.
 pub(crate) fn patch(
-    pod: &Pod<'_>,
+    (pod, containers): (&Pod<'_>, &[AppContainer<'_>]),
     agent_config: &AgentConfig,
     settings: &AgentSettings<'_>,
     config: &InjectionConfig,
@@ -57,9 +59,24 @@ pub(crate) fn patch(
         return;
     }
     match pod.spec.init_containers {
-        Some(_) => patch.push(add(INIT_CONTAINERS.with_trailing_token(0usize), container)),
+        Some(_) => {
+            let place = place(containers, config);
+            patch.push(add(INIT_CONTAINERS.with_trailing_token(place), container));
+        }
         None => append(INIT_CONTAINERS.to_buf(), false, vec![container], patch),
     }
+}
+
+/// The agent's index among the init containers: 0, or after the sidecars of other webhooks that
+/// stand first. Where a mesh redirects a pod's connections from the start, as with its CNI plugin,
+/// nothing can be reached before its proxy runs.
+fn place(containers: &[AppContainer<'_>], config: &InjectionConfig) -> usize {
+    let is_others = |app: &&AppContainer<'_>| {
+        !app.gets_secrets && config.left_out_containers.contains(&*app.container.name)
+    };
+    let init = containers.iter().filter(|app| app.path.list == ContainerList::InitContainers);
+    let sidecars = init.take_while(is_others).filter(|app| app.container.is_sidecar());
+    sidecars.last().map_or(0, |last| last.path.index + 1)
 }
 
 /// What the agent does in a pod with these annotations.

@@ -36,6 +36,48 @@ fn probes_and_hooks_are_checked_as_arguments_are() {
     }
 }
 
+/// What kubelet 1.37 makes of `$(DATABASE_URL)` in the command of a probe or a hook, before the
+/// webhook and after it: only where the probe had the value, something is lost.
+#[test]
+fn a_probe_that_had_a_literal_value_is_refused_however_it_is_delivered() {
+    let probe = json!({ "exec": { "command": ["check", "--db=$(DATABASE_URL)"] } });
+    let hook = json!({ "preStop": probe });
+    let literal = json!([{ "name": "DATABASE_URL", "value": "x" }]);
+    let key = json!({ "name": "api-prod", "key": "DATABASE_URL" });
+    let key = json!([{ "name": "DATABASE_URL", "valueFrom": { "secretKeyRef": key } }]);
+    let source = json!([{ "secretRef": { "name": "api-prod" } }]);
+    let env = |env: &Value, field: &str, handler: &Value| json!({ "env": env, field: handler });
+    let all = json!({ "env": [], "envFrom": source, "livenessProbe": probe });
+    for (deliver, parts, expected) in [
+        // The value becomes an empty text.
+        ("env", env(&literal, "livenessProbe", &probe), Some("by a literal value of env at most")),
+        ("env", env(&literal, "startupProbe", &probe), Some("by a literal value of env at most")),
+        // An empty text before and after.
+        ("env", env(&key, "readinessProbe", &probe), None),
+        // The text itself before and after, since a hook is not expanded.
+        ("env", env(&literal, "lifecycle", &hook), None),
+        // It was the text itself.
+        ("env", all, None),
+        ("exec", env(&literal, "livenessProbe", &probe), Some("by a literal value of env at most")),
+        ("exec", env(&literal, "lifecycle", &hook), Some("by a literal value of env at most")),
+        ("files", env(&literal, "livenessProbe", &probe), Some("is removed from the pod")),
+        ("files", env(&literal, "lifecycle", &hook), Some("is removed from the pod")),
+    ] {
+        let pod = with(deliver, parts);
+        match expected {
+            Some(expected) => assert!(refused(&pod).contains(expected), "{deliver}: {pod}"),
+            None => {
+                let (patched, _) = admitted(&pod);
+                assert_eq!(admitted(&patched).0, patched, "{deliver}");
+            }
+        }
+    }
+    // A shell in the container finds the variable that kubelet has read.
+    let shell = json!({ "exec": { "command": ["sh", "-c", "check \"$DATABASE_URL\""] } });
+    let found = admitted(&with("env", env(&literal, "livenessProbe", &shell))).1;
+    assert!(!found.iter().any(|it| it.contains("shell")), "{found:?}");
+}
+
 #[test]
 fn a_variable_that_a_program_sets_has_its_own_way_out() {
     let message = refused(&with("exec", json!({ "args": ["$(DATABASE_URL)"] })));

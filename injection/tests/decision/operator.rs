@@ -1,6 +1,6 @@
 //! What an operator's configuration changes: containers that are left out, and mirrored images.
 
-use injection::{Decision, InjectionConfig, MESH_CONTAINERS};
+use injection::{Decision, InjectionConfig, LEFT_OUT_CONTAINERS};
 use serde_json::{Value, json};
 
 use crate::support::{annotate, config, decide_by, one};
@@ -22,8 +22,8 @@ fn with_mesh(name: &str) -> Value {
 }
 
 #[test]
-fn containers_of_meshes_get_no_secrets_unless_they_are_named() {
-    for name in MESH_CONTAINERS {
+fn containers_of_other_webhooks_get_no_secrets_unless_they_are_named() {
+    for name in LEFT_OUT_CONTAINERS {
         let pod = with_mesh(name);
         let found = patched(&pod, &config());
         assert_eq!(found["spec"]["containers"][1], pod["spec"]["containers"][1], "{name}");

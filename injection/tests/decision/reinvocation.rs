@@ -83,16 +83,47 @@ fn an_older_ca_of_another_replica_is_replaced() {
     assert_eq!(admitted(&earlier).0, injected());
 }
 
+/// The files are not there yet, and the policy refuses a pod with such a mount.
 #[test]
-fn an_init_container_that_another_webhook_put_first_stays_first() {
+fn an_init_container_that_another_webhook_put_first_stays_first_and_gets_no_secrets() {
     let mut later = injected();
-    later["spec"]["initContainers"]
-        .as_array_mut()
-        .unwrap()
-        .insert(0, json!({ "name": "mesh-init" }));
-    let (patched, _) = admitted(&later);
-    assert_eq!(patched["spec"]["initContainers"][0]["volumeMounts"][0]["name"], "enclii-secrets");
-    assert_eq!(patched["spec"]["initContainers"][1]["name"], "enclii-agent");
+    let first = json!({ "name": "others-init", "securityContext": { "runAsUser": 0 } });
+    later["spec"]["initContainers"].as_array_mut().unwrap().insert(0, first);
+    assert_eq!(admitted(&later).0, later, "not even a mode that it could read");
+    let message = refused(&annotate(later, &[("containers", "api,others-init")]));
+    assert!(
+        message.starts_with(
+            "annotation enclii.io/containers: init container others-init starts before the agent"
+        ),
+        "{message}"
+    );
+}
+
+/// With a mesh's CNI plugin, nothing can be reached before its proxy runs.
+#[test]
+fn the_agent_starts_after_the_proxy_of_a_mesh_that_is_first() {
+    let names = |pod: &Value| -> Vec<String> {
+        let init = pod["spec"]["initContainers"].as_array().unwrap();
+        init.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let sidecar = |name: &str| json!({ "name": name, "restartPolicy": "Always" });
+    let ends = |name: &str| json!({ "name": name });
+    for (init, expected) in [
+        (json!([ends("istio-validation"), sidecar("istio-proxy"), ends("migrate")]), 2),
+        (json!([ends("migrate"), sidecar("istio-proxy")]), 0),
+        (json!([ends("istio-init"), ends("migrate")]), 0),
+        // Of the application, which may want its secrets.
+        (json!([sidecar("logs"), sidecar("istio-proxy")]), 0),
+        (json!([]), 0),
+    ] {
+        let (patched, _) = admitted(&with_spec(one(json!({})), json!({ "initContainers": init })));
+        let found = names(&patched);
+        assert_eq!(found.iter().position(|it| it == "enclii-agent"), Some(expected), "{found:?}");
+        assert_eq!(admitted(&patched).0, patched, "{found:?}");
+    }
+    let init = json!({ "initContainers": [sidecar("istio-proxy")] });
+    let named = annotate(with_spec(one(json!({})), init), &[("containers", "api,istio-proxy")]);
+    assert_eq!(names(&admitted(&named).0), ["enclii-agent", "istio-proxy"], "it reads the secrets");
 }
 
 type Change = fn(&mut Value);

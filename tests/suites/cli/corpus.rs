@@ -194,8 +194,17 @@ fn check(before: &Value, after: &Value, at: &str) {
 /// Takes out the agent and its volumes.
 fn take_agent(spec: &mut Value, old: &Value, at: &str) {
     let containers = spec["initContainers"].as_array_mut().unwrap();
-    let agent = containers.remove(0);
-    assert_eq!(agent["name"], "enclii-agent", "{at}: the agent is not first");
+    let place = containers.iter().position(|it| it["name"] == "enclii-agent").unwrap();
+    let agent = containers.remove(place);
+    // First, or after the proxies of meshes.
+    if let Some(last) = containers[..place].last() {
+        assert_eq!(last["restartPolicy"], "Always", "{at}: the agent is not first");
+    }
+    for before in &containers[..place] {
+        let name = before["name"].as_str().unwrap();
+        let is_of_mesh = ["istio-", "linkerd-"].iter().any(|mesh| name.starts_with(mesh));
+        assert!(is_of_mesh, "{at}: {name} is before the agent");
+    }
     assert!(containers.iter().all(|it| it["name"] != "enclii-agent"), "{at}: two agents");
     assert_eq!(agent["restartPolicy"], "Always", "{at}");
     let security = &agent["securityContext"];

@@ -4,6 +4,7 @@
 mod changes;
 mod edit;
 mod hostile;
+mod restarting;
 
 use std::collections::BTreeSet;
 
@@ -13,10 +14,11 @@ use e2e::wait;
 use serde_json::{Value, json};
 
 use crate::app::{pod, pod_spec, service_account};
-use crate::harness::{STEP_TIMEOUT, exclusive, project, shared};
+use crate::harness::{STEP_TIMEOUT, exclusive, kubernetes_minor, project, shared};
 use changes::{Change, changes};
 use edit::agent;
 use hostile::{HARMLESS, HOSTILE, Hostile, RESERVED};
+use restarting::{RESTARTING, restarts_all};
 
 pub(crate) const DRY: &str = "dryRun=All";
 const POLICIES: [&str; 2] = ["pods.enclii.io", "reserved.enclii.io"];
@@ -110,12 +112,22 @@ fn has_policies() -> bool {
     found
 }
 
-/// Takes the webhook's registration away, and puts it back when dropped.
+/// Whether containers may say that one's exit restarts all: since Kubernetes 1.36.
+fn has_restart_rules() -> bool {
+    kubernetes_minor() >= 36
+}
+
+/// Takes a registration away, and puts it back when dropped.
 pub(crate) struct NoWebhook(String);
 
 impl NoWebhook {
+    /// The one that injects pods.
     pub(crate) fn new() -> Self {
-        let registration = "mutatingwebhookconfiguration/enclii-webhook";
+        Self::of("mutatingwebhookconfiguration/enclii-webhook")
+    }
+
+    /// This one.
+    pub(crate) fn of(registration: &str) -> Self {
         let text = kubectl(&["get", registration, "-o", "json"]).unwrap();
         let mut object: Value = serde_json::from_str(&text).unwrap();
         let metadata = object["metadata"].as_object_mut().unwrap();
@@ -174,7 +186,12 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
     }
     let mut seen = BTreeSet::new();
     let plain = place.plain();
-    let tables = HOSTILE.iter().map(|it| (it, &place.injected));
+    let with_rules = if has_restart_rules() { RESTARTING } else { &[] };
+    if has_restart_rules() {
+        let answer = place.create(&changed(&place.injected, restarts_all)).unwrap();
+        assert!(answer.is_admitted(), "{}", answer.message());
+    }
+    let tables = HOSTILE.iter().chain(with_rules).map(|it| (it, &place.injected));
     for (case, base) in tables.chain(RESERVED.iter().map(|it| (it, &plain))) {
         let hostile = changed(base, case.change);
         let answer = place.create(&hostile).unwrap();
@@ -190,7 +207,10 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
     for answer in changes_of_running_pods(&place) {
         seen.extend(messages_in(&answer));
     }
-    let unseen: Vec<_> = messages().into_iter().filter(|it| !seen.contains(it)).collect();
+    let is_absent =
+        |message: &String| !has_restart_rules() && message.contains("restartPolicyRules");
+    let unseen: Vec<_> =
+        messages().into_iter().filter(|it| !seen.contains(it) && !is_absent(it)).collect();
     assert!(unseen.is_empty(), "no test sees these refusals: {unseen:#?}");
 }
 
@@ -240,7 +260,15 @@ fn difference(admitted: &Value, injected: &Value) -> Option<String> {
         agent["restartPolicy"] = Value::Null;
         agent["lifecycle"] = Value::Null;
     }
-    for field in ["image", "command", "args", "lifecycle", "securityContext", "restartPolicy"] {
+    for field in [
+        "image",
+        "command",
+        "args",
+        "lifecycle",
+        "securityContext",
+        "restartPolicy",
+        "restartPolicyRules",
+    ] {
         if agent(&mut admitted)[field] != agent(&mut injected)[field] {
             return Some(format!("{field} of the agent"));
         }
@@ -264,7 +292,8 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     let path = place.running(&place.injected);
     let stored = place.api.patch(&path, DRY, &json!({})).unwrap().body;
     let mut refused = 0;
-    for Hostile { name, change, .. } in HOSTILE {
+    let with_rules = if has_restart_rules() { RESTARTING } else { &[] };
+    for Hostile { name, change, .. } in HOSTILE.iter().chain(with_rules) {
         let mut fresh = changed(&place.injected, *change);
         // A client's update starts from what is stored.
         let mut update = changed(&stored, *change);

@@ -75,10 +75,10 @@ impl Drop for SecondApiServer {
 fn files(directory: &Path) -> Result<PathBuf> {
     let source = repository().join("manifests/static");
     let read = |file: &str| fs::read_to_string(source.join(file)).context("read the files");
-    let (policies, webhooks) = (directory.join("policies"), directory.join("webhooks"));
-    fs::create_dir_all(&policies)?;
-    fs::create_dir_all(&webhooks)?;
-    write(&policies.join("policies.yaml"), &read("policies/policies.yaml")?)?;
+    for folder in ["policies", "webhooks", "plaintext"] {
+        fs::create_dir_all(directory.join(folder))?;
+    }
+    write(&directory.join("policies/policies.yaml"), &read("policies/policies.yaml")?)?;
 
     let ca = kubectl(&[
         "get",
@@ -87,14 +87,19 @@ fn files(directory: &Path) -> Result<PathBuf> {
         "-o",
         "jsonpath={.webhooks[0].clientConfig.caBundle}",
     ])?;
-    let webhook = read("webhooks/webhook.yaml")?
-        .replace(
-            "enclii-webhook.example.com:8443",
-            "enclii-webhook.enclii-system.svc.cluster.local:443",
-        )
-        .replace("caBundle: \"\"", &format!("caBundle: {ca}"));
-    ensure!(webhook.contains(&ca) && !webhook.contains("example.com"), "{webhook}");
-    write(&webhooks.join("webhook.yaml"), &webhook)?;
+    for file in ["webhooks/webhook.yaml", "plaintext/plaintext.yaml"] {
+        let registration = read(file)?
+            .replace(
+                "enclii-webhook.example.com:8443",
+                "enclii-webhook.enclii-system.svc.cluster.local:443",
+            )
+            .replace("caBundle: \"\"", &format!("caBundle: {ca}"));
+        ensure!(
+            registration.contains(&ca) && !registration.contains("example.com"),
+            "{registration}"
+        );
+        write(&directory.join(file), &registration)?;
+    }
 
     let place = directory.to_str().context("path")?;
     let admission = read("admission.yaml")?.replace("/etc/kubernetes/enclii", place);
@@ -130,6 +135,7 @@ fn as_files_of_the_api_server_they_hold_while_the_objects_are_gone() {
     let server = SecondApiServer::start(Path::new(&cluster), &admission).unwrap();
     let api = ApiServer::connect_with(&["--server", &server.url]).unwrap();
     let _gone = NoWebhook::new();
+    let _no_plaintext = NoWebhook::of("validatingwebhookconfiguration/enclii-plaintext");
     let bindings = ["pods.enclii.io", "reserved.enclii.io"];
     for binding in bindings {
         kubectl(&["delete", "validatingadmissionpolicybinding", binding]).unwrap();
@@ -161,6 +167,19 @@ fn as_files_of_the_api_server_they_hold_while_the_objects_are_gone() {
                 assert!(message.contains("reserved.enclii.io.static.k8s.io"), "{message}");
             }
         }
+        // A namespace that takes no plaintext.
+        let label = ["label", "namespace", place.namespace.name(), "enclii.io/plaintext=deny"];
+        kubectl(&label).unwrap();
+        let mut secretive = place.plain();
+        secretive["spec"]["containers"][0]["env"] =
+            json!([{"name": "DB_URL", "value": "postgres://shop:template-plaintext@db/shop"}]);
+        wait::until("a pod with plaintext to be refused", STEP_TIMEOUT, || {
+            let answer = api.create(&place.pods(), DRY, &secretive)?;
+            ensure!(answer.is_admitted() || answer.message().contains("plain text"), "{answer:?}");
+            Ok((!answer.is_admitted()).then_some(()))
+        })
+        .unwrap();
+        assert!(place.create(&secretive).unwrap().is_admitted());
         // What the webhook never sees.
         let path = place.running(&place.injected);
         let later = json!({"metadata": {"annotations": {"enclii.io/secrets": null}}});

@@ -61,16 +61,94 @@ fn the_files_of_the_api_server_are_the_same_policies() {
 }
 
 #[test]
-fn the_registration_as_a_file_differs_by_its_name_and_address_alone() {
-    let (mut base, mut file) = (objects(&["base"]), objects(&["static/webhooks"]));
-    let kind = "MutatingWebhookConfiguration";
-    let [base, file] = [&mut base, &mut file].map(|all| {
-        let mut it = of_kind(all, kind).next().unwrap().clone();
-        it["webhooks"][0]["clientConfig"] = Value::Null;
-        it
-    });
-    assert_eq!(base["webhooks"], file["webhooks"]);
-    assert_eq!(name(&file), format!("{}{STATIC}", name(&base)));
+fn the_registrations_as_files_differ_by_their_names_and_addresses_alone() {
+    for (folder, kind, expected) in [
+        ("static/webhooks", "MutatingWebhookConfiguration", &["/mutate"][..]),
+        (
+            "static/plaintext",
+            "ValidatingWebhookConfiguration",
+            &["/plaintext/warn", "/plaintext/deny"],
+        ),
+    ] {
+        let (base, file) = (objects(&["base"]), objects(&[folder]));
+        // The API server takes one kind from a folder.
+        assert_eq!(file.len(), 1, "{folder}");
+        let [base, file] = [&base, &file].map(|all| of_kind(all, kind).next().unwrap().clone());
+        assert_eq!(name(&file), format!("{}{STATIC}", name(&base)));
+        let entries = [base, file].map(|it| it["webhooks"].as_array().unwrap().clone());
+        let [services, urls] = entries
+            .each_ref()
+            .map(|entries| entries.iter().map(|it| it["clientConfig"].clone()).collect::<Vec<_>>());
+        assert_eq!((services.len(), urls.len()), (expected.len(), expected.len()), "{folder}");
+        for ((service, url), path) in services.iter().zip(&urls).zip(expected) {
+            assert_eq!(service["service"]["path"], *path, "{folder}");
+            assert_eq!(url["service"], Value::Null, "{folder}: it cannot name one");
+            assert!(url["url"].as_str().unwrap().ends_with(path), "{folder}: {url}");
+            assert_eq!(url["caBundle"], "", "{folder}: the operator's");
+        }
+        let [base, file] = entries.map(|mut entries| {
+            entries.iter_mut().for_each(|it| it["clientConfig"] = Value::Null);
+            entries
+        });
+        assert_eq!(base, file, "{folder}");
+    }
+}
+
+/// The AdmissionConfiguration names each folder, with the plugin that reads its kind.
+#[test]
+fn every_folder_of_files_has_its_plugin() {
+    let admission: Value = serde_saphyr::from_str(&read("static/admission.yaml")).unwrap();
+    let plugins = admission["plugins"].as_array().unwrap();
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(manifests().join("static")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            folders.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(folders.len(), plugins.len());
+    for folder in folders {
+        let all = objects(&[&format!("static/{folder}")]);
+        let kind = match all[0]["kind"].as_str().unwrap() {
+            "MutatingWebhookConfiguration" => "MutatingAdmissionWebhook",
+            "ValidatingWebhookConfiguration" => "ValidatingAdmissionWebhook",
+            _ => "ValidatingAdmissionPolicy",
+        };
+        let plugin = plugins.iter().find(|it| it["name"] == kind).unwrap();
+        let directory = plugin["configuration"]["staticManifestsDir"].as_str().unwrap();
+        assert_eq!(directory, format!("/etc/kubernetes/enclii/{folder}"));
+    }
+}
+
+/// The API server refuses a policy with an expression that it cannot parse, and the installation
+/// with it.
+#[test]
+fn every_expression_closes_what_it_opens() {
+    for policy in of_kind(&objects(&["policy"]), "ValidatingAdmissionPolicy") {
+        for list in ["matchConditions", "variables", "validations"] {
+            for one in policy["spec"][list].as_array().unwrap() {
+                let text = one["expression"].as_str().unwrap();
+                assert_eq!(unbalanced(text), None, "{}: {text}", name(policy));
+            }
+        }
+    }
+}
+
+/// The place of a bracket that closes nothing, or the length of a text that leaves one open.
+fn unbalanced(expression: &str) -> Option<usize> {
+    let (mut open, mut is_quoted) = (Vec::new(), false);
+    for (at, it) in expression.char_indices() {
+        match it {
+            '\'' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            '(' => open.push(')'),
+            '[' => open.push(']'),
+            '{' => open.push('}'),
+            ')' | ']' | '}' if open.pop() != Some(it) => return Some(at),
+            _ => {}
+        }
+    }
+    (!open.is_empty() || is_quoted).then_some(expression.len())
 }
 
 /// The value of a variable of the webhook's container.
@@ -106,6 +184,7 @@ fn the_policy_accepts_what_the_webhook_writes() {
         layout::POD_UID_VARIABLE,
         annotations::SECRETS,
         &layout::TOKEN_LIFETIME_SECONDS.to_string(),
+        &format!("== [{}]", layout::RESTART_EXIT_CODE),
     ] {
         assert!(text.contains(word), "{word}");
     }

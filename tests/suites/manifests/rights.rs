@@ -39,6 +39,16 @@ const RIGHTS: &[Right] = &[
         ],
     },
     Right {
+        role: "ClusterRole/enclii-webhook",
+        group: "admissionregistration.k8s.io",
+        resource: "validatingwebhookconfigurations",
+        names: &["enclii-plaintext"],
+        verbs: &[
+            ("list", "the same of the one for plaintext: webhook/src/registered.rs"),
+            ("watch", "its changes: webhook/src/registered.rs"),
+        ],
+    },
+    Right {
         role: "Role/enclii-webhook",
         group: "",
         resource: "secrets",

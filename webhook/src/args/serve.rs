@@ -40,6 +40,14 @@ pub struct ServeArgs {
         value_name = "NAME"
     )]
     pub registration: String,
+    /// The ValidatingWebhookConfiguration of which the same holds, if there is one
+    #[arg(
+        long,
+        env = "ENCLII_PLAINTEXT_REGISTRATION",
+        default_value = "enclii-plaintext",
+        value_name = "NAME"
+    )]
+    pub plaintext_registration: String,
     /// Keep a CA and a certificate of its own in this directory instead, without a cluster
     #[arg(long, env = "ENCLII_CERTIFICATES_DIRECTORY", value_name = "DIRECTORY")]
     pub certificates_directory: Option<PathBuf>,

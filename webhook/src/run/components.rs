@@ -13,6 +13,9 @@ use certs::manager::{CertManager, Settings};
 use certs::resolver::{CertResolver, H2_AND_HTTP1, server_config, server_config_for};
 use certs::store::directory::DirectoryCertStore;
 use certs::store::secret::SecretCertStore;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use runtime::readiness::{Gate, Readiness};
@@ -59,6 +62,8 @@ pub(super) enum CertificateSource {
         name: String,
         /// The MutatingWebhookConfiguration whose CAs must have signed the certificate.
         registration: String,
+        /// The ValidatingWebhookConfiguration of which the same holds, if there is one.
+        plaintext_registration: String,
     },
 }
 
@@ -136,7 +141,7 @@ impl Components {
                 self.tasks.spawn_vital("certificate", files.run(stop));
                 Ok(resolver)
             }
-            CertificateSource::Secret { name, registration } => {
+            CertificateSource::Secret { name, registration, plaintext_registration } => {
                 let client = self.client().await?;
                 let store = SecretCertStore::new(client.clone(), namespace, &name);
                 let secret = FollowedSecret::new(store, &name, CERTIFICATE_WRITER, Clock::system())
@@ -144,9 +149,27 @@ impl Components {
                 let resolver = secret.resolver();
                 self.tasks.spawn_vital("certificate", secret.run(stop.clone()));
                 let gate = self.gate("a registration that trusts the certificate");
-                let registered =
-                    registered::run(client, registration, Arc::clone(&resolver), gate, stop);
-                self.tasks.spawn_vital("registered", registered);
+                self.tasks.spawn_vital(
+                    "registered",
+                    registered::run::<MutatingWebhookConfiguration>(
+                        client.clone(),
+                        registration,
+                        Arc::clone(&resolver),
+                        gate,
+                        stop.clone(),
+                    ),
+                );
+                let gate = self.gate("a registration for plaintext that trusts the certificate");
+                self.tasks.spawn_vital(
+                    "registered for plaintext",
+                    registered::run::<ValidatingWebhookConfiguration>(
+                        client,
+                        plaintext_registration,
+                        Arc::clone(&resolver),
+                        gate,
+                        stop,
+                    ),
+                );
                 Ok(resolver)
             }
         }

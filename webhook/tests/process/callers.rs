@@ -65,6 +65,22 @@ async fn anybody_learns_no_key_that_the_pod_does_not_name() {
     process.stop().await;
 }
 
+/// As an API server will that sends tokens of its own accord (KEP-6060).
+#[tokio::test]
+async fn a_token_that_nobody_asked_for_changes_nothing() {
+    let process = Process::start().await;
+    process.make_ready().await;
+    for (body, expected) in [(review("x"), true), (review_of_sources(), false)] {
+        for authorization in ["Bearer eyJhbGciOiJSUzI1NiJ9.e30.x", "Basic eA==", ""] {
+            let request = Request::post("/mutate").header("authorization", authorization);
+            let request = request.body(Full::new(Bytes::from(body.clone()))).unwrap();
+            let (status, answer) = process.https(request).await;
+            assert_eq!((status, allowed(&answer)), (StatusCode::OK, expected), "{authorization}");
+        }
+    }
+    process.stop().await;
+}
+
 #[tokio::test]
 async fn with_a_client_ca_only_its_clients_are_answered() {
     let (ours, others) = (ClientCa::new(), ClientCa::new());

@@ -18,6 +18,10 @@ pub(super) fn replace(
     if !from_files.add(&variable.name, secret) {
         changes.is_too_long = true;
     } else if !is_canonical(variable, secret.as_str()) {
+        // A probe with `$(NAME)` had this value, and would get an empty text.
+        if variable.literal().is_some() {
+            changes.removed.env(&variable.name);
+        }
         let entry = entry(&variable.name, secret.as_str());
         changes.entries.push((index, EntryChange::Replace(entry)));
     }

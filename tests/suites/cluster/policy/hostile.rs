@@ -19,7 +19,7 @@ pub(super) struct Hostile {
     pub(super) says: &'static str,
 }
 
-const fn hostile(name: &'static str, says: &'static str, change: Edit) -> Hostile {
+pub(super) const fn hostile(name: &'static str, says: &'static str, change: Edit) -> Hostile {
     Hostile { name, change, says }
 }
 
