@@ -16,6 +16,7 @@ use crate::delivery;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::dns;
 use crate::exec_variable;
+use crate::mapped_references;
 use crate::patch;
 use crate::patch::mounts::MountPoints;
 use crate::plaintext;
@@ -134,10 +135,11 @@ fn inject(
     }
     delivery::check(annotations, config.kubernetes, diagnostics);
     dns::check(pod, config, diagnostics);
-    let from = (bundles, config.key_names);
+    let from = (bundles, config);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     patch::templates::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
+    mapped_references::check(&containers, &requested, diagnostics);
     let agent =
         AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
 

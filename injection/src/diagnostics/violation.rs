@@ -4,6 +4,7 @@ use contract::{BundleRef, SecretName, annotations, layout};
 
 use crate::kubernetes_version::KubernetesVersion;
 use crate::mount_point_conflict::MountPointConflict;
+use crate::references::ReferenceProblem;
 
 /// Why a pod cannot be admitted. `at` is a path such as
 /// `spec.containers[0].env[2] in container api`.
@@ -192,6 +193,12 @@ pub(crate) enum Violation {
          key: write it with `{set}`"
     )]
     NoSuchKey { at: String, name: String, key: String, bundle: BundleRef, set: String },
+    #[error(
+        "{at}: {name} is a reference that the operator maps to bundle {bundle}, but {problem}. To \
+         leave it as it is, list {name} in {}",
+        annotations::PLAIN_ENV
+    )]
+    Reference { at: String, name: String, bundle: BundleRef, problem: ReferenceProblem },
     #[error(
         "{at}: uses $({name}), but the variable is removed from the pod: read the value from the \
          file that {name}_FILE names, or store the whole text as one secret, or list {name} in {}",

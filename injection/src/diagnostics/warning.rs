@@ -54,6 +54,11 @@ pub(crate) enum Warning {
     )]
     NotAllExamined,
     #[error(
+        "{at}: {name} is a reference to another store, and stays as it is, since no rule of the \
+         operator maps it to a bundle (`foreignReferences` in the webhook's configuration)"
+    )]
+    UnmappedReference { at: String, name: String },
+    #[error(
         "annotation {}: {name} is a key of bundle {bundle} and stays in plain text",
         annotations::PLAIN_ENV
     )]

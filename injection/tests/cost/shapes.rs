@@ -179,6 +179,19 @@ pub(crate) fn all() -> Vec<Shape> {
             ),
         ),
         shape(
+            "8,000 references of another tool, as deep as a rule",
+            values(&many(8000, &|at| {
+                let path = "abcdefghij/".repeat(15);
+                format!(r#"{{"name":"V{at}","value":"vault:{path}{at}/b/c/d/e#KEY_{at}"}}"#)
+            })),
+        ),
+        shape(
+            "texts that begin as references inside of a text",
+            values(&many(3000, &|at| {
+                format!(r#"{{"name":"V{at}","value":"{}"}}"#, "${vault:".repeat(100))
+            })),
+        ),
+        shape(
             "a million empty containers",
             pod("", &format!("[{}]", many(1_000_000, &|_| "{}".into()))),
         ),

@@ -12,6 +12,7 @@ mod plaintext;
 mod plaintext_policy;
 mod platform;
 mod properties;
+mod references;
 mod reinvocation;
 mod rendered;
 mod rules;

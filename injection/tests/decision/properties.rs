@@ -29,6 +29,7 @@ fn variable() -> impl Strategy<Value = Value> {
         1 => Just(json!({ "value": format!("x$(DATABASE_URL){CANARY}") })),
         1 => Just(json!({ "value": format!("ghp_{CANARY}{}", "a".repeat(40)) })),
         1 => Just(json!({ "value": "/run/secrets/DATABASE_URL" })),
+        1 => Just(json!({ "value": format!("vault:{CANARY}/a#{CANARY}") })),
         1 => Just(json!({})),
         1 => Just(json!({
             "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } },
