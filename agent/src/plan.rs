@@ -1,15 +1,19 @@
 //! Turns a snapshot into files and compares them with the current ones. Pure.
 
 mod env_file;
+mod other_path;
+mod secret_volume;
 
 use std::collections::BTreeMap;
 
+use contract::agent_config::Files;
 use contract::layout::{MAX_POD_BYTES, MAX_VALUE_BYTES};
-use contract::rendered::RenderedFile;
 use contract::stream::{BundleGeneration, Snapshot};
-use contract::{BundleRef, FileName, Redacted, SecretName};
+use contract::{BundleRef, FileName, FilePath, Redacted, SecretName};
 
 pub use env_file::{EnvValueError, RefusedVariables};
+pub use other_path::PathTaken;
+pub use secret_volume::{SecretVolumeError, VolumeContents, VolumeFile};
 
 use crate::render::{self, RenderError};
 
@@ -23,6 +27,10 @@ pub struct DesiredFiles {
     pub files: FileContents,
     /// The bytes of each file from which kubelet reads a variable.
     pub env: FileContents,
+    /// The names of files that are at other paths too.
+    pub paths: BTreeMap<FilePath, FileName>,
+    /// The files of each of the other volumes, in the order of the configuration.
+    pub volumes: Vec<VolumeContents>,
     /// The bundles at their generations, in the order in which the pod named the bundles.
     pub held: Vec<BundleGeneration>,
 }
@@ -102,22 +110,26 @@ pub enum PlanError {
     /// A file that is rendered from the secrets.
     #[error("plan files: {0}")]
     Rendered(#[from] RenderError),
+    /// A file that is at another path too.
+    #[error("plan files: {0}")]
+    Path(#[from] PathTaken),
+    /// One of the other volumes.
+    #[error("plan files: {0}")]
+    Volume(#[from] SecretVolumeError),
 }
 
 fn list(bundles: &[BundleRef]) -> String {
     bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The files for `snapshot`, in a pod that requests the bundles `requested`, and reads the secrets
-/// `env` as variables and has the files `rendered`. The values are moved; those of `env` are copied
-/// once.
+/// The files for `snapshot`, in a pod that requests the bundles `requested` and is to have `wanted`,
+/// with its templates read. The values are moved; those that are in more than one file are copied.
 ///
 /// # Errors
 /// When the snapshot has other bundles than the pod requests, or cannot be written as files.
 pub fn desired_files(
     requested: &[BundleRef],
-    env: &[SecretName],
-    rendered: &[RenderedFile],
+    wanted: &Files,
     snapshot: Snapshot,
 ) -> Result<DesiredFiles, PlanError> {
     let sent: Vec<BundleRef> = snapshot.bundles.iter().map(|held| held.bundle.clone()).collect();
@@ -142,15 +154,18 @@ pub fn desired_files(
             files.insert(FileName::from(&name), secret.value);
         }
     }
-    let env = env_file::render_all(env, &files).map_err(PlanError::Variables)?;
-    let total = env.values().fold(total, |sum, file| sum.saturating_add(file.len()));
-    let mut texts = render::render_all(rendered, &files)?;
-    let total = texts.values().fold(total, |sum, file| sum.saturating_add(file.len()));
+    let env = env_file::render_all(&wanted.env, &files).map_err(PlanError::Variables)?;
+    let mut texts = render::render_all(&wanted.rendered, &files)?;
+    let volumes = secret_volume::contents_of_all(&wanted.volumes, &files, &owners)?;
+    let copies = volumes.iter().flat_map(|it| it.values()).map(|file| &file.bytes);
+    let copies = copies.chain(env.values()).chain(texts.values());
+    let total = copies.fold(total, |sum, file| sum.saturating_add(file.len()));
     files.append(&mut texts);
+    let paths = other_path::of_existing(&wanted.paths, &files)?;
     if total > MAX_POD_BYTES {
         return Err(PlanError::TooLarge(total));
     }
-    Ok(DesiredFiles { files, env, held })
+    Ok(DesiredFiles { files, env, paths, volumes, held })
 }
 
 /// How `desired` differs from `current`.

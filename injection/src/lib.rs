@@ -28,6 +28,7 @@ mod pod;
 mod pod_size;
 mod references;
 mod requested;
+mod secret_volume_problem;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};

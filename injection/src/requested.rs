@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use contract::{Annotations, BundleRef, Delivery, SecretName, layout};
+use contract::{Annotations, BundleRef, Delivery, FilePath, SecretName, layout};
 
 use crate::bundles::{Bundle, BundleLookup};
 use crate::config::{InjectionConfig, KeyNames};
@@ -101,6 +101,17 @@ impl<'a> RequestedSecrets<'a> {
     /// Whether the agent writes a file of that name.
     pub(crate) fn has_file(&self, name: &str) -> bool {
         self.bundle_with_key(name).is_some() || self.annotations.rendered.contains_key(name)
+    }
+
+    /// Whether a path of `enclii.io/path-FILE` begins with that name.
+    pub(crate) fn has_path(&self, first: &str) -> bool {
+        self.annotations.paths.values().any(|path| path.first() == first)
+    }
+
+    /// The path of a secret's file: the one that the pod gives it, or its own.
+    pub(crate) fn secret_path(&self, secret: &str) -> String {
+        let path = self.annotations.paths.get(secret).map_or(secret, FilePath::as_str);
+        format!("{}/{path}", layout::SECRETS_DIRECTORY)
     }
 
     /// The bundle that replaces the Kubernetes Secret `secret`: the one with the same name.
@@ -237,15 +248,10 @@ fn secret_of_file_key<'v>(found: &'v FileKeySelector<'_>) -> Option<&'v str> {
         .then_some(&*found.key)
 }
 
-/// The path of a secret's file.
-pub(crate) fn secret_path(secret: &str) -> String {
-    format!("{}/{secret}", layout::SECRETS_DIRECTORY)
-}
-
-/// Whether a value is the path of a file directly in the secrets directory.
+/// Whether a value is the path of a file in the secrets directory.
 fn is_secret_path(value: &str) -> bool {
     value
         .strip_prefix(layout::SECRETS_DIRECTORY)
         .and_then(|rest| rest.strip_prefix('/'))
-        .is_some_and(|name| name.parse::<SecretName>().is_ok())
+        .is_some_and(|path| path.parse::<FilePath>().is_ok())
 }

@@ -1,3 +1,4 @@
+use contract::annotations::FileMode;
 use contract::stream::{HeldBundle, HeldSecret};
 use contract::{Generation, Version};
 use proptest::prelude::*;
@@ -25,9 +26,15 @@ fn file(name: &str) -> FileName {
     FileName::from(&name.parse::<SecretName>().unwrap())
 }
 
+/// A pod that reads these secrets as variables.
+fn wanted(env: &[&str]) -> Files {
+    let env = env.iter().map(|name| name.parse().unwrap()).collect();
+    Files { env, ..Files::new("/run/secrets".to_owned(), FileMode::OWNER) }
+}
+
 fn plan(requested: &[&str], bundles: Vec<HeldBundle>) -> Result<DesiredFiles, PlanError> {
     let requested: Vec<_> = requested.iter().map(|name| bundle(name)).collect();
-    desired_files(&requested, &[], &[], Snapshot { bundles })
+    desired_files(&requested, &wanted(&[]), Snapshot { bundles })
 }
 
 #[test]
@@ -73,10 +80,7 @@ fn other_bundles_than_the_requested_ones_are_rejected() {
 fn an_error_about_a_duplicate_name_names_both_bundles() {
     let error = plan(
         &["a-prod", "b-prod"],
-        vec![
-            bundle_at("a-prod", 1, &[("X", b"same")]),
-            bundle_at("b-prod", 1, &[("X", b"same")]),
-        ],
+        vec![bundle_at("a-prod", 1, &[("X", b"same")]), bundle_at("b-prod", 1, &[("X", b"same")])],
     )
     .unwrap_err();
     assert_eq!(
@@ -108,8 +112,7 @@ fn sizes_are_limited() {
 #[test]
 fn variables_get_a_file_for_kubelet_and_count_twice() {
     let plan = |env: &[&str], bundles| {
-        let env: Vec<SecretName> = env.iter().map(|name| name.parse().unwrap()).collect();
-        desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles })
+        desired_files(&[bundle("a-prod")], &wanted(env), Snapshot { bundles })
     };
     let secrets: &[(&str, &[u8])] = &[("A", b"1"), ("B", b"it's"), ("C", b"")];
     let found = plan(&["A"], vec![bundle_at("a-prod", 1, secrets)]).unwrap();
@@ -134,8 +137,7 @@ fn variables_get_a_file_for_kubelet_and_count_twice() {
 
 #[test]
 fn debug_output_never_shows_a_value() {
-    let desired =
-        plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", b"hunter2")])]).unwrap();
+    let desired = plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", b"hunter2")])]).unwrap();
     assert!(!format!("{desired:?}").contains("hunter2"));
 }
 
@@ -164,10 +166,10 @@ fn changes_are_detected() {
 
 #[test]
 fn changed_variables_are_those_of_the_pod_whose_values_differ() {
-    let env = ["X".parse().unwrap(), "Y".parse().unwrap()];
     let secrets: &[(&str, &[u8])] = &[("X", b"1"), ("Y", b"2"), ("Z", b"3")];
     let bundles = vec![bundle_at("a-prod", 2, secrets)];
-    let desired = desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles }).unwrap();
+    let desired = desired_files(&[bundle("a-prod")], &wanted(&["X", "Y"]), Snapshot { bundles });
+    let desired = desired.unwrap();
     let current = |pairs: &[(&str, &[u8])]| {
         CurrentFiles::Readable(
             pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect(),

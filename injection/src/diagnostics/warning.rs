@@ -21,6 +21,12 @@ pub(crate) enum Warning {
     )]
     UnknownDelivery { name: SecretName },
     #[error(
+        "annotation {}{file}: no bundle of the pod has that key, and no annotation renders that \
+         file",
+        annotations::PATH
+    )]
+    UnknownPath { file: SecretName },
+    #[error(
         "annotation {}: a container keeps the variables that it was created with, so a new value \
          reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
          deployment/NAME; with {}: restart, the agent restarts the containers (Kubernetes {})",

@@ -1,0 +1,80 @@
+//! The annotations whose keys end with the name of a file that is at another path too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::ValueError;
+use super::{AnnotationError, Errors, PATH};
+use crate::file_path::{FilePath, FilePathError};
+use crate::layout;
+use crate::name::SecretName;
+
+/// The most of these paths of one pod.
+pub const MAX_PATHS: usize = 64;
+
+/// Why an annotation gives a file no path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Not the name of a file.
+    #[error(
+        "parse file {0:?}: must start with a letter or '_' and go on with letters, digits, '_', \
+         '.' or '-'"
+    )]
+    File(String),
+    /// Not a path.
+    #[error(transparent)]
+    Path(#[from] FilePathError),
+    /// A path of the agent's own.
+    #[error("path {0} is the agent's own; choose another")]
+    Reserved(FilePath),
+    /// Two files at one path, or one below the other.
+    #[error("paths {0} and {1} exclude each other; change one of them")]
+    Overlap(FilePath, FilePath),
+    /// More than a pod may have.
+    #[error("a pod may have {MAX_PATHS} of them at most")]
+    TooMany,
+}
+
+/// Every path that the annotations ask for, by the name of the file.
+pub(super) fn paths(
+    mut annotations: Vec<(&str, &str)>,
+    errors: &mut Errors,
+) -> BTreeMap<SecretName, FilePath> {
+    let mut found = BTreeMap::new();
+    let mut add =
+        |error| errors.0.push(AnnotationError { key: PATH, source: ValueError::Path(error) });
+    if annotations.len() > MAX_PATHS {
+        add(PathError::TooMany);
+        return found;
+    }
+    // In the order of their names, whatever the order of the JSON is.
+    annotations.sort_unstable();
+    let mut taken: BTreeSet<FilePath> = BTreeSet::new();
+    for (key, value) in annotations {
+        match parse(key.strip_prefix(PATH).unwrap_or_default(), value) {
+            Ok((file, path)) => {
+                if let Some(other) = taken.iter().find(|other| exclude(other, &path)) {
+                    add(PathError::Overlap(other.clone(), path.clone()));
+                }
+                taken.insert(path.clone());
+                found.insert(file, path);
+            }
+            Err(error) => add(error),
+        }
+    }
+    found
+}
+
+/// Whether there cannot be a file at both paths.
+fn exclude(one: &FilePath, other: &FilePath) -> bool {
+    one == other || one.is_below(other) || other.is_below(one)
+}
+
+fn parse(file: &str, value: &str) -> Result<(SecretName, FilePath), PathError> {
+    let name = file.parse().map_err(|_| PathError::File(file.chars().take(80).collect()))?;
+    let path: FilePath = value.trim().parse()?;
+    let reserved = [layout::ENV_DIRECTORY, layout::SERVICE_ACCOUNT_DIRECTORY];
+    match reserved.contains(&path.first()) {
+        true => Err(PathError::Reserved(path)),
+        false => Ok((name, path)),
+    }
+}
