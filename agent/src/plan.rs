@@ -122,8 +122,9 @@ fn list(bundles: &[BundleRef]) -> String {
     bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The files for `snapshot`, in a pod that requests the bundles `requested` and is to have `wanted`,
-/// with its templates read. The values are moved; those that are in more than one file are copied.
+/// The files for `snapshot`, in a pod that requests the bundles `requested` and is to have
+/// `wanted`, with its templates read. The values are moved; those that are in more than one file
+/// are copied.
 ///
 /// # Errors
 /// When the snapshot has other bundles than the pod requests, or cannot be written as files.

@@ -22,7 +22,6 @@ use crate::rendered::RequestedContents;
 pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
 use paths::paths;
-pub use paths::{MAX_PATHS, PathError};
 use rendered::rendered;
 use value::{bundles, container, deliveries, env_name, list, quoted};
 

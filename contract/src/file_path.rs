@@ -11,6 +11,9 @@ pub const MAX_PATH_BYTES: usize = 512;
 /// The longest name in a path, in bytes: that of Linux' file systems.
 const MAX_NAME_BYTES: usize = 255;
 
+/// The most files of one pod that are at another path too.
+pub const MAX_PATHS: usize = 64;
+
 /// A relative path: names with a slash between them, none of them `.` or beginning with two dots,
 /// so that it never leads elsewhere, nor to what the agent keeps for itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +27,29 @@ pub struct FilePath(String);
      have {MAX_PATH_BYTES} bytes at most, without control characters"
 )]
 pub struct FilePathError(String);
+
+/// Why an annotation gives a file no other path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Not the name of a file.
+    #[error(
+        "parse file {0:?}: must start with a letter or '_' and go on with letters, digits, '_', \
+         '.' or '-'"
+    )]
+    File(String),
+    /// Not a path.
+    #[error(transparent)]
+    Path(#[from] FilePathError),
+    /// A path of the agent's own.
+    #[error("path {0} is the agent's own; choose another")]
+    Reserved(FilePath),
+    /// Two files at one path, or one below the other.
+    #[error("paths {0} and {1} exclude each other; change one of them")]
+    Overlap(FilePath, FilePath),
+    /// More than a pod may have.
+    #[error("a pod may have {MAX_PATHS} of them at most")]
+    TooMany,
+}
 
 /// The names in a path, or `None` if it leads elsewhere than below its directory.
 pub(crate) fn names(path: &str) -> Option<Vec<&str>> {

@@ -176,7 +176,8 @@ impl<'a> RequestedSecrets<'a> {
         self.references.find(reference)
     }
 
-    /// The value of the annotation with which the pod would ask for `bundle` too; `None` if it does.
+    /// The value of the annotation with which the pod would ask for `bundle` too; `None` if it
+    /// does.
     pub(crate) fn bundles_with(&self, bundle: &BundleRef) -> Option<String> {
         let asked = &self.annotations.bundles;
         let names = asked.iter().chain([bundle]).map(BundleRef::as_str);

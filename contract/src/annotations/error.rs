@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::paths::PathError;
 use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
 use crate::bundle::{BundleRef, BundleRefError};
 use crate::delivery::DeliveryError;
+use crate::file_path::PathError;
 use crate::reload::ReloadError;
 use crate::rendered::RenderedError;
 

@@ -4,35 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ValueError;
 use super::{AnnotationError, Errors, PATH};
-use crate::file_path::{FilePath, FilePathError};
+use crate::file_path::{FilePath, MAX_PATHS, PathError};
 use crate::layout;
 use crate::name::SecretName;
-
-/// The most of these paths of one pod.
-pub const MAX_PATHS: usize = 64;
-
-/// Why an annotation gives a file no path.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PathError {
-    /// Not the name of a file.
-    #[error(
-        "parse file {0:?}: must start with a letter or '_' and go on with letters, digits, '_', \
-         '.' or '-'"
-    )]
-    File(String),
-    /// Not a path.
-    #[error(transparent)]
-    Path(#[from] FilePathError),
-    /// A path of the agent's own.
-    #[error("path {0} is the agent's own; choose another")]
-    Reserved(FilePath),
-    /// Two files at one path, or one below the other.
-    #[error("paths {0} and {1} exclude each other; change one of them")]
-    Overlap(FilePath, FilePath),
-    /// More than a pod may have.
-    #[error("a pod may have {MAX_PATHS} of them at most")]
-    TooMany,
-}
 
 /// Every path that the annotations ask for, by the name of the file.
 pub(super) fn paths(

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::file_path::MAX_PATHS;
 
 fn parse(pairs: &[(&str, &str)]) -> Result<Option<Annotations>, AnnotationErrors> {
     Annotations::parse(pairs.iter().copied())

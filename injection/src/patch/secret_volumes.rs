@@ -110,8 +110,8 @@ impl<'p> FilledVolumes<'p> {
         }
     }
 
-    /// Adds the operations that keep a container from writing to the volumes, as kubelet does with a
-    /// Secret's. Refuses a mount in a container that gets no secrets.
+    /// Adds the operations that keep a container from writing to the volumes, as kubelet does with
+    /// a Secret's. Refuses a mount in a container that gets no secrets.
     pub(crate) fn patch_mounts(
         &self,
         app: &AppContainer<'_>,

@@ -142,7 +142,10 @@ mod tests {
             { "from": "vault:secret/data/shop/", "bundle": "shared-prod" },
             { "from": "vault:secret/data/shop/api", "bundle": "api-prod" },
             { "from": "op://Shop", "bundle": "api-prod" },
-            { "from": "op://Shop/DB/Admin", "bundle": "admin-prod", "keys": { "User Name": "ADMIN" } },
+            {
+                "from": "op://Shop/DB/Admin", "bundle": "admin-prod",
+                "keys": { "User Name": "ADMIN" },
+            },
             { "from": "op://Shop/DB", "bundle": "db-prod", "keys": { "password": "DB_PASSWORD" } },
         ]))
         .unwrap();

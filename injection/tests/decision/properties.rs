@@ -164,7 +164,9 @@ fn pod() -> impl Strategy<Value = Value> {
             { "name": "s", "secret": { "secretName": "api-prod" } },
         ])),
         Just(json!([{ "name": "s", "projected": { "sources": [
-            { "secret": { "name": "api-prod", "items": [{ "key": "DATABASE_URL", "path": "a/b" }] } }
+            { "secret": {
+                "name": "api-prod", "items": [{ "key": "DATABASE_URL", "path": "a/b" }],
+            } },
         ] } }])),
     ]);
     let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());

@@ -11,7 +11,10 @@ fn mapped() -> InjectionConfig {
         { "from": "vault:secret/data/shop/api", "bundle": "api-prod" },
         { "from": "bao:kv/api", "bundle": "api-prod", "keys": { "url": "DATABASE_URL" } },
         { "from": "vault:secret/data/shared", "bundle": "shared-prod" },
-        { "from": "op://Shop/Database", "bundle": "api-prod", "keys": { "Password": "DATABASE_URL" } },
+        {
+            "from": "op://Shop/Database", "bundle": "api-prod",
+            "keys": { "Password": "DATABASE_URL" },
+        },
     ] }))
     .unwrap();
     file.configure(config()).unwrap()

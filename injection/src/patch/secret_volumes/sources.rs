@@ -20,8 +20,8 @@ struct Source<'v> {
     optional: bool,
 }
 
-/// The sources of a volume, of which `bundle` replaces the first. `has_group` says whether the pod's
-/// volumes belong to a group.
+/// The sources of a volume, of which `bundle` replaces the first. `has_group` says whether the
+/// pod's volumes belong to a group.
 pub(super) fn of(
     volume: &Volume<'_>,
     bundle: BundleRef,
