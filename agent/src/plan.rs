@@ -17,6 +17,9 @@ pub use secret_volume::{SecretVolumeError, VolumeContents, VolumeFile};
 
 use crate::render::{self, RenderError};
 
+/// What the smallest file takes in memory. A bundle of many small secrets may be in many volumes.
+const PAGE_BYTES: usize = 4096;
+
 /// The bytes of each file of one generation.
 pub type FileContents = BTreeMap<FileName, Redacted>;
 
@@ -158,9 +161,10 @@ pub fn desired_files(
     let env = env_file::render_all(&wanted.env, &files).map_err(PlanError::Variables)?;
     let mut texts = render::render_all(&wanted.rendered, &files)?;
     let volumes = secret_volume::contents_of_all(&wanted.volumes, &files, &owners)?;
-    let copies = volumes.iter().flat_map(|it| it.values()).map(|file| &file.bytes);
-    let copies = copies.chain(env.values()).chain(texts.values());
-    let total = copies.fold(total, |sum, file| sum.saturating_add(file.len()));
+    let copies = env.values().chain(texts.values()).map(Redacted::len);
+    let in_volumes = volumes.iter().flat_map(|it| it.values());
+    let copies = copies.chain(in_volumes.map(|file| file.bytes.len().max(PAGE_BYTES)));
+    let total = copies.fold(total, usize::saturating_add);
     files.append(&mut texts);
     let paths = other_path::of_existing(&wanted.paths, &files)?;
     if total > MAX_POD_BYTES {

@@ -2,6 +2,7 @@ use contract::annotations::FileMode;
 use contract::stream::{HeldBundle, HeldSecret};
 use contract::{Generation, Version};
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -133,6 +134,27 @@ fn variables_get_a_file_for_kubelet_and_count_twice() {
     assert!(plan(&env[..1], vec![bundle_at("a-prod", 1, &secrets)]).is_ok());
     let error = plan(&env, vec![bundle_at("a-prod", 1, &secrets)]).unwrap_err();
     assert!(matches!(error, PlanError::TooLarge(_)), "{error}");
+}
+
+#[test]
+fn each_volume_takes_its_files_once_more() {
+    let plan = |volumes: usize, secrets: usize| {
+        let volume = json!({
+            "directory": "/v", "sources": [{ "bundle": "a-prod", "mode": "0644" }]
+        });
+        let mut wanted = wanted(&[]);
+        wanted.volumes = serde_json::from_value(json!(vec![volume; volumes])).unwrap();
+        let names: Vec<String> = (0..secrets).map(|at| format!("N{at}")).collect();
+        let secrets: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+        let bundles = vec![bundle_at("a-prod", 1, &secrets)];
+        desired_files(&[bundle("a-prod")], &wanted, Snapshot { bundles })
+    };
+    let found = plan(2, 3).unwrap();
+    assert_eq!(found.volumes.iter().map(|volume| volume.len()).collect::<Vec<_>>(), [3, 3]);
+    // The memory for 2,048 files, less that of the values themselves.
+    assert!(plan(2, 1000).is_ok());
+    assert!(matches!(plan(3, 1000), Err(PlanError::TooLarge(_))));
 }
 
 #[test]
