@@ -6,8 +6,12 @@
 //! DATABASE_URL -> ..data/DATABASE_URL
 //! ..12.4f0c/.env/DATABASE_URL   what kubelet reads as a variable
 //! .env -> ..data/.env
+//! ..12.4f0c/nginx/key -> ../TLS_KEY  the same file at another path
+//! nginx -> ..data/nginx
 //! kubernetes.io/serviceaccount/ mount points of other volumes, see `mount_points`
 //! ```
+//!
+//! A Secret's volume that the agent fills is the same, with files alone.
 //!
 //! [`SecretsVolume::publish`] makes either a whole generation visible or nothing at all.
 //! [`SecretsVolume::open`] cleans up after a crash and adopts an existing generation.
@@ -18,31 +22,38 @@ mod error;
 mod generation_name;
 mod mount_points;
 mod records;
+mod secret_volumes;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tree;
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use contract::agent_config::Files as FilesConfig;
 use contract::layout::{DATA_LINK, ENV_DIRECTORY, MAX_VALUE_BYTES};
 use contract::stream::BundleGeneration;
-use contract::{BundleRef, FileName, SecretName};
+use contract::{BundleRef, FileName, FilePath, SecretName};
 
 pub use current::{CurrentGeneration, current_name};
 pub use error::VolumeError;
+pub use secret_volumes::SecretVolumes;
 
 use crate::plan::{CurrentFiles, DesiredFiles, FileContents};
 use directory::{Directory, Entry, EntryKind};
-use generation_name::GenerationName;
+use generation_name::{AGENT_PREFIX, GenerationName};
 use steps::{DATA_LINK_TEMPORARY, FILE_LINK_TEMPORARY, RELOAD_PENDING_FILE, VolumeStep};
+use tree::{Node, Tree};
 
 /// The in-memory volume with the files of one pod.
 #[derive(Debug)]
 pub struct SecretsVolume {
     root: Directory,
     file_mode: u32,
+    /// The entries of a generation that lead to the same files at other paths.
+    other_names: BTreeSet<String>,
     current_directory: Option<String>,
     previous_directory: Option<String>,
 }
@@ -54,15 +65,20 @@ impl SecretsVolume {
     /// # Errors
     /// When the directory does not exist or the agent may not write to it.
     pub fn open(config: &FilesConfig) -> Result<Self, VolumeError> {
-        let path = PathBuf::from(&config.directory);
-        let root = Directory::open(&path).map_err(|source| VolumeError::Open { path, source })?;
+        let root = open_root(Path::new(&config.directory))?;
         mount_points::create(&root, &config.mount_points)?;
-        let mut files = Self {
-            root,
-            file_mode: u32::from(config.mode.bits()),
-            current_directory: None,
-            previous_directory: None,
-        };
+        let other_names = config.paths.values().map(|path| path.first().to_owned()).collect();
+        Self::adopt(root, u32::from(config.mode.bits()), other_names)
+    }
+
+    fn adopt(
+        root: Directory,
+        file_mode: u32,
+        other_names: BTreeSet<String>,
+    ) -> Result<Self, VolumeError> {
+        let (current_directory, previous_directory) = (None, None);
+        let mut files =
+            Self { root, file_mode, other_names, current_directory, previous_directory };
         let entries = files.list()?;
         files.current_directory =
             entries.iter().find_map(|entry| current_generation(entry, &entries));
@@ -108,23 +124,37 @@ impl SecretsVolume {
     /// # Errors
     /// When a step before the swap fails; the files are then unchanged.
     pub fn publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), VolumeError> {
-        match self.try_publish(desired, reload) {
+        let tree = tree::of_files(desired, self.file_mode);
+        self.publish_tree(&tree, &desired.held, reload)
+    }
+
+    fn publish_tree(
+        &mut self,
+        tree: &Tree<'_>,
+        held: &[BundleGeneration],
+        reload: bool,
+    ) -> Result<(), VolumeError> {
+        match self.try_publish(tree, held, reload) {
             // The new generation matters more than late readers of the previous one.
             Err(VolumeError::Full { .. }) if self.previous_directory.is_some() => {
                 self.remove_previous()?;
-                self.try_publish(desired, reload)
+                self.try_publish(tree, held, reload)
             }
             other => other,
         }
     }
 
-    fn try_publish(&mut self, desired: &DesiredFiles, reload: bool) -> Result<(), VolumeError> {
+    fn try_publish(
+        &mut self,
+        tree: &Tree<'_>,
+        held: &[BundleGeneration],
+        reload: bool,
+    ) -> Result<(), VolumeError> {
         let entries = self.list()?;
         let was_pending = self.reload_pending();
-        let name = unused_name(desired, &entries);
-        let (names, env) = (desired.files.keys(), desired.env.keys());
-        for step in steps::publish_steps(names, env, &entries, reload && !was_pending) {
-            if let Err(error) = self.perform(&step, &name, desired) {
+        let name = unused_name(held, &entries);
+        for step in steps::publish_steps(tree.keys(), &entries, reload && !was_pending) {
+            if let Err(error) = self.perform(&step, &name, tree) {
                 self.roll_back(was_pending);
                 return Err(error);
             }
@@ -159,7 +189,7 @@ impl SecretsVolume {
         &self,
         step: &VolumeStep,
         generation: &str,
-        desired: &DesiredFiles,
+        tree: &Tree<'_>,
     ) -> Result<(), VolumeError> {
         match step {
             VolumeStep::CreateDirectory => {
@@ -168,36 +198,26 @@ impl SecretsVolume {
                     .map_err(|source| VolumeError::from_create(generation, source))?;
                 Ok(())
             }
-            VolumeStep::WriteFile(name) => {
-                let Some(value) = desired.files.get(name) else { return Ok(()) };
-                let write = || {
-                    self.root.open_directory(generation)?.write_new(
-                        name.as_str(),
-                        value.expose(),
-                        self.file_mode,
-                    )
-                };
-                write().map_err(|source| VolumeError::from_write(name.as_str(), source))
-            }
-            VolumeStep::CreateEnvDirectory => {
+            VolumeStep::CreateSubdirectory(path) => {
                 let create = || {
-                    let mode = directory_mode(self.file_mode);
-                    self.root.open_directory(generation)?.create_directory(ENV_DIRECTORY, mode)
+                    let (parent, name) = self.parent_of(generation, path)?;
+                    parent.create_directory(name, directory_mode(self.file_mode))
                 };
                 create().map_err(|source| VolumeError::from_create(generation, source))?;
                 Ok(())
             }
-            VolumeStep::WriteEnvFile(name) => {
-                let Some(line) = desired.env.get(name) else { return Ok(()) };
+            VolumeStep::Write(path) => {
+                let Some(node) = tree.get(path) else { return Ok(()) };
                 let write = || {
-                    let directory = self.root.open_directory(generation)?;
-                    let directory = directory.open_directory(ENV_DIRECTORY)?;
-                    directory.write_new(name.as_str(), line.expose(), self.file_mode)
+                    let (parent, name) = self.parent_of(generation, path)?;
+                    match node {
+                        Node::File { bytes, mode } => parent.write_new(name, bytes.expose(), *mode),
+                        Node::Link(target) => parent.symlink(target, name),
+                    }
                 };
-                write().map_err(|source| VolumeError::from_write(name.as_str(), source))
+                write().map_err(|source| VolumeError::from_write(path.as_str(), source))
             }
-            VolumeStep::LinkFile(name) => self.link(name.as_str()),
-            VolumeStep::LinkEnvDirectory => self.link(ENV_DIRECTORY),
+            VolumeStep::Link(name) => self.link(name),
             VolumeStep::SetReloadPending => {
                 match self.root.write_new(RELOAD_PENDING_FILE, b"", 0o400) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -238,15 +258,15 @@ impl SecretsVolume {
     /// Removes everything the agent created except the current and previous generations, and
     /// restores missing links.
     fn repair(&self) -> Result<(), VolumeError> {
-        let (names, has_env) = self
+        let names = self
             .current_directory
             .as_deref()
-            .map_or_else(|| Ok((Vec::new(), false)), |current| self.file_names(current))?;
+            .map_or_else(|| Ok(Vec::new()), |current| self.entry_names(current))?;
         let entries = self.list()?;
         let (current, previous) =
             (self.current_directory.as_deref(), self.previous_directory.as_deref());
-        for step in steps::repair_steps((&names, has_env), &entries, current, previous) {
-            self.perform(&step, "", &DesiredFiles::default())?;
+        for step in steps::repair_steps(&names, &entries, current, previous) {
+            self.perform(&step, "", &Tree::new())?;
         }
         Ok(())
     }
@@ -262,15 +282,27 @@ impl SecretsVolume {
         }
     }
 
-    /// The names of a generation's files, and whether it has variables.
-    fn file_names(&self, generation: &str) -> Result<(Vec<FileName>, bool), VolumeError> {
-        let entries = self
-            .root
-            .open_directory(generation)
-            .and_then(|directory| directory.entries())
-            .map_err(VolumeError::List)?;
-        let names = entries.iter().filter_map(|entry| parse_file_name(&entry.name)).collect();
-        Ok((names, entries.iter().any(is_env_directory)))
+    /// The names of a generation's files and directories.
+    fn entry_names(&self, generation: &str) -> Result<Vec<String>, VolumeError> {
+        let directory = self.root.open_directory(generation).map_err(VolumeError::List)?;
+        let entries = directory.entries().map_err(VolumeError::List)?;
+        let names = entries.into_iter().map(|entry| entry.name);
+        Ok(names.filter(|name| !name.starts_with(AGENT_PREFIX)).collect())
+    }
+
+    /// The directory of a path in a generation, and the path's last name.
+    fn parent_of<'n>(
+        &self,
+        generation: &str,
+        path: &'n FilePath,
+    ) -> io::Result<(Directory, &'n str)> {
+        let mut directory = self.root.open_directory(generation)?;
+        let mut names = path.names();
+        let last = names.next_back().unwrap_or_default();
+        for name in names {
+            directory = directory.open_directory(name)?;
+        }
+        Ok((directory, last))
     }
 
     /// `None` if the directory contains anything that the agent does not write.
@@ -282,13 +314,18 @@ impl SecretsVolume {
                 directory.read(&entry.name, MAX_VALUE_BYTES).ok()?,
             ))
         };
-        let entries = directory.entries().ok()?;
-        entries.into_iter().filter(|entry| !is_env_directory(entry)).map(read).collect()
+        let is_file =
+            |entry: &Entry| !is_env_directory(entry) && !self.other_names.contains(&entry.name);
+        directory.entries().ok()?.into_iter().filter(is_file).map(read).collect()
     }
 
     fn list(&self) -> Result<Vec<Entry>, VolumeError> {
         self.root.entries().map_err(VolumeError::List)
     }
+}
+
+fn open_root(path: &Path) -> Result<Directory, VolumeError> {
+    Directory::open(path).map_err(|source| VolumeError::Open { path: path.to_owned(), source })
 }
 
 /// Whether `directory` has a current generation. The postStart hook polls it.
@@ -311,9 +348,9 @@ fn current_generation(entry: &Entry, entries: &[Entry]) -> Option<String> {
 }
 
 /// A directory name for the generations that is not in use yet.
-fn unused_name(desired: &DesiredFiles, entries: &[Entry]) -> String {
+fn unused_name(held: &[BundleGeneration], entries: &[Entry]) -> String {
     let mut name = GenerationName {
-        generations: desired.held.iter().map(|held| (held.generation, held.tag.clone())).collect(),
+        generations: held.iter().map(|held| (held.generation, held.tag.clone())).collect(),
         copy: 1,
     };
     while entries.iter().any(|entry| entry.name == name.to_string()) {

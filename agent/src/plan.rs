@@ -1,17 +1,24 @@
 //! Turns a snapshot into files and compares them with the current ones. Pure.
 
 mod env_file;
+mod other_path;
+mod secret_volume;
 
 use std::collections::BTreeMap;
 
+use contract::agent_config::Files;
 use contract::layout::{MAX_POD_BYTES, MAX_VALUE_BYTES};
-use contract::rendered::RenderedFile;
 use contract::stream::{BundleGeneration, Snapshot};
-use contract::{BundleRef, FileName, Redacted, SecretName};
+use contract::{BundleRef, FileName, FilePath, Redacted, SecretName};
 
 pub use env_file::{EnvValueError, RefusedVariables};
+pub use other_path::PathTaken;
+pub use secret_volume::{SecretVolumeError, VolumeContents, VolumeFile};
 
 use crate::render::{self, RenderError};
+
+/// What the smallest file takes in memory. A bundle of many small secrets may be in many volumes.
+const PAGE_BYTES: usize = 4096;
 
 /// The bytes of each file of one generation.
 pub type FileContents = BTreeMap<FileName, Redacted>;
@@ -23,6 +30,10 @@ pub struct DesiredFiles {
     pub files: FileContents,
     /// The bytes of each file from which kubelet reads a variable.
     pub env: FileContents,
+    /// The names of files that are at other paths too.
+    pub paths: BTreeMap<FilePath, FileName>,
+    /// The files of each of the other volumes, in the order of the configuration.
+    pub volumes: Vec<VolumeContents>,
     /// The bundles at their generations, in the order in which the pod named the bundles.
     pub held: Vec<BundleGeneration>,
 }
@@ -102,22 +113,27 @@ pub enum PlanError {
     /// A file that is rendered from the secrets.
     #[error("plan files: {0}")]
     Rendered(#[from] RenderError),
+    /// A file that is at another path too.
+    #[error("plan files: {0}")]
+    Path(#[from] PathTaken),
+    /// One of the other volumes.
+    #[error("plan files: {0}")]
+    Volume(#[from] SecretVolumeError),
 }
 
 fn list(bundles: &[BundleRef]) -> String {
     bundles.iter().map(BundleRef::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The files for `snapshot`, in a pod that requests the bundles `requested`, and reads the secrets
-/// `env` as variables and has the files `rendered`. The values are moved; those of `env` are copied
-/// once.
+/// The files for `snapshot`, in a pod that requests the bundles `requested` and is to have
+/// `wanted`, with its templates read. The values are moved; those that are in more than one file
+/// are copied.
 ///
 /// # Errors
 /// When the snapshot has other bundles than the pod requests, or cannot be written as files.
 pub fn desired_files(
     requested: &[BundleRef],
-    env: &[SecretName],
-    rendered: &[RenderedFile],
+    wanted: &Files,
     snapshot: Snapshot,
 ) -> Result<DesiredFiles, PlanError> {
     let sent: Vec<BundleRef> = snapshot.bundles.iter().map(|held| held.bundle.clone()).collect();
@@ -142,15 +158,19 @@ pub fn desired_files(
             files.insert(FileName::from(&name), secret.value);
         }
     }
-    let env = env_file::render_all(env, &files).map_err(PlanError::Variables)?;
-    let total = env.values().fold(total, |sum, file| sum.saturating_add(file.len()));
-    let mut texts = render::render_all(rendered, &files)?;
-    let total = texts.values().fold(total, |sum, file| sum.saturating_add(file.len()));
+    let env = env_file::render_all(&wanted.env, &files).map_err(PlanError::Variables)?;
+    let mut texts = render::render_all(&wanted.rendered, &files)?;
+    let volumes = secret_volume::contents_of_all(&wanted.volumes, &files, &owners)?;
+    let copies = env.values().chain(texts.values()).map(Redacted::len);
+    let in_volumes = volumes.iter().flat_map(|it| it.values());
+    let copies = copies.chain(in_volumes.map(|file| file.bytes.len().max(PAGE_BYTES)));
+    let total = copies.fold(total, usize::saturating_add);
     files.append(&mut texts);
+    let paths = other_path::of_existing(&wanted.paths, &files)?;
     if total > MAX_POD_BYTES {
         return Err(PlanError::TooLarge(total));
     }
-    Ok(DesiredFiles { files, env, held })
+    Ok(DesiredFiles { files, env, paths, volumes, held })
 }
 
 /// How `desired` differs from `current`.
@@ -191,209 +211,4 @@ fn in_order(requested: &[BundleRef], mut held: Vec<BundleGeneration>) -> Vec<Bun
 }
 
 #[cfg(test)]
-mod tests {
-    use contract::stream::{HeldBundle, HeldSecret};
-    use contract::{Generation, Version};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn bundle(name: &str) -> BundleRef {
-        name.parse().unwrap()
-    }
-
-    fn bundle_at(name: &str, generation: u64, secrets: &[(&str, &[u8])]) -> HeldBundle {
-        let secrets = secrets
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.parse().unwrap(),
-                    HeldSecret { version: Version(1), value: Redacted::from(*value) },
-                )
-            })
-            .collect();
-        HeldBundle { bundle: bundle(name), generation: Generation(generation), tag: None, secrets }
-    }
-
-    fn file(name: &str) -> FileName {
-        FileName::from(&name.parse::<SecretName>().unwrap())
-    }
-
-    fn plan(requested: &[&str], bundles: Vec<HeldBundle>) -> Result<DesiredFiles, PlanError> {
-        let requested: Vec<_> = requested.iter().map(|name| bundle(name)).collect();
-        desired_files(&requested, &[], &[], Snapshot { bundles })
-    }
-
-    #[test]
-    fn bundles_become_one_set_of_files_in_the_pods_order() {
-        let found = plan(
-            &["b-prod", "a-prod"],
-            vec![
-                bundle_at("a-prod", 3, &[("A", b"1"), ("E", b"")]),
-                bundle_at("b-prod", 12, &[("B", b"\xff\0\n")]),
-            ],
-        )
-        .unwrap();
-        assert_eq!(found.held.iter().map(|held| held.generation.0).collect::<Vec<_>>(), [12, 3]);
-        let files: Vec<_> =
-            found.files.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-        assert_eq!(files, [("A", b"1".as_slice()), ("B", b"\xff\0\n"), ("E", b"")]);
-    }
-
-    #[test]
-    fn a_bundle_without_secrets_is_a_generation_without_files() {
-        assert!(plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[])]).unwrap().files.is_empty());
-    }
-
-    #[test]
-    fn other_bundles_than_the_requested_ones_are_rejected() {
-        for (requested, sent) in [
-            (&["a-prod"][..], &["b-prod"][..]),
-            (&["a-prod"], &[]),
-            (&["a-prod"], &["a-prod", "b-prod"]),
-            (&["a-prod", "b-prod"], &["a-prod"]),
-            (&["a-prod", "b-prod"], &["a-prod", "a-prod"]),
-            (&["a-prod"], &["a-prod", "a-prod"]),
-        ] {
-            let bundles = sent.iter().map(|name| bundle_at(name, 1, &[])).collect();
-            assert!(
-                matches!(plan(requested, bundles), Err(PlanError::Bundles { .. })),
-                "{requested:?} {sent:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_error_about_a_duplicate_name_names_both_bundles() {
-        let error = plan(
-            &["a-prod", "b-prod"],
-            vec![
-                bundle_at("a-prod", 1, &[("X", b"same")]),
-                bundle_at("b-prod", 1, &[("X", b"same")]),
-            ],
-        )
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "plan files: secret X is in bundle a-prod and in bundle b-prod; \
-             rename it in one of them, or request only one of the bundles"
-        );
-    }
-
-    #[test]
-    fn sizes_are_limited() {
-        let at_limit = vec![7; MAX_VALUE_BYTES];
-        let over = vec![7; MAX_VALUE_BYTES + 1];
-        assert!(plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", &at_limit)])]).is_ok());
-        let error = plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", &over)])]).unwrap_err();
-        assert!(
-            matches!(error, PlanError::ValueTooLarge { bytes, .. } if bytes == MAX_VALUE_BYTES + 1)
-        );
-
-        let names = ["A", "B", "C", "D", "E", "F", "G", "H"];
-        let mut secrets: Vec<(&str, &[u8])> =
-            names.iter().map(|name| (*name, at_limit.as_slice())).collect();
-        assert!(plan(&["a-prod"], vec![bundle_at("a-prod", 1, &secrets)]).is_ok());
-        secrets.push(("I", b"x"));
-        let error = plan(&["a-prod"], vec![bundle_at("a-prod", 1, &secrets)]).unwrap_err();
-        assert_eq!(error, PlanError::TooLarge(MAX_POD_BYTES + 1));
-    }
-
-    #[test]
-    fn variables_get_a_file_for_kubelet_and_count_twice() {
-        let plan = |env: &[&str], bundles| {
-            let env: Vec<SecretName> = env.iter().map(|name| name.parse().unwrap()).collect();
-            desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles })
-        };
-        let secrets: &[(&str, &[u8])] = &[("A", b"1"), ("B", b"it's"), ("C", b"")];
-        let found = plan(&["A"], vec![bundle_at("a-prod", 1, secrets)]).unwrap();
-        let env: Vec<_> =
-            found.env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-        assert_eq!(env, [("A", b"A='1'\n".as_slice())]);
-        assert_eq!(found.files.len(), 3);
-        let error = plan(&["D", "C", "A", "B"], vec![bundle_at("a-prod", 1, secrets)]);
-        let message = error.unwrap_err().to_string();
-        for part in ["D is in none", "C is empty", "B has a single quote", "D=exec or D=files"] {
-            assert!(message.contains(part), "{message}");
-        }
-        let names: Vec<String> = (0..140).map(|at| format!("N{at}")).collect();
-        let value = vec![b'x'; 59_000];
-        let secrets: Vec<(&str, &[u8])> =
-            names.iter().map(|name| (name.as_str(), value.as_slice())).collect();
-        let env: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert!(plan(&env[..1], vec![bundle_at("a-prod", 1, &secrets)]).is_ok());
-        let error = plan(&env, vec![bundle_at("a-prod", 1, &secrets)]).unwrap_err();
-        assert!(matches!(error, PlanError::TooLarge(_)), "{error}");
-    }
-
-    #[test]
-    fn debug_output_never_shows_a_value() {
-        let desired =
-            plan(&["a-prod"], vec![bundle_at("a-prod", 1, &[("X", b"hunter2")])]).unwrap();
-        assert!(!format!("{desired:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn changes_are_detected() {
-        let desired =
-            plan(&["a-prod"], vec![bundle_at("a-prod", 2, &[("X", b"1"), ("Y", b"")])]).unwrap();
-        let files = |pairs: &[(&str, &[u8])]| {
-            CurrentFiles::Readable(
-                pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect(),
-            )
-        };
-        for (current, expected) in [
-            (CurrentFiles::None, FilesChange::First),
-            (CurrentFiles::Unreadable, FilesChange::Changed),
-            (files(&[("X", b"1"), ("Y", b"")]), FilesChange::Unchanged),
-            (files(&[("X", b"1")]), FilesChange::Changed),
-            (files(&[("X", b"1"), ("Y", b""), ("Z", b"")]), FilesChange::Changed),
-            (files(&[("X", b"1\n"), ("Y", b"")]), FilesChange::Changed),
-            (files(&[("X", b"1"), ("y", b"")]), FilesChange::Changed),
-            (files(&[]), FilesChange::Changed),
-        ] {
-            assert_eq!(compare(&desired, &current), expected, "{current:?}");
-        }
-    }
-
-    #[test]
-    fn changed_variables_are_those_of_the_pod_whose_values_differ() {
-        let env = ["X".parse().unwrap(), "Y".parse().unwrap()];
-        let secrets: &[(&str, &[u8])] = &[("X", b"1"), ("Y", b"2"), ("Z", b"3")];
-        let bundles = vec![bundle_at("a-prod", 2, secrets)];
-        let desired = desired_files(&[bundle("a-prod")], &env, &[], Snapshot { bundles }).unwrap();
-        let current = |pairs: &[(&str, &[u8])]| {
-            CurrentFiles::Readable(
-                pairs.iter().map(|(name, value)| (file(name), Redacted::from(*value))).collect(),
-            )
-        };
-        for (current, expected) in [
-            (CurrentFiles::None, &[][..]),
-            (CurrentFiles::Unreadable, &["X", "Y"]),
-            (current(&[("X", b"1"), ("Y", b"2"), ("Z", b"old")]), &[]),
-            (current(&[("X", b"1"), ("Y", b"old"), ("Z", b"3")]), &["Y"]),
-            (current(&[("Y", b"2")]), &["X"]),
-        ] {
-            let changed = changed_variables(&desired, &current);
-            let names: Vec<_> = changed.iter().map(FileName::as_str).collect();
-            assert_eq!(names, expected, "{current:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn planned_files_compare_as_unchanged(
-            values in prop::collection::btree_map(
-                "[A-Z_]{1,8}",
-                prop::collection::vec(any::<u8>(), 0..50),
-                0..8,
-            )
-        ) {
-            let secrets: Vec<(&str, &[u8])> =
-                values.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-            let desired = plan(&["a-prod"], vec![bundle_at("a-prod", 1, &secrets)]).unwrap();
-            let current = CurrentFiles::Readable(desired.files.clone());
-            prop_assert_eq!(compare(&desired, &current), FilesChange::Unchanged);
-        }
-    }
-}
+mod tests;

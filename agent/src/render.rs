@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
+use contract::agent_config::Files;
 use contract::rendered::{Contents, MAX_TEMPLATE_BYTES, RenderedFile};
 use contract::{FileName, Redacted, SecretName};
 
@@ -49,11 +50,11 @@ pub struct ReadTemplateError {
     source: io::Error,
 }
 
-/// The files with their templates, read from where the configuration says.
+/// What a pod is to have, with the templates read from where the configuration says.
 ///
 /// # Errors
 /// When a template is unreadable, not UTF-8 or too long.
-pub fn load(files: &[RenderedFile]) -> Result<Vec<RenderedFile>, ReadTemplateError> {
+pub fn load(wanted: &Files) -> Result<Files, ReadTemplateError> {
     let load = |it: &RenderedFile| {
         let Contents::TemplateFile(path) = &it.contents else { return Ok(it.clone()) };
         let failed =
@@ -61,7 +62,8 @@ pub fn load(files: &[RenderedFile]) -> Result<Vec<RenderedFile>, ReadTemplateErr
         let text = read(path).map_err(failed)?;
         Ok(RenderedFile { file: it.file.clone(), contents: Contents::Template(text) })
     };
-    files.iter().map(load).collect()
+    let rendered = wanted.rendered.iter().map(load).collect::<Result<_, _>>()?;
+    Ok(Files { rendered, ..wanted.clone() })
 }
 
 fn read(path: &str) -> io::Result<String> {
@@ -107,6 +109,7 @@ fn render(file: &RenderedFile, secrets: &Secrets) -> Result<Redacted, RenderErro
 
 #[cfg(test)]
 mod tests {
+    use contract::annotations::FileMode;
     use contract::rendered::Format;
 
     use super::*;
@@ -141,12 +144,14 @@ mod tests {
     fn templates_are_read_again_for_each_generation() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("t");
-        let files = [file("c", Contents::TemplateFile(path.to_str().unwrap().to_owned()))];
+        let template = Contents::TemplateFile(path.to_str().unwrap().to_owned());
+        let mut files = Files::new("/run/secrets".to_owned(), FileMode::OWNER);
+        files.rendered = vec![file("c", template)];
         assert!(load(&files).unwrap_err().to_string().starts_with("read template of c from"));
         for text in ["one {{ A }}", "two {{ A }}"] {
             io::Write::write_all(&mut File::create(&path).unwrap(), text.as_bytes()).unwrap();
-            let found = render_all(&load(&files).unwrap(), &secrets()).unwrap();
-            let name = FileName::from(&files[0].file);
+            let found = render_all(&load(&files).unwrap().rendered, &secrets()).unwrap();
+            let name = FileName::from(&files.rendered[0].file);
             assert_eq!(found[&name].expose(), text.replace("{{ A }}", "x").as_bytes());
         }
         let long = "x".repeat(MAX_TEMPLATE_BYTES + 1);

@@ -14,10 +14,9 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
-use contract::agent_config::Source;
-use contract::rendered::RenderedFile;
+use contract::agent_config::{Files, Source};
 use contract::stream::{AgentMessage, BundleGeneration, FailedStep, ReloadOutcome, Snapshot};
-use contract::{AgentConfig, BundleRef, FileName, SecretName};
+use contract::{AgentConfig, BundleRef, FileName};
 use runtime::signals::Shutdown;
 use runtime::tasks::{DrainTimeout, Tasks};
 use tokio::sync::{mpsc, watch};
@@ -25,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::app::{Application, ReloadError};
 use crate::error::error_chain;
-use crate::files::{SecretsVolume, VolumeError};
+use crate::files::{SecretVolumes, SecretsVolume, VolumeError};
 use crate::plan::{self, DesiredFiles, FilesChange};
 use crate::render;
 use crate::schedule;
@@ -69,6 +68,8 @@ type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadOutcome, ReloadErro
 /// The state of the event loop.
 struct Supervisor {
     files: SecretsVolume,
+    /// The other volumes that it fills.
+    volumes: SecretVolumes,
     application: Application,
     mode: Mode,
     /// Whether this run has done what [`Mode::Once`] asks for.
@@ -78,10 +79,8 @@ struct Supervisor {
     /// Why there are no files yet.
     last_reason: String,
     bundles: Vec<BundleRef>,
-    /// The secrets that the pod reads as variables.
-    env: Vec<SecretName>,
-    /// What it renders for each generation.
-    rendered: Vec<RenderedFile>,
+    /// The files that the pod is to have.
+    wanted: Files,
     held: watch::Sender<Vec<BundleGeneration>>,
     reports: mpsc::Sender<AgentMessage>,
     /// The reload in progress. A newer generation replaces it, so the application reloads once.
@@ -152,8 +151,9 @@ pub async fn run(
 ) -> Result<Stopped, SupervisorError> {
     let AgentConfig { source, bundles, files, .. } = config;
     let Source::Switchyard { address, ca, token_file } = source;
-    let (env, rendered) = (files.env.clone(), files.rendered.clone());
-    let files = SecretsVolume::open(&files)?;
+    let wanted = files;
+    let volumes = SecretVolumes::open(&wanted.volumes)?;
+    let files = SecretsVolume::open(&wanted)?;
     let mut switchyard = Switchyard::new(&address, &ca, token_file.into(), bundles.clone())?;
     if let Some(Err(error)) = files.trust_bundle().map(|ca| switchyard.set_trust_bundle(&ca)) {
         tracing::warn!(
@@ -177,14 +177,14 @@ pub async fn run(
 
     let mut supervisor = Supervisor {
         files,
+        volumes,
         application,
         mode,
         is_done: false,
         is_rejected: false,
         last_reason: "no connection yet".to_owned(),
         bundles,
-        env,
-        rendered,
+        wanted,
         held,
         reports,
         reload: None,
@@ -255,8 +255,8 @@ impl Supervisor {
         self.is_rejected = false;
         let held = snapshot.holds();
         let desired =
-            render::load(&self.rendered).map_err(|error| error_chain(&error)).and_then(|files| {
-                plan::desired_files(&self.bundles, &self.env, &files, snapshot)
+            render::load(&self.wanted).map_err(|error| error_chain(&error)).and_then(|wanted| {
+                plan::desired_files(&self.bundles, &wanted, snapshot)
                     .map_err(|error| error.to_string())
             });
         match desired {
@@ -280,7 +280,12 @@ impl Supervisor {
 
     fn write_files(&mut self, desired: DesiredFiles, received_at: Instant) {
         let current = self.files.current();
-        let change = plan::compare(&desired, &current);
+        let change = match (plan::compare(&desired, &current), self.volumes.publish(&desired)) {
+            // A crash came between the swaps of an earlier generation.
+            (FilesChange::Unchanged, Ok(true)) => FilesChange::Changed,
+            (change, Ok(_)) => change,
+            (_, Err(error)) => return self.write_failed(desired, &error),
+        };
         // The containers are created, or created again, after this.
         let are_fresh = self.application.wants_restart() || self.mode == Mode::Once;
         let stale =
@@ -345,7 +350,8 @@ impl Supervisor {
 
     fn remove_previous_generation(&mut self) {
         self.remove_previous_at = None;
-        if let Err(error) = self.files.remove_previous() {
+        let removed = self.files.remove_previous();
+        if let Err(error) = removed.and_then(|()| self.volumes.remove_previous()) {
             tracing::warn!(error = error_chain(&error), "previous generation not removed");
         }
     }

@@ -4,13 +4,17 @@
 //! older webhook wrote, and an old agent must report that it cannot read what a newer one wrote. It
 //! holds names and addresses, never a secret.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::FileMode;
 use crate::bundle::BundleRef;
+use crate::file_path::{self, FilePath};
 use crate::name::SecretName;
 use crate::reload::Reload;
 use crate::rendered::RenderedFile;
+use crate::secret_volume::SecretVolume;
 
 /// The version that this build writes, and the only one it reads.
 pub const VERSION: u32 = 1;
@@ -72,6 +76,29 @@ pub struct Files {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rendered: Vec<RenderedFile>,
+    /// The paths in the directory at which files are too, each by its name. One that does not know
+    /// the field makes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<SecretName, FilePath>,
+    /// The other volumes that the agent fills. One that does not know the field leaves them empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<SecretVolume>,
+}
+
+impl Files {
+    /// The secrets' files of this mode in a directory, and nothing else.
+    #[must_use]
+    pub fn new(directory: String, mode: FileMode) -> Self {
+        Self {
+            directory,
+            mode,
+            mount_points: Vec::new(),
+            env: Vec::new(),
+            rendered: Vec::new(),
+            paths: BTreeMap::new(),
+            volumes: Vec::new(),
+        }
+    }
 }
 
 /// A place below the secrets directory where another volume is mounted.
@@ -89,9 +116,7 @@ impl MountPoint {
     /// The names in its path, or `None` if it leads elsewhere than below the directory.
     #[must_use]
     pub fn names(&self) -> Option<Vec<&str>> {
-        let is_plain = |name: &&str| !name.is_empty() && *name != "." && !name.starts_with("..");
-        let names: Vec<&str> = self.path.split('/').collect();
-        names.iter().all(is_plain).then_some(names)
+        file_path::names(&self.path)
     }
 }
 
@@ -152,13 +177,7 @@ mod tests {
                 token_file: "/run/enclii/identity/token".into(),
             },
             bundles: vec!["api-prod".parse().unwrap()],
-            files: Files {
-                directory: "/run/secrets".into(),
-                mode: FileMode::OWNER,
-                mount_points: Vec::new(),
-                env: Vec::new(),
-                rendered: Vec::new(),
-            },
+            files: Files::new("/run/secrets".into(), FileMode::OWNER),
             program_directory: None,
             reload: Reload::Signal { signal: "SIGHUP".parse().unwrap(), container: "app".into() },
         }
@@ -212,6 +231,17 @@ mod tests {
         assert!(json.contains(r#""mode":"0400","env":["DB","tls.crt"]"#), "{json}");
         assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
         assert!(AgentConfig::from_json(&json.replace("tls.crt", "../x")).is_err());
+    }
+
+    #[test]
+    fn other_paths_stay_below_the_directory() {
+        let mut config = sample();
+        let (file, path) = ("tls.crt".parse().unwrap(), "nginx/server.crt".parse().unwrap());
+        config.files.paths = [(file, path)].into();
+        let json = config.to_json().unwrap();
+        assert!(json.contains(r#""paths":{"tls.crt":"nginx/server.crt"}"#), "{json}");
+        assert_eq!(AgentConfig::from_json(&json).unwrap(), config);
+        assert!(AgentConfig::from_json(&json.replace("nginx/", "../")).is_err());
     }
 
     #[test]

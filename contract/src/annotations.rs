@@ -5,6 +5,7 @@
 
 mod error;
 mod file_mode;
+mod paths;
 mod rendered;
 mod value;
 
@@ -13,12 +14,14 @@ use std::fmt;
 
 use crate::bundle::BundleRef;
 use crate::delivery::DeliveryRequest;
+use crate::file_path::FilePath;
 use crate::name::SecretName;
 use crate::reload::ReloadRequest;
 use crate::rendered::RequestedContents;
 
 pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
+use paths::paths;
 use rendered::rendered;
 use value::{bundles, container, deliveries, env_name, list, quoted};
 
@@ -45,6 +48,9 @@ pub const FILE_MODE: &str = "enclii.io/file-mode";
 pub const TEMPLATE: &str = "enclii.io/template-";
 /// Likewise, in a ready format.
 pub const FORMAT: &str = "enclii.io/format-";
+
+/// The beginning of the keys that give a file another path: the file's name follows.
+pub const PATH: &str = "enclii.io/path-";
 
 /// The most bundles of one pod.
 pub const MAX_BUNDLES: usize = 16;
@@ -88,6 +94,7 @@ pub const KEYS: &[(&str, &str)] = &[
 pub const FILE_KEYS: &[(&str, &str)] = &[
     (TEMPLATE, "a template to render (minijinja) as FILE, or configmap=NAME/KEY where it is"),
     (FORMAT, "dotenv, json or properties: all secrets in FILE"),
+    (PATH, "where FILE, a secret's or a rendered one, is too: a path below /run/secrets"),
 ];
 
 /// What a pod asks for.
@@ -103,6 +110,8 @@ pub struct Annotations {
     pub deliver: DeliveryRequest,
     /// The files to render from the secrets.
     pub rendered: BTreeMap<SecretName, RequestedContents>,
+    /// Other paths at which files are, below the secrets directory, by the names of the files.
+    pub paths: BTreeMap<SecretName, FilePath>,
     /// Environment variables to remove besides the bundles' keys.
     pub env: BTreeSet<String>,
     /// Environment variables to leave alone.
@@ -143,12 +152,14 @@ impl Annotations {
         annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Option<Self>, AnnotationErrors> {
         let mut values: [Option<&str>; KEYS.len()] = [None; KEYS.len()];
-        let (mut unknown, mut files) = (Vec::new(), Vec::new());
+        let (mut unknown, mut files, mut other_paths) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in annotations {
             if let Some(at) = KEYS.iter().position(|(known, _)| *known == key) {
                 values[at] = Some(value);
             } else if key.starts_with(TEMPLATE) || key.starts_with(FORMAT) {
                 files.push((key, value));
+            } else if key.starts_with(PATH) {
+                other_paths.push((key, value));
             } else if key.starts_with(PREFIX) && unknown.len() < MAX_UNKNOWN {
                 unknown.push(UnknownKey { key: quoted(key), similar: similar(key) });
             }
@@ -169,6 +180,7 @@ impl Annotations {
             }),
             deliver: errors.collect(DELIVER, deliver, deliveries),
             rendered: rendered(files, &mut errors),
+            paths: paths(other_paths, &mut errors),
             env: errors.collect(ENV, env, |text| list(text, env_name)),
             plain_env: errors.collect(PLAIN_ENV, plain_env, |text| list(text, env_name)),
             containers: errors
@@ -181,11 +193,11 @@ impl Annotations {
         Ok(Some(parsed))
     }
 
-    /// Whether a container reads files itself, and so needs the volume: a secret's, or one that is
-    /// rendered.
+    /// Whether a container reads files itself, and so needs the volume: a secret's, one that is
+    /// rendered, or one at another path.
     #[must_use]
     pub fn needs_volume(&self) -> bool {
-        self.deliver.needs_volume() || !self.rendered.is_empty()
+        self.deliver.needs_volume() || !self.rendered.is_empty() || !self.paths.is_empty()
     }
 }
 

@@ -44,6 +44,9 @@ pub const TEMPLATE_VOLUME: &str = "enclii-templates";
 /// Where the agent finds them, each by the name of the file that it renders.
 pub const TEMPLATE_DIRECTORY: &str = "/run/enclii/templates";
 
+/// Where the agent mounts the volumes that it fills in place of a Secret's, each by its name.
+pub const VOLUMES_DIRECTORY: &str = "/run/enclii/volumes";
+
 /// Every volume of an injected pod. A name is reserved where the pod has such a volume, and no
 /// container but the agent mounts one, except as the webhook mounts it.
 pub const VOLUMES: [&str; 4] = [SECRETS_VOLUME, TOKEN_VOLUME, PROGRAM_VOLUME, TEMPLATE_VOLUME];

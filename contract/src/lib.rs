@@ -11,6 +11,7 @@ pub mod bundle;
 pub mod credential;
 pub mod delivery;
 pub mod exec_config;
+pub mod file_path;
 pub mod layout;
 #[cfg(feature = "api")]
 pub mod metadata;
@@ -24,6 +25,7 @@ mod schema;
 pub mod scope;
 pub mod secret_bundle;
 pub mod secret_ref;
+pub mod secret_volume;
 pub mod stream;
 pub mod text;
 
@@ -33,6 +35,7 @@ pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use credential::Credential;
 pub use delivery::{Delivery, DeliveryRequest};
 pub use exec_config::ExecConfig;
+pub use file_path::FilePath;
 pub use name::{FileName, SecretName};
 pub use problem::Problem;
 pub use redacted::Redacted;
@@ -40,3 +43,4 @@ pub use reload::{Reload, ReloadRequest};
 pub use scope::{Label, Scope};
 pub use secret_bundle::SecretBundle;
 pub use secret_ref::SecretRef;
+pub use secret_volume::SecretVolume;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use contract::{Annotations, SecretName};
+use contract::agent_config::Files;
+use contract::{Annotations, SecretName, layout};
 use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
@@ -16,8 +17,10 @@ use crate::delivery;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::dns;
 use crate::exec_variable;
+use crate::mapped_references;
 use crate::patch;
 use crate::patch::mounts::MountPoints;
+use crate::patch::secret_volumes::FilledVolumes;
 use crate::plaintext;
 use crate::pod::Pod;
 use crate::pod_size;
@@ -134,17 +137,20 @@ fn inject(
     }
     delivery::check(annotations, config.kubernetes, diagnostics);
     dns::check(pod, config, diagnostics);
-    let from = (bundles, config.key_names);
+    let from = (bundles, config);
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     patch::templates::check(annotations, &requested, diagnostics);
+    patch::paths::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
+    mapped_references::check(&containers, &requested, diagnostics);
     let agent =
         AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
 
     let mut patch = Vec::new();
     let mut from_files = patch::env::FromFiles::default();
     let mut has_program = false;
-    let mut mount_points = MountPoints::new(pod, &requested);
+    let filled = FilledVolumes::resolve(pod, &requested, config, diagnostics);
+    let mut mount_points = MountPoints::new(pod, &requested, &filled);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
         let changes = (&mut patch, &mut from_files);
@@ -154,6 +160,7 @@ fn inject(
             patch::command::patch(app, diagnostics, &mut patch);
         }
         has_program |= starts;
+        filled.patch_mounts(app, diagnostics, &mut patch);
         patch::mounts::patch(app, (&mut mount_points, starts), diagnostics, &mut patch);
     }
     // The keys of an unknown bundle are unknown too, so any credential could be one of them.
@@ -170,12 +177,21 @@ fn inject(
         );
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
+    let mount_points = mount_points.into_list();
+    filled.patch(config, &mut patch);
     let templates = patch::templates::volume(annotations);
     patch::volumes::patch(pod, (config, has_program, templates), diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other init containers, so it comes last.
-    let files = (mount_points.into_list(), from_files.into_list(), has_program);
-    let agent_config = patch::agent::config(annotations, &agent, files, config);
+    let files = Files {
+        mount_points,
+        env: from_files.into_list(),
+        rendered: patch::templates::files(annotations),
+        paths: annotations.paths.clone(),
+        volumes: filled.into_list(),
+        ..Files::new(layout::SECRETS_DIRECTORY.to_owned(), agent.mode)
+    };
+    let agent_config = patch::agent::config(annotations, &agent, (files, has_program), config);
     let placed = (pod, &*containers);
     patch::agent::patch(placed, &agent_config, &agent, config, diagnostics, &mut patch);
     patch

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::kubernetes_version::KubernetesVersion;
+use crate::references::ReferenceRules;
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct InjectionConfig {
     pub left_out_containers: BTreeSet<String>,
     /// Registries, with a path or without, that may serve the agent's image in place of its own.
     pub agent_image_registries: BTreeSet<String>,
+    /// Which bundles have the secrets to which variables refer in the words of other tools.
+    pub foreign_references: ReferenceRules,
     /// Which names of a bundle's keys an answer may hold.
     pub key_names: KeyNames,
     /// The API server's version; `None` until it is known.
@@ -110,6 +113,7 @@ impl InjectionConfig {
             plain_env: BTreeSet::new(),
             left_out_containers: LEFT_OUT_CONTAINERS.map(str::to_owned).into(),
             agent_image_registries: BTreeSet::new(),
+            foreign_references: ReferenceRules::default(),
             key_names: KeyNames::All,
             kubernetes: Some(KubernetesVersion::NEWEST),
         }

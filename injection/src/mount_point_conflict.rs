@@ -10,6 +10,8 @@ pub(crate) enum MountPointConflict {
     Reserved,
     #[error("a secret of the pod's bundles is a file of that name")]
     Key,
+    #[error("an annotation enclii.io/path-… has the agent make that name")]
+    Path,
     #[error("another container mounts a file there, or this one, and the other a directory")]
     Kind,
     #[error("a pod has {MAX_MOUNT_POINTS} of these at most")]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::{ConfigConflict, InjectionConfig, PullPolicy, Quantity};
+use crate::references::ReferenceRules;
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
 
@@ -83,6 +84,8 @@ keys! {
     left_out_containers: NameList => |config, names| config.left_out_containers = names.into();
     /// Registries, as `mirror.example.com/docker`, that may serve the agent's image too
     agent_image_registries: NameList => |config, all| config.agent_image_registries = all.into();
+    /// The bundles that have the secrets of Vault and 1Password to which variables refer
+    foreign_references: ReferenceRules => |config, all| config.foreign_references = all;
 }
 
 impl OperatorFile {

@@ -9,7 +9,9 @@ mod agent_env;
 pub(crate) mod command;
 pub(crate) mod env;
 pub(crate) mod mounts;
+pub(crate) mod paths;
 mod reinvocation;
+pub(crate) mod secret_volumes;
 pub(crate) mod templates;
 pub(crate) mod volumes;
 

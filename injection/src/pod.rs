@@ -20,7 +20,7 @@ use crate::json_size::{self, MAX_JSON_VALUES};
 pub(crate) use env_var::{EnvVar, FileKeySelector};
 pub(crate) use handler::Handler;
 use handler::Lifecycle;
-pub(crate) use volume::Volume;
+pub(crate) use volume::{KeyToPath, Volume};
 
 /// A pod of an admission request or a manifest.
 #[derive(Debug)]

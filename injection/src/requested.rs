@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use contract::{Annotations, BundleRef, Delivery, SecretName, layout};
+use contract::{Annotations, BundleRef, Delivery, FilePath, SecretName, layout};
 
 use crate::bundles::{Bundle, BundleLookup};
-use crate::config::KeyNames;
+use crate::config::{InjectionConfig, KeyNames};
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::pod::{EnvVar, FileKeySelector, Pod};
+use crate::references::{ForeignReference, MappedReference, ReferenceRules};
 
 /// What a pod's annotations request, with the bundles looked up.
 pub(crate) struct RequestedSecrets<'a> {
@@ -16,22 +17,24 @@ pub(crate) struct RequestedSecrets<'a> {
     /// The bundles that exist, in the order of the annotation.
     bundles: Vec<(&'a BundleRef, Arc<Bundle>)>,
     key_names: KeyNames,
+    references: &'a ReferenceRules,
 }
 
 impl<'a> RequestedSecrets<'a> {
-    /// Looks the bundles up. `key_names` says which of their names an answer may hold.
+    /// Looks the bundles up.
     pub(crate) fn resolve(
         annotations: &'a Annotations,
         pod: &'a Pod<'_>,
         namespace: &str,
-        (lookup, key_names): (&impl BundleLookup, KeyNames),
+        (lookup, config): (&impl BundleLookup, &'a InjectionConfig),
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut requested = Self {
             annotations,
             service_account: pod.service_account(),
             bundles: Vec::with_capacity(annotations.bundles.len()),
-            key_names,
+            key_names: config.key_names,
+            references: &config.foreign_references,
         };
         for name in &annotations.bundles {
             match lookup.bundle(namespace, name.as_str()) {
@@ -100,6 +103,17 @@ impl<'a> RequestedSecrets<'a> {
         self.bundle_with_key(name).is_some() || self.annotations.rendered.contains_key(name)
     }
 
+    /// Whether a path of `enclii.io/path-FILE` begins with that name.
+    pub(crate) fn has_path(&self, first: &str) -> bool {
+        self.annotations.paths.values().any(|path| path.first() == first)
+    }
+
+    /// The path of a secret's file: the one that the pod gives it, or its own.
+    pub(crate) fn secret_path(&self, secret: &str) -> String {
+        let path = self.annotations.paths.get(secret).map_or(secret, FilePath::as_str);
+        format!("{}/{path}", layout::SECRETS_DIRECTORY)
+    }
+
     /// The bundle that replaces the Kubernetes Secret `secret`: the one with the same name.
     pub(crate) fn bundle_named(&self, secret: &str) -> Option<&(&'a BundleRef, Arc<Bundle>)> {
         self.bundles.iter().find(|(name, _)| name.as_str() == secret)
@@ -126,7 +140,7 @@ impl<'a> RequestedSecrets<'a> {
     }
 
     /// The secret that replaces a variable; `None` if the variable stays.
-    pub(crate) fn secret_for<'v>(&self, variable: &'v EnvVar<'_>) -> Option<&'v str> {
+    pub(crate) fn secret_for<'v>(&'v self, variable: &'v EnvVar<'_>) -> Option<&'v str> {
         // An earlier pass has written it.
         if let Some(secret) = variable.file_key().and_then(secret_of_file_key) {
             return Some(secret);
@@ -135,6 +149,10 @@ impl<'a> RequestedSecrets<'a> {
             return variable.secret_key().map(|found| &*found.key);
         }
         let name: &str = &variable.name;
+        let reference = self.reference(variable).and_then(|found| self.mapped(&found));
+        if let Some(key) = reference.and_then(|found| found.key.ok()) {
+            return Some(key);
+        }
         // A variable that points into the secrets directory was written by an earlier pass or by
         // the pod's author.
         if self.is_plain_env(name) || variable.literal().is_some_and(is_secret_path) {
@@ -142,6 +160,34 @@ impl<'a> RequestedSecrets<'a> {
         }
         let is_key = variable.literal().is_some() && self.bundle_with_key(name).is_some();
         (self.is_listed_env(name) || is_key).then_some(name)
+    }
+
+    /// The reference to a secret of another store that a variable holds.
+    pub(crate) fn reference<'v>(&self, variable: &'v EnvVar<'_>) -> Option<ForeignReference<'v>> {
+        let found = variable.literal().and_then(ForeignReference::parse)?;
+        (!self.is_plain_env(&variable.name)).then_some(found)
+    }
+
+    /// The key of a bundle that a reference means; `None` if the operator maps it to none.
+    pub(crate) fn mapped<'v>(
+        &'v self,
+        reference: &ForeignReference<'v>,
+    ) -> Option<MappedReference<'v>> {
+        self.references.find(reference)
+    }
+
+    /// The value of the annotation with which the pod would ask for `bundle` too; `None` if it
+    /// does.
+    pub(crate) fn bundles_with(&self, bundle: &BundleRef) -> Option<String> {
+        let asked = &self.annotations.bundles;
+        let names = asked.iter().chain([bundle]).map(BundleRef::as_str);
+        (!asked.contains(bundle)).then(|| names.collect::<Vec<_>>().join(","))
+    }
+
+    /// The command that writes `key`, if a bundle of the pod exists and has no such key.
+    pub(crate) fn missing_key(&self, bundle: &BundleRef, key: &str) -> Option<String> {
+        let (name, known) = self.bundle_named(bundle.as_str())?;
+        (!known.keys.contains(key)).then(|| self.set_command(key, name, Some(known)))
     }
 
     /// The command that stores the secret `name` in a bundle. A bundle's name does not say where
@@ -203,15 +249,10 @@ fn secret_of_file_key<'v>(found: &'v FileKeySelector<'_>) -> Option<&'v str> {
         .then_some(&*found.key)
 }
 
-/// The path of a secret's file.
-pub(crate) fn secret_path(secret: &str) -> String {
-    format!("{}/{secret}", layout::SECRETS_DIRECTORY)
-}
-
-/// Whether a value is the path of a file directly in the secrets directory.
+/// Whether a value is the path of a file in the secrets directory.
 fn is_secret_path(value: &str) -> bool {
     value
         .strip_prefix(layout::SECRETS_DIRECTORY)
         .and_then(|rest| rest.strip_prefix('/'))
-        .is_some_and(|name| name.parse::<SecretName>().is_ok())
+        .is_some_and(|path| path.parse::<FilePath>().is_ok())
 }

@@ -50,13 +50,7 @@ impl Agent {
                 token_file: text(&token_file)?,
             },
             bundles: vec![bundle.parse()?],
-            files: Files {
-                directory: text(&files)?,
-                mode: FileMode::OWNER,
-                mount_points: Vec::new(),
-                env: Vec::new(),
-                rendered: Vec::new(),
-            },
+            files: Files::new(text(&files)?, FileMode::OWNER),
             program_directory: None,
             reload: Reload::None,
         };

@@ -7,8 +7,10 @@
 //! After a crash at any step, every readable file is a complete file of the last generation that
 //! was swapped in, and [`repair_steps`] removes the rest.
 
-use contract::FileName;
-use contract::layout::{DATA_LINK, ENV_DIRECTORY};
+use std::collections::BTreeSet;
+
+use contract::FilePath;
+use contract::layout::DATA_LINK;
 
 use super::directory::{Entry, EntryKind};
 use super::generation_name::AGENT_PREFIX;
@@ -34,16 +36,12 @@ pub(super) const TRUST_BUNDLE_TEMPORARY: &str = "..trust_tmp";
 pub(super) enum VolumeStep {
     /// Create the generation's directory.
     CreateDirectory,
-    /// Write one file into it.
-    WriteFile(FileName),
-    /// Create the directory of the variables' files in it.
-    CreateEnvDirectory,
-    /// Write the file of one variable into that.
-    WriteEnvFile(FileName),
-    /// Create the link through which applications find a file.
-    LinkFile(FileName),
-    /// Create the link through which kubelet finds the variables' files.
-    LinkEnvDirectory,
+    /// Create a directory in it.
+    CreateSubdirectory(FilePath),
+    /// Write one file into it, or make one link.
+    Write(FilePath),
+    /// Create the link through which applications find a file, or a directory of files.
+    Link(String),
     /// Record that the application has to reload.
     SetReloadPending,
     /// Create the link that will be swapped in.
@@ -56,37 +54,39 @@ pub(super) enum VolumeStep {
     RemoveDirectory(String),
 }
 
-/// The steps that publish a generation with the files `names` and the variables `env`, up to the
-/// swap.
+/// The steps that publish a generation with these paths, in their order, up to the swap.
 pub(super) fn publish_steps<'a>(
-    names: impl Iterator<Item = &'a FileName> + Clone,
-    env: impl Iterator<Item = &'a FileName>,
+    paths: impl Iterator<Item = &'a FilePath> + Clone,
     listing: &[Entry],
     set_reload_pending: bool,
 ) -> Vec<VolumeStep> {
     let mut steps = vec![VolumeStep::CreateDirectory];
-    steps.extend(names.clone().cloned().map(VolumeStep::WriteFile));
-    let env: Vec<_> = env.cloned().map(VolumeStep::WriteEnvFile).collect();
-    let has_env = !env.is_empty();
-    steps.extend(has_env.then_some(VolumeStep::CreateEnvDirectory));
-    steps.extend(env);
-    steps.extend(missing_links(names, listing));
-    steps.extend(missing_env_link(has_env, listing));
+    let mut directories = BTreeSet::new();
+    for path in paths.clone() {
+        for parent in path.parents() {
+            if directories.insert(parent.clone()) {
+                steps.push(VolumeStep::CreateSubdirectory(parent));
+            }
+        }
+        steps.push(VolumeStep::Write(path.clone()));
+    }
+    let names: BTreeSet<&str> = paths.map(FilePath::first).collect();
+    steps.extend(missing_links(names.into_iter(), listing));
     steps.extend(set_reload_pending.then_some(VolumeStep::SetReloadPending));
     steps.extend([VolumeStep::CreateDataLink, VolumeStep::SwapDataLink]);
     steps
 }
 
 /// The steps that remove everything of the agent's from the volume except the generation `current`
-/// with the files `names` and perhaps variables, and the generation `previous`.
+/// with the entries `names`, and the generation `previous`.
 pub(super) fn repair_steps(
-    (names, has_env): (&[FileName], bool),
+    names: &[String],
     listing: &[Entry],
     current: Option<&str>,
     previous: Option<&str>,
 ) -> Vec<VolumeStep> {
-    let mut steps: Vec<VolumeStep> = missing_links(names.iter(), listing).collect();
-    steps.extend(missing_env_link(has_env, listing));
+    let mut steps: Vec<VolumeStep> =
+        missing_links(names.iter().map(String::as_str), listing).collect();
     for Entry { name, kind } in listing {
         let name_in = |names: &[&str]| names.contains(&name.as_str());
         // Without a current generation, the data link and a pending reload are meaningless.
@@ -101,11 +101,7 @@ pub(super) fn repair_steps(
                 steps.push(VolumeStep::RemoveDirectory(name.clone()))
             }
             _ if name.starts_with(AGENT_PREFIX) => steps.push(VolumeStep::RemoveFile(name.clone())),
-            EntryKind::Symlink(target)
-                if *target == link_target(name)
-                    && !(has_env && name == ENV_DIRECTORY)
-                    && !names.iter().any(|current| current.as_str() == name) =>
-            {
+            EntryKind::Symlink(target) if *target == link_target(name) && !names.contains(name) => {
                 steps.push(VolumeStep::RemoveFile(name.clone()));
             }
             _ => {}
@@ -120,34 +116,26 @@ pub(super) fn link_target(name: &str) -> String {
 }
 
 fn missing_links<'a>(
-    names: impl Iterator<Item = &'a FileName>,
+    names: impl Iterator<Item = &'a str>,
     listing: &[Entry],
 ) -> impl Iterator<Item = VolumeStep> {
-    names
-        .filter(|name| {
-            let existing = listing.iter().find(|entry| entry.name == name.as_str());
-            !existing
-                .is_some_and(|entry| entry.kind == EntryKind::Symlink(link_target(name.as_str())))
-        })
-        .cloned()
-        .map(VolumeStep::LinkFile)
-}
-
-fn missing_env_link(has_env: bool, listing: &[Entry]) -> Option<VolumeStep> {
-    let is_link = |entry: &Entry| {
-        entry.name == ENV_DIRECTORY && entry.kind == EntryKind::Symlink(link_target(ENV_DIRECTORY))
+    let is_missing = |name: &&str| {
+        let existing = listing.iter().find(|entry| entry.name == **name);
+        !existing.is_some_and(|entry| entry.kind == EntryKind::Symlink(link_target(name)))
     };
-    (has_env && !listing.iter().any(is_link)).then_some(VolumeStep::LinkEnvDirectory)
+    names.filter(is_missing).map(|name| VolumeStep::Link(name.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use contract::SecretName;
-
     use super::*;
 
-    fn file(name: &str) -> FileName {
-        FileName::from(&name.parse::<SecretName>().unwrap())
+    fn path(text: &str) -> FilePath {
+        text.parse().unwrap()
+    }
+
+    fn link_step(name: &str) -> VolumeStep {
+        VolumeStep::Link(name.to_owned())
     }
 
     fn link(name: &str) -> Entry {
@@ -160,38 +148,31 @@ mod tests {
 
     #[test]
     fn the_swap_is_last_and_only_new_names_are_linked() {
-        let names = [file("A"), file("B")];
-        let steps = publish_steps(
-            names.iter(),
-            [].iter(),
-            &[link("A"), entry("..1", EntryKind::Directory)],
-            true,
-        );
+        let paths = [path("A"), path("B")];
+        let listing = [link("A"), entry("..1", EntryKind::Directory)];
         let expected = [
             VolumeStep::CreateDirectory,
-            VolumeStep::WriteFile(file("A")),
-            VolumeStep::WriteFile(file("B")),
-            VolumeStep::LinkFile(file("B")),
+            VolumeStep::Write(path("A")),
+            VolumeStep::Write(path("B")),
+            link_step("B"),
             VolumeStep::SetReloadPending,
             VolumeStep::CreateDataLink,
             VolumeStep::SwapDataLink,
         ];
-        assert_eq!(steps, expected);
+        assert_eq!(publish_steps(paths.iter(), &listing, true), expected);
     }
 
     #[test]
     fn a_name_that_is_not_the_right_link_is_linked_again() {
-        let names = [file("A")];
+        let paths = [path("A")];
         for kind in [
             EntryKind::File,
             EntryKind::Directory,
             EntryKind::Symlink("/etc/passwd".to_owned()),
             EntryKind::Symlink("..data/B".to_owned()),
         ] {
-            assert!(
-                publish_steps(names.iter(), [].iter(), &[entry("A", kind)], false)
-                    .contains(&VolumeStep::LinkFile(file("A")))
-            );
+            let steps = publish_steps(paths.iter(), &[entry("A", kind)], false);
+            assert!(steps.contains(&link_step("A")));
         }
     }
 
@@ -215,10 +196,10 @@ mod tests {
             entry("kubernetes.io", EntryKind::Directory),
         ];
         let remove = |name: &str| VolumeStep::RemoveFile(name.to_owned());
-        let steps =
-            repair_steps((&[file("A"), file("NEW")], false), &listing, Some("..3"), Some("..2"));
+        let names = ["A", "NEW"].map(str::to_owned);
+        let steps = repair_steps(&names, &listing, Some("..3"), Some("..2"));
         let expected = [
-            VolumeStep::LinkFile(file("NEW")),
+            link_step("NEW"),
             VolumeStep::RemoveDirectory("..1".to_owned()),
             remove("..data_tmp"),
             remove("..restart_tmp"),
@@ -237,35 +218,35 @@ mod tests {
         ];
         let expected =
             ["..data", "..reload", "A"].map(|name| VolumeStep::RemoveFile(name.to_owned()));
-        assert_eq!(repair_steps((&[], false), &listing, None, None), expected);
+        assert_eq!(repair_steps(&[], &listing, None, None), expected);
     }
 
     #[test]
-    fn the_directory_of_variables_is_linked_once_and_removed_when_unused() {
-        let env = [file("A")];
-        let steps = publish_steps(env.iter(), env.iter(), &[link("A")], false);
+    fn a_directory_is_made_and_linked_once_and_its_link_removed_when_unused() {
+        let paths = [path(".env/A"), path(".env/B"), path("A"), path("d/e/f"), path("d/g")];
+        let steps = publish_steps(paths.iter(), &[link("A")], false);
         let expected = [
             VolumeStep::CreateDirectory,
-            VolumeStep::WriteFile(file("A")),
-            VolumeStep::CreateEnvDirectory,
-            VolumeStep::WriteEnvFile(file("A")),
-            VolumeStep::LinkEnvDirectory,
+            VolumeStep::CreateSubdirectory(path(".env")),
+            VolumeStep::Write(path(".env/A")),
+            VolumeStep::Write(path(".env/B")),
+            VolumeStep::Write(path("A")),
+            VolumeStep::CreateSubdirectory(path("d")),
+            VolumeStep::CreateSubdirectory(path("d/e")),
+            VolumeStep::Write(path("d/e/f")),
+            VolumeStep::Write(path("d/g")),
+            link_step(".env"),
+            link_step("d"),
             VolumeStep::CreateDataLink,
             VolumeStep::SwapDataLink,
         ];
         assert_eq!(steps, expected);
-        let listing = [link(".env")];
-        assert!(
-            !publish_steps(env.iter(), env.iter(), &listing, false)
-                .contains(&VolumeStep::LinkEnvDirectory)
-        );
-        assert_eq!(repair_steps((&[], true), &listing, Some("..1"), None), []);
+        let (env, listing) = ([".env".to_owned()], [link(".env")]);
+        assert!(!publish_steps(paths.iter(), &listing, false).contains(&link_step(".env")));
+        assert_eq!(repair_steps(&env, &listing, Some("..1"), None), []);
+        assert_eq!(repair_steps(&env, &[], Some("..1"), None), [link_step(".env")]);
         assert_eq!(
-            repair_steps((&[], true), &[], Some("..1"), None),
-            [VolumeStep::LinkEnvDirectory]
-        );
-        assert_eq!(
-            repair_steps((&[], false), &listing, Some("..1"), None),
+            repair_steps(&[], &listing, Some("..1"), None),
             [VolumeStep::RemoveFile(".env".to_owned())]
         );
     }

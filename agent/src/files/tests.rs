@@ -16,6 +16,7 @@ use super::*;
 mod crash;
 mod mount_points;
 mod restart;
+mod secret_volumes;
 
 type ExpectedFiles = BTreeMap<String, Vec<u8>>;
 
@@ -31,13 +32,10 @@ impl TestVolume {
     }
 
     fn try_open(&self) -> Result<SecretsVolume, VolumeError> {
-        SecretsVolume::open(&FilesConfig {
-            directory: self.path().to_str().unwrap().to_owned(),
-            mode: FileMode::OWNER,
-            mount_points: Vec::new(),
-            env: Vec::new(),
-            rendered: Vec::new(),
-        })
+        SecretsVolume::open(&FilesConfig::new(
+            self.path().to_str().unwrap().to_owned(),
+            FileMode::OWNER,
+        ))
     }
 
     fn open(&self) -> SecretsVolume {
@@ -78,6 +76,8 @@ fn desired(generation: u64, files: &ExpectedFiles) -> DesiredFiles {
             .map(|(name, bytes)| (parse_file_name(name).unwrap(), Redacted::from(bytes.as_slice())))
             .collect(),
         env: BTreeMap::new(),
+        paths: BTreeMap::new(),
+        volumes: Vec::new(),
         held: vec![BundleGeneration {
             bundle: "api-prod".parse().unwrap(),
             generation: Generation(generation),
@@ -233,13 +233,8 @@ fn readers_of_a_file_may_enter_its_directory() {
         ("0644", 0o755),
     ] {
         let temp = tempfile::tempdir().unwrap();
-        let config = FilesConfig {
-            directory: temp.path().to_str().unwrap().to_owned(),
-            mode: file.parse().unwrap(),
-            mount_points: Vec::new(),
-            env: Vec::new(),
-            rendered: Vec::new(),
-        };
+        let config =
+            FilesConfig::new(temp.path().to_str().unwrap().to_owned(), file.parse().unwrap());
         SecretsVolume::open(&config)
             .unwrap()
             .publish(&desired(1, &model(&[("A", b"1")])), false)
@@ -317,14 +312,9 @@ fn a_full_volume_is_reported_as_full() {
 
 #[test]
 fn a_missing_volume_is_named() {
-    let error = SecretsVolume::open(&FilesConfig {
-        directory: "/nowhere/at/all".to_owned(),
-        mode: FileMode::OWNER,
-        mount_points: Vec::new(),
-        env: Vec::new(),
-        rendered: Vec::new(),
-    })
-    .unwrap_err();
+    let error =
+        SecretsVolume::open(&FilesConfig::new("/nowhere/at/all".to_owned(), FileMode::OWNER))
+            .unwrap_err();
     assert_eq!(error.to_string(), "open volume /nowhere/at/all");
 }
 

@@ -9,3 +9,4 @@ mod once;
 mod pod;
 mod server;
 mod variables;
+mod volumes;

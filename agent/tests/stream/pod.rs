@@ -53,13 +53,7 @@ impl Pod {
                 token_file: self.directory.path().join("token").to_str().unwrap().to_owned(),
             },
             bundles: vec!["api-prod".parse().unwrap()],
-            files: Files {
-                directory: self.volume().to_str().unwrap().to_owned(),
-                mode: FileMode::OWNER,
-                mount_points: Vec::new(),
-                env: Vec::new(),
-                rendered: Vec::new(),
-            },
+            files: Files::new(self.volume().to_str().unwrap().to_owned(), FileMode::OWNER),
             program_directory: None,
             reload: reload.parse::<ReloadRequest>().unwrap().resolve(None).unwrap(),
         }

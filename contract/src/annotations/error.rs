@@ -5,6 +5,7 @@ use std::fmt;
 use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
 use crate::bundle::{BundleRef, BundleRefError};
 use crate::delivery::DeliveryError;
+use crate::file_path::PathError;
 use crate::reload::ReloadError;
 use crate::rendered::RenderedError;
 
@@ -56,6 +57,7 @@ impl AnnotationError {
             ValueError::Reload(cause) => format!("annotation {}: {cause}", self.key),
             // The key ends with the name of the file.
             ValueError::Rendered(cause) => format!("annotation {}…: {cause}", self.key),
+            ValueError::Path(cause) => format!("annotation {}…: {cause}", self.key),
             ValueError::Delivery(cause) => format!("annotation {}: {cause}", self.key),
             other => format!("annotation {}: {other}", self.key),
         }
@@ -95,6 +97,9 @@ pub enum ValueError {
     /// Not a file to render.
     #[error("rendered file")]
     Rendered(#[source] RenderedError),
+    /// Not a path for a file.
+    #[error("path of a file")]
+    Path(#[source] PathError),
     /// Not a file mode.
     #[error(
         "{0:?} is not a valid file mode; write three or four octal digits as 0400 or 0444, \

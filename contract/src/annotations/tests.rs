@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::file_path::MAX_PATHS;
 
 fn parse(pairs: &[(&str, &str)]) -> Result<Option<Annotations>, AnnotationErrors> {
     Annotations::parse(pairs.iter().copied())
@@ -182,4 +183,47 @@ fn mistakes_in_files_to_render_are_named() {
     let mut all: Vec<_> = keys.iter().map(|key| (key.as_str(), "json")).collect();
     all.push((SECRETS, "api-prod"));
     assert!(parse(&all).unwrap_err().to_string().contains("16 rendered files at most"));
+}
+
+#[test]
+fn files_at_other_paths() {
+    let found = parse(&[
+        (SECRETS, "api-prod"),
+        ("enclii.io/path-tls.key", " nginx/server.key "),
+        ("enclii.io/path-app.env", ".config/env"),
+        (FILE_MODE, "0440"),
+    ])
+    .unwrap()
+    .unwrap();
+    let paths: Vec<_> =
+        found.paths.iter().map(|(file, path)| (file.as_str(), path.as_str())).collect();
+    assert_eq!(paths, [("app.env", ".config/env"), ("tls.key", "nginx/server.key")]);
+    assert!(found.unknown.is_empty() && found.needs_volume());
+}
+
+#[test]
+fn paths_that_no_file_can_have_are_named() {
+    for (annotations, part) in [
+        (&[("enclii.io/path-.x", "a")][..], "enclii.io/path-…: parse file \".x\""),
+        (&[("enclii.io/path-A", "/etc/a")], "parse path \"/etc/a\": must be relative"),
+        (&[("enclii.io/path-A", "a/../../b")], "parse path"),
+        (&[("enclii.io/path-A", "..data/b")], "parse path"),
+        (&[("enclii.io/path-A", "")], "parse path"),
+        (&[("enclii.io/path-A", ".env/A")], "path .env/A is the agent's own"),
+        (&[("enclii.io/path-A", "kubernetes.io/x")], "path kubernetes.io/x is the agent's own"),
+        (&[("enclii.io/path-A", "a"), ("enclii.io/path-B", "a")], "paths a and a exclude"),
+        (&[("enclii.io/path-A", "a"), ("enclii.io/path-B", "a/b")], "paths a and a/b exclude"),
+        (&[("enclii.io/path-A", "a/b"), ("enclii.io/path-B", "a")], "paths a/b and a exclude"),
+    ] {
+        let mut all = annotations.to_vec();
+        all.push((SECRETS, "api-prod"));
+        let message = parse(&all).unwrap_err().to_string();
+        assert!(message.contains(part), "{annotations:?}: {message}");
+    }
+    let keys: Vec<_> = (0..=MAX_PATHS).map(|at| format!("enclii.io/path-f{at}")).collect();
+    let mut all: Vec<_> = keys.iter().map(|key| (key.as_str(), &key[15..])).collect();
+    all.push((SECRETS, "api-prod"));
+    assert!(parse(&all).unwrap_err().to_string().contains("64 of them at most"));
+    all.swap_remove(0);
+    assert_eq!(parse(&all).unwrap().unwrap().paths.len(), MAX_PATHS);
 }

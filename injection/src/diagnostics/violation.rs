@@ -1,9 +1,11 @@
 //! Why a pod cannot be admitted.
 
-use contract::{BundleRef, SecretName, annotations, layout};
+use contract::{BundleRef, FilePath, SecretName, annotations, layout};
 
 use crate::kubernetes_version::KubernetesVersion;
 use crate::mount_point_conflict::MountPointConflict;
+use crate::references::ReferenceProblem;
+use crate::secret_volume_problem::SecretVolumeProblem;
 
 /// Why a pod cannot be admitted. `at` is a path such as
 /// `spec.containers[0].env[2] in container api`.
@@ -187,6 +189,14 @@ pub(crate) enum Violation {
     )]
     SourceOutsideContainers { at: String, bundle: BundleRef },
     #[error(
+        "{at}: mounts the Secret {bundle}, which the bundle replaces, but the container is not in \
+         {}: add the container there, or remove the mount",
+        annotations::CONTAINERS
+    )]
+    VolumeOutsideContainers { at: String, bundle: BundleRef },
+    #[error("{at}: holds the Secret {bundle}, which the bundle replaces, but {problem}")]
+    SecretVolume { at: String, bundle: BundleRef, problem: SecretVolumeProblem },
+    #[error(
         "{at}: takes its variables from the Secret {bundle}, which the bundle replaces, and the \
          webhook lists a bundle's keys to the API server alone, which it cannot tell from others \
          here: name each variable in env with a secretKeyRef instead, or have the operator set up \
@@ -198,6 +208,12 @@ pub(crate) enum Violation {
          key: write it with `{set}`"
     )]
     NoSuchKey { at: String, name: String, key: String, bundle: BundleRef, set: String },
+    #[error(
+        "{at}: {name} is a reference that the operator maps to bundle {bundle}, but {problem}. To \
+         leave it as it is, list {name} in {}",
+        annotations::PLAIN_ENV
+    )]
+    Reference { at: String, name: String, bundle: BundleRef, problem: ReferenceProblem },
     #[error(
         "{at}: uses $({name}), but the variable is removed from the pod: read the value from the \
          file that {name}_FILE names, or store the whole text as one secret, or list {name} in {}",
@@ -232,6 +248,12 @@ pub(crate) enum Violation {
          is a file too: rename the rendered file"
     )]
     RenderedNameTaken { file: SecretName, bundle: BundleRef },
+    #[error(
+        "annotation {}{file}: {path} begins with the name of another file of the pod: choose \
+         another path",
+        annotations::PATH
+    )]
+    PathTaken { file: SecretName, path: FilePath },
     #[error(
         "{at}: {} is the variable by which the agent's program knows what to set, so it cannot be \
          a secret: rename the variable",

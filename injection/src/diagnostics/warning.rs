@@ -21,6 +21,12 @@ pub(crate) enum Warning {
     )]
     UnknownDelivery { name: SecretName },
     #[error(
+        "annotation {}{file}: no bundle of the pod has that key, and no annotation renders that \
+         file",
+        annotations::PATH
+    )]
+    UnknownPath { file: SecretName },
+    #[error(
         "annotation {}: a container keeps the variables that it was created with, so a new value \
          reaches the application by a rolling restart: kubectl -n {namespace} rollout restart \
          deployment/NAME; with {}: restart, the agent restarts the containers (Kubernetes {})",
@@ -53,6 +59,11 @@ pub(crate) enum Warning {
          `enclii scan` looks at all of them"
     )]
     NotAllExamined,
+    #[error(
+        "{at}: {name} is a reference to another store, and stays as it is, since no rule of the \
+         operator maps it to a bundle (`foreignReferences` in the webhook's configuration)"
+    )]
+    UnmappedReference { at: String, name: String },
     #[error(
         "annotation {}: {name} is a key of bundle {bundle} and stays in plain text",
         annotations::PLAIN_ENV

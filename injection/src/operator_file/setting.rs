@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::config::{PullPolicy, Quantity};
+use crate::references::ReferenceRules;
 
 /// What a key of the file may hold.
 pub(super) trait Setting {
@@ -170,6 +171,42 @@ impl Setting for NameList {
             "type": "array",
             "items": {"type": "string", "pattern": "^[^=, \\n]+$"},
             "examples": [["one", "another"]],
+        })
+    }
+}
+
+impl Setting for ReferenceRules {
+    fn schema() -> Value {
+        json!({
+            "type": "array",
+            "maxItems": 256,
+            "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["from", "bundle"],
+                "properties": {
+                    "from": {
+                        "type": "string",
+                        "pattern": "^(vault:|bao:|op://)[^/#?$\\n]",
+                        "description": "The beginning of the references, without a key",
+                    },
+                    "bundle": {"type": "string", "description": "The bundle that has the secrets"},
+                    "keys": {
+                        "type": "object",
+                        "maxProperties": 256,
+                        "additionalProperties": {"type": "string"},
+                        "description": "Keys or fields that have another name in the bundle",
+                    },
+                },
+            },
+            "examples": [[
+                {"from": "vault:secret/data/shop/api", "bundle": "api-prod"},
+                {
+                    "from": "op://Shop/Database",
+                    "bundle": "api-prod",
+                    "keys": {"password": "DB_PASSWORD"},
+                },
+            ]],
         })
     }
 }

@@ -3,15 +3,16 @@
 //! proxy of a mesh may come before it. In a pod that asks for its secrets once, it is an ordinary
 //! init container.
 
-use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
+use contract::agent_config::{self, AgentConfig, Files, Source};
 use contract::rendered::Contents;
-use contract::{Annotations, ReloadRequest, SecretName, layout};
+use contract::{Annotations, ReloadRequest, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
 use super::agent_env::{config_value, pod_uid};
-use super::{add, append, reinvocation, templates};
+use super::secret_volumes::agent_mounts;
+use super::{add, append, reinvocation};
 use crate::agent_settings::AgentSettings;
 use crate::app_container::AppContainer;
 use crate::config::{InjectionConfig, Quantity, Resources};
@@ -83,7 +84,7 @@ fn place(containers: &[AppContainer<'_>], config: &InjectionConfig) -> usize {
 pub(crate) fn config(
     annotations: &Annotations,
     settings: &AgentSettings<'_>,
-    (mount_points, env, has_program): (Vec<MountPoint>, Vec<SecretName>, bool),
+    (files, has_program): (Files, bool),
     config: &InjectionConfig,
 ) -> AgentConfig {
     let reload = match &annotations.reload {
@@ -98,13 +99,7 @@ pub(crate) fn config(
             token_file: format!("{}/{}", layout::TOKEN_DIRECTORY, layout::TOKEN_FILE),
         },
         bundles: annotations.bundles.clone(),
-        files: Files {
-            directory: layout::SECRETS_DIRECTORY.to_owned(),
-            mode: settings.mode,
-            mount_points,
-            env,
-            rendered: templates::files(annotations),
-        },
+        files,
         program_directory: has_program.then(|| layout::PROGRAM_DIRECTORY.to_owned()),
         // A signal without a container has been refused already.
         reload: reload.resolve(settings.signalled.map(str::to_owned)).unwrap_or_default(),
@@ -160,6 +155,9 @@ fn container(
     if has_templates && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
         let (name, path) = (layout::TEMPLATE_VOLUME, layout::TEMPLATE_DIRECTORY);
         mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
+    }
+    if let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
+        mounts.extend(agent_mounts(&agent_config.files.volumes));
     }
     if settings.init_only {
         container["args"] = json!(["init"]);

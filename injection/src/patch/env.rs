@@ -75,6 +75,7 @@ fn change_env(
         // A name that is not valid has been refused already.
         match requested.delivery(secret) {
             Delivery::Files => {
+                let app = (app, requested);
                 file_variable::replace(app, (index, variable), secret, changes, diagnostics);
             }
             Delivery::Env => {

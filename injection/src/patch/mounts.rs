@@ -9,6 +9,7 @@ use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::append;
+use super::secret_volumes::FilledVolumes;
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::mount_point_conflict::{MAX_MOUNT_POINTS, MountPointConflict};
@@ -27,15 +28,20 @@ const MAX_PATH_BYTES: usize = 512;
 pub(crate) struct MountPoints<'p, 'r> {
     volumes: HashMap<&'p str, &'p Volume<'p>>,
     requested: &'r RequestedSecrets<'r>,
+    filled: &'r FilledVolumes<'p>,
     /// By path, and whether it is a file.
     found: BTreeMap<String, bool>,
 }
 
 impl<'p, 'r> MountPoints<'p, 'r> {
-    pub(crate) fn new(pod: &'p Pod<'_>, requested: &'r RequestedSecrets<'r>) -> Self {
+    pub(crate) fn new(
+        pod: &'p Pod<'_>,
+        requested: &'r RequestedSecrets<'r>,
+        filled: &'r FilledVolumes<'p>,
+    ) -> Self {
         let volumes = pod.spec.volumes.iter().flatten();
         let volumes = volumes.map(|volume| (&*volume.name, volume)).collect();
-        Self { volumes, requested, found: BTreeMap::new() }
+        Self { volumes, requested, filled, found: BTreeMap::new() }
     }
 
     /// The mount points, for the agent.
@@ -46,13 +52,18 @@ impl<'p, 'r> MountPoints<'p, 'r> {
     /// Adds a mount, or says why it cannot be below the secrets directory.
     fn add(&mut self, path: &[&str], mount: &VolumeMount<'_>) -> Option<MountPointConflict> {
         let first = path.first().copied().unwrap_or_default();
-        let file = self.volumes.get(&*mount.name).is_some_and(|it| it.is_mounted_as_file(mount));
+        let filled = self.filled.has(&mount.name);
+        let volume = self.volumes.get(&*mount.name);
+        let file = volume.is_some_and(|it| it.is_mounted_as_file(mount, filled));
         let point = MountPoint { path: path.join("/"), file };
         if point.names().is_none() || point.path.len() > MAX_PATH_BYTES {
             return Some(MountPointConflict::Reserved);
         }
         if self.requested.has_file(first) {
             return Some(MountPointConflict::Key);
+        }
+        if self.requested.has_path(first) {
+            return Some(MountPointConflict::Path);
         }
         if self.found.get(&point.path).is_some_and(|other| *other != file) {
             return Some(MountPointConflict::Kind);

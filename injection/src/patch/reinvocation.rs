@@ -28,6 +28,11 @@ pub(super) fn volume(pod: &Pod<'_>, index: usize) -> Option<Value> {
     element(raw_spec(pod)?.volumes, index)
 }
 
+/// The text of each volume, to look at several.
+pub(super) fn volumes<'a>(pod: &Pod<'a>) -> Vec<&'a RawValue> {
+    raw_spec(pod).and_then(|spec| spec.volumes).unwrap_or_default()
+}
+
 /// An init container with all of its fields.
 pub(super) fn init_container(pod: &Pod<'_>, index: usize) -> Option<Value> {
     element(raw_spec(pod)?.init_containers, index)

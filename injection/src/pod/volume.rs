@@ -1,4 +1,4 @@
-//! The volumes of a pod, as far as it matters what a mount of one is.
+//! The volumes of a pod, as far as it matters what a mount of one is, and what a Secret's holds.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -12,12 +12,62 @@ pub(crate) struct Volume<'a> {
     #[serde(borrow, default)]
     pub(crate) name: JsonStr<'a>,
     config_map: Option<IgnoredAny>,
-    secret: Option<IgnoredAny>,
-    projected: Option<IgnoredAny>,
+    #[serde(borrow)]
+    pub(crate) secret: Option<SecretVolumeSource<'a>>,
+    #[serde(borrow)]
+    pub(crate) projected: Option<ProjectedVolumeSource<'a>>,
     #[serde(rename = "downwardAPI")]
     downward_api: Option<IgnoredAny>,
     #[serde(borrow)]
     host_path: Option<HostPath<'a>>,
+}
+
+/// A Secret as a volume.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SecretVolumeSource<'a> {
+    #[serde(borrow, default)]
+    pub(crate) secret_name: JsonStr<'a>,
+    #[serde(borrow)]
+    pub(crate) items: Option<Vec<KeyToPath<'a>>>,
+    pub(crate) default_mode: Option<i64>,
+    pub(crate) optional: Option<bool>,
+}
+
+/// Several objects as one volume.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProjectedVolumeSource<'a> {
+    #[serde(borrow)]
+    pub(crate) sources: Option<Vec<VolumeProjection<'a>>>,
+    pub(crate) default_mode: Option<i64>,
+}
+
+/// One of them; anything but a Secret is not looked at.
+#[derive(Debug, Deserialize)]
+pub(crate) struct VolumeProjection<'a> {
+    #[serde(borrow)]
+    pub(crate) secret: Option<SecretProjection<'a>>,
+}
+
+/// A Secret in a projected volume.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SecretProjection<'a> {
+    #[serde(borrow, default)]
+    pub(crate) name: JsonStr<'a>,
+    #[serde(borrow)]
+    pub(crate) items: Option<Vec<KeyToPath<'a>>>,
+    pub(crate) optional: Option<bool>,
+}
+
+/// A key of a Secret as a file.
+#[derive(Debug, Deserialize)]
+pub(crate) struct KeyToPath<'a> {
+    #[serde(borrow, default)]
+    pub(crate) key: JsonStr<'a>,
+    #[serde(borrow, default)]
+    pub(crate) path: JsonStr<'a>,
+    pub(crate) mode: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -28,10 +78,14 @@ struct HostPath<'a> {
 
 impl Volume<'_> {
     /// Whether a mount of the volume is most likely a file: a key of an object, or a file of the
-    /// node.
-    pub(crate) fn is_mounted_as_file(&self, mount: &VolumeMount<'_>) -> bool {
+    /// node. One that is `filled` by the agent was an object's before.
+    pub(crate) fn is_mounted_as_file(&self, mount: &VolumeMount<'_>, filled: bool) -> bool {
         let Self { config_map, secret, projected, downward_api, .. } = self;
-        let has_keys = [config_map, secret, projected, downward_api].iter().any(|it| it.is_some());
+        let has_keys = filled
+            || config_map.is_some()
+            || secret.is_some()
+            || projected.is_some()
+            || downward_api.is_some();
         let has_sub_path = mount.sub_path.is_some() || mount.sub_path_expr.is_some();
         let kind = self.host_path.as_ref().and_then(|it| it.kind.as_deref());
         let is_node_file =

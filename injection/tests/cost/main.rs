@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use contract::SecretName;
 use injection::{
-    Bundle, BundleLookup, Decision, InjectionConfig, PlaintextMode, Pod, admit, plaintext_verdict,
+    Bundle, BundleLookup, Decision, InjectionConfig, OperatorFile, PlaintextMode, Pod,
+    ReferenceRules, admit, plaintext_verdict,
 };
 use peak_alloc::PeakAlloc;
 use shapes::{BUNDLE, KEYS, Shape};
@@ -60,6 +61,15 @@ fn decide(json: &str, bundles: &OneBundle, config: &InjectionConfig) -> (usize, 
     }
 }
 
+/// As many rules as there may be, each as deep as it may be.
+fn rules() -> ReferenceRules {
+    let rule = |at| {
+        let path = format!("vault:{}{at}", "abcdefghij/".repeat(15));
+        serde_json::json!({ "from": path, "bundle": BUNDLE })
+    };
+    serde_json::from_value((0..256).map(rule).collect()).unwrap()
+}
+
 /// One test, because memory is counted for the whole process.
 #[test]
 fn no_pod_costs_more_than_32_mib() {
@@ -71,6 +81,9 @@ fn no_pod_costs_more_than_32_mib() {
         "https://switchyard.enclii-system.svc".into(),
         "PEM\n".into(),
     );
+    let config = OperatorFile { foreign_references: Some(rules()), ..OperatorFile::default() }
+        .configure(config)
+        .unwrap();
     let mut report = String::new();
     let mut is_over = false;
     // Each pod as one that asks for secrets, and as one in a namespace with a policy for plaintext.

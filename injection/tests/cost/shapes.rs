@@ -179,6 +179,67 @@ pub(crate) fn all() -> Vec<Shape> {
             ),
         ),
         shape(
+            "8,000 references of another tool, as deep as a rule",
+            values(&many(8000, &|at| {
+                let path = "abcdefghij/".repeat(15);
+                format!(r#"{{"name":"V{at}","value":"vault:{path}{at}/b/c/d/e#KEY_{at}"}}"#)
+            })),
+        ),
+        shape(
+            "texts that begin as references inside of a text",
+            values(&many(3000, &|at| {
+                format!(r#"{{"name":"V{at}","value":"{}"}}"#, "${vault:".repeat(100))
+            })),
+        ),
+        shape(
+            "4,000 volumes of the Secret",
+            volumes(&many(4000, &|at| {
+                format!(r#"{{"name":"v{at}","secret":{{"secretName":"{BUNDLE}"}}}}"#)
+            })),
+        ),
+        shape(
+            "a volume of the Secret with 5,000 items at deep paths",
+            volumes(&format!(
+                r#"{{"name":"v","secret":{{"secretName":"{BUNDLE}","items":[{}]}}}}"#,
+                many(5000, &|at| {
+                    format!(r#"{{"key":"KEY_1","path":"{}{at}"}}"#, "a/".repeat(250))
+                })
+            )),
+        ),
+        shape("volumes that an earlier pass has made of Secrets, in a large pod", {
+            let volume = |at: usize| {
+                format!(r#"{{"name":"v{at}","emptyDir":{{"medium":"Memory","sizeLimit":"1Mi"}}}}"#)
+            };
+            let filled = |at: usize| {
+                format!(
+                    r#"{{\"directory\":\"/run/enclii/volumes/v{at}\",\"sources\":[{{\"bundle\":\"{BUNDLE}\",\"mode\":\"0644\"}}]}}"#
+                )
+            };
+            let config = format!(
+                r#"{{\"version\":1,\"source\":{{\"type\":\"switchyard\",\"address\":\"\",\"ca\":\"\",\"token_file\":\"\"}},\"bundles\":[],\"files\":{{\"directory\":\"\",\"mode\":\"0400\",\"volumes\":[{}]}}}}"#,
+                many(1000, &filled)
+            );
+            let agent = format!(
+                r#"{{"name":"enclii-agent","env":[{{"name":"ENCLII_AGENT_CONFIG","value":"{config}"}}]}}"#
+            );
+            let more = format!(
+                r#""initContainers":[{agent}],"volumes":[{}],"x":"{}","containers""#,
+                many(1000, &volume),
+                "x".repeat(2 << 20)
+            );
+            pod("", "[]").replacen(r#""containers""#, &more, 1)
+        }),
+        shape("64 paths, and as many again", {
+            let path = |at: usize| annotation(&format!("path-KEY_{at}"), &"a/".repeat(250));
+            pod(&(0..128).map(path).collect::<String>(), "[]")
+        }),
+        shape("64 paths of 512 bytes that differ at the end", {
+            let path = |at: usize| {
+                annotation(&format!("path-KEY_{at}"), &format!("{}{at}", "a/".repeat(250)))
+            };
+            pod(&(0..64).map(path).collect::<String>(), "[]")
+        }),
+        shape(
             "a million empty containers",
             pod("", &format!("[{}]", many(1_000_000, &|_| "{}".into()))),
         ),
@@ -279,6 +340,11 @@ pub(crate) fn all() -> Vec<Shape> {
             pod("", "[]").replacen(r#""spec":{"#, &format!(r#""spec":{{"x":{nested},"#), 1)
         }),
     ]
+}
+
+/// A pod with these volumes and no container.
+fn volumes(volumes: &str) -> String {
+    pod("", "[]").replacen(r#""containers""#, &format!(r#""volumes":[{volumes}],"containers""#), 1)
 }
 
 fn annotation(key: &str, value: &str) -> String {

@@ -29,6 +29,7 @@ fn variable() -> impl Strategy<Value = Value> {
         1 => Just(json!({ "value": format!("x$(DATABASE_URL){CANARY}") })),
         1 => Just(json!({ "value": format!("ghp_{CANARY}{}", "a".repeat(40)) })),
         1 => Just(json!({ "value": "/run/secrets/DATABASE_URL" })),
+        1 => Just(json!({ "value": format!("vault:{CANARY}/a#{CANARY}") })),
         1 => Just(json!({})),
         1 => Just(json!({
             "valueFrom": { "secretKeyRef": { "name": "api-prod", "key": "DATABASE_URL" } },
@@ -80,7 +81,10 @@ fn container() -> impl Strategy<Value = Value> {
         0..2,
     )
     .prop_map(|paths| {
-        paths.into_iter().map(|path| json!({ "name": "v", "mountPath": path })).collect()
+        let mount = |path| json!({ "name": "v", "mountPath": path });
+        let secret = json!({ "name": "s", "mountPath": "/secret", "subPath": "DATABASE_URL" });
+        let is_first = paths.first() == Some(&"/data");
+        paths.into_iter().map(mount).chain(is_first.then_some(secret)).collect()
     });
     let context = prop_oneof![
         Just(json!({ "runAsUser": 1000 })),
@@ -139,8 +143,9 @@ fn pod() -> impl Strategy<Value = Value> {
         prop_oneof![
             3 => Just(None),
             1 => Just(Some("configmap=a/b")),
-            1 => Just(Some("{{ A }}$(B)")),
+            1 => Just(Some("{{ DATABASE_URL }}$(B)")),
         ],
+        prop_oneof![3 => Just(None), 1 => Just(Some("db/url"))],
         prop_oneof![
             3 => Just(None),
             3 => Just(Some("env")),
@@ -152,10 +157,21 @@ fn pod() -> impl Strategy<Value = Value> {
         ],
     );
     let init = optional(vec(container(), 0..2).prop_map(|containers| named(containers, "i")));
-    let volumes = optional(Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])));
+    let volumes = optional(prop_oneof![
+        Just(json!([{ "name": "v", "emptyDir": {}, "later": true }])),
+        Just(json!([
+            { "name": "v", "emptyDir": {}, "later": true },
+            { "name": "s", "secret": { "secretName": "api-prod" } },
+        ])),
+        Just(json!([{ "name": "s", "projected": { "sources": [
+            { "secret": {
+                "name": "api-prod", "items": [{ "key": "DATABASE_URL", "path": "a/b" }],
+            } },
+        ] } }])),
+    ]);
     let parts = (annotations, vec(container(), 1..3), init, volumes, any::<bool>());
     parts.prop_map(|(annotations, containers, init, volumes, share)| {
-        let (secrets, reload, containers_named, env, plain, template, deliver) = annotations;
+        let (secrets, reload, containers_named, env, plain, template, path, deliver) = annotations;
         let mut pod = json!({
             "metadata": {
                 "annotations": { "enclii.io/secrets": secrets, "a/b~c": "x" },
@@ -170,6 +186,7 @@ fn pod() -> impl Strategy<Value = Value> {
             ("env", env),
             ("plain-env", plain),
             ("template-a.conf", template),
+            ("path-DATABASE_URL", path),
             ("deliver", deliver),
         ] {
             if let Some(value) = value {

@@ -16,6 +16,7 @@ mod inject;
 mod jobs;
 mod last_reads;
 mod metadata;
+mod migration;
 mod mistakes;
 mod references;
 mod retries;

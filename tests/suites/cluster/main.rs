@@ -29,6 +29,7 @@ mod harness;
 mod identity;
 mod leaks;
 mod login;
+mod migration;
 mod outage;
 mod plaintext;
 mod policy;

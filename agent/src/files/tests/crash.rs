@@ -9,13 +9,13 @@ use super::*;
 fn crash(volume: &TestVolume, desired: &DesiredFiles, stop: usize) -> bool {
     let files = volume.open();
     let entries = files.list().unwrap();
-    let name = unused_name(desired, &entries);
+    let name = unused_name(&desired.held, &entries);
+    let tree = tree::of_files(desired, files.file_mode);
     let set_reload_pending = files.current_directory.is_some() && !files.reload_pending();
-    let (names, env) = (desired.files.keys(), desired.env.keys());
-    let steps = steps::publish_steps(names, env, &entries, set_reload_pending);
+    let steps = steps::publish_steps(tree.keys(), &entries, set_reload_pending);
     let done = &steps[..stop.min(steps.len())];
     for step in done {
-        files.perform(step, &name, desired).unwrap();
+        files.perform(step, &name, &tree).unwrap();
     }
     done.contains(&VolumeStep::SwapDataLink)
 }

@@ -9,12 +9,10 @@ fn other_volumes_find_their_mount_points() {
     let temp = tempfile::tempdir().unwrap();
     let open = |points: &[(&str, bool)]| {
         let point = |(path, file): &(&str, bool)| MountPoint { path: (*path).into(), file: *file };
+        let directory = temp.path().to_str().unwrap().to_owned();
         SecretsVolume::open(&FilesConfig {
-            directory: temp.path().to_str().unwrap().to_owned(),
-            mode: FileMode::OWNER,
             mount_points: points.iter().map(point).collect(),
-            env: Vec::new(),
-            rendered: Vec::new(),
+            ..FilesConfig::new(directory, FileMode::OWNER)
         })
     };
     let points = [

@@ -6,45 +6,45 @@ use super::changes::{EntryChange, EnvChanges};
 use crate::app_container::AppContainer;
 use crate::diagnostics::{Diagnostics, Violation, printable};
 use crate::pod::EnvVar;
-use crate::requested::secret_path;
+use crate::requested::RequestedSecrets;
 
 /// Replaces the entry of `env` by `NAME_FILE`, or removes it if that is there already.
 pub(super) fn replace(
-    app: &AppContainer<'_>,
+    (app, requested): (&AppContainer<'_>, &RequestedSecrets<'_>),
     (index, variable): (usize, &EnvVar<'_>),
     secret: &str,
     changes: &mut EnvChanges<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     changes.removed.file(&variable.name, Some(index));
-    match file_variable(app, &variable.name, secret, changes) {
+    match file_variable((app, requested), &variable.name, secret, changes) {
         FileVariable::New(entry) => changes.entries.push((index, EntryChange::Replace(entry))),
         FileVariable::Present => changes.entries.push((index, EntryChange::Remove)),
         FileVariable::Conflict(file_variable) => diagnostics.deny(Violation::VariableTaken {
             at: app.at(format_args!(".env[{index}]")),
             name: printable(&variable.name),
             variable: printable(&file_variable),
-            path: secret_path(&printable(secret)),
+            path: printable(&requested.secret_path(secret)),
         }),
     }
 }
 
 /// Adds `NAME_FILE` for a variable that the source at `index` of `envFrom` set.
 pub(super) fn add(
-    app: &AppContainer<'_>,
+    (app, requested): (&AppContainer<'_>, &RequestedSecrets<'_>),
     index: usize,
     (name, secret): (String, &str),
     changes: &mut EnvChanges<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    match file_variable(app, &name, secret, changes) {
+    match file_variable((app, requested), &name, secret, changes) {
         FileVariable::New(entry) => changes.additions.push(entry),
         FileVariable::Present => {}
         FileVariable::Conflict(file_variable) => diagnostics.deny(Violation::VariableTaken {
             at: app.at(format_args!(".envFrom[{index}]")),
             name: printable(&name),
             variable: printable(&file_variable),
-            path: secret_path(secret),
+            path: requested.secret_path(secret),
         }),
     }
     changes.removed.file(&name, None);
@@ -62,7 +62,7 @@ enum FileVariable {
 
 /// Decides on the `NAME_FILE` variable of the variable `name`.
 fn file_variable(
-    app: &AppContainer<'_>,
+    (app, requested): (&AppContainer<'_>, &RequestedSecrets<'_>),
     name: &str,
     secret: &str,
     changes: &mut EnvChanges<'_>,
@@ -74,7 +74,7 @@ fn file_variable(
     if let Some(earlier) = changes.written.get(&file_variable) {
         return present_if(earlier == secret, file_variable);
     }
-    let path = secret_path(secret);
+    let path = requested.secret_path(secret);
     if let Some(existing) = changes.file_variables.get(&*file_variable) {
         let variables = app.container.env.as_deref().unwrap_or_default();
         let is_path =

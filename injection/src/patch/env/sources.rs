@@ -48,7 +48,8 @@ pub(super) fn change(
             let name = format!("{prefix}{key}");
             match requested.delivery(key.as_str()) {
                 Delivery::Files => {
-                    file_variable::add(app, index, (name, key.as_str()), changes, diagnostics);
+                    let (app, secret) = ((app, requested), (name, key.as_str()));
+                    file_variable::add(app, index, secret, changes, diagnostics);
                 }
                 Delivery::Env => file_key::add(name, key, (&mut *changes, &mut *from_files)),
                 Delivery::Exec => exec::add(name, key, changes),

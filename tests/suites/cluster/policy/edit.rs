@@ -58,6 +58,14 @@ pub(super) fn mount_in_agent(pod: &mut Value, path: &str) {
     list(&mut agent(pod)["volumeMounts"]).push(json!({"name": "mine", "mountPath": path}));
 }
 
+/// A memory volume that the agent fills, and that the application mounts.
+pub(super) fn filled_volume(pod: &mut Value, read_only: bool) {
+    mount_in_agent(pod, "/run/enclii/volumes/mine");
+    volume(pod, "mine")["emptyDir"] = json!({"medium": "Memory", "sizeLimit": "32Mi"});
+    let mount = json!({"name": "mine", "mountPath": "/mine", "readOnly": read_only});
+    list(&mut app(pod)["volumeMounts"]).push(mount);
+}
+
 /// A second init container, before or after the agent.
 pub(super) fn init(pod: &mut Value, at: usize, more: Value) {
     let mut container = json!({

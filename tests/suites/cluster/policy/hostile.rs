@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::edit::{
-    agent, app, configuration, init, list, mount, mount_in_agent, own_volume, remove,
-    replace_in_configuration, token, variable, volume,
+    agent, app, configuration, filled_volume, init, list, mount, mount_in_agent, own_volume,
+    remove, replace_in_configuration, token, variable, volume,
 };
 
 /// A change of a pod.
@@ -38,6 +38,8 @@ const OTHER_TOKEN: &str = "in the volume enclii-token alone";
 const VOLUME: &str = "not the memory volume";
 const IDENTITY: &str = "no other container can mount it";
 const READ_ONLY: &str = "at /run/secrets and read-only";
+const SECRET: &str = "a volume holds a Secret that the bundle replaces";
+const FILLED: &str = "a volume that the agent fills is not the memory volume";
 
 pub(super) const HOSTILE: &[Hostile] = &[
     hostile("no agent", NO_AGENT, |pod| {
@@ -283,6 +285,21 @@ pub(super) const HOSTILE: &[Hostile] = &[
     hostile("all variables of the Secret", "from a Secret that the bundle replaces", |pod| {
         app(pod)["envFrom"] = json!([{"secretRef": {"name": "api-prod"}}]);
     }),
+    hostile("the Secret as a volume", SECRET, |pod| {
+        let secret = json!({"name": "mine", "secret": {"secretName": "api-prod"}});
+        list(&mut pod["spec"]["volumes"]).push(secret);
+    }),
+    hostile("the Secret in a projected volume", SECRET, |pod| {
+        let sources = json!([{"configMap": {"name": "x"}}, {"secret": {"name": "api-prod"}}]);
+        let projected = json!({"name": "mine", "projected": {"sources": sources}});
+        list(&mut pod["spec"]["volumes"]).push(projected);
+    }),
+    hostile("a volume on disk that the agent fills", FILLED, |pod| {
+        mount_in_agent(pod, "/run/enclii/volumes/mine");
+    }),
+    hostile("a volume that the agent fills and the application writes", FILLED, |pod| {
+        filled_volume(pod, false);
+    }),
 ];
 
 /// What does no harm, although the webhook did not do it: other webhooks do.
@@ -299,6 +316,11 @@ pub(super) const HARMLESS: &[(&str, Edit)] = &[
             "name": "X", "valueFrom": {"secretKeyRef": {"name": "other", "key": "X"}}
         }));
     }),
+    ("a volume of another Secret", |pod| {
+        let secret = json!({"name": "mine", "secret": {"secretName": "other"}});
+        list(&mut pod["spec"]["volumes"]).push(secret);
+    }),
+    ("a volume that the agent fills", |pod| filled_volume(pod, true)),
     ("another token", |pod| {
         list(&mut pod["spec"]["volumes"]).push(json!({
             "name": "mine",

@@ -1,0 +1,200 @@
+//! Volumes of Secrets that bundles replace. Each becomes a memory volume of the same name, which
+//! the agent fills as kubelet would: the containers mount it where they did, and see new values.
+
+mod sources;
+
+use std::collections::BTreeMap;
+
+use contract::secret_volume::{MAX_CONFIG_BYTES, MAX_VOLUMES, SecretVolume};
+use contract::{AgentConfig, BundleRef, Label, layout};
+use json_patch::PatchOperation;
+use json_patch::jsonptr::PointerBuf;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::{add, reinvocation, replace};
+use crate::app_container::AppContainer;
+use crate::config::InjectionConfig;
+use crate::diagnostics::{Diagnostics, Violation};
+use crate::pod::{EnvVar, Pod};
+use crate::requested::RequestedSecrets;
+use crate::secret_volume_problem::SecretVolumeProblem;
+
+/// The longest configuration of an agent that an earlier pass may have written, in bytes. The
+/// kernel takes no longer variable.
+const MAX_EARLIER_BYTES: usize = 128 << 10;
+
+/// The volumes that the agent fills.
+#[derive(Default)]
+pub(crate) struct FilledVolumes<'p> {
+    /// By name.
+    volumes: BTreeMap<&'p str, SecretVolume>,
+    /// The indexes in `volumes` of those that are a Secret's still.
+    replaced: Vec<(usize, &'p str)>,
+}
+
+impl<'p> FilledVolumes<'p> {
+    /// Those of a pod: the volumes of Secrets that bundles replace, and what an earlier pass has
+    /// made of some.
+    pub(crate) fn resolve(
+        pod: &'p Pod<'_>,
+        requested: &RequestedSecrets<'_>,
+        config: &InjectionConfig,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let mut found = Self::default();
+        let has_group = pod.spec.security_context.as_ref().is_some_and(|it| it.fs_group.is_some());
+        let mut earlier = Earlier::new(pod, requested);
+        let mut left = MAX_CONFIG_BYTES;
+        for (index, volume) in pod.spec.volumes.iter().flatten().enumerate() {
+            let name: &str = &volume.name;
+            // The API server takes no other name.
+            if name.parse::<Label>().is_err() {
+                continue;
+            }
+            let Some(bundle) = sources::first_bundle(volume, requested) else {
+                if let Some(volume) = earlier.take(index, name, config) {
+                    found.volumes.insert(name, volume);
+                }
+                continue;
+            };
+            let mut refuse = |bundle, problem| {
+                let at = format!("spec.volumes[{index}]");
+                diagnostics.deny(Violation::SecretVolume { at, bundle, problem });
+            };
+            // What is looked at is bounded by what a pod may have.
+            if found.volumes.len() >= MAX_VOLUMES {
+                refuse(bundle, SecretVolumeProblem::TooMany);
+                break;
+            }
+            let Some(rest) = left.checked_sub(sources::item_bytes(volume)) else {
+                refuse(bundle, SecretVolumeProblem::TooLong);
+                break;
+            };
+            left = rest;
+            match sources::of(volume, bundle, requested, has_group) {
+                Ok(sources) => {
+                    let directory = directory(name);
+                    found.volumes.insert(name, SecretVolume { directory, sources });
+                    found.replaced.push((index, name));
+                }
+                Err((bundle, problem)) => refuse(bundle, problem),
+            }
+        }
+        found.check_size(diagnostics);
+        found
+    }
+
+    fn check_size(&self, diagnostics: &mut Diagnostics) {
+        let bytes = |volume: &SecretVolume| serde_json::to_string(volume).map_or(0, |it| it.len());
+        if self.volumes.values().map(bytes).sum::<usize>() <= MAX_CONFIG_BYTES {
+            return;
+        }
+        let bundle = self.volumes.values().flat_map(|it| &it.sources).map(|it| &it.bundle).next();
+        if let Some(bundle) = bundle.cloned() {
+            let (at, problem) = ("spec.volumes".to_owned(), SecretVolumeProblem::TooLong);
+            diagnostics.deny(Violation::SecretVolume { at, bundle, problem });
+        }
+    }
+
+    /// Whether the agent fills the volume of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.volumes.contains_key(name)
+    }
+
+    /// Adds the operations that turn the volumes into the agent's.
+    pub(crate) fn patch(&self, config: &InjectionConfig, patch: &mut Vec<PatchOperation>) {
+        for (index, name) in &self.replaced {
+            let path = PointerBuf::from_tokens(["spec", "volumes", &index.to_string()]);
+            patch.push(replace(path, memory_volume(name, config)));
+        }
+    }
+
+    /// Adds the operations that keep a container from writing to the volumes, as kubelet does with
+    /// a Secret's. Refuses a mount in a container that gets no secrets.
+    pub(crate) fn patch_mounts(
+        &self,
+        app: &AppContainer<'_>,
+        diagnostics: &mut Diagnostics,
+        patch: &mut Vec<PatchOperation>,
+    ) {
+        for (index, mount) in app.container.volume_mounts.iter().flatten().enumerate() {
+            let Some(volume) = self.volumes.get(&*mount.name) else { continue };
+            if !app.gets_secrets {
+                let at = app.at(format_args!(".volumeMounts[{index}]"));
+                let bundle = volume.sources.first().map(|source| source.bundle.clone());
+                if let Some(bundle) = bundle {
+                    diagnostics.deny(Violation::VolumeOutsideContainers { at, bundle });
+                }
+            } else if mount.read_only != Some(true) {
+                let path = app.path.field("volumeMounts").with_trailing_token(index);
+                patch.push(add(path.with_trailing_token("readOnly"), Value::Bool(true)));
+            }
+        }
+    }
+
+    /// The volumes, for the agent.
+    pub(crate) fn into_list(self) -> Vec<SecretVolume> {
+        self.volumes.into_values().collect()
+    }
+}
+
+/// The mounts of the volumes in the agent.
+pub(super) fn agent_mounts(volumes: &[SecretVolume]) -> impl Iterator<Item = Value> {
+    volumes.iter().map(|SecretVolume { directory, .. }| {
+        let name = directory.rsplit('/').next().unwrap_or_default();
+        json!({ "name": name, "mountPath": directory })
+    })
+}
+
+fn directory(name: &str) -> String {
+    format!("{}/{name}", layout::VOLUMES_DIRECTORY)
+}
+
+/// In memory, as the volume of a Secret is.
+fn memory_volume(name: &str, config: &InjectionConfig) -> Value {
+    let size = config.volume_size.as_str();
+    json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } })
+}
+
+/// What an earlier pass has the agent fill: only the agent's configuration tells. The author of a
+/// pod can write both such volumes and the agent, and gets no more by it than by asking.
+struct Earlier<'p> {
+    /// By the names of the volumes.
+    volumes: BTreeMap<String, SecretVolume>,
+    /// The pod's volumes.
+    raw: Vec<&'p RawValue>,
+}
+
+impl<'p> Earlier<'p> {
+    fn new(pod: &Pod<'p>, requested: &RequestedSecrets<'_>) -> Self {
+        let mut inits = pod.spec.init_containers.iter().flatten();
+        let agent = inits.find(|container| &*container.name == layout::AGENT_CONTAINER);
+        let variable = agent.and_then(|agent| {
+            agent.env.iter().flatten().find(|it| &*it.name == layout::CONFIG_VARIABLE)
+        });
+        let text = variable.and_then(EnvVar::literal).filter(|it| it.len() <= MAX_EARLIER_BYTES);
+        let config = text.and_then(|text| AgentConfig::from_json(&text.replace("$$", "$")).ok());
+        let is_asked = |bundle: &BundleRef| requested.bundles_with(bundle).is_none();
+        let volumes: BTreeMap<_, _> = config
+            .map(|config| config.files.volumes)
+            .unwrap_or_default()
+            .into_iter()
+            .take(MAX_VOLUMES)
+            .filter(|volume| volume.sources.iter().all(|source| is_asked(&source.bundle)))
+            .filter_map(|volume| {
+                let name = volume.directory.rsplit('/').next()?.to_owned();
+                (directory(&name) == volume.directory).then_some((name, volume))
+            })
+            .collect();
+        let raw = if volumes.is_empty() { Vec::new() } else { reinvocation::volumes(pod) };
+        Self { volumes, raw }
+    }
+
+    /// The volume of that name and index, if it is in the canonical form.
+    fn take(&mut self, index: usize, name: &str, config: &InjectionConfig) -> Option<SecretVolume> {
+        let volume = self.volumes.remove(name)?;
+        let found = serde_json::from_str(self.raw.get(index)?.get()).ok()?;
+        reinvocation::is_canonical_volume(&memory_volume(name, config), &found).then_some(volume)
+    }
+}
