@@ -1,8 +1,9 @@
 //! The operator's part of an injection. A pod's annotations cannot change any of it.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::str::FromStr;
+
+use contract::Quantity;
 
 use crate::kubernetes_version::KubernetesVersion;
 
@@ -95,7 +96,7 @@ impl InjectionConfig {
             switchyard,
             trust,
             resources: Resources::default(),
-            volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
+            volume_size: Quantity::constant(DEFAULT_VOLUME_SIZE),
             plain_env: BTreeSet::new(),
             left_out_containers: MESH_CONTAINERS.map(str::to_owned).into(),
             agent_image_registries: BTreeSet::new(),
@@ -171,7 +172,7 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        let quantity = |text: &str| Quantity(text.to_owned());
+        let quantity = Quantity::constant;
         Self {
             cpu_request: quantity("5m"),
             memory_request: quantity("16Mi"),
@@ -222,79 +223,9 @@ impl FromStr for PullPolicy {
     }
 }
 
-/// A Kubernetes resource quantity such as `5m` or `16Mi`. It is checked when the webhook starts,
-/// because the API server refuses every pod with an invalid one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quantity(String);
-
-/// The text is not a [`Quantity`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "parse quantity {0:?}: must be a number with an optional suffix m, k, M, G, Ki, Mi or Gi, such \
-     as 5m or 16Mi"
-)]
-pub struct QuantityError(String);
-
-impl Quantity {
-    /// The quantity's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The number, to compare two of them.
-    fn amount(&self) -> f64 {
-        let digits = self.0.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let factor = match &self.0[digits.len()..] {
-            "m" => 1e-3,
-            "k" => 1e3,
-            "M" => 1e6,
-            "G" => 1e9,
-            "Ki" => 1024.0,
-            "Mi" => 1024.0 * 1024.0,
-            "Gi" => 1024.0 * 1024.0 * 1024.0,
-            _ => 1.0,
-        };
-        // Checked when it was parsed.
-        digits.parse().unwrap_or(0.0) * factor
-    }
-}
-
-impl FromStr for Quantity {
-    type Err = QuantityError;
-
-    fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let suffix = &text[digits.len()..];
-        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let number = match digits.split_once('.') {
-            Some((whole, fraction)) => is_number(whole) && is_number(fraction),
-            None => is_number(digits),
-        };
-        let fits = number && matches!(suffix, "" | "m" | "k" | "M" | "G" | "Ki" | "Mi" | "Gi");
-        if fits { Ok(Self(text.to_owned())) } else { Err(QuantityError(text.to_owned())) }
-    }
-}
-
-impl fmt::Display for Quantity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_are_checked() {
-        for text in ["5m", "16Mi", "1", "0.5", "1.5Gi"] {
-            assert_eq!(text.parse::<Quantity>().unwrap().to_string(), text);
-        }
-        for text in ["", "m", "5 m", "-5m", "5mb", "1.", ".5", "ä", "1.2.3"] {
-            assert!(text.parse::<Quantity>().is_err(), "{text:?} was accepted");
-        }
-    }
 
     #[test]
     fn a_mirror_is_a_registry_of_the_operator_with_the_same_name_and_tag() {

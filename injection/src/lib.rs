@@ -31,8 +31,9 @@ pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
-    MESH_CONTAINERS, PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
+    MESH_CONTAINERS, PullPolicy, PullPolicyError, Resources,
 };
+pub use contract::{Quantity, QuantityError};
 pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;
 pub use findings::{Finding, Findings, ScanLimits, findings};

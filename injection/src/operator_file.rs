@@ -2,10 +2,11 @@
 
 mod setting;
 
+use contract::Quantity;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::{ConfigConflict, InjectionConfig, PullPolicy, Quantity};
+use crate::config::{ConfigConflict, InjectionConfig, PullPolicy};
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
 

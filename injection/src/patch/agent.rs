@@ -4,7 +4,7 @@
 
 use contract::agent_config::{self, AgentConfig, Files, MountPoint, Source};
 use contract::rendered::Contents;
-use contract::{Annotations, ReloadRequest, SecretName, layout};
+use contract::{Annotations, Quantity, ReloadRequest, SecretName, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::agent_env::{config_value, pod_uid};
 use super::{add, append, reinvocation, templates};
 use crate::agent_settings::AgentSettings;
-use crate::config::{InjectionConfig, Quantity, Resources};
+use crate::config::{InjectionConfig, Resources};
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
