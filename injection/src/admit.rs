@@ -138,8 +138,7 @@ fn inject(
     let requested = RequestedSecrets::resolve(annotations, pod, namespace, from, diagnostics);
     patch::templates::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
-    let agent =
-        AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
+    let agent = AgentSettings::resolve(pod, annotations, &containers, config, diagnostics);
 
     let mut patch = Vec::new();
     let mut from_files = patch::env::FromFiles::default();
@@ -171,12 +170,15 @@ fn inject(
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     let templates = patch::templates::volume(annotations);
-    patch::volumes::patch(pod, (config, has_program, templates), diagnostics, &mut patch);
+    let volumes = (&agent.resources.volume_size, has_program, templates);
+    patch::volumes::patch(pod, volumes, diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
-    // Inserting the agent shifts the indexes of the other init containers, so it comes last.
+    // Inserting the agent shifts the indexes of the other containers, so it comes last.
     let files = (mount_points.into_list(), from_files.into_list(), has_program);
     let agent_config = patch::agent::config(annotations, &agent, files, config);
-    patch::agent::patch(pod, &agent_config, &agent, config, diagnostics, &mut patch);
+    let of_pod = (&agent, &*containers);
+    patch::status::patch(pod, of_pod, config, &mut patch);
+    patch::agent::patch(pod, &agent_config, of_pod, config, diagnostics, &mut patch);
     patch
 }
 

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use contract::Quantity;
 
+use crate::agent_user::AgentUser;
 use crate::kubernetes_version::KubernetesVersion;
+use crate::placement_policy::PlacementPolicy;
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +23,16 @@ pub struct InjectionConfig {
     pub switchyard: String,
     /// The CA certificates that agents trust for switchyard, PEM. Empty until they are known.
     pub trust: String,
+    /// Where the agent is among the containers.
+    pub placement: PlacementPolicy,
     /// Resource requests and limits of the agent's container.
     pub resources: Resources,
+    /// The most memory that a pod may ask for its agent.
+    pub agent_max_memory: Quantity,
+    /// The most CPU that a pod may ask for its agent.
+    pub agent_max_cpu: Quantity,
+    /// The user that agents run as where the application's is not known.
+    pub agent_user: AgentUser,
     /// The size limit of the memory volume that holds the secrets.
     pub volume_size: Quantity,
     /// Variables that look like credentials and are not, in every pod.
@@ -33,6 +43,8 @@ pub struct InjectionConfig {
     pub agent_image_registries: BTreeSet<String>,
     /// Which names of a bundle's keys an answer may hold.
     pub key_names: KeyNames,
+    /// What tells these settings from others, for the status of a pod.
+    pub fingerprint: String,
     /// The API server's version; `None` until it is known.
     pub kubernetes: Option<KubernetesVersion>,
 }
@@ -95,12 +107,17 @@ impl InjectionConfig {
             agent_image_pull_policy: PullPolicy::default(),
             switchyard,
             trust,
+            placement: PlacementPolicy::default(),
             resources: Resources::default(),
+            agent_max_memory: Quantity::constant("256Mi"),
+            agent_max_cpu: Quantity::constant("1"),
+            agent_user: AgentUser::default(),
             volume_size: Quantity::constant(DEFAULT_VOLUME_SIZE),
             plain_env: BTreeSet::new(),
             left_out_containers: MESH_CONTAINERS.map(str::to_owned).into(),
             agent_image_registries: BTreeSet::new(),
             key_names: KeyNames::All,
+            fingerprint: "default".to_owned(),
             kubernetes: Some(KubernetesVersion::NEWEST),
         }
     }
@@ -147,6 +164,10 @@ impl InjectionConfig {
 /// The default size of the secrets' volume. Holds three generations of
 /// [`contract::layout::MAX_POD_BYTES`], and leaves a quarter for the file system's own pages.
 pub const DEFAULT_VOLUME_SIZE: &str = "32Mi";
+
+/// The least memory limit that a pod may ask for its agent. The agent has 4 MiB resident, starting
+/// the container and its hook takes 3 MiB of runc 1.1, and the volume is half of the limit.
+pub(crate) const MIN_AGENT_MEMORY: &str = "16Mi";
 
 /// The default CPU of the agent in a pod of the class Guaranteed.
 pub const DEFAULT_GUARANTEED_CPU: &str = "100m";

@@ -4,7 +4,9 @@
 //! it, so both give the same answer for the same pod, bundles and configuration.
 
 mod admit;
+mod agent_resources;
 mod agent_settings;
+mod agent_user;
 mod app_container;
 mod bundles;
 mod config;
@@ -16,11 +18,14 @@ mod dns;
 mod exec_variable;
 mod expansion;
 mod findings;
+mod fingerprint;
 mod json_size;
 mod kubernetes_version;
 mod mount_point_conflict;
 mod operator_file;
 mod patch;
+mod placement;
+mod placement_policy;
 mod plaintext;
 mod plaintext_policy;
 mod pod;
@@ -28,6 +33,7 @@ mod pod_size;
 mod requested;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
+pub use agent_user::{AgentUser, AgentUserError};
 pub use bundles::{Bundle, BundleLookup};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
@@ -40,5 +46,6 @@ pub use findings::{Finding, Findings, ScanLimits, findings};
 pub use json_size::MAX_JSON_VALUES;
 pub use kubernetes_version::{KubernetesVersion, KubernetesVersionError};
 pub use operator_file::{HttpsAddress, ImageName, OperatorFile, OperatorKey, SettingError};
+pub use placement_policy::{PlacementPolicy, PlacementPolicyError};
 pub use plaintext_policy::{PlaintextMode, PlaintextVerdict, plaintext_verdict};
 pub use pod::{JsonStr, ParsePodError, Pod};

@@ -10,6 +10,7 @@ pub(crate) mod command;
 pub(crate) mod env;
 pub(crate) mod mounts;
 mod reinvocation;
+pub(crate) mod status;
 pub(crate) mod templates;
 pub(crate) mod volumes;
 

@@ -7,6 +7,7 @@ mod container;
 mod env_var;
 mod exempt;
 mod handler;
+mod requirements;
 mod volume;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use crate::json_size::{self, MAX_JSON_VALUES};
 pub(crate) use container::{Container, VolumeMount};
 pub(crate) use env_var::{EnvVar, FileKeySelector};
 pub(crate) use handler::Handler;
+pub(crate) use requirements::{Requirements, Resource};
 pub(crate) use volume::Volume;
 
 /// A pod of an admission request or a manifest.
@@ -84,6 +86,13 @@ impl<'a> Pod<'a> {
             .as_deref()
             .filter(|name| !name.is_empty())
             .unwrap_or("default")
+    }
+
+    /// Whether the pod ends with its application, as that of a Job.
+    pub(crate) fn ends(&self) -> bool {
+        let policy = self.spec.restart_policy.as_deref().unwrap_or("Always");
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        policy != "Always" || owners.any(|owner| &*owner.kind == "Job")
     }
 
     /// The value of an annotation.
@@ -177,6 +186,14 @@ pub(crate) struct Metadata<'a> {
     generate_name: Option<JsonStr<'a>>,
     #[serde(borrow)]
     annotations: Option<StringMap<'a>>,
+    #[serde(borrow)]
+    owner_references: Option<Vec<OwnerReference<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OwnerReference<'a> {
+    #[serde(borrow, default)]
+    kind: JsonStr<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,6 +208,8 @@ pub(crate) struct Spec<'a> {
     #[serde(borrow)]
     service_account_name: Option<JsonStr<'a>>,
     pub(crate) security_context: Option<PodSecurityContext>,
+    #[serde(borrow)]
+    restart_policy: Option<JsonStr<'a>>,
     pub(crate) share_process_namespace: Option<bool>,
     pub(crate) termination_grace_period_seconds: Option<i64>,
     #[serde(rename = "hostPID")]
@@ -198,6 +217,9 @@ pub(crate) struct Spec<'a> {
     pub(crate) host_network: Option<bool>,
     #[serde(borrow)]
     pub(crate) dns_policy: Option<JsonStr<'a>>,
+    /// Of the whole pod (Kubernetes 1.34).
+    #[serde(borrow)]
+    pub(crate) resources: Option<Requirements<'a>>,
     #[serde(borrow)]
     pub(crate) os: Option<NamedObject<'a>>,
 }

@@ -9,7 +9,9 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use crate::agent_user::AgentUser;
 use crate::config::PullPolicy;
+use crate::placement_policy::PlacementPolicy;
 
 /// What a key of the file may hold.
 pub(super) trait Setting {
@@ -49,6 +51,26 @@ impl Setting for PullPolicy {
         })
     }
 }
+
+/// A setting that is one of some words; the second is an example that differs from the default.
+macro_rules! words {
+    ($($name:ident),+) => { $(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                parse(deserializer)
+            }
+        }
+
+        impl Setting for $name {
+            fn schema() -> Value {
+                let words = Self::ALL.map(Self::as_str);
+                json!({ "type": "string", "enum": words, "examples": [words[1]] })
+            }
+        }
+    )+ };
+}
+
+words!(PlacementPolicy, AgentUser);
 
 /// The text is not a setting of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,9 @@
 //! A container of a pod, as far as admission reads it.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::handler::Lifecycle;
-use super::{EnvVar, Handler, JsonStr, NamedObject, Pod};
+use super::{EnvVar, Handler, JsonStr, NamedObject, Pod, Requirements};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,11 +20,12 @@ pub(crate) struct Container<'a> {
     pub(crate) env_from: Option<Vec<EnvFromSource<'a>>>,
     #[serde(borrow)]
     pub(crate) volume_mounts: Option<Vec<VolumeMount<'a>>>,
-    security_context: Option<ContainerSecurityContext>,
+    #[serde(borrow)]
+    security_context: Option<ContainerSecurityContext<'a>>,
     #[serde(borrow)]
     restart_policy: Option<JsonStr<'a>>,
     #[serde(borrow)]
-    resources: Option<ContainerResources<'a>>,
+    pub(crate) resources: Option<Requirements<'a>>,
     #[serde(borrow)]
     liveness_probe: Option<Handler<'a>>,
     #[serde(borrow)]
@@ -37,26 +37,17 @@ pub(crate) struct Container<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-struct ContainerResources<'a> {
-    #[serde(borrow)]
-    limits: Option<ResourceList<'a>>,
-    #[serde(borrow)]
-    requests: Option<ResourceList<'a>>,
-}
-
-/// Quantities, as they are written: a text or, in a manifest, a number.
-#[derive(Debug, Deserialize)]
-struct ResourceList<'a> {
-    #[serde(borrow)]
-    cpu: Option<&'a RawValue>,
-    #[serde(borrow)]
-    memory: Option<&'a RawValue>,
-}
-
-#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ContainerSecurityContext {
+struct ContainerSecurityContext<'a> {
     run_as_user: Option<i64>,
+    #[serde(borrow)]
+    se_linux_options: Option<SeLinuxOptions<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SeLinuxOptions<'a> {
+    #[serde(borrow)]
+    level: Option<JsonStr<'a>>,
 }
 
 /// An entry of `envFrom`.
@@ -94,18 +85,10 @@ impl<'a> Container<'a> {
             .filter(|uid| *uid >= 0)
     }
 
-    /// Whether its limits are set and equal its requests, as in a pod of the class Guaranteed.
-    /// Requests that are not set are the limits.
-    pub(crate) fn has_guaranteed_resources(&self) -> bool {
-        let Some(ContainerResources { limits: Some(limits), requests }) = &self.resources else {
-            return false;
-        };
-        let is_equal = |quantity: fn(&ResourceList<'a>) -> Option<&'a str>| {
-            let limit = quantity(limits);
-            let request = requests.as_ref().and_then(quantity);
-            limit.is_some() && (request.is_none() || request == limit)
-        };
-        is_equal(|list| list.cpu.map(unquoted)) && is_equal(|list| list.memory.map(unquoted))
+    /// The SELinux level that the manifest sets for this container alone.
+    pub(crate) fn selinux_level(&self) -> Option<&str> {
+        let context = self.security_context.as_ref()?;
+        context.se_linux_options.as_ref()?.level.as_deref()
     }
 
     /// The probes and hooks, each with the fields that lead to it.
@@ -126,10 +109,6 @@ impl<'a> Container<'a> {
     pub(crate) fn is_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
     }
-}
-
-fn unquoted(quantity: &RawValue) -> &str {
-    quantity.get().trim_matches('"')
 }
 
 #[cfg(test)]

@@ -84,15 +84,19 @@ fn an_older_ca_of_another_replica_is_replaced() {
 }
 
 #[test]
-fn an_init_container_that_another_webhook_put_first_stays_first() {
-    let mut later = injected();
-    later["spec"]["initContainers"]
-        .as_array_mut()
-        .unwrap()
-        .insert(0, json!({ "name": "mesh-init" }));
-    let (patched, _) = admitted(&later);
-    assert_eq!(patched["spec"]["initContainers"][0]["volumeMounts"][0]["name"], "enclii-secrets");
-    assert_eq!(patched["spec"]["initContainers"][1]["name"], "enclii-agent");
+fn an_init_container_that_another_webhook_put_first_stays_first_unless_it_gets_secrets() {
+    for (name, agent) in [("istio-init", 1), ("prepare", 0)] {
+        let mut later = injected();
+        let inits = later["spec"]["initContainers"].as_array_mut().unwrap();
+        inits.insert(0, json!({ "name": name }));
+        let (patched, _) = admitted(&later);
+        let inits = &patched["spec"]["initContainers"];
+        assert_eq!(inits[agent]["name"], "enclii-agent", "{name}");
+        // It waits for its files.
+        assert_eq!(inits[1 - agent]["volumeMounts"].is_array(), agent == 0, "{name}");
+        let nothing = Decision::Inject { patch: Patch::default(), warnings: Vec::new() };
+        assert_eq!(decide(&patched), nothing);
+    }
 }
 
 type Change = fn(&mut Value);
@@ -267,13 +271,9 @@ fn mounts_below_the_secrets_directory_get_mount_points() {
 }
 
 #[test]
-fn an_agent_among_the_containers_or_a_second_one_is_refused() {
-    let among_applications = pod(json!([{ "name": "api" }, { "name": "enclii-agent" }]));
-    assert_eq!(
-        refused(&among_applications),
-        "spec.containers[1]: is named enclii-agent, a name that is reserved for the agent, and is \
-            not the agent (it is not an init container): rename it"
-    );
+fn an_agent_among_the_containers_is_moved_and_a_second_one_is_refused() {
+    let (moved, _) = admitted(&pod(json!([{ "name": "api" }, { "name": "enclii-agent" }])));
+    assert_eq!(moved, admitted(&pod(json!([{ "name": "api" }]))).0);
     let mut twice = injected();
     let agent = twice["spec"]["initContainers"][0].clone();
     twice["spec"]["initContainers"].as_array_mut().unwrap().push(agent);
