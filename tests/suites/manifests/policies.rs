@@ -105,6 +105,7 @@ fn the_policy_accepts_what_the_webhook_writes() {
         layout::CONFIG_VARIABLE,
         layout::POD_UID_VARIABLE,
         annotations::SECRETS,
+        annotations::STATUS,
         &layout::TOKEN_LIFETIME_SECONDS.to_string(),
     ] {
         assert!(text.contains(word), "{word}");
