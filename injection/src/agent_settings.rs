@@ -6,8 +6,8 @@ use contract::exec_config::MAX_RESTART_GRACE_SECONDS;
 use contract::{Annotations, Placement, ReloadRequest, layout};
 
 use crate::agent_resources::{self, ContainerResources};
-use crate::agent_user::AgentUser;
 use crate::app_container::{AppContainer, list_names};
+use crate::choice::AgentUser;
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};

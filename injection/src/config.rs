@@ -5,9 +5,8 @@ use std::str::FromStr;
 
 use contract::Quantity;
 
-use crate::agent_user::AgentUser;
+use crate::choice::{AgentUser, PlacementPolicy};
 use crate::kubernetes_version::KubernetesVersion;
-use crate::placement_policy::PlacementPolicy;
 
 /// The operator's part of every injected pod.
 #[derive(Clone, Debug, PartialEq, Eq)]

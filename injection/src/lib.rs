@@ -6,9 +6,9 @@
 mod admit;
 mod agent_resources;
 mod agent_settings;
-mod agent_user;
 mod app_container;
 mod bundles;
+mod choice;
 mod config;
 mod container_path;
 mod credential;
@@ -25,7 +25,6 @@ mod mount_point_conflict;
 mod operator_file;
 mod patch;
 mod placement;
-mod placement_policy;
 mod plaintext;
 mod plaintext_policy;
 mod pod;
@@ -33,8 +32,8 @@ mod pod_size;
 mod requested;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
-pub use agent_user::{AgentUser, AgentUserError};
 pub use bundles::{Bundle, BundleLookup};
+pub use choice::{AgentUser, PlacementPolicy, UnknownChoice};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
     MESH_CONTAINERS, PullPolicy, PullPolicyError, Resources,
@@ -46,6 +45,5 @@ pub use findings::{Finding, Findings, ScanLimits, findings};
 pub use json_size::MAX_JSON_VALUES;
 pub use kubernetes_version::{KubernetesVersion, KubernetesVersionError};
 pub use operator_file::{HttpsAddress, ImageName, OperatorFile, OperatorKey, SettingError};
-pub use placement_policy::{PlacementPolicy, PlacementPolicyError};
 pub use plaintext_policy::{PlaintextMode, PlaintextVerdict, plaintext_verdict};
 pub use pod::{JsonStr, ParsePodError, Pod};

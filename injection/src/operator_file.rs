@@ -6,10 +6,9 @@ use contract::Quantity;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::agent_user::AgentUser;
+use crate::choice::{AgentUser, PlacementPolicy};
 use crate::config::{ConfigConflict, InjectionConfig, PullPolicy};
 use crate::fingerprint::fingerprint;
-use crate::placement_policy::PlacementPolicy;
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
 

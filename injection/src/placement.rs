@@ -3,11 +3,11 @@
 use contract::{Annotations, Placement};
 
 use crate::app_container::AppContainer;
+use crate::choice::PlacementPolicy;
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, NotFirst, Violation, Warning, printable};
 use crate::kubernetes_version::KubernetesVersion;
-use crate::placement_policy::PlacementPolicy;
 use crate::pod::Pod;
 
 /// The placement of an agent that stays. `restarts` says whether its exit restarts all containers.

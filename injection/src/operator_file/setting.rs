@@ -9,9 +9,8 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::agent_user::AgentUser;
+use crate::choice::{AgentUser, PlacementPolicy};
 use crate::config::PullPolicy;
-use crate::placement_policy::PlacementPolicy;
 
 /// What a key of the file may hold.
 pub(super) trait Setting {

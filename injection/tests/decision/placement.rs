@@ -4,7 +4,9 @@ use injection::{Decision, InjectionConfig, PlacementPolicy};
 use json_patch::Patch;
 use serde_json::{Value, json};
 
-use crate::support::{admitted_by, annotate, config, decide_by, one, refused_by, with_spec};
+use crate::support::{
+    Change, admitted_by, annotate, config, decide_by, one, refused_by, with_spec,
+};
 
 fn config_of(placement: PlacementPolicy, kubernetes: &str) -> InjectionConfig {
     InjectionConfig { placement, kubernetes: kubernetes.parse().ok(), ..config() }
@@ -184,7 +186,6 @@ fn an_agent_that_is_elsewhere_is_moved() {
 fn what_runs_in_an_agent_among_the_containers_is_put_back() {
     let pod = one(json!({ "securityContext": { "runAsUser": 1000 } }));
     let (canonical, _) = admitted_by(&pod, &first());
-    type Change = fn(&mut Value);
     let changes: [Change; 6] = [
         |agent| agent["image"] = json!("evil"),
         |agent| agent["command"] = json!(["sh"]),

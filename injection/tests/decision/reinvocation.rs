@@ -4,7 +4,7 @@ use injection::Decision;
 use json_patch::Patch;
 use serde_json::{Value, json};
 
-use crate::support::{admitted, annotate, decide, one, pod, refused, with_spec};
+use crate::support::{Change, admitted, annotate, decide, one, pod, refused, with_spec};
 
 /// The pod after a first pass, with the API server's defaults.
 fn injected() -> Value {
@@ -98,8 +98,6 @@ fn an_init_container_that_another_webhook_put_first_stays_first_unless_it_gets_s
         assert_eq!(decide(&patched), nothing);
     }
 }
-
-type Change = fn(&mut Value);
 
 /// The pod with its agent changed, admitted.
 fn readmitted(change: Change) -> Value {
@@ -285,7 +283,6 @@ fn an_agent_among_the_containers_is_moved_and_a_second_one_is_refused() {
 
 #[test]
 fn forged_volumes_are_refused() {
-    type Change = fn(&mut Value);
     let changes: [Change; 5] = [
         |volumes| volumes[0] = json!({ "name": "enclii-secrets", "emptyDir": {} }),
         |volumes| volumes[0]["emptyDir"] = json!({ "medium": "Memory" }),

@@ -5,7 +5,7 @@ use json_patch::Patch;
 use serde_json::{Value, json};
 
 use crate::support::{
-    admitted, admitted_by, annotate, config, decide_by, one, pod, refused, with_spec,
+    Change, admitted, admitted_by, annotate, config, decide_by, one, pod, refused, with_spec,
 };
 
 fn assigned() -> InjectionConfig {
@@ -52,7 +52,6 @@ fn a_signal_needs_no_user_where_the_namespace_gives_both_the_same() {
 #[test]
 fn a_second_pass_leaves_what_the_namespace_assigned() {
     let (first, _) = admitted_by(&one(json!({})), &assigned());
-    type Change = fn(&mut Value);
     let changes: [(Change, bool); 7] = [
         (|context| context["runAsUser"] = json!(1_000_680_000), true),
         (|context| context["seLinuxOptions"] = json!({ "level": "s0:c26,c5" }), true),
