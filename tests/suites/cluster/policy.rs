@@ -3,6 +3,7 @@
 
 mod changes;
 mod edit;
+mod first;
 mod hostile;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::app::{pod, pod_spec, service_account};
 use crate::harness::{STEP_TIMEOUT, exclusive, project, shared};
 use changes::{Change, changes};
 use edit::agent;
+use first::FIRST;
 use hostile::{HARMLESS, HOSTILE, Hostile, RESERVED};
 
 pub(crate) const DRY: &str = "dryRun=All";
@@ -174,7 +176,8 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
     }
     let mut seen = BTreeSet::new();
     let plain = place.plain();
-    let tables = HOSTILE.iter().map(|it| (it, &place.injected));
+    let of_injected = HOSTILE.iter().chain(FIRST);
+    let tables = of_injected.map(|it| (it, &place.injected));
     for (case, base) in tables.chain(RESERVED.iter().map(|it| (it, &plain))) {
         let hostile = changed(base, case.change);
         let answer = place.create(&hostile).unwrap();
@@ -264,7 +267,7 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     let path = place.running(&place.injected);
     let stored = place.api.patch(&path, DRY, &json!({})).unwrap().body;
     let mut refused = 0;
-    for Hostile { name, change, .. } in HOSTILE {
+    for Hostile { name, change, .. } in HOSTILE.iter().chain(FIRST) {
         let mut fresh = changed(&place.injected, *change);
         // A client's update starts from what is stored.
         let mut update = changed(&stored, *change);
@@ -291,7 +294,10 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
             }
         }
     }
-    println!("{refused} of {} requests refused, the rest harmless", HOSTILE.len() * 5);
+    println!(
+        "{refused} of {} requests refused, the rest harmless",
+        (HOSTILE.len() + FIRST.len()) * 5
+    );
 }
 
 #[test]
