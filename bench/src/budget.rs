@@ -56,8 +56,10 @@ pub enum Metric {
     Push1000P99,
     /// From a write at one replica until an agent of the other has it.
     ReplicaPushP99,
-    /// What the injection adds to a pod's start.
+    /// What the injection adds to a pod's start with a native sidecar.
     PodStartAdded,
+    /// The same with the agent as the first container.
+    PodStartAddedFirst,
     /// What the system adds to the create of a pod that does not ask for secrets.
     CreateAdded,
 }
@@ -114,15 +116,15 @@ pub struct Measurement {
 
 const WEBHOOK_RATIONALE: &str = "5 times the reviews and a quarter of the p99 of vault-k8s 1.7.6, \
     recorded earlier on a machine of this kind (4,850 1/s, 16 ms)";
-const POD_RATIONALE: &str = "half of what the Vault Agent Injector added, recorded earlier on a \
-    machine of this kind (1.0 s)";
+const POD_RATIONALE: &str = "less than half of what the Vault Agent Injector added, and a quarter, \
+    recorded earlier on a machine of this kind (1.0 s)";
 
 const SINGLE_RATIONALE: &str = "twice what one connection wrote when each change had a flush of \
     its own and its statements hopped between threads";
 
 impl Metric {
     /// Every metric, in the report's order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::AgentRss,
         Self::AgentPrivateDirty,
         Self::AgentBinary,
@@ -144,6 +146,7 @@ impl Metric {
         Self::Push1000P99,
         Self::ReplicaPushP99,
         Self::PodStartAdded,
+        Self::PodStartAddedFirst,
         Self::CreateAdded,
     ];
 
@@ -185,8 +188,9 @@ impl Metric {
             Self::StreamsRss5000 => known("streams_rss_5000", "MiB", AtMost(190.0)),
             Self::Push1000P99 => known("push_1000_p99", "ms", AtMost(60.0)),
             Self::ReplicaPushP99 => known("replica_push_p99", "ms", AtMost(100.0)),
-            Self::PodStartAdded => {
-                relative("pod_start_added", "ms", AtMost(1000.0 / 2.0), POD_RATIONALE)
+            Self::PodStartAdded => relative("pod_start_added", "ms", AtMost(450.0), POD_RATIONALE),
+            Self::PodStartAddedFirst => {
+                relative("pod_start_added_first", "ms", AtMost(250.0), POD_RATIONALE)
             }
             Self::CreateAdded => known("create_added", "ms", AtMost(0.5)),
         }

@@ -1,7 +1,8 @@
 //! What the injection adds to a pod's start, and to the create of a pod that does not ask for it,
 //! in a real cluster with the system installed.
 //!
-//! The two kinds of pod take turns, so that whatever else the machine does meets both alike.
+//! The kinds of pod take turns, so that whatever else the machine does meets all alike. While they
+//! do, the webhook lets a pod choose where its agent is.
 
 mod api;
 mod creates;
@@ -11,7 +12,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::kubectl::{Namespace, PortForward, apply, kubectl, object};
+use e2e::kubectl::{Namespace, PortForward, apply, kubectl, object, rolled_out};
 use e2e::wait;
 use serde_json::json;
 
@@ -54,27 +55,31 @@ fn added(pods: u32, results: &mut Results) -> Result<Vec<Measurement>> {
     write_secrets().context("write secrets")?;
     wait::until("the bundle", STEP_TIMEOUT, || object(namespace.name(), "secretbundle", BUNDLE))?;
 
+    let _choice = PlacementChoice::allow()?;
     let api = ApiProxy::open()?;
     let times =
         |variant: PodVariant, number: u32| measure_start(&api, namespace.name(), variant, number);
     // The first pod of each variant finds cold caches, and the webhook may not know the bundle yet.
     let mut refused = None;
     wait::until("a first injected pod", STEP_TIMEOUT, || {
-        Ok(times(PodVariant::Injected, 0).map_err(|error| refused = Some(error)).ok())
+        Ok(times(PodVariant::Native, 0).map_err(|error| refused = Some(error)).ok())
     })
     .map_err(|error| refused.map_or(error, |refusal| refusal.context("a first injected pod")))?;
     times(PodVariant::Plain, 0)?;
-    print_progress(&format!("cluster: {pods} plain and {pods} injected pods, in turns"));
-    let (mut plain, mut injected) = (Vec::new(), Vec::new());
+    times(PodVariant::First, 0)?;
+    print_progress(&format!("cluster: {pods} pods of each kind, in turns"));
+    let mut all = PodVariant::ALL.map(|variant| (variant, Vec::new()));
     for number in 1..=pods {
-        plain.push(times(PodVariant::Plain, number)?);
-        injected.push(times(PodVariant::Injected, number)?);
+        for (variant, found) in &mut all {
+            found.push(times(*variant, number)?);
+        }
     }
-    let (plain, injected) =
-        (median(&plain).context("no pod")?, median(&injected).context("no pod")?);
+    let [plain, native, first] = all.map(|(_, found)| median(&found).context("no pod"));
+    let (plain, native, first) = (plain?, native?, first?);
     results.note(format!(
-        "pod_start_added: from the create call to the application's start: {injected:.0} ms with \
-         the agent, {plain:.0} ms without (medians of {pods})"
+        "pod_start_added: from the create call to the application's start: {native:.0} ms with a \
+         native sidecar, {first:.0} ms with the agent first, {plain:.0} ms without (medians of \
+         {pods})"
     ));
     print_progress(&format!("cluster: {CREATES} creates with the system and without, in turns"));
     let plain_pod = pod_manifest("plain", PodVariant::Plain);
@@ -85,9 +90,34 @@ fn added(pods: u32, results: &mut Results) -> Result<Vec<Measurement>> {
         creates.with, creates.without
     ));
     Ok(vec![
-        Metric::PodStartAdded.measurement(injected - plain),
+        Metric::PodStartAdded.measurement(native - plain),
+        Metric::PodStartAddedFirst.measurement(first - plain),
         Metric::CreateAdded.measurement(creates.with - creates.without),
     ])
+}
+
+/// A webhook that lets a pod choose its agent's placement, until this is dropped.
+struct PlacementChoice;
+
+impl PlacementChoice {
+    fn allow() -> Result<Self> {
+        let choice = Self;
+        set_placement("ENCLII_AGENT_PLACEMENT=either")?;
+        Ok(choice)
+    }
+}
+
+impl Drop for PlacementChoice {
+    fn drop(&mut self) {
+        // Best effort: whoever benchmarks a cluster that stays sees the variable on the Deployment.
+        let _ = set_placement("ENCLII_AGENT_PLACEMENT-");
+    }
+}
+
+fn set_placement(word: &str) -> Result<()> {
+    let webhook = "deployment/enclii-webhook";
+    kubectl(&["-n", SYSTEM, "set", "env", webhook, word])?;
+    rolled_out(SYSTEM, webhook, STEP_TIMEOUT)
 }
 
 /// Writes twenty secrets into the bundle, through a forwarded port.

@@ -181,7 +181,7 @@ mod tests {
             "agent_rss 3 MiB ≤ 4 MiB met 144 MiB (Vault Agent 1.21.1) 48 ×"
         );
         assert_eq!(line("webhook_rps_16"), "webhook_rps_16 20,000 1/s ≥ 24,250 1/s not met – –");
-        assert_eq!(line("pod_start_added"), "pod_start_added not measured");
+        assert_eq!(line("pod_start_added "), "pod_start_added not measured");
         assert_eq!(line("failed"), "failed: pods: no cluster");
         assert!(
             text.contains("budget: webhook_rps_16: 5 times")

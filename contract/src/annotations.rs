@@ -12,10 +12,12 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::agent_resources::AgentResources;
 use crate::bundle::BundleRef;
 use crate::delivery::DeliveryRequest;
 use crate::file_path::FilePath;
 use crate::name::SecretName;
+use crate::placement::Placement;
 use crate::reload::ReloadRequest;
 use crate::rendered::RequestedContents;
 
@@ -23,7 +25,7 @@ pub use error::{AnnotationError, AnnotationErrors, ValueError};
 pub use file_mode::FileMode;
 use paths::paths;
 use rendered::rendered;
-use value::{bundles, container, deliveries, env_name, list, quoted};
+use value::{agent_resources, bundles, container, deliveries, env_name, list, quoted};
 
 /// The prefix of all keys.
 pub const PREFIX: &str = "enclii.io/";
@@ -41,8 +43,15 @@ pub const ENV: &str = "enclii.io/env";
 pub const PLAIN_ENV: &str = "enclii.io/plain-env";
 /// Containers that get the secrets.
 pub const CONTAINERS: &str = "enclii.io/containers";
+/// Where the agent is among the containers.
+pub const PLACEMENT: &str = "enclii.io/placement";
+/// The agent's requests and limits.
+pub const AGENT_RESOURCES: &str = "enclii.io/agent-resources";
 /// The files' mode, octal.
 pub const FILE_MODE: &str = "enclii.io/file-mode";
+
+/// What became of the pod, written by the webhook alone.
+pub const STATUS: &str = "enclii.io/status";
 
 /// The beginning of the keys that ask for a rendered file: its name follows.
 pub const TEMPLATE: &str = "enclii.io/template-";
@@ -84,6 +93,12 @@ pub const KEYS: &[(&str, &str)] = &[
         CONTAINERS,
         "containers that get the secrets, init containers too (default: all but a mesh's)",
     ),
+    (PLACEMENT, "native, or first where the operator allows it (default: the operator's choice)"),
+    (
+        AGENT_RESOURCES,
+        "the agent's requests and limits, as limits.memory=32Mi,requests.cpu=10m (default: the \
+         operator's)",
+    ),
     (
         FILE_MODE,
         "octal mode of the files (default: 0400 where the application's UID is known, else 0444)",
@@ -118,6 +133,10 @@ pub struct Annotations {
     pub plain_env: BTreeSet<String>,
     /// The containers that get the secrets; `None` means all.
     pub containers: Option<BTreeSet<String>>,
+    /// Where the agent is, if the pod asks.
+    pub placement: Option<Placement>,
+    /// Requests and limits of the agent, if the pod names some.
+    pub agent_resources: AgentResources,
     /// The files' mode, if the pod names one.
     pub file_mode: Option<FileMode>,
     /// Keys under [`PREFIX`] that are not known. They get a warning.
@@ -160,12 +179,22 @@ impl Annotations {
                 files.push((key, value));
             } else if key.starts_with(PATH) {
                 other_paths.push((key, value));
-            } else if key.starts_with(PREFIX) && unknown.len() < MAX_UNKNOWN {
+            } else if key.starts_with(PREFIX) && key != STATUS && unknown.len() < MAX_UNKNOWN {
                 unknown.push(UnknownKey { key: quoted(key), similar: similar(key) });
             }
         }
-        let [secrets, reload, reload_container, deliver, env, plain_env, containers, file_mode] =
-            values;
+        let [
+            secrets,
+            reload,
+            reload_container,
+            deliver,
+            env,
+            plain_env,
+            containers,
+            placement,
+            resources,
+            file_mode,
+        ] = values;
         let Some(secrets) = secrets else { return Ok(None) };
         unknown.sort_by(|a, b| a.key.cmp(&b.key));
 
@@ -185,6 +214,10 @@ impl Annotations {
             plain_env: errors.collect(PLAIN_ENV, plain_env, |text| list(text, env_name)),
             containers: errors
                 .collect(CONTAINERS, containers, |text| list(text, container).map(Some)),
+            placement: errors.collect(PLACEMENT, placement, |text| {
+                one(text.trim().parse().map(Some).map_err(ValueError::Placement))
+            }),
+            agent_resources: errors.collect(AGENT_RESOURCES, resources, agent_resources),
             file_mode: errors
                 .collect(FILE_MODE, file_mode, |text| one(text.trim().parse().map(Some))),
             unknown,

@@ -1,7 +1,8 @@
 //! The names and paths of an injected pod, in one place: the webhook writes them, the agent uses
 //! them, and policies and people look for them.
 
-/// The container that holds the secrets: a native sidecar, so it is an init container.
+/// The container that holds the secrets: an init container, or the first of the ordinary ones (see
+/// [`crate::placement`]).
 pub const AGENT_CONTAINER: &str = "enclii-agent";
 
 /// The agent's program in its image.

@@ -4,6 +4,7 @@
 //! crate uses no clock, environment, file or network (its `clippy.toml` bans them).
 
 pub mod agent_config;
+pub mod agent_resources;
 pub mod annotations;
 #[cfg(feature = "api")]
 pub mod api;
@@ -16,7 +17,9 @@ pub mod layout;
 #[cfg(feature = "api")]
 pub mod metadata;
 pub mod name;
+pub mod placement;
 pub mod problem;
+pub mod quantity;
 pub mod redacted;
 pub mod reload;
 pub mod rendered;
@@ -30,6 +33,7 @@ pub mod stream;
 pub mod text;
 
 pub use agent_config::AgentConfig;
+pub use agent_resources::AgentResources;
 pub use annotations::Annotations;
 pub use bundle::{BundleRef, Generation, GenerationTag, Version};
 pub use credential::Credential;
@@ -37,7 +41,9 @@ pub use delivery::{Delivery, DeliveryRequest};
 pub use exec_config::ExecConfig;
 pub use file_path::FilePath;
 pub use name::{FileName, SecretName};
+pub use placement::{Placement, PlacementError};
 pub use problem::Problem;
+pub use quantity::{Quantity, QuantityError};
 pub use redacted::Redacted;
 pub use reload::{Reload, ReloadRequest};
 pub use scope::{Label, Scope};

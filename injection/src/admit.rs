@@ -143,8 +143,7 @@ fn inject(
     patch::paths::check(annotations, &requested, diagnostics);
     let containers = app_container::all(pod, annotations, config, diagnostics);
     mapped_references::check(&containers, &requested, diagnostics);
-    let agent =
-        AgentSettings::resolve(pod, annotations, &containers, config.kubernetes, diagnostics);
+    let agent = AgentSettings::resolve(pod, annotations, &containers, config, diagnostics);
 
     let mut patch = Vec::new();
     let mut from_files = patch::env::FromFiles::default();
@@ -180,9 +179,10 @@ fn inject(
     let mount_points = mount_points.into_list();
     filled.patch(config, &mut patch);
     let templates = patch::templates::volume(annotations);
-    patch::volumes::patch(pod, (config, has_program, templates), diagnostics, &mut patch);
+    let volumes = (&agent.resources.volume_size, has_program, templates);
+    patch::volumes::patch(pod, volumes, diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
-    // Inserting the agent shifts the indexes of the other init containers, so it comes last.
+    // Inserting the agent shifts the indexes of the other containers, so it comes last.
     let files = Files {
         mount_points,
         env: from_files.into_list(),
@@ -192,8 +192,9 @@ fn inject(
         ..Files::new(layout::SECRETS_DIRECTORY.to_owned(), agent.mode)
     };
     let agent_config = patch::agent::config(annotations, &agent, (files, has_program), config);
-    let placed = (pod, &*containers);
-    patch::agent::patch(placed, &agent_config, &agent, config, diagnostics, &mut patch);
+    let of_pod = (&agent, &*containers);
+    patch::status::patch(pod, of_pod, config, &mut patch);
+    patch::agent::patch(pod, &agent_config, of_pod, config, diagnostics, &mut patch);
     patch
 }
 

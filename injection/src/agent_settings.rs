@@ -3,31 +3,37 @@
 
 use contract::annotations::FileMode;
 use contract::exec_config::MAX_RESTART_GRACE_SECONDS;
-use contract::{Annotations, ReloadRequest, layout};
+use contract::{Annotations, Placement, ReloadRequest, layout};
 
+use crate::agent_resources::{self, ContainerResources};
 use crate::app_container::{AppContainer, list_names};
+use crate::choice::AgentUser;
+use crate::config::InjectionConfig;
 use crate::container_path::ContainerList;
 use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::kubernetes_version::KubernetesVersion;
+use crate::placement;
 use crate::pod::Pod;
 
 /// The settings of the agent that follow from the pod.
 pub(crate) struct AgentSettings<'p> {
-    /// The UID that the agent runs as.
-    pub(crate) uid: i64,
+    /// The UID that the agent runs as; `None` if the namespace assigns it.
+    pub(crate) uid: Option<i64>,
+    /// The SELinux level of the containers that get the secrets, where they have their own.
+    pub(crate) selinux_level: Option<&'p str>,
     /// The mode of the secrets' files.
     pub(crate) mode: FileMode,
     /// The container to signal, if the application reloads on a signal.
     pub(crate) signalled: Option<&'p str>,
-    /// Whether the agent ends when the files are written.
-    pub(crate) init_only: bool,
+    /// Where the agent is; `None` if it ends when the files are written.
+    pub(crate) placement: Option<Placement>,
     /// Whether the agent's exit restarts all containers.
     pub(crate) restarts: bool,
     /// How many seconds a command has to end that the agent's program starts again; `None` if it
     /// does not.
     restart_grace: Option<u32>,
-    /// Whether the pod is of the class Guaranteed if the agent's limits equal its requests.
-    pub(crate) is_guaranteed: bool,
+    /// What the agent requests and is limited to.
+    pub(crate) resources: ContainerResources,
 }
 
 /// The agent's UID if the application's is not known. Not 0, so that the restricted Pod Security
@@ -40,7 +46,7 @@ impl<'p> AgentSettings<'p> {
         pod: &Pod<'_>,
         annotations: &Annotations,
         containers: &[AppContainer<'p>],
-        cluster: Option<KubernetesVersion>,
+        config: &InjectionConfig,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let signalled = if matches!(annotations.reload, ReloadRequest::Signal(_)) {
@@ -54,27 +60,40 @@ impl<'p> AgentSettings<'p> {
         let first = uids.next().flatten();
         let common = first.filter(|_| uids.all(|uid| uid == first));
         let uid = match signalled {
-            Some(app) => uid_of_signalled(pod, app, diagnostics),
-            None => common.unwrap_or(DEFAULT_UID),
+            Some(app) => uid_of_signalled(pod, app, config.agent_user, diagnostics),
+            None => common.or(match config.agent_user {
+                AgentUser::Fixed => Some(DEFAULT_UID),
+                AgentUser::Namespace => None,
+            }),
         };
         // Kubelet reads the files of variables as root.
-        let is_owners = common == Some(uid) || !annotations.needs_volume();
+        let is_owners = (common.is_some() && common == uid) || !annotations.needs_volume();
         let default = if is_owners { FileMode::OWNER } else { FileMode::EVERYBODY };
         let mode = annotations.file_mode.unwrap_or(default);
         if annotations.needs_volume() {
             warn_of_unreadable(pod, containers, (uid, mode), diagnostics);
         }
-        let is_guaranteed = !containers.is_empty()
-            && containers.iter().all(|app| app.container.has_guaranteed_resources());
+        let resources = agent_resources::resolve(pod, annotations, containers, config, diagnostics);
+        let selinux_level = selinux_level(containers, diagnostics);
         let signalled = signalled.map(|app| &*app.container.name);
         let restarts = annotations.reload == ReloadRequest::Restart
             && !annotations.deliver.restarts_commands()
-            && cluster.is_some_and(|it| it >= KubernetesVersion::RESTARTS_ALL_CONTAINERS);
-        let init_only = annotations.deliver.init_only;
+            && config.kubernetes.is_some_and(|it| it >= KubernetesVersion::RESTARTS_ALL_CONTAINERS);
+        let placement = (!annotations.deliver.init_only).then(|| {
+            placement::resolve(pod, annotations, containers, (restarts, config), diagnostics)
+        });
         let restart_grace = (annotations.reload == ReloadRequest::Restart
             && annotations.deliver.restarts_commands())
         .then(|| restart_grace(pod));
-        Self { uid, mode, signalled, init_only, restarts, restart_grace, is_guaranteed }
+        Self { uid, mode, signalled, placement, restarts, restart_grace, selinux_level, resources }
+    }
+
+    /// The list of containers that the agent is in.
+    pub(crate) fn agent_list(&self) -> ContainerList {
+        match self.placement {
+            Some(Placement::First) => ContainerList::Containers,
+            Some(Placement::Native) | None => ContainerList::InitContainers,
+        }
     }
 
     /// How many seconds the container's command has to end before it starts again; `None` if it
@@ -92,16 +111,38 @@ fn restart_grace(pod: &Pod<'_>) -> u32 {
 }
 
 /// The UID that the agent needs to signal the container's process.
-fn uid_of_signalled(pod: &Pod<'_>, app: &AppContainer<'_>, diagnostics: &mut Diagnostics) -> i64 {
+fn uid_of_signalled(
+    pod: &Pod<'_>,
+    app: &AppContainer<'_>,
+    user: AgentUser,
+    diagnostics: &mut Diagnostics,
+) -> Option<i64> {
     let at = || app.at(format_args!(""));
     match app.container.uid(pod) {
         // The agent drops all capabilities. The kernel hides the environment of a process that has
         // more capabilities than the reader, as a root container does unless it drops them too.
         Some(0) => diagnostics.deny(Violation::RootSignalled { at: at() }),
-        Some(uid) => return uid,
+        Some(uid) => return Some(uid),
+        // The namespace assigns both the same.
+        None if user == AgentUser::Namespace => return None,
         None => diagnostics.deny(Violation::UnknownUid { at: at() }),
     }
-    DEFAULT_UID
+    Some(DEFAULT_UID)
+}
+
+/// The SELinux level that all containers with secrets have of their own: the volume's files get one
+/// level. A level of the whole pod is the agent's too.
+fn selinux_level<'p>(
+    containers: &[AppContainer<'p>],
+    diagnostics: &mut Diagnostics,
+) -> Option<&'p str> {
+    let mut levels = containers.iter().filter(|app| app.gets_secrets);
+    let first = levels.next()?.container.selinux_level();
+    if levels.any(|app| app.container.selinux_level() != first) {
+        diagnostics.warn(Warning::SeLinuxLevels);
+        return None;
+    }
+    first
 }
 
 fn check_process_namespace(pod: &Pod<'_>, diagnostics: &mut Diagnostics) {
@@ -166,7 +207,7 @@ fn only_application<'a, 'p>(
 fn warn_of_unreadable(
     pod: &Pod<'_>,
     containers: &[AppContainer<'_>],
-    (uid, mode): (i64, FileMode),
+    (uid, mode): (Option<i64>, FileMode),
     diagnostics: &mut Diagnostics,
 ) {
     let shares_group =
@@ -174,13 +215,14 @@ fn warn_of_unreadable(
     if mode.bits() & 0o004 != 0 || (mode.bits() & 0o040 != 0 && shares_group) {
         return;
     }
-    let others =
-        containers.iter().filter(|app| app.gets_secrets && app.container.uid(pod) != Some(uid));
+    let others = containers.iter().filter(|app| app.gets_secrets && app.container.uid(pod) != uid);
+    let uid =
+        uid.map_or_else(|| "own, which the namespace assigns".to_owned(), |uid| uid.to_string());
     for app in others {
         diagnostics.warn(Warning::Unreadable {
             mode: mode.to_string(),
             container: printable(&app.container.name),
-            uid,
+            uid: uid.clone(),
         });
     }
 }

@@ -1,9 +1,11 @@
 //! The operator's part of an injection. A pod's annotations cannot change any of it.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::str::FromStr;
 
+use contract::Quantity;
+
+use crate::choice::{AgentUser, PlacementPolicy};
 use crate::kubernetes_version::KubernetesVersion;
 use crate::references::ReferenceRules;
 
@@ -21,8 +23,16 @@ pub struct InjectionConfig {
     pub switchyard: String,
     /// The CA certificates that agents trust for switchyard, PEM. Empty until they are known.
     pub trust: String,
+    /// Where the agent is among the containers.
+    pub placement: PlacementPolicy,
     /// Resource requests and limits of the agent's container.
     pub resources: Resources,
+    /// The most memory that a pod may ask for its agent.
+    pub agent_max_memory: Quantity,
+    /// The most CPU that a pod may ask for its agent.
+    pub agent_max_cpu: Quantity,
+    /// The user that agents run as where the application's is not known.
+    pub agent_user: AgentUser,
     /// The size limit of the memory volume that holds the secrets.
     pub volume_size: Quantity,
     /// Variables that look like credentials and are not, in every pod.
@@ -35,6 +45,8 @@ pub struct InjectionConfig {
     pub foreign_references: ReferenceRules,
     /// Which names of a bundle's keys an answer may hold.
     pub key_names: KeyNames,
+    /// What tells these settings from others, for the status of a pod.
+    pub fingerprint: String,
     /// The API server's version; `None` until it is known.
     pub kubernetes: Option<KubernetesVersion>,
 }
@@ -108,13 +120,18 @@ impl InjectionConfig {
             agent_image_pull_policy: PullPolicy::default(),
             switchyard,
             trust,
+            placement: PlacementPolicy::default(),
             resources: Resources::default(),
-            volume_size: Quantity(DEFAULT_VOLUME_SIZE.to_owned()),
+            agent_max_memory: Quantity::constant("256Mi"),
+            agent_max_cpu: Quantity::constant("1"),
+            agent_user: AgentUser::default(),
+            volume_size: Quantity::constant(DEFAULT_VOLUME_SIZE),
             plain_env: BTreeSet::new(),
             left_out_containers: LEFT_OUT_CONTAINERS.map(str::to_owned).into(),
             agent_image_registries: BTreeSet::new(),
             foreign_references: ReferenceRules::default(),
             key_names: KeyNames::All,
+            fingerprint: "default".to_owned(),
             kubernetes: Some(KubernetesVersion::NEWEST),
         }
     }
@@ -162,6 +179,10 @@ impl InjectionConfig {
 /// [`contract::layout::MAX_POD_BYTES`], and leaves a quarter for the file system's own pages.
 pub const DEFAULT_VOLUME_SIZE: &str = "32Mi";
 
+/// The least memory limit that a pod may ask for its agent. The agent has 4 MiB resident, starting
+/// the container and its hook takes 3 MiB of runc 1.1, and the volume is half of the limit.
+pub(crate) const MIN_AGENT_MEMORY: &str = "16Mi";
+
 /// The default CPU of the agent in a pod of the class Guaranteed.
 pub const DEFAULT_GUARANTEED_CPU: &str = "100m";
 
@@ -186,7 +207,7 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        let quantity = |text: &str| Quantity(text.to_owned());
+        let quantity = Quantity::constant;
         Self {
             cpu_request: quantity("5m"),
             memory_request: quantity("16Mi"),
@@ -237,79 +258,9 @@ impl FromStr for PullPolicy {
     }
 }
 
-/// A Kubernetes resource quantity such as `5m` or `16Mi`. It is checked when the webhook starts,
-/// because the API server refuses every pod with an invalid one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quantity(String);
-
-/// The text is not a [`Quantity`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "parse quantity {0:?}: must be a number with an optional suffix m, k, M, G, Ki, Mi or Gi, such \
-     as 5m or 16Mi"
-)]
-pub struct QuantityError(String);
-
-impl Quantity {
-    /// The quantity's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The number, to compare two of them.
-    fn amount(&self) -> f64 {
-        let digits = self.0.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let factor = match &self.0[digits.len()..] {
-            "m" => 1e-3,
-            "k" => 1e3,
-            "M" => 1e6,
-            "G" => 1e9,
-            "Ki" => 1024.0,
-            "Mi" => 1024.0 * 1024.0,
-            "Gi" => 1024.0 * 1024.0 * 1024.0,
-            _ => 1.0,
-        };
-        // Checked when it was parsed.
-        digits.parse().unwrap_or(0.0) * factor
-    }
-}
-
-impl FromStr for Quantity {
-    type Err = QuantityError;
-
-    fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let suffix = &text[digits.len()..];
-        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let number = match digits.split_once('.') {
-            Some((whole, fraction)) => is_number(whole) && is_number(fraction),
-            None => is_number(digits),
-        };
-        let fits = number && matches!(suffix, "" | "m" | "k" | "M" | "G" | "Ki" | "Mi" | "Gi");
-        if fits { Ok(Self(text.to_owned())) } else { Err(QuantityError(text.to_owned())) }
-    }
-}
-
-impl fmt::Display for Quantity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_are_checked() {
-        for text in ["5m", "16Mi", "1", "0.5", "1.5Gi"] {
-            assert_eq!(text.parse::<Quantity>().unwrap().to_string(), text);
-        }
-        for text in ["", "m", "5 m", "-5m", "5mb", "1.", ".5", "ä", "1.2.3"] {
-            assert!(text.parse::<Quantity>().is_err(), "{text:?} was accepted");
-        }
-    }
 
     #[test]
     fn a_mirror_is_a_registry_of_the_operator_with_the_same_name_and_tag() {

@@ -11,6 +11,20 @@ pub(crate) enum ContainerList {
     InitContainers,
 }
 
+impl ContainerList {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Containers => "containers",
+            Self::InitContainers => "initContainers",
+        }
+    }
+
+    /// The JSON pointer of the list.
+    pub(crate) fn pointer(self) -> PointerBuf {
+        PointerBuf::from_tokens(["spec", self.name()])
+    }
+}
+
 /// The path of a container in its pod. Displayed as `spec.containers[0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContainerPath {
@@ -20,10 +34,12 @@ pub(crate) struct ContainerPath {
 
 impl ContainerPath {
     fn list_name(self) -> &'static str {
-        match self.list {
-            ContainerList::Containers => "containers",
-            ContainerList::InitContainers => "initContainers",
-        }
+        self.list.name()
+    }
+
+    /// The JSON pointer of the container.
+    pub(crate) fn pointer(self) -> PointerBuf {
+        self.list.pointer().with_trailing_token(self.index)
     }
 
     /// The keys and indexes that lead to something in the container.

@@ -4,9 +4,11 @@
 //! A message names the path in the pod, the problem and a way to fix it. It may hold names that the
 //! pod's author wrote, shortened and escaped. It never holds the value of a variable.
 
+mod not_first;
 mod violation;
 mod warning;
 
+pub(crate) use not_first::NotFirst;
 pub(crate) use violation::Violation;
 pub(crate) use warning::Warning;
 

@@ -16,6 +16,9 @@ pub struct KubernetesVersion {
 pub struct KubernetesVersionError(String);
 
 impl KubernetesVersion {
+    /// The first whose API server evaluates match conditions by default, so that the webhook is
+    /// asked about pods with secrets alone.
+    pub const MATCH_CONDITIONS: Self = Self { major: 1, minor: 28 };
     /// The first with native sidecars by default.
     pub const NATIVE_SIDECARS: Self = Self { major: 1, minor: 29 };
     /// The first with variables from files (`fileKeyRef`) by default.

@@ -4,9 +4,11 @@
 //! it, so both give the same answer for the same pod, bundles and configuration.
 
 mod admit;
+mod agent_resources;
 mod agent_settings;
 mod app_container;
 mod bundles;
+mod choice;
 mod config;
 mod container_path;
 mod credential;
@@ -16,12 +18,14 @@ mod dns;
 mod exec_variable;
 mod expansion;
 mod findings;
+mod fingerprint;
 mod json_size;
 mod kubernetes_version;
 mod mapped_references;
 mod mount_point_conflict;
 mod operator_file;
 mod patch;
+mod placement;
 mod plaintext;
 mod plaintext_policy;
 mod pod;
@@ -32,10 +36,12 @@ mod secret_volume_problem;
 
 pub use admit::{Decision, SkipReason, admit, is_exempt, skip_reason};
 pub use bundles::{Bundle, BundleLookup};
+pub use choice::{AgentUser, PlacementPolicy, UnknownChoice};
 pub use config::{
     ConfigConflict, DEFAULT_GUARANTEED_CPU, DEFAULT_VOLUME_SIZE, InjectionConfig, KeyNames,
-    LEFT_OUT_CONTAINERS, PullPolicy, PullPolicyError, Quantity, QuantityError, Resources,
+    LEFT_OUT_CONTAINERS, PullPolicy, PullPolicyError, Resources,
 };
+pub use contract::{Quantity, QuantityError};
 pub use credential::{Confidence, Rule, rules};
 pub use diagnostics::printable;
 pub use findings::{Finding, Findings, ScanLimits, findings};

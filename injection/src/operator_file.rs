@@ -2,10 +2,13 @@
 
 mod setting;
 
+use contract::Quantity;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::{ConfigConflict, InjectionConfig, PullPolicy, Quantity};
+use crate::choice::{AgentUser, PlacementPolicy};
+use crate::config::{ConfigConflict, InjectionConfig, PullPolicy};
+use crate::fingerprint::fingerprint;
 use crate::references::ReferenceRules;
 pub use setting::{HttpsAddress, ImageName, SettingError};
 use setting::{NameList, Setting};
@@ -66,6 +69,8 @@ keys! {
     agent_image_pull_policy: PullPolicy => |config, policy| config.agent_image_pull_policy = policy;
     /// The address at which agents reach switchyard; `pods.enclii.io` has to accept it too
     switchyard_address: HttpsAddress => |config, address| config.switchyard = address.into();
+    /// Where the agent is: `native`, `first`, or `either`, as the pod asks
+    agent_placement: PlacementPolicy => |config, placement| config.placement = placement;
     /// The agent's CPU request
     agent_cpu_request: Quantity => |config, cpu| config.resources.cpu_request = cpu;
     /// The agent's memory request
@@ -76,6 +81,12 @@ keys! {
     agent_memory_limit: Quantity => |config, memory| config.resources.memory_limit = memory;
     /// The agent's CPU request and limit in pods of the class Guaranteed
     agent_guaranteed_cpu: Quantity => |config, cpu| config.resources.guaranteed_cpu = cpu;
+    /// The most memory that `enclii.io/agent-resources` may ask for
+    agent_max_memory: Quantity => |config, memory| config.agent_max_memory = memory;
+    /// The most CPU that `enclii.io/agent-resources` may ask for
+    agent_max_cpu: Quantity => |config, cpu| config.agent_max_cpu = cpu;
+    /// The agent's user where the application's is not known: `fixed`, or the `namespace`'s
+    agent_user: AgentUser => |config, user| config.agent_user = user;
     /// The size limit of the secrets' memory volume
     volume_size: Quantity => |config, size| config.volume_size = size;
     /// Variables that look like credentials and are not, in every pod of the cluster
@@ -94,6 +105,9 @@ impl OperatorFile {
     /// # Errors
     /// If two settings contradict each other.
     pub fn configure(self, mut config: InjectionConfig) -> Result<InjectionConfig, ConfigConflict> {
+        if self != Self::default() {
+            config.fingerprint = fingerprint(&self);
+        }
         self.apply(&mut config);
         config.check()?;
         Ok(config)
@@ -150,7 +164,10 @@ mod tests {
         for OperatorKey { name, schema, .. } in OperatorFile::keys() {
             let sample = schema["examples"][0].clone();
             let file = read(json!({ &name: sample })).unwrap_or_else(|why| panic!("{name}: {why}"));
-            assert_ne!(file.configure(base()).unwrap(), base(), "{name} changes nothing");
+            let found = file.configure(base()).unwrap();
+            assert_ne!(found.fingerprint, base().fingerprint, "{name}");
+            let found = InjectionConfig { fingerprint: base().fingerprint, ..found };
+            assert_ne!(found, base(), "{name} changes nothing");
             samples += 1;
         }
         assert!(samples >= 10);

@@ -12,6 +12,7 @@ pub(crate) mod mounts;
 pub(crate) mod paths;
 mod reinvocation;
 pub(crate) mod secret_volumes;
+pub(crate) mod status;
 pub(crate) mod templates;
 pub(crate) mod volumes;
 

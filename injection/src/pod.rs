@@ -3,9 +3,11 @@
 //! It holds the fields that a decision needs and skips the rest. It is never encoded again: the
 //! patch refers to the pod's own JSON, so fields that this build does not know survive.
 
+mod container;
 mod env_var;
 mod exempt;
 mod handler;
+mod requirements;
 mod volume;
 
 use std::borrow::Cow;
@@ -13,13 +15,13 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::container_path::{ContainerList, ContainerPath};
 use crate::json_size::{self, MAX_JSON_VALUES};
+pub(crate) use container::{Container, VolumeMount};
 pub(crate) use env_var::{EnvVar, FileKeySelector};
 pub(crate) use handler::Handler;
-use handler::Lifecycle;
+pub(crate) use requirements::{Requirements, Resource};
 pub(crate) use volume::{KeyToPath, Volume};
 
 /// A pod of an admission request or a manifest.
@@ -84,6 +86,13 @@ impl<'a> Pod<'a> {
             .as_deref()
             .filter(|name| !name.is_empty())
             .unwrap_or("default")
+    }
+
+    /// Whether the pod ends with its application, as that of a Job.
+    pub(crate) fn ends(&self) -> bool {
+        let policy = self.spec.restart_policy.as_deref().unwrap_or("Always");
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        policy != "Always" || owners.any(|owner| &*owner.kind == "Job")
     }
 
     /// The value of an annotation.
@@ -177,6 +186,14 @@ pub(crate) struct Metadata<'a> {
     generate_name: Option<JsonStr<'a>>,
     #[serde(borrow)]
     annotations: Option<StringMap<'a>>,
+    #[serde(borrow)]
+    owner_references: Option<Vec<OwnerReference<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OwnerReference<'a> {
+    #[serde(borrow, default)]
+    kind: JsonStr<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,6 +208,8 @@ pub(crate) struct Spec<'a> {
     #[serde(borrow)]
     service_account_name: Option<JsonStr<'a>>,
     pub(crate) security_context: Option<PodSecurityContext>,
+    #[serde(borrow)]
+    restart_policy: Option<JsonStr<'a>>,
     pub(crate) share_process_namespace: Option<bool>,
     pub(crate) termination_grace_period_seconds: Option<i64>,
     #[serde(rename = "hostPID")]
@@ -198,6 +217,9 @@ pub(crate) struct Spec<'a> {
     pub(crate) host_network: Option<bool>,
     #[serde(borrow)]
     pub(crate) dns_policy: Option<JsonStr<'a>>,
+    /// Of the whole pod (Kubernetes 1.34).
+    #[serde(borrow)]
+    pub(crate) resources: Option<Requirements<'a>>,
     #[serde(borrow)]
     pub(crate) os: Option<NamedObject<'a>>,
 }
@@ -213,132 +235,6 @@ pub(crate) struct NamedObject<'a> {
 pub(crate) struct PodSecurityContext {
     pub(crate) run_as_user: Option<i64>,
     pub(crate) fs_group: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Container<'a> {
-    #[serde(borrow, default)]
-    pub(crate) name: JsonStr<'a>,
-    #[serde(borrow)]
-    pub(crate) command: Option<Vec<JsonStr<'a>>>,
-    #[serde(borrow)]
-    pub(crate) args: Option<Vec<JsonStr<'a>>>,
-    #[serde(borrow)]
-    pub(crate) env: Option<Vec<EnvVar<'a>>>,
-    #[serde(borrow)]
-    pub(crate) env_from: Option<Vec<EnvFromSource<'a>>>,
-    #[serde(borrow)]
-    pub(crate) volume_mounts: Option<Vec<VolumeMount<'a>>>,
-    security_context: Option<ContainerSecurityContext>,
-    #[serde(borrow)]
-    restart_policy: Option<JsonStr<'a>>,
-    #[serde(borrow)]
-    resources: Option<ContainerResources<'a>>,
-    #[serde(borrow)]
-    liveness_probe: Option<Handler<'a>>,
-    #[serde(borrow)]
-    readiness_probe: Option<Handler<'a>>,
-    #[serde(borrow)]
-    startup_probe: Option<Handler<'a>>,
-    #[serde(borrow)]
-    lifecycle: Option<Lifecycle<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ContainerResources<'a> {
-    #[serde(borrow)]
-    limits: Option<ResourceList<'a>>,
-    #[serde(borrow)]
-    requests: Option<ResourceList<'a>>,
-}
-
-/// Quantities, as they are written: a text or, in a manifest, a number.
-#[derive(Debug, Deserialize)]
-struct ResourceList<'a> {
-    #[serde(borrow)]
-    cpu: Option<&'a RawValue>,
-    #[serde(borrow)]
-    memory: Option<&'a RawValue>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ContainerSecurityContext {
-    run_as_user: Option<i64>,
-}
-
-/// An entry of `envFrom`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EnvFromSource<'a> {
-    #[serde(borrow, default)]
-    pub(crate) prefix: Option<JsonStr<'a>>,
-    #[serde(borrow)]
-    pub(crate) secret_ref: Option<NamedObject<'a>>,
-}
-
-/// An entry of `volumeMounts`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct VolumeMount<'a> {
-    #[serde(borrow, default)]
-    pub(crate) name: JsonStr<'a>,
-    #[serde(borrow, default)]
-    pub(crate) mount_path: JsonStr<'a>,
-    pub(crate) read_only: Option<bool>,
-    #[serde(borrow)]
-    pub(crate) sub_path: Option<JsonStr<'a>>,
-    #[serde(borrow)]
-    pub(crate) sub_path_expr: Option<JsonStr<'a>>,
-    #[serde(borrow)]
-    pub(crate) mount_propagation: Option<JsonStr<'a>>,
-}
-
-impl<'a> Container<'a> {
-    /// The UID that the manifest sets for the container; `None` if the image decides.
-    pub(crate) fn uid(&self, pod: &Pod<'_>) -> Option<i64> {
-        let own = self.security_context.as_ref().and_then(|context| context.run_as_user);
-        own.or_else(|| pod.spec.security_context.as_ref().and_then(|context| context.run_as_user))
-            .filter(|uid| *uid >= 0)
-    }
-
-    /// Whether its limits are set and equal its requests, as in a pod of the class Guaranteed.
-    /// Requests that are not set are the limits.
-    pub(crate) fn has_guaranteed_resources(&self) -> bool {
-        let Some(ContainerResources { limits: Some(limits), requests }) = &self.resources else {
-            return false;
-        };
-        let is_equal = |quantity: fn(&ResourceList<'a>) -> Option<&'a str>| {
-            let limit = quantity(limits);
-            let request = requests.as_ref().and_then(quantity);
-            limit.is_some() && (request.is_none() || request == limit)
-        };
-        is_equal(|list| list.cpu.map(unquoted)) && is_equal(|list| list.memory.map(unquoted))
-    }
-
-    /// The probes and hooks, each with the fields that lead to it.
-    pub(crate) fn handlers(&self) -> impl Iterator<Item = (&'static [&'static str], &Handler<'_>)> {
-        let hooks = self.lifecycle.as_ref();
-        [
-            (&["livenessProbe"][..], self.liveness_probe.as_ref()),
-            (&["readinessProbe"], self.readiness_probe.as_ref()),
-            (&["startupProbe"], self.startup_probe.as_ref()),
-            (&["lifecycle", "postStart"], hooks.and_then(Lifecycle::post_start)),
-            (&["lifecycle", "preStop"], hooks.and_then(Lifecycle::pre_stop)),
-        ]
-        .into_iter()
-        .filter_map(|(field, handler)| Some((field, handler?)))
-    }
-
-    /// Whether an init container keeps running beside the application.
-    pub(crate) fn is_sidecar(&self) -> bool {
-        self.restart_policy.as_deref() == Some("Always")
-    }
-}
-
-fn unquoted(quantity: &RawValue) -> &str {
-    quantity.get().trim_matches('"')
 }
 
 #[cfg(test)]
@@ -379,15 +275,5 @@ mod tests {
             Pod::parse(r#"{"metadata":{"name":"a\u0062"},"spec":{"serviceAccountName":"api"}}"#)
                 .unwrap();
         assert_eq!((pod.name(), pod.service_account()), ("ab", "api"));
-    }
-
-    #[test]
-    fn the_container_s_uid_overrides_the_pod_s() {
-        let pod = Pod::parse(
-            r#"{"spec":{"securityContext":{"runAsUser":1},"containers":[{"securityContext":{"runAsUser":2}},{"securityContext":{}},{}]}}"#,
-        )
-        .unwrap();
-        let uids: Vec<_> = pod.containers().map(|(_, container)| container.uid(&pod)).collect();
-        assert_eq!(uids, [Some(2), Some(1), Some(1)]);
     }
 }

@@ -1,5 +1,5 @@
-//! Follows the API server's version: native sidecars need Kubernetes 1.29, and what else a pod may
-//! hold depends on it too. No review waits for it.
+//! Follows the API server's version: where the agent is in a pod, and what else it may hold,
+//! depends on it. No review waits for it.
 
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ enum VersionError {
     #[error("read the API server's version: {major:?}.{minor:?} is no version")]
     Form { major: String, minor: String },
     #[error(
-        "check the API server's version: {0} has no native sidecars; upgrade the cluster to \
-         {needed} or newer",
-        needed = KubernetesVersion::NATIVE_SIDECARS
+        "check the API server's version: {0} has no match conditions, so it would ask about every \
+         pod; upgrade the cluster to {needed} or newer",
+        needed = KubernetesVersion::MATCH_CONDITIONS
     )]
     TooOld(KubernetesVersion),
 }
@@ -96,7 +96,7 @@ async fn get(client: &Client) -> Result<KubernetesVersion, VersionError> {
 fn supported(major: &str, minor: &str) -> Result<KubernetesVersion, VersionError> {
     let form = || VersionError::Form { major: major.to_owned(), minor: minor.to_owned() };
     let version = KubernetesVersion::from_parts(major, minor).ok_or_else(form)?;
-    if version < KubernetesVersion::NATIVE_SIDECARS {
+    if version < KubernetesVersion::MATCH_CONDITIONS {
         return Err(VersionError::TooOld(version));
     }
     Ok(version)
@@ -107,10 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_from_1_29_are_supported() {
+    fn versions_from_1_28_are_supported() {
         for (major, minor, expected) in [
-            ("1", "28", "check the API server's version: 1.28 has no native sidecars"),
-            ("1", "28+", "check the API server's version: 1.28 has no native sidecars"),
+            ("1", "27", "check the API server's version: 1.27 has no match conditions"),
+            ("1", "27+", "check the API server's version: 1.27 has no match conditions"),
+            ("1", "28", ""),
             ("1", "29", ""),
             ("1", "34+", ""),
             ("2", "0", ""),

@@ -13,14 +13,30 @@ use crate::statistics::milliseconds;
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const PORT: u16 = 8080;
+const APPLICATION: &str = "api";
 
-/// Whether a pod has the agent.
+/// Whether a pod has the agent, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PodVariant {
     /// Without the annotation.
     Plain,
-    /// With the annotation.
-    Injected,
+    /// With a native sidecar.
+    Native,
+    /// With the agent as the first container.
+    First,
+}
+
+impl PodVariant {
+    /// All of them, in the order of their turns.
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Native, Self::First];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Native => "native",
+            Self::First => "first",
+        }
+    }
 }
 
 /// The milliseconds from just before the create call to the application's first instruction. The
@@ -31,8 +47,7 @@ pub(super) fn measure_start(
     variant: PodVariant,
     number: u32,
 ) -> Result<f64> {
-    let name =
-        format!("{}-{number}", if variant == PodVariant::Plain { "plain" } else { "injected" });
+    let name = format!("{}-{number}", variant.name());
     let all = format!("/api/v1/namespaces/{namespace}/pods");
     let one = format!("{all}/{name}");
     let from = SystemTime::now();
@@ -52,7 +67,9 @@ pub(super) fn measure_start(
 fn wait_for_state(api: &ApiProxy, pod: &str) -> Result<AppState> {
     let state = wait::until("the application", STEP_TIMEOUT, || {
         let found = api.get_opt(pod)?.unwrap_or_default();
-        if found.pointer("/status/containerStatuses/0/state/running").is_none() {
+        let containers = found["status"]["containerStatuses"].as_array();
+        let mut containers = containers.into_iter().flatten();
+        if !containers.any(|it| it["name"] == APPLICATION && it["state"]["running"].is_object()) {
             return Ok(None);
         }
         api.get_if_ready(&format!("{pod}:{PORT}/proxy/state"))
@@ -66,11 +83,10 @@ pub(super) fn pod_manifest(name: &str, variant: PodVariant) -> Value {
         "metadata": {"name": name, "labels": {"app": "bench"}},
         "spec": {
             "serviceAccountName": "api",
-            "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,
             "securityContext": {"runAsUser": 1000, "runAsNonRoot": true},
             "containers": [{
-                "name": "api",
+                "name": APPLICATION,
                 "image": format!("enclii/sample:{}", env!("CARGO_PKG_VERSION")),
                 "imagePullPolicy": "Never",
                 "ports": [{"containerPort": PORT}],
@@ -78,8 +94,9 @@ pub(super) fn pod_manifest(name: &str, variant: PodVariant) -> Value {
             }]
         }
     });
-    if variant == PodVariant::Injected {
-        pod["metadata"]["annotations"] = json!({"enclii.io/secrets": BUNDLE});
+    if variant != PodVariant::Plain {
+        pod["metadata"]["annotations"] =
+            json!({"enclii.io/secrets": BUNDLE, "enclii.io/placement": variant.name()});
     }
     pod
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use super::{MAX_BUNDLES, MAX_VALUE_BYTES};
+use crate::agent_resources::AgentResourcesError;
 use crate::bundle::{BundleRef, BundleRefError};
 use crate::delivery::DeliveryError;
 use crate::file_path::PathError;
+use crate::placement::PlacementError;
 use crate::reload::ReloadError;
 use crate::rendered::RenderedError;
 
@@ -58,6 +60,8 @@ impl AnnotationError {
             // The key ends with the name of the file.
             ValueError::Rendered(cause) => format!("annotation {}…: {cause}", self.key),
             ValueError::Path(cause) => format!("annotation {}…: {cause}", self.key),
+            ValueError::AgentResources(cause) => format!("annotation {}: {cause}", self.key),
+            ValueError::Placement(cause) => format!("annotation {}: {cause}", self.key),
             ValueError::Delivery(cause) => format!("annotation {}: {cause}", self.key),
             other => format!("annotation {}: {other}", self.key),
         }
@@ -94,6 +98,12 @@ pub enum ValueError {
     /// Not a list of deliveries.
     #[error("delivery")]
     Delivery(#[source] DeliveryError),
+    /// Not the agent's resources.
+    #[error("agent resources")]
+    AgentResources(#[source] AgentResourcesError),
+    /// Not a placement.
+    #[error("placement")]
+    Placement(#[source] PlacementError),
     /// Not a file to render.
     #[error("rendered file")]
     Rendered(#[source] RenderedError),

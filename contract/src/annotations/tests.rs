@@ -23,7 +23,10 @@ fn everything_at_once() {
         (ENV, "A,B"),
         (PLAIN_ENV, "C"),
         (CONTAINERS, "app,migrate"),
+        (PLACEMENT, "first"),
+        (AGENT_RESOURCES, "limits.memory=32Mi, requests.cpu=10m"),
         (FILE_MODE, "0440"),
+        (STATUS, "x"),
         ("enclii.io/relaod", "none"),
         ("enclii.io/something-else", "1"),
         ("example.com/secrets", "x"),
@@ -39,6 +42,8 @@ fn everything_at_once() {
     assert_eq!(found.deliver.to_string(), "env,TLS=files");
     assert_eq!(found.env.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B"]);
     assert_eq!(found.containers.unwrap().len(), 2);
+    assert_eq!(found.placement, Some(Placement::First));
+    assert_eq!(found.agent_resources.to_string(), "requests.cpu=10m,limits.memory=32Mi");
     assert_eq!(found.file_mode.unwrap().bits(), 0o440);
     let warnings: Vec<_> = found.unknown.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -65,6 +70,9 @@ fn each_bad_value_names_its_key() {
         (ENV, "A B"),
         (PLAIN_ENV, ","),
         (CONTAINERS, "App"),
+        (PLACEMENT, "last"),
+        (AGENT_RESOURCES, "memory=32Mi"),
+        (AGENT_RESOURCES, ""),
         (FILE_MODE, "0777"),
         (FILE_MODE, "400x"),
         (FILE_MODE, "0044"),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::MAX_BUNDLES;
 use super::error::ValueError;
+use crate::agent_resources::AgentResources;
 use crate::bundle::BundleRef;
 use crate::delivery::{DeliveryEntries, DeliveryRequest};
 use crate::scope::Label;
@@ -37,6 +38,13 @@ pub(super) fn deliveries(text: &str) -> Result<DeliveryRequest, Vec<ValueError>>
     let mut found = DeliveryEntries::default();
     each_entry(text, |entry| found.add(entry).map_err(ValueError::Delivery))?;
     Ok(found.into_request())
+}
+
+/// Requests and limits, separated by commas.
+pub(super) fn agent_resources(text: &str) -> Result<AgentResources, Vec<ValueError>> {
+    let mut found = AgentResources::default();
+    each_entry(text, |entry| found.add(entry).map_err(ValueError::AgentResources))?;
+    Ok(found)
 }
 
 /// Names, separated by commas.

@@ -1,7 +1,8 @@
 //! Why a pod cannot be admitted.
 
-use contract::{BundleRef, FilePath, SecretName, annotations, layout};
+use contract::{BundleRef, FilePath, Quantity, SecretName, annotations, layout};
 
+use super::NotFirst;
 use crate::kubernetes_version::KubernetesVersion;
 use crate::mount_point_conflict::MountPointConflict;
 use crate::references::ReferenceProblem;
@@ -71,6 +72,50 @@ pub(crate) enum Violation {
         annotations::DELIVER
     )]
     ReloadWithInit { reload: String },
+    #[error(
+        "annotation {}: first is not allowed by the operator (agentPlacement in the webhook's \
+         configuration): remove the annotation",
+        annotations::PLACEMENT
+    )]
+    PlacementNotAllowed,
+    #[error(
+        "annotation {}: {name} is {quantity}, and may be {}{most} at most (agentMax… in the \
+         webhook's configuration)",
+        annotations::AGENT_RESOURCES,
+        .least.as_ref().map_or_else(String::new, |least| format!("{least} at least and "))
+    )]
+    AgentResourceBounds {
+        name: &'static str,
+        quantity: Quantity,
+        least: Option<Quantity>,
+        most: Quantity,
+    },
+    #[error(
+        "annotation {}: the {name} request {request} is over the limit {limit}: raise \
+         limits.{name}, or lower requests.{name}",
+        annotations::AGENT_RESOURCES
+    )]
+    AgentRequestOverLimit { name: &'static str, request: Quantity, limit: Quantity },
+    #[error(
+        "{at}: mounts a volume at /run that cannot hold a directory secrets, where the secrets \
+         are mounted: mount it below /run, or leave the container out of {}",
+        annotations::CONTAINERS
+    )]
+    ReadOnlyRun { at: String },
+    #[error(
+        "the agent is a native sidecar, which needs Kubernetes {}, and the cluster has {cluster}: \
+         ask the operator for agentPlacement: first, or use {}: init",
+        KubernetesVersion::NATIVE_SIDECARS,
+        annotations::DELIVER
+    )]
+    NoNativeSidecars { cluster: KubernetesVersion },
+    #[error(
+        "the agent cannot be the first container: {reason}; and a native sidecar needs Kubernetes \
+         {}, and the cluster has {cluster}: use {}: init",
+        KubernetesVersion::NATIVE_SIDECARS,
+        annotations::DELIVER
+    )]
+    NoPlacement { cluster: KubernetesVersion, reason: NotFirst },
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(

@@ -1,7 +1,8 @@
 //! What the author of an admitted pod should know.
 
-use contract::{BundleRef, SecretName, annotations, layout};
+use contract::{BundleRef, Quantity, SecretName, annotations, layout};
 
+use super::NotFirst;
 use crate::kubernetes_version::KubernetesVersion;
 
 /// What the author of an admitted pod should know.
@@ -12,6 +13,28 @@ pub(crate) enum Warning {
          dnsConfig know the name of switchyard's Service"
     )]
     OwnResolver,
+    #[error(
+        "annotation {}: the agent is a native sidecar, because {reason}",
+        annotations::PLACEMENT
+    )]
+    PlacedNative { reason: NotFirst },
+    #[error(
+        "a LimitRange gives container {container} the memory limit {limit}, and the agent has \
+         {agent}: if it allows no more, the pod is refused; with {}: limits.memory={limit}, it is \
+         not",
+        annotations::AGENT_RESOURCES
+    )]
+    LimitRange { container: String, limit: Quantity, agent: Quantity },
+    #[error(
+        "{at}: mounts a read-only volume at /run, so the container does not start unless that \
+         has a directory secrets"
+    )]
+    ReadOnlyRun { at: String },
+    #[error(
+        "the containers with secrets have different SELinux levels \
+         (securityContext.seLinuxOptions), so some may not read their files"
+    )]
+    SeLinuxLevels,
     #[error("{0}")]
     UnknownAnnotation(String),
     #[error(
@@ -84,7 +107,7 @@ pub(crate) enum Warning {
          is not the agent's {uid}",
         annotations::FILE_MODE
     )]
-    Unreadable { mode: String, container: String, uid: i64 },
+    Unreadable { mode: String, container: String, uid: String },
     #[error(
         "{at}: a shell finds ${name} empty there, since the variable is not in the container's \
          environment: read the value from its file"

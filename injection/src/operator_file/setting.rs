@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use contract::Quantity;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::config::{PullPolicy, Quantity};
+use crate::choice::{AgentUser, PlacementPolicy};
+use crate::config::PullPolicy;
 use crate::references::ReferenceRules;
 
 /// What a key of the file may hold.
@@ -22,12 +24,6 @@ fn parse<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-}
-
-impl<'de> Deserialize<'de> for Quantity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse(deserializer)
-    }
 }
 
 impl Setting for Quantity {
@@ -55,6 +51,26 @@ impl Setting for PullPolicy {
         })
     }
 }
+
+/// A setting that is one of some words; the second is an example that differs from the default.
+macro_rules! words {
+    ($($name:ident),+) => { $(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                parse(deserializer)
+            }
+        }
+
+        impl Setting for $name {
+            fn schema() -> Value {
+                let words = Self::ALL.map(Self::as_str);
+                json!({ "type": "string", "enum": words, "examples": [words[1]] })
+            }
+        }
+    )+ };
+}
+
+words!(PlacementPolicy, AgentUser);
 
 /// The text is not a setting of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,83 +1,81 @@
 //! The agent's container: a native sidecar. It comes first among the init containers, so that it
-//! starts first and stops last, and its `postStart` hook ends when every file is written. Only the
+//! starts first and stops last, and its `postStart` hook ends when every file is written. Where the
+//! operator has it so, it is the first of the ordinary containers, with the same hook. Only the
 //! proxy of a mesh may come before it. In a pod that asks for its secrets once, it is an ordinary
 //! init container.
 
 use contract::agent_config::{self, AgentConfig, Files, Source};
 use contract::rendered::Contents;
-use contract::{Annotations, ReloadRequest, layout};
+use contract::{Annotations, Placement, ReloadRequest, layout};
 use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
 use super::agent_env::{config_value, pod_uid};
 use super::secret_volumes::agent_mounts;
-use super::{add, append, reinvocation};
+use super::{add, append, reinvocation, remove};
 use crate::agent_settings::AgentSettings;
 use crate::app_container::AppContainer;
-use crate::config::{InjectionConfig, Quantity, Resources};
-use crate::container_path::ContainerList;
+use crate::config::InjectionConfig;
+use crate::container_path::{ContainerList, ContainerPath};
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
 
-const INIT_CONTAINERS: &Pointer = Pointer::from_static("/spec/initContainers");
-
 /// Adds the operations that insert the agent. If an earlier pass has inserted it, adapts it to the
-/// containers that were added since.
+/// containers that were added since. One that is elsewhere, or behind a container that needs it,
+/// is taken out and inserted anew.
 pub(crate) fn patch(
-    (pod, containers): (&Pod<'_>, &[AppContainer<'_>]),
+    pod: &Pod<'_>,
     agent_config: &AgentConfig,
-    settings: &AgentSettings<'_>,
+    (settings, containers): (&AgentSettings<'_>, &[AppContainer<'_>]),
     config: &InjectionConfig,
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
     let container = container(agent_config, settings, config);
-    let mut is_present = false;
-    for (path, _) in pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER) {
-        let outcome = match path.list {
-            ContainerList::Containers => Err("it is not an init container".to_owned()),
-            ContainerList::InitContainers if is_present => Err("there are two".to_owned()),
-            ContainerList::InitContainers => {
-                is_present = true;
-                let found = reinvocation::init_container(pod, path.index);
-                match (&container, found) {
-                    (Value::Object(canonical), Some(Value::Object(found))) => {
-                        Ok(reinvocation::agent(canonical, &found, path, config))
-                    }
-                    _ => Err("it is not an object".to_owned()),
-                }
-            }
-        };
-        match outcome {
-            Ok(operations) => patch.extend(operations),
-            Err(difference) => {
-                diagnostics.deny(Violation::AgentNameTaken { at: path.to_string(), difference });
-            }
-        }
-    }
-    if is_present {
+    let list = settings.agent_list();
+    let mut agents = pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER);
+    let found = agents.next().map(|(path, _)| path);
+    if let Some((second, _)) = agents.next() {
+        let difference = "there are two".to_owned();
+        diagnostics.deny(Violation::AgentNameTaken { at: second.to_string(), difference });
         return;
     }
-    match pod.spec.init_containers {
-        Some(_) => {
-            let place = place(containers, config);
-            patch.push(add(INIT_CONTAINERS.with_trailing_token(place), container));
+    let is_late = |path: ContainerPath| {
+        let before = containers.iter().filter(|app| app.path.list == list);
+        before.filter(|app| app.path.index < path.index).any(|app| app.gets_secrets)
+    };
+    if let Some(path) = found {
+        let is_here = path.list == list && !is_late(path);
+        let found = is_here.then(|| reinvocation::container(pod, path)).flatten();
+        if let (Value::Object(canonical), Some(Value::Object(found))) = (&container, found) {
+            return patch.extend(reinvocation::agent(canonical, &found, path, config));
         }
-        None => append(INIT_CONTAINERS.to_buf(), false, vec![container], patch),
+        patch.push(remove(path.pointer()));
+    }
+    // Ours may have been the only one.
+    let exists = match list {
+        ContainerList::Containers => pod.spec.containers.is_some(),
+        ContainerList::InitContainers => pod.spec.init_containers.is_some(),
+    };
+    if exists {
+        let place = place(list, containers, config);
+        patch.push(add(list.pointer().with_trailing_token(place), container));
+    } else {
+        append(list.pointer(), false, vec![container], patch);
     }
 }
 
-/// The agent's index among the init containers: 0, or after the sidecars of other webhooks that
-/// stand first. Where a mesh redirects a pod's connections from the start, as with its CNI plugin,
-/// nothing can be reached before its proxy runs.
-fn place(containers: &[AppContainer<'_>], config: &InjectionConfig) -> usize {
+/// The agent's index in its list: 0, or after the proxies of meshes that stand first, as native
+/// sidecars or as ordinary containers. Where a mesh redirects a pod's connections from the start, as
+/// with its CNI plugin, nothing can be reached before its proxy runs.
+fn place(list: ContainerList, containers: &[AppContainer<'_>], config: &InjectionConfig) -> usize {
     let is_others = |app: &&AppContainer<'_>| {
         !app.gets_secrets && config.left_out_containers.contains(&*app.container.name)
     };
-    let init = containers.iter().filter(|app| app.path.list == ContainerList::InitContainers);
-    let sidecars = init.take_while(is_others).filter(|app| app.container.is_sidecar());
-    sidecars.last().map_or(0, |last| last.path.index + 1)
+    let goes_on =
+        |app: &&AppContainer<'_>| list == ContainerList::Containers || app.container.is_sidecar();
+    let first = containers.iter().filter(|app| app.path.list == list).take_while(is_others);
+    first.filter(goes_on).last().map_or(0, |last| last.path.index + 1)
 }
 
 /// What the agent does in a pod with these annotations.
@@ -113,8 +111,7 @@ fn container(
     settings: &AgentSettings<'_>,
     config: &InjectionConfig,
 ) -> Value {
-    let uid = settings.uid;
-    let InjectionConfig { agent_image, agent_image_pull_policy, resources, .. } = config;
+    let InjectionConfig { agent_image, agent_image_pull_policy, .. } = config;
     let mut container = json!({
         "name": layout::AGENT_CONTAINER,
         "image": agent_image,
@@ -131,16 +128,21 @@ fn container(
                 "readOnly": true,
             },
         ],
-        "resources": requests_and_limits(resources, settings.is_guaranteed),
+        "resources": settings.resources.requirements,
         "securityContext": {
-            "runAsUser": uid,
-            "runAsNonRoot": uid != 0,
+            "runAsNonRoot": settings.uid != Some(0),
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
             "capabilities": { "drop": ["ALL"] },
             "seccompProfile": { "type": "RuntimeDefault" },
         },
     });
+    if let Some(uid) = settings.uid {
+        container["securityContext"]["runAsUser"] = json!(uid);
+    }
+    if let Some(level) = settings.selinux_level {
+        container["securityContext"]["seLinuxOptions"] = json!({ "level": level });
+    }
     if agent_config.program_directory.is_some()
         && let Some(Value::Array(mounts)) = container.get_mut("volumeMounts")
     {
@@ -159,12 +161,14 @@ fn container(
     if let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
         mounts.extend(agent_mounts(&agent_config.files.volumes));
     }
-    if settings.init_only {
-        container["args"] = json!(["init"]);
-    } else {
-        container["restartPolicy"] = json!("Always");
+    if settings.placement.is_some() {
         let hook = json!({ "exec": { "command": [layout::AGENT_PROGRAM, "wait"] } });
         container["lifecycle"] = json!({ "postStart": hook });
+    } else {
+        container["args"] = json!(["init"]);
+    }
+    if settings.placement == Some(Placement::Native) {
+        container["restartPolicy"] = json!("Always");
     }
     if settings.restarts {
         container["restartPolicyRules"] = json!([{
@@ -173,20 +177,4 @@ fn container(
         }]);
     }
     container
-}
-
-fn requests_and_limits(resources: &Resources, is_guaranteed: bool) -> Value {
-    let Resources { cpu_request, memory_request, cpu_limit, memory_limit, guaranteed_cpu } =
-        resources;
-    let list = |cpu: Option<&Quantity>, memory: &Quantity| match cpu {
-        Some(cpu) => json!({ "cpu": cpu.as_str(), "memory": memory.as_str() }),
-        None => json!({ "memory": memory.as_str() }),
-    };
-    let (requests, limits) = if is_guaranteed {
-        let both = list(Some(guaranteed_cpu), memory_limit);
-        (both.clone(), both)
-    } else {
-        (list(Some(cpu_request), memory_request), list(cpu_limit.as_ref(), memory_limit))
-    };
-    json!({ "requests": requests, "limits": limits })
 }

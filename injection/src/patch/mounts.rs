@@ -164,6 +164,14 @@ fn check(
                     diagnostics.deny(Violation::MountPathInside { at: at(), path: path(), reason });
                 }
             }
+            MountOverlap::Run => {
+                let volume = points.volumes.get(&*mount.name);
+                if volume.is_some_and(|volume| volume.has_keys()) {
+                    diagnostics.deny(Violation::ReadOnlyRun { at: at() });
+                } else if mount.read_only == Some(true) {
+                    diagnostics.warn(Warning::ReadOnlyRun { at: at() });
+                }
+            }
             MountOverlap::MayHide => diagnostics.warn(Warning::MayHideSecrets { at: at() }),
         }
     }
@@ -176,6 +184,8 @@ enum MountOverlap<'m> {
     Same,
     /// Below it, at this path.
     Inside(Vec<&'m str>),
+    /// At `/run`, so that the secrets directory is made in that volume.
+    Run,
     MayHide,
 }
 
@@ -184,6 +194,7 @@ fn overlap(mount_path: &str) -> MountOverlap<'_> {
     // `/var/run` is a link to `/run` in most images, so both are the same directory.
     let below_run = match components.as_slice() {
         ["var", "run"] => return MountOverlap::MayHide,
+        ["run"] => return MountOverlap::Run,
         ["run", rest @ ..] | ["var", "run", rest @ ..] => rest,
         _ => return MountOverlap::None,
     };
@@ -240,7 +251,8 @@ mod tests {
             ("/var/run", MountOverlap::MayHide),
             ("/var/run/", MountOverlap::MayHide),
             ("/var/run/app", MountOverlap::None),
-            ("/run", MountOverlap::None),
+            ("/run", MountOverlap::Run),
+            ("/run/.", MountOverlap::Run),
             ("/run/secrets-of-mine", MountOverlap::None),
             ("/etc/run/secrets", MountOverlap::None),
             ("", MountOverlap::None),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{add, remove, replace};
 use crate::config::InjectionConfig;
-use crate::container_path::ContainerPath;
+use crate::container_path::{ContainerList, ContainerPath};
 use crate::pod::Pod;
 
 /// Where a mount may be that another webhook added. The agent reads nothing there.
@@ -33,9 +33,14 @@ pub(super) fn volumes<'a>(pod: &Pod<'a>) -> Vec<&'a RawValue> {
     raw_spec(pod).and_then(|spec| spec.volumes).unwrap_or_default()
 }
 
-/// An init container with all of its fields.
-pub(super) fn init_container(pod: &Pod<'_>, index: usize) -> Option<Value> {
-    element(raw_spec(pod)?.init_containers, index)
+/// A container with all of its fields.
+pub(super) fn container(pod: &Pod<'_>, path: ContainerPath) -> Option<Value> {
+    let spec = raw_spec(pod)?;
+    let list = match path.list {
+        ContainerList::Containers => spec.containers,
+        ContainerList::InitContainers => spec.init_containers,
+    };
+    element(list, path.index)
 }
 
 #[derive(Deserialize)]
@@ -43,6 +48,8 @@ pub(super) fn init_container(pod: &Pod<'_>, index: usize) -> Option<Value> {
 struct RawSpec<'a> {
     #[serde(borrow)]
     volumes: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    containers: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     init_containers: Option<Vec<&'a RawValue>>,
 }
@@ -99,11 +106,30 @@ pub(super) fn agent(
             ("env", Value::Array(variables)) => {
                 operations.extend(list(path.field(key), value, variables, is_harmless_variable));
             }
+            ("securityContext", Value::Object(found)) if is_harmless_context(value, found) => {}
             _ if value == found_value => {}
             _ => operations.push(add(path.field(key), value.clone())),
         }
     }
     operations
+}
+
+/// Whether a security context is the canonical one, but for what gives the agent nothing: what a
+/// namespace assigns where the canonical one leaves it open (a user other than root, an SELinux
+/// level), and `privileged: false`.
+fn is_harmless_context(canonical: &Value, found: &Map<String, Value>) -> bool {
+    let is_open = |key: &str| canonical.get(key).is_none();
+    let is_assigned = |(key, value): (&String, &Value)| match key.as_str() {
+        "runAsUser" => is_open(key) && value.as_i64().is_some_and(|uid| uid > 0),
+        "seLinuxOptions" => {
+            is_open(key) && value.as_object().is_some_and(|it| it.keys().all(|key| key == "level"))
+        }
+        "privileged" => *value == Value::Bool(false),
+        _ => false,
+    };
+    let others = found.iter().filter(|it| !is_assigned(*it));
+    let others: Map<_, _> = others.map(|(key, value)| (key.clone(), value.clone())).collect();
+    canonical.as_object() == Some(&others)
 }
 
 /// Whether the API server sets a field to this by itself.

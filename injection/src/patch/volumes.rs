@@ -1,13 +1,12 @@
 //! The volumes of an injected pod: memory for the secrets, the agent's token, memory for the
 //! agent's program where it starts commands, and the ConfigMaps of its templates.
 
-use contract::layout;
+use contract::{Quantity, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
 use serde_json::{Value, json};
 
 use super::{append, reinvocation};
-use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::Pod;
 
@@ -16,12 +15,12 @@ const VOLUMES: &Pointer = Pointer::from_static("/spec/volumes");
 /// Adds the operations that insert the volumes.
 pub(crate) fn patch(
     pod: &Pod<'_>,
-    (config, has_program, templates): (&InjectionConfig, bool, Option<Value>),
+    (size, has_program, templates): (&Quantity, bool, Option<Value>),
     diagnostics: &mut Diagnostics,
     patch: &mut Vec<PatchOperation>,
 ) {
     let mut missing = Vec::with_capacity(4);
-    let always = [(layout::SECRETS_VOLUME, secrets(config)), (layout::TOKEN_VOLUME, token())];
+    let always = [(layout::SECRETS_VOLUME, secrets(size)), (layout::TOKEN_VOLUME, token())];
     let program = has_program.then(|| (layout::PROGRAM_VOLUME, program()));
     let templates = templates.map(|volume| (layout::TEMPLATE_VOLUME, volume));
     for (name, canonical) in always.into_iter().chain(program).chain(templates) {
@@ -42,10 +41,10 @@ pub(crate) fn patch(
 
 /// In memory, so that no value reaches a disk. Limited, because an unlimited volume may take half
 /// of the node's memory.
-fn secrets(config: &InjectionConfig) -> Value {
+fn secrets(size: &Quantity) -> Value {
     json!({
         "name": layout::SECRETS_VOLUME,
-        "emptyDir": { "medium": "Memory", "sizeLimit": config.volume_size.as_str() },
+        "emptyDir": { "medium": "Memory", "sizeLimit": size.as_str() },
     })
 }
 

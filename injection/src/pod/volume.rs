@@ -77,15 +77,17 @@ struct HostPath<'a> {
 }
 
 impl Volume<'_> {
+    /// Whether its files are the keys of an object. Kubelet mounts it read-only.
+    pub(crate) fn has_keys(&self) -> bool {
+        let Self { config_map, secret, projected, downward_api, .. } = self;
+        let others = [config_map, downward_api];
+        secret.is_some() || projected.is_some() || others.into_iter().any(Option::is_some)
+    }
+
     /// Whether a mount of the volume is most likely a file: a key of an object, or a file of the
     /// node. One that is `filled` by the agent was an object's before.
     pub(crate) fn is_mounted_as_file(&self, mount: &VolumeMount<'_>, filled: bool) -> bool {
-        let Self { config_map, secret, projected, downward_api, .. } = self;
-        let has_keys = filled
-            || config_map.is_some()
-            || secret.is_some()
-            || projected.is_some()
-            || downward_api.is_some();
+        let has_keys = filled || self.has_keys();
         let has_sub_path = mount.sub_path.is_some() || mount.sub_path_expr.is_some();
         let kind = self.host_path.as_ref().and_then(|it| it.kind.as_deref());
         let is_node_file =

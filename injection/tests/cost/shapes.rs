@@ -315,6 +315,13 @@ pub(crate) fn all() -> Vec<Shape> {
                 "[]",
             ),
         ),
+        shape("a list of LimitRanger's of 32 KiB for 250 containers", {
+            let clauses = "memory limit for container c;".repeat(1100);
+            let said = format!(r#","kubernetes.io/limit-ranger":"{clauses}""#);
+            let limits = r#""resources":{"limits":{"memory":"1Mi"}}"#;
+            let containers = many(250, &|at| format!(r#"{{"name":"d{at}",{limits}}}"#));
+            pod(&said, &format!("[{containers}]"))
+        }),
         shape("an unknown annotation of 2 MB", {
             pod(&format!(r#","enclii.io/{}":"x""#, "s".repeat(2 << 20)), "[]")
         }),

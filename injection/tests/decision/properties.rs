@@ -1,12 +1,14 @@
 //! Properties of the decision on every pod.
 
-use injection::{Decision, Pod, admit};
+use injection::{AgentUser, Decision, InjectionConfig, PlacementPolicy, Pod, admit};
 use json_patch::{Patch, PatchOperation};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{KEYS, NAMESPACE, apply, catalog, config, decide, decide_for_anybody};
+use crate::support::{
+    KEYS, NAMESPACE, apply, catalog, config, decide, decide_by, decide_for_anybody,
+};
 
 /// Part of every variable's value, so that a leaked value is found in any text.
 const CANARY: &str = "cAnArY7Q";
@@ -194,6 +196,8 @@ fn pod() -> impl Strategy<Value = Value> {
             }
         }
         for (key, value) in [
+            ("restartPolicy", share.then_some(json!("OnFailure"))),
+            ("resources", share.then_some(json!({ "limits": { "memory": "48Mi" } }))),
             ("initContainers", init),
             ("volumes", volumes),
             ("shareProcessNamespace", share.then_some(json!(true))),
@@ -223,13 +227,17 @@ fn unrelated_fields(pod: &Value) -> Vec<Value> {
                 container["securityContext"]
             ])
         });
-    parts
-        .chain([pod["metadata"].clone(), pod["status"].clone(), pod["spec"]["futureField"].clone()])
-        .collect()
+    // The webhook's own.
+    let mut metadata = pod["metadata"].clone();
+    if let Some(annotations) = metadata["annotations"].as_object_mut() {
+        annotations.remove("enclii.io/status");
+        annotations.remove("kubectl.kubernetes.io/default-container");
+    }
+    parts.chain([metadata, pod["status"].clone(), pod["spec"]["futureField"].clone()]).collect()
 }
 
-fn check(pod: &Value) -> Result<bool, TestCaseError> {
-    match decide(pod) {
+fn check(pod: &Value, config: &InjectionConfig) -> Result<bool, TestCaseError> {
+    match decide_by(pod, config) {
         Decision::Skip(_) => Err(TestCaseError::fail("a pod with the annotation was skipped")),
         Decision::Refuse { message, warnings } => {
             prop_assert!(!message.contains(CANARY), "{message}");
@@ -266,7 +274,7 @@ fn check(pod: &Value) -> Result<bool, TestCaseError> {
                 prop_assert!(!KEYS.contains(&name) || stays, "{} is still there", name);
             }
             // A second pass changes nothing.
-            match decide(&patched) {
+            match decide_by(&patched, config) {
                 Decision::Inject { patch, .. } => prop_assert_eq!(patch, Patch::default()),
                 other => prop_assert!(false, "the second pass: {:?}", other),
             }
@@ -279,8 +287,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn every_pod_is_injected_or_refused_without_a_leak(pod in pod()) {
-        check(&pod)?;
+    fn every_pod_is_injected_or_refused_without_a_leak(pod in pod(), config in settings()) {
+        check(&pod, &config)?;
+    }
+
+    #[test]
+    fn what_another_configuration_has_made_becomes_what_this_one_makes(
+        pod in pod(),
+        earlier in settings(),
+        config in settings(),
+    ) {
+        if let Decision::Inject { patch, .. } = decide_by(&pod, &earlier)
+            && matches!(decide_by(&pod, &config), Decision::Inject { .. })
+        {
+            check(&apply(&pod, &patch), &config)?;
+        }
     }
 
     #[test]
@@ -312,6 +333,19 @@ proptest! {
             prop_assert!(!message.contains(CANARY), "{message}");
         }
     }
+}
+
+/// What an operator may have set.
+fn settings() -> impl Strategy<Value = InjectionConfig> {
+    let versions = prop_oneof![4 => Just("1.37"), 1 => Just("1.34"), 1 => Just("1.28")];
+    let placements = prop::sample::select(&PlacementPolicy::ALL[..]);
+    let users = prop::sample::select(&AgentUser::ALL[..]);
+    (placements, users, versions).prop_map(|(placement, agent_user, version)| InjectionConfig {
+        placement,
+        agent_user,
+        kubernetes: version.parse().ok(),
+        ..config()
+    })
 }
 
 /// Everything that an asker gets to see.
@@ -365,7 +399,7 @@ fn many_of_the_pods_are_admitted() {
 
     let mut runner = TestRunner::deterministic();
     let admitted = (0..300)
-        .filter(|_| check(&pod().new_tree(&mut runner).unwrap().current()).unwrap())
+        .filter(|_| check(&pod().new_tree(&mut runner).unwrap().current(), &config()).unwrap())
         .count();
     assert!(admitted > 30, "{admitted} of 300");
 }

@@ -4,7 +4,7 @@ use injection::Decision;
 use json_patch::Patch;
 use serde_json::{Value, json};
 
-use crate::support::{admitted, annotate, decide, one, pod, refused, with_spec};
+use crate::support::{Change, admitted, annotate, decide, one, pod, refused, with_spec};
 
 /// The pod after a first pass, with the API server's defaults.
 fn injected() -> Value {
@@ -125,8 +125,6 @@ fn the_agent_starts_after_the_proxy_of_a_mesh_that_is_first() {
     let named = annotate(with_spec(one(json!({})), init), &[("containers", "api,istio-proxy")]);
     assert_eq!(names(&admitted(&named).0), ["enclii-agent", "istio-proxy"], "it reads the secrets");
 }
-
-type Change = fn(&mut Value);
 
 /// The pod with its agent changed, admitted.
 fn readmitted(change: Change) -> Value {
@@ -298,13 +296,9 @@ fn mounts_below_the_secrets_directory_get_mount_points() {
 }
 
 #[test]
-fn an_agent_among_the_containers_or_a_second_one_is_refused() {
-    let among_applications = pod(json!([{ "name": "api" }, { "name": "enclii-agent" }]));
-    assert_eq!(
-        refused(&among_applications),
-        "spec.containers[1]: is named enclii-agent, a name that is reserved for the agent, and is \
-            not the agent (it is not an init container): rename it"
-    );
+fn an_agent_among_the_containers_is_moved_and_a_second_one_is_refused() {
+    let (moved, _) = admitted(&pod(json!([{ "name": "api" }, { "name": "enclii-agent" }])));
+    assert_eq!(moved, admitted(&pod(json!([{ "name": "api" }]))).0);
     let mut twice = injected();
     let agent = twice["spec"]["initContainers"][0].clone();
     twice["spec"]["initContainers"].as_array_mut().unwrap().push(agent);
@@ -316,7 +310,6 @@ fn an_agent_among_the_containers_or_a_second_one_is_refused() {
 
 #[test]
 fn forged_volumes_are_refused() {
-    type Change = fn(&mut Value);
     let changes: [Change; 5] = [
         |volumes| volumes[0] = json!({ "name": "enclii-secrets", "emptyDir": {} }),
         |volumes| volumes[0]["emptyDir"] = json!({ "medium": "Memory" }),

@@ -8,6 +8,9 @@ use injection::{Bundle, BundleLookup, Decision, InjectionConfig, KeyNames, Pod, 
 use json_patch::Patch;
 use serde_json::{Value, json};
 
+/// A change of a part of a pod.
+pub(crate) type Change = fn(&mut Value);
+
 /// The namespace that the bundles are in.
 pub(crate) const NAMESPACE: &str = "shop-prod";
 

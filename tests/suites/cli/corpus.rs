@@ -163,6 +163,8 @@ fn check(before: &Value, after: &Value, at: &str) {
     let listed = annotations["enclii.io/env"].as_str().unwrap_or_default();
     let is_signalled =
         annotations["enclii.io/reload"].as_str().is_some_and(|it| it.starts_with("signal="));
+    let status = pod_mut(&mut rest)["metadata"]["annotations"].as_object_mut().unwrap();
+    assert!(status.remove("enclii.io/status").is_some(), "{at}: no status");
     let spec = &mut pod_mut(&mut rest)["spec"];
     let old = &pod(before)["spec"];
 

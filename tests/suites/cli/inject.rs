@@ -64,6 +64,17 @@ fn the_operators_file_is_read_as_the_webhook_reads_it() {
     let comments = harness.file("empty.yaml", b"# volumeSize: 9Mi\n");
     assert!(inject(0, &["--config", &comments]).0.contains("sizeLimit: 32Mi"));
 
+    let first = harness.file("first.yaml", b"agentPlacement: first\n");
+    let (out, _) = inject(0, &["--config", &first]);
+    assert!(!out.contains("initContainers") && out.contains("enclii-agent"), "{out}");
+    let job = "kind: Job\nspec: {template: {spec: {restartPolicy: Never, serviceAccountName: api, \
+        containers: [{name: api, image: api}]}, metadata: {annotations: {enclii.io/secrets: \
+        api-prod}}}}\n";
+    let job = harness.file("job.yaml", job.as_bytes());
+    let words = [&["inject", "-f", &job, "--config", &first][..], &bundle].concat();
+    let done = harness.run(&words, b"");
+    assert!(String::from_utf8(done.out).unwrap().contains("initContainers"), "{}", done.err);
+
     for (text, words) in
         [("volumeSizes: 9Mi\n", "volumeSizes"), ("volumeSize: 1Gi\n", "over the agent's memory")]
     {

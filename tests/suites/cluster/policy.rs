@@ -3,6 +3,7 @@
 
 mod changes;
 mod edit;
+mod first;
 mod hostile;
 mod restarting;
 
@@ -17,6 +18,7 @@ use crate::app::{pod, pod_spec, service_account};
 use crate::harness::{STEP_TIMEOUT, exclusive, kubernetes_minor, project, shared};
 use changes::{Change, changes};
 use edit::agent;
+use first::FIRST;
 use hostile::{HARMLESS, HOSTILE, Hostile, RESERVED};
 use restarting::{RESTARTING, restarts_all};
 
@@ -191,7 +193,8 @@ fn without_the_webhook_every_hostile_pod_is_refused_and_each_refusal_is_seen() {
         let answer = place.create(&changed(&place.injected, restarts_all)).unwrap();
         assert!(answer.is_admitted(), "{}", answer.message());
     }
-    let tables = HOSTILE.iter().chain(with_rules).map(|it| (it, &place.injected));
+    let of_injected = HOSTILE.iter().chain(FIRST).chain(with_rules);
+    let tables = of_injected.map(|it| (it, &place.injected));
     for (case, base) in tables.chain(RESERVED.iter().map(|it| (it, &plain))) {
         let hostile = changed(base, case.change);
         let answer = place.create(&hostile).unwrap();
@@ -293,7 +296,7 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
     let stored = place.api.patch(&path, DRY, &json!({})).unwrap().body;
     let mut refused = 0;
     let with_rules = if has_restart_rules() { RESTARTING } else { &[] };
-    for Hostile { name, change, .. } in HOSTILE.iter().chain(with_rules) {
+    for Hostile { name, change, .. } in HOSTILE.iter().chain(FIRST).chain(with_rules) {
         let mut fresh = changed(&place.injected, *change);
         // A client's update starts from what is stored.
         let mut update = changed(&stored, *change);
@@ -320,7 +323,10 @@ fn with_the_webhook_a_hostile_pod_is_refused_or_harmless_however_it_comes() {
             }
         }
     }
-    println!("{refused} of {} requests refused, the rest harmless", HOSTILE.len() * 5);
+    println!(
+        "{refused} of {} requests refused, the rest harmless",
+        (HOSTILE.len() + FIRST.len()) * 5
+    );
 }
 
 #[test]

@@ -5,5 +5,6 @@
 mod keeper;
 mod objects;
 mod policies;
+mod priority;
 mod rights;
 mod security;

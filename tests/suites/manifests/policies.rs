@@ -183,6 +183,7 @@ fn the_policy_accepts_what_the_webhook_writes() {
         layout::CONFIG_VARIABLE,
         layout::POD_UID_VARIABLE,
         annotations::SECRETS,
+        annotations::STATUS,
         &layout::TOKEN_LIFETIME_SECONDS.to_string(),
         &format!("== [{}]", layout::RESTART_EXIT_CODE),
     ] {

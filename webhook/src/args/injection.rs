@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Group;
 use injection::{
-    HttpsAddress, ImageName, InjectionConfig, KeyNames, KubernetesVersion, OperatorFile,
-    PullPolicy, Quantity,
+    AgentUser, HttpsAddress, ImageName, InjectionConfig, KeyNames, KubernetesVersion, OperatorFile,
+    PlacementPolicy, PullPolicy, Quantity,
 };
 
 /// The agent's image if nobody names one: that of this version.
@@ -30,6 +30,9 @@ pub struct InjectionArgs {
     /// The address at which agents reach switchyard [default: that of its Service]
     #[arg(long, env = "ENCLII_SWITCHYARD_ADDRESS", value_name = "URL")]
     pub switchyard_address: Option<HttpsAddress>,
+    /// Where the agent is: native, first, or either, as the pod asks [default: native]
+    #[arg(long, env = "ENCLII_AGENT_PLACEMENT", value_name = "PLACEMENT")]
+    pub agent_placement: Option<PlacementPolicy>,
     /// The agent's CPU request [default: 5m]
     #[arg(long, env = "ENCLII_AGENT_CPU_REQUEST", value_name = "QUANTITY")]
     pub agent_cpu_request: Option<Quantity>,
@@ -46,6 +49,10 @@ pub struct InjectionArgs {
     /// The agent's memory limit; the secrets' volume is charged to it [default: 64Mi]
     #[arg(long, env = "ENCLII_AGENT_MEMORY_LIMIT", value_name = "QUANTITY")]
     pub agent_memory_limit: Option<Quantity>,
+    /// The agent's user where the application's is not known: fixed, or the namespace's
+    /// [default: fixed]
+    #[arg(long, env = "ENCLII_AGENT_USER", value_name = "USER")]
+    pub agent_user: Option<AgentUser>,
     /// The size limit of the secrets' memory volume [default: 32Mi]
     #[arg(long, env = "ENCLII_VOLUME_SIZE", value_name = "QUANTITY")]
     pub volume_size: Option<Quantity>,
@@ -64,11 +71,13 @@ impl InjectionArgs {
             agent_image,
             agent_image_pull_policy,
             switchyard_address,
+            agent_placement,
             agent_cpu_request,
             agent_memory_request,
             agent_cpu_limit,
             agent_guaranteed_cpu,
             agent_memory_limit,
+            agent_user,
             volume_size,
             kubernetes_version: _,
         } = self;
@@ -76,11 +85,13 @@ impl InjectionArgs {
             agent_image,
             agent_image_pull_policy,
             switchyard_address,
+            agent_placement,
             agent_cpu_request,
             agent_memory_request,
             agent_cpu_limit,
             agent_guaranteed_cpu,
             agent_memory_limit,
+            agent_user,
             volume_size,
             ..OperatorFile::default()
         };

@@ -234,7 +234,7 @@ impl Components {
     /// the operator has named the version on which injections depend.
     pub(super) fn version(&self, is_given: bool, state: WebhookState) {
         let Some(client) = self.client.clone() else { return };
-        let gate = self.gate("a Kubernetes API server of 1.29 or newer");
+        let gate = self.gate("a Kubernetes API server of 1.28 or newer");
         let state = (!is_given).then_some(state);
         if let Some(state) = &state {
             state.set_kubernetes(None);

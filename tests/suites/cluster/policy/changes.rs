@@ -49,6 +49,11 @@ pub(super) fn changes() -> (Vec<Change>, Vec<Change>) {
             images("enclii-agent", "evil/agent:1"),
             Some("image is not the operator's"),
         ),
+        change(
+            "another status",
+            annotations(json!({"enclii.io/status": "x"})),
+            Some("stays as it was"),
+        ),
         debug("the token", mounts("enclii-token"), Some("which is the agent's identity")),
         debug("the secrets", mounts("enclii-secrets"), Some("cannot mount the secrets")),
         debug(

@@ -2,14 +2,32 @@
 
 use serde_json::{Value, json};
 
-/// The agent.
+/// The agent, wherever it is.
 pub(super) fn agent(pod: &mut Value) -> &mut Value {
-    let all = pod["spec"]["initContainers"].as_array_mut().unwrap();
-    all.iter_mut().find(|it| it["name"] == "enclii-agent").unwrap()
+    let spec = pod["spec"].as_object_mut().unwrap();
+    let lists = spec.iter_mut().filter(|(key, _)| key.to_lowercase().ends_with("containers"));
+    let mut all = lists.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten());
+    all.find(|it| it["name"] == "enclii-agent").unwrap()
+}
+
+/// Makes the agent the first of the containers, as the webhook does where the operator has it so.
+pub(super) fn place_first(pod: &mut Value) {
+    let mut it = agent(pod).clone();
+    remove(&mut it, "restartPolicy");
+    list(&mut pod["spec"]["initContainers"]).retain(|it| it["name"] != "enclii-agent");
+    list(&mut pod["spec"]["containers"]).insert(0, it);
+    status(pod, "first");
+}
+
+/// What the webhook says of a pod whose agent is there.
+pub(super) fn status(pod: &mut Value, agent: &str) {
+    let text = format!(r#"{{"agent":"{agent}","configuration":"x","version":"0.1.0"}}"#);
+    pod["metadata"]["annotations"]["enclii.io/status"] = json!(text);
 }
 
 pub(super) fn app(pod: &mut Value) -> &mut Value {
-    &mut pod["spec"]["containers"][0]
+    let all = pod["spec"]["containers"].as_array_mut().unwrap();
+    all.iter_mut().find(|it| it["name"] != "enclii-agent").unwrap()
 }
 
 pub(super) fn list(of: &mut Value) -> &mut Vec<Value> {

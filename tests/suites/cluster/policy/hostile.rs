@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::edit::{
     agent, app, configuration, filled_volume, init, list, mount, mount_in_agent, own_volume,
-    remove, replace_in_configuration, token, variable, volume,
+    place_first, remove, replace_in_configuration, status, token, variable, volume,
 };
 
 /// A change of a pod.
@@ -24,10 +24,12 @@ pub(super) const fn hostile(name: &'static str, says: &'static str, change: Edit
 }
 
 const NO_AGENT: &str = "has no agent";
-const NOT_A_SIDECAR: &str = "not a sidecar as the webhook makes it";
+pub(super) const BEFORE: &str = "before the agent can mount";
+const STATUS: &str = "enclii.io/status is not as the webhook writes it";
+pub(super) const NOT_A_SIDECAR: &str = "not a sidecar as the webhook makes it";
 const NOT_AN_INIT: &str = "not an init container as the webhook makes it";
 const PROBE: &str = "has a probe or another termination message path";
-const SECURITY: &str = "securityContext is not the webhook's";
+pub(super) const SECURITY: &str = "securityContext is not the webhook's";
 const CONFIGURATION: &str = "not one that the webhook writes";
 const VARIABLE: &str = "changes what a program does";
 const SECRETS_MOUNT: &str = "does not mount the secrets";
@@ -36,7 +38,7 @@ const HIDES: &str = "can hide what it uses";
 const TOKEN: &str = "not the token that the webhook asks for";
 const OTHER_TOKEN: &str = "in the volume enclii-token alone";
 const VOLUME: &str = "not the memory volume";
-const IDENTITY: &str = "no other container can mount it";
+pub(super) const IDENTITY: &str = "no other container can mount it";
 const READ_ONLY: &str = "at /run/secrets and read-only";
 const SECRET: &str = "a volume holds a Secret that the bundle replaces";
 const FILLED: &str = "a volume that the agent fills is not the memory volume";
@@ -55,16 +57,20 @@ pub(super) const HOSTILE: &[Hostile] = &[
     hostile("an agent with another name", NO_AGENT, |pod| {
         agent(pod)["name"] = json!("enclii-agents");
     }),
-    hostile("the agent among the containers", NO_AGENT, |pod| {
+    hostile("the agent behind the application", BEFORE, |pod| {
         let mut it = agent(pod).clone();
         remove(&mut it, "restartPolicy");
         remove(&mut pod["spec"], "initContainers");
         list(&mut pod["spec"]["containers"]).push(it);
     }),
-    hostile("an application with the agent's name, and no agent", NO_AGENT, |pod| {
+    hostile("an application with the agent's name, and no agent", "image is not", |pod| {
         remove(&mut pod["spec"], "initContainers");
         app(pod)["name"] = json!("enclii-agent");
     }),
+    hostile("a status of somebody else", STATUS, |pod| {
+        pod["metadata"]["annotations"]["enclii.io/status"] = json!("injected");
+    }),
+    hostile("a status of another placement", STATUS, |pod| status(pod, "first")),
     hostile("another image", "image is not the operator's", |pod| {
         agent(pod)["image"] = json!("evil/agent:0.1.0");
     }),
@@ -268,7 +274,7 @@ pub(super) const HOSTILE: &[Hostile] = &[
         let mounts = json!([{"name": "enclii-secrets", "mountPath": "/run/secrets"}]);
         init(pod, 1, json!({"volumeMounts": mounts}));
     }),
-    hostile("a container before the agent", "before the agent can mount", |pod| {
+    hostile("a container before the agent", BEFORE, |pod| {
         let mounts =
             json!([{"name": "enclii-secrets", "mountPath": "/run/secrets", "readOnly": true}]);
         init(pod, 0, json!({"volumeMounts": mounts}));
@@ -305,6 +311,15 @@ pub(super) const HOSTILE: &[Hostile] = &[
 /// What does no harm, although the webhook did not do it: other webhooks do.
 pub(super) const HARMLESS: &[(&str, Edit)] = &[
     ("nothing", |_| {}),
+    ("an agent that is first", place_first),
+    ("a container of a mesh before an agent that is first", |pod| {
+        place_first(pod);
+        let mesh = json!({
+            "name": "istio-proxy", "image": "enclii/sample:0.1.0",
+            "imagePullPolicy": "IfNotPresent"
+        });
+        list(&mut pod["spec"]["containers"]).insert(0, mesh);
+    }),
     ("a variable for every container", |pod| variable(agent(pod), "AWS_REGION", "eu-1")),
     ("certificates for every container", |pod| mount_in_agent(pod, "/etc/ssl/certs")),
     ("an identity for every container", |pod| mount_in_agent(pod, "/var/run/secrets/x")),
@@ -338,6 +353,7 @@ pub(super) const HARMLESS: &[(&str, Edit)] = &[
         remove(agent(pod), "restartPolicy");
         remove(agent(pod), "lifecycle");
         agent(pod)["args"] = json!(["init"]);
+        status(pod, "init");
     }),
     ("a program from the agent", |pod| {
         pod["metadata"]["annotations"]["enclii.io/deliver"] = json!("exec");

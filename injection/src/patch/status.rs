@@ -1,0 +1,53 @@
+//! What an injected pod says about itself: its status, and which container people mean who name
+//! none.
+
+use contract::{Placement, annotations};
+use json_patch::PatchOperation;
+use json_patch::jsonptr::PointerBuf;
+use serde_json::{Value, json};
+
+use super::add;
+use crate::agent_settings::AgentSettings;
+use crate::app_container::AppContainer;
+use crate::config::InjectionConfig;
+use crate::container_path::ContainerList;
+use crate::pod::Pod;
+
+/// The container that `kubectl logs` and `kubectl exec` take; without it, the first.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// Adds the operations that write the annotations. A status that somebody else wrote is replaced.
+pub(crate) fn patch(
+    pod: &Pod<'_>,
+    (settings, containers): (&AgentSettings<'_>, &[AppContainer<'_>]),
+    config: &InjectionConfig,
+    patch: &mut Vec<PatchOperation>,
+) {
+    let status = status(settings, config).to_string();
+    if pod.annotation(annotations::STATUS) != Some(&status) {
+        patch.push(add(pointer(annotations::STATUS), Value::String(status)));
+    }
+    let application = containers.iter().find(|app| app.path.list == ContainerList::Containers);
+    if settings.placement == Some(Placement::First)
+        && pod.annotation(DEFAULT_CONTAINER).is_none()
+        && let Some(app) = application
+    {
+        let name = Value::String(app.container.name.to_string());
+        patch.push(add(pointer(DEFAULT_CONTAINER), name));
+    }
+}
+
+/// Where the agent is (`native`, `first` or `init`), the fingerprint of the operator's settings,
+/// and the webhook's version. The policy of the API server looks at the beginning.
+fn status(settings: &AgentSettings<'_>, config: &InjectionConfig) -> Value {
+    json!({
+        "agent": settings.placement.map_or("init", Placement::as_str),
+        "configuration": config.fingerprint,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The pod asks by an annotation, so it has some.
+fn pointer(annotation: &str) -> PointerBuf {
+    PointerBuf::from_tokens(["metadata", "annotations", annotation])
+}

@@ -1,0 +1,127 @@
+//! A container of a pod, as far as admission reads it.
+
+use serde::Deserialize;
+
+use super::handler::Lifecycle;
+use super::{EnvVar, Handler, JsonStr, NamedObject, Pod, Requirements};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Container<'a> {
+    #[serde(borrow, default)]
+    pub(crate) name: JsonStr<'a>,
+    #[serde(borrow)]
+    pub(crate) command: Option<Vec<JsonStr<'a>>>,
+    #[serde(borrow)]
+    pub(crate) args: Option<Vec<JsonStr<'a>>>,
+    #[serde(borrow)]
+    pub(crate) env: Option<Vec<EnvVar<'a>>>,
+    #[serde(borrow)]
+    pub(crate) env_from: Option<Vec<EnvFromSource<'a>>>,
+    #[serde(borrow)]
+    pub(crate) volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    #[serde(borrow)]
+    security_context: Option<ContainerSecurityContext<'a>>,
+    #[serde(borrow)]
+    restart_policy: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) resources: Option<Requirements<'a>>,
+    #[serde(borrow)]
+    liveness_probe: Option<Handler<'a>>,
+    #[serde(borrow)]
+    readiness_probe: Option<Handler<'a>>,
+    #[serde(borrow)]
+    startup_probe: Option<Handler<'a>>,
+    #[serde(borrow)]
+    lifecycle: Option<Lifecycle<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerSecurityContext<'a> {
+    run_as_user: Option<i64>,
+    #[serde(borrow)]
+    se_linux_options: Option<SeLinuxOptions<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SeLinuxOptions<'a> {
+    #[serde(borrow)]
+    level: Option<JsonStr<'a>>,
+}
+
+/// An entry of `envFrom`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EnvFromSource<'a> {
+    #[serde(borrow, default)]
+    pub(crate) prefix: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) secret_ref: Option<NamedObject<'a>>,
+}
+
+/// An entry of `volumeMounts`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VolumeMount<'a> {
+    #[serde(borrow, default)]
+    pub(crate) name: JsonStr<'a>,
+    #[serde(borrow, default)]
+    pub(crate) mount_path: JsonStr<'a>,
+    pub(crate) read_only: Option<bool>,
+    #[serde(borrow)]
+    pub(crate) sub_path: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) sub_path_expr: Option<JsonStr<'a>>,
+    #[serde(borrow)]
+    pub(crate) mount_propagation: Option<JsonStr<'a>>,
+}
+
+impl<'a> Container<'a> {
+    /// The UID that the manifest sets for the container; `None` if the image decides.
+    pub(crate) fn uid(&self, pod: &Pod<'_>) -> Option<i64> {
+        let own = self.security_context.as_ref().and_then(|context| context.run_as_user);
+        own.or_else(|| pod.spec.security_context.as_ref().and_then(|context| context.run_as_user))
+            .filter(|uid| *uid >= 0)
+    }
+
+    /// The SELinux level that the manifest sets for this container alone.
+    pub(crate) fn selinux_level(&self) -> Option<&str> {
+        let context = self.security_context.as_ref()?;
+        context.se_linux_options.as_ref()?.level.as_deref()
+    }
+
+    /// The probes and hooks, each with the fields that lead to it.
+    pub(crate) fn handlers(&self) -> impl Iterator<Item = (&'static [&'static str], &Handler<'_>)> {
+        let hooks = self.lifecycle.as_ref();
+        [
+            (&["livenessProbe"][..], self.liveness_probe.as_ref()),
+            (&["readinessProbe"], self.readiness_probe.as_ref()),
+            (&["startupProbe"], self.startup_probe.as_ref()),
+            (&["lifecycle", "postStart"], hooks.and_then(Lifecycle::post_start)),
+            (&["lifecycle", "preStop"], hooks.and_then(Lifecycle::pre_stop)),
+        ]
+        .into_iter()
+        .filter_map(|(field, handler)| Some((field, handler?)))
+    }
+
+    /// Whether an init container keeps running beside the application.
+    pub(crate) fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_container_s_uid_overrides_the_pod_s() {
+        let pod = Pod::parse(
+            r#"{"spec":{"securityContext":{"runAsUser":1},"containers":[{"securityContext":{"runAsUser":2}},{"securityContext":{}},{}]}}"#,
+        )
+        .unwrap();
+        let uids: Vec<_> = pod.containers().map(|(_, container)| container.uid(&pod)).collect();
+        assert_eq!(uids, [Some(2), Some(1), Some(1)]);
+    }
+}
