@@ -91,7 +91,7 @@ keys! {
     volume_size: Quantity => |config, size| config.volume_size = size;
     /// Variables that look like credentials and are not, in every pod of the cluster
     plain_env: NameList => |config, names| config.plain_env = names.into();
-    /// Containers that get no secrets unless `enclii.io/containers` names them: those of other webhooks
+    /// Containers that get no secrets unless `enclii.io/containers` names them: those of others
     left_out_containers: NameList => |config, names| config.left_out_containers = names.into();
     /// Registries, as `mirror.example.com/docker`, that may serve the agent's image too
     agent_image_registries: NameList => |config, all| config.agent_image_registries = all.into();

@@ -274,8 +274,8 @@ pub(crate) enum Violation {
     ExecVariableUsed { at: String, name: String },
     #[error(
         "{at}: uses $({name}), which kubelet replaces there by a literal value of env at most: \
-         have a shell read the variable (sh -c 'exec app \"${name}\"') and deliver it as a variable \
-         of the container ({}: {name}=env), or list {name} in {}",
+         have a shell read the variable (sh -c 'exec app \"${name}\"') and deliver it as a \
+         variable of the container ({}: {name}=env), or list {name} in {}",
         annotations::DELIVER,
         annotations::PLAIN_ENV
     )]

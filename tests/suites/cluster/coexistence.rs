@@ -50,9 +50,9 @@ impl Reviewer for OtherWebhooks {
 }
 
 /// The registration of all of them for one namespace. Dropping it deletes it.
-struct Registration(String);
+struct RegisteredOthers(String);
 
-impl Registration {
+impl RegisteredOthers {
     /// The API server calls webhooks in the order of the names of their registrations.
     fn new(name: &str, namespace: &str, server: &WebhookServer) -> Result<Self> {
         let entry = |other: OtherWebhook| {
@@ -82,7 +82,7 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
+impl Drop for RegisteredOthers {
     fn drop(&mut self) {
         let words = ["delete", "mutatingwebhookconfiguration", &self.0, "--ignore-not-found"];
         let _ = kubectl(&words);
@@ -144,7 +144,7 @@ fn meet_all(name: &str, registration: &str) {
 
     let directory = cluster_directory.join("others-sockets").to_string_lossy().into_owned();
     let server = WebhookServer::start(OtherWebhooks { directory }, true).unwrap();
-    let _registration = Registration::new(registration, namespace, &server).unwrap();
+    let _registration = RegisteredOthers::new(registration, namespace, &server).unwrap();
     let api = ApiServer::connect().unwrap();
     let create = |pod: &Value, query: &str| {
         api.create(&format!("/api/v1/namespaces/{namespace}/pods"), query, pod)

@@ -1,4 +1,4 @@
-//! Rules by which containers restart, which the agent has in a pod with `enclii.io/reload: restart`.
+//! Rules by which containers restart. The agent has one in a pod with `enclii.io/reload: restart`.
 
 use serde_json::{Value, json};
 
