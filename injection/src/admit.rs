@@ -148,7 +148,8 @@ fn inject(
     let mut patch = Vec::new();
     let mut from_files = patch::env::FromFiles::default();
     let mut has_program = false;
-    let filled = FilledVolumes::resolve(pod, &requested, config, diagnostics);
+    let size = &agent.resources.volume_size;
+    let filled = FilledVolumes::resolve(pod, &requested, size, diagnostics);
     let mut mount_points = MountPoints::new(pod, &requested, &filled);
     for app in &containers {
         let is_signalled = agent.signalled == Some(&*app.container.name);
@@ -177,9 +178,9 @@ fn inject(
     }
     warn_of_absent_env(annotations, &containers, &requested, diagnostics);
     let mount_points = mount_points.into_list();
-    filled.patch(config, &mut patch);
+    filled.patch(size, &mut patch);
     let templates = patch::templates::volume(annotations);
-    let volumes = (&agent.resources.volume_size, has_program, templates);
+    let volumes = (size, has_program, templates);
     patch::volumes::patch(pod, volumes, diagnostics, &mut patch);
     share_process_namespace(pod, &agent, &mut patch);
     // Inserting the agent shifts the indexes of the other containers, so it comes last.

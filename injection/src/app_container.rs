@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use contract::{Annotations, annotations, layout};
 
 use crate::config::InjectionConfig;
-use crate::container_path::{ContainerList, ContainerPath};
+use crate::container_path::ContainerPath;
 use crate::diagnostics::{Diagnostics, Violation, printable};
 use crate::pod::{Container, Pod};
 
@@ -25,8 +25,7 @@ impl AppContainer<'_> {
 }
 
 /// Every container but the agent. Without an annotation, all get the secrets but those that the
-/// operator leaves out, and those that another webhook has put before the agent: their files are
-/// not there yet. Refuses annotations that name such a container, or one that the pod lacks.
+/// operator leaves out. Refuses annotations that name a container the pod lacks.
 pub(crate) fn all<'p>(
     pod: &'p Pod<'p>,
     annotations: &Annotations,
@@ -34,24 +33,15 @@ pub(crate) fn all<'p>(
     diagnostics: &mut Diagnostics,
 ) -> Vec<AppContainer<'p>> {
     let named = annotations.containers.as_ref();
-    let is_init = |path: ContainerPath| path.list == ContainerList::InitContainers;
-    let agent = pod.containers().find(|(path, found)| is_init(*path) && is_agent(found));
-    let precedes = |path: ContainerPath| {
-        is_init(path) && agent.is_some_and(|(agent, _)| path.index < agent.index)
-    };
     let containers: Vec<_> = pod
         .containers()
         .filter(|(_, container)| !is_agent(container))
         .map(|(path, container)| {
-            let is_chosen = named.map_or_else(
+            let gets_secrets = named.map_or_else(
                 || !config.left_out_containers.contains(&*container.name),
                 |names| names.contains(&*container.name),
             );
-            if precedes(path) && named.is_some() && is_chosen {
-                let name = printable(&container.name);
-                diagnostics.deny(Violation::StartsBeforeAgent { name });
-            }
-            AppContainer { path, container, gets_secrets: is_chosen && !precedes(path) }
+            AppContainer { path, container, gets_secrets }
         })
         .collect();
     let names = named.into_iter().flatten().map(|name| (annotations::CONTAINERS, name));

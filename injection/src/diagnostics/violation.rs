@@ -119,12 +119,6 @@ pub(crate) enum Violation {
     #[error("annotation {annotation}: the pod has no container {name}; it has {known}")]
     NoSuchContainer { annotation: &'static str, name: String, known: String },
     #[error(
-        "annotation {}: init container {name} starts before the agent, where another webhook has \
-         put it, so its files are not there yet: take it out of the annotation",
-        annotations::CONTAINERS
-    )]
-    StartsBeforeAgent { name: String },
-    #[error(
         "annotation {}: is missing, and {} needs to know which of the application containers \
          {known} to signal: name one",
         annotations::RELOAD_CONTAINER,

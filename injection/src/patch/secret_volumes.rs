@@ -6,7 +6,7 @@ mod sources;
 use std::collections::BTreeMap;
 
 use contract::secret_volume::{MAX_CONFIG_BYTES, MAX_VOLUMES, SecretVolume};
-use contract::{AgentConfig, BundleRef, Label, layout};
+use contract::{AgentConfig, BundleRef, Label, Quantity, layout};
 use json_patch::PatchOperation;
 use json_patch::jsonptr::PointerBuf;
 use serde_json::value::RawValue;
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use super::{add, reinvocation, replace};
 use crate::app_container::AppContainer;
-use crate::config::InjectionConfig;
 use crate::diagnostics::{Diagnostics, Violation};
 use crate::pod::{EnvVar, Pod};
 use crate::requested::RequestedSecrets;
@@ -39,7 +38,7 @@ impl<'p> FilledVolumes<'p> {
     pub(crate) fn resolve(
         pod: &'p Pod<'_>,
         requested: &RequestedSecrets<'_>,
-        config: &InjectionConfig,
+        size: &Quantity,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut found = Self::default();
@@ -53,7 +52,7 @@ impl<'p> FilledVolumes<'p> {
                 continue;
             }
             let Some(bundle) = sources::first_bundle(volume, requested) else {
-                if let Some(volume) = earlier.take(index, name, config) {
+                if let Some(volume) = earlier.take(index, name, size) {
                     found.volumes.insert(name, volume);
                 }
                 continue;
@@ -103,10 +102,10 @@ impl<'p> FilledVolumes<'p> {
     }
 
     /// Adds the operations that turn the volumes into the agent's.
-    pub(crate) fn patch(&self, config: &InjectionConfig, patch: &mut Vec<PatchOperation>) {
+    pub(crate) fn patch(&self, size: &Quantity, patch: &mut Vec<PatchOperation>) {
         for (index, name) in &self.replaced {
             let path = PointerBuf::from_tokens(["spec", "volumes", &index.to_string()]);
-            patch.push(replace(path, memory_volume(name, config)));
+            patch.push(replace(path, memory_volume(name, size)));
         }
     }
 
@@ -152,9 +151,8 @@ fn directory(name: &str) -> String {
 }
 
 /// In memory, as the volume of a Secret is.
-fn memory_volume(name: &str, config: &InjectionConfig) -> Value {
-    let size = config.volume_size.as_str();
-    json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size } })
+fn memory_volume(name: &str, size: &Quantity) -> Value {
+    json!({ "name": name, "emptyDir": { "medium": "Memory", "sizeLimit": size.as_str() } })
 }
 
 /// What an earlier pass has the agent fill: only the agent's configuration tells. The author of a
@@ -168,8 +166,8 @@ struct Earlier<'p> {
 
 impl<'p> Earlier<'p> {
     fn new(pod: &Pod<'p>, requested: &RequestedSecrets<'_>) -> Self {
-        let mut inits = pod.spec.init_containers.iter().flatten();
-        let agent = inits.find(|container| &*container.name == layout::AGENT_CONTAINER);
+        let mut all = pod.containers().map(|(_, container)| container);
+        let agent = all.find(|container| &*container.name == layout::AGENT_CONTAINER);
         let variable = agent.and_then(|agent| {
             agent.env.iter().flatten().find(|it| &*it.name == layout::CONFIG_VARIABLE)
         });
@@ -192,9 +190,9 @@ impl<'p> Earlier<'p> {
     }
 
     /// The volume of that name and index, if it is in the canonical form.
-    fn take(&mut self, index: usize, name: &str, config: &InjectionConfig) -> Option<SecretVolume> {
+    fn take(&mut self, index: usize, name: &str, size: &Quantity) -> Option<SecretVolume> {
         let volume = self.volumes.remove(name)?;
         let found = serde_json::from_str(self.raw.get(index)?.get()).ok()?;
-        reinvocation::is_canonical_volume(&memory_volume(name, config), &found).then_some(volume)
+        reinvocation::is_canonical_volume(&memory_volume(name, size), &found).then_some(volume)
     }
 }

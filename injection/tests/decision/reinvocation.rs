@@ -83,20 +83,20 @@ fn an_older_ca_of_another_replica_is_replaced() {
     assert_eq!(admitted(&earlier).0, injected());
 }
 
-/// The files are not there yet, and the policy refuses a pod with such a mount.
+/// Its files would not be there yet, and the policy refuses a pod with such a mount.
 #[test]
-fn an_init_container_that_another_webhook_put_first_stays_first_and_gets_no_secrets() {
-    let mut later = injected();
-    let first = json!({ "name": "others-init", "securityContext": { "runAsUser": 0 } });
-    later["spec"]["initContainers"].as_array_mut().unwrap().insert(0, first);
-    assert_eq!(admitted(&later).0, later, "not even a mode that it could read");
-    let message = refused(&annotate(later, &[("containers", "api,others-init")]));
-    assert!(
-        message.starts_with(
-            "annotation enclii.io/containers: init container others-init starts before the agent"
-        ),
-        "{message}"
-    );
+fn an_init_container_that_another_webhook_put_first_comes_after_the_agent_if_it_gets_secrets() {
+    for (name, agent) in [("istio-init", 1), ("prepare", 0)] {
+        let mut later = injected();
+        let inits = later["spec"]["initContainers"].as_array_mut().unwrap();
+        inits.insert(0, json!({ "name": name }));
+        let (patched, _) = admitted(&later);
+        let inits = &patched["spec"]["initContainers"];
+        assert_eq!(inits[agent]["name"], "enclii-agent", "{name}");
+        assert_eq!(inits[1 - agent]["volumeMounts"].is_array(), agent == 0, "{name}");
+        let nothing = Decision::Inject { patch: Patch::default(), warnings: Vec::new() };
+        assert_eq!(decide(&patched), nothing);
+    }
 }
 
 /// With a mesh's CNI plugin, nothing can be reached before its proxy runs.
