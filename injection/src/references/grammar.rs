@@ -122,7 +122,7 @@ impl<'v> ForeignReference<'v> {
         let (inner, after) = value[at + 2..].split_once('}')?;
         let found = Self::whole(inner)?;
         let is_all = at == 0 && after.is_empty();
-        let fault = found.fault.or((!is_all).then_some(ReferenceFault::Inline));
+        let fault = found.fault.or_else(|| (!is_all).then_some(ReferenceFault::Inline));
         Some(Self { fault, ..found })
     }
 

@@ -28,7 +28,7 @@ pub(super) fn of(
     requested: &RequestedSecrets<'_>,
     has_group: bool,
 ) -> Result<Vec<VolumeSource>, Problem> {
-    let secrets = secrets(volume).ok_or((bundle.clone(), SecretVolumeProblem::Mixed))?;
+    let secrets = secrets(volume).ok_or_else(|| (bundle.clone(), SecretVolumeProblem::Mixed))?;
     let default_mode = [
         volume.secret.as_ref().and_then(|it| it.default_mode),
         volume.projected.as_ref().and_then(|it| it.default_mode),
@@ -38,7 +38,7 @@ pub(super) fn of(
         Some(bits) => VolumeFileMode::of_kubelet(bits, has_group),
         None => VolumeFileMode::of_kubelet(i64::from(VolumeFileMode::DEFAULT.bits()), has_group),
     };
-    let default = mode(default_mode).ok_or((bundle.clone(), SecretVolumeProblem::Mode))?;
+    let default = mode(default_mode).ok_or_else(|| (bundle.clone(), SecretVolumeProblem::Mode))?;
     let mut sources = Vec::new();
     for source in secrets {
         let Some((bundle, _)) = requested.bundle_named(source.name) else {
