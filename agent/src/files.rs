@@ -343,8 +343,7 @@ fn current_generation(entry: &Entry, entries: &[Entry]) -> Option<String> {
     let EntryKind::Symlink(target) = &entry.kind else { return None };
     let exists =
         entries.iter().any(|other| other.name == *target && other.kind == EntryKind::Directory);
-    (entry.name == DATA_LINK && target.starts_with(generation_name::AGENT_PREFIX) && exists)
-        .then(|| target.clone())
+    (entry.name == DATA_LINK && target.starts_with(AGENT_PREFIX) && exists).then(|| target.clone())
 }
 
 /// A directory name for the generations that is not in use yet.
