@@ -30,6 +30,8 @@ pub mod secret_bundle;
 pub mod secret_ref;
 pub mod secret_volume;
 pub mod stream;
+#[cfg(feature = "template")]
+pub mod template;
 pub mod text;
 
 pub use agent_config::AgentConfig;

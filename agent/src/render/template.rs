@@ -10,23 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::Redacted;
 use contract::layout::MAX_VALUE_BYTES;
-use minijinja::syntax::SyntaxConfig;
+use contract::template::{ALL, FUEL, environment};
 use minijinja::value::{Object, Value};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Error, ErrorKind};
 use zeroize::Zeroizing;
 
 use super::Secrets;
-use super::format::{json_text, properties_text, shell_quoted};
-
-/// The steps of one template.
-const FUEL: u64 = 500_000;
-
-/// How deep loops may nest by recursion.
-const RECURSION: usize = 32;
-
-/// The name under which a template finds every secret, for those whose names are no identifiers:
-/// `secrets["tls.key"]`.
-const ALL: &str = "secrets";
 
 /// Why a template failed. Holds no detail of the engine's, which may quote a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,27 +74,6 @@ pub(super) fn render(text: &str, secrets: &Secrets) -> Result<Redacted, Template
         Ok(()) => Ok(Redacted::new(std::mem::take(&mut *output.bytes))),
         Err(error) => Err(failure(&error, &context, output.is_full)),
     }
-}
-
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    // The delimiters stay the default ones, which are valid.
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-        environment.set_syntax(syntax);
-    }
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(RECURSION);
-    environment.add_filter("json", |text: &str| json_text(text).to_string());
-    environment.add_filter("properties", properties_text);
-    environment.add_filter("shell", |text: String| {
-        let mut quoted = Vec::with_capacity(text.len() + 2);
-        shell_quoted(text.as_bytes(), &mut quoted);
-        // Quotes and backslashes between the parts of a text leave it a text.
-        String::from_utf8(quoted).unwrap_or_default()
-    });
-    environment
 }
 
 fn failure(error: &Error, context: &Context, is_full: bool) -> TemplateError {

@@ -1,5 +1,6 @@
 //! Why a pod cannot be admitted.
 
+use contract::template::TemplateFault;
 use contract::{BundleRef, FilePath, Quantity, SecretName, annotations, layout};
 
 use super::NotFirst;
@@ -287,6 +288,14 @@ pub(crate) enum Violation {
          is a file too: rename the rendered file"
     )]
     RenderedNameTaken { file: SecretName, bundle: BundleRef },
+    #[error("annotation {}{file}: {fault}", annotations::TEMPLATE)]
+    Template { file: SecretName, fault: TemplateFault },
+    #[error(
+        "annotation {}{file}: line {line}: {name} is no key of the pod's bundles: write it with \
+         `{set}`, or have the template do without it ({{% if {name} is defined %}})",
+        annotations::TEMPLATE
+    )]
+    TemplateName { file: SecretName, line: usize, name: String, set: String },
     #[error(
         "annotation {}{file}: {path} begins with the name of another file of the pod: choose \
          another path",

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use contract::rendered::{Contents, RenderedFile, RequestedContents};
-use contract::{Annotations, layout};
+use contract::{Annotations, SecretName, layout, template};
 use serde_json::{Value, json};
 
-use crate::diagnostics::{Diagnostics, Violation};
+use crate::diagnostics::{Diagnostics, Violation, printable};
 use crate::requested::RequestedSecrets;
 
-/// Refuses a rendered file that has the name of a secret's.
+/// Refuses a rendered file that has the name of a secret's, and a template in an annotation that
+/// cannot be rendered. What is in a ConfigMap the webhook does not see.
 pub(crate) fn check(
     annotations: &Annotations,
     requested: &RequestedSecrets<'_>,
@@ -20,6 +21,41 @@ pub(crate) fn check(
         if let Some(bundle) = requested.bundle_with_key(file.as_str()) {
             let (file, bundle) = (file.clone(), bundle.clone());
             diagnostics.deny(Violation::RenderedNameTaken { file, bundle });
+        }
+    }
+    for (file, contents) in &annotations.rendered {
+        if let RequestedContents::Template(text) = contents {
+            check_template(file, text, requested, diagnostics);
+        }
+    }
+}
+
+fn check_template(
+    file: &SecretName,
+    text: &str,
+    requested: &RequestedSecrets<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let names = match template::check(text) {
+        Ok(names) => names,
+        Err(fault) => {
+            return diagnostics.deny(Violation::Template { file: file.clone(), fault });
+        }
+    };
+    // The keys of an unknown bundle are unknown too.
+    let is_missing = |name: &str| {
+        requested.is_complete()
+            && requested.bundle_with_key(name).is_none()
+            && !requested.is_listed_env(name)
+    };
+    for (name, line) in names {
+        if is_missing(&name) {
+            let set = requested.set_command_in_first_bundle(&name);
+            let (file, name) = (file.clone(), printable(&name));
+            diagnostics.deny(Violation::TemplateName { file, line, name, set });
+        }
+        if diagnostics.has_more() {
+            return;
         }
     }
 }
@@ -33,7 +69,7 @@ pub(crate) fn files(annotations: &Annotations) -> Vec<RenderedFile> {
             Contents::TemplateFile(format!("{}/{file}", layout::TEMPLATE_DIRECTORY))
         }
     };
-    let file = |(file, requested): (&contract::SecretName, &RequestedContents)| RenderedFile {
+    let file = |(file, requested): (&SecretName, &RequestedContents)| RenderedFile {
         file: file.clone(),
         contents: contents(file.as_str(), requested),
     };

@@ -229,6 +229,20 @@ pub(crate) fn all() -> Vec<Shape> {
             );
             pod("", "[]").replacen(r#""containers""#, &more, 1)
         }),
+        shape("templates of long chains, deep blocks and many names", {
+            let chain = |part: &str| format!("{{{{ A{} }}}}", part.repeat(10_000));
+            let blocks = "{% if A %}".repeat(2000);
+            let names = many(1500, &|at| format!("{{{{ N{at} | json }}}}"));
+            let all = [chain("|f"), chain(".a"), blocks, names];
+            let templates = all.iter().enumerate();
+            let templates = templates.map(|(at, it)| annotation(&format!("template-f{at}"), it));
+            pod(&templates.collect::<String>(), "[]")
+        }),
+        shape("16 templates that use all that there may be", {
+            let text = "{{ KEY_1 | json }}{% if KEY_2 is defined %}{{ x }}{% endif %}".repeat(45);
+            let template = |at: usize| annotation(&format!("template-f{at}"), &text);
+            pod(&(0..16).map(template).collect::<String>(), "[]")
+        }),
         shape("64 paths, and as many again", {
             let path = |at: usize| annotation(&format!("path-KEY_{at}"), &"a/".repeat(250));
             pod(&(0..128).map(path).collect::<String>(), "[]")

@@ -77,3 +77,32 @@ fn a_rendered_file_is_mounted_where_every_secret_is_a_variable() {
         assert_eq!(agent_config(&patched)["files"]["mode"], mode, "{asked:?}");
     }
 }
+
+#[test]
+fn a_template_that_cannot_be_rendered_is_refused_with_its_line_and_cause() {
+    for (text, expected) in [
+        ("a\n{{ DATABASE_URL | jsn }}", "line 2: there is no filter jsn"),
+        ("{{ DATABASE_URL", "line 1: syntax error"),
+        ("{% include \"/etc/passwd\" %}", "line 1: syntax error: unknown statement include"),
+        (
+            "\n{{ DATABASE_ULR }}",
+            "line 2: DATABASE_ULR is no key of the pod's bundles: write it with `enclii secrets \
+             set DATABASE_ULR=- --service api --env prod --project shop`, or have the template do \
+             without it ({% if DATABASE_ULR is defined %})",
+        ),
+        ("{{ secrets[\"tls.key\"] }}", "line 1: tls.key is no key of the pod's bundles"),
+    ] {
+        let message = refused(&annotate(one(json!({})), &[("template-db.ini", text)]));
+        let expected = format!("annotation enclii.io/template-db.ini: {expected}");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+}
+
+#[test]
+fn a_template_may_do_without_a_secret_and_use_one_that_the_author_lists() {
+    let text = "{{ DATABASE_URL }}{% if HOST is defined %}{{ HOST }}{% endif %}{{ PORT | d(1) }}\
+                {{ LATER }}{% for n in [\"A\"] %}{{ secrets[n] }}{% endfor %}";
+    let pod = annotate(one(json!({})), &[("template-db.ini", text), ("env", "LATER")]);
+    let (patched, _) = admitted(&pod);
+    assert_eq!(agent_config(&patched)["files"]["rendered"][0]["template"], text);
+}

@@ -227,3 +227,25 @@ spec:
         done.err
     );
 }
+
+#[test]
+fn a_template_is_read_before_any_pod_exists() {
+    let harness = CliHarness::start();
+    let pod = |template: &str| {
+        format!(
+            "kind: Pod\nmetadata:\n  name: api\n  annotations:\n    enclii.io/secrets: api-prod\n\
+             \x20   enclii.io/template-db.ini: '{template}'\n\
+             spec: {{containers: [{{name: api, image: api}}]}}\n"
+        )
+    };
+    let (out, _) = inject(&harness, 0, &pod("url={{ DATABASE_URL | json }}"));
+    assert!(out.contains("DATABASE_URL | json"), "{out}");
+    for (template, cause) in [
+        ("{{ DATABASE_URL | jsn }}", "line 1: there is no filter jsn"),
+        ("{{ DATABASE_ULR }}", "line 1: DATABASE_ULR is no key of the pod"),
+        ("{{ DATABASE_URL", "line 1: syntax error"),
+    ] {
+        let (_, error) = inject(&harness, 1, &pod(template));
+        assert!(error.contains("enclii.io/template-db.ini") && error.contains(cause), "{error}");
+    }
+}
