@@ -44,7 +44,8 @@ impl BareServerProcess {
     /// If it does not listen.
     pub fn start(certificates: &Path, response: &[u8], directory: &Path) -> Result<Self> {
         let file = directory.join("bare-response");
-        runtime::atomic_file::write(&file, response, 0o600).context("write the bare server's response")?;
+        runtime::atomic_file::write(&file, response, 0o600)
+            .context("write the bare server's response")?;
         let port = free_port()?;
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         command.arg("bare-server").args(["--port", &port.to_string()]);

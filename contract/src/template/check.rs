@@ -72,7 +72,7 @@ pub fn check(text: &str) -> Result<TemplateNames, TemplateFault> {
         if uses.is_tested(next) {
             tested.insert(name);
         } else {
-            names.entry(name).or_insert(line.unwrap_or(1));
+            names.entry(name).or_insert_with(|| line.unwrap_or(1));
         }
     }
     names.retain(|name, _| !tested.contains(name));

@@ -45,6 +45,11 @@ pub(crate) fn patch(
         before.filter(|app| app.path.index < path.index).any(|app| app.gets_secrets)
     };
     if let Some(path) = found {
+        if path.list != list && !has_configuration(pod, path) {
+            let difference = "it is none that the webhook has made".to_owned();
+            diagnostics.deny(Violation::AgentNameTaken { at: path.to_string(), difference });
+            return;
+        }
         let is_here = path.list == list && !is_late(path);
         let found = is_here.then(|| reinvocation::container(pod, path)).flatten();
         if let (Value::Object(canonical), Some(Value::Object(found))) = (&container, found) {
@@ -63,6 +68,14 @@ pub(crate) fn patch(
     } else {
         append(list.pointer(), false, vec![container], patch);
     }
+}
+
+/// Whether a container has an agent's configuration. One of the application that only has the name
+/// is not taken out of the pod.
+fn has_configuration(pod: &Pod<'_>, path: ContainerPath) -> bool {
+    pod.containers().filter(|(found, _)| *found == path).any(|(_, container)| {
+        container.env.iter().flatten().any(|it| &*it.name == layout::CONFIG_VARIABLE)
+    })
 }
 
 /// The agent's index in its list: 0, or after the proxies of meshes that stand first, as native

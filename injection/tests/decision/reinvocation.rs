@@ -297,8 +297,12 @@ fn mounts_below_the_secrets_directory_get_mount_points() {
 
 #[test]
 fn an_agent_among_the_containers_is_moved_and_a_second_one_is_refused() {
-    let (moved, _) = admitted(&pod(json!([{ "name": "api" }, { "name": "enclii-agent" }])));
+    let agent =
+        |env: Value| pod(json!([{ "name": "api" }, { "name": "enclii-agent", "env": env }]));
+    let (moved, _) = admitted(&agent(json!([{ "name": "ENCLII_AGENT_CONFIG", "value": "x" }])));
     assert_eq!(moved, admitted(&pod(json!([{ "name": "api" }]))).0);
+    // The application's own is not taken away from it.
+    assert!(refused(&agent(json!([]))).contains("is none that the webhook has made): rename it"));
     let mut twice = injected();
     let agent = twice["spec"]["initContainers"][0].clone();
     twice["spec"]["initContainers"].as_array_mut().unwrap().push(agent);
