@@ -12,7 +12,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::kubectl::{Namespace, PortForward, apply, kubectl, object, rolled_out};
+use e2e::kubectl::{Namespace, PortForward, apply, kubectl, object, set_variable};
 use e2e::wait;
 use serde_json::json;
 
@@ -115,9 +115,7 @@ impl Drop for PlacementChoice {
 }
 
 fn set_placement(word: &str) -> Result<()> {
-    let webhook = "deployment/enclii-webhook";
-    kubectl(&["-n", SYSTEM, "set", "env", webhook, word])?;
-    rolled_out(SYSTEM, webhook, STEP_TIMEOUT)
+    set_variable(SYSTEM, "enclii-webhook", word, STEP_TIMEOUT)
 }
 
 /// Writes twenty secrets into the bundle, through a forwarded port.

@@ -94,6 +94,24 @@ pub fn rolled_out(namespace: &str, workload: &str, timeout: Duration) -> Result<
         .map_err(|error| anyhow::anyhow!("{error}\n{}", describe(namespace)))
 }
 
+/// Sets a variable of a Deployment (`NAME=value`, or `NAME-` to remove it), and returns when all
+/// replicas have it and the old ones are gone: those answer, on connections that are open, until
+/// they have drained.
+///
+/// # Errors
+/// If it cannot be set, or the rollout does not end in time.
+pub fn set_variable(namespace: &str, name: &str, word: &str, timeout: Duration) -> Result<()> {
+    let workload = format!("deployment/{name}");
+    kubectl(&["-n", namespace, "set", "env", &workload, word])?;
+    rolled_out(namespace, &workload, timeout)?;
+    let label = format!("app.kubernetes.io/name={name}");
+    wait::until("the old replicas to be gone", timeout, || {
+        let pods = objects(namespace, "pods", &label)?;
+        let are_new = pods.iter().all(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        Ok(are_new.then_some(()))
+    })
+}
+
 /// The names of the pods that run and are ready, of a label selector.
 ///
 /// # Errors
