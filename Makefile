@@ -62,7 +62,7 @@ demo: ## the whole system on loopback: no cluster, no root; KEEP=1 keeps it runn
 	@$(ENCLII_BIN)/enclii-demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint test-fast test-fuzz test-api test-oidc test-stores test-cluster ## all tests, with a cluster (root)
+test: lint test-fast test-fuzz test-api test-oidc test-stores test-cluster ## all tests (root)
 
 .PHONY: test-fast
 test-fast: programs ## the tests that need neither root nor a network, and the demo

@@ -79,8 +79,8 @@ fn has_configuration(pod: &Pod<'_>, path: ContainerPath) -> bool {
 }
 
 /// The agent's index in its list: 0, or after the proxies of meshes that stand first, as native
-/// sidecars or as ordinary containers. Where a mesh redirects a pod's connections from the start, as
-/// with its CNI plugin, nothing can be reached before its proxy runs.
+/// sidecars or as ordinary containers. Where a mesh redirects a pod's connections from the start,
+/// as with its CNI plugin, nothing can be reached before its proxy runs.
 fn place(list: ContainerList, containers: &[AppContainer<'_>], config: &InjectionConfig) -> usize {
     let is_others = |app: &&AppContainer<'_>| {
         !app.gets_secrets && config.left_out_containers.contains(&*app.container.name)

@@ -5,6 +5,7 @@
 mod delivery;
 mod exec;
 mod expansion;
+mod generated;
 mod golden;
 mod key_names;
 mod operator;

@@ -5,6 +5,7 @@ mod changes;
 mod edit;
 mod first;
 mod hostile;
+mod reserved;
 mod restarting;
 
 use std::collections::BTreeSet;
@@ -19,7 +20,8 @@ use crate::harness::{STEP_TIMEOUT, exclusive, kubernetes_minor, project, shared}
 use changes::{Change, changes};
 use edit::agent;
 use first::FIRST;
-use hostile::{HARMLESS, HOSTILE, Hostile, RESERVED};
+use hostile::{HARMLESS, HOSTILE, Hostile};
+use reserved::RESERVED;
 use restarting::{RESTARTING, restarts_all};
 
 pub(crate) const DRY: &str = "dryRun=All";

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::edit::{
-    agent, app, configuration, filled_volume, init, list, mount, mount_in_agent, own_volume,
-    place_first, remove, replace_in_configuration, status, token, variable, volume,
+    agent, app, configuration, filled_volume, init, list, mount, mount_in_agent, place_first,
+    remove, replace_in_configuration, status, token, variable, volume,
 };
 
 /// A change of a pod.
@@ -368,39 +368,5 @@ pub(super) const HARMLESS: &[(&str, Edit)] = &[
         list(&mut agent(pod)["volumeMounts"]).push(at(false));
         list(&mut app(pod)["volumeMounts"]).push(at(true));
         app(pod)["command"] = json!(["/run/enclii/bin/enclii-agent", "exec", "--", "/x"]);
-    }),
-];
-
-/// In pods that do not ask for secrets.
-pub(super) const RESERVED: &[Hostile] = &[
-    hostile("the agent's name", "enclii-agent is the name of the agent", |pod| {
-        app(pod)["name"] = json!("enclii-agent");
-    }),
-    hostile("the agent's name among init containers", "enclii-agent is the name", |pod| {
-        init(pod, 0, json!({"name": "enclii-agent"}));
-    }),
-    hostile("the secrets' volume", "are volumes of the agent", |pod| {
-        own_volume(pod, "enclii-secrets");
-    }),
-    hostile("the token's volume", "are volumes of the agent", |pod| {
-        own_volume(pod, "enclii-token");
-    }),
-    hostile("the program's volume", "are volumes of the agent", |pod| {
-        own_volume(pod, "enclii-program");
-    }),
-    hostile("the templates' volume", "are volumes of the agent", |pod| {
-        own_volume(pod, "enclii-templates");
-    }),
-    hostile("the agent's token", "a token for enclii.io is the agent's", |pod| {
-        list(&mut pod["spec"]["volumes"]).push(json!({
-            "name": "mine",
-            "projected": {"sources": [
-                {"configMap": {"name": "x"}},
-                {"serviceAccountToken": {"audience": "enclii.io", "path": "token"}}
-            ]}
-        }));
-    }),
-    hostile("a status", "enclii.io/status is the webhook's", |pod| {
-        pod["metadata"]["annotations"] = json!({"enclii.io/status": "injected"});
     }),
 ];
