@@ -101,6 +101,8 @@ pub(crate) enum Warning {
         "{at}: {name} is a key of bundle {bundle} but comes from another source, and is not changed"
     )]
     OtherSource { at: String, name: String, bundle: BundleRef },
+    #[error("{at}: {name} is left out, since it is optional and bundle {bundle} has no key {key}")]
+    AbsentOptional { at: String, name: String, key: String, bundle: BundleRef },
     #[error(
         "annotation {}: {mode} may keep container {container} from reading its files, since its \
             UID \

@@ -17,8 +17,8 @@ use crate::diagnostics::{Diagnostics, Violation, Warning, printable};
 use crate::expansion;
 use crate::pod::EnvVar;
 use crate::requested::RequestedSecrets;
-use changes::EnvChanges;
 pub(crate) use changes::FromFiles;
+use changes::{EntryChange, EnvChanges};
 
 /// Adds the operations on a container's variables. A container that `is_signalled` also gets the
 /// variables by which the agent finds its processes. `from_files` gets the secrets that kubelet
@@ -66,6 +66,11 @@ fn change_env(
             warn_of_other_source(variable, requested, at, diagnostics);
             continue;
         };
+        if let Some(warning) = absent_optional(variable, secret, requested, at) {
+            diagnostics.warn(warning);
+            changes.entries.push((index, EntryChange::Remove));
+            continue;
+        }
         if let Some(violation) = no_such_key(variable, secret, requested, at)
             .or_else(|| reserved::unknown(variable, secret, requested, at))
         {
@@ -109,6 +114,25 @@ fn warn_of_other_source(
             bundle: bundle.clone(),
         });
     }
+}
+
+/// A `secretKeyRef` to a Secret that a bundle replaces, whose key may be absent and is: kubelet
+/// leaves such a variable out.
+fn absent_optional(
+    variable: &EnvVar<'_>,
+    secret: &str,
+    requested: &RequestedSecrets<'_>,
+    at: impl Fn() -> String,
+) -> Option<Warning> {
+    let key = variable.secret_key().filter(|key| key.optional == Some(true))?;
+    let (name, bundle) = requested.bundle_named(&key.name)?;
+    let is_there = bundle.keys.contains(secret) || requested.is_listed_env(&variable.name);
+    (!is_there).then(|| Warning::AbsentOptional {
+        at: at(),
+        name: printable(&variable.name),
+        key: printable(secret),
+        bundle: (*name).clone(),
+    })
 }
 
 /// Refuses a `secretKeyRef` to a Secret that a bundle replaces, if the bundle lacks the key: its

@@ -47,6 +47,7 @@ pub(crate) struct SecretKeySelector<'a> {
     pub(crate) name: JsonStr<'a>,
     #[serde(borrow, default)]
     pub(crate) key: JsonStr<'a>,
+    pub(crate) optional: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
