@@ -20,6 +20,7 @@ mod reinvocation;
 mod rendered;
 mod resources;
 mod rules;
+mod secret_refs;
 mod secret_volumes;
 mod support;
 mod users;
