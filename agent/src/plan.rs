@@ -160,11 +160,19 @@ pub fn desired_files(
     }
     let env = env_file::render_all(&wanted.env, &files).map_err(PlanError::Variables)?;
     let mut texts = render::render_all(&wanted.rendered, &files)?;
-    let volumes = secret_volume::contents_of_all(&wanted.volumes, &files, &owners)?;
     let copies = env.values().chain(texts.values()).map(Redacted::len);
-    let in_volumes = volumes.iter().flat_map(|it| it.values());
-    let copies = copies.chain(in_volumes.map(|file| file.bytes.len().max(PAGE_BYTES)));
-    let total = copies.fold(total, usize::saturating_add);
+    let mut total = copies.fold(total, usize::saturating_add);
+    let mut volumes = Vec::with_capacity(wanted.volumes.len());
+    for volume in &wanted.volumes {
+        let contents = secret_volume::contents(volume, &files, &owners)?;
+        let copies = contents.values().map(|file| file.bytes.len().max(PAGE_BYTES));
+        total = copies.fold(total, usize::saturating_add);
+        // All of them at once could take more memory than the agent has.
+        if total > MAX_POD_BYTES {
+            return Err(PlanError::TooLarge(total));
+        }
+        volumes.push(contents);
+    }
     files.append(&mut texts);
     let paths = other_path::of_existing(&wanted.paths, &files)?;
     if total > MAX_POD_BYTES {

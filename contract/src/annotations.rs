@@ -91,7 +91,7 @@ pub const KEYS: &[(&str, &str)] = &[
     (PLAIN_ENV, "env names that look like credentials and are none"),
     (
         CONTAINERS,
-        "containers that get the secrets, init containers too (default: all but a mesh's)",
+        "containers that get the secrets, init containers too (default: all but other webhooks')",
     ),
     (PLACEMENT, "native, or first where the operator allows it (default: the operator's choice)"),
     (

@@ -1,4 +1,4 @@
-//! A pod's annotations, one in each line with `:` after the key: all of `enclii.io/…`.
+//! A pod's annotations, each with `:` after its key and a zero byte at its end.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     bounded(|| {
-        // A zero byte ends an annotation, so that a value may have several lines.
+        // So that a value may have several lines.
         let pairs = text.split('\0').filter_map(|pair| pair.split_once(':'));
         let parsed = Annotations::parse(pairs.map(|(key, value)| (key.trim(), value)));
         if let Err(errors) = parsed {

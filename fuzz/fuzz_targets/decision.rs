@@ -10,7 +10,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
 
 static BUNDLES: LazyLock<Bundles> = LazyLock::new(Bundles::default);
-static CONFIGURATIONS: LazyLock<[InjectionConfig; 2]> = LazyLock::new(configurations);
+static CONFIGURATIONS: LazyLock<[InjectionConfig; 3]> = LazyLock::new(configurations);
 
 fuzz_target!(|text: &str| -> Corpus {
     let mut is_interesting = false;

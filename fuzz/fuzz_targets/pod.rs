@@ -9,7 +9,7 @@ use enclii_fuzz::{bounded, configurations};
 use injection::{InjectionConfig, PlaintextMode, Pod, ScanLimits, findings, plaintext_verdict};
 use libfuzzer_sys::fuzz_target;
 
-static CONFIGURATIONS: LazyLock<[InjectionConfig; 2]> = LazyLock::new(configurations);
+static CONFIGURATIONS: LazyLock<[InjectionConfig; 3]> = LazyLock::new(configurations);
 
 fuzz_target!(|text: &str| {
     bounded(|| {

@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
             assert_eq!(ExecConfig::from_json(&written).ok(), Some(config));
         }
         if let Ok(file) = serde_json::from_str::<OperatorFile>(text) {
-            let [config, _] = configurations();
+            let [config, ..] = configurations();
             let _ = file.configure(config);
         }
     });

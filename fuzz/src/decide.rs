@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use contract::SecretName;
-use injection::{Bundle, BundleLookup, InjectionConfig, KeyNames, KubernetesVersion};
+use injection::{
+    AgentUser, Bundle, BundleLookup, InjectionConfig, KeyNames, KubernetesVersion, PlacementPolicy,
+};
+use serde_json::json;
 
 /// The namespace of the pods.
 pub const NAMESPACE: &str = "shop-prod";
 
 /// The bundles that exist.
-pub const BUNDLES: [&str; 3] = ["api-prod", "shared-prod", "clash-prod"];
+const BUNDLES: [&str; 3] = ["api-prod", "shared-prod", "clash-prod"];
 
-/// The keys of the bundle `api-prod`; the other two have the second alone.
-pub const KEYS: [&str; 2] = ["DATABASE_URL", "STRIPE_API_KEY"];
+/// The keys of the bundle `api-prod`; `clash-prod` has the second one too.
+const KEYS: [&str; 2] = ["DATABASE_URL", "STRIPE_API_KEY"];
 
 /// The three bundles.
 pub struct Bundles([Arc<Bundle>; 3]);
@@ -38,10 +41,14 @@ impl BundleLookup for Bundles {
     }
 }
 
-/// The default configuration, and one that tells the names of keys to nobody and knows the newest
-/// Kubernetes.
+/// A cluster of Kubernetes 1.29; the newest, where a pod learns no key that it does not name; and
+/// one whose operator has chosen everything that leads to other code.
 #[must_use]
-pub fn configurations() -> [InjectionConfig; 2] {
+pub fn configurations() -> [InjectionConfig; 3] {
+    let references = json!([
+        { "from": "vault:secret/api", "bundle": "api-prod" },
+        { "from": "op://Shop/Db", "bundle": "shared-prod", "keys": { "url": "REDIS_URL" } },
+    ]);
     let config = || {
         InjectionConfig::new(
             "enclii/agent:1".into(),
@@ -52,5 +59,11 @@ pub fn configurations() -> [InjectionConfig; 2] {
     [
         InjectionConfig { kubernetes: KubernetesVersion::from_parts("1", "29"), ..config() },
         InjectionConfig { key_names: KeyNames::OfThePod, ..config() },
+        InjectionConfig {
+            placement: PlacementPolicy::First,
+            agent_user: AgentUser::Namespace,
+            foreign_references: serde_json::from_value(references).expect("the rules are valid"),
+            ..config()
+        },
     ]
 }

@@ -4,4 +4,4 @@ mod cost;
 mod decide;
 
 pub use cost::bounded;
-pub use decide::{BUNDLES, Bundles, KEYS, NAMESPACE, configurations};
+pub use decide::{Bundles, NAMESPACE, configurations};

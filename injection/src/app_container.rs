@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use contract::{Annotations, annotations, layout};
+use contract::{Annotations, annotations};
 
 use crate::config::InjectionConfig;
 use crate::container_path::ContainerPath;
@@ -35,7 +35,7 @@ pub(crate) fn all<'p>(
     let named = annotations.containers.as_ref();
     let containers: Vec<_> = pod
         .containers()
-        .filter(|(_, container)| !is_agent(container))
+        .filter(|(_, container)| !container.is_agent())
         .map(|(path, container)| {
             let gets_secrets = named.map_or_else(
                 || !config.left_out_containers.contains(&*container.name),
@@ -61,10 +61,6 @@ pub(crate) fn all<'p>(
         }
     }
     containers
-}
-
-fn is_agent(container: &Container<'_>) -> bool {
-    &*container.name == layout::AGENT_CONTAINER
 }
 
 /// The containers' names for a message, at most 20 of them.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use contract::{annotations, layout};
+use contract::annotations;
 
 use crate::container_path::ContainerPath;
 use crate::credential::arguments::detect_arguments;
@@ -76,7 +76,7 @@ impl fmt::Display for Finding<'_> {
 pub fn findings<'p>(pod: &'p Pod<'_>, limits: ScanLimits) -> Findings<'p> {
     let mut scan = Scan { limits, left: limits.pod_bytes, list: Vec::new(), is_partial: false };
     for (path, container) in pod.containers() {
-        if &*container.name == layout::AGENT_CONTAINER {
+        if container.is_agent() {
             continue;
         }
         scan.container(path, container);

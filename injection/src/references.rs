@@ -10,7 +10,7 @@ mod rules;
 use contract::annotations;
 
 pub(crate) use grammar::{ForeignReference, ReferenceFault, Scheme};
-pub(crate) use rules::MappedReference;
+pub(crate) use rules::{MAX_KEYS, MAX_RULES, MappedReference};
 pub use rules::{ReferenceRuleError, ReferenceRules};
 
 /// Why the pod cannot have the secret that a reference means.

@@ -45,19 +45,11 @@ pub enum SecretVolumeError {
     },
 }
 
-/// The files of each volume. `owners` says of which bundle each secret is.
+/// The files of a volume. `owners` says of which bundle each secret is.
 ///
 /// # Errors
 /// When an item's secret does not exist, or two paths exclude each other.
-pub(super) fn contents_of_all(
-    volumes: &[SecretVolume],
-    files: &FileContents,
-    owners: &BTreeMap<SecretName, BundleRef>,
-) -> Result<Vec<VolumeContents>, SecretVolumeError> {
-    volumes.iter().map(|volume| contents(volume, files, owners)).collect()
-}
-
-fn contents(
+pub(super) fn contents(
     volume: &SecretVolume,
     files: &FileContents,
     owners: &BTreeMap<SecretName, BundleRef>,

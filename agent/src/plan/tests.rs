@@ -155,6 +155,8 @@ fn each_volume_takes_its_files_once_more() {
     // The memory for 2,048 files, less that of the values themselves.
     assert!(plan(2, 1000).is_ok());
     assert!(matches!(plan(3, 1000), Err(PlanError::TooLarge(_))));
+    // The others are not copied any more.
+    assert_eq!(plan(16, 1000), plan(3, 1000));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::choice::{AgentUser, PlacementPolicy};
 use crate::config::PullPolicy;
-use crate::references::ReferenceRules;
+use crate::references::{MAX_KEYS, MAX_RULES, ReferenceRules};
 
 /// What a key of the file may hold.
 pub(super) trait Setting {
@@ -195,7 +195,7 @@ impl Setting for ReferenceRules {
     fn schema() -> Value {
         json!({
             "type": "array",
-            "maxItems": 256,
+            "maxItems": MAX_RULES,
             "items": {
                 "type": "object",
                 "additionalProperties": false,
@@ -209,7 +209,7 @@ impl Setting for ReferenceRules {
                     "bundle": {"type": "string", "description": "The bundle that has the secrets"},
                     "keys": {
                         "type": "object",
-                        "maxProperties": 256,
+                        "maxProperties": MAX_KEYS,
                         "additionalProperties": {"type": "string"},
                         "description": "Keys or fields that have another name in the bundle",
                     },

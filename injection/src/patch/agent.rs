@@ -33,8 +33,8 @@ pub(crate) fn patch(
 ) {
     let container = container(agent_config, settings, config);
     let list = settings.agent_list();
-    let mut agents = pod.containers().filter(|(_, found)| &*found.name == layout::AGENT_CONTAINER);
-    let found = agents.next().map(|(path, _)| path);
+    let mut agents = pod.containers().filter(|(_, found)| found.is_agent());
+    let found = agents.next();
     if let Some((second, _)) = agents.next() {
         let difference = "there are two".to_owned();
         diagnostics.deny(Violation::AgentNameTaken { at: second.to_string(), difference });
@@ -44,8 +44,9 @@ pub(crate) fn patch(
         let before = containers.iter().filter(|app| app.path.list == list);
         before.filter(|app| app.path.index < path.index).any(|app| app.gets_secrets)
     };
-    if let Some(path) = found {
-        if path.list != list && !has_configuration(pod, path) {
+    if let Some((path, agent)) = found {
+        // One of the application that only has the name is not taken out of the pod.
+        if path.list != list && agent.variable(layout::CONFIG_VARIABLE).is_none() {
             let difference = "it is none that the webhook has made".to_owned();
             diagnostics.deny(Violation::AgentNameTaken { at: path.to_string(), difference });
             return;
@@ -68,14 +69,6 @@ pub(crate) fn patch(
     } else {
         append(list.pointer(), false, vec![container], patch);
     }
-}
-
-/// Whether a container has an agent's configuration. One of the application that only has the name
-/// is not taken out of the pod.
-fn has_configuration(pod: &Pod<'_>, path: ContainerPath) -> bool {
-    pod.containers().filter(|(found, _)| *found == path).any(|(_, container)| {
-        container.env.iter().flatten().any(|it| &*it.name == layout::CONFIG_VARIABLE)
-    })
 }
 
 /// The agent's index in its list: 0, or after the proxies of meshes that stand first, as native

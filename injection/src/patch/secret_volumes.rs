@@ -167,10 +167,8 @@ struct Earlier<'p> {
 impl<'p> Earlier<'p> {
     fn new(pod: &Pod<'p>, requested: &RequestedSecrets<'_>) -> Self {
         let mut all = pod.containers().map(|(_, container)| container);
-        let agent = all.find(|container| &*container.name == layout::AGENT_CONTAINER);
-        let variable = agent.and_then(|agent| {
-            agent.env.iter().flatten().find(|it| &*it.name == layout::CONFIG_VARIABLE)
-        });
+        let agent = all.find(|container| container.is_agent());
+        let variable = agent.and_then(|agent| agent.variable(layout::CONFIG_VARIABLE));
         let text = variable.and_then(EnvVar::literal).filter(|it| it.len() <= MAX_EARLIER_BYTES);
         let config = text.and_then(|text| AgentConfig::from_json(&text.replace("$$", "$")).ok());
         let is_asked = |bundle: &BundleRef| requested.bundles_with(bundle).is_none();

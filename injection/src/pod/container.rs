@@ -1,5 +1,6 @@
 //! A container of a pod, as far as admission reads it.
 
+use contract::layout;
 use serde::Deserialize;
 
 use super::handler::Lifecycle;
@@ -103,6 +104,16 @@ impl<'a> Container<'a> {
         ]
         .into_iter()
         .filter_map(|(field, handler)| Some((field, handler?)))
+    }
+
+    /// Whether it has the agent's name.
+    pub(crate) fn is_agent(&self) -> bool {
+        &*self.name == layout::AGENT_CONTAINER
+    }
+
+    /// The first entry of `env` with a name.
+    pub(crate) fn variable(&self, name: &str) -> Option<&EnvVar<'a>> {
+        self.env.iter().flatten().find(|variable| &*variable.name == name)
     }
 
     /// Whether an init container keeps running beside the application.

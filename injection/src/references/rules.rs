@@ -9,10 +9,10 @@ use serde::{Deserialize, Deserializer};
 use super::grammar::{ForeignReference, ReferenceFault, Scheme};
 
 /// The most rules.
-const MAX_RULES: usize = 256;
+pub(crate) const MAX_RULES: usize = 256;
 
 /// The most keys of one rule that have another name in its bundle.
-const MAX_KEYS: usize = 256;
+pub(crate) const MAX_KEYS: usize = 256;
 
 /// The most names in the path of a rule. A reference is compared with one rule for each.
 const MAX_NAMES: usize = 16;
